@@ -1,0 +1,41 @@
+# Two commands do everything: `make demo` and `make test`. They need Python 3.11 or newer and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo lint test slow format clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/ -/'
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) --editable '.[test]'
+	touch $@
+
+demo: $(VENV)/installed  ## Compare networks with naive forecasts on two datasets; results in demo/
+	$(BIN)/tsforecast leaderboard co2-weekly --out demo/co2-weekly
+	$(BIN)/tsforecast leaderboard elnino-monthly --out demo/elnino-monthly
+
+lint: $(VENV)/installed-test  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint  ## Check style and types, run all tests but the slow ones
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/installed-test  ## Run the longer checks
+	$(BIN)/python -m pytest -m slow
+
+format: $(VENV)/installed-test  ## Bring the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

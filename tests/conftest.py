@@ -1,0 +1,53 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsforecast.data.panel import Panel
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.registry import MODEL_NAMES, NETWORKS, make
+
+SMALL = {"window": 12, "units": 4, "max_epochs": 2, "random_state": 0, "season_length": 6}
+
+
+def small(name: str, horizon: int = 3) -> Forecaster:
+    """Return the forecaster of that name, small enough to fit in a moment."""
+    settings = SMALL if name in NETWORKS else {}
+    return make(name, horizon=horizon, **settings)
+
+
+@pytest.fixture(params=MODEL_NAMES)
+def forecaster(request: pytest.FixtureRequest) -> Forecaster:
+    """Each forecaster of the package."""
+    return small(request.param)
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> Forecaster:
+    """Each forecaster that is a network."""
+    return small(request.param)
+
+
+def wave(steps: int = 90, seed: int = 0) -> np.ndarray:
+    """Return a season of six with trend and noise, shape (steps,)."""
+    t = np.arange(steps)
+    return 10 + 0.05 * t + np.sin(2 * np.pi * t / 6) + 0.1 * np.random.default_rng(seed).normal(size=steps)
+
+
+@pytest.fixture
+def ragged() -> Panel:
+    """Three series of 90, 70 and 60 steps."""
+    return Panel.from_array([wave(90, 0), wave(70, 1), wave(60, 2)], season_length=6)
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data; tests that need it are skipped where it is not."""
+    if "TSFORECAST_DATA" not in os.environ:
+        pytest.skip("TSFORECAST_DATA names no folder of real data")
+    return Path(os.environ["TSFORECAST_DATA"])

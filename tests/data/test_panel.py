@@ -1,0 +1,265 @@
+"""A panel is the same whatever form the data came in, and wrong data are refused in sentences."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from tests.conftest import wave
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError
+
+DAYS = pd.date_range("2024-01-01", periods=30, freq="D")
+
+
+def long_frame() -> pd.DataFrame:
+    """Two series of 30 days with two number columns."""
+    parts = [
+        pd.DataFrame({"shop": name, "day": DAYS, "sales": wave(30, seed), "price": wave(30, seed + 5)})
+        for seed, name in enumerate(["a", "b"])
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def forms() -> dict[str, object]:
+    frame = long_frame()
+    shuffled = frame.sort_values(["day", "shop"], ignore_index=True)  # interleaved, as databases return it
+    return {
+        "pandas": frame,
+        "pandas interleaved": shuffled,
+        "pandas with index": frame.set_index(["shop", "day"]),
+        "polars": pl.from_pandas(frame),
+        "polars lazy": pl.from_pandas(frame).lazy(),
+        "arrow": pa.Table.from_pandas(frame, preserve_index=False),
+        "numpy": np.stack([frame.loc[frame.shop == name, ["sales", "price"]].to_numpy() for name in "ab"]),
+        "list": [frame.loc[frame.shop == name, ["sales", "price"]].to_numpy() for name in "ab"],
+    }
+
+
+@pytest.mark.parametrize("form", list(forms()))
+def test_every_form_gives_the_same_numbers_to_the_bit(form: str) -> None:
+    panel = Panel.of(forms()[form])
+    expected = long_frame()[["sales", "price"]].to_numpy()
+    assert np.array_equal(panel.values, expected)
+    assert panel.offsets.tolist() == [0, 30, 60]
+
+
+@pytest.mark.parametrize("form", ["pandas", "pandas with index", "polars", "polars lazy", "arrow"])
+def test_an_answer_comes_back_in_the_library_and_columns_that_came_in(form: str) -> None:
+    data = forms()[form]
+    answer = Panel.of(data).answer(np.arange(8.0).reshape(2, 2, 2))
+    expected_type = pl.DataFrame if form == "polars lazy" else type(data)
+    assert type(answer) is expected_type
+    frame = answer.to_pandas() if form in ("polars", "polars lazy", "arrow") else answer
+    frame = frame.reset_index() if form == "pandas with index" else frame
+    assert list(frame.columns) == ["shop", "day", "sales", "price"]
+    assert frame["shop"].tolist() == ["a", "a", "b", "b"]
+    assert frame["day"].astype(str).tolist() == ["2024-01-31", "2024-02-01"] * 2
+    assert frame["sales"].tolist() == [0.0, 2.0, 4.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("data", "shape"),
+    [(np.zeros(9), (4,)), (np.zeros((9, 2)), (4, 2)), (np.zeros((3, 9, 2)), (3, 4, 2))],
+)
+def test_an_array_is_answered_by_an_array_with_the_horizon_in_place_of_time(data: np.ndarray, shape: tuple) -> None:
+    panel = Panel.of(data)
+    assert panel.answer(np.zeros((len(panel), 4, panel.n_targets))).shape == shape
+
+
+def test_a_list_of_ragged_arrays_is_answered_by_a_list() -> None:
+    answer = Panel.of([np.zeros(5), np.zeros(7)]).answer(np.zeros((2, 4, 1)))
+    assert [part.shape for part in answer] == [(4,), (4,)]
+
+
+def test_a_series_is_answered_by_a_series_with_its_name_and_later_stamps() -> None:
+    series = pd.Series(wave(30), index=DAYS, name="load")
+    answer = Panel.of(series).answer(np.ones((1, 2, 1)))
+    assert answer.name == "load"
+    assert answer.index.astype(str).tolist() == ["2024-01-31", "2024-02-01"]
+    assert Panel.of(pl.Series("load", wave(30))).answer(np.ones((1, 2, 1))).to_list() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("alias", ["h", "D"])
+def test_time_zones_survive_a_change_of_the_clocks(zone: str, alias: str) -> None:
+    index = pd.date_range("2024-03-25", periods=60, freq=alias, tz=zone)  # clocks change on the 31st in Berlin
+    answer = Panel.of(pd.Series(wave(40), index=index[:40])).answer(np.zeros((1, 20, 1)))
+    assert (answer.index == index[40:]).all()
+
+
+def test_periods_and_dates_come_back_as_periods_and_dates() -> None:
+    months = pd.period_range("2024-01", periods=6, freq="M")
+    answer = Panel.of(pd.Series(wave(6), index=months)).answer(np.zeros((1, 2, 1)))
+    assert answer.index.tolist() == [pd.Period("2024-07", "M"), pd.Period("2024-08", "M")]
+    dates = pl.DataFrame({"day": [datetime.date(2024, 1, d) for d in (1, 2, 3)], "y": [1.0, 2.0, 3.0]})
+    assert Panel.of(dates).answer(np.zeros((1, 1, 1)))["day"].to_list() == [datetime.date(2024, 1, 4)]
+
+
+def test_integer_time_goes_on_in_its_own_steps() -> None:
+    frame = pd.DataFrame({"tick": [10, 15, 20], "y": [1.0, 2.0, 3.0]})
+    panel = Panel.from_frame(frame, time="tick", target="y")
+    assert panel.answer(np.zeros((1, 2, 1)))["tick"].tolist() == [25, 30]
+
+
+def test_text_dates_are_read_as_dates() -> None:
+    panel = Panel.of(pd.DataFrame({"month": ["1949-01", "1949-02", "1949-03"], "n": [1, 2, 3]}))
+    assert str(panel.frequency) == "MS"
+
+
+def test_a_wide_frame_gives_a_series_for_each_column_without_its_ragged_ends() -> None:
+    wide = pd.DataFrame({"day": DAYS[:4], "a": [1.0, 2, 3, 4], "b": [np.nan, 5, 6, np.nan]})
+    panel = Panel.from_wide(wide)
+    assert panel.ids.tolist() == ["a", "b"]
+    assert panel.series(1).ravel().tolist() == [5.0, 6.0]
+    assert panel.label(panel.stamps(1, 0)) == "2024-01-02"
+
+
+def test_a_panel_cannot_be_changed_by_changing_the_array_it_came_from() -> None:
+    numbers = np.arange(5.0)
+    panel = Panel.of(numbers)
+    numbers[0] = 99
+    assert panel.values[0, 0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        panel.values[0, 0] = 1
+
+
+def test_the_past_of_a_panel_holds_no_way_back_to_the_future() -> None:
+    past = Panel.of(np.arange(10.0)).until(np.array([4]))
+    assert past.values.base is None or len(past.values.base) == 4
+    assert past.values.ravel().tolist() == [0, 1, 2, 3]
+
+
+def test_forward_fill_takes_the_number_before_and_never_the_one_after() -> None:
+    frame = pd.DataFrame({"day": DAYS[:5], "y": [1.0, np.nan, np.nan, 4.0, np.nan]})
+    assert Panel.from_frame(frame, nan_policy="forward_fill").values.ravel().tolist() == [1, 1, 1, 4, 4]
+
+
+def test_gaps_are_filled_on_request_and_counted() -> None:
+    frame = long_frame().drop(index=[4, 5, 40])
+    panel = Panel.from_frame(frame, fill_gaps=True, nan_policy="mask")
+    assert panel.notes == ("inserted 3 missing time stamps",)
+    assert panel.lengths.tolist() == [30, 30]
+    assert np.flatnonzero(np.isnan(panel.values[:, 0])).tolist() == [4, 5, 40]
+
+
+def test_drop_series_drops_those_with_nan_and_says_how_many() -> None:
+    frame = long_frame()
+    frame.loc[3, "sales"] = np.nan
+    panel = Panel.from_frame(frame, nan_policy="drop_series")
+    assert panel.ids.tolist() == ["b"]
+    assert panel.notes == ("dropped 1 series with NaN",)
+    assert np.array_equal(panel.values, frame.loc[30:, ["sales", "price"]].to_numpy())
+
+
+def test_duplicates_and_order_are_mended_on_request() -> None:
+    frame = pd.DataFrame({"day": DAYS[[2, 1, 1, 0]], "y": [3.0, 2.0, 2.5, 1.0]})
+    panel = Panel.from_frame(frame, sort=True, duplicates="last")
+    assert panel.values.ravel().tolist() == [1.0, 2.5, 3.0]
+
+
+def refused(frame: pd.DataFrame, **options: object) -> str:
+    with pytest.raises(DataError) as caught:
+        Panel.from_frame(frame, **options)
+    return str(caught.value)
+
+
+def test_an_empty_frame_is_refused() -> None:
+    assert refused(long_frame().iloc[:0]).startswith("the frame must have rows: it has none (columns: shop, day, sales")
+
+
+def test_nan_is_refused_with_counts_place_and_remedy() -> None:
+    frame = long_frame()
+    frame.loc[[33, 35], "sales"] = np.nan
+    assert refused(frame) == (
+        "column 'sales' must be complete: series 'b' has 2 NaN, first at row 33 (2024-01-04); "
+        "pass nan_policy='forward_fill', 'mask' or 'drop_series', or fill them first"
+    )
+
+
+def test_infinite_values_are_refused_under_every_policy() -> None:
+    frame = long_frame()
+    frame.loc[2, "price"] = np.inf
+    for policy in (None, "forward_fill", "mask", "drop_series"):
+        assert "column 'price' must be complete: series 'a' has 1 infinite values" in refused(frame, nan_policy=policy)
+
+
+def test_unsorted_stamps_are_refused_with_the_first_place() -> None:
+    frame = long_frame().iloc[[1, 0, *range(2, 60)]]
+    message = refused(frame)
+    assert "time stamps must go forward: series 'a' breaks this at 1 place, first at row 1 " in message
+    assert "(2024-01-02 -> 2024-01-01); sort by time first, or pass sort=True" in message
+
+
+def test_duplicate_stamps_are_refused_with_count_and_place() -> None:
+    frame = long_frame()
+    frame.loc[8, "day"] = frame.loc[7, "day"]
+    message = refused(frame)
+    assert "each time stamp must occur once: series 'a' breaks this at 1 place, first at row 8" in message
+    assert "duplicates='last'" in message
+
+
+def test_gaps_are_refused_with_how_many_stamps_are_missing() -> None:
+    message = refused(long_frame().drop(index=[4, 5, 40]))
+    assert "series 'a' breaks this at 1 place (2 stamps missing), first at row 4 (2024-01-04 -> 2024-01-07)" in message
+    assert "series 'b' breaks this at 1 place (1 stamp missing)" in message
+    assert "fill_gaps=True" in message
+
+
+def test_stamps_off_the_grid_are_refused() -> None:
+    frame = long_frame()
+    frame.loc[7, "day"] += pd.Timedelta(hours=5)
+    assert "time stamps must keep the step of D: series 'a' breaks this at 2 places, first at row 7" in refused(frame)
+
+
+def test_all_problems_of_a_frame_are_reported_at_once() -> None:
+    frame = long_frame().drop(index=[44])
+    frame.loc[3, "sales"] = np.nan
+    frame.loc[50, "price"] = -np.inf
+    message = refused(frame)
+    assert message.startswith("3 problems:")
+    for part in ("series 'b' breaks this at 1 place (1 stamp missing)", "has 1 NaN", "has 1 infinite values"):
+        assert part in message
+
+
+def test_a_column_that_does_not_exist_is_answered_with_the_nearest_one() -> None:
+    assert refused(long_frame(), target="sale") == "target column 'sale' does not exist; did you mean 'sales'?"
+
+
+def test_text_in_a_number_column_is_shown_with_its_row() -> None:
+    frame = long_frame().astype({"sales": object})
+    frame.loc[9, "sales"] = "n/a"
+    assert refused(frame, id="shop", target="sales") == (
+        "column 'sales' must hold numbers: row 9 holds 'n/a'; convert the column to numbers, or name another one"
+    )
+
+
+def test_two_columns_of_dates_must_be_told_apart_by_the_caller() -> None:
+    frame = long_frame().assign(entered=DAYS[0])
+    assert refused(frame) == "columns 'day', 'entered' all hold dates; name one with time=..."
+
+
+def test_an_array_of_four_dimensions_is_refused_with_its_shape() -> None:
+    with pytest.raises(
+        DataError, match=r"an array must have shape \(T,\), \(T, C\) or \(N, T, C\): got \(1, 2, 3, 4\)"
+    ):
+        Panel.of(np.zeros((1, 2, 3, 4)))
+
+
+@pytest.mark.parametrize("empty", [np.zeros(0), np.zeros((0, 2)), [], [np.zeros(3), np.zeros(0)]])
+def test_data_without_steps_are_refused(empty: object) -> None:
+    with pytest.raises(DataError, match="must have at least one step and one channel"):
+        Panel.of(empty)
+
+
+def test_a_context_with_other_columns_is_refused() -> None:
+    panel = Panel.of(long_frame())
+    with pytest.raises(DataError, match=r"target column 'price' does not exist"):
+        panel.read_like(long_frame().drop(columns="price"))
+    with pytest.raises(DataError, match=r"the context must have the form of the data that were fitted \(frame\)"):
+        panel.read_like(np.zeros((5, 2)))

@@ -1,0 +1,74 @@
+"""Windows equal a slow twin, never cross a series or a cutoff, and are never copied as a whole."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tsforecast.data.windows import Windows
+
+
+def slow_windows(parts: list[np.ndarray], window: int, horizon: int, first: list[int], last: list[int]) -> list[tuple]:
+    """Cut windows one by one: the honest twin."""
+    found = []
+    for values, low, high in zip(parts, first, last, strict=True):
+        for start in range(len(values) - window - horizon + 1):
+            target = start + window
+            if target >= low and target + horizon <= high:
+                found.append((values[start:target], values[target : target + horizon]))
+    return found
+
+
+@given(
+    lengths=st.lists(st.integers(1, 25), min_size=1, max_size=5),
+    window=st.integers(1, 6),
+    horizon=st.integers(1, 5),
+    columns=st.integers(1, 3),
+    cut=st.data(),
+)
+def test_windows_equal_those_cut_one_by_one(
+    lengths: list[int], window: int, horizon: int, columns: int, cut: st.DataObject
+) -> None:
+    first = [cut.draw(st.integers(0, n)) for n in lengths]
+    last = [cut.draw(st.integers(low, n)) for low, n in zip(first, lengths, strict=True)]
+    # Each number is unique, so that a window from the wrong place cannot look right.
+    total = sum(lengths)
+    values = np.arange(total * columns, dtype=np.float32).reshape(total, columns)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    parts = [values[a:b] for a, b in pairwise(offsets)]
+    if total < window + horizon:
+        return
+    windows = Windows(values, values[:, :1], offsets, window, horizon, np.array(first), np.array(last))
+    expected = slow_windows(parts, window, horizon, first, last)
+    assert len(windows) == len(expected)
+    batch = windows.batch(torch.arange(len(expected)))
+    for got_past, got_future, (past, future) in zip(batch.past, batch.future, expected, strict=True):
+        assert np.array_equal(got_past.numpy(), past)
+        assert np.array_equal(got_future.numpy(), future[:, :1])
+
+
+def test_a_missing_truth_stays_missing_and_the_past_stays_whole() -> None:
+    values = np.arange(6.0)[:, None]
+    truth = values.copy()
+    truth[4] = np.nan
+    batch = Windows(values, truth, np.array([0, 6]), 2, 2).batch(torch.tensor([1, 2]))
+    assert batch.past[..., 0].tolist() == [[1.0, 2.0], [2.0, 3.0]]
+    assert np.array_equal(batch.future[..., 0].numpy(), [[3.0, np.nan], [np.nan, 5.0]], equal_nan=True)
+
+
+def test_the_owner_of_a_window_is_the_series_that_it_was_cut_from() -> None:
+    values = np.zeros((12, 1))
+    windows = Windows(values, values, np.array([0, 5, 7, 12]), window=2, horizon=1)
+    assert windows.counts.tolist() == [3, 0, 3]
+    assert windows.owner(torch.arange(6)).tolist() == [0, 0, 0, 2, 2, 2]
+
+
+def test_memory_does_not_grow_with_the_window() -> None:
+    values = np.zeros((5_000, 1), dtype=np.float32)
+    windows = Windows(values, values, np.array([0, 5_000]), window=1_000, horizon=1)
+    held = [t for t in vars(windows).values() if isinstance(t, torch.Tensor)]
+    assert sum(t.untyped_storage().nbytes() for t in held) < 2.1 * values.nbytes  # 4 million numbers if copied

@@ -1,0 +1,123 @@
+"""A backtest forecasts from each cutoff with what was known there, and keeps every forecast as a row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import small, wave
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.errors import DataError, ParameterError
+from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
+from tsforecast.evaluation.metrics import seasonal_scale
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
+
+
+class Oracle(Forecaster):
+    """A model whose answer is known: it counts the rows that it was fitted on and those that it sees."""
+
+    def __init__(self, horizon: int = 1) -> None:
+        self.horizon = horizon
+
+    def _fit(self, panel: Panel) -> None:
+        self.fitted_rows_ = int(panel.lengths.sum())
+
+    def forecast(self, past: Past, horizon: int) -> np.ndarray:
+        steps = np.arange(horizon)[None, :, None]
+        return 1000.0 * self.fitted_rows_ + past.lengths[:, None, None] + steps / 100 + np.zeros((1, 1, past.n_targets))
+
+
+def test_rows_have_the_agreed_columns_and_one_row_for_each_step() -> None:
+    rows = backtest(NaiveForecaster(), np.zeros((3, 30, 2)), horizon=4, origins=5)
+    assert tuple(rows.columns) == ROW_COLUMNS
+    assert len(rows) == 3 * 2 * 5 * 4
+    assert not rows.duplicated(["series", "target", "cutoff", "step"]).any()
+
+
+def test_rows_equal_those_of_a_plain_loop(ragged: Panel) -> None:
+    rows = backtest(SeasonalNaiveForecaster(), ragged, horizon=5, origins=3, step=2, gap=1).set_index(
+        ["series", "cutoff", "step"]
+    )
+    assert len(rows) == 3 * 3 * 5
+    for i in range(3):
+        values = ragged.series(i)[:, 0]
+        for origin in range(3):
+            seen = len(values) - 5 - 1 - 2 * (2 - origin)
+            grown = list(values[:seen])
+            for _ in range(6):
+                grown.append(grown[-6])
+            for step in range(5):
+                row = rows.loc[(i, seen - 1, step + 1)]
+                assert row["forecast"] == grown[seen + 1 + step]
+                assert row["y"] == values[seen + 1 + step]
+                assert row["time"] == seen + 1 + step
+            assert (row["naive_mae"], row["naive_mse"]) == pytest.approx(seasonal_scale(values[:seen], 6))
+
+
+def test_without_refit_the_model_is_fitted_once_at_the_oldest_cutoff_and_sees_each_past() -> None:
+    rows = backtest(Oracle(), np.zeros(50), horizon=2, origins=3)
+    assert rows["forecast"].tolist() == [44044.0, 44044.01, 44046.0, 44046.01, 44048.0, 44048.01]
+
+
+def test_with_refit_it_is_fitted_at_each_cutoff() -> None:
+    rows = backtest(Oracle(), np.zeros(50), horizon=2, origins=3, refit=True)
+    assert rows["forecast"].tolist() == [44044.0, 44044.01, 46046.0, 46046.01, 48048.0, 48048.01]
+
+
+def test_a_sliding_cutoff_fits_on_no_more_than_the_training_length() -> None:
+    rows = backtest(Oracle(), np.zeros(50), horizon=2, origins=2, train_length=10, refit=True)
+    assert rows["forecast"].iloc[::2].tolist() == [10046.0, 10048.0]
+
+
+def test_a_gap_skips_the_first_forecast_steps() -> None:
+    rows = backtest(Oracle(), np.zeros(50), horizon=2, gap=3)
+    assert rows["forecast"].tolist() == [45045.03, 45045.04]
+    assert rows[["cutoff", "step", "time"]].values.tolist() == [[44, 1, 48], [44, 2, 49]]
+
+
+def test_the_forecaster_that_was_given_is_left_alone() -> None:
+    model = small("gru", horizon=9)
+    backtest(model, wave(90), horizon=3)
+    assert model.horizon == 9
+    assert not hasattr(model, "panel_")
+
+
+def test_time_stamps_and_names_stand_in_the_rows() -> None:
+    frame = pd.DataFrame({"shop": "a", "day": pd.date_range("2024-01-01", periods=20), "sales": wave(20)})
+    rows = backtest(small("naive"), frame, horizon=2, name="mine")
+    assert rows["time"].astype(str).tolist() == ["2024-01-19", "2024-01-20"]
+    assert rows["cutoff"].astype(str).tolist() == ["2024-01-18"] * 2
+    assert rows[["model", "series", "target"]].values.tolist() == [["mine", "a", "sales"]] * 2
+
+
+def test_the_seed_stands_in_the_rows_of_a_network_and_is_missing_for_a_naive_forecast() -> None:
+    assert backtest(small("gru"), wave(90), horizon=3)["seed"].tolist() == [0, 0, 0]
+    assert backtest(small("naive"), wave(90), horizon=3)["seed"].isna().all()
+
+
+def test_missing_truth_makes_no_row_and_a_series_that_has_not_begun_no_forecast() -> None:
+    days = pd.date_range("2024-01-01", periods=20)
+    whole = pd.DataFrame({"id": "whole", "day": days, "y": wave(20)})
+    late = pd.DataFrame({"id": "late", "day": days[15:], "y": wave(5)})
+    whole.loc[17, "y"] = np.nan
+    panel = Panel.from_frame(pd.concat([whole, late]), nan_policy="mask")
+    rows = backtest(NaiveForecaster(), panel, horizon=4, origins=2)
+    counts = rows.groupby(["series", "cutoff"], observed=True).size().to_dict()
+    assert counts == {
+        ("whole", days[11]): 4,
+        ("whole", days[15]): 3,
+        ("late", days[15]): 4,
+    }
+
+
+def test_too_short_data_are_refused_before_anything_is_fitted() -> None:
+    with pytest.raises(DataError, match="they need 13 steps, the data have 12; use origins <= 1"):
+        backtest(NaiveForecaster(), wave(12), horizon=6, origins=2)
+
+
+def test_something_that_is_no_forecaster_is_refused() -> None:
+    with pytest.raises(ParameterError, match="a forecaster is needed, such as GRUForecaster\\(\\): got str"):
+        backtest("gru", wave(90), horizon=3)  # type: ignore[arg-type]

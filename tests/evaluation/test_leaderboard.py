@@ -1,0 +1,133 @@
+"""A leaderboard always has the naive family, ranks by rows alone and says no more than they show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import small, wave
+from tests.evaluation.test_backtest import Oracle
+from tsforecast.data.panel import Panel
+from tsforecast.errors import ParameterError, UnknownNameError
+from tsforecast.evaluation import metrics
+from tsforecast.evaluation.backtest import backtest
+from tsforecast.evaluation.leaderboard import from_rows, leaderboard
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.naive import NaiveForecaster
+
+
+class Shifted(Forecaster):
+    """The naive forecast plus a constant, or NaN."""
+
+    def __init__(self, shift: float = 0.0, horizon: int = 1) -> None:
+        self.shift = shift
+        self.horizon = horizon
+
+    def forecast(self, past: object, horizon: int) -> np.ndarray:
+        return NaiveForecaster().forecast(past, horizon) + self.shift
+
+
+RAMP = np.arange(60.0) + np.random.default_rng(0).normal(size=60) / 10
+
+
+def test_the_naive_family_is_always_there() -> None:
+    assert set(leaderboard([], RAMP, horizon=2).table["model"]) == {"naive", "seasonal-naive", "drift"}
+
+
+def test_the_table_equals_metrics_worked_out_by_hand(ragged: Panel) -> None:
+    board = leaderboard(["mean"], ragged, horizon=4, origins=3)
+    for record in board.table.to_dict("records"):
+        mine = board.rows[board.rows["model"] == record["model"]]
+        each = [part for _, part in mine.groupby("series", observed=True)]
+        assert record["mae"] == pytest.approx(np.mean([metrics.mae(p.y, p.forecast) for p in each]))
+        assert record["rmse"] == pytest.approx(np.mean([metrics.rmse(p.y, p.forecast) for p in each]))
+        assert record["smape"] == pytest.approx(np.mean([metrics.smape(p.y, p.forecast) for p in each]))
+        assert record["mase"] == pytest.approx(np.mean([metrics.mase(p.y, p.forecast, p.naive_mae) for p in each]))
+        assert record["rmsse"] == pytest.approx(np.mean([metrics.rmsse(p.y, p.forecast, p.naive_mse) for p in each]))
+
+
+@pytest.mark.parametrize("metric", ["mase", "mae", "rmse", "smape", "rmsse"])
+def test_models_are_sorted_by_the_metric_and_the_reference_is_the_best_naive_one(metric: str) -> None:
+    board = leaderboard({"off": Shifted(9.0), "good": Shifted(1.0)}, RAMP, horizon=1, origins=20, metric=metric)
+    assert board.table[metric].is_monotonic_increasing
+    naive = board.table[board.table["model"].isin(["naive", "seasonal-naive", "drift"])]
+    assert board.reference == naive["model"].iloc[0]
+    skills = board.table.set_index("model")["skill"]
+    assert skills[board.reference] == 0.0
+    assert skills["off"] < 0
+    errors = board.table.set_index("model")[metric]
+    assert skills["good"] == pytest.approx(1 - errors["good"] / errors[board.reference])
+
+
+def test_a_named_reference_is_taken() -> None:
+    board = leaderboard([], RAMP, horizon=2, reference="seasonal-naive")
+    assert board.reference == "seasonal-naive"
+    with pytest.raises(UnknownNameError, match="reference 'drit' is not on the board; did you mean 'drift'"):
+        leaderboard([], RAMP, horizon=2, reference="drit")
+
+
+def test_a_model_that_wins_at_every_cutoff_beats_the_reference() -> None:
+    board = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=20, reference="naive")
+    assert board.verdicts["good"].startswith("good beats naive by 89%")
+    assert "(lower error at 20 of 20 cutoffs)" in board.verdicts["good"]
+
+
+def test_a_model_equal_to_the_naive_forecast_does_not_beat_it() -> None:
+    board = leaderboard({"same": Shifted(0.0)}, RAMP, horizon=1, origins=20, reference="naive")
+    assert board.verdicts["same"] == "same does not beat naive: its MASE is the same"
+
+
+def test_a_win_at_too_few_cutoffs_cannot_be_told_from_chance() -> None:
+    board = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=4, reference="naive")
+    assert board.verdicts["good"].startswith("good cannot be told from naive")
+
+
+def test_a_worse_model_is_said_to_be_worse() -> None:
+    board = leaderboard({"bad": Shifted(-5.0)}, RAMP, horizon=1, origins=20)
+    assert board.verdicts["bad"].startswith(f"bad does not beat {board.reference}: its MASE is ")
+
+
+def test_a_model_that_forecasts_nan_is_last_and_not_compared() -> None:
+    board = leaderboard({"broken": Shifted(np.nan)}, RAMP, horizon=1, origins=3)
+    assert board.table["model"].iloc[-1] == "broken"
+    assert board.verdicts["broken"].startswith("broken cannot be compared")
+
+
+def test_two_models_of_one_kind_get_names_of_their_own() -> None:
+    board = leaderboard([small("gru"), small("gru").set_params(units=5)], wave(90), horizon=3)
+    assert {"gru", "gru-2"} < set(board.table["model"])
+
+
+def test_a_board_drawn_from_kept_rows_is_the_same(tmp_path: object) -> None:
+    board = leaderboard([Oracle()], pd.Series(RAMP, index=pd.date_range("2024", periods=60)), horizon=3, origins=4)
+    board.rows.to_parquet(tmp_path / "rows.parquet")
+    again = from_rows(pd.read_parquet(tmp_path / "rows.parquet"))
+    pd.testing.assert_frame_equal(again.table, board.table)
+    assert again.verdicts == board.verdicts
+
+
+def test_rows_of_several_backtests_make_a_board() -> None:
+    parts = [backtest(small(name), RAMP, horizon=3, origins=2) for name in ("naive", "mean")]
+    assert from_rows(pd.concat(parts)).table["model"].tolist() == ["naive", "mean"]
+
+
+def test_markdown_has_the_table_and_a_sentence_for_each_model() -> None:
+    board = leaderboard(["mean"], RAMP, horizon=2, origins=3)
+    text = board.to_markdown()
+    lines = text.splitlines()
+    assert lines[0].split("|")[1].strip() == "model"
+    assert sum(line.startswith("- ") for line in lines) == 4
+    assert "1 series, 1 target, 3 cutoffs, horizon 2" in text
+    assert str(board) == text
+
+
+def test_names_and_metrics_with_a_typo_are_answered_with_the_nearest_all_at_once() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        leaderboard(["grru", "lstn"], RAMP, horizon=2)
+    assert str(caught.value).splitlines()[1:] == [
+        "  - model 'grru' does not exist; did you mean 'gru'?",
+        "  - model 'lstn' does not exist; did you mean 'lstm'?",
+    ]
+    with pytest.raises(ParameterError, match="did you mean 'mase'"):
+        leaderboard([], RAMP, horizon=2, metric="mas")

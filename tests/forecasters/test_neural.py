@@ -1,0 +1,246 @@
+"""Networks correct the naive forecast, learn what can be learned, and say what does not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import small, wave
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.errors import DataError, ParameterError
+from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
+from tsforecast.forecasters.neural import (
+    Conv1DForecaster,
+    GRUForecaster,
+    LSTMForecaster,
+    NeuralForecaster,
+    RNNForecaster,
+)
+from tsforecast.forecasters.registry import NETWORKS
+
+
+@pytest.mark.parametrize("cell", NETWORKS)
+@pytest.mark.parametrize(("anchor", "naive"), [("last", NaiveForecaster), ("seasonal", SeasonalNaiveForecaster)])
+def test_an_untrained_network_is_the_naive_forecast_to_the_bit(
+    cell: str, anchor: str, naive: type, ragged: Panel
+) -> None:
+    model = NeuralForecaster(cell, window=12, horizon=9, units=4, max_epochs=0, anchor=anchor).fit(ragged)
+    expected = naive(horizon=9).fit(ragged).predict()
+    for got, wanted in zip(model.predict(), expected, strict=True):
+        assert np.array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("cell", NETWORKS)
+def test_a_sine_is_learned_from_the_last_value(cell: str) -> None:
+    sine = np.sin(2 * np.pi * np.arange(600) / 25)
+    model = NeuralForecaster(cell, 25, 5, units=16, max_epochs=30, learning_rate=0.01, anchor="last", random_state=0)
+    error = np.abs(model.fit(sine[:500]).predict() - sine[500:505]).max()
+    assert error < 0.1
+    assert np.abs(NaiveForecaster(5).fit(sine[:500]).predict() - sine[500:505]).max() > 0.5
+
+
+@pytest.mark.parametrize("cell", NETWORKS)
+def test_the_value_eight_steps_back_is_found(cell: str) -> None:
+    noise = np.tile(np.random.default_rng(0).normal(size=8), 80)  # each value returns after eight steps
+    model = NeuralForecaster(cell, 8, 1, units=32, max_epochs=60, learning_rate=0.01, anchor="none", random_state=0)
+    model.fit(noise[:-8])
+    past = Past(Panel.of(noise), np.zeros(8, dtype=int), np.arange(len(noise) - 8, len(noise)))
+    assert np.abs(model.forecast(past, 1).ravel() - noise[-8:]).max() < 0.25
+
+
+def test_early_stopping_cannot_end_below_the_naive_forecast_on_validation() -> None:
+    walk = np.cumsum(np.random.default_rng(1).normal(size=300))  # nothing beats the last value
+    model = GRUForecaster(window=10, horizon=5, max_epochs=5, anchor="last", random_state=0).fit(walk)
+    losses = [epoch.valid_loss for epoch in model.history_]
+    seen = 300 - model.validation_
+    ends = np.arange(seen, 300 - 4)
+    past = Past(model.panel_, np.zeros(len(ends), dtype=int), ends)
+    truth = np.stack([walk[e : e + 5] for e in ends])
+    best = np.abs(model.forecast(past, 5)[..., 0] - truth).mean() / model.scaling_.scale.item()
+    assert best == pytest.approx(min(losses), rel=1e-4)
+    assert best <= losses[0] + 1e-9
+
+
+def test_a_network_that_cannot_learn_keeps_epoch_zero() -> None:
+    walk = np.cumsum(np.random.default_rng(1).normal(size=120))
+    model = GRUForecaster(window=10, horizon=5, max_epochs=3, learning_rate=5.0, anchor="last", random_state=0).fit(
+        walk
+    )
+    assert model.predict().tolist() == [walk[-1]] * 5
+
+
+def test_patience_stops_and_none_does_not() -> None:
+    walk = np.cumsum(np.random.default_rng(1).normal(size=120))
+    settings = {"window": 10, "horizon": 5, "units": 4, "max_epochs": 12, "learning_rate": 1.0, "random_state": 0}
+    assert len(GRUForecaster(patience=2, **settings).fit(walk).history_) < 13
+    assert len(GRUForecaster(patience=None, **settings).fit(walk).history_) == 13
+
+
+def test_without_validation_all_rows_train_and_nothing_is_scored() -> None:
+    model = GRUForecaster(window=10, horizon=5, units=4, max_epochs=2, validation=None).fit(wave(60))
+    assert model.validation_ == 0
+    assert [epoch.valid_loss for epoch in model.history_] == [None, None, None]
+    assert model.scaling_.location.item() == pytest.approx(wave(60).mean())
+
+
+def test_validation_takes_a_share_or_a_number_of_the_last_steps() -> None:
+    for validation, steps in [(0.2, 18), (25, 25), (0.01, 5)]:
+        model = GRUForecaster(window=10, horizon=5, units=2, max_epochs=0, validation=validation).fit(wave(90))
+        assert model.validation_ == steps
+        assert model.scaling_.location.item() == pytest.approx(wave(90)[:-steps].mean())
+
+
+def test_the_automatic_anchor_is_the_naive_forecast_that_was_better() -> None:
+    seasonal = np.tile([0.0, 9.0, 1.0, 7.0, 3.0, 5.0], 20) + np.random.default_rng(0).normal(size=120) / 10
+    walk = np.cumsum(np.random.default_rng(0).normal(size=120))
+    for data, anchor in [(seasonal, "seasonal"), (walk, "last")]:
+        panel = Panel.from_array(data, season_length=6)
+        assert GRUForecaster(window=12, horizon=6, units=2, max_epochs=0).fit(panel).anchor_ == anchor
+
+
+def test_the_automatic_window_fits_the_data() -> None:
+    for steps, season, horizon, window in [(400, 24, 4, 48), (400, 1, 20, 40), (40, 12, 1, 11)]:
+        panel = Panel.from_array(wave(steps), season_length=season)
+        assert GRUForecaster(horizon=horizon, units=2, max_epochs=0).fit(panel).window_ == window
+
+
+def test_beyond_the_trained_horizon_a_network_goes_on_from_its_own_forecasts(network: NeuralForecaster) -> None:
+    data = wave(90)
+    model = network.fit(data)
+    long = model.predict(horizon=7)
+    assert np.array_equal(long[:3], model.predict())
+    again = model.predict(np.concatenate([data, long[:3]]))
+    assert np.allclose(again, long[3:6], rtol=1e-6)
+    assert model.predict(horizon=2).tolist() == long[:2].tolist()
+
+
+def test_a_global_model_learns_from_every_series_and_forecasts_a_new_one(ragged: Panel) -> None:
+    model = small("gru").fit(ragged)
+    assert [part.shape for part in model.predict()] == [(3,), (3,), (3,)]
+    new = Panel.from_array([wave(50, 9) * 1000] * 4, season_length=6)  # a fourth series was never seen
+    forecast = model.predict(new)[3]
+    assert 5_000 < forecast.mean() < 20_000
+
+
+def test_the_batch_that_a_series_is_forecast_in_does_not_matter(network: NeuralForecaster, ragged: Panel) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model = network.fit(ragged)
+        series, seen = np.arange(3), ragged.lengths
+        together = model.forecast(Past(ragged, series, seen), 3)
+        turned = model.forecast(Past(ragged, series[::-1], seen[::-1]), 3)[::-1]
+        alone = np.concatenate([model.forecast(Past(ragged, series[[i]], seen[[i]]), 3) for i in range(3)])
+    finally:
+        torch.set_num_threads(threads)
+    assert np.array_equal(together, turned)
+    assert np.allclose(together, alone, rtol=1e-6)
+
+
+def test_channels_are_forecast_by_one_network_each_on_its_own(network: NeuralForecaster) -> None:
+    both = np.stack([wave(90, 0), wave(90, 1)], axis=1)
+    model = network.fit(both)
+    changed = both.copy()
+    changed[-10:, 1] += 5
+    first, second = model.predict(), model.predict(changed)
+    assert np.allclose(first[:, 0], second[:, 0], rtol=1e-6)
+    assert not np.allclose(first[:, 1], second[:, 1], rtol=1e-2)
+
+
+def test_past_columns_are_read_and_not_forecast() -> None:
+    import pandas as pd
+
+    signal = np.random.default_rng(0).normal(size=400)
+    frame = pd.DataFrame({"y": np.concatenate([[0.0], signal[:-1]]), "leads": signal})  # y follows one step later
+    panel = Panel.from_frame(frame, target="y", past="leads")
+    model = GRUForecaster(
+        window=3, horizon=1, units=16, max_epochs=30, learning_rate=0.02, anchor="none", random_state=0
+    )
+    model.fit(panel)
+    assert list(model.predict().columns) == ["y"]
+    assert min(epoch.valid_loss for epoch in model.history_) < 0.2  # without the column nothing is known: about 0.8
+
+
+def test_the_random_numbers_of_the_caller_go_on_undisturbed() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    small("gru").fit(wave(90))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_different_seeds_give_different_networks() -> None:
+    first, second = (
+        small("gru").set_params(random_state=seed, max_epochs=4).fit(wave(90)).predict() for seed in (0, 1)
+    )
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "changes"),
+    [("units", 5, True), ("layers", 2, True), ("dropout", 0.5, True), ("batch_size", 7, True),
+     ("learning_rate", 0.1, True), ("max_epochs", 3, True), ("window", 8, True), ("anchor", "none", True),
+     ("verbose", 0, False)],
+)  # fmt: skip
+def test_every_setting_does_something(network: NeuralForecaster, name: str, value: object, changes: bool) -> None:
+    network.set_params(learning_rate=0.02, max_epochs=2, validation=None)
+    before = network.fit(wave(90)).predict()
+    after = network.set_params(**{name: value}).fit(wave(90)).predict()
+    assert np.array_equal(before, after) != changes
+
+
+def test_thin_names_are_the_network_with_their_cell() -> None:
+    for thin, cell in [
+        (RNNForecaster, "rnn"),
+        (GRUForecaster, "gru"),
+        (LSTMForecaster, "lstm"),
+        (Conv1DForecaster, "conv1d"),
+    ]:
+        settings = {"window": 12, "horizon": 3, "units": 4, "max_epochs": 1, "random_state": 0}
+        assert "cell" not in thin().get_params()
+        assert np.array_equal(
+            thin(**settings).fit(wave()).predict(), NeuralForecaster(cell, **settings).fit(wave()).predict()
+        )
+
+
+def test_a_series_that_is_too_short_is_refused_with_the_arithmetic() -> None:
+    with pytest.raises(DataError) as caught:
+        GRUForecaster(window=30, horizon=6, validation=None).fit(Panel.from_array([wave(90), wave(30), wave(20)]))
+    assert str(caught.value) == (
+        "window + horizon must fit in the training part: needs 30 + 6 = 36 steps, series '2' has 20; "
+        "so do 1 other series; use window <= 14"
+    )
+    with pytest.raises(
+        DataError, match=r"series 'y' has 32 \(40 less 8 for validation\); use window <= 26 or horizon <= 2"
+    ):
+        GRUForecaster(window=30, horizon=6, validation=8).fit(Panel.from_frame(_frame(40)))
+
+
+def _frame(steps: int) -> object:
+    import pandas as pd
+
+    return pd.DataFrame({"y": wave(steps)})
+
+
+def test_a_context_that_is_too_short_is_refused() -> None:
+    model = small("gru").fit(wave(90))
+    with pytest.raises(DataError, match="needs 12 steps, series '0' has 5; give more past or use window <= 5"):
+        model.predict(wave(5))
+
+
+def test_a_seasonal_anchor_without_a_season_is_refused() -> None:
+    with pytest.raises(DataError, match="a seasonal anchor needs a season that fits in the window: season_length is 1"):
+        GRUForecaster(window=8, anchor="seasonal").fit(wave(90))
+
+
+def test_all_wrong_settings_are_reported_at_once() -> None:
+    with pytest.raises(ParameterError) as caught:
+        NeuralForecaster("grru", window=0, units=-1, dropout=1.0, learning_rate=0, validation=1.5, anchor="lst").fit(
+            wave()
+        )
+    problems = caught.value.problems
+    assert len(problems) == 7
+    assert "cell must be one of 'rnn', 'gru', 'lstm', 'conv1d': got 'grru'; did you mean 'gru'?" in problems
+    assert "window must be a whole number >= 1 or 'auto': got 0" in problems

@@ -1,0 +1,96 @@
+"""A saved forecaster comes back whole and forecasts the same; a broken folder is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import small, wave
+from tsforecast.errors import ModelFileError
+from tsforecast.files import OutputError
+from tsforecast.forecasters.base import Forecaster, NotFittedError
+from tsforecast.forecasters.store import load, save
+
+FRAME = pd.DataFrame(
+    {
+        "shop": np.repeat(["a", "b"], 60),
+        "day": [*pd.date_range("2024-01-01", periods=60), *pd.date_range("2024-02-01", periods=60)],
+        "sales": np.concatenate([wave(60, 0), wave(60, 1)]),
+    }
+)
+
+
+def test_a_loaded_forecaster_forecasts_the_same_to_the_bit(forecaster: Forecaster, tmp_path: Path) -> None:
+    fitted = forecaster.fit(FRAME)
+    save(fitted, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.get_params() == fitted.get_params()
+    assert again.predict().equals(fitted.predict())
+    assert again.predict(FRAME.iloc[:100], horizon=5).equals(fitted.predict(FRAME.iloc[:100], horizon=5))
+    if hasattr(fitted, "history_"):
+        assert again.history_ == fitted.history_
+
+
+def test_saving_again_replaces_the_folder_and_leaves_nothing_else(tmp_path: Path) -> None:
+    for horizon in (2, 3):
+        save(small("drift", horizon).fit(wave(20)), tmp_path / "model")
+    assert load(tmp_path / "model").horizon == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_only_json_and_safetensors_are_written(network: Forecaster, tmp_path: Path) -> None:
+    save(network.fit(wave(90)), tmp_path / "model")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "numbers.safetensors"]
+
+
+def test_an_unfitted_forecaster_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(NotFittedError, match="this NaiveForecaster must be fitted before it is saved"):
+        save(small("naive"), tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="must be a place that can be written to"):
+        save(small("naive").fit(wave(5)), tmp_path / "file" / "model")
+
+
+def broken(folder: Path, how: str) -> None:
+    description = json.loads((folder / "model.json").read_text())
+    numbers = folder / "numbers.safetensors"
+    if how == "no description":
+        (folder / "model.json").unlink()
+    elif how == "not json":
+        (folder / "model.json").write_text("{")
+    elif how == "list":
+        (folder / "model.json").write_text("[]")
+    elif how == "no numbers":
+        numbers.unlink()
+    elif how == "cut numbers":
+        numbers.write_bytes(numbers.read_bytes()[:-9])
+    else:
+        if how == "other version":
+            description["format_version"] = 99
+        elif how == "unknown model":
+            description["model"] = "os.system"
+        elif how == "unknown parameter":
+            description["parameters"]["code"] = 1
+        elif how == "other units":
+            description["parameters"]["units"] = 5
+        (folder / "model.json").write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["no description", "not json", "list", "no numbers", "cut numbers", "other version", "unknown model",
+     "unknown parameter", "other units"],
+)  # fmt: skip
+def test_a_broken_folder_is_refused(how: str, tmp_path: Path) -> None:
+    save(small("gru").fit(wave(90)), tmp_path / "model")
+    broken(tmp_path / "model", how)
+    with pytest.raises(ModelFileError):
+        load(tmp_path / "model")

@@ -1,0 +1,173 @@
+"""The command line works on real files, and answers mistakes with one message and exit code 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from tests.conftest import wave
+from tsforecast.evaluation.backtest import ROW_COLUMNS
+
+
+def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tsforecast.cli", *map(str, words)]
+    environment = {**__import__("os").environ, "COLUMNS": str(width), "PYTHONWARNINGS": "error"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, timeout=240)
+
+
+@pytest.fixture
+def shops(tmp_path: Path) -> Path:
+    """A file of two shops and 120 days."""
+    days = pd.date_range("2024-01-01", periods=120)
+    parts = [pd.DataFrame({"day": days, "shop": name, "sales": wave(120, i), "n": i}) for i, name in enumerate("ab")]
+    path = tmp_path / "shops.csv"
+    pd.concat(parts).to_csv(path, index=False)
+    return path
+
+
+def test_datasets_lists_every_card() -> None:
+    result = tsforecast("datasets")
+    assert result.returncode == 0
+    for name in ("co2-weekly", "sunspots-yearly", "elnino-monthly", "m4-hourly"):
+        assert name in result.stdout
+
+
+def test_a_leaderboard_of_an_embedded_dataset_prints_writes_and_says_who_wins(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    result = tsforecast("leaderboard", "sunspots-yearly", "--models", "mean,gru", "--epochs", "2", "--out", out)
+    assert result.returncode == 0, result.stderr
+    for name in ("naive", "seasonal-naive", "drift", "mean", "gru"):
+        assert name in result.stdout
+    assert "is the reference: the best naive forecast here" in result.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["forecasts.png", "leaderboard.md", "rows.parquet"]
+    assert (out / "forecasts.png").read_bytes().startswith(b"\x89PNG")
+    assert "| model" in (out / "leaderboard.md").read_text()
+    rows = pl.read_parquet(out / "rows.parquet")
+    assert tuple(rows.columns) == ROW_COLUMNS
+    assert rows["model"].n_unique() == 5
+
+
+def test_a_file_of_the_users_own_is_fitted_saved_and_forecast(shops: Path, tmp_path: Path) -> None:
+    columns = ("--time", "day", "--target", "sales", "--id", "shop")
+    fitted = tsforecast(
+        "fit", shops, *columns, "--model", "seasonal-naive", "--horizon", "7", "--out", tmp_path / "model"
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    printed = tsforecast("predict", tmp_path / "model")
+    lines = printed.stdout.splitlines()
+    assert lines[0] == "shop,day,sales"
+    assert len(lines) == 15
+    data = pd.read_csv(shops)
+    assert float(lines[1].split(",")[2]) == data.loc[113, "sales"]
+
+    longer = tmp_path / "longer.parquet"
+    frame = pl.read_csv(shops, try_parse_dates=True)
+    frame.filter(pl.col("day") < pl.date(2024, 4, 1)).write_parquet(longer)
+    written = tsforecast(
+        "predict", tmp_path / "model", "--data", longer, "--horizon", "3", "--out", tmp_path / "next.csv"
+    )
+    assert written.returncode == 0, written.stderr
+    assert pd.read_csv(tmp_path / "next.csv")["day"].tolist() == ["2024-04-01", "2024-04-02", "2024-04-03"] * 2
+
+
+def test_a_leaderboard_of_a_parquet_file_needs_no_columns_named_when_they_are_plain(
+    shops: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "shops.parquet"
+    pl.read_csv(shops, try_parse_dates=True).drop("n").write_parquet(path)
+    result = tsforecast("leaderboard", path, "--horizon", "7", "--origins", "3", "--models", "mean")
+    assert result.returncode == 0, result.stderr
+    assert "2 series, 1 target, 3 cutoffs, horizon 7" in result.stdout
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_names() -> None:
+    result = tsforecast("leaderboard", "sunspots-yearly", "--models", "window-average", width=45)
+    assert "window-average" in result.stdout
+    assert "left out for width" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 45
+
+
+def spoiled(shops: Path, how: str) -> list[str | Path]:
+    """Return the words of a command that must fail."""
+    columns = ["--time", "day", "--target", "sales", "--id", "shop"]
+    frame = pd.read_csv(shops)
+    if how == "empty":
+        shops.write_text("day,shop,sales\n")
+    elif how == "no bytes":
+        shops.write_bytes(b"")
+    elif how == "nan":
+        frame.loc[5, "sales"] = np.nan
+    elif how == "text":
+        frame = frame.astype({"sales": object})
+        frame.loc[5, "sales"] = "much"
+    elif how == "unsorted":
+        frame = frame.iloc[::-1]
+    elif how == "duplicate":
+        frame.loc[5, "day"] = frame.loc[4, "day"]
+    elif how == "gap":
+        frame = frame.drop(index=[5, 6])
+    if how not in ("empty", "no bytes"):
+        frame.to_csv(shops, index=False)
+    others: dict[str, list[str | Path]] = {
+        "unknown dataset": ["co2-wekly"],
+        "unknown file": ["nowhere.csv"],
+        "unknown column": [shops, "--target", "sale"],
+        "unknown model": [shops, *columns, "--models", "grru"],
+        "other suffix": [Path(__file__)],
+        "horizon 0": [shops, *columns, "--horizon", "0"],
+        "too long": [shops, *columns, "--horizon", "200"],
+        "window": [shops, *columns, "--horizon", "7", "--models", "gru", "--window", "100"],
+        "dataset with columns": ["co2-weekly", "--target", "co2"],
+        "out is a file": ["sunspots-yearly", "--models", "mean", "--out", shops],
+    }
+    return ["leaderboard", *others.get(how, [shops, *columns])]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("empty", "the frame must have rows: it has none"),
+        ("no bytes", "must be a readable CSV table"),
+        ("nan", "column 'sales' must be complete: series 'a' has 1 NaN, first at row 5 (2024-01-06)"),
+        ("text", "column 'sales' must hold numbers: row 5 holds 'much'"),
+        ("unsorted", "time stamps must go forward: series 'b' breaks this at 119 places"),
+        ("duplicate", "each time stamp must occur once: series 'a' breaks this at 1 place, first at row 5"),
+        ("gap", "time stamps must have no gaps: series 'a' breaks this at 1 place (2 stamps missing), first at row 5"),
+        ("unknown dataset", "dataset 'co2-wekly' does not exist; did you mean 'co2-weekly'?"),
+        ("unknown file", "file 'nowhere.csv' does not exist"),
+        ("unknown column", "target column 'sale' does not exist; did you mean 'sales'?"),
+        ("unknown model", "model 'grru' does not exist; did you mean 'gru'?"),
+        ("other suffix", "a file must end in .csv or .parquet"),
+        ("horizon 0", "horizon must be a whole number >= 1: got 0"),
+        ("too long", "they need 201 steps, the data have 120"),
+        (
+            "window",
+            "needs 100 + 7 = 107 steps, series 'a' has 96 (113 less 17 for validation); "
+            "so do 1 other series; use window <= 89",
+        ),
+        ("dataset with columns", "dataset 'co2-weekly' has its own columns"),
+        ("out is a file", "must be a place that can be written to"),
+    ],
+)
+def test_a_mistake_gets_one_message_and_exit_code_2_and_writes_nothing(
+    how: str, message: str, shops: Path, tmp_path: Path
+) -> None:
+    words = spoiled(shops, how)
+    before = sorted(tmp_path.rglob("*"))
+    result = tsforecast(*words, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr + result.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_predict_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    result = tsforecast("predict", tmp_path)
+    assert result.returncode == 2
+    assert "must be a folder that tsforecast saved" in result.stderr

@@ -1,0 +1,146 @@
+"""The package is quick to import, declares what it needs, and its wheel is complete."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+
+import tsforecast
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "ray", "mlflow", "pandas", "polars", "sklearn", "statsmodels", "matplotlib", "numpy", "scipy"}
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(' '.join({{name.partition('.')[0] for name in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded_after("import tsforecast") & HEAVY
+
+
+def test_the_help_of_the_command_line_loads_nothing_heavy() -> None:
+    help_text = "import tsforecast.cli as cli\ntry:\n    cli.app(['--help'])\nexcept SystemExit:\n    pass"
+    assert not loaded_after(help_text) & HEAVY
+
+
+def test_the_help_takes_little_longer_than_loading_its_libraries() -> None:
+    def seconds(*words: str) -> float:
+        runs = []
+        for _ in range(3):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *words], capture_output=True, check=True)
+            runs.append(time.perf_counter() - began)
+        return min(runs)
+
+    assert seconds("-m", "tsforecast.cli", "--help") < 3 * seconds("-c", "import typer, rich.console, rich.table")
+
+
+def test_a_naive_forecast_needs_no_torch() -> None:
+    statement = "import tsforecast as t\nt.NaiveForecaster(2).fit([1.0, 2.0]).predict()"
+    assert "torch" not in loaded_after(statement)
+
+
+def test_every_public_name_can_be_reached_and_is_listed() -> None:
+    for name in tsforecast.__all__:
+        assert getattr(tsforecast, name) is not None
+    assert set(tsforecast.__all__) <= set(dir(tsforecast))
+    with pytest.raises(AttributeError, match="tsforecast has no 'GRUForcaster'; did you mean 'GRUForecaster'"):
+        tsforecast.GRUForcaster  # noqa: B018
+
+
+def test_the_type_checker_sees_the_same_public_names() -> None:
+    tree = ast.parse((ROOT / "tsforecast/__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    declared = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert declared == set(tsforecast.__all__) - {"__version__"}
+
+
+def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_used() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[><=\[ ]", line)[0] for line in project["dependencies"]}
+    imported = set()
+    for path in (ROOT / "tsforecast").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    imported = {"scikit-learn" if name == "sklearn" else name for name in imported - {"tsforecast"}}
+    third_party = imported - sys.stdlib_module_names
+    # scipy comes with scikit-learn; pandas loads pyarrow for Parquet and tabulate for Markdown; cards name statsmodels.
+    assert third_party - {"scipy"} == declared - {"pyarrow", "tabulate", "statsmodels"}
+
+
+def test_the_constraints_pin_every_declared_library() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {re.split(r"[><=\[ ]", line)[0].lower() for line in needed} <= pinned
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_versions_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == tsforecast.__version__
+    assert f"## {tsforecast.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def build_wheel(folder: Path) -> Path:
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def run_leaderboard(python: Path, folder: Path) -> str:
+    # In a folder of its own, so that nothing can be found beside the test's own checkout.
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "TSFORECAST_DATA")}
+    command = [python.parent / "tsforecast", "leaderboard", "co2-weekly", "--models", "gru", "--epochs", "1"]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    where = [python, "-c", "import tsforecast; print(tsforecast.__file__)"]
+    home = subprocess.run(where, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+    assert str(folder) in home
+    return result.stdout
+
+
+def test_a_wheel_brings_its_datasets_along(tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env/bin/python"
+    # The libraries are lent from this environment; the package itself comes from the wheel alone.
+    site = next((tmp_path / "env/lib").glob("python*/site-packages"))
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib"))
+    install = [python, "-m", "pip", "install", "--no-deps", "--no-index", build_wheel(tmp_path)]
+    subprocess.run(install, check=True, capture_output=True)
+    assert "seasonal-naive" in run_leaderboard(python, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_wheel_installed_into_an_empty_environment_runs_a_leaderboard(tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env/bin/python"
+    install = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--constraint",
+        ROOT / "constraints.txt",
+        build_wheel(tmp_path),
+    ]
+    subprocess.run(install, check=True, capture_output=True)
+    assert "seasonal-naive" in run_leaderboard(python, tmp_path)

@@ -1,0 +1,67 @@
+"""The README runs: its Python as it stands, its commands on a file like the one it speaks of."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import wave
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_python_of_the_readme_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = blocks("python")
+    assert len(code) == 3
+    exec("\n".join(code), {})
+    printed = capsys.readouterr().out
+    for said in re.findall(r"# (Panel: .*)", README):
+        assert said in printed
+    assert "is the reference: the best naive forecast here" in printed
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    days = pd.date_range("2023-01-01", periods=300)
+    frame = pd.concat([pd.DataFrame({"shop": name, "day": days, "sales": wave(300, i)}) for i, name in enumerate("ab")])
+    frame.to_csv(tmp_path / "shops.csv", index=False)
+    lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("tsforecast ")]
+    assert len(lines) == 5
+    for line in lines:
+        words = shlex.split(line)[1:]
+        quick = ["--epochs", "1"] if words[0] in ("leaderboard", "fit") else []
+        command = [sys.executable, "-m", "tsforecast.cli", *words, *quick]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, (line, result.stderr)
+    assert len(pd.read_csv(tmp_path / "next.csv")) == 28
+    assert (tmp_path / "results" / "leaderboard.md").exists()
+
+
+def test_the_targets_of_make_that_the_readme_names_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)`|^make ([a-z]+)$", README, flags=re.MULTILINE)) != set()
+    named = {
+        name
+        for pair in re.findall(r"`make ([a-z]+)`|^make ([a-z]+)$", README, flags=re.MULTILINE)
+        for name in pair
+        if name
+    }
+    assert named <= targets
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    for path in re.findall(r"`(tsforecast/[a-z/.]+)`", README):
+        assert (ROOT / path).exists(), path

@@ -1,0 +1,79 @@
+"""tsforecast: train small networks on your own time series and learn whether they beat the naive forecast.
+
+The names below are all that a user needs. They are loaded on first use, so that
+``import tsforecast`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tsforecast.data.catalog import dataset_names as dataset_names
+    from tsforecast.data.catalog import load_dataset as load_dataset
+    from tsforecast.data.panel import Panel as Panel
+    from tsforecast.data.splits import RollingOrigin as RollingOrigin
+    from tsforecast.data.splits import holdout as holdout
+    from tsforecast.errors import DataError as DataError
+    from tsforecast.errors import ParameterError as ParameterError
+    from tsforecast.errors import TsForecastError as TsForecastError
+    from tsforecast.evaluation.backtest import backtest as backtest
+    from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
+    from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
+    from tsforecast.forecasters.naive import DriftForecaster as DriftForecaster
+    from tsforecast.forecasters.naive import MeanForecaster as MeanForecaster
+    from tsforecast.forecasters.naive import NaiveForecaster as NaiveForecaster
+    from tsforecast.forecasters.naive import SeasonalNaiveForecaster as SeasonalNaiveForecaster
+    from tsforecast.forecasters.naive import WindowAverageForecaster as WindowAverageForecaster
+    from tsforecast.forecasters.neural import Conv1DForecaster as Conv1DForecaster
+    from tsforecast.forecasters.neural import GRUForecaster as GRUForecaster
+    from tsforecast.forecasters.neural import LSTMForecaster as LSTMForecaster
+    from tsforecast.forecasters.neural import NeuralForecaster as NeuralForecaster
+    from tsforecast.forecasters.neural import RNNForecaster as RNNForecaster
+    from tsforecast.forecasters.store import load as load
+    from tsforecast.forecasters.store import save as save
+
+__version__ = "0.1.0"
+
+# In the order in which a newcomer meets them.
+_HOMES = {
+    "load_dataset": "data.catalog",
+    "dataset_names": "data.catalog",
+    "Panel": "data.panel",
+    "leaderboard": "evaluation.leaderboard",
+    "Leaderboard": "evaluation.leaderboard",
+    "backtest": "evaluation.backtest",
+    "NaiveForecaster": "forecasters.naive",
+    "SeasonalNaiveForecaster": "forecasters.naive",
+    "DriftForecaster": "forecasters.naive",
+    "MeanForecaster": "forecasters.naive",
+    "WindowAverageForecaster": "forecasters.naive",
+    "RNNForecaster": "forecasters.neural",
+    "GRUForecaster": "forecasters.neural",
+    "LSTMForecaster": "forecasters.neural",
+    "Conv1DForecaster": "forecasters.neural",
+    "NeuralForecaster": "forecasters.neural",
+    "RollingOrigin": "data.splits",
+    "holdout": "data.splits",
+    "save": "forecasters.store",
+    "load": "forecasters.store",
+    "TsForecastError": "errors",
+    "DataError": "errors",
+    "ParameterError": "errors",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        from tsforecast.errors import nearest
+
+        raise AttributeError(f"tsforecast has no {name!r}; {nearest(name, _HOMES)}")
+    value = getattr(import_module(f"tsforecast.{_HOMES[name]}"), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

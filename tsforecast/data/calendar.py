@@ -1,0 +1,199 @@
+"""The time axis: how far one step is, what a season is, and which stamps come next.
+
+A stamp is an int64: nanoseconds since 1970 for dates and times, the number itself for an integer axis.
+A `Frequency` splits stamps into a *number* that grows by `count` from step to step (nanoseconds,
+months or business days) and a *remainder* that stays the same (the day in the month, the time of day).
+Everything about regularity is then whole-number arithmetic on all rows at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.errors import DataError, nearest
+
+Stamps = NDArray[np.int64]
+Unit = Literal["integer", "nanosecond", "month", "month end", "business day"]
+
+SECOND = 1_000_000_000
+DAY = 86_400 * SECOND
+_ALIASES: dict[str, tuple[Unit, int]] = {
+    "ns": ("nanosecond", 1),
+    "us": ("nanosecond", 1_000),
+    "ms": ("nanosecond", 1_000_000),
+    "s": ("nanosecond", SECOND),
+    "min": ("nanosecond", 60 * SECOND),
+    "h": ("nanosecond", 3_600 * SECOND),
+    "D": ("nanosecond", DAY),
+    "W": ("nanosecond", 7 * DAY),
+    "B": ("business day", 1),
+    "MS": ("month", 1),
+    "QS": ("month", 3),
+    "YS": ("month", 12),
+    "ME": ("month end", 1),
+    "QE": ("month end", 3),
+    "YE": ("month end", 12),
+}
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """The distance between neighbouring time steps.
+
+    Parameters
+    ----------
+    unit : {"integer", "nanosecond", "month", "month end", "business day"}
+        What `count` counts.
+    count : int
+        Units from one step to the next.
+
+    Examples
+    --------
+    >>> hourly = Frequency.parse("h")
+    >>> str(hourly), hourly.season_length
+    ('h', 24)
+    >>> str(Frequency("month", 3)), Frequency("month", 3).season_length
+    ('QS', 4)
+    """
+
+    unit: Unit
+    count: int = 1
+
+    @classmethod
+    def parse(cls, alias: str) -> Frequency:
+        """Read a pandas-style alias: a whole number and one of ns ... W, B, MS, ME, QS, QE, YS, YE.
+
+        Raises
+        ------
+        DataError
+            When the alias is not known; the message names the nearest one.
+
+        Examples
+        --------
+        >>> Frequency.parse("30min").season_length
+        48
+        """
+        match = re.fullmatch(r"(\d*)([A-Za-z]+)", alias.strip())
+        if match is None or match[2] not in _ALIASES or match[1] == "0":
+            name = match[2] if match else alias
+            raise DataError(f"frequency {alias!r} is not known; {nearest(name, _ALIASES)}")
+        unit, count = _ALIASES[match[2]]
+        return cls(unit, count * int(match[1] or 1))
+
+    def __str__(self) -> str:
+        if self.unit == "integer":
+            return f"{self.count} (integer axis)"
+        # The longest alias that divides the step: 1_800 s is 30min, 7 days are W.
+        fitting = [(n, a) for a, (u, n) in _ALIASES.items() if u == self.unit and not self.count % n]
+        size, alias = max(fitting)
+        return alias if self.count == size else f"{self.count // size}{alias}"
+
+    @property
+    def season_length(self) -> int:
+        """Steps in the season that people expect at this frequency; 1 where there is none.
+
+        A day for anything from a minute up to a day, a week for days (five steps for business
+        days), a year for weeks, months and quarters.
+        """
+        if self.unit == "business day":
+            return 5 if self.count == 1 else 1
+        if self.unit in ("month", "month end"):
+            return max(1, 12 // self.count)
+        if self.unit == "nanosecond" and self.count >= 60 * SECOND:
+            if self.count == 7 * DAY:
+                return 52
+            if self.count == DAY:
+                return 7
+            return DAY // self.count if not DAY % self.count else 1
+        return 1
+
+    def split(self, stamps: Stamps) -> tuple[Stamps, Stamps]:
+        """Split stamps into numbers that grow by `count` and remainders that stay (see the module)."""
+        if self.unit in ("integer", "nanosecond"):
+            return stamps, np.zeros_like(stamps)
+        if self.unit == "business day":
+            days, time_of_day = np.divmod(stamps, DAY)
+            dates = days.astype("datetime64[D]")
+            epoch = np.datetime64(0, "D")
+            number = np.asarray(np.busday_count(epoch, dates), dtype=np.int64)
+            # A weekend stamp gets a remainder of its own, so that it never looks regular.
+            return number, np.where(np.is_busday(dates), time_of_day, -1 - days)
+        months = stamps.astype("datetime64[ns]").astype("datetime64[M]")
+        shift = 1 if self.unit == "month end" else 0
+        origin = (months + shift).astype("datetime64[ns]").astype(np.int64)
+        return months.astype(np.int64), stamps - origin
+
+    def join(self, numbers: Stamps, remainders: Stamps) -> Stamps:
+        """Undo `split`."""
+        if self.unit in ("integer", "nanosecond"):
+            return numbers + remainders
+        if self.unit == "business day":
+            dates = np.busday_offset(np.datetime64(0, "D"), numbers, roll="forward")
+            return dates.astype(np.int64) * DAY + remainders
+        shift = 1 if self.unit == "month end" else 0
+        months = (numbers + shift).astype("datetime64[M]")
+        return months.astype("datetime64[ns]").astype(np.int64) + remainders
+
+    def advance(self, stamps: Stamps | int, steps: Stamps | int) -> Stamps:
+        """Return the stamps that lie `steps` steps after `stamps`; the two broadcast.
+
+        Examples
+        --------
+        >>> january = np.datetime64("2024-01-31", "ns").astype("int64")
+        >>> later = Frequency.parse("ME").advance(january, np.array([1, 2]))
+        >>> later.astype("datetime64[ns]").astype("datetime64[D]").astype(str).tolist()
+        ['2024-02-29', '2024-03-31']
+        """
+        numbers, remainders = self.split(np.asarray(stamps, dtype=np.int64))
+        return self.join(numbers + self.count * np.asarray(steps), remainders)
+
+
+def inner_steps(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows that have a predecessor in their own series."""
+    rows = np.arange(offsets[-1])
+    return np.delete(rows, offsets[:-1][offsets[:-1] < offsets[-1]])
+
+
+def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> Frequency | None:
+    """Find the frequency that explains most of the steps.
+
+    Parameters
+    ----------
+    stamps : int64 array of shape (rows,)
+    offsets : int64 array of shape (N + 1,)
+        Series i holds the rows ``offsets[i]:offsets[i + 1]``.
+    kind : {"integer", "datetime"}
+
+    Returns
+    -------
+    Frequency or None
+        None when no series has two rows.
+    """
+    later = inner_steps(offsets)
+    if not len(later):
+        return None
+    units: tuple[Unit, ...] = ("integer",)
+    if kind == "datetime":
+        # Once a year both month units fit; the first stamp says whether months are named by their end.
+        next_day = np.array([stamps[0] + DAY]).astype("datetime64[ns]")
+        by_end = bool((next_day == next_day.astype("datetime64[M]")).all())
+        units = ("nanosecond", *(("month end", "month") if by_end else ("month", "month end")), "business day")
+    best: tuple[float, Frequency] | None = None
+    for unit in units:
+        numbers, remainders = Frequency(unit).split(stamps)
+        steps = numbers[later] - numbers[later - 1]
+        same = remainders[later] == remainders[later - 1]
+        sizes, counts = np.unique(steps[same & (steps > 0)], return_counts=True)
+        if not len(sizes):
+            continue
+        share = float(counts.max()) / len(steps)
+        if best is None or share > best[0]:
+            best = share, Frequency(unit, int(sizes[counts.argmax()]))
+        if share == 1.0:
+            break
+    return best[1] if best else Frequency(units[0], DAY if kind == "datetime" else 1)

@@ -1,0 +1,383 @@
+"""In and out: the only module that knows pandas, polars and arrow frames (through narwhals).
+
+`read` turns whatever the caller has into a `Table` of plain numpy columns and remembers in a `Source`
+what it was, so that `write` can answer in the same library and with the same names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.calendar import DAY, Stamps
+from tsforecast.errors import DataError, nearest, raise_any, shorten
+
+TimeKind = Literal["none", "integer", "datetime"]
+Backend = Literal["pandas", "polars", "pyarrow"]
+_ISO_DATE = re.compile(r"\d{4}[-/]\d{2}([-/]\d{2}.*)?")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column is what: names of the caller's columns.
+
+    Parameters
+    ----------
+    target, past, future, static : tuple of str
+        Columns to forecast, known up to now, known ahead, constant per series.
+    group : str or None
+        Column whose values never straddle a split.
+    """
+
+    target: tuple[str, ...] = ()
+    past: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    group: str | None = None
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The columns with a value for each time step, in the order of `Panel.values`."""
+        return self.target + self.past + self.future
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the caller handed over, kept so that answers come back in the same form."""
+
+    form: Literal["array", "arrays", "series", "frame"] = "array"
+    ndim: int = 1
+    backend: Backend = "pandas"
+    time: str | None = None
+    id: str | None = None
+    time_in_index: bool = False
+    date_only: bool = False
+    period: str | None = None
+    zone: str | None = None
+    wall_clock: bool = True
+
+
+@dataclass
+class Table:
+    """Columns as numpy arrays, one entry per row of the input; the neutral form between libraries."""
+
+    columns: dict[str, NDArray[Any]]
+    roles: Roles
+    source: Source
+    stamps: Stamps | None = None
+    kind: TimeKind = "none"
+    labels: NDArray[Any] | None = None
+    facts: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def is_frame(data: object) -> bool:
+    """Tell whether `data` is a frame or series of a library that narwhals speaks."""
+    return nw.dependencies.is_into_dataframe(data) or _is_lazy(data) or is_series(data)
+
+
+def is_series(data: object) -> bool:
+    """Tell whether `data` is a pandas or polars series."""
+    return bool(nw.dependencies.is_into_series(data))
+
+
+def _is_lazy(data: object) -> bool:
+    return bool(nw.dependencies.is_polars_lazyframe(data) or isinstance(data, nw.LazyFrame))
+
+
+def read(data: Any, roles: Roles, time: str | None, id: str | None) -> Table:
+    """Read a frame or series into a `Table`.
+
+    Columns that are not named are inferred: the time is the pandas index or the only column of
+    dates, the id is the only column of text, and what is left and holds numbers is the target.
+
+    Raises
+    ------
+    DataError
+        With every problem of the frame's columns at once.
+    """
+    series_name = None
+    if is_series(data):
+        series_name = str(getattr(data, "name", None) or "y")
+        source = Source("series", backend=_backend(data))
+        data = _series_to_frame(data, series_name)
+    else:
+        source = Source("frame", backend=_backend(data))
+    data, index_time, index_id = _unpack_pandas_index(data)
+    frame = nw.from_native(data)
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    duplicated = sorted({c for c in frame.columns if frame.columns.count(c) > 1})
+    raise_any([f"column names must be unique: {name!r} occurs twice; rename one" for name in duplicated])
+    if not len(frame):
+        raise DataError(f"the frame must have rows: it has none (columns: {shorten(frame.columns, 8)})")
+
+    time, id = time or index_time, id or index_id
+    _require_columns(frame.columns, roles, time, id)
+    time = time or _guess_time(frame, roles)
+    id = id or _guess_id(frame, roles, time)
+    if not roles.target:
+        roles = replace(roles, target=_guess_target(frame, roles, time, id))
+    source = replace(source, time=time, id=id, time_in_index=time is not None and time == index_time)
+
+    table = Table({}, roles, source)
+    problems: list[str] = []
+    for name in roles.varying:
+        table.columns[name], problem = _numbers(frame[name])
+        problems += problem
+    names = (*roles.static, *([roles.group] if roles.group else []))
+    table.facts = {name: frame[name].to_numpy() for name in names}
+    if id is not None:
+        table.labels = frame[id].to_numpy()
+        missing = int(frame[id].is_null().sum())
+        if missing:
+            problems.append(f"column {id!r} must name a series in every row: {missing} rows have none")
+    if time is not None:
+        problems += _read_time(frame[time], table)
+    raise_any(problems)
+    return table
+
+
+def _backend(data: Any) -> Backend:
+    library = type(nw.to_native(data, pass_through=True)).__module__.split(".")[0]
+    if library not in ("pandas", "polars", "pyarrow"):
+        raise DataError(f"a frame must come from pandas, polars or pyarrow: got one of {library}; convert it first")
+    return cast(Backend, library)
+
+
+def _series_to_frame(series: Any, name: str) -> Any:
+    if nw.dependencies.is_pandas_series(series):
+        return series.to_frame(name)
+    return nw.from_native(series, series_only=True).alias(name).to_frame().to_native()
+
+
+def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
+    """Move a meaningful pandas index into columns; return the frame and the names of time and id."""
+    if not nw.dependencies.is_pandas_dataframe(data):
+        return data, None, None
+    import pandas as pd
+
+    data = data.rename(columns=str)
+    index = data.index
+    if isinstance(index, pd.MultiIndex) and index.nlevels == 2:
+        names = [name or default for name, default in zip(index.names, ("id", "time"), strict=True)]
+        return data.reset_index(names=names), str(names[1]), str(names[0])
+    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
+        name = str(index.name or "time")
+        return data.reset_index(names=[name]), name, None
+    return data.reset_index(drop=True), None, None
+
+
+def _require_columns(columns: list[str], roles: Roles, time: str | None, id: str | None) -> None:
+    asked = {
+        "time": (time,),
+        "id": (id,),
+        "target": roles.target,
+        "past": roles.past,
+        "future": roles.future,
+        "static": roles.static,
+        "group": (roles.group,),
+    }
+    problems, seen = [], dict[str, str]()
+    for role, names in asked.items():
+        for name in names:
+            if name is None:
+                continue
+            if name not in columns:
+                problems.append(f"{role} column {name!r} does not exist; {nearest(name, columns)}")
+            # A group may double as an id or a static column: users are often both.
+            elif name in seen and role != "group":
+                problems.append(f"column {name!r} cannot be both {seen[name]} and {role}; name it once")
+            seen.setdefault(name, role)
+    raise_any(problems)
+
+
+def _guess_time(frame: nw.DataFrame[Any], roles: Roles) -> str | None:
+    taken = {*roles.varying, *roles.static, roles.group}
+    free = [name for name in frame.columns if name not in taken]
+    found = [name for name in free if _looks_like_time(frame[name])]
+    if len(found) > 1:
+        raise DataError(f"columns {shorten([repr(n) for n in found], 6)} all hold dates; name one with time=...")
+    return found[0] if found else None
+
+
+def _looks_like_time(column: nw.Series[Any]) -> bool:
+    if isinstance(column.dtype, (nw.Datetime, nw.Date)) or _zone(column) or _is_period(column):
+        return True
+    return column.dtype == nw.String and bool(_ISO_DATE.fullmatch(str(column[0])))
+
+
+def _zone(column: nw.Series[Any]) -> str | None:
+    if isinstance(column.dtype, nw.Datetime):
+        return column.dtype.time_zone
+    # narwhals does not recognise pandas stamps in a zone whose name has an underscore.
+    zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
+    return None if zone is None else str(zone)
+
+
+def _utc(column: nw.Series[Any]) -> NDArray[Any]:
+    native = column.to_native()
+    if nw.dependencies.is_pandas_series(native):
+        return np.asarray(native.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+    return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy()
+
+
+def _is_period(column: nw.Series[Any]) -> bool:
+    return str(getattr(column.to_native(), "dtype", "")).startswith("period[")
+
+
+def _is_text(column: nw.Series[Any]) -> bool:
+    return isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object))
+
+
+def _guess_id(frame: nw.DataFrame[Any], roles: Roles, time: str | None) -> str | None:
+    taken = {time, *roles.varying, *roles.static}
+    found = [name for name in frame.columns if name not in taken and _is_text(frame[name])]
+    if roles.group in found and len(found) > 1:
+        found.remove(roles.group)
+    if len(found) > 1:
+        raise DataError(
+            f"columns {shorten([repr(n) for n in found], 6)} all hold text; name the series' column with id=..."
+        )
+    return found[0] if found else None
+
+
+def _guess_target(frame: nw.DataFrame[Any], roles: Roles, time: str | None, id: str | None) -> tuple[str, ...]:
+    taken = {time, id, *roles.past, *roles.future, *roles.static, roles.group}
+    free = [name for name in frame.columns if name not in taken]
+    found = tuple(name for name in free if frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean)
+    if not found:
+        what = ", ".join(f"{name!r} ({frame[name].dtype})" for name in frame.columns[:8])
+        raise DataError(f"a number column to forecast is needed: the frame has {what}; name it with target=...")
+    return found
+
+
+def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
+    """Return the column as float32 (if it was) or float64, and the problem if it holds no numbers."""
+    values = column.to_numpy()
+    if values.dtype == np.float32:
+        return values, []
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        return values.astype(np.float64), []
+    numbers = np.full(len(values), np.nan)
+    for row, value in enumerate(values.tolist()):
+        if value is None or value != value:
+            continue
+        try:
+            numbers[row] = float(value)
+        except (TypeError, ValueError):
+            remedy = "convert the column to numbers, or name another one"
+            return numbers, [f"column {column.name!r} must hold numbers: row {row} holds {value!r}; {remedy}"]
+    return numbers, []
+
+
+def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
+    """Fill in `table.stamps` and what is needed to write times back; return the problems."""
+    name, source = column.name, table.source
+    missing = int(column.is_null().sum())
+    if missing:
+        return [f"time column {name!r} must be complete: {missing} of {len(column)} stamps are missing"]
+    if column.dtype.is_integer():
+        table.stamps, table.kind = column.to_numpy().astype(np.int64), "integer"
+        return []
+    import pandas as pd
+
+    values: Any
+    if _is_period(column):
+        native = column.to_native()
+        values = native.dt.to_timestamp().to_numpy()
+        table.source = replace(source, period=str(native.dtype)[len("period[") : -1])
+    elif zone := _zone(column):
+        wall = _nanoseconds(column.dt.replace_time_zone(None).to_numpy())
+        # Days and longer steps follow the clock on the wall; hours and shorter ones are even in UTC only.
+        by_wall = len(np.unique(wall % DAY)) == 1
+        table.source = replace(source, zone=zone, wall_clock=by_wall)
+        values = wall.astype("datetime64[ns]") if by_wall else _utc(column)
+    elif isinstance(column.dtype, (nw.Datetime, nw.Date)):
+        table.source = replace(source, date_only=isinstance(column.dtype, nw.Date))
+        values = column.to_numpy()
+    elif _is_text(column):
+        try:
+            values = pd.to_datetime(list(column.to_numpy()), format="ISO8601").to_numpy()
+        except (ValueError, TypeError) as error:
+            reason = str(error).split("\n")[0].rstrip(".")
+            return [f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601): {reason}; convert it first"]
+    else:
+        return [f"time column {name!r} must hold dates or whole numbers: it holds {column.dtype}; convert it first"]
+    in_days = np.asarray(values).astype("datetime64[D]").astype(np.int64)
+    if np.abs(in_days).max() > 106_000:  # datetime64[ns] ends in the years 1677 and 2262
+        far = str(np.asarray(values)[np.abs(in_days).argmax()])[:10]
+        return [f"time column {name!r} must lie between the years 1678 and 2262: it holds {far}"]
+    table.stamps, table.kind = _nanoseconds(values), "datetime"
+    return []
+
+
+def _nanoseconds(values: NDArray[Any]) -> Stamps:
+    return values.astype("datetime64[ns]").astype(np.int64)
+
+
+def write(
+    source: Source, times: Stamps | None, kind: TimeKind, labels: NDArray[Any], columns: dict[str, NDArray[Any]]
+) -> Any:
+    """Return rows as a frame or series of the library that `source` came from.
+
+    Parameters
+    ----------
+    times : int64 array of shape (rows,) or None
+    labels : array of shape (rows,)
+        Series id of each row; written only where the source had an id column.
+    columns : dict of arrays of shape (rows,)
+    """
+    out: dict[str, Any] = {}
+    if source.id is not None:
+        out[source.id] = labels
+    if source.time is not None and times is not None:
+        out[source.time] = times if kind == "integer" else times.astype("datetime64[ns]").astype("datetime64[us]")
+    out.update(columns)
+    frame = nw.from_dict(out, backend=source.backend)
+    if source.time is not None and kind == "datetime":
+        frame = frame.with_columns(_as_came(nw.col(source.time), source))
+    native: Any = frame.to_native()
+    if source.backend == "pandas" and source.time is not None:
+        if source.period:
+            native[source.time] = native[source.time].dt.to_period(source.period)
+        if source.time_in_index:
+            native = native.set_index([*([source.id] if source.id else []), source.time])
+    if source.form == "series":
+        return native[next(iter(columns))]
+    return native
+
+
+def _as_came(time: nw.Expr, source: Source) -> nw.Expr:
+    if source.zone and source.wall_clock:
+        return time.dt.replace_time_zone(source.zone)
+    if source.zone:
+        return time.dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone)
+    if source.date_only:
+        return time.cast(nw.Date)
+    return time
+
+
+def stack(table: Table) -> Table:
+    """Turn a table with one column per series into one with a series per run of rows.
+
+    NaN before the first and after the last number of a column is left out.
+    """
+    parts, stamps, labels = [], [], []
+    for name, column in table.columns.items():
+        there = np.flatnonzero(~np.isnan(column))
+        if not len(there):
+            raise DataError(f"column {name!r} must hold at least one number: all {len(column)} are NaN; drop it")
+        cut = slice(there[0], there[-1] + 1)
+        parts.append(column[cut])
+        labels.append(np.full(len(parts[-1]), name, dtype=object))
+        stamps.append(table.stamps[cut] if table.stamps is not None else None)
+    source = replace(table.source, form="frame", id="series", time_in_index=False)
+    joined = None if table.stamps is None else np.concatenate([s for s in stamps if s is not None])
+    return Table(
+        {"value": np.concatenate(parts)}, Roles(("value",)), source, joined, table.kind, np.concatenate(labels)
+    )

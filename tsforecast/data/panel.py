@@ -1,0 +1,374 @@
+"""Panel: one or many regular series with shared columns, the in-memory form of all input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data import arrays, frames, repair
+from tsforecast.data.calendar import Frequency, Stamps
+from tsforecast.data.frames import Roles, Source, Table, TimeKind
+from tsforecast.errors import DataError, raise_any
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Panel:
+    """One or many regular time series; immutable.
+
+    Build one with `Panel.of` (anything), `Panel.from_frame` (columns by role), `Panel.from_wide`
+    (one column per series) or `Panel.from_array`.
+
+    Attributes
+    ----------
+    values : array of shape (rows, C), float32 or float64
+        All series below each other; columns in the order of ``roles.varying``: targets first.
+    offsets : int64 array of shape (N + 1,)
+        Series i holds the rows ``offsets[i]:offsets[i + 1]``.
+    ids : array of shape (N,)
+    starts : int64 array of shape (N,)
+        Stamp of each first row: nanoseconds since 1970, or an integer.
+    frequency : Frequency
+    season_length : int
+        Steps in one season (m).
+    facts : dict of arrays of shape (N,)
+        Static columns and the group column.
+    mending : Mending
+        What was allowed to be mended while reading.
+    notes : tuple of str
+        What was mended on request while reading.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.date_range("2024-01-01", periods=4, freq="D")
+    >>> panel = Panel.of(pd.DataFrame({"day": days, "load": [3.0, 4.0, 5.0, 6.0]}))
+    >>> panel
+    Panel: 1 series x 4 steps, target 'load', frequency D, season 7
+    >>> panel.series(0).ravel().tolist()
+    [3.0, 4.0, 5.0, 6.0]
+    """
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+    ids: NDArray[Any]
+    starts: Stamps
+    frequency: Frequency
+    season_length: int
+    kind: TimeKind
+    roles: Roles
+    source: Source
+    facts: dict[str, NDArray[Any]]
+    mending: repair.Mending = repair.Mending()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: Any) -> Panel:
+        """Read any supported form: a panel, a frame, a Series, an array or a list of arrays.
+
+        Raises
+        ------
+        DataError
+            When the data are not regular, complete numbers; every problem is listed.
+        """
+        if isinstance(data, Panel):
+            return data
+        if frames.is_frame(data):
+            return cls.from_frame(data)
+        return cls.from_array(data)
+
+    @classmethod
+    def from_frame(
+        cls,
+        data: Any,
+        *,
+        time: str | None = None,
+        id: str | None = None,
+        target: str | Iterable[str] | None = None,
+        past: str | Iterable[str] = (),
+        future: str | Iterable[str] = (),
+        static: str | Iterable[str] = (),
+        group: str | None = None,
+        frequency: str | None = None,
+        season_length: int | None = None,
+        nan_policy: repair.NanPolicy | None = None,
+        fill_gaps: bool = False,
+        sort: bool = False,
+        duplicates: repair.Duplicates | None = None,
+    ) -> Panel:
+        """Read a long frame (pandas, polars, arrow; eager or lazy) or a Series.
+
+        Parameters
+        ----------
+        time, id : str, optional
+            Columns of time stamps and of series names. Inferred when there is just one candidate.
+        target, past, future, static : str or list of str, optional
+            Columns by role; without `target`, every number column left over is one.
+        group : str, optional
+            Column whose values never straddle a split (user, machine, patient).
+        frequency : str, optional
+            A pandas-style alias such as ``"h"``; inferred from the stamps otherwise.
+        season_length : int, optional
+            Steps in one season; taken from the frequency otherwise.
+        nan_policy : {"forward_fill", "mask", "drop_series"}, optional
+            What to do with NaN; without it NaN is an error. `mask` keeps them: they carry no loss
+            and no metric.
+        fill_gaps : bool
+            Insert missing time stamps (as NaN).
+        sort : bool
+            Sort each series by time.
+        duplicates : {"first", "last"}, optional
+            Which row of equal time stamps to keep; without it they are an error.
+
+        Raises
+        ------
+        DataError
+            With every problem found, each with series, position and remedy.
+        """
+        roles = Roles(_names(target or ()), _names(past), _names(future), _names(static), group)
+        table = frames.read(data, roles, time, id)
+        mending = repair.Mending(nan_policy, fill_gaps, sort, duplicates)
+        return cls._build(table, frequency, season_length, mending)
+
+    @classmethod
+    def from_wide(cls, data: Any, *, time: str | None = None, **options: Any) -> Panel:
+        """Read a wide frame in which every number column is a series of its own.
+
+        NaN before the first and after the last number of a column is not part of the series. The
+        other parameters are those of `from_frame`; the frames that come back are long.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> months = pd.date_range("2024-01-01", periods=3, freq="MS")
+        >>> wide = pd.DataFrame({"month": months, "a": [1.0, 2.0, 3.0], "b": [None, 5.0, 6.0]})
+        >>> Panel.from_wide(wide)
+        Panel: 2 series x 2 to 3 steps, target 'value', frequency MS, season 12
+        """
+        table = frames.read(data, Roles(), time, None)
+        return cls._build(frames.stack(table), **_options(options))
+
+    @classmethod
+    def from_array(cls, data: Any, *, season_length: int | None = None) -> Panel:
+        """Read numbers without time stamps.
+
+        Parameters
+        ----------
+        data : array of shape (T,), (T, C) or (N, T, C), or list of (T,) or (T, C) arrays
+            One series; one series with C channels; N series of equal length; ragged series. Every
+            channel is a target.
+        season_length : int, optional
+            Steps in one season; 1 (no season) otherwise.
+
+        Examples
+        --------
+        >>> Panel.from_array([[1.0, 2.0, 3.0], [4.0, 5.0]])
+        Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season 1
+        """
+        return cls._build(arrays.read(data), None, season_length)
+
+    def read_like(self, data: Any) -> Panel:
+        """Read `data` as this panel was read: same columns, roles, step and mending.
+
+        Raises
+        ------
+        DataError
+            When the data cannot have come from the same place.
+        """
+        if isinstance(data, Panel):
+            other = data
+        elif frames.is_frame(data) and self.source.form in ("frame", "series"):
+            time = None if self.source.time_in_index else self.source.time
+            roles = Roles() if frames.is_series(data) else self.roles
+            table = frames.read(data, roles, time, self.source.id)
+            step = self.frequency if table.kind == self.kind else None
+            other = self._build(table, step, self.season_length, self.mending)
+        elif not frames.is_frame(data) and self.source.form in ("array", "arrays"):
+            other = Panel.from_array(data, season_length=self.season_length)
+        else:
+            raise DataError(
+                f"the context must have the form of the data that were fitted ({self.source.form}): "
+                f"got {type(data).__name__}; pass that form or a Panel"
+            )
+        raise_any(
+            f"the context must have the {name} of the data that were fitted: {wanted!r}, got {got!r}"
+            for name, wanted, got in (
+                ("columns", self.roles.varying, other.roles.varying),
+                ("frequency", str(self.frequency), str(other.frequency)),
+            )
+            if wanted != got
+        )
+        return other
+
+    @classmethod
+    def _build(
+        cls,
+        table: Table,
+        frequency: str | Frequency | None = None,
+        season_length: int | None = None,
+        mending: repair.Mending = repair.Mending(),
+    ) -> Panel:
+        step = Frequency.parse(frequency) if isinstance(frequency, str) else frequency
+        rows = repair.regular_rows(table, step, mending)
+        if season_length is not None and season_length < 1:
+            raise DataError(f"season_length must be a whole number >= 1: got {season_length}")
+        return cls(
+            values=_frozen(rows.values),
+            offsets=_frozen(rows.offsets),
+            ids=_frozen(rows.ids),
+            starts=_frozen(rows.starts),
+            frequency=rows.frequency,
+            season_length=season_length or rows.frequency.season_length,
+            kind=table.kind,
+            roles=table.roles,
+            source=table.source,
+            facts={name: _frozen(fact) for name, fact in rows.facts.items()},
+            mending=mending,
+            notes=tuple(rows.notes),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        lengths = self.lengths
+        steps = f"{lengths.min()} to {lengths.max()}" if lengths.min() < lengths.max() else str(lengths.max())
+        targets = ", ".join(repr(name) for name in self.roles.target)
+        axis = f"frequency {self.frequency}" if self.kind == "datetime" else "integer axis"
+        word = "target" if self.n_targets == 1 else "targets"
+        return f"Panel: {len(self)} series x {steps} steps, {word} {targets}, {axis}, season {self.season_length}"
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps in each series, shape (N,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def n_targets(self) -> int:
+        """Number of target columns; they come first in `values`."""
+        return len(self.roles.target)
+
+    @property
+    def groups(self) -> NDArray[Any] | None:
+        """The group of each series, shape (N,); None when no group column was named."""
+        return self.facts[self.roles.group] if self.roles.group else None
+
+    @cached_property
+    def filled(self) -> NDArray[Any]:
+        """`values` with each NaN replaced by the number before it in its own series, if there is one."""
+        return repair.forward_fill(self.values, self.offsets)
+
+    @cached_property
+    def firsts(self) -> NDArray[np.int64]:
+        """First step of each series on a clock that all share, shape (N,).
+
+        Time stamps place series on that clock; series without time stamps all end at the same tick.
+        """
+        if self.kind == "none":
+            return np.asarray(self.lengths.max() - self.lengths)
+        numbers = self.frequency.split(self.starts)[0]
+        return np.asarray((numbers - numbers.min()) // self.frequency.count)
+
+    @property
+    def clock_end(self) -> int:
+        """Ticks of the shared clock up to the end of the latest series."""
+        return int((self.firsts + self.lengths).max())
+
+    def seen(self, tick: int) -> NDArray[np.int64]:
+        """Rows of each series that lie before `tick` on the shared clock, shape (N,)."""
+        return np.clip(tick - self.firsts, 0, self.lengths)
+
+    def series(self, index: int) -> NDArray[Any]:
+        """All columns of series `index`, shape (T, C); a read-only view."""
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def stamps(self, index: int, steps: NDArray[np.int64] | int) -> Stamps:
+        """Time stamps of `steps` (0 is the first row; steps past the end are the future)."""
+        return self.frequency.advance(self.starts[index], steps)
+
+    def label(self, stamp: int | np.int64) -> str:
+        """Write one time stamp for a person to read."""
+        return repair.label(int(stamp), self.kind)
+
+    def select(self, chosen: Sequence[int] | NDArray[Any]) -> Panel:
+        """Return the panel of the chosen series (positions or a boolean mask)."""
+        index = np.arange(len(self))[np.asarray(chosen)]
+        return self._cut(index, np.zeros(len(index), dtype=np.int64), self.lengths[index])
+
+    def between(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> Panel:
+        """Return rows ``first[i]:last[i]`` of each series i; series left without rows are dropped."""
+        index = np.flatnonzero(last > first)
+        if not len(index):
+            raise DataError("a part of a panel must have rows: none lie in this part; move the cutoff")
+        return self._cut(index, first[index], last[index])
+
+    def until(self, seen: NDArray[np.int64]) -> Panel:
+        """Return the first ``seen[i]`` rows of each series i: all that may be known at a cutoff."""
+        return self.between(np.zeros_like(seen), seen)
+
+    def _cut(self, index: NDArray[Any], first: NDArray[np.int64], last: NDArray[np.int64]) -> Panel:
+        begin, end = self.offsets[index] + first, self.offsets[index] + last
+        offsets = np.concatenate([[0], np.cumsum(end - begin)])
+        pieces = [self.values[b:e] for b, e in zip(begin, end, strict=True)]
+        return replace(
+            self,
+            # A copy even of one piece: no part may lead back to the rows that were cut off.
+            values=_frozen(np.concatenate(pieces)),
+            offsets=_frozen(offsets),
+            ids=_frozen(self.ids[index]),
+            starts=_frozen(self.frequency.advance(self.starts[index], first)),
+            facts={name: _frozen(fact[index]) for name, fact in self.facts.items()},
+        )
+
+    def with_values(self, values: NDArray[Any]) -> Panel:
+        """Return a panel that differs in its numbers only; `values` has the shape of ``self.values``."""
+        if values.shape != self.values.shape:
+            raise DataError(f"values must have shape {self.values.shape}: got {values.shape}")
+        return replace(self, values=_frozen(np.array(values)))
+
+    def answer(self, values: NDArray[Any]) -> Any:
+        """Write forecasts for the steps after each series in the form that the data came in.
+
+        Parameters
+        ----------
+        values : array of shape (N, H, K)
+
+        Returns
+        -------
+        frame, Series, array or list of arrays
+            A frame or Series of the caller's library and column names; an array of the caller's
+            number of dimensions, with H in place of T.
+        """
+        n, horizon, targets = values.shape
+        if self.source.form == "array":
+            shaped = {1: values[0, :, 0], 2: values[0], 3: values}
+            return shaped[self.source.ndim]
+        if self.source.form == "arrays":
+            return [part[:, 0] if self.source.ndim == 1 else part for part in values]
+        flat = values.reshape(n * horizon, targets)
+        times = None
+        if self.kind != "none":
+            ahead = self.lengths[:, None] + np.arange(horizon)
+            times = self.frequency.advance(self.starts[:, None], ahead).ravel()
+        columns = dict(zip(self.roles.target, flat.T, strict=True))
+        return frames.write(self.source, times, self.kind, np.repeat(self.ids, horizon), columns)
+
+
+def _names(names: str | Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    """Sort the keyword options that `from_frame` shares with `from_wide`."""
+    frequency, season_length = options.pop("frequency", None), options.pop("season_length", None)
+    return {"frequency": frequency, "season_length": season_length, "mending": repair.Mending(**options)}
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view

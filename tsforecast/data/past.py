@@ -1,0 +1,102 @@
+"""The past door: all that a forecaster may look at when it forecasts from given cutoffs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError
+
+
+class Past:
+    """The rows before n cutoffs of a panel; nothing here reveals a row at or after its cutoff.
+
+    Parameters
+    ----------
+    panel : Panel
+    series : int64 array of shape (n,)
+        Position in the panel of the series of each cutoff.
+    seen : int64 array of shape (n,)
+        How many of its rows may be seen; at least 1.
+
+    Examples
+    --------
+    >>> past = Past.at_end(Panel.of(np.arange(5.0)))
+    >>> past.tail(2)[0].ravel().tolist()
+    [3.0, 4.0]
+    """
+
+    def __init__(self, panel: Panel, series: NDArray[np.int64], seen: NDArray[np.int64]) -> None:
+        self._panel = panel
+        self.series = series
+        self.lengths = seen
+
+    @classmethod
+    def at_end(cls, panel: Panel) -> Past:
+        """Return the past whose cutoffs are the ends of all series."""
+        return cls(panel, np.arange(len(panel)), panel.lengths)
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """Series id of each cutoff, shape (n,)."""
+        return self._panel.ids[self.series]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that `tail` and `history` hold, targets first."""
+        return self._panel.roles.varying
+
+    @property
+    def n_targets(self) -> int:
+        """Number of target columns."""
+        return self._panel.n_targets
+
+    def tail(self, window: int) -> NDArray[np.float64]:
+        """Return the last `window` rows before each cutoff, shape (n, W, C).
+
+        A missing number is replaced by the one before it; before the first number NaN stays.
+
+        Raises
+        ------
+        DataError
+            When a series has fewer rows than that; it names the first such series.
+        """
+        short = np.flatnonzero(self.lengths < window)
+        if len(short):
+            name, length = str(self.ids[short[0]]), self.lengths[short[0]]
+            others = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
+            raise DataError(
+                f"the window must fit in the past of every series: needs {window} steps, series {name!r} has "
+                f"{length}{others}; give more past or use window <= {length}"
+            )
+        return self.back(np.broadcast_to(np.arange(window, 0, -1), (len(self), window)))
+
+    def back(self, lags: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the rows that lie `lags` steps before each cutoff; 1 is the last row that may be seen.
+
+        Parameters
+        ----------
+        lags : int64 array of shape (n, L)
+            Between 1 and the length of the series' past.
+
+        Returns
+        -------
+        array of shape (n, L, C)
+            NaN as in `tail`.
+        """
+        if lags.min() < 1 or np.any(lags > self.lengths[:, None]):
+            raise DataError(f"lags must lie between 1 and the steps that may be seen: got {lags.min()} to {lags.max()}")
+        end = self._panel.offsets[self.series] + self.lengths
+        rows: NDArray[Any] = self._panel.filled[end[:, None] - lags]  # (n, L, C)
+        return rows.astype(np.float64)
+
+    def history(self, index: int) -> NDArray[np.float64]:
+        """Return all rows before cutoff `index`, shape (T, C); NaN as in `tail`."""
+        begin = self._panel.offsets[self.series[index]]
+        return self._panel.filled[begin : begin + self.lengths[index]].astype(np.float64)

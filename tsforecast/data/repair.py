@@ -1,0 +1,286 @@
+"""From a table of rows to regular, complete series: refuse what is wrong, or mend it when asked.
+
+Each check looks at all rows at once; each problem names the series, the row and the remedy.
+Everything that mends looks back in time only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps
+from tsforecast.data.frames import Table, TimeKind
+from tsforecast.errors import DataError, raise_any
+
+NanPolicy = Literal["forward_fill", "mask", "drop_series"]
+Duplicates = Literal["first", "last"]
+MAX_LISTED = 20  # problems of one kind; the rest is counted
+
+
+@dataclass(frozen=True)
+class Mending:
+    """What the caller allows to be mended; see `Panel.from_frame`."""
+
+    nan_policy: NanPolicy | None = None
+    fill_gaps: bool = False
+    sort: bool = False
+    duplicates: Duplicates | None = None
+
+    def __post_init__(self) -> None:
+        if self.nan_policy not in (None, "forward_fill", "mask", "drop_series"):
+            raise DataError(f"nan_policy must be 'forward_fill', 'mask' or 'drop_series': got {self.nan_policy!r}")
+        if self.duplicates not in (None, "first", "last"):
+            raise DataError(f"duplicates must be 'first' or 'last': got {self.duplicates!r}")
+
+
+@dataclass
+class Rows:
+    """Rows grouped by series; the fields are those of `Panel`. `row` is the place in the input."""
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+    ids: NDArray[Any]
+    stamps: Stamps
+    row: NDArray[np.int64]
+    frequency: Frequency = Frequency("integer")
+    facts: dict[str, NDArray[Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def starts(self) -> Stamps:
+        return self.stamps[self.offsets[:-1]]
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """The series of each row."""
+        return np.repeat(np.arange(len(self.ids)), np.diff(self.offsets))
+
+    def keep(self, chosen: NDArray[Any]) -> None:
+        """Keep the chosen rows, in that order; `chosen` holds positions that stay grouped by series."""
+        counts = np.bincount(self.owner[chosen], minlength=len(self.ids))
+        self.values, self.stamps, self.row = self.values[chosen], self.stamps[chosen], self.row[chosen]
+        self.offsets = np.concatenate([[0], np.cumsum(counts)])
+
+
+def regular_rows(table: Table, frequency: Frequency | None, mending: Mending) -> Rows:
+    """Group a table by series and make sure that the time axis is regular and the numbers complete.
+
+    Raises
+    ------
+    DataError
+        With all problems of the time axis and of the numbers at once.
+    """
+    rows = _group(table)
+    problems = list(_facts(table, rows))
+    if table.stamps is not None:
+        if mending.sort:
+            rows.keep(np.lexsort((rows.stamps, rows.owner)))
+        if mending.duplicates:
+            _drop_duplicates(rows, mending.duplicates)
+        inferred = frequency or infer_frequency(rows.stamps, rows.offsets, table.kind)
+        if inferred is None:
+            raise DataError(
+                "the step from one time stamp to the next must be known: no series has two rows; "
+                "give more rows or frequency=..."
+            )
+        rows.frequency = inferred
+        irregular = list(_irregularities(rows, table.kind, mending))
+        problems += irregular
+        if mending.fill_gaps and not irregular:
+            _fill_gaps(rows)
+    names = table.roles.varying
+    if mending.nan_policy == "drop_series":
+        _drop_incomplete(rows)
+    if mending.nan_policy == "forward_fill":
+        rows.values = forward_fill(rows.values, rows.offsets)
+    problems += _bad_numbers(rows, names, table.kind, mending)
+    raise_any(problems)
+    return rows
+
+
+def _group(table: Table) -> Rows:
+    """Bring the rows of each series together, in the order in which the series first appear."""
+    columns = list(table.columns.values())
+    values = np.stack(columns, axis=1)  # (rows, C)
+    count = len(values)
+    if table.labels is None:
+        name = table.roles.target[0] if len(table.roles.target) == 1 else "series"
+        ids, codes = np.array([name], dtype=object), np.zeros(count, dtype=np.int64)
+    else:
+        import pandas as pd
+
+        codes, ids = pd.factorize(table.labels)
+    row = np.arange(count)
+    stamps = table.stamps
+    if np.any(codes[1:] < codes[:-1]):
+        row = np.argsort(codes, kind="stable")
+        values = values[row]
+        stamps = stamps[row] if stamps is not None else None
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
+    if stamps is None:
+        stamps = np.arange(count) - np.repeat(offsets[:-1], np.diff(offsets))
+    return Rows(values, offsets, np.asarray(ids), stamps, row)
+
+
+def _facts(table: Table, rows: Rows) -> Iterator[str]:
+    """Reduce static columns and the group to one value per series; yield where they vary."""
+    for name, column in table.facts.items():
+        ordered = column[rows.row]
+        first = ordered[rows.offsets[:-1]]
+        rows.facts[name] = first
+        same = (ordered == first[rows.owner]) | ((ordered != ordered) & (first != first)[rows.owner])
+        for series in np.unique(rows.owner[~same.astype(bool)])[:MAX_LISTED]:
+            at = rows.offsets[series] + int(np.argmax(rows.owner[~same] == series))
+            yield (
+                f"column {name!r} must be constant within a series: series {str(rows.ids[series])!r} has "
+                f"{first[series]!r} and another value (near row {rows.row[at]}); make it a past column or fix it"
+            )
+
+
+def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
+    order = np.lexsort((rows.stamps, rows.owner))  # stable: equal stamps stay in their order
+    owner, stamps = rows.owner[order], rows.stamps[order]
+    same = (owner[1:] == owner[:-1]) & (stamps[1:] == stamps[:-1])
+    extra = np.concatenate([[False], same]) if which == "first" else np.concatenate([same, [False]])
+    if extra.any():
+        rows.keep(np.sort(order[~extra]))
+        rows.notes.append(f"dropped {int(extra.sum())} duplicate time stamps, kept the {which} of each")
+
+
+def _irregularities(rows: Rows, kind: TimeKind, mending: Mending) -> Iterator[str]:
+    """Yield what keeps the time axis from being regular: order, duplicates, off-grid stamps, gaps."""
+    later = inner_steps(rows.offsets)
+    numbers, remainders = rows.frequency.split(rows.stamps)
+    step = numbers[later] - numbers[later - 1]
+    move = rows.stamps[later] - rows.stamps[later - 1]
+    step_name = f"the step of {rows.frequency}" if kind == "datetime" else f"the step of {rows.frequency.count}"
+    off_grid = (remainders[later] != remainders[later - 1]) | (step % rows.frequency.count != 0)
+    found = {
+        "unsorted": move < 0,
+        "duplicate": move == 0,
+        "off grid": (move > 0) & off_grid,
+        "gap": (move > 0) & ~off_grid & (step > rows.frequency.count) & (not mending.fill_gaps),
+    }
+    remedies = {
+        "unsorted": ("time stamps must go forward", "sort by time first, or pass sort=True"),
+        "duplicate": (
+            "each time stamp must occur once",
+            "drop the extra rows, pass duplicates='last', or name the id column",
+        ),
+        "off grid": (f"time stamps must keep {step_name}", "resample first, or pass frequency=..."),
+        "gap": ("time stamps must have no gaps", "pass fill_gaps=True to insert them, with a nan_policy"),
+    }
+    owner = rows.owner[later]
+    # In a series that is out of order, distances between stamps mean nothing yet.
+    ordered = ~np.isin(owner, owner[move < 0])
+    found["off grid"] &= ordered
+    found["gap"] &= ordered
+    for name, wrong in found.items():
+        must, remedy = remedies[name]
+        series, first, counts = np.unique(owner[wrong], return_index=True, return_counts=True)
+        places = later[wrong][first]
+        for index, place, count in list(zip(series, places, counts, strict=True))[:MAX_LISTED]:
+            missing = ""
+            if name == "gap":
+                missed = (step[wrong & (owner == index)] // rows.frequency.count - 1).sum()
+                missing = f" ({missed} {'stamp' if missed == 1 else 'stamps'} missing)"
+            here = label(int(rows.stamps[place]), kind)
+            before = label(int(rows.stamps[place - 1]), kind)
+            yield (
+                f"{must}: series {str(rows.ids[index])!r} breaks this at {count} {'place' if count == 1 else 'places'}"
+                f"{missing}, first at row {rows.row[place]} ({before} -> {here}); {remedy}"
+            )
+        if len(series) > MAX_LISTED:
+            yield f"{must}: {len(series) - MAX_LISTED} more series break this"
+
+
+def _fill_gaps(rows: Rows) -> None:
+    numbers = rows.frequency.split(rows.stamps)[0]
+    place = (numbers - np.repeat(numbers[rows.offsets[:-1]], np.diff(rows.offsets))) // rows.frequency.count
+    lengths = place[rows.offsets[1:] - 1] + 1
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    missing = int(offsets[-1] - len(rows.values))
+    if not missing:
+        return
+    to = offsets[rows.owner] + place
+    values = np.full((offsets[-1], rows.values.shape[1]), np.nan, dtype=rows.values.dtype)
+    values[to] = rows.values
+    row = np.full(offsets[-1], -1)
+    row[to] = rows.row
+    steps = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    stamps = rows.frequency.advance(np.repeat(rows.starts, lengths), steps)
+    rows.values, rows.stamps, rows.offsets, rows.row = values, stamps, offsets, row
+    rows.notes.append(f"inserted {missing} missing time stamps")
+
+
+def _drop_incomplete(rows: Rows) -> None:
+    bad = np.isnan(rows.values).any(axis=1)
+    hit = np.unique(rows.owner[bad])
+    if not len(hit):
+        return
+    if len(hit) == len(rows.ids):
+        raise DataError(
+            f"nan_policy='drop_series' must leave a series: all {len(hit)} have NaN; use 'forward_fill' or 'mask'"
+        )
+    stay = ~np.isin(np.arange(len(rows.ids)), hit)
+    lengths = np.diff(rows.offsets)[stay]
+    chosen = stay[rows.owner]
+    rows.values, rows.stamps, rows.row = rows.values[chosen], rows.stamps[chosen], rows.row[chosen]
+    rows.ids, rows.offsets = rows.ids[stay], np.concatenate([[0], np.cumsum(lengths)])
+    rows.facts = {name: fact[stay] for name, fact in rows.facts.items()}
+    rows.notes.append(f"dropped {len(hit)} series with NaN")
+
+
+def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Mending) -> Iterator[str]:
+    """Yield counts of NaN and infinities per column and series."""
+    leading = mending.nan_policy == "forward_fill"
+    found = [("infinite values", np.isinf(rows.values), "replace them by NaN or by numbers first")]
+    if mending.nan_policy != "mask":
+        remedy = "pass nan_policy='forward_fill', 'mask' or 'drop_series', or fill them first"
+        if leading:
+            remedy = "there is nothing before them to fill from: cut them off or use nan_policy='mask'"
+        found.append(("NaN", np.isnan(rows.values), remedy))
+    for what, wrong, remedy in found:
+        listed = 0
+        for column in np.flatnonzero(wrong.any(axis=0)):
+            places = np.flatnonzero(wrong[:, column])
+            series, first, counts = np.unique(rows.owner[places], return_index=True, return_counts=True)
+            listed += len(series)
+            for index, at, count in list(zip(series, places[first], counts, strict=True))[:MAX_LISTED]:
+                where = f"row {rows.row[at]}" if rows.row[at] >= 0 else "an inserted row"
+                when = f" ({label(int(rows.stamps[at]), kind)})" if kind != "none" else ""
+                yield (
+                    f"column {names[column]!r} must be complete: series {str(rows.ids[index])!r} has {count} {what}, "
+                    f"first at {where}{when}; {remedy}"
+                )
+            if len(series) > MAX_LISTED:
+                yield f"column {names[column]!r} must be complete: {len(series) - MAX_LISTED} more series have {what}"
+
+
+def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
+    """Replace each NaN by the number before it in its own series; leading NaN stay.
+
+    Parameters
+    ----------
+    values : array of shape (rows, C)
+    offsets : int64 array of shape (N + 1,)
+    """
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    begin = np.repeat(offsets[:-1], np.diff(offsets))[:, None]
+    source = np.where(missing, begin, np.arange(len(values))[:, None])
+    return np.take_along_axis(values, np.maximum.accumulate(source, axis=0), axis=0)
+
+
+def label(stamp: int, kind: TimeKind) -> str:
+    """Write one stamp for a person: the date alone at midnight, the number on an integer axis."""
+    if kind != "datetime":
+        return str(stamp)
+    text = str(np.datetime64(stamp, "ns").astype("datetime64[ms]"))
+    return text.removesuffix(".000").removesuffix("T00:00:00").replace("T", " ")

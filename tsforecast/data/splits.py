@@ -1,0 +1,146 @@
+"""Cutoffs and splitters: positions only, never values, so that they cannot leak any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.checks import whole
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, ParameterError, raise_any
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One cutoff: which rows of each series may be seen, and which are to be forecast.
+
+    Attributes
+    ----------
+    tick : int
+        The cutoff on the panel's shared clock: rows before it may be seen.
+    start, seen : int64 arrays of shape (N,)
+        Rows ``start[i]:seen[i]`` of series i may be seen.
+    first, last : int64 arrays of shape (N,)
+        Rows ``first[i]:last[i]`` of series i are the targets; empty where the series has ended.
+    """
+
+    tick: int
+    start: Positions
+    seen: Positions
+    first: Positions
+    last: Positions
+
+
+@dataclass(frozen=True)
+class RollingOrigin:
+    """Test on the last steps from one or several cutoffs, each of which sees its own past only.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps to forecast from each cutoff.
+    origins : int
+        Number of cutoffs; the last one is `horizon` + `gap` steps before the end.
+    step : int, optional
+        Steps between neighbouring cutoffs; `horizon` unless given, so that no target is tested twice.
+    gap : int
+        Steps between a cutoff and the first target.
+    train_length : int, optional
+        Slide: a cutoff sees at most this many steps. Expand (see all of the past) unless given.
+
+    Raises
+    ------
+    ParameterError
+        When a number is too small to make sense.
+
+    Examples
+    --------
+    >>> splitter = RollingOrigin(horizon=2, origins=2, gap=1)
+    >>> splitter
+    RollingOrigin: 2 cutoffs every 2 steps, horizon 2, gap 1, expanding
+    >>> for train, test in splitter.split(range(8)):
+    ...     print(train.tolist(), test.tolist())
+    [0, 1, 2] [4, 5]
+    [0, 1, 2, 3, 4] [6, 7]
+    """
+
+    horizon: int
+    origins: int = 1
+    step: int | None = None
+    gap: int = 0
+    train_length: int | None = None
+
+    def __post_init__(self) -> None:
+        problems = whole("horizon", self.horizon, 1) + whole("origins", self.origins, 1)
+        problems += whole("step", self.step, 1, [None]) + whole("gap", self.gap, 0)
+        raise_any(problems + whole("train_length", self.train_length, 1, [None]), ParameterError)
+
+    def __repr__(self) -> str:
+        word = "cutoff" if self.origins == 1 else f"cutoffs every {self.stride} steps"
+        kind = "expanding" if self.train_length is None else f"sliding over {self.train_length} steps"
+        return f"RollingOrigin: {self.origins} {word}, horizon {self.horizon}, gap {self.gap}, {kind}"
+
+    @property
+    def stride(self) -> int:
+        """Steps between neighbouring cutoffs."""
+        return self.step or self.horizon
+
+    def ticks(self, length: int) -> list[int]:
+        """Return the cutoffs on a clock of `length` ticks, the oldest first.
+
+        Raises
+        ------
+        DataError
+            When the oldest cutoff would see nothing.
+        """
+        newest = length - self.gap - self.horizon
+        oldest = newest - (self.origins - 1) * self.stride
+        if oldest < 1:
+            needed = self.gap + self.horizon + (self.origins - 1) * self.stride + 1
+            fits = (newest - 1) // self.stride + 1
+            remedy = f"use origins <= {fits}" if fits >= 1 else f"use gap + horizon <= {length - 1}"
+            raise DataError(
+                f"the origins, gap and horizon must leave a step to learn from: they need {needed} steps, "
+                f"the data have {length}; {remedy}"
+            )
+        return [oldest + origin * self.stride for origin in range(self.origins)]
+
+    def folds(self, panel: Panel) -> list[Fold]:
+        """Return one fold for each cutoff, the oldest first."""
+        found = []
+        for tick in self.ticks(panel.clock_end):
+            seen = panel.seen(tick)
+            start = np.zeros_like(seen) if self.train_length is None else panel.seen(tick - self.train_length)
+            first, last = panel.seen(tick + self.gap), panel.seen(tick + self.gap + self.horizon)
+            found.append(Fold(tick, start, seen, first, last))
+        return found
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Positions, Positions]]:
+        """Yield train and test positions of the rows of `X`, as scikit-learn's splitters do.
+
+        The rows of `X` must be in time order; `y` and `groups` are ignored.
+        """
+        for tick in self.ticks(len(X)):
+            start = 0 if self.train_length is None else max(0, tick - self.train_length)
+            yield np.arange(start, tick), np.arange(tick + self.gap, tick + self.gap + self.horizon)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of cutoffs."""
+        return self.origins
+
+
+def holdout(horizon: int, gap: int = 0) -> RollingOrigin:
+    """Return the splitter that tests once, on the last `horizon` steps.
+
+    Examples
+    --------
+    >>> [(train.tolist(), test.tolist()) for train, test in holdout(2).split(range(5))]
+    [([0, 1, 2], [3, 4])]
+    """
+    return RollingOrigin(horizon, gap=gap)

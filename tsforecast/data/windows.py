@@ -1,0 +1,106 @@
+"""Windows: past and future of many cutoffs, cut from one tensor without ever copying them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows.
+
+    Attributes
+    ----------
+    past : float32 tensor of shape (B, W, C)
+        What a model reads; all columns, targets first; no NaN.
+    future : float32 tensor of shape (B, H, K)
+        What it should say; NaN where the truth is missing.
+    """
+
+    past: Tensor
+    future: Tensor
+
+
+class Windows:
+    """All windows whose targets lie in given rows of each series.
+
+    A window is a start position; `batch` gathers any of them from one contiguous tensor. Windows never
+    cross from one series into another, because the starts of each series are counted on their own.
+
+    Parameters
+    ----------
+    values : array of shape (rows, C)
+        Scaled numbers, all series below each other, without NaN.
+    truth : array of shape (rows, K)
+        The targets again, with NaN where the loss must not look.
+    offsets : int64 array of shape (N + 1,)
+    window, horizon : int
+        Steps to read (W) and to forecast (H).
+    first, last : int64 arrays of shape (N,), optional
+        Targets lie in rows ``first[i]:last[i]`` of series i; the past may reach back before them.
+        All rows unless given.
+    device : torch device
+
+    Examples
+    --------
+    >>> ramp = np.arange(5.0)[:, None]
+    >>> windows = Windows(ramp, ramp, np.array([0, 5]), window=2, horizon=1)
+    >>> len(windows)
+    3
+    >>> batch = windows.batch(torch.tensor([0, 2]))
+    >>> batch.past[..., 0].tolist(), batch.future[..., 0].tolist()
+    ([[0.0, 1.0], [2.0, 3.0]], [[2.0], [4.0]])
+    """
+
+    def __init__(
+        self,
+        values: NDArray[Any],
+        truth: NDArray[Any],
+        offsets: NDArray[np.int64],
+        window: int,
+        horizon: int,
+        first: NDArray[np.int64] | None = None,
+        last: NDArray[np.int64] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        lengths = np.diff(offsets)
+        begin = np.maximum(np.zeros_like(lengths) if first is None else first, window) - window
+        end = lengths if last is None else last
+        counts = np.maximum(end - horizon - window - begin + 1, 0)
+        self.window, self.horizon = window, horizon
+        self.counts = counts
+        self._begin = torch.from_numpy(offsets[:-1] + begin).to(device)
+        self._bounds = torch.from_numpy(np.cumsum(counts)).to(device)
+        # One contiguous tensor each; when nothing is missing the truth is read from the values.
+        self._values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+        self._targets = truth.shape[1]
+        self._truth = self._values
+        if np.isnan(truth).any():
+            self._truth = torch.from_numpy(np.ascontiguousarray(truth, dtype=np.float32)).to(device)
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    def owner(self, index: Tensor) -> Tensor:
+        """Return the series that each of the windows `index` belongs to, shape (B,)."""
+        return torch.searchsorted(self._bounds, index, right=True)
+
+    def batch(self, index: Tensor) -> Batch:
+        """Gather the windows `index` (int64, shape (B,))."""
+        series = self.owner(index)
+        before = torch.where(series > 0, self._bounds[series - 1], 0)
+        start = self._begin[series] + index - before  # (B,)
+        past = self._gather(self._values, start, self.window)  # (B, W, C)
+        future = self._gather(self._truth[:, : self._targets], start + self.window, self.horizon)  # (B, H, K)
+        return Batch(past, future)
+
+    @staticmethod
+    def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:
+        view = values.unfold(0, length, 1)  # (rows - length + 1, C, length), a view
+        return view[start].transpose(1, 2)  # (B, length, C)

@@ -1,0 +1,89 @@
+"""What goes wrong, said in sentences: what must hold, what was got, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class TsForecastError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    Parameters
+    ----------
+    problems : str or sequence of str
+        One sentence for each thing that is wrong. All problems of one call are reported at once.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        if len(self.problems) == 1:
+            return self.problems[0]
+        listed = "\n".join(f"  - {problem}" for problem in self.problems)
+        return f"{len(self.problems)} problems:\n{listed}"
+
+    def __reduce__(self) -> tuple[type[TsForecastError], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
+class DataError(TsForecastError, ValueError):
+    """The data do not have the form that the toolkit needs."""
+
+
+class ParameterError(TsForecastError, ValueError):
+    """A parameter has a value that cannot work."""
+
+
+class UnknownNameError(TsForecastError, KeyError):
+    """A dataset, model or column of this name does not exist."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the sentence
+        return self._message()
+
+
+class DownloadError(TsForecastError, OSError):
+    """A dataset could not be fetched, or what came is not what was expected."""
+
+
+class ModelFileError(TsForecastError, OSError):
+    """A saved model cannot be read."""
+
+
+def raise_any(problems: Iterable[str], error: type[TsForecastError] = DataError) -> None:
+    """Raise `error` with every problem in `problems`; do nothing when there is none."""
+    found = list(problems)
+    if found:
+        raise error(found)
+
+
+def nearest(name: object, options: Iterable[object]) -> str:
+    """Return a hint that names the closest of `options`, or lists them.
+
+    Examples
+    --------
+    >>> nearest("grru", ["gru", "lstm"])
+    "did you mean 'gru'?"
+    >>> nearest("zzz", ["gru", "lstm"])
+    "choose from 'gru', 'lstm'"
+    """
+    names = [str(option) for option in options]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "choose from " + (shorten([repr(n) for n in names], 12) or "nothing: none exist")
+
+
+def shorten(items: Sequence[str], limit: int = 3) -> str:
+    """Join at most `limit` items and count the rest.
+
+    Examples
+    --------
+    >>> shorten(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    if len(items) <= limit:
+        return ", ".join(items)
+    return ", ".join(items[:limit]) + f" and {len(items) - limit} more"

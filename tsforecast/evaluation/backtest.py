@@ -1,0 +1,178 @@
+"""Backtest: forecast from rolling origins, and keep every forecast as a flat row."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.data.splits import Fold, RollingOrigin
+from tsforecast.errors import DataError, ParameterError
+from tsforecast.evaluation.metrics import seasonal_scale
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.registry import model_name
+
+ROW_COLUMNS = (
+    "model",
+    "series",
+    "target",
+    "cutoff",
+    "step",
+    "time",
+    "y",
+    "forecast",
+    "seed",
+    "naive_mae",
+    "naive_mse",
+    "fit_seconds",
+    "predict_seconds",
+)
+
+
+def backtest(
+    forecaster: Forecaster,
+    data: Any,
+    horizon: int,
+    origins: int = 1,
+    step: int | None = None,
+    gap: int = 0,
+    refit: bool = False,
+    train_length: int | None = None,
+    name: str | None = None,
+) -> pd.DataFrame:
+    """Forecast from rolling cutoffs with a clone of `forecaster` that knows nothing but each past.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        Cloned, with its own horizon replaced by `gap` + `horizon`.
+    data : anything that `Panel.of` reads
+    horizon, origins, step, gap, train_length
+        See `RollingOrigin`.
+    refit : bool
+        Fit anew at each cutoff; else fit once at the oldest cutoff and forecast from the later ones.
+    name : str, optional
+        The model's name in the rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each series, target, cutoff and step: ``model, series, target, cutoff`` (the last
+        time stamp seen), ``step`` (1 is the first after the cutoff and gap), ``time, y, forecast, seed``;
+        ``naive_mae, naive_mse``, the errors of the seasonal naive forecast on the past, which scale
+        MASE and RMSSE; ``fit_seconds`` of the fit used and ``predict_seconds`` of the call.
+
+    Raises
+    ------
+    ParameterError, DataError
+
+    Examples
+    --------
+    >>> from tsforecast.forecasters.naive import NaiveForecaster
+    >>> rows = backtest(NaiveForecaster(), np.arange(10.0), horizon=2, origins=2)
+    >>> rows[["cutoff", "step", "time", "y", "forecast"]].values.tolist()
+    [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
+    """
+    if not isinstance(forecaster, Forecaster):
+        raise ParameterError(f"a forecaster is needed, such as GRUForecaster(): got {type(forecaster).__name__}")
+    panel = Panel.of(data)
+    folds = RollingOrigin(horizon, origins, step, gap, train_length).folds(panel)
+    model = clone(forecaster).set_params(horizon=gap + horizon)
+    parts = []
+    for group in [[fold] for fold in folds] if refit else [folds]:
+        began = time.perf_counter()
+        model.fit(panel.between(group[0].start, group[0].seen))
+        fitted = time.perf_counter()
+        series, fold_of, seen = _cutoffs(group)
+        forecasts = model.forecast(Past(panel, series, seen), gap + horizon)[:, gap:]  # (n, H, K)
+        seconds = fitted - began, time.perf_counter() - fitted
+        parts.append(_rows(panel, series, seen, [group[i] for i in fold_of], forecasts, seconds))
+    rows = pd.concat(parts, ignore_index=True)
+    rows.insert(0, "model", pd.Categorical([name or model_name(forecaster)]).repeat(len(rows)))
+    seed = forecaster.get_params().get("random_state")
+    rows.insert(8, "seed", pd.array([seed], dtype="Int32").repeat(len(rows)))
+    return rows
+
+
+def _cutoffs(folds: list[Fold]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return series, fold and rows seen of every cutoff that has a past and a target."""
+    usable = np.stack([(fold.seen > fold.start) & (fold.last > fold.first) for fold in folds])  # (folds, N)
+    fold_of, series = np.nonzero(usable)
+    if not len(series):
+        raise DataError("no series has both a past and a target at any cutoff; use fewer origins or a shorter horizon")
+    return series, fold_of, np.stack([fold.seen for fold in folds])[fold_of, series]
+
+
+def _rows(
+    panel: Panel,
+    series: NDArray[np.int64],
+    seen: NDArray[np.int64],
+    folds: list[Fold],
+    forecasts: NDArray[np.float64],
+    seconds: tuple[float, float],
+) -> pd.DataFrame:
+    """Lay n x H x K forecasts out as rows, next to the truth, which is read only here."""
+    _, horizon, targets = forecasts.shape
+    first = np.array([fold.first[i] for fold, i in zip(folds, series, strict=True)])
+    last = np.array([fold.last[i] for fold, i in zip(folds, series, strict=True)])
+    at = first[:, None] + np.arange(horizon)  # (n, H): rows of the truth in their own series
+    inside = at < last[:, None]
+    place = np.where(inside, panel.offsets[series][:, None] + at, 0)
+    truth = np.where(inside[..., None], panel.values[place, :targets], np.nan)  # (n, H, K)
+    scales = _scales(panel, series, seen)  # (n, K, 2)
+
+    n = len(series)
+    cutoffs = panel.frequency.advance(panel.starts[series], seen - 1)
+    times = panel.frequency.advance(panel.starts[series][:, None], at)
+
+    def spread(per_cutoff: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(per_cutoff, horizon * targets)
+
+    target_codes = np.tile(np.repeat(np.arange(targets), horizon), n)
+    rows = pd.DataFrame(
+        {
+            "series": pd.Categorical.from_codes(spread(series), pd.Index(panel.ids)),
+            "target": pd.Categorical.from_codes(target_codes, pd.Index(panel.roles.target)),
+            "cutoff": _times(panel, spread(cutoffs)),
+            "step": np.tile(np.arange(1, horizon + 1, dtype=np.int32), n * targets),
+            "time": _times(panel, np.repeat(times[:, None], targets, axis=1).ravel()),
+            "y": truth.transpose(0, 2, 1).ravel(),
+            "forecast": forecasts.transpose(0, 2, 1).ravel(),
+            "naive_mae": np.repeat(scales[..., 0].ravel(), horizon),
+            "naive_mse": np.repeat(scales[..., 1].ravel(), horizon),
+            "fit_seconds": np.float32(seconds[0]),
+            "predict_seconds": np.float32(seconds[1]),
+        }
+    )
+    return rows[~np.isnan(rows["y"].to_numpy())]
+
+
+def _times(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:
+    return stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
+
+
+def _scales(panel: Panel, series: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the seasonal naive's mean absolute and squared error on the past of each cutoff, (n, K, 2)."""
+    season, targets = panel.season_length, panel.n_targets
+    scales = np.empty((len(series), targets, 2))
+    for i in np.unique(series):
+        values = panel.series(i)[:, :targets].astype(np.float64)
+        mine = np.flatnonzero(series == i)
+        if len(mine) == 1 or seen[mine].min() <= season:
+            for j in mine:
+                scales[j] = [seasonal_scale(values[: seen[j], k], season) for k in range(targets)]
+            continue
+        # Running sums serve all cutoffs of a series at once.
+        moves = np.abs(values[season:] - values[:-season])
+        there = np.cumsum(~np.isnan(moves), axis=0)
+        upto = seen[mine] - season - 1
+        for power in (1, 2):
+            total = np.cumsum(np.nan_to_num(moves) ** power, axis=0)
+            scales[mine, :, power - 1] = np.where(there[upto], total[upto] / np.maximum(there[upto], 1), np.nan)
+    return scales

@@ -1,0 +1,241 @@
+"""Leaderboard: rows in, ranking and verdicts out; the naive family is always on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsforecast.checks import one_of
+from tsforecast.data.panel import Panel
+from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any
+from tsforecast.evaluation import metrics
+from tsforecast.evaluation.backtest import backtest
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
+
+METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
+ALWAYS = ("naive", "seasonal-naive", "drift")
+CERTAIN = 0.05  # a sign test below this share of chance is called a difference
+
+Models = Iterable[str | Forecaster] | Mapping[str, Forecaster]
+
+
+@dataclass(frozen=True, eq=False)
+class Leaderboard:
+    """Rows of several models on the same targets, and what follows from them.
+
+    Attributes
+    ----------
+    rows : pandas.DataFrame
+        See `backtest`.
+    metric : str
+        The metric that ranks and that skill is about.
+    reference : str
+        The model that skill is relative to: the best of the naive family on these cutoffs, unless
+        another one was named.
+    """
+
+    rows: pd.DataFrame
+    metric: str
+    reference: str
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row for each model, the best first.
+
+        Errors are averaged over the steps and cutoffs of each series and target, then over those.
+        `fit_seconds` is the time of one fit, `predict_seconds` of one forecast from all cutoffs of it.
+        """
+        table = errors_by_model(self.rows)
+        best = table.loc[self.reference]
+        table["owa"] = [
+            metrics.owa(row.smape, row.mase, best["smape"], best["mase"]) for row in table.itertuples(index=False)
+        ]
+        table["skill"] = [metrics.skill(error, best[self.metric]) for error in table[self.metric]]
+        times = self.rows.groupby("model", observed=True)[["fit_seconds", "predict_seconds"]].mean()
+        table = table.join(times.astype(float)).reset_index()
+        # A model that forecasts NaN has no error to rank and goes last.
+        return table.sort_values([self.metric, "model"], ignore_index=True, na_position="last")
+
+    @cached_property
+    def verdicts(self) -> dict[str, str]:
+        """One sentence for each model: beats the reference, does not, or cannot be told."""
+        return {model: self._verdict(model) for model in self.table["model"]}
+
+    @property
+    def basis(self) -> str:
+        """What was tested, in a sentence."""
+        rows = self.rows[self.rows["model"] == self.reference]
+        counts = [rows[name].nunique() for name in ("series", "target", "cutoff")]
+        words = [_count(n, word) for n, word in zip(counts, ("series", "target", "cutoff"), strict=True)]
+        return (
+            f"{words[0]}, {words[1]}, {words[2]}, horizon {int(rows['step'].max())}; "
+            f"skill is the share of {self.reference}'s {self.metric.upper()} that a model removes"
+        )
+
+    def _verdict(self, model: str) -> str:
+        if model == self.reference:
+            return f"{model} is the reference: the best naive forecast here"
+        skill = float(self.table.set_index("model").loc[model, "skill"])
+        if not np.isfinite(skill):
+            return f"{model} cannot be compared: it or {self.reference} has no finite {self.metric.upper()}"
+        if skill <= 0:
+            how = f"{-skill:.1%} higher" if skill else "the same"
+            return f"{model} does not beat {self.reference}: its {self.metric.upper()} is {how}"
+        wins, ties, trials = self._wins(model)
+        from scipy.stats import binomtest
+
+        share = f"lower error at {wins} of {_count(trials, 'cutoff')}"
+        decided = trials - ties
+        if decided and binomtest(wins, decided, alternative="greater").pvalue < CERTAIN:
+            return f"{model} beats {self.reference} by {skill:.0%} ({share})"
+        return f"{model} cannot be told from {self.reference}: {skill:.0%} lower {self.metric.upper()}, but {share}"
+
+    def _wins(self, model: str) -> tuple[int, int, int]:
+        """Count wins, ties and trials of `model` against the reference, cutoff by cutoff of each series."""
+        keys = ["series", "target", "cutoff"]
+        mine, best = (
+            self.rows[self.rows["model"] == name]
+            .assign(error=lambda rows: metrics.absolute_errors(rows["y"], rows["forecast"]))
+            .groupby(keys, observed=True)["error"]
+            .mean()
+            for name in (model, self.reference)
+        )
+        gains = (best - mine).dropna()
+        return int((gains > 0).sum()), int((gains == 0).sum()), len(gains)
+
+    def to_markdown(self) -> str:
+        """Return the table and the verdicts as Markdown."""
+        shown = self.table.copy()
+        formats: dict[str, Callable[[float], str]] = {"skill": "{:+.1%}".format, "smape": "{:.2f}".format}
+        for name in shown.columns[1:]:
+            shown[name] = shown[name].map(formats.get(name, "{:.3f}".format))
+        text = shown.to_markdown(
+            index=False, disable_numparse=True, colalign=["left"] + ["right"] * (len(shown.columns) - 1)
+        )
+        verdicts = "\n".join(f"- {sentence}" for sentence in self.verdicts.values())
+        return f"{text}\n\n{self.basis}.\n\n{verdicts}\n"
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+
+def leaderboard(
+    forecasters: Models,
+    data: Any,
+    horizon: int,
+    origins: int = 1,
+    step: int | None = None,
+    gap: int = 0,
+    refit: bool = False,
+    metric: str = "mase",
+    reference: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Leaderboard:
+    """Compare forecasters with the naive family on the same cutoffs.
+
+    Parameters
+    ----------
+    forecasters : list of model names and forecasters, or dict of name to forecaster
+        Naive, seasonal naive and drift are added where they are missing.
+    data : anything that `Panel.of` reads
+    horizon, origins, step, gap, refit
+        See `backtest`.
+    metric : {"mase", "mae", "rmse", "smape", "rmsse"}
+        Ranks the models.
+    reference : str, optional
+        The model that skill is relative to; the best naive one unless given.
+    progress : callable, optional
+        Called with the name of each model before it starts.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError, DataError
+
+    Examples
+    --------
+    >>> board = leaderboard(["mean"], np.arange(20.0), horizon=2, origins=3)
+    >>> board.reference, board.table["model"].tolist()
+    ('drift', ['drift', 'naive', 'seasonal-naive', 'mean'])
+    """
+    raise_any(one_of("metric", metric, METRICS), ParameterError)
+    models = named(forecasters)
+    if reference is not None and reference not in models:
+        raise UnknownNameError(f"reference {reference!r} is not on the board; {nearest(reference, models)}")
+    panel = Panel.of(data)
+    parts = []
+    for name, forecaster in models.items():
+        if progress:
+            progress(name)
+        parts.append(backtest(forecaster, panel, horizon, origins, step, gap, refit, name=name))
+    return from_rows(pd.concat(parts, ignore_index=True), metric, reference)
+
+
+def from_rows(rows: pd.DataFrame, metric: str = "mase", reference: str | None = None) -> Leaderboard:
+    """Draw up a leaderboard from rows that were kept."""
+    # Joining rows of different models turns their categories into plain text; tables group faster by category.
+    rows = rows.reset_index(drop=True).astype({"model": "category", "series": "category", "target": "category"})
+    if reference is None:
+        errors = errors_by_model(rows)[metric]
+        reference = str(errors[[name for name in errors.index if name in NAIVE_FAMILY]].idxmin())
+    return Leaderboard(rows, metric, reference)
+
+
+def named(forecasters: Models) -> dict[str, Forecaster]:
+    """Return forecasters by name, with the naive ones that must not be missing first."""
+    pairs: list[tuple[str, Forecaster]] = []
+    if isinstance(forecasters, Mapping):
+        pairs = list(forecasters.items())
+    else:
+        items = list(forecasters)
+        unknown = [item for item in items if isinstance(item, str) and item not in MODEL_NAMES]
+        raise_any(
+            (f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown), UnknownNameError
+        )
+        for item in items:
+            pairs.append((item, make(item)) if isinstance(item, str) else (model_name(item), item))
+    models: dict[str, Forecaster] = {name: make(name) for name in ALWAYS}
+    taken: set[str] = set()
+    for name, forecaster in pairs:
+        again = 2
+        unique = name
+        while unique in taken:
+            unique, again = f"{name}-{again}", again + 1
+        taken.add(unique)
+        models[unique] = forecaster
+    return models
+
+
+def errors_by_model(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the metrics of each model: over steps and cutoffs of a series and target, then over those."""
+    y, forecast = rows["y"].to_numpy(), rows["forecast"].to_numpy()
+    absolute = metrics.absolute_errors(y, forecast)
+    parts = pd.DataFrame(
+        {
+            "mase": metrics.divide(absolute, rows["naive_mae"]),
+            "mae": absolute,
+            "rmse": absolute**2,
+            "smape": metrics.symmetric_errors(y, forecast),
+            "rmsse": metrics.divide(absolute**2, rows["naive_mse"]),
+        }
+    )
+    keys = [rows[name] for name in ("model", "series", "target")]
+    each = parts.groupby(keys, observed=True, sort=False).mean()
+    # A model that forecasts NaN anywhere must not be ranked on the rest.
+    failed = pd.Series(np.isnan(forecast)).groupby(rows["model"].to_numpy(), sort=False).any()
+    each[["rmse", "rmsse"]] = np.sqrt(each[["rmse", "rmsse"]])
+    table = each.groupby("model", observed=True, sort=False).mean()
+    table[failed.reindex(table.index).to_numpy()] = np.nan
+    return table
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 or word == "series" else f"{number} {word}s"

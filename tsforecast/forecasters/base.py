@@ -1,0 +1,117 @@
+"""The one contract of all forecasters: fit on series, predict the steps that follow."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import sklearn.exceptions
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from tsforecast.checks import whole
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.errors import ParameterError, TsForecastError, raise_any
+
+
+class NotFittedError(TsForecastError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
+    """A forecaster was asked for a forecast before it was fitted."""
+
+
+class Forecaster(BaseEstimator):  # type: ignore[misc]
+    """Base of all forecasters.
+
+    A forecaster stores its parameters when it is made, learns in `fit`, and answers in `predict`.
+    Subclasses say how in `_fit` and `forecast`, and what is wrong with their parameters in
+    `_problems`.
+
+    Attributes
+    ----------
+    panel_ : Panel
+        The data that were fitted; `predict` without a context goes on from its end.
+    """
+
+    horizon: int
+    panel_: Panel
+
+    def fit(self, data: Any, y: None = None) -> Self:
+        """Learn from one or many series.
+
+        Parameters
+        ----------
+        data : frame, Series, array, list of arrays or Panel
+            See `Panel.of`; name columns and roles with `Panel.from_frame`.
+        y : None
+            Ignored; scikit-learn passes it.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ParameterError
+            When parameters cannot work; all of them are listed.
+        DataError
+            When the data cannot be used; every problem is listed.
+        """
+        raise_any(self._problems(), ParameterError)
+        panel = Panel.of(data)
+        self._fit(panel)
+        self.panel_ = panel
+        return self
+
+    def predict(self, context: Any = None, *, horizon: int | None = None) -> Any:
+        """Forecast the steps that follow each series.
+
+        Parameters
+        ----------
+        context : like the data that were fitted, optional
+            Series to go on from; the fitted ones unless given.
+        horizon : int, optional
+            Steps to forecast; the forecaster's own horizon unless given. Beyond it a network goes
+            on from its own forecasts.
+
+        Returns
+        -------
+        frame, Series, array, list of arrays
+            In the form of the data, H steps for each series.
+
+        Raises
+        ------
+        NotFittedError, ParameterError, DataError
+        """
+        if not hasattr(self, "panel_"):
+            raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(data)")
+        if horizon is not None:
+            raise_any(whole("horizon", horizon, 1), ParameterError)
+        panel = self.panel_ if context is None else self.panel_.read_like(context)
+        return panel.answer(self.forecast(Past.at_end(panel), horizon or self.horizon))
+
+    def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
+        """Forecast `horizon` steps after each of n cutoffs.
+
+        This is the door that evaluation uses: many cutoffs at once, and nothing but the past.
+
+        Returns
+        -------
+        array of shape (n, H, K)
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say how it forecasts")
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found besides the panel: plain values for JSON, and arrays, both by name."""
+        plain = {name: value for name, value in vars(self).items() if name.endswith("_") and name != "panel_"}
+        return plain, {}
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned."""
+        self.__dict__.update(learned)
+
+    def _fit(self, panel: Panel) -> None:
+        """Learn from `panel`; its last rows are the cutoff."""
+
+    def _problems(self) -> list[str]:
+        """Return what is wrong with the parameters."""
+        return whole("horizon", self.horizon, 1)

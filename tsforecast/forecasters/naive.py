@@ -1,0 +1,169 @@
+"""The naive family: what every model must beat [Hyndman and Athanasopoulos 2021, section 5.2]."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.checks import whole
+from tsforecast.data.anchors import anchor_lags
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.forecasters.base import Forecaster
+
+Floats = NDArray[np.float64]
+
+
+class NaiveForecaster(Forecaster):
+    """Repeat the last value.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps to forecast.
+
+    Examples
+    --------
+    >>> NaiveForecaster(horizon=2).fit(np.array([1.0, 5.0, 3.0])).predict().tolist()
+    [3.0, 3.0]
+    """
+
+    def __init__(self, horizon: int = 1) -> None:
+        self.horizon = horizon
+
+    def forecast(self, past: Past, horizon: int) -> Floats:
+        """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
+        last = past.tail(1)[:, :, : past.n_targets]  # (n, 1, K)
+        return np.repeat(last, horizon, axis=1)  # (n, H, K)
+
+
+class SeasonalNaiveForecaster(Forecaster):
+    """Repeat the last season.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps to forecast.
+    season_length : int, optional
+        Steps in one season; that of the data unless given. Where the past is shorter than one
+        season, the last value is repeated.
+
+    Examples
+    --------
+    >>> model = SeasonalNaiveForecaster(horizon=3, season_length=2)
+    >>> model.fit(np.array([1.0, 2.0, 3.0, 4.0])).predict().tolist()
+    [3.0, 4.0, 3.0]
+    """
+
+    def __init__(self, horizon: int = 1, season_length: int | None = None) -> None:
+        self.horizon = horizon
+        self.season_length = season_length
+
+    def _fit(self, panel: Panel) -> None:
+        self.season_length_ = self.season_length or panel.season_length
+
+    def forecast(self, past: Past, horizon: int) -> Floats:
+        """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
+        lags = anchor_lags("seasonal", horizon, self.season_length_)
+        long_enough = past.lengths >= self.season_length_
+        rows = past.back(np.where(long_enough[:, None], lags, 1))  # (n, H, C)
+        return rows[:, :, : past.n_targets]  # (n, H, K)
+
+    def _problems(self) -> list[str]:
+        return super()._problems() + whole("season_length", self.season_length, 1, [None])
+
+
+class DriftForecaster(Forecaster):
+    """Go on along the line from the first to the last value.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps to forecast.
+
+    Examples
+    --------
+    >>> DriftForecaster(horizon=2).fit(np.array([1.0, 5.0, 3.0])).predict().tolist()
+    [4.0, 5.0]
+    """
+
+    def __init__(self, horizon: int = 1) -> None:
+        self.horizon = horizon
+
+    def forecast(self, past: Past, horizon: int) -> Floats:
+        """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
+        steps = np.arange(1, horizon + 1)[:, None]  # (H, 1)
+        return np.stack([self._line(past.history(i)[:, : past.n_targets], steps) for i in range(len(past))])
+
+    @staticmethod
+    def _line(values: Floats, steps: NDArray[np.int64]) -> Floats:
+        first = np.argmax(~np.isnan(values), axis=0)  # a series may start late
+        distance = np.maximum(len(values) - 1 - first, 1)
+        slope = (values[-1] - np.take_along_axis(values, first[None], axis=0)[0]) / distance  # (K,)
+        line: Floats = values[-1] + steps * slope  # (H, K)
+        return line
+
+
+class MeanForecaster(Forecaster):
+    """Forecast the mean of the whole past.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps to forecast.
+
+    Examples
+    --------
+    >>> MeanForecaster(horizon=2).fit(np.array([1.0, 5.0, 3.0])).predict().tolist()
+    [3.0, 3.0]
+    """
+
+    def __init__(self, horizon: int = 1) -> None:
+        self.horizon = horizon
+
+    def forecast(self, past: Past, horizon: int) -> Floats:
+        """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
+        means = [_mean(past.history(i)[:, : past.n_targets]) for i in range(len(past))]
+        return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
+
+
+class WindowAverageForecaster(Forecaster):
+    """Forecast the mean of the last few values.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps to forecast.
+    window : int, optional
+        Steps to average, or what there is of them; one season unless given, ten steps where the
+        data have no season.
+
+    Examples
+    --------
+    >>> WindowAverageForecaster(horizon=2, window=2).fit(np.array([1.0, 5.0, 3.0])).predict().tolist()
+    [4.0, 4.0]
+    """
+
+    def __init__(self, horizon: int = 1, window: int | None = None) -> None:
+        self.horizon = horizon
+        self.window = window
+
+    def _fit(self, panel: Panel) -> None:
+        season = panel.season_length if panel.season_length > 1 else 10
+        self.window_ = self.window or season
+
+    def forecast(self, past: Past, horizon: int) -> Floats:
+        """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
+        means = [_mean(past.history(i)[-self.window_ :, : past.n_targets]) for i in range(len(past))]
+        return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
+
+    def _problems(self) -> list[str]:
+        return super()._problems() + whole("window", self.window, 1, [None])
+
+
+def _mean(values: Floats) -> Floats:
+    """Return the mean of each column, shape (K,), without NaN; NaN where there is no number."""
+    there = ~np.isnan(values)
+    count = there.sum(axis=0)
+    total = np.where(there, values, 0.0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,148 @@
+"""Saved forecasters: a folder with numbers in safetensors and everything else in JSON, no code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tsforecast.data.calendar import Frequency
+from tsforecast.data.frames import Roles, Source
+from tsforecast.data.panel import Panel
+from tsforecast.data.repair import Mending
+from tsforecast.errors import ModelFileError
+from tsforecast.files import new_folder
+from tsforecast.forecasters.base import Forecaster, NotFittedError
+from tsforecast.forecasters.registry import forecaster_class, model_name
+
+FORMAT_VERSION = 1
+_DESCRIPTION, _NUMBERS = "model.json", "numbers.safetensors"
+
+Numbers = dict[str, NDArray[Any]]
+
+
+def save(forecaster: Forecaster, folder: str | Path) -> None:
+    """Write a fitted forecaster to a folder, whole or not at all.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+    folder : path
+        Replaced if it exists.
+
+    Raises
+    ------
+    NotFittedError
+        When there is nothing to save.
+    OutputError
+        When the place cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tsforecast.forecasters.naive import NaiveForecaster
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     save(NaiveForecaster(horizon=2).fit(np.arange(5.0)), f"{place}/model")
+    ...     load(f"{place}/model").predict().tolist()
+    [4.0, 4.0]
+    """
+    if not hasattr(forecaster, "panel_"):
+        raise NotFittedError(f"this {type(forecaster).__name__} must be fitted before it is saved: call fit(data)")
+    learned, numbers = forecaster.learned()
+    panel, panel_numbers = _pack(forecaster.panel_)
+    description = {
+        "format_version": FORMAT_VERSION,
+        "model": model_name(forecaster),
+        "parameters": forecaster.get_params(),
+        "learned": learned,
+        "panel": panel,
+    }
+    text = json.dumps(description, indent=1, default=_plain)
+    with new_folder(Path(folder)) as place:
+        (place / _DESCRIPTION).write_text(text, encoding="utf-8")
+        contiguous = {name: np.ascontiguousarray(array) for name, array in (numbers | panel_numbers).items()}
+        save_file(contiguous, place / _NUMBERS)
+
+
+def load(folder: str | Path) -> Forecaster:
+    """Read a forecaster that `save` wrote. Nothing in the folder is executed.
+
+    Raises
+    ------
+    ModelFileError
+        When the folder does not hold a model of a known format.
+    """
+    place = Path(folder)
+    try:
+        description = json.loads((place / _DESCRIPTION).read_text(encoding="utf-8"))
+        numbers: Numbers = load_file(place / _NUMBERS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelFileError(f"{str(place)!r} must be a folder that tsforecast saved: {error}") from error
+    version = description.get("format_version") if isinstance(description, dict) else None
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{str(place)!r} must have format version {FORMAT_VERSION}: it has {version}; load it with the version "
+            "of tsforecast that wrote it"
+        )
+    try:
+        forecaster = forecaster_class(description["model"])(**description["parameters"])
+        forecaster.panel_ = _unpack(description["panel"], numbers)
+        forecaster.restore(description["learned"], numbers)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{str(place)!r} must hold a whole model: {type(error).__name__}: {error}") from error
+    return forecaster
+
+
+def _pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
+    description = {
+        "ids": panel.ids.tolist(),
+        "frequency": asdict(panel.frequency),
+        "season_length": panel.season_length,
+        "kind": panel.kind,
+        "roles": asdict(panel.roles),
+        "source": asdict(panel.source),
+        "facts": {name: fact.tolist() for name, fact in panel.facts.items()},
+        "mending": asdict(panel.mending),
+        "notes": panel.notes,
+    }
+    numbers = {"panel.values": panel.values, "panel.offsets": panel.offsets, "panel.starts": panel.starts}
+    return description, numbers
+
+
+def _unpack(description: dict[str, Any], numbers: Numbers) -> Panel:
+    roles: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in description["roles"].items()
+    }
+    return Panel(
+        values=numbers["panel.values"],
+        offsets=numbers["panel.offsets"],
+        starts=numbers["panel.starts"],
+        ids=_objects(description["ids"]),
+        frequency=Frequency(**description["frequency"]),
+        season_length=description["season_length"],
+        kind=description["kind"],
+        roles=Roles(**roles),
+        source=Source(**description["source"]),
+        facts={name: _objects(fact) for name, fact in description["facts"].items()},
+        mending=Mending(**description["mending"]),
+        notes=tuple(description["notes"]),
+    )
+
+
+def _objects(items: list[Any]) -> NDArray[Any]:
+    """Return an array of numbers if all items are numbers, else of objects."""
+    array = np.array(items)
+    return array if array.dtype.kind in "biuf" else np.array(items, dtype=object)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy numbers into Python's for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a saved model holds numbers, text and lists only: got {type(value).__name__}")

@@ -1,0 +1,48 @@
+"""Show the epochs of a fit as they come; silent unless asked and in a terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tsforecast.training.history import Epoch
+
+logger = logging.getLogger("tsforecast")
+
+
+@contextmanager
+def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[Epoch], None]]:
+    """Yield a function that takes each epoch; it logs all of them and draws a bar when asked.
+
+    Examples
+    --------
+    >>> with show_epochs(0, 10, "GRUForecaster") as report:
+    ...     report(Epoch(0, None, 0.5, 0.001, 0.0))
+    """
+    if not verbose:
+        yield lambda epoch: logger.debug("%s %s", name, describe(epoch))
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as progress:
+        task = progress.add_task(name, total=max_epochs)
+
+        def report(epoch: Epoch) -> None:
+            logger.info("%s %s", name, describe(epoch))
+            progress.update(task, completed=epoch.number, description=f"{name} {describe(epoch)}")
+
+        yield report
+
+
+def describe(epoch: Epoch) -> str:
+    """Say an epoch in a few words.
+
+    Examples
+    --------
+    >>> describe(Epoch(3, 0.25, 0.5, 0.001, 1.2))
+    'epoch 3: train 0.2500, validation 0.5000'
+    """
+    parts = [("train", epoch.train_loss), ("validation", epoch.valid_loss)]
+    losses = ", ".join(f"{name} {loss:.4f}" for name, loss in parts if loss is not None)
+    return f"epoch {epoch.number}: {losses or 'no loss measured'}"
