@@ -263,11 +263,12 @@ def _write_board(board: Any, panel: Panel, out: Path, title: str) -> None:
     from tsforecast.files import new_file
     from tsforecast.reporting.plots import plot_forecasts, save_figure
 
+    figure = plot_forecasts(board, panel)  # drawn before anything is written
     with new_file(out / "leaderboard.md") as unfinished:
         unfinished.write_text(f"# {title}\n\n{board.to_markdown()}", encoding="utf-8")
     with new_file(out / "rows.parquet") as unfinished:
         board.rows.to_parquet(unfinished, index=False)
-    save_figure(plot_forecasts(board, panel), out / "forecasts.png")
+    save_figure(figure, out / "forecasts.png")
     console.print(f"wrote leaderboard.md, forecasts.png and rows.parquet in {out}", highlight=False, soft_wrap=True)
 
 

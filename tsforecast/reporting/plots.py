@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import Leaderboard
@@ -42,32 +44,48 @@ def plot_forecasts(board: Leaderboard, panel: Panel, models: int = 3, series: st
     mine = rows[(rows["series"] == chosen) & (rows["target"] == target)]
     names = [name for name in board.table["model"] if name != board.reference][:models]
 
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    cutoffs = _apart(mine)
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
     axes = figure.subplots()
-    _draw_truth(axes, mine, panel, chosen, target)
+    _draw_truth(axes, panel, chosen, target, cutoffs[0], mine["time"].max())
     for name, colour in zip([board.reference, *names], ("#888888", *COLOURS), strict=False):
         label = f"{name} (reference)" if name == board.reference else name
-        for index, (_, part) in enumerate(mine[mine["model"] == name].groupby("cutoff")):
-            axes.plot(part["time"], part["forecast"], color=colour, lw=1.5, label=label if index == 0 else None)
-    for index, cutoff in enumerate(np.unique(mine["cutoff"].to_numpy())):
-        label = "cutoff" if index == 0 else None
-        axes.axvline(cutoff, color="#bbbbbb", lw=0.7, ls=":", label=label)
-    axes.set_title(f"{chosen}: forecasts of {board.basis.split(';')[0]}", loc="left", fontsize=11)
+        for cutoff in cutoffs:
+            part = mine[(mine["model"] == name) & (mine["cutoff"] == cutoff)]
+            axes.plot(part["time"], part["forecast"], color=colour, lw=1.5, label=label)
+            label = "_"  # one entry in the legend
+    for cutoff in cutoffs:
+        axes.axvline(cutoff, color="#999999", lw=0.8, ls=":", label="cutoff" if cutoff == cutoffs[0] else "_")
+    shown = f"{len(cutoffs)} of {mine['cutoff'].nunique()} cutoffs" if len(cutoffs) < mine["cutoff"].nunique() else ""
+    horizon = int(mine["step"].max())
+    axes.set_title(
+        f"{chosen}: forecasts {horizon} steps ahead" + (f" ({shown})" if shown else ""), loc="left", fontsize=11
+    )
     axes.set_xlabel("time" if panel.kind == "datetime" else "step")
     axes.set_ylabel(str(target))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="best", frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
-def _draw_truth(axes: Axes, mine: pd.DataFrame, panel: Panel, chosen: object, target: str) -> None:
+def _apart(rows: pd.DataFrame) -> NDArray[Any]:
+    """Return cutoffs whose forecasts do not overlap, the newest among them."""
+    ends = rows.groupby("cutoff")["time"].max()
+    kept = [ends.index[-1]]
+    for cutoff, end in zip(ends.index[::-1], ends[::-1], strict=True):
+        if end <= kept[-1]:
+            kept.append(cutoff)
+    return np.array(kept[::-1])
+
+
+def _draw_truth(axes: Axes, panel: Panel, chosen: object, target: str, first: Any, last: Any) -> None:
+    """Draw the truth from before the first cutoff to the end, with as much before as after, at most."""
     index = int(np.flatnonzero(panel.ids == chosen)[0])
     values = panel.series(index)[:, panel.roles.target.index(target)]
     stamps = panel.stamps(index, np.arange(len(values)))
     times = stamps.astype("datetime64[ns]") if panel.kind == "datetime" else stamps
-    # Two horizons before the oldest cutoff, or as much again as was tested, are context enough.
-    tested = mine["time"].to_numpy()
-    shown = times >= times[max(0, len(values) - 2 * len(np.unique(tested)) - panel.season_length)]
+    begin, end = np.searchsorted(times, np.array([first, last], dtype=times.dtype))
+    shown = slice(max(0, begin - max(end - begin, 2 * panel.season_length) // 2), end + 1)
     axes.plot(times[shown], values[shown], color="black", lw=1.2, label="truth")
 
 

@@ -1,0 +1,78 @@
+"""Figures and tables show what stands in the rows."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from tests.conftest import wave
+from tsforecast.data.panel import Panel
+from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
+from tsforecast.reporting.plots import plot_forecasts, save_figure
+from tsforecast.reporting.terminal import show_leaderboard
+
+
+@pytest.fixture(params=["dates", "index"])
+def panel(request: pytest.FixtureRequest) -> Panel:
+    if request.param == "index":
+        return Panel.from_array([wave(60, 0), wave(60, 1)], season_length=6)
+    return Panel.of(pd.Series(wave(60), index=pd.date_range("2024-01-01", periods=60), name="load"))
+
+
+@pytest.fixture
+def board(panel: Panel) -> Leaderboard:
+    return leaderboard(["mean"], panel, horizon=4, origins=5, step=2)
+
+
+def test_the_figure_draws_the_truth_and_each_forecast_from_cutoffs_that_do_not_overlap(
+    board: Leaderboard, panel: Panel
+) -> None:
+    (axes,) = plot_forecasts(board, panel).axes
+    lines = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+    assert {"truth", f"{board.reference} (reference)", "mean", "cutoff"} <= set(lines)
+    assert np.array_equal(lines["truth"].get_ydata(), panel.series(0)[-len(lines["truth"].get_ydata()) :, 0])
+    mine = board.rows[(board.rows["series"] == panel.ids[0]) & (board.rows["model"] == "mean")]
+    cutoffs = np.unique(mine["cutoff"])[[0, 2, 4]]  # every second one: steps of two, four steps ahead
+    drawn = [line for line in axes.lines if line.get_color() == lines["mean"].get_color()]
+    assert len(drawn) == 3
+    for line, cutoff in zip(drawn, cutoffs, strict=True):
+        assert np.array_equal(line.get_ydata(), mine.loc[mine["cutoff"] == cutoff, "forecast"])
+    assert axes.get_title(loc="left").endswith("forecasts 4 steps ahead (3 of 5 cutoffs)")
+    assert axes.get_ylabel() == panel.roles.target[0]
+
+
+def test_the_series_to_draw_can_be_chosen() -> None:
+    panel = Panel.from_array([wave(60, 0), wave(60, 1) + 50], season_length=6)
+    board = leaderboard([], panel, horizon=4)
+    (axes,) = plot_forecasts(board, panel, series=1).axes
+    assert axes.lines[0].get_ydata().min() > 50
+
+
+def test_a_figure_is_written_whole(board: Leaderboard, panel: Panel, tmp_path: Path) -> None:
+    save_figure(plot_forecasts(board, panel), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().endswith(b"IEND\xaeB`\x82")
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_the_table_fits_the_terminal_and_keeps_every_model(board: Leaderboard, width: int) -> None:
+    text = io.StringIO()
+    show_leaderboard(board, "a title", Console(file=text, width=width))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert not [line for line in lines if "…" in line]
+    for model in board.table["model"]:
+        assert any(line.startswith(f"│ {model} ") for line in lines)
+    assert ("left out for width" in text.getvalue()) == (width < 100)
+
+
+def test_fit_and_predict_seconds_are_shown_at_eighty_columns(board: Leaderboard) -> None:
+    text = io.StringIO()
+    show_leaderboard(board, "a title", Console(file=text, width=80))
+    for column in ("MASE", "skill", "fit s", "predict s"):
+        assert column in text.getvalue()
