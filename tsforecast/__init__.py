@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tsforecast.data.catalog import dataset_names as dataset_names
     from tsforecast.data.catalog import load_dataset as load_dataset
+    from tsforecast.data.groups import GroupKFold as GroupKFold
+    from tsforecast.data.groups import LeaveGroupsOut as LeaveGroupsOut
     from tsforecast.data.panel import Panel as Panel
     from tsforecast.data.splits import RollingOrigin as RollingOrigin
     from tsforecast.data.splits import holdout as holdout
@@ -56,6 +58,8 @@ _HOMES = {
     "NeuralForecaster": "forecasters.neural",
     "RollingOrigin": "data.splits",
     "holdout": "data.splits",
+    "LeaveGroupsOut": "data.groups",
+    "GroupKFold": "data.groups",
     "save": "forecasters.store",
     "load": "forecasters.store",
     "TsForecastError": "errors",

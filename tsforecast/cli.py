@@ -54,6 +54,55 @@ def datasets(context: typer.Context) -> None:
     console.print(table)
 
 
+@datasets_app.command("show")
+def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
+    """Show a dataset's card: what it is, where it comes from, how it is read and tested."""
+    from rich.table import Table
+
+    from tsforecast.data.catalog import card
+
+    one = card(name)
+    table = Table(title=f"{one.name}: {one.title}", title_justify="left", title_style="bold", show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    roles = {
+        role: ", ".join([names] if isinstance(names, str) else names)
+        for role, names in vars(one.roles).items()
+        if names
+    }
+    lines = {
+        "what": one.description,
+        "source": "\n".join(one.sources),
+        "licence": one.licence,
+        "citation": one.citation,
+        "step, season": f"{one.frequency}, {one.season_length}",
+        **roles,
+        "files": "\n".join(file.path for file in one.files) or "part of an installed package",
+        "by hand": one.by_hand,
+        "task": f"horizon {one.task.horizon}, {one.task.origins} cutoffs every {one.task.step} steps",
+        "protocol": one.task.protocol,
+        "quirks": "\n".join(one.quirks),
+    }
+    for word, text in lines.items():
+        if text:
+            table.add_row(word, _escape(text))
+    console.print(table)
+
+
+@datasets_app.command("download")
+def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
+    """Fetch a dataset into the cache, check it and read it once."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    from tsforecast.data.catalog import load_dataset
+
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=None)
+        panel = load_dataset(name, lambda got, total: progress.update(task, completed=got, total=total))
+    console.print(f"{name} is here. {panel}", highlight=False, soft_wrap=True)
+
+
 @app.command()
 def leaderboard(
     data: Data,

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import boxcox
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from tsforecast.data.scaling import fit_standard
+from tsforecast.data.scaling import SCALERS, TRANSFORMS, Scaling, ScalingRecipe
+
+
+def fit_standard(values: np.ndarray, offsets: np.ndarray) -> Scaling:
+    return ScalingRecipe().fit(values, offsets, values.shape[1])
+
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False, width=64)
 
 
-@given(values=arrays(np.float64, st.tuples(st.integers(2, 30), st.integers(1, 3)), elements=NUMBERS), cut=st.data())
-def test_inverse_undoes_transform(values: np.ndarray, cut: st.DataObject) -> None:
+VALUES = arrays(np.float64, st.tuples(st.integers(2, 30), st.integers(1, 3)), elements=NUMBERS)
+
+
+@pytest.mark.parametrize("transform", [None, *TRANSFORMS])
+@pytest.mark.parametrize("scaler", [None, *SCALERS, StandardScaler(), RobustScaler()])
+@pytest.mark.parametrize("per_series", [True, False])
+@settings(max_examples=40)
+@given(values=VALUES, cut=st.data())
+def test_inverse_undoes_transform(
+    transform: str | None, scaler: object, per_series: bool, values: np.ndarray, cut: st.DataObject
+) -> None:
     middle = cut.draw(st.integers(1, len(values) - 1))
     offsets = np.array([0, middle, len(values)])
-    scaling = fit_standard(values, offsets)
+    targets = cut.draw(st.integers(1, values.shape[1]))
+    scaling = ScalingRecipe(transform, scaler, per_series).fit(values, offsets, targets)
     owner = np.repeat([0, 1], np.diff(offsets))
-    back = scaling.inverse(scaling.transform(values, owner), owner)
+    scaled = scaling.transform(values, owner)
+    back = scaling.inverse(scaled, owner)
+    assert np.isfinite(scaled).all()
     assert np.all(np.abs(back - values) <= 1e-9 * np.maximum(1, np.abs(values).max()))
 
 
@@ -61,3 +81,51 @@ def test_statistics_of_float32_data_are_those_of_float64() -> None:
     scaling = fit_standard(values, np.array([0, 10_000]))
     assert scaling.location.item() == values.astype(np.float64).mean()
     assert np.isclose(scaling.scale.item(), values.astype(np.float64).std(), rtol=1e-9)
+
+
+def test_named_scalers_equal_scikit_learn_s() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 3)) ** 3
+    for name, theirs in [("standard", StandardScaler()), ("min-max", MinMaxScaler()), ("robust", RobustScaler())]:
+        mine = ScalingRecipe(scaler=name).fit(values, np.array([0, 40]), 3)
+        given = ScalingRecipe(scaler=theirs).fit(values, np.array([0, 40]), 3)
+        assert np.allclose(mine.transform(values, 0), theirs.fit_transform(values))
+        assert np.allclose(given.transform(values, 0), theirs.fit_transform(values))
+        assert np.allclose(given.transform(values[:, :2], 0), theirs.transform(values)[:, :2])  # targets alone
+
+
+def test_box_cox_finds_scipy_s_power_and_the_logarithm_is_the_power_zero() -> None:
+    values = np.random.default_rng(0).gamma(2.0, 3.0, size=(200, 1))
+    scaling = ScalingRecipe("box-cox", None).fit(values, np.array([0, 200]), 1)
+    expected, power = boxcox(values.ravel())
+    assert scaling.power.item() == pytest.approx(power, abs=1e-4)
+    assert np.allclose(scaling.transform(values, 0).ravel(), expected, atol=1e-3)
+    logs = ScalingRecipe("log", None).fit(values, np.array([0, 200]), 1).transform(values, 0)
+    assert np.allclose(logs, np.log(values))
+
+
+def test_zero_and_negative_numbers_get_an_offset_before_the_logarithm() -> None:
+    values = np.array([[-2.0], [0.0], [4.0]])
+    scaling = ScalingRecipe("log", None).fit(values, np.array([0, 3]), 1)
+    assert scaling.shift.item() > 2
+    assert np.isfinite(scaling.transform(np.array([[-1000.0]]), 0)).all()  # lower than ever in training
+
+
+def test_only_targets_are_transformed() -> None:
+    values = np.array([[1.0, -5.0], [10.0, -6.0]])
+    scaled = ScalingRecipe("log", None).fit(values, np.array([0, 2]), 1).transform(values, 0)
+    assert scaled[:, 1].tolist() == [-5.0, -6.0]
+    assert scaled[:, 0].tolist() == pytest.approx([0.0, np.log(10)])
+
+
+def test_global_statistics_are_those_of_all_series_together() -> None:
+    values = np.random.default_rng(0).normal(size=(30, 1))
+    scaling = ScalingRecipe(per_series=False).fit(values, np.array([0, 10, 30]), 1)
+    assert scaling.location.ravel().tolist() == pytest.approx([values.mean()] * 2)
+    assert scaling.scale.ravel().tolist() == pytest.approx([values.std()] * 2)
+
+
+def test_a_part_of_the_columns_is_scaled_as_in_the_whole() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 4)) * [1, 2, 3, 4]
+    for scaler in ("standard", StandardScaler()):
+        scaling = ScalingRecipe("log", scaler).fit(values, np.array([0, 20]), 1)
+        assert np.allclose(scaling.columns(2).transform(values[:, 2:], 0), scaling.transform(values, 0)[:, 2:])

@@ -42,7 +42,7 @@ def test_windows_equal_those_cut_one_by_one(
     parts = [values[a:b] for a, b in pairwise(offsets)]
     if total < window + horizon:
         return
-    windows = Windows(values, values[:, :1], offsets, window, horizon, np.array(first), np.array(last))
+    windows = Windows(values, values[:, :1], offsets, window, horizon, first=np.array(first), last=np.array(last))
     expected = slow_windows(parts, window, horizon, first, last)
     assert len(windows) == len(expected)
     batch = windows.batch(torch.arange(len(expected)))

@@ -70,7 +70,7 @@ def test_a_named_reference_is_taken() -> None:
 def test_a_model_that_wins_at_every_cutoff_beats_the_reference() -> None:
     board = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=20, reference="naive")
     assert board.verdicts["good"].startswith("good beats naive by 89%")
-    assert "(lower error at 20 of 20 cutoffs)" in board.verdicts["good"]
+    assert "(lower error in 20 of 20 forecasts)" in board.verdicts["good"]
 
 
 def test_a_model_equal_to_the_naive_forecast_does_not_beat_it() -> None:

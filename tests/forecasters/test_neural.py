@@ -58,7 +58,7 @@ def test_early_stopping_cannot_end_below_the_naive_forecast_on_validation() -> N
     ends = np.arange(seen, 300 - 4)
     past = Past(model.panel_, np.zeros(len(ends), dtype=int), ends)
     truth = np.stack([walk[e : e + 5] for e in ends])
-    best = np.abs(model.forecast(past, 5)[..., 0] - truth).mean() / model.scaling_.scale.item()
+    best = np.abs(model.forecast(past, 5)[..., 0] - truth).mean() / model.inputs_.scaling.scale.item()
     assert best == pytest.approx(min(losses), rel=1e-4)
     assert best <= losses[0] + 1e-9
 
@@ -82,14 +82,14 @@ def test_without_validation_all_rows_train_and_nothing_is_scored() -> None:
     model = GRUForecaster(window=10, horizon=5, units=4, max_epochs=2, validation=None).fit(wave(60))
     assert model.validation_ == 0
     assert [epoch.valid_loss for epoch in model.history_] == [None, None, None]
-    assert model.scaling_.location.item() == pytest.approx(wave(60).mean())
+    assert model.inputs_.scaling.location.item() == pytest.approx(wave(60).mean())
 
 
 def test_validation_takes_a_share_or_a_number_of_the_last_steps() -> None:
     for validation, steps in [(0.2, 18), (25, 25), (0.01, 5)]:
         model = GRUForecaster(window=10, horizon=5, units=2, max_epochs=0, validation=validation).fit(wave(90))
         assert model.validation_ == steps
-        assert model.scaling_.location.item() == pytest.approx(wave(90)[:-steps].mean())
+        assert model.inputs_.scaling.location.item() == pytest.approx(wave(90)[:-steps].mean())
 
 
 def test_the_automatic_anchor_is_the_naive_forecast_that_was_better() -> None:

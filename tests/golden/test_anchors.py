@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tsforecast.data.catalog import load_dataset
-from tsforecast.data.scaling import fit_standard
+from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import from_rows
@@ -41,7 +41,7 @@ def test_etth1_naive_rows_are_exact_over_all_windows(
     horizon: int, windows: int, naive: tuple[float, float], seasonal: tuple[float, float]
 ) -> None:
     panel = load_dataset("etth1").until(np.array([14_400]))
-    scaling = fit_standard(panel.values[:8_640], np.array([0, 8_640]))
+    scaling = ScalingRecipe().fit(panel.values[:8_640], np.array([0, 8_640]), targets=7)
     panel = panel.with_values(scaling.transform(panel.values, 0))
     assert 2_880 - horizon + 1 == windows
     for name, expected in [("naive", naive), ("seasonal-naive", seasonal)]:

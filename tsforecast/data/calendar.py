@@ -9,8 +9,9 @@ Everything about regularity is then whole-number arithmetic on all rows at once.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,3 +198,60 @@ def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> Fr
         if share == 1.0:
             break
     return best[1] if best else Frequency(units[0], DAY if kind == "datetime" else 1)
+
+
+def _of_day(index: Any) -> Any:
+    return index.hour + index.minute / 60 + index.second / 3600
+
+
+# Name of a feature -> where a stamp lies in its cycle, and how long the cycle is.
+_CYCLES: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "minute": (lambda index: index.minute, 60),
+    "hour": (_of_day, 24),
+    "weekday": (lambda index: index.day_of_week, 7),
+    "day": (lambda index: index.day - 1, 31),
+    "yearday": (lambda index: index.day_of_year - 1, 365.25),
+    "month": (lambda index: index.month - 1, 12),
+}
+CALENDAR = tuple(_CYCLES)
+
+
+def calendar_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that calendar features are written to.
+
+    Examples
+    --------
+    >>> calendar_columns(["hour"])
+    ('hour_sine', 'hour_cosine')
+    """
+    return tuple(f"{name}_{wave}" for name in names for wave in ("sine", "cosine"))
+
+
+def calendar_features(stamps: Stamps, names: Sequence[str], zone: str | None = None) -> NDArray[np.float64]:
+    """Return sine and cosine of where each stamp lies in the cycles `names`, shape (rows, 2 x names).
+
+    Parameters
+    ----------
+    stamps : int64 array of shape (rows,)
+        Nanoseconds since 1970.
+    names : sequence of {"minute", "hour", "weekday", "day", "yearday", "month"}
+    zone : str, optional
+        The stamps are in UTC and the calendar is that of this time zone.
+
+    Examples
+    --------
+    >>> noon = np.array(["2024-01-01T12:00"], dtype="datetime64[ns]").astype("int64")
+    >>> calendar_features(noon, ["hour"]).round(6).tolist()
+    [[0.0, -1.0]]
+    """
+    import pandas as pd
+
+    index = pd.DatetimeIndex(stamps.astype("datetime64[ns]"))
+    if zone:
+        index = index.tz_localize("UTC").tz_convert(zone)
+    columns = []
+    for name in names:
+        where, length = _CYCLES[name]
+        angle = 2 * np.pi * np.asarray(where(index), dtype=np.float64) / length
+        columns += [np.sin(angle), np.cos(angle)]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(stamps), 0))

@@ -14,7 +14,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps
+from tsforecast.data.calendar import DAY, Stamps, calendar_columns
 from tsforecast.errors import DataError, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
@@ -32,6 +32,8 @@ class Roles:
         Columns to forecast, known up to now, known ahead, constant per series.
     group : str or None
         Column whose values never straddle a split.
+    calendar : tuple of str
+        Calendar features; their columns are the last ones of `future`.
     """
 
     target: tuple[str, ...] = ()
@@ -39,6 +41,13 @@ class Roles:
     future: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     group: str | None = None
+    calendar: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> Roles:
+        """The roles of the columns that the caller gave: all but the calendar features."""
+        columns = calendar_columns(self.calendar)
+        return replace(self, future=tuple(name for name in self.future if name not in columns), calendar=())
 
     @property
     def varying(self) -> tuple[str, ...]:
@@ -50,7 +59,7 @@ class Roles:
 class Source:
     """What the caller handed over, kept so that answers come back in the same form."""
 
-    form: Literal["array", "arrays", "series", "frame"] = "array"
+    form: Literal["array", "arrays", "series", "frame", "wide"] = "array"
     ndim: int = 1
     backend: Backend = "pandas"
     time: str | None = None
@@ -89,11 +98,12 @@ def _is_lazy(data: object) -> bool:
     return bool(nw.dependencies.is_polars_lazyframe(data) or isinstance(data, nw.LazyFrame))
 
 
-def read(data: Any, roles: Roles, time: str | None, id: str | None) -> Table:
+def read(data: Any, roles: Roles, time: str | None, id: str | None, one_series: bool = False) -> Table:
     """Read a frame or series into a `Table`.
 
     Columns that are not named are inferred: the time is the pandas index or the only column of
-    dates, the id is the only column of text, and what is left and holds numbers is the target.
+    dates, the id is the only column of text (unless there is but `one_series`), and what is left and
+    holds numbers is the target.
 
     Raises
     ------
@@ -119,7 +129,7 @@ def read(data: Any, roles: Roles, time: str | None, id: str | None) -> Table:
     time, id = time or index_time, id or index_id
     _require_columns(frame.columns, roles, time, id)
     time = time or _guess_time(frame, roles)
-    id = id or _guess_id(frame, roles, time)
+    id = None if one_series else id or _guess_id(frame, roles, time)
     if not roles.target:
         roles = replace(roles, target=_guess_target(frame, roles, time, id))
     source = replace(source, time=time, id=id, time_in_index=time is not None and time == index_time)
@@ -352,6 +362,24 @@ def write(
     return native
 
 
+def write_wide(source: Source, times: Stamps | None, kind: TimeKind, names: NDArray[Any], values: NDArray[Any]) -> Any:
+    """Return a frame with one column for each series; NaN where a series has no value at a time.
+
+    Parameters
+    ----------
+    times : int64 array of shape (N * H,) or None
+        Without times all series share the same rows.
+    names : array of shape (N,)
+    values : array of shape (N, H)
+    """
+    if times is None:
+        return write(source, None, kind, names, dict(zip(names, values, strict=True)))
+    stamps, row = np.unique(times, return_inverse=True)
+    table = np.full((len(names), len(stamps)), np.nan)
+    table[np.repeat(np.arange(len(names)), values.shape[1]), row.ravel()] = values.ravel()
+    return write(source, stamps, kind, names, dict(zip(names, table, strict=True)))
+
+
 def _as_came(time: nw.Expr, source: Source) -> nw.Expr:
     if source.zone and source.wall_clock:
         return time.dt.replace_time_zone(source.zone)
@@ -376,7 +404,7 @@ def stack(table: Table) -> Table:
         parts.append(column[cut])
         labels.append(np.full(len(parts[-1]), name, dtype=object))
         stamps.append(table.stamps[cut] if table.stamps is not None else None)
-    source = replace(table.source, form="frame", id="series", time_in_index=False)
+    source = replace(table.source, form="wide")
     joined = None if table.stamps is None else np.concatenate([s for s in stamps if s is not None])
     return Table(
         {"value": np.concatenate(parts)}, Roles(("value",)), source, joined, table.kind, np.concatenate(labels)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data import arrays, frames, repair
-from tsforecast.data.calendar import Frequency, Stamps
+from tsforecast.data.calendar import CALENDAR, Frequency, Stamps, calendar_columns, calendar_features
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
-from tsforecast.errors import DataError, raise_any
+from tsforecast.errors import DataError, nearest, raise_any
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,7 +139,7 @@ class Panel:
         """Read a wide frame in which every number column is a series of its own.
 
         NaN before the first and after the last number of a column is not part of the series. The
-        other parameters are those of `from_frame`; the frames that come back are long.
+        other parameters are those of `from_frame`; the frames that come back are wide again.
 
         Examples
         --------
@@ -181,12 +181,14 @@ class Panel:
         """
         if isinstance(data, Panel):
             other = data
-        elif frames.is_frame(data) and self.source.form in ("frame", "series"):
+        elif frames.is_frame(data) and self.source.form in ("frame", "series", "wide"):
             time = None if self.source.time_in_index else self.source.time
-            roles = Roles() if frames.is_series(data) else self.roles
+            wide = self.source.form == "wide"
+            roles = Roles() if wide or frames.is_series(data) else self.roles.given
             table = frames.read(data, roles, time, self.source.id)
             step = self.frequency if table.kind == self.kind else None
-            other = self._build(table, step, self.season_length, self.mending)
+            other = self._build(frames.stack(table) if wide else table, step, self.season_length, self.mending)
+            other = other.with_calendar(*self.roles.calendar)
         elif not frames.is_frame(data) and self.source.form in ("array", "arrays"):
             other = Panel.from_array(data, season_length=self.season_length)
         else:
@@ -263,6 +265,13 @@ class Panel:
         return repair.forward_fill(self.values, self.offsets)
 
     @cached_property
+    def first_numbers(self) -> NDArray[np.int64]:
+        """Row of the first number of each series and column, shape (N, C); its length where there is none."""
+        there = ~np.isnan(self.values)
+        rows = [np.where(t.any(axis=0), t.argmax(axis=0), len(t)) for t in np.split(there, self.offsets[1:-1])]
+        return np.stack(rows)
+
+    @cached_property
     def firsts(self) -> NDArray[np.int64]:
         """First step of each series on a clock that all share, shape (N,).
 
@@ -330,6 +339,53 @@ class Panel:
             raise DataError(f"values must have shape {self.values.shape}: got {values.shape}")
         return replace(self, values=_frozen(np.array(values)))
 
+    def with_calendar(self, *names: str) -> Panel:
+        """Return a panel with calendar features as columns that are known ahead.
+
+        Parameters
+        ----------
+        names : {"minute", "hour", "weekday", "day", "yearday", "month"}
+            Each becomes two columns, the sine and cosine of where a stamp lies in that cycle.
+
+        Raises
+        ------
+        DataError
+            When there are no dates, or a name is not known.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> days = pd.date_range("2024-01-01", periods=4, freq="D")
+        >>> Panel.of(pd.Series([1.0, 2.0, 3.0, 4.0], index=days)).with_calendar("weekday").roles.future
+        ('weekday_sine', 'weekday_cosine')
+        """
+        if not names:
+            return self
+        raise_any(
+            [
+                f"calendar feature {name!r} does not exist; {nearest(name, CALENDAR)}"
+                for name in set(names) - set(CALENDAR)
+            ]
+            + (
+                []
+                if self.kind == "datetime"
+                else ["calendar features need dates: the time axis has none; name a time column"]
+            )
+        )
+        added = calendar_columns(names)
+        taken = sorted(set(added) & set(self.roles.varying))
+        raise_any(f"column {name!r} exists already; rename it" for name in taken)
+        steps = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
+        stamps = self.frequency.advance(np.repeat(self.starts, self.lengths), steps)
+        features = calendar_features(stamps, names, self.local_zone)
+        roles = replace(self.roles, future=self.roles.future + added, calendar=self.roles.calendar + tuple(names))
+        return replace(self, values=_frozen(np.concatenate([self.values, features], axis=1)), roles=roles)
+
+    @property
+    def local_zone(self) -> str | None:
+        """The zone that stamps must be turned to for a calendar; None where they tell local time."""
+        return None if self.source.wall_clock else self.source.zone
+
     def answer(self, values: NDArray[Any]) -> Any:
         """Write forecasts for the steps after each series in the form that the data came in.
 
@@ -350,10 +406,10 @@ class Panel:
         if self.source.form == "arrays":
             return [part[:, 0] if self.source.ndim == 1 else part for part in values]
         flat = values.reshape(n * horizon, targets)
-        times = None
-        if self.kind != "none":
-            ahead = self.lengths[:, None] + np.arange(horizon)
-            times = self.frequency.advance(self.starts[:, None], ahead).ravel()
+        ahead = self.lengths[:, None] + np.arange(horizon)
+        times = self.frequency.advance(self.starts[:, None], ahead).ravel() if self.kind != "none" else None
+        if self.source.form == "wide":
+            return frames.write_wide(self.source, times, self.kind, self.ids, values[..., 0])
         columns = dict(zip(self.roles.target, flat.T, strict=True))
         return frames.write(self.source, times, self.kind, np.repeat(self.ids, horizon), columns)
 

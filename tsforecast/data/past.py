@@ -60,7 +60,8 @@ class Past:
     def tail(self, window: int) -> NDArray[np.float64]:
         """Return the last `window` rows before each cutoff, shape (n, W, C).
 
-        A missing number is replaced by the one before it; before the first number NaN stays.
+        A missing number is replaced by the one before it; at the start of a series by the first number, if that
+        lies before the cutoff. NaN is left only where nothing is known at the cutoff.
 
         Raises
         ------
@@ -92,11 +93,34 @@ class Past:
         """
         if lags.min() < 1 or np.any(lags > self.lengths[:, None]):
             raise DataError(f"lags must lie between 1 and the steps that may be seen: got {lags.min()} to {lags.max()}")
-        end = self._panel.offsets[self.series] + self.lengths
-        rows: NDArray[Any] = self._panel.filled[end[:, None] - lags]  # (n, L, C)
-        return rows.astype(np.float64)
+        begin = self._panel.offsets[self.series][:, None]
+        rows = begin + self.lengths[:, None] - lags  # (n, L)
+        found: NDArray[Any] = self._panel.filled[rows]  # (n, L, C)
+        if np.isnan(found).any():
+            first = self._panel.first_numbers[self.series][:, None]  # (n, 1, C): rows of the first numbers
+            known = self._panel.values[begin[..., None] + first, np.arange(found.shape[2])]  # (n, 1, C)
+            found = np.where(np.isnan(found) & (first < self.lengths[:, None, None]), known, found)
+        return found.astype(np.float64)
+
+    def ahead(self, horizon: int) -> NDArray[np.float64]:
+        """Return the future columns of the steps after each cutoff, shape (n, horizon, F): no other column.
+
+        Where the data end, or a number is missing, the one before it stands.
+        """
+        width = len(self._panel.roles.future)
+        if not width:
+            return np.zeros((len(self), horizon, 0))
+        steps = self.lengths[:, None] + np.arange(horizon)  # (n, H)
+        rows = np.minimum(steps, self._panel.lengths[self.series][:, None] - 1)
+        known: NDArray[Any] = self._panel.filled[self._panel.offsets[self.series][:, None] + rows, -width:]
+        return known.astype(np.float64)
+
+    @property
+    def facts(self) -> dict[str, NDArray[Any]]:
+        """Static columns and the group of each cutoff's series, shape (n,) each."""
+        return {name: fact[self.series] for name, fact in self._panel.facts.items()}
 
     def history(self, index: int) -> NDArray[np.float64]:
-        """Return all rows before cutoff `index`, shape (T, C); NaN as in `tail`."""
+        """Return all rows before cutoff `index`, shape (T, C); NaN is left before the first number only."""
         begin = self._panel.offsets[self.series[index]]
         return self._panel.filled[begin : begin + self.lengths[index]].astype(np.float64)

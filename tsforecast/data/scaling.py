@@ -1,8 +1,14 @@
-"""Scaling: statistics learned on rows that may be seen, applied to any rows, and undone."""
+"""Scaling: what is learned on rows that may be seen, applied to any rows, and undone.
+
+Two steps, each optional: a value transform of the targets (a power with an offset; the logarithm is the
+power 0), then a scaler of every column. The two steps that belong to single windows, instance
+normalisation and anchor, are part of the network.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,71 +16,253 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Series = NDArray[np.int64] | int
+
+TRANSFORMS = ("log", "box-cox")
+TINY = 1e-100  # what varies by less does not vary
+SCALERS = ("standard", "min-max", "robust")
+ARRAYS = ("shift", "power", "edge", "location", "scale")  # what a scaling consists of, transformers apart
+
+
+@dataclass(frozen=True)
+class ScalingRecipe:
+    """How to scale.
+
+    Parameters
+    ----------
+    transform : {"log", "box-cox"} or None
+        Of the targets: ``log(y + offset)``, or ``((y + offset)**power - 1) / power`` with the power in
+        [0, 1] that makes the training part most normal [Box and Cox 1964]. The offset is 0 where all
+        training values are positive. Values far below those of training are held where the function still exists.
+    scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
+        Of every column: mean and standard deviation, minimum and range, median and interquartile
+        range, or clones of a transformer with ``inverse_transform``.
+    per_series : bool
+        Learn for each series on its own; else once for all.
+
+    Examples
+    --------
+    >>> values = np.array([[1.0], [10.0], [100.0]])
+    >>> scaling = ScalingRecipe("log", "min-max").fit(values, np.array([0, 3]), targets=1)
+    >>> scaling.transform(values, 0).ravel().tolist()
+    [0.0, 0.5, 1.0]
+    """
+
+    transform: str | None = None
+    scaler: Any = "standard"
+    per_series: bool = True
+
+    def fit(self, values: NDArray[Any], offsets: NDArray[np.int64], targets: int) -> Scaling:
+        """Learn from rows that may be seen; what is not here cannot leak.
+
+        Parameters
+        ----------
+        values : array of shape (rows, C)
+            NaN is left out.
+        offsets : int64 array of shape (N + 1,)
+        targets : int
+            The first so many columns are targets.
+
+        Notes
+        -----
+        A column that does not vary, beyond rounding, gets the scale 1; one without any number gets
+        location 0 and scale 1.
+        """
+        count, columns = len(offsets) - 1, values.shape[1]
+        shift, power, edge = np.zeros((count, targets)), np.ones((count, targets)), np.ones((count, targets))
+        location, scale = np.zeros((count, columns)), np.ones((count, columns))
+        tools: list[Any] = []
+        parts = list(pairwise(offsets)) if self.per_series else [(0, len(values))]
+        for i, (begin, end) in enumerate(parts):
+            rows = values[begin:end].astype(np.float64)
+            if self.transform:
+                for k in range(targets):
+                    shift[i, k], power[i, k], edge[i, k] = _fit_power(rows[:, k], self.transform)
+                rows[:, :targets] = _raise(rows[:, :targets], shift[i], power[i], edge[i])
+            if isinstance(self.scaler, str):
+                location[i], scale[i] = _STATISTICS[self.scaler](rows)
+            elif self.scaler is not None:
+                from sklearn.base import clone
+
+                tools.append(clone(self.scaler).fit(rows))
+        if not self.per_series:
+            for learned in (shift, power, edge, location, scale):
+                learned[:] = learned[0]
+            tools = tools * count
+        return Scaling(bool(self.transform), shift, power, edge, location, scale, tuple(tools))
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """What `fit_standard` learned; it also undoes itself.
+    """What a `ScalingRecipe` learned; it also undoes itself.
 
     Attributes
     ----------
+    powered : bool
+        Whether targets are transformed first.
+    shift, power, edge : float64 arrays of shape (N, K)
+        Of the value transform; shifted values below the edge are held there.
     location, scale : float64 arrays of shape (N, C)
         Of each series and column. A scale is never zero.
-
-    Examples
-    --------
-    >>> scaling = fit_standard(np.array([[1.0], [3.0]]), np.array([0, 2]))
-    >>> scaling.transform(np.array([[1.0], [3.0], [5.0]]), 0).ravel().tolist()
-    [-1.0, 1.0, 3.0]
+    tools : tuple of fitted scikit-learn transformers
+        One for each series, or none.
     """
 
+    powered: bool
+    shift: Floats
+    power: Floats
+    edge: Floats
     location: Floats
     scale: Floats
+    tools: tuple[Any, ...] = ()
 
-    def transform(self, values: NDArray[Any], series: NDArray[np.int64] | int) -> Floats:
-        """Scale `values` of shape (..., C) with the statistics of `series`."""
+    def transform(self, values: NDArray[Any], series: Series) -> Floats:
+        """Scale `values` with what was learned from `series`.
+
+        Parameters
+        ----------
+        values : array of shape (rows, C), or (n, T, C)
+            Fewer columns are taken as the first ones.
+        series : int64 array of shape (rows,) or (n,), or int
+        """
+        values = np.array(values, dtype=np.float64)
+        if self.powered:
+            k = min(values.shape[-1], self.shift.shape[1])
+            learned = (self._of(array, series, values, k) for array in (self.shift, self.power, self.edge))
+            values[..., :k] = _raise(values[..., :k], *learned)
+        if self.tools:
+            return self._by_tool(values, series, "transform")
         return np.asarray((values - self._of(self.location, series, values)) / self._of(self.scale, series, values))
 
-    def inverse(self, values: NDArray[Any], series: NDArray[np.int64] | int) -> Floats:
+    def inverse(self, values: NDArray[Any], series: Series) -> Floats:
         """Undo `transform`."""
-        return np.asarray(values * self._of(self.scale, series, values) + self._of(self.location, series, values))
+        if self.tools:
+            values = self._by_tool(np.asarray(values, dtype=np.float64), series, "inverse_transform")
+        else:
+            values = values * self._of(self.scale, series, values) + self._of(self.location, series, values)
+        if self.powered:
+            k = min(values.shape[-1], self.shift.shape[1])
+            shift, power = self._of(self.shift, series, values, k), self._of(self.power, series, values, k)
+            values[..., :k] = _lower(values[..., :k], shift, power)
+        return np.asarray(values)
 
-    def stretch(self, differences: NDArray[Any], series: NDArray[np.int64] | int) -> Floats:
-        """Undo `transform` for differences of scaled values; exactly zero stays zero.
+    def columns(self, first: int) -> Scaling:
+        """Return the scaling of the columns from `first` on; they must not be targets of a transform."""
+        return replace(
+            self,
+            powered=False,
+            location=self.location[:, first:],
+            scale=self.scale[:, first:],
+            tools=tuple(_Columns(tool, first) for tool in self.tools),
+        )
 
-        `differences` has shape (n, H, K) with K <= C.
-        """
-        return np.asarray(differences * self._of(self.scale, series, differences))
+    def take(self, index: NDArray[np.int64]) -> Scaling:
+        """Return the scaling of the chosen series, in that order; entries may repeat."""
+        arrays: dict[str, Any] = {name: getattr(self, name)[index] for name in ARRAYS}
+        return replace(self, **arrays, tools=tuple(self.tools[i] for i in index) if self.tools else ())
+
+    def with_series(self, other: Scaling) -> Scaling:
+        """Return the scaling of these series followed by those of `other`."""
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in ARRAYS}
+        return replace(self, **arrays, tools=self.tools + other.tools)
+
+    def _by_tool(self, values: Floats, series: Series, method: str) -> Floats:
+        width = self.location.shape[1]
+        if not values.size:
+            return values
+        missing = width - values.shape[-1]  # a transformer wants all columns
+        full = np.concatenate([values, np.zeros((*values.shape[:-1], missing))], axis=-1)
+        owner = np.broadcast_to(np.asarray(series), values.shape[:1])
+        out = np.empty_like(full)
+        for i in np.unique(owner):
+            mine = owner == i
+            flat = getattr(self.tools[i], method)(full[mine].reshape(-1, width))
+            out[mine] = np.asarray(flat).reshape(full[mine].shape)
+        return out[..., : values.shape[-1]]
 
     @staticmethod
-    def _of(statistic: Floats, series: NDArray[np.int64] | int, values: NDArray[Any]) -> Floats:
-        chosen = statistic[series][..., : values.shape[-1]]
+    def _of(statistic: Floats, series: Series, values: NDArray[Any], width: int | None = None) -> Floats:
+        chosen = statistic[series][..., : width or values.shape[-1]]
         return chosen[:, None] if chosen.ndim == 2 and values.ndim == 3 else chosen
 
 
-def fit_standard(values: NDArray[Any], offsets: NDArray[np.int64]) -> Scaling:
-    """Learn mean and standard deviation of each series and column.
+@dataclass(frozen=True)
+class _Columns:
+    """The last columns of a fitted transformer."""
 
-    Parameters
-    ----------
-    values : array of shape (rows, C)
-        NaN is left out. Only rows that may be seen: what is not here cannot leak.
-    offsets : int64 array of shape (N + 1,)
+    tool: Any
+    first: int
 
-    Notes
-    -----
-    A column that does not vary, beyond rounding, gets the scale 1; one without any number gets
-    location 0 and scale 1.
-    """
-    shape = (len(offsets) - 1, values.shape[1])
-    location, scale = np.zeros(shape), np.ones(shape)
-    for i, (begin, end) in enumerate(pairwise(offsets)):
-        rows = values[begin:end].astype(np.float64)
-        there = ~np.isnan(rows)
-        count = there.sum(axis=0)
-        mean = np.where(there, rows, 0.0).sum(axis=0) / np.maximum(count, 1)
-        spread = np.sqrt(np.where(there, rows - mean, 0.0).__pow__(2).sum(axis=0) / np.maximum(count, 1))
-        # Rounding alone spreads equal numbers by some units in the last place of their mean.
-        varies = spread > 16 * np.finfo(np.float64).eps * np.abs(mean)
-        location[i], scale[i] = mean, np.where(varies, spread, 1.0)
-    return Scaling(location, scale)
+    def transform(self, values: Floats) -> Floats:
+        before = np.zeros((len(values), self.first))
+        return np.asarray(self.tool.transform(np.concatenate([before, values], axis=1)))[:, self.first :]
+
+
+def _mean_and_deviation(rows: Floats) -> tuple[Floats, Floats]:
+    there = ~np.isnan(rows)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, rows, 0.0).sum(axis=0) / count
+    spread = np.sqrt((np.where(there, rows - mean, 0.0) ** 2).sum(axis=0) / count)
+    return mean, _never_zero(spread, rows)
+
+
+def _minimum_and_range(rows: Floats) -> tuple[Floats, Floats]:
+    low, high = _quantiles(rows, [0.0, 1.0])
+    return low, _never_zero(high - low, rows)
+
+
+def _median_and_quartiles(rows: Floats) -> tuple[Floats, Floats]:
+    low, middle, high = _quantiles(rows, [0.25, 0.5, 0.75])
+    return middle, _never_zero(high - low, rows)
+
+
+_STATISTICS: dict[str, Callable[[Floats], tuple[Floats, Floats]]] = {
+    "standard": _mean_and_deviation,
+    "min-max": _minimum_and_range,
+    "robust": _median_and_quartiles,
+}
+
+
+def _quantiles(rows: Floats, shares: list[float]) -> Floats:
+    columns = [column[~np.isnan(column)] for column in rows.T]
+    found = [np.quantile(column, shares) if len(column) else np.zeros(len(shares)) for column in columns]
+    return np.stack(found, axis=1)  # (shares, C)
+
+
+def _never_zero(spread: Floats, rows: Floats) -> Floats:
+    # Rounding alone spreads equal numbers by some units in the last place of their size.
+    size = np.abs(np.nan_to_num(rows)).max(axis=0)
+    return np.where(spread > np.maximum(16 * np.finfo(np.float64).eps * size, TINY), spread, 1.0)
+
+
+def _fit_power(values: Floats, transform: str) -> tuple[float, float, float]:
+    """Return offset, power and lowest shifted value for the numbers of one target."""
+    there = values[~np.isnan(values)]
+    if not len(there):
+        return 0.0, 0.0, 1.0
+    lowest = float(there.min())
+    spread = float(there.std())
+    offset = 0.0 if lowest > 0 else (spread if spread > TINY else 1.0) - lowest
+    edge = 1e-3 * (lowest + offset)
+    positive = there + offset
+    positive /= positive.max()  # the best power does not depend on the unit
+    if transform == "log" or positive.min() == 1.0:
+        return offset, 0.0, edge
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import boxcox_llf
+
+    # Powers outside [0, 1] lose digits that no inverse brings back.
+    best = minimize_scalar(lambda power: -boxcox_llf(power, positive), bounds=(0.0, 1.0), method="bounded")
+    return offset, float(best.x), edge
+
+
+def _raise(values: Floats, shift: Floats, power: Floats, edge: Floats) -> Floats:
+    logs = np.log(np.maximum(values + shift, edge))
+    safe = np.where(power == 0, 1.0, power)
+    return np.where(power == 0, logs, np.expm1(safe * logs) / safe)
+
+
+def _lower(values: Floats, shift: Floats, power: Floats) -> Floats:
+    safe = np.where(power == 0, 1.0, power)
+    logs = np.where(power == 0, values, np.log1p(np.maximum(safe * values, -1 + 1e-12)) / safe)
+    return np.exp(np.minimum(logs, 700.0)) - shift  # e**709 is the largest float64

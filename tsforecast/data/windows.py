@@ -19,11 +19,17 @@ class Batch:
     ----------
     past : float32 tensor of shape (B, W, C)
         What a model reads; all columns, targets first; no NaN.
+    ahead : float32 tensor of shape (B, H, F)
+        What it may know of the steps to forecast.
+    static : float32 tensor of shape (B, S)
+        What it may know of the series.
     future : float32 tensor of shape (B, H, K)
         What it should say; NaN where the truth is missing.
     """
 
     past: Tensor
+    ahead: Tensor
+    static: Tensor
     future: Tensor
 
 
@@ -36,12 +42,15 @@ class Windows:
     Parameters
     ----------
     values : array of shape (rows, C)
-        Scaled numbers, all series below each other, without NaN.
+        Scaled numbers, all series below each other, without NaN; targets first, future columns last.
     truth : array of shape (rows, K)
         The targets again, with NaN where the loss must not look.
     offsets : int64 array of shape (N + 1,)
     window, horizon : int
         Steps to read (W) and to forecast (H).
+    ahead : int
+        How many of the last columns are known ahead (F).
+    static : array of shape (N, S), optional
     first, last : int64 arrays of shape (N,), optional
         Targets lie in rows ``first[i]:last[i]`` of series i; the past may reach back before them.
         All rows unless given.
@@ -65,6 +74,9 @@ class Windows:
         offsets: NDArray[np.int64],
         window: int,
         horizon: int,
+        *,
+        ahead: int = 0,
+        static: NDArray[Any] | None = None,
         first: NDArray[np.int64] | None = None,
         last: NDArray[np.int64] | None = None,
         device: torch.device | str = "cpu",
@@ -79,7 +91,9 @@ class Windows:
         self._bounds = torch.from_numpy(np.cumsum(counts)).to(device)
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
         self._values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
-        self._targets = truth.shape[1]
+        self._targets, self._ahead = truth.shape[1], ahead
+        facts = np.zeros((len(lengths), 0)) if static is None else static
+        self._static = torch.from_numpy(np.ascontiguousarray(facts, dtype=np.float32)).to(device)
         self._truth = self._values
         if np.isnan(truth).any():
             self._truth = torch.from_numpy(np.ascontiguousarray(truth, dtype=np.float32)).to(device)
@@ -98,7 +112,9 @@ class Windows:
         start = self._begin[series] + index - before  # (B,)
         past = self._gather(self._values, start, self.window)  # (B, W, C)
         future = self._gather(self._truth[:, : self._targets], start + self.window, self.horizon)  # (B, H, K)
-        return Batch(past, future)
+        known = self._values[:, self._values.shape[1] - self._ahead :]
+        ahead = self._gather(known, start + self.window, self.horizon)  # (B, H, F)
+        return Batch(past, ahead, self._static[series], future)
 
     @staticmethod
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:

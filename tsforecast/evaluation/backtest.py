@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.splits import Fold, RollingOrigin
+from tsforecast.data.splits import Fold, Positions, RollingOrigin
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.metrics import seasonal_scale
 from tsforecast.forecasters.base import Forecaster
@@ -45,6 +46,7 @@ def backtest(
     refit: bool = False,
     train_length: int | None = None,
     name: str | None = None,
+    groups: LeaveGroupsOut | GroupKFold | None = None,
 ) -> pd.DataFrame:
     """Forecast from rolling cutoffs with a clone of `forecaster` that knows nothing but each past.
 
@@ -59,6 +61,9 @@ def backtest(
         Fit anew at each cutoff; else fit once at the oldest cutoff and forecast from the later ones.
     name : str, optional
         The model's name in the rows.
+    groups : LeaveGroupsOut or GroupKFold, optional
+        How groups are kept apart where the panel has them: a model forecasts series of groups that it was
+        not fitted on. Each group is left out in turn unless given.
 
     Returns
     -------
@@ -85,14 +90,15 @@ def backtest(
     folds = RollingOrigin(horizon, origins, step, gap, train_length).folds(panel)
     model = clone(forecaster).set_params(horizon=gap + horizon)
     parts = []
-    for group in [[fold] for fold in folds] if refit else [folds]:
-        began = time.perf_counter()
-        model.fit(panel.between(group[0].start, group[0].seen))
-        fitted = time.perf_counter()
-        series, fold_of, seen = _cutoffs(group)
-        forecasts = model.forecast(Past(panel, series, seen), gap + horizon)[:, gap:]  # (n, H, K)
-        seconds = fitted - began, time.perf_counter() - fitted
-        parts.append(_rows(panel, series, seen, [group[i] for i in fold_of], forecasts, seconds))
+    for learn, test in _sides(panel, groups):
+        for part in [[fold] for fold in folds] if refit else [folds]:
+            began = time.perf_counter()
+            model.fit(_training_part(panel, part[0], learn))
+            fitted = time.perf_counter()
+            series, fold_of, seen = _cutoffs(panel, part, test)
+            forecasts = model.forecast(Past(panel, series, seen), gap + horizon)[:, gap:]  # (n, H, K)
+            seconds = fitted - began, time.perf_counter() - fitted
+            parts.append(_rows(panel, series, seen, [part[i] for i in fold_of], forecasts, seconds))
     rows = pd.concat(parts, ignore_index=True)
     rows.insert(0, "model", pd.Categorical([name or model_name(forecaster)]).repeat(len(rows)))
     seed = forecaster.get_params().get("random_state")
@@ -100,9 +106,26 @@ def backtest(
     return rows
 
 
-def _cutoffs(folds: list[Fold]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return series, fold and rows seen of every cutoff that has a past and a target."""
-    usable = np.stack([(fold.seen > fold.start) & (fold.last > fold.first) for fold in folds])  # (folds, N)
+def _sides(panel: Panel, groups: LeaveGroupsOut | GroupKFold | None) -> list[tuple[Positions, Positions]]:
+    """Return pairs of the series to learn from and the series to test on."""
+    if panel.groups is None and groups is None:
+        everyone = np.arange(len(panel))
+        return [(everyone, everyone)]
+    return list((groups or LeaveGroupsOut()).split(panel))
+
+
+def _training_part(panel: Panel, fold: Fold, learn: Positions) -> Panel:
+    """Return what may be learned at a cutoff: rows before it, of the series to learn from."""
+    if panel.kind == "none" and len(learn) < len(panel):
+        return panel.select(learn)  # other groups' recordings share no clock with the tested ones
+    return panel.select(learn).between(fold.start[learn], fold.seen[learn])
+
+
+def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> tuple[Positions, Positions, Positions]:
+    """Return series, fold and rows seen of every cutoff at which a number is known and another one to be forecast."""
+    known = panel.first_numbers[:, : panel.n_targets].min(axis=1)  # (N,)
+    usable = np.stack([(fold.seen > np.maximum(fold.start, known)) & (fold.last > fold.first) for fold in folds])
+    usable &= np.isin(np.arange(len(panel)), test)  # (folds, N)
     fold_of, series = np.nonzero(usable)
     if not len(series):
         raise DataError("no series has both a past and a target at any cutoff; use fewer origins or a shorter horizon")
@@ -150,7 +173,9 @@ def _rows(
             "predict_seconds": np.float32(seconds[1]),
         }
     )
-    return rows[~np.isnan(rows["y"].to_numpy())]
+    # A target whose first number lies after the cutoff cannot be forecast by anyone, one without truth not be judged.
+    begun = panel.first_numbers[series, :targets] < seen[:, None]  # (n, K)
+    return rows[np.repeat(begun.ravel(), horizon) & ~np.isnan(rows["y"].to_numpy())]
 
 
 def _times(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tsforecast.checks import one_of
+from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any
 from tsforecast.evaluation import metrics
@@ -71,7 +72,8 @@ class Leaderboard:
     def basis(self) -> str:
         """What was tested, in a sentence."""
         rows = self.rows[self.rows["model"] == self.reference]
-        counts = [rows[name].nunique() for name in ("series", "target", "cutoff")]
+        per_series = rows.groupby("series", observed=True)["cutoff"].nunique()
+        counts = [len(per_series), rows["target"].nunique(), int(per_series.max())]
         words = [_count(n, word) for n, word in zip(counts, ("series", "target", "cutoff"), strict=True)]
         return (
             f"{words[0]}, {words[1]}, {words[2]}, horizon {int(rows['step'].max())}; "
@@ -90,14 +92,14 @@ class Leaderboard:
         wins, ties, trials = self._wins(model)
         from scipy.stats import binomtest
 
-        share = f"lower error at {wins} of {_count(trials, 'cutoff')}"
+        share = f"lower error in {wins} of {_count(trials, 'forecast')}"
         decided = trials - ties
         if decided and binomtest(wins, decided, alternative="greater").pvalue < CERTAIN:
             return f"{model} beats {self.reference} by {skill:.0%} ({share})"
         return f"{model} cannot be told from {self.reference}: {skill:.0%} lower {self.metric.upper()}, but {share}"
 
     def _wins(self, model: str) -> tuple[int, int, int]:
-        """Count wins, ties and trials of `model` against the reference, cutoff by cutoff of each series."""
+        """Count wins, ties and trials against the reference: one forecast per series, target, cutoff."""
         keys = ["series", "target", "cutoff"]
         mine, best = (
             self.rows[self.rows["model"] == name]
@@ -138,6 +140,7 @@ def leaderboard(
     refit: bool = False,
     metric: str = "mase",
     reference: str | None = None,
+    groups: LeaveGroupsOut | GroupKFold | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
@@ -147,7 +150,7 @@ def leaderboard(
     forecasters : list of model names and forecasters, or dict of name to forecaster
         Naive, seasonal naive and drift are added where they are missing.
     data : anything that `Panel.of` reads
-    horizon, origins, step, gap, refit
+    horizon, origins, step, gap, refit, groups
         See `backtest`.
     metric : {"mase", "mae", "rmse", "smape", "rmsse"}
         Ranks the models.
@@ -175,7 +178,7 @@ def leaderboard(
     for name, forecaster in models.items():
         if progress:
             progress(name)
-        parts.append(backtest(forecaster, panel, horizon, origins, step, gap, refit, name=name))
+        parts.append(backtest(forecaster, panel, horizon, origins, step, gap, refit, name=name, groups=groups))
     return from_rows(pd.concat(parts, ignore_index=True), metric, reference)
 
 

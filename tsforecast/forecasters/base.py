@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from tsforecast.checks import whole
+from tsforecast.data.future import extend
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import ParameterError, TsForecastError, raise_any
@@ -62,13 +63,15 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         self.panel_ = panel
         return self
 
-    def predict(self, context: Any = None, *, horizon: int | None = None) -> Any:
+    def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:
         """Forecast the steps that follow each series.
 
         Parameters
         ----------
         context : like the data that were fitted, optional
             Series to go on from; the fitted ones unless given.
+        future : frame, optional
+            Where the data have future columns: those of the steps to forecast, with time and id.
         horizon : int, optional
             Steps to forecast; the forecaster's own horizon unless given. Beyond it a network goes
             on from its own forecasts.
@@ -86,8 +89,10 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(data)")
         if horizon is not None:
             raise_any(whole("horizon", horizon, 1), ParameterError)
+        steps = horizon or self.horizon
         panel = self.panel_ if context is None else self.panel_.read_like(context)
-        return panel.answer(self.forecast(Past.at_end(panel), horizon or self.horizon))
+        past = Past(extend(panel, steps, future), np.arange(len(panel)), panel.lengths)
+        return panel.answer(self.forecast(past, steps))
 
     def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
         """Forecast `horizon` steps after each of n cutoffs.

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import between, one_of, whole
 from tsforecast.data.anchors import ANCHORS, anchor_forecast, anchor_lags
+from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.scaling import Scaling, fit_standard
+from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
+from tsforecast.data.statics import StaticEncoder
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
 from tsforecast.forecasters.base import Forecaster
@@ -32,9 +35,9 @@ Floats = NDArray[np.float64]
 class NeuralForecaster(Forecaster):
     """A small network, trained on windows of all series at once, that corrects the naive forecast.
 
-    Each series is scaled by its own mean and standard deviation over the training part. The last
-    `validation` share of the steps chooses the epoch; epoch 0, the naive forecast itself, is a
-    candidate.
+    Scaling is learned on the training part only. The last `validation` share of the steps chooses the
+    epoch; epoch 0, the naive forecast itself, is a candidate. Past columns, columns known ahead
+    (calendar features among them) and static columns of the panel are read when there are any.
 
     Parameters
     ----------
@@ -54,10 +57,19 @@ class NeuralForecaster(Forecaster):
     patience : int or None
         Stop after so many epochs without a better validation loss.
     validation : float, int or None
-        Share or number of last steps kept from training (at least `horizon`); None trains on all
-        of them for `max_epochs`.
+        Share or number of last steps kept from training (at least `horizon`); where the data have groups, share
+        or number of whole groups instead, the last ones. None trains on all for `max_epochs`.
     anchor : {"auto", "last", "seasonal", "none"}
         The naive forecast that the network corrects. Auto: the one with the smaller error on the training part.
+    transform : {"log", "box-cox"} or None
+        Of the targets, before scaling; see `ScalingRecipe`.
+    scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
+        Of every column.
+    per_series : bool or "auto"
+        Learn transform and scaler for each series on its own, or once for all. Auto: on its own, unless groups
+        keep the series of training and test apart.
+    instance_norm : bool
+        Divide the targets in each window by their standard deviation there.
     device : str
         A torch device, or "auto" for a GPU where there is one.
     random_state : int or None
@@ -68,9 +80,10 @@ class NeuralForecaster(Forecaster):
     Attributes
     ----------
     window_, anchor_, validation_ : int, str, int
-        What was used.
+        What was used; `validation_` counts steps, or groups.
     network_ : ForecastNetwork
-    scaling_ : Scaling
+    inputs_ : Inputs
+        What was learned about scales and static categories.
     history_ : list of Epoch
 
     Examples
@@ -95,6 +108,10 @@ class NeuralForecaster(Forecaster):
         patience: int | None = 10,
         validation: float | int | None = 0.15,
         anchor: str = "auto",
+        transform: str | None = None,
+        scaler: Any = "standard",
+        per_series: bool | str = "auto",
+        instance_norm: bool = False,
         device: str = "auto",
         random_state: int | None = None,
         verbose: int = 0,
@@ -111,17 +128,20 @@ class NeuralForecaster(Forecaster):
         self.patience = patience
         self.validation = validation
         self.anchor = anchor
+        self.transform = transform
+        self.scaler = scaler
+        self.per_series = per_series
+        self.instance_norm = instance_norm
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
     def _fit(self, panel: Panel) -> None:
-        self.validation_ = self._validation_steps(panel)
-        seen = panel.lengths - self.validation_  # rows that training may see
+        seen = self._training_rows(panel)  # rows of each series that training may see
         self.window_ = self._choose_window(panel, seen)
         past = panel.until(seen)
         self.anchor_ = self._choose_anchor(past)
-        self.scaling_ = fit_standard(past.values, past.offsets)
+        self.inputs_ = Inputs.fit(past, self._recipe(panel))
         training, validation = self._windows(panel, seen)
         device = self._torch_device()
         with _seeded(self.random_state), show_epochs(self.verbose, self.max_epochs, type(self).__name__) as report:
@@ -135,87 +155,106 @@ class NeuralForecaster(Forecaster):
         their last value.
         """
         rows = past.tail(self.window_)  # (n, W, C)
-        scaling = self._scaling_of(past)
-        blocks: list[Floats] = []
-        for _ in range(math.ceil(horizon / self.horizon)):
-            block = self._forecast_block(rows, scaling)  # (n, H, K)
-            blocks.append(block)
-            ahead = np.repeat(rows[:, -1:], self.horizon, axis=1)  # (n, H, C)
-            ahead[..., : block.shape[2]] = block
-            rows = np.concatenate([rows, ahead], axis=1)[:, -self.window_ :]  # (n, W, C)
-        return np.concatenate(blocks, axis=1)[:, :horizon]
+        scaling = self.inputs_.of(past)
+        static = self.inputs_.static(past)  # (n, S)
+        blocks = math.ceil(horizon / self.horizon)
+        known = past.ahead(blocks * self.horizon)  # (n, blocks * H, F)
+        parts: list[Floats] = []
+        for ahead in np.split(known, blocks, axis=1):  # (n, H, F)
+            part = self._forecast_block(rows, ahead, static, scaling)  # (n, H, K)
+            parts.append(part)
+            following = np.repeat(rows[:, -1:], self.horizon, axis=1)  # (n, H, C)
+            following[..., : part.shape[2]] = part
+            following[..., following.shape[2] - ahead.shape[2] :] = ahead
+            rows = np.concatenate([rows, following], axis=1)[:, -self.window_ :]  # (n, W, C)
+        return np.concatenate(parts, axis=1)[:, :horizon]
 
-    def _forecast_block(self, rows: Floats, scaling: Scaling) -> Floats:
+    def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
         """Forecast one trained horizon from rows of shape (n, W, C) in the data's own units."""
         index = np.arange(len(rows))
-        scaled = np.nan_to_num(scaling.transform(rows, index)).astype(np.float32)
-        correction = self._run(torch.from_numpy(scaled)).astype(np.float64)  # (n, H, K)
+        known = scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
+        correction = self._run(scaling.transform(rows, index), known, static).astype(np.float64)  # (n, H, K)
         lags = self._lags()
         if lags is None:
             return scaling.inverse(correction, index)
-        # The anchor is added in the data's own units: a correction of zero is the naive forecast to the bit.
         naive: Floats = anchor_forecast(rows[..., : correction.shape[2]], lags)
-        return naive + scaling.stretch(correction, index)
+        # The correction is added in the data's own units: where it is zero this is the naive forecast to the bit.
+        scaled = scaling.transform(naive, index)
+        return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
 
     @torch.inference_mode()
-    def _run(self, scaled: torch.Tensor) -> NDArray[np.float32]:
+    def _run(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> NDArray[np.float32]:
         device = next(self.network_.parameters()).device
         self.network_.eval()
-        parts = [self.network_(part.to(device)).cpu() for part in torch.split(scaled, PREDICT_ROWS)]
+        whole = [torch.from_numpy(np.nan_to_num(part).astype(np.float32)) for part in (rows, ahead, static)]
+        batches = zip(*(torch.split(part, PREDICT_ROWS) for part in whole), strict=True)
+        parts = [self.network_(*(part.to(device) for part in batch)).cpu() for batch in batches]
         return np.asarray(torch.cat(parts).numpy())
-
-    def _scaling_of(self, past: Past) -> Scaling:
-        """Return statistics for each cutoff: those of training, or of its own past if the series is new."""
-        place = {name: i for i, name in enumerate(self.panel_.ids)}
-        index = np.array([place.get(name, -1) for name in past.ids])
-        location, scale = self.scaling_.location[index], self.scaling_.scale[index]
-        for i in np.flatnonzero(index < 0):
-            rows = past.history(int(i))
-            own = fit_standard(rows, np.array([0, len(rows)]))
-            location[i], scale[i] = own.location[0], own.scale[0]
-        return Scaling(location, scale)
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `fit` found; see `Forecaster.learned`."""
         plain, numbers = super().learned()
-        for name in ("network_", "scaling_"):
-            del plain[name]
+        inputs, network = plain.pop("inputs_"), plain.pop("network_")
         plain["history_"] = [asdict(epoch) for epoch in self.history_]
-        numbers = {"scaling.location": self.scaling_.location, "scaling.scale": self.scaling_.scale}
-        weights = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self.network_.state_dict().items()}
-        return plain, numbers | weights
+        plain["statics"], plain["scaled_ids"] = inputs.statics.columns, inputs.ids.tolist()
+        scaling = {f"scaling.{name}": getattr(inputs.scaling, name) for name in ARRAYS}
+        weights = {f"network.{name}": tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+        return plain, numbers | scaling | weights
 
     def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
         """Take back what `learned` returned; see `Forecaster.restore`."""
-        super().restore(learned, numbers)
+        plain = dict(learned)
+        statics = StaticEncoder(tuple((name, m, s, tuple(c)) for name, m, s, c in plain.pop("statics")))
+        ids = np.array(plain.pop("scaled_ids"), dtype=self.panel_.ids.dtype)
+        super().restore(plain, numbers)
         self.history_ = [Epoch(**epoch) for epoch in learned["history_"]]
-        self.scaling_ = Scaling(numbers["scaling.location"], numbers["scaling.scale"])
+        arrays: dict[str, Any] = {name: numbers[f"scaling.{name}"] for name in ARRAYS}
+        scaling = Scaling(powered=self.transform is not None, **arrays)
+        self.inputs_ = Inputs(self._recipe(self.panel_), scaling, statics, ids)
         weights = {name: torch.from_numpy(array) for name, array in numbers.items() if name.startswith("network.")}
         self.network_ = self._new_network(self.panel_).to(self._torch_device())
         self.network_.load_state_dict({name.removeprefix("network."): tensor for name, tensor in weights.items()})
 
     def _windows(self, panel: Panel, seen: NDArray[np.int64]) -> tuple[Windows, Windows | None]:
-        owner = np.repeat(np.arange(len(panel)), panel.lengths)
-        targets = slice(0, panel.n_targets)
-        scaled = self.scaling_.transform(panel.filled, owner).astype(np.float32)  # (rows, C)
-        truth = np.where(np.isnan(panel.values[:, targets]), np.nan, scaled[:, targets])
-        scaled = np.nan_to_num(scaled, copy=False)
-        shape = (scaled, truth, panel.offsets, self.window_, self.horizon)
-        device = self._torch_device()
-        training = Windows(*shape, last=seen, device=device)
-        if not self.validation_:
-            return training, None
-        return training, Windows(*shape, first=seen, device=device)
+        values, truth = self.inputs_.rows(panel)
+        cut = partial(
+            Windows,
+            values,
+            truth,
+            panel.offsets,
+            self.window_,
+            self.horizon,
+            ahead=len(panel.roles.future),
+            static=self.inputs_.static(panel),
+            device=self._torch_device(),
+        )
+        return cut(last=seen), cut(first=seen) if self.validation_ else None
 
-    def _validation_steps(self, panel: Panel) -> int:
+    def _training_rows(self, panel: Panel) -> NDArray[np.int64]:
+        """Return how many first rows of each series train, shape (N,); the rest, or whole groups, validate."""
+        owner = np.zeros(len(panel)) if panel.groups is None else panel.groups
+        groups = list(dict.fromkeys(owner.tolist()))
         if not self.validation:
-            return 0
-        if isinstance(self.validation, float):
-            return max(self.horizon, round(self.validation * int(panel.lengths.min())))
-        return self.validation
+            self.validation_ = 0
+            return panel.lengths
+        total, least = (len(groups), 1) if len(groups) > 1 else (int(panel.lengths.min()), self.horizon)
+        share = isinstance(self.validation, float)
+        self.validation_ = max(least, round(self.validation * total)) if share else int(self.validation)
+        if len(groups) < 2:
+            return panel.lengths - self.validation_
+        if self.validation_ >= len(groups):
+            raise DataError(
+                f"validation must leave a group to train on: takes {self.validation_} of {len(groups)} groups; "
+                f"use validation <= {len(groups) - 1}"
+            )
+        return np.where(np.isin(owner, groups[-self.validation_ :]), 0, panel.lengths)
+
+    def _recipe(self, panel: Panel) -> ScalingRecipe:
+        own = panel.groups is None if isinstance(self.per_series, str) else self.per_series
+        return ScalingRecipe(self.transform, self.scaler, own)
 
     def _choose_window(self, panel: Panel, seen: NDArray[np.int64]) -> int:
-        shortest = int(seen.min())
+        shortest = int(seen[seen > 0].min(initial=panel.lengths.max()))
         wanted = max(2 * panel.season_length, 2 * self.horizon)
         window = min(wanted, max(1, shortest // 3)) if self.window == "auto" else int(self.window)
         self._require_room(panel, seen, window)
@@ -224,12 +263,13 @@ class NeuralForecaster(Forecaster):
     def _require_room(self, panel: Panel, seen: NDArray[np.int64], window: int) -> None:
         """Refuse series whose training part has no window, with the arithmetic and a remedy."""
         needed = window + self.horizon
-        short = np.flatnonzero(seen < needed)
+        held_out = panel.groups is not None and seen == 0  # whole groups validate
+        short = np.flatnonzero((seen < needed) & ~held_out)
         if not len(short):
             return
         worst = short[seen[short].argmin()]
         has, length = int(seen[worst]), int(panel.lengths[worst])
-        held = f" ({length} less {self.validation_} for validation)" if self.validation_ else ""
+        held = f" ({length} less {self.validation_} for validation)" if has < length else ""
         others = f"; so do {len(short) - 1} other series" if len(short) > 1 else ""
         ways = [f"window <= {has - self.horizon}"] if has > self.horizon else []
         ways += [f"horizon <= {has - window}"] if has > window else []
@@ -271,6 +311,9 @@ class NeuralForecaster(Forecaster):
             self.layers,
             self.dropout,
             self._lags(),
+            len(panel.roles.future),
+            self.inputs_.statics.width,
+            self.instance_norm,
         )
 
     def _plan(self) -> Plan:
@@ -295,20 +338,28 @@ class NeuralForecaster(Forecaster):
             problems += between("validation", self.validation, 0, 1)
         else:
             problems += whole("validation", self.validation, 0, [None])
-        return problems + one_of("anchor", self.anchor, ("auto", *ANCHORS))
+        problems += one_of("anchor", self.anchor, ("auto", *ANCHORS))
+        if self.transform is not None:
+            problems += one_of("transform", self.transform, TRANSFORMS)
+        if not isinstance(self.per_series, bool):
+            problems += one_of("per_series", self.per_series, ("auto", "True", "False"))
+        if isinstance(self.scaler, str):
+            problems += one_of("scaler", self.scaler, SCALERS)
+        return problems
 
 
 def _anchor_error(past: Panel, anchor: str, horizon: int) -> float:
     """Return the scaled mean absolute error of a naive forecast, over all cutoffs of the training part."""
     errors = []
     for i in range(len(past)):
-        values = past.series(i)[:, : past.n_targets].astype(np.float64)
-        spread = np.nanstd(values, axis=0)
-        for step, lag in enumerate(anchor_lags(anchor, horizon, past.season_length)):
-            reach = step + lag
-            if len(values) > reach:
-                moves = np.abs(values[reach:] - values[:-reach])
-                errors.append(np.nanmean(moves) / (np.nanmean(spread) or 1.0))
+        for values in past.series(i)[:, : past.n_targets].astype(np.float64).T:
+            there = values[~np.isnan(values)]
+            spread = (float(there.std()) if len(there) else 0.0) or 1.0
+            for step, lag in enumerate(anchor_lags(anchor, horizon, past.season_length)):
+                moves = values[step + lag :] - values[: -(step + lag)]
+                moves = moves[~np.isnan(moves)]
+                if len(moves):
+                    errors.append(np.abs(moves).mean() / spread)
     return float(np.mean(errors)) if errors else math.inf
 
 

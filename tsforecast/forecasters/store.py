@@ -16,7 +16,7 @@ from tsforecast.data.calendar import Frequency
 from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
 from tsforecast.data.repair import Mending
-from tsforecast.errors import ModelFileError
+from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.files import new_folder
 from tsforecast.forecasters.base import Forecaster, NotFittedError
 from tsforecast.forecasters.registry import forecaster_class, model_name
@@ -63,7 +63,10 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
         "learned": learned,
         "panel": panel,
     }
-    text = json.dumps(description, indent=1, default=_plain)
+    try:
+        text = json.dumps(description, indent=1, default=_plain)
+    except TypeError as error:
+        raise ParameterError(f"this {type(forecaster).__name__} cannot be saved: {error}") from error
     with new_folder(Path(folder)) as place:
         (place / _DESCRIPTION).write_text(text, encoding="utf-8")
         contiguous = {name: np.ascontiguousarray(array) for name, array in (numbers | panel_numbers).items()}
@@ -145,4 +148,4 @@ def _plain(value: Any) -> Any:
     """Turn numpy numbers into Python's for JSON."""
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"a saved model holds numbers, text and lists only: got {type(value).__name__}")
+    raise TypeError(f"a saved model holds numbers, text and lists only, and one of its parameters is {value!r}")

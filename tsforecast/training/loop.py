@@ -127,7 +127,7 @@ def _shuffled(count: int, batch_size: int, device: torch.device) -> Iterator[Ten
 def _loss(network: ForecastNetwork, windows: Windows, index: Tensor) -> Tensor:
     """Return the mean absolute error over the targets that are there."""
     batch = windows.batch(index)
-    error = network.forecast(batch.past) - batch.future  # (B, H, K)
+    error = network.forecast(batch.past, batch.ahead, batch.static) - batch.future  # (B, H, K)
     there = ~torch.isnan(error)
     return torch.where(there, error, 0.0).abs().sum() / there.sum().clamp(min=1)
 

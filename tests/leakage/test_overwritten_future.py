@@ -48,8 +48,9 @@ def test_when_the_future_is_overwritten_the_forecast_is_unchanged(forecaster: Fo
         # The later rows are at hand here; the past door must not let them through.
         forecasts.append(model.forecast(Past(panel, np.arange(2), fold_of(panel)), 20))
         if isinstance(model, NeuralForecaster):
+            scaling = model.inputs_.scaling
             states.append(
-                [*model.network_.state_dict().values(), *map(torch.from_numpy, vars(model.scaling_).values())]
+                [*model.network_.state_dict().values(), *map(torch.from_numpy, (scaling.location, scaling.scale))]
             )
             states[-1] = [tensor.clone() for tensor in states[-1]]
     assert np.array_equal(*forecasts)
@@ -101,7 +102,7 @@ def test_the_validation_tail_moves_no_scaler_statistic(network: NeuralForecaster
     changed = data.copy()
     tail = network.set_params(validation=15).fit(data).validation_
     changed[-tail:] = 1e6
-    before, after = network.fit(data).scaling_, network.fit(changed).scaling_
+    before, after = network.fit(data).inputs_.scaling, network.fit(changed).inputs_.scaling
     assert np.array_equal(before.location, after.location)
     assert np.array_equal(before.scale, after.scale)
 

@@ -1,0 +1,136 @@
+"""What is known ahead comes through its own door: dates of the horizon, future columns, nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from tests.conftest import wave
+from tsforecast.data.calendar import CALENDAR, calendar_features
+from tsforecast.data.future import extend
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.data.statics import StaticEncoder
+from tsforecast.errors import DataError
+
+DAYS = pd.date_range("2024-01-01", periods=40)
+
+
+def shops(days: pd.DatetimeIndex = DAYS) -> pd.DataFrame:
+    """Two shops with a holiday flag that is known ahead."""
+    parts = [pd.DataFrame({"shop": name, "day": days, "sales": wave(len(days), i)}) for i, name in enumerate("ab")]
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.assign(price=np.arange(len(frame)) / 10, holiday=(frame["day"].dt.day % 7 == 0).astype(float))
+
+
+ROLES = {"time": "day", "id": "shop", "target": "sales", "past": "price", "future": "holiday"}
+
+
+def known(days: pd.DatetimeIndex) -> pd.DataFrame:
+    return shops(days)[["shop", "day", "holiday"]]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "shuffled"])
+def test_the_rows_ahead_hold_the_future_columns_alone(library: str) -> None:
+    panel = Panel.from_frame(shops(DAYS[:30]), **ROLES)
+    future = known(DAYS[25:38])  # more than is needed
+    future = {"pandas": future, "polars": pl.from_pandas(future), "shuffled": future.sample(frac=1, random_state=0)}[
+        library
+    ]
+    extended = extend(panel, 5, future)
+    assert extended.lengths.tolist() == [35, 35]
+    for i in range(2):
+        assert np.array_equal(extended.series(i)[:30], panel.series(i))
+        assert np.isnan(extended.series(i)[30:, :2]).all()
+        assert extended.series(i)[30:, 2].tolist() == [float(day.day % 7 == 0) for day in DAYS[30:35]]
+    past = Past(extended, np.arange(2), panel.lengths)
+    assert np.array_equal(past.ahead(5)[..., 0], extended.values.reshape(2, 35, 3)[:, 30:, 2])
+
+
+def test_missing_dates_are_named() -> None:
+    panel = Panel.from_frame(shops(DAYS[:30]), **ROLES)
+    with pytest.raises(DataError) as caught:
+        extend(panel, 5, known(DAYS[30:33]))
+    assert str(caught.value).splitlines()[1] == (
+        "  - future columns 'holiday' must be known for the 5 steps after each series: series 'a' lacks 2, "
+        "from 2024-02-03 on; add them to future="
+    )
+    with pytest.raises(DataError, match=r"nothing was given; pass future=, a frame from 2024-01-31 to 2024-02-04"):
+        extend(panel, 5)
+    with pytest.raises(DataError, match="future= must have each time stamp of a series once"):
+        extend(panel, 5, pd.concat([known(DAYS[30:36])] * 2))
+    with pytest.raises(DataError, match="target column 'holiday' does not exist"):
+        extend(panel, 5, known(DAYS[30:36]).drop(columns="holiday"))
+
+
+def test_a_future_that_nobody_asked_for_is_refused() -> None:
+    with pytest.raises(DataError, match="the panel has no future columns"):
+        extend(Panel.of(wave()), 3, known(DAYS))
+
+
+def test_without_time_stamps_the_rows_of_the_future_are_taken_in_order() -> None:
+    frame = pd.DataFrame({"y": wave(20), "on": np.arange(20.0)})
+    panel = Panel.from_frame(frame, target="y", future="on")
+    assert extend(panel, 3, pd.DataFrame({"on": [7.0, 8.0, 9.0]})).values[20:, 1].tolist() == [7.0, 8.0, 9.0]
+    with pytest.raises(DataError, match="future= must have 3 rows for each of 1 series: got 2 rows"):
+        extend(panel, 3, pd.DataFrame({"on": [7.0, 8.0]}))
+
+
+def test_the_past_door_shows_the_future_of_future_columns_only() -> None:
+    panel = Panel.from_frame(shops(), **ROLES)
+    past = Past(panel, np.array([0, 1]), np.array([20, 25]))
+    ahead = past.ahead(4)
+    assert ahead.shape == (2, 4, 1)
+    assert np.array_equal(ahead[0, :, 0], panel.series(0)[20:24, 2])
+    assert np.array_equal(ahead[1, :, 0], panel.series(1)[25:29, 2])
+
+
+def test_calendar_columns_go_on_by_themselves() -> None:
+    panel = Panel.from_frame(shops(DAYS[:30])[["shop", "day", "sales"]]).with_calendar("weekday", "yearday")
+    whole = Panel.from_frame(shops()[["shop", "day", "sales"]]).with_calendar("weekday", "yearday")
+    extended = extend(panel, 10)
+    assert np.array_equal(extended.values[:, 1:], whole.values[:, 1:])
+    assert panel.roles.future == ("weekday_sine", "weekday_cosine", "yearday_sine", "yearday_cosine")
+    assert panel.read_like(shops(DAYS[:35])[["shop", "day", "sales"]]).roles == panel.roles
+
+
+@pytest.mark.parametrize("name", CALENDAR)
+def test_a_calendar_feature_repeats_with_its_cycle_and_nothing_else(name: str) -> None:
+    hours = pd.date_range("2023-01-01", periods=3 * 8766, freq="h").astype("datetime64[ns]").astype("int64").to_numpy()
+    if name == "minute":
+        hours = hours[:200] + np.arange(200) * 60 * 10**9
+    features = calendar_features(hours, [name])
+    assert np.allclose((features**2).sum(axis=1), 1)
+    index = pd.DatetimeIndex(hours.astype("datetime64[ns]"))
+    key = getattr(index, {"weekday": "day_of_week", "yearday": "day_of_year"}.get(name, name))
+    groups = pd.DataFrame(features.round(9)).groupby(np.asarray(key)).nunique()
+    assert (groups == 1).all(axis=None)
+    assert len(np.unique(features.round(9), axis=0)) == len(np.unique(key))
+
+
+def test_the_calendar_of_a_zone_is_that_of_its_clocks() -> None:
+    index = pd.date_range("2024-03-30", periods=72, freq="h", tz="Europe/Berlin")
+    panel = Panel.of(pd.Series(wave(72), index=index)).with_calendar("hour")
+    angle = 2 * np.pi * index.hour / 24
+    assert np.allclose(panel.values[:, 1], np.sin(angle))
+    assert np.allclose(panel.values[:, 2], np.cos(angle))
+
+
+def test_a_calendar_needs_dates_and_known_names() -> None:
+    with pytest.raises(DataError, match="calendar features need dates: the time axis has none"):
+        Panel.of(wave()).with_calendar("hour")
+    with pytest.raises(DataError, match="calendar feature 'weekdy' does not exist; did you mean 'weekday'"):
+        Panel.of(pd.Series(wave(40), index=DAYS)).with_calendar("weekdy")
+
+
+def test_categories_are_learned_from_training_series_and_others_share_a_bucket() -> None:
+    train = {"region": np.array(["n", "s", "n"], dtype=object), "size": np.array([1.0, 2.0, 3.0])}
+    encoder = StaticEncoder.fit(train, ["region", "size"])
+    assert encoder.width == 4
+    test = {"region": np.array(["s", "west", "east"], dtype=object), "size": np.array([2.0, np.nan, 9.0])}
+    encoded = encoder.encode(test, 3)
+    assert encoded[:, :3].tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1]]
+    assert encoded[:2, 3].tolist() == [0.0, 0.0]
+    assert StaticEncoder.fit({}, []).encode({}, 5).shape == (5, 0)

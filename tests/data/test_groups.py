@@ -1,0 +1,132 @@
+"""A group is never on both sides of a split, whatever splits it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import cross_val_score
+
+from tests.conftest import wave
+from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError
+from tsforecast.evaluation.backtest import backtest
+from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.neural import GRUForecaster
+
+
+def recordings(users: list[str], steps: int = 30, dates: bool = False) -> Panel:
+    """Return one recording for each entry of `users`."""
+    parts = []
+    for number, user in enumerate(users):
+        part = pd.DataFrame({"recording": f"r{number}", "user": user, "x": wave(steps, number) + 10 * ord(user)})
+        parts.append(part.assign(day=pd.date_range("2024-01-01", periods=steps)) if dates else part)
+    return Panel.from_frame(pd.concat(parts), id="recording", target="x", group="user")
+
+
+@given(users=st.lists(st.sampled_from("abcd"), min_size=2, max_size=12), parts=st.integers(2, 4))
+def test_a_group_is_never_on_both_sides(users: list[str], parts: int) -> None:
+    if len(set(users)) < max(2, parts):
+        return
+    panel = recordings(users)
+    for splitter in (LeaveGroupsOut(), LeaveGroupsOut(n_groups=len(set(users)) - 1), GroupKFold(parts)):
+        tested: list[int] = []
+        for train, test in splitter.split(panel):
+            assert not set(panel.groups[train]) & set(panel.groups[test])
+            assert sorted([*train, *test]) == list(range(len(panel)))
+            tested += test.tolist()
+        assert set(tested) == set(range(len(panel)))
+
+
+class Sees(Forecaster):
+    """Forecasts nothing but notes who was fitted and who was forecast."""
+
+    seen: list[tuple[set[str], set[str]]] = []  # noqa: RUF012
+
+    def __init__(self, horizon: int = 1) -> None:
+        self.horizon = horizon
+
+    def _fit(self, panel: Panel) -> None:
+        self.users_ = set(panel.groups.tolist())
+        self.rows_ = panel.lengths.tolist()
+
+    def forecast(self, past: object, horizon: int) -> np.ndarray:
+        self.seen.append((self.users_, set(past.facts["user"].tolist()), self.rows_))
+        return past.tail(1).repeat(horizon, axis=1)
+
+
+@pytest.mark.parametrize("dates", [False, True])
+def test_a_backtest_leaves_each_group_out_in_turn(dates: bool) -> None:
+    Sees.seen.clear()
+    rows = backtest(Sees(), recordings(list("aabbc"), dates=dates), horizon=3, origins=2)
+    assert [(fitted, tested) for fitted, tested, _ in Sees.seen] == [
+        ({"b", "c"}, {"a"}),
+        ({"a", "c"}, {"b"}),
+        ({"a", "b"}, {"c"}),
+    ]
+    # On a common clock nobody's future is learned from; without one there is no such thing.
+    assert {length for *_, lengths in Sees.seen for length in lengths} == ({24} if dates else {30})
+    assert len(rows) == 5 * 2 * 3
+
+
+def test_parts_of_whole_groups_can_be_chosen_instead() -> None:
+    Sees.seen.clear()
+    backtest(Sees(), recordings(list("aabbcd")), horizon=3, groups=GroupKFold(2))
+    assert len(Sees.seen) == 2
+    assert not any(fitted & tested for fitted, tested, _ in Sees.seen)
+
+
+def test_a_network_validates_on_groups_that_it_does_not_train_on() -> None:
+    panel = recordings(list("aabbccd"))
+    model = GRUForecaster(window=5, horizon=3, units=2, max_epochs=1, validation=2, random_state=0).fit(panel)
+    assert model.validation_ == 2
+    changed = panel.values.copy()
+    changed[panel.offsets[4] :] *= 100  # users c and d
+    again = GRUForecaster(window=5, horizon=3, units=2, max_epochs=1, validation=2, random_state=0)
+    again.fit(panel.with_values(changed))
+    assert np.array_equal(model.inputs_.scaling.location[0], again.inputs_.scaling.location[0])
+    assert model.history_[1].train_loss == again.history_[1].train_loss
+    assert model.history_[1].valid_loss != again.history_[1].valid_loss
+    with pytest.raises(DataError, match="validation must leave a group to train on: takes 4 of 4 groups"):
+        GRUForecaster(window=5, horizon=3, validation=4).fit(panel)
+
+
+def test_what_other_groups_do_in_the_test_part_changes_no_forecast() -> None:
+    panel = recordings(list("abc"), dates=True)
+    changed = panel.values.copy()
+    for i in (0, 1):
+        changed[panel.offsets[i] + 27 : panel.offsets[i + 1]] = 1e4
+    settings = {"window": 5, "units": 2, "max_epochs": 2, "random_state": 0}
+    first, second = (
+        backtest(GRUForecaster(**settings), p, horizon=3).query("series == 'r2'")["forecast"]
+        for p in (panel, panel.with_values(changed))
+    )
+    assert np.array_equal(first, second)
+
+
+def test_a_leaderboard_of_a_grouped_panel_has_all_series() -> None:
+    board = leaderboard(["mean"], recordings(list("aabbc")), horizon=3)
+    assert board.basis.startswith("5 series, 1 target, 1 cutoff, horizon 3")
+
+
+def test_the_splitters_work_inside_scikit_learn() -> None:
+    x = np.arange(24.0)[:, None]
+    users = np.repeat(list("abc"), 8)
+    for splitter in (LeaveGroupsOut(), GroupKFold(3)):
+        assert cross_val_score(Ridge(1e-9), x, x.ravel(), groups=users, cv=splitter).tolist() == pytest.approx(
+            [1, 1, 1]
+        )
+
+
+def test_what_cannot_be_split_by_groups_is_refused() -> None:
+    with pytest.raises(DataError, match="a panel must have groups to be split by them: name the column with group="):
+        list(LeaveGroupsOut().split(Panel.of(wave())))
+    with pytest.raises(DataError, match="groups must be enough to be split: got 1"):
+        list(LeaveGroupsOut().split(recordings(["a", "a"])))
+    with pytest.raises(DataError, match="groups must be enough to be split: got 2"):
+        list(GroupKFold(3).split(recordings(["a", "b"])))

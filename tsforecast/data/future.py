@@ -1,0 +1,92 @@
+"""What is known ahead: the rows after each series, with the future columns filled in and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data import frames
+from tsforecast.data.calendar import calendar_features
+from tsforecast.data.frames import Roles
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, raise_any
+
+MAX_LISTED = 10
+
+
+def extend(panel: Panel, horizon: int, future: Any = None) -> Panel:
+    """Return a panel with `horizon` more rows per series in which only what is known ahead is filled in.
+
+    Parameters
+    ----------
+    panel : Panel
+    horizon : int
+    future : frame, optional
+        The future columns of the steps after each series, with the time and id columns of the data;
+        without a time axis, exactly `horizon` rows for each series, in the panel's order.
+
+    Raises
+    ------
+    DataError
+        When a future column or a date of it is missing.
+    """
+    given = panel.roles.given.future
+    if not panel.roles.future:
+        if future is not None:
+            raise DataError("the panel has no future columns: name them with Panel.from_frame(..., future=...)")
+        return panel
+    columns, count = panel.values.shape[1], len(panel)
+    ahead = np.full((count, horizon, columns), np.nan)
+    steps = panel.lengths[:, None] + np.arange(horizon)  # (N, H)
+    stamps = panel.frequency.advance(panel.starts[:, None], steps)
+    at = len(panel.roles.varying) - len(panel.roles.future)
+    if given:
+        ahead[..., at : at + len(given)] = _known(panel, stamps, future)
+    if panel.roles.calendar:
+        features = calendar_features(stamps.ravel(), panel.roles.calendar, panel.local_zone)
+        ahead[..., at + len(given) :] = features.reshape(count, horizon, -1)
+    parts = [part for i in range(count) for part in (panel.series(i), ahead[i])]
+    return replace(
+        panel, values=np.concatenate(parts), offsets=panel.offsets + horizon * np.arange(count + 1), notes=panel.notes
+    )
+
+
+def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.float64]:
+    """Look the future columns up for each series and stamp, shape (N, H, F)."""
+    names = panel.roles.given.future
+    quoted = ", ".join(repr(name) for name in names)
+    count, horizon = stamps.shape
+    if future is None:
+        raise DataError(
+            f"future columns {quoted} must be known for the {horizon} steps after each series: nothing was given; "
+            f"pass future=, a frame from {panel.label(stamps[0, 0])} to {panel.label(stamps[0, -1])}"
+        )
+    source = panel.source
+    table = frames.read(future, Roles(target=names), source.time, source.id, one_series=source.id is None)
+    values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
+    if table.stamps is None:
+        if len(values) != count * horizon:
+            raise DataError(f"future= must have {horizon} rows for each of {count} series: got {len(values)} rows")
+        return values.reshape(count, horizon, -1)
+    import pandas as pd
+
+    labels = np.repeat(panel.ids[:1], len(values)) if table.labels is None else table.labels
+    given = pd.MultiIndex.from_arrays([labels, table.stamps])
+    wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), stamps.ravel()])
+    place = given.get_indexer(wanted) if given.is_unique else None
+    if place is None:
+        raise DataError("future= must have each time stamp of a series once: some occur twice; drop the extra rows")
+    known = np.where((place >= 0)[:, None], values[place], np.nan).reshape(count, horizon, -1)
+    missing: NDArray[np.bool_] = np.asarray(np.isnan(known).any(axis=2))  # (N, H)
+    problems = []
+    for i in np.flatnonzero(missing.sum(axis=1))[:MAX_LISTED]:
+        since = panel.label(int(stamps[i, missing[i].argmax()]))
+        problems.append(
+            f"future columns {quoted} must be known for the {horizon} steps after each series: series "
+            f"{str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on; add them to future="
+        )
+    raise_any(problems)
+    return known

@@ -1,0 +1,82 @@
+"""Inputs: from the rows of a panel to the numbers that a network reads, as learned on the past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.data.scaling import Scaling, ScalingRecipe
+from tsforecast.data.statics import StaticEncoder
+
+Floats32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Scaling and static categories, learned once on rows that may be seen.
+
+    Attributes
+    ----------
+    recipe : ScalingRecipe
+    scaling : Scaling
+        One entry for each series of `ids`.
+    statics : StaticEncoder
+    ids : array of shape (N,)
+        Ids of the series that were learned from.
+
+    Examples
+    --------
+    >>> inputs = Inputs.fit(Panel.of(np.array([1.0, 3.0])), ScalingRecipe())
+    >>> inputs.rows(Panel.of(np.array([1.0, 3.0, 5.0])))[0].ravel().tolist()
+    [-1.0, 1.0, 3.0]
+    """
+
+    recipe: ScalingRecipe
+    scaling: Scaling
+    statics: StaticEncoder
+    ids: NDArray[Any]
+
+    @classmethod
+    def fit(cls, past: Panel, recipe: ScalingRecipe) -> Inputs:
+        """Learn from a panel that ends at the cutoff."""
+        scaling = recipe.fit(past.values, past.offsets, past.n_targets)
+        return cls(recipe, scaling, StaticEncoder.fit(past.facts, past.roles.static), past.ids)
+
+    def rows(self, panel: Panel) -> tuple[Floats32, Floats32]:
+        """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K)."""
+        scaling = self._known(panel.ids, panel.series, panel.n_targets)
+        owner = np.repeat(np.arange(len(panel)), panel.lengths)
+        scaled = scaling.transform(panel.filled, owner).astype(np.float32)
+        truth = scaled[:, : panel.n_targets]
+        missing = np.isnan(panel.values[:, : panel.n_targets])
+        if missing.any():
+            truth = np.where(missing, np.float32(np.nan), truth)
+        return np.nan_to_num(scaled, copy=False), truth
+
+    def of(self, past: Past) -> Scaling:
+        """Return one scaling per cutoff: that of training, or of its own past for a series that is new."""
+        return self._known(past.ids, past.history, past.n_targets)
+
+    def static(self, series: Panel | Past) -> Floats32:
+        """Return the static columns of each series or cutoff as numbers, shape (n, S)."""
+        return self.statics.encode(series.facts, len(series))
+
+    def _known(self, ids: NDArray[Any], rows_of: Callable[[int], NDArray[Any]], targets: int) -> Scaling:
+        """Return one scaling for each of `ids`; what was not learned yet is learned from `rows_of` its place."""
+        place = {name: i for i, name in enumerate(self.ids.tolist())}
+        places = np.array([place.get(name, -1) for name in ids.tolist()], dtype=np.int64)
+        new = np.flatnonzero(places < 0)
+        if not self.recipe.per_series:
+            return self.scaling.take(np.zeros(len(ids), dtype=np.int64))  # learned once for all
+        known = self.scaling
+        for number, i in enumerate(new):
+            rows = rows_of(int(i))
+            known = known.with_series(self.recipe.fit(rows, np.array([0, len(rows)]), targets))
+            places[i] = len(self.ids) + number
+        return known.take(places)
