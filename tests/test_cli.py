@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from tests.conftest import wave
+from tsforecast.cli import app
 from tsforecast.evaluation.backtest import ROW_COLUMNS
 
 
@@ -36,6 +39,44 @@ def test_datasets_lists_every_card() -> None:
     assert result.returncode == 0
     for name in ("co2-weekly", "sunspots-yearly", "elnino-monthly", "m4-hourly"):
         assert name in result.stdout
+
+
+def test_a_dataset_s_card_is_shown_whole_at_any_width() -> None:
+    for width in (50, 100):
+        result = tsforecast("datasets", "show", "m4-hourly", width=width)
+        assert result.returncode == 0, result.stderr
+        for word in ("licence", "protocol", "quirks", "m4_hourly/Hourly-train.csv"):
+            assert word in result.stdout.replace("\n", "").replace(" ", "") or word in result.stdout
+        assert max(map(len, result.stdout.splitlines())) <= width
+
+
+def test_a_dataset_is_downloaded_into_the_cache_from_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    import tsforecast.data.catalog as catalog
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *words: object) -> None:
+            pass
+
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "air.csv").write_text("Month,#Passengers\n" + "\n".join(f"1949-{m:02d},{100 + m}" for m in range(1, 13)))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        real = catalog.card("air-passengers")
+        url = f"http://127.0.0.1:{server.server_port}/air.csv"
+        file = dataclasses.replace(real.files[0], url=url, sha256=None)
+        monkeypatch.setattr(catalog, "card", lambda name: dataclasses.replace(real, files=(file,)))
+        monkeypatch.setenv("TSFORECAST_CACHE", str(tmp_path / "cache"))
+        monkeypatch.delenv("TSFORECAST_DATA", raising=False)
+        result = CliRunner().invoke(app, ["datasets", "download", "air-passengers"])
+        server.shutdown()
+    assert result.exit_code == 0, result.output
+    assert "air-passengers is here. Panel: 1 series x 12 steps" in result.output
+    assert (tmp_path / "cache" / file.path).exists()
 
 
 def test_a_leaderboard_of_an_embedded_dataset_prints_writes_and_says_who_wins(tmp_path: Path) -> None:
@@ -126,6 +167,8 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         "dataset with columns": ["co2-weekly", "--target", "co2"],
         "out is a file": ["sunspots-yearly", "--models", "mean", "--out", shops],
     }
+    if how == "unknown card":
+        return ["datasets", "show", "m4-hourli"]
     return ["leaderboard", *others.get(how, [shops, *columns])]
 
 
@@ -152,6 +195,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
             "so do 1 other series; use window <= 89",
         ),
         ("dataset with columns", "dataset 'co2-weekly' has its own columns"),
+        ("unknown card", "dataset 'm4-hourli' does not exist; did you mean 'm4-hourly'?"),
         ("out is a file", "must be a place that can be written to"),
     ],
 )

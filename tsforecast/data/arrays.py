@@ -24,10 +24,9 @@ def read(data: Any) -> Table:
     parts, source = _parts(data)
     channels = parts[0].shape[1]
     names = ("y",) if channels == 1 else tuple(f"y{c}" for c in range(channels))
-    values = parts[0] if len(parts) == 1 else np.concatenate(parts)  # (rows, C)
-    table = Table(dict(zip(names, values.T, strict=True)), Roles(names), source)
-    table.labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return table
+    values = np.concatenate(parts)  # (rows, C); a copy, so that nobody can change the panel from outside
+    offsets = np.cumsum([0, *map(len, parts)])
+    return Table(dict(zip(names, values.T, strict=True)), Roles(names), source, offsets=offsets)
 
 
 def _parts(data: Any) -> tuple[list[NDArray[Any]], Source]:

@@ -73,7 +73,11 @@ class Source:
 
 @dataclass
 class Table:
-    """Columns as numpy arrays, one entry per row of the input; the neutral form between libraries."""
+    """Columns as numpy arrays, one entry per row of the input; the neutral form between libraries.
+
+    With `offsets` the rows are grouped by series already, and series are numbered from 0; otherwise
+    `labels` names the series of each row.
+    """
 
     columns: dict[str, NDArray[Any]]
     roles: Roles
@@ -81,6 +85,7 @@ class Table:
     stamps: Stamps | None = None
     kind: TimeKind = "none"
     labels: NDArray[Any] | None = None
+    offsets: NDArray[np.int64] | None = None
     facts: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 

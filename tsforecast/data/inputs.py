@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,9 @@ class Inputs:
     def rows(self, panel: Panel) -> tuple[Floats32, Floats32]:
         """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K)."""
         scaling = self._known(panel.ids, panel.series, panel.n_targets)
-        owner = np.repeat(np.arange(len(panel)), panel.lengths)
-        scaled = scaling.transform(panel.filled, owner).astype(np.float32)
+        scaled = np.empty(panel.values.shape, dtype=np.float32)
+        for i, (begin, end) in enumerate(pairwise(panel.offsets)):  # float64 for one series at a time
+            scaled[begin:end] = scaling.transform(panel.filled[begin:end], i)
         truth = scaled[:, : panel.n_targets]
         missing = np.isnan(panel.values[:, : panel.n_targets])
         if missing.any():

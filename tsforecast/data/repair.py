@@ -19,6 +19,7 @@ from tsforecast.errors import DataError, raise_any
 
 NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
+EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 MAX_LISTED = 20  # problems of one kind; the rest is counted
 
 
@@ -40,20 +41,24 @@ class Mending:
 
 @dataclass
 class Rows:
-    """Rows grouped by series; the fields are those of `Panel`. `row` is the place in the input."""
+    """Rows grouped by series; the fields are those of `Panel`.
+
+    `stamps` is empty without a time axis. `row` is the place in the input; empty where that is the place
+    in the series.
+    """
 
     values: NDArray[Any]
     offsets: NDArray[np.int64]
     ids: NDArray[Any]
-    stamps: Stamps
-    row: NDArray[np.int64]
+    stamps: Stamps = field(default_factory=lambda: EMPTY)
+    row: NDArray[np.int64] = field(default_factory=lambda: EMPTY)
     frequency: Frequency = Frequency("integer")
     facts: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def starts(self) -> Stamps:
-        return self.stamps[self.offsets[:-1]]
+        return self.stamps[self.offsets[:-1]] if len(self.stamps) else np.zeros(len(self.ids), dtype=np.int64)
 
     @property
     def owner(self) -> NDArray[np.int64]:
@@ -63,8 +68,15 @@ class Rows:
     def keep(self, chosen: NDArray[Any]) -> None:
         """Keep the chosen rows, in that order; `chosen` holds positions that stay grouped by series."""
         counts = np.bincount(self.owner[chosen], minlength=len(self.ids))
-        self.values, self.stamps, self.row = self.values[chosen], self.stamps[chosen], self.row[chosen]
+        self.values = self.values[chosen]
+        self.stamps, self.row = (part[chosen] if len(part) else part for part in (self.stamps, self.row))
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
+
+    def where(self, at: int) -> str:
+        """Say where row `at` stood in the input."""
+        if not len(self.row):
+            return f"row {at - self.offsets[np.searchsorted(self.offsets, at, side='right') - 1]}"
+        return f"row {self.row[at]}" if self.row[at] >= 0 else "an inserted row"
 
 
 def regular_rows(table: Table, frequency: Frequency | None, mending: Mending) -> Rows:
@@ -106,6 +118,10 @@ def regular_rows(table: Table, frequency: Frequency | None, mending: Mending) ->
 def _group(table: Table) -> Rows:
     """Bring the rows of each series together, in the order in which the series first appear."""
     columns = list(table.columns.values())
+    if table.offsets is not None:
+        whole = columns[0].base
+        values = whole if whole is not None and len(columns) == whole.shape[1] else np.stack(columns, axis=1)
+        return Rows(values, table.offsets, np.arange(len(table.offsets) - 1))
     values = np.stack(columns, axis=1)  # (rows, C)
     count = len(values)
     if table.labels is None:
@@ -116,21 +132,19 @@ def _group(table: Table) -> Rows:
 
         codes, ids = pd.factorize(table.labels)
     row = np.arange(count)
-    stamps = table.stamps
+    stamps = EMPTY if table.stamps is None else table.stamps
     if np.any(codes[1:] < codes[:-1]):
         row = np.argsort(codes, kind="stable")
         values = values[row]
-        stamps = stamps[row] if stamps is not None else None
+        stamps = stamps[row] if len(stamps) else stamps
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
-    if stamps is None:
-        stamps = np.arange(count) - np.repeat(offsets[:-1], np.diff(offsets))
     return Rows(values, offsets, np.asarray(ids), stamps, row)
 
 
 def _facts(table: Table, rows: Rows) -> Iterator[str]:
     """Reduce static columns and the group to one value per series; yield where they vary."""
     for name, column in table.facts.items():
-        ordered = column[rows.row]
+        ordered = column[rows.row] if len(rows.row) else column
         first = ordered[rows.offsets[:-1]]
         rows.facts[name] = first
         same = (ordered == first[rows.owner]) | ((ordered != ordered) & (first != first)[rows.owner])
@@ -138,7 +152,7 @@ def _facts(table: Table, rows: Rows) -> Iterator[str]:
             at = rows.offsets[series] + int(np.argmax(rows.owner[~same] == series))
             yield (
                 f"column {name!r} must be constant within a series: series {str(rows.ids[series])!r} has "
-                f"{first[series]!r} and another value (near row {rows.row[at]}); make it a past column or fix it"
+                f"{first[series]!r} and another value (near {rows.where(int(at))}); make it a past column or fix it"
             )
 
 
@@ -193,7 +207,7 @@ def _irregularities(rows: Rows, kind: TimeKind, mending: Mending) -> Iterator[st
             before = label(int(rows.stamps[place - 1]), kind)
             yield (
                 f"{must}: series {str(rows.ids[index])!r} breaks this at {count} {'place' if count == 1 else 'places'}"
-                f"{missing}, first at row {rows.row[place]} ({before} -> {here}); {remedy}"
+                f"{missing}, first at {rows.where(int(place))} ({before} -> {here}); {remedy}"
             )
         if len(series) > MAX_LISTED:
             yield f"{must}: {len(series) - MAX_LISTED} more series break this"
@@ -229,8 +243,7 @@ def _drop_incomplete(rows: Rows) -> None:
         )
     stay = ~np.isin(np.arange(len(rows.ids)), hit)
     lengths = np.diff(rows.offsets)[stay]
-    chosen = stay[rows.owner]
-    rows.values, rows.stamps, rows.row = rows.values[chosen], rows.stamps[chosen], rows.row[chosen]
+    rows.keep(np.flatnonzero(stay[rows.owner]))
     rows.ids, rows.offsets = rows.ids[stay], np.concatenate([[0], np.cumsum(lengths)])
     rows.facts = {name: fact[stay] for name, fact in rows.facts.items()}
     rows.notes.append(f"dropped {len(hit)} series with NaN")
@@ -252,7 +265,7 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Me
             series, first, counts = np.unique(rows.owner[places], return_index=True, return_counts=True)
             listed += len(series)
             for index, at, count in list(zip(series, places[first], counts, strict=True))[:MAX_LISTED]:
-                where = f"row {rows.row[at]}" if rows.row[at] >= 0 else "an inserted row"
+                where = rows.where(int(at))
                 when = f" ({label(int(rows.stamps[at]), kind)})" if kind != "none" else ""
                 yield (
                     f"column {names[column]!r} must be complete: series {str(rows.ids[index])!r} has {count} {what}, "

@@ -1,0 +1,70 @@
+"""What the data core costs: as ratios of things measured side by side, or as memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from tsforecast.data.panel import Panel
+from tsforecast.data.windows import Windows
+
+ROOT = Path(__file__).parents[2]
+
+
+def seconds(work: object, repeats: int = 3) -> float:
+    runs = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        runs.append(time.perf_counter() - began)
+    return min(runs)
+
+
+def test_twenty_thousand_series_need_no_more_than_their_own_size_and_150_mb() -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from windows import WINDOWS
+    finally:
+        sys.path.pop(0)
+    run = subprocess.run([sys.executable, "-c", WINDOWS], capture_output=True, text=True, check=True)
+    measured = json.loads(run.stdout)
+    assert measured["windows"] == 20_000 * (500 - 96 - 24 + 1)
+    assert measured["extra_peak_mb"] < 150 + measured["data_mb"]
+
+
+def test_drawing_batches_is_far_quicker_than_cutting_windows_one_by_one() -> None:
+    values = np.random.default_rng(0).normal(size=(200_000, 1)).astype(np.float32)
+    windows = Windows(values, values, np.array([0, 200_000]), 96, 24)
+    index = torch.randint(len(windows), (512,))
+
+    def one_by_one() -> None:
+        cut = [(values[i : i + 96], values[i + 96 : i + 120]) for i in index.tolist()]
+        torch.from_numpy(np.stack([past for past, _ in cut])), torch.from_numpy(np.stack([later for _, later in cut]))
+
+    assert seconds(lambda: windows.batch(index), 20) < seconds(one_by_one, 20)
+
+
+def test_a_million_rows_are_checked_about_as_fast_as_pandas_sorts_them() -> None:
+    ids = np.repeat([f"series {i}" for i in range(1000)], 1000)
+    days = np.tile(pd.date_range("2020-01-01", periods=1000), 1000)
+    frame = pd.DataFrame({"id": ids, "day": days, "y": np.random.default_rng(0).normal(size=1_000_000)})
+    mixed = frame.sample(frac=1, random_state=0)
+    assert seconds(lambda: Panel.from_frame(frame)) < seconds(lambda: mixed.sort_values(["id", "day"]))
+
+
+def test_rows_of_the_benchmark_are_there_and_keep_the_promises() -> None:
+    lines = (ROOT / "benchmarks/results/windows.jsonl").read_text().splitlines()
+    rows = {(row["measured"], row.get("frame")): row for row in map(json.loads, lines)}
+    assert rows["windows_per_second", None]["lowest"] > 100_000
+    assert rows["extra_peak_mb", None]["highest"] < 150 + rows["data_mb", None]["median"]
+    for frame in ("pandas", "polars", "pandas with errors"):
+        assert rows["check_seconds", frame]["median"] < 1
+    for row in rows.values():
+        assert {"machine", "versions", "date", "lowest", "highest"} <= set(row)
