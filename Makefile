@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo lint test slow format clean
+.PHONY: help demo lint test slow benchmarks format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -32,6 +32,9 @@ test: lint  ## Check style and types, run all tests but the slow ones
 
 slow: $(VENV)/installed-test  ## Run the longer checks
 	$(BIN)/python -m pytest -m slow
+
+benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core anew
+	$(BIN)/python benchmarks/windows.py
 
 format: $(VENV)/installed-test  ## Bring the code into shape
 	$(BIN)/ruff format .

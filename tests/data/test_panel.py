@@ -120,6 +120,29 @@ def test_a_wide_frame_gives_a_series_for_each_column_without_its_ragged_ends() -
     assert panel.label(panel.stamps(1, 0)) == "2024-01-02"
 
 
+@pytest.mark.parametrize("library", ["pandas", "index", "polars", "no dates"])
+def test_a_wide_frame_is_answered_by_a_wide_frame(library: str) -> None:
+    wide = pd.DataFrame({"day": DAYS[:6], "a": np.arange(6.0), "b": [np.nan, 1.0, 2.0, 3.0, 4.0, np.nan]})
+    data = {
+        "pandas": wide,
+        "index": wide.set_index("day"),
+        "polars": pl.from_pandas(wide),
+        "no dates": wide[["a", "b"]],
+    }[library]
+    panel = Panel.from_wide(data)
+    answer = panel.answer(np.array([[[10.0], [11.0]], [[20.0], [21.0]]]))
+    assert type(answer) is type(data)
+    if library == "no dates":
+        assert answer.to_numpy().tolist() == [[10.0, 20.0], [11.0, 21.0]]
+        return
+    frame = answer.to_pandas() if library == "polars" else answer.reset_index() if library == "index" else answer
+    assert list(frame.columns) == ["day", "a", "b"]
+    assert frame["day"].astype(str).tolist() == ["2024-01-06", "2024-01-07", "2024-01-08"]  # b ends a day earlier
+    assert frame["a"].fillna(0).tolist() == [0, 10, 11]
+    assert frame["b"].fillna(0).tolist() == [20, 21, 0]
+    assert np.array_equal(panel.read_like(data).values, panel.values)
+
+
 def test_a_panel_cannot_be_changed_by_changing_the_array_it_came_from() -> None:
     numbers = np.arange(5.0)
     panel = Panel.of(numbers)

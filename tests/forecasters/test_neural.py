@@ -244,3 +244,16 @@ def test_all_wrong_settings_are_reported_at_once() -> None:
     assert len(problems) == 7
     assert "cell must be one of 'rnn', 'gru', 'lstm', 'conv1d': got 'grru'; did you mean 'gru'?" in problems
     assert "window must be a whole number >= 1 or 'auto': got 0" in problems
+
+
+def test_a_validation_part_that_holds_no_window_is_refused() -> None:
+    with pytest.raises(
+        DataError, match="validation must hold a whole horizon: takes 3 steps, the horizon is 6; use val"
+    ):
+        GRUForecaster(window=5, horizon=6, validation=3).fit(wave(60))
+    import pandas as pd
+
+    parts = [pd.DataFrame({"id": f"s{i}", "user": f"u{i}", "y": wave(n)}) for i, n in enumerate([30, 30, 9])]
+    panel = Panel.from_frame(pd.concat(parts), id="id", target="y", group="user")
+    with pytest.raises(DataError, match=r"none of the held-out groups has a series of 5 \+ 6 steps"):
+        GRUForecaster(window=5, horizon=6, validation=1).fit(panel)

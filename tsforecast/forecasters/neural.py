@@ -25,6 +25,7 @@ from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.networks.forecast import CELL_NAMES, ForecastNetwork
+from tsforecast.networks.recurrent import CELLS
 from tsforecast.training.history import Epoch
 from tsforecast.training.loop import PREDICT_ROWS, Plan, train
 from tsforecast.training.progress import show_epochs
@@ -143,8 +144,17 @@ class NeuralForecaster(Forecaster):
         self.anchor_ = self._choose_anchor(past)
         self.inputs_ = Inputs.fit(past, self._recipe(panel))
         training, validation = self._windows(panel, seen)
+        if validation is not None and not len(validation):
+            raise DataError(
+                f"validation must have a window: none of the held-out groups has a series of {self.window_} + "
+                f"{self.horizon} steps; use a smaller window, or validation=None"
+            )
         device = self._torch_device()
-        with _seeded(self.random_state), show_epochs(self.verbose, self.max_epochs, type(self).__name__) as report:
+        with (
+            self._threads(),
+            _seeded(self.random_state),
+            show_epochs(self.verbose, self.max_epochs, type(self).__name__) as report,
+        ):
             self.network_ = self._new_network(panel).to(device)
             self.history_ = train(self.network_, training, validation, self._plan(), device, report)
 
@@ -181,6 +191,17 @@ class NeuralForecaster(Forecaster):
         # The correction is added in the data's own units: where it is zero this is the naive forecast to the bit.
         scaled = scaling.transform(naive, index)
         return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """Run small recurrent networks on one thread: more only wait for each other, the more so on a busy machine."""
+        before = torch.get_num_threads()
+        small = self.cell in CELLS and self.units <= 64
+        torch.set_num_threads(1 if small else before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     @torch.inference_mode()
     def _run(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -241,6 +262,11 @@ class NeuralForecaster(Forecaster):
         share = isinstance(self.validation, float)
         self.validation_ = max(least, round(self.validation * total)) if share else int(self.validation)
         if len(groups) < 2:
+            if self.validation_ < self.horizon:
+                raise DataError(
+                    f"validation must hold a whole horizon: takes {self.validation_} steps, the horizon is "
+                    f"{self.horizon}; use validation >= {self.horizon}, or None"
+                )
             return panel.lengths - self.validation_
         if self.validation_ >= len(groups):
             raise DataError(

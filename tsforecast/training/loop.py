@@ -78,7 +78,8 @@ def train(
         losses, rate = torch.zeros((), device=device), 0.0
         for step, index in enumerate(_shuffled(len(windows), plan.batch_size, device)):
             rate = _set_rate(optimizer, plan, (step + (number - 1) * steps) / (steps * plan.max_epochs))
-            loss = _loss(network, windows, index)
+            error, count = _errors(network, windows, index)
+            loss = error / count.clamp(min=1)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
@@ -124,21 +125,23 @@ def _shuffled(count: int, batch_size: int, device: torch.device) -> Iterator[Ten
         yield order[begin : begin + batch_size].long().to(device)
 
 
-def _loss(network: ForecastNetwork, windows: Windows, index: Tensor) -> Tensor:
-    """Return the mean absolute error over the targets that are there."""
+def _errors(network: ForecastNetwork, windows: Windows, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of absolute errors over the targets that are there, and their number."""
     batch = windows.batch(index)
     error = network.forecast(batch.past, batch.ahead, batch.static) - batch.future  # (B, H, K)
-    there = ~torch.isnan(error)
-    return torch.where(there, error, 0.0).abs().sum() / there.sum().clamp(min=1)
+    there = ~torch.isnan(batch.future)
+    return torch.where(there, error, 0.0).abs().sum(), there.sum()
 
 
 @torch.inference_mode()
 def _score(network: ForecastNetwork, validation: Windows | None) -> float | None:
+    """Return the mean absolute error over all validation windows; None without any truth to compare with."""
     if validation is None:
         return None
     network.eval()
-    total, count = 0.0, len(validation)
-    for begin in range(0, count, PREDICT_ROWS):
-        index = torch.arange(begin, min(begin + PREDICT_ROWS, count), device=next(network.parameters()).device)
-        total += float(_loss(network, validation, index)) * len(index)
-    return total / count
+    device = next(network.parameters()).device
+    total, count = 0.0, 0
+    for index in torch.split(torch.arange(len(validation), device=device), PREDICT_ROWS):
+        error, number = _errors(network, validation, index)
+        total, count = total + float(error), count + int(number)
+    return total / count if count else None

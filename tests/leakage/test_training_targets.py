@@ -1,0 +1,72 @@
+"""Training targets end at or before the cutoff, validation targets begin after it, whatever the settings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tsforecast.data.panel import Panel
+from tsforecast.data.splits import RollingOrigin
+from tsforecast.data.windows import Windows
+from tsforecast.errors import DataError
+from tsforecast.forecasters import neural
+from tsforecast.forecasters.neural import NeuralForecaster
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    lengths=st.lists(st.integers(12, 60), min_size=1, max_size=4),
+    window=st.integers(1, 8),
+    horizon=st.integers(1, 6),
+    gap=st.integers(0, 3),
+    origins=st.integers(1, 3),
+    validation=st.one_of(st.none(), st.floats(0.01, 0.5), st.integers(1, 15)),
+)
+def test_every_window_lies_on_its_side_of_every_cutoff(
+    monkeypatch: pytest.MonkeyPatch,
+    lengths: list[int],
+    window: int,
+    horizon: int,
+    gap: int,
+    origins: int,
+    validation: float | int | None,
+) -> None:
+    caught: list[tuple[Windows, Windows | None]] = []
+
+    def keep(network: object, training: Windows, held_out: Windows | None, *rest: object) -> list:
+        caught.append((training, held_out))
+        return []
+
+    monkeypatch.setattr(neural, "train", keep)
+    # Each number says which series and row it is.
+    panel = Panel.from_array([1000.0 * i + np.arange(n) for i, n in enumerate(lengths)])
+    model = NeuralForecaster("gru", window, gap + horizon, units=1, validation=validation, scaler=None, anchor="none")
+    try:
+        folds = RollingOrigin(horizon, origins, gap=gap).folds(panel)
+    except DataError:
+        return
+    for fold in folds:
+        caught.clear()
+        try:
+            model.fit(panel.until(fold.seen))
+        except DataError:
+            continue  # too short for these settings, and said so
+        ((training, held_out),) = caught
+        seen = fold.seen[fold.seen > 0]
+        series_of = np.flatnonzero(fold.seen > 0)
+        cut = {int(s): int(n) - model.validation_ for s, n in zip(series_of, seen, strict=True)}
+        batch = training.batch(torch.arange(len(training)))
+        for past, future in zip(batch.past[..., 0].numpy(), batch.future[..., 0].numpy(), strict=True):
+            series = {int(v) // 1000 for v in (*past, *future)}
+            assert len(series) == 1
+            assert max(int(v) % 1000 for v in future) < cut[series.pop()]
+            assert np.all(np.diff(np.r_[past, future]) == 1)
+        if held_out is not None:
+            batch = held_out.batch(torch.arange(len(held_out)))
+            for future in batch.future[..., 0].numpy():
+                series = int(future[0]) // 1000
+                assert cut[series] <= int(future[0]) % 1000
+                assert int(future[-1]) % 1000 < fold.seen[series]
