@@ -23,6 +23,7 @@ from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, Scalin
 from tsforecast.data.statics import StaticEncoder
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
+from tsforecast.forecasters import choices
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.networks.forecast import CELL_NAMES, ForecastNetwork
 from tsforecast.networks.recurrent import CELLS
@@ -138,17 +139,12 @@ class NeuralForecaster(Forecaster):
         self.verbose = verbose
 
     def _fit(self, panel: Panel) -> None:
-        seen = self._training_rows(panel)  # rows of each series that training may see
-        self.window_ = self._choose_window(panel, seen)
+        self.validation_, seen = choices.training_rows(panel, self.validation, self.horizon)
+        self.window_ = choices.window(panel, seen, self.window, self.horizon)
         past = panel.until(seen)
-        self.anchor_ = self._choose_anchor(past)
+        self.anchor_ = choices.anchor(past, self.anchor, self.window_, self.horizon)
         self.inputs_ = Inputs.fit(past, self._recipe(panel))
         training, validation = self._windows(panel, seen)
-        if validation is not None and not len(validation):
-            raise DataError(
-                f"validation must have a window: none of the held-out groups has a series of {self.window_} + "
-                f"{self.horizon} steps; use a smaller window, or validation=None"
-            )
         device = self._torch_device()
         with (
             self._threads(),
@@ -249,75 +245,17 @@ class NeuralForecaster(Forecaster):
             static=self.inputs_.static(panel),
             device=self._torch_device(),
         )
-        return cut(last=seen), cut(first=seen) if self.validation_ else None
-
-    def _training_rows(self, panel: Panel) -> NDArray[np.int64]:
-        """Return how many first rows of each series train, shape (N,); the rest, or whole groups, validate."""
-        owner = np.zeros(len(panel)) if panel.groups is None else panel.groups
-        groups = list(dict.fromkeys(owner.tolist()))
-        if not self.validation:
-            self.validation_ = 0
-            return panel.lengths
-        total, least = (len(groups), 1) if len(groups) > 1 else (int(panel.lengths.min()), self.horizon)
-        share = isinstance(self.validation, float)
-        self.validation_ = max(least, round(self.validation * total)) if share else int(self.validation)
-        if len(groups) < 2:
-            if self.validation_ < self.horizon:
-                raise DataError(
-                    f"validation must hold a whole horizon: takes {self.validation_} steps, the horizon is "
-                    f"{self.horizon}; use validation >= {self.horizon}, or None"
-                )
-            return panel.lengths - self.validation_
-        if self.validation_ >= len(groups):
+        validation = cut(first=seen) if self.validation_ else None
+        if validation is not None and not len(validation):
             raise DataError(
-                f"validation must leave a group to train on: takes {self.validation_} of {len(groups)} groups; "
-                f"use validation <= {len(groups) - 1}"
+                f"validation must have a window: none of the held-out groups has a series of {self.window_} + "
+                f"{self.horizon} steps; use a smaller window, or validation=None"
             )
-        return np.where(np.isin(owner, groups[-self.validation_ :]), 0, panel.lengths)
+        return cut(last=seen), validation
 
     def _recipe(self, panel: Panel) -> ScalingRecipe:
         own = panel.groups is None if isinstance(self.per_series, str) else self.per_series
         return ScalingRecipe(self.transform, self.scaler, own)
-
-    def _choose_window(self, panel: Panel, seen: NDArray[np.int64]) -> int:
-        shortest = int(seen[seen > 0].min(initial=panel.lengths.max()))
-        wanted = max(2 * panel.season_length, 2 * self.horizon)
-        window = min(wanted, max(1, shortest // 3)) if self.window == "auto" else int(self.window)
-        self._require_room(panel, seen, window)
-        return window
-
-    def _require_room(self, panel: Panel, seen: NDArray[np.int64], window: int) -> None:
-        """Refuse series whose training part has no window, with the arithmetic and a remedy."""
-        needed = window + self.horizon
-        held_out = panel.groups is not None and seen == 0  # whole groups validate
-        short = np.flatnonzero((seen < needed) & ~held_out)
-        if not len(short):
-            return
-        worst = short[seen[short].argmin()]
-        has, length = int(seen[worst]), int(panel.lengths[worst])
-        held = f" ({length} less {self.validation_} for validation)" if has < length else ""
-        others = f"; so do {len(short) - 1} other series" if len(short) > 1 else ""
-        ways = [f"window <= {has - self.horizon}"] if has > self.horizon else []
-        ways += [f"horizon <= {has - window}"] if has > window else []
-        ways = ways or ["more rows, or a smaller window, horizon and validation"]
-        raise DataError(
-            f"window + horizon must fit in the training part: needs {window} + {self.horizon} = {needed} steps, "
-            f"series {str(panel.ids[worst])!r} has {max(has, 0)}{held}{others}; use {' or '.join(ways)}"
-        )
-
-    def _choose_anchor(self, past: Panel) -> str:
-        """Return the anchor; auto is the one with the smaller error on the training part."""
-        season = past.season_length
-        fits = 1 < season <= self.window_
-        if self.anchor == "seasonal" and not fits:
-            raise DataError(
-                f"a seasonal anchor needs a season that fits in the window: season_length is {season}, the window "
-                f"{self.window_}; use window >= {max(season, 2)}, anchor='last', or give season_length to the panel"
-            )
-        if self.anchor != "auto":
-            return self.anchor
-        candidates = ["last", "seasonal"] if fits else ["last"]
-        return min(candidates, key=lambda anchor: _anchor_error(past, anchor, self.horizon))
 
     def _lags(self) -> NDArray[np.int64] | None:
         if self.anchor_ == "none":
@@ -372,21 +310,6 @@ class NeuralForecaster(Forecaster):
         if isinstance(self.scaler, str):
             problems += one_of("scaler", self.scaler, SCALERS)
         return problems
-
-
-def _anchor_error(past: Panel, anchor: str, horizon: int) -> float:
-    """Return the scaled mean absolute error of a naive forecast, over all cutoffs of the training part."""
-    errors = []
-    for i in range(len(past)):
-        for values in past.series(i)[:, : past.n_targets].astype(np.float64).T:
-            there = values[~np.isnan(values)]
-            spread = (float(there.std()) if len(there) else 0.0) or 1.0
-            for step, lag in enumerate(anchor_lags(anchor, horizon, past.season_length)):
-                moves = values[step + lag :] - values[: -(step + lag)]
-                moves = moves[~np.isnan(moves)]
-                if len(moves):
-                    errors.append(np.abs(moves).mean() / spread)
-    return float(np.mean(errors)) if errors else math.inf
 
 
 @contextmanager
