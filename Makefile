@@ -32,6 +32,7 @@ test: lint  ## Check style and types, run all tests but the slow ones
 
 slow: $(VENV)/installed-test  ## Run the longer checks
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest --hypothesis-profile explore tests/data tests/leakage
 
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core anew
 	$(BIN)/python benchmarks/windows.py

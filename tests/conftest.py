@@ -10,10 +10,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from tsforecast.data.panel import Panel
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import MODEL_NAMES, NETWORKS, make
+
+# The same examples in every run; `make slow` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=1000, deadline=None)
+settings.load_profile("same")
 
 SMALL = {"window": 12, "units": 4, "max_epochs": 2, "random_state": 0, "season_length": 6}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import boxcox
@@ -26,7 +26,6 @@ VALUES = arrays(np.float64, st.tuples(st.integers(2, 30), st.integers(1, 3)), el
 @pytest.mark.parametrize("transform", [None, *TRANSFORMS])
 @pytest.mark.parametrize("scaler", [None, *SCALERS, StandardScaler(), RobustScaler()])
 @pytest.mark.parametrize("per_series", [True, False])
-@settings(max_examples=40)
 @given(values=VALUES, cut=st.data())
 def test_inverse_undoes_transform(
     transform: str | None, scaler: object, per_series: bool, values: np.ndarray, cut: st.DataObject

@@ -16,7 +16,7 @@ from tsforecast.forecasters import neural
 from tsforecast.forecasters.neural import NeuralForecaster
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.integers(12, 60), min_size=1, max_size=4),
     window=st.integers(1, 8),

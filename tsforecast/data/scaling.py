@@ -243,8 +243,8 @@ def _fit_power(values: Floats, transform: str) -> tuple[float, float, float]:
     lowest = float(there.min())
     spread = float(there.std())
     offset = 0.0 if lowest > 0 else (spread if spread > TINY else 1.0) - lowest
-    edge = 1e-3 * (lowest + offset)
-    positive = there + offset
+    edge = max(1e-3 * (lowest + offset), TINY)
+    positive = np.maximum(there + offset, TINY)
     positive /= positive.max()  # the best power does not depend on the unit
     if transform == "log" or positive.min() == 1.0:
         return offset, 0.0, edge

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,7 @@ def training_rows(panel: Panel, validation: float | int | None, horizon: int) ->
     """
     if not validation:
         return 0, panel.lengths
-    owner = np.zeros(len(panel)) if panel.groups is None else panel.groups
-    groups = list(dict.fromkeys(owner.tolist()))
+    groups = _groups(panel)
     total, least = (len(groups), 1) if len(groups) > 1 else (int(panel.lengths.min()), horizon)
     count = max(least, round(validation * total)) if isinstance(validation, float) else int(validation)
     if len(groups) > 1:
@@ -49,13 +49,18 @@ def training_rows(panel: Panel, validation: float | int | None, horizon: int) ->
                 f"validation must leave a group to train on: takes {count} of {len(groups)} groups; "
                 f"use validation <= {len(groups) - 1}"
             )
-        return count, np.where(np.isin(owner, groups[-count:]), 0, panel.lengths)
+        return count, np.where(np.isin(np.asarray(panel.groups), groups[-count:]), 0, panel.lengths)
     if count < horizon:
         raise DataError(
             f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}; "
             f"use validation >= {horizon}, or None"
         )
     return count, panel.lengths - count
+
+
+def _groups(panel: Panel) -> list[Any]:
+    """Return the groups in the order in which they first appear."""
+    return [] if panel.groups is None else list(dict.fromkeys(panel.groups.tolist()))
 
 
 def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int) -> int:
@@ -72,7 +77,7 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     DataError
         When a series has no room for window and horizon; with the arithmetic and what would fit.
     """
-    trains = seen != 0  # whole groups may validate
+    trains = seen != 0 if len(_groups(panel)) > 1 else np.ones(len(panel), dtype=bool)  # whole groups may validate
     shortest = int(seen[trains].min())
     wanted = max(2 * panel.season_length, 2 * horizon)
     chosen = min(wanted, max(1, shortest // 3)) if isinstance(asked, str) else asked
