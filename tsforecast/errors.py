@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+MAX_SHOWN = 25  # problems in one message; all of them are in `problems`
+
 
 class TsForecastError(Exception):
     """Base of every error that this package raises on purpose.
@@ -22,8 +24,9 @@ class TsForecastError(Exception):
     def _message(self) -> str:
         if len(self.problems) == 1:
             return self.problems[0]
-        listed = "\n".join(f"  - {problem}" for problem in self.problems)
-        return f"{len(self.problems)} problems:\n{listed}"
+        listed = "\n".join(f"  - {problem}" for problem in self.problems[:MAX_SHOWN])
+        more = len(self.problems) - MAX_SHOWN
+        return f"{len(self.problems)} problems:\n{listed}" + (f"\n  and {more} more of the kind" if more > 0 else "")
 
     def __reduce__(self) -> tuple[type[TsForecastError], tuple[tuple[str, ...]]]:
         return type(self), (self.problems,)
@@ -71,6 +74,7 @@ def nearest(name: object, options: Iterable[object]) -> str:
     """
     names = [str(option) for option in options]
     close = difflib.get_close_matches(str(name), names, n=1)
+    close = close or [option for option in names if len(str(name)) > 2 and str(name) in option][:1]
     if close:
         return f"did you mean {close[0]!r}?"
     return "choose from " + (shorten([repr(n) for n in names], 12) or "nothing: none exist")

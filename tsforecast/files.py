@@ -17,24 +17,38 @@ class OutputError(TsForecastError, OSError):
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, mark: str) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` at the end, and only if all went well.
 
-    What `target` held before stays there until then; afterwards it is gone.
+    Parameters
+    ----------
+    target : Path
+        An older folder of the same kind stays there until then and is replaced.
+    mark : str
+        The file by which a folder of the same kind is known; any other folder with something in it, and any
+        file, is left alone.
 
     Raises
     ------
     OutputError
-        When the place cannot be written to, or holds a file.
+        When the place cannot be written to, or holds something else.
 
     Examples
     --------
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     with new_folder(Path(place, "out")) as folder:
+    ...     with new_folder(Path(place, "out"), mark="a.txt") as folder:
     ...         _ = Path(folder, "a.txt").write_text("a")
     ...     os.listdir(Path(place, "out"))
     ['a.txt']
     """
+    if target.is_file():
+        raise OutputError(f"{str(target)!r} must be a folder: it is a file, which stays as it is; name another place")
+    if target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
+        count = sum(1 for _ in target.iterdir())
+        raise OutputError(
+            f"{str(target)!r} must be new or empty, or hold an older {mark}: it holds {count} other entries, which "
+            "stay as they are; name another place"
+        )
     with _fresh(target) as folder:
         yield folder
         if target.exists():

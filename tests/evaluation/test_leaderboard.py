@@ -69,8 +69,8 @@ def test_a_named_reference_is_taken() -> None:
 
 def test_a_model_that_wins_at_every_cutoff_beats_the_reference() -> None:
     board = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=20, reference="naive")
-    assert board.verdicts["good"].startswith("good beats naive by 89%")
-    assert "(lower error in 20 of 20 forecasts)" in board.verdicts["good"]
+    assert board.verdicts["good"].startswith("good beats naive by 89.4% ")
+    assert "(lower error in 20 of 20 cutoffs)" in board.verdicts["good"]
 
 
 def test_a_model_equal_to_the_naive_forecast_does_not_beat_it() -> None:
@@ -81,6 +81,31 @@ def test_a_model_equal_to_the_naive_forecast_does_not_beat_it() -> None:
 def test_a_win_at_too_few_cutoffs_cannot_be_told_from_chance() -> None:
     board = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=4, reference="naive")
     assert board.verdicts["good"].startswith("good cannot be told from naive")
+
+
+def test_copies_of_a_series_are_no_further_evidence() -> None:
+    alone = leaderboard({"good": Shifted(0.5)}, RAMP, horizon=1, origins=6, reference="naive")
+    copies = leaderboard(
+        {"good": Shifted(0.5)}, np.tile(RAMP, (10, 1))[..., None], horizon=1, origins=6, reference="naive"
+    )
+    assert copies.verdicts == alone.verdicts
+
+
+def test_with_one_cutoff_series_are_counted(ragged: Panel) -> None:
+    board = leaderboard({"good": Shifted(0.01)}, ragged, horizon=3, reference="drift")
+    assert any(f"of {len(ragged)} series" in sentence for sentence in board.verdicts.values())
+
+
+def test_a_constant_series_is_ranked_by_mae() -> None:
+    board = leaderboard(["mean", Shifted(1.0)], np.ones(40), horizon=3, origins=2)
+    assert board.metric == "mae"
+    assert board.table["model"].iloc[-1] == "Shifted"
+    assert "cannot be compared" in board.verdicts["Shifted"]
+
+
+def test_one_model_alone_need_not_be_put_in_a_list() -> None:
+    assert "mean" in set(leaderboard("mean", RAMP, horizon=2).table["model"])
+    assert "gru" in set(leaderboard(small("gru"), RAMP, horizon=2).table["model"])
 
 
 def test_a_worse_model_is_said_to_be_worse() -> None:

@@ -226,7 +226,7 @@ def _frame(steps: int) -> object:
 
 def test_a_context_that_is_too_short_is_refused() -> None:
     model = small("gru").fit(wave(90))
-    with pytest.raises(DataError, match="needs 12 steps, series '0' has 5; give more past or use window <= 5"):
+    with pytest.raises(DataError, match="needs 12 steps, series '0' has 5; give more past, or fit with window <= 5"):
         model.predict(wave(5))
 
 
@@ -257,3 +257,14 @@ def test_a_validation_part_that_holds_no_window_is_refused() -> None:
     panel = Panel.from_frame(pd.concat(parts), id="id", target="y", group="user")
     with pytest.raises(DataError, match=r"none of the held-out groups has a series of 5 \+ 6 steps"):
         GRUForecaster(window=5, horizon=6, validation=1).fit(panel)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta data"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(ParameterError, match=f"device must be 'auto', 'cpu' or a device .* got '{device}'"):
+        GRUForecaster(device=device).fit(wave())
+
+
+def test_a_setting_with_a_typo_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(TypeError, match="GRUForecaster has no setting 'unit'; did you mean 'units'"):
+        GRUForecaster(unit=3)

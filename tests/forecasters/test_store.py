@@ -42,6 +42,25 @@ def test_saving_again_replaces_the_folder_and_leaves_nothing_else(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_is_no_model_is_not_taken_away(what: str, tmp_path: Path) -> None:
+    place = tmp_path / "thesis"
+    if what == "file":
+        place.write_text("years of work")
+    else:
+        place.mkdir()
+        (place / "chapter.txt").write_text("years of work")
+    with pytest.raises(OutputError, match=r"stays? as (it is|they are); name another place"):
+        save(small("naive").fit(wave(5)), place)
+    assert (place if what == "file" else place / "chapter.txt").read_text() == "years of work"
+    assert len(list(tmp_path.rglob("*"))) == (1 if what == "file" else 2)
+
+
+def test_an_empty_folder_may_be_saved_to(tmp_path: Path) -> None:
+    save(small("naive").fit(wave(5)), tmp_path)
+    assert load(tmp_path).horizon == 3
+
+
 def test_only_json_and_safetensors_are_written(network: Forecaster, tmp_path: Path) -> None:
     save(network.fit(wave(90)), tmp_path / "model")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "numbers.safetensors"]

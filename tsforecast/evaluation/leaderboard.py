@@ -23,7 +23,7 @@ METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
 ALWAYS = ("naive", "seasonal-naive", "drift")
 CERTAIN = 0.05  # a sign test below this share of chance is called a difference
 
-Models = Iterable[str | Forecaster] | Mapping[str, Forecaster]
+Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,27 +89,33 @@ class Leaderboard:
         if skill <= 0:
             how = f"{-skill:.1%} higher" if skill else "the same"
             return f"{model} does not beat {self.reference}: its {self.metric.upper()} is {how}"
-        wins, ties, trials = self._wins(model)
+        wins, ties, trials, unit = self._wins(model)
         from scipy.stats import binomtest
 
-        share = f"lower error in {wins} of {_count(trials, 'forecast')}"
+        share = f"lower error in {wins} of {_count(trials, unit)}"
         decided = trials - ties
         if decided and binomtest(wins, decided, alternative="greater").pvalue < CERTAIN:
-            return f"{model} beats {self.reference} by {skill:.0%} ({share})"
-        return f"{model} cannot be told from {self.reference}: {skill:.0%} lower {self.metric.upper()}, but {share}"
+            return f"{model} beats {self.reference} by {skill:.1%} ({share})"
+        return f"{model} cannot be told from {self.reference}: {skill:.1%} lower {self.metric.upper()}, {share}"
 
-    def _wins(self, model: str) -> tuple[int, int, int]:
-        """Count wins, ties and trials against the reference: one forecast per series, target, cutoff."""
-        keys = ["series", "target", "cutoff"]
-        mine, best = (
-            self.rows[self.rows["model"] == name]
-            .assign(error=lambda rows: metrics.absolute_errors(rows["y"], rows["forecast"]))
-            .groupby(keys, observed=True)["error"]
-            .mean()
-            for name in (model, self.reference)
+    def _wins(self, model: str) -> tuple[int, int, int, str]:
+        """Count wins, ties and trials against the reference, and say what a trial is.
+
+        A trial is a cutoff, with the errors of all series and targets in one mean: series that share their
+        time share their luck. With one cutoff only, it is a series.
+        """
+        pair = self.rows[self.rows["model"].isin([model, self.reference])]
+        error = metrics.absolute_errors(pair["y"], pair["forecast"])
+        scaled = np.asarray(metrics.divide(error, pair["naive_mae"])) if self.metric in ("mase", "rmsse") else error
+        # Counted from the newest cutoff of each series: those without time stamps have cutoffs of their own.
+        newest = pair.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False)
+        unit = "cutoff" if newest.max() > 1 else "series"
+        trial = newest if unit == "cutoff" else pair["series"]
+        means = (
+            pd.Series(scaled).groupby([pair["model"].astype(str).to_numpy(), trial.to_numpy()], observed=True).mean()
         )
-        gains = (best - mine).dropna()
-        return int((gains > 0).sum()), int((gains == 0).sum()), len(gains)
+        gains = (means[self.reference] - means[model]).dropna()
+        return int((gains > 0).sum()), int((gains == 0).sum()), len(gains), unit
 
     def to_markdown(self) -> str:
         """Return the table and the verdicts as Markdown."""
@@ -147,7 +153,7 @@ def leaderboard(
 
     Parameters
     ----------
-    forecasters : list of model names and forecasters, or dict of name to forecaster
+    forecasters : model name or forecaster, list of them, or dict of name to forecaster
         Naive, seasonal naive and drift are added where they are missing.
     data : anything that `Panel.of` reads
     horizon, origins, step, gap, refit, groups
@@ -183,18 +189,26 @@ def leaderboard(
 
 
 def from_rows(rows: pd.DataFrame, metric: str = "mase", reference: str | None = None) -> Leaderboard:
-    """Draw up a leaderboard from rows that were kept."""
+    """Draw up a leaderboard from rows that were kept.
+
+    Where the past of every series is constant, so that MASE and RMSSE have no scale, MAE and RMSE rank.
+    """
     # Joining rows of different models turns their categories into plain text; tables group faster by category.
     rows = rows.reset_index(drop=True).astype({"model": "category", "series": "category", "target": "category"})
+    errors = errors_by_model(rows)
+    naive = errors[[name in NAIVE_FAMILY for name in errors.index]]
+    if metric in ("mase", "rmsse") and naive[metric].isna().all():
+        metric = "mae" if metric == "mase" else "rmse"  # a constant past gives no scale
     if reference is None:
-        errors = errors_by_model(rows)[metric]
-        reference = str(errors[[name for name in errors.index if name in NAIVE_FAMILY]].idxmin())
+        reference = str(naive[metric].idxmin())
     return Leaderboard(rows, metric, reference)
 
 
 def named(forecasters: Models) -> dict[str, Forecaster]:
     """Return forecasters by name, with the naive ones that must not be missing first."""
     pairs: list[tuple[str, Forecaster]] = []
+    if isinstance(forecasters, (str, Forecaster)):
+        forecasters = [forecasters]
     if isinstance(forecasters, Mapping):
         pairs = list(forecasters.items())
     else:

@@ -22,7 +22,7 @@ from tsforecast.data.past import Past
 from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
 from tsforecast.data.statics import StaticEncoder
 from tsforecast.data.windows import Windows
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, nearest
 from tsforecast.forecasters import choices
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.networks.forecast import CELL_NAMES, ForecastNetwork
@@ -302,7 +302,10 @@ class NeuralForecaster(Forecaster):
             problems += between("validation", self.validation, 0, 1)
         else:
             problems += whole("validation", self.validation, 0, [None])
-        problems += one_of("anchor", self.anchor, ("auto", *ANCHORS))
+        problems += one_of("anchor", self.anchor, ("auto", *ANCHORS)) + whole(
+            "random_state", self.random_state, 0, [None]
+        )
+        problems += _device_problems(self.device)
         if self.transform is not None:
             problems += one_of("transform", self.transform, TRANSFORMS)
         if not isinstance(self.per_series, bool):
@@ -310,6 +313,16 @@ class NeuralForecaster(Forecaster):
         if isinstance(self.scaler, str):
             problems += one_of("scaler", self.scaler, SCALERS)
         return problems
+
+
+def _device_problems(name: str) -> list[str]:
+    if name == "auto":
+        return []
+    try:
+        torch.zeros(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        return [f"device must be 'auto', 'cpu' or a device that torch finds on this machine: got {name!r}"]
+    return []
 
 
 @contextmanager
@@ -326,10 +339,13 @@ def _seeded(random_state: int | None) -> Iterator[None]:
 def _with_cell(cell: str) -> Callable[..., None]:
     """Return an `__init__` that fixes the cell and takes every other parameter."""
 
+    signature = inspect.signature(NeuralForecaster.__init__)
+
     def __init__(self: NeuralForecaster, **settings: Any) -> None:
+        for name in settings.keys() - (signature.parameters.keys() - {"self", "cell"}):
+            raise TypeError(f"{type(self).__name__} has no setting {name!r}; {nearest(name, signature.parameters)}")
         NeuralForecaster.__init__(self, cell, **settings)
 
-    signature = inspect.signature(NeuralForecaster.__init__)
     kept = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) if name != "self" else parameter
         for name, parameter in signature.parameters.items()

@@ -34,14 +34,14 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
     ----------
     forecaster : Forecaster
     folder : path
-        Replaced if it exists.
+        Replaced if it holds an older model; any other folder that is not empty is left alone.
 
     Raises
     ------
     NotFittedError
         When there is nothing to save.
     OutputError
-        When the place cannot be written to.
+        When the place cannot be written to, or holds something else than a model.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
         text = json.dumps(description, indent=1, default=_plain)
     except TypeError as error:
         raise ParameterError(f"this {type(forecaster).__name__} cannot be saved: {error}") from error
-    with new_folder(Path(folder)) as place:
+    with new_folder(Path(folder), mark=_DESCRIPTION) as place:
         (place / _DESCRIPTION).write_text(text, encoding="utf-8")
         contiguous = {name: np.ascontiguousarray(array) for name, array in (numbers | panel_numbers).items()}
         save_file(contiguous, place / _NUMBERS)
