@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from tsforecast.data.splits import holdout as holdout
     from tsforecast.errors import DataError as DataError
     from tsforecast.errors import ParameterError as ParameterError
+    from tsforecast.errors import TrainingError as TrainingError
+    from tsforecast.errors import TrainingWarning as TrainingWarning
     from tsforecast.errors import TsForecastError as TsForecastError
     from tsforecast.evaluation.backtest import backtest as backtest
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
+    from tsforecast.forecasters.ensemble import EnsembleForecaster as EnsembleForecaster
     from tsforecast.forecasters.naive import DriftForecaster as DriftForecaster
     from tsforecast.forecasters.naive import MeanForecaster as MeanForecaster
     from tsforecast.forecasters.naive import NaiveForecaster as NaiveForecaster
@@ -56,6 +59,7 @@ _HOMES = {
     "LSTMForecaster": "forecasters.neural",
     "Conv1DForecaster": "forecasters.neural",
     "NeuralForecaster": "forecasters.neural",
+    "EnsembleForecaster": "forecasters.ensemble",
     "RollingOrigin": "data.splits",
     "holdout": "data.splits",
     "LeaveGroupsOut": "data.groups",
@@ -65,6 +69,8 @@ _HOMES = {
     "TsForecastError": "errors",
     "DataError": "errors",
     "ParameterError": "errors",
+    "TrainingError": "errors",
+    "TrainingWarning": "errors",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -47,6 +47,14 @@ class UnknownNameError(TsForecastError, KeyError):
         return self._message()
 
 
+class TrainingError(TsForecastError, ArithmeticError):
+    """Training cannot go on."""
+
+
+class TrainingWarning(UserWarning):
+    """Training ended in another way than planned."""
+
+
 class DownloadError(TsForecastError, OSError):
     """A dataset could not be fetched, or what came is not what was expected."""
 

@@ -84,7 +84,7 @@ def test_parts_of_whole_groups_can_be_chosen_instead() -> None:
 def test_a_network_validates_on_groups_that_it_does_not_train_on() -> None:
     panel = recordings(list("aabbccd"))
     model = GRUForecaster(window=5, horizon=3, units=2, max_epochs=1, validation=2, random_state=0).fit(panel)
-    assert model.validation_ == 2
+    assert model.resolved_["validation"] == 2
     changed = panel.values.copy()
     changed[panel.offsets[4] :] *= 100  # users c and d
     again = GRUForecaster(window=5, horizon=3, units=2, max_epochs=1, validation=2, random_state=0)

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from tests.conftest import small, wave
+from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
-from tsforecast.evaluation.metrics import seasonal_scale
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
 

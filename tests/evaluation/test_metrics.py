@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from tsforecast.data.anchors import seasonal_scale
 from tsforecast.evaluation import metrics
 
 NASTY = [
@@ -49,8 +50,8 @@ def test_the_seasonal_scale_is_the_error_of_the_seasonal_naive_on_the_training_p
     for season in (1, 7, 49):
         moves = [values[t] - values[t - season] for t in range(season, 50)]
         expected = np.mean(np.abs(moves)), np.mean(np.square(moves))
-        assert metrics.seasonal_scale(values, season) == pytest.approx(expected)
-    assert metrics.seasonal_scale(values, 50) == metrics.seasonal_scale(values, 1)
+        assert seasonal_scale(values, season) == pytest.approx(expected)
+    assert seasonal_scale(values, 50) == seasonal_scale(values, 1)
 
 
 def test_owa_of_the_reference_is_one_and_its_skill_nothing() -> None:

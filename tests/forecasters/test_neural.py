@@ -54,7 +54,7 @@ def test_early_stopping_cannot_end_below_the_naive_forecast_on_validation() -> N
     walk = np.cumsum(np.random.default_rng(1).normal(size=300))  # nothing beats the last value
     model = GRUForecaster(window=10, horizon=5, max_epochs=5, anchor="last", random_state=0).fit(walk)
     losses = [epoch.valid_loss for epoch in model.history_]
-    seen = 300 - model.validation_
+    seen = 300 - model.resolved_["validation"]
     ends = np.arange(seen, 300 - 4)
     past = Past(model.panel_, np.zeros(len(ends), dtype=int), ends)
     truth = np.stack([walk[e : e + 5] for e in ends])
@@ -79,31 +79,41 @@ def test_patience_stops_and_none_does_not() -> None:
 
 
 def test_without_validation_all_rows_train_and_nothing_is_scored() -> None:
-    model = GRUForecaster(window=10, horizon=5, units=4, max_epochs=2, validation=None).fit(wave(60))
-    assert model.validation_ == 0
+    model = GRUForecaster(window=10, horizon=5, units=4, max_epochs=2, validation=None, transform=None)
+    model.fit(wave(60))
+    assert model.resolved_["validation"] == 0
     assert [epoch.valid_loss for epoch in model.history_] == [None, None, None]
     assert model.inputs_.scaling.location.item() == pytest.approx(wave(60).mean())
 
 
 def test_validation_takes_a_share_or_a_number_of_the_last_steps() -> None:
     for validation, steps in [(0.2, 18), (25, 25), (0.01, 5)]:
-        model = GRUForecaster(window=10, horizon=5, units=2, max_epochs=0, validation=validation).fit(wave(90))
-        assert model.validation_ == steps
+        model = GRUForecaster(window=10, horizon=5, units=2, max_epochs=0, validation=validation, transform=None)
+        model.fit(wave(90))
+        assert model.resolved_["validation"] == steps
         assert model.inputs_.scaling.location.item() == pytest.approx(wave(90)[:-steps].mean())
 
 
 def test_the_automatic_anchor_is_the_naive_forecast_that_was_better() -> None:
-    seasonal = np.tile([0.0, 9.0, 1.0, 7.0, 3.0, 5.0], 20) + np.random.default_rng(0).normal(size=120) / 10
+    seasonal = np.tile([0.0, 9.0, 1.0, 7.0, 3.0, 5.0], 20)
+    noise = np.random.default_rng(0).normal(size=120)
     walk = np.cumsum(np.random.default_rng(0).normal(size=120))
-    for data, anchor in [(seasonal, "seasonal"), (walk, "last")]:
+    cases: list = [(seasonal, "seasonal"), (walk, "last"), (seasonal + noise, [6, 12, 18]), (noise, "average")]
+    for data, anchor in cases:
         panel = Panel.from_array(data, season_length=6)
-        assert GRUForecaster(window=12, horizon=6, units=2, max_epochs=0).fit(panel).anchor_ == anchor
+        assert GRUForecaster(window=18, horizon=6, units=2, max_epochs=0).fit(panel).resolved_["anchor"] == anchor
 
 
 def test_the_automatic_window_fits_the_data() -> None:
-    for steps, season, horizon, window in [(400, 24, 4, 48), (400, 1, 20, 40), (40, 12, 1, 11)]:
+    for steps, season, horizon, window in [
+        (2_000, 24, 4, 336),
+        (400, 24, 4, 96),
+        (400, 1, 20, 40),
+        (400, 7, 4, 21),
+        (40, 12, 1, 11),
+    ]:
         panel = Panel.from_array(wave(steps), season_length=season)
-        assert GRUForecaster(horizon=horizon, units=2, max_epochs=0).fit(panel).window_ == window
+        assert GRUForecaster(horizon=horizon, units=2, max_epochs=0).fit(panel).resolved_["window"] == window
 
 
 def test_beyond_the_trained_horizon_a_network_goes_on_from_its_own_forecasts(network: NeuralForecaster) -> None:
@@ -231,7 +241,10 @@ def test_a_context_that_is_too_short_is_refused() -> None:
 
 
 def test_a_seasonal_anchor_without_a_season_is_refused() -> None:
-    with pytest.raises(DataError, match="a seasonal anchor needs a season that fits in the window: season_length is 1"):
+    with pytest.raises(
+        DataError,
+        match="must fit in the window: looks back 2 steps, season_length is 1, the window 8",
+    ):
         GRUForecaster(window=8, anchor="seasonal").fit(wave(90))
 
 

@@ -100,6 +100,7 @@ def test_each_step_of_scaling_changes_the_fit_and_keeps_the_naive_forecast_where
 ) -> None:
     panel = Panel.from_array([wave(90) * 5, wave(80, 1)], season_length=6)
     plain = NeuralForecaster(cell, 12, 4, units=4, max_epochs=2, validation=None, anchor="last", random_state=0)
+    plain.set_params(transform=None)
     expected = [part.tolist() for part in plain.fit(panel).predict()]
     plain.set_params(**settings)
     changed = [part.tolist() for part in plain.fit(panel).predict()]

@@ -100,7 +100,7 @@ def test_forecasts_of_a_backtest_do_not_depend_on_later_rows(forecaster: Forecas
 def test_the_validation_tail_moves_no_scaler_statistic(network: NeuralForecaster) -> None:
     data = wave(90)
     changed = data.copy()
-    tail = network.set_params(validation=15).fit(data).validation_
+    tail = network.set_params(validation=15).fit(data).resolved_["validation"]
     changed[-tail:] = 1e6
     before, after = network.fit(data).inputs_.scaling, network.fit(changed).inputs_.scaling
     assert np.array_equal(before.location, after.location)

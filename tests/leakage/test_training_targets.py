@@ -14,6 +14,7 @@ from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
 from tsforecast.forecasters import neural
 from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.training.history import Epoch
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -38,12 +39,13 @@ def test_every_window_lies_on_its_side_of_every_cutoff(
 
     def keep(network: object, training: Windows, held_out: Windows | None, *rest: object) -> list:
         caught.append((training, held_out))
-        return []
+        return [Epoch(0, None, None, 0.0, 0.0)]
 
     monkeypatch.setattr(neural, "train", keep)
     # Each number says which series and row it is.
     panel = Panel.from_array([1000.0 * i + np.arange(n) for i, n in enumerate(lengths)])
-    model = NeuralForecaster("gru", window, gap + horizon, units=1, validation=validation, scaler=None, anchor="none")
+    model = NeuralForecaster("gru", window, gap + horizon, units=1, validation=validation)
+    model.set_params(transform=None, scaler=None, anchor="none")
     try:
         folds = RollingOrigin(horizon, origins, gap=gap).folds(panel)
     except DataError:
@@ -57,7 +59,7 @@ def test_every_window_lies_on_its_side_of_every_cutoff(
         ((training, held_out),) = caught
         seen = fold.seen[fold.seen > 0]
         series_of = np.flatnonzero(fold.seen > 0)
-        cut = {int(s): int(n) - model.validation_ for s, n in zip(series_of, seen, strict=True)}
+        cut = {int(s): int(n) - model.resolved_["validation"] for s, n in zip(series_of, seen, strict=True)}
         batch = training.batch(torch.arange(len(training)))
         for past, future in zip(batch.past[..., 0].numpy(), batch.future[..., 0].numpy(), strict=True):
             series = {int(v) // 1000 for v in (*past, *future)}

@@ -2,96 +2,230 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from tsforecast.networks.architecture import CELL_NAMES, Architecture
 from tsforecast.networks.conv import CausalBlock, ConvEncoder
-from tsforecast.networks.forecast import CELL_NAMES, ForecastNetwork
+from tsforecast.networks.decoder import Decoder
+from tsforecast.networks.forecast import ForecastNetwork
 
 B, W, H, U = 5, 20, 7, 6
+LAGS = np.array([[4], [3], [2], [1], [4], [3], [2]])
 
 
 def network(
-    cell: str, columns: int = 1, targets: int = 1, layers: int = 1, lags: np.ndarray | None = None
+    cell: str, columns: int = 1, targets: int = 1, lags: np.ndarray | None = None, ahead: int = 0, **choices: object
 ) -> ForecastNetwork:
     torch.manual_seed(0)
-    return ForecastNetwork(cell, columns, targets, W, H, U, layers, 0.0, lags)
+    architecture = replace(Architecture(cell, units=U), **choices)
+    return ForecastNetwork(architecture, columns, targets, W, H, lags, ahead)
 
 
 def trained(cell: str, **settings: object) -> ForecastNetwork:
-    """Return a network whose head is no longer zero."""
+    """Return a network in use whose head is no longer zero."""
     made = network(cell, **settings)
-    torch.nn.init.normal_(made.head.weight)
-    return made
+    torch.nn.init.normal_(made.decoder.head.weight)
+    return made.eval()
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("columns", "targets"), [(1, 1), (3, 3), (5, 2)])
-@pytest.mark.parametrize("layers", [1, 3])
-def test_windows_of_b_w_c_give_forecasts_of_b_h_k(cell: str, columns: int, targets: int, layers: int) -> None:
-    made = network(cell, columns, targets, layers)
-    assert made(torch.zeros(B, W, columns)).shape == (B, H, targets)
-    assert made.forecast(torch.zeros(B, W, columns)).shape == (B, H, targets)
+@pytest.mark.parametrize("segment", [1, 5, 6, 40])
+@pytest.mark.parametrize("channels", ["independent", "joint"])
+def test_windows_of_b_w_c_give_forecasts_of_b_h_k_p(
+    cell: str, columns: int, targets: int, segment: int, channels: str
+) -> None:
+    made = network(cell, columns, targets, layers=2, segment=segment, channels=channels)
+    assert made(torch.zeros(B, W, columns)).shape == (B, H, targets, 1)
+    assert made.forecast(torch.zeros(B, W, columns)).shape == (B, H, targets, 1)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_an_untrained_network_corrects_nothing(cell: str) -> None:
+@pytest.mark.parametrize("channels", ["independent", "joint"])
+def test_an_untrained_network_corrects_nothing(cell: str, channels: str) -> None:
     past = torch.randn(B, W, 3)
-    lags = np.array([4, 3, 2, 1, 4, 3, 2])
-    assert torch.equal(network(cell, 3, 3, lags=lags).forecast(past), past[:, W - lags])
-    assert torch.equal(network(cell, 3, 3).forecast(past), torch.zeros(B, H, 3))
+    made = network(cell, 3, 3, lags=LAGS, channels=channels)
+    assert torch.equal(made.forecast(past)[..., 0], past[:, W - LAGS[:, 0]])
+    assert torch.equal(made.naive(past), made.forecast(past))
+    assert torch.equal(network(cell, 3, 3).forecast(past), torch.zeros(B, H, 3, 1))
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_the_first_step_of_the_window_is_read(cell: str) -> None:
-    past = torch.randn(B, W, 1)
+@pytest.mark.parametrize("segment", [1, 4, 6])
+def test_the_first_step_of_the_window_is_read(cell: str, segment: int) -> None:
+    past = torch.randn(B, W, 1).double()
     changed = past.clone()
     changed[:, 0] += 1
-    made = trained(cell).double()
-    assert not torch.allclose(made(past.double()), made(changed.double()), rtol=1e-12, atol=0)
+    made = trained(cell, segment=segment, activation="gelu").double()
+    assert not torch.allclose(made(past), made(changed), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_with_an_anchor_a_shift_of_the_window_shifts_the_forecast_and_no_more(cell: str) -> None:
-    made = trained(cell, lags=np.ones(H, dtype=int)).double()
+    made = trained(cell, lags=np.ones((H, 1), dtype=int)).double()
     past = torch.randn(B, W, 1, dtype=torch.float64)
     assert torch.allclose(made.forecast(past + 100), made.forecast(past) + 100)
     assert not torch.allclose(trained(cell).double().forecast(past + 100), made.forecast(past) + 100)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_targets_do_not_read_each_other_but_all_read_the_past_columns(cell: str) -> None:
-    made = trained(cell, columns=3, targets=2)
+@pytest.mark.parametrize("channels", ["independent", "joint"])
+def test_independent_targets_do_not_read_each_other_and_all_read_the_past_columns(cell: str, channels: str) -> None:
+    made = trained(cell, columns=3, targets=2, channels=channels)
     past = torch.randn(B, W, 3)
     before = made(past)
     other = past.clone()
-    other[..., 1] += 1
-    assert torch.allclose(made(other)[..., 0], before[..., 0], atol=1e-6)
-    assert not torch.allclose(made(other)[..., 1], before[..., 1], atol=1e-3)
+    other[..., 1] += torch.randn(B, W)
+    apart = torch.allclose(made(other)[:, :, 0], before[:, :, 0], atol=1e-6)
+    assert apart == (channels == "independent")
+    assert not torch.allclose(made(other)[:, :, 1], before[:, :, 1], atol=1e-3)
     shared = past.clone()
     shared[..., 2] += torch.randn(B, W)
-    assert not torch.allclose(made(shared)[..., 0], before[..., 0], atol=1e-3)
-    assert not torch.allclose(made(shared)[..., 1], before[..., 1], atol=1e-3)
+    for k in range(2):
+        assert not torch.allclose(made(shared)[:, :, k], before[:, :, k], atol=1e-3)
+
+
+def test_channels_have_an_embedding_of_their_own() -> None:
+    made = trained("gru", columns=2, targets=2)
+    same = torch.randn(B, W, 1).expand(-1, -1, 2)
+    said = made(same)
+    assert not torch.allclose(said[:, :, 0], said[:, :, 1], atol=1e-3)
+    torch.nn.init.zeros_(made.decoder.channel)
+    said = made(same)
+    assert torch.allclose(said[:, :, 0], said[:, :, 1])
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_gradients_agree_with_finite_differences(cell: str) -> None:
-    made = trained(cell).double()
-    past = torch.randn(2, W, 1, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(made, (past,), atol=1e-6)
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_gradients_agree_with_finite_differences(cell: str, ahead: int) -> None:
+    made = trained(cell, ahead=ahead, segment=4, layers=2, norm="layer", residual=True, activation="gelu").double()
+    past = torch.randn(2, W, 1 + ahead, dtype=torch.float64, requires_grad=True)
+    made.embed[0] = torch.nn.Linear(4 * (1 + ahead), U).double()
+    known = torch.randn(2, H, ahead, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(made, (past, known) if ahead else (past,), atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_gradients_of_the_weights_agree_with_finite_differences(cell: str) -> None:
+    made = trained(cell, segment=4, activation="tanh").double()
+    past = torch.randn(2, W, 1, dtype=torch.float64)
+    made(past).square().sum().backward()
+    for parameter in made.parameters():
+        with torch.no_grad():
+            flat, step = parameter.view(-1), 1e-6
+            flat[0] += step
+            above = made(past).square().sum()
+            flat[0] -= 2 * step
+            slope = (above - made(past).square().sum()) / (2 * step)
+            flat[0] += step
+        assert float(parameter.grad.view(-1)[0]) == pytest.approx(float(slope), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cell", "name", "value"),
+    [(cell, *choice) for cell in CELL_NAMES for choice in
+     [("layers", 2), ("segment", 4), ("activation", "gelu"), ("activation", "tanh"), ("activation", "sigmoid"),
+      ("norm", "layer"), ("norm", "batch"), ("head_layers", 2), ("units", 7)]]
+    + [(cell, *choice) for cell in ("rnn", "gru", "lstm") for choice in [("residual", True), ("bidirectional", True)]]
+    + [("conv1d", "kernel_size", 2)],
+)  # fmt: skip
+def test_every_choice_of_architecture_changes_what_is_said(cell: str, name: str, value: object) -> None:
+    past = torch.randn(B, W, 1)
+
+    def said(**choices: object) -> torch.Tensor:
+        made = network(cell, **choices).train()  # a batch normalises itself in training only
+        with torch.no_grad():
+            for parameter in made.parameters():
+                parameter.add_(0.3)
+        return made(past)
+
+    assert not torch.allclose(said(), said(**{name: value}), atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_dropout_drops_in_training_only(cell: str) -> None:
+    made = trained(cell, dropout=0.5)
+    past = torch.randn(B, W, 1)
+    assert torch.equal(made(past), made(past))
+    made.train()
+    assert not torch.equal(made(past), made(past))
+
+
+def test_a_bidirectional_network_reads_the_window_backwards_too() -> None:
+    for both in (False, True):
+        made = trained("rnn", bidirectional=both)
+        layer = made.encoder.layers[0]
+        x = torch.randn(1, 10, U)
+        changed = x.clone()
+        changed[:, -1] += 1
+        first_moved = not torch.allclose(layer(x)[:, 0], layer(changed)[:, 0])
+        assert first_moved == both
+
+
+def test_layer_norm_reads_over_units_and_batch_norm_over_the_batch() -> None:
+    x = torch.randn(B, W, U) * 5 + 3
+    from tsforecast.networks.pieces import norm_layer
+
+    layer, batch = norm_layer("layer", U)(x), norm_layer("batch", U)(x)
+    assert torch.allclose(layer.mean(dim=2), torch.zeros(B, W), atol=1e-5)
+    assert torch.allclose(batch.mean(dim=(0, 1)), torch.zeros(U), atol=1e-5)
+
+
+def test_what_is_frozen_gets_no_gradient_and_rests() -> None:
+    made = trained("gru", norm="batch", dropout=0.5)
+    made.freeze(("embed.", "encoder."))
+    made.train()
+    frozen = {name for name, parameter in made.named_parameters() if not parameter.requires_grad}
+    assert frozen == {name for name, _ in made.named_parameters() if name.startswith(("embed.", "encoder."))}
+    assert not made.encoder.training
+    assert not made.encoder.layers[0].dropout.training
+    assert made.decoder.dropout.training
+    made.freeze(())
+    made.train()
+    assert all(parameter.requires_grad for parameter in made.parameters())
+    assert made.encoder.training
+
+
+def test_a_segment_that_is_not_full_repeats_the_first_step() -> None:
+    made = network("gru", segment=8)
+    rows = torch.arange(20.0).view(1, 1, 20, 1)
+    assert made._segments(rows)[0, 0].tolist() == [
+        [0, 0, 0, 0, 0, 1, 2, 3],
+        list(range(4, 12)),
+        list(range(12, 20)),
+    ]
+
+
+def test_segments_of_several_columns_keep_each_step_together() -> None:
+    rows = torch.arange(24.0).view(1, 1, 12, 2)
+    assert network("gru", 2, 1, segment=4)._segments(rows)[0, 0, 1].tolist() == list(range(8, 16))
+
+
+def test_what_is_known_ahead_of_a_segment_moves_that_segment_only() -> None:
+    torch.manual_seed(0)
+    decoder = Decoder(Architecture(units=U), segment=3, horizon=7, channels=1, outputs=1, ahead=1)
+    torch.nn.init.normal_(decoder.head.weight)
+    state, ahead = torch.randn(1, 1, U), torch.zeros(1, 7, 1)
+    changed = ahead.clone()
+    changed[0, 4] = 1
+    moved = (decoder(state, ahead) != decoder(state, changed)).ravel()
+    assert moved.nonzero().ravel().tolist() == [3, 4, 5]
 
 
 def test_a_causal_block_looks_back_only() -> None:
-    block = CausalBlock(4, kernel_size=3, dilation=2, dropout=0.0)
-    x = torch.randn(1, 4, 30)
+    block = CausalBlock(Architecture("conv1d", units=4, kernel_size=3), dilation=2)
+    x = torch.randn(1, 30, 4)
     changed = x.clone()
-    changed[..., 20] += 1
-    moved = (block(x) - block(changed)).abs().sum(dim=(0, 1)) > 0
+    changed[:, 20] += 1
+    moved = (block(x) - block(changed)).abs().sum(dim=(0, 2)) > 0
     assert moved.nonzero().ravel().tolist() == [20, 22, 24]
 
 
-@pytest.mark.parametrize(("window", "blocks"), [(1, 1), (3, 1), (4, 2), (7, 2), (8, 3), (336, 8)])
-def test_a_stack_of_convolutions_is_as_deep_as_the_window_needs(window: int, blocks: int) -> None:
-    assert len(ConvEncoder(1, 2, 1, window, 0.0).blocks) == blocks
-    assert len(ConvEncoder(1, 2, 3, window, 0.0).blocks) == 3 * blocks
+@pytest.mark.parametrize(("length", "blocks"), [(1, 1), (3, 1), (4, 2), (7, 2), (8, 3), (336, 8)])
+def test_a_stack_of_convolutions_is_as_deep_as_the_window_needs(length: int, blocks: int) -> None:
+    assert len(ConvEncoder(Architecture("conv1d", units=2), length).blocks) == blocks
+    assert len(ConvEncoder(Architecture("conv1d", units=2, layers=3), length).blocks) == 3 * blocks

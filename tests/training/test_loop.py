@@ -8,13 +8,18 @@ import torch
 
 from tests.conftest import wave
 from tsforecast.data.windows import Windows
-from tsforecast.errors import TsForecastError
+from tsforecast.errors import TrainingError, TrainingWarning
+from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.heads import LOSSES, Objective
+from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.loop import Plan, _optimizer, _shuffled, train
-from tsforecast.training.schedules import one_cycle
+from tsforecast.training.loop import _shuffled, train
+from tsforecast.training.plan import OPTIMIZERS, Plan, make_optimizer
+from tsforecast.training.schedules import SCHEDULES, one_cycle
 
 CPU = torch.device("cpu")
+MAE = Objective(LOSSES["mae"], None)
 
 
 def setting(truth: np.ndarray | None = None) -> tuple[ForecastNetwork, Windows, Windows]:
@@ -22,73 +27,143 @@ def setting(truth: np.ndarray | None = None) -> tuple[ForecastNetwork, Windows, 
     values = (wave(90) - 12)[:, None]
     truth = values if truth is None else truth
     offsets = np.array([0, 90])
-    network = ForecastNetwork("gru", 1, 1, 8, 3, 4, 1, 0.0, np.array([1, 1, 1]))
-    training = Windows(values, truth, offsets, 8, 3, last=np.array([70]))
+    network = ForecastNetwork(Architecture("gru", units=4), 1, 1, 8, 3, np.ones((3, 1), dtype=int))
+    training = Windows(values, truth, offsets, 8, 3, last=np.array([70]), names=np.array(["load"]))
     return network, training, Windows(values, truth, offsets, 8, 3, first=np.array([70]))
 
 
 def plan(**changes: object) -> Plan:
-    return Plan(**{"batch_size": 16, "max_epochs": 4, "learning_rate": 0.02, "patience": None, **changes})
+    return Plan(**{"batch_size": 16, "max_epochs": 4, "learning_rate": 0.02, **changes})
+
+
+def fit(validate: bool = True, truth: np.ndarray | None = None, **changes: object) -> tuple[ForecastNetwork, list]:
+    network, training, validation = setting(truth)
+    history = train(network, training, validation if validate else None, MAE, plan(**changes), CPU, lambda epoch: None)
+    return network, history
 
 
 def score(network: ForecastNetwork, windows: Windows) -> float:
     batch = windows.batch(torch.arange(len(windows)))
     with torch.no_grad():
-        return float((network.forecast(batch.past) - batch.future).abs().mean())
+        return float((network.forecast(batch.past)[..., 0] - batch.future).abs().mean())
+
+
+def weights(network: ForecastNetwork) -> torch.Tensor:
+    return torch.cat([parameter.detach().ravel() for parameter in network.parameters()])
 
 
 def test_epoch_zero_scores_the_untrained_network_and_every_epoch_is_reported() -> None:
     network, training, validation = setting()
     naive = score(network, validation)
     seen: list[Epoch] = []
-    history = train(network, training, validation, plan(), CPU, seen.append)
+    history = train(network, training, validation, MAE, plan(), CPU, seen.append)
     assert history == seen
     assert [epoch.number for epoch in history] == [0, 1, 2, 3, 4]
     assert history[0].valid_loss == pytest.approx(naive)
     assert history[0].train_loss is None
+    assert history[0].skill == pytest.approx(0)
+    assert history[4].skill == pytest.approx(1 - history[4].valid_loss / naive, rel=1e-4)
 
 
 def test_the_network_ends_with_the_weights_of_its_best_epoch() -> None:
-    for rate in (0.02, 3.0):  # the second one ruins the network, so that epoch 0 is the best
-        network, training, validation = setting()
-        history = train(network, training, validation, plan(learning_rate=rate), CPU, lambda epoch: None)
-        assert score(network, validation) == pytest.approx(best_epoch(history).valid_loss, rel=1e-5)
+    network, history = fit()
+    assert best_epoch(history).number > 0
+    assert score(network, setting()[2]) == pytest.approx(best_epoch(history).valid_loss, rel=1e-5)
+    truth = np.full((90, 1), 100.0)  # training pulls towards it, and what validates is what it was
+    truth[70:] = (wave(90) - 12)[70:, None]
+    truth[0] = np.nan
+    network, history = fit(truth=truth, learning_rate=1.0)
     assert best_epoch(history).number == 0
+    assert score(network, setting(truth)[2]) == pytest.approx(history[0].valid_loss, rel=1e-5)
 
 
 def test_every_window_is_visited_once_in_an_epoch_in_an_order_that_changes() -> None:
     torch.manual_seed(0)
-    first, second = (torch.cat(list(_shuffled(50, 16, CPU))) for _ in range(2))
+    first, second = (torch.cat(_shuffled(50, 16, 4)) for _ in range(2))
     assert sorted(first.tolist()) == list(range(50))
     assert first.tolist() != second.tolist()
-    assert [len(part) for part in _shuffled(50, 16, CPU)] == [16, 16, 16, 2]
+    assert [len(part) for part in _shuffled(50, 16, 4)] == [16, 16, 16, 2]
+
+
+def test_a_short_epoch_draws_other_windows_each_time() -> None:
+    torch.manual_seed(0)
+    drawn = [torch.cat(_shuffled(500, 16, 3)).tolist() for _ in range(2)]
+    assert [len(set(part)) for part in drawn] == [48, 48]
+    assert len(set(drawn[0]) & set(drawn[1])) < 20
+
+
+def test_many_validation_windows_are_thinned_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "VALIDATION_WINDOWS", 4)
+    windows = setting()[1]
+    assert torch.cat(list(loop._evenly(windows))).tolist() == [i * len(windows) // 4 for i in range(4)]
 
 
 def test_missing_truth_carries_no_loss() -> None:
     truth = (wave(90) - 12)[:, None]
     truth[::3] = np.nan
-    network, training, validation = setting(truth)
-    history = train(network, training, validation, plan(), CPU, lambda epoch: None)
+    _, history = fit(truth=truth)
     assert all(np.isfinite(epoch.valid_loss) for epoch in history)
     assert history[-1].train_loss < history[1].train_loss
 
 
-def test_a_loss_that_is_no_number_stops_with_the_epoch_and_advice() -> None:
-    truth = np.full((90, 1), np.inf)
-    truth[0] = np.nan  # a truth of its own, beside the values
+def test_a_loss_that_is_no_number_stops_with_step_series_and_advice_and_keeps_the_last_good_weights() -> None:
+    truth = (wave(90) - 12)[:, None]
+    truth[0], truth[40] = np.nan, np.inf  # NaN: a truth of its own, beside the values
     network, training, _ = setting(truth)
-    with pytest.raises(TsForecastError) as caught:
-        train(network, training, None, plan(), CPU, lambda epoch: None)
-    assert str(caught.value).startswith(
-        "the training loss must stay a number: it became inf in epoch 1; use a learning_rate"
+    before = weights(network)
+    with pytest.raises(TrainingError) as caught:
+        train(network, training, None, MAE, plan(batch_size=1000), CPU, lambda epoch: None)
+    assert str(caught.value) == (
+        "the training loss must stay a number: it became inf in epoch 1, step 1 of 1, on a batch from series 'load'; "
+        "use a learning_rate below 0.02 or look for extreme values there. The weights of epoch 0 are kept"
     )
+    assert torch.equal(weights(network), before)
 
 
-def test_weights_decay_and_biases_do_not() -> None:
-    groups = _optimizer(setting()[0], plan(weight_decay=0.1)).param_groups
+def test_an_interrupt_keeps_the_best_so_far_and_says_so() -> None:
+    network, training, validation = setting()
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns(TrainingWarning, match=r"interrupted in epoch 4: the weights of epoch \d, the best so far, are"):
+        history = train(network, training, validation, MAE, plan(max_epochs=50), CPU, stop)
+    assert len(history) == 4
+    assert score(network, validation) == pytest.approx(best_epoch(history).valid_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_decay_and_biases_do_not(name: str) -> None:
+    groups = make_optimizer(setting()[0], plan(weight_decay=0.1, optimizer=name)).param_groups
     assert {p.ndim for p in groups[0]["params"]} == {2}
     assert {p.ndim for p in groups[1]["params"]} == {1}
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+
+
+def test_decay_makes_weights_smaller() -> None:
+    assert weights(fit(weight_decay=5.0, validate=False)[0]).norm() < weights(fit(validate=False)[0]).norm()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({}, {"optimizer": "adam"}), ({}, {"optimizer": "sgd"}), ({}, {"schedule": "cosine"}),
+     ({}, {"schedule": "constant"}), ({}, {"schedule": "plateau"}), ({}, {"mixed_precision": True}),
+     ({}, {"steps_per_epoch": 2}), ({}, {"batch_size": 8}), ({}, {"stop": 2}), ({}, {"weight_decay": 0.1}),
+     ({"optimizer": "sgd", "clip": 1e-3}, {"optimizer": "sgd", "clip": None})],
+    ids=str,
+)  # fmt: skip
+def test_every_part_of_a_plan_changes_the_weights(before: dict, after: dict) -> None:
+    first, second = (weights(fit(validate=False, **{"weight_decay": 0.5, **part})[0]) for part in (before, after))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_optimizer_learns_on_every_schedule(optimizer: str, schedule: str) -> None:
+    rate = 0.2 if optimizer == "sgd" else 0.02
+    _, history = fit(optimizer=optimizer, schedule=schedule, learning_rate=rate, max_epochs=12)
+    assert min(epoch.valid_loss for epoch in history) < 0.9 * history[0].valid_loss
 
 
 def test_the_rate_follows_torch_s_one_cycle() -> None:
@@ -100,6 +175,21 @@ def test_the_rate_follows_torch_s_one_cycle() -> None:
         optimizer.step()
         if step < 1000:
             theirs.step()
+
+
+def test_a_plateau_divides_the_rate_by_ten() -> None:
+    _, history = fit(schedule="plateau", learning_rate=1.0, max_epochs=30, patience=8)
+    rates = [epoch.learning_rate for epoch in history[1:]]
+    assert rates[0] == 1.0
+    assert 0.1 in [pytest.approx(rate) for rate in rates]
+
+
+def test_training_stops_early_on_the_schedule_of_the_whole() -> None:
+    _, whole = fit(validate=False, max_epochs=4)
+    _, part = fit(validate=False, max_epochs=4, stop=2)
+    assert [(e.number, e.train_loss, e.learning_rate) for e in part] == [
+        (e.number, e.train_loss, e.learning_rate) for e in whole[:3]
+    ]
 
 
 def test_the_best_of_equal_epochs_is_the_first_and_without_scores_the_last() -> None:

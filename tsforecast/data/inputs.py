@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -64,6 +64,19 @@ class Inputs:
     def of(self, past: Past) -> Scaling:
         """Return one scaling per cutoff: that of training, or of its own past for a series that is new."""
         return self._known(past.ids, past.history, past.n_targets)
+
+    def scaling_of(self, panel: Panel) -> Scaling:
+        """Return one scaling for each series of a panel."""
+        return self._known(panel.ids, panel.series, panel.n_targets)
+
+    def with_series(self, past: Panel) -> Inputs:
+        """Return these inputs, and scalings learned on `past` for its series that had none."""
+        new = ~np.isin(past.ids, self.ids)
+        if not self.recipe.per_series or not new.any():
+            return self
+        added = past.select(new)
+        learned = self.recipe.fit(added.values, added.offsets, added.n_targets)
+        return replace(self, scaling=self.scaling.with_series(learned), ids=np.concatenate([self.ids, added.ids]))
 
     def static(self, series: Panel | Past) -> Floats32:
         """Return the static columns of each series or cutoff as numbers, shape (n, S)."""

@@ -25,12 +25,15 @@ class Batch:
         What it may know of the series.
     future : float32 tensor of shape (B, H, K)
         What it should say; NaN where the truth is missing.
+    series : int64 tensor of shape (B,)
+        The series that each window is cut from.
     """
 
     past: Tensor
     ahead: Tensor
     static: Tensor
     future: Tensor
+    series: Tensor
 
 
 class Windows:
@@ -54,6 +57,8 @@ class Windows:
     first, last : int64 arrays of shape (N,), optional
         Targets lie in rows ``first[i]:last[i]`` of series i; the past may reach back before them.
         All rows unless given.
+    names : array of shape (N,), optional
+        What messages call the series; their numbers unless given.
     device : torch device
 
     Examples
@@ -79,6 +84,7 @@ class Windows:
         static: NDArray[Any] | None = None,
         first: NDArray[np.int64] | None = None,
         last: NDArray[np.int64] | None = None,
+        names: NDArray[Any] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         lengths = np.diff(offsets)
@@ -87,6 +93,8 @@ class Windows:
         counts = np.maximum(end - horizon - window - begin + 1, 0)
         self.window, self.horizon = window, horizon
         self.counts = counts
+        self.names = np.arange(len(lengths)) if names is None else names
+        self.device = torch.device(device)
         self._begin = torch.from_numpy(offsets[:-1] + begin).to(device)
         self._bounds = torch.from_numpy(np.cumsum(counts)).to(device)
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
@@ -114,7 +122,7 @@ class Windows:
         future = self._gather(self._truth[:, : self._targets], start + self.window, self.horizon)  # (B, H, K)
         known = self._values[:, self._values.shape[1] - self._ahead :]
         ahead = self._gather(known, start + self.window, self.horizon)  # (B, H, F)
-        return Batch(past, ahead, self._static[series], future)
+        return Batch(past, ahead, self._static[series], future, series)
 
     @staticmethod
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:

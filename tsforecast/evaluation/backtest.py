@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.data.splits import Fold, Positions, RollingOrigin
 from tsforecast.errors import DataError, ParameterError
-from tsforecast.evaluation.metrics import seasonal_scale
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import model_name
 

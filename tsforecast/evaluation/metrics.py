@@ -64,7 +64,8 @@ def mase(y: ArrayLike, forecast: ArrayLike, naive_mae: ArrayLike) -> float:
     Parameters
     ----------
     naive_mae : number or array like y
-        Mean absolute error of the seasonal naive forecast on the training part (`seasonal_scale`).
+        Mean absolute error of the seasonal naive forecast on the training part
+        (`tsforecast.data.anchors.seasonal_scale`).
         Where it is 0 the error has no scale and is left out.
 
     Examples
@@ -108,26 +109,6 @@ def skill(error: float, reference_error: float) -> float:
     0.25
     """
     return float(1 - divide(error, reference_error))
-
-
-def seasonal_scale(values: ArrayLike, season_length: int) -> tuple[float, float]:
-    """Mean absolute and mean squared error of the seasonal naive forecast on a training part.
-
-    Parameters
-    ----------
-    values : array of shape (T,)
-        With at most `season_length` steps, neighbouring steps are compared instead.
-    season_length : int
-
-    Examples
-    --------
-    >>> seasonal_scale([1.0, 2.0, 4.0, 2.0], season_length=2)
-    (1.5, 4.5)
-    """
-    numbers = np.asarray(values, dtype=np.float64)
-    lag = season_length if len(numbers) > season_length else 1
-    moves = np.abs(numbers[lag:] - numbers[:-lag])
-    return _mean(moves), _mean(moves**2)
 
 
 def absolute_errors(y: ArrayLike, forecast: ArrayLike) -> NDArray[np.float64]:

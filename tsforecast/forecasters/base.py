@@ -35,6 +35,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
 
     horizon: int
     panel_: Panel
+    members_: list[Forecaster] = []  # noqa: RUF012 - fitted forecasters that this one is made of; none, mostly
 
     def fit(self, data: Any, y: None = None) -> Self:
         """Learn from one or many series.
@@ -57,8 +58,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         DataError
             When the data cannot be used; every problem is listed.
         """
-        raise_any(self._problems(), ParameterError)
-        panel = Panel.of(data)
+        panel = self._checked(data)
         self._fit(panel)
         self.panel_ = panel
         return self
@@ -85,14 +85,18 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         ------
         NotFittedError, ParameterError, DataError
         """
-        if not hasattr(self, "panel_"):
-            raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(data)")
+        self.check_fitted()
         if horizon is not None:
             raise_any(whole("horizon", horizon, 1), ParameterError)
         steps = horizon or self.horizon
         panel = self.panel_ if context is None else self.panel_.read_like(context)
         past = Past(extend(panel, steps, future), np.arange(len(panel)), panel.lengths)
         return panel.answer(self.forecast(past, steps))
+
+    def check_fitted(self) -> None:
+        """Raise NotFittedError unless `fit` was called."""
+        if not hasattr(self, "panel_"):
+            raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(data)")
 
     def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
         """Forecast `horizon` steps after each of n cutoffs.
@@ -106,13 +110,19 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError(f"{type(self).__name__} must say how it forecasts")
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found besides the panel: plain values for JSON, and arrays, both by name."""
-        plain = {name: value for name, value in vars(self).items() if name.endswith("_") and name != "panel_"}
+        """Return what `fit` found besides panel and members: plain values for JSON, and arrays, both by name."""
+        kept = ("panel_", "members_")
+        plain = {name: value for name, value in vars(self).items() if name.endswith("_") and name not in kept}
         return plain, {}
 
     def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
         """Take back what `learned` returned."""
         self.__dict__.update(learned)
+
+    def _checked(self, data: Any) -> Panel:
+        """Read `data`, once the parameters are found to make sense."""
+        raise_any(self._problems(), ParameterError)
+        return Panel.of(data)
 
     def _fit(self, panel: Panel) -> None:
         """Learn from `panel`; its last rows are the cutoff."""

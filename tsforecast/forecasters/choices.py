@@ -1,4 +1,4 @@
-"""What a network forecaster chooses from the data: which rows train, the window, the anchor."""
+"""What a network forecaster chooses from the data: which rows train, window, segment, anchor, transform."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.anchors import anchor_lags
+from tsforecast.data.anchors import Anchor, anchor_lags
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
+
+DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
+SEGMENT = 24  # steps that one segment has at most, unless asked for
+SAMPLE = 100  # series that stand for all of a panel when anchors are compared
+NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
 
 def training_rows(panel: Panel, validation: float | int | None, horizon: int) -> tuple[int, NDArray[np.int64]]:
@@ -64,7 +69,10 @@ def _groups(panel: Panel) -> list[Any]:
 
 
 def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int) -> int:
-    """Return the window that was asked for, or two seasons and at least two horizons as far as they fit.
+    """Return the window that was asked for, or as much as helps and fits.
+
+    Auto: two weeks where a season is a day, else three seasons; at least two horizons; at most a third of the
+    shortest series' training part.
 
     Parameters
     ----------
@@ -79,8 +87,7 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     """
     trains = seen != 0 if len(_groups(panel)) > 1 else np.ones(len(panel), dtype=bool)  # whole groups may validate
     shortest = int(seen[trains].min())
-    wanted = max(2 * panel.season_length, 2 * horizon)
-    chosen = min(wanted, max(1, shortest // 3)) if isinstance(asked, str) else asked
+    chosen = _auto_window(panel.season_length, horizon, shortest) if isinstance(asked, str) else asked
     needed = chosen + horizon
     short = np.flatnonzero((seen < needed) & trains)
     if not len(short):
@@ -98,37 +105,108 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     )
 
 
-def anchor(past: Panel, asked: str, window: int, horizon: int) -> str:
-    """Return the anchor that was asked for, or the one with the smaller error on the training part.
+def _auto_window(season: int, horizon: int, shortest: int) -> int:
+    seasons = 14 if season in DAYS else 3
+    wanted = max(seasons * season, 2 * horizon, 24)
+    fitting = min(wanted, max(1, shortest // 3))
+    step = segment("auto", season)
+    return fitting - fitting % step if fitting >= step else fitting
+
+
+def segment(asked: int | str, season_length: int) -> int:
+    """Return the segment that was asked for, or the longest one, up to 24 steps, that a season is made of.
+
+    Examples
+    --------
+    >>> [segment("auto", season) for season in (24, 48, 7, 12, 52, 132, 1, 29)]
+    [24, 24, 7, 12, 13, 22, 1, 1]
+    """
+    if not isinstance(asked, str):
+        return asked
+    return max(size for size in range(1, SEGMENT + 1) if season_length % size == 0)
+
+
+def transform(past: Panel, asked: str | None) -> str | None:
+    """Return the transform that was asked for; auto: the logarithm where all numbers are well above zero.
+
+    Parameters
+    ----------
+    past : Panel
+        The training part.
+    """
+    if asked != "auto":
+        return asked
+    for i in range(len(past)):
+        targets = past.series(i)[:, : past.n_targets]
+        there = ~np.isnan(targets).all(axis=0)
+        if there.any() and np.any(
+            np.nanmin(targets[:, there], axis=0) <= NEAR_ZERO * np.nanmedian(targets[:, there], axis=0)
+        ):
+            return None
+    return "log"
+
+
+def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[int]:
+    """Return the anchor that was asked for, or the one with the smallest error on the training part.
+
+    Auto compares the last value, the last season, means of two and three seasons, the mean of the last season's
+    values, and, where a season is a day, the same hours a week ago and their mean with yesterday's.
 
     Raises
     ------
     DataError
-        When a seasonal anchor is asked for and there is no season in the window.
+        When an anchor looks back further than the window.
     """
     season = past.season_length
-    fits = 1 < season <= window
-    if asked == "seasonal" and not fits:
+    if asked == "auto":
+        every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(season)]
+        fitting = [(option, lags) for option, lags in every if lags.max() <= window]
+        furthest = max(int(lags.max()) for _, lags in fitting)
+        return min(fitting, key=lambda pair: _anchor_error(past, pair[1], furthest))[0]
+    found = asked if isinstance(asked, str) else [int(length) for length in asked]
+    if found == "none":
+        return found
+    reach = int(anchor_lags(found, horizon, season).max())
+    if reach > window or (found in ("seasonal", "average") and season == 1):
         raise DataError(
-            f"a seasonal anchor needs a season that fits in the window: season_length is {season}, the window "
-            f"{window}; use window >= {max(season, 2)}, anchor='last', or give season_length to the panel"
+            f"an anchor of seasons must fit in the window: looks back {max(reach, 2)} steps, season_length is "
+            f"{season}, the window {window}; use window >= {max(reach, 2)}, anchor='last', or give season_length to "
+            "the panel"
         )
-    if asked != "auto":
-        return asked
-    candidates = ["last", "seasonal"] if fits else ["last"]
-    return min(candidates, key=lambda name: _anchor_error(past, name, horizon))
+    return found
 
 
-def _anchor_error(past: Panel, name: str, horizon: int) -> float:
-    """Return the scaled mean absolute error of a naive forecast, over all cutoffs of the training part."""
+def _anchors(season: int) -> list[str | list[int]]:
+    if season == 1:
+        return ["last"]
+    found: list[str | list[int]] = ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season]]
+    found += ["average"]
+    if season in DAYS:
+        found += [[7 * season], [season, 7 * season], [7 * season, 14 * season]]
+    return found
+
+
+def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int) -> float:
+    """Return the scaled mean absolute error of a naive forecast over the cutoffs of the training part.
+
+    Parameters
+    ----------
+    lags : int64 array of shape (H, A)
+    furthest : int
+        The largest lag of all candidates, so that all are compared on the same cutoffs.
+    """
+    horizon = len(lags)
+    steps = np.unique(np.linspace(0, horizon - 1, 8).astype(int))
     errors = []
-    for i in range(len(past)):
+    for i in np.unique(np.linspace(0, len(past) - 1, SAMPLE).astype(int)):
         for values in past.series(i)[:, : past.n_targets].astype(np.float64).T:
+            cutoffs = np.arange(furthest, len(values) - horizon + 1)
             there = values[~np.isnan(values)]
             spread = (float(there.std()) if len(there) else 0.0) or 1.0
-            for step, lag in enumerate(anchor_lags(name, horizon, past.season_length)):
-                moves = values[step + lag :] - values[: -(step + lag)]
+            for step in steps:
+                naive = np.mean([values[cutoffs - lag] for lag in lags[step]], axis=0)
+                moves = np.abs(values[cutoffs + step] - naive)
                 moves = moves[~np.isnan(moves)]
                 if len(moves):
-                    errors.append(np.abs(moves).mean() / spread)
+                    errors.append(moves.mean() / spread)
     return float(np.mean(errors)) if errors else math.inf

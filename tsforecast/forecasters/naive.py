@@ -64,7 +64,7 @@ class SeasonalNaiveForecaster(Forecaster):
 
     def forecast(self, past: Past, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
-        lags = anchor_lags("seasonal", horizon, self.season_length_)
+        lags = anchor_lags("seasonal", horizon, self.season_length_)[:, 0]  # (H,)
         long_enough = past.lengths >= self.season_length_
         rows = past.back(np.where(long_enough[:, None], lags, 1))  # (n, H, C)
         return rows[:, :, : past.n_targets]  # (n, H, K)

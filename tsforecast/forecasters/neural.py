@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tsforecast.checks import between, one_of, whole
-from tsforecast.data.anchors import ANCHORS, anchor_forecast, anchor_lags
+from tsforecast.data.anchors import Anchor, anchor_forecast, anchor_lags, seasonal_scale
 from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
+from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
 from tsforecast.data.statics import StaticEncoder
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError, nearest
 from tsforecast.forecasters import choices
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.networks.forecast import CELL_NAMES, ForecastNetwork
-from tsforecast.networks.recurrent import CELLS
-from tsforecast.training.history import Epoch
-from tsforecast.training.loop import PREDICT_ROWS, Plan, train
+from tsforecast.forecasters.settings import setting_problems
+from tsforecast.networks.architecture import Architecture
+from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.heads import LOSSES, Loss, Objective, Units
+from tsforecast.training.checkpoint import Checkpoints, parse_every
+from tsforecast.training.history import Epoch, best_epoch
+from tsforecast.training.loop import PREDICT_ROWS, train
+from tsforecast.training.plan import Plan
 from tsforecast.training.progress import show_epochs
 
 Floats = NDArray[np.float64]
@@ -45,26 +50,36 @@ class NeuralForecaster(Forecaster):
     ----------
     cell : {"rnn", "gru", "lstm", "conv1d"}
     window : int or "auto"
-        Steps to read (W). Auto: two seasons and at least two horizons, but no more than a third of the shortest
-        series' training part.
+        Steps to read (W). Auto: two weeks where a season is a day, else three seasons; at least two horizons and 24
+        steps; at most a third of the shortest series' training part.
     horizon : int
         Steps to forecast (H), all at once.
+    segment : int or "auto"
+        Consecutive steps read, and forecast, at once (S) [Lin et al. 2023, SegRNN, arXiv 2308.11200]. 1 reads step by
+        step. Auto: the longest that a season is made of, up to 24.
     units, layers : int
         Width and depth.
     dropout : float
-        In [0, 1).
-    batch_size, max_epochs : int
-    learning_rate : float
-        Highest one of a one-cycle schedule.
-    patience : int or None
-        Stop after so many epochs without a better validation loss.
-    validation : float, int or None
-        Share or number of last steps kept from training (at least `horizon`); where the data have groups, share
-        or number of whole groups instead, the last ones. None trains on all for `max_epochs`.
-    anchor : {"auto", "last", "seasonal", "none"}
-        The naive forecast that the network corrects. Auto: the one with the smaller error on the training part.
-    transform : {"log", "box-cox"} or None
-        Of the targets, before scaling; see `ScalingRecipe`.
+        In [0, 1); after each layer and in the decoder.
+    channels : {"independent", "joint"}
+        Forecast each target from its own past (and the past columns), or all from the past of all.
+    residual : bool
+        Add to what a recurrent layer says what it was told; convolutions always do.
+    norm : {"layer", "batch"} or None
+        Normalise before each layer.
+    bidirectional : bool
+        Recurrent layers read the window backwards, too.
+    kernel_size : int
+        Segments that one convolution reads.
+    activation : {"relu", "gelu", "tanh", "sigmoid"}
+        Of embedding, convolutions and decoder.
+    anchor : {"auto", "last", "seasonal", "average", "none"} or sequence of int
+        The naive forecast that the network corrects: last value, last season, mean of the last season's values, or
+        the mean of the seasonal naive forecasts of several season lengths. Auto: the one with the smallest error
+        on the training part.
+    transform : {"auto", "log", "box-cox"} or None
+        Of the targets, before scaling; see `ScalingRecipe`. Auto: logarithm where all training values are well
+        above zero.
     scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
         Of every column.
     per_series : bool or "auto"
@@ -72,6 +87,29 @@ class NeuralForecaster(Forecaster):
         keep the series of training and test apart.
     instance_norm : bool
         Divide the targets in each window by their standard deviation there.
+    loss : {"mae", "mse", "huber", "mase", "smape"} or Loss
+        The first three on scaled numbers, the others in the data's units; see `tsforecast.networks.heads`.
+    optimizer : {"adamw", "adam", "sgd"}
+    learning_rate : float
+        Highest one of the schedule.
+    schedule : {"one-cycle", "cosine", "plateau", "constant"}
+        Of the learning rate; a plateau divides it by ten after half of `patience` (five epochs without one).
+    weight_decay : float
+        L2 penalty on weights, not on biases and normalisation.
+    clip : float or None
+        Largest norm of the gradient.
+    batch_size, max_epochs : int
+    steps_per_epoch : int or None
+        At most so many batches an epoch; a longer training part is drawn from anew each epoch.
+    patience : int or None
+        Stop after so many epochs without a better validation loss.
+    validation : float, int or None
+        Share or number of last steps kept from training (at least `horizon`); where the data have groups, share
+        or number of whole groups instead, the last ones. None trains on all for `max_epochs`.
+    refit : bool
+        Train once more, on all rows, for as many epochs as were best on validation.
+    mixed_precision : bool
+        Compute in bfloat16 where that is safe.
     device : str
         A torch device, or "auto" for a GPU where there is one.
     random_state : int or None
@@ -81,8 +119,9 @@ class NeuralForecaster(Forecaster):
 
     Attributes
     ----------
-    window_, anchor_, validation_ : int, str, int
-        What was used; `validation_` counts steps, or groups.
+    resolved_ : dict
+        What was used where there was a choice: window, segment, anchor, transform, per_series, season_length,
+        validation (steps, or groups), best_epoch, device.
     network_ : ForecastNetwork
     inputs_ : Inputs
         What was learned about scales and static categories.
@@ -101,19 +140,34 @@ class NeuralForecaster(Forecaster):
         cell: str = "gru",
         window: int | str = "auto",
         horizon: int = 1,
-        units: int = 32,
+        segment: int | str = "auto",
+        units: int = 64,
         layers: int = 1,
         dropout: float = 0.0,
-        batch_size: int = 64,
-        max_epochs: int = 30,
-        learning_rate: float = 0.005,
-        patience: int | None = 10,
-        validation: float | int | None = 0.15,
-        anchor: str = "auto",
-        transform: str | None = None,
+        channels: str = "independent",
+        residual: bool = False,
+        norm: str | None = None,
+        bidirectional: bool = False,
+        kernel_size: int = 3,
+        activation: str = "relu",
+        anchor: Anchor = "auto",
+        transform: str | None = "auto",
         scaler: Any = "standard",
         per_series: bool | str = "auto",
         instance_norm: bool = False,
+        loss: str | Loss = "mae",
+        optimizer: str = "adamw",
+        learning_rate: float = 0.002,
+        schedule: str = "one-cycle",
+        weight_decay: float = 1e-4,
+        clip: float | None = 1.0,
+        batch_size: int = 64,
+        max_epochs: int = 20,
+        steps_per_epoch: int | None = 200,
+        patience: int | None = 8,
+        validation: float | int | None = 0.15,
+        refit: bool = False,
+        mixed_precision: bool = False,
         device: str = "auto",
         random_state: int | None = None,
         verbose: int = 0,
@@ -121,38 +175,158 @@ class NeuralForecaster(Forecaster):
         self.cell = cell
         self.window = window
         self.horizon = horizon
+        self.segment = segment
         self.units = units
         self.layers = layers
         self.dropout = dropout
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.learning_rate = learning_rate
-        self.patience = patience
-        self.validation = validation
+        self.channels = channels
+        self.residual = residual
+        self.norm = norm
+        self.bidirectional = bidirectional
+        self.kernel_size = kernel_size
+        self.activation = activation
         self.anchor = anchor
         self.transform = transform
         self.scaler = scaler
         self.per_series = per_series
         self.instance_norm = instance_norm
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.patience = patience
+        self.validation = validation
+        self.refit = refit
+        self.mixed_precision = mixed_precision
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit(self, panel: Panel) -> None:
-        self.validation_, seen = choices.training_rows(panel, self.validation, self.horizon)
-        self.window_ = choices.window(panel, seen, self.window, self.horizon)
+    def fit(
+        self,
+        data: Any,
+        y: None = None,
+        *,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int | str = 1,
+        resume_from: str | Path | None = None,
+    ) -> Self:
+        """Learn from one or many series; see `Forecaster.fit`.
+
+        Ctrl-C ends training early and keeps the best network so far, with a warning.
+
+        Parameters
+        ----------
+        checkpoint : path, optional
+            Folder to keep the state of training in.
+        checkpoint_every : int or str
+            Epochs between checkpoints, or minutes, as in ``"10min"``.
+        resume_from : path, optional
+            Folder of a checkpoint to go on from, with the same data and settings. The weights will be those of
+            a fit that was never interrupted, to the bit on the same machine and number of threads.
+
+        Raises
+        ------
+        ParameterError, DataError, ModelFileError
+        TrainingError
+            When the loss is no longer a number; the forecaster then has the last good weights.
+        """
+        panel = self._checked(data)
+        checkpoints = self._checkpoints(panel, checkpoint, checkpoint_every, resume_from)
+        held_out, seen = choices.training_rows(panel, self.validation, self.horizon)
         past = panel.until(seen)
-        self.anchor_ = choices.anchor(past, self.anchor, self.window_, self.horizon)
-        self.inputs_ = Inputs.fit(past, self._recipe(panel))
+        self.resolved_ = self._resolve(panel, seen, past) | {"validation": held_out}
+        self.inputs_ = Inputs.fit(past, self._recipe())
+        with self._torch_settings():
+            self.network_ = self._new_network(panel).to(self._torch_device())
+            self.history_: list[Epoch] = []
+            self.panel_ = panel  # from here on there are weights to forecast with, whatever happens
+            self.history_ = self._train(panel, seen, self._plan(), checkpoints.phase("train"))
+            self.resolved_["best_epoch"] = best_epoch(self.history_).number
+            if self.refit and held_out:
+                self._train_on_all(panel, checkpoints.phase("refit"))
+        return self
+
+    def fine_tune(
+        self,
+        data: Any,
+        *,
+        freeze: Literal["none", "encoder"] = "none",
+        head: Literal["keep", "new"] = "keep",
+        layers: Literal[1, 2] = 1,
+        scaling: Literal["keep", "new"] = "keep",
+        **settings: Any,
+    ) -> Self:
+        """Train a fitted network further, on other data; this forecaster stays as it is.
+
+        Parameters
+        ----------
+        data : like the data that were fitted
+        freeze : {"none", "encoder"}
+            What must not change: nothing, or what reads the window (``embed.*`` and ``encoder.*``).
+        head : {"keep", "new"}
+            Go on with the last layer, or put a new one in its place. A new one starts from the naive forecast.
+        layers : {1, 2}
+            Linear layers of a new head; two have an activation and dropout between them.
+        scaling : {"keep", "new"}
+            Keep what was learned of scales and categories, or learn it anew from the training part of `data`.
+            Series that were not fitted have no scales to keep: theirs are learned.
+        **settings
+            Parameters of the new forecaster that differ, such as ``max_epochs=5, learning_rate=1e-4``.
+
+        Returns
+        -------
+        NeuralForecaster
+            A new one, fitted.
+
+        Raises
+        ------
+        NotFittedError, ParameterError, DataError
+
+        Examples
+        --------
+        >>> sine = np.sin(np.arange(400) * 2 * np.pi / 20)
+        >>> source = GRUForecaster(window=20, horizon=5, units=8, max_epochs=3, random_state=0).fit(sine)
+        >>> tuned = source.fine_tune(3 * sine[:100], freeze="encoder", head="new", max_epochs=1)
+        >>> tuned.predict().shape
+        (5,)
+        """
+        from tsforecast.forecasters.transfer import fine_tuned
+
+        return fine_tuned(self, data, freeze, head, layers, scaling, settings)
+
+    def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
+        """Return what is used where there was a choice; `past` is the training part, the first `seen` rows."""
+        window = choices.window(panel, seen, self.window, self.horizon)
+        return {
+            "season_length": panel.season_length,
+            "window": window,
+            "segment": choices.segment(self.segment, panel.season_length),
+            "anchor": choices.anchor(past, self.anchor, window, self.horizon),
+            "transform": choices.transform(past, self.transform),
+            "per_series": panel.groups is None if isinstance(self.per_series, str) else self.per_series,
+            "device": str(self._torch_device()),
+            "head_layers": 1,
+        }
+
+    def _train(self, panel: Panel, seen: NDArray[np.int64], plan: Plan, checkpoints: Checkpoints | None) -> list[Epoch]:
+        """Train the network on the first `seen` rows of each series; the rest validates."""
         training, validation = self._windows(panel, seen)
         device = self._torch_device()
-        with (
-            self._threads(),
-            _seeded(self.random_state),
-            show_epochs(self.verbose, self.max_epochs, type(self).__name__) as report,
-        ):
-            self.network_ = self._new_network(panel).to(device)
-            self.history_ = train(self.network_, training, validation, self._plan(), device, report)
+        objective = Objective(self._loss(), self._units(panel, seen, device))
+        with show_epochs(self.verbose, plan.epochs, type(self).__name__) as report:
+            return train(self.network_, training, validation, objective, plan, device, report, checkpoints)
+
+    def _train_on_all(self, panel: Panel, checkpoints: Checkpoints) -> None:
+        """Begin anew with all rows, for as many epochs as were best."""
+        self.inputs_ = Inputs.fit(panel, self._recipe())
+        self.network_ = self._new_network(panel).to(self._torch_device())
+        self._train(panel, panel.lengths, replace(self._plan(), stop=self.resolved_["best_epoch"]), checkpoints)
 
     def forecast(self, past: Past, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`.
@@ -160,7 +334,8 @@ class NeuralForecaster(Forecaster):
         Beyond the trained horizon the network goes on from its own forecasts; past columns then keep
         their last value.
         """
-        rows = past.tail(self.window_)  # (n, W, C)
+        window = self.resolved_["window"]
+        rows = past.tail(window)  # (n, W, C)
         scaling = self.inputs_.of(past)
         static = self.inputs_.static(past)  # (n, S)
         blocks = math.ceil(horizon / self.horizon)
@@ -172,32 +347,44 @@ class NeuralForecaster(Forecaster):
             following = np.repeat(rows[:, -1:], self.horizon, axis=1)  # (n, H, C)
             following[..., : part.shape[2]] = part
             following[..., following.shape[2] - ahead.shape[2] :] = ahead
-            rows = np.concatenate([rows, following], axis=1)[:, -self.window_ :]  # (n, W, C)
+            rows = np.concatenate([rows, following], axis=1)[:, -window:]  # (n, W, C)
         return np.concatenate(parts, axis=1)[:, :horizon]
 
     def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
         """Forecast one trained horizon from rows of shape (n, W, C) in the data's own units."""
         index = np.arange(len(rows))
         known = scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
-        correction = self._run(scaling.transform(rows, index), known, static).astype(np.float64)  # (n, H, K)
+        scaled_rows = scaling.transform(rows, index)
+        correction = self._run(scaled_rows, known, static).astype(np.float64)  # (n, H, K)
         lags = self._lags()
         if lags is None:
             return scaling.inverse(correction, index)
-        naive: Floats = anchor_forecast(rows[..., : correction.shape[2]], lags)
+        targets = correction.shape[2]
+        if scaling.powered and lags.shape[1] > 1:  # the network learned to correct the mean of powers
+            return scaling.inverse(anchor_forecast(scaled_rows[..., :targets], lags) + correction, index)
+        naive: Floats = anchor_forecast(rows[..., :targets], lags)
         # The correction is added in the data's own units: where it is zero this is the naive forecast to the bit.
         scaled = scaling.transform(naive, index)
         return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
 
     @contextmanager
-    def _threads(self) -> Iterator[None]:
-        """Run small recurrent networks on one thread: more only wait for each other, the more so on a busy machine."""
-        before = torch.get_num_threads()
-        small = self.cell in CELLS and self.units <= 64
-        torch.set_num_threads(1 if small else before)
+    def _torch_settings(self) -> Iterator[None]:
+        """Seed torch, and run small recurrent networks on one thread, for a while.
+
+        More threads of a small network only wait for each other, the more so on a busy machine.
+        """
+        threads = torch.get_num_threads()
+        small = self.cell != "conv1d" and self.units <= 64
+        torch.set_num_threads(1 if small else threads)
         try:
-            yield
+            with torch.random.fork_rng():
+                if self.random_state is not None:
+                    torch.manual_seed(self.random_state)
+                else:
+                    torch.seed()
+                yield
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads)
 
     @torch.inference_mode()
     def _run(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,8 +392,8 @@ class NeuralForecaster(Forecaster):
         self.network_.eval()
         whole = [torch.from_numpy(np.nan_to_num(part).astype(np.float32)) for part in (rows, ahead, static)]
         batches = zip(*(torch.split(part, PREDICT_ROWS) for part in whole), strict=True)
-        parts = [self.network_(*(part.to(device) for part in batch)).cpu() for batch in batches]
-        return np.asarray(torch.cat(parts).numpy())
+        said = [self.network_(*(part.to(device) for part in batch)) for batch in batches]
+        return np.asarray(torch.cat([self._loss().point(part).cpu() for part in said]).numpy())
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `fit` found; see `Forecaster.learned`."""
@@ -226,8 +413,8 @@ class NeuralForecaster(Forecaster):
         super().restore(plain, numbers)
         self.history_ = [Epoch(**epoch) for epoch in learned["history_"]]
         arrays: dict[str, Any] = {name: numbers[f"scaling.{name}"] for name in ARRAYS}
-        scaling = Scaling(powered=self.transform is not None, **arrays)
-        self.inputs_ = Inputs(self._recipe(self.panel_), scaling, statics, ids)
+        scaling = Scaling(powered=self.resolved_["transform"] is not None, **arrays)
+        self.inputs_ = Inputs(self._recipe(), scaling, statics, ids)
         weights = {name: torch.from_numpy(array) for name, array in numbers.items() if name.startswith("network.")}
         self.network_ = self._new_network(self.panel_).to(self._torch_device())
         self.network_.load_state_dict({name.removeprefix("network."): tensor for name, tensor in weights.items()})
@@ -239,49 +426,95 @@ class NeuralForecaster(Forecaster):
             values,
             truth,
             panel.offsets,
-            self.window_,
+            self.resolved_["window"],
             self.horizon,
             ahead=len(panel.roles.future),
             static=self.inputs_.static(panel),
+            names=panel.ids,
             device=self._torch_device(),
         )
-        validation = cut(first=seen) if self.validation_ else None
+        validation = cut(first=seen) if np.any(seen < panel.lengths) else None
         if validation is not None and not len(validation):
             raise DataError(
-                f"validation must have a window: none of the held-out groups has a series of {self.window_} + "
-                f"{self.horizon} steps; use a smaller window, or validation=None"
+                f"validation must have a window: none of the held-out groups has a series of "
+                f"{self.resolved_['window']} + {self.horizon} steps; use a smaller window, or validation=None"
             )
         return cut(last=seen), validation
 
-    def _recipe(self, panel: Panel) -> ScalingRecipe:
-        own = panel.groups is None if isinstance(self.per_series, str) else self.per_series
-        return ScalingRecipe(self.transform, self.scaler, own)
+    def _units(self, panel: Panel, seen: NDArray[np.int64], device: torch.device) -> Units:
+        """Return what the loss must know of each series, learned on its first `seen` rows."""
+        scaling, targets = self.inputs_.scaling_of(panel), panel.n_targets
+        naive = np.ones((len(panel), targets))
+        for i in range(len(panel)) if self._loss().needs_units else ():
+            for k in range(targets):
+                error, _ = seasonal_scale(panel.series(i)[: seen[i] or None, k], panel.season_length)
+                naive[i, k] = error if error > 0 else 1.0
+        parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
+        location, scale, shift, power, mae = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
+        return Units(location, scale, shift, power, mae, scaling.powered)
+
+    def _checkpoints(
+        self, panel: Panel, folder: str | Path | None, every: int | str, resume_from: str | Path | None
+    ) -> Checkpoints:
+        same = {name: repr(value) for name, value in self.get_params().items() if name not in ("verbose", "device")}
+        if folder is None and resume_from is None:
+            return Checkpoints(None, 1, False, None, {})
+        data = hashlib.sha256(panel.values.tobytes() + panel.offsets.tobytes()).hexdigest()[:16]
+        number, minutes = parse_every(every)
+        places = [None if place is None else Path(place) for place in (folder, resume_from)]
+        return Checkpoints(places[0], number, minutes, places[1], {**same, "data": data})
+
+    def _recipe(self) -> ScalingRecipe:
+        return ScalingRecipe(self.resolved_["transform"], self.scaler, self.resolved_["per_series"])
 
     def _lags(self) -> NDArray[np.int64] | None:
-        if self.anchor_ == "none":
-            return None
-        return anchor_lags(self.anchor_, self.horizon, self.season_length_)
+        anchor = self.resolved_["anchor"]
+        return None if anchor == "none" else anchor_lags(anchor, self.horizon, self.resolved_["season_length"])
+
+    def _loss(self) -> Loss:
+        return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
 
     def _new_network(self, panel: Panel) -> ForecastNetwork:
-        self.season_length_ = panel.season_length
-        columns = len(panel.roles.varying)
-        return ForecastNetwork(
+        architecture = Architecture(
             self.cell,
-            columns,
-            panel.n_targets,
-            self.window_,
-            self.horizon,
             self.units,
             self.layers,
+            self.resolved_["segment"],
+            self.channels,
+            self.residual,
+            self.norm,
             self.dropout,
+            self.bidirectional,
+            self.kernel_size,
+            self.activation,
+            self.resolved_["head_layers"],
+        )
+        return ForecastNetwork(
+            architecture,
+            len(panel.roles.varying),
+            panel.n_targets,
+            self.resolved_["window"],
+            self.horizon,
             self._lags(),
             len(panel.roles.future),
             self.inputs_.statics.width,
             self.instance_norm,
+            self._loss(),
         )
 
     def _plan(self) -> Plan:
-        return Plan(self.batch_size, self.max_epochs, self.learning_rate, self.patience)
+        return Plan(
+            self.batch_size,
+            self.max_epochs,
+            self.learning_rate,
+            self.steps_per_epoch,
+            self.optimizer,
+            self.schedule,
+            self.patience,
+            self.weight_decay,
+            self.clip,
+            self.mixed_precision,
+        )
 
     def _torch_device(self) -> torch.device:
         if self.device == "auto":
@@ -289,51 +522,7 @@ class NeuralForecaster(Forecaster):
         return torch.device(self.device)
 
     def _problems(self) -> list[str]:
-        problems = super()._problems()
-        problems += one_of("cell", self.cell, CELL_NAMES)
-        problems += whole("window", self.window, 1, ["auto"])
-        for name in ("units", "layers", "batch_size"):
-            problems += whole(name, getattr(self, name), 1)
-        problems += whole("max_epochs", self.max_epochs, 0)
-        problems += whole("patience", self.patience, 1, [None])
-        problems += between("dropout", self.dropout, 0, 1)
-        problems += between("learning_rate", self.learning_rate, 0, 10, open_low=True)
-        if isinstance(self.validation, float):
-            problems += between("validation", self.validation, 0, 1)
-        else:
-            problems += whole("validation", self.validation, 0, [None])
-        problems += one_of("anchor", self.anchor, ("auto", *ANCHORS)) + whole(
-            "random_state", self.random_state, 0, [None]
-        )
-        problems += _device_problems(self.device)
-        if self.transform is not None:
-            problems += one_of("transform", self.transform, TRANSFORMS)
-        if not isinstance(self.per_series, bool):
-            problems += one_of("per_series", self.per_series, ("auto", "True", "False"))
-        if isinstance(self.scaler, str):
-            problems += one_of("scaler", self.scaler, SCALERS)
-        return problems
-
-
-def _device_problems(name: str) -> list[str]:
-    if name == "auto":
-        return []
-    try:
-        torch.zeros(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        return [f"device must be 'auto', 'cpu' or a device that torch finds on this machine: got {name!r}"]
-    return []
-
-
-@contextmanager
-def _seeded(random_state: int | None) -> Iterator[None]:
-    """Seed torch for a while and give the caller's random numbers back afterwards."""
-    with torch.random.fork_rng():
-        if random_state is not None:
-            torch.manual_seed(random_state)
-        else:
-            torch.seed()
-        yield
+        return super()._problems() + setting_problems(self)
 
 
 def _with_cell(cell: str) -> Callable[..., None]:

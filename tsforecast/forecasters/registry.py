@@ -19,6 +19,7 @@ _CLASSES = {
     "lstm": "neural:LSTMForecaster",
     "conv1d": "neural:Conv1DForecaster",
     "neural": "neural:NeuralForecaster",
+    "ensemble": "ensemble:EnsembleForecaster",
 }
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")

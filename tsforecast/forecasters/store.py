@@ -54,15 +54,9 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
     """
     if not hasattr(forecaster, "panel_"):
         raise NotFittedError(f"this {type(forecaster).__name__} must be fitted before it is saved: call fit(data)")
-    learned, numbers = forecaster.learned()
+    described, numbers = _describe(forecaster)
     panel, panel_numbers = _pack(forecaster.panel_)
-    description = {
-        "format_version": FORMAT_VERSION,
-        "model": model_name(forecaster),
-        "parameters": forecaster.get_params(),
-        "learned": learned,
-        "panel": panel,
-    }
+    description = {"format_version": FORMAT_VERSION, **described, "panel": panel}
     try:
         text = json.dumps(description, indent=1, default=_plain)
     except TypeError as error:
@@ -94,12 +88,58 @@ def load(folder: str | Path) -> Forecaster:
             "of tsforecast that wrote it"
         )
     try:
-        forecaster = forecaster_class(description["model"])(**description["parameters"])
-        forecaster.panel_ = _unpack(description["panel"], numbers)
-        forecaster.restore(description["learned"], numbers)
+        return _revive(description, numbers, _unpack(description["panel"], numbers))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{str(place)!r} must hold a whole model: {type(error).__name__}: {error}") from error
+
+
+def _describe(forecaster: Forecaster) -> tuple[dict[str, Any], Numbers]:
+    """Return a fitted forecaster and its members as plain values and arrays."""
+    learned, numbers = forecaster.learned()
+    members = [_describe(member) for member in forecaster.members_]
+    for i, (_, theirs) in enumerate(members):
+        numbers |= {f"member{i}.{name}": array for name, array in theirs.items()}
+    return {**_as_made(forecaster), "learned": learned, "members": [plain for plain, _ in members]}, numbers
+
+
+def _revive(described: dict[str, Any], numbers: Numbers, panel: Panel) -> Forecaster:
+    """Undo `_describe`."""
+    forecaster = _made(described)
+    forecaster.panel_ = panel
+    if described["members"]:
+        forecaster.members_ = [
+            _revive(member, _under(f"member{i}.", numbers), panel) for i, member in enumerate(described["members"])
+        ]
+    forecaster.restore(described["learned"], numbers)
     return forecaster
+
+
+def _under(prefix: str, numbers: Numbers) -> Numbers:
+    return {name.removeprefix(prefix): array for name, array in numbers.items() if name.startswith(prefix)}
+
+
+def _as_made(forecaster: Forecaster) -> dict[str, Any]:
+    """Return name and parameters; a parameter that is a forecaster, or a list of them, likewise."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Forecaster):
+            return _as_made(value)
+        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    parameters = {name: plain(value) for name, value in forecaster.get_params(deep=False).items()}
+    return {"model": model_name(forecaster), "parameters": parameters}
+
+
+def _made(described: dict[str, Any]) -> Forecaster:
+    """Undo `_as_made`."""
+
+    def value_of(plain: Any) -> Any:
+        if isinstance(plain, dict) and plain.keys() >= {"model", "parameters"}:
+            return _made(plain)
+        return [value_of(item) for item in plain] if isinstance(plain, list) else plain
+
+    parameters = {name: value_of(plain) for name, plain in described["parameters"].items()}
+    return forecaster_class(described["model"])(**parameters)
 
 
 def _pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:

@@ -1,6 +1,8 @@
-"""The whole network: an encoder, and a head that says how the naive forecast must be corrected."""
+"""The whole network: segments, an encoder by name, a decoder, and the naive forecast that they correct."""
 
 from __future__ import annotations
+
+from typing import Self
 
 import numpy as np
 import torch
@@ -8,70 +10,83 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tsforecast.data.anchors import anchor_forecast
+from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.conv import ConvEncoder
-from tsforecast.networks.recurrent import CELLS, RecurrentEncoder
-
-CELL_NAMES = (*CELLS, "conv1d")
+from tsforecast.networks.decoder import Decoder
+from tsforecast.networks.heads import LOSSES, Loss
+from tsforecast.networks.pieces import activation_layer
+from tsforecast.networks.recurrent import RecurrentEncoder
 
 
 class ForecastNetwork(nn.Module):
-    """Forecast all steps of the horizon at once, each target on its own.
+    """Read a window segment by segment and forecast all steps of the horizon at once.
 
-    Each target channel is a batch row of its own, read together with the other columns, which all
-    targets share. With an anchor, a target is read as differences from its last value, and the output
-    is what must be added to the naive forecast. The heads start at zero, so an untrained network *is*
-    the naive forecast.
+    With an anchor, a target is read as differences from its last value, and the output is what must be added to
+    the naive forecast. Where the anchor is another one than the last value, the network also says for each step
+    how much it doubts it: the share of the way back from the anchor to the last value. The decoder starts at
+    zero, so an untrained network *is* the naive forecast.
 
     Parameters
     ----------
-    cell : {"rnn", "gru", "lstm", "conv1d"}
+    architecture : Architecture
     columns, targets : int
         Columns of a window, targets first (C), and how many of them are targets (K).
-    window, horizon, units, layers : int
-    dropout : float
-    lags : int64 array of shape (H,) or None
+    window, horizon : int
+    lags : int64 array of shape (H, A) or None
         The anchor as steps back (see `tsforecast.data.anchors`); None for no anchor.
     ahead, static : int
         Columns known ahead (F) and per series (S).
     instance_norm : bool
         Read each target divided by its own standard deviation over the window, and multiply the output by it
         [cf. Kim et al. 2022, RevIN].
+    loss : Loss, optional
+        Says how many numbers are said per step (P); one unless given.
 
     Examples
     --------
-    >>> lags = np.array([1, 1])
-    >>> network = ForecastNetwork("gru", 1, 1, window=3, horizon=2, units=4, layers=1, dropout=0.0, lags=lags)
-    >>> network.forecast(torch.tensor([[[1.0], [2.0], [5.0]]]))[0, :, 0].tolist()
+    >>> network = ForecastNetwork(Architecture(units=4), 1, 1, window=3, horizon=2, lags=np.array([[1], [1]]))
+    >>> network.forecast(torch.tensor([[[1.0], [2.0], [5.0]]]))[0, :, 0, 0].tolist()
     [5.0, 5.0]
     """
 
     def __init__(
         self,
-        cell: str,
+        architecture: Architecture,
         columns: int,
         targets: int,
         window: int,
         horizon: int,
-        units: int,
-        layers: int,
-        dropout: float,
-        lags: NDArray[np.int64] | None,
+        lags: NDArray[np.int64] | None = None,
         ahead: int = 0,
         static: int = 0,
         instance_norm: bool = False,
+        loss: Loss | None = None,
     ) -> None:
         super().__init__()
-        self.targets, self.horizon, self.lags, self.instance_norm = targets, horizon, lags, instance_norm
-        inputs = 1 + columns - targets
-        self.encoder: nn.Module
-        if cell == "conv1d":
-            self.encoder = ConvEncoder(inputs, units, layers, window, dropout)
-        else:
-            self.encoder = RecurrentEncoder(cell, inputs, units, layers, dropout)
-        self.from_static = nn.Linear(static, units) if static else None
-        self.from_ahead = nn.Linear(ahead + units, units) if ahead else None
-        self.head = _zero(nn.Linear(units, horizon))
-        self.ahead_head = _zero(nn.Linear(units, 1)) if ahead else None
+        loss = loss or LOSSES["mae"]
+        self.architecture, self.targets, self.horizon = architecture, targets, horizon
+        self.lags, self.instance_norm = lags, instance_norm
+        self.levels, self.outputs = loss.levels, loss.outputs
+        self.joint = architecture.channels == "joint"
+        self.doubts = int(lags is not None and bool((lags > 1).any()))  # numbers said per step about the anchor
+        count = -(-window // architecture.segment)  # segments of the window (T)
+        inputs = columns if self.joint else 1 + columns - targets
+        self.embed = nn.Sequential(
+            nn.Linear(architecture.segment * inputs, architecture.units), activation_layer(architecture.activation)
+        )
+        self.encoder = (
+            ConvEncoder(architecture, count) if architecture.cell == "conv1d" else RecurrentEncoder(architecture)
+        )
+        self.from_static = nn.Linear(static, architecture.units) if static else None
+        self.decoder = Decoder(
+            architecture,
+            min(architecture.segment, horizon),
+            horizon,
+            channels=1 if self.joint else targets,
+            outputs=(loss.outputs + self.doubts) * (targets if self.joint else 1),
+            ahead=ahead,
+        )
+        self.frozen: tuple[str, ...] = ()
 
     def forward(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
         """Return corrections of the anchor.
@@ -84,44 +99,85 @@ class ForecastNetwork(nn.Module):
 
         Returns
         -------
-        tensor of shape (B, H, K)
+        tensor of shape (B, H, K, P)
         """
-        batch, window, _ = past.shape
-        own = past[..., : self.targets]  # (B, W, K)
+        own, level, size = self._centred(past[..., : self.targets])  # (B, W, K), twice (B, 1, K)
+        rows = self._rows(own, past[..., self.targets :])  # (B, G, W, I)
+        state = self.encoder(self.embed(self._segments(rows)).flatten(0, 1))  # (B*G, U)
+        state = state.view(*rows.shape[:2], -1)  # (B, G, U)
+        if self.from_static is not None and static is not None:
+            state = state + torch.tanh(self.from_static(static))[:, None]
+        known = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
+        said: Tensor = self.decoder(state, known)  # (B, G, H, Q)
+        shape = (len(past), self.horizon, self.targets, -1)
+        said = said.view(shape) if self.joint else said.transpose(1, 2)  # (B, H, K, P)
+        levels, others = said[..., : self.levels], said[..., self.levels : self.outputs]
+        if self.lags is not None and self.doubts:
+            way = anchor_forecast(own, self.lags)[..., None]  # (B, H, K, 1): from the last value to the anchor
+            levels = levels - said[..., -1:] * way
+        if self.instance_norm:
+            levels = levels * size[..., None] + level[..., None]
+        return torch.cat([levels, others], dim=-1)
+
+    def forecast(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
+        """Return what is said of each step, (B, H, K, P), its levels being anchor plus correction."""
+        said: Tensor = self(past, ahead, static)
+        if self.lags is None:
+            return said
+        naive = anchor_forecast(past[..., : self.targets], self.lags)[..., None]  # (B, H, K, 1)
+        if self.outputs == self.levels:
+            anchored: Tensor = said + naive
+            return anchored
+        return torch.cat([said[..., : self.levels] + naive, said[..., self.levels :]], dim=-1)
+
+    def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
+        """Return the naive forecast as this network would say it, (B, H, K, P): its anchor, or the last value."""
+        lags = np.ones((self.horizon, 1), dtype=np.int64) if self.lags is None else self.lags
+        levels = anchor_forecast(past[..., : self.targets], lags)[..., None].expand(-1, -1, -1, self.levels)
+        others = levels.new_zeros(*levels.shape[:3], self.outputs - self.levels)
+        return torch.cat([levels, others], dim=-1)
+
+    def renew_head(self, layers: int) -> None:
+        """Put a new head in place of the last layer; the network says nothing until it is trained."""
+        self.decoder.head = self.decoder.new_head(layers).to(self.decoder.place.device)
+
+    def freeze(self, names: tuple[str, ...]) -> None:
+        """Keep every parameter whose name starts with one of `names` as it is, and let all others move."""
+        self.frozen = names
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(not name.startswith(names) if names else True)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, but not for frozen parts: their statistics and dropout rest as well."""
+        super().train(mode)
+        for name, part in self.named_modules():
+            if self.frozen and f"{name}.".startswith(self.frozen):
+                part.training = False
+        return self
+
+    def _centred(self, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the targets (B, W, K) as the network reads them, and what moves its output back: level and size."""
+        level, size = torch.zeros_like(own[:, :1]), torch.ones_like(own[:, :1])  # (B, 1, K)
         if self.lags is not None:
             own = own - own[:, -1:]
-        level, size = torch.zeros_like(own[:, :1]), torch.ones_like(own[:, :1])  # (B, 1, K)
         if self.instance_norm:
             size = own.std(dim=1, keepdim=True, correction=0).clamp(min=1e-4)
             level = own.mean(dim=1, keepdim=True) if self.lags is None else level
             own = (own - level) / size
-        own = own.transpose(1, 2).reshape(-1, window, 1)  # (B*K, W, 1)
-        shared = self._per_target(past[..., self.targets :])  # (B*K, W, C-K)
-        state = self.encoder(torch.cat([own, shared], dim=2))  # (B*K, U)
-        if self.from_static is not None and static is not None:
-            state = state + torch.tanh(self.from_static(self._per_target(static)))  # (B*K, U)
-        correction: Tensor = self.head(state)  # (B*K, H)
-        if self.from_ahead is not None and self.ahead_head is not None and ahead is not None:
-            states = state[:, None].expand(-1, self.horizon, -1)  # (B*K, H, U)
-            steps = torch.relu(self.from_ahead(torch.cat([states, self._per_target(ahead)], dim=2)))  # (B*K, H, U)
-            correction = correction + self.ahead_head(steps)[..., 0]  # (B*K, H)
-        correction = correction.view(batch, self.targets, self.horizon).transpose(1, 2)  # (B, H, K)
-        return correction * size + level
+        return own, level, size
 
-    def _per_target(self, shared: Tensor) -> Tensor:
-        """Repeat what all targets share for each of them: (B, ...) to (B*K, ...)."""
-        return shared.repeat_interleave(self.targets, dim=0)
+    def _rows(self, own: Tensor, shared: Tensor) -> Tensor:
+        """Return the windows that are read: one for each target with what all share, or one with everything."""
+        if self.joint:
+            return torch.cat([own, shared], dim=2)[:, None]  # (B, 1, W, C)
+        apart = own.transpose(1, 2)[..., None]  # (B, K, W, 1)
+        if not shared.shape[2]:
+            return apart
+        return torch.cat([apart, shared[:, None].expand(-1, self.targets, -1, -1)], dim=3)  # (B, K, W, 1+C-K)
 
-    def forecast(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
-        """Return scaled forecasts of shape (B, H, K): anchor plus correction."""
-        correction: Tensor = self(past, ahead, static)
-        if self.lags is None:
-            return correction
-        anchored: Tensor = anchor_forecast(past[..., : self.targets], self.lags) + correction
-        return anchored
-
-
-def _zero(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+    def _segments(self, rows: Tensor) -> Tensor:
+        """Cut (B, G, W, I) into (B, G, T, S*I); a first segment that is not full repeats the first step."""
+        lacking = -rows.shape[2] % self.architecture.segment
+        if lacking:
+            rows = torch.cat([rows[:, :, :1].expand(-1, -1, lacking, -1), rows], dim=2)
+        return rows.reshape(*rows.shape[:2], -1, self.architecture.segment * rows.shape[3])

@@ -4,36 +4,48 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tsforecast.networks.architecture import Architecture
+from tsforecast.networks.pieces import norm_layer
+
 CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
-class RecurrentEncoder(nn.Module):
-    """Read a window step by step and return the last state.
+class RecurrentLayer(nn.Module):
+    """One layer: normalise, read forwards (and backwards, if asked), drop, and add what came in."""
 
-    Parameters
-    ----------
-    cell : {"rnn", "gru", "lstm"}
-        Elman (1990), Cho et al. (2014, arXiv 1406.1078), Hochreiter and Schmidhuber (1997).
-    inputs, units, layers : int
-        Columns read at each step, width and depth.
-    dropout : float
-        Share of values dropped between layers and before the state is returned.
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        units, both = architecture.units, architecture.bidirectional
+        self.norm = norm_layer(architecture.norm, units)
+        self.cell = CELLS[architecture.cell](units, units, batch_first=True, bidirectional=both)
+        self.join = nn.Linear(2 * units, units) if both else nn.Identity()
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.residual = architecture.residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, U) to (B, T, U)."""
+        states, _ = self.cell(self.norm(x))  # (B, T, U), or (B, T, 2U) both ways
+        read: Tensor = self.dropout(self.join(states))  # (B, T, U)
+        return x + read if self.residual else read
+
+
+class RecurrentEncoder(nn.Module):
+    """Read embedded segments one after the other and return the last state.
+
+    The cells are those of Elman (1990), Cho et al. (2014, arXiv 1406.1078), and Hochreiter and Schmidhuber (1997).
 
     Examples
     --------
     >>> import torch
-    >>> RecurrentEncoder("gru", inputs=1, units=8, layers=2, dropout=0.0)(torch.zeros(4, 24, 1)).shape
+    >>> RecurrentEncoder(Architecture("gru", units=8, layers=2))(torch.zeros(4, 24, 8)).shape
     torch.Size([4, 8])
     """
 
-    def __init__(self, cell: str, inputs: int, units: int, layers: int, dropout: float) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        between = dropout if layers > 1 else 0.0
-        self.cell = CELLS[cell](inputs, units, layers, batch_first=True, dropout=between)
-        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.Sequential(*(RecurrentLayer(architecture) for _ in range(architecture.layers)))
 
-    def forward(self, past: Tensor) -> Tensor:
-        """Map windows of shape (B, W, I) to states of shape (B, U)."""
-        states, _ = self.cell(past)  # (B, W, U)
-        last: Tensor = self.dropout(states[:, -1])  # (B, U)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map segments of shape (B, T, U) to states of shape (B, U)."""
+        last: Tensor = self.layers(x)[:, -1]  # (B, U)
         return last

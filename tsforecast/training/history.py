@@ -14,10 +14,12 @@ class Epoch:
     ----------
     number : int
     train_loss, valid_loss : float or None
-        Mean absolute error in scaled units; None where nothing was measured.
+        Mean of the loss over all steps that have a truth; None where nothing was measured.
     learning_rate : float
         At the end of the epoch.
     seconds : float
+    skill : float or None
+        Share of the naive forecast's validation loss that the network removes.
     """
 
     number: int
@@ -25,6 +27,7 @@ class Epoch:
     valid_loss: float | None
     learning_rate: float
     seconds: float
+    skill: float | None = None
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:

@@ -3,59 +3,40 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from tsforecast.data.windows import Windows
-from tsforecast.errors import TsForecastError
+from tsforecast.data.windows import Batch, Windows
+from tsforecast.errors import TrainingError, TrainingWarning, shorten
 from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.heads import Objective
+from tsforecast.training.checkpoint import Checkpoints, Training
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.schedules import one_cycle
+from tsforecast.training.plan import Plan, make_optimizer
+from tsforecast.training.schedules import rate_share
 
-PREDICT_ROWS = 4096  # windows in one batch when nothing has to be remembered for gradients
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train: what the user can set.
-
-    Attributes
-    ----------
-    batch_size, max_epochs : int
-    learning_rate : float
-        The highest one; see `tsforecast.training.schedules.one_cycle`.
-    patience : int or None
-        Stop after so many epochs without a better validation loss.
-    weight_decay : float
-        On weights, not on biases [AdamW: Loshchilov and Hutter 2017, arXiv 1711.05101].
-    clip : float
-        Largest norm of the gradient.
-    """
-
-    batch_size: int
-    max_epochs: int
-    learning_rate: float
-    patience: int | None
-    weight_decay: float = 1e-4
-    clip: float = 1.0
+PREDICT_ROWS = 1_024  # windows in one batch when nothing has to be remembered for gradients
+VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these says as much
 
 
 def train(
     network: ForecastNetwork,
     windows: Windows,
     validation: Windows | None,
+    objective: Objective,
     plan: Plan,
     device: torch.device,
     report: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None = None,
 ) -> list[Epoch]:
     """Fit `network` in place and leave it with the weights of its best epoch.
 
-    Random numbers come from torch's global generator; the caller seeds it.
+    Random numbers come from torch's global generator; the caller seeds it. Ctrl-C ends training early, with a
+    warning, and keeps the best so far.
 
     Returns
     -------
@@ -64,84 +45,115 @@ def train(
 
     Raises
     ------
-    TsForecastError
-        When the loss is no longer a number.
+    TrainingError
+        When a loss is no longer a number; the network then has the last good weights.
     """
-    steps = math.ceil(len(windows) / plan.batch_size)
-    optimizer = _optimizer(network, plan)
-    history = [Epoch(0, None, _score(network, validation), 0.0, 0.0)]
-    best = copy.deepcopy(network.state_dict())
-    report(history[0])
-    for number in range(1, plan.max_epochs + 1):
-        began = time.perf_counter()
-        network.train()
-        losses, rate = torch.zeros((), device=device), 0.0
-        for step, index in enumerate(_shuffled(len(windows), plan.batch_size, device)):
-            rate = _set_rate(optimizer, plan, (step + (number - 1) * steps) / (steps * plan.max_epochs))
-            error, count = _errors(network, windows, index)
-            loss = error / count.clamp(min=1)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
-            optimizer.step()
-            losses += loss.detach()
-        train_loss = float(losses) / steps
-        if not math.isfinite(train_loss):
-            raise TsForecastError(
-                f"the training loss must stay a number: it became {train_loss} in epoch {number}; "
-                f"use a learning_rate below {plan.learning_rate:g} or look for extreme values in the data"
-            )
-        seconds = time.perf_counter() - began
-        epoch = Epoch(number, train_loss, _score(network, validation), rate, seconds)
-        history.append(epoch)
-        report(epoch)
-        leader = best_epoch(history)
-        if leader is epoch:
-            best = copy.deepcopy(network.state_dict())
-        if plan.patience is not None and validation is not None and number - leader.number >= plan.patience:
-            break
-    network.load_state_dict(best)
-    network.eval()
+    naive = _score(network, validation, objective, naive=True)
+    start = _score(network, validation, objective)
+    history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive))]
+    training = Training(network, make_optimizer(network, plan), history, copy.deepcopy(network.state_dict()))
+    if checkpoints:
+        checkpoints.resume(training)
+    report(history[-1])
+    try:
+        while not _finished(history, plan, validation):
+            began, number = time.perf_counter(), len(history)
+            train_loss, rate = _pass(training, windows, objective, plan, device)
+            score = _score(network, validation, objective)
+            seconds = time.perf_counter() - began
+            history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive)))
+            if best_epoch(history) is history[-1]:
+                training.best = copy.deepcopy(network.state_dict())
+            report(history[-1])
+            if checkpoints:
+                checkpoints.keep(training, done=_finished(history, plan, validation))
+    except KeyboardInterrupt:
+        best = best_epoch(history).number
+        warnings.warn(
+            f"training was interrupted in epoch {len(history)}: the weights of epoch {best}, the best so far, are kept",
+            TrainingWarning,
+            stacklevel=2,
+        )
+    finally:
+        network.load_state_dict(training.best)
+        network.eval()
     return history
 
 
-def _optimizer(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    biases = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": plan.weight_decay}, {"params": biases, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+def _finished(history: list[Epoch], plan: Plan, validation: Windows | None) -> bool:
+    last = history[-1].number
+    waited = last - best_epoch(history).number
+    out_of_patience = plan.patience is not None and validation is not None and waited >= plan.patience
+    return last >= plan.epochs or out_of_patience
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, plan: Plan, done: float) -> float:
-    rate = plan.learning_rate * one_cycle(done)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    return rate
+def _pass(
+    training: Training, windows: Windows, objective: Objective, plan: Plan, device: torch.device
+) -> tuple[float, float]:
+    """Train for one epoch; return the mean loss and the last learning rate."""
+    network, optimizer, number = training.network, training.optimizer, len(training.history)
+    steps = plan.steps(len(windows))
+    losses, rate = torch.zeros(steps, device=device), 0.0
+    order = _shuffled(len(windows), plan.batch_size, steps)
+    network.train()
+    for step, index in enumerate(order):
+        done = (step + (number - 1) * steps) / (steps * plan.max_epochs)
+        rate = plan.learning_rate * rate_share(plan.schedule, done, training.history, plan.plateau)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(device.type, torch.bfloat16, enabled=plan.mixed_precision):
+            error, count = _errors(network, windows.batch(index.to(device)), objective)
+            loss = error / count.clamp(min=1)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if plan.clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
+        optimizer.step()
+        losses[step] = loss.detach()  # looked at once an epoch: a device need not be waited for
+    broken = (~torch.isfinite(losses)).nonzero()
+    if len(broken):
+        step = int(broken[0])
+        owners = sorted(set(windows.owner(order[step].to(device)).tolist()))
+        where = shorten([repr(str(windows.names[i])) for i in owners])
+        raise TrainingError(
+            f"the training loss must stay a number: it became {float(losses[step])} in epoch {number}, step {step + 1} "
+            f"of {steps}, on a batch from series {where}; use a learning_rate below {plan.learning_rate:g} or look "
+            f"for extreme values there. The weights of epoch {best_epoch(training.history).number} are kept"
+        )
+    return float(losses.mean()), rate
 
 
-def _shuffled(count: int, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+def _shuffled(count: int, batch_size: int, steps: int) -> list[Tensor]:
     order = torch.randperm(count, dtype=torch.int32)  # int32: half the memory for millions of windows
-    for begin in range(0, count, batch_size):
-        yield order[begin : begin + batch_size].long().to(device)
+    return [part.long() for part in torch.split(order[: steps * batch_size], batch_size)]
 
 
-def _errors(network: ForecastNetwork, windows: Windows, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum of absolute errors over the targets that are there, and their number."""
-    batch = windows.batch(index)
-    error = network.forecast(batch.past, batch.ahead, batch.static) - batch.future  # (B, H, K)
-    there = ~torch.isnan(batch.future)
-    return torch.where(there, error, 0.0).abs().sum(), there.sum()
+def _errors(network: ForecastNetwork, batch: Batch, objective: Objective, naive: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the sum of the loss over the targets that are there, and their number."""
+    say = network.naive if naive else network.forecast
+    return objective(say(batch.past, batch.ahead, batch.static), batch.future, batch.series)
 
 
 @torch.inference_mode()
-def _score(network: ForecastNetwork, validation: Windows | None) -> float | None:
-    """Return the mean absolute error over all validation windows; None without any truth to compare with."""
+def _score(
+    network: ForecastNetwork, validation: Windows | None, objective: Objective, naive: bool = False
+) -> float | None:
+    """Return the mean loss over the validation windows; None without any truth to compare with."""
     if validation is None:
         return None
     network.eval()
-    device = next(network.parameters()).device
     total, count = 0.0, 0
-    for index in torch.split(torch.arange(len(validation), device=device), PREDICT_ROWS):
-        error, number = _errors(network, validation, index)
+    for index in _evenly(validation):
+        error, number = _errors(network, validation.batch(index), objective, naive)
         total, count = total + float(error), count + int(number)
     return total / count if count else None
+
+
+def _evenly(windows: Windows) -> Iterator[Tensor]:
+    chosen = min(len(windows), VALIDATION_WINDOWS)
+    index = torch.arange(chosen, device=windows.device) * len(windows) // chosen
+    yield from torch.split(index, PREDICT_ROWS)
+
+
+def _skill(score: float | None, naive: float | None) -> float | None:
+    return None if score is None or not naive else 1 - score / naive

@@ -23,9 +23,10 @@ def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[
     if not verbose:
         yield lambda epoch: logger.debug("%s %s", name, describe(epoch))
         return
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    with Progress(transient=True) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as progress:
         task = progress.add_task(name, total=max_epochs)
 
         def report(epoch: Epoch) -> None:
@@ -40,9 +41,11 @@ def describe(epoch: Epoch) -> str:
 
     Examples
     --------
-    >>> describe(Epoch(3, 0.25, 0.5, 0.001, 1.2))
-    'epoch 3: train 0.2500, validation 0.5000'
+    >>> describe(Epoch(3, 0.25, 0.5, 0.001, 1.2, skill=0.1))
+    'epoch 3: train 0.2500, validation 0.5000, skill +10.0%, rate 0.001'
     """
     parts = [("train", epoch.train_loss), ("validation", epoch.valid_loss)]
-    losses = ", ".join(f"{name} {loss:.4f}" for name, loss in parts if loss is not None)
-    return f"epoch {epoch.number}: {losses or 'no loss measured'}"
+    words = [f"{name} {loss:.4f}" for name, loss in parts if loss is not None]
+    words += [f"skill {epoch.skill:+.1%}"] if epoch.skill is not None else []
+    words += [f"rate {epoch.learning_rate:.2g}"] if epoch.number else []
+    return f"epoch {epoch.number}: {', '.join(words) or 'no loss measured'}"

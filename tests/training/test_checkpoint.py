@@ -1,0 +1,132 @@
+"""A training that is taken up again ends with the weights of one that was never interrupted, to the bit."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import small, wave
+from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.training import loop
+
+
+def model(cell: str = "gru", **settings: object) -> NeuralForecaster:
+    return small(cell).set_params(**{"max_epochs": 6, "dropout": 0.2, "patience": None, **settings})
+
+
+def state(fitted: NeuralForecaster) -> torch.Tensor:
+    return torch.cat([tensor.ravel().float() for tensor in fitted.network_.state_dict().values()])
+
+
+def interrupted(which: NeuralForecaster, folder: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit until `after` passes were made, and die in the next one."""
+    passes = 0
+    original = loop._pass
+
+    def dies(*arguments: object) -> object:
+        nonlocal passes
+        passes += 1
+        if passes > after:
+            raise SystemExit("killed")
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_pass", dies)
+        with pytest.raises(SystemExit):
+            which.fit(wave(), checkpoint=folder)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"optimizer": "sgd"}, {"schedule": "plateau"}, {"validation": None}, {"norm": "batch"}, {"patience": 2},
+     {"refit": True}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("after", [1, 4, 6])
+def test_a_resumed_fit_equals_an_uninterrupted_one(
+    settings: dict, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = model(**settings).fit(wave())
+    if len(whole.history_) - 1 + (whole.resolved_["best_epoch"] if whole.refit else 0) <= after:
+        pytest.skip("these settings end before")
+    interrupted(model(**settings), tmp_path / "kept", after, monkeypatch)
+    resumed = model(**settings).fit(wave(), resume_from=tmp_path / "kept")
+    assert torch.equal(state(resumed), state(whole))
+    assert [e.valid_loss for e in resumed.history_] == [e.valid_loss for e in whole.history_]
+    assert np.array_equal(resumed.predict(), whole.predict())
+
+
+def test_a_process_that_is_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    code = f"""
+from tests.conftest import wave
+from tests.training.test_checkpoint import model
+import tsforecast.training.loop as loop
+keep = loop.Checkpoints.keep
+def slow(self, training, done):
+    keep(self, training, done)
+    print(training.history[-1].number, flush=True)
+loop.Checkpoints.keep = slow
+model(max_epochs=500).fit(wave(), checkpoint={str(tmp_path / "kept")!r})
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) == 20:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert [path.name for path in (tmp_path / "kept").iterdir() if not path.name.startswith(".")] == ["train"]
+    resumed = model(max_epochs=500).fit(wave(), resume_from=tmp_path / "kept")
+    assert torch.equal(state(resumed), state(model(max_epochs=500).fit(wave())))
+
+
+def test_checkpoints_come_every_so_many_epochs_or_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    original = loop.Checkpoints.keep
+
+    def spy(self: loop.Checkpoints, training: object, done: bool) -> None:
+        place = tmp_path / "kept" / "train" / "checkpoint.json"
+        original(self, training, done)
+        last = len(json.loads(place.read_text())["history"]) - 1 if place.exists() else None
+        kept.append(last)
+
+    monkeypatch.setattr(loop.Checkpoints, "keep", spy)
+    model().fit(wave(), checkpoint=tmp_path / "kept", checkpoint_every=4)
+    assert kept == [None, None, None, 4, 4, 6]  # and always the last
+    kept.clear()
+    model().fit(wave(), checkpoint=tmp_path / "kept", checkpoint_every="60min")
+    assert kept == [6] * 6  # that of the first fit stays until this one is done
+
+
+def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path: Path) -> None:
+    model().fit(wave(), checkpoint=tmp_path / "kept")
+    with pytest.raises(ParameterError) as caught:
+        model(units=5, learning_rate=0.5).fit(wave(80), resume_from=tmp_path / "kept")
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        f"a fit resumes with the {name} it began with" for name in ("learning_rate", "units", "data")
+    ]
+
+
+def test_a_folder_without_a_checkpoint_is_refused_and_one_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="must hold a checkpoint to resume from"):
+        model().fit(wave(), resume_from=tmp_path / "nothing")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "thesis.txt").write_text("years of work")
+    with pytest.raises(OSError, match="must be new or empty"):
+        model().fit(wave(), checkpoint=tmp_path)
+    assert (tmp_path / "train" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("every", [0, "soon", "0min", 1.5])
+def test_a_time_between_checkpoints_that_makes_no_sense_is_refused(every: object, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="checkpoint_every must be a number of epochs or minutes"):
+        model().fit(wave(), checkpoint=tmp_path / "kept", checkpoint_every=every)

@@ -1,0 +1,157 @@
+"""Several forecasters as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from tsforecast.checks import between, one_of, whole
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.forecasters import choices
+from tsforecast.forecasters.base import Forecaster
+
+Floats = NDArray[np.float64]
+COMBINE = ("mean", "median")
+CUTOFFS = 2_000  # forecasts that weights are learned from, at most
+
+
+class EnsembleForecaster(Forecaster):
+    """The mean or median of what several forecasters say, or of one with several seeds.
+
+    Parameters
+    ----------
+    forecasters : Forecaster, sequence of Forecaster or None
+        One that is fitted `seeds` times, or several that are fitted once each; a `GRUForecaster` unless given.
+        They are cloned, with the horizon of the ensemble.
+    horizon : int
+        Steps to forecast.
+    seeds : int
+        How often one forecaster is fitted, with the seeds ``random_state, random_state + 1, ...``.
+    combine : {"mean", "median"}
+    weights : {"validation"} or None
+        Weigh the mean: the members, fitted without the validation part, forecast it, and the weights (none
+        negative, sum 1) with the smallest squared error there are kept; then the members are fitted on all rows.
+        Equal weights unless given.
+    validation : float or int
+        Share or number of last steps, or of whole groups, that weights are learned on.
+    random_state : int
+        First seed.
+
+    Attributes
+    ----------
+    members_ : list of Forecaster
+    weights_ : list of float
+
+    Examples
+    --------
+    >>> from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
+    >>> model = EnsembleForecaster([NaiveForecaster(), DriftForecaster()], horizon=2)
+    >>> model.fit(np.array([1.0, 2.0, 3.0])).predict().tolist()
+    [3.5, 4.0]
+    """
+
+    members_: list[Forecaster]
+
+    def __init__(
+        self,
+        forecasters: Forecaster | Sequence[Forecaster] | None = None,
+        horizon: int = 1,
+        seeds: int = 5,
+        combine: str = "mean",
+        weights: str | None = None,
+        validation: float | int = 0.15,
+        random_state: int = 0,
+    ) -> None:
+        self.forecasters = forecasters
+        self.horizon = horizon
+        self.seeds = seeds
+        self.combine = combine
+        self.weights = weights
+        self.validation = validation
+        self.random_state = random_state
+
+    def _fit(self, panel: Panel) -> None:
+        members = self._new_members()
+        self.weights_ = [1 / len(members)] * len(members)
+        if self.weights:
+            self.weights_ = self._learn_weights(panel)
+        self.members_ = [member.fit(panel) for member in members]
+
+    def forecast(self, past: Past, horizon: int) -> Floats:
+        """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
+        each = np.stack([member.forecast(past, horizon) for member in self.members_])  # (M, n, H, K)
+        return self._combined(each)
+
+    def _combined(self, each: Floats) -> Floats:
+        if self.combine == "median":
+            return np.asarray(np.median(each, axis=0))
+        return np.tensordot(np.array(self.weights_), each, axes=1)
+
+    def _new_members(self) -> list[Forecaster]:
+        given = self.forecasters
+        if given is None:
+            from tsforecast.forecasters.neural import GRUForecaster
+
+            given = GRUForecaster()
+        if isinstance(given, Forecaster):
+            members = [clone(given) for _ in range(self.seeds)]
+            for seed, member in enumerate(members, self.random_state):
+                if "random_state" in member.get_params():
+                    member.set_params(random_state=seed)
+        else:
+            members = [clone(member) for member in given]
+        return [member.set_params(horizon=self.horizon) for member in members]
+
+    def _learn_weights(self, panel: Panel) -> list[float]:
+        """Return the weights with the smallest squared error on the validation part."""
+        _, seen = choices.training_rows(panel, self.validation, self.horizon)
+        members = [member.fit(panel.until(seen)) for member in self._new_members()]
+        past, truth = _held_out(panel, seen, self.horizon)
+        each = np.stack([member.forecast(past, self.horizon) for member in members])  # (M, n, H, K)
+        scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
+        there = ~np.isnan(truth)
+        scale = np.broadcast_to(np.where(scale > 0, scale, 1.0), truth.shape)
+        return _simplex_least_squares((each[:, there] / scale[there]).T, truth[there] / scale[there])
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems() + one_of("combine", self.combine, COMBINE) + whole("seeds", self.seeds, 1)
+        problems += whole("random_state", self.random_state, 0)
+        if self.weights is not None:
+            problems += one_of("weights", self.weights, ("validation",))
+            if self.combine == "median":
+                problems.append("weights belong to a mean: use combine='mean', or weights=None")
+        if isinstance(self.validation, float):
+            problems += between("validation", self.validation, 0, 1, open_low=True)
+        else:
+            problems += whole("validation", self.validation, 1)
+        given = self.forecasters
+        several = [given] if given is None or isinstance(given, Forecaster) else list(given)
+        if not several or any(not isinstance(member, Forecaster | None) for member in several):
+            problems.append(f"forecasters must be a forecaster or a list of them: got {given!r}")
+        return problems
+
+
+def _held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Past, Floats]:
+    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
+    # A whole group that validates is forecast in its second half: members need a past.
+    first = np.where(seen > 0, seen, panel.lengths // 2)
+    counts = np.maximum(panel.lengths - horizon - first + 1, 0)
+    series = np.repeat(np.arange(len(panel)), counts)
+    step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
+    series, cutoffs = series[chosen], (first[series] + step)[chosen]
+    rows = panel.offsets[series][:, None] + cutoffs[:, None] + np.arange(horizon)
+    return Past(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
+
+
+def _simplex_least_squares(each: Floats, truth: Floats) -> list[float]:
+    """Return weights >= 0 with sum 1 that bring the columns of `each` (n, M) closest to `truth` (n,)."""
+    from scipy.optimize import nnls
+
+    heavy = 1e3 * np.sqrt(len(truth)) * max(float(np.abs(truth).max()), 1.0)  # one more equation: the sum is 1
+    found, _ = nnls(np.vstack([each, np.full((1, each.shape[1]), heavy)]), np.append(truth, heavy))
+    return [float(weight) for weight in found / found.sum()]

@@ -1,0 +1,57 @@
+"""Transfer: take a fitted network to other data."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tsforecast.checks import one_of
+from tsforecast.data.inputs import Inputs
+from tsforecast.errors import ParameterError, raise_any
+from tsforecast.forecasters import choices
+
+if TYPE_CHECKING:
+    from tsforecast.forecasters.neural import NeuralForecaster
+
+Model = TypeVar("Model", bound="NeuralForecaster")
+
+
+def fine_tuned(
+    source: Model, data: Any, freeze: str, head: str, layers: int, scaling: str, settings: dict[str, Any]
+) -> Model:
+    """Return a copy of `source` that was trained further on `data`; see `NeuralForecaster.fine_tune`."""
+    source.check_fitted()
+    problems = one_of("freeze", freeze, ("none", "encoder")) + one_of("head", head, ("keep", "new"))
+    problems += one_of("scaling", scaling, ("keep", "new"))
+    if layers not in (1, 2):
+        problems.append(f"layers of a new head must be 1 or 2: got {layers!r}")
+    if layers == 2 and head == "keep":
+        problems.append("layers=2 is for a new head: use head='new', or layers=1")
+    fixed = [name for name in settings if name in _FIXED]
+    problems += [f"{name} belongs to the fitted network and cannot change: leave it out" for name in fixed]
+    raise_any(problems, ParameterError)
+    model = copy.deepcopy(source)
+    model.set_params(**settings)
+    raise_any(model._problems(), ParameterError)
+
+    panel = source.panel_.read_like(data)
+    held_out, seen = choices.training_rows(panel, model.validation, model.horizon)
+    choices.window(panel, seen, source.resolved_["window"], source.horizon)  # refuses what is too short
+    past = panel.until(seen)
+    model.inputs_ = Inputs.fit(past, model._recipe()) if scaling == "new" else source.inputs_.with_series(past)
+    model.resolved_ |= {"validation": held_out}
+    with model._torch_settings():
+        if head == "new":
+            model.resolved_["head_layers"] = layers
+            model.network_.renew_head(layers)
+        model.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
+        model.history_ = model._train(panel, seen, model._plan(), None)
+        model.network_.freeze(())
+    model.panel_ = panel
+    return model
+
+
+_FIXED = (
+    *("cell", "window", "horizon", "segment", "units", "layers", "channels", "residual", "norm", "bidirectional"),
+    *("kernel_size", "activation", "anchor", "transform", "scaler", "per_series", "instance_norm", "refit"),
+)

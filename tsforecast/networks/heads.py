@@ -1,0 +1,150 @@
+"""What a network says of each step, how a point forecast is read from it, and how far it is from the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SMALL = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """From scaled numbers back to the data's own, as `tsforecast.data.scaling.Scaling` does it, in torch.
+
+    Attributes
+    ----------
+    location, scale, shift, power : tensors of shape (N, K)
+        One row for each series.
+    naive_mae : tensor of shape (N, K)
+        Mean absolute error of the seasonal naive forecast on the training part, in the data's own units.
+    powered : bool
+        Whether shift and power are to be undone.
+    """
+
+    location: Tensor
+    scale: Tensor
+    shift: Tensor
+    power: Tensor
+    naive_mae: Tensor
+    powered: bool
+
+    def own(self, scaled: Tensor, series: Tensor) -> Tensor:
+        """Return scaled numbers (B, H, K) of `series` (B,) in the data's own units."""
+        location, scale, shift, power = (
+            part[series][:, None] for part in (self.location, self.scale, self.shift, self.power)
+        )
+        values = scaled * scale + location  # (B, H, K)
+        if not self.powered:
+            return values
+        safe = torch.where(power == 0, 1.0, power)
+        logs = torch.where(power == 0, values, torch.log1p((safe * values).clamp(min=-1 + 1e-6)) / safe)
+        return torch.exp(logs.clamp(max=80.0)) - shift  # e**88 is the largest float32
+
+
+class Loss:
+    """What is said of each step and how it is judged; subclass it for another likelihood.
+
+    Attributes
+    ----------
+    outputs : int
+        Numbers said per step (P). The first `levels` of them are levels in scaled units, to which the anchor is
+        added; the others are as the network says them.
+    needs_units : bool
+        Whether `errors` must know the data's own units.
+    """
+
+    outputs: int = 1
+    levels: int = 1
+    needs_units: bool = False
+
+    def point(self, said: Tensor) -> Tensor:
+        """Read a point forecast (B, H, K) from what was said (B, H, K, P)."""
+        return said[..., 0]
+
+    def errors(self, said: Tensor, truth: Tensor, series: Tensor, units: Units) -> Tensor:
+        """Return the loss of each step, (B, H, K).
+
+        Parameters
+        ----------
+        said : tensor of shape (B, H, K, P)
+        truth : tensor of shape (B, H, K)
+            Scaled, without NaN.
+        series : int64 tensor of shape (B,)
+        units : Units
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say how far a forecast is from the truth")
+
+
+class Elementwise(Loss):
+    """A function of forecast and truth in scaled units."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.function = function
+
+    def errors(self, said: Tensor, truth: Tensor, series: Tensor, units: Units) -> Tensor:
+        """See `Loss.errors`."""
+        return self.function(self.point(said), truth)
+
+
+class ScaledAbsolute(Loss):
+    """MASE: the absolute error in the data's units over the naive one of its series [Hyndman and Koehler 2006]."""
+
+    needs_units = True
+
+    def errors(self, said: Tensor, truth: Tensor, series: Tensor, units: Units) -> Tensor:
+        """See `Loss.errors`."""
+        error = (units.own(self.point(said), series) - units.own(truth, series)).abs()
+        return error / units.naive_mae[series][:, None]
+
+
+class SymmetricPercentage(Loss):
+    """sMAPE, from 0 to 2: the absolute error over the mean size of forecast and truth, in the data's units."""
+
+    needs_units = True
+
+    def errors(self, said: Tensor, truth: Tensor, series: Tensor, units: Units) -> Tensor:
+        """See `Loss.errors`."""
+        forecast, true = units.own(self.point(said), series), units.own(truth, series)
+        return 2 * (forecast - true).abs() / (forecast.abs() + true.abs()).clamp(min=SMALL)
+
+
+LOSSES: dict[str, Loss] = {
+    "mae": Elementwise(lambda forecast, truth: (forecast - truth).abs()),
+    "mse": Elementwise(lambda forecast, truth: (forecast - truth) ** 2),
+    "huber": Elementwise(lambda forecast, truth: F.huber_loss(forecast, truth, reduction="none")),
+    "mase": ScaledAbsolute(),
+    "smape": SymmetricPercentage(),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A loss with the units that it judges in.
+
+    Attributes
+    ----------
+    loss : Loss
+    units : Units
+    """
+
+    loss: Loss
+    units: Units
+
+    def __call__(self, said: Tensor, truth: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss over the steps that have a truth, and their number.
+
+        Parameters
+        ----------
+        said : tensor of shape (B, H, K, P)
+        truth : tensor of shape (B, H, K)
+            NaN where it is missing.
+        series : int64 tensor of shape (B,)
+        """
+        there = ~torch.isnan(truth)
+        errors = self.loss.errors(said.float(), torch.where(there, truth, 0.0), series, self.units)  # (B, H, K)
+        return torch.where(there, errors, 0.0).sum(), there.sum()

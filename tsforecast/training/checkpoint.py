@@ -1,0 +1,151 @@
+"""Checkpoints: the whole state of a training, written whole or not at all, and taken up again."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.files import new_folder
+from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.training.history import Epoch
+
+_STATE, _TENSORS = "checkpoint.json", "checkpoint.safetensors"
+
+
+def parse_every(every: int | str) -> tuple[int, bool]:
+    """Read a time between checkpoints: a number of epochs, or minutes as in ``"10min"``.
+
+    Raises
+    ------
+    ParameterError
+
+    Examples
+    --------
+    >>> parse_every(5), parse_every("10min")
+    ((5, False), (10, True))
+    """
+    minutes = isinstance(every, str) and every.endswith("min")
+    number = str(every).removesuffix("min")
+    if isinstance(every, (int, str)) and number.isdigit() and int(number) > 0 and minutes == isinstance(every, str):
+        return int(number), minutes
+    raise ParameterError(f"checkpoint_every must be a number of epochs or minutes, such as 5 or '10min': got {every!r}")
+
+
+@dataclass
+class Training:
+    """A training under way: everything that decides how it goes on.
+
+    Attributes
+    ----------
+    network, optimizer
+    history : list of Epoch
+    best : dict of tensors
+        Weights of the best epoch so far.
+    """
+
+    network: ForecastNetwork
+    optimizer: torch.optim.Optimizer
+    history: list[Epoch]
+    best: dict[str, Tensor]
+
+
+@dataclass
+class Checkpoints:
+    """Where and how often a training is kept, and where it goes on from.
+
+    Parameters
+    ----------
+    folder : path or None
+        Replaced at each checkpoint; None keeps nothing.
+    every : int
+        Epochs between checkpoints, or with `minutes` minutes: at the end of the first epoch after them.
+    minutes : bool
+    resume_from : path or None
+    settings : dict
+        What must be the same for the training to go on: parameters and data.
+    """
+
+    folder: Path | None
+    every: int
+    minutes: bool
+    resume_from: Path | None
+    settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self._kept = time.monotonic()
+
+    def phase(self, name: str) -> Checkpoints:
+        """Return the checkpoints of one phase of a fit, in a folder of their own."""
+        inside = [place and place / name for place in (self.folder, self.resume_from)]
+        if inside[1] is not None and not inside[1].exists() and self.resume_from and self.resume_from.exists():
+            inside[1] = None  # this phase had not begun
+        return Checkpoints(inside[0], self.every, self.minutes, inside[1], self.settings)
+
+    def keep(self, training: Training, done: bool) -> None:
+        """Write a checkpoint if it is time, or if training is done."""
+        number = training.history[-1].number
+        due = time.monotonic() - self._kept >= 60 * self.every if self.minutes else number % self.every == 0
+        if self.folder is None or not (due or done):
+            return
+        state = training.optimizer.state_dict()["state"]
+        tensors = {f"network.{name}": tensor for name, tensor in training.network.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in training.best.items()}
+        tensors |= {f"optimizer.{i}.{name}": value for i, part in state.items() for name, value in part.items()}
+        tensors["random"] = torch.get_rng_state()
+        text = json.dumps({"history": [asdict(e) for e in training.history], "settings": self.settings}, indent=1)
+        with new_folder(self.folder, mark=_STATE) as place:
+            (place / _STATE).write_text(text, encoding="utf-8")
+            save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, place / _TENSORS)
+        self._kept = time.monotonic()
+
+    def resume(self, training: Training) -> None:
+        """Bring a training to where its checkpoint was, to the bit.
+
+        Raises
+        ------
+        ModelFileError
+            When the folder holds no checkpoint.
+        ParameterError
+            When the checkpoint belongs to another training; every difference is named.
+        """
+        if self.resume_from is None:
+            return
+        try:
+            kept = json.loads((self.resume_from / _STATE).read_text(encoding="utf-8"))
+            tensors = load_file(self.resume_from / _TENSORS)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ModelFileError(
+                f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {error}; leave resume_from out to "
+                "start anew"
+            ) from error
+        now = json.loads(json.dumps(self.settings))
+        differing = [name for name in now if kept["settings"].get(name) != now[name]]
+        if differing:
+            raise ParameterError(
+                [
+                    f"a fit resumes with the {name} it began with: {kept['settings'].get(name)!r}, got {now[name]!r}"
+                    for name in differing
+                ]
+            )
+        training.history[:] = [Epoch(**epoch) for epoch in kept["history"]]
+        training.best = _under("best.", tensors)
+        training.network.load_state_dict(_under("network.", tensors))
+        state = training.optimizer.state_dict()
+        for name, tensor in _under("optimizer.", tensors).items():
+            index, _, what = name.partition(".")
+            state["state"].setdefault(int(index), {})[what] = tensor
+        training.optimizer.load_state_dict(state)
+        torch.set_rng_state(tensors["random"])
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
