@@ -14,16 +14,21 @@ RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("tsforecast", "torch", "numpy", "pandas", "polars")
 
 
-def record(name: str, rows: list[dict[str, Any]]) -> None:
-    """Replace the rows of one benchmark: one JSON object per line in ``results/<name>.jsonl``."""
+def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | None = None) -> None:
+    """Keep the rows of a benchmark: one JSON object per line in ``results/<name>.jsonl``.
+
+    They replace all rows that were there, or those whose values are `replacing`.
+    """
     about = {
         "date": date.today().isoformat(),
         "machine": machine(),
         "versions": {library: version(library) for library in LIBRARIES},
     }
+    path = RESULTS / f"{name}.jsonl"
+    before = [json.loads(line) for line in path.read_text().splitlines()] if replacing and path.exists() else []
+    kept = [row for row in before if any(row.get(key) != value for key, value in (replacing or {}).items())]
     RESULTS.mkdir(exist_ok=True)
-    lines = [json.dumps({**row, **about}) for row in rows]
-    (RESULTS / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*kept, *({**row, **about} for row in rows)]))
 
 
 def machine() -> dict[str, Any]:

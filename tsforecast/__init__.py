@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.backtest import backtest as backtest
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
+    from tsforecast.forecasters.cells import Conv1DForecaster as Conv1DForecaster
+    from tsforecast.forecasters.cells import GRUForecaster as GRUForecaster
+    from tsforecast.forecasters.cells import LSTMForecaster as LSTMForecaster
+    from tsforecast.forecasters.cells import RNNForecaster as RNNForecaster
     from tsforecast.forecasters.ensemble import EnsembleForecaster as EnsembleForecaster
     from tsforecast.forecasters.naive import DriftForecaster as DriftForecaster
     from tsforecast.forecasters.naive import MeanForecaster as MeanForecaster
     from tsforecast.forecasters.naive import NaiveForecaster as NaiveForecaster
     from tsforecast.forecasters.naive import SeasonalNaiveForecaster as SeasonalNaiveForecaster
     from tsforecast.forecasters.naive import WindowAverageForecaster as WindowAverageForecaster
-    from tsforecast.forecasters.neural import Conv1DForecaster as Conv1DForecaster
-    from tsforecast.forecasters.neural import GRUForecaster as GRUForecaster
-    from tsforecast.forecasters.neural import LSTMForecaster as LSTMForecaster
     from tsforecast.forecasters.neural import NeuralForecaster as NeuralForecaster
-    from tsforecast.forecasters.neural import RNNForecaster as RNNForecaster
     from tsforecast.forecasters.store import load as load
     from tsforecast.forecasters.store import save as save
 
@@ -54,10 +54,10 @@ _HOMES = {
     "DriftForecaster": "forecasters.naive",
     "MeanForecaster": "forecasters.naive",
     "WindowAverageForecaster": "forecasters.naive",
-    "RNNForecaster": "forecasters.neural",
-    "GRUForecaster": "forecasters.neural",
-    "LSTMForecaster": "forecasters.neural",
-    "Conv1DForecaster": "forecasters.neural",
+    "RNNForecaster": "forecasters.cells",
+    "GRUForecaster": "forecasters.cells",
+    "LSTMForecaster": "forecasters.cells",
+    "Conv1DForecaster": "forecasters.cells",
     "NeuralForecaster": "forecasters.neural",
     "EnsembleForecaster": "forecasters.ensemble",
     "RollingOrigin": "data.splits",

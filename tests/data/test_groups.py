@@ -17,7 +17,7 @@ from tsforecast.errors import DataError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.neural import GRUForecaster
+from tsforecast.forecasters.cells import GRUForecaster
 
 
 def recordings(users: list[str], steps: int = 30, dates: bool = False) -> Panel:

@@ -9,16 +9,13 @@ import torch
 from tests.conftest import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.errors import DataError, ParameterError
+from tsforecast.errors import DataError, ParameterError, TrainingError, TrainingWarning
+from tsforecast.evaluation.backtest import backtest
+from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMForecaster, RNNForecaster
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
-from tsforecast.forecasters.neural import (
-    Conv1DForecaster,
-    GRUForecaster,
-    LSTMForecaster,
-    NeuralForecaster,
-    RNNForecaster,
-)
+from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.registry import NETWORKS
+from tsforecast.training import loop
 
 
 @pytest.mark.parametrize("cell", NETWORKS)
@@ -188,17 +185,103 @@ def test_different_seeds_give_different_networks() -> None:
     assert not np.array_equal(first, second)
 
 
+EVERY_CELL = [
+    ("units", 5), ("layers", 2), ("dropout", 0.5), ("batch_size", 7), ("learning_rate", 0.1), ("max_epochs", 3),
+    ("window", 8), ("anchor", "none"), ("anchor", (12,)), ("segment", 4), ("channels", "joint"), ("norm", "layer"),
+    ("norm", "batch"), ("activation", "gelu"), ("transform", None), ("transform", "box-cox"), ("scaler", "robust"),
+    ("per_series", False), ("instance_norm", True), ("loss", "mse"), ("loss", "huber"), ("loss", "mase"),
+    ("loss", "smape"), ("optimizer", "adam"), ("optimizer", "sgd"), ("schedule", "cosine"), ("weight_decay", 0.3),
+    ("schedule", "constant"), ("clip", 1e-4), ("steps_per_epoch", 1), ("mixed_precision", True), ("random_state", 1),
+]  # fmt: skip
+RECURRENT = [("residual", True), ("bidirectional", True)]
+
+
 @pytest.mark.parametrize(
-    ("name", "value", "changes"),
-    [("units", 5, True), ("layers", 2, True), ("dropout", 0.5, True), ("batch_size", 7, True),
-     ("learning_rate", 0.1, True), ("max_epochs", 3, True), ("window", 8, True), ("anchor", "none", True),
-     ("verbose", 0, False)],
-)  # fmt: skip
-def test_every_setting_does_something(network: NeuralForecaster, name: str, value: object, changes: bool) -> None:
-    network.set_params(learning_rate=0.02, max_epochs=2, validation=None)
-    before = network.fit(wave(90)).predict()
-    after = network.set_params(**{name: value}).fit(wave(90)).predict()
-    assert np.array_equal(before, after) != changes
+    ("cell", "name", "value"),
+    [(cell, *setting) for cell in NETWORKS for setting in EVERY_CELL]
+    + [(cell, *setting) for cell in ("rnn", "gru", "lstm") for setting in RECURRENT]
+    + [("conv1d", "kernel_size", 2)],
+)
+def test_every_setting_does_something(cell: str, name: str, value: object) -> None:
+    model = small(cell).set_params(learning_rate=0.02, validation=None, optimizer="adam", weight_decay=0.1)
+    if name == "optimizer":
+        model.set_params(optimizer="adamw")
+    data = np.stack([wave(90), wave(90, 1)], axis=1)[None].repeat(2, axis=0) * np.array([1.0, 5.0])[:, None, None]
+    data += np.arange(90)[:, None] * np.array([0.0, 0.05])  # two series of two channels, none like another
+    panel = Panel.from_array(data, season_length=6)
+    before = model.fit(panel).predict()
+    assert not np.array_equal(before, model.set_params(**{name: value}).fit(panel).predict())
+
+
+def test_a_plateau_slows_down_where_nothing_gets_better() -> None:
+    walk = np.cumsum(np.random.default_rng(1).normal(size=120))
+    settings = {"window": 10, "horizon": 5, "units": 4, "max_epochs": 12, "learning_rate": 0.5, "random_state": 0}
+    model = GRUForecaster(schedule="plateau", patience=None, **settings).fit(walk)
+    assert model.history_[-1].learning_rate <= 0.05
+    assert GRUForecaster(schedule="constant", patience=None, **settings).fit(walk).history_[-1].learning_rate == 0.5
+
+
+def test_a_refit_learns_from_all_rows_for_the_best_number_of_epochs() -> None:
+    settings = {"window": 12, "horizon": 3, "units": 4, "learning_rate": 0.02, "transform": None, "random_state": 0}
+    model = GRUForecaster(max_epochs=6, refit=True, **settings).fit(wave(90))
+    assert model.inputs_.scaling.location.item() == pytest.approx(wave(90).mean())
+    best = model.resolved_["best_epoch"]
+    assert best == min(model.history_, key=lambda epoch: epoch.valid_loss).number > 0
+    assert not np.array_equal(model.predict(), model.set_params(refit=False).fit(wave(90)).predict())
+    assert best == 6  # nothing was cut off: the refit is the fit without validation
+    alone = GRUForecaster(max_epochs=6, validation=None, **settings).fit(wave(90))
+    assert np.array_equal(model.set_params(refit=True).fit(wave(90)).predict(), alone.predict())
+
+
+def test_what_was_chosen_is_a_plain_dict() -> None:
+    import json
+
+    panel = Panel.from_array(np.tile([5.0, 9.0, 6.0, 7.0, 8.0, 4.0], 30), season_length=6)
+    model = GRUForecaster(horizon=4, units=2, max_epochs=0, device="cpu").fit(panel)
+    assert json.loads(json.dumps(model.resolved_)) == {
+        "season_length": 6,
+        "window": 24,
+        "segment": 6,
+        "anchor": "seasonal",
+        "transform": "log",
+        "per_series": True,
+        "device": "cpu",
+        "head_layers": 1,
+        "validation": 27,
+        "best_epoch": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("low", "transform"),
+    [(0.005, None), (0.5, "log"), (0.0, None), (-3.0, None)],
+    ids=["near zero", "above", "zero", "below"],
+)
+def test_the_automatic_transform_is_the_logarithm_well_above_zero(low: float, transform: str | None) -> None:
+    data = np.r_[np.tile([2.0, 1.0, 3.0], 40), low, np.tile([2.0, 1.0, 3.0], 40)]
+    assert GRUForecaster(units=2, max_epochs=0).fit(data).resolved_["transform"] == transform
+
+
+def test_an_interrupt_ends_a_fit_with_a_warning_and_a_backtest_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_pass", stop)
+    model = GRUForecaster(window=12, units=2, horizon=3, anchor="last")
+    with pytest.warns(TrainingWarning, match="interrupted in epoch 1: the weights of epoch 0"):
+        model.fit(wave(90))
+    assert model.predict().tolist() == [wave(90)[-1]] * 3
+    with pytest.raises(KeyboardInterrupt):
+        backtest(model, wave(90), horizon=3)
+
+
+def test_a_loss_that_is_no_number_leaves_a_forecaster_with_the_last_good_weights() -> None:
+    panel = Panel.of(wave(90))
+    spoiled = panel.with_values(np.where(np.arange(90)[:, None] == 40, 1e30, panel.values))
+    model = GRUForecaster(window=8, horizon=3, units=4, loss="mse", scaler=None, anchor="last", validation=None)
+    with pytest.raises(TrainingError, match=r"became inf in epoch 1, step \d of 2, on a batch from series '0'; use a"):
+        model.set_params(transform=None, batch_size=64).fit(spoiled)
+    assert model.predict().tolist() == [wave(90)[-1]] * 3
 
 
 def test_thin_names_are_the_network_with_their_cell() -> None:

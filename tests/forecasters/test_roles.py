@@ -13,8 +13,9 @@ from tests.conftest import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import backtest
+from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.naive import NaiveForecaster
-from tsforecast.forecasters.neural import GRUForecaster, NeuralForecaster
+from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.registry import NETWORKS
 from tsforecast.forecasters.store import load, save
 

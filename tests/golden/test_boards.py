@@ -8,7 +8,7 @@ import pytest
 from tsforecast.data.catalog import card, load_dataset
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.forecasters.neural import GRUForecaster
+from tsforecast.forecasters.cells import GRUForecaster
 
 pytestmark = pytest.mark.usefixtures("data_folder")
 

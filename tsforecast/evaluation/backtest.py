@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.data.splits import Fold, Positions, RollingOrigin
-from tsforecast.errors import DataError, ParameterError
+from tsforecast.errors import DataError, ParameterError, TrainingWarning
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import model_name
 
@@ -93,7 +94,7 @@ def backtest(
     for learn, test in _sides(panel, groups):
         for part in [[fold] for fold in folds] if refit else [folds]:
             began = time.perf_counter()
-            model.fit(_training_part(panel, part[0], learn))
+            _fit(model, _training_part(panel, part[0], learn))
             fitted = time.perf_counter()
             series, fold_of, seen = _cutoffs(panel, part, test)
             forecasts = model.forecast(Past(panel, series, seen), gap + horizon)[:, gap:]  # (n, H, K)
@@ -104,6 +105,16 @@ def backtest(
     seed = forecaster.get_params().get("random_state")
     rows.insert(8, "seed", pd.array([seed], dtype="Int32").repeat(len(rows)))
     return rows
+
+
+def _fit(model: Forecaster, panel: Panel) -> None:
+    """Fit; Ctrl-C, after which a network alone goes on with what it has, ends the whole backtest."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingWarning)
+        try:
+            model.fit(panel)
+        except TrainingWarning:
+            raise KeyboardInterrupt from None
 
 
 def _sides(panel: Panel, groups: LeaveGroupsOut | GroupKFold | None) -> list[tuple[Positions, Positions]]:

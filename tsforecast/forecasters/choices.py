@@ -71,8 +71,8 @@ def _groups(panel: Panel) -> list[Any]:
 def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int) -> int:
     """Return the window that was asked for, or as much as helps and fits.
 
-    Auto: two weeks where a season is a day, else three seasons; at least two horizons; at most a third of the
-    shortest series' training part.
+    Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest;
+    at most a third of the shortest series' training part.
 
     Parameters
     ----------
@@ -106,8 +106,7 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
 
 
 def _auto_window(season: int, horizon: int, shortest: int) -> int:
-    seasons = 14 if season in DAYS else 3
-    wanted = max(seasons * season, 2 * horizon, 24)
+    wanted = 14 * season if season in DAYS else max(3 * season, 2 * horizon, 24)
     fitting = min(wanted, max(1, shortest // 3))
     step = segment("auto", season)
     return fitting - fitting % step if fitting >= step else fitting

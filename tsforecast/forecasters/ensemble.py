@@ -94,7 +94,7 @@ class EnsembleForecaster(Forecaster):
     def _new_members(self) -> list[Forecaster]:
         given = self.forecasters
         if given is None:
-            from tsforecast.forecasters.neural import GRUForecaster
+            from tsforecast.forecasters.cells import GRUForecaster
 
             given = GRUForecaster()
         if isinstance(given, Forecaster):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,27 +13,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tsforecast.data.anchors import Anchor, anchor_forecast, anchor_lags, seasonal_scale
+from tsforecast.data.anchors import Anchor, anchor_forecast, anchor_lags
 from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
 from tsforecast.data.statics import StaticEncoder
-from tsforecast.data.windows import Windows
-from tsforecast.errors import DataError, nearest
-from tsforecast.forecasters import choices
+from tsforecast.forecasters import assembly, choices
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.settings import setting_problems
-from tsforecast.networks.architecture import Architecture
-from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.heads import LOSSES, Loss, Objective, Units
-from tsforecast.training.checkpoint import Checkpoints, parse_every
+from tsforecast.networks.heads import LOSSES, Loss, Objective
+from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import PREDICT_ROWS, train
 from tsforecast.training.plan import Plan
 from tsforecast.training.progress import show_epochs
 
 Floats = NDArray[np.float64]
+ONE_THREAD = 128  # units up to which one thread is as fast as two, or faster
 
 
 class NeuralForecaster(Forecaster):
@@ -50,8 +44,8 @@ class NeuralForecaster(Forecaster):
     ----------
     cell : {"rnn", "gru", "lstm", "conv1d"}
     window : int or "auto"
-        Steps to read (W). Auto: two weeks where a season is a day, else three seasons; at least two horizons and 24
-        steps; at most a third of the shortest series' training part.
+        Steps to read (W). Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps,
+        whichever is longest; at most a third of the shortest series' training part.
     horizon : int
         Steps to forecast (H), all at once.
     segment : int or "auto"
@@ -237,19 +231,19 @@ class NeuralForecaster(Forecaster):
             When the loss is no longer a number; the forecaster then has the last good weights.
         """
         panel = self._checked(data)
-        checkpoints = self._checkpoints(panel, checkpoint, checkpoint_every, resume_from)
+        checkpoints = assembly.checkpoints(self, panel, checkpoint, checkpoint_every, resume_from)
         held_out, seen = choices.training_rows(panel, self.validation, self.horizon)
         past = panel.until(seen)
         self.resolved_ = self._resolve(panel, seen, past) | {"validation": held_out}
         self.inputs_ = Inputs.fit(past, self._recipe())
         with self._torch_settings():
-            self.network_ = self._new_network(panel).to(self._torch_device())
+            self.network_ = assembly.network(self, panel).to(self._torch_device())
             self.history_: list[Epoch] = []
             self.panel_ = panel  # from here on there are weights to forecast with, whatever happens
-            self.history_ = self._train(panel, seen, self._plan(), checkpoints.phase("train"))
-            self.resolved_["best_epoch"] = best_epoch(self.history_).number
-            if self.refit and held_out:
-                self._train_on_all(panel, checkpoints.phase("refit"))
+            self.history_ = self._train(panel, seen, assembly.plan(self), checkpoints.phase("train"))
+        self.resolved_["best_epoch"] = best_epoch(self.history_).number
+        if self.refit and held_out:
+            self._train_on_all(panel, checkpoints.phase("refit"))
         return self
 
     def fine_tune(
@@ -291,7 +285,7 @@ class NeuralForecaster(Forecaster):
         Examples
         --------
         >>> sine = np.sin(np.arange(400) * 2 * np.pi / 20)
-        >>> source = GRUForecaster(window=20, horizon=5, units=8, max_epochs=3, random_state=0).fit(sine)
+        >>> source = NeuralForecaster(window=20, horizon=5, units=8, max_epochs=3, random_state=0).fit(sine)
         >>> tuned = source.fine_tune(3 * sine[:100], freeze="encoder", head="new", max_epochs=1)
         >>> tuned.predict().shape
         (5,)
@@ -316,17 +310,19 @@ class NeuralForecaster(Forecaster):
 
     def _train(self, panel: Panel, seen: NDArray[np.int64], plan: Plan, checkpoints: Checkpoints | None) -> list[Epoch]:
         """Train the network on the first `seen` rows of each series; the rest validates."""
-        training, validation = self._windows(panel, seen)
+        training, validation = assembly.windows(self, panel, seen)
         device = self._torch_device()
-        objective = Objective(self._loss(), self._units(panel, seen, device))
+        objective = Objective(self._loss(), assembly.units(self, panel, seen, device))
         with show_epochs(self.verbose, plan.epochs, type(self).__name__) as report:
             return train(self.network_, training, validation, objective, plan, device, report, checkpoints)
 
     def _train_on_all(self, panel: Panel, checkpoints: Checkpoints) -> None:
         """Begin anew with all rows, for as many epochs as were best."""
         self.inputs_ = Inputs.fit(panel, self._recipe())
-        self.network_ = self._new_network(panel).to(self._torch_device())
-        self._train(panel, panel.lengths, replace(self._plan(), stop=self.resolved_["best_epoch"]), checkpoints)
+        plan = replace(assembly.plan(self), stop=self.resolved_["best_epoch"])
+        with self._torch_settings():
+            self.network_ = assembly.network(self, panel).to(self._torch_device())
+            self._train(panel, panel.lengths, plan, checkpoints)
 
     def forecast(self, past: Past, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`.
@@ -369,13 +365,12 @@ class NeuralForecaster(Forecaster):
 
     @contextmanager
     def _torch_settings(self) -> Iterator[None]:
-        """Seed torch, and run small recurrent networks on one thread, for a while.
+        """Seed torch, and run small networks on one thread, for a while.
 
         More threads of a small network only wait for each other, the more so on a busy machine.
         """
         threads = torch.get_num_threads()
-        small = self.cell != "conv1d" and self.units <= 64
-        torch.set_num_threads(1 if small else threads)
+        torch.set_num_threads(1 if self.units <= ONE_THREAD else threads)
         try:
             with torch.random.fork_rng():
                 if self.random_state is not None:
@@ -416,53 +411,8 @@ class NeuralForecaster(Forecaster):
         scaling = Scaling(powered=self.resolved_["transform"] is not None, **arrays)
         self.inputs_ = Inputs(self._recipe(), scaling, statics, ids)
         weights = {name: torch.from_numpy(array) for name, array in numbers.items() if name.startswith("network.")}
-        self.network_ = self._new_network(self.panel_).to(self._torch_device())
+        self.network_ = assembly.network(self, self.panel_).to(self._torch_device())
         self.network_.load_state_dict({name.removeprefix("network."): tensor for name, tensor in weights.items()})
-
-    def _windows(self, panel: Panel, seen: NDArray[np.int64]) -> tuple[Windows, Windows | None]:
-        values, truth = self.inputs_.rows(panel)
-        cut = partial(
-            Windows,
-            values,
-            truth,
-            panel.offsets,
-            self.resolved_["window"],
-            self.horizon,
-            ahead=len(panel.roles.future),
-            static=self.inputs_.static(panel),
-            names=panel.ids,
-            device=self._torch_device(),
-        )
-        validation = cut(first=seen) if np.any(seen < panel.lengths) else None
-        if validation is not None and not len(validation):
-            raise DataError(
-                f"validation must have a window: none of the held-out groups has a series of "
-                f"{self.resolved_['window']} + {self.horizon} steps; use a smaller window, or validation=None"
-            )
-        return cut(last=seen), validation
-
-    def _units(self, panel: Panel, seen: NDArray[np.int64], device: torch.device) -> Units:
-        """Return what the loss must know of each series, learned on its first `seen` rows."""
-        scaling, targets = self.inputs_.scaling_of(panel), panel.n_targets
-        naive = np.ones((len(panel), targets))
-        for i in range(len(panel)) if self._loss().needs_units else ():
-            for k in range(targets):
-                error, _ = seasonal_scale(panel.series(i)[: seen[i] or None, k], panel.season_length)
-                naive[i, k] = error if error > 0 else 1.0
-        parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
-        location, scale, shift, power, mae = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
-        return Units(location, scale, shift, power, mae, scaling.powered)
-
-    def _checkpoints(
-        self, panel: Panel, folder: str | Path | None, every: int | str, resume_from: str | Path | None
-    ) -> Checkpoints:
-        same = {name: repr(value) for name, value in self.get_params().items() if name not in ("verbose", "device")}
-        if folder is None and resume_from is None:
-            return Checkpoints(None, 1, False, None, {})
-        data = hashlib.sha256(panel.values.tobytes() + panel.offsets.tobytes()).hexdigest()[:16]
-        number, minutes = parse_every(every)
-        places = [None if place is None else Path(place) for place in (folder, resume_from)]
-        return Checkpoints(places[0], number, minutes, places[1], {**same, "data": data})
 
     def _recipe(self) -> ScalingRecipe:
         return ScalingRecipe(self.resolved_["transform"], self.scaler, self.resolved_["per_series"])
@@ -474,48 +424,6 @@ class NeuralForecaster(Forecaster):
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
 
-    def _new_network(self, panel: Panel) -> ForecastNetwork:
-        architecture = Architecture(
-            self.cell,
-            self.units,
-            self.layers,
-            self.resolved_["segment"],
-            self.channels,
-            self.residual,
-            self.norm,
-            self.dropout,
-            self.bidirectional,
-            self.kernel_size,
-            self.activation,
-            self.resolved_["head_layers"],
-        )
-        return ForecastNetwork(
-            architecture,
-            len(panel.roles.varying),
-            panel.n_targets,
-            self.resolved_["window"],
-            self.horizon,
-            self._lags(),
-            len(panel.roles.future),
-            self.inputs_.statics.width,
-            self.instance_norm,
-            self._loss(),
-        )
-
-    def _plan(self) -> Plan:
-        return Plan(
-            self.batch_size,
-            self.max_epochs,
-            self.learning_rate,
-            self.steps_per_epoch,
-            self.optimizer,
-            self.schedule,
-            self.patience,
-            self.weight_decay,
-            self.clip,
-            self.mixed_precision,
-        )
-
     def _torch_device(self) -> torch.device:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -523,52 +431,3 @@ class NeuralForecaster(Forecaster):
 
     def _problems(self) -> list[str]:
         return super()._problems() + setting_problems(self)
-
-
-def _with_cell(cell: str) -> Callable[..., None]:
-    """Return an `__init__` that fixes the cell and takes every other parameter."""
-
-    signature = inspect.signature(NeuralForecaster.__init__)
-
-    def __init__(self: NeuralForecaster, **settings: Any) -> None:
-        for name in settings.keys() - (signature.parameters.keys() - {"self", "cell"}):
-            raise TypeError(f"{type(self).__name__} has no setting {name!r}; {nearest(name, signature.parameters)}")
-        NeuralForecaster.__init__(self, cell, **settings)
-
-    kept = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) if name != "self" else parameter
-        for name, parameter in signature.parameters.items()
-        if name != "cell"
-    ]
-    __init__.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-    return __init__
-
-
-class RNNForecaster(NeuralForecaster):
-    """A `NeuralForecaster` with an Elman network, ``cell="rnn"``; same parameters, by keyword."""
-
-    __init__ = _with_cell("rnn")
-
-
-class GRUForecaster(NeuralForecaster):
-    """A `NeuralForecaster` with gated recurrent units, ``cell="gru"``; same parameters, by keyword.
-
-    Examples
-    --------
-    >>> GRUForecaster(units=8).get_params()["units"]
-    8
-    """
-
-    __init__ = _with_cell("gru")
-
-
-class LSTMForecaster(NeuralForecaster):
-    """A `NeuralForecaster` with long short-term memory, ``cell="lstm"``; same parameters, by keyword."""
-
-    __init__ = _with_cell("lstm")
-
-
-class Conv1DForecaster(NeuralForecaster):
-    """A `NeuralForecaster` with causal convolutions, ``cell="conv1d"``; same parameters, by keyword."""
-
-    __init__ = _with_cell("conv1d")

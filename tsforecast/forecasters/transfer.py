@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tsforecast.checks import one_of
 from tsforecast.data.inputs import Inputs
 from tsforecast.errors import ParameterError, raise_any
-from tsforecast.forecasters import choices
+from tsforecast.forecasters import assembly, choices
 
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster
@@ -45,7 +45,7 @@ def fine_tuned(
             model.resolved_["head_layers"] = layers
             model.network_.renew_head(layers)
         model.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
-        model.history_ = model._train(panel, seen, model._plan(), None)
+        model.history_ = model._train(panel, seen, assembly.plan(model), None)
         model.network_.freeze(())
     model.panel_ = panel
     return model

@@ -1,0 +1,82 @@
+"""Tables of the README, drawn from committed rows: ``python benchmarks/tables.py`` writes them anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
+NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
+
+
+def rows(name: str) -> pd.DataFrame:
+    """Read the rows of a benchmark."""
+    lines = (RESULTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return pd.DataFrame([json.loads(line) for line in lines])
+
+
+def accuracy() -> str:
+    """Draw each set as a line: the best naive forecast, default settings, recipe, what was published."""
+    table = []
+    for name, part in rows("accuracy").groupby("set", sort=False):
+        naive = part[part["model"].isin(NAIVE)].sort_values("value").iloc[0]
+        ours = part[(part["model"] == "gru") | (part["settings"] == "recipe")]
+        published = part[part["settings"] == "published"].sort_values("value")
+        default = ours[ours["settings"] == "default"]
+        table.append(
+            {
+                "set": name,
+                "error": naive["metric"].upper(),
+                "best naive": f"{naive['value']:.3f} ({naive['model']})",
+                "GRU, default": _spread(default["value"]),
+                "fit": f"{default['fit_seconds'].median():.0f} s",
+                "recipe": _spread(ours[ours["settings"] == "recipe"]["value"]),
+                "published": ", ".join(
+                    f"{v:.3f} {m}" for m, v in zip(published["model"], published["value"], strict=True)
+                )
+                or "-",
+            }
+        )
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def cells() -> str:
+    """Draw each cell with default settings on the sets that all were measured on."""
+    part = rows("accuracy")
+    part = part[(part["settings"] == "default") & ~part["model"].isin(NAIVE)]
+    part = part[part.groupby("set")["model"].transform("nunique") > 1]
+    table = part.groupby(["model", "set"], sort=False)["value"].agg(_spread).unstack()
+    return str(table.reset_index().to_markdown(index=False, disable_numparse=True))
+
+
+def _spread(values: pd.Series) -> str:
+    """Say the mean over seeds, and the lowest and highest in brackets."""
+    return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
+
+
+TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "cells": cells}
+
+
+def written(text: str) -> str:
+    """Return the README with every table drawn anew between its marks."""
+    for name, table in TABLES.items():
+        pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
+
+        def fill(match: re.Match[str], drawn: str = table()) -> str:
+            return f"{match[1]}{drawn}\n{match[2]}"
+
+        text = re.sub(pattern, fill, text, flags=re.DOTALL)
+    return text
+
+
+def main() -> None:
+    README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

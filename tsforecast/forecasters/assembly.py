@@ -1,0 +1,121 @@
+"""From the settings of a network forecaster to the parts of a fit: network, windows, units, plan, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tsforecast.data.anchors import seasonal_scale
+from tsforecast.data.panel import Panel
+from tsforecast.data.windows import Windows
+from tsforecast.errors import DataError
+from tsforecast.networks.architecture import Architecture
+from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.heads import Units
+from tsforecast.training.checkpoint import Checkpoints, parse_every
+from tsforecast.training.plan import Plan
+
+if TYPE_CHECKING:
+    from tsforecast.forecasters.neural import NeuralForecaster
+
+
+def network(model: NeuralForecaster, panel: Panel) -> ForecastNetwork:
+    """Return an untrained network of the size that the panel asks for."""
+    architecture = Architecture(
+        model.cell,
+        model.units,
+        model.layers,
+        model.resolved_["segment"],
+        model.channels,
+        model.residual,
+        model.norm,
+        model.dropout,
+        model.bidirectional,
+        model.kernel_size,
+        model.activation,
+        model.resolved_["head_layers"],
+    )
+    return ForecastNetwork(
+        architecture,
+        len(panel.roles.varying),
+        panel.n_targets,
+        model.resolved_["window"],
+        model.horizon,
+        model._lags(),
+        len(panel.roles.future),
+        model.inputs_.statics.width,
+        model.instance_norm,
+        model._loss(),
+    )
+
+
+def windows(model: NeuralForecaster, panel: Panel, seen: NDArray[np.int64]) -> tuple[Windows, Windows | None]:
+    """Return the windows whose targets lie in the first `seen` rows of each series, and those of the rest, if any."""
+    values, truth = model.inputs_.rows(panel)
+    cut = partial(
+        Windows,
+        values,
+        truth,
+        panel.offsets,
+        model.resolved_["window"],
+        model.horizon,
+        ahead=len(panel.roles.future),
+        static=model.inputs_.static(panel),
+        names=panel.ids,
+        device=model._torch_device(),
+    )
+    validation = cut(first=seen) if np.any(seen < panel.lengths) else None
+    if validation is not None and not len(validation):
+        raise DataError(
+            f"validation must have a window: none of the held-out groups has a series of "
+            f"{model.resolved_['window']} + {model.horizon} steps; use a smaller window, or validation=None"
+        )
+    return cut(last=seen), validation
+
+
+def units(model: NeuralForecaster, panel: Panel, seen: NDArray[np.int64], device: torch.device) -> Units:
+    """Return what the loss must know of each series, learned on its first `seen` rows."""
+    scaling, targets = model.inputs_.scaling_of(panel), panel.n_targets
+    naive = np.ones((len(panel), targets))
+    for i in range(len(panel)) if model._loss().needs_units else ():
+        for k in range(targets):
+            error, _ = seasonal_scale(panel.series(i)[: seen[i] or None, k], panel.season_length)
+            naive[i, k] = error if error > 0 else 1.0
+    parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
+    location, scale, shift, power, mae = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
+    return Units(location, scale, shift, power, mae, scaling.powered)
+
+
+def plan(model: NeuralForecaster) -> Plan:
+    """Return how to train."""
+    return Plan(
+        model.batch_size,
+        model.max_epochs,
+        model.learning_rate,
+        model.steps_per_epoch,
+        model.optimizer,
+        model.schedule,
+        model.patience,
+        model.weight_decay,
+        model.clip,
+        model.mixed_precision,
+    )
+
+
+def checkpoints(
+    model: NeuralForecaster, panel: Panel, folder: str | Path | None, every: int | str, resume_from: str | Path | None
+) -> Checkpoints:
+    """Return where training is kept and taken up again, with what must be the same then."""
+    if folder is None and resume_from is None:
+        return Checkpoints(None, 1, False, None, {})
+    same = {name: repr(value) for name, value in model.get_params().items() if name not in ("verbose", "device")}
+    data = hashlib.sha256(panel.values.tobytes() + panel.offsets.tobytes()).hexdigest()[:16]
+    number, minutes = parse_every(every)
+    places = [None if place is None else Path(place) for place in (folder, resume_from)]
+    return Checkpoints(places[0], number, minutes, places[1], {**same, "data": data})

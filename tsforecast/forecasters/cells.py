@@ -1,0 +1,59 @@
+"""The four networks by name: each a `NeuralForecaster` with its cell."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from tsforecast.errors import nearest
+from tsforecast.forecasters.neural import NeuralForecaster
+
+
+def _with_cell(cell: str) -> Callable[..., None]:
+    """Return an `__init__` that fixes the cell and takes every other parameter."""
+
+    signature = inspect.signature(NeuralForecaster.__init__)
+
+    def __init__(self: NeuralForecaster, **settings: Any) -> None:
+        for name in settings.keys() - (signature.parameters.keys() - {"self", "cell"}):
+            raise TypeError(f"{type(self).__name__} has no setting {name!r}; {nearest(name, signature.parameters)}")
+        NeuralForecaster.__init__(self, cell, **settings)
+
+    kept = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) if name != "self" else parameter
+        for name, parameter in signature.parameters.items()
+        if name != "cell"
+    ]
+    __init__.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return __init__
+
+
+class RNNForecaster(NeuralForecaster):
+    """A `NeuralForecaster` with an Elman network, ``cell="rnn"``; same parameters, by keyword."""
+
+    __init__ = _with_cell("rnn")
+
+
+class GRUForecaster(NeuralForecaster):
+    """A `NeuralForecaster` with gated recurrent units, ``cell="gru"``; same parameters, by keyword.
+
+    Examples
+    --------
+    >>> GRUForecaster(units=8).get_params()["units"]
+    8
+    """
+
+    __init__ = _with_cell("gru")
+
+
+class LSTMForecaster(NeuralForecaster):
+    """A `NeuralForecaster` with long short-term memory, ``cell="lstm"``; same parameters, by keyword."""
+
+    __init__ = _with_cell("lstm")
+
+
+class Conv1DForecaster(NeuralForecaster):
+    """A `NeuralForecaster` with causal convolutions, ``cell="conv1d"``; same parameters, by keyword."""
+
+    __init__ = _with_cell("conv1d")
