@@ -26,7 +26,7 @@ def test_the_python_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python")
-    assert len(code) == 3
+    assert len(code) == 4
     exec("\n".join(code), {})
     printed = capsys.readouterr().out
     for said in re.findall(r"# (Panel: .*)", README):
@@ -65,3 +65,11 @@ def test_the_targets_of_make_that_the_readme_names_exist() -> None:
 def test_files_that_the_readme_names_exist() -> None:
     for path in re.findall(r"`(tsforecast/[a-z/.]+)`", README):
         assert (ROOT / path).exists(), path
+
+
+def test_the_tables_of_the_readme_are_those_of_the_committed_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import tables
+
+    assert README.count("<!-- table:") == len(tables.TABLES)
+    assert tables.written(README) == README
