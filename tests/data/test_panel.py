@@ -180,6 +180,22 @@ def test_drop_series_drops_those_with_nan_and_says_how_many() -> None:
     assert np.array_equal(panel.values, frame.loc[30:, ["sales", "price"]].to_numpy())
 
 
+@pytest.mark.parametrize(("policy", "filled"), [("mask", np.nan), ("forward_fill", 1.0)])
+def test_nan_in_an_array_is_treated_as_in_a_frame(policy: str, filled: float) -> None:
+    numbers = np.array([1.0, np.nan, 3.0])
+    panel = Panel.from_array(numbers, nan_policy=policy)
+    assert np.array_equal(panel.values.ravel(), [1.0, filled, 3.0], equal_nan=True)
+    assert np.array_equal(panel.read_like(numbers).values, panel.values, equal_nan=True)
+
+
+@pytest.mark.parametrize("data", [np.array([[[1.0], [2.0]], [[np.nan], [4.0]]]), [[1.0, 2.0], [np.nan]]])
+def test_drop_series_drops_series_of_an_array(data: object) -> None:
+    panel = Panel.from_array(data, nan_policy="drop_series")
+    assert panel.values.ravel().tolist() == [1.0, 2.0]
+    assert panel.ids.tolist() == [0]
+    assert np.shape(panel.answer(np.zeros((1, 3, 1))))[:2] == (1, 3)
+
+
 def test_duplicates_and_order_are_mended_on_request() -> None:
     frame = pd.DataFrame({"day": DAYS[[2, 1, 1, 0]], "y": [3.0, 2.0, 2.5, 1.0]})
     panel = Panel.from_frame(frame, sort=True, duplicates="last")

@@ -153,7 +153,9 @@ class Panel:
         return cls._build(frames.stack(table), **_options(options))
 
     @classmethod
-    def from_array(cls, data: Any, *, season_length: int | None = None) -> Panel:
+    def from_array(
+        cls, data: Any, *, season_length: int | None = None, nan_policy: repair.NanPolicy | None = None
+    ) -> Panel:
         """Read numbers without time stamps.
 
         Parameters
@@ -163,13 +165,15 @@ class Panel:
             channel is a target.
         season_length : int, optional
             Steps in one season; 1 (no season) otherwise.
+        nan_policy : {"forward_fill", "mask", "drop_series"}, optional
+            As in `from_frame`.
 
         Examples
         --------
         >>> Panel.from_array([[1.0, 2.0, 3.0], [4.0, 5.0]])
         Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season 1
         """
-        return cls._build(arrays.read(data), None, season_length)
+        return cls._build(arrays.read(data), None, season_length, repair.Mending(nan_policy))
 
     def read_like(self, data: Any) -> Panel:
         """Read `data` as this panel was read: same columns, roles, step and mending.
@@ -190,7 +194,7 @@ class Panel:
             other = self._build(frames.stack(table) if wide else table, step, self.season_length, self.mending)
             other = other.with_calendar(*self.roles.calendar)
         elif not frames.is_frame(data) and self.source.form in ("array", "arrays"):
-            other = Panel.from_array(data, season_length=self.season_length)
+            other = Panel.from_array(data, season_length=self.season_length, nan_policy=self.mending.nan_policy)
         else:
             raise DataError(
                 f"the context must have the form of the data that were fitted ({self.source.form}): "
