@@ -67,9 +67,37 @@ def test_with_refit_it_is_fitted_at_each_cutoff() -> None:
     assert rows["forecast"].tolist() == [44044.0, 44044.01, 46046.0, 46046.01, 48048.0, 48048.01]
 
 
-def test_a_sliding_cutoff_fits_on_no_more_than_the_training_length() -> None:
-    rows = backtest(Oracle(), np.zeros(50), horizon=2, origins=2, train_length=10, refit=True)
-    assert rows["forecast"].iloc[::2].tolist() == [10046.0, 10048.0]
+@pytest.mark.parametrize("refit", [False, True])
+def test_a_sliding_cutoff_fits_on_and_sees_no_more_than_the_training_length(refit: bool) -> None:
+    rows = backtest(Oracle(), np.zeros(50), horizon=2, origins=2, train_length=10, refit=refit)
+    assert rows["forecast"].iloc[::2].tolist() == [10010.0, 10010.0]
+
+
+def test_what_lies_before_a_sliding_past_moves_no_forecast_and_no_scale(forecaster: Forecaster) -> None:
+    data = np.stack([wave(90, i) for i in range(4)], axis=1)
+    data[70:, 1] = np.nan  # nothing is known any more: its last numbers lie before the past of the later cutoff
+    data[50:62, 2] = np.nan  # the past of the later cutoff begins with nothing
+    changed = data.copy()
+    changed[:60] = -7 * changed[:60] + 1000
+    settings = {"horizon": 4, "origins": 2, "step": 6, "train_length": 26, "refit": True}
+    before, after = (
+        backtest(forecaster, Panel.from_array(part, season_length=6, nan_policy="mask"), **settings).query(
+            "cutoff == 85"
+        )
+        for part in (data, changed)
+    )
+    columns = ["forecast", "naive_mae", "naive_mse"]
+    assert np.isfinite(before[columns]).all(axis=None)
+    assert before[columns].equals(after[columns])
+    assert len(before) == 4 * 3
+
+
+def test_the_scale_of_a_sliding_past_is_that_of_the_rows_in_it() -> None:
+    values = wave(50)
+    panel = Panel.from_array(values, season_length=6)
+    for _, row in backtest(NaiveForecaster(), panel, horizon=1, origins=3, train_length=20).iterrows():
+        seen = row["cutoff"] + 1
+        assert (row["naive_mae"], row["naive_mse"]) == seasonal_scale(values[seen - 20 : seen], 6)
 
 
 def test_a_gap_skips_the_first_forecast_steps() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from tsforecast.errors import DataError
 
 
 class Past:
-    """The rows before n cutoffs of a panel; nothing here reveals a row at or after its cutoff.
+    """The rows before n cutoffs of a panel; nothing here reveals a row at or after its cutoff, or before its start.
 
     Parameters
     ----------
@@ -20,7 +22,16 @@ class Past:
     series : int64 array of shape (n,)
         Position in the panel of the series of each cutoff.
     seen : int64 array of shape (n,)
-        How many of its rows may be seen; at least 1.
+        The rows before this one may be seen; at least 1.
+    start : int64 array of shape (n,), optional
+        The first row that may be seen, less than `seen`; 0 unless given.
+    later : callable, optional
+        Returns the panel with the rows in which `ahead` finds the future columns, where they do not lie in `panel`.
+
+    Attributes
+    ----------
+    lengths : int64 array of shape (n,)
+        Rows that may be seen.
 
     Examples
     --------
@@ -29,15 +40,25 @@ class Past:
     [3.0, 4.0]
     """
 
-    def __init__(self, panel: Panel, series: NDArray[np.int64], seen: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        panel: Panel,
+        series: NDArray[np.int64],
+        seen: NDArray[np.int64],
+        start: NDArray[np.int64] | None = None,
+        later: Callable[[], Panel] | None = None,
+    ) -> None:
         self._panel = panel
+        self._seen = seen
+        self._start = np.zeros_like(seen) if start is None else start
+        self._later = later
         self.series = series
-        self.lengths = seen
+        self.lengths = seen - self._start
 
     @classmethod
-    def at_end(cls, panel: Panel) -> Past:
+    def at_end(cls, panel: Panel, later: Callable[[], Panel] | None = None) -> Past:
         """Return the past whose cutoffs are the ends of all series."""
-        return cls(panel, np.arange(len(panel)), panel.lengths)
+        return cls(panel, np.arange(len(panel)), panel.lengths, later=later)
 
     def __len__(self) -> int:
         return len(self.series)
@@ -60,8 +81,8 @@ class Past:
     def tail(self, window: int) -> NDArray[np.float64]:
         """Return the last `window` rows before each cutoff, shape (n, W, C).
 
-        A missing number is replaced by the one before it; at the start of a series by the first number, if that
-        lies before the cutoff. NaN is left only where nothing is known at the cutoff.
+        A missing number is replaced by the one before it; at the start of what may be seen by the first number
+        there, if that lies before the cutoff. NaN is left only where nothing is known at the cutoff.
 
         Raises
         ------
@@ -93,14 +114,41 @@ class Past:
         """
         if lags.min() < 1 or np.any(lags > self.lengths[:, None]):
             raise DataError(f"lags must lie between 1 and the steps that may be seen: got {lags.min()} to {lags.max()}")
-        begin = self._panel.offsets[self.series][:, None]
-        rows = begin + self.lengths[:, None] - lags  # (n, L)
-        found: NDArray[Any] = self._panel.filled[rows]  # (n, L, C)
-        if np.isnan(found).any():
-            first = self._panel.first_numbers[self.series][:, None]  # (n, 1, C): rows of the first numbers
-            known = self._panel.values[begin[..., None] + first, np.arange(found.shape[2])]  # (n, 1, C)
-            found = np.where(np.isnan(found) & (first < self.lengths[:, None, None]), known, found)
+        begin = self._panel.offsets[self.series]
+        rows = self._seen[:, None] - lags  # (n, L)
+        found: NDArray[Any] = self._panel.filled[begin[:, None] + rows]  # (n, L, C)
+        if self._start.any() or np.isnan(found).any():
+            first = self._first  # (n, C)
+            # Where nothing is known, the last row that may be seen holds NaN.
+            place = np.minimum(first, self._seen[:, None] - 1)
+            known = self._panel.values[begin[:, None] + place, np.arange(found.shape[2])]  # (n, C)
+            found = np.where(rows[..., None] < first[:, None], known[:, None], found)
         return found.astype(np.float64)
+
+    @cached_property
+    def _first(self) -> NDArray[np.int64]:
+        """Row of the first number of each column that may be seen, (n, C); not before the cutoff if there is none."""
+        first = np.maximum(self._panel.first_numbers[self.series], self._start[:, None])
+        begin = self._panel.offsets[self.series]
+        at = begin[:, None] + np.minimum(first, self._seen[:, None] - 1)
+        missing = np.isnan(self._panel.values[at, np.arange(first.shape[1])]) & (first < self._seen[:, None])
+        for i in np.flatnonzero(missing.any(axis=1)):  # its past starts with missing numbers
+            there = ~np.isnan(self._panel.values[begin[i] + self._start[i] : begin[i] + self._seen[i]])
+            first[i] = np.where(there.any(axis=0), self._start[i] + there.argmax(axis=0), self._seen[i])
+        return first
+
+    @property
+    def begun(self) -> NDArray[np.bool_]:
+        """Whether a number of each target may be seen, shape (n, K); nobody can forecast one without."""
+        return np.asarray(self._first[:, : self.n_targets] < self._seen[:, None])
+
+    def problems(self) -> list[str]:
+        """Return a sentence for each target that cannot be forecast."""
+        return [
+            f"a target must have a number before its forecast: column {self.columns[k]!r} of series "
+            f"{str(self.ids[i])!r} has none in {self.lengths[i]} steps; leave that series out, or give more of its past"
+            for i, k in np.argwhere(~self.begun)
+        ]
 
     def ahead(self, horizon: int) -> NDArray[np.float64]:
         """Return the future columns of the steps after each cutoff, shape (n, horizon, F): no other column.
@@ -110,9 +158,10 @@ class Past:
         width = len(self._panel.roles.future)
         if not width:
             return np.zeros((len(self), horizon, 0))
-        steps = self.lengths[:, None] + np.arange(horizon)  # (n, H)
-        rows = np.minimum(steps, self._panel.lengths[self.series][:, None] - 1)
-        known: NDArray[Any] = self._panel.filled[self._panel.offsets[self.series][:, None] + rows, -width:]
+        panel = self._later() if self._later else self._panel
+        steps = self._seen[:, None] + np.arange(horizon)  # (n, H)
+        rows = np.minimum(steps, panel.lengths[self.series][:, None] - 1)
+        known: NDArray[Any] = panel.filled[panel.offsets[self.series][:, None] + rows, -width:]
         return known.astype(np.float64)
 
     @property
@@ -122,5 +171,8 @@ class Past:
 
     def history(self, index: int) -> NDArray[np.float64]:
         """Return all rows before cutoff `index`, shape (T, C); NaN is left before the first number only."""
-        begin = self._panel.offsets[self.series[index]]
-        return self._panel.filled[begin : begin + self.lengths[index]].astype(np.float64)
+        begin, start, seen = self._panel.offsets[self.series[index]], self._start[index], self._seen[index]
+        rows = self._panel.filled[begin + start : begin + seen].astype(np.float64)
+        if start:  # what was filled from before the start is not known
+            rows[np.arange(start, seen)[:, None] < self._first[index]] = np.nan
+        return rows

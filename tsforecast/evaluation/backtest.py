@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def backtest(
         Cloned, with its own horizon replaced by `gap` + `horizon`.
     data : anything that `Panel.of` reads
     horizon, origins, step, gap, train_length
-        See `RollingOrigin`.
+        See `RollingOrigin`. What is learned from other groups without time stamps is their whole series.
     refit : bool
         Fit anew at each cutoff; else fit once at the oldest cutoff and forecast from the later ones.
     name : str, optional
@@ -96,10 +97,10 @@ def backtest(
             began = time.perf_counter()
             _fit(model, _training_part(panel, part[0], learn))
             fitted = time.perf_counter()
-            series, fold_of, seen = _cutoffs(panel, part, test)
-            forecasts = model.forecast(Past(panel, series, seen), gap + horizon)[:, gap:]  # (n, H, K)
+            cutoffs = _cutoffs(panel, part, test)
+            forecasts = model.forecast(cutoffs.past(panel), gap + horizon)[:, gap:]  # (n, H, K)
             seconds = fitted - began, time.perf_counter() - fitted
-            parts.append(_rows(panel, series, seen, [part[i] for i in fold_of], forecasts, seconds))
+            parts.append(_rows(panel, cutoffs, forecasts, seconds))
     rows = pd.concat(parts, ignore_index=True)
     rows.insert(0, "model", pd.Categorical([name or model_name(forecaster)]).repeat(len(rows)))
     seed = forecaster.get_params().get("random_state")
@@ -132,37 +133,51 @@ def _training_part(panel: Panel, fold: Fold, learn: Positions) -> Panel:
     return panel.select(learn).between(fold.start[learn], fold.seen[learn])
 
 
-def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> tuple[Positions, Positions, Positions]:
-    """Return series, fold and rows seen of every cutoff at which a number is known and another one to be forecast."""
-    known = panel.first_numbers[:, : panel.n_targets].min(axis=1)  # (N,)
-    usable = np.stack([(fold.seen > np.maximum(fold.start, known)) & (fold.last > fold.first) for fold in folds])
-    usable &= np.isin(np.arange(len(panel)), test)  # (folds, N)
-    fold_of, series = np.nonzero(usable)
-    if not len(series):
+@dataclass(frozen=True, eq=False)
+class _Cutoffs:
+    """Positions at n cutoffs, shape (n,) each: the series, and the rows of it as in `Fold`."""
+
+    series: Positions
+    start: Positions
+    seen: Positions
+    first: Positions
+    last: Positions
+
+    def past(self, panel: Panel) -> Past:
+        return Past(panel, self.series, self.seen, self.start)
+
+    def where(self, chosen: NDArray[np.bool_]) -> _Cutoffs:
+        return _Cutoffs(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> _Cutoffs:
+    """Return every cutoff at which a number is known and another one to be forecast."""
+    rows = {
+        name: np.concatenate([getattr(fold, name) for fold in folds]) for name in ("start", "seen", "first", "last")
+    }
+    found = _Cutoffs(np.tile(np.arange(len(panel)), len(folds)), **rows)
+    possible = (found.seen > found.start) & (found.last > found.first) & np.isin(found.series, test)
+    found = found.where(possible)
+    found = found.where(found.past(panel).begun.any(axis=1)) if len(found.series) else found
+    if not len(found.series):
         raise DataError("no series has both a past and a target at any cutoff; use fewer origins or a shorter horizon")
-    return series, fold_of, np.stack([fold.seen for fold in folds])[fold_of, series]
+    return found
 
 
 def _rows(
-    panel: Panel,
-    series: NDArray[np.int64],
-    seen: NDArray[np.int64],
-    folds: list[Fold],
-    forecasts: NDArray[np.float64],
-    seconds: tuple[float, float],
+    panel: Panel, cutoffs: _Cutoffs, forecasts: NDArray[np.float64], seconds: tuple[float, float]
 ) -> pd.DataFrame:
     """Lay n x H x K forecasts out as rows, next to the truth, which is read only here."""
     _, horizon, targets = forecasts.shape
-    first = np.array([fold.first[i] for fold, i in zip(folds, series, strict=True)])
-    last = np.array([fold.last[i] for fold, i in zip(folds, series, strict=True)])
-    at = first[:, None] + np.arange(horizon)  # (n, H): rows of the truth in their own series
-    inside = at < last[:, None]
+    series = cutoffs.series
+    at = cutoffs.first[:, None] + np.arange(horizon)  # (n, H): rows of the truth in their own series
+    inside = at < cutoffs.last[:, None]
     place = np.where(inside, panel.offsets[series][:, None] + at, 0)
     truth = np.where(inside[..., None], panel.values[place, :targets], np.nan)  # (n, H, K)
-    scales = _scales(panel, series, seen)  # (n, K, 2)
+    scales = _scales(panel, cutoffs)  # (n, K, 2)
 
     n = len(series)
-    cutoffs = panel.frequency.advance(panel.starts[series], seen - 1)
+    last_seen = panel.frequency.advance(panel.starts[series], cutoffs.seen - 1)
     times = panel.frequency.advance(panel.starts[series][:, None], at)
 
     def spread(per_cutoff: NDArray[Any]) -> NDArray[Any]:
@@ -173,7 +188,7 @@ def _rows(
         {
             "series": pd.Categorical.from_codes(spread(series), pd.Index(panel.ids)),
             "target": pd.Categorical.from_codes(target_codes, pd.Index(panel.roles.target)),
-            "cutoff": _times(panel, spread(cutoffs)),
+            "cutoff": _times(panel, spread(last_seen)),
             "step": np.tile(np.arange(1, horizon + 1, dtype=np.int32), n * targets),
             "time": _times(panel, np.repeat(times[:, None], targets, axis=1).ravel()),
             "y": truth.transpose(0, 2, 1).ravel(),
@@ -185,24 +200,25 @@ def _rows(
         }
     )
     # A target whose first number lies after the cutoff cannot be forecast by anyone, one without truth not be judged.
-    begun = panel.first_numbers[series, :targets] < seen[:, None]  # (n, K)
-    return rows[np.repeat(begun.ravel(), horizon) & ~np.isnan(rows["y"].to_numpy())]
+    begun = cutoffs.past(panel).begun.ravel()  # (n * K)
+    return rows[np.repeat(begun, horizon) & ~np.isnan(rows["y"].to_numpy())]
 
 
 def _times(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:
     return stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
 
 
-def _scales(panel: Panel, series: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.float64]:
+def _scales(panel: Panel, cutoffs: _Cutoffs) -> NDArray[np.float64]:
     """Return the seasonal naive's mean absolute and squared error on the past of each cutoff, (n, K, 2)."""
     season, targets = panel.season_length, panel.n_targets
-    scales = np.empty((len(series), targets, 2))
-    for i in np.unique(series):
+    start, seen = cutoffs.start, cutoffs.seen
+    scales = np.empty((len(seen), targets, 2))
+    for i in np.unique(cutoffs.series):
         values = panel.series(i)[:, :targets].astype(np.float64)
-        mine = np.flatnonzero(series == i)
-        if len(mine) == 1 or seen[mine].min() <= season:
+        mine = np.flatnonzero(cutoffs.series == i)
+        if len(mine) == 1 or seen[mine].min() <= season or start[mine].any():
             for j in mine:
-                scales[j] = [seasonal_scale(values[: seen[j], k], season) for k in range(targets)]
+                scales[j] = [seasonal_scale(values[start[j] : seen[j], k], season) for k in range(targets)]
             continue
         # Running sums serve all cutoffs of a series at once.
         moves = np.abs(values[season:] - values[:-season])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any, Self
 
 import numpy as np
@@ -71,7 +72,8 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         context : like the data that were fitted, optional
             Series to go on from; the fitted ones unless given.
         future : frame, optional
-            Where the data have future columns: those of the steps to forecast, with time and id.
+            Where the data have future columns: those of the steps to forecast, with time and id. A forecaster that
+            reads none of them does without.
         horizon : int, optional
             Steps to forecast; the forecaster's own horizon unless given. Beyond it a network goes
             on from its own forecasts.
@@ -83,14 +85,21 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        NotFittedError, ParameterError, DataError
+        NotFittedError, ParameterError
+        DataError
+            When the context or `future` cannot be used, or a target has no number to go on from.
         """
         self.check_fitted()
         if horizon is not None:
             raise_any(whole("horizon", horizon, 1), ParameterError)
         steps = horizon or self.horizon
         panel = self.panel_ if context is None else self.panel_.read_like(context)
-        past = Past(extend(panel, steps, future), np.arange(len(panel)), panel.lengths)
+        # Only who asks for what is known ahead needs it; what is given is read at once, and refused if it is wrong.
+        later = cache(partial(extend, panel, steps, future))
+        if future is not None:
+            later()
+        past = Past.at_end(panel, later)
+        raise_any(past.problems())
         return panel.answer(self.forecast(past, steps))
 
     def check_fitted(self) -> None:
@@ -122,7 +131,11 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
     def _checked(self, data: Any) -> Panel:
         """Read `data`, once the parameters are found to make sense."""
         raise_any(self._problems(), ParameterError)
-        return Panel.of(data)
+        panel = Panel.of(data)
+        past = Past.at_end(panel)
+        if not past.begun.any():  # a series that has not begun yet is fine beside others
+            raise_any(past.problems())
+        return panel
 
     def _fit(self, panel: Panel) -> None:
         """Learn from `panel`; its last rows are the cutoff."""
