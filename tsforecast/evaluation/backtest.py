@@ -158,7 +158,8 @@ def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> _Cutoffs:
     found = _Cutoffs(np.tile(np.arange(len(panel)), len(folds)), **rows)
     possible = (found.seen > found.start) & (found.last > found.first) & np.isin(found.series, test)
     found = found.where(possible)
-    found = found.where(found.past(panel).begun.any(axis=1)) if len(found.series) else found
+    if len(found.series):
+        found = found.where(np.asarray(found.past(panel).begun.any(axis=1)))
     if not len(found.series):
         raise DataError("no series has both a past and a target at any cutoff; use fewer origins or a shorter horizon")
     return found
