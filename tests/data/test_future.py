@@ -134,3 +134,24 @@ def test_categories_are_learned_from_training_series_and_others_share_a_bucket()
     assert encoded[:, :3].tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1]]
     assert encoded[:2, 3].tolist() == [0.0, 0.0]
     assert StaticEncoder.fit({}, []).encode({}, 5).shape == (5, 0)
+
+
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame])
+def test_what_is_missing_in_a_static_column_is_one_and_the_same_category(library: type) -> None:
+    def facts(kinds: list[object], sizes: list[object]) -> dict[str, np.ndarray]:
+        columns = {"id": list("aabbcc"), "y": wave(6), "kind": np.repeat(np.array(kinds, dtype=object), 2).tolist()}
+        columns["size"] = np.repeat(np.array(sizes, dtype=object), 2).tolist()
+        frame = library(columns)
+        return Panel.from_frame(frame, id="id", target="y", static=["kind", "size"], season_length=6).facts
+
+    encoder = StaticEncoder.fit(facts(["n", None, None], [1, None, 3]), ["kind", "size"])
+    assert encoder.columns == (("kind", 0.0, 1.0, ("None", "n")), ("size", 2.0, 1.0, ()))
+    again = encoder.encode(facts([None, "n", "other"], [None, 1, 3]), 3)
+    assert again.tolist() == [[1, 0, 0, 0], [0, 1, 0, -1], [0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
+def test_every_way_to_write_that_a_category_is_missing_means_the_same(missing: object) -> None:
+    frame = pd.DataFrame({"id": list("aabb"), "y": wave(4), "kind": pd.Series(["n", "n", missing, None], dtype=object)})
+    facts = Panel.from_frame(frame, id="id", target="y", static="kind", season_length=6).facts
+    assert facts["kind"].tolist() == ["n", None]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +16,7 @@ from sklearn.model_selection import cross_val_score
 from tests.conftest import wave
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.base import Forecaster
@@ -123,10 +126,77 @@ def test_the_splitters_work_inside_scikit_learn() -> None:
         )
 
 
-def test_what_cannot_be_split_by_groups_is_refused() -> None:
-    with pytest.raises(DataError, match="a panel must have groups to be split by them: name the column with group="):
-        list(LeaveGroupsOut().split(Panel.of(wave())))
-    with pytest.raises(DataError, match="groups must be enough to be split: got 1"):
-        list(LeaveGroupsOut().split(recordings(["a", "a"])))
-    with pytest.raises(DataError, match="groups must be enough to be split: got 2"):
-        list(GroupKFold(3).split(recordings(["a", "b"])))
+def test_the_number_of_splits_of_a_panel_is_that_of_its_groups() -> None:
+    panel = recordings(list("aabbcd"))
+    assert LeaveGroupsOut().get_n_splits(panel) == 4
+    assert LeaveGroupsOut(2).get_n_splits(groups=list("abc")) == 3
+    assert GroupKFold(2).get_n_splits(panel) == GroupKFold(2).get_n_splits() == 2
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (
+            lambda: list(LeaveGroupsOut().split(Panel.of(wave()))),
+            "a panel must have groups to be split by them: name the column with group=...",
+        ),
+        (
+            lambda: list(GroupKFold(2).split(np.zeros(4))),
+            "rows must have groups to be split by them: pass groups=..., one label for each row",
+        ),
+        (
+            lambda: LeaveGroupsOut().get_n_splits(),
+            "rows must have groups to be split by them: pass groups=..., one label for each row",
+        ),
+        (
+            lambda: list(LeaveGroupsOut().split(recordings(["a"] * 5))),
+            "LeaveGroupsOut: 1 group tested at a time needs at least 2 groups: the data have 1",
+        ),
+        (
+            lambda: LeaveGroupsOut(2).get_n_splits(recordings(["a", "b"] * 3)),
+            "LeaveGroupsOut: 2 groups tested at a time needs at least 3 groups: the data have 2",
+        ),
+        (
+            lambda: list(GroupKFold(3).split(recordings(["a", "b"] * 3))),
+            "GroupKFold: 3 parts with whole groups, each tested once needs at least 3 groups: the data have 2",
+        ),
+    ],
+)
+def test_what_cannot_be_split_by_groups_is_refused(work: Callable[[], object], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        work()
+    assert str(caught.value) == message
+
+
+def test_numbers_of_groups_that_cannot_work_are_refused() -> None:
+    for make, message in [
+        (lambda: LeaveGroupsOut(0), "n_groups must be a whole number >= 1: got 0"),
+        (lambda: LeaveGroupsOut("2"), "n_groups must be a whole number >= 1: got '2'"),
+        (lambda: GroupKFold(1), "n_splits must be a whole number >= 2: got 1"),
+        (lambda: GroupKFold(2.5), "n_splits must be a whole number >= 2: got 2.5"),
+    ]:
+        with pytest.raises(ParameterError) as caught:
+            make()
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_series_without_a_group_is_named(missing: object, library: str) -> None:
+    frame = pd.DataFrame({"id": np.repeat(["a", "b", "c"], 3), "x": wave(9), "user": "ann"}).astype({"user": object})
+    frame.loc[3:, "user"] = missing
+    with pytest.raises(DataError) as caught:
+        Panel.from_frame(
+            frame if library == "pandas" else pl.from_pandas(frame), id="id", target="x", group="user", season_length=6
+        )
+    assert caught.value.problems == tuple(
+        f"column 'user' must name the group of every series: series {name!r} has none; fill it in, or leave that "
+        "series out"
+        for name in "bc"
+    )
+
+
+def test_numbered_groups_may_not_be_missing_either() -> None:
+    frame = pd.DataFrame({"id": np.repeat(["a", "b"], 3), "x": wave(6), "user": [1.0] * 3 + [np.nan] * 3})
+    with pytest.raises(DataError, match="column 'user' must name the group of every series: series 'b' has none"):
+        Panel.from_frame(frame, id="id", target="x", group="user")

@@ -72,6 +72,15 @@ def test_a_splitter_works_inside_scikit_learn() -> None:
     assert scores.tolist() == pytest.approx([1, 1, 1])
 
 
+def test_a_panel_is_not_taken_for_an_array_of_its_series() -> None:
+    panel = Panel.of(np.zeros((20, 50, 1)))
+    with pytest.raises(DataError) as caught:
+        list(RollingOrigin(horizon=2).split(panel))
+    assert str(caught.value) == (
+        "split takes the rows of one array: got a panel, whose 20 series have rows of their own; use folds(panel)"
+    )
+
+
 def test_too_many_origins_are_refused_with_the_arithmetic() -> None:
     with pytest.raises(DataError) as caught:
         RollingOrigin(horizon=10, origins=9, step=5).ticks(40)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import model_selection
 
+from tsforecast.checks import whole
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, ParameterError, raise_any
 
 
 class _PanelGroups:
@@ -32,17 +33,32 @@ class _PanelGroups:
         Raises
         ------
         DataError
-            When a panel has no group column, or too few groups.
+            When there are no groups, or too few.
         """
+        rows, groups = self._checked(X, groups)
+        yield from super().split(rows, y, groups)  # type: ignore[misc]
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return how many pairs `split` yields for the same data."""
+        rows, groups = self._checked(X, groups)
+        return int(super().get_n_splits(rows, y, groups))  # type: ignore[misc]
+
+    def _checked(self, X: Any, groups: Any) -> tuple[Any, NDArray[Any]]:
+        """Return something with one row for each group label, and the labels."""
         if isinstance(X, Panel):
             if X.groups is None:
                 raise DataError("a panel must have groups to be split by them: name the column with group=...")
             X, groups = np.zeros(len(X)), X.groups
-        try:
-            yield from super().split(X, y, groups)  # type: ignore[misc]
-        except ValueError as error:
-            count = 0 if groups is None else len(set(np.asarray(groups).tolist()))
-            raise DataError(f"groups must be enough to be split: got {count}; {error}") from error
+        if groups is None:
+            raise DataError("rows must have groups to be split by them: pass groups=..., one label for each row")
+        labels = np.asarray(groups)
+        found, least = len(set(labels.tolist())), self._least()
+        if found < least:
+            raise DataError(f"{self!r} needs at least {least} groups: the data have {found}")
+        return X, labels
+
+    def _least(self) -> int:
+        raise NotImplementedError
 
 
 class LeaveGroupsOut(_PanelGroups, model_selection.LeavePGroupsOut):  # type: ignore[misc]
@@ -61,7 +77,11 @@ class LeaveGroupsOut(_PanelGroups, model_selection.LeavePGroupsOut):  # type: ig
     """
 
     def __init__(self, n_groups: int = 1) -> None:
+        raise_any(whole("n_groups", n_groups, 1), ParameterError)
         super().__init__(n_groups=n_groups)
+
+    def _least(self) -> int:
+        return int(self.n_groups) + 1  # one of them to learn from
 
     def __repr__(self) -> str:
         word = "group" if self.n_groups == 1 else "groups"
@@ -80,7 +100,17 @@ class GroupKFold(_PanelGroups, model_selection.GroupKFold):  # type: ignore[misc
     """
 
     def __init__(self, n_splits: int = 5) -> None:
+        raise_any(whole("n_splits", n_splits, 2), ParameterError)
         super().__init__(n_splits=n_splits)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of parts; with data also make sure that there are as many groups."""
+        if X is not None or groups is not None:
+            self._checked(X, groups)
+        return int(self.n_splits)
+
+    def _least(self) -> int:
+        return int(self.n_splits)
 
     def __repr__(self) -> str:
         return f"GroupKFold: {self.n_splits} parts with whole groups, each tested once"

@@ -144,16 +144,36 @@ def _group(table: Table) -> Rows:
 def _facts(table: Table, rows: Rows) -> Iterator[str]:
     """Reduce static columns and the group to one value per series; yield where they vary."""
     for name, column in table.facts.items():
-        ordered = column[rows.row] if len(rows.row) else column
+        ordered = _one_kind_of_missing(column[rows.row] if len(rows.row) else column)
         first = ordered[rows.offsets[:-1]]
         rows.facts[name] = first
         same = (ordered == first[rows.owner]) | ((ordered != ordered) & (first != first)[rows.owner])
+        if name == table.roles.group:
+            nobody = first == None if first.dtype == object else first != first  # noqa: E711 - one by one
+            for series in np.flatnonzero(nobody)[:MAX_LISTED]:
+                yield (
+                    f"column {name!r} must name the group of every series: series {str(rows.ids[series])!r} has none; "
+                    "fill it in, or leave that series out"
+                )
         for series in np.unique(rows.owner[~same.astype(bool)])[:MAX_LISTED]:
             at = rows.offsets[series] + int(np.argmax(rows.owner[~same] == series))
             yield (
                 f"column {name!r} must be constant within a series: series {str(rows.ids[series])!r} has "
                 f"{first[series]!r} and another value (near {rows.where(int(at))}); make it a past column or fix it"
             )
+
+
+def _one_kind_of_missing(column: NDArray[Any]) -> NDArray[Any]:
+    """Return a static column in which what is missing is NaN among numbers and None among others, in every library."""
+    if column.dtype != object:
+        return column
+    import pandas as pd
+
+    found = column.copy()
+    missing = np.asarray(pd.isna(column), dtype=bool)
+    found[missing] = None
+    kinds = {isinstance(value, (int, float, np.number)) for value in found[~missing]} if missing.any() else {False}
+    return found.astype(np.float64) if kinds == {True} else found
 
 
 def _drop_duplicates(rows: Rows, which: Duplicates) -> None:

@@ -125,7 +125,17 @@ class RollingOrigin:
         """Yield train and test positions of the rows of `X`, as scikit-learn's splitters do.
 
         The rows of `X` must be in time order; `y` and `groups` are ignored.
+
+        Raises
+        ------
+        DataError
+            When `X` is a panel, whose series have steps of their own, or has too few rows.
         """
+        if isinstance(X, Panel):
+            raise DataError(
+                f"split takes the rows of one array: got a panel, whose {len(X)} series have rows of their own; "
+                "use folds(panel)"
+            )
         for tick in self.ticks(len(X)):
             start = 0 if self.train_length is None else max(0, tick - self.train_length)
             yield np.arange(start, tick), np.arange(tick + self.gap, tick + self.gap + self.horizon)
