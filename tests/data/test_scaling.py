@@ -8,9 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import boxcox
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MinMaxScaler,
+    Normalizer,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from tsforecast.data.scaling import SCALERS, TRANSFORMS, Scaling, ScalingRecipe
+from tsforecast.errors import ParameterError
 
 
 def fit_standard(values: np.ndarray, offsets: np.ndarray) -> Scaling:
@@ -128,3 +142,58 @@ def test_a_part_of_the_columns_is_scaled_as_in_the_whole() -> None:
     for scaler in ("standard", StandardScaler()):
         scaling = ScalingRecipe("log", scaler).fit(values, np.array([0, 20]), 1)
         assert np.allclose(scaling.columns(2).transform(values[:, 2:], 0), scaling.transform(values, 0)[:, 2:])
+
+
+NEEDED = (
+    "scaler must be one of 'standard', 'min-max', 'robust', None, or a scikit-learn transformer that scales each "
+    "column by itself and undoes it, such as StandardScaler(): "
+)
+
+
+@pytest.mark.parametrize(
+    ("scaler", "got"),
+    [
+        (StandardScaler, "got the class StandardScaler; pass StandardScaler()"),
+        (Ridge(), "Ridge() has no transform and no inverse_transform"),
+        (Normalizer(), "Normalizer() has no inverse_transform"),
+        (SplineTransformer(), "SplineTransformer() has no inverse_transform"),
+        (3, "3 has no fit and no transform and no inverse_transform"),
+        (PCA(1), "PCA(n_components=1) turns 2 columns into 1"),
+        (PCA(2), "PCA(n_components=2) mixes columns"),
+        (PCA(5), "PCA(n_components=5) cannot learn from the data: n_components=5 must be between 0 and"),
+        (KBinsDiscretizer(3), "KBinsDiscretizer(n_bins=3) turns 2 columns into 6"),
+        (
+            KBinsDiscretizer(3, encode="ordinal"),
+            "KBinsDiscretizer(encode='ordinal', n_bins=3) does not undo what it does",
+        ),
+        (FunctionTransformer(np.log1p), "FunctionTransformer(func=<ufunc 'log1p'>) does not undo what it does"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_transformer_that_is_no_scaler_is_named_with_what_is_needed(scaler: object, got: str) -> None:
+    values = np.random.default_rng(0).gamma(2.0, [1.0, 100.0], size=(60, 2))
+    with pytest.raises(ParameterError) as caught:
+        ScalingRecipe(scaler=scaler).fit(values, np.array([0, 60]), 1)
+    assert str(caught.value).startswith(NEEDED + got)
+
+
+@pytest.mark.parametrize(
+    "scaler",
+    [
+        PowerTransformer(),
+        PowerTransformer("box-cox"),
+        QuantileTransformer(n_quantiles=20, output_distribution="normal"),
+        make_pipeline(PowerTransformer(), MinMaxScaler()),
+        FunctionTransformer(np.log, np.exp),
+        StandardScaler().set_output(transform="pandas"),
+    ],
+)
+def test_a_transformer_that_scales_each_column_is_taken(scaler: object) -> None:
+    values = np.random.default_rng(0).gamma(2.0, [1.0, 100.0], size=(60, 2))
+    scaling = ScalingRecipe(scaler=scaler).fit(values, np.array([0, 30, 60]), 1)
+    owner = np.repeat([0, 1], 30)
+    scaled = scaling.transform(values, owner)
+    assert np.allclose(scaling.inverse(scaled, owner), values)
+    # Targets alone, or what is known ahead alone, are scaled as among all columns.
+    assert np.array_equal(scaling.transform(values[:, :1], owner), scaled[:, :1])
+    assert np.array_equal(scaling.columns(1).transform(values[:, 1:], owner), scaled[:, 1:])

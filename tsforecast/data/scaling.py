@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.errors import ParameterError
+
 Floats = NDArray[np.float64]
 Series = NDArray[np.int64] | int
 
 TRANSFORMS = ("log", "box-cox")
 TINY = 1e-100  # what varies by less does not vary
+PADDING = 1.0  # in the place of columns that are not there, where a transformer wants all; logarithms take it, too
 SCALERS = ("standard", "min-max", "robust")
 ARRAYS = ("shift", "power", "edge", "location", "scale")  # what a scaling consists of, transformers apart
 
@@ -67,6 +70,11 @@ class ScalingRecipe:
         -----
         A column that does not vary, beyond rounding, gets the scale 1; one without any number gets
         location 0 and scale 1.
+
+        Raises
+        ------
+        ParameterError
+            When the scaler is an object that does not scale column by column, or cannot undo what it does.
         """
         count, columns = len(offsets) - 1, values.shape[1]
         shift, power, edge = np.zeros((count, targets)), np.ones((count, targets)), np.ones((count, targets))
@@ -82,9 +90,7 @@ class ScalingRecipe:
             if isinstance(self.scaler, str):
                 location[i], scale[i] = _STATISTICS[self.scaler](rows)
             elif self.scaler is not None:
-                from sklearn.base import clone
-
-                tools.append(clone(self.scaler).fit(rows))
+                tools.append(_fitted(self.scaler, rows))
         if not self.per_series:
             for learned in (shift, power, edge, location, scale):
                 learned[:] = learned[0]
@@ -171,7 +177,7 @@ class Scaling:
         if not values.size:
             return values
         missing = width - values.shape[-1]  # a transformer wants all columns
-        full = np.concatenate([values, np.zeros((*values.shape[:-1], missing))], axis=-1)
+        full = np.concatenate([values, np.full((*values.shape[:-1], missing), PADDING)], axis=-1)
         owner = np.broadcast_to(np.asarray(series), values.shape[:1])
         out = np.empty_like(full)
         for i in np.unique(owner):
@@ -194,8 +200,40 @@ class _Columns:
     first: int
 
     def transform(self, values: Floats) -> Floats:
-        before = np.zeros((len(values), self.first))
+        before = np.full((len(values), self.first), PADDING)
         return np.asarray(self.tool.transform(np.concatenate([before, values], axis=1)))[:, self.first :]
+
+
+def _fitted(scaler: Any, rows: Floats) -> Any:
+    """Return a clone of a transformer that learned from `rows`, once it is seen to be a scaler."""
+    from sklearn.base import clone
+
+    must = (
+        f"scaler must be one of {', '.join(map(repr, SCALERS))}, None, or a scikit-learn transformer that scales each "
+        "column by itself and undoes it, such as StandardScaler()"
+    )
+    if isinstance(scaler, type):
+        raise ParameterError(f"{must}: got the class {scaler.__name__}; pass {scaler.__name__}()")
+    lacks = [name for name in ("fit", "transform", "inverse_transform") if not hasattr(scaler, name)]
+    if lacks:
+        raise ParameterError(f"{must}: {scaler!r} has no {' and no '.join(lacks)}")
+    try:
+        tool = clone(scaler).fit(rows)
+        scaled = tool.transform(rows)
+    except (ValueError, TypeError) as error:
+        raise ParameterError(f"{must}: {scaler!r} cannot learn from the data: {str(error).splitlines()[0]}") from error
+    if scaled.shape != rows.shape:
+        raise ParameterError(f"{must}: {scaler!r} turns {rows.shape[1]} columns into {scaled.shape[-1]}")
+    alone = tool.transform(np.where(np.arange(rows.shape[1]) == 0, rows, PADDING))
+    if not np.allclose(np.asarray(alone)[:, 0], np.asarray(scaled)[:, 0], equal_nan=True):
+        raise ParameterError(f"{must}: {scaler!r} mixes columns")
+    # Most numbers, not all: a transformer may hold what is extreme.
+    back = np.asarray(tool.inverse_transform(scaled), dtype=np.float64)
+    there = ~np.isnan(rows) & ~np.isnan(back)
+    numbers, missed = rows[there], np.abs(back - rows)[there]
+    if len(numbers) and np.median(missed) > 1e-3 * np.ptp(numbers) + 1e-6 * np.abs(numbers).max():
+        raise ParameterError(f"{must}: {scaler!r} does not undo what it does")
+    return tool
 
 
 def _mean_and_deviation(rows: Floats) -> tuple[Floats, Floats]:
