@@ -218,6 +218,37 @@ def test_a_file_that_is_not_what_its_card_says_is_an_error_that_names_it(
         load_dataset(name)
 
 
+@pytest.mark.parametrize("body", [b"<html>We will be back soon.</html>", b"1749;01;1749.042;  96.7"])
+def test_a_download_that_cannot_be_read_does_not_stay(
+    body: bytes, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TSFORECAST_DATA", raising=False)
+    place = own_cache / card("sunspots").files[0].path
+
+    def fetch(url: str, target: Path, *rest: object, **settings: object) -> Path:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(body)
+        return target
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    with pytest.raises(DataError) as caught:
+        load_dataset("sunspots")
+    assert caught.value.problems[-1] == (
+        f"{place} was removed from the cache: the next attempt fetches {card('sunspots').files[0].url} anew"
+    )
+    assert not place.exists()
+
+
+def test_a_file_that_was_put_there_by_hand_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSFORECAST_DATA", str(tmp_path))
+    place = tmp_path / card("sunspots").files[0].path
+    place.parent.mkdir()
+    place.write_text("<html>")
+    with pytest.raises(DataError, match="the files of dataset 'sunspots' must be as its card says"):
+        load_dataset("sunspots")
+    assert place.exists()
+
+
 def test_sequences_in_ts_files_keep_length_label_part_and_missing_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

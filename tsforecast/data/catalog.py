@@ -208,7 +208,8 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
     DownloadError
         When a file is neither here nor can be fetched; the message says where to put it by hand.
     DataError
-        When a file is not what its card says.
+        When a file is not what its card says. One without a checksum that came by download is then removed from
+        the cache: it may be an answer about an outage, and would stand in the way of the file for ever.
 
     Examples
     --------
@@ -216,7 +217,17 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
     Panel: 1 series x 2284 steps, target 'co2', frequency W, season 52
     """
     known = card(name)
-    return layouts.read_panel(known, _locate(known, progress))
+    places = _locate(known, progress)
+    try:
+        return layouts.read_panel(known, places)
+    except DataError as error:
+        cache = download.cache_folder()
+        for file, place in zip(known.files, places, strict=True):
+            if file.url and not file.sha256 and place == cache / file.path:
+                place.unlink(missing_ok=True)
+                told = f"{place} was removed from the cache: the next attempt fetches {file.url} anew"
+                error = DataError([*error.problems, told])
+        raise error
 
 
 def parse_card(name: str, text: str) -> Card:
