@@ -65,6 +65,48 @@ def test_missing_dates_are_named() -> None:
         extend(panel, 5, known(DAYS[30:36]).drop(columns="holiday"))
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_number_ahead_is_refused(value: float) -> None:
+    future = known(DAYS[30:36])
+    future.loc[2, "holiday"] = value
+    with pytest.raises(DataError) as caught:
+        extend(Panel.from_frame(shops(DAYS[:30]), **ROLES), 5, future)
+    assert str(caught.value) == (
+        f"future column 'holiday' must hold finite numbers: row 2 of future= holds {value}; correct it"
+    )
+
+
+def zoned(alias: str, zone: str | None, first: int, last: int) -> pd.DataFrame:
+    """Return rows of a column `on` that counts the steps of one axis, on the clocks of `zone`."""
+    stamps = pd.date_range("2024-03-25", periods=60, freq=alias, tz="Europe/Berlin")[first:last]
+    stamps = stamps.tz_convert(zone) if zone else stamps.tz_localize(None)
+    return pd.DataFrame({"when": stamps, "y": 1.0, "on": np.arange(60.0)[first:last]})
+
+
+@pytest.mark.parametrize("alias", ["h", "D"])
+@pytest.mark.parametrize(("zone", "other"), [(None, "Europe/Berlin"), ("Europe/Berlin", None)])
+def test_stamps_with_and_without_a_zone_are_not_taken_for_each_other(
+    alias: str, zone: str | None, other: str | None
+) -> None:
+    panel = Panel.from_frame(zoned(alias, zone, 0, 40), target="y", future="on")
+    words = {None: "no zone", "Europe/Berlin": "the zone Europe/Berlin"}
+    with pytest.raises(DataError) as caught:
+        extend(panel, 5, zoned(alias, other, 40, 45))
+    assert str(caught.value) == (
+        f"future= must have time stamps like those of the data, which have {words[zone]}: got {words[other]}; "
+        "localize or convert them first"
+    )
+
+
+@pytest.mark.parametrize("alias", ["h", "D"])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC", "America/New_York"])
+@pytest.mark.parametrize("horizon", [1, 20])
+def test_stamps_of_another_zone_are_the_same_moments(alias: str, zone: str, horizon: int) -> None:
+    panel = Panel.from_frame(zoned(alias, "Europe/Berlin", 0, 40), target="y", future="on")
+    extended = extend(panel, horizon, zoned(alias, zone, 40, 40 + horizon))
+    assert extended.values[40:, 1].tolist() == list(range(40, 40 + horizon))
+
+
 def test_a_future_that_nobody_asked_for_is_refused() -> None:
     with pytest.raises(DataError, match="the panel has no future columns"):
         extend(Panel.of(wave()), 3, known(DAYS))
@@ -121,6 +163,9 @@ def test_the_calendar_of_a_zone_is_that_of_its_clocks() -> None:
 def test_a_calendar_needs_dates_and_known_names() -> None:
     with pytest.raises(DataError, match="calendar features need dates: the time axis has none"):
         Panel.of(wave()).with_calendar("hour")
+    with pytest.raises(DataError) as caught:
+        Panel.of(pd.Series(wave(40), index=DAYS)).with_calendar("weekday", "day", "weekday")
+    assert str(caught.value) == "calendar feature 'weekday' must be named once: got it 2 times"
     with pytest.raises(DataError, match="calendar feature 'weekdy' does not exist; did you mean 'weekday'"):
         Panel.of(pd.Series(wave(40), index=DAYS)).with_calendar("weekdy")
 

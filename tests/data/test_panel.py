@@ -93,6 +93,25 @@ def test_time_zones_survive_a_change_of_the_clocks(zone: str, alias: str) -> Non
     assert (answer.index == index[40:]).all()
 
 
+@pytest.mark.parametrize("form", ["pandas", "polars", "wide"])
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        # On March 31st the clocks of Berlin go from 2 to 3, on October 27th they show 2:30 twice.
+        ("2024-03-26 02:30", ["2024-03-31T03:00+02:00", "2024-04-01T02:30+02:00"]),
+        ("2024-10-22 02:30", ["2024-10-27T02:30+02:00", "2024-10-28T02:30+01:00"]),
+    ],
+)
+def test_a_forecast_for_an_hour_that_clocks_skip_or_show_twice_has_a_stamp(
+    form: str, start: str, expected: list[str]
+) -> None:
+    frame = pd.DataFrame({"day": pd.date_range(start, periods=5, tz="Europe/Berlin"), "y": wave(5)})
+    panel = Panel.from_wide(frame) if form == "wide" else Panel.of(pl.from_pandas(frame) if form == "polars" else frame)
+    answer = panel.answer(np.zeros((1, 2, 1)))
+    days = answer["day"].to_list()
+    assert [day.isoformat(timespec="minutes") for day in days] == expected
+
+
 def test_periods_and_dates_come_back_as_periods_and_dates() -> None:
     months = pd.period_range("2024-01", periods=6, freq="M")
     answer = Panel.of(pd.Series(wave(6), index=months)).answer(np.zeros((1, 2, 1)))
@@ -206,6 +225,14 @@ def refused(frame: pd.DataFrame, **options: object) -> str:
     with pytest.raises(DataError) as caught:
         Panel.from_frame(frame, **options)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("season", [0, "12", 7.5, True])
+def test_a_season_that_is_no_whole_number_is_refused(season: object) -> None:
+    for read in (Panel.from_frame, Panel.from_array):
+        with pytest.raises(DataError) as caught:
+            read(long_frame() if read == Panel.from_frame else np.zeros(5), season_length=season)
+        assert str(caught.value) == f"season_length must be a whole number >= 1 or None: got {season!r}"
 
 
 def test_an_empty_frame_is_refused() -> None:

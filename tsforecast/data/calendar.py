@@ -154,6 +154,33 @@ class Frequency:
         return self.join(numbers + self.count * np.asarray(steps), remainders)
 
 
+def to_utc(stamps: Stamps, zone: str) -> Stamps:
+    """Turn stamps on the clocks of a zone into UTC.
+
+    An hour that the clocks skip becomes the first moment after it; of an hour that comes twice, the first is taken.
+
+    Examples
+    --------
+    >>> skipped = np.array(["2024-03-31T02:30"], dtype="datetime64[ns]").astype("int64")
+    >>> to_utc(skipped, "Europe/Berlin").astype("datetime64[ns]").astype("datetime64[m]").astype(str).tolist()
+    ['2024-03-31T01:00']
+    """
+    import pandas as pd
+
+    first = np.ones(stamps.size, dtype=bool)  # summer time comes before winter time
+    index = pd.DatetimeIndex(stamps.ravel().astype("datetime64[ns]"))
+    index = index.tz_localize(zone, ambiguous=first, nonexistent="shift_forward").tz_convert("UTC").tz_localize(None)
+    return np.asarray(index.to_numpy().astype("datetime64[ns]").astype(np.int64)).reshape(stamps.shape)
+
+
+def from_utc(stamps: Stamps, zone: str) -> Stamps:
+    """Turn stamps in UTC into what the clocks of a zone show."""
+    import pandas as pd
+
+    index = pd.DatetimeIndex(stamps.astype("datetime64[ns]")).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    return np.asarray(index.to_numpy().astype("datetime64[ns]").astype(np.int64))
+
+
 def inner_steps(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows that have a predecessor in their own series."""
     rows = np.arange(offsets[-1])

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data import frames
-from tsforecast.data.calendar import calendar_features
-from tsforecast.data.frames import Roles
+from tsforecast.data.calendar import Stamps, calendar_features, from_utc, to_utc
+from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, raise_any
 
@@ -54,6 +54,20 @@ def extend(panel: Panel, horizon: int, future: Any = None) -> Panel:
     )
 
 
+def _on_the_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
+    """Return the stamps of a frame that was read as `given` in the way those of `source` are kept."""
+    if bool(source.zone) != bool(given.zone):
+        has, other = (f"the zone {source.zone}", "no zone") if source.zone else ("no zone", f"the zone {given.zone}")
+        raise DataError(
+            f"future= must have time stamps like those of the data, which have {has}: got {other}; localize or convert "
+            "them first"
+        )
+    if not source.zone or not given.zone or (source.zone, source.wall_clock) == (given.zone, given.wall_clock):
+        return stamps
+    utc = to_utc(stamps, given.zone) if given.wall_clock else stamps
+    return from_utc(utc, source.zone) if source.wall_clock else utc
+
+
 def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.float64]:
     """Look the future columns up for each series and stamp, shape (N, H, F)."""
     names = panel.roles.given.future
@@ -67,6 +81,12 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     source = panel.source
     table = frames.read(future, Roles(target=names), source.time, source.id, one_series=source.id is None)
     values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
+    raise_any(
+        f"future column {name!r} must hold finite numbers: row {int(np.isinf(column).argmax())} of future= holds "
+        f"{column[np.isinf(column)][0]}; correct it"
+        for name, column in zip(names, values.T, strict=True)
+        if np.isinf(column).any()
+    )
     if table.stamps is None:
         if len(values) != count * horizon:
             raise DataError(f"future= must have {horizon} rows for each of {count} series: got {len(values)} rows")
@@ -74,7 +94,7 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     import pandas as pd
 
     labels = np.repeat(panel.ids[:1], len(values)) if table.labels is None else table.labels
-    given = pd.MultiIndex.from_arrays([labels, table.stamps])
+    given = pd.MultiIndex.from_arrays([labels, _on_the_clock_of(source, table.stamps, table.source)])
     wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), stamps.ravel()])
     place = given.get_indexer(wanted) if given.is_unique else None
     if place is None:

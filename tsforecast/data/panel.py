@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.checks import whole
 from tsforecast.data import arrays, frames, repair
-from tsforecast.data.calendar import CALENDAR, Frequency, Stamps, calendar_columns, calendar_features
+from tsforecast.data.calendar import CALENDAR, Frequency, Stamps, calendar_columns, calendar_features, to_utc
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
 from tsforecast.errors import DataError, nearest, raise_any
 
@@ -116,7 +117,10 @@ class Panel:
             Steps in one season; taken from the frequency otherwise.
         nan_policy : {"forward_fill", "mask", "drop_series"}, optional
             What to do with NaN; without it NaN is an error. `mask` keeps them: they carry no loss
-            and no metric.
+            and no metric. `drop_series` leaves out each series with NaN in any row, once, while reading. It is the
+            one policy that looks at all rows, those after a later cutoff as well, because a panel is the same at
+            every cutoff; where what was measured at all tells about the future (machines that fail, shops that
+            close), use `mask`.
         fill_gaps : bool
             Insert missing time stamps (as NaN).
         sort : bool
@@ -218,10 +222,9 @@ class Panel:
         season_length: int | None = None,
         mending: repair.Mending = repair.Mending(),
     ) -> Panel:
+        raise_any(whole("season_length", season_length, 1, [None]))
         step = Frequency.parse(frequency) if isinstance(frequency, str) else frequency
         rows = repair.regular_rows(table, step, mending)
-        if season_length is not None and season_length < 1:
-            raise DataError(f"season_length must be a whole number >= 1: got {season_length}")
         return cls(
             values=_frozen(rows.values),
             offsets=_frozen(rows.offsets),
@@ -354,7 +357,7 @@ class Panel:
         Raises
         ------
         DataError
-            When there are no dates, or a name is not known.
+            When there are no dates, or a name is not known or named twice.
 
         Examples
         --------
@@ -375,6 +378,11 @@ class Panel:
                 if self.kind == "datetime"
                 else ["calendar features need dates: the time axis has none; name a time column"]
             )
+        )
+        raise_any(
+            f"calendar feature {name!r} must be named once: got it {names.count(name)} times"
+            for name in dict.fromkeys(names)
+            if names.count(name) > 1
         )
         added = calendar_columns(names)
         taken = sorted(set(added) & set(self.roles.varying))
@@ -401,7 +409,8 @@ class Panel:
         -------
         frame, Series, array or list of arrays
             A frame or Series of the caller's library and column names; an array of the caller's
-            number of dimensions, with H in place of T.
+            number of dimensions, with H in place of T. Where days or longer steps of a time zone lead to an hour
+            that its clocks skip, the stamp is the first one after it; of an hour that comes twice, it is the first.
         """
         n, horizon, targets = values.shape
         if self.source.form == "array":
@@ -412,10 +421,13 @@ class Panel:
         flat = values.reshape(n * horizon, targets)
         ahead = self.lengths[:, None] + np.arange(horizon)
         times = self.frequency.advance(self.starts[:, None], ahead).ravel() if self.kind != "none" else None
-        if self.source.form == "wide":
-            return frames.write_wide(self.source, times, self.kind, self.ids, values[..., 0])
+        source = self.source
+        if times is not None and source.zone and source.wall_clock:
+            times, source = to_utc(times, source.zone), replace(source, wall_clock=False)
+        if source.form == "wide":
+            return frames.write_wide(source, times, self.kind, self.ids, values[..., 0])
         columns = dict(zip(self.roles.target, flat.T, strict=True))
-        return frames.write(self.source, times, self.kind, np.repeat(self.ids, horizon), columns)
+        return frames.write(source, times, self.kind, np.repeat(self.ids, horizon), columns)
 
 
 def _names(names: str | Iterable[str]) -> tuple[str, ...]:
