@@ -9,9 +9,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 
 from tests.conftest import wave
+from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import ScalingRecipe
+from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
 
 DAYS = pd.date_range("2024-01-01", periods=30, freq="D")
@@ -41,12 +45,63 @@ def forms() -> dict[str, object]:
     }
 
 
+def one_column_forms() -> dict[str, list[Panel]]:
+    """Return the sales of both shops as one panel, or one for each shop, from every form of one column."""
+    frame = long_frame().drop(columns="price")
+    wide = frame.pivot(index="day", columns="shop", values="sales").rename_axis(columns=None)
+    counted = frame.assign(day=np.tile(np.arange(7, 37), 2))
+    monthly = frame.assign(day=np.tile(pd.date_range("2024-01-01", periods=30, freq="MS"), 2))
+    one = {name: frame.loc[frame["shop"] == name].set_index("day")["sales"] for name in "ab"}
+    berlin = frame.assign(day=frame["day"].dt.tz_localize("Europe/Berlin"))
+    hourly = np.tile(pd.date_range("2024-03-30", periods=30, freq="h", tz="Europe/Berlin"), 2)
+    return {
+        "long": [Panel.of(frame)],
+        "wide": [Panel.from_wide(wide)],
+        "wide polars": [Panel.from_wide(pl.from_pandas(wide.reset_index()))],
+        "wide arrow": [Panel.from_wide(pa.Table.from_pandas(wide.reset_index(), preserve_index=False))],
+        "wide without dates": [Panel.from_wide(wide.reset_index(drop=True))],
+        "Series": [Panel.of(part) for part in one.values()],
+        "Series of periods": [Panel.of(part.to_period("D")) for part in one.values()],
+        "Series of polars": [Panel.of(pl.Series("sales", part.to_numpy())) for part in one.values()],
+        "Series in a zone": [Panel.of(part.tz_localize("Asia/Tokyo")) for part in one.values()],
+        "zone": [Panel.of(berlin)],
+        "zone polars": [Panel.of(pl.from_pandas(berlin))],
+        "hours in a zone": [Panel.of(frame.assign(day=pd.DatetimeIndex(hourly)))],
+        "periods": [Panel.of(monthly.assign(day=monthly["day"].dt.to_period("M")))],
+        "integers": [Panel.from_frame(counted, time="day", id="shop")],
+        "integers polars": [Panel.from_frame(pl.from_pandas(counted), time="day", id="shop")],
+        "text": [Panel.of(frame.assign(day=frame["day"].dt.strftime("%Y-%m-%d")))],
+        "numpy": [Panel.of(np.stack([part.to_numpy() for part in one.values()])[..., None])],
+        "list": [Panel.of([part.to_numpy() for part in one.values()])],
+    }
+
+
+def tensors(panel: Panel) -> list[bytes]:
+    """Return every window that a network would read and learn from, as bytes."""
+    inputs = Inputs.fit(panel, ScalingRecipe("log"))
+    values, truth = inputs.rows(panel)
+    windows = Windows(values, truth, panel.offsets, 5, 3, static=inputs.static(panel))
+    batch = windows.batch(torch.arange(len(windows)))
+    assert batch.past.shape == (len(panel) * 23, 5, panel.n_targets)
+    parts = (batch.past, batch.ahead, batch.static, batch.future)
+    return [np.ascontiguousarray(part.reshape(len(panel), -1)).tobytes() for part in parts]
+
+
 @pytest.mark.parametrize("form", list(forms()))
-def test_every_form_gives_the_same_numbers_to_the_bit(form: str) -> None:
+def test_every_form_gives_the_same_numbers_and_windows_to_the_bit(form: str) -> None:
     panel = Panel.of(forms()[form])
     expected = long_frame()[["sales", "price"]].to_numpy()
     assert np.array_equal(panel.values, expected)
     assert panel.offsets.tolist() == [0, 30, 60]
+    assert tensors(panel) == tensors(Panel.of(long_frame()))
+
+
+@pytest.mark.parametrize("form", list(one_column_forms()))
+def test_every_form_of_one_column_gives_the_same_windows_to_the_bit(form: str) -> None:
+    panels = one_column_forms()[form]
+    expected = Panel.of(long_frame().drop(columns="price"))
+    alone = [expected.select([i]) for i in range(2)] if len(panels) == 2 else [expected]
+    assert [tensors(panel) for panel in panels] == [tensors(panel) for panel in alone]
 
 
 @pytest.mark.parametrize("form", ["pandas", "pandas with index", "polars", "polars lazy", "arrow"])
