@@ -200,3 +200,20 @@ def test_numbered_groups_may_not_be_missing_either() -> None:
     frame = pd.DataFrame({"id": np.repeat(["a", "b"], 3), "x": wave(6), "user": [1.0] * 3 + [np.nan] * 3})
     with pytest.raises(DataError, match="column 'user' must name the group of every series: series 'b' has none"):
         Panel.from_frame(frame, id="id", target="x", group="user")
+
+
+def test_the_scale_of_a_group_that_validates_does_not_come_from_its_targets() -> None:
+    panel = recordings(list("aabbc"))
+    settings = {"window": 5, "horizon": 3, "units": 2, "max_epochs": 0, "validation": 1, "per_series": True}
+    settings |= {"anchor": "last", "transform": None}
+    changed = panel.values.copy()
+    changed[panel.offsets[4] + 15 :] *= 100  # the second half of user c, the last group
+    losses = []
+    for data in (panel, panel.with_values(changed)):
+        model = GRUForecaster(**settings).fit(data)
+        losses.append(model.history_[0].valid_loss)
+    first = panel.series(4)[:5]
+    values = panel.series(4)[:, 0]
+    naive = np.mean([np.abs(values[c : c + 3] - values[c - 1]) for c in range(5, 28)]) / first.std()
+    assert losses[0] == pytest.approx(naive, rel=1e-4)
+    assert losses[1] > 10 * losses[0]  # far larger targets are far larger errors: no scale hides them

@@ -101,6 +101,13 @@ def test_the_automatic_anchor_is_the_naive_forecast_that_was_better() -> None:
         assert GRUForecaster(window=18, horizon=6, units=2, max_epochs=0).fit(panel).resolved_["anchor"] == anchor
 
 
+def test_a_long_horizon_is_corrected_from_a_level() -> None:
+    panel = Panel.from_array(np.tile([0.0, 9.0, 1.0, 7.0, 3.0, 5.0], 60), season_length=6)
+    for horizon, anchor in [(30, "seasonal"), (31, "average")]:
+        model = GRUForecaster(horizon=horizon, units=2, max_epochs=0).fit(panel)
+        assert model.resolved_["anchor"] == anchor
+
+
 def test_the_automatic_window_fits_the_data() -> None:
     for steps, season, horizon, window in [
         (2_000, 24, 4, 336),

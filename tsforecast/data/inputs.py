@@ -52,10 +52,7 @@ class Inputs:
     def rows(self, panel: Panel) -> tuple[Floats32, Floats32]:
         """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K).
 
-        A series that was not learned from is scaled by all its rows in `panel`. In training those are the series of
-        groups that validate: their targets take part in their own scale. That moves the validation loss, and so may
-        choose another epoch; rows after the cutoff of `panel` have no part in it, and a forecast of a new series is
-        scaled by what lies before its cutoff (`of`).
+        A series that was not learned from is scaled by all its rows in `panel`; see `with_series`.
         """
         scaling = self._known(panel.ids, panel.series, panel.n_targets)
         scaled = np.empty(panel.values.shape, dtype=np.float32)

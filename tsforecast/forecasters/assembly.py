@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tsforecast.data.anchors import seasonal_scale
+from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
@@ -55,9 +56,11 @@ def network(model: NeuralForecaster, panel: Panel) -> ForecastNetwork:
     )
 
 
-def windows(model: NeuralForecaster, panel: Panel, seen: NDArray[np.int64]) -> tuple[Windows, Windows | None]:
+def windows(
+    model: NeuralForecaster, inputs: Inputs, panel: Panel, seen: NDArray[np.int64]
+) -> tuple[Windows, Windows | None]:
     """Return the windows whose targets lie in the first `seen` rows of each series, and those of the rest, if any."""
-    values, truth = model.inputs_.rows(panel)
+    values, truth = inputs.rows(panel)
     cut = partial(
         Windows,
         values,
@@ -66,7 +69,7 @@ def windows(model: NeuralForecaster, panel: Panel, seen: NDArray[np.int64]) -> t
         model.resolved_["window"],
         model.horizon,
         ahead=len(panel.roles.future),
-        static=model.inputs_.static(panel),
+        static=inputs.static(panel),
         names=panel.ids,
         device=model._torch_device(),
     )
@@ -79,9 +82,11 @@ def windows(model: NeuralForecaster, panel: Panel, seen: NDArray[np.int64]) -> t
     return cut(last=seen), validation
 
 
-def units(model: NeuralForecaster, panel: Panel, seen: NDArray[np.int64], device: torch.device) -> Units:
+def units(
+    model: NeuralForecaster, inputs: Inputs, panel: Panel, seen: NDArray[np.int64], device: torch.device
+) -> Units:
     """Return what the loss must know of each series, learned on its first `seen` rows."""
-    scaling, targets = model.inputs_.scaling_of(panel), panel.n_targets
+    scaling, targets = inputs.scaling_of(panel), panel.n_targets
     naive = np.ones((len(panel), targets))
     for i in range(len(panel)) if model._loss().needs_units else ():
         for k in range(targets):

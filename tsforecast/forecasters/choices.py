@@ -14,6 +14,7 @@ from tsforecast.errors import DataError
 
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
 SEGMENT = 24  # steps that one segment has at most, unless asked for
+LONG = 5  # seasons; a longer horizon is corrected from a level
 SAMPLE = 100  # series that stand for all of a panel when anchors are compared
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
@@ -149,7 +150,9 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
     """Return the anchor that was asked for, or the one with the smallest error on the training part.
 
     Auto compares the last value, the last season, means of two and three seasons, the mean of the last season's
-    values, and, where a season is a day, the same hours a week ago and their mean with yesterday's.
+    values, and, where a season is a day, the same hours a week ago and their mean with yesterday's. Where the
+    horizon is longer than five seasons it is the mean of the last season's values: a season that is copied so
+    often has its noise copied with it, and networks do better to learn the season on top of the level.
 
     Raises
     ------
@@ -157,6 +160,8 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
         When an anchor looks back further than the window.
     """
     season = past.season_length
+    if asked == "auto" and 1 < season < horizon / LONG and season <= window:
+        return "average"
     if asked == "auto":
         every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(season)]
         fitting = [(option, lags) for option, lags in every if lags.max() <= window]

@@ -113,7 +113,7 @@ class EnsembleForecaster(Forecaster):
         past, truth = _held_out(panel, seen, self.horizon)
         each = np.stack([member.forecast(past, self.horizon) for member in members])  # (M, n, H, K)
         scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
-        there = ~np.isnan(truth)
+        there = ~np.isnan(truth) & past.begun[:, None]  # a target without any number before the cutoff is not forecast
         scale = np.broadcast_to(np.where(scale > 0, scale, 1.0), truth.shape)
         return _simplex_least_squares((each[:, there] / scale[there]).T, truth[there] / scale[there])
 

@@ -310,9 +310,13 @@ class NeuralForecaster(Forecaster):
 
     def _train(self, panel: Panel, seen: NDArray[np.int64], plan: Plan, checkpoints: Checkpoints | None) -> list[Epoch]:
         """Train the network on the first `seen` rows of each series; the rest validates."""
-        training, validation = assembly.windows(self, panel, seen)
+        inputs = self.inputs_
+        if not seen.all():  # the first window of a series that only validates gives it a scale, as if it were new
+            first = np.minimum(self.resolved_["window"], panel.lengths)
+            inputs = inputs.with_series(panel.until(np.where(seen > 0, seen, first)))
+        training, validation = assembly.windows(self, inputs, panel, seen)
         device = self._torch_device()
-        objective = Objective(self._loss(), assembly.units(self, panel, seen, device))
+        objective = Objective(self._loss(), assembly.units(self, inputs, panel, seen, device))
         with show_epochs(self.verbose, plan.epochs, type(self).__name__) as report:
             return train(self.network_, training, validation, objective, plan, device, report, checkpoints)
 
