@@ -25,9 +25,8 @@ def accuracy() -> str:
     table = []
     for name, part in rows("accuracy").groupby("set", sort=False):
         naive = part[part["model"].isin(NAIVE)].sort_values("value").iloc[0]
-        ours = part[(part["model"] == "gru") | (part["settings"] == "recipe")]
         published = part[part["settings"] == "published"].sort_values("value")
-        default = ours[ours["settings"] == "default"]
+        default = part[(part["model"] == "gru") & (part["settings"] == "default")]
         table.append(
             {
                 "set": name,
@@ -35,7 +34,7 @@ def accuracy() -> str:
                 "best naive": f"{naive['value']:.3f} ({naive['model']})",
                 "GRU, default": _spread(default["value"]),
                 "fit": f"{default['fit_seconds'].median():.0f} s",
-                "recipe": _spread(ours[ours["settings"] == "recipe"]["value"]),
+                "recipe": _spread(part[part["settings"] == "recipe"]["value"]),
                 "published": ", ".join(
                     f"{v:.3f} {m}" for m, v in zip(published["model"], published["value"], strict=True)
                 )
