@@ -19,6 +19,7 @@ from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
 
 DAYS = pd.date_range("2024-01-01", periods=30, freq="D")
+BOTH = ("sales", "price")
 
 
 def long_frame() -> pd.DataFrame:
@@ -87,9 +88,14 @@ def tensors(panel: Panel) -> list[bytes]:
     return [np.ascontiguousarray(part.reshape(len(panel), -1)).tobytes() for part in parts]
 
 
+def read(data: object) -> Panel:
+    """Return the panel of one of the forms; both number columns of a frame are targets."""
+    return Panel.of(data) if isinstance(data, (np.ndarray, list)) else Panel.from_frame(data, target=BOTH)
+
+
 @pytest.mark.parametrize("form", list(forms()))
 def test_every_form_gives_the_same_numbers_and_windows_to_the_bit(form: str) -> None:
-    panel = Panel.of(forms()[form])
+    panel = read(forms()[form])
     expected = long_frame()[["sales", "price"]].to_numpy()
     assert np.array_equal(panel.values, expected)
     assert panel.offsets.tolist() == [0, 30, 60]
@@ -107,7 +113,7 @@ def test_every_form_of_one_column_gives_the_same_windows_to_the_bit(form: str) -
 @pytest.mark.parametrize("form", ["pandas", "pandas with index", "polars", "polars lazy", "arrow"])
 def test_an_answer_comes_back_in_the_library_and_columns_that_came_in(form: str) -> None:
     data = forms()[form]
-    answer = Panel.of(data).answer(np.arange(8.0).reshape(2, 2, 2))
+    answer = read(data).answer(np.arange(8.0).reshape(2, 2, 2))
     expected_type = pl.DataFrame if form == "polars lazy" else type(data)
     assert type(answer) is expected_type
     frame = answer.to_pandas() if form in ("polars", "polars lazy", "arrow") else answer
@@ -239,7 +245,7 @@ def test_forward_fill_takes_the_number_before_and_never_the_one_after() -> None:
 
 def test_gaps_are_filled_on_request_and_counted() -> None:
     frame = long_frame().drop(index=[4, 5, 40])
-    panel = Panel.from_frame(frame, fill_gaps=True, nan_policy="mask")
+    panel = Panel.from_frame(frame, target=BOTH, fill_gaps=True, nan_policy="mask")
     assert panel.notes == ("inserted 3 missing time stamps",)
     assert panel.lengths.tolist() == [30, 30]
     assert np.flatnonzero(np.isnan(panel.values[:, 0])).tolist() == [4, 5, 40]
@@ -248,7 +254,7 @@ def test_gaps_are_filled_on_request_and_counted() -> None:
 def test_drop_series_drops_those_with_nan_and_says_how_many() -> None:
     frame = long_frame()
     frame.loc[3, "sales"] = np.nan
-    panel = Panel.from_frame(frame, nan_policy="drop_series")
+    panel = Panel.from_frame(frame, target=BOTH, nan_policy="drop_series")
     assert panel.ids.tolist() == ["b"]
     assert panel.notes == ("dropped 1 series with NaN",)
     assert np.array_equal(panel.values, frame.loc[30:, ["sales", "price"]].to_numpy())
@@ -278,7 +284,7 @@ def test_duplicates_and_order_are_mended_on_request() -> None:
 
 def refused(frame: pd.DataFrame, **options: object) -> str:
     with pytest.raises(DataError) as caught:
-        Panel.from_frame(frame, **options)
+        Panel.from_frame(frame, **{"target": BOTH, **options})
     return str(caught.value)
 
 
@@ -360,9 +366,56 @@ def test_text_in_a_number_column_is_shown_with_its_row() -> None:
     )
 
 
+def test_one_column_of_numbers_is_the_target_and_several_are_refused_by_name() -> None:
+    assert Panel.of(long_frame().drop(columns="price")).roles.target == ("sales",)
+    assert refused(long_frame(), target=None) == (
+        "which column to forecast must be clear: 'sales', 'price' hold numbers; name one with target='sales', "
+        "or several with target=['sales', 'price']"
+    )
+
+
+def test_a_counter_and_numbers_of_series_are_said_to_be_what_they_look_like() -> None:
+    frame = long_frame().assign(shop=np.repeat([7, 9], 30), day=np.tile(np.arange(30), 2))
+    assert refused(frame, target=None) == (
+        "which column to forecast must be clear: 'shop', 'day', 'sales', 'price' hold numbers; name one with "
+        "target='sales', or several with target=['sales', 'price']; 'shop' repeats 2 values and may be id='shop'; "
+        "'day' counts up by equal steps and may be time='day'"
+    )
+    assert "may be" not in refused(frame.assign(flag=frame["day"] % 2), target=None, id="shop", time="day")
+    dated = long_frame().assign(row=np.arange(60))  # the index of a file that was saved with it
+    assert refused(dated, target=None).startswith("which column to forecast must be clear: 'sales', 'price', 'row'")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_text_among_numbers_is_shown_with_its_row_when_nothing_is_named(library: str) -> None:
+    frame = pd.DataFrame({"day": DAYS, "sales": [f"{n:.1f}" for n in wave(30)]})
+    frame.loc[9, "sales"] = "n/a"
+    data = frame if library == "pandas" else pl.from_pandas(frame)
+    assert refused(data, target=None) == (
+        "column 'sales' must hold numbers: row 9 holds 'n/a'; convert the column to numbers, or name another one"
+    )
+    assert refused(frame.assign(n=1.5), target=None) == (
+        "which column to forecast must be clear: 'sales', 'n' hold numbers; name one with target='n', "
+        "or several with target=['sales', 'n']; 'sales' holds 'n/a' in row 9"
+    )
+
+
+def test_text_that_is_no_iso_date_is_refused_with_row_and_value() -> None:
+    frame = pd.DataFrame({"day": DAYS.strftime("%d/%m/%Y"), "y": wave(30)})
+    remedy = "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
+    assert refused(frame, target=None) == (
+        f"time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 0 holds '01/01/2024'; {remedy}"
+    )
+    spoilt = frame.assign(day=DAYS.strftime("%Y-%m-%d"))
+    spoilt.loc[7, "day"] = "soon"
+    assert refused(spoilt, target=None) == (
+        f"time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 7 holds 'soon'; {remedy}"
+    )
+
+
 def test_two_columns_of_dates_must_be_told_apart_by_the_caller() -> None:
     frame = long_frame().assign(entered=DAYS[0])
-    assert refused(frame) == "columns 'day', 'entered' all hold dates; name one with time=..."
+    assert refused(frame, target=None) == "columns 'day', 'entered' all hold dates; name one with time=..."
 
 
 def test_an_array_of_four_dimensions_is_refused_with_its_shape() -> None:
@@ -379,7 +432,7 @@ def test_data_without_steps_are_refused(empty: object) -> None:
 
 
 def test_a_context_with_other_columns_is_refused() -> None:
-    panel = Panel.of(long_frame())
+    panel = Panel.from_frame(long_frame(), target=BOTH)
     with pytest.raises(DataError, match=r"target column 'price' does not exist"):
         panel.read_like(long_frame().drop(columns="price"))
     with pytest.raises(DataError, match=r"the context must have the form of the data that were fitted \(frame\)"):

@@ -130,7 +130,7 @@ def test_masked_numbers_are_not_learned_from_and_a_late_starter_is_forecast() ->
     holed[50:60] = np.nan
     late = np.r_[np.full(150, np.nan), wave(50, 1)]
     frame = pd.DataFrame({"day": DAYS[:200], "whole": holed, "late": late})
-    panel = Panel.from_frame(frame, nan_policy="mask", season_length=6)
+    panel = Panel.from_frame(frame, target=["whole", "late"], nan_policy="mask", season_length=6)
     model = GRUForecaster(window=12, horizon=3, units=4, max_epochs=3, random_state=0).fit(panel)
     assert all(np.isfinite(epoch.valid_loss) for epoch in model.history_)
     forecast = model.predict()

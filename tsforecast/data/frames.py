@@ -1,4 +1,4 @@
-"""In and out: the only module that knows pandas, polars and arrow frames (through narwhals).
+"""In and out: with `guesses` the only module that knows pandas, polars and arrow frames (through narwhals).
 
 `read` turns whatever the caller has into a `Table` of plain numpy columns and remembers in a `Source`
 what it was, so that `write` can answer in the same library and with the same names.
@@ -6,7 +6,6 @@ what it was, so that `write` can answer in the same library and with the same na
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -15,11 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Stamps, calendar_columns
+from tsforecast.data.guesses import (
+    guess_hidden_id,
+    guess_id,
+    guess_targets,
+    guess_time,
+    is_number,
+    is_period,
+    is_text,
+    zone_of,
+)
 from tsforecast.errors import DataError, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
-_ISO_DATE = re.compile(r"\d{4}[-/]\d{2}([-/]\d{2}.*)?")
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,8 @@ class Table:
     """Columns as numpy arrays, one entry per row of the input; the neutral form between libraries.
 
     With `offsets` the rows are grouped by series already, and series are numbered from 0; otherwise
-    `labels` names the series of each row.
+    `labels` names the series of each row. `hidden_id` is a column that nobody named and that would put
+    time stamps in order which are not.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -87,6 +96,7 @@ class Table:
     labels: NDArray[Any] | None = None
     offsets: NDArray[np.int64] | None = None
     facts: dict[str, NDArray[Any]] = field(default_factory=dict)
+    hidden_id: str | None = None
 
 
 def is_frame(data: object) -> bool:
@@ -103,12 +113,19 @@ def _is_lazy(data: object) -> bool:
     return bool(nw.dependencies.is_polars_lazyframe(data) or isinstance(data, nw.LazyFrame))
 
 
-def read(data: Any, roles: Roles, time: str | None, id: str | None, one_series: bool = False) -> Table:
+def read(
+    data: Any,
+    roles: Roles,
+    time: str | None,
+    id: str | None,
+    one_series: bool = False,
+    targets: Literal["one", "all", "none"] = "one",
+) -> Table:
     """Read a frame or series into a `Table`.
 
     Columns that are not named are inferred: the time is the pandas index or the only column of
-    dates, the id is the only column of text (unless there is but `one_series`), and what is left and
-    holds numbers is the target.
+    dates, the id is the only column of text (unless there is but `one_series`), and the target is the only
+    column of numbers that is left, `all` of them, or `none`.
 
     Raises
     ------
@@ -133,10 +150,12 @@ def read(data: Any, roles: Roles, time: str | None, id: str | None, one_series: 
 
     time, id = time or index_time, id or index_id
     _require_columns(frame.columns, roles, time, id)
-    time = time or _guess_time(frame, roles)
-    id = None if one_series else id or _guess_id(frame, roles, time)
-    if not roles.target:
-        roles = replace(roles, target=_guess_target(frame, roles, time, id))
+    named = {*roles.varying, *roles.static}
+    time = time or guess_time(frame, {*named, roles.group})
+    id = None if one_series else id or guess_id(frame, {*named, time}, roles.group)
+    if not roles.target and targets != "none":
+        found = guess_targets(frame, {*named, roles.group}, time, id, several=targets == "all")
+        roles = replace(roles, target=found)
     source = replace(source, time=time, id=id, time_in_index=time is not None and time == index_time)
 
     table = Table({}, roles, source)
@@ -154,6 +173,8 @@ def read(data: Any, roles: Roles, time: str | None, id: str | None, one_series: 
     if time is not None:
         problems += _read_time(frame[time], table)
     raise_any(problems)
+    if id is None and not one_series and table.stamps is not None and np.any(np.diff(table.stamps) <= 0):
+        table.hidden_id = guess_hidden_id(frame, {*roles.varying, time}, table.stamps)
     return table
 
 
@@ -211,64 +232,11 @@ def _require_columns(columns: list[str], roles: Roles, time: str | None, id: str
     raise_any(problems)
 
 
-def _guess_time(frame: nw.DataFrame[Any], roles: Roles) -> str | None:
-    taken = {*roles.varying, *roles.static, roles.group}
-    free = [name for name in frame.columns if name not in taken]
-    found = [name for name in free if _looks_like_time(frame[name])]
-    if len(found) > 1:
-        raise DataError(f"columns {shorten([repr(n) for n in found], 6)} all hold dates; name one with time=...")
-    return found[0] if found else None
-
-
-def _looks_like_time(column: nw.Series[Any]) -> bool:
-    if isinstance(column.dtype, (nw.Datetime, nw.Date)) or _zone(column) or _is_period(column):
-        return True
-    return column.dtype == nw.String and bool(_ISO_DATE.fullmatch(str(column[0])))
-
-
-def _zone(column: nw.Series[Any]) -> str | None:
-    if isinstance(column.dtype, nw.Datetime):
-        return column.dtype.time_zone
-    # narwhals does not recognise pandas stamps in a zone whose name has an underscore.
-    zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
-    return None if zone is None else str(zone)
-
-
 def _utc(column: nw.Series[Any]) -> NDArray[Any]:
     native = column.to_native()
     if nw.dependencies.is_pandas_series(native):
         return np.asarray(native.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
     return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy()
-
-
-def _is_period(column: nw.Series[Any]) -> bool:
-    return str(getattr(column.to_native(), "dtype", "")).startswith("period[")
-
-
-def _is_text(column: nw.Series[Any]) -> bool:
-    return isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object))
-
-
-def _guess_id(frame: nw.DataFrame[Any], roles: Roles, time: str | None) -> str | None:
-    taken = {time, *roles.varying, *roles.static}
-    found = [name for name in frame.columns if name not in taken and _is_text(frame[name])]
-    if roles.group in found and len(found) > 1:
-        found.remove(roles.group)
-    if len(found) > 1:
-        raise DataError(
-            f"columns {shorten([repr(n) for n in found], 6)} all hold text; name the series' column with id=..."
-        )
-    return found[0] if found else None
-
-
-def _guess_target(frame: nw.DataFrame[Any], roles: Roles, time: str | None, id: str | None) -> tuple[str, ...]:
-    taken = {time, id, *roles.past, *roles.future, *roles.static, roles.group}
-    free = [name for name in frame.columns if name not in taken]
-    found = tuple(name for name in free if frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean)
-    if not found:
-        what = ", ".join(f"{name!r} ({frame[name].dtype})" for name in frame.columns[:8])
-        raise DataError(f"a number column to forecast is needed: the frame has {what}; name it with target=...")
-    return found
 
 
 def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
@@ -279,14 +247,13 @@ def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         return values.astype(np.float64), []
     numbers = np.full(len(values), np.nan)
-    for row, value in enumerate(values.tolist()):
-        if value is None or value != value:
+    for row, (value, missing) in enumerate(zip(values.tolist(), column.is_null().to_list(), strict=True)):
+        if missing:
             continue
-        try:
-            numbers[row] = float(value)
-        except (TypeError, ValueError):
+        if not is_number(value):
             remedy = "convert the column to numbers, or name another one"
             return numbers, [f"column {column.name!r} must hold numbers: row {row} holds {value!r}; {remedy}"]
+        numbers[row] = float(value)
     return numbers, []
 
 
@@ -302,11 +269,11 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     import pandas as pd
 
     values: Any
-    if _is_period(column):
+    if is_period(column):
         native = column.to_native()
         values = native.dt.to_timestamp().to_numpy()
         table.source = replace(source, period=str(native.dtype)[len("period[") : -1])
-    elif zone := _zone(column):
+    elif zone := zone_of(column):
         wall = _nanoseconds(column.dt.replace_time_zone(None).to_numpy())
         # Days and longer steps follow the clock on the wall; hours and shorter ones are even in UTC only.
         by_wall = len(np.unique(wall % DAY)) == 1
@@ -315,12 +282,16 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     elif isinstance(column.dtype, (nw.Datetime, nw.Date)):
         table.source = replace(source, date_only=isinstance(column.dtype, nw.Date))
         values = column.to_numpy()
-    elif _is_text(column):
-        try:
-            values = pd.to_datetime(list(column.to_numpy()), format="ISO8601").to_numpy()
-        except (ValueError, TypeError) as error:
-            reason = str(error).split("\n")[0].rstrip(".")
-            return [f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601): {reason}; convert it first"]
+    elif is_text(column):
+        texts = column.to_list()
+        parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
+        wrong = np.flatnonzero(parsed.isna())
+        if len(wrong):
+            # Whether 01/02/2023 is in January or in February is not for us to guess.
+            held = f"row {wrong[0]} holds {texts[wrong[0]]!r}"
+            remedy = "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
+            return [f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601): {held}; {remedy}"]
+        values = parsed.tz_localize(None).to_numpy()
     else:
         return [f"time column {name!r} must hold dates or whole numbers: it holds {column.dtype}; convert it first"]
     in_days = np.asarray(values).astype("datetime64[D]").astype(np.int64)

@@ -108,7 +108,7 @@ class Panel:
         time, id : str, optional
             Columns of time stamps and of series names. Inferred when there is just one candidate.
         target, past, future, static : str or list of str, optional
-            Columns by role; without `target`, every number column left over is one.
+            Columns by role. The target is inferred when only one column of numbers has no other role.
         group : str, optional
             Column whose values never straddle a split (user, machine, patient).
         frequency : str, optional
@@ -153,7 +153,7 @@ class Panel:
         >>> Panel.from_wide(wide)
         Panel: 2 series x 2 to 3 steps, target 'value', frequency MS, season 12
         """
-        table = frames.read(data, Roles(), time, None)
+        table = frames.read(data, Roles(), time, None, targets="all")
         return cls._build(frames.stack(table), **_options(options))
 
     @classmethod
@@ -193,7 +193,7 @@ class Panel:
             time = None if self.source.time_in_index else self.source.time
             wide = self.source.form == "wide"
             roles = Roles() if wide or frames.is_series(data) else self.roles.given
-            table = frames.read(data, roles, time, self.source.id)
+            table = frames.read(data, roles, time, self.source.id, targets="all" if wide else "one")
             step = self.frequency if table.kind == self.kind else None
             other = self._build(frames.stack(table) if wide else table, step, self.season_length, self.mending)
             other = other.with_calendar(*self.roles.calendar)

@@ -1,0 +1,172 @@
+"""Which column is what, where the caller does not say: a guess is made only when there is one candidate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.calendar import Stamps
+from tsforecast.errors import DataError, shorten
+
+_DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,4}([-/.])\d{1,2}\2\d{1,4}).*")
+LOOKED_AT = 100  # first values of a column of text that tell whether it holds dates or numbers
+
+
+def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str | None:
+    """Return the only column of dates.
+
+    Raises
+    ------
+    DataError
+        When there are several.
+    """
+    found = [name for name in frame.columns if name not in taken and looks_like_time(frame[name])]
+    if len(found) > 1:
+        raise DataError(f"columns {_quoted(found)} all hold dates; name one with time=...")
+    return found[0] if found else None
+
+
+def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str | None) -> str | None:
+    """Return the only column of text; the group only if there is no other one.
+
+    Raises
+    ------
+    DataError
+        When there are several.
+    """
+    texts = [name for name in frame.columns if name not in taken and is_text(frame[name])]
+    found = [name for name in texts if first_text(frame[name]) is None]
+    if group in found and len(found) > 1:
+        found.remove(group)
+    if len(found) > 1:
+        raise DataError(f"columns {_quoted(found)} all hold text; name the series' column with id=...")
+    return found[0] if found else None
+
+
+def guess_targets(
+    frame: nw.DataFrame[Any], taken: Collection[str | None], time: str | None, id: str | None, several: bool = False
+) -> tuple[str, ...]:
+    """Return the only column of numbers that has no other role, or all of them with `several`.
+
+    A column of numbers in which some text got counts as well: it is refused later, with row and value.
+
+    Raises
+    ------
+    DataError
+        When there is none, or which one is not clear.
+    """
+    spoilt, found = dict[str, tuple[int, object]](), []
+    for name in frame.columns:
+        if name in taken or name in (time, id):
+            continue
+        text = first_text(frame[name])
+        if text is not None:
+            spoilt[name] = text
+        if text is not None or frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean:
+            found.append(name)
+    if not found:
+        what = ", ".join(f"{name!r} ({frame[name].dtype})" for name in frame.columns[:8])
+        raise DataError(f"a number column to forecast is needed: the frame has {what}; name it with target=...")
+    if several or len(found) == 1:
+        return tuple(found)
+    hints = {name: f"{name!r} holds {value!r} in row {row}" for name, (row, value) in spoilt.items()}
+    for name in set(found) - set(spoilt):
+        values = frame[name].to_numpy()
+        if id is None and _names_series(values):
+            hints[name] = f"{name!r} repeats {len(np.unique(values))} values and may be id={name!r}"
+        elif time is None and _counts_up(values):
+            hints[name] = f"{name!r} counts up by equal steps and may be time={name!r}"
+    likely = [name for name in found if name not in hints] or found
+    raise DataError(
+        f"which column to forecast must be clear: {_quoted(found)} hold numbers; name one with target={likely[0]!r}, "
+        f"or several with target={likely[:2] if len(likely) > 1 else found[:2]!r}"
+        + "".join(f"; {hints[name]}" for name in found if name in hints)
+    )
+
+
+def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], stamps: Stamps) -> str | None:
+    """Return a column that tells series apart whose stamps, each for itself, go forward."""
+    import pandas as pd
+
+    for name in frame.columns:
+        if name in taken:
+            continue
+        codes, _ = pd.factorize(frame[name].to_numpy())
+        order = np.argsort(codes, kind="stable")
+        moves = np.diff(stamps[order])[np.diff(codes[order]) == 0]
+        if codes.any() and 2 * len(moves) >= len(stamps) and (moves > 0).all():
+            return name
+    return None
+
+
+def looks_like_time(column: nw.Series[Any]) -> bool:
+    """Tell whether a column holds time stamps, or text most of which is written like dates."""
+    if isinstance(column.dtype, (nw.Datetime, nw.Date)) or zone_of(column) or is_period(column):
+        return True
+    if column.dtype != nw.String:
+        return False
+    values = column.head(LOOKED_AT).drop_nulls().to_list()
+    return 2 * sum(_DATE.fullmatch(str(value)) is not None for value in values) > len(values)
+
+
+def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:
+    """Return row and value of the first text in a column of text most of which are numbers; None in any other."""
+    if not is_text(column):
+        return None
+    values = column.head(LOOKED_AT).drop_nulls().to_list()
+    if 2 * sum(map(is_number, values)) <= len(values):
+        return None
+    rows = enumerate(zip(column.to_list(), column.is_null().to_list(), strict=True))
+    return next(((row, value) for row, (value, missing) in rows if not missing and not is_number(value)), None)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is a number or can be read as one."""
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def zone_of(column: nw.Series[Any]) -> str | None:
+    """Return the time zone of a column's stamps."""
+    if isinstance(column.dtype, nw.Datetime):
+        return column.dtype.time_zone
+    # narwhals does not recognise pandas stamps in a zone whose name has an underscore.
+    zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
+    return None if zone is None else str(zone)
+
+
+def is_period(column: nw.Series[Any]) -> bool:
+    """Tell whether a column holds periods of pandas."""
+    return str(getattr(column.to_native(), "dtype", "")).startswith("period[")
+
+
+def is_text(column: nw.Series[Any]) -> bool:
+    """Tell whether a column holds text, categories or any other objects."""
+    return isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object))
+
+
+def _names_series(values: NDArray[Any]) -> bool:
+    """Tell whether numbers are few and come again and again, as names of series do; 0 and 1 alone are a flag."""
+    distinct = np.unique(values)
+    return 1 < len(distinct) <= np.sqrt(len(values)) and not np.isin(distinct, (0, 1)).all()
+
+
+def _counts_up(values: NDArray[Any]) -> bool:
+    """Tell whether whole numbers grow by equal steps, beginning anew for each series at most."""
+    if values.dtype.kind not in "iu":
+        return False
+    moves = np.diff(values.astype(np.int64))
+    ups = moves[moves > 0]
+    return len(ups) > 0 and bool((ups == ups[0]).all()) and 2 * (moves < 0).sum() < len(moves)
+
+
+def _quoted(names: list[str]) -> str:
+    return shorten([repr(name) for name in names], 6)
