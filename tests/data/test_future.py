@@ -61,7 +61,7 @@ def test_missing_dates_are_named() -> None:
         extend(panel, 5)
     with pytest.raises(DataError, match="future= must have each time stamp of a series once"):
         extend(panel, 5, pd.concat([known(DAYS[30:36])] * 2))
-    with pytest.raises(DataError, match="target column 'holiday' does not exist"):
+    with pytest.raises(DataError, match=r"^future column 'holiday' does not exist"):
         extend(panel, 5, known(DAYS[30:36]).drop(columns="holiday"))
 
 
@@ -105,6 +105,21 @@ def test_stamps_of_another_zone_are_the_same_moments(alias: str, zone: str, hori
     panel = Panel.from_frame(zoned(alias, "Europe/Berlin", 0, 40), target="y", future="on")
     extended = extend(panel, horizon, zoned(alias, zone, 40, 40 + horizon))
     assert extended.values[40:, 1].tolist() == list(range(40, 40 + horizon))
+
+
+def test_nan_in_the_future_is_called_nan_and_not_a_missing_row() -> None:
+    panel = Panel.from_frame(shops(DAYS[:30]), **ROLES)
+    future = known(DAYS[30:36])
+    future.loc[(future["shop"] == "b") & (future["day"] == DAYS[32]), "holiday"] = np.nan
+    with pytest.raises(DataError) as caught:
+        extend(panel, 5, future)
+    assert str(caught.value) == (
+        "future column 'holiday' must be complete in future=: series 'b' has 1 NaN or infinite values, first at "
+        "2024-02-02; replace them by numbers"
+    )
+    untimed = Panel.from_frame(pd.DataFrame({"y": wave(20), "on": np.arange(20.0)}), target="y", future="on")
+    with pytest.raises(DataError, match=r"has 1 NaN or infinite values, first at row 1; replace them by numbers"):
+        extend(untimed, 2, pd.DataFrame({"on": [7.0, np.nan]}))
 
 
 def test_a_future_that_nobody_asked_for_is_refused() -> None:

@@ -316,11 +316,60 @@ def test_infinite_values_are_refused_under_every_policy() -> None:
         assert "column 'price' must be complete: series 'a' has 1 infinite values" in refused(frame, nan_policy=policy)
 
 
+def test_numbers_too_large_to_square_are_refused_like_infinite_ones() -> None:
+    frame = long_frame()
+    frame.loc[33, "sales"] = -1e200
+    for policy in (None, "mask"):
+        assert refused(frame, nan_policy=policy) == (
+            "column 'sales' must be within ±1e+100: series 'b' has 1 larger numbers, first at row 33 (2024-01-04); "
+            "replace them by NaN, or divide the column first"
+        )
+
+
+def test_complex_numbers_are_refused() -> None:
+    with pytest.raises(DataError) as caught:
+        Panel.of(np.zeros(9, dtype=complex))
+    assert str(caught.value) == (
+        "the array must hold real numbers: it holds complex128; pass its real part or its size"
+    )
+    assert "column 'sales' must hold numbers: row 0 holds " in refused(long_frame().assign(sales=1j))
+
+
+def test_a_name_in_place_of_data_is_answered_with_what_reads_it() -> None:
+    with pytest.raises(DataError) as caught:
+        Panel.of("co2-weekly")
+    assert str(caught.value) == "'co2-weekly' is the name of a dataset, not its data: pass load_dataset('co2-weekly')"
+    with pytest.raises(DataError) as caught:
+        Panel.of("shops.csv")
+    assert str(caught.value) == (
+        "data must be a frame, a Series, numbers or a Panel: got the text 'shops.csv'; read a file first, for example "
+        "with pandas.read_csv, and a dataset with load_dataset"
+    )
+
+
+def test_an_option_that_a_wide_frame_does_not_have_is_named() -> None:
+    with pytest.raises(TypeError, match=r"Panel.from_wide\(\) got an unexpected keyword argument 'nan_polcy'"):
+        Panel.from_wide(pd.DataFrame({"a": [1.0, 2.0]}), nan_polcy="mask")
+
+
 def test_unsorted_stamps_are_refused_with_the_first_place() -> None:
     frame = long_frame().iloc[[1, 0, *range(2, 60)]]
     message = refused(frame)
     assert "time stamps must go forward: series 'a' breaks this at 1 place, first at row 1 " in message
     assert "(2024-01-02 -> 2024-01-01); sort by time first, or pass sort=True" in message
+
+
+def test_a_column_that_would_bring_order_is_proposed_as_the_id() -> None:
+    frame = long_frame().assign(shop=np.repeat([7, 9], 30))
+    assert refused(frame, target="sales").endswith(
+        "first at row 30 (2024-01-30 -> 2024-01-01); sort by time first, pass sort=True, "
+        "or name the id column: id='shop'"
+    )
+    by_day = frame.sort_values("day", ignore_index=True)
+    assert refused(by_day, target="sales").endswith(
+        "first at row 1 (2024-01-01 -> 2024-01-01); drop the extra rows, pass duplicates='last', "
+        "or name the id column: id='shop'"
+    )
 
 
 def test_duplicate_stamps_are_refused_with_count_and_place() -> None:

@@ -93,6 +93,24 @@ def test_too_many_origins_are_refused_with_the_arithmetic() -> None:
         RollingOrigin(horizon=10).ticks(8)
 
 
+@pytest.mark.parametrize("settings", [{"origins": 3}, {"origins": 3, "step": 9}, {"origins": 2, "gap": 4}])
+def test_where_no_number_of_origins_fits_the_remedy_is_one_that_works(settings: dict) -> None:
+    with pytest.raises(DataError, match=r"use origins = 1 and gap \+ horizon <= 4$"):
+        RollingOrigin(horizon=5, **settings).ticks(5)
+    RollingOrigin(horizon=4).ticks(5)
+    with pytest.raises(DataError, match=r"they need 2 steps, the data have 1; give more rows$"):
+        RollingOrigin(horizon=1).ticks(1)
+
+
+def test_an_array_with_fewer_rows_than_columns_is_said_to_be_read_as_steps_and_targets() -> None:
+    with pytest.raises(DataError) as caught:
+        holdout(14).folds(Panel.of(np.zeros((5, 200))))
+    assert str(caught.value) == (
+        "the origins, gap and horizon must leave a step to learn from: they need 15 steps, the data have 5 (the array "
+        "was read as 5 steps of 200 targets: pass array[..., None] if its rows are series); use gap + horizon <= 4"
+    )
+
+
 def test_all_wrong_numbers_are_reported_at_once() -> None:
     with pytest.raises(ParameterError) as caught:
         RollingOrigin(horizon=0, origins=1.5, gap=-1)  # type: ignore[arg-type]

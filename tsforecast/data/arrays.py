@@ -57,6 +57,10 @@ def _parts(data: Any) -> tuple[list[NDArray[Any]], Source]:
 def _floats(data: Any, what: str) -> NDArray[Any]:
     try:
         array = np.asarray(data)
+        if np.iscomplexobj(array):
+            raise DataError(f"{what} must hold real numbers: it holds {array.dtype}; pass its real part or its size")
         return array if array.dtype == np.float32 else array.astype(np.float64)
+    except DataError:
+        raise
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} must hold numbers: {error}") from None

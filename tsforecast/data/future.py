@@ -36,7 +36,7 @@ def extend(panel: Panel, horizon: int, future: Any = None) -> Panel:
     given = panel.roles.given.future
     if not panel.roles.future:
         if future is not None:
-            raise DataError("the panel has no future columns: name them with Panel.from_frame(..., future=...)")
+            raise DataError("the panel has no future columns: name them with future=... when the data are read")
         return panel
     columns, count = panel.values.shape[1], len(panel)
     ahead = np.full((count, horizon, columns), np.nan)
@@ -79,7 +79,8 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
             f"pass future=, a frame from {panel.label(stamps[0, 0])} to {panel.label(stamps[0, -1])}"
         )
     source = panel.source
-    table = frames.read(future, Roles(target=names), source.time, source.id, one_series=source.id is None)
+    alone = source.id is None
+    table = frames.read(future, Roles(future=names), source.time, source.id, one_series=alone, targets="none")
     values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
     raise_any(
         f"future column {name!r} must hold finite numbers: row {int(np.isinf(column).argmax())} of future= holds "
@@ -90,7 +91,9 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     if table.stamps is None:
         if len(values) != count * horizon:
             raise DataError(f"future= must have {horizon} rows for each of {count} series: got {len(values)} rows")
-        return values.reshape(count, horizon, -1)
+        known: NDArray[np.float64] = values.reshape(count, horizon, -1)
+        raise_any(_gaps(panel, known, stamps))
+        return known
     import pandas as pd
 
     labels = np.repeat(panel.ids[:1], len(values)) if table.labels is None else table.labels
@@ -99,8 +102,8 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     place = given.get_indexer(wanted) if given.is_unique else None
     if place is None:
         raise DataError("future= must have each time stamp of a series once: some occur twice; drop the extra rows")
-    known = np.where((place >= 0)[:, None], values[place], np.nan).reshape(count, horizon, -1)
-    missing: NDArray[np.bool_] = np.asarray(np.isnan(known).any(axis=2))  # (N, H)
+    known = values[place].reshape(count, horizon, -1)
+    missing = (place < 0).reshape(count, horizon)
     problems = []
     for i in np.flatnonzero(missing.sum(axis=1))[:MAX_LISTED]:
         since = panel.label(int(stamps[i, missing[i].argmax()]))
@@ -108,5 +111,21 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
             f"future columns {quoted} must be known for the {horizon} steps after each series: series "
             f"{str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on; add them to future="
         )
-    raise_any(problems)
+    known[missing] = 0  # said already
+    raise_any(problems + _gaps(panel, known, stamps))
     return known
+
+
+def _gaps(panel: Panel, known: NDArray[np.float64], stamps: NDArray[np.int64]) -> list[str]:
+    """Return where future columns that were given, shape (N, H, F), are no numbers."""
+    problems = []
+    for at, name in enumerate(panel.roles.given.future):
+        wrong = ~np.isfinite(known[..., at])  # (N, H)
+        for i in np.flatnonzero(wrong.any(axis=1))[:MAX_LISTED]:
+            first = int(wrong[i].argmax())
+            where = panel.label(int(stamps[i, first])) if panel.kind != "none" else f"row {i * wrong.shape[1] + first}"
+            problems.append(
+                f"future column {name!r} must be complete in future=: series {str(panel.ids[i])!r} has "
+                f"{wrong[i].sum()} NaN or infinite values, first at {where}; replace them by numbers"
+            )
+    return problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,8 @@ class Panel:
             return data
         if frames.is_frame(data):
             return cls.from_frame(data)
+        if isinstance(data, (str, Path)):
+            raise DataError(_not_data(str(data)))
         return cls.from_array(data)
 
     @classmethod
@@ -139,11 +142,22 @@ class Panel:
         return cls._build(table, frequency, season_length, mending)
 
     @classmethod
-    def from_wide(cls, data: Any, *, time: str | None = None, **options: Any) -> Panel:
+    def from_wide(
+        cls,
+        data: Any,
+        *,
+        time: str | None = None,
+        frequency: str | None = None,
+        season_length: int | None = None,
+        nan_policy: repair.NanPolicy | None = None,
+        fill_gaps: bool = False,
+        sort: bool = False,
+        duplicates: repair.Duplicates | None = None,
+    ) -> Panel:
         """Read a wide frame in which every number column is a series of its own.
 
         NaN before the first and after the last number of a column is not part of the series. The
-        other parameters are those of `from_frame`; the frames that come back are wide again.
+        parameters are those of `from_frame`; the frames that come back are wide again.
 
         Examples
         --------
@@ -154,7 +168,8 @@ class Panel:
         Panel: 2 series x 2 to 3 steps, target 'value', frequency MS, season 12
         """
         table = frames.read(data, Roles(), time, None, targets="all")
-        return cls._build(frames.stack(table), **_options(options))
+        mending = repair.Mending(nan_policy, fill_gaps, sort, duplicates)
+        return cls._build(frames.stack(table), frequency, season_length, mending)
 
     @classmethod
     def from_array(
@@ -250,6 +265,17 @@ class Panel:
         axis = f"frequency {self.frequency}" if self.kind == "datetime" else "integer axis"
         word = "target" if self.n_targets == 1 else "targets"
         return f"Panel: {len(self)} series x {steps} steps, {word} {targets}, {axis}, season {self.season_length}"
+
+    @property
+    def reading(self) -> str:
+        """How an array with fewer rows than columns was read, to end a sentence about its length; else empty."""
+        steps = int(self.lengths.max())
+        if self.source.form != "array" or self.source.ndim != 2 or steps >= self.n_targets:
+            return ""
+        return (
+            f" (the array was read as {steps} steps of {self.n_targets} targets: pass array[..., None] if its rows are "
+            "series)"
+        )
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -430,14 +456,20 @@ class Panel:
         return frames.write(source, times, self.kind, np.repeat(self.ids, horizon), columns)
 
 
+def _not_data(text: str) -> str:
+    """Say what to do with the name of a dataset or a file."""
+    from tsforecast.data.catalog import dataset_names
+
+    if text in dataset_names():
+        return f"{text!r} is the name of a dataset, not its data: pass load_dataset({text!r})"
+    return (
+        f"data must be a frame, a Series, numbers or a Panel: got the text {text!r}; read a file first, for example "
+        "with pandas.read_csv, and a dataset with load_dataset"
+    )
+
+
 def _names(names: str | Iterable[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _options(options: dict[str, Any]) -> dict[str, Any]:
-    """Sort the keyword options that `from_frame` shares with `from_wide`."""
-    frequency, season_length = options.pop("frequency", None), options.pop("season_length", None)
-    return {"frequency": frequency, "season_length": season_length, "mending": repair.Mending(**options)}
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -21,6 +21,7 @@ NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
 EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 MAX_LISTED = 20  # problems of one kind; the rest is counted
+TOO_LARGE = 1e100  # numbers beyond it cannot be squared and summed in float64
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def regular_rows(table: Table, frequency: Frequency | None, mending: Mending) ->
                 "give more rows or frequency=..."
             )
         rows.frequency = inferred
-        irregular = list(_irregularities(rows, table.kind, mending))
+        irregular = list(_irregularities(rows, table, mending))
         problems += irregular
         if mending.fill_gaps and not irregular:
             _fill_gaps(rows)
@@ -186,8 +187,10 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
         rows.notes.append(f"dropped {int(extra.sum())} duplicate time stamps, kept the {which} of each")
 
 
-def _irregularities(rows: Rows, kind: TimeKind, mending: Mending) -> Iterator[str]:
+def _irregularities(rows: Rows, table: Table, mending: Mending) -> Iterator[str]:
     """Yield what keeps the time axis from being regular: order, duplicates, off-grid stamps, gaps."""
+    kind = table.kind
+    named = f", or name the id column: id={table.hidden_id!r}" if table.hidden_id else ""
     later = inner_steps(rows.offsets)
     numbers, remainders = rows.frequency.split(rows.stamps)
     step = numbers[later] - numbers[later - 1]
@@ -201,10 +204,13 @@ def _irregularities(rows: Rows, kind: TimeKind, mending: Mending) -> Iterator[st
         "gap": (move > 0) & ~off_grid & (step > rows.frequency.count) & (not mending.fill_gaps),
     }
     remedies = {
-        "unsorted": ("time stamps must go forward", "sort by time first, or pass sort=True"),
+        "unsorted": (
+            "time stamps must go forward",
+            f"sort by time first{',' if named else ', or'} pass sort=True{named}",
+        ),
         "duplicate": (
             "each time stamp must occur once",
-            "drop the extra rows, pass duplicates='last', or name the id column",
+            f"drop the extra rows, pass duplicates='last'{named or ', or name the id column'}",
         ),
         "off grid": (f"time stamps must keep {step_name}", "resample first, or pass frequency=..."),
         "gap": ("time stamps must have no gaps", "pass fill_gaps=True to insert them, with a nan_policy"),
@@ -270,15 +276,20 @@ def _drop_incomplete(rows: Rows) -> None:
 
 
 def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Mending) -> Iterator[str]:
-    """Yield counts of NaN and infinities per column and series."""
+    """Yield counts of NaN, infinities and numbers too large to work with, per column and series."""
     leading = mending.nan_policy == "forward_fill"
-    found = [("infinite values", np.isinf(rows.values), "replace them by NaN or by numbers first")]
+    infinite = np.isinf(rows.values)
+    large = (np.abs(rows.values) > TOO_LARGE) & ~infinite
+    found = [
+        ("complete", "infinite values", infinite, "replace them by NaN or by numbers first"),
+        (f"within ±{TOO_LARGE:g}", "larger numbers", large, "replace them by NaN, or divide the column first"),
+    ]
     if mending.nan_policy != "mask":
         remedy = "pass nan_policy='forward_fill', 'mask' or 'drop_series', or fill them first"
         if leading:
             remedy = "there is nothing before them to fill from: cut them off or use nan_policy='mask'"
-        found.append(("NaN", np.isnan(rows.values), remedy))
-    for what, wrong, remedy in found:
+        found.append(("complete", "NaN", np.isnan(rows.values), remedy))
+    for must, what, wrong, remedy in found:
         listed = 0
         for column in np.flatnonzero(wrong.any(axis=0)):
             places = np.flatnonzero(wrong[:, column])
@@ -288,11 +299,11 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Me
                 where = rows.where(int(at))
                 when = f" ({label(int(rows.stamps[at]), kind)})" if kind != "none" else ""
                 yield (
-                    f"column {names[column]!r} must be complete: series {str(rows.ids[index])!r} has {count} {what}, "
+                    f"column {names[column]!r} must be {must}: series {str(rows.ids[index])!r} has {count} {what}, "
                     f"first at {where}{when}; {remedy}"
                 )
             if len(series) > MAX_LISTED:
-                yield f"column {names[column]!r} must be complete: {len(series) - MAX_LISTED} more series have {what}"
+                yield f"column {names[column]!r} must be {must}: {len(series) - MAX_LISTED} more series have {what}"
 
 
 def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:

@@ -91,8 +91,14 @@ class RollingOrigin:
         """Steps between neighbouring cutoffs."""
         return self.step or self.horizon
 
-    def ticks(self, length: int) -> list[int]:
+    def ticks(self, length: int, reading: str = "") -> list[int]:
         """Return the cutoffs on a clock of `length` ticks, the oldest first.
+
+        Parameters
+        ----------
+        length : int
+        reading : str
+            How the data were read, for the error's sentence; see `Panel.reading`.
 
         Raises
         ------
@@ -104,17 +110,19 @@ class RollingOrigin:
         if oldest < 1:
             needed = self.gap + self.horizon + (self.origins - 1) * self.stride + 1
             fits = (newest - 1) // self.stride + 1
-            remedy = f"use origins <= {fits}" if fits >= 1 else f"use gap + horizon <= {length - 1}"
+            alone = "" if self.origins == 1 else "origins = 1 and "  # with several, a shorter horizon may not do
+            fewer = f"use {alone}gap + horizon <= {length - 1}" if length > 1 else "give more rows"
+            remedy = f"use origins <= {fits}" if fits >= 1 else fewer
             raise DataError(
                 f"the origins, gap and horizon must leave a step to learn from: they need {needed} steps, "
-                f"the data have {length}; {remedy}"
+                f"the data have {length}{reading}; {remedy}"
             )
         return [oldest + origin * self.stride for origin in range(self.origins)]
 
     def folds(self, panel: Panel) -> list[Fold]:
         """Return one fold for each cutoff, the oldest first."""
         found = []
-        for tick in self.ticks(panel.clock_end):
+        for tick in self.ticks(panel.clock_end, panel.reading):
             seen = panel.seen(tick)
             start = np.zeros_like(seen) if self.train_length is None else panel.seen(tick - self.train_length)
             first, last = panel.seen(tick + self.gap), panel.seen(tick + self.gap + self.horizon)
