@@ -70,21 +70,36 @@ def raise_any(problems: Iterable[str], error: type[TsForecastError] = DataError)
         raise error(found)
 
 
+def reason(error: BaseException) -> str:
+    """Return what went wrong in the first line of words, without the operating system's number for it.
+
+    Examples
+    --------
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.csv"))
+    'No such file or directory'
+    """
+    words = error.strerror if isinstance(error, OSError) else None
+    return (words or str(error)).strip().split("\n")[0]
+
+
 def nearest(name: object, options: Iterable[object]) -> str:
-    """Return a hint that names the closest of `options`, or lists them.
+    """Return a hint that names the closest of `options`, whatever its case, or lists them.
 
     Examples
     --------
     >>> nearest("grru", ["gru", "lstm"])
     "did you mean 'gru'?"
+    >>> nearest("LSTM", ["gru", "lstm"])
+    "did you mean 'lstm'?"
     >>> nearest("zzz", ["gru", "lstm"])
     "choose from 'gru', 'lstm'"
     """
     names = [str(option) for option in options]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    close = close or [option for option in names if len(str(name)) > 2 and str(name) in option][:1]
+    wanted, by_lower = str(name).lower(), {option.lower(): option for option in names}
+    close = difflib.get_close_matches(wanted, by_lower, n=1)
+    close = close or [lower for lower in by_lower if len(wanted) > 2 and wanted in lower][:1]
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {by_lower[close[0]]!r}?"
     return "choose from " + (shorten([repr(n) for n in names], 12) or "nothing: none exist")
 
 

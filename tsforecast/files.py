@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tsforecast.errors import TsForecastError
+from tsforecast.errors import TsForecastError, reason
 
 
 class OutputError(TsForecastError, OSError):
@@ -41,14 +41,7 @@ def new_folder(target: Path, mark: str) -> Iterator[Path]:
     ...     os.listdir(Path(place, "out"))
     ['a.txt']
     """
-    if target.is_file():
-        raise OutputError(f"{str(target)!r} must be a folder: it is a file, which stays as it is; name another place")
-    if target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
-        count = sum(1 for _ in target.iterdir())
-        raise OutputError(
-            f"{str(target)!r} must be new or empty, or hold an older {mark}: it holds {count} other entries, which "
-            "stay as they are; name another place"
-        )
+    require_place(target, mark)
     with _fresh(target) as folder:
         yield folder
         if target.exists():
@@ -60,6 +53,35 @@ def new_folder(target: Path, mark: str) -> Iterator[Path]:
             folder.rename(target)
 
 
+def require_place(target: Path, mark: str | None = None) -> None:
+    """Refuse a folder that cannot be written to; before long work, so that its result finds a place.
+
+    Parameters
+    ----------
+    target : Path
+        Nothing is made there.
+    mark : str, optional
+        As in `new_folder`; what is in the folder does not matter without it.
+
+    Raises
+    ------
+    OutputError
+    """
+    if target.is_file():
+        raise OutputError(f"{str(target)!r} must be a folder: it is a file, which stays as it is; name another place")
+    nearest = next(place for place in (target.absolute(), *target.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise OutputError(_unusable(target, f"{str(nearest)!r} is a file"))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(_unusable(target, f"{str(nearest)!r} lets nobody like you write"))
+    if mark and target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
+        count = sum(1 for _ in target.iterdir())
+        raise OutputError(
+            f"{str(target)!r} must be new or empty, or hold an older {mark}: it holds {count} other entries, which "
+            "stay as they are; name another place"
+        )
+
+
 @contextmanager
 def new_file(target: Path) -> Iterator[Path]:
     """Yield a path to write to that becomes `target` at the end, and only if all went well."""
@@ -67,6 +89,10 @@ def new_file(target: Path) -> Iterator[Path]:
         path = folder / target.name
         yield path
         os.replace(path, target)
+
+
+def _unusable(target: Path, why: str) -> str:
+    return f"{str(target)!r} must be a place that can be written to: {why}; name another one"
 
 
 @contextmanager
@@ -81,10 +107,7 @@ def _fresh(target: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, TsForecastError):
             raise
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"{str(target)!r} must be a place that can be written to: {reason}; name another one"
-        ) from error
+        raise OutputError(_unusable(target, reason(error))) from error
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

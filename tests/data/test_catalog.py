@@ -178,6 +178,9 @@ def test_a_download_that_fails_says_where_to_put_the_file(monkeypatch: pytest.Mo
     monkeypatch.delenv("TSFORECAST_DATA", raising=False)
     with pytest.raises(DownloadError, match=r"put the file at TSFORECAST_DATA/etth1/ETTh1.csv, where TSFORECAST_DATA"):
         load_dataset("etth1")
+    monkeypatch.setenv("TSFORECAST_DATA", "/nowhere")
+    with pytest.raises(DownloadError, match=r"a folder of yours \(it is '/nowhere', and there is no such folder\)$"):
+        load_dataset("etth1")
 
 
 @pytest.mark.parametrize("folder", [None, "empty"])
@@ -188,7 +191,7 @@ def test_a_dataset_without_download_says_where_to_get_it_and_where_to_put_it(
     monkeypatch.delenv("TSFORECAST_DATA", raising=False)
     if folder:
         monkeypatch.setenv("TSFORECAST_DATA", str(tmp_path / folder))
-        state = f"is {str(tmp_path / folder)!r}, and it is not there"
+        state = f"is {str(tmp_path / folder)!r}, and there is no such folder"
     with pytest.raises(DownloadError) as error:
         load_dataset("gunpoint")
     assert error.value.problems == tuple(

@@ -149,3 +149,10 @@ def test_too_short_data_are_refused_before_anything_is_fitted() -> None:
 def test_something_that_is_no_forecaster_is_refused() -> None:
     with pytest.raises(ParameterError, match="a forecaster is needed, such as GRUForecaster\\(\\): got str"):
         backtest("gru", wave(90), horizon=3)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError) as caught:
+        backtest([NaiveForecaster()], wave(90), horizon=3)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "a forecaster is needed, such as GRUForecaster(): got list; compare several with leaderboard(...)"
+    )
+    with pytest.raises(ParameterError, match="got the class NaiveForecaster; write NaiveForecaster"):
+        backtest(NaiveForecaster, wave(90), horizon=3)  # type: ignore[arg-type]

@@ -80,7 +80,30 @@ def test_a_model_equal_to_the_naive_forecast_does_not_beat_it() -> None:
 
 def test_a_win_at_too_few_cutoffs_cannot_be_told_from_chance() -> None:
     board = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=4, reference="naive")
-    assert board.verdicts["good"].startswith("good cannot be told from naive")
+    assert board.verdicts["good"] == (
+        "good cannot be told from naive: 93.1% lower MASE, lower error in 4 of 4 cutoffs; "
+        "at least 5 cutoffs are needed to tell: use more origins"
+    )
+    enough = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=5, reference="naive")
+    assert enough.verdicts["good"].startswith("good beats naive")
+
+
+def test_a_series_that_is_never_forecast_is_named_under_the_table() -> None:
+    days = pd.date_range("2024-01-01", periods=60)
+    parts = [pd.DataFrame({"id": name, "day": days, "y": wave(60, i)}) for i, name in enumerate("ABC")]
+    parts[2] = parts[2].iloc[:30]
+    board = leaderboard([], pd.concat(parts), horizon=2, origins=3)
+    assert board.notes == (
+        "1 of 3 series has no past and target at any cutoff and is left out: 'C'; more origins may reach it",
+    )
+    assert f"{board.basis}.\n\nNote: {board.notes[0]}.\n\n- " in board.to_markdown()
+    assert leaderboard([], pd.concat(parts), horizon=2, origins=20).notes == ()
+
+
+def test_what_was_mended_is_said_under_the_table() -> None:
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "y": wave(60)}).drop(index=[7])
+    board = leaderboard([], Panel.from_frame(frame, fill_gaps=True, nan_policy="mask"), horizon=2)
+    assert board.notes == ("inserted 1 missing time stamps",)
 
 
 def test_copies_of_a_series_are_no_further_evidence() -> None:
@@ -100,7 +123,8 @@ def test_a_constant_series_is_ranked_by_mae() -> None:
     board = leaderboard(["mean", Shifted(1.0)], np.ones(40), horizon=3, origins=2)
     assert board.metric == "mae"
     assert board.table["model"].iloc[-1] == "Shifted"
-    assert "cannot be compared" in board.verdicts["Shifted"]
+    assert board.verdicts["Shifted"] == "Shifted does not beat naive: its MAE is 1, not 0"
+    assert board.verdicts["mean"] == "mean does not beat naive: its MAE is the same"
 
 
 def test_one_model_alone_need_not_be_put_in_a_list() -> None:
@@ -116,7 +140,7 @@ def test_a_worse_model_is_said_to_be_worse() -> None:
 def test_a_model_that_forecasts_nan_is_last_and_not_compared() -> None:
     board = leaderboard({"broken": Shifted(np.nan)}, RAMP, horizon=1, origins=3)
     assert board.table["model"].iloc[-1] == "broken"
-    assert board.verdicts["broken"].startswith("broken cannot be compared")
+    assert board.verdicts["broken"] == "broken cannot be compared: it has no finite MASE"
 
 
 def test_two_models_of_one_kind_get_names_of_their_own() -> None:
@@ -147,6 +171,15 @@ def test_markdown_has_the_table_and_a_sentence_for_each_model() -> None:
     assert str(board) == text
 
 
+def test_a_class_in_place_of_a_model_is_refused_before_anything_runs() -> None:
+    for models in (NaiveForecaster, [NaiveForecaster], {"mine": NaiveForecaster}):
+        with pytest.raises(ParameterError) as caught:
+            leaderboard(models, RAMP, horizon=2)
+        assert str(caught.value) == (
+            "a forecaster is needed, such as GRUForecaster(): got the class NaiveForecaster; write NaiveForecaster()"
+        )
+
+
 def test_names_and_metrics_with_a_typo_are_answered_with_the_nearest_all_at_once() -> None:
     with pytest.raises(UnknownNameError) as caught:
         leaderboard(["grru", "lstn"], RAMP, horizon=2)
@@ -154,5 +187,7 @@ def test_names_and_metrics_with_a_typo_are_answered_with_the_nearest_all_at_once
         "  - model 'grru' does not exist; did you mean 'gru'?",
         "  - model 'lstn' does not exist; did you mean 'lstm'?",
     ]
+    with pytest.raises(UnknownNameError, match="model 'GRU' does not exist; did you mean 'gru'"):
+        leaderboard("GRU", RAMP, horizon=2)
     with pytest.raises(ParameterError, match="did you mean 'mase'"):
         leaderboard([], RAMP, horizon=2, metric="mas")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import small, wave
-from tsforecast.errors import ModelFileError
+from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.files import OutputError
 from tsforecast.forecasters.base import Forecaster, NotFittedError
 from tsforecast.forecasters.store import load, save
@@ -66,6 +66,19 @@ def test_only_json_and_safetensors_are_written(network: Forecaster, tmp_path: Pa
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "numbers.safetensors"]
 
 
+def test_every_file_may_be_read_by_those_whom_the_user_lets_read(tmp_path: Path) -> None:
+    save(small("gru").fit(wave(90)), tmp_path / "model")
+    (tmp_path / "plain").write_text("")
+    modes = {path.stat().st_mode for path in (tmp_path / "model").iterdir()}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
+def test_something_that_is_no_forecaster_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError) as caught:
+        save("gru", tmp_path / "model")  # type: ignore[arg-type]
+    assert str(caught.value) == "a forecaster is needed, such as GRUForecaster().fit(data): got str"
+
+
 def test_an_unfitted_forecaster_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(NotFittedError, match="this NaiveForecaster must be fitted before it is saved"):
         save(small("naive"), tmp_path / "model")
@@ -111,5 +124,6 @@ def broken(folder: Path, how: str) -> None:
 def test_a_broken_folder_is_refused(how: str, tmp_path: Path) -> None:
     save(small("gru").fit(wave(90)), tmp_path / "model")
     broken(tmp_path / "model", how)
-    with pytest.raises(ModelFileError):
+    with pytest.raises(ModelFileError) as caught:
         load(tmp_path / "model")
+    assert "rrno" not in str(caught.value)

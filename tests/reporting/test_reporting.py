@@ -46,6 +46,22 @@ def test_the_figure_draws_the_truth_and_each_forecast_from_cutoffs_that_do_not_o
     assert axes.get_ylabel() == panel.roles.target[0]
 
 
+def test_a_figure_of_some_models_says_that_they_are_the_best() -> None:
+    panel = Panel.from_array(wave(60), season_length=6)
+    board = leaderboard(["mean", "window-average"], panel, horizon=4)
+    (axes,) = plot_forecasts(board, panel).axes
+    assert axes.get_title(loc="left").endswith("4 steps ahead (best three of 4 models and the reference)")
+    assert len([line for line in axes.lines if not line.get_label().startswith("_")]) == 6  # and truth and cutoff
+
+
+def test_a_note_is_printed_under_what_was_tested() -> None:
+    days = pd.date_range("2024-01-01", periods=60)
+    frame = pd.concat([pd.DataFrame({"id": name, "day": days[:n], "y": 1.0 * n}) for name, n in (("a", 60), ("b", 9))])
+    text = io.StringIO()
+    show_leaderboard(leaderboard([], frame, horizon=2), "a title", Console(file=text, width=200))
+    assert "\nNote: 1 of 2 series has no past and target at any cutoff and is left out: 'b';" in text.getvalue()
+
+
 def test_the_series_to_draw_can_be_chosen() -> None:
     panel = Panel.from_array([wave(60, 0), wave(60, 1) + 50], season_length=6)
     board = leaderboard([], panel, horizon=4)

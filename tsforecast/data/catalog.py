@@ -270,18 +270,17 @@ def _folder() -> Path:
 def _locate(known: Card, progress: download.Progress | None) -> list[Path]:
     """Return where the files of a dataset lie on this machine, once they do."""
     data = os.environ.get("TSFORECAST_DATA")
-    state = f"is {data!r}, and it is not there" if data else "is not set"
     places = [_place(file, data) for file in known.files]
     lacking = [file for file, place in zip(known.files, places, strict=True) if place is None and file.url is None]
     raise_any(
         [
             f"dataset {known.name!r} has no automatic download. {known.by_hand or ''} "
-            f"Put the file at TSFORECAST_DATA/{file.path} (the environment variable TSFORECAST_DATA {state})."
+            f"Put the file at TSFORECAST_DATA/{file.path} (the environment variable TSFORECAST_DATA {_state(data)})."
             for file in lacking
         ],
         DownloadError,
     )
-    return [place or _fetch(file, progress) for file, place in zip(known.files, places, strict=True)]
+    return [place or _fetch(file, progress, data) for file, place in zip(known.files, places, strict=True)]
 
 
 def _place(file: CardFile, data: str | None) -> Path | None:
@@ -289,13 +288,21 @@ def _place(file: CardFile, data: str | None) -> Path | None:
     return next((folder / file.path for folder in folders if (folder / file.path).is_file()), None)
 
 
-def _fetch(file: CardFile, progress: download.Progress | None) -> Path:
+def _state(data: str | None) -> str:
+    """Say what TSFORECAST_DATA is, to a person whose file was not found there."""
+    if not data:
+        return "is not set"
+    return f"is {data!r}, and it is not there" if Path(data).is_dir() else f"is {data!r}, and there is no such folder"
+
+
+def _fetch(file: CardFile, progress: download.Progress | None, data: str | None) -> Path:
     logger.info("downloading %s", file.url)
+    state = f" (it {_state(data)})" if data else ""
     return download.fetch(
         str(file.url),
         download.cache_folder() / file.path,
         file.sha256,
         progress,
         member=file.member,
-        remedy=f"put the file at TSFORECAST_DATA/{file.path}, where TSFORECAST_DATA names a folder of yours",
+        remedy=f"put the file at TSFORECAST_DATA/{file.path}, where TSFORECAST_DATA names a folder of yours{state}",
     )

@@ -22,7 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from tsforecast.errors import DownloadError
+from tsforecast.errors import DownloadError, reason
 
 Progress = Callable[[int, int | None], None]
 
@@ -107,7 +107,7 @@ def fetch(
         raise DownloadError(f"{error}; {remedy}") from error.__cause__
     except OSError as error:
         raise DownloadError(
-            f"{url} must be written to {target.parent}: {error.strerror or error}; make room or rights there, name "
+            f"{url} must be written to {target.parent}: {reason(error)}; make room or rights there, name "
             f"another folder in the environment variable TSFORECAST_CACHE, or {remedy}"
         ) from error
     return target
@@ -127,7 +127,7 @@ def _download(url: str, part: Path, sha256: str | None, progress: Progress | Non
                 raise DownloadError(f"{url} must be there: {problem}") from error
         except (_Cut, urllib.error.URLError, ConnectionError, TimeoutError, HTTPException, ssl.SSLError) as error:
             cause = error.reason if isinstance(error, urllib.error.URLError) else error
-            problem = str(cause)
+            problem = reason(cause) if isinstance(cause, BaseException) else str(cause)
             if not isinstance(cause, (_Cut, ConnectionError, TimeoutError, HTTPException, ssl.SSLError)):
                 raise DownloadError(f"{url} must be within reach: {problem}") from error
             if attempt == ATTEMPTS:

@@ -17,8 +17,8 @@ from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.data.splits import Fold, Positions, RollingOrigin
-from tsforecast.errors import DataError, ParameterError, TrainingWarning
-from tsforecast.forecasters.base import Forecaster
+from tsforecast.errors import DataError, TrainingWarning
+from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.forecasters.registry import model_name
 
 ROW_COLUMNS = (
@@ -86,8 +86,7 @@ def backtest(
     >>> rows[["cutoff", "step", "time", "y", "forecast"]].values.tolist()
     [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
     """
-    if not isinstance(forecaster, Forecaster):
-        raise ParameterError(f"a forecaster is needed, such as GRUForecaster(): got {type(forecaster).__name__}")
+    require_forecaster(forecaster)
     panel = Panel.of(data)
     folds = RollingOrigin(horizon, origins, step, gap, train_length).folds(panel)
     model = clone(forecaster).set_params(horizon=gap + horizon)

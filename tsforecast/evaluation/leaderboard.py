@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,15 +14,16 @@ import pandas as pd
 from tsforecast.checks import one_of
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any
+from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.forecasters.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
 
 METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
 ALWAYS = ("naive", "seasonal-naive", "drift")
 CERTAIN = 0.05  # a sign test below this share of chance is called a difference
+NEEDED = math.ceil(-math.log2(CERTAIN))  # trials below which even wins in all of them may be chance
 
 Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
 
@@ -39,11 +41,14 @@ class Leaderboard:
     reference : str
         The model that skill is relative to: the best of the naive family on these cutoffs, unless
         another one was named.
+    notes : tuple of str
+        What was mended in the data, and which series were never forecast.
     """
 
     rows: pd.DataFrame
     metric: str
     reference: str
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -83,12 +88,15 @@ class Leaderboard:
     def _verdict(self, model: str) -> str:
         if model == self.reference:
             return f"{model} is the reference: the best naive forecast here"
-        skill = float(self.table.set_index("model").loc[model, "skill"])
-        if not np.isfinite(skill):
-            return f"{model} cannot be compared: it or {self.reference} has no finite {self.metric.upper()}"
-        if skill <= 0:
-            how = f"{-skill:.1%} higher" if skill else "the same"
-            return f"{model} does not beat {self.reference}: its {self.metric.upper()} is {how}"
+        errors, word = self.table.set_index("model")[self.metric], self.metric.upper()
+        mine, best = float(errors[model]), float(errors[self.reference])
+        if not (np.isfinite(mine) and np.isfinite(best)):
+            which = "it" if np.isfinite(best) else self.reference
+            return f"{model} cannot be compared: {which} has no finite {word}"
+        if mine >= best:
+            how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
+            return f"{model} does not beat {self.reference}: its {word} is {how}"
+        skill = 1 - mine / best
         wins, ties, trials, unit = self._wins(model)
         from scipy.stats import binomtest
 
@@ -96,7 +104,8 @@ class Leaderboard:
         decided = trials - ties
         if decided and binomtest(wins, decided, alternative="greater").pvalue < CERTAIN:
             return f"{model} beats {self.reference} by {skill:.1%} ({share})"
-        return f"{model} cannot be told from {self.reference}: {skill:.1%} lower {self.metric.upper()}, {share}"
+        few = f"; at least {NEEDED} cutoffs are needed to tell: use more origins" if decided < NEEDED else ""
+        return f"{model} cannot be told from {self.reference}: {skill:.1%} lower {word}, {share}{few}"
 
     def _wins(self, model: str) -> tuple[int, int, int, str]:
         """Count wins, ties and trials against the reference, and say what a trial is.
@@ -127,7 +136,8 @@ class Leaderboard:
             index=False, disable_numparse=True, colalign=["left"] + ["right"] * (len(shown.columns) - 1)
         )
         verdicts = "\n".join(f"- {sentence}" for sentence in self.verdicts.values())
-        return f"{text}\n\n{self.basis}.\n\n{verdicts}\n"
+        notes = "".join(f"Note: {note}.\n\n" for note in self.notes)
+        return f"{text}\n\n{self.basis}.\n\n{notes}{verdicts}\n"
 
     def __str__(self) -> str:
         return self.to_markdown()
@@ -185,10 +195,26 @@ def leaderboard(
         if progress:
             progress(name)
         parts.append(backtest(forecaster, panel, horizon, origins, step, gap, refit, name=name, groups=groups))
-    return from_rows(pd.concat(parts, ignore_index=True), metric, reference)
+    notes = (*panel.notes, *_left_out(panel, parts[0]))
+    return from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes)
 
 
-def from_rows(rows: pd.DataFrame, metric: str = "mase", reference: str | None = None) -> Leaderboard:
+def _left_out(panel: Panel, rows: pd.DataFrame) -> list[str]:
+    """Say which series have no rows."""
+    judged = set(rows["series"])
+    missing = [repr(name) for name in map(str, panel.ids[[name not in judged for name in panel.ids]])]
+    if not missing:
+        return []
+    has, are, reach = ("has", "is", "it") if len(missing) == 1 else ("have", "are", "them")
+    return [
+        f"{len(missing)} of {len(panel)} series {has} no past and target at any cutoff and {are} left out: "
+        f"{shorten(missing, 8)}; more origins may reach {reach}"
+    ]
+
+
+def from_rows(
+    rows: pd.DataFrame, metric: str = "mase", reference: str | None = None, notes: tuple[str, ...] = ()
+) -> Leaderboard:
     """Draw up a leaderboard from rows that were kept.
 
     Where the past of every series is constant, so that MASE and RMSSE have no scale, MAE and RMSE rank.
@@ -201,13 +227,13 @@ def from_rows(rows: pd.DataFrame, metric: str = "mase", reference: str | None = 
         metric = "mae" if metric == "mase" else "rmse"  # a constant past gives no scale
     if reference is None:
         reference = str(naive[metric].idxmin())
-    return Leaderboard(rows, metric, reference)
+    return Leaderboard(rows, metric, reference, notes)
 
 
 def named(forecasters: Models) -> dict[str, Forecaster]:
     """Return forecasters by name, with the naive ones that must not be missing first."""
     pairs: list[tuple[str, Forecaster]] = []
-    if isinstance(forecasters, (str, Forecaster)):
+    if isinstance(forecasters, (str, Forecaster, type)):
         forecasters = [forecasters]
     if isinstance(forecasters, Mapping):
         pairs = list(forecasters.items())
@@ -219,6 +245,8 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
         )
         for item in items:
             pairs.append((item, make(item)) if isinstance(item, str) else (model_name(item), item))
+    for _, forecaster in pairs:
+        require_forecaster(forecaster)
     models: dict[str, Forecaster] = {name: make(name) for name in ALWAYS}
     taken: set[str] = set()
     for name, forecaster in pairs:

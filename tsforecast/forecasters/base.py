@@ -21,6 +21,18 @@ class NotFittedError(TsForecastError, sklearn.exceptions.NotFittedError):  # typ
     """A forecaster was asked for a forecast before it was fitted."""
 
 
+def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
+    """Raise ParameterError unless `value` is a forecaster, and say what to do with a class or several of them."""
+    if isinstance(value, Forecaster):
+        return
+    got = type(value).__name__
+    if isinstance(value, type):
+        got = f"the class {value.__name__}; write {value.__name__}()"
+    elif isinstance(value, (list, tuple, dict)):
+        got += "; compare several with leaderboard(...)"
+    raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
+
+
 class Forecaster(BaseEstimator):  # type: ignore[misc]
     """Base of all forecasters.
 

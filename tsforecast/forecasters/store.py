@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from tsforecast.data.calendar import Frequency
 from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
 from tsforecast.data.repair import Mending
-from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.errors import ModelFileError, ParameterError, reason
 from tsforecast.files import new_folder
-from tsforecast.forecasters.base import Forecaster, NotFittedError
+from tsforecast.forecasters.base import Forecaster, NotFittedError, require_forecaster
 from tsforecast.forecasters.registry import forecaster_class, model_name
 
 FORMAT_VERSION = 1
@@ -38,7 +39,7 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
 
     Raises
     ------
-    NotFittedError
+    ParameterError, NotFittedError
         When there is nothing to save.
     OutputError
         When the place cannot be written to, or holds something else than a model.
@@ -52,6 +53,7 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
     ...     load(f"{place}/model").predict().tolist()
     [4.0, 4.0]
     """
+    require_forecaster(forecaster, example="GRUForecaster().fit(data)")
     if not hasattr(forecaster, "panel_"):
         raise NotFittedError(f"this {type(forecaster).__name__} must be fitted before it is saved: call fit(data)")
     described, numbers = _describe(forecaster)
@@ -65,6 +67,7 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
         (place / _DESCRIPTION).write_text(text, encoding="utf-8")
         contiguous = {name: np.ascontiguousarray(array) for name, array in (numbers | panel_numbers).items()}
         save_file(contiguous, place / _NUMBERS)
+        shutil.copymode(place / _DESCRIPTION, place / _NUMBERS)  # safetensors lets the owner alone read it
 
 
 def load(folder: str | Path) -> Forecaster:
@@ -80,7 +83,7 @@ def load(folder: str | Path) -> Forecaster:
         description = json.loads((place / _DESCRIPTION).read_text(encoding="utf-8"))
         numbers: Numbers = load_file(place / _NUMBERS)
     except (OSError, ValueError, SafetensorError) as error:
-        raise ModelFileError(f"{str(place)!r} must be a folder that tsforecast saved: {error}") from error
+        raise ModelFileError(f"{str(place)!r} must be a folder that tsforecast saved: {reason(error)}") from error
     version = description.get("format_version") if isinstance(description, dict) else None
     if version != FORMAT_VERSION:
         raise ModelFileError(

@@ -18,6 +18,7 @@ from tsforecast.files import new_file
 
 # Colours of Okabe and Ito (2008), told apart by people with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 def plot_forecasts(board: Leaderboard, panel: Panel, models: int = 3, series: str | None = None) -> Figure:
@@ -42,7 +43,8 @@ def plot_forecasts(board: Leaderboard, panel: Panel, models: int = 3, series: st
     chosen = rows["series"].iloc[0] if series is None else series
     target = panel.roles.target[0]
     mine = rows[(rows["series"] == chosen) & (rows["target"] == target)]
-    names = [name for name in board.table["model"] if name != board.reference][:models]
+    others = [name for name in board.table["model"] if name != board.reference]
+    names = others[:models]
 
     cutoffs = _apart(mine)
     figure = Figure(figsize=(10, 4.8), layout="constrained")
@@ -56,10 +58,16 @@ def plot_forecasts(board: Leaderboard, panel: Panel, models: int = 3, series: st
             label = "_"  # one entry in the legend
     for cutoff in cutoffs:
         axes.axvline(cutoff, color="#999999", lw=0.8, ls=":", label="cutoff" if cutoff == cutoffs[0] else "_")
-    shown = f"{len(cutoffs)} of {mine['cutoff'].nunique()} cutoffs" if len(cutoffs) < mine["cutoff"].nunique() else ""
+    total, shown = mine["cutoff"].nunique(), []
+    if len(cutoffs) < total:
+        shown.append(f"{len(cutoffs)} of {total} cutoffs")
+    if len(names) < len(others):
+        shown.append(f"best {_NUMBERS.get(models, models)} of {len(others)} models and the reference")
     horizon = int(mine["step"].max())
     axes.set_title(
-        f"{chosen}: forecasts {horizon} steps ahead" + (f" ({shown})" if shown else ""), loc="left", fontsize=11
+        f"{chosen}: forecasts {horizon} steps ahead" + (f" ({', '.join(shown)})" if shown else ""),
+        loc="left",
+        fontsize=11,
     )
     axes.set_xlabel("time" if panel.kind == "datetime" else "step")
     axes.set_ylabel(str(target))

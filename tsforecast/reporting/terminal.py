@@ -48,6 +48,8 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
             f"(left out for width: {', '.join(_COLUMNS[name][0] for name in names[len(kept) :])})", style="dim"
         )
     console.print(board.basis + ".", highlight=False)
+    for note in board.notes:
+        console.print(f"Note: {note}.", highlight=False, markup=False)
     for sentence in board.verdicts.values():
         console.print(f"  {sentence}", highlight=False)
 
