@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from tests.conftest import wave
 from tsforecast.cli import app
 from tsforecast.evaluation.backtest import ROW_COLUMNS
+from tsforecast.files import OutputError
 
 
 def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
@@ -162,6 +163,11 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         "unknown model": [shops, *columns, "--models", "grru"],
         "other suffix": [Path(__file__)],
         "horizon 0": [shops, *columns, "--horizon", "0"],
+        "origins 0": ["sunspots-yearly", "--origins", "0"],
+        "step 0": ["sunspots-yearly", "--step", "0"],
+        "no model": ["sunspots-yearly", "--models", " , "],
+        "capitals": ["sunspots-yearly", "--models", "GRU"],
+        "which target": [shops, "--time", "day"],
         "too long": [shops, *columns, "--horizon", "200"],
         "window": [shops, *columns, "--horizon", "7", "--models", "gru", "--window", "100"],
         "dataset with columns": ["co2-weekly", "--target", "co2"],
@@ -177,7 +183,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
     [
         ("empty", "the frame must have rows: it has none"),
         ("no bytes", "must be a readable CSV table"),
-        ("nan", "column 'sales' must be complete: series 'a' has 1 NaN, first at row 5 (2024-01-06)"),
+        ("nan", "column 'sales' must be complete: series 'a' has 1 NaN, first at row 5 (2024-01-06); pass --nan"),
         ("text", "column 'sales' must hold numbers: row 5 holds 'much'"),
         ("unsorted", "time stamps must go forward: series 'b' breaks this at 119 places"),
         ("duplicate", "each time stamp must occur once: series 'a' breaks this at 1 place, first at row 5"),
@@ -188,6 +194,14 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         ("unknown model", "model 'grru' does not exist; did you mean 'gru'?"),
         ("other suffix", "a file must end in .csv or .parquet"),
         ("horizon 0", "horizon must be a whole number >= 1: got 0"),
+        ("origins 0", "origins must be a whole number >= 1: got 0"),
+        ("step 0", "step must be a whole number >= 1 or None: got 0"),
+        ("no model", "at least one model must be named: got ' , '; choose from naive, seasonal-naive"),
+        ("capitals", "model 'GRU' does not exist; did you mean 'gru'?"),
+        (
+            "which target",
+            "'sales', 'n' hold numbers; name one with --target sales, or several with --target sales,n",
+        ),
         ("too long", "they need 201 steps, the data have 120"),
         (
             "window",
@@ -196,7 +210,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         ),
         ("dataset with columns", "dataset 'co2-weekly' has its own columns"),
         ("unknown card", "dataset 'm4-hourli' does not exist; did you mean 'm4-hourly'?"),
-        ("out is a file", "must be a place that can be written to"),
+        ("out is a file", "must be a folder: it is a file, which stays as it is; name another place"),
     ],
 )
 def test_a_mistake_gets_one_message_and_exit_code_2_and_writes_nothing(
@@ -211,7 +225,61 @@ def test_a_mistake_gets_one_message_and_exit_code_2_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_columns_known_ahead_are_given_for_the_steps_to_forecast(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=123).strftime("%d.%m.%Y")
+    frame = pd.DataFrame({"day": days, "sales": wave(123), "open": 1.0})
+    frame.iloc[:120].to_csv(tmp_path / "data.csv", index=False, sep=";", decimal=",")
+    frame.iloc[120:].drop(columns="sales").to_csv(tmp_path / "next.csv", index=False)
+    written = ("--date-format", "%d.%m.%Y")
+    fitted = tsforecast(
+        "fit", tmp_path / "data.csv", *written, "--future", "open", "--model", "naive", "--horizon", "3",
+        "--out", tmp_path / "model",
+    )  # fmt: skip
+    assert fitted.returncode == 0, fitted.stderr
+    result = tsforecast("predict", tmp_path / "model", "--future", tmp_path / "next.csv", *written)
+    assert [line.split(",")[0] for line in result.stdout.splitlines()] == [
+        "day", "2024-04-30", "2024-05-01", "2024-05-02",
+    ]  # fmt: skip
+    missing = tsforecast("predict", tmp_path / "model")
+    assert "nothing was given; pass --future, a frame from 2024-04-30 to 2024-05-02" in missing.stderr
+
+
+def test_the_version_is_told() -> None:
+    from tsforecast import __version__
+
+    assert tsforecast("--version").stdout == f"tsforecast {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "fit", "predict"])
+def test_the_help_says_what_is_done_by_default(command: str) -> None:
+    text = tsforecast(command, "--help", width=200).stdout
+    assert "Steps to forecast. [default: (the " in text
+    assert " ." not in text.replace(" ...", "")
+
+
+def test_a_card_with_one_cutoff_speaks_of_one() -> None:
+    shown = tsforecast("datasets", "show", "m4-hourly").stdout
+    assert "horizon 48, 1 cutoff " in shown
+
+
+def test_an_unusable_place_for_the_result_is_refused_before_any_model_runs(
+    shops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tsforecast.evaluation.leaderboard as evaluation
+    import tsforecast.forecasters.registry as registry
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a model ran")
+
+    monkeypatch.setattr(evaluation, "leaderboard", never)
+    monkeypatch.setattr(registry.forecaster_class("naive"), "fit", never)
+    for command in (["leaderboard", "sunspots-yearly"], ["fit", "sunspots-yearly", "--model", "naive"]):
+        for out in (shops, shops / "results"):
+            result = CliRunner().invoke(app, [*command, "--out", str(out)])
+            assert isinstance(result.exception, OutputError), result.exception
+
+
 def test_predict_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
     result = tsforecast("predict", tmp_path)
     assert result.returncode == 2
-    assert "must be a folder that tsforecast saved" in result.stderr
+    assert "must be a folder that tsforecast saved: No such file or directory" in result.stderr

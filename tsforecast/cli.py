@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from tsforecast.errors import DataError, ParameterError, TsForecastError, UnknownNameError, nearest
+from tsforecast.cli_input import Said, read_file, read_panel, suffix_of
+from tsforecast.cli_options import (
+    Data,
+    DateFormat,
+    Duplicates,
+    Epochs,
+    FillGaps,
+    FutureColumns,
+    IdColumn,
+    NanChoice,
+    PastColumns,
+    Season,
+    Seed,
+    Sort,
+    StepName,
+    TargetColumns,
+    TimeColumn,
+    Window,
+    as_options,
+)
+from tsforecast.errors import ParameterError, TsForecastError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from tsforecast.data.catalog import Task
@@ -26,16 +46,22 @@ datasets_app = typer.Typer(help="The datasets that tsforecast knows.", invoke_wi
 app.add_typer(datasets_app, name="datasets")
 console = Console()
 
-Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV or Parquet file.")]
-TimeColumn = Annotated[Optional[str], typer.Option("--time", help="Column of time stamps.")]  # noqa: UP045
-TargetColumns = Annotated[Optional[str], typer.Option("--target", help="Column to forecast; several with commas.")]  # noqa: UP045
-IdColumn = Annotated[Optional[str], typer.Option("--id", help="Column that names the series.")]  # noqa: UP045
-NanChoice = Annotated[Optional[str], typer.Option("--nan", help="NaN: forward_fill, mask or drop_series.")]  # noqa: UP045
-FillGaps = Annotated[bool, typer.Option("--fill-gaps", help="Insert missing time stamps.")]
-Season = Annotated[Optional[int], typer.Option("--season", help="Steps in one season.")]  # noqa: UP045
-Window = Annotated[Optional[int], typer.Option("--window", help="Steps that a network reads [default: auto].")]  # noqa: UP045
-Seed = Annotated[int, typer.Option("--seed", help="Makes the networks repeatable.")]
-Epochs = Annotated[Optional[int], typer.Option("--epochs", help="At most so many epochs.")]  # noqa: UP045
+
+def _version(asked: bool) -> None:
+    if asked:
+        from tsforecast import __version__
+
+        console.print(f"tsforecast {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    pass
 
 
 @datasets_app.callback()
@@ -79,7 +105,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
         **roles,
         "files": "\n".join(file.path for file in one.files) or "part of an installed package",
         "by hand": one.by_hand,
-        "task": f"horizon {one.task.horizon}, {one.task.origins} cutoffs every {one.task.step} steps",
+        "task": f"horizon {one.task.horizon}, {_cutoffs(one.task)}",
         "protocol": one.task.protocol,
         "quirks": "\n".join(one.quirks),
     }
@@ -103,16 +129,22 @@ def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.
     console.print(f"{name} is here. {panel}", highlight=False, soft_wrap=True)
 
 
+def _cutoffs(task: Task) -> str:
+    return "1 cutoff" if task.origins == 1 else f"{task.origins} cutoffs every {task.step} steps"
+
+
 @app.command()
 def leaderboard(
     data: Data,
-    horizon: Annotated[Optional[int], typer.Option(help="Steps to forecast [default: the dataset's].")] = None,  # noqa: UP045
+    horizon: Annotated[
+        int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")
+    ] = None,
     models: Annotated[
         str, typer.Option(help="Names with commas; naive, seasonal-naive and drift are always there.")
     ] = ("naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"),
-    origins: Annotated[Optional[int], typer.Option(help="Cutoffs to test [default: the dataset's, or 1].")] = None,  # noqa: UP045
+    origins: Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 1")] = None,
     step: Annotated[
-        int | None, typer.Option(help="Steps between cutoffs [default: the dataset's, or the horizon].")
+        int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")
     ] = None,
     gap: Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")] = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
@@ -121,27 +153,37 @@ def leaderboard(
     epochs: Epochs = None,
     seed: Seed = 0,
     time: TimeColumn = None,
+    date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    past: PastColumns = None,
+    future: FutureColumns = None,
+    frequency: StepName = None,
     season: Season = None,
     nan: NanChoice = None,
     fill_gaps: FillGaps = False,
-    out: Annotated[Optional[Path], typer.Option(help="Folder for table, figure and rows.")] = None,  # noqa: UP045
+    sort: Sort = False,
+    duplicates: Duplicates = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for table, figure and rows.")] = None,
 ) -> None:
     """Compare networks with the naive forecasts on a dataset or on your own file."""
     from tsforecast.data.splits import RollingOrigin
     from tsforecast.evaluation.leaderboard import leaderboard as compare
     from tsforecast.evaluation.leaderboard import named
+    from tsforecast.files import require_place
     from tsforecast.reporting.terminal import show_leaderboard
 
-    settings = _settings(window=window, max_epochs=epochs, random_state=seed)
-    panel, task = _read(data, time, target, id, season, nan, fill_gaps)
+    chosen = _models(models, _settings(window=window, max_epochs=epochs, random_state=seed))
+    if out:
+        require_place(out)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    panel, task = read_panel(data, said)
     horizon = _horizon(horizon, task, panel)
     # The card's cutoffs belong to the card's horizon; another horizon starts from one cutoff again.
     own = task if task and task.horizon == horizon else None
-    origins, step = origins or (own.origins if own else 1), step or (own.step if own else None)
+    origins = origins if origins is not None else own.origins if own else 1
+    step = step if step is not None else own.step if own else None
     RollingOrigin(horizon, origins, step, gap).ticks(panel.clock_end)  # refuse before anything is trained
-    chosen = _models(models, settings)
     with _progress(f"{data}: ", len(named(chosen))) as report:
         board = compare(chosen, panel, horizon, origins, step, gap, refit, metric, progress=report)
     show_leaderboard(board, f"{data}, horizon {horizon}", console)
@@ -155,23 +197,31 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for the fitted model.")],
     model: Annotated[str, typer.Option(help="Name of the model.")] = "gru",
     horizon: Annotated[
-        int | None, typer.Option(help="Steps to forecast [default: the dataset's, or a season].")
+        int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")
     ] = None,
     window: Window = None,
     epochs: Epochs = None,
     seed: Seed = 0,
     time: TimeColumn = None,
+    date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    past: PastColumns = None,
+    future: FutureColumns = None,
+    frequency: StepName = None,
     season: Season = None,
     nan: NanChoice = None,
     fill_gaps: FillGaps = False,
+    sort: Sort = False,
+    duplicates: Duplicates = None,
 ) -> None:
     """Fit one model on all of the data and save it."""
     from tsforecast.forecasters.registry import make
-    from tsforecast.forecasters.store import save
+    from tsforecast.forecasters.store import check_folder, save
 
-    panel, task = _read(data, time, target, id, season, nan, fill_gaps)
+    check_folder(out)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    panel, task = read_panel(data, said)
     horizon = _horizon(horizon, task, panel)
     settings = _settings(window=window, max_epochs=epochs, random_state=seed)
     forecaster = make(model, horizon=horizon, **settings, verbose=int(console.is_terminal))
@@ -185,21 +235,28 @@ def fit(
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file to go on from [default: the fitted data].")
+        Path | None, typer.Option(help="CSV or Parquet file to go on from.", show_default="the fitted data")
     ] = None,
-    horizon: Annotated[Optional[int], typer.Option(help="Steps to forecast [default: the model's].")] = None,  # noqa: UP045
+    future: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet file of the columns known ahead, for the steps to forecast.")
+    ] = None,
+    date_format: DateFormat = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file for the forecasts [default: print them].")
+        Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
     ] = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
+    from tsforecast.files import require_place
     from tsforecast.forecasters.store import load
 
     if out:
-        _suffix(out)
+        suffix_of(out)
+        require_place(out.parent)
     forecaster = load(model)
-    context = _read_file(data) if data else None
-    frame = _as_polars(forecaster.predict(context, horizon=horizon))
+    time = forecaster.panel_.source.time
+    context, ahead = (read_file(path, time, date_format) if path else None for path in (data, future))
+    frame = _as_polars(forecaster.predict(context, future=ahead, horizon=horizon))
     if out:
         _write_frame(frame, out)
         console.print(f"{len(frame)} forecasts in {out}", highlight=False, soft_wrap=True)
@@ -212,7 +269,9 @@ def main() -> None:
     try:
         app()
     except TsForecastError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[bold red]Error:[/] {_escape(as_options(str(error)))}", highlight=False, soft_wrap=True
+        )
         sys.exit(2)
 
 
@@ -230,59 +289,12 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
     from tsforecast.forecasters.registry import MODEL_NAMES, make
 
     wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise ParameterError(f"at least one model must be named: got {names!r}; choose from {', '.join(MODEL_NAMES)}")
     unknown = [name for name in wanted if name not in MODEL_NAMES]
     if unknown:
         raise UnknownNameError([f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown])
     return {name: make(name, **settings) for name in wanted}
-
-
-def _read(
-    data: str, time: str | None, target: str | None, id: str | None, season: int | None, nan: Any, fill_gaps: bool
-) -> tuple[Panel, Task | None]:
-    """Return the panel, and the task of its card if it has one."""
-    from tsforecast.data.catalog import card, dataset_names, load_dataset
-    from tsforecast.data.panel import Panel
-
-    if data in dataset_names():
-        if any(option is not None for option in (time, target, id, season, nan)) or fill_gaps:
-            raise ParameterError(f"dataset {data!r} has its own columns, season and mending; leave those options out")
-        return load_dataset(data), card(data).task
-    path = Path(data)
-    if not path.exists():
-        looks_like_file = bool(path.suffix) or path.parent != Path()
-        what = f"file {data!r} does not exist" if looks_like_file else f"dataset {data!r} does not exist"
-        raise UnknownNameError(f"{what}; {nearest(data, dataset_names())}")
-    panel = Panel.from_frame(
-        _read_file(path),
-        time=time,
-        id=id,
-        target=[name.strip() for name in target.split(",")] if target else None,
-        season_length=season,
-        nan_policy=nan,
-        fill_gaps=fill_gaps,
-    )
-    return panel, None
-
-
-def _suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise ParameterError(f"a file must end in .csv or .parquet: got {str(path)!r}")
-    return suffix
-
-
-def _read_file(path: Path) -> Any:
-    import polars as pl
-
-    suffix = _suffix(path)
-    try:
-        if suffix == ".parquet":
-            return pl.read_parquet(path)
-        # Types are read from all rows: a column that turns to decimals late is still a number column.
-        return pl.read_csv(path, try_parse_dates=True, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).split("\n")[0]
-        raise DataError(f"file {str(path)!r} must be a readable {suffix[1:].upper()} table: {reason}") from error
 
 
 def _as_polars(forecasts: Any) -> Any:
@@ -302,7 +314,7 @@ def _write_frame(frame: Any, out: Path) -> None:
     from tsforecast.files import new_file
 
     with new_file(out) as unfinished:
-        if _suffix(out) == ".parquet":
+        if suffix_of(out) == ".parquet":
             frame.write_parquet(unfinished)
         else:
             frame.write_csv(unfinished)

@@ -18,7 +18,7 @@ from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
 from tsforecast.data.repair import Mending
 from tsforecast.errors import ModelFileError, ParameterError, reason
-from tsforecast.files import new_folder
+from tsforecast.files import new_folder, require_place
 from tsforecast.forecasters.base import Forecaster, NotFittedError, require_forecaster
 from tsforecast.forecasters.registry import forecaster_class, model_name
 
@@ -68,6 +68,11 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
         contiguous = {name: np.ascontiguousarray(array) for name, array in (numbers | panel_numbers).items()}
         save_file(contiguous, place / _NUMBERS)
         shutil.copymode(place / _DESCRIPTION, place / _NUMBERS)  # safetensors lets the owner alone read it
+
+
+def check_folder(folder: str | Path) -> None:
+    """Raise OutputError if `save` could not write to a folder; before long work, so that its result finds a place."""
+    require_place(Path(folder), mark=_DESCRIPTION)
 
 
 def load(folder: str | Path) -> Forecaster:

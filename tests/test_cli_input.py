@@ -1,0 +1,121 @@
+"""Files are read as people write them, and what cannot be read for sure is refused with its place."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tsforecast.cli_input import Said, read_file, read_panel
+from tsforecast.cli_options import as_options
+from tsforecast.errors import DataError, ParameterError
+
+DAY = datetime.date(2023, 2, 1)
+
+
+def file(folder: Path, *lines: str) -> Path:
+    path = folder / "data.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_found(separator: str, tmp_path: Path) -> None:
+    rows = [["day", '"sales, net"', "n"], ["2023-02-01", "1.5", "2"], ["2023-02-02", "2.5", "3"]]
+    frame = read_file(file(tmp_path, *(separator.join(row) for row in rows)))
+    assert frame.rows() == [(DAY, 1.5, 2), (datetime.date(2023, 2, 2), 2.5, 3)]
+    assert frame.columns == ["day", "sales, net", "n"]
+
+
+def test_a_decimal_comma_is_read_where_commas_do_not_separate(tmp_path: Path) -> None:
+    frame = read_file(file(tmp_path, "day;sales", "2023-02-01;1,5", "2023-02-02;-20"))
+    assert frame["sales"].to_list() == [1.5, -20.0]
+
+
+def test_a_file_of_one_column_is_read(tmp_path: Path) -> None:
+    assert read_file(file(tmp_path, "sales", "1", "2")).rows() == [(1,), (2,)]
+
+
+def test_a_line_with_too_many_cells_is_named(tmp_path: Path) -> None:
+    path = file(tmp_path, "day,sales", "2023-02-01,1", "2023-02-02,1,5")
+    with pytest.raises(DataError) as caught:
+        read_file(path)
+    assert str(caught.value) == (
+        f"file {str(path)!r} must be a readable CSV table: line 3 has 3 cells, the first line 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("2023-02-01", pl.Date),
+        ("2023-02-01 00:15", pl.Datetime),
+        ("2023-02-01T00:15:00.5", pl.Datetime),
+        ("2023-02-01T00:15:00Z", pl.Datetime),
+        ("2023-02-01T00:15:00+01:00", pl.Datetime),
+        ("01/02/2023", pl.String),
+        ("2023-02-31", pl.String),
+    ],
+)
+def test_dates_are_read_only_when_there_is_one_way_to_read_them(text: str, kind: type, tmp_path: Path) -> None:
+    assert read_file(file(tmp_path, "day,sales", f"{text},1", ",2"))["day"].dtype == kind
+
+
+def test_other_dates_are_refused_unless_the_user_says_how_they_are_written(tmp_path: Path) -> None:
+    path = file(tmp_path, "day,sales", "01/02/2023,1", "02/02/2023,2", "03/02/2023,3")
+    with pytest.raises(DataError) as caught:
+        read_panel(str(path), Said())
+    assert as_options(str(caught.value)) == (
+        "time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 0 holds '01/02/2023'; "
+        "say how its dates are written, for example --date-format '%d/%m/%Y'"
+    )
+    for time in ("day", None):
+        panel, _ = read_panel(str(path), Said(time=time, date_format="%d/%m/%Y"))
+        assert panel.label(panel.starts[0]) == "2023-02-01"
+        assert str(panel.frequency) == "D"
+
+
+def test_a_date_that_does_not_fit_the_format_is_shown_with_its_row(tmp_path: Path) -> None:
+    path = file(tmp_path, "day,sales", "01.02.2023 10:00,1", "bad,2")
+    with pytest.raises(DataError) as caught:
+        read_file(path, "day", "%d.%m.%Y %H:%M")
+    assert str(caught.value) == (
+        "time column 'day' must hold dates like '%d.%m.%Y %H:%M': row 1 holds 'bad'; mend the file or the format"
+    )
+    with pytest.raises(DataError, match=r"one column must hold dates like '%Y': none does; name the column with time="):
+        read_file(path, None, "%Y")
+    years = read_file(file(tmp_path, "year,n", "1999,1", "2000,2"), "year", "%Y")
+    assert years["year"].to_list() == [datetime.date(1999, 1, 1), datetime.date(2000, 1, 1)]
+
+
+def test_every_role_and_mending_of_the_library_can_be_asked_for(tmp_path: Path) -> None:
+    lines = ["2023-02-03,a,3,1,0", "2023-02-01,a,1,1,0", "2023-02-01,a,7,1,0", "2023-02-05,a,5,1,1"]
+    said = Said(
+        time="day", id="shop", target="sales", past="price", future="open", frequency="D", season=2, nan="forward_fill",
+        fill_gaps=True, sort=True, duplicates="last",
+    )  # fmt: skip
+    panel, task = read_panel(str(file(tmp_path, "day,shop,sales,price,open", *lines)), said)
+    assert task is None
+    assert panel.values[:, 0].tolist() == [7, 7, 3, 3, 5]
+    assert (panel.roles.past, panel.roles.future) == (("price",), ("open",))
+    assert panel.season_length == 2
+    with pytest.raises(ParameterError, match="dataset 'co2-weekly' has its own columns, season and mending"):
+        read_panel("co2-weekly", Said(sort=True))
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("pass fill_gaps=True to insert them, with a nan_policy", "pass --fill-gaps to insert them, with a --nan"),
+        ("pass nan_policy='forward_fill', 'mask' or", "pass --nan forward_fill, 'mask' or"),
+        ("resample first, or pass frequency=...", "resample first, or pass --frequency ..."),
+        ("pass future=, a frame from", "pass --future, a frame from"),
+        ("complete in future=: series 'a'", "complete in --future: series 'a'"),
+        ("column 'time' has time = 3", "column 'time' has time = 3"),
+        ("use window <= 3", "use window <= 3"),
+    ],
+)
+def test_keywords_of_the_library_become_options(message: str, said: str) -> None:
+    assert as_options(message) == said

@@ -1,0 +1,203 @@
+"""What the command line reads: files as people have them, and what the user says about their columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, reason
+
+if TYPE_CHECKING:
+    from tsforecast.data.catalog import Task
+    from tsforecast.data.panel import Panel
+
+PEEK = 1 << 16  # characters of a file that tell how it is written
+_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the user says about a file; as in `Panel.from_frame`, names of several columns with commas."""
+
+    time: str | None = None
+    date_format: str | None = None
+    target: str | None = None
+    id: str | None = None
+    past: str | None = None
+    future: str | None = None
+    frequency: str | None = None
+    season: int | None = None
+    nan: Any = None
+    fill_gaps: bool = False
+    sort: bool = False
+    duplicates: Any = None
+
+
+def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
+    """Return the panel of a dataset or a file, and the task of its card if it has one.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError, DataError
+    """
+    from tsforecast.data.catalog import card, dataset_names, load_dataset
+    from tsforecast.data.panel import Panel
+
+    if data in dataset_names():
+        if said != Said():
+            raise ParameterError(f"dataset {data!r} has its own columns, season and mending; leave those options out")
+        return load_dataset(data), card(data).task
+    path = Path(data)
+    if not path.exists():
+        looks_like_file = bool(path.suffix) or path.parent != Path()
+        what = f"file {data!r} does not exist" if looks_like_file else f"dataset {data!r} does not exist"
+        raise UnknownNameError(f"{what}; {nearest(data, dataset_names())}")
+    panel = Panel.from_frame(
+        read_file(path, said.time, said.date_format),
+        time=said.time,
+        id=said.id,
+        target=_names(said.target) or None,
+        past=_names(said.past),
+        future=_names(said.future),
+        frequency=said.frequency,
+        season_length=said.season,
+        nan_policy=said.nan,
+        fill_gaps=said.fill_gaps,
+        sort=said.sort,
+        duplicates=said.duplicates,
+    )
+    return panel, None
+
+
+def read_file(path: Path, time: str | None = None, date_format: str | None = None) -> Any:
+    """Return the table in a CSV or Parquet file as a polars frame.
+
+    Separator and decimal comma of a CSV file are found. Dates are read where they are ISO 8601, and in the time
+    column where `date_format` says how they are written.
+
+    Raises
+    ------
+    ParameterError, DataError
+    """
+    import polars as pl
+
+    suffix = suffix_of(path)
+    try:
+        frame = pl.read_parquet(path) if suffix == ".parquet" else _read_csv(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        why = _ragged(path) if suffix == ".csv" else None
+        raise DataError(
+            f"file {str(path)!r} must be a readable {suffix[1:].upper()} table: {why or reason(error)}"
+        ) from error
+    if date_format:
+        return _with_dates(frame, time, date_format)
+    return frame.with_columns(map(_iso_dates, frame)) if suffix == ".csv" else frame
+
+
+def suffix_of(path: Path) -> str:
+    """Return ``.csv`` or ``.parquet``.
+
+    Raises
+    ------
+    ParameterError
+        When the file has another ending.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise ParameterError(f"a file must end in .csv or .parquet: got {str(path)!r}")
+    return suffix
+
+
+def _names(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
+
+
+def _read_csv(path: Path) -> Any:
+    import polars as pl
+
+    separator = _separator(path)
+    with open(path, encoding="utf-8", errors="replace") as file:
+        cells = [cell for line in file.read(PEEK).splitlines()[1:] for cell in line.split(separator)]
+    comma = separator != "," and any(re.fullmatch(r'\s*"?-?\d+,\d+"?\s*', cell) for cell in cells)
+    # Types are read from all rows: a column that turns to decimals late is still a number column.
+    return pl.read_csv(path, separator=separator, decimal_comma=comma, infer_schema_length=None)
+
+
+def _separator(path: Path) -> str:
+    """Return the character that keeps the names in the first line apart."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        header = re.sub(r'"[^"]*"', "", file.readline(PEEK))
+    return max(",;\t|", key=header.count)
+
+
+def _ragged(path: Path) -> str | None:
+    """Say which line of a CSV file has more cells than the first one, if any."""
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            lines = csv.reader(file, delimiter=_separator(path))
+            width = len(next(lines, []))
+            for cells in lines:
+                if len(cells) > width:
+                    return f"line {lines.line_num} has {len(cells)} cells, the first line {width}"
+    except (OSError, csv.Error):
+        pass  # what polars said stands
+    return None
+
+
+def _iso_dates(column: Any) -> Any:
+    """Return a column of text as dates or stamps if all of it is ISO 8601; any other column as it is."""
+    import pandas as pd
+    import polars as pl
+
+    if column.dtype != pl.String or not len(column.drop_nulls()) or not column.str.contains(_ISO).all():
+        return column
+    try:
+        if column.str.len_chars().max() == len("2024-01-31"):
+            return column.str.to_date("%Y-%m-%d")
+        zoned = column.str.contains(r"(Z|[+-]\d{2}:?\d{2})$")
+        if zoned.any() and not zoned.all():
+            return column
+        return pl.Series(column.name, pd.to_datetime(column.to_list(), format="ISO8601", utc=bool(zoned.any())))
+    except (pl.exceptions.PolarsError, ValueError):
+        return column  # 2024-02-31: what is wrong with it is said when it is read as the time
+
+
+def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
+    """Return the frame with the time column read by `date_format`."""
+    import polars as pl
+
+    if time is None:
+        found = [name for name in frame.columns if frame[name].dtype == pl.String]
+        found = [name for name in found if len(_by_format(frame[name], date_format).drop_nulls())]
+        if len(found) != 1:
+            listed = ", ".join(map(repr, found)) or "none"
+            raise DataError(
+                f"one column must hold dates like {date_format!r}: {listed} does; name the column with time=..."
+            )
+        time = found[0]
+    if time not in frame.columns:
+        return frame  # said with the nearest name when the roles are read
+    stamps = _by_format(frame[time], date_format)
+    wrong = (stamps.is_null() & frame[time].is_not_null()).arg_max()
+    if stamps.null_count() > frame[time].null_count():
+        held = f"row {wrong} holds {frame[time][wrong]!r}"
+        raise DataError(
+            f"time column {time!r} must hold dates like {date_format!r}: {held}; mend the file or the format"
+        )
+    return frame.with_columns(stamps)
+
+
+def _by_format(column: Any, date_format: str) -> Any:
+    """Return dates, or stamps where the format has hours; null where a text is written in another way."""
+    import polars as pl
+
+    text = column.cast(pl.String)
+    try:
+        if re.search(r"%[HIMSTRXcsfpkl]", date_format):
+            return text.str.to_datetime(date_format, strict=False)
+        return text.str.to_date(date_format, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise ParameterError(f"a date format must be like %d/%m/%Y: got {date_format!r}; {reason(error)}") from error

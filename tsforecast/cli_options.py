@@ -1,0 +1,82 @@
+"""The options of the command line, and the errors of the library in their words."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Annotated
+
+import typer
+
+Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV or Parquet file.")]
+TimeColumn = Annotated[str | None, typer.Option("--time", help="Column of time stamps.")]
+DateFormat = Annotated[
+    str | None,
+    typer.Option("--date-format", help="How dates are written, such as %d/%m/%Y.", show_default="2024-01-31, ISO 8601"),
+]
+TargetColumns = Annotated[str | None, typer.Option("--target", help="Column to forecast; several with commas.")]
+IdColumn = Annotated[str | None, typer.Option("--id", help="Column that names the series.")]
+PastColumns = Annotated[str | None, typer.Option("--past", help="Columns known up to now, with commas.")]
+FutureColumns = Annotated[str | None, typer.Option("--future", help="Columns known ahead, with commas.")]
+StepName = Annotated[
+    str | None,
+    typer.Option("--frequency", help="Step between time stamps, such as h, D or MS.", show_default="from the data"),
+]
+Season = Annotated[
+    int | None,
+    typer.Option("--season", help="Steps in one season.", show_default="from the frequency"),
+]
+NanChoice = Annotated[str | None, typer.Option("--nan", help="NaN: forward_fill, mask or drop_series.")]
+FillGaps = Annotated[bool, typer.Option("--fill-gaps", help="Insert missing time stamps.")]
+Sort = Annotated[bool, typer.Option("--sort", help="Sort each series by time.")]
+Duplicates = Annotated[
+    str | None,
+    typer.Option("--duplicates", help="Which row of equal time stamps to keep: first or last."),
+]
+Window = Annotated[
+    int | None,
+    typer.Option("--window", help="Steps that a network reads.", show_default="auto"),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Makes the networks repeatable.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="At most so many epochs.")]
+
+# Keyword of the library -> option.
+_OPTIONS = {
+    "time": "--time",
+    "target": "--target",
+    "id": "--id",
+    "past": "--past",
+    "future": "--future",
+    "frequency": "--frequency",
+    "season_length": "--season",
+    "nan_policy": "--nan",
+    "fill_gaps": "--fill-gaps",
+    "sort": "--sort",
+    "duplicates": "--duplicates",
+    "max_epochs": "--epochs",
+    "random_state": "--seed",
+}
+_KEYWORD = re.compile(rf"\b({'|'.join(_OPTIONS)})=(True\b|\[[^\]]*\]|'[^']*'|(?=\.\.\.)|(?=[\s,;:)]|$))")
+_QUOTED = re.compile(r"'([^']*)'")
+_TO_DATES = re.compile(r"convert it first, for example with pandas\.to_datetime\(\.\.\., format=('[^']*')\)")
+
+
+def as_options(message: str) -> str:
+    """Return an error message with the options of the command line in place of the library's keywords.
+
+    Examples
+    --------
+    >>> as_options("sort by time first, pass sort=True, or name the id column: id='store'")
+    'sort by time first, pass --sort, or name the id column: --id store'
+    >>> as_options("name one with target='a', or several with target=['a', 'b c']; or time=...")
+    "name one with --target a, or several with --target 'a,b c'; or --time ..."
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = _OPTIONS[found[1]], found[2]
+        if value in ("True", ""):
+            return name + (" " if found.string[found.end() :].startswith("...") else "")
+        return f"{name} {shlex.quote(','.join(_QUOTED.findall(value)))}"
+
+    message = _TO_DATES.sub(r"say how its dates are written, for example --date-format \1", message)
+    return re.sub(r"\bnan_policy\b", "--nan", _KEYWORD.sub(option, message))
