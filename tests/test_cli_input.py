@@ -110,6 +110,7 @@ def test_every_role_and_mending_of_the_library_can_be_asked_for(tmp_path: Path) 
     [
         ("pass fill_gaps=True to insert them, with a nan_policy", "pass --fill-gaps to insert them, with a --nan"),
         ("pass nan_policy='forward_fill', 'mask' or", "pass --nan forward_fill, 'mask' or"),
+        ("or several with target=[...]; 'n'", "or several with --target ...; 'n'"),
         ("resample first, or pass frequency=...", "resample first, or pass --frequency ..."),
         ("pass future=, a frame from", "pass --future, a frame from"),
         ("complete in future=: series 'a'", "complete in --future: series 'a'"),

@@ -76,7 +76,8 @@ def as_options(message: str) -> str:
         name, value = _OPTIONS[found[1]], found[2]
         if value in ("True", ""):
             return name + (" " if found.string[found.end() :].startswith("...") else "")
-        return f"{name} {shlex.quote(','.join(_QUOTED.findall(value)))}"
+        names = ",".join(_QUOTED.findall(value))
+        return f"{name} {shlex.quote(names) if names else '...'}"
 
     message = _TO_DATES.sub(r"say how its dates are written, for example --date-format \1", message)
     return re.sub(r"\bnan_policy\b", "--nan", _KEYWORD.sub(option, message))

@@ -430,9 +430,9 @@ def test_a_counter_and_numbers_of_series_are_said_to_be_what_they_look_like() ->
         "target='sales', or several with target=['sales', 'price']; 'shop' repeats 2 values and may be id='shop'; "
         "'day' counts up by equal steps and may be time='day'"
     )
-    assert "may be" not in refused(frame.assign(flag=frame["day"] % 2), target=None, id="shop", time="day")
+    assert "may be" not in refused(frame.assign(flag=np.arange(60) % 2), target=None, id="shop", time="day")
     dated = long_frame().assign(row=np.arange(60))  # the index of a file that was saved with it
-    assert refused(dated, target=None).startswith("which column to forecast must be clear: 'sales', 'price', 'row'")
+    assert refused(dated, target=None).endswith("; 'row' counts up by equal steps and may be no more than a row number")
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -445,7 +445,7 @@ def test_text_among_numbers_is_shown_with_its_row_when_nothing_is_named(library:
     )
     assert refused(frame.assign(n=1.5), target=None) == (
         "which column to forecast must be clear: 'sales', 'n' hold numbers; name one with target='n', "
-        "or several with target=['sales', 'n']; 'sales' holds 'n/a' in row 9"
+        "or several with target=[...]; 'sales' holds 'n/a' in row 9"
     )
 
 

@@ -152,7 +152,7 @@ def test_something_that_is_no_forecaster_is_refused() -> None:
     with pytest.raises(ParameterError) as caught:
         backtest([NaiveForecaster()], wave(90), horizon=3)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "a forecaster is needed, such as GRUForecaster(): got list; compare several with leaderboard(...)"
+        "a forecaster is needed, such as GRUForecaster(): got list; give one (leaderboard compares several)"
     )
     with pytest.raises(ParameterError, match="got the class NaiveForecaster; write NaiveForecaster"):
         backtest(NaiveForecaster, wave(90), horizon=3)  # type: ignore[arg-type]

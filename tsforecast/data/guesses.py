@@ -79,13 +79,14 @@ def guess_targets(
         values = frame[name].to_numpy()
         if id is None and _names_series(values):
             hints[name] = f"{name!r} repeats {len(np.unique(values))} values and may be id={name!r}"
-        elif time is None and _counts_up(values):
-            hints[name] = f"{name!r} counts up by equal steps and may be time={name!r}"
+        elif _counts_up(values):
+            may = f"may be time={name!r}" if time is None else "may be no more than a row number"
+            hints[name] = f"{name!r} counts up by equal steps and {may}"
     likely = [name for name in found if name not in hints] or found
+    several_of = f"{likely[:2]!r}" if len(likely) > 1 else "[...]"
     raise DataError(
         f"which column to forecast must be clear: {_quoted(found)} hold numbers; name one with target={likely[0]!r}, "
-        f"or several with target={likely[:2] if len(likely) > 1 else found[:2]!r}"
-        + "".join(f"; {hints[name]}" for name in found if name in hints)
+        f"or several with target={several_of}" + "".join(f"; {hints[name]}" for name in found if name in hints)
     )
 
 
@@ -160,12 +161,12 @@ def _names_series(values: NDArray[Any]) -> bool:
 
 
 def _counts_up(values: NDArray[Any]) -> bool:
-    """Tell whether whole numbers grow by equal steps, beginning anew for each series at most."""
+    """Tell whether whole numbers grow by equal steps, beginning anew every ten rows (for each series) at most."""
     if values.dtype.kind not in "iu":
         return False
     moves = np.diff(values.astype(np.int64))
     ups = moves[moves > 0]
-    return len(ups) > 0 and bool((ups == ups[0]).all()) and 2 * (moves < 0).sum() < len(moves)
+    return len(ups) > 0 and bool((ups == ups[0]).all()) and 10 * (moves < 0).sum() <= len(moves)
 
 
 def _quoted(names: list[str]) -> str:

@@ -15,7 +15,7 @@ from tsforecast.checks import whole
 from tsforecast.data import arrays, frames, repair
 from tsforecast.data.calendar import CALENDAR, Frequency, Stamps, calendar_columns, calendar_features, to_utc
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
-from tsforecast.errors import DataError, nearest, raise_any
+from tsforecast.errors import DataError, nearest, raise_any, shorten
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -261,7 +261,7 @@ class Panel:
     def __repr__(self) -> str:
         lengths = self.lengths
         steps = f"{lengths.min()} to {lengths.max()}" if lengths.min() < lengths.max() else str(lengths.max())
-        targets = ", ".join(repr(name) for name in self.roles.target)
+        targets = shorten([repr(name) for name in self.roles.target], 8)
         axis = f"frequency {self.frequency}" if self.kind == "datetime" else "integer axis"
         word = "target" if self.n_targets == 1 else "targets"
         return f"Panel: {len(self)} series x {steps} steps, {word} {targets}, {axis}, season {self.season_length}"

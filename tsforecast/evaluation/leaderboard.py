@@ -104,7 +104,8 @@ class Leaderboard:
         decided = trials - ties
         if decided and binomtest(wins, decided, alternative="greater").pvalue < CERTAIN:
             return f"{model} beats {self.reference} by {skill:.1%} ({share})"
-        few = f"; at least {NEEDED} cutoffs are needed to tell: use more origins" if decided < NEEDED else ""
+        units = "cutoffs" if unit == "cutoff" else "cutoffs or series"
+        few = f"; at least {NEEDED} {units} are needed to tell: use more origins" if decided < NEEDED else ""
         return f"{model} cannot be told from {self.reference}: {skill:.1%} lower {word}, {share}{few}"
 
     def _wins(self, model: str) -> tuple[int, int, int, str]:

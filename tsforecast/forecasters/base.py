@@ -29,7 +29,7 @@ def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
     if isinstance(value, type):
         got = f"the class {value.__name__}; write {value.__name__}()"
     elif isinstance(value, (list, tuple, dict)):
-        got += "; compare several with leaderboard(...)"
+        got += "; give one (leaderboard compares several)"
     raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
 
 
