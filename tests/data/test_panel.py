@@ -451,14 +451,14 @@ def test_text_among_numbers_is_shown_with_its_row_when_nothing_is_named(library:
 
 def test_text_that_is_no_iso_date_is_refused_with_row_and_value() -> None:
     frame = pd.DataFrame({"day": DAYS.strftime("%d/%m/%Y"), "y": wave(30)})
-    remedy = "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
     assert refused(frame, target=None) == (
-        f"time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 0 holds '01/01/2024'; {remedy}"
+        "time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 0 holds '01/01/2024'; "
+        "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
     )
     spoilt = frame.assign(day=DAYS.strftime("%Y-%m-%d"))
     spoilt.loc[7, "day"] = "soon"
     assert refused(spoilt, target=None) == (
-        f"time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 7 holds 'soon'; {remedy}"
+        "time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 7 holds 'soon'; mend or drop that row"
     )
 
 

@@ -287,9 +287,11 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
         parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
         wrong = np.flatnonzero(parsed.isna())
         if len(wrong):
-            # Whether 01/02/2023 is in January or in February is not for us to guess.
             held = f"row {wrong[0]} holds {texts[wrong[0]]!r}"
+            # Whether 01/02/2023 is in January or in February is not for us to guess.
             remedy = "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
+            if 2 * len(wrong) < len(texts):
+                remedy = f"mend or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
             return [f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601): {held}; {remedy}"]
         values = parsed.tz_localize(None).to_numpy()
     else:

@@ -162,7 +162,7 @@ def _names_series(values: NDArray[Any]) -> bool:
 
 def _counts_up(values: NDArray[Any]) -> bool:
     """Tell whether whole numbers grow by equal steps, beginning anew every ten rows (for each series) at most."""
-    if values.dtype.kind not in "iu":
+    if values.dtype.kind not in "iu" or len(np.unique(values)) <= np.sqrt(len(values)):
         return False
     moves = np.diff(values.astype(np.int64))
     ups = moves[moves > 0]

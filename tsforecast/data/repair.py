@@ -279,7 +279,8 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Me
     """Yield counts of NaN, infinities and numbers too large to work with, per column and series."""
     leading = mending.nan_policy == "forward_fill"
     infinite = np.isinf(rows.values)
-    large = (np.abs(rows.values) > TOO_LARGE) & ~infinite
+    most = min(TOO_LARGE, float(np.finfo(rows.values.dtype).max))  # float32 ends earlier
+    large = (np.abs(rows.values) > most) & ~infinite
     found = [
         ("complete", "infinite values", infinite, "replace them by NaN or by numbers first"),
         (f"within ±{TOO_LARGE:g}", "larger numbers", large, "replace them by NaN, or divide the column first"),
