@@ -232,8 +232,8 @@ def test_columns_known_ahead_are_given_for_the_steps_to_forecast(tmp_path: Path)
     frame.iloc[120:].drop(columns="sales").to_csv(tmp_path / "next.csv", index=False)
     written = ("--date-format", "%d.%m.%Y")
     fitted = tsforecast(
-        "fit", tmp_path / "data.csv", *written, "--future", "open", "--model", "naive", "--horizon", "3",
-        "--out", tmp_path / "model",
+        "fit", tmp_path / "data.csv", *written, "--future", "open", "--model", "gru", "--horizon", "3",
+        "--epochs", "1", "--out", tmp_path / "model",
     )  # fmt: skip
     assert fitted.returncode == 0, fitted.stderr
     result = tsforecast("predict", tmp_path / "model", "--future", tmp_path / "next.csv", *written)
@@ -242,6 +242,13 @@ def test_columns_known_ahead_are_given_for_the_steps_to_forecast(tmp_path: Path)
     ]  # fmt: skip
     missing = tsforecast("predict", tmp_path / "model")
     assert "nothing was given; pass --future, a frame from 2024-04-30 to 2024-05-02" in missing.stderr
+
+
+def test_a_fit_that_found_nothing_better_than_naive_says_so(tmp_path: Path) -> None:
+    walk = np.cumsum(np.random.default_rng(0).normal(size=150))
+    pd.DataFrame({"y": walk}).to_csv(tmp_path / "walk.csv", index=False)
+    result = tsforecast("fit", tmp_path / "walk.csv", "--horizon", "5", "--out", tmp_path / "model")
+    assert "nothing better than the naive forecast was found: it is that (last)" in result.stdout
 
 
 def test_the_version_is_told() -> None:

@@ -228,6 +228,11 @@ def fit(
     forecaster.fit(panel)
     save(forecaster, out)
     console.print(f"fitted {model} on {panel}", highlight=False, soft_wrap=True)
+    chosen = getattr(forecaster, "resolved_", {})
+    if chosen.get("validation") and not chosen["best_epoch"]:
+        console.print(
+            f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow"
+        )
     console.print(f"saved in {out}; forecast with: tsforecast predict {out}", highlight=False, soft_wrap=True)
 
 

@@ -99,7 +99,7 @@ def test_every_form_gives_the_same_numbers_and_windows_to_the_bit(form: str) -> 
     expected = long_frame()[["sales", "price"]].to_numpy()
     assert np.array_equal(panel.values, expected)
     assert panel.offsets.tolist() == [0, 30, 60]
-    assert tensors(panel) == tensors(Panel.of(long_frame()))
+    assert tensors(panel) == tensors(read(long_frame()))
 
 
 @pytest.mark.parametrize("form", list(one_column_forms()))
@@ -290,9 +290,9 @@ def refused(frame: pd.DataFrame, **options: object) -> str:
 
 @pytest.mark.parametrize("season", [0, "12", 7.5, True])
 def test_a_season_that_is_no_whole_number_is_refused(season: object) -> None:
-    for read in (Panel.from_frame, Panel.from_array):
+    for door, data in ((Panel.from_frame, pd.DataFrame({"y": np.zeros(5)})), (Panel.from_array, np.zeros(5))):
         with pytest.raises(DataError) as caught:
-            read(long_frame() if read == Panel.from_frame else np.zeros(5), season_length=season)
+            door(data, season_length=season)
         assert str(caught.value) == f"season_length must be a whole number >= 1 or None: got {season!r}"
 
 

@@ -55,3 +55,12 @@ def test_gestures_are_forecast_for_users_that_were_not_learned_from() -> None:
     board = leaderboard([model], few, horizon=2)
     assert board.rows["series"].nunique() == len(few)
     assert np.isfinite(board.table["mase"]).all()
+
+
+def test_a_default_network_beats_the_best_naive_forecast_on_co2() -> None:
+    task = card("co2-weekly").task
+    board = leaderboard(
+        [GRUForecaster(random_state=0)], load_dataset("co2-weekly"), task.horizon, task.origins, task.step
+    )
+    assert board.table.set_index("model").loc["gru", "skill"] > 0.6
+    assert board.verdicts["gru"].startswith("gru beats seasonal-naive by")

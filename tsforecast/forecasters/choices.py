@@ -58,7 +58,7 @@ def training_rows(panel: Panel, validation: float | int | None, horizon: int) ->
         return count, np.where(np.isin(np.asarray(panel.groups), groups[-count:]), 0, panel.lengths)
     if count < horizon:
         raise DataError(
-            f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}; "
+            f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
             f"use validation >= {horizon}, or None"
         )
     return count, panel.lengths - count
@@ -102,7 +102,7 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     ways = ways or ["more rows, or a smaller window, horizon and validation"]
     raise DataError(
         f"window + horizon must fit in the training part: needs {chosen} + {horizon} = {needed} steps, "
-        f"series {str(panel.ids[worst])!r} has {max(has, 0)}{held}{others}; use {' or '.join(ways)}"
+        f"series {str(panel.ids[worst])!r} has {max(has, 0)}{held}{others}{panel.reading}; use {' or '.join(ways)}"
     )
 
 

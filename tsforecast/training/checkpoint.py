@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.errors import ModelFileError, ParameterError, reason
 from tsforecast.files import new_folder
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.training.history import Epoch
@@ -105,6 +106,7 @@ class Checkpoints:
         with new_folder(self.folder, mark=_STATE) as place:
             (place / _STATE).write_text(text, encoding="utf-8")
             save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, place / _TENSORS)
+            shutil.copymode(place / _STATE, place / _TENSORS)  # safetensors lets the owner alone read it
         self._kept = time.monotonic()
 
     def resume(self, training: Training) -> None:
@@ -124,8 +126,8 @@ class Checkpoints:
             tensors = load_file(self.resume_from / _TENSORS)
         except (OSError, ValueError, SafetensorError) as error:
             raise ModelFileError(
-                f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {error}; leave resume_from out to "
-                "start anew"
+                f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {reason(error)}; leave "
+                "resume_from out to start anew"
             ) from error
         now = json.loads(json.dumps(self.settings))
         differing = [name for name in now if kept["settings"].get(name) != now[name]]
