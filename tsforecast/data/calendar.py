@@ -243,6 +243,27 @@ _CYCLES: dict[str, tuple[Callable[[Any], Any], float]] = {
 CALENDAR = tuple(_CYCLES)
 
 
+def calendar_problems(names: Sequence[str], kind: str) -> list[str]:
+    """Return what is wrong with calendar features of these names on a time axis of this kind.
+
+    Examples
+    --------
+    >>> calendar_problems(["hours"], "datetime")
+    ["calendar feature 'hours' does not exist; did you mean 'hour'?"]
+    """
+    problems = [
+        f"calendar feature {name!r} does not exist; {nearest(name, CALENDAR)}"
+        for name in sorted(set(names) - set(CALENDAR))
+    ]
+    if kind != "datetime":
+        problems.append("calendar features need dates: the time axis has none; name a time column")
+    return problems + [
+        f"calendar feature {name!r} must be named once: got it {names.count(name)} times"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+
+
 def calendar_columns(names: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that calendar features are written to.
 

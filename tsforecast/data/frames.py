@@ -359,9 +359,7 @@ def write_wide(source: Source, times: Stamps | None, kind: TimeKind, names: NDAr
 
 
 def _as_came(time: nw.Expr, source: Source) -> nw.Expr:
-    if source.zone and source.wall_clock:
-        return time.dt.replace_time_zone(source.zone)
-    if source.zone:
+    if source.zone:  # stamps are in UTC here
         return time.dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone)
     if source.date_only:
         return time.cast(nw.Date)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import whole
-from tsforecast.data import arrays, frames, repair
-from tsforecast.data.calendar import CALENDAR, Frequency, Stamps, calendar_columns, calendar_features, to_utc
+from tsforecast.data import answers, arrays, frames, repair
+from tsforecast.data.calendar import Frequency, Stamps, calendar_columns, calendar_features, calendar_problems
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
-from tsforecast.errors import DataError, nearest, raise_any, shorten
+from tsforecast.errors import DataError, raise_any, shorten
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -394,22 +394,7 @@ class Panel:
         """
         if not names:
             return self
-        raise_any(
-            [
-                f"calendar feature {name!r} does not exist; {nearest(name, CALENDAR)}"
-                for name in set(names) - set(CALENDAR)
-            ]
-            + (
-                []
-                if self.kind == "datetime"
-                else ["calendar features need dates: the time axis has none; name a time column"]
-            )
-        )
-        raise_any(
-            f"calendar feature {name!r} must be named once: got it {names.count(name)} times"
-            for name in dict.fromkeys(names)
-            if names.count(name) > 1
-        )
+        raise_any(calendar_problems(names, self.kind))
         added = calendar_columns(names)
         taken = sorted(set(added) & set(self.roles.varying))
         raise_any(f"column {name!r} exists already; rename it" for name in taken)
@@ -438,22 +423,7 @@ class Panel:
             number of dimensions, with H in place of T. Where days or longer steps of a time zone lead to an hour
             that its clocks skip, the stamp is the first one after it; of an hour that comes twice, it is the first.
         """
-        n, horizon, targets = values.shape
-        if self.source.form == "array":
-            shaped = {1: values[0, :, 0], 2: values[0], 3: values}
-            return shaped[self.source.ndim]
-        if self.source.form == "arrays":
-            return [part[:, 0] if self.source.ndim == 1 else part for part in values]
-        flat = values.reshape(n * horizon, targets)
-        ahead = self.lengths[:, None] + np.arange(horizon)
-        times = self.frequency.advance(self.starts[:, None], ahead).ravel() if self.kind != "none" else None
-        source = self.source
-        if times is not None and source.zone and source.wall_clock:
-            times, source = to_utc(times, source.zone), replace(source, wall_clock=False)
-        if source.form == "wide":
-            return frames.write_wide(source, times, self.kind, self.ids, values[..., 0])
-        columns = dict(zip(self.roles.target, flat.T, strict=True))
-        return frames.write(source, times, self.kind, np.repeat(self.ids, horizon), columns)
+        return answers.write(self, values)
 
 
 def _not_data(text: str) -> str:
