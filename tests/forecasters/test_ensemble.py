@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from tests.conftest import small, wave
 from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.ensemble import EnsembleForecaster, _simplex_least_squares
@@ -44,6 +45,29 @@ def test_weights_find_the_member_that_is_right_without_seeing_what_comes_later()
     assert np.allclose(model.predict(), season[:6])
     equal = EnsembleForecaster(members, horizon=6).fit(panel)
     assert equal.weights_ == pytest.approx([1 / 3] * 3)
+
+
+class Remembers(NaiveForecaster):
+    """Says what came next wherever that was fitted, and the last value elsewhere."""
+
+    def forecast(self, past: Past, horizon: int) -> np.ndarray:
+        forecasts = super().forecast(past, horizon)
+        known = getattr(self, "known_", np.zeros(0))
+        for i, cutoff in enumerate(past.lengths):
+            after = known[cutoff : cutoff + horizon]
+            forecasts[i, : len(after), 0] = after
+        return forecasts
+
+    def _fit(self, panel: Panel) -> None:
+        self.known_ = panel.series(0)[:, 0]
+
+
+def test_weights_are_learned_on_rows_that_no_member_was_fitted_on() -> None:
+    walk = np.cumsum(np.random.default_rng(0).normal(size=200))
+    model = EnsembleForecaster([Remembers(), MeanForecaster()], horizon=5, weights="validation").fit(walk)
+    twin = EnsembleForecaster([NaiveForecaster(), MeanForecaster()], horizon=5, weights="validation").fit(walk)
+    assert model.weights_ == pytest.approx(twin.weights_)
+    assert 0 < twin.weights_[1] < 0.5  # one that knew the rows would get all
 
 
 def test_weights_are_those_of_a_slow_search() -> None:

@@ -216,6 +216,15 @@ def test_what_is_known_ahead_of_a_segment_moves_that_segment_only() -> None:
     assert moved.nonzero().ravel().tolist() == [3, 4, 5]
 
 
+def test_segments_of_the_horizon_differ_by_their_place_alone() -> None:
+    made = trained("gru", segment=3)
+    said = made(torch.randn(B, W, 1))[:, :6, 0, 0].view(B, 2, 3)
+    assert not torch.allclose(said[:, 0], said[:, 1], atol=1e-3)
+    torch.nn.init.zeros_(made.decoder.place)
+    said = made(torch.randn(B, W, 1))[:, :6, 0, 0].view(B, 2, 3)
+    assert torch.allclose(said[:, 0], said[:, 1])
+
+
 def test_a_causal_block_looks_back_only() -> None:
     block = CausalBlock(Architecture("conv1d", units=4, kernel_size=3), dilation=2)
     x = torch.randn(1, 30, 4)
@@ -229,3 +238,18 @@ def test_a_causal_block_looks_back_only() -> None:
 def test_a_stack_of_convolutions_is_as_deep_as_the_window_needs(length: int, blocks: int) -> None:
     assert len(ConvEncoder(Architecture("conv1d", units=2), length).blocks) == blocks
     assert len(ConvEncoder(Architecture("conv1d", units=2, layers=3), length).blocks) == 3 * blocks
+
+
+@pytest.mark.parametrize("channels", ["independent", "joint"])
+@pytest.mark.parametrize("instance_norm", [False, True])
+def test_a_network_that_doubts_its_anchor_wholly_says_the_last_value(channels: str, instance_norm: bool) -> None:
+    architecture = Architecture("gru", units=U, segment=4, channels=channels)
+    made = ForecastNetwork(architecture, 2, 2, W, H, LAGS, instance_norm=instance_norm)
+    past = torch.randn(B, W, 2)
+    doubt = made.decoder.head.bias.view(4, -1, 2)[..., 1]  # (S, K or 1): beside each level, the doubt
+    for share in (1.0, 0.25):
+        with torch.no_grad():
+            doubt.fill_(share)
+        last, anchor = past[:, -1:].expand(-1, H, -1), past[:, W - LAGS[:, 0]]
+        assert torch.allclose(made.forecast(past)[..., 0], share * last + (1 - share) * anchor, atol=1e-6)
+    assert ForecastNetwork(architecture, 2, 2, W, H, np.ones((H, 1), dtype=int)).doubts == 0
