@@ -486,3 +486,42 @@ def test_a_context_with_other_columns_is_refused() -> None:
         panel.read_like(long_frame().drop(columns="price"))
     with pytest.raises(DataError, match=r"the context must have the form of the data that were fitted \(frame\)"):
         panel.read_like(np.zeros((5, 2)))
+
+
+def test_dates_that_pandas_holds_as_objects_are_dates() -> None:
+    dates = [datetime.date(2024, 1, 1) + datetime.timedelta(days) for days in range(30)]
+    column = pd.DataFrame({"day": dates, "y": wave(30)})
+    index = pd.DataFrame({"y": wave(30)}, index=pd.Index(dates, name="day"))
+    for data in (column, index, index["y"]):
+        panel = Panel.of(data)
+        assert (len(panel), str(panel.frequency)) == (1, "D")
+        assert panel.label(panel.starts[0]) == "2024-01-01"
+
+
+def test_an_index_that_counts_goes_on_counting() -> None:
+    years = pd.RangeIndex(1900, 1930, name="year")
+    answer = Panel.of(pd.DataFrame({"y": wave(30)}, index=years)).answer(np.zeros((1, 2, 1)))
+    assert (answer.index.tolist(), answer.index.name) == ([1930, 1931], "year")
+    assert Panel.of(pd.Series(wave(30), index=range(5, 35))).answer(np.zeros((1, 2, 1))).index.tolist() == [35, 36]
+    rows = pd.DataFrame({"day": DAYS[5:], "y": wave(25)}, index=range(5, 30))  # rows cut from a longer frame
+    assert Panel.of(rows).kind == "datetime"
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_stamps_come_back_in_the_unit_that_they_came_in(unit: str, zone: str | None) -> None:
+    frame = pd.DataFrame({"day": DAYS.tz_localize(zone).as_unit(unit), "y": wave(30)})
+    for data in (frame, pl.from_pandas(frame)):
+        answer = Panel.of(data).answer(np.zeros((1, 2, 1)))
+        assert str(answer["day"].dtype) == str(data["day"].dtype)
+
+
+def test_a_wide_frame_with_text_is_refused() -> None:
+    with pytest.raises(DataError, match="a wide frame must hold numbers besides its time: column 'note'"):
+        Panel.from_wide(pd.DataFrame({"day": DAYS, "a": wave(30), "note": "x"}))
+
+
+@pytest.mark.parametrize("data", [np.array(["1", "2"]), DAYS.to_numpy(), np.array([b"a"])], ids=str)
+def test_an_array_of_something_else_than_numbers_is_refused(data: np.ndarray) -> None:
+    with pytest.raises(DataError, match="the array must hold numbers: it holds"):
+        Panel.of(data)

@@ -59,6 +59,8 @@ def _floats(data: Any, what: str) -> NDArray[Any]:
         array = np.asarray(data)
         if np.iscomplexobj(array):
             raise DataError(f"{what} must hold real numbers: it holds {array.dtype}; pass its real part or its size")
+        if array.dtype.kind not in "biufO":
+            raise DataError(f"{what} must hold numbers: it holds {array.dtype}; convert it first")
         return array if array.dtype == np.float32 else array.astype(np.float64)
     except DataError:
         raise

@@ -6,6 +6,7 @@ what it was, so that `write` can answer in the same library and with the same na
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -77,6 +78,7 @@ class Source:
     period: str | None = None
     zone: str | None = None
     wall_clock: bool = True
+    unit: Literal["ns", "us", "ms", "s"] = "us"
 
 
 @dataclass
@@ -202,10 +204,24 @@ def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
     if isinstance(index, pd.MultiIndex) and index.nlevels == 2:
         names = [name or default for name, default in zip(index.names, ("id", "time"), strict=True)]
         return data.reset_index(names=names), str(names[1]), str(names[0])
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
+    if index.dtype == object and len(index) and isinstance(index[0], datetime.date):
+        index = pd.DatetimeIndex(index, name=index.name)
+        data = data.set_axis(index)
+    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or _counts(index, data):
         name = str(index.name or "time")
         return data.reset_index(names=[name]), name, None
+    for name, kind in data.dtypes.items():  # what pandas holds as objects may be dates elsewhere
+        if str(kind) == "object" and data[name].map(lambda value: isinstance(value, datetime.date)).all():
+            data[name] = pd.to_datetime(data[name])
     return data.reset_index(drop=True), None, None
+
+
+def _counts(index: Any, data: Any) -> bool:
+    """Tell whether a pandas index of whole numbers counts time: it has a name or starts late, beside numbers only."""
+    if not all(kind.kind in "biuf" for kind in data.dtypes if hasattr(kind, "kind")) or index.dtype.kind not in "iu":
+        return False
+    late = getattr(index, "start", 0) != 0  # rows cut from a longer frame, or numbered by the caller
+    return bool(index.is_monotonic_increasing and (index.name is not None or late))
 
 
 def _require_columns(columns: list[str], roles: Roles, time: str | None, id: str | None) -> None:
@@ -277,10 +293,10 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
         wall = _nanoseconds(column.dt.replace_time_zone(None).to_numpy())
         # Days and longer steps follow the clock on the wall; hours and shorter ones are even in UTC only.
         by_wall = len(np.unique(wall % DAY)) == 1
-        table.source = replace(source, zone=zone, wall_clock=by_wall)
+        table.source = replace(source, zone=zone, wall_clock=by_wall, unit=_unit_of(column))
         values = wall.astype("datetime64[ns]") if by_wall else _utc(column)
     elif isinstance(column.dtype, (nw.Datetime, nw.Date)):
-        table.source = replace(source, date_only=isinstance(column.dtype, nw.Date))
+        table.source = replace(source, date_only=isinstance(column.dtype, nw.Date), unit=_unit_of(column))
         values = column.to_numpy()
     elif is_text(column):
         texts = column.to_list()
@@ -304,6 +320,10 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     return []
 
 
+def _unit_of(column: nw.Series[Any]) -> Literal["ns", "us", "ms", "s"]:
+    return column.dtype.time_unit if isinstance(column.dtype, nw.Datetime) else "us"
+
+
 def _nanoseconds(values: NDArray[Any]) -> Stamps:
     return values.astype("datetime64[ns]").astype(np.int64)
 
@@ -324,7 +344,7 @@ def write(
     if source.id is not None:
         out[source.id] = labels
     if source.time is not None and times is not None:
-        out[source.time] = times if kind == "integer" else times.astype("datetime64[ns]").astype("datetime64[us]")
+        out[source.time] = times if kind == "integer" else times.astype("datetime64[ns]")
     out.update(columns)
     frame = nw.from_dict(out, backend=source.backend)
     if source.time is not None and kind == "datetime":
@@ -360,10 +380,10 @@ def write_wide(source: Source, times: Stamps | None, kind: TimeKind, names: NDAr
 
 def _as_came(time: nw.Expr, source: Source) -> nw.Expr:
     if source.zone:  # stamps are in UTC here
-        return time.dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone)
+        return time.cast(nw.Datetime(source.unit)).dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone)
     if source.date_only:
         return time.cast(nw.Date)
-    return time
+    return time.cast(nw.Datetime(source.unit)) if source.unit != "ns" else time
 
 
 def stack(table: Table) -> Table:

@@ -168,6 +168,11 @@ class Panel:
         Panel: 2 series x 2 to 3 steps, target 'value', frequency MS, season 12
         """
         table = frames.read(data, Roles(), time, None, targets="all")
+        if table.source.id is not None:
+            raise DataError(
+                f"a wide frame must hold numbers besides its time: column {table.source.id!r} holds something else; "
+                "drop it, or read a long frame with Panel.from_frame(id=...)"
+            )
         mending = repair.Mending(nan_policy, fill_gaps, sort, duplicates)
         return cls._build(frames.stack(table), frequency, season_length, mending)
 
