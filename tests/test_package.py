@@ -129,6 +129,7 @@ def test_a_wheel_brings_its_datasets_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it downloads all of torch
 def test_a_wheel_installed_into_an_empty_environment_runs_a_leaderboard(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env/bin/python"
