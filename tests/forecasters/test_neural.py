@@ -280,6 +280,9 @@ def test_an_interrupt_ends_a_fit_with_a_warning_and_a_backtest_as_a_whole(monkey
     assert model.predict().tolist() == [wave(90)[-1]] * 3
     with pytest.raises(KeyboardInterrupt):
         backtest(model, wave(90), horizon=3)
+    with pytest.warns(TrainingWarning) as warned:
+        model.set_params(refit=True).fit(wave(90))
+    assert len(warned) == 1  # the refit was not begun
 
 
 def test_a_loss_that_is_no_number_leaves_a_forecaster_with_the_last_good_weights() -> None:

@@ -25,7 +25,7 @@ from tsforecast.forecasters.settings import setting_problems
 from tsforecast.networks.heads import LOSSES, Loss, Objective
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.loop import PREDICT_ROWS, train
+from tsforecast.training.loop import PREDICT_ROWS, finished, train
 from tsforecast.training.plan import Plan
 from tsforecast.training.progress import show_epochs
 
@@ -242,7 +242,7 @@ class NeuralForecaster(Forecaster):
             self.panel_ = panel  # from here on there are weights to forecast with, whatever happens
             self.history_ = self._train(panel, seen, assembly.plan(self), checkpoints.phase("train"))
         self.resolved_["best_epoch"] = best_epoch(self.history_).number
-        if self.refit and held_out:
+        if self.refit and held_out and finished(self.history_, assembly.plan(self), validates=True):  # not cut short
             self._train_on_all(panel, checkpoints.phase("refit"))
         return self
 

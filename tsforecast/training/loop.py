@@ -56,7 +56,7 @@ def train(
         checkpoints.resume(training)
     report(history[-1])
     try:
-        while not _finished(history, plan, validation):
+        while not finished(history, plan, validation is not None):
             began, number = time.perf_counter(), len(history)
             train_loss, rate = _pass(training, windows, objective, plan, device)
             score = _score(network, validation, objective)
@@ -66,7 +66,7 @@ def train(
                 training.best = copy.deepcopy(network.state_dict())
             report(history[-1])
             if checkpoints:
-                checkpoints.keep(training, done=_finished(history, plan, validation))
+                checkpoints.keep(training, done=finished(history, plan, validation is not None))
     except KeyboardInterrupt:
         best = best_epoch(history).number
         warnings.warn(
@@ -80,10 +80,11 @@ def train(
     return history
 
 
-def _finished(history: list[Epoch], plan: Plan, validation: Windows | None) -> bool:
+def finished(history: list[Epoch], plan: Plan, validates: bool) -> bool:
+    """Tell whether training is over: all epochs are done, or patience is."""
     last = history[-1].number
     waited = last - best_epoch(history).number
-    out_of_patience = plan.patience is not None and validation is not None and waited >= plan.patience
+    out_of_patience = plan.patience is not None and validates and waited >= plan.patience
     return last >= plan.epochs or out_of_patience
 
 
