@@ -121,11 +121,11 @@ def m4_recipe(seed: int) -> Forecaster:
     )
 
 
-def etth1_recipe(seed: int) -> Forecaster:
+def etth1_recipe(seed: int, cell: str = "gru") -> Forecaster:
     """One network on each anchor: they err in different ways."""
     anchors = ("average", "last", "seasonal")
     return EnsembleForecaster(
-        [GRUForecaster(anchor=anchor, max_epochs=10, random_state=100 * seed + i) for i, anchor in enumerate(anchors)]
+        [make(cell, anchor=anchor, random_state=100 * seed + i, max_epochs=10) for i, anchor in enumerate(anchors)]
     )
 
 
@@ -187,6 +187,8 @@ def measurements(name: str, seeds: int) -> Iterator[tuple[str, str, int | None, 
         for model in NETWORKS if name in EVERY_CELL else ("gru",):
             yield model, "default", seed, make(model, random_state=seed)
         yield "ensemble", "recipe", seed, PROTOCOLS[name].recipe(seed)
+        if name == "etth1-96":
+            yield "ensemble of conv1d", "recipe", seed, etth1_recipe(seed, "conv1d")
 
 
 def main() -> None:
