@@ -45,10 +45,10 @@ def accuracy() -> str:
 
 
 def cells() -> str:
-    """Draw each cell with default settings on the sets that all were measured on."""
+    """Draw each cell with default settings, and recipes, on the sets that all cells were measured on."""
     part = rows("accuracy")
     part = part[part["settings"].isin(["default", "recipe"]) & ~part["model"].isin(NAIVE)]
-    part = part[part.groupby("set")["model"].transform("nunique") > 1]
+    part = part[part.groupby("set")["model"].transform("nunique") > 2]
     table = part.groupby(["model", "set"], sort=False)["value"].agg(_spread).unstack()
     return str(table.reset_index().to_markdown(index=False, disable_numparse=True))
 
