@@ -110,5 +110,7 @@ def test_all_wrong_settings_are_reported_at_once() -> None:
     assert len(caught.value.problems) == 4
     assert "weights belong to a mean: use combine='mean', or weights=None" in caught.value.problems
     assert "forecasters must be a forecaster or a list of them: got [3]" in caught.value.problems
+    with pytest.raises(ParameterError, match="forecasters must be a forecaster or a list of them: got <class"):
+        EnsembleForecaster(NaiveForecaster).fit(wave())
     with pytest.raises(DataError, match="validation must hold a whole horizon"):
         EnsembleForecaster(THREE, horizon=9, weights="validation", validation=3).fit(wave())

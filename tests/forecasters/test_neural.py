@@ -371,6 +371,21 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
         GRUForecaster(device=device).fit(wave())
 
 
+def test_validation_that_takes_every_step_is_refused() -> None:
+    with pytest.raises(DataError) as caught:
+        GRUForecaster(validation=60).fit(wave(60))
+    assert str(caught.value) == (
+        "validation must leave steps to train on: takes 60, the shortest series has 60; use validation < 60, or None"
+    )
+
+
+def test_a_network_by_name_has_its_cell() -> None:
+    with pytest.raises(
+        TypeError, match=r"GRUForecaster has the cell 'gru'; use NeuralForecaster\(cell=...\) for another"
+    ):
+        GRUForecaster(cell="lstm")
+
+
 def test_a_setting_with_a_typo_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(TypeError, match="GRUForecaster has no setting 'unit'; did you mean 'units'"):
         GRUForecaster(unit=3)

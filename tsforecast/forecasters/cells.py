@@ -16,6 +16,10 @@ def _with_cell(cell: str) -> Callable[..., None]:
     signature = inspect.signature(NeuralForecaster.__init__)
 
     def __init__(self: NeuralForecaster, **settings: Any) -> None:
+        if "cell" in settings:
+            raise TypeError(
+                f"{type(self).__name__} has the cell {cell!r}; use NeuralForecaster(cell=...) for another one"
+            )
         for name in settings.keys() - (signature.parameters.keys() - {"self", "cell"}):
             raise TypeError(f"{type(self).__name__} has no setting {name!r}; {nearest(name, signature.parameters)}")
         NeuralForecaster.__init__(self, cell, **settings)

@@ -61,6 +61,11 @@ def training_rows(panel: Panel, validation: float | int | None, horizon: int) ->
             f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
             f"use validation >= {horizon}, or None"
         )
+    if count >= total:
+        raise DataError(
+            f"validation must leave steps to train on: takes {count}, the shortest series has {total}{panel.reading}; "
+            f"use validation < {total}, or None"
+        )
     return count, panel.lengths - count
 
 

@@ -129,7 +129,7 @@ class EnsembleForecaster(Forecaster):
         else:
             problems += whole("validation", self.validation, 1)
         given = self.forecasters
-        several = [given] if given is None or isinstance(given, Forecaster) else list(given)
+        several = list(given) if isinstance(given, (list, tuple)) else [given]
         if not several or any(not isinstance(member, Forecaster | None) for member in several):
             problems.append(f"forecasters must be a forecaster or a list of them: got {given!r}")
         return problems
