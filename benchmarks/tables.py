@@ -50,7 +50,7 @@ def cells() -> str:
     part = part[part["settings"].isin(["default", "recipe"]) & ~part["model"].isin(NAIVE)]
     part = part[part.groupby("set")["model"].transform("nunique") > 2]
     table = part.groupby(["model", "set"], sort=False)["value"].agg(_spread).unstack()
-    return str(table.reset_index().to_markdown(index=False, disable_numparse=True))
+    return str(table.fillna("-").reset_index().to_markdown(index=False, disable_numparse=True))
 
 
 def _spread(values: pd.Series) -> str:
