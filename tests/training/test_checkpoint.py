@@ -121,6 +121,11 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path: Path) -> No
 def test_a_folder_without_a_checkpoint_is_refused_and_one_with_other_things_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="must hold a checkpoint to resume from"):
         model().fit(wave(), resume_from=tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("no checkpoint")
+    for place in ("empty", "file"):
+        with pytest.raises(ModelFileError, match="must hold a checkpoint to resume from"):
+            model().fit(wave(), resume_from=tmp_path / place)
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "thesis.txt").write_text("years of work")
     with pytest.raises(OSError, match="must be new or empty"):

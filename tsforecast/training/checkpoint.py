@@ -87,8 +87,9 @@ class Checkpoints:
     def phase(self, name: str) -> Checkpoints:
         """Return the checkpoints of one phase of a fit, in a folder of their own."""
         inside = [place and place / name for place in (self.folder, self.resume_from)]
-        if inside[1] is not None and not inside[1].exists() and self.resume_from and self.resume_from.exists():
-            inside[1] = None  # this phase had not begun
+        begun = inside[1] is not None and inside[1].exists()
+        if name != "train" and not begun:
+            inside[1] = None  # the first phase must be there; this one had not begun
         return Checkpoints(inside[0], self.every, self.minutes, inside[1], self.settings)
 
     def keep(self, training: Training, done: bool) -> None:
