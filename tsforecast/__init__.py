@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tsforecast.data.splits import RollingOrigin as RollingOrigin
     from tsforecast.data.splits import holdout as holdout
     from tsforecast.errors import DataError as DataError
+    from tsforecast.errors import DataWarning as DataWarning
     from tsforecast.errors import ParameterError as ParameterError
     from tsforecast.errors import TrainingError as TrainingError
     from tsforecast.errors import TrainingWarning as TrainingWarning
@@ -71,6 +72,7 @@ _HOMES = {
     "ParameterError": "errors",
     "TrainingError": "errors",
     "TrainingWarning": "errors",
+    "DataWarning": "errors",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -40,16 +40,37 @@ def between(name: str, value: Any, low: float, high: float, *, open_low: bool = 
     return [f"{name} must be a number in {'(' if open_low else '['}{low:g}, {high:g}): got {value!r}"]
 
 
-def one_of(name: str, value: Any, options: Sequence[str]) -> list[str]:
-    """Require one of some names, and guess which one was meant.
+def share_or_count(name: str, value: Any, also: Sequence[Any] = ()) -> list[str]:
+    """Require a share in (0, 1), a whole number >= 1, or one of the values `also`.
+
+    Examples
+    --------
+    >>> share_or_count("validation", "20%", [None])
+    ["validation must be a share in (0, 1), a whole number >= 1 or None: got '20%'"]
+    """
+    if any(value is other for other in also) or not whole(name, value, 1):
+        return []
+    if isinstance(value, float) and 0 < value < 1:
+        return []
+    others = "".join(f" or {other!r}" for other in also)
+    return [f"{name} must be a share in (0, 1), a whole number >= 1{others}: got {value!r}"]
+
+
+def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = ()) -> list[str]:
+    """Require one of some names, or one of the values `also`, and guess which one was meant.
 
     Examples
     --------
     >>> one_of("cell", "grru", ["gru", "lstm"])
     ["cell must be one of 'gru', 'lstm': got 'grru'; did you mean 'gru'?"]
+    >>> one_of("norm", "none", ["layer"], [None])
+    ["norm must be one of 'layer', None: got 'none'; did you mean None?"]
     """
-    if value in options:
+    if any(value is other for other in also) or (isinstance(value, str) and value in options):
         return []
-    hint = nearest(value, options)
+    shown = [*options, *also]
+    hint = nearest(value, [option for option in shown if not isinstance(option, bool)])
     tail = f"; {hint}" if hint.startswith("did") else ""
-    return [f"{name} must be one of {', '.join(map(repr, options))}: got {value!r}{tail}"]
+    for other in also:
+        tail = tail.replace(f"'{other}'", str(other))
+    return [f"{name} must be one of {', '.join(map(repr, shown))}: got {value!r}{tail}"]

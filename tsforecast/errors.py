@@ -55,6 +55,10 @@ class TrainingWarning(UserWarning):
     """Training ended in another way than planned."""
 
 
+class DataWarning(UserWarning):
+    """Numbers lie outside what a forecaster can make sense of."""
+
+
 class DownloadError(TsForecastError, OSError):
     """A dataset could not be fetched, or what came is not what was expected."""
 

@@ -525,3 +525,9 @@ def test_a_wide_frame_with_text_is_refused() -> None:
 def test_an_array_of_something_else_than_numbers_is_refused(data: np.ndarray) -> None:
     with pytest.raises(DataError, match="the array must hold numbers: it holds"):
         Panel.of(data)
+
+
+@pytest.mark.parametrize("data", [None, {}, 5, {1.0, 2.0}])
+def test_what_is_no_data_is_refused(data: object) -> None:
+    with pytest.raises(DataError, match="data must be a frame, a Series, an array, a list of arrays or a Panel: got"):
+        Panel.of(data)

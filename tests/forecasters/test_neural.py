@@ -334,11 +334,10 @@ def test_a_context_that_is_too_short_is_refused() -> None:
 
 
 def test_a_seasonal_anchor_without_a_season_is_refused() -> None:
-    with pytest.raises(
-        DataError,
-        match="must fit in the window: looks back 2 steps, season_length is 1, the window 8",
-    ):
+    with pytest.raises(DataError, match="anchor 'seasonal' must have a season: season_length is 1; give the panel one"):
         GRUForecaster(window=8, anchor="seasonal").fit(wave(90))
+    with pytest.raises(DataError, match=r"looks back 24 steps, the window is 8; use window >= 24, or anchor='last'"):
+        GRUForecaster(window=8, anchor=(24,)).fit(wave(90))
 
 
 def test_all_wrong_settings_are_reported_at_once() -> None:
@@ -375,7 +374,8 @@ def test_validation_that_takes_every_step_is_refused() -> None:
     with pytest.raises(DataError) as caught:
         GRUForecaster(validation=60).fit(wave(60))
     assert str(caught.value) == (
-        "validation must leave steps to train on: takes 60, the shortest series has 60; use validation < 60, or None"
+        "validation must leave steps to train on: takes 60, the shortest series has 60; use validation < 60, or "
+        "validation=None"
     )
 
 

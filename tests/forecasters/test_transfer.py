@@ -99,7 +99,18 @@ def test_what_cannot_be_fine_tuned_is_refused() -> None:
         "layers=2 is for a new head: use head='new', or layers=1",
         "window belongs to the fitted network and cannot change: leave it out",
     )
-    with pytest.raises(DataError, match=r"needs 12 \+ 3 = 15 steps, series '0' has 10"):
+    with pytest.raises(DataError, match=r"needs 12 \+ 3 = 15 steps, series '0' has 10; use at least 5 more rows"):
         source().fine_tune(Panel.from_array([wave(10)], season_length=6))
-    with pytest.raises(ValueError, match="Invalid parameter 'lerning_rate'"):
+    with pytest.raises(ParameterError, match="has no setting 'lerning_rate'; did you mean 'learning_rate'"):
         source().fine_tune(new_data(), lerning_rate=0.1)
+
+
+def test_data_that_the_kept_transform_cannot_hold_are_refused_and_learned_anew_on_request() -> None:
+    model = NeuralForecaster(window=12, horizon=3, units=4, max_epochs=1, random_state=0).fit(wave())
+    assert model.resolved_["transform"] == "log"
+    below = wave() - 20
+    with pytest.raises(
+        DataError, match=r"'y' of series '0' must lie where its transform is defined, above .*; use sca"
+    ):
+        model.fine_tune(below)
+    assert model.fine_tune(below, scaling="new").predict().max() < 0

@@ -114,7 +114,7 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path: Path) -> No
     with pytest.raises(ParameterError) as caught:
         model(units=5, learning_rate=0.5).fit(wave(80), resume_from=tmp_path / "kept")
     assert [problem.split(":")[0] for problem in caught.value.problems] == [
-        f"a fit resumes with the {name} it began with" for name in ("learning_rate", "units", "data")
+        f"a fit must resume with the {name} it began with" for name in ("learning_rate", "units", "data")
     ]
 
 

@@ -81,6 +81,20 @@ class Inputs:
         learned = self.recipe.fit(added.values, added.offsets, added.n_targets)
         return replace(self, scaling=self.scaling.with_series(learned), ids=np.concatenate([self.ids, added.ids]))
 
+    def beyond_transform(self, panel: Panel) -> list[str]:
+        """Return a sentence for each target whose numbers the transform that was learned cannot tell apart."""
+        scaling, problems = self.scaling_of(panel), []
+        for i in range(len(panel)):
+            targets = panel.series(i)[:, : panel.n_targets].astype(np.float64)
+            held = scaling.held(targets, i)
+            for k in np.flatnonzero(held.any(axis=0)):
+                problems.append(
+                    f"{panel.roles.target[k]!r} of series {str(panel.ids[i])!r} must lie where its transform is "
+                    f"defined, above {scaling.edge[i, k] - scaling.shift[i, k]:.3g}: {held[:, k].sum()} of "
+                    f"{len(held)} values do not, the lowest is {np.nanmin(targets[:, k]):.3g}"
+                )
+        return problems
+
     def static(self, series: Panel | Past) -> Floats32:
         """Return the static columns of each series or cutoff as numbers, shape (n, S)."""
         return self.statics.encode(series.facts, len(series))

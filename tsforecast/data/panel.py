@@ -199,8 +199,8 @@ class Panel:
         """
         return cls._build(arrays.read(data), None, season_length, repair.Mending(nan_policy))
 
-    def read_like(self, data: Any) -> Panel:
-        """Read `data` as this panel was read: same columns, roles, step and mending.
+    def read_like(self, data: Any, what: str = "the context") -> Panel:
+        """Read `data` as this panel was read: same columns, roles, step and mending; errors call it `what`.
 
         Raises
         ------
@@ -221,11 +221,11 @@ class Panel:
             other = Panel.from_array(data, season_length=self.season_length, nan_policy=self.mending.nan_policy)
         else:
             raise DataError(
-                f"the context must have the form of the data that were fitted ({self.source.form}): "
+                f"{what} must have the form of the data that were fitted ({self.source.form}): "
                 f"got {type(data).__name__}; pass that form or a Panel"
             )
         raise_any(
-            f"the context must have the {name} of the data that were fitted: {wanted!r}, got {got!r}"
+            f"{what} must have the {name} of the data that were fitted: {wanted!r}, got {got!r}"
             for name, wanted, got in (
                 ("columns", self.roles.varying, other.roles.varying),
                 ("frequency", str(self.frequency), str(other.frequency)),

@@ -140,6 +140,11 @@ class Scaling:
             return self._by_tool(values, series, "transform")
         return np.asarray((values - self._of(self.location, series, values)) / self._of(self.scale, series, values))
 
+    def held(self, targets: NDArray[Any], series: Series) -> NDArray[np.bool_]:
+        """Tell which of the targets, as in `transform`, lie so far below training that they are held at an edge."""
+        shift, edge = self._of(self.shift, series, targets), self._of(self.edge, series, targets)
+        return np.asarray((targets + shift < edge) & self.powered)
+
     def inverse(self, values: NDArray[Any], series: Series) -> Floats:
         """Undo `transform`."""
         if self.tools:

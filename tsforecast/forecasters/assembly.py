@@ -15,7 +15,7 @@ from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.windows import Windows
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.heads import Units
@@ -30,15 +30,15 @@ def network(model: NeuralForecaster, panel: Panel) -> ForecastNetwork:
     """Return an untrained network of the size that the panel asks for."""
     architecture = Architecture(
         model.cell,
-        model.units,
-        model.layers,
+        int(model.units),  # torch wants its whole numbers to be Python's
+        int(model.layers),
         model.resolved_["segment"],
         model.channels,
         model.residual,
         model.norm,
         model.dropout,
         model.bidirectional,
-        model.kernel_size,
+        int(model.kernel_size),
         model.activation,
         model.resolved_["head_layers"],
     )
@@ -47,7 +47,7 @@ def network(model: NeuralForecaster, panel: Panel) -> ForecastNetwork:
         len(panel.roles.varying),
         panel.n_targets,
         model.resolved_["window"],
-        model.horizon,
+        int(model.horizon),
         model._lags(),
         len(panel.roles.future),
         model.inputs_.statics.width,
@@ -67,7 +67,7 @@ def windows(
         truth,
         panel.offsets,
         model.resolved_["window"],
-        model.horizon,
+        int(model.horizon),
         ahead=len(panel.roles.future),
         static=inputs.static(panel),
         names=panel.ids,
@@ -100,8 +100,8 @@ def units(
 def plan(model: NeuralForecaster) -> Plan:
     """Return how to train."""
     return Plan(
-        model.batch_size,
-        model.max_epochs,
+        int(model.batch_size),
+        int(model.max_epochs),
         model.learning_rate,
         model.steps_per_epoch,
         model.optimizer,
@@ -117,10 +117,27 @@ def checkpoints(
     model: NeuralForecaster, panel: Panel, folder: str | Path | None, every: int | str, resume_from: str | Path | None
 ) -> Checkpoints:
     """Return where training is kept and taken up again, with what must be the same then."""
+    number, minutes = parse_every(every)
+    named = {"checkpoint": folder, "resume_from": resume_from}
+    raise_any(
+        (
+            f"{name} must be the path of a folder: got {place!r}"
+            for name, place in named.items()
+            if not isinstance(place, (str, Path, type(None)))
+        ),
+        ParameterError,
+    )
+    if folder is None and every != 1:
+        raise ParameterError(f"checkpoint_every={every!r} must have a folder to write to: give checkpoint='folder'")
     if folder is None and resume_from is None:
         return Checkpoints(None, 1, False, None, {})
-    same = {name: repr(value) for name, value in model.get_params().items() if name not in ("verbose", "device")}
-    data = hashlib.sha256(panel.values.tobytes() + panel.offsets.tobytes()).hexdigest()[:16]
-    number, minutes = parse_every(every)
+    given = {name: value for name, value in model.get_params().items() if name not in ("verbose", "device")}
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    rows = panel.values.astype(np.float64).tobytes() + panel.offsets.tobytes()
+    same = {name: repr(value) for name, value in ({"cell": model.cell} | plain).items()} | {
+        "frequency": str(panel.frequency),
+        "season_length": str(panel.season_length),
+        "data": f"{len(panel)} series of {len(panel.values)} rows ({hashlib.sha256(rows).hexdigest()[:12]})",
+    }
     places = [None if place is None else Path(place) for place in (folder, resume_from)]
-    return Checkpoints(places[0], number, minutes, places[1], {**same, "data": data})
+    return Checkpoints(places[0], number, minutes, places[1], same)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from functools import cache, partial
 from typing import Any, Self
 
@@ -14,7 +16,7 @@ from tsforecast.checks import whole
 from tsforecast.data.future import extend
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.errors import ParameterError, TsForecastError, raise_any
+from tsforecast.errors import DataWarning, ParameterError, TsForecastError, nearest, raise_any
 
 
 class NotFittedError(TsForecastError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
@@ -31,6 +33,16 @@ def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
     elif isinstance(value, (list, tuple, dict)):
         got += "; give one (leaderboard compares several)"
     raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
+
+
+def unknown_settings(forecaster: Forecaster, settings: Iterable[str]) -> list[str]:
+    """Return a sentence for each name that is no parameter of a forecaster."""
+    known = forecaster._get_param_names()
+    return [
+        f"{type(forecaster).__name__} has no setting {name!r}; {nearest(name, known)}"
+        for name in settings
+        if name.partition("__")[0] not in known
+    ]
 
 
 class Forecaster(BaseEstimator):  # type: ignore[misc]
@@ -104,7 +116,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         self.check_fitted()
         if horizon is not None:
             raise_any(whole("horizon", horizon, 1), ParameterError)
-        steps = horizon or self.horizon
+        steps = horizon or self.steps
         panel = self.panel_ if context is None else self.panel_.read_like(context)
         # Only who asks for what is known ahead needs it; what is given is read at once, and refused if it is wrong.
         later = cache(partial(extend, panel, steps, future))
@@ -112,7 +124,26 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             later()
         past = Past.at_end(panel, later)
         raise_any(past.problems())
+        for caution in self._cautions(past):
+            warnings.warn(caution, DataWarning, stacklevel=2)
         return panel.answer(self.forecast(past, steps))
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change parameters; see scikit-learn's `BaseEstimator.set_params`.
+
+        Raises
+        ------
+        ParameterError
+            With the nearest name where there is no such parameter.
+        """
+        raise_any(unknown_settings(self, settings), ParameterError)
+        super().set_params(**settings)
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Steps that are forecast unless `predict` is asked for others."""
+        return self.horizon
 
     def check_fitted(self) -> None:
         """Raise NotFittedError unless `fit` was called."""
@@ -151,6 +182,10 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, panel: Panel) -> None:
         """Learn from `panel`; its last rows are the cutoff."""
+
+    def _cautions(self, past: Past) -> list[str]:
+        """Return what a user should know about a forecast from `past`."""
+        return []
 
     def _problems(self) -> list[str]:
         """Return what is wrong with the parameters."""

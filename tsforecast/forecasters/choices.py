@@ -19,13 +19,17 @@ SAMPLE = 100  # series that stand for all of a panel when anchors are compared
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
 
-def training_rows(panel: Panel, validation: float | int | None, horizon: int) -> tuple[int, NDArray[np.int64]]:
+def training_rows(
+    panel: Panel, validation: float | int | None, horizon: int, without: str = "validation=None"
+) -> tuple[int, NDArray[np.int64]]:
     """Choose what trains and what validates.
 
     Parameters
     ----------
     validation : float, int or None
         Share or number of the last steps, or of whole groups where the panel has several.
+    without : str
+        The setting that does without validation, for the errors' sentences.
 
     Returns
     -------
@@ -59,12 +63,12 @@ def training_rows(panel: Panel, validation: float | int | None, horizon: int) ->
     if count < horizon:
         raise DataError(
             f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
-            f"use validation >= {horizon}, or None"
+            f"use validation >= {horizon}, or {without}"
         )
     if count >= total:
         raise DataError(
             f"validation must leave steps to train on: takes {count}, the shortest series has {total}{panel.reading}; "
-            f"use validation < {total}, or None"
+            f"use validation < {total}, or {without}"
         )
     return count, panel.lengths - count
 
@@ -74,7 +78,7 @@ def _groups(panel: Panel) -> list[Any]:
     return [] if panel.groups is None else list(dict.fromkeys(panel.groups.tolist()))
 
 
-def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int) -> int:
+def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int, fixed: bool = False) -> int:
     """Return the window that was asked for, or as much as helps and fits.
 
     Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest;
@@ -85,6 +89,8 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     seen : int64 array of shape (N,)
         First rows of each series that train.
     asked : int or "auto"
+    fixed : bool
+        Whether window and horizon belong to a fitted network, so that more rows alone would help.
 
     Raises
     ------
@@ -104,7 +110,8 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     others = f"; so do {len(short) - 1} other series" if len(short) > 1 else ""
     ways = [f"window <= {has - horizon}"] if has > horizon else []
     ways += [f"horizon <= {has - chosen}"] if has > chosen else []
-    ways = ways or ["more rows, or a smaller window, horizon and validation"]
+    if fixed or not ways:
+        ways = [f"at least {needed - has} more rows", *(["less validation"] if held else [])]
     raise DataError(
         f"window + horizon must fit in the training part: needs {chosen} + {horizon} = {needed} steps, "
         f"series {str(panel.ids[worst])!r} has {max(has, 0)}{held}{others}{panel.reading}; use {' or '.join(ways)}"
@@ -175,12 +182,16 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
     found = asked if isinstance(asked, str) else [int(length) for length in asked]
     if found == "none":
         return found
-    reach = int(anchor_lags(found, horizon, season).max())
-    if reach > window or (found in ("seasonal", "average") and season == 1):
+    if found in ("seasonal", "average") and season == 1:
         raise DataError(
-            f"an anchor of seasons must fit in the window: looks back {max(reach, 2)} steps, season_length is "
-            f"{season}, the window {window}; use window >= {max(reach, 2)}, anchor='last', or give season_length to "
-            "the panel"
+            f"anchor {found!r} must have a season: season_length is 1; give the panel one, as in "
+            "Panel.from_array(data, season_length=24), or use anchor='last'"
+        )
+    reach = int(anchor_lags(found, horizon, season).max())
+    if reach > window:
+        raise DataError(
+            f"an anchor of seasons must fit in the window: looks back {reach} steps, the window is {window}; use "
+            f"window >= {reach}, or anchor='last'"
         )
     return found
 

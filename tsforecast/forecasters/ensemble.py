@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.checks import between, one_of, whole
+from tsforecast.checks import one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.forecasters import choices
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.registry import model_name
 
 Floats = NDArray[np.float64]
 COMBINE = ("mean", "median")
@@ -27,8 +28,8 @@ class EnsembleForecaster(Forecaster):
     forecasters : Forecaster, sequence of Forecaster or None
         One that is fitted `seeds` times, or several that are fitted once each; a `GRUForecaster` unless given.
         They are cloned, with the horizon of the ensemble.
-    horizon : int
-        Steps to forecast.
+    horizon : int, optional
+        Steps to forecast; those of the forecasters unless given.
     seeds : int
         How often one forecaster is fitted, with the seeds ``random_state, random_state + 1, ...``.
     combine : {"mean", "median"}
@@ -39,7 +40,7 @@ class EnsembleForecaster(Forecaster):
     validation : float or int
         Share or number of last steps, or of whole groups, that weights are learned on.
     random_state : int
-        First seed.
+        First seed; of several forecasters those that have none get ``random_state, random_state + 1, ...``.
 
     Attributes
     ----------
@@ -59,7 +60,7 @@ class EnsembleForecaster(Forecaster):
     def __init__(
         self,
         forecasters: Forecaster | Sequence[Forecaster] | None = None,
-        horizon: int = 1,
+        horizon: int | None = None,
         seeds: int = 5,
         combine: str = "mean",
         weights: str | None = None,
@@ -67,7 +68,7 @@ class EnsembleForecaster(Forecaster):
         random_state: int = 0,
     ) -> None:
         self.forecasters = forecasters
-        self.horizon = horizon
+        self.horizon = horizon  # type: ignore[assignment]
         self.seeds = seeds
         self.combine = combine
         self.weights = weights
@@ -92,46 +93,55 @@ class EnsembleForecaster(Forecaster):
         return np.tensordot(np.array(self.weights_), each, axes=1)
 
     def _new_members(self) -> list[Forecaster]:
-        given = self.forecasters
-        if given is None:
+        given = self._given()
+        alone = len(given) == 1 and not isinstance(self.forecasters, (list, tuple))
+        members = [clone(member) for member in (given * self.seeds if alone else given)]
+        for seed, member in enumerate(members, self.random_state):
+            if alone or member.get_params().get("random_state", seed) is None:
+                member.set_params(**{name: seed for name in ("random_state",) if name in member.get_params()})
+        return [member.set_params(horizon=self.steps) for member in members]
+
+    def _given(self) -> list[Forecaster]:
+        """Return the forecasters as a list."""
+        if self.forecasters is None:
             from tsforecast.forecasters.cells import GRUForecaster
 
-            given = GRUForecaster()
-        if isinstance(given, Forecaster):
-            members = [clone(given) for _ in range(self.seeds)]
-            for seed, member in enumerate(members, self.random_state):
-                if "random_state" in member.get_params():
-                    member.set_params(random_state=seed)
-        else:
-            members = [clone(member) for member in given]
-        return [member.set_params(horizon=self.horizon) for member in members]
+            return [GRUForecaster()]
+        return [self.forecasters] if isinstance(self.forecasters, Forecaster) else list(self.forecasters)
+
+    @property
+    def steps(self) -> int:
+        """Steps to forecast: the ensemble's own horizon, or that of its forecasters."""
+        return self.horizon or self._given()[0].steps
 
     def _learn_weights(self, panel: Panel) -> list[float]:
         """Return the weights with the smallest squared error on the validation part."""
-        _, seen = choices.training_rows(panel, self.validation, self.horizon)
+        _, seen = choices.training_rows(panel, self.validation, self.steps, without="weights=None")
         members = [member.fit(panel.until(seen)) for member in self._new_members()]
-        past, truth = _held_out(panel, seen, self.horizon)
-        each = np.stack([member.forecast(past, self.horizon) for member in members])  # (M, n, H, K)
+        past, truth = _held_out(panel, seen, self.steps)
+        each = np.stack([member.forecast(past, self.steps) for member in members])  # (M, n, H, K)
         scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
         there = ~np.isnan(truth) & past.begun[:, None]  # a target without any number before the cutoff is not forecast
         scale = np.broadcast_to(np.where(scale > 0, scale, 1.0), truth.shape)
         return _simplex_least_squares((each[:, there] / scale[there]).T, truth[there] / scale[there])
 
     def _problems(self) -> list[str]:
-        problems = super()._problems() + one_of("combine", self.combine, COMBINE) + whole("seeds", self.seeds, 1)
-        problems += whole("random_state", self.random_state, 0)
+        problems = whole("horizon", self.horizon, 1, [None]) + one_of("combine", self.combine, COMBINE)
+        problems += whole("seeds", self.seeds, 1) + whole("random_state", self.random_state, 0)
         if self.weights is not None:
             problems += one_of("weights", self.weights, ("validation",))
             if self.combine == "median":
                 problems.append("weights belong to a mean: use combine='mean', or weights=None")
-        if isinstance(self.validation, float):
-            problems += between("validation", self.validation, 0, 1, open_low=True)
-        else:
-            problems += whole("validation", self.validation, 1)
+        problems += share_or_count("validation", self.validation)
         given = self.forecasters
         several = list(given) if isinstance(given, (list, tuple)) else [given]
         if not several or any(not isinstance(member, Forecaster | None) for member in several):
-            problems.append(f"forecasters must be a forecaster or a list of them: got {given!r}")
+            return [*problems, f"forecasters must be a forecaster or a list of them: got {given!r}"]
+        for member in self._given():
+            problems += [f"{model_name(member)} of the ensemble: {problem}" for problem in member._problems()]
+        horizons = {member.horizon for member in self._given()}
+        if self.horizon is None and len(horizons) > 1 and not problems:
+            problems.append(f"horizon must be given where forecasters differ in theirs: got {sorted(horizons)}")
         return problems
 
 

@@ -19,6 +19,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
 from tsforecast.data.statics import StaticEncoder
+from tsforecast.errors import shorten
 from tsforecast.forecasters import assembly, choices
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.settings import setting_problems
@@ -115,7 +116,7 @@ class NeuralForecaster(Forecaster):
     ----------
     resolved_ : dict
         What was used where there was a choice: window, segment, anchor, transform, per_series, season_length,
-        validation (steps, or groups), best_epoch, device.
+        validation (steps, or groups), best_epoch, device, head_layers (more than one after `fine_tune` with two).
     network_ : ForecastNetwork
     inputs_ : Inputs
         What was learned about scales and static categories.
@@ -232,6 +233,7 @@ class NeuralForecaster(Forecaster):
         """
         panel = self._checked(data)
         checkpoints = assembly.checkpoints(self, panel, checkpoint, checkpoint_every, resume_from)
+        checkpoints.begin()
         held_out, seen = choices.training_rows(panel, self.validation, self.horizon)
         past = panel.until(seen)
         self.resolved_ = self._resolve(panel, seen, past) | {"validation": held_out}
@@ -349,6 +351,17 @@ class NeuralForecaster(Forecaster):
             following[..., following.shape[2] - ahead.shape[2] :] = ahead
             rows = np.concatenate([rows, following], axis=1)[:, -window:]  # (n, W, C)
         return np.concatenate(parts, axis=1)[:, :horizon]
+
+    def _cautions(self, past: Past) -> list[str]:
+        rows = past.tail(self.resolved_["window"])[..., : past.n_targets]
+        held = self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2))
+        if not held.any():
+            return []
+        names = shorten([repr(name) for name in map(str, past.ids[held])])
+        return [
+            f"{held.sum()} of {len(past)} contexts go below all that transform {self.resolved_['transform']!r} was "
+            f"learned on and are cut off there (series {names}): fit with transform=None, or on data like these"
+        ]
 
     def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
         """Forecast one trained horizon from rows of shape (n, W, C) in the data's own units."""

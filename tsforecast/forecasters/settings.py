@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tsforecast.checks import between, one_of, whole
+from tsforecast.checks import between, one_of, share_or_count, whole
 from tsforecast.data.anchors import ANCHORS
 from tsforecast.data.scaling import SCALERS, TRANSFORMS
 from tsforecast.networks.architecture import ACTIVATIONS, CELL_NAMES, CHANNELS, NORMS
-from tsforecast.networks.heads import LOSSES, Loss
+from tsforecast.networks.heads import LOSSES, Loss, loss_problems
 from tsforecast.training.plan import OPTIMIZERS
 from tsforecast.training.schedules import SCHEDULES
 
@@ -30,19 +30,21 @@ def setting_problems(model: NeuralForecaster) -> list[str]:
         problems += whole(name, getattr(model, name), 1, ["auto"])
     for name in ("patience", "steps_per_epoch"):
         problems += whole(name, getattr(model, name), 1, [None])
-    problems += whole("max_epochs", model.max_epochs, 0)
+    problems += whole("max_epochs", model.max_epochs, 0) + whole("verbose", model.verbose, 0, [True, False])
     problems += whole("random_state", model.random_state, 0, [None])
     problems += between("dropout", model.dropout, 0, 1)
     problems += between("learning_rate", model.learning_rate, 0, 10, open_low=True)
     problems += between("weight_decay", model.weight_decay, 0, 10)
     if model.clip is not None:
         problems += between("clip", model.clip, 0, float("inf"), open_low=True)
-    if isinstance(model.validation, float):
-        problems += between("validation", model.validation, 0, 1)
-    else:
-        problems += whole("validation", model.validation, 0, [None])
+    problems += share_or_count("validation", model.validation, [None])
     for name, options in _names(model).items():
         problems += one_of(name, getattr(model, name), options)
+    problems += one_of("norm", model.norm, NORMS, [None])
+    problems += one_of("transform", model.transform, ("auto", *TRANSFORMS), [None])
+    problems += one_of("per_series", model.per_series, ("auto",), [True, False])
+    if isinstance(model.window, int) and isinstance(model.segment, int) and model.segment > model.window >= 1:
+        problems.append(f"segment must be <= window: got {model.segment}, window {model.window}")
     for name in _FLAGS:
         if not isinstance(getattr(model, name), bool):
             problems.append(f"{name} must be True or False: got {getattr(model, name)!r}")
@@ -60,24 +62,23 @@ def _names(model: NeuralForecaster) -> dict[str, Sequence[str]]:
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
     }
-    if model.norm is not None:
-        options["norm"] = NORMS
-    if model.transform is not None:
-        options["transform"] = ("auto", *TRANSFORMS)
     if isinstance(model.scaler, str):
         options["scaler"] = SCALERS
-    if not isinstance(model.per_series, bool):
-        options["per_series"] = ("auto", "True", "False")
     return options
 
 
 def _loss_problems(model: NeuralForecaster) -> list[str]:
-    if isinstance(model.loss, Loss):
-        return []
-    problems = one_of("loss", model.loss, tuple(LOSSES))
-    if not problems and LOSSES[model.loss].needs_units and not isinstance(model.scaler, str | None):
+    loss = model.loss
+    if not isinstance(loss, (str, Loss)):
+        return [
+            f"loss must be one of {', '.join(map(repr, LOSSES))}, or an instance of your own subclass of "
+            f"tsforecast.networks.heads.Loss: got {loss!r}"
+        ]
+    problems = one_of("loss", loss, tuple(LOSSES)) if isinstance(loss, str) else loss_problems(loss)
+    if not problems and model._loss().needs_units and not isinstance(model.scaler, str | None):
+        named = repr(loss) if isinstance(loss, str) else f"{type(loss).__name__}()"
         problems.append(
-            f"loss {model.loss!r} judges in the data's own units, which scaler {type(model.scaler).__name__}() hides: "
+            f"loss {named} judges in the data's own units, which scaler {type(model.scaler).__name__}() hides: "
             f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
         )
     return problems
@@ -89,7 +90,10 @@ def _anchor_problems(anchor: Any) -> list[str]:
     lengths = list(anchor) if isinstance(anchor, Sequence) else []
     if lengths and not any(whole("anchor", length, 1) for length in lengths):
         return []
-    return [f"anchor must be a name or season lengths such as (24, 168): got {anchor!r}"]
+    meant = "; did you mean 'none'?" if anchor is None else ""
+    if not whole("anchor", anchor, 1):
+        meant = f"; did you mean ({anchor},)?"
+    return [f"anchor must be a name or season lengths such as (24, 168): got {anchor!r}{meant}"]
 
 
 def _device_problems(name: str) -> list[str]:

@@ -62,7 +62,10 @@ def save(forecaster: Forecaster, folder: str | Path) -> None:
     try:
         text = json.dumps(description, indent=1, default=_plain)
     except TypeError as error:
-        raise ParameterError(f"this {type(forecaster).__name__} cannot be saved: {error}") from error
+        raise ParameterError(
+            f"this {type(forecaster).__name__} cannot be saved: {error}; use a setting that has a name, or keep the "
+            "forecaster with pickle"
+        ) from error
     with new_folder(Path(folder), mark=_DESCRIPTION) as place:
         (place / _DESCRIPTION).write_text(text, encoding="utf-8")
         contiguous = {name: np.ascontiguousarray(array) for name, array in (numbers | panel_numbers).items()}
@@ -84,6 +87,11 @@ def load(folder: str | Path) -> Forecaster:
         When the folder does not hold a model of a known format.
     """
     place = Path(folder)
+    if (place / "train").is_dir() and not (place / _DESCRIPTION).exists():
+        raise ModelFileError(
+            f"{str(place)!r} holds the checkpoint of a fit, not a model: fit(data, resume_from={str(place)!r}) goes on "
+            "from it, and save writes the model then"
+        )
     try:
         description = json.loads((place / _DESCRIPTION).read_text(encoding="utf-8"))
         numbers: Numbers = load_file(place / _NUMBERS)

@@ -9,6 +9,7 @@ from tsforecast.checks import one_of
 from tsforecast.data.inputs import Inputs
 from tsforecast.errors import ParameterError, raise_any
 from tsforecast.forecasters import assembly, choices
+from tsforecast.forecasters.base import unknown_settings
 
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster
@@ -29,15 +30,18 @@ def fine_tuned(
         problems.append("layers=2 is for a new head: use head='new', or layers=1")
     fixed = [name for name in settings if name in _FIXED]
     problems += [f"{name} belongs to the fitted network and cannot change: leave it out" for name in fixed]
+    problems += unknown_settings(source, settings)
     raise_any(problems, ParameterError)
     model = copy.deepcopy(source)
     model.set_params(**settings)
     raise_any(model._problems(), ParameterError)
 
-    panel = source.panel_.read_like(data)
+    panel = source.panel_.read_like(data, what="the data to tune on")
     held_out, seen = choices.training_rows(panel, model.validation, model.horizon)
-    choices.window(panel, seen, source.resolved_["window"], source.horizon)  # refuses what is too short
+    choices.window(panel, seen, source.resolved_["window"], source.horizon, fixed=True)  # refuses what is too short
     past = panel.until(seen)
+    if scaling == "keep":
+        raise_any(f"{problem}; use scaling='new'" for problem in source.inputs_.beyond_transform(past))
     model.inputs_ = Inputs.fit(past, model._recipe()) if scaling == "new" else source.inputs_.with_series(past)
     model.resolved_ |= {"validation": held_out}
     with model._torch_settings():

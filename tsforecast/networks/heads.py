@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tsforecast.errors import reason
+
 SMALL = 1e-8
 
 
@@ -120,6 +122,29 @@ LOSSES: dict[str, Loss] = {
     "mase": ScaledAbsolute(),
     "smape": SymmetricPercentage(),
 }
+
+
+def loss_problems(loss: Loss) -> list[str]:
+    """Try a loss on a few numbers, so that a faulty one is found before anything is trained."""
+    name = f"loss {type(loss).__name__}()"
+    if not isinstance(loss.outputs, int) or not 1 <= loss.levels <= loss.outputs:
+        return [f"{name} must have 1 <= levels <= outputs: got levels {loss.levels!r}, outputs {loss.outputs!r}"]
+    said = torch.full((2, 3, 1, loss.outputs), 0.5, requires_grad=True)
+    one = torch.ones(2, 1)
+    try:
+        units = Units(0 * one, one, 0 * one, one, one, powered=False)
+        errors = loss.errors(said, torch.zeros(2, 3, 1), torch.arange(2), units)
+        point = loss.point(said)
+    except Exception as error:  # whatever the code of others raises
+        return [f"{name} must judge forecasts: on a trial it raised {type(error).__name__}: {reason(error)}"]
+    found = []
+    for what, numbers in (("errors", errors), ("point", point)):
+        shape = tuple(numbers.shape) if isinstance(numbers, Tensor) else type(numbers).__name__
+        if shape != (2, 3, 1):
+            found.append(f"{name}.{what} must return a number for each step, (B, H, K): for (2, 3, 1) it gave {shape}")
+    if not found and not errors.requires_grad:
+        found.append(f"{name}.errors must depend on what is said: its result has no gradient; compute it from `said`")
+    return found
 
 
 @dataclass(frozen=True, eq=False)

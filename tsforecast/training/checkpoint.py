@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tsforecast.errors import ModelFileError, ParameterError, reason
+from tsforecast.errors import ModelFileError, ParameterError, reason, shorten
 from tsforecast.files import new_folder
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.training.history import Epoch
@@ -92,6 +92,28 @@ class Checkpoints:
             inside[1] = None  # the first phase must be there; this one had not begun
         return Checkpoints(inside[0], self.every, self.minutes, inside[1], self.settings)
 
+    def begin(self) -> None:
+        """Make sure that the folder keeps no other fit, which would be lost.
+
+        Raises
+        ------
+        ParameterError
+        """
+        if self.folder is None or self.folder == self.resume_from:
+            return
+        try:
+            kept = json.loads((self.folder / "train" / _STATE).read_text(encoding="utf-8"))["settings"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # none, or one that nobody can go on from
+        now = json.loads(json.dumps(self.settings))
+        differing = [name for name in now if kept.get(name) != now[name]]
+        if differing:
+            raise ParameterError(
+                f"checkpoint={str(self.folder)!r} must not be the folder of another fit, with other "
+                f"{shorten(differing)}: name another folder, or delete that one"
+            )
+        shutil.rmtree(self.folder / "refit", ignore_errors=True)  # of an earlier fit, that began with other weights
+
     def keep(self, training: Training, done: bool) -> None:
         """Write a checkpoint if it is time, or if training is done."""
         number = training.history[-1].number
@@ -126,16 +148,19 @@ class Checkpoints:
             kept = json.loads((self.resume_from / _STATE).read_text(encoding="utf-8"))
             tensors = load_file(self.resume_from / _TENSORS)
         except (OSError, ValueError, SafetensorError) as error:
+            # What a parser says of broken text helps nobody.
+            what = "it is cut short or spoilt" if isinstance(error, ValueError) else reason(error)
             raise ModelFileError(
-                f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {reason(error)}; leave "
-                "resume_from out to start anew"
+                f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {what}; leave resume_from out to "
+                "start anew"
             ) from error
         now = json.loads(json.dumps(self.settings))
         differing = [name for name in now if kept["settings"].get(name) != now[name]]
         if differing:
             raise ParameterError(
                 [
-                    f"a fit resumes with the {name} it began with: {kept['settings'].get(name)!r}, got {now[name]!r}"
+                    f"a fit must resume with the {name} it began with: {kept['settings'].get(name)}, got {now[name]}; "
+                    "take that up again, or leave resume_from out to start anew"
                     for name in differing
                 ]
             )

@@ -1,0 +1,156 @@
+"""Settings that cannot work are refused before anything is trained, with what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from tests.conftest import small, wave
+from tsforecast.errors import DataWarning, ModelFileError, ParameterError
+from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMForecaster
+from tsforecast.forecasters.ensemble import EnsembleForecaster
+from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
+from tsforecast.forecasters.store import load
+from tsforecast.networks.heads import Loss
+
+
+class Constant(Loss):
+    def errors(self, said: Tensor, truth: Tensor, series: Tensor, units: Any) -> Tensor:
+        return torch.zeros(truth.shape)
+
+
+class Mean(Loss):
+    def errors(self, said: Tensor, truth: Tensor, series: Tensor, units: Any) -> Tensor:
+        return (self.point(said) - truth).abs().mean()
+
+
+class TwoArguments(Loss):
+    def errors(self, said: Tensor, truth: Tensor) -> Tensor:  # type: ignore[override]
+        return (said[..., 0] - truth).abs()
+
+
+class NothingSaid(Constant):
+    outputs = 0
+
+
+class InUnits(Loss):
+    needs_units = True
+
+    def errors(self, said: Tensor, truth: Tensor, series: Tensor, units: Any) -> Tensor:
+        return (units.own(self.point(said), series) - units.own(truth, series)).abs()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"loss": nn.L1Loss()}, "loss must be one of 'mae', .* or an instance of your own subclass .*: got L1Loss"),
+        ({"loss": InUnits}, "or an instance of your own subclass of tsforecast.networks.heads.Loss: got <class"),
+        ({"loss": Constant()}, r"Constant\(\).errors must depend on what is said: its result has no gradient"),
+        ({"loss": Mean()}, r"Mean\(\).errors must return a number for each step.*: for \(2, 3, 1\) it gave \(\)"),
+        ({"loss": TwoArguments()}, r"loss TwoArguments\(\) must judge forecasts: on a trial it raised TypeError"),
+        ({"loss": NothingSaid()}, "must have 1 <= levels <= outputs: got levels 1, outputs 0"),
+        ({"loss": InUnits(), "scaler": StandardScaler()}, r"loss InUnits\(\) judges in the data's own units"),
+        ({"anchor": 7}, r"such as \(24, 168\): got 7; did you mean \(7,\)\?"),
+        ({"anchor": None}, "got None; did you mean 'none'"),
+        ({"schedule": None}, "schedule must be one of 'one-cycle', 'cosine', 'plateau', 'constant': got None"),
+        ({"norm": "none"}, "norm must be one of 'layer', 'batch', None: got 'none'; did you mean None"),
+        ({"transform": "ln"}, "transform must be one of 'auto', 'log', 'box-cox', None: got 'ln'"),
+        ({"per_series": "True"}, "per_series must be one of 'auto', True, False: got 'True'"),
+        ({"validation": "20%"}, r"validation must be a share in \(0, 1\), a whole number >= 1 or None: got '20%'"),
+        ({"validation": 0}, "validation must be a share .* got 0"),
+        ({"verbose": "yes"}, "verbose must be a whole number >= 0 or True or False: got 'yes'"),
+        ({"segment": 9, "window": 8}, "segment must be <= window: got 9, window 8"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        GRUForecaster(**settings).fit(wave())
+
+
+def test_numpy_numbers_are_as_good_as_pythons(tmp_path: Path) -> None:
+    given = {"units": 4, "layers": 1, "horizon": 3, "window": 12, "batch_size": 16, "max_epochs": 2, "segment": 3}
+    plain = Conv1DForecaster(**given, kernel_size=2, random_state=0).fit(wave(), checkpoint=tmp_path / "kept")
+    numpy = Conv1DForecaster(**{k: np.int64(v) for k, v in given.items()}, kernel_size=np.int64(2), random_state=0)
+    assert np.array_equal(numpy.fit(wave()).predict(), plain.predict())
+    numpy.fit(wave(), resume_from=tmp_path / "kept")  # the same numbers in another form are the same fit
+
+
+def test_a_setting_with_a_typo_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(ParameterError, match="NaiveForecaster has no setting 'horizn'; did you mean 'horizon'"):
+        NaiveForecaster().set_params(horizn=3)
+
+
+def test_a_context_below_all_that_the_logarithm_was_learned_on_is_warned_of() -> None:
+    model = GRUForecaster(window=12, horizon=3, units=4, max_epochs=1, random_state=0).fit(wave())
+    with pytest.warns(DataWarning, match=re.escape("1 of 1 contexts go below all that transform 'log' was learned on")):
+        model.predict(wave() - 20)
+    model.predict(wave() + 20)  # pytest makes any warning an error
+
+
+def test_a_checkpoint_belongs_to_its_fit(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    settings = {"window": 12, "horizon": 3, "units": 4, "max_epochs": 2, "random_state": 0}
+    GRUForecaster(**settings).fit(wave(), checkpoint=kept)
+    with pytest.raises(
+        ParameterError, match="must resume with the cell it began with: 'gru', got 'lstm'; take that up"
+    ):
+        LSTMForecaster(**settings).fit(wave(), resume_from=kept)
+    with pytest.raises(
+        ParameterError, match=r"with the data it began with: 1 series of \d+ rows \(\w+\), got 1 series"
+    ):
+        GRUForecaster(**settings).fit(wave(80), resume_from=kept)
+    with pytest.raises(
+        ParameterError, match="must not be the folder of another fit, with other data: name another folder"
+    ):
+        GRUForecaster(**settings).fit(wave(80), checkpoint=kept)
+    GRUForecaster(**settings).fit(wave(), checkpoint=kept)  # the same fit may be run again
+    with pytest.raises(ModelFileError, match=r"holds the checkpoint of a fit, not a model: fit\(data, resume_from="):
+        load(kept)
+    (kept / "train" / "checkpoint.json").write_text('{"history": [')
+    with pytest.raises(ModelFileError, match="must hold a checkpoint to resume from: it is cut short or spoilt; leave"):
+        GRUForecaster(**settings).fit(wave(), resume_from=kept)
+
+
+def test_a_refit_that_another_fit_left_is_not_taken_up(tmp_path: Path) -> None:
+    model = small("gru").set_params(refit=True, max_epochs=2, random_state=None)
+    model.fit(wave(), checkpoint=tmp_path / "kept")
+    assert (tmp_path / "kept" / "refit").exists()
+    with pytest.raises(KeyboardInterrupt):
+        dies_in_training(model, tmp_path / "kept")
+    assert not (tmp_path / "kept" / "refit").exists()
+
+
+def dies_in_training(model: Any, folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tsforecast.forecasters.neural.train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        model.fit(wave(), checkpoint=folder)
+
+
+def test_where_checkpoints_go_must_make_sense() -> None:
+    with pytest.raises(ParameterError, match="checkpoint must be the path of a folder: got True"):
+        small("gru").fit(wave(), checkpoint=True)
+    with pytest.raises(ParameterError, match="checkpoint_every='10min' must have a folder to write to"):
+        small("gru").fit(wave(), checkpoint_every="10min")
+
+
+def test_an_ensemble_has_the_horizon_of_its_forecasters_unless_given_another() -> None:
+    assert len(EnsembleForecaster([NaiveForecaster(4), DriftForecaster(4)]).fit(wave()).predict()) == 4
+    assert len(EnsembleForecaster([NaiveForecaster(4), DriftForecaster(4)], horizon=2).fit(wave()).predict()) == 2
+    with pytest.raises(ParameterError, match=r"horizon must be given where forecasters differ in theirs: got \[1, 4\]"):
+        EnsembleForecaster([NaiveForecaster(4), DriftForecaster(1)]).fit(wave())
+    with pytest.raises(ParameterError, match="gru of the ensemble: units must be a whole number >= 1: got 0"):
+        EnsembleForecaster(GRUForecaster(units=0)).fit(wave())
+
+
+def test_an_ensemble_of_several_is_as_repeatable_as_one_of_seeds() -> None:
+    networks = [small("gru").set_params(random_state=None), small("rnn").set_params(random_state=9)]
+    members = EnsembleForecaster(networks, random_state=5).fit(wave()).members_
+    assert [member.random_state for member in members] == [5, 9]
