@@ -17,7 +17,7 @@ LIBRARIES = ("tsforecast", "torch", "numpy", "pandas", "polars")
 def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | None = None) -> None:
     """Keep the rows of a benchmark: one JSON object per line in ``results/<name>.jsonl``.
 
-    They replace all rows that were there, or those whose values are `replacing`.
+    They replace all rows that were there, or, in their place, those whose values are `replacing`.
     """
     about = {
         "date": date.today().isoformat(),
@@ -26,9 +26,13 @@ def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | No
     }
     path = RESULTS / f"{name}.jsonl"
     before = [json.loads(line) for line in path.read_text().splitlines()] if replacing and path.exists() else []
-    kept = [row for row in before if any(row.get(key) != value for key, value in (replacing or {}).items())]
+    stays = [any(row.get(key) != value for key, value in (replacing or {}).items()) for row in before]
+    place = stays.index(False) if False in stays else len(before)
+    pairs = list(zip(before, stays, strict=True))
+    kept = [[row for row, stay in part if stay] for part in (pairs[:place], pairs[place:])]
     RESULTS.mkdir(exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in [*kept, *({**row, **about} for row in rows)]))
+    lines = [*kept[0], *({**row, **about} for row in rows), *kept[1]]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def machine() -> dict[str, Any]:
