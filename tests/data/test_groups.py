@@ -205,7 +205,7 @@ def test_numbered_groups_may_not_be_missing_either() -> None:
 def test_the_scale_of_a_group_that_validates_does_not_come_from_its_targets() -> None:
     panel = recordings(list("aabbc"))
     settings = {"window": 5, "horizon": 3, "units": 2, "max_epochs": 0, "validation": 1, "per_series": True}
-    settings |= {"anchor": "last", "transform": None}
+    settings |= {"anchor": "last", "value_transform": None}
     changed = panel.values.copy()
     changed[panel.offsets[4] + 15 :] *= 100  # the second half of user c, the last group
     losses = []

@@ -76,7 +76,7 @@ def test_patience_stops_and_none_does_not() -> None:
 
 
 def test_without_validation_all_rows_train_and_nothing_is_scored() -> None:
-    model = GRUForecaster(window=10, horizon=5, units=4, max_epochs=2, validation=None, transform=None)
+    model = GRUForecaster(window=10, horizon=5, units=4, max_epochs=2, validation=None, value_transform=None)
     model.fit(wave(60))
     assert model.resolved_["validation"] == 0
     assert [epoch.valid_loss for epoch in model.history_] == [None, None, None]
@@ -85,7 +85,7 @@ def test_without_validation_all_rows_train_and_nothing_is_scored() -> None:
 
 def test_validation_takes_a_share_or_a_number_of_the_last_steps() -> None:
     for validation, steps in [(0.2, 18), (25, 25), (0.01, 5)]:
-        model = GRUForecaster(window=10, horizon=5, units=2, max_epochs=0, validation=validation, transform=None)
+        model = GRUForecaster(window=10, horizon=5, units=2, max_epochs=0, validation=validation, value_transform=None)
         model.fit(wave(90))
         assert model.resolved_["validation"] == steps
         assert model.inputs_.scaling.location.item() == pytest.approx(wave(90)[:-steps].mean())
@@ -195,7 +195,8 @@ def test_different_seeds_give_different_networks() -> None:
 EVERY_CELL = [
     ("units", 5), ("layers", 2), ("dropout", 0.5), ("batch_size", 7), ("learning_rate", 0.1), ("max_epochs", 3),
     ("window", 8), ("anchor", "none"), ("anchor", (12,)), ("segment", 4), ("channels", "joint"), ("norm", "layer"),
-    ("norm", "batch"), ("activation", "gelu"), ("transform", None), ("transform", "box-cox"), ("scaler", "robust"),
+    ("norm", "batch"), ("activation", "gelu"), ("value_transform", None), ("value_transform", "box-cox"),
+    ("scaler", "robust"),
     ("per_series", False), ("instance_norm", True), ("loss", "mse"), ("loss", "huber"), ("loss", "mase"),
     ("loss", "smape"), ("optimizer", "adam"), ("optimizer", "sgd"), ("schedule", "cosine"), ("weight_decay", 0.3),
     ("schedule", "constant"), ("clip", 1e-4), ("steps_per_epoch", 1), ("mixed_precision", True), ("random_state", 1),
@@ -229,7 +230,14 @@ def test_a_plateau_slows_down_where_nothing_gets_better() -> None:
 
 
 def test_a_refit_learns_from_all_rows_for_the_best_number_of_epochs() -> None:
-    settings = {"window": 12, "horizon": 3, "units": 4, "learning_rate": 0.02, "transform": None, "random_state": 0}
+    settings = {
+        "window": 12,
+        "horizon": 3,
+        "units": 4,
+        "learning_rate": 0.02,
+        "value_transform": None,
+        "random_state": 0,
+    }
     model = GRUForecaster(max_epochs=6, refit=True, **settings).fit(wave(90))
     assert model.inputs_.scaling.location.item() == pytest.approx(wave(90).mean())
     best = model.resolved_["best_epoch"]
@@ -250,7 +258,7 @@ def test_what_was_chosen_is_a_plain_dict() -> None:
         "window": 24,
         "segment": 6,
         "anchor": "seasonal",
-        "transform": "log",
+        "value_transform": "log",
         "per_series": True,
         "device": "cpu",
         "head_layers": 1,
@@ -266,7 +274,7 @@ def test_what_was_chosen_is_a_plain_dict() -> None:
 )
 def test_the_automatic_transform_is_the_logarithm_well_above_zero(low: float, transform: str | None) -> None:
     data = np.r_[np.tile([2.0, 1.0, 3.0], 40), low, np.tile([2.0, 1.0, 3.0], 40)]
-    assert GRUForecaster(units=2, max_epochs=0).fit(data).resolved_["transform"] == transform
+    assert GRUForecaster(units=2, max_epochs=0).fit(data).resolved_["value_transform"] == transform
 
 
 def test_an_interrupt_ends_a_fit_with_a_warning_and_a_backtest_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +298,7 @@ def test_a_loss_that_is_no_number_leaves_a_forecaster_with_the_last_good_weights
     spoiled = panel.with_values(np.where(np.arange(90)[:, None] == 40, 1e30, panel.values))
     model = GRUForecaster(window=8, horizon=3, units=4, loss="mse", scaler=None, anchor="last", validation=None)
     with pytest.raises(TrainingError, match=r"became inf in epoch 1, step \d of 2, on a batch from series '0'; use a"):
-        model.set_params(transform=None, batch_size=64).fit(spoiled)
+        model.set_params(value_transform=None, batch_size=64).fit(spoiled)
     assert model.predict().tolist() == [wave(90)[-1]] * 3
 
 

@@ -61,7 +61,7 @@ class InUnits(Loss):
         ({"anchor": None}, "got None; did you mean 'none'"),
         ({"schedule": None}, "schedule must be one of 'one-cycle', 'cosine', 'plateau', 'constant': got None"),
         ({"norm": "none"}, "norm must be one of 'layer', 'batch', None: got 'none'; did you mean None"),
-        ({"transform": "ln"}, "transform must be one of 'auto', 'log', 'box-cox', None: got 'ln'"),
+        ({"value_transform": "ln"}, "value_transform must be one of 'auto', 'log', 'box-cox', None: got 'ln'"),
         ({"per_series": "True"}, "per_series must be one of 'auto', True, False: got 'True'"),
         ({"validation": "20%"}, r"validation must be a share in \(0, 1\), a whole number >= 1 or None: got '20%'"),
         ({"validation": 0}, "validation must be a share .* got 0"),
@@ -90,7 +90,9 @@ def test_a_setting_with_a_typo_is_answered_with_the_nearest_one() -> None:
 
 def test_a_context_below_all_that_the_logarithm_was_learned_on_is_warned_of() -> None:
     model = GRUForecaster(window=12, horizon=3, units=4, max_epochs=1, random_state=0).fit(wave())
-    with pytest.warns(DataWarning, match=re.escape("1 of 1 contexts go below all that transform 'log' was learned on")):
+    with pytest.warns(
+        DataWarning, match=re.escape("1 of 1 contexts go below all that value_transform 'log' was learned on")
+    ):
         model.predict(wave() - 20)
     model.predict(wave() + 20)  # pytest makes any warning an error
 

@@ -93,7 +93,8 @@ def test_static_columns_tell_series_apart_and_unseen_categories_are_taken() -> N
 @pytest.mark.parametrize("cell", NETWORKS)
 @pytest.mark.parametrize(
     "settings",
-    [{"transform": "log"}, {"transform": "box-cox"}, {"scaler": "min-max"}, {"scaler": "robust"}, {"scaler": None},
+    [{"value_transform": "log"}, {"value_transform": "box-cox"}, {"scaler": "min-max"}, {"scaler": "robust"},
+     {"scaler": None},
      {"scaler": StandardScaler()}, {"per_series": False}, {"instance_norm": True}],
 )  # fmt: skip
 def test_each_step_of_scaling_changes_the_fit_and_keeps_the_naive_forecast_where_nothing_is_learned(
@@ -101,7 +102,7 @@ def test_each_step_of_scaling_changes_the_fit_and_keeps_the_naive_forecast_where
 ) -> None:
     panel = Panel.from_array([wave(90) * 5, wave(80, 1)], season_length=6)
     plain = NeuralForecaster(cell, 12, 4, units=4, max_epochs=2, validation=None, anchor="last", random_state=0)
-    plain.set_params(transform=None)
+    plain.set_params(value_transform=None)
     expected = [part.tolist() for part in plain.fit(panel).predict()]
     plain.set_params(**settings)
     changed = [part.tolist() for part in plain.fit(panel).predict()]
@@ -145,7 +146,9 @@ def test_a_network_with_every_role_is_saved_and_loaded(tmp_path: Path) -> None:
     frame = events().assign(shop="a", region="n", wind=np.arange(480.0))
     panel = Panel.from_frame(frame, id="shop", target="sales", past="wind", future="event", static="region")
     panel = panel.with_calendar("weekday")
-    model = GRUForecaster(window=5, horizon=2, units=4, max_epochs=1, transform="box-cox", random_state=0).fit(panel)
+    model = GRUForecaster(window=5, horizon=2, units=4, max_epochs=1, value_transform="box-cox", random_state=0).fit(
+        panel
+    )
     future = pd.DataFrame({"shop": "a", "day": DAYS[480:482], "event": [1.0, 0.0]})
     save(model, tmp_path / "model")
     assert load(tmp_path / "model").predict(future=future).equals(model.predict(future=future))
@@ -160,6 +163,6 @@ def test_a_scaler_object_cannot_be_saved_and_says_so(tmp_path: Path) -> None:
 
 def test_a_scaler_that_does_not_exist_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(ParameterError) as caught:
-        GRUForecaster(scaler="standart", transform="logg", per_series="no").fit(wave())
+        GRUForecaster(scaler="standart", value_transform="logg", per_series="no").fit(wave())
     assert len(caught.value.problems) == 3
     assert "did you mean 'standard'?" in str(caught.value)

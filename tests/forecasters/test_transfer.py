@@ -107,7 +107,7 @@ def test_what_cannot_be_fine_tuned_is_refused() -> None:
 
 def test_data_that_the_kept_transform_cannot_hold_are_refused_and_learned_anew_on_request() -> None:
     model = NeuralForecaster(window=12, horizon=3, units=4, max_epochs=1, random_state=0).fit(wave())
-    assert model.resolved_["transform"] == "log"
+    assert model.resolved_["value_transform"] == "log"
     below = wave() - 20
     with pytest.raises(
         DataError, match=r"'y' of series '0' must lie where its transform is defined, above .*; use sca"

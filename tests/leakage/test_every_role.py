@@ -23,8 +23,8 @@ CUTOFF, STEPS = 70, 90
 SHOPS = {"north": "ann", "late": "ann", "south": "bob", "east": "cem", "new": "dan"}
 FUTURES = {"other numbers": lambda rows: rows * -1000 + 7, "NaN": lambda rows: np.full_like(rows, np.nan)}
 SCALING = [
-    {"per_series": True, "transform": "box-cox"},
-    {"per_series": True, "transform": "log", "scaler": "robust"},
+    {"per_series": True, "value_transform": "box-cox"},
+    {"per_series": True, "value_transform": "log", "scaler": "robust"},
     {"per_series": False},
     {},
 ]
@@ -130,14 +130,14 @@ def shift_of_regime(tail: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("settings", [{"transform": "auto"}, {"transform": "box-cox", "scaler": "min-max"}])
+@pytest.mark.parametrize("settings", [{"value_transform": "auto"}, {"value_transform": "box-cox", "scaler": "min-max"}])
 def test_rows_that_validate_choose_neither_scale_nor_anchor_nor_transform_nor_window(
     name: str, settings: dict[str, Any]
 ) -> None:
     whole = Panel.from_array(shift_of_regime(45), season_length=6)
     model = small(name).set_params(window="auto", validation=45, **settings).fit(whole)
     alone = small(name).set_params(window="auto", validation=None, **settings).fit(whole.until(np.array([60])))
-    chosen = ("window", "segment", "anchor", "transform", "per_series")
+    chosen = ("window", "segment", "anchor", "value_transform", "per_series")
     assert {key: model.resolved_[key] for key in chosen} == {key: alone.resolved_[key] for key in chosen}
     assert scales(model.inputs_.scaling) == scales(alone.inputs_.scaling)
     # The tail would have chosen otherwise, had it been looked at.
@@ -145,7 +145,10 @@ def test_rows_that_validate_choose_neither_scale_nor_anchor_nor_transform_nor_wi
     for key in ("window", "anchor"):
         assert looked.resolved_[key] != model.resolved_[key]
     assert scales(looked.inputs_.scaling) != scales(model.inputs_.scaling)
-    assert settings["transform"] == "box-cox" or looked.resolved_["transform"] != model.resolved_["transform"]
+    assert (
+        settings["value_transform"] == "box-cox"
+        or looked.resolved_["value_transform"] != model.resolved_["value_transform"]
+    )
 
 
 def test_groups_that_validate_choose_neither_scale_nor_anchor_nor_transform_nor_window() -> None:
@@ -164,8 +167,8 @@ def test_groups_that_validate_choose_neither_scale_nor_anchor_nor_transform_nor_
         return found.fit(panel)
 
     model, alone, looked = fit(4, 2), fit(2, None), fit(4, None)
-    chosen = ("window", "segment", "anchor", "transform", "per_series")
+    chosen = ("window", "segment", "anchor", "value_transform", "per_series")
     assert {key: model.resolved_[key] for key in chosen} == {key: alone.resolved_[key] for key in chosen}
     assert scales(model.inputs_.scaling) == scales(alone.inputs_.scaling)
-    for key in ("window", "anchor", "transform"):
+    for key in ("window", "anchor", "value_transform"):
         assert looked.resolved_[key] != model.resolved_[key]

@@ -45,7 +45,7 @@ def test_every_window_lies_on_its_side_of_every_cutoff(
     # Each number says which series and row it is.
     panel = Panel.from_array([1000.0 * i + np.arange(n) for i, n in enumerate(lengths)])
     model = NeuralForecaster("gru", window, gap + horizon, units=1, validation=validation)
-    model.set_params(transform=None, scaler=None, anchor="none")
+    model.set_params(value_transform=None, scaler=None, anchor="none")
     try:
         folds = RollingOrigin(horizon, origins, gap=gap).folds(panel)
     except DataError:

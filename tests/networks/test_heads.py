@@ -107,7 +107,7 @@ def test_a_likelihood_with_two_outputs_slots_in(channels: str, instance_norm: bo
 
 def test_mase_in_training_is_scaled_by_each_series_on_its_own_training_part() -> None:
     panel = Panel.from_array([wave(90), 1000 * wave(90, 1)], season_length=6)
-    model = GRUForecaster(window=12, horizon=3, units=4, max_epochs=0, loss="mase", anchor="last", transform=None)
+    model = GRUForecaster(window=12, horizon=3, units=4, max_epochs=0, loss="mase", anchor="last", value_transform=None)
     naive_loss = model.fit(panel).history_[0].valid_loss
     errors = []
     seen = 90 - model.resolved_["validation"]

@@ -22,6 +22,8 @@ def write(panel: Panel, values: NDArray[Any]) -> Any:
     if source.form == "array":
         shaped = {1: values[0, :, 0], 2: values[0], 3: values}
         return shaped[source.ndim]
+    if source.form == "windows":
+        return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
     if source.form == "arrays":
         return [part[:, 0] if source.ndim == 1 else part for part in values]
     times = None

@@ -68,7 +68,7 @@ class Roles:
 class Source:
     """What the caller handed over, kept so that answers come back in the same form."""
 
-    form: Literal["array", "arrays", "series", "frame", "wide"] = "array"
+    form: Literal["array", "arrays", "series", "frame", "wide", "windows"] = "array"
     ndim: int = 1
     backend: Backend = "pandas"
     time: str | None = None
@@ -79,6 +79,7 @@ class Source:
     zone: str | None = None
     wall_clock: bool = True
     unit: Literal["ns", "us", "ms", "s"] = "us"
+    horizon: int = 0  # of ready-made windows
 
 
 @dataclass

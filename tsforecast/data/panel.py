@@ -43,6 +43,8 @@ class Panel:
         What was allowed to be mended while reading.
     notes : tuple of str
         What was mended on request while reading.
+    weights : array of shape (N,), optional
+        How much each series counts in training.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class Panel:
     facts: dict[str, NDArray[Any]]
     mending: repair.Mending = repair.Mending()
     notes: tuple[str, ...] = ()
+    weights: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, data: Any) -> Panel:
@@ -293,6 +296,11 @@ class Panel:
         return len(self.roles.target)
 
     @property
+    def ready(self) -> int:
+        """Steps to forecast at the end of each ready-made window (`tsforecast.data.ready`); 0 for a panel of series."""
+        return self.source.horizon
+
+    @property
     def groups(self) -> NDArray[Any] | None:
         """The group of each series, shape (N,); None when no group column was named."""
         return self.facts[self.roles.group] if self.roles.group else None
@@ -369,6 +377,7 @@ class Panel:
             ids=_frozen(self.ids[index]),
             starts=_frozen(self.frequency.advance(self.starts[index], first)),
             facts={name: _frozen(fact[index]) for name, fact in self.facts.items()},
+            weights=None if self.weights is None else self.weights[index],
         )
 
     def with_values(self, values: NDArray[Any]) -> Panel:

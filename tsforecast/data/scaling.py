@@ -55,7 +55,13 @@ class ScalingRecipe:
     scaler: Any = "standard"
     per_series: bool = True
 
-    def fit(self, values: NDArray[Any], offsets: NDArray[np.int64], targets: int) -> Scaling:
+    def fit(
+        self,
+        values: NDArray[Any],
+        offsets: NDArray[np.int64],
+        targets: int,
+        weights: NDArray[np.float64] | None = None,
+    ) -> Scaling:
         """Learn from rows that may be seen; what is not here cannot leak.
 
         Parameters
@@ -65,6 +71,9 @@ class ScalingRecipe:
         offsets : int64 array of shape (N + 1,)
         targets : int
             The first so many columns are targets.
+        weights : array of shape (N,), optional
+            How much each series counts in the mean and deviation that all share; other statistics leave out those
+            that do not count at all.
 
         Notes
         -----
@@ -81,14 +90,18 @@ class ScalingRecipe:
         location, scale = np.zeros((count, columns)), np.ones((count, columns))
         tools: list[Any] = []
         parts = list(pairwise(offsets)) if self.per_series else [(0, len(values))]
+        weight = np.ones(len(values))
+        if weights is not None and not self.per_series:
+            weight = np.repeat(weights, np.diff(offsets)).astype(np.float64)
         for i, (begin, end) in enumerate(parts):
-            rows = values[begin:end].astype(np.float64)
+            counts = weight[begin:end] > 0
+            rows = values[begin:end][counts].astype(np.float64)
             if self.transform:
                 for k in range(targets):
                     shift[i, k], power[i, k], edge[i, k] = _fit_power(rows[:, k], self.transform)
                 rows[:, :targets] = _raise(rows[:, :targets], shift[i], power[i], edge[i])
             if isinstance(self.scaler, str):
-                location[i], scale[i] = _STATISTICS[self.scaler](rows)
+                location[i], scale[i] = _STATISTICS[self.scaler](rows, weight[begin:end][counts])
             elif self.scaler is not None:
                 tools.append(_fitted(self.scaler, rows))
         if not self.per_series:
@@ -241,25 +254,27 @@ def _fitted(scaler: Any, rows: Floats) -> Any:
     return tool
 
 
-def _mean_and_deviation(rows: Floats) -> tuple[Floats, Floats]:
+def _mean_and_deviation(rows: Floats, weight: Floats) -> tuple[Floats, Floats]:
     there = ~np.isnan(rows)
-    count = np.maximum(there.sum(axis=0), 1)
-    mean = np.where(there, rows, 0.0).sum(axis=0) / count
-    spread = np.sqrt((np.where(there, rows - mean, 0.0) ** 2).sum(axis=0) / count)
+    counts = np.where(there, weight[:, None], 0.0)
+    total = counts.sum(axis=0)
+    total = np.where(total > 0, total, 1.0)
+    mean = (np.where(there, rows, 0.0) * counts).sum(axis=0) / total
+    spread = np.sqrt((np.where(there, rows - mean, 0.0) ** 2 * counts).sum(axis=0) / total)
     return mean, _never_zero(spread, rows)
 
 
-def _minimum_and_range(rows: Floats) -> tuple[Floats, Floats]:
+def _minimum_and_range(rows: Floats, weight: Floats) -> tuple[Floats, Floats]:
     low, high = _quantiles(rows, [0.0, 1.0])
     return low, _never_zero(high - low, rows)
 
 
-def _median_and_quartiles(rows: Floats) -> tuple[Floats, Floats]:
+def _median_and_quartiles(rows: Floats, weight: Floats) -> tuple[Floats, Floats]:
     low, middle, high = _quantiles(rows, [0.25, 0.5, 0.75])
     return middle, _never_zero(high - low, rows)
 
 
-_STATISTICS: dict[str, Callable[[Floats], tuple[Floats, Floats]]] = {
+_STATISTICS: dict[str, Callable[[Floats, Floats], tuple[Floats, Floats]]] = {
     "standard": _mean_and_deviation,
     "min-max": _minimum_and_range,
     "robust": _median_and_quartiles,

@@ -47,7 +47,7 @@ def network(model: NeuralForecaster, panel: Panel) -> ForecastNetwork:
         len(panel.roles.varying),
         panel.n_targets,
         model.resolved_["window"],
-        int(model.horizon),
+        model.horizon_,
         model._lags(),
         len(panel.roles.future),
         model.inputs_.statics.width,
@@ -67,19 +67,22 @@ def windows(
         truth,
         panel.offsets,
         model.resolved_["window"],
-        int(model.horizon),
+        model.horizon_,
         ahead=len(panel.roles.future),
         static=inputs.static(panel),
         names=panel.ids,
         device=model._torch_device(),
     )
-    validation = cut(first=seen) if np.any(seen < panel.lengths) else None
+    begin = (
+        panel.lengths - panel.ready if panel.ready else np.zeros_like(seen)
+    )  # in a ready-made window, y alone counts
+    validation = cut(first=np.maximum(seen, begin)) if np.any(seen < panel.lengths) else None
     if validation is not None and not len(validation):
         raise DataError(
             f"validation must have a window: none of the held-out groups has a series of "
-            f"{model.resolved_['window']} + {model.horizon} steps; use a smaller window, or validation=None"
+            f"{model.resolved_['window']} + {model.horizon_} steps; use a smaller window, or validation=None"
         )
-    return cut(last=seen), validation
+    return cut(first=begin, last=seen), validation
 
 
 def units(
@@ -95,6 +98,13 @@ def units(
     parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
     location, scale, shift, power, mae = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
     return Units(location, scale, shift, power, mae, scaling.powered)
+
+
+def weights(panel: Panel, device: torch.device) -> torch.Tensor | None:
+    """Return how much each series counts, (N,), 1 in the mean."""
+    if panel.weights is None:
+        return None
+    return torch.from_numpy((panel.weights / panel.weights.mean()).astype(np.float32)).to(device)
 
 
 def plan(model: NeuralForecaster) -> Plan:

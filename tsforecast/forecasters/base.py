@@ -10,13 +10,16 @@ from typing import Any, Self
 import numpy as np
 import sklearn.exceptions
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, RegressorMixin
 
 from tsforecast.checks import whole
+from tsforecast.data import ready
 from tsforecast.data.future import extend
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import DataWarning, ParameterError, TsForecastError, nearest, raise_any
+
+FLOATS = [np.float64, np.float32]
 
 
 class NotFittedError(TsForecastError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
@@ -45,32 +48,45 @@ def unknown_settings(forecaster: Forecaster, settings: Iterable[str]) -> list[st
     ]
 
 
-class Forecaster(BaseEstimator):  # type: ignore[misc]
+class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Base of all forecasters.
 
-    A forecaster stores its parameters when it is made, learns in `fit`, and answers in `predict`.
+    A forecaster stores its parameters when it is made, learns in `fit`, and answers in `predict`. It has two doors:
+    `fit(series)` and `predict()` speak of series; `fit(X, y)` and `predict(X)` of ready-made windows, one a row, as any
+    regressor of scikit-learn does.
+
     Subclasses say how in `_fit` and `forecast`, and what is wrong with their parameters in
     `_problems`.
 
     Attributes
     ----------
     panel_ : Panel
-        The data that were fitted; `predict` without a context goes on from its end.
+        The data that were fitted; `predict` without a context goes on from its end. Of ready-made windows, the first.
+    horizon_ : int
+        Steps that are forecast: `horizon`, or the width of `y`.
+    n_features_in_ : int
+        Steps in each ready-made window (W), where those were fitted.
+    feature_names_in_ : array of shape (W,)
+        Their names, where `X` was a frame.
     """
 
     horizon: int
+    horizon_: int
     panel_: Panel
     members_: list[Forecaster] = []  # noqa: RUF012 - fitted forecasters that this one is made of; none, mostly
 
-    def fit(self, data: Any, y: None = None) -> Self:
-        """Learn from one or many series.
+    def fit(self, data: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn from one or many series, or from ready-made windows.
 
         Parameters
         ----------
         data : frame, Series, array, list of arrays or Panel
-            See `Panel.of`; name columns and roles with `Panel.from_frame`.
-        y : None
-            Ignored; scikit-learn passes it.
+            See `Panel.of`; name columns and roles with `Panel.from_frame`. With `y`: windows of shape (n, W), or
+            (n, W, C) with C channels, in order of time.
+        y : array of shape (n,), (n, H) or (n, H, K), optional
+            The H steps that follow each window, of its first K channels.
+        sample_weight : array of shape (n,), optional
+            How much each window counts in training.
 
         Returns
         -------
@@ -82,10 +98,19 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             When parameters cannot work; all of them are listed.
         DataError
             When the data cannot be used; every problem is listed.
+        ValueError, TypeError
+            When `data` and `y` are not what scikit-learn takes for X and y.
+
+        Examples
+        --------
+        >>> from tsforecast.forecasters.naive import NaiveForecaster
+        >>> X, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([3.0, 5.0])
+        >>> NaiveForecaster().fit(X, y).predict(X).tolist()
+        [2.0, 4.0]
         """
-        panel = self._checked(data)
+        panel = self._checked(data, y, sample_weight)
         self._fit(panel)
-        self.panel_ = panel
+        self._remember(panel)
         return self
 
     def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:
@@ -94,7 +119,8 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         context : like the data that were fitted, optional
-            Series to go on from; the fitted ones unless given.
+            Series to go on from; the fitted ones unless given. Where ready-made windows were fitted: the windows to
+            forecast from, (n, W) or (n, W, C).
         future : frame, optional
             Where the data have future columns: those of the steps to forecast, with time and id. A forecaster that
             reads none of them does without.
@@ -105,7 +131,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         frame, Series, array, list of arrays
-            In the form of the data, H steps for each series.
+            In the form of the data, H steps for each series; of windows in the form of `y`.
 
         Raises
         ------
@@ -114,9 +140,11 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             When the context or `future` cannot be used, or a target has no number to go on from.
         """
         self.check_fitted()
+        if self.panel_.ready:
+            return self._predict_rows(context, future, horizon)
         if horizon is not None:
             raise_any(whole("horizon", horizon, 1), ParameterError)
-        steps = horizon or self.steps
+        steps = horizon or self.horizon_
         panel = self.panel_ if context is None else self.panel_.read_like(context)
         # Only who asks for what is known ahead needs it; what is given is read at once, and refused if it is wrong.
         later = cache(partial(extend, panel, steps, future))
@@ -140,10 +168,36 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         super().set_params(**settings)
         return self
 
-    @property
-    def steps(self) -> int:
-        """Steps that are forecast unless `predict` is asked for others."""
-        return self.horizon
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination (R2) of the forecasts from ready-made windows.
+
+        Parameters
+        ----------
+        X, y : arrays as in `fit`
+        sample_weight : array of shape (n,), optional
+
+        Raises
+        ------
+        ParameterError
+            When series were fitted; `backtest` and `leaderboard` judge those.
+        """
+        self.check_fitted()
+        if not self.panel_.ready:
+            raise ParameterError("score judges ready-made windows: judge series with backtest or leaderboard")
+        from sklearn.metrics import r2_score
+
+        truth, said = (np.asarray(part).reshape(len(part), -1) for part in (y, self.predict(X)))
+        return float(r2_score(truth, said, sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn may expect of `fit(X, y)`."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.required = False  # series come without
+        # Series are smooth: where columns are in no order, correcting the last of them is a poor idea.
+        tags.regressor_tags.poor_score = True
+        return tags
 
     def check_fitted(self) -> None:
         """Raise NotFittedError unless `fit` was called."""
@@ -171,14 +225,51 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         """Take back what `learned` returned."""
         self.__dict__.update(learned)
 
-    def _checked(self, data: Any) -> Panel:
-        """Read `data`, once the parameters are found to make sense."""
+    def _checked(self, data: Any, y: Any = None, sample_weight: Any = None) -> Panel:
+        """Read what `fit` was given, once the parameters are found to make sense."""
         raise_any(self._problems(), ParameterError)
-        panel = Panel.of(data)
-        past = Past.at_end(panel)
-        if not past.begun.any():  # a series that has not begun yet is fine beside others
-            raise_any(past.problems())
+        if y is not None:
+            panel = self._read_rows(data, y, sample_weight)
+        elif sample_weight is not None:
+            raise ParameterError("sample_weight belongs to ready-made windows: give their y as well")
+        else:
+            panel = Panel.of(data)
+            past = Past.at_end(panel)
+            if not past.begun.any():  # a series that has not begun yet is fine beside others
+                raise_any(past.problems())
+            for name in ("n_features_in_", "feature_names_in_"):  # of windows that were fitted before
+                self.__dict__.pop(name, None)
+        self.horizon_ = int(panel.ready or self._own_horizon())
         return panel
+
+    def _read_rows(self, X: Any, y: Any, sample_weight: Any) -> Panel:
+        """Read windows with the checks, and the words, of scikit-learn."""
+        from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, validate_data
+
+        X = validate_data(self, X, allow_nd=True, dtype=FLOATS)
+        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=FLOATS, input_name="y", estimator=self)
+        check_consistent_length(X, y)
+        if sample_weight is None:
+            return ready.windows(X, y)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        return ready.windows(X, y, weights)
+
+    def _predict_rows(self, X: Any, future: Any, horizon: int | None) -> Any:
+        """Forecast from ready-made windows, in the form of y."""
+        if X is None or future is not None or horizon is not None:
+            raise ParameterError("where ready-made windows were fitted, predict takes windows of that form and no more")
+        from sklearn.utils.validation import validate_data
+
+        panel = ready.contexts(validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS), self.panel_)
+        return panel.answer(self.forecast(Past.at_end(panel), self.horizon_))
+
+    def _remember(self, panel: Panel) -> None:
+        """Keep what was fitted, to go on from; of many windows only their form matters."""
+        self.panel_ = panel.select([0]) if panel.ready else panel
+
+    def _own_horizon(self) -> int:
+        """Return the steps to forecast where `y` does not say it."""
+        return self.horizon
 
     def _fit(self, panel: Panel) -> None:
         """Learn from `panel`; its last rows are the cutoff."""

@@ -1,9 +1,9 @@
-"""What a network forecaster chooses from the data: which rows train, window, segment, anchor, transform."""
+"""What a network forecaster chooses from the data: which rows train, window, segment, anchor, value_transform."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def training_rows(
     Parameters
     ----------
     validation : float, int or None
-        Share or number of the last steps, or of whole groups where the panel has several.
+        Share or number of the last steps, or of whole groups where the panel has several, or of ready-made windows.
     without : str
         The setting that does without validation, for the errors' sentences.
 
@@ -48,18 +48,19 @@ def training_rows(
     >>> training_rows(Panel.of(np.zeros(100)), 0.2, horizon=5)
     (20, array([80]))
     """
-    if not validation:
+    if not validation or (panel.ready and len(panel) == 1):
         return 0, panel.lengths
-    groups = _groups(panel)
-    total, least = (len(groups), 1) if len(groups) > 1 else (int(panel.lengths.min()), horizon)
+    wholes = _wholes(panel)
+    total, least = (int(panel.lengths.min()), horizon) if wholes is None else (int(wholes.max()) + 1, 1)
     count = max(least, round(validation * total)) if isinstance(validation, float) else int(validation)
-    if len(groups) > 1:
-        if count >= len(groups):
+    if wholes is not None:
+        if count >= total:
+            what = "window" if panel.ready else "group"
             raise DataError(
-                f"validation must leave a group to train on: takes {count} of {len(groups)} groups; "
-                f"use validation <= {len(groups) - 1}"
+                f"validation must leave a {what} to train on: takes {count} of {total} {what}s; "
+                f"use validation <= {total - 1}"
             )
-        return count, np.where(np.isin(np.asarray(panel.groups), groups[-count:]), 0, panel.lengths)
+        return count, np.where(wholes >= total - count, 0, panel.lengths)
     if count < horizon:
         raise DataError(
             f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
@@ -73,9 +74,17 @@ def training_rows(
     return count, panel.lengths - count
 
 
-def _groups(panel: Panel) -> list[Any]:
-    """Return the groups in the order in which they first appear."""
-    return [] if panel.groups is None else list(dict.fromkeys(panel.groups.tolist()))
+def _wholes(panel: Panel) -> NDArray[np.int64] | None:
+    """Return the number of the whole that each series belongs to and that is never cut, (N,); None if series are cut.
+
+    A whole is a group, in the order in which they first appear, or a ready-made window.
+    """
+    if panel.ready:
+        return np.arange(len(panel))
+    if panel.groups is None:
+        return None
+    place = {group: number for number, group in enumerate(dict.fromkeys(panel.groups.tolist()))}
+    return np.array([place[group] for group in panel.groups.tolist()]) if len(place) > 1 else None
 
 
 def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int, fixed: bool = False) -> int:
@@ -97,9 +106,14 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     DataError
         When a series has no room for window and horizon; with the arithmetic and what would fit.
     """
-    trains = seen != 0 if len(_groups(panel)) > 1 else np.ones(len(panel), dtype=bool)  # whole groups may validate
+    trains = np.ones(len(panel), dtype=bool) if _wholes(panel) is None else seen != 0  # a whole may validate
     shortest = int(seen[trains].min())
-    chosen = _auto_window(panel.season_length, horizon, shortest) if isinstance(asked, str) else asked
+    auto = shortest - horizon if panel.ready else _auto_window(panel.season_length, horizon, shortest)
+    chosen = auto if isinstance(asked, str) else int(asked)
+    if panel.ready and chosen > auto:
+        raise DataError(
+            f"window must fit in the rows of X: needs {chosen} steps, they have {auto}; use window <= {auto}"
+        )
     needed = chosen + horizon
     short = np.flatnonzero((seen < needed) & trains)
     if not len(short):
@@ -148,6 +162,8 @@ def transform(past: Panel, asked: str | None) -> str | None:
     """
     if asked != "auto":
         return asked
+    if past.ready:
+        past = replace(past, offsets=past.offsets[[0, -1]], ids=past.ids[:1])  # as one series
     for i in range(len(past)):
         targets = past.series(i)[:, : past.n_targets]
         there = ~np.isnan(targets).all(axis=0)
@@ -172,6 +188,8 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
         When an anchor looks back further than the window.
     """
     season = past.season_length
+    if asked == "auto" and past.ready:
+        return _anchor_of_windows(past, horizon)
     if asked == "auto" and 1 < season < horizon / LONG and season <= window:
         return "average"
     if asked == "auto":
@@ -194,6 +212,16 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
             f"window >= {reach}, or anchor='last'"
         )
     return found
+
+
+def _anchor_of_windows(past: Panel, horizon: int) -> str:
+    """Return the last value, or none where the mean of y is closer to it: then y may be of another kind than X."""
+    rows = past.values.reshape(len(past), -1, past.values.shape[1])[..., : past.n_targets].astype(np.float64)
+    later, last = rows[:, -horizon:], rows[:, -horizon - 1 : -horizon]
+    weights = np.ones(len(past)) if past.weights is None else past.weights
+    mean = np.average(later, axis=0, weights=weights)
+    errors = [np.average(np.abs(later - guess).mean(axis=(1, 2)), weights=weights) for guess in (last, mean)]
+    return "last" if errors[0] <= errors[1] else "none"
 
 
 def _anchors(season: int) -> list[str | list[int]]:

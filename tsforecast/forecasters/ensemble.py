@@ -99,7 +99,7 @@ class EnsembleForecaster(Forecaster):
         for seed, member in enumerate(members, self.random_state):
             if alone or member.get_params().get("random_state", seed) is None:
                 member.set_params(**{name: seed for name in ("random_state",) if name in member.get_params()})
-        return [member.set_params(horizon=self.steps) for member in members]
+        return [member.set_params(horizon=self.horizon_) for member in members]
 
     def _given(self) -> list[Forecaster]:
         """Return the forecasters as a list."""
@@ -109,17 +109,15 @@ class EnsembleForecaster(Forecaster):
             return [GRUForecaster()]
         return [self.forecasters] if isinstance(self.forecasters, Forecaster) else list(self.forecasters)
 
-    @property
-    def steps(self) -> int:
-        """Steps to forecast: the ensemble's own horizon, or that of its forecasters."""
-        return self.horizon or self._given()[0].steps
+    def _own_horizon(self) -> int:
+        return self.horizon or self._given()[0]._own_horizon()
 
     def _learn_weights(self, panel: Panel) -> list[float]:
         """Return the weights with the smallest squared error on the validation part."""
-        _, seen = choices.training_rows(panel, self.validation, self.steps, without="weights=None")
+        _, seen = choices.training_rows(panel, self.validation, self.horizon_, without="weights=None")
         members = [member.fit(panel.until(seen)) for member in self._new_members()]
-        past, truth = _held_out(panel, seen, self.steps)
-        each = np.stack([member.forecast(past, self.steps) for member in members])  # (M, n, H, K)
+        past, truth = _held_out(panel, seen, self.horizon_)
+        each = np.stack([member.forecast(past, self.horizon_) for member in members])  # (M, n, H, K)
         scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
         there = ~np.isnan(truth) & past.begun[:, None]  # a target without any number before the cutoff is not forecast
         scale = np.broadcast_to(np.where(scale > 0, scale, 1.0), truth.shape)
@@ -148,7 +146,7 @@ class EnsembleForecaster(Forecaster):
 def _held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Past, Floats]:
     """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
     # A whole group that validates is forecast in its second half: members need a past.
-    first = np.where(seen > 0, seen, panel.lengths // 2)
+    first = np.where(seen > 0, seen, panel.lengths - horizon if panel.ready else panel.lengths // 2)
     counts = np.maximum(panel.lengths - horizon - first + 1, 0)
     series = np.repeat(np.arange(len(panel)), counts)
     step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)

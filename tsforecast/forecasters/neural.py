@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -12,17 +11,14 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
-from tsforecast.data.anchors import Anchor, anchor_forecast, anchor_lags
+from tsforecast.data.anchors import Anchor
 from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
-from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
-from tsforecast.data.statics import StaticEncoder
-from tsforecast.errors import shorten
 from tsforecast.forecasters import assembly, choices
-from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.settings import setting_problems
+from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.heads import LOSSES, Loss, Objective
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
@@ -31,10 +27,11 @@ from tsforecast.training.plan import Plan
 from tsforecast.training.progress import show_epochs
 
 Floats = NDArray[np.float64]
+TILE = 64  # windows that are forecast at once are filled up to a multiple of it
 ONE_THREAD = 128  # units up to which one thread is as fast as two, or faster
 
 
-class NeuralForecaster(Forecaster):
+class NeuralForecaster(WindowedForecaster):
     """A small network, trained on windows of all series at once, that corrects the naive forecast.
 
     Scaling is learned on the training part only. The last `validation` share of the steps chooses the
@@ -72,7 +69,7 @@ class NeuralForecaster(Forecaster):
         The naive forecast that the network corrects: last value, last season, mean of the last season's values, or
         the mean of the seasonal naive forecasts of several season lengths. Auto: the one with the smallest error
         on the training part.
-    transform : {"auto", "log", "box-cox"} or None
+    value_transform : {"auto", "log", "box-cox"} or None
         Of the targets, before scaling; see `ScalingRecipe`. Auto: logarithm where all training values are well
         above zero.
     scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
@@ -115,7 +112,7 @@ class NeuralForecaster(Forecaster):
     Attributes
     ----------
     resolved_ : dict
-        What was used where there was a choice: window, segment, anchor, transform, per_series, season_length,
+        What was used where there was a choice: window, segment, anchor, value_transform, per_series, season_length,
         validation (steps, or groups), best_epoch, device, head_layers (more than one after `fine_tune` with two).
     network_ : ForecastNetwork
     inputs_ : Inputs
@@ -146,7 +143,7 @@ class NeuralForecaster(Forecaster):
         kernel_size: int = 3,
         activation: str = "relu",
         anchor: Anchor = "auto",
-        transform: str | None = "auto",
+        value_transform: str | None = "auto",
         scaler: Any = "standard",
         per_series: bool | str = "auto",
         instance_norm: bool = False,
@@ -181,7 +178,7 @@ class NeuralForecaster(Forecaster):
         self.kernel_size = kernel_size
         self.activation = activation
         self.anchor = anchor
-        self.transform = transform
+        self.value_transform = value_transform
         self.scaler = scaler
         self.per_series = per_series
         self.instance_norm = instance_norm
@@ -205,13 +202,14 @@ class NeuralForecaster(Forecaster):
     def fit(
         self,
         data: Any,
-        y: None = None,
+        y: Any = None,
+        sample_weight: Any = None,
         *,
         checkpoint: str | Path | None = None,
         checkpoint_every: int | str = 1,
         resume_from: str | Path | None = None,
     ) -> Self:
-        """Learn from one or many series; see `Forecaster.fit`.
+        """Learn from one or many series, or from ready-made windows; see `Forecaster.fit`.
 
         Ctrl-C ends training early and keeps the best network so far, with a warning.
 
@@ -231,17 +229,17 @@ class NeuralForecaster(Forecaster):
         TrainingError
             When the loss is no longer a number; the forecaster then has the last good weights.
         """
-        panel = self._checked(data)
+        panel = self._checked(data, y, sample_weight)
         checkpoints = assembly.checkpoints(self, panel, checkpoint, checkpoint_every, resume_from)
         checkpoints.begin()
-        held_out, seen = choices.training_rows(panel, self.validation, self.horizon)
+        held_out, seen = choices.training_rows(panel, self.validation, self.horizon_)
         past = panel.until(seen)
         self.resolved_ = self._resolve(panel, seen, past) | {"validation": held_out}
         self.inputs_ = Inputs.fit(past, self._recipe())
         with self._torch_settings():
             self.network_ = assembly.network(self, panel).to(self._torch_device())
             self.history_: list[Epoch] = []
-            self.panel_ = panel  # from here on there are weights to forecast with, whatever happens
+            self._remember(panel)  # from here on there are weights to forecast with, whatever happens
             self.history_ = self._train(panel, seen, assembly.plan(self), checkpoints.phase("train"))
         self.resolved_["best_epoch"] = best_epoch(self.history_).number
         if self.refit and held_out and finished(self.history_, assembly.plan(self), validates=True):  # not cut short
@@ -297,15 +295,9 @@ class NeuralForecaster(Forecaster):
         return fine_tuned(self, data, freeze, head, layers, scaling, settings)
 
     def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
-        """Return what is used where there was a choice; `past` is the training part, the first `seen` rows."""
-        window = choices.window(panel, seen, self.window, self.horizon)
-        return {
-            "season_length": panel.season_length,
-            "window": window,
-            "segment": choices.segment(self.segment, panel.season_length),
-            "anchor": choices.anchor(past, self.anchor, window, self.horizon),
-            "transform": choices.transform(past, self.transform),
-            "per_series": panel.groups is None if isinstance(self.per_series, str) else self.per_series,
+        segment = choices.segment(self.segment, panel.season_length)
+        return super()._resolve(panel, seen, past) | {
+            "segment": segment,
             "device": str(self._torch_device()),
             "head_layers": 1,
         }
@@ -318,7 +310,9 @@ class NeuralForecaster(Forecaster):
             inputs = inputs.with_series(panel.until(np.where(seen > 0, seen, first)))
         training, validation = assembly.windows(self, inputs, panel, seen)
         device = self._torch_device()
-        objective = Objective(self._loss(), assembly.units(self, inputs, panel, seen, device))
+        objective = Objective(
+            self._loss(), assembly.units(self, inputs, panel, seen, device), assembly.weights(panel, device)
+        )
         with show_epochs(self.verbose, plan.epochs, type(self).__name__) as report:
             return train(self.network_, training, validation, objective, plan, device, report, checkpoints)
 
@@ -329,56 +323,6 @@ class NeuralForecaster(Forecaster):
         with self._torch_settings():
             self.network_ = assembly.network(self, panel).to(self._torch_device())
             self._train(panel, panel.lengths, plan, checkpoints)
-
-    def forecast(self, past: Past, horizon: int) -> Floats:
-        """Return forecasts of shape (n, H, K); see `Forecaster.forecast`.
-
-        Beyond the trained horizon the network goes on from its own forecasts; past columns then keep
-        their last value.
-        """
-        window = self.resolved_["window"]
-        rows = past.tail(window)  # (n, W, C)
-        scaling = self.inputs_.of(past)
-        static = self.inputs_.static(past)  # (n, S)
-        blocks = math.ceil(horizon / self.horizon)
-        known = past.ahead(blocks * self.horizon)  # (n, blocks * H, F)
-        parts: list[Floats] = []
-        for ahead in np.split(known, blocks, axis=1):  # (n, H, F)
-            part = self._forecast_block(rows, ahead, static, scaling)  # (n, H, K)
-            parts.append(part)
-            following = np.repeat(rows[:, -1:], self.horizon, axis=1)  # (n, H, C)
-            following[..., : part.shape[2]] = part
-            following[..., following.shape[2] - ahead.shape[2] :] = ahead
-            rows = np.concatenate([rows, following], axis=1)[:, -window:]  # (n, W, C)
-        return np.concatenate(parts, axis=1)[:, :horizon]
-
-    def _cautions(self, past: Past) -> list[str]:
-        rows = past.tail(self.resolved_["window"])[..., : past.n_targets]
-        held = self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2))
-        if not held.any():
-            return []
-        names = shorten([repr(name) for name in map(str, past.ids[held])])
-        return [
-            f"{held.sum()} of {len(past)} contexts go below all that transform {self.resolved_['transform']!r} was "
-            f"learned on and are cut off there (series {names}): fit with transform=None, or on data like these"
-        ]
-
-    def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
-        """Forecast one trained horizon from rows of shape (n, W, C) in the data's own units."""
-        index = np.arange(len(rows))
-        known = scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
-        scaled_rows = scaling.transform(rows, index)
-        correction = self._run(scaled_rows, known, static).astype(np.float64)  # (n, H, K)
-        lags = self._lags()
-        if lags is None:
-            return scaling.inverse(correction, index)
-        targets = correction.shape[2]
-        if scaling.powered and lags.shape[1] > 1:  # the network learned to correct the mean of powers
-            return scaling.inverse(anchor_forecast(scaled_rows[..., :targets], lags) + correction, index)
-        naive: Floats = anchor_forecast(rows[..., :targets], lags)
-        # The correction is added in the data's own units: where it is zero this is the naive forecast to the bit.
-        scaled = scaling.transform(naive, index)
-        return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
 
     @contextmanager
     def _torch_settings(self) -> Iterator[None]:
@@ -399,44 +343,33 @@ class NeuralForecaster(Forecaster):
             torch.set_num_threads(threads)
 
     @torch.inference_mode()
-    def _run(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
+        """Return what the network says; see `WindowedForecaster._corrections`."""
         device = next(self.network_.parameters()).device
         self.network_.eval()
         whole = [torch.from_numpy(np.nan_to_num(part).astype(np.float32)) for part in (rows, ahead, static)]
-        batches = zip(*(torch.split(part, PREDICT_ROWS) for part in whole), strict=True)
-        said = [self.network_(*(part.to(device) for part in batch)) for batch in batches]
-        return np.asarray(torch.cat([self._loss().point(part).cpu() for part in said]).numpy())
+        said = []
+        for batch in zip(*(torch.split(part, PREDICT_ROWS) for part in whole), strict=True):
+            # Blocks of one size: a matrix product of another size may round in another way, and what is said of a
+            # window must not depend on its batch-mates.
+            filled = [F.pad(part, (0, 0) * (part.ndim - 1) + (0, -len(part) % TILE)).to(device) for part in batch]
+            said.append(self._loss().point(self.network_(*filled))[: len(batch[0])].cpu())
+        return np.asarray(torch.cat(said).numpy(), dtype=np.float64)
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `fit` found; see `Forecaster.learned`."""
         plain, numbers = super().learned()
-        inputs, network = plain.pop("inputs_"), plain.pop("network_")
+        network = plain.pop("network_")
         plain["history_"] = [asdict(epoch) for epoch in self.history_]
-        plain["statics"], plain["scaled_ids"] = inputs.statics.columns, inputs.ids.tolist()
-        scaling = {f"scaling.{name}": getattr(inputs.scaling, name) for name in ARRAYS}
-        weights = {f"network.{name}": tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
-        return plain, numbers | scaling | weights
+        return plain, numbers | {f"network.{name}": part.cpu().numpy() for name, part in network.state_dict().items()}
 
     def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
         """Take back what `learned` returned; see `Forecaster.restore`."""
-        plain = dict(learned)
-        statics = StaticEncoder(tuple((name, m, s, tuple(c)) for name, m, s, c in plain.pop("statics")))
-        ids = np.array(plain.pop("scaled_ids"), dtype=self.panel_.ids.dtype)
-        super().restore(plain, numbers)
+        super().restore(learned, numbers)
         self.history_ = [Epoch(**epoch) for epoch in learned["history_"]]
-        arrays: dict[str, Any] = {name: numbers[f"scaling.{name}"] for name in ARRAYS}
-        scaling = Scaling(powered=self.resolved_["transform"] is not None, **arrays)
-        self.inputs_ = Inputs(self._recipe(), scaling, statics, ids)
         weights = {name: torch.from_numpy(array) for name, array in numbers.items() if name.startswith("network.")}
         self.network_ = assembly.network(self, self.panel_).to(self._torch_device())
         self.network_.load_state_dict({name.removeprefix("network."): tensor for name, tensor in weights.items()})
-
-    def _recipe(self) -> ScalingRecipe:
-        return ScalingRecipe(self.resolved_["transform"], self.scaler, self.resolved_["per_series"])
-
-    def _lags(self) -> NDArray[np.int64] | None:
-        anchor = self.resolved_["anchor"]
-        return None if anchor == "none" else anchor_lags(anchor, self.horizon, self.resolved_["season_length"])
 
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss

@@ -41,7 +41,7 @@ def setting_problems(model: NeuralForecaster) -> list[str]:
     for name, options in _names(model).items():
         problems += one_of(name, getattr(model, name), options)
     problems += one_of("norm", model.norm, NORMS, [None])
-    problems += one_of("transform", model.transform, ("auto", *TRANSFORMS), [None])
+    problems += one_of("value_transform", model.value_transform, ("auto", *TRANSFORMS), [None])
     problems += one_of("per_series", model.per_series, ("auto",), [True, False])
     if isinstance(model.window, int) and isinstance(model.segment, int) and model.segment > model.window >= 1:
         problems.append(f"segment must be <= window: got {model.segment}, window {model.window}")

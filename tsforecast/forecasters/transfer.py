@@ -37,8 +37,8 @@ def fine_tuned(
     raise_any(model._problems(), ParameterError)
 
     panel = source.panel_.read_like(data, what="the data to tune on")
-    held_out, seen = choices.training_rows(panel, model.validation, model.horizon)
-    choices.window(panel, seen, source.resolved_["window"], source.horizon, fixed=True)  # refuses what is too short
+    held_out, seen = choices.training_rows(panel, model.validation, model.horizon_)
+    choices.window(panel, seen, source.resolved_["window"], source.horizon_, fixed=True)  # refuses what is too short
     past = panel.until(seen)
     if scaling == "keep":
         raise_any(f"{problem}; use scaling='new'" for problem in source.inputs_.beyond_transform(past))
@@ -57,5 +57,5 @@ def fine_tuned(
 
 _FIXED = (
     *("cell", "window", "horizon", "segment", "units", "layers", "channels", "residual", "norm", "bidirectional"),
-    *("kernel_size", "activation", "anchor", "transform", "scaler", "per_series", "instance_norm", "refit"),
+    *("kernel_size", "activation", "anchor", "value_transform", "scaler", "per_series", "instance_norm", "refit"),
 )

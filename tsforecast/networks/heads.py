@@ -155,10 +155,13 @@ class Objective:
     ----------
     loss : Loss
     units : Units
+    weights : tensor of shape (N,), optional
+        How much each series counts, 1 in the mean.
     """
 
     loss: Loss
     units: Units
+    weights: Tensor | None = None
 
     def __call__(self, said: Tensor, truth: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss over the steps that have a truth, and their number.
@@ -172,4 +175,6 @@ class Objective:
         """
         there = ~torch.isnan(truth)
         errors = self.loss.errors(said.float(), torch.where(there, truth, 0.0), series, self.units)  # (B, H, K)
+        if self.weights is not None:
+            errors = errors * self.weights[series][:, None, None]
         return torch.where(there, errors, 0.0).sum(), there.sum()

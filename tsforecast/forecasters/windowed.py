@@ -1,0 +1,156 @@
+"""What forecasters that learn from windows share: which window, what is scaled, which naive forecast is corrected."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.anchors import Anchor, anchor_forecast, anchor_lags
+from tsforecast.data.inputs import Inputs
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
+from tsforecast.data.statics import StaticEncoder
+from tsforecast.errors import ParameterError, shorten
+from tsforecast.forecasters import choices
+from tsforecast.forecasters.base import Forecaster
+
+Floats = NDArray[np.float64]
+
+
+class WindowedForecaster(Forecaster):
+    """Base of forecasters that read a window and correct an anchor, both scaled by what the training part taught.
+
+    Subclasses learn in `_fit`, and say in `_corrections` what must be added to the anchor.
+
+    Attributes
+    ----------
+    resolved_ : dict
+        What was used where there was a choice.
+    inputs_ : Inputs
+        What was learned about scales and static categories.
+    """
+
+    window: int | str
+    anchor: Anchor
+    value_transform: str | None
+    scaler: Any
+    per_series: bool | str
+    resolved_: dict[str, Any]
+    inputs_: Inputs
+
+    def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
+        """Return what is used where there was a choice; `past` is the training part, the first `seen` rows."""
+        if panel.ready and self.per_series is True:
+            raise ParameterError(
+                "per_series=True must have series to learn scales from: rows of X are windows; use instance_norm=True"
+            )
+        apart = bool(panel.ready) or panel.groups is not None  # what is tested was not fitted
+        window = choices.window(panel, seen, self.window, self.horizon_)
+        return {
+            "season_length": panel.season_length,
+            "window": window,
+            "anchor": choices.anchor(past, self.anchor, window, self.horizon_),
+            "value_transform": choices.transform(past, self.value_transform),
+            "per_series": not apart if isinstance(self.per_series, str) else self.per_series,
+        }
+
+    @property
+    def _block(self) -> int:
+        """Steps that are forecast at once."""
+        return self.horizon_
+
+    def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
+        """Return what must be added to the anchor of one block, in scaled units.
+
+        Parameters
+        ----------
+        rows : array of shape (n, W, C)
+            Scaled; NaN where nothing is known.
+        ahead : array of shape (n, B, F)
+        static : array of shape (n, S)
+
+        Returns
+        -------
+        array of shape (n, B, K)
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say how it corrects its anchor")
+
+    def forecast(self, past: Past, horizon: int) -> Floats:
+        """Return forecasts of shape (n, H, K); see `Forecaster.forecast`.
+
+        Beyond what is forecast at once, the forecaster goes on from its own forecasts; past columns then keep
+        their last value.
+        """
+        window, block = self.resolved_["window"], self._block
+        rows = past.tail(window)  # (n, W, C)
+        scaling = self.inputs_.of(past)
+        static = self.inputs_.static(past)  # (n, S)
+        blocks = math.ceil(horizon / block)
+        known = past.ahead(blocks * block)  # (n, blocks * B, F)
+        parts: list[Floats] = []
+        for ahead in np.split(known, blocks, axis=1):  # (n, B, F)
+            part = self._forecast_block(rows, ahead, static, scaling)  # (n, B, K)
+            parts.append(part)
+            following = np.repeat(rows[:, -1:], block, axis=1)  # (n, B, C)
+            following[..., : part.shape[2]] = part
+            following[..., following.shape[2] - ahead.shape[2] :] = ahead
+            rows = np.concatenate([rows, following], axis=1)[:, -window:]  # (n, W, C)
+        return np.concatenate(parts, axis=1)[:, :horizon]
+
+    def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
+        """Forecast one block from rows of shape (n, W, C) in the data's own units."""
+        index = np.arange(len(rows))
+        known = scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
+        scaled_rows = scaling.transform(rows, index)
+        correction = self._corrections(scaled_rows, known, static)  # (n, B, K)
+        lags = self._lags()
+        if lags is None:
+            return scaling.inverse(correction, index)
+        targets = correction.shape[2]
+        if scaling.powered and lags.shape[1] > 1:  # what is corrected is the mean of powers
+            return scaling.inverse(anchor_forecast(scaled_rows[..., :targets], lags) + correction, index)
+        naive: Floats = anchor_forecast(rows[..., :targets], lags)
+        # The correction is added in the data's own units: where it is zero this is the naive forecast to the bit.
+        scaled = scaling.transform(naive, index)
+        return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
+
+    def _cautions(self, past: Past) -> list[str]:
+        rows = past.tail(self.resolved_["window"])[..., : past.n_targets]
+        held = self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2))
+        if not held.any():
+            return []
+        names = shorten([repr(name) for name in map(str, past.ids[held])])
+        kind = self.resolved_["value_transform"]
+        return [
+            f"{held.sum()} of {len(past)} contexts go below all that value_transform {kind!r} was learned on and are "
+            f"cut off there (series {names}): fit with value_transform=None, or on data like these"
+        ]
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Forecaster.learned`."""
+        plain, numbers = super().learned()
+        inputs = plain.pop("inputs_")
+        plain["statics"], plain["scaled_ids"] = inputs.statics.columns, inputs.ids.tolist()
+        return plain, numbers | {f"scaling.{name}": getattr(inputs.scaling, name) for name in ARRAYS}
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned; see `Forecaster.restore`."""
+        plain = dict(learned)
+        statics = StaticEncoder(tuple((name, m, s, tuple(c)) for name, m, s, c in plain.pop("statics")))
+        ids = np.array(plain.pop("scaled_ids"), dtype=self.panel_.ids.dtype)
+        super().restore(plain, numbers)
+        arrays: dict[str, Any] = {name: numbers[f"scaling.{name}"] for name in ARRAYS}
+        scaling = Scaling(powered=self.resolved_["value_transform"] is not None, **arrays)
+        self.inputs_ = Inputs(self._recipe(), scaling, statics, ids)
+
+    def _recipe(self) -> ScalingRecipe:
+        return ScalingRecipe(self.resolved_["value_transform"], self.scaler, self.resolved_["per_series"])
+
+    def _lags(self) -> NDArray[np.int64] | None:
+        """Return the anchor of a block as steps back, (B, A); None for no anchor."""
+        anchor = self.resolved_["anchor"]
+        return None if anchor == "none" else anchor_lags(anchor, self._block, self.resolved_["season_length"])
