@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +94,40 @@ def test_fit_and_predict_seconds_are_shown_at_eighty_columns(board: Leaderboard)
     show_leaderboard(board, "a title", Console(file=text, width=80))
     for column in ("MASE", "skill", "fit s", "predict s"):
         assert column in text.getvalue()
+
+
+def test_sentences_under_the_table_hang_where_they_do_not_fit(board: Leaderboard) -> None:
+    text = io.StringIO()
+    show_leaderboard(board, "a title", Console(file=text, width=50))
+    under = text.getvalue().split("┘\n")[1]
+    assert all(len(line) <= 50 and line == line.rstrip() for line in under.splitlines())
+    assert "\n    " in under
+    whole = re.sub(r"\n(    |(?! ))", " ", under)  # a line begins anew where it begins with two spaces
+    assert whole.rstrip().split("\n") == [
+        f"{under.split(')')[0]}) {board.basis}.".replace("\n", " "),
+        *(f"  {verdict}" for verdict in board.verdicts.values()),
+    ]
+
+
+def test_a_note_hangs_under_its_own_words(board: Leaderboard) -> None:
+    text = io.StringIO()
+    noted = dataclasses.replace(board, notes=("one two three four five six [seven] eight nine ten",))
+    show_leaderboard(noted, "a title", Console(file=text, width=40))
+    assert "\nNote: one two three four five six\n      [seven] eight nine ten.\n" in text.getvalue()
+
+
+@pytest.mark.parametrize("metric", ["mase", "rmse"])
+def test_terminal_markdown_and_prompt_show_the_same_titles_and_cells(panel: Panel, metric: str) -> None:
+    board = leaderboard(["mean"], panel, horizon=4, origins=5, metric=metric)
+    text = io.StringIO()
+    show_leaderboard(board, "a title", Console(file=text, width=160))
+    printed = [line for line in text.getvalue().splitlines() if line[0] in "┃│"]
+    written = [line for line in board.to_markdown().splitlines() if line.startswith("| ")]
+    assert [re.findall(r"[^┃│\s]+", line) for line in printed] == [re.findall(r"[^|\s]+", line) for line in written]
+    assert written[0].split("|")[2].strip() == metric.upper()
+    assert repr(board) == str(board) == board.to_markdown()
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    board = leaderboard([], np.ones(40), horizon=3)  # no scale, so no MASE
+    assert board.shown["MASE"].tolist() == ["-"] * 3

@@ -25,10 +25,23 @@ ALWAYS = ("naive", "seasonal-naive", "drift")
 CERTAIN = 0.05  # a sign test below this share of chance is called a difference
 NEEDED = math.ceil(-math.log2(CERTAIN))  # trials below which even wins in all of them may be chance
 
+# What a reader sees of a table: column -> title and digits, in the order of what matters.
+SHOWN = {
+    "mase": ("MASE", "{:.3f}"),
+    "skill": ("skill", "{:+.1%}"),
+    "mae": ("MAE", "{:.4g}"),
+    "rmse": ("RMSE", "{:.4g}"),
+    "fit_seconds": ("fit s", "{:.2f}"),
+    "predict_seconds": ("predict s", "{:.3f}"),
+    "smape": ("sMAPE", "{:.2f}"),
+    "rmsse": ("RMSSE", "{:.3f}"),
+    "owa": ("OWA", "{:.3f}"),
+}
+
 Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Leaderboard:
     """Rows of several models on the same targets, and what follows from them.
 
@@ -127,12 +140,19 @@ class Leaderboard:
         gains = (means[self.reference] - means[model]).dropna()
         return int((gains > 0).sum()), int((gains == 0).sum()), len(gains), unit
 
+    @cached_property
+    def shown(self) -> pd.DataFrame:
+        """The table as text, for a reader: the metric that ranks on the left, then what matters most."""
+        names = sorted(SHOWN, key=lambda name: name != self.metric)
+        cells = {
+            SHOWN[name][0]: [SHOWN[name][1].format(value) if pd.notna(value) else "-" for value in self.table[name]]
+            for name in names
+        }
+        return pd.DataFrame({"model": self.table["model"], **cells})
+
     def to_markdown(self) -> str:
         """Return the table and the verdicts as Markdown."""
-        shown = self.table.copy()
-        formats: dict[str, Callable[[float], str]] = {"skill": "{:+.1%}".format, "smape": "{:.2f}".format}
-        for name in shown.columns[1:]:
-            shown[name] = shown[name].map(formats.get(name, "{:.3f}".format))
+        shown = self.shown
         text = shown.to_markdown(
             index=False, disable_numparse=True, colalign=["left"] + ["right"] * (len(shown.columns) - 1)
         )
@@ -140,7 +160,7 @@ class Leaderboard:
         notes = "".join(f"Note: {note}.\n\n" for note in self.notes)
         return f"{text}\n\n{self.basis}.\n\n{notes}{verdicts}\n"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:  # at a prompt, what print shows
         return self.to_markdown()
 
     def _repr_markdown_(self) -> str:
