@@ -291,6 +291,7 @@ def test_an_interrupt_ends_a_fit_with_a_warning_and_a_backtest_as_a_whole(monkey
     with pytest.warns(TrainingWarning) as warned:
         model.set_params(refit=True).fit(wave(90))
     assert len(warned) == 1  # the refit was not begun
+    assert warned[0].filename == __file__  # the line that called fit
 
 
 def test_a_loss_that_is_no_number_leaves_a_forecaster_with_the_last_good_weights() -> None:

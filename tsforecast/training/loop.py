@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -72,12 +73,20 @@ def train(
         warnings.warn(
             f"training was interrupted in epoch {len(history)}: the weights of epoch {best}, the best so far, are kept",
             TrainingWarning,
-            stacklevel=2,
+            stacklevel=_levels_to_the_caller(),
         )
     finally:
         network.load_state_dict(training.best)
         network.eval()
     return history
+
+
+def _levels_to_the_caller() -> int:
+    """Return the `stacklevel` with which a warning of the function that asks shows the line outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "tsforecast":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def finished(history: list[Epoch], plan: Plan, validates: bool) -> bool:

@@ -13,7 +13,7 @@ logger = logging.getLogger("tsforecast")
 
 @contextmanager
 def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[Epoch], None]]:
-    """Yield a function that takes each epoch; it logs all of them and draws a bar when asked.
+    """Yield a function that takes each epoch; it logs all of them and, at a terminal, draws a bar when asked.
 
     Examples
     --------
@@ -23,15 +23,19 @@ def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[
     if not verbose:
         yield lambda epoch: logger.debug("%s %s", name, describe(epoch))
         return
+    from rich import get_console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
+    console = get_console()
+    # The whole line has room in 80 columns: no name and no rate on it, a short bar.
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), TimeRemainingColumn())
+    silent = not (console.is_terminal or console.is_jupyter)
+    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         task = progress.add_task(name, total=max_epochs)
 
         def report(epoch: Epoch) -> None:
             logger.info("%s %s", name, describe(epoch))
-            progress.update(task, completed=epoch.number, description=f"{name} {describe(epoch)}")
+            progress.update(task, completed=epoch.number, description=describe(epoch).partition(", rate")[0])
 
         yield report
 
