@@ -10,7 +10,7 @@ import pytest
 
 from tsforecast.cli_input import Said, read_file, read_panel
 from tsforecast.cli_options import as_options
-from tsforecast.errors import DataError, ParameterError
+from tsforecast.errors import DataError, ParameterError, UnknownNameError
 
 DAY = datetime.date(2023, 2, 1)
 
@@ -120,3 +120,67 @@ def test_every_role_and_mending_of_the_library_can_be_asked_for(tmp_path: Path) 
 )
 def test_keywords_of_the_library_become_options(message: str, said: str) -> None:
     assert as_options(message) == said
+
+
+@pytest.mark.parametrize(
+    ("held", "plain"),
+    [("10.103,70", "10103,70"), ("1.234.567", "1234567"), ("10,103.70", "10103.70"), ("-1 234,5", "-1234,5")],
+)
+def test_numbers_with_thousands_set_apart_are_shown_with_row_and_remedy(held: str, plain: str, tmp_path: Path) -> None:
+    path = file(tmp_path, "day;sales;n", "2023-02-01;950,00;1", f"2023-02-02;{held};2")
+    said = (
+        f"column 'sales' must hold numbers with nothing between the thousands: row 1 holds {held!r}; "
+        f"write {plain}, and the others likewise"
+    )
+    for target in ("sales", None):
+        with pytest.raises(DataError) as caught:
+            read_panel(str(path), Said(target=target))
+        assert str(caught.value) == said
+    assert read_file(path, numbers=["n"])["sales"].to_list() == ["950,00", held]  # nobody reads it as a number
+
+
+def test_numbers_beside_another_text_are_not_taken_for_thousands(tmp_path: Path) -> None:
+    path = file(tmp_path, "day,sales", "2023-02-01,1.234", "2023-02-02,5.678", "2023-02-03,much")
+    with pytest.raises(DataError, match="column 'sales' must hold numbers: row 2 holds 'much'"):
+        read_panel(str(path), Said())
+
+
+def test_text_of_the_windows_kind_is_read_and_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "data.csv"
+    text = "tag;größe\n2023-02-01;1,5\n2023-02-02;2,5\n"
+    path.write_bytes(text.encode())
+    expected = read_file(path)
+    assert capsys.readouterr().err == ""
+    path.write_bytes(text.encode("latin-1"))
+    assert read_file(path).equals(expected)
+    assert capsys.readouterr().err == (
+        f"Note: file {str(path)!r} is not UTF-8 and was read as Windows-1252 (latin-1); if names in it look wrong, "
+        "save it anew as CSV in UTF-8\n"
+    )
+    for spoiled in (text.encode("utf-16"), text.encode("latin-1") + b"\x81"):
+        path.write_bytes(spoiled)
+        with pytest.raises(DataError) as caught:
+            read_file(path)
+        assert str(caught.value) == f"file {str(path)!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8"
+
+
+def test_a_date_format_without_codes_is_answered_with_an_example(tmp_path: Path) -> None:
+    path = file(tmp_path, "day,sales", "01.02.2023,1", "02.02.2023,2")
+    with pytest.raises(ParameterError) as caught:
+        read_file(path, "day", "TT.MM.JJJJ")
+    assert str(caught.value) == (
+        "a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got 'TT.MM.JJJJ'"
+    )
+
+
+def test_a_file_that_does_not_exist_is_no_dataset_with_a_typo(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        read_panel(str(tmp_path / "nosuch.csv"), Said())
+    assert str(caught.value) == (
+        f"file {str(tmp_path / 'nosuch.csv')!r} does not exist; check the name and the folder, which is "
+        f"{str(tmp_path)!r}"
+    )
+    with pytest.raises(UnknownNameError, match=r"file '.*' does not exist; did you mean 'data\.csv'"):
+        read_file(file(tmp_path, "a", "1").with_name("dta.csv"))
+    with pytest.raises(UnknownNameError, match="dataset 'co2' does not exist; did you mean 'co2-weekly'"):
+        read_panel("co2", Said())

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, reason
+from tsforecast.cli_output import complain
+from tsforecast.errors import (
+    DataError,
+    ModelFileError,
+    ParameterError,
+    UnknownNameError,
+    nearest,
+    raise_any,
+    reason,
+)
+from tsforecast.files import new_file
 
 if TYPE_CHECKING:
     from tsforecast.data.catalog import Task
     from tsforecast.data.panel import Panel
 
+FORMAT_FILE = "reading.json"  # beside a saved model: how dates were written in the file that it was fitted on
 PEEK = 1 << 16  # characters of a file that tell how it is written
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+
+_PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
+_THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
+    r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
+    r"|([ '\u00a0\u202f\u2019]\d{3})+([.,]\d+)?)\s*$"
+)
 
 
 @dataclass(frozen=True)
@@ -51,17 +70,16 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
             raise ParameterError(f"dataset {data!r} has its own columns, season and mending; leave those options out")
         return load_dataset(data), card(data).task
     path = Path(data)
-    if not path.exists():
-        looks_like_file = bool(path.suffix) or path.parent != Path()
-        what = f"file {data!r} does not exist" if looks_like_file else f"dataset {data!r} does not exist"
-        raise UnknownNameError(f"{what}; {nearest(data, dataset_names())}")
+    if not (path.exists() or path.suffix or path.parent != Path()):
+        raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
+    target, past, future = map(_names, (said.target, said.past, said.future))
     panel = Panel.from_frame(
-        read_file(path, said.time, said.date_format),
+        read_file(path, said.time, said.date_format, (*target, *past, *future) if target else None),
         time=said.time,
         id=said.id,
-        target=_names(said.target) or None,
-        past=_names(said.past),
-        future=_names(said.future),
+        target=target or None,
+        past=past,
+        future=future,
         frequency=said.frequency,
         season_length=said.season,
         nan_policy=said.nan,
@@ -72,19 +90,32 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
     return panel, None
 
 
-def read_file(path: Path, time: str | None = None, date_format: str | None = None) -> Any:
+def read_file(
+    path: Path, time: str | None = None, date_format: str | None = None, numbers: Collection[str] | None = None
+) -> Any:
     """Return the table in a CSV or Parquet file as a polars frame.
 
-    Separator and decimal comma of a CSV file are found. Dates are read where they are ISO 8601, and in the time
-    column where `date_format` says how they are written.
+    Separator, decimal comma and encoding of a CSV file are found. Dates are read where they are ISO 8601, and in the
+    time column where `date_format` says how they are written.
+
+    Parameters
+    ----------
+    numbers : names of columns, optional
+        Those that will be read as numbers; any but the time may be unless given.
 
     Raises
     ------
-    ParameterError, DataError
+    UnknownNameError, ParameterError, DataError
     """
     import polars as pl
 
     suffix = suffix_of(path)
+    if not path.exists():
+        raise UnknownNameError(_missing(path))
+    if date_format is not None and "%" not in date_format:
+        raise ParameterError(
+            f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
+        )
     try:
         frame = pl.read_parquet(path) if suffix == ".parquet" else _read_csv(path)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -93,8 +124,48 @@ def read_file(path: Path, time: str | None = None, date_format: str | None = Non
             f"file {str(path)!r} must be a readable {suffix[1:].upper()} table: {why or reason(error)}"
         ) from error
     if date_format:
-        return _with_dates(frame, time, date_format)
-    return frame.with_columns(map(_iso_dates, frame)) if suffix == ".csv" else frame
+        frame = _with_dates(frame, time, date_format)
+    elif suffix == ".csv":
+        frame = frame.with_columns(map(_iso_dates, frame))
+    checked = frame.columns if numbers is None else [name for name in frame.columns if name in numbers]
+    raise_any(found for name in checked if name != time and (found := _thousands(frame[name])))
+    return frame
+
+
+def keep_format(model: Path, date_format: str | None) -> None:
+    """Note beside a saved model how dates were written in the file that it was fitted on."""
+    if date_format:
+        with new_file(model / FORMAT_FILE) as unfinished:
+            unfinished.write_text(json.dumps({"date_format": date_format}), encoding="utf-8")
+
+
+def read_next(
+    path: Path, model: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
+) -> Any:
+    """Return the table in a file for a saved model, its dates read as those that the model was fitted on.
+
+    What the user says comes first; and dates that are ISO 8601, or no text, need no format.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError, DataError
+    """
+    kept = model / FORMAT_FILE
+    if date_format or not kept.exists():
+        return read_file(path, time, date_format, numbers)
+    try:
+        remembered = json.loads(kept.read_text(encoding="utf-8"))["date_format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{str(kept)!r} must say how dates are written: {reason(error)}; say it with --date-format"
+        ) from error
+    try:
+        return read_file(path, time, remembered, numbers)
+    except DataError:
+        frame = read_file(path, time, None, numbers)
+        if time in frame.columns and frame[time].dtype.is_temporal():
+            return frame
+        raise
 
 
 def suffix_of(path: Path) -> str:
@@ -115,15 +186,74 @@ def _names(names: str | None) -> list[str]:
     return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 
+def _missing(path: Path) -> str:
+    """Say that a file does not exist, and name one beside it that may be meant."""
+    beside = path.parent.glob("*") if path.parent.is_dir() else ()
+    hint = nearest(path.name, sorted(file.name for file in beside if file.suffix.lower() in (".csv", ".parquet")))
+    if not hint.startswith("did"):
+        hint = f"check the name and the folder, which is {str(path.absolute().parent)!r}"
+    return f"file {str(path)!r} does not exist; {hint}"
+
+
 def _read_csv(path: Path) -> Any:
     import polars as pl
 
-    separator = _separator(path)
+    separator, encoding = _separator(path), _encoding(path)
     with open(path, encoding="utf-8", errors="replace") as file:
         cells = [cell for line in file.read(PEEK).splitlines()[1:] for cell in line.split(separator)]
     comma = separator != "," and any(re.fullmatch(r'\s*"?-?\d+,\d+"?\s*', cell) for cell in cells)
     # Types are read from all rows: a column that turns to decimals late is still a number column.
-    return pl.read_csv(path, separator=separator, decimal_comma=comma, infer_schema_length=None)
+    return pl.read_csv(path, separator=separator, decimal_comma=comma, infer_schema_length=None, encoding=encoding)
+
+
+def _encoding(path: Path) -> str:
+    """Return ``utf8``, or ``cp1252`` for text of the Windows kind, and say so: its letters may be others.
+
+    Raises
+    ------
+    DataError
+        When the file is neither.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            while file.read(PEEK):
+                pass
+        return "utf8"
+    except UnicodeDecodeError:
+        pass
+    try:
+        with open(path, encoding="cp1252", newline="") as file:
+            text = next((part for part in iter(lambda: file.read(PEEK), "") if "\0" in part), None)
+    except UnicodeDecodeError:
+        text = "\0"
+    if text is not None:
+        raise DataError(f"file {str(path)!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8")
+    complain(
+        "Note",
+        f"file {str(path)!r} is not UTF-8 and was read as Windows-1252 (latin-1); if names in it look wrong, save it "
+        "anew as CSV in UTF-8",
+    )
+    return "cp1252"
+
+
+def _thousands(column: Any) -> str | None:
+    """Say where a column of text, most of which are numbers, sets thousands apart."""
+    import polars as pl
+
+    if column.dtype != pl.String:
+        return None
+    grouped = column.str.contains(_THOUSANDS).fill_null(False)
+    numeric = grouped | column.str.contains(_PLAIN).fill_null(False)
+    if not grouped.any() or 2 * numeric.sum() <= column.count():
+        return None
+    row = grouped.arg_max()
+    value = column[row].strip()
+    mark = re.search(r"[^\d+-]", value)
+    plain = value.replace(mark[0], "") if mark else value
+    return (
+        f"column {column.name!r} must hold numbers with nothing between the thousands: row {row} holds {value!r}; "
+        f"write {plain}, and the others likewise"
+    )
 
 
 def _separator(path: Path) -> str:
@@ -180,6 +310,8 @@ def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
         time = found[0]
     if time not in frame.columns:
         return frame  # said with the nearest name when the roles are read
+    if frame[time].dtype.is_temporal():
+        return frame  # a Parquet file holds dates, not a way to write them
     stamps = _by_format(frame[time], date_format)
     wrong = (stamps.is_null() & frame[time].is_not_null()).arg_max()
     if stamps.null_count() > frame[time].null_count():

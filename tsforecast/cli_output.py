@@ -1,0 +1,103 @@
+"""What the command line says and writes: notes, errors, progress, forecasts, leaderboards."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from tsforecast.errors import TrainingWarning
+
+if TYPE_CHECKING:
+    from tsforecast.data.panel import Panel
+
+BOARD = "leaderboard.md"  # the file by which the folder of a leaderboard is known
+console = Console()
+
+
+def say(sentence: str, style: str | None = None) -> None:
+    """Print a sentence as it is, on one line."""
+    console.print(escape(sentence), style=style, highlight=False, soft_wrap=True)
+
+
+def complain(word: str, sentence: str) -> None:
+    """Print what is wrong, or not as expected, beside the results."""
+    style = "red" if word == "Error" else "yellow"
+    Console(stderr=True).print(f"[bold {style}]{word}:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show what happened to a training as a sentence, without the line of code that says so."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, TrainingWarning):
+                complain("Warning", str(message))
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Any]:
+    """Yield a function to call with the name of each model."""
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        done = -1
+
+        def report(name: str) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done, description=f"{title}{name}")
+
+        yield report
+
+
+def as_polars(forecasts: Any) -> Any:
+    """Return forecasts in any form as a polars frame."""
+    import pandas as pd
+    import polars as pl
+
+    if isinstance(forecasts, pl.DataFrame):
+        return forecasts
+    if isinstance(forecasts, pl.Series):
+        return forecasts.to_frame()
+    if isinstance(forecasts, (pd.DataFrame, pd.Series)):
+        return pl.from_pandas(forecasts.reset_index())
+    return pl.DataFrame({"forecast": forecasts})
+
+
+def write_frame(frame: Any, out: Path) -> None:
+    """Write a polars frame as its suffix says, whole or not at all."""
+    from tsforecast.files import new_file
+
+    with new_file(out) as unfinished:
+        if out.suffix.lower() == ".parquet":
+            frame.write_parquet(unfinished)
+        else:
+            frame.write_csv(unfinished)
+
+
+def write_board(board: Any, panel: Panel, out: Path, title: str) -> None:
+    """Write table, rows and figure of a leaderboard."""
+    from tsforecast.files import new_file
+    from tsforecast.reporting.plots import plot_forecasts, save_figure
+
+    figure = plot_forecasts(board, panel)  # drawn before anything is written
+    with new_file(out / BOARD) as unfinished:
+        unfinished.write_text(f"# {title}\n\n{board.to_markdown()}", encoding="utf-8")
+    with new_file(out / "rows.parquet") as unfinished:
+        board.rows.to_parquet(unfinished, index=False)
+    save_figure(figure, out / "forecasts.png")
+    say(f"wrote {BOARD}, forecasts.png and rows.parquet in {out}")
