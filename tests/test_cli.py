@@ -159,6 +159,10 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
     others: dict[str, list[str | Path]] = {
         "unknown dataset": ["co2-wekly"],
         "unknown file": ["nowhere.csv"],
+        "nearly a file": ["shop.csv"],
+        "no number": ["co2-weekly", "--horizon", "soon"],
+        "spaces": ["co2-weekly", "--models", "gru", "mean"],
+        "a word too many": ["co2-weekly", "mean"],
         "unknown column": [shops, "--target", "sale"],
         "unknown model": [shops, *columns, "--models", "grru"],
         "other suffix": [Path(__file__)],
@@ -175,13 +179,17 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
     }
     if how == "unknown card":
         return ["datasets", "show", "m4-hourli"]
+    if how == "no command":
+        return ["leaderbord", shops]
+    if how == "no out":
+        return ["fit", shops]
     return ["leaderboard", *others.get(how, [shops, *columns])]
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("empty", "the frame must have rows: it has none"),
+        ("empty", "the file must have rows: it has none"),
         ("no bytes", "must be a readable CSV table"),
         ("nan", "column 'sales' must be complete: series 'a' has 1 NaN, first at row 5 (2024-01-06); pass --nan"),
         ("text", "column 'sales' must hold numbers: row 5 holds 'much'"),
@@ -189,7 +197,17 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         ("duplicate", "each time stamp must occur once: series 'a' breaks this at 1 place, first at row 5"),
         ("gap", "time stamps must have no gaps: series 'a' breaks this at 1 place (2 stamps missing), first at row 5"),
         ("unknown dataset", "dataset 'co2-wekly' does not exist; did you mean 'co2-weekly'?"),
-        ("unknown file", "file 'nowhere.csv' does not exist"),
+        ("unknown file", "file 'nowhere.csv' does not exist; check the name and the folder, which is '"),
+        ("nearly a file", "file 'shop.csv' does not exist; did you mean 'shops.csv'?"),
+        ("no command", "Error: no such command 'leaderbord'; did you mean 'leaderboard'?\n"),
+        ("no number", "Error: invalid value for '--horizon'"),
+        ("no out", "Error: missing option '--out'; tsforecast fit --help shows what can be said\n"),
+        (
+            "spaces",
+            "Error: names must have commas between them, and no spaces: got --models gru mean; "
+            "write --models gru,mean\n",
+        ),
+        ("a word too many", "Error: 'mean' is one word too many for tsforecast leaderboard; tsforecast"),
         ("unknown column", "target column 'sale' does not exist; did you mean 'sales'?"),
         ("unknown model", "model 'grru' does not exist; did you mean 'gru'?"),
         ("other suffix", "a file must end in .csv or .parquet"),
@@ -220,7 +238,8 @@ def test_a_mistake_gets_one_message_and_exit_code_2_and_writes_nothing(
     before = sorted(tmp_path.rglob("*"))
     result = tsforecast(*words, cwd=tmp_path)
     assert result.returncode == 2
-    assert message in result.stderr.replace("\n", " ")
+    assert message in result.stderr
+    assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr + result.stdout
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -236,12 +255,14 @@ def test_columns_known_ahead_are_given_for_the_steps_to_forecast(tmp_path: Path)
         "--epochs", "1", "--out", tmp_path / "model",
     )  # fmt: skip
     assert fitted.returncode == 0, fitted.stderr
-    result = tsforecast("predict", tmp_path / "model", "--future", tmp_path / "next.csv", *written)
+    command = f"tsforecast predict {tmp_path / 'model'} --future FILE\nFILE must hold 'day', 'open' for the 3 steps"
+    assert f"forecast with: {command} after each series" in fitted.stdout
+    result = tsforecast("predict", tmp_path / "model", "--future", tmp_path / "next.csv")  # dates as in the fitted file
     assert [line.split(",")[0] for line in result.stdout.splitlines()] == [
         "day", "2024-04-30", "2024-05-01", "2024-05-02",
     ]  # fmt: skip
     missing = tsforecast("predict", tmp_path / "model")
-    assert "nothing was given; pass --future, a frame from 2024-04-30 to 2024-05-02" in missing.stderr
+    assert "nothing was given; say --future FILE, with rows from 2024-04-30 to 2024-05-02" in missing.stderr
 
 
 def test_a_fit_that_found_nothing_better_than_naive_says_so(tmp_path: Path) -> None:
@@ -290,3 +311,77 @@ def test_predict_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
     result = tsforecast("predict", tmp_path)
     assert result.returncode == 2
     assert "must be a folder that tsforecast saved: No such file or directory" in result.stderr
+
+
+def test_the_way_dates_are_written_is_remembered_with_the_model_and_what_is_said_comes_first(tmp_path: Path) -> None:
+    def file(name: str, form: str, rows: int) -> Path:
+        days = pd.date_range("2024-01-01", periods=rows).strftime(form)
+        pd.DataFrame({"day": days, "sales": wave(rows)}).to_csv(tmp_path / name, index=False)
+        return tmp_path / name
+
+    def first_day(*words: str | Path) -> str:
+        result = tsforecast("predict", tmp_path / "model", "--data", *words)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.splitlines()[1].split(",")[0]
+
+    fit = ("--model", "naive", "--horizon", "2", "--out", tmp_path / "model")
+    tsforecast("fit", file("dots.csv", "%d.%m.%Y", 40), "--date-format", "%d.%m.%Y", *fit)
+    assert first_day(file("more.csv", "%d.%m.%Y", 50)) == "2024-02-20"
+    assert first_day(file("iso.csv", "%Y-%m-%d", 50)) == "2024-02-20"
+    assert first_day(file("slash.csv", "%m/%d/%Y", 50), "--date-format", "%m/%d/%Y") == "2024-02-20"
+    wrong = tsforecast("predict", tmp_path / "model", "--data", file("slash.csv", "%m/%d/%Y", 50))
+    assert "time column 'day' must hold dates like '%d.%m.%Y': row 0 holds '01/01/2024'" in wrong.stderr
+    tsforecast("fit", tmp_path / "iso.csv", *fit)  # in place of the older model, and of its dates
+    assert tsforecast("predict", tmp_path / "model", "--data", tmp_path / "more.csv").returncode == 2
+
+
+def test_columns_ahead_for_a_model_that_reads_none_are_refused_in_words_of_the_command_line(
+    shops: Path, tmp_path: Path
+) -> None:
+    columns = ("--time", "day", "--target", "sales", "--id", "shop")
+    fitted = tsforecast("fit", shops, *columns, "--model", "naive", "--out", tmp_path / "model")
+    assert "--future" not in fitted.stdout
+    result = tsforecast("predict", tmp_path / "model", "--future", shops)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"Error: --future must be left out: the model in {str(tmp_path / 'model')!r} reads no columns known ahead; to "
+        "give it some, name them when it is fitted, with tsforecast fit --future COLUMNS\n"
+    )
+
+
+def test_a_leaderboard_is_not_written_among_files_of_others(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    out.mkdir()
+    (out / "rows.parquet").write_text("mine")
+    words = ("leaderboard", "sunspots-yearly", "--models", "mean", "--out", out)
+    refused = tsforecast(*words)
+    assert refused.returncode == 2
+    assert "must be new or empty, or hold an older leaderboard.md: it holds 1 other entries" in refused.stderr
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("rows.parquet", "mine")]
+    (out / "rows.parquet").unlink()
+    for _ in ("empty", "an earlier leaderboard"):
+        assert tsforecast(*words).returncode == 0
+    assert len(list(out.iterdir())) == 3
+
+
+def test_an_interrupted_fit_says_so_in_a_sentence_and_saves_the_best_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tsforecast import cli
+    from tsforecast.training import loop
+
+    def stop(*arguments: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_pass", stop)
+    out = str(tmp_path / "model")
+    monkeypatch.setattr(sys, "argv", ["tsforecast", "fit", "sunspots-yearly", "--horizon", "2", "--out", out])
+    with pytest.warns() as others, pytest.raises(SystemExit) as left:  # noqa: PT012, PT031
+        __import__("warnings").warn("pytest wants one", UserWarning, stacklevel=1)
+        cli.main()
+    assert not left.value.code
+    assert len(others) == 1
+    assert capsys.readouterr().err == (
+        "Warning: training was interrupted in epoch 1: the weights of epoch 0, the best so far, are kept\n"
+    )
+    assert (tmp_path / "model" / "model.json").exists()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 
-from tsforecast.cli_input import Said, read_file, read_panel, suffix_of
+from tsforecast.cli_input import Said, keep_format, read_next, read_panel, suffix_of
 from tsforecast.cli_options import (
     Data,
     DateFormat,
@@ -28,6 +29,18 @@ from tsforecast.cli_options import (
     TimeColumn,
     Window,
     as_options,
+    usage_sentence,
+)
+from tsforecast.cli_output import (
+    BOARD,
+    as_polars,
+    complain,
+    console,
+    plain_warnings,
+    progress,
+    say,
+    write_board,
+    write_frame,
 )
 from tsforecast.errors import ParameterError, TsForecastError, UnknownNameError, nearest
 
@@ -44,7 +57,6 @@ app = typer.Typer(
 )
 datasets_app = typer.Typer(help="The datasets that tsforecast knows.", invoke_without_command=True)
 app.add_typer(datasets_app, name="datasets")
-console = Console()
 
 
 def _version(asked: bool) -> None:
@@ -111,7 +123,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
     }
     for word, text in lines.items():
         if text:
-            table.add_row(word, _escape(text))
+            table.add_row(word, escape(text))
     console.print(table)
 
 
@@ -123,10 +135,10 @@ def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.
     from tsforecast.data.catalog import load_dataset
 
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=None)
-        panel = load_dataset(name, lambda got, total: progress.update(task, completed=got, total=total))
-    console.print(f"{name} is here. {panel}", highlight=False, soft_wrap=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=None)
+        panel = load_dataset(name, lambda got, total: bar.update(task, completed=got, total=total))
+    say(f"{name} is here. {panel}")
 
 
 def _cutoffs(task: Task) -> str:
@@ -175,7 +187,7 @@ def leaderboard(
 
     chosen = _models(models, _settings(window=window, max_epochs=epochs, random_state=seed))
     if out:
-        require_place(out)
+        require_place(out, mark=BOARD)
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
     panel, task = read_panel(data, said)
     horizon = _horizon(horizon, task, panel)
@@ -184,11 +196,11 @@ def leaderboard(
     origins = origins if origins is not None else own.origins if own else 1
     step = step if step is not None else own.step if own else None
     RollingOrigin(horizon, origins, step, gap).ticks(panel.clock_end)  # refuse before anything is trained
-    with _progress(f"{data}: ", len(named(chosen))) as report:
+    with progress(f"{data}: ", len(named(chosen))) as report:
         board = compare(chosen, panel, horizon, origins, step, gap, refit, metric, progress=report)
     show_leaderboard(board, f"{data}, horizon {horizon}", console)
     if out:
-        _write_board(board, panel, out, f"{data}, horizon {horizon}")
+        write_board(board, panel, out, f"{data}, horizon {horizon}")
 
 
 @app.command()
@@ -216,7 +228,7 @@ def fit(
     duplicates: Duplicates = None,
 ) -> None:
     """Fit one model on all of the data and save it."""
-    from tsforecast.forecasters.registry import make
+    from tsforecast.forecasters.registry import NETWORKS, make
     from tsforecast.forecasters.store import check_folder, save
 
     check_folder(out)
@@ -227,13 +239,16 @@ def fit(
     forecaster = make(model, horizon=horizon, **settings, verbose=int(console.is_terminal))
     forecaster.fit(panel)
     save(forecaster, out)
-    console.print(f"fitted {model} on {panel}", highlight=False, soft_wrap=True)
+    keep_format(out, date_format)
+    say(f"fitted {model} on {panel}")
     chosen = getattr(forecaster, "resolved_", {})
     if chosen.get("validation") and not chosen["best_epoch"]:
-        console.print(
-            f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow"
-        )
-    console.print(f"saved in {out}; forecast with: tsforecast predict {out}", highlight=False, soft_wrap=True)
+        say(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")
+    ahead = panel.roles.given.future if model in NETWORKS else ()
+    say(f"saved in {out}; forecast with: tsforecast predict {shlex.quote(str(out))}{' --future FILE' if ahead else ''}")
+    if ahead:
+        columns = [name for name in (panel.source.time, panel.source.id, *ahead) if name]
+        say(f"FILE must hold {', '.join(map(repr, columns))} for the {horizon} steps after each series")
 
 
 @app.command()
@@ -259,31 +274,43 @@ def predict(
         suffix_of(out)
         require_place(out.parent)
     forecaster = load(model)
-    time = forecaster.panel_.source.time
-    context, ahead = (read_file(path, time, date_format) if path else None for path in (data, future))
-    frame = _as_polars(forecaster.predict(context, future=ahead, horizon=horizon))
+    panel = forecaster.panel_
+    ahead = panel.roles.given.future
+    if future and not ahead:
+        raise ParameterError(
+            f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
+            "name them when it is fitted, with tsforecast fit --future COLUMNS"
+        )
+    known = (*panel.roles.target, *panel.roles.given.past, *ahead)
+    time = panel.source.time
+    context = read_next(data, model, time, date_format, known) if data else None
+    later = read_next(future, model, time, date_format, ahead) if future else None
+    frame = as_polars(forecaster.predict(context, future=later, horizon=horizon))
     if out:
-        _write_frame(frame, out)
-        console.print(f"{len(frame)} forecasts in {out}", highlight=False, soft_wrap=True)
+        write_frame(frame, out)
+        say(f"{len(frame)} forecasts in {out}")
     else:
         sys.stdout.write(frame.write_csv())
 
 
+# What typer raises when the words of a command do not fit; of its kinds it exports this one alone.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
-    """Run the command line; our own errors become one message and exit code 2."""
+    """Run the command line; errors become one message and exit code 2."""
     try:
-        app()
+        with plain_warnings():
+            sys.exit(app(prog_name="tsforecast", standalone_mode=False))
     except TsForecastError as error:
-        Console(stderr=True).print(
-            f"[bold red]Error:[/] {_escape(as_options(str(error)))}", highlight=False, soft_wrap=True
-        )
-        sys.exit(2)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        complain("Error", as_options(str(error)))
+    except UsageError as error:
+        sentence = usage_sentence(error, sys.argv[1:])
+        if sentence:  # none: the help was shown
+            complain("Error", sentence)
+    except typer.Abort:
+        sys.exit(1)
+    sys.exit(2)
 
 
 def _settings(**given: Any) -> dict[str, Any]:
@@ -302,42 +329,6 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {name: make(name, **settings) for name in wanted}
 
 
-def _as_polars(forecasts: Any) -> Any:
-    import pandas as pd
-    import polars as pl
-
-    if isinstance(forecasts, pl.DataFrame):
-        return forecasts
-    if isinstance(forecasts, pl.Series):
-        return forecasts.to_frame()
-    if isinstance(forecasts, (pd.DataFrame, pd.Series)):
-        return pl.from_pandas(forecasts.reset_index())
-    return pl.DataFrame({"forecast": forecasts})
-
-
-def _write_frame(frame: Any, out: Path) -> None:
-    from tsforecast.files import new_file
-
-    with new_file(out) as unfinished:
-        if suffix_of(out) == ".parquet":
-            frame.write_parquet(unfinished)
-        else:
-            frame.write_csv(unfinished)
-
-
-def _write_board(board: Any, panel: Panel, out: Path, title: str) -> None:
-    from tsforecast.files import new_file
-    from tsforecast.reporting.plots import plot_forecasts, save_figure
-
-    figure = plot_forecasts(board, panel)  # drawn before anything is written
-    with new_file(out / "leaderboard.md") as unfinished:
-        unfinished.write_text(f"# {title}\n\n{board.to_markdown()}", encoding="utf-8")
-    with new_file(out / "rows.parquet") as unfinished:
-        board.rows.to_parquet(unfinished, index=False)
-    save_figure(figure, out / "forecasts.png")
-    console.print(f"wrote leaderboard.md, forecasts.png and rows.parquet in {out}", highlight=False, soft_wrap=True)
-
-
 def _horizon(asked: int | None, task: Task | None, panel: Panel) -> int:
     """Return what was asked for, or the card's, or one season but no more than a tenth of the shortest series."""
     if asked is not None:
@@ -346,28 +337,6 @@ def _horizon(asked: int | None, task: Task | None, panel: Panel) -> int:
         return task.horizon
     season = panel.season_length if panel.season_length > 1 else 10
     return max(1, min(season, int(panel.lengths.min()) // 10))
-
-
-def _progress(title: str, total: int) -> Any:
-    """Return a context manager that yields a function to call with the name of each model."""
-    from contextlib import contextmanager
-
-    from rich.progress import Progress
-
-    @contextmanager
-    def bar() -> Any:
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task(title, total=total)
-            done = -1
-
-            def report(name: str) -> None:
-                nonlocal done
-                done += 1
-                progress.update(task, completed=done, description=f"{title}{name}")
-
-            yield report
-
-    return bar()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import Annotated
 
 import typer
@@ -58,6 +60,12 @@ _OPTIONS = {
 }
 _KEYWORD = re.compile(rf"\b({'|'.join(_OPTIONS)})=(True\b|\[[^\]]*\]|'[^']*'|(?=\.\.\.)|(?=[\s,;:)]|$))")
 _QUOTED = re.compile(r"'([^']*)'")
+# What is a frame to the library is a file on the command line.
+_FILES = (
+    (re.compile(r"\bpass future=, a frame from\b"), "say --future FILE, with rows from"),
+    (re.compile(r"\bthe frame (must|has)\b"), r"the file \1"),
+    (re.compile(r"\bthe context must\b"), "the file of --data must"),
+)
 _TO_DATES = re.compile(r"convert it first, for example with pandas\.to_datetime\(\.\.\., format=('[^']*')\)")
 
 
@@ -79,5 +87,41 @@ def as_options(message: str) -> str:
         names = ",".join(_QUOTED.findall(value))
         return f"{name} {shlex.quote(names) if names else '...'}"
 
+    for pattern, words in _FILES:
+        message = pattern.sub(words, message)
     message = _TO_DATES.sub(r"say how its dates are written, for example --date-format \1", message)
     return re.sub(r"\bnan_policy\b", "--nan", _KEYWORD.sub(option, message))
+
+
+def usage_sentence(error: Exception, words: Sequence[str]) -> str:
+    """Return what typer says about the words of a command as one sentence; nothing if it has shown the help.
+
+    Examples
+    --------
+    >>> error = typer.BadParameter("Got unexpected extra argument(s) (mean)")
+    >>> usage_sentence(error, ["leaderboard", "co2-weekly", "--models", "gru", "mean"])
+    'names must have commas between them, and no spaces: got --models gru mean; write --models gru,mean'
+    >>> usage_sentence(error, ["leaderboard", "--models", "gru", "mean", "co2-weekly"]).endswith(" --models gru,mean")
+    True
+    """
+    message = str(getattr(error, "format_message", error.__str__)()).strip().rstrip(".")
+    if not message:
+        return ""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "tsforecast"
+    extra = re.search(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
+    if not extra:
+        message = f"{message[0].lower()}{message[1:]}".replace(". Did you", "; did you")
+        return message if message.endswith("?") else f"{message}; {command} --help shows what can be said"
+    count = len(extra[1].split())
+    for option in ("--models", "--target", "--past", "--future"):
+        at = words.index(option) + 1 if option in words else len(words)
+        # The data may be named after the names: as many words as are too many belong to the first one.
+        names = list(takewhile(lambda word: not word.startswith("-"), words[at:]))[: count + 1]
+        if len(names) > 1:
+            joined = ",".join(name.strip(",") for name in names)
+            return (
+                f"names must have commas between them, and no spaces: got {option} {' '.join(names)}; "
+                f"write {option} {shlex.quote(joined)}"
+            )
+    return f"{extra[1]!r} is one word too many for {command}; {command} --help shows what can be said"
