@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.naive import SeasonalNaiveForecaster as SeasonalNaiveForecaster
     from tsforecast.forecasters.naive import WindowAverageForecaster as WindowAverageForecaster
     from tsforecast.forecasters.neural import NeuralForecaster as NeuralForecaster
+    from tsforecast.forecasters.reduction import ReductionForecaster as ReductionForecaster
     from tsforecast.forecasters.store import load as load
     from tsforecast.forecasters.store import save as save
 
@@ -55,6 +56,7 @@ _HOMES = {
     "DriftForecaster": "forecasters.naive",
     "MeanForecaster": "forecasters.naive",
     "WindowAverageForecaster": "forecasters.naive",
+    "ReductionForecaster": "forecasters.reduction",
     "RNNForecaster": "forecasters.cells",
     "GRUForecaster": "forecasters.cells",
     "LSTMForecaster": "forecasters.cells",

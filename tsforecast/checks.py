@@ -56,6 +56,17 @@ def share_or_count(name: str, value: Any, also: Sequence[Any] = ()) -> list[str]
     return [f"{name} must be a share in (0, 1), a whole number >= 1{others}: got {value!r}"]
 
 
+def flag(name: str, value: Any) -> list[str]:
+    """Require True or False.
+
+    Examples
+    --------
+    >>> flag("residual", "yes")
+    ["residual must be True or False: got 'yes'"]
+    """
+    return [] if isinstance(value, (bool, np.bool_)) else [f"{name} must be True or False: got {value!r}"]
+
+
 def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = ()) -> list[str]:
     """Require one of some names, or one of the values `also`, and guess which one was meant.
 

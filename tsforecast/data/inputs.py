@@ -49,13 +49,13 @@ class Inputs:
         scaling = recipe.fit(past.values, past.offsets, past.n_targets, past.weights)
         return cls(recipe, scaling, StaticEncoder.fit(past.facts, past.roles.static), past.ids)
 
-    def rows(self, panel: Panel) -> tuple[Floats32, Floats32]:
+    def rows(self, panel: Panel, dtype: type[np.floating[Any]] = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K).
 
         A series that was not learned from is scaled by all its rows in `panel`; see `with_series`.
         """
         scaling = self._known(panel.ids, panel.series, panel.n_targets)
-        scaled = np.empty(panel.values.shape, dtype=np.float32)
+        scaled = np.empty(panel.values.shape, dtype=dtype)
         for begin in range(0, len(scaled), BLOCK):
             rows = np.arange(begin, min(begin + BLOCK, len(scaled)))
             owner = np.searchsorted(panel.offsets, rows, side="right") - 1
@@ -63,7 +63,7 @@ class Inputs:
         truth = scaled[:, : panel.n_targets]
         missing = np.isnan(panel.values[:, : panel.n_targets])
         if missing.any():
-            truth = np.where(missing, np.float32(np.nan), truth)
+            truth = np.where(missing, dtype(np.nan), truth)
         return np.nan_to_num(scaled, copy=False), truth
 
     def of(self, past: Past) -> Scaling:

@@ -60,6 +60,7 @@ class Windows:
     names : array of shape (N,), optional
         What messages call the series; their numbers unless given.
     device : torch device
+    dtype : torch dtype
 
     Examples
     --------
@@ -86,6 +87,7 @@ class Windows:
         last: NDArray[np.int64] | None = None,
         names: NDArray[Any] | None = None,
         device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         lengths = np.diff(offsets)
         begin = np.maximum(np.zeros_like(lengths) if first is None else first, window) - window
@@ -98,13 +100,13 @@ class Windows:
         self._begin = torch.from_numpy(offsets[:-1] + begin).to(device)
         self._bounds = torch.from_numpy(np.cumsum(counts)).to(device)
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
-        self._values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+        self._values = torch.from_numpy(np.ascontiguousarray(values)).to(device, dtype)
         self._targets, self._ahead = truth.shape[1], ahead
         facts = np.zeros((len(lengths), 0)) if static is None else static
-        self._static = torch.from_numpy(np.ascontiguousarray(facts, dtype=np.float32)).to(device)
+        self._static = torch.from_numpy(np.ascontiguousarray(facts)).to(device, dtype)
         self._truth = self._values
         if np.isnan(truth).any():
-            self._truth = torch.from_numpy(np.ascontiguousarray(truth, dtype=np.float32)).to(device)
+            self._truth = torch.from_numpy(np.ascontiguousarray(truth)).to(device, dtype)
 
     def __len__(self) -> int:
         return int(self.counts.sum())

@@ -18,12 +18,13 @@ _CLASSES = {
     "gru": "cells:GRUForecaster",
     "lstm": "cells:LSTMForecaster",
     "conv1d": "cells:Conv1DForecaster",
+    "reduction": "reduction:ReductionForecaster",
     "neural": "neural:NeuralForecaster",
     "ensemble": "ensemble:EnsembleForecaster",
 }
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
-MODEL_NAMES = (*NAIVE_FAMILY, *NETWORKS)
+MODEL_NAMES = (*NAIVE_FAMILY, "reduction", *NETWORKS)
 
 
 def forecaster_class(name: str) -> type[Forecaster]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from tsforecast.checks import between, one_of, share_or_count, whole
-from tsforecast.data.anchors import ANCHORS
-from tsforecast.data.scaling import SCALERS, TRANSFORMS
+from tsforecast.checks import between, flag, one_of, share_or_count, whole
+from tsforecast.data.scaling import SCALERS
 from tsforecast.networks.architecture import ACTIVATIONS, CELL_NAMES, CHANNELS, NORMS
 from tsforecast.networks.heads import LOSSES, Loss, loss_problems
 from tsforecast.training.plan import OPTIMIZERS
@@ -18,7 +17,7 @@ from tsforecast.training.schedules import SCHEDULES
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster
 
-_FLAGS = ("residual", "bidirectional", "instance_norm", "refit", "mixed_precision")
+_FLAGS = ("residual", "bidirectional", "refit", "mixed_precision")
 
 
 def setting_problems(model: NeuralForecaster) -> list[str]:
@@ -26,8 +25,7 @@ def setting_problems(model: NeuralForecaster) -> list[str]:
     problems: list[str] = []
     for name in ("units", "layers", "batch_size", "kernel_size"):
         problems += whole(name, getattr(model, name), 1)
-    for name in ("window", "segment"):
-        problems += whole(name, getattr(model, name), 1, ["auto"])
+    problems += whole("segment", model.segment, 1, ["auto"])
     for name in ("patience", "steps_per_epoch"):
         problems += whole(name, getattr(model, name), 1, [None])
     problems += whole("max_epochs", model.max_epochs, 0) + whole("verbose", model.verbose, 0, [True, False])
@@ -41,30 +39,24 @@ def setting_problems(model: NeuralForecaster) -> list[str]:
     for name, options in _names(model).items():
         problems += one_of(name, getattr(model, name), options)
     problems += one_of("norm", model.norm, NORMS, [None])
-    problems += one_of("value_transform", model.value_transform, ("auto", *TRANSFORMS), [None])
-    problems += one_of("per_series", model.per_series, ("auto",), [True, False])
     if isinstance(model.window, int) and isinstance(model.segment, int) and model.segment > model.window >= 1:
         problems.append(f"segment must be <= window: got {model.segment}, window {model.window}")
     for name in _FLAGS:
-        if not isinstance(getattr(model, name), bool):
-            problems.append(f"{name} must be True or False: got {getattr(model, name)!r}")
+        problems += flag(name, getattr(model, name))
     if model.bidirectional and model.cell == "conv1d":
         problems.append("bidirectional must be False for cell 'conv1d', whose convolutions look back only: got True")
-    return problems + _anchor_problems(model.anchor) + _device_problems(model.device) + _loss_problems(model)
+    return problems + _device_problems(model.device) + _loss_problems(model)
 
 
 def _names(model: NeuralForecaster) -> dict[str, Sequence[str]]:
-    """Return the options of each setting that is a name here; an object in its place is checked where it is used."""
-    options: dict[str, Sequence[str]] = {
+    """Return the options of each setting that is a name."""
+    return {
         "cell": CELL_NAMES,
         "channels": CHANNELS,
         "activation": ACTIVATIONS,
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
     }
-    if isinstance(model.scaler, str):
-        options["scaler"] = SCALERS
-    return options
 
 
 def _loss_problems(model: NeuralForecaster) -> list[str]:
@@ -82,18 +74,6 @@ def _loss_problems(model: NeuralForecaster) -> list[str]:
             f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
         )
     return problems
-
-
-def _anchor_problems(anchor: Any) -> list[str]:
-    if isinstance(anchor, str):
-        return one_of("anchor", anchor, ("auto", *ANCHORS))
-    lengths = list(anchor) if isinstance(anchor, Sequence) else []
-    if lengths and not any(whole("anchor", length, 1) for length in lengths):
-        return []
-    meant = "; did you mean 'none'?" if anchor is None else ""
-    if not whole("anchor", anchor, 1):
-        meant = f"; did you mean ({anchor},)?"
-    return [f"anchor must be a name or season lengths such as (24, 168): got {anchor!r}{meant}"]
 
 
 def _device_problems(name: str) -> list[str]:

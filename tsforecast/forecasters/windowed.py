@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.anchors import Anchor, anchor_forecast, anchor_lags
+from tsforecast.checks import flag, one_of, whole
+from tsforecast.data.anchors import ANCHORS, Anchor, anchor_forecast, anchor_lags
 from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
+from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
 from tsforecast.data.statics import StaticEncoder
 from tsforecast.errors import ParameterError, shorten
 from tsforecast.forecasters import choices
@@ -39,6 +41,7 @@ class WindowedForecaster(Forecaster):
     value_transform: str | None
     scaler: Any
     per_series: bool | str
+    instance_norm: bool
     resolved_: dict[str, Any]
     inputs_: Inputs
 
@@ -147,6 +150,15 @@ class WindowedForecaster(Forecaster):
         scaling = Scaling(powered=self.resolved_["value_transform"] is not None, **arrays)
         self.inputs_ = Inputs(self._recipe(), scaling, statics, ids)
 
+    def _problems(self) -> list[str]:
+        problems = super()._problems() + whole("window", self.window, 1, ["auto"])
+        problems += _anchor_problems(self.anchor) + flag("instance_norm", self.instance_norm)
+        problems += one_of("value_transform", self.value_transform, ("auto", *TRANSFORMS), [None])
+        problems += one_of("per_series", self.per_series, ("auto",), [True, False])
+        if isinstance(self.scaler, str):  # an object is checked when it learns
+            problems += one_of("scaler", self.scaler, SCALERS)
+        return problems
+
     def _recipe(self) -> ScalingRecipe:
         return ScalingRecipe(self.resolved_["value_transform"], self.scaler, self.resolved_["per_series"])
 
@@ -154,3 +166,15 @@ class WindowedForecaster(Forecaster):
         """Return the anchor of a block as steps back, (B, A); None for no anchor."""
         anchor = self.resolved_["anchor"]
         return None if anchor == "none" else anchor_lags(anchor, self._block, self.resolved_["season_length"])
+
+
+def _anchor_problems(anchor: Any) -> list[str]:
+    if isinstance(anchor, str):
+        return one_of("anchor", anchor, ("auto", *ANCHORS))
+    lengths = list(anchor) if isinstance(anchor, Sequence) else []
+    if lengths and not any(whole("anchor", length, 1) for length in lengths):
+        return []
+    meant = "; did you mean 'none'?" if anchor is None else ""
+    if not whole("anchor", anchor, 1):
+        meant = f"; did you mean ({anchor},)?"
+    return [f"anchor must be a name or season lengths such as (24, 168): got {anchor!r}{meant}"]

@@ -1,0 +1,217 @@
+"""Forecasting by regression: any regressor of scikit-learn on windows, one for all series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone, is_regressor
+from sklearn.linear_model import Ridge
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.utils import get_tags
+
+from tsforecast.checks import one_of, whole
+from tsforecast.data.anchors import Anchor, anchor_forecast
+from tsforecast.data.inputs import Inputs
+from tsforecast.data.panel import Panel
+from tsforecast.data.windows import Batch, Windows
+from tsforecast.errors import DataError
+from tsforecast.forecasters.windowed import WindowedForecaster
+
+Floats = NDArray[np.float64]
+SMALL = 1e-4  # standard deviation below which a window is not divided by it
+_LINEAR = ("coef_", "intercept_")  # what a linear regressor learned
+STRATEGIES = ("direct", "recursive", "multioutput")
+
+
+class ReductionForecaster(WindowedForecaster):
+    """A regressor that says from a window what must be added to the naive forecast [Bontempi et al. 2013].
+
+    The same regressors serve all series and targets. A row of what they learn from is the scaled window of one
+    target, less its last value where there is an anchor; the windows of past and future columns; the future columns
+    of the steps to forecast; the static columns; and, of several targets, which one it is.
+
+    Parameters
+    ----------
+    regressor : scikit-learn regressor, optional
+        Cloned; ``Ridge()`` unless given.
+    strategy : {"direct", "recursive", "multioutput"}
+        One regressor for each step of the horizon; one for the next step, that goes on from its own forecasts; or one
+        that says all steps at once (where it can say one number only, this is as `direct` with all future columns).
+    window, anchor, value_transform, scaler, per_series
+        As in `NeuralForecaster`.
+    horizon : int
+        Steps to forecast.
+    instance_norm : bool
+        Divide the target in each window by its standard deviation there, and multiply what is said by it.
+    max_windows : int or None
+        Learn from at most so many windows, taken evenly from all.
+
+    Attributes
+    ----------
+    resolved_ : dict
+        What was used where there was a choice: window, anchor, value_transform, per_series, season_length.
+    inputs_ : Inputs
+    regressors_ : list of fitted regressors
+        One for each step of the horizon with `direct`, else one.
+    targets_ : int
+        Target columns (K).
+
+    Examples
+    --------
+    >>> sine = np.sin(np.arange(300) * 2 * np.pi / 20)
+    >>> model = ReductionForecaster(strategy="recursive", window=20, horizon=5).fit(sine[:295])
+    >>> bool(np.abs(model.predict() - sine[295:]).max() < 0.05)
+    True
+    """
+
+    regressors_: list[Any]
+
+    def __init__(
+        self,
+        regressor: Any = None,
+        strategy: str = "direct",
+        window: int | str = "auto",
+        horizon: int = 1,
+        anchor: Anchor = "auto",
+        value_transform: str | None = "auto",
+        scaler: Any = "standard",
+        per_series: bool | str = "auto",
+        instance_norm: bool = False,
+        max_windows: int | None = 200_000,
+    ) -> None:
+        self.regressor = regressor
+        self.strategy = strategy
+        self.window = window
+        self.horizon = horizon
+        self.anchor = anchor
+        self.value_transform = value_transform
+        self.scaler = scaler
+        self.per_series = per_series
+        self.instance_norm = instance_norm
+        self.max_windows = max_windows
+
+    def _fit(self, panel: Panel) -> None:
+        self.resolved_ = self._resolve(panel, panel.lengths, panel)
+        self.inputs_ = Inputs.fit(panel, self._recipe())
+        self.targets_ = panel.n_targets
+        batch = self._windows(panel)
+        past, ahead, static, future = (part.numpy() for part in (batch.past, batch.ahead, batch.static, batch.future))
+        X, naive, size = self._read(past, static)
+        y = ((future - naive) / size).transpose(0, 2, 1).reshape(len(X), -1)  # (n * K, B)
+        weights = None if panel.weights is None else np.repeat(panel.weights[batch.series.numpy()], panel.n_targets)
+        self.regressors_ = [self._learn(_with(X, ahead[:, steps]), y[:, steps], weights) for steps in self._said()]
+
+    def _windows(self, panel: Panel) -> Batch:
+        """Return the windows to learn from, all in one."""
+        values, truth = self.inputs_.rows(panel, np.float64)
+        windows = Windows(
+            values,
+            truth,
+            panel.offsets,
+            self.resolved_["window"],
+            self._block,
+            ahead=len(panel.roles.future),
+            static=self.inputs_.static(panel),
+            first=panel.lengths - panel.ready if panel.ready else None,  # of ready ones y alone counts
+            dtype=torch.float64,
+        )
+        count = min(len(windows), self.max_windows or len(windows))
+        return windows.batch(torch.arange(count) * len(windows) // count)
+
+    def _read(self, past: Floats, static: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+        """Return what regressors read, (n * K, features), and what brings back what they say: naive (n, B, K), size.
+
+        Parameters
+        ----------
+        past : array of shape (n, W, C)
+            Scaled, without NaN.
+        static : array of shape (n, S)
+        """
+        targets, lags = self.targets_, self._lags()
+        own, shared = past[..., :targets], past[..., targets:]
+        level = own.mean(axis=1, keepdims=True) if self.instance_norm else np.zeros_like(own[:, :1])  # (n, 1, K)
+        naive = np.repeat(level, self._block, axis=1) if lags is None else anchor_forecast(own, lags)  # (n, B, K)
+        level = level if lags is None else own[:, -1:]
+        size = np.maximum(own.std(axis=1, keepdims=True), SMALL) if self.instance_norm else np.ones_like(level)
+        features = [((own - level) / size).transpose(0, 2, 1).reshape(-1, own.shape[1])]  # (n * K, W)
+        features += [np.repeat(part.reshape(len(past), -1), targets, axis=0) for part in (shared, static)]
+        if targets > 1:
+            features.append(np.tile(np.eye(targets), (len(past), 1)))
+        return np.concatenate(features, axis=1), naive, size
+
+    def _said(self) -> list[slice]:
+        """Return which steps of a block each regressor says."""
+        if self.strategy != "direct":
+            return [slice(0, self._block)]
+        return [slice(step, step + 1) for step in range(self._block)]
+
+    def _learn(self, X: Floats, y: Floats, weights: Floats | None) -> Any:
+        """Return a fitted clone of the regressor; rows without truth teach nothing."""
+        there = ~np.isnan(y).any(axis=1)
+        if not there.any():
+            raise DataError("a step to forecast must be known after some window: it is missing everywhere; fill it in")
+        regressor = clone(self._regressor())
+        if y.shape[1] > 1 and not get_tags(regressor).target_tags.multi_output:
+            regressor = MultiOutputRegressor(regressor)
+        counted = {} if weights is None else {"sample_weight": weights[there]}
+        return regressor.fit(X[there], y[there] if y.shape[1] > 1 else y[there, 0], **counted)
+
+    @property
+    def _block(self) -> int:
+        return 1 if self.strategy == "recursive" else self.horizon_
+
+    def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
+        """Return what the regressors say; see `WindowedForecaster._corrections`."""
+        X, naive, size = self._read(np.nan_to_num(rows), static)
+        parts = [
+            np.asarray(regressor.predict(_with(X, np.nan_to_num(ahead[:, steps])))).reshape(len(X), -1)
+            for regressor, steps in zip(self.regressors_, self._said(), strict=True)
+        ]
+        said = np.concatenate(parts, axis=1).reshape(len(rows), -1, self._block).transpose(0, 2, 1)  # (n, B, K)
+        return said * size + naive if self._lags() is None else said * size
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Forecaster.learned`. Of other regressors than the default one, no numbers."""
+        plain, numbers = super().learned()
+        if self.regressor is not None:
+            return plain, numbers
+        del plain["regressors_"]
+        for i, regressor in enumerate(self.regressors_):
+            numbers |= {f"regressor{i}.{name}": np.asarray(getattr(regressor, name)) for name in _LINEAR}
+        return plain, numbers
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned; see `Forecaster.restore`."""
+        super().restore(learned, numbers)
+        self.regressors_ = []
+        for i in range(len(self._said())):
+            regressor = Ridge()
+            for name in _LINEAR:
+                setattr(regressor, name, numbers[f"regressor{i}.{name}"])
+            self.regressors_.append(regressor)
+
+    def _regressor(self) -> Any:
+        return Ridge() if self.regressor is None else self.regressor
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = get_tags(self._regressor()).regressor_tags.poor_score
+        return tags
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems() + one_of("strategy", self.strategy, STRATEGIES)
+        problems += whole("max_windows", self.max_windows, 1, [None])
+        if isinstance(self.regressor, type) or not is_regressor(self._regressor()):
+            problems.append(f"regressor must be a regressor of scikit-learn, such as Ridge(): got {self.regressor!r}")
+        return problems
+
+
+def _with(X: Floats, ahead: Floats) -> Floats:
+    """Return what regressors read, (n * K, features), and the future columns (n, B, F) of the steps that they say."""
+    if not ahead.size:
+        return X
+    flat = ahead.reshape(len(ahead), -1)
+    return np.concatenate([X, np.repeat(flat, len(X) // len(flat), axis=0)], axis=1)
