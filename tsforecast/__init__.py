@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from tsforecast.data.splits import holdout as holdout
     from tsforecast.errors import DataError as DataError
     from tsforecast.errors import DataWarning as DataWarning
+    from tsforecast.errors import LeakageError as LeakageError
     from tsforecast.errors import ParameterError as ParameterError
     from tsforecast.errors import TrainingError as TrainingError
     from tsforecast.errors import TrainingWarning as TrainingWarning
     from tsforecast.errors import TsForecastError as TsForecastError
+    from tsforecast.evaluation.audit import AuditReport as AuditReport
+    from tsforecast.evaluation.audit import audit as audit
+    from tsforecast.evaluation.audit import audit_procedure as audit_procedure
     from tsforecast.evaluation.backtest import backtest as backtest
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
@@ -51,6 +55,9 @@ _HOMES = {
     "leaderboard": "evaluation.leaderboard",
     "Leaderboard": "evaluation.leaderboard",
     "backtest": "evaluation.backtest",
+    "audit": "evaluation.audit",
+    "audit_procedure": "evaluation.audit",
+    "AuditReport": "evaluation.audit",
     "NaiveForecaster": "forecasters.naive",
     "SeasonalNaiveForecaster": "forecasters.naive",
     "DriftForecaster": "forecasters.naive",
@@ -72,6 +79,7 @@ _HOMES = {
     "TsForecastError": "errors",
     "DataError": "errors",
     "ParameterError": "errors",
+    "LeakageError": "errors",
     "TrainingError": "errors",
     "TrainingWarning": "errors",
     "DataWarning": "errors",

@@ -47,6 +47,10 @@ class UnknownNameError(TsForecastError, KeyError):
         return self._message()
 
 
+class LeakageError(TsForecastError, AssertionError):
+    """Something depends on what must not be seen."""
+
+
 class TrainingError(TsForecastError, ArithmeticError):
     """Training cannot go on."""
 

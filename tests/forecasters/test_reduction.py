@@ -130,7 +130,7 @@ def test_steps_without_truth_teach_nothing() -> None:
     gaps = wave(90)
     gaps[[30, 45]] = np.nan
     panel = Panel.from_array(gaps, nan_policy="mask")
-    model = ReductionForecaster(LinearRegression(), **PLAIN).fit(panel)
+    model = ReductionForecaster(LinearRegression(), "direct", **PLAIN).fit(panel)
     filled = pd.Series(gaps).ffill().to_numpy()
     X, y = windows([filled])
     truth = windows([gaps])[1]

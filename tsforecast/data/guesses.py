@@ -77,7 +77,7 @@ def guess_targets(
     hints = {name: f"{name!r} holds {value!r} in row {row}" for name, (row, value) in spoilt.items()}
     for name in set(found) - set(spoilt):
         values = frame[name].to_numpy()
-        if id is None and _names_series(values):
+        if id is None and names_series(values):
             hints[name] = f"{name!r} repeats {len(np.unique(values))} values and may be id={name!r}"
         elif _counts_up(values):
             may = f"may be time={name!r}" if time is None else "may be no more than a row number"
@@ -154,7 +154,7 @@ def is_text(column: nw.Series[Any]) -> bool:
     return isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object))
 
 
-def _names_series(values: NDArray[Any]) -> bool:
+def names_series(values: NDArray[Any]) -> bool:
     """Tell whether numbers are few and come again and again, as names of series do; 0 and 1 alone are a flag."""
     distinct = np.unique(values)
     return 1 < len(distinct) <= np.sqrt(len(values)) and not np.isin(distinct, (0, 1)).all()

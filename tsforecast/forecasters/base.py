@@ -215,6 +215,13 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         raise NotImplementedError(f"{type(self).__name__} must say how it forecasts")
 
+    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
+        """Return what `fit` computes from a panel before anything is trained, by name, for an audit.
+
+        Names that begin with ``scaler`` or ``choices`` must not depend on rows that only validate.
+        """
+        return {"windows": panel.values}
+
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `fit` found besides panel and members: plain values for JSON, and arrays, both by name."""
         kept = ("panel_", "members_")

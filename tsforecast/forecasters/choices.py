@@ -165,12 +165,10 @@ def transform(past: Panel, asked: str | None) -> str | None:
     if past.ready:
         past = replace(past, offsets=past.offsets[[0, -1]], ids=past.ids[:1])  # as one series
     for i in range(len(past)):
-        targets = past.series(i)[:, : past.n_targets]
-        there = ~np.isnan(targets).all(axis=0)
-        if there.any() and np.any(
-            np.nanmin(targets[:, there], axis=0) <= NEAR_ZERO * np.nanmedian(targets[:, there], axis=0)
-        ):
-            return None
+        for values in past.series(i)[:, : past.n_targets].T:
+            numbers = values[~np.isnan(values)]
+            if len(numbers) and numbers.min() <= NEAR_ZERO * np.median(numbers):
+                return None
     return "log"
 
 
@@ -245,16 +243,17 @@ def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int) -> float:
     """
     horizon = len(lags)
     steps = np.unique(np.linspace(0, horizon - 1, 8).astype(int))
+    looked = lags[steps]  # (s, A)
     errors = []
     for i in np.unique(np.linspace(0, len(past) - 1, SAMPLE).astype(int)):
         for values in past.series(i)[:, : past.n_targets].astype(np.float64).T:
             cutoffs = np.arange(furthest, len(values) - horizon + 1)
             there = values[~np.isnan(values)]
             spread = (float(there.std()) if len(there) else 0.0) or 1.0
-            for step in steps:
-                naive = np.mean([values[cutoffs - lag] for lag in lags[step]], axis=0)
-                moves = np.abs(values[cutoffs + step] - naive)
-                moves = moves[~np.isnan(moves)]
-                if len(moves):
-                    errors.append(moves.mean() / spread)
+            naive = values[cutoffs[:, None, None] - looked].mean(axis=2)  # (cutoffs, s)
+            moves = np.abs(values[cutoffs[:, None] + steps] - naive)
+            missing = np.isnan(moves)
+            count = (~missing).sum(axis=0)
+            means = np.where(missing, 0.0, moves).sum(axis=0)[count > 0] / count[count > 0]
+            errors += (means / spread).tolist()
     return float(np.mean(errors)) if errors else math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,12 @@ class EnsembleForecaster(Forecaster):
         if self.weights:
             self.weights_ = self._learn_weights(panel)
         self.members_ = [member.fit(panel) for member in members]
+
+    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
+        """Return what the members compute before anything is trained; see `Forecaster.view`."""
+        horizon = panel.ready or self._own_horizon()
+        views = [clone(member).set_params(horizon=horizon).view(panel) for member in self._given()]
+        return {f"{name} of member {i}": part for i, view in enumerate(views) for name, part in view.items()}
 
     def forecast(self, past: Past, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""

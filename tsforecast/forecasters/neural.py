@@ -232,17 +232,16 @@ class NeuralForecaster(WindowedForecaster):
         panel = self._checked(data, y, sample_weight)
         checkpoints = assembly.checkpoints(self, panel, checkpoint, checkpoint_every, resume_from)
         checkpoints.begin()
-        held_out, seen = choices.training_rows(panel, self.validation, self.horizon_)
-        past = panel.until(seen)
-        self.resolved_ = self._resolve(panel, seen, past) | {"validation": held_out}
-        self.inputs_ = Inputs.fit(past, self._recipe())
+        seen = self._prepare(panel)
         with self._torch_settings():
             self.network_ = assembly.network(self, panel).to(self._torch_device())
             self.history_: list[Epoch] = []
             self._remember(panel)  # from here on there are weights to forecast with, whatever happens
             self.history_ = self._train(panel, seen, assembly.plan(self), checkpoints.phase("train"))
         self.resolved_["best_epoch"] = best_epoch(self.history_).number
-        if self.refit and held_out and finished(self.history_, assembly.plan(self), validates=True):  # not cut short
+        if (
+            self.refit and self.resolved_["validation"] and finished(self.history_, assembly.plan(self), validates=True)
+        ):  # not cut short
             self._train_on_all(panel, checkpoints.phase("refit"))
         return self
 
@@ -293,6 +292,9 @@ class NeuralForecaster(WindowedForecaster):
         from tsforecast.forecasters.transfer import fine_tuned
 
         return fine_tuned(self, data, freeze, head, layers, scaling, settings)
+
+    def _training_rows(self, panel: Panel) -> tuple[int, NDArray[np.int64]]:
+        return choices.training_rows(panel, self.validation, self.horizon_)
 
     def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
         segment = choices.segment(self.segment, panel.season_length)

@@ -14,16 +14,16 @@ from sklearn.utils import get_tags
 
 from tsforecast.checks import one_of, whole
 from tsforecast.data.anchors import Anchor, anchor_forecast
-from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.windows import Batch, Windows
 from tsforecast.errors import DataError
 from tsforecast.forecasters.windowed import WindowedForecaster
 
 Floats = NDArray[np.float64]
+TILE = 64  # rows that a regressor is asked about at once
 SMALL = 1e-4  # standard deviation below which a window is not divided by it
 _LINEAR = ("coef_", "intercept_")  # what a linear regressor learned
-STRATEGIES = ("direct", "recursive", "multioutput")
+STRATEGIES = ("multioutput", "direct", "recursive")
 
 
 class ReductionForecaster(WindowedForecaster):
@@ -37,9 +37,10 @@ class ReductionForecaster(WindowedForecaster):
     ----------
     regressor : scikit-learn regressor, optional
         Cloned; ``Ridge()`` unless given.
-    strategy : {"direct", "recursive", "multioutput"}
-        One regressor for each step of the horizon; one for the next step, that goes on from its own forecasts; or one
-        that says all steps at once (where it can say one number only, this is as `direct` with all future columns).
+    strategy : {"multioutput", "direct", "recursive"}
+        One regressor that says all steps of the horizon at once (where it can say one number only, one for each step);
+        one for each step, that reads the future columns of that step alone; or one for the next step, that goes on
+        from its own forecasts.
     window, anchor, value_transform, scaler, per_series
         As in `NeuralForecaster`.
     horizon : int
@@ -72,7 +73,7 @@ class ReductionForecaster(WindowedForecaster):
     def __init__(
         self,
         regressor: Any = None,
-        strategy: str = "direct",
+        strategy: str = "multioutput",
         window: int | str = "auto",
         horizon: int = 1,
         anchor: Anchor = "auto",
@@ -94,8 +95,7 @@ class ReductionForecaster(WindowedForecaster):
         self.max_windows = max_windows
 
     def _fit(self, panel: Panel) -> None:
-        self.resolved_ = self._resolve(panel, panel.lengths, panel)
-        self.inputs_ = Inputs.fit(panel, self._recipe())
+        self._prepare(panel)
         self.targets_ = panel.n_targets
         batch = self._windows(panel)
         past, ahead, static, future = (part.numpy() for part in (batch.past, batch.ahead, batch.static, batch.future))
@@ -167,7 +167,7 @@ class ReductionForecaster(WindowedForecaster):
         """Return what the regressors say; see `WindowedForecaster._corrections`."""
         X, naive, size = self._read(np.nan_to_num(rows), static)
         parts = [
-            np.asarray(regressor.predict(_with(X, np.nan_to_num(ahead[:, steps])))).reshape(len(X), -1)
+            _predict(regressor, _with(X, np.nan_to_num(ahead[:, steps])))
             for regressor, steps in zip(self.regressors_, self._said(), strict=True)
         ]
         said = np.concatenate(parts, axis=1).reshape(len(rows), -1, self._block).transpose(0, 2, 1)  # (n, B, K)
@@ -207,6 +207,13 @@ class ReductionForecaster(WindowedForecaster):
         if isinstance(self.regressor, type) or not is_regressor(self._regressor()):
             problems.append(f"regressor must be a regressor of scikit-learn, such as Ridge(): got {self.regressor!r}")
         return problems
+
+
+def _predict(regressor: Any, X: Floats) -> Floats:
+    """Return what a regressor says of each row, (n, B), whatever other rows there are: as for networks, in tiles."""
+    filled = np.concatenate([X, np.zeros((-len(X) % TILE, X.shape[1]))])
+    tiles = [np.asarray(regressor.predict(tile)) for tile in filled.reshape(-1, TILE, X.shape[1])]
+    return np.concatenate(tiles).reshape(len(filled), -1)[: len(X)]
 
 
 def _with(X: Floats, ahead: Floats) -> Floats:

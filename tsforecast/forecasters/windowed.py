@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from tsforecast.checks import flag, one_of, whole
 from tsforecast.data.anchors import ANCHORS, Anchor, anchor_forecast, anchor_lags
@@ -44,6 +45,28 @@ class WindowedForecaster(Forecaster):
     instance_norm: bool
     resolved_: dict[str, Any]
     inputs_: Inputs
+
+    def _training_rows(self, panel: Panel) -> tuple[int, NDArray[np.int64]]:
+        """Return how many steps, or wholes, validate, and how many first rows of each series train."""
+        return 0, panel.lengths
+
+    def _prepare(self, panel: Panel) -> NDArray[np.int64]:
+        """Choose what is left to choose, and learn scales; return how many first rows of each series train."""
+        held_out, seen = self._training_rows(panel)
+        past = panel.until(seen)
+        self.resolved_ = self._resolve(panel, seen, past) | {"validation": held_out}
+        self.inputs_ = Inputs.fit(past, self._recipe())
+        return seen
+
+    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
+        """Return what `fit` computes before anything is trained; see `Forecaster.view`."""
+        looking = clone(self)
+        looking.horizon_ = int(panel.ready or looking._own_horizon())
+        seen = looking._prepare(panel)
+        values, truth = looking.inputs_.rows(panel)  # windows are views of these
+        scaling = {f"scaler {name}": getattr(looking.inputs_.scaling, name) for name in ARRAYS}
+        chosen = {f"choices {name}": np.array(str(value)) for name, value in looking.resolved_.items()}
+        return {"windows": values, "targets": truth, "training rows": seen} | scaling | chosen
 
     def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
         """Return what is used where there was a choice; `past` is the training part, the first `seen` rows."""
