@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tsforecast.data.splits import holdout as holdout
     from tsforecast.errors import DataError as DataError
     from tsforecast.errors import DataWarning as DataWarning
+    from tsforecast.errors import FitWarning as FitWarning
     from tsforecast.errors import LeakageError as LeakageError
     from tsforecast.errors import ParameterError as ParameterError
     from tsforecast.errors import TrainingError as TrainingError
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.naive import WindowAverageForecaster as WindowAverageForecaster
     from tsforecast.forecasters.neural import NeuralForecaster as NeuralForecaster
     from tsforecast.forecasters.reduction import ReductionForecaster as ReductionForecaster
+    from tsforecast.forecasters.statistical import ARIMAForecaster as ARIMAForecaster
+    from tsforecast.forecasters.statistical import ETSForecaster as ETSForecaster
+    from tsforecast.forecasters.statistical import HoltWintersForecaster as HoltWintersForecaster
+    from tsforecast.forecasters.statistical import ThetaForecaster as ThetaForecaster
     from tsforecast.forecasters.store import load as load
     from tsforecast.forecasters.store import save as save
 
@@ -64,6 +69,10 @@ _HOMES = {
     "MeanForecaster": "forecasters.naive",
     "WindowAverageForecaster": "forecasters.naive",
     "ReductionForecaster": "forecasters.reduction",
+    "ETSForecaster": "forecasters.statistical",
+    "ARIMAForecaster": "forecasters.statistical",
+    "ThetaForecaster": "forecasters.statistical",
+    "HoltWintersForecaster": "forecasters.statistical",
     "RNNForecaster": "forecasters.cells",
     "GRUForecaster": "forecasters.cells",
     "LSTMForecaster": "forecasters.cells",
@@ -83,6 +92,7 @@ _HOMES = {
     "TrainingError": "errors",
     "TrainingWarning": "errors",
     "DataWarning": "errors",
+    "FitWarning": "errors",
 }
 __all__ = ["__version__", *_HOMES]
 

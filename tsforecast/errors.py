@@ -63,6 +63,10 @@ class DataWarning(UserWarning):
     """Numbers lie outside what a forecaster can make sense of."""
 
 
+class FitWarning(UserWarning):
+    """A model could not be fitted to some series, and a simpler forecast stands in its place."""
+
+
 class DownloadError(TsForecastError, OSError):
     """A dataset could not be fetched, or what came is not what was expected."""
 

@@ -169,9 +169,15 @@ class Past:
         """Static columns and the group of each cutoff's series, shape (n,) each."""
         return {name: fact[self.series] for name, fact in self._panel.facts.items()}
 
-    def history(self, index: int) -> NDArray[np.float64]:
-        """Return all rows before cutoff `index`, shape (T, C); NaN is left before the first number only."""
+    def history(self, index: int, filled: bool = True) -> NDArray[np.float64]:
+        """Return all rows before cutoff `index`, shape (T, C).
+
+        A missing number is replaced by the one before it, so that NaN is left before the first number only; unless
+        `filled` is false.
+        """
         begin, start, seen = self._panel.offsets[self.series[index]], self._start[index], self._seen[index]
+        if not filled:
+            return self._panel.values[begin + start : begin + seen].astype(np.float64)
         rows = self._panel.filled[begin + start : begin + seen].astype(np.float64)
         if start:  # what was filled from before the start is not known
             rows[np.arange(start, seen)[:, None] < self._first[index]] = np.nan

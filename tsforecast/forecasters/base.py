@@ -222,6 +222,10 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         return {"windows": panel.values}
 
+    def replaced(self, past: Past) -> NDArray[np.bool_]:
+        """Say which forecasts after `past` are not this model's own but a simpler one's that stands in, (n, K)."""
+        return np.zeros((len(past), past.n_targets), dtype=np.bool_)
+
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `fit` found besides panel and members: plain values for JSON, and arrays, both by name."""
         kept = ("panel_", "members_")

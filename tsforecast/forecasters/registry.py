@@ -14,6 +14,10 @@ _CLASSES = {
     "drift": "naive:DriftForecaster",
     "mean": "naive:MeanForecaster",
     "window-average": "naive:WindowAverageForecaster",
+    "ets": "statistical:ETSForecaster",
+    "arima": "statistical:ARIMAForecaster",
+    "theta": "statistical:ThetaForecaster",
+    "holt-winters": "statistical:HoltWintersForecaster",
     "rnn": "cells:RNNForecaster",
     "gru": "cells:GRUForecaster",
     "lstm": "cells:LSTMForecaster",
@@ -23,8 +27,9 @@ _CLASSES = {
     "ensemble": "ensemble:EnsembleForecaster",
 }
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
+CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
-MODEL_NAMES = (*NAIVE_FAMILY, "reduction", *NETWORKS)
+MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, "reduction", *NETWORKS)
 
 
 def forecaster_class(name: str) -> type[Forecaster]:

@@ -1,0 +1,72 @@
+"""What a statistical model keeps of one series, and the minimiser that its estimates share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LIMIT = 500  # iterations; who needs more does not converge
+BAD = 1e12  # stands for infinity: a line search can step back from it
+
+
+class FitError(Exception):
+    """A model cannot be fitted to a series, and why."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A chosen specification, as values that JSON knows, and the parameters estimated for it."""
+
+    specification: dict[str, Any]
+    parameters: list[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """Where a function is smallest, how small, and whether the search came to its end."""
+
+    x: Floats
+    value: float
+    converged: bool
+
+
+def minimise(
+    function: Callable[[Floats], float],
+    start: Floats,
+    bounds: list[tuple[float, float]] | None = None,
+    iterations: int = LIMIT,
+    precision: float = 1e-9,
+) -> Minimum:
+    """Minimise by L-BFGS-B with forward differences."""
+    from scipy.optimize import minimize
+
+    high = np.array([bound[1] for bound in bounds]) if bounds else np.full(len(start), np.inf)
+
+    def with_gradient(x: Floats) -> tuple[float, Floats]:
+        here = function(x)
+        gradient = np.empty(len(x))
+        moved = x.copy()
+        for i, value in enumerate(x):
+            step = 1e-7 if value + 1e-7 <= high[i] else -1e-7
+            moved[i] = value + step
+            gradient[i] = (function(moved) - here) / step
+            moved[i] = value
+        return here, gradient
+
+    options = {"maxiter": iterations, "maxfun": 20 * iterations, "ftol": precision, "gtol": 1e-5}
+    found = minimize(with_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return Minimum(np.asarray(found.x), float(found.fun), found.status != 1)  # 1: out of iterations
+
+
+def aicc(log_likelihood: float, parameters: int, steps: int) -> float:
+    """Return Akaike's criterion, corrected for short series; infinite where there are too few steps for it."""
+    room = steps - parameters - 1
+    if room <= 0 or not np.isfinite(log_likelihood):
+        return np.inf
+    return -2 * log_likelihood + 2 * parameters + 2 * parameters * (parameters + 1) / room
