@@ -106,3 +106,10 @@ def test_a_forecaster_that_reads_nothing_ahead_does_without_it() -> None:
         small("gru").fit(panel).predict()
     with pytest.raises(DataError, match="series 'north' lacks 3, from 2024-03-01 on"):
         small("naive").fit(panel).predict(future=shops("north").assign(open=1.0))
+
+
+def test_history_is_as_it_was_measured_where_it_is_not_to_be_filled() -> None:
+    values = np.array([np.nan, 1.0, np.nan, 3.0, np.nan, 5.0])
+    past = Past(Panel.from_array(values, nan_policy="mask"), np.array([0]), np.array([5]), np.array([1]))
+    assert past.history(0)[:, 0].tolist() == [1.0, 1.0, 3.0, 3.0]
+    assert past.history(0, filled=False)[:, 0].tolist() == pytest.approx([1.0, np.nan, 3.0, np.nan], nan_ok=True)

@@ -31,6 +31,7 @@ ROW_COLUMNS = (
     "y",
     "forecast",
     "seed",
+    "replaced",
     "naive_mae",
     "naive_mse",
     "fit_seconds",
@@ -72,6 +73,7 @@ def backtest(
     pandas.DataFrame
         One row for each series, target, cutoff and step: ``model, series, target, cutoff`` (the last
         time stamp seen), ``step`` (1 is the first after the cutoff and gap), ``time, y, forecast, seed``;
+        ``replaced``, whether a simpler forecast stands in for one that the model could not make;
         ``naive_mae, naive_mse``, the errors of the seasonal naive forecast on the past, which scale
         MASE and RMSSE; ``fit_seconds`` of the fit used and ``predict_seconds`` of the call.
 
@@ -99,7 +101,7 @@ def backtest(
             cutoffs = _cutoffs(panel, part, test)
             forecasts = model.forecast(cutoffs.past(panel), gap + horizon)[:, gap:]  # (n, H, K)
             seconds = fitted - began, time.perf_counter() - fitted
-            parts.append(_rows(panel, cutoffs, forecasts, seconds))
+            parts.append(_rows(panel, cutoffs, forecasts, model.replaced(cutoffs.past(panel)), seconds))
     rows = pd.concat(parts, ignore_index=True)
     rows.insert(0, "model", pd.Categorical([name or model_name(forecaster)]).repeat(len(rows)))
     seed = forecaster.get_params().get("random_state")
@@ -165,7 +167,11 @@ def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> _Cutoffs:
 
 
 def _rows(
-    panel: Panel, cutoffs: _Cutoffs, forecasts: NDArray[np.float64], seconds: tuple[float, float]
+    panel: Panel,
+    cutoffs: _Cutoffs,
+    forecasts: NDArray[np.float64],
+    replaced: NDArray[np.bool_],
+    seconds: tuple[float, float],
 ) -> pd.DataFrame:
     """Lay n x H x K forecasts out as rows, next to the truth, which is read only here."""
     _, horizon, targets = forecasts.shape
@@ -193,6 +199,7 @@ def _rows(
             "time": _times(panel, np.repeat(times[:, None], targets, axis=1).ravel()),
             "y": truth.transpose(0, 2, 1).ravel(),
             "forecast": forecasts.transpose(0, 2, 1).ravel(),
+            "replaced": np.repeat(replaced.ravel(), horizon),
             "naive_mae": np.repeat(scales[..., 0].ravel(), horizon),
             "naive_mse": np.repeat(scales[..., 1].ravel(), horizon),
             "fit_seconds": np.float32(seconds[0]),

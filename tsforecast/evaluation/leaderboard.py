@@ -55,7 +55,7 @@ class Leaderboard:
         The model that skill is relative to: the best of the naive family on these cutoffs, unless
         another one was named.
     notes : tuple of str
-        What was mended in the data, and which series were never forecast.
+        What was mended in the data, which series were never forecast, and which a model could not forecast itself.
     """
 
     rows: pd.DataFrame
@@ -216,7 +216,7 @@ def leaderboard(
         if progress:
             progress(name)
         parts.append(backtest(forecaster, panel, horizon, origins, step, gap, refit, name=name, groups=groups))
-    notes = (*panel.notes, *_left_out(panel, parts[0]))
+    notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))
     return from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes)
 
 
@@ -230,6 +230,20 @@ def _left_out(panel: Panel, rows: pd.DataFrame) -> list[str]:
     return [
         f"{len(missing)} of {len(panel)} series {has} no past and target at any cutoff and {are} left out: "
         f"{shorten(missing, 8)}; more origins may reach {reach}"
+    ]
+
+
+def _replaced(rows: pd.DataFrame) -> list[str]:
+    """Say which series one model does not forecast itself."""
+    stands_in = rows.loc[rows["replaced"], "series"]
+    names = [repr(str(name)) for name in stands_in.unique()]
+    if not names:
+        return []
+    are = "is" if len(names) == 1 else "are"
+    some = "" if len(stands_in) == rows["series"].isin(stands_in).sum() else " at some cutoffs"
+    return [
+        f"{rows['model'].iloc[0]}: {len(names)} of {rows['series'].nunique()} series {are} forecast by the seasonal "
+        f"naive instead{some}: {shorten(names, 8)}"
     ]
 
 

@@ -193,7 +193,9 @@ class StatisticalForecaster(Forecaster):
         from joblib import Parallel, delayed
 
         parts = [tasks[first :: 8 * jobs] for first in range(min(8 * jobs, len(tasks)))]
-        done = Parallel(n_jobs=jobs)(delayed(_do)(worker, part, self.season_length_, horizon) for part in parts)
+        done = Parallel(n_jobs=jobs, max_nbytes=None)(
+            delayed(_do)(worker, part, self.season_length_, horizon) for part in parts
+        )
         outcomes: list[Any] = [None] * len(tasks)
         for first, part in enumerate(done):
             outcomes[first :: 8 * jobs] = part

@@ -176,11 +176,11 @@ class Engine:
     def __init__(self, y: Floats, season_length: int, model: Components) -> None:
         self.model = model
         self.m = season_length if model.season else 1
-        self._y = np.ascontiguousarray(y)
+        self._y = np.array(y)  # the compiled loop wants to be able to write
         self._yhat = np.zeros(len(y))
         self._states = np.zeros((len(y), 2 + self.m))
         self._free_smoothing = [i for i, free in enumerate((True, model.trend, model.season, model.damped)) if free]
-        spread = float(y.std())
+        spread = float(y[: max(10, 2 * self.m)].std() or y.std())  # initial states move as the first steps do
         self._unit = np.ones(FIRST_STATE + 2 + self.m)
         relative = spread / max(float(np.abs(y).mean()), 1e-300)
         self._unit[4] = spread
@@ -205,7 +205,9 @@ class Engine:
         """Estimate the smoothing parameters, initial states as they are."""
         free = self._free_smoothing
         function = self._function(free)
-        starts = [self._start(alpha, other) for alpha, other in product((0.05, 0.3, 0.8), (0.05, 0.3))]
+        betas = (0.05, 0.3, 0.9) if self.model.trend else (0.05,)
+        gammas = (0.05, 0.3) if self.model.season else (0.05,)
+        starts = [self._start(*start) for start in product((0.05, 0.3, 0.8), betas, gammas)]
         best = min(starts, key=lambda start: function(start[free]))
         bounds = [DAMPING if i == 3 else (LOWEST, HIGHEST) for i in free]
         found = minimise(function, best[free], bounds, precision=1e-7)
@@ -227,14 +229,16 @@ class Engine:
         bounds = [DAMPING if i == 3 else (LOWEST, HIGHEST) for i in free[:smoothing]]
         bounds += [(-np.inf, np.inf)] * (len(free) - smoothing)
         found = minimise(function, start, bounds, iterations=POLISH, precision=1e-8)
+        if not found.value < rough.value:
+            return rough
         parameters = rough.x.copy()
         parameters[free] = base[free] + self._unit[free] * found.x
         # Every step on the way is better than where it began: this search need not come to its end.
         return Minimum(parameters, found.value, rough.converged)
 
-    def _start(self, alpha: float, other: float) -> Floats:
+    def _start(self, alpha: float, beta: float, gamma: float) -> Floats:
         start = self._base.copy()
-        start[:FIRST_STATE] = alpha, other, other, 0.95
+        start[:FIRST_STATE] = alpha, beta, gamma, 0.95
         return start
 
     def _function(self, free: list[int]) -> Callable[[Floats], float]:
@@ -275,4 +279,4 @@ def _loop(model: Components) -> Callable[..., None]:
 
 def _run(model: Components, m: int, parameters: Floats, y: Floats, yhat: Floats, states: NDArray[Any]) -> None:
     none = np.zeros(len(parameters), dtype=np.int64)
-    _loop(model)(parameters, np.ascontiguousarray(y), yhat, states, none, parameters, True, True)
+    _loop(model)(parameters, np.array(y), yhat, states, none, parameters, True, True)
