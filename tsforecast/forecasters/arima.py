@@ -228,7 +228,7 @@ def _maximum(w: Floats, orders: Orders, start: Floats) -> Floats:
         return value if np.isfinite(value) else BAD
 
     u = constrained(start, orders, back=True)
-    found = minimise(function, u, iterations=100, precision=1e-9)
+    found = minimise(function, u, precision=1e-8)
     if found.value >= BAD:
         raise FitError(f"the likelihood of {named(orders)} has no maximum that can be found")
     if not found.converged:

@@ -44,6 +44,7 @@ class ETSForecaster(StatisticalForecaster):
 
     Examples
     --------
+    >>> import numpy as np
     >>> model = ETSForecaster(horizon=3, error="add", trend=None, season="add", season_length=4)
     >>> model.fit(np.tile([1.0, 5.0, 2.0, 8.0], 6)).predict().round(3).tolist()
     [1.0, 5.0, 2.0]
@@ -125,6 +126,7 @@ class ARIMAForecaster(StatisticalForecaster):
 
     Examples
     --------
+    >>> import numpy as np
     >>> walk = np.cumsum(np.random.default_rng(0).normal(size=60))
     >>> model = ARIMAForecaster(horizon=2, order=(0, 1, 0), seasonal_order=(0, 0, 0)).fit(walk)
     >>> bool((model.predict() == walk[-1]).all())
@@ -196,6 +198,7 @@ class ThetaForecaster(StatisticalForecaster):
 
     Examples
     --------
+    >>> import numpy as np
     >>> ThetaForecaster(horizon=3).fit(np.arange(20.0)).predict().round(2).tolist()
     [19.5, 20.0, 20.5]
     """
@@ -250,6 +253,7 @@ class HoltWintersForecaster(StatisticalForecaster):
 
     Examples
     --------
+    >>> import numpy as np
     >>> HoltWintersForecaster(horizon=3).fit(np.arange(20.0)).predict().round(2).tolist()
     [20.0, 21.0, 22.0]
     """
