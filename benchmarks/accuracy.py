@@ -1,7 +1,7 @@
 """Accuracy on public data, each set by its usual protocol, beside the naive family and published numbers.
 
-``python benchmarks/accuracy.py`` measures the default settings and the recipes with three seeds and writes a row
-for each to ``results/accuracy.jsonl``; it needs the folder of data that TSFORECAST_DATA names.
+``python benchmarks/accuracy.py`` measures the naive and the classical models once, networks and recipes with three
+seeds, and writes a row for each to ``results/accuracy.jsonl``; it needs the folder of data that TSFORECAST_DATA names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tsforecast.data.past import Past
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.leaderboard import from_rows
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.registry import NAIVE_FAMILY, NETWORKS, make
+from tsforecast.forecasters.registry import CLASSICAL, NAIVE_FAMILY, NETWORKS, make
 
 NAIVE2_SMAPE, NAIVE2_MASE = 18.383, 2.395  # M4 Hourly; Mcompetitions/M4-methods
 ETT_TRAIN, ETT_SEEN, ETT_END = 8_640, 11_520, 14_400
@@ -176,12 +176,25 @@ PROTOCOLS: dict[str, Protocol] = {
     "air-passengers": Protocol(partial(of_card, "air-passengers"), "mase"),
     "opsd-germany": Protocol(partial(of_card, "opsd-germany"), "mase"),
 }
+# Sets on which the classical models are measured: each of their fits takes seconds there at most.
+WITH_CLASSICAL = (
+    "m4-hourly",
+    "sunspots-one-step",
+    "sunspots-274",
+    "us-births",
+    "hospital",
+    "exchange-rate",
+    "nyc-taxi",
+    "taylor",
+    "air-passengers",
+    "opsd-germany",
+)
 EVERY_CELL = ("m4-hourly", "etth1-96")  # sets on which each cell is measured, not the GRU alone
 
 
 def measurements(name: str, seeds: int) -> Iterator[tuple[str, str, int | None, Forecaster]]:
     """Yield model, kind of settings, seed and forecaster for all that is measured on a set."""
-    for model in NAIVE_FAMILY:
+    for model in (*NAIVE_FAMILY, *(CLASSICAL if name in WITH_CLASSICAL else ())):
         yield model, "default", None, make(model)
     for seed in range(seeds):
         for model in NETWORKS if name in EVERY_CELL else ("gru",):
@@ -198,18 +211,21 @@ def main() -> None:
     parser.add_argument(
         "--settings", choices=["default", "recipe"], help="measure these alone, and keep the other rows"
     )
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help="measure these alone, and keep the other rows")
     options = parser.parse_args()
     for name in options.sets or PROTOCOLS:
         protocol = PROTOCOLS[name]
         replacing = {"set": name} | ({"settings": options.settings} if options.settings else {})
         rows: list[dict[str, Any]] = [
             {"set": name, "model": model, "settings": "published", "metric": protocol.metric, "value": value}
-            for model, value in ({} if options.settings else protocol.published).items()
+            for model, value in ({} if options.settings or options.models else protocol.published).items()
         ]
         for model, settings, seed, forecaster in measurements(name, options.seeds):
-            if options.settings not in (None, settings):
+            if options.settings not in (None, settings) or (options.models and model not in options.models):
                 continue
             scores = protocol.score(forecaster)
+            if options.models:
+                rows, replacing = [], replacing | {"model": model, "settings": settings, "seed": seed}
             rows.append({"set": name, "model": model, "settings": settings, "seed": seed, "metric": protocol.metric})
             rows[-1] |= {"value": scores[protocol.metric], **scores}
             record("accuracy", rows, replacing)  # after each: a run that is cut short keeps what it measured

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-LIBRARIES = ("tsforecast", "torch", "numpy", "pandas", "polars")
+LIBRARIES = ("tsforecast", "torch", "statsmodels", "numpy", "pandas", "polars")
 
 
 def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | None = None) -> None:

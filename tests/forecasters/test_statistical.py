@@ -408,6 +408,25 @@ def test_parameters_that_cannot_work_are_refused_all_at_once() -> None:
         HoltWintersForecaster(trend=None, damped=True).fit(wave())
 
 
+@pytest.mark.parametrize(
+    "model",
+    [ETSForecaster(season="add"), ARIMAForecaster(seasonal_order=(0, 1, 1)), HoltWintersForecaster(seasonal="mul")],
+)
+def test_a_season_that_is_asked_for_needs_its_length(model: StatisticalForecaster) -> None:
+    with pytest.raises(ParameterError, match="a model with a season needs its length: the data have none"):
+        model.fit(wave())
+    assert np.ptp(model.set_params(season_length=6, horizon=6).fit(wave()).predict()) > 1
+
+
+@pytest.mark.parametrize("batch", [1, 150])
+def test_many_cutoffs_in_small_batches_give_the_same(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = Panel.from_array(np.stack([wave(60), wave(60, 1)], axis=1), season_length=6)
+    model, past = ThetaForecaster(4).fit(panel), at(panel, (0, 50), (0, 55), (0, 60))
+    whole = model.forecast(past, 4)
+    monkeypatch.setattr(per_series, "BATCH", batch)
+    assert np.array_equal(model.forecast(past, 4), whole)
+
+
 def test_differences_are_as_many_as_it_takes() -> None:
     assert arima.differences(noise(100)) == 0
     assert arima.differences(np.cumsum(noise(100))) == 1

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from tsforecast.checks import one_of, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.errors import FitWarning, shorten
+from tsforecast.errors import FitWarning, ParameterError, shorten
 from tsforecast.forecasters import smoothing
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.fits import Fit, FitError, Floats
@@ -26,6 +26,7 @@ from tsforecast.forecasters.registry import model_name
 FEWEST = 8  # numbers; a shorter series is smoothed simply
 ABSURD = 10.0  # times the range of all that was seen; see `_trouble`
 WORTH_PROCESSES = 5_000  # steps to fit, from which more processes win back what starting them takes
+BATCH = 20_000_000  # steps of many pasts that are held at once
 LAST_VALUE, STAND_IN = {"rule": "last value"}, {"rule": "seasonal naive"}
 
 
@@ -80,6 +81,10 @@ class StatisticalForecaster(Forecaster):
         """Choose a specification for one series, at least eight numbers that are not all equal, and estimate it."""
         raise NotImplementedError(f"{type(self).__name__} must say how it is fitted")
 
+    def _needs_season(self) -> bool:
+        """Say whether the parameters ask for a season, whatever the data."""
+        return False
+
     def _estimate(self, y: Floats, specification: dict[str, Any]) -> Fit:
         """Estimate a known specification anew."""
         raise NotImplementedError(f"{type(self).__name__} must say how it is estimated")
@@ -90,6 +95,8 @@ class StatisticalForecaster(Forecaster):
 
     def _fit(self, panel: Panel) -> None:
         self.season_length_ = self.season_length or panel.season_length
+        if self.season_length_ == 1 and self._needs_season():
+            raise ParameterError("a model with a season needs its length: the data have none; give season_length=...")
         self.models_, self.failures_ = [], []
         if str(panel.source.form) == "windows":
             return  # every row is a context of its own, and will be fitted when it is forecast
@@ -131,17 +138,15 @@ class StatisticalForecaster(Forecaster):
         stand_ins.season_length_ = self.season_length_
         forecasts = stand_ins.forecast(past, horizon)  # (n, H, K)
         replaced = np.zeros((len(past), past.n_targets), dtype=np.bool_)
-        tasks = dict(self._tasks(past))
-        outcomes = self._done(list(tasks.values()), horizon)
         failed = {}
-        for (i, k), task, outcome in zip(tasks, tasks.values(), outcomes, strict=True):
-            if outcome.fit.specification == STAND_IN or outcome.trouble:
-                replaced[i, k] = True
-            else:
-                forecasts[i, :, k] = outcome.forecast
-            known = task.fit is not None and task.fit.specification == STAND_IN
-            if outcome.trouble and not known:
-                failed[i, k] = outcome.trouble
+        for tasks in _batches(self._tasks(past)):
+            for (i, k), outcome in zip(tasks, self._done(list(tasks.values()), horizon), strict=True):
+                if outcome.fit.specification == STAND_IN:
+                    replaced[i, k] = True
+                else:
+                    forecasts[i, :, k] = outcome.forecast
+                if outcome.trouble:  # of what failed when it was fitted, all is said
+                    failed[i, k] = outcome.trouble
         return forecasts, replaced, failed
 
     def _tasks(self, past: Past) -> Iterator[tuple[tuple[int, int], _Task]]:
@@ -211,14 +216,11 @@ class StatisticalForecaster(Forecaster):
                 fit = self._simplest(task.y) or self._choose(task.y, _usable(season_length, task.y))
             elif task.again:
                 fit = self._estimate(task.y, fit.specification)
-            forecast = self._onward(fit, task.y, horizon, task.same_start or task.again)
-            trouble = _trouble(forecast, task.y)
+            done = _Outcome(fit, self._onward(fit, task.y, horizon, task.same_start or task.again))
+            trouble = _trouble(done.forecast, task.y)
         except (FitError, ArithmeticError, ValueError, IndexError) as error:
             trouble = str(error) or type(error).__name__
-        if trouble:
-            return _Outcome(Fit(dict(STAND_IN), []), np.zeros(horizon), trouble)
-        assert fit is not None
-        return _Outcome(fit, forecast)
+        return _Outcome(Fit(dict(STAND_IN), []), np.zeros(horizon), trouble) if trouble else done
 
     def _simplest(self, y: Floats) -> Fit | None:
         """Return what a series gets that says too little for the model."""
@@ -249,14 +251,14 @@ class StatisticalForecaster(Forecaster):
     def _warn(self, past: Past, failed: dict[tuple[int, int], str], what: str) -> None:
         if not failed:
             return
-        of = sorted({i for i, _ in failed})
-        names = shorten([repr(str(past.ids[i])) for i in of], 8)
+        of = list(dict.fromkeys(str(past.ids[i]) for i, _ in failed))
+        names, total = shorten([repr(name) for name in of], 8), len(np.unique(past.series))
         theirs = (
             "its forecast is the seasonal naive one" if len(of) == 1 else "their forecasts are the seasonal naive ones"
         )
         first = next(iter(failed.values()))
         warnings.warn(
-            f"{model_name(self)} {what} {len(of)} of {len(past)} series ({names}): {theirs}; the first because {first}",
+            f"{model_name(self)} {what} {len(of)} of {total} series ({names}): {theirs}; the first because {first}",
             FitWarning,
             stacklevel=4,
         )
@@ -268,6 +270,19 @@ class StatisticalForecaster(Forecaster):
         if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)) or jobs == 0):
             problems.append(f"n_jobs must be a whole number other than 0, or None: got {jobs!r}")
         return problems
+
+
+def _batches(tasks: Iterator[tuple[tuple[int, int], _Task]]) -> Iterator[dict[tuple[int, int], _Task]]:
+    """Yield tasks in parts whose numbers fit in memory: the pasts of many cutoffs overlap."""
+    part: dict[tuple[int, int], _Task] = {}
+    steps = 0
+    for at, task in tasks:
+        part[at] = task
+        steps += len(task.y)
+        if steps >= BATCH:
+            yield part
+            part, steps = {}, 0
+    yield part
 
 
 def _do(worker: StatisticalForecaster, tasks: list[_Task], season_length: int, horizon: int) -> list[_Outcome]:

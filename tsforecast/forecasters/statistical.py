@@ -70,6 +70,9 @@ class ETSForecaster(StatisticalForecaster):
         self.parameters = parameters
         self.n_jobs = n_jobs
 
+    def _needs_season(self) -> bool:
+        return self.season in ("add", "mul")
+
     def _choose(self, y: Floats, season_length: int) -> Fit:
         models = smoothing.admissible(self.error, self.trend, self.season, self.damped, season_length)
         return smoothing.choose(y, season_length, models)
@@ -150,6 +153,9 @@ class ARIMAForecaster(StatisticalForecaster):
         self.seasonal_order = seasonal_order
         self.parameters = parameters
         self.n_jobs = n_jobs
+
+    def _needs_season(self) -> bool:
+        return any(_orders(self.seasonal_order) or ())
 
     def _choose(self, y: Floats, season_length: int) -> Fit:
         seasonal = _orders(self.seasonal_order) if season_length > 1 else (0, 0, 0)
@@ -275,6 +281,9 @@ class HoltWintersForecaster(StatisticalForecaster):
         self.damped = damped
         self.parameters = parameters
         self.n_jobs = n_jobs
+
+    def _needs_season(self) -> bool:
+        return self.seasonal in ("add", "mul")
 
     def _choose(self, y: Floats, season_length: int) -> Fit:
         kinds = ("add", "mul") if self.seasonal == "auto" else (self.seasonal,)
