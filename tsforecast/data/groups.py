@@ -114,3 +114,13 @@ class GroupKFold(_PanelGroups, model_selection.GroupKFold):  # type: ignore[misc
 
     def __repr__(self) -> str:
         return f"GroupKFold: {self.n_splits} parts with whole groups, each tested once"
+
+
+def sides(
+    panel: Panel, groups: LeaveGroupsOut | GroupKFold | None = None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return pairs of the series to learn from and the series to test on: apart where the panel has groups."""
+    if panel.groups is None and groups is None:
+        everyone = np.arange(len(panel))
+        return [(everyone, everyone)]
+    return list((groups or LeaveGroupsOut()).split(panel))

@@ -162,3 +162,10 @@ def holdout(horizon: int, gap: int = 0) -> RollingOrigin:
     [([0, 1, 2], [3, 4])]
     """
     return RollingOrigin(horizon, gap=gap)
+
+
+def training_part(panel: Panel, fold: Fold, learn: Positions) -> Panel:
+    """Return what may be learned at a cutoff: rows before it, of the series to learn from."""
+    if panel.kind == "none" and len(learn) < len(panel):
+        return panel.select(learn)  # other groups' recordings share no clock with the tested ones
+    return panel.select(learn).between(fold.start[learn], fold.seen[learn])

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from tsforecast.checks import one_of, whole
-from tsforecast.data.groups import LeaveGroupsOut
+from tsforecast.data.groups import sides
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Positions, RollingOrigin
 from tsforecast.errors import LeakageError, ParameterError, raise_any, reason
@@ -200,14 +200,6 @@ def audit_procedure(
 
 def _called(function: Callable[[Any, Any], Any], cutoff: Any, data: Any) -> Any:
     return function(data, cutoff)
-
-
-def sides(panel: Panel, groups: Any = None) -> list[tuple[Positions, Positions]]:
-    """Return pairs of the series to learn from and the series to test on: apart where the panel has groups."""
-    if panel.groups is None and groups is None:
-        everyone = np.arange(len(panel))
-        return [(everyone, everyone)]
-    return list((groups or LeaveGroupsOut()).split(panel))
 
 
 def of_cut(cut: Cut, panel: Panel) -> AuditReport:

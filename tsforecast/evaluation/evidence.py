@@ -14,7 +14,7 @@ from sklearn.base import clone
 from tsforecast.data import frames
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.splits import Fold, Positions
+from tsforecast.data.splits import Fold, Positions, training_part
 from tsforecast.errors import DataError
 from tsforecast.evaluation.probes import replaced
 from tsforecast.forecasters.base import Forecaster
@@ -93,13 +93,6 @@ def weights(model: Forecaster, name: str = "weights") -> Evidence:
     for i, member in enumerate(model.members_):
         found |= weights(member, f"{name} of member {i}")
     return found
-
-
-def training_part(panel: Panel, fold: Fold, learn: Positions) -> Panel:
-    """Return what may be learned at a cutoff: rows before it, of the series to learn from."""
-    if panel.kind == "none" and len(learn) < len(panel):
-        return panel.select(learn)  # other groups' recordings share no clock with the tested ones
-    return panel.select(learn).between(fold.start[learn], fold.seen[learn])
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ SHOWN = {
     "smape": ("sMAPE", "{:.2f}"),
     "rmsse": ("RMSSE", "{:.3f}"),
     "owa": ("OWA", "{:.3f}"),
+    "leak_audit": ("leak audit", "{}"),
 }
 
 Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
@@ -77,7 +78,7 @@ class Leaderboard:
         ]
         table["skill"] = [metrics.skill(error, best[self.metric]) for error in table[self.metric]]
         times = self.rows.groupby("model", observed=True)[["fit_seconds", "predict_seconds"]].mean()
-        table = table.join(times.astype(float)).reset_index()
+        table = table.join(times.astype(float)).join(_audits(self.rows)).reset_index()
         # A model that forecasts NaN has no error to rank and goes last.
         return table.sort_values([self.metric, "model"], ignore_index=True, na_position="last")
 
@@ -178,6 +179,7 @@ def leaderboard(
     metric: str = "mase",
     reference: str | None = None,
     groups: LeaveGroupsOut | GroupKFold | None = None,
+    audit: Literal["data", "fit"] | None = "data",
     progress: Callable[[str], None] | None = None,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
@@ -185,9 +187,10 @@ def leaderboard(
     Parameters
     ----------
     forecasters : model name or forecaster, list of them, or dict of name to forecaster
-        Naive, seasonal naive and drift are added where they are missing.
+        The name ``"all"`` stands for every model that has one. Naive, seasonal naive and drift are added where they
+        are missing.
     data : anything that `Panel.of` reads
-    horizon, origins, step, gap, refit, groups
+    horizon, origins, step, gap, refit, groups, audit
         See `backtest`.
     metric : {"mase", "mae", "rmse", "smape", "rmsse"}
         Ranks the models.
@@ -215,7 +218,8 @@ def leaderboard(
     for name, forecaster in models.items():
         if progress:
             progress(name)
-        parts.append(backtest(forecaster, panel, horizon, origins, step, gap, refit, name=name, groups=groups))
+        rows = backtest(forecaster, panel, horizon, origins, step, gap, refit, None, name, groups, audit)
+        parts.append(rows)
     notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))
     return from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes)
 
@@ -231,6 +235,14 @@ def _left_out(panel: Panel, rows: pd.DataFrame) -> list[str]:
         f"{len(missing)} of {len(panel)} series {has} no past and target at any cutoff and {are} left out: "
         f"{shorten(missing, 8)}; more origins may reach {reach}"
     ]
+
+
+def _audits(rows: pd.DataFrame) -> pd.Series:
+    """Return the outcome of the audit of each model; the worst where rows disagree."""
+    if "leak_audit" not in rows:
+        return pd.Series("not run", index=rows["model"].unique(), name="leak_audit")
+    outcomes = rows["leak_audit"].astype(str).groupby(rows["model"], observed=True)
+    return outcomes.agg(lambda found: min(found.unique(), key=lambda word: not word.startswith("LEAK")))
 
 
 def _replaced(rows: pd.DataFrame) -> list[str]:
@@ -273,7 +285,7 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
     if isinstance(forecasters, Mapping):
         pairs = list(forecasters.items())
     else:
-        items = list(forecasters)
+        items = [name for item in forecasters for name in (MODEL_NAMES if item == "all" else [item])]
         unknown = [item for item in items if isinstance(item, str) and item not in MODEL_NAMES]
         raise_any(
             (f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown), UnknownNameError

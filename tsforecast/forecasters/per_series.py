@@ -98,11 +98,11 @@ class StatisticalForecaster(Forecaster):
         if self.season_length_ == 1 and self._needs_season():
             raise ParameterError("a model with a season needs its length: the data have none; give season_length=...")
         self.models_, self.failures_ = [], []
-        if str(panel.source.form) == "windows":
+        if panel.ready:
             return  # every row is a context of its own, and will be fitted when it is forecast
         past = Past.at_end(panel)
         tasks = {(i, k): _Task(y, None, False, True) for i, k, y in self._numbers(past) if len(y)}
-        outcomes = dict(zip(tasks, self._done(list(tasks.values()), self.horizon), strict=True))
+        outcomes = dict(zip(tasks, self._done(list(tasks.values()), self.horizon_), strict=True))
         learned: list[list[Fit | None]] = [[None] * panel.n_targets for _ in range(len(panel))]
         for (i, k), outcome in outcomes.items():
             learned[i][k] = outcome.fit
@@ -119,7 +119,7 @@ class StatisticalForecaster(Forecaster):
 
     def replaced(self, past: Past) -> NDArray[np.bool_]:
         """Say which forecasts of the own horizon are the seasonal naive ones, (n, K); found by forecasting again."""
-        return self._answers(past, self.horizon)[1]
+        return self._answers(past, self.horizon_)[1]
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `fit` found as plain values; see `Forecaster.learned`."""
