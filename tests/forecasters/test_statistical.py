@@ -29,6 +29,7 @@ from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import from_rows, leaderboard
 from tsforecast.forecasters import arima, per_series, smoothing
 from tsforecast.forecasters.arma import Covariance, Orders, polynomials
+from tsforecast.forecasters.fits import Fit
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.per_series import StatisticalForecaster
 from tsforecast.forecasters.registry import CLASSICAL, make
@@ -114,6 +115,13 @@ def test_the_exact_likelihood_equals_that_of_the_innovations_algorithm() -> None
         errors, variances = arma_innovations(w, -ar[1:], ma[1:])
         twin = arma_loglike(w, -ar[1:], ma[1:], float(np.mean(errors**2 / variances)))
         assert Covariance(ar, ma, 40).log_likelihood(w) == pytest.approx(twin, rel=1e-10)
+
+
+def test_a_past_hardly_longer_than_the_polynomials_is_gone_on_from_as_by_statsmodels() -> None:
+    coefficients, y = [0.3, 0.1, -0.2, 0.3, 0.5, 0.4, 0.3], noise(6)
+    fit = Fit(Orders(4, 0, 3).plain(), coefficients)
+    twin = ARIMA(y, order=(4, 0, 3), trend="n").filter([*coefficients, 1.0])
+    assert arima.forecast(fit, y, 5) == pytest.approx(twin.forecast(5), rel=1e-8)
 
 
 @pytest.mark.parametrize(
