@@ -118,7 +118,7 @@ def test_the_exact_likelihood_equals_that_of_the_innovations_algorithm() -> None
 
 
 def test_a_past_hardly_longer_than_the_polynomials_is_gone_on_from_as_by_statsmodels() -> None:
-    coefficients, y = [0.3, 0.1, -0.2, 0.3, 0.5, 0.4, 0.3], noise(6)
+    coefficients, y = [0.3, 0.1, -0.2, 0.3, 0.5, 0.4, 0.3], noise(5)
     fit = Fit(Orders(4, 0, 3).plain(), coefficients)
     twin = ARIMA(y, order=(4, 0, 3), trend="n").filter([*coefficients, 1.0])
     assert arima.forecast(fit, y, 5) == pytest.approx(twin.forecast(5), rel=1e-8)
