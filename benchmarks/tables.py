@@ -12,6 +12,7 @@ import pandas as pd
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
+CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 
 
 def rows(name: str) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def accuracy() -> str:
 def cells() -> str:
     """Draw each cell with default settings, and recipes, on the sets that all cells were measured on."""
     part = rows("accuracy")
-    part = part[part["settings"].isin(["default", "recipe"]) & ~part["model"].isin(NAIVE)]
+    part = part[part["settings"].isin(["default", "recipe"]) & ~part["model"].isin([*NAIVE, *CLASSICAL])]
     part = part[part.groupby("set")["model"].transform("nunique") > 2]
     table = part.groupby(["model", "set"], sort=False)["value"].agg(_spread).unstack()
     return str(table.fillna("-").reset_index().to_markdown(index=False, disable_numparse=True))
