@@ -12,7 +12,7 @@ import pandas as pd
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
-CLASSICAL = ("ets", "arima", "theta", "holt-winters")
+OTHERS = ("ets", "arima", "theta", "holt-winters", "reduction", "boosting")
 
 
 def rows(name: str) -> pd.DataFrame:
@@ -48,10 +48,23 @@ def accuracy() -> str:
 def cells() -> str:
     """Draw each cell with default settings, and recipes, on the sets that all cells were measured on."""
     part = rows("accuracy")
-    part = part[part["settings"].isin(["default", "recipe"]) & ~part["model"].isin([*NAIVE, *CLASSICAL])]
+    part = part[part["settings"].isin(["default", "recipe"]) & ~part["model"].isin([*NAIVE, *OTHERS])]
     part = part[part.groupby("set")["model"].transform("nunique") > 2]
     table = part.groupby(["model", "set"], sort=False)["value"].agg(_spread).unstack()
     return str(table.fillna("-").reset_index().to_markdown(index=False, disable_numparse=True))
+
+
+def others() -> str:
+    """Draw classical models and regression beside the best naive forecast and a network, a line for each set."""
+    part = rows("accuracy")
+    part = part[part["set"].isin(part.loc[part["model"] == "ets", "set"])]
+    table = []
+    for name, here in part.groupby("set", sort=False):
+        means = here[here["settings"] != "published"].groupby("model")["value"].mean()
+        shown = {model: f"{means[model]:.3f}" if model in means else "-" for model in (*OTHERS, "gru")}
+        naive = means[[model for model in NAIVE if model in means]].min()
+        table.append({"set": name, "error": here["metric"].iloc[0].upper(), "best naive": f"{naive:.3f}", **shown})
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
 def _spread(values: pd.Series) -> str:
@@ -59,7 +72,7 @@ def _spread(values: pd.Series) -> str:
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
 
 
-TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "cells": cells}
+TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "cells": cells, "others": others}
 
 
 def written(text: str) -> str:
