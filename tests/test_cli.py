@@ -17,6 +17,7 @@ from tests.conftest import wave
 from tsforecast.cli import app
 from tsforecast.evaluation.backtest import ROW_COLUMNS
 from tsforecast.files import OutputError
+from tsforecast.forecasters.registry import MODEL_NAMES
 
 
 def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
@@ -126,6 +127,31 @@ def test_a_leaderboard_of_a_parquet_file_needs_no_columns_named_when_they_are_pl
     result = tsforecast("leaderboard", path, "--horizon", "7", "--origins", "3", "--models", "mean")
     assert result.returncode == 0, result.stderr
     assert "2 series, 1 target, 3 cutoffs, horizon 7" in result.stdout
+
+
+def test_all_models_stand_on_one_board_with_their_audit(shops: Path) -> None:
+    words = ("--models", "all", "--epochs", "1", "--horizon", "7", "--time", "day", "--id", "shop", "--target", "sales")
+    result = tsforecast("leaderboard", shops, *words, "--past", "n", "--audit", "none", width=160)
+    assert result.returncode == 0, result.stderr
+    for name in MODEL_NAMES:
+        assert f"│ {name} " in result.stdout
+    assert "Leak audit of all models: not run" in result.stdout
+    result = tsforecast("leaderboard", "co2-weekly", "--models", "mean", "--audit", "fit")
+    assert "Leak audit of all models: passed (fit)" in " ".join(result.stdout.split())
+    result = tsforecast("leaderboard", "co2-weekly", "--models", "mean", "--audit", "full")
+    assert "audit must be one of 'data', 'fit', None: got 'full'" in result.stderr
+
+
+def test_an_audit_shows_each_probe_and_ends_with_1_where_something_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = tsforecast("audit", "co2-weekly", "--model", "drift", "--cutoffs", "1")
+    assert result.returncode == 0, result.stderr
+    assert "rows after the cutoff: infinities" in result.stdout
+    assert "passed: nothing moved in 7 probes (level fit; exact on this machine" in " ".join(result.stdout.split())
+    peeks = lambda self, past, horizon: past._panel.values[-1] * np.ones((len(past), horizon, 1))  # noqa: E731
+    monkeypatch.setattr("tsforecast.forecasters.naive.DriftForecaster.forecast", peeks)
+    found = CliRunner().invoke(app, ["audit", "co2-weekly", "--model", "drift", "--cutoffs", "1"])
+    assert found.exit_code == 1
+    assert "LEAK: something moved in" in " ".join(found.output.split())
 
 
 def test_a_narrow_terminal_gets_fewer_columns_and_whole_names() -> None:

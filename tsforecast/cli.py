@@ -152,7 +152,7 @@ def leaderboard(
         int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")
     ] = None,
     models: Annotated[
-        str, typer.Option(help="Names with commas; naive, seasonal-naive and drift are always there.")
+        str, typer.Option(help="Names with commas, or all; naive, seasonal-naive and drift are always there.")
     ] = ("naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"),
     origins: Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 1")] = None,
     step: Annotated[
@@ -160,6 +160,9 @@ def leaderboard(
     ] = None,
     gap: Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")] = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
+    audit: Annotated[
+        str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
+    ] = "data",
     metric: Annotated[str, typer.Option(help="Ranks the models: mase, mae, rmse, smape or rmsse.")] = "mase",
     window: Window = None,
     epochs: Epochs = None,
@@ -197,7 +200,8 @@ def leaderboard(
     step = step if step is not None else own.step if own else None
     RollingOrigin(horizon, origins, step, gap).ticks(panel.clock_end)  # refuse before anything is trained
     with progress(f"{data}: ", len(named(chosen))) as report:
-        board = compare(chosen, panel, horizon, origins, step, gap, refit, metric, progress=report)
+        level: Any = None if audit == "none" else audit
+        board = compare(chosen, panel, horizon, origins, step, gap, refit, metric, audit=level, progress=report)
     show_leaderboard(board, f"{data}, horizon {horizon}", console)
     if out:
         write_board(board, panel, out, f"{data}, horizon {horizon}")
@@ -249,6 +253,47 @@ def fit(
     if ahead:
         columns = [name for name in (panel.source.time, panel.source.id, *ahead) if name]
         say(f"FILE must hold {', '.join(map(repr, columns))} for the {horizon} steps after each series")
+
+
+@app.command()
+def audit(
+    data: Data,
+    model: Annotated[str, typer.Option(help="Name of the model.")] = "gru",
+    horizon: Annotated[
+        int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")
+    ] = None,
+    cutoffs: Annotated[int, typer.Option(help="Cutoffs to audit, a horizon apart.")] = 2,
+    level: Annotated[
+        str, typer.Option(help="data (windows and scalers, trains nothing) or fit (weights and forecasts).")
+    ] = "fit",
+    window: Window = None,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    time: TimeColumn = None,
+    date_format: DateFormat = None,
+    target: TargetColumns = None,
+    id: IdColumn = None,
+    past: PastColumns = None,
+    future: FutureColumns = None,
+    frequency: StepName = None,
+    season: Season = None,
+    nan: NanChoice = None,
+    fill_gaps: FillGaps = False,
+    sort: Sort = False,
+    duplicates: Duplicates = None,
+) -> None:
+    """Change what a model must not see, and look whether anything moves; exit code 1 if it does."""
+    from tsforecast.evaluation.audit import audit as examine
+    from tsforecast.reporting.terminal import show_audit
+
+    (forecaster,) = _models(model, _settings(window=window, max_epochs=epochs, random_state=seed)).values()
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    panel, task = read_panel(data, said)
+    horizon = _horizon(horizon, task, panel)
+    report = examine(forecaster, panel, cutoffs=cutoffs, horizon=horizon, level=level)  # type: ignore[arg-type]
+    show_audit(report, f"{model} on {data}, horizon {horizon}", console)
+    if not report.passed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -323,6 +368,7 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if not wanted:
         raise ParameterError(f"at least one model must be named: got {names!r}; choose from {', '.join(MODEL_NAMES)}")
+    wanted = [name for word in wanted for name in (MODEL_NAMES if word == "all" else [word])]
     unknown = [name for name in wanted if name not in MODEL_NAMES]
     if unknown:
         raise UnknownNameError([f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from tsforecast.errors import TrainingWarning
+from tsforecast.errors import DataWarning, FitWarning, TrainingWarning
 
 if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
@@ -33,12 +33,12 @@ def complain(word: str, sentence: str) -> None:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Show what happened to a training as a sentence, without the line of code that says so."""
+    """Show our own warnings as sentences, without the line of code that says so."""
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, TrainingWarning):
+            if issubclass(category, (TrainingWarning, FitWarning, DataWarning)):
                 complain("Warning", str(message))
             else:
                 usual(message, category, *where, **more)

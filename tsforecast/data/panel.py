@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from tsforecast.data import answers, arrays, frames, repair
 from tsforecast.data.calendar import Frequency, Stamps, calendar_columns, calendar_features, calendar_problems
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
 from tsforecast.errors import DataError, raise_any, shorten
+
+if TYPE_CHECKING:
+    from tsforecast.data.seal import SealedPanel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,8 +83,10 @@ class Panel:
         DataError
             When the data are not regular, complete numbers; every problem is listed.
         """
-        if isinstance(data, Panel):
-            return data
+        from tsforecast.data.seal import SealedPanel
+
+        if isinstance(data, (Panel, SealedPanel)):
+            return data if isinstance(data, Panel) else data.train
         if frames.is_frame(data):
             return cls.from_frame(data)
         if isinstance(data, (str, Path)):
@@ -379,6 +384,12 @@ class Panel:
             facts={name: _frozen(fact[index]) for name, fact in self.facts.items()},
             weights=None if self.weights is None else self.weights[index],
         )
+
+    def seal(self, test: int | float) -> SealedPanel:
+        """Put the last steps, a number or share of them, under a seal; see `tsforecast.data.seal.SealedPanel`."""
+        from tsforecast.data.seal import SealedPanel
+
+        return SealedPanel(self, test)
 
     def with_values(self, values: NDArray[Any]) -> Panel:
         """Return a panel that differs in its numbers only; `values` has the shape of ``self.values``."""

@@ -70,19 +70,25 @@ class AuditReport:
             LeakageError,
         )
 
-    def __str__(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """The result in a sentence: how many probes, how deep, how exact."""
         leaks = int((self.findings["outcome"] == "LEAK").sum())
         ran = int((self.findings["outcome"] != "not run").sum())
-        words = (
-            f"LEAK: something moved in {leaks} of {ran} probes" if leaks else f"passed: nothing moved in {ran} probes"
-        )
+        words = f"LEAK: something moved in {leaks} of {ran}" if leaks else f"passed: nothing moved in {ran}"
         exact = "exact on this machine and number of threads"
         if not self.repeatable:
             exact = f"not repeatable, set random_state: compared with {SLACK:g} times the spread of {RUNS} equal runs"
-        shown = self.findings.assign(by=[f"{by:.3g}" if by == by else "" for by in self.findings["by"]])
-        shown = shown[[name for name in shown if name in ("cutoff", "probe", "outcome") or (shown[name] != "").any()]]
-        table = shown.to_markdown(index=False, disable_numparse=True)
-        return f"{words} (level {self.level}; {exact})\n\n{table}\n"
+        return f"{words} probes (level {self.level}; {exact})"
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The findings as text, for a reader, without columns in which nothing stands."""
+        text = self.findings.assign(by=[f"{by:.3g}" if by == by else "" for by in self.findings["by"]]).astype(str)
+        return text[[name for name in text if name in ("cutoff", "probe", "outcome") or (text[name] != "").any()]]
+
+    def __str__(self) -> str:
+        return f"{self.verdict}\n\n{self.shown.to_markdown(index=False, disable_numparse=True)}\n"
 
     __repr__ = __str__
 

@@ -99,6 +99,16 @@ class Leaderboard:
             f"skill is the share of {self.reference}'s {self.metric.upper()} that a model removes"
         )
 
+    @property
+    def proof(self) -> str:
+        """What the leak audit found, in a sentence."""
+        outcomes: dict[str, list[str]] = {}
+        for model, outcome in zip(self.table["model"], self.table["leak_audit"], strict=True):
+            outcomes.setdefault(outcome, []).append(model)
+        if len(outcomes) == 1:
+            return f"Leak audit of all models: {next(iter(outcomes))}"
+        return "Leak audit: " + "; ".join(f"{outcome}: {', '.join(models)}" for outcome, models in outcomes.items())
+
     def _verdict(self, model: str) -> str:
         if model == self.reference:
             return f"{model} is the reference: the best naive forecast here"
@@ -159,7 +169,7 @@ class Leaderboard:
         )
         verdicts = "\n".join(f"- {sentence}" for sentence in self.verdicts.values())
         notes = "".join(f"Note: {note}.\n\n" for note in self.notes)
-        return f"{text}\n\n{self.basis}.\n\n{notes}{verdicts}\n"
+        return f"{text}\n\n{self.basis}.\n\n{notes}{verdicts}\n\n{self.proof}.\n"
 
     def __repr__(self) -> str:  # at a prompt, what print shows
         return self.to_markdown()

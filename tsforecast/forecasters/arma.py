@@ -201,7 +201,10 @@ class Covariance:
         padded = np.append(self._ar, np.zeros(p + 1))
         matrix = padded[back] + np.where(columns, padded[ahead], 0.0)
         own = np.zeros(len(right))
-        own[: p + 1] = np.linalg.solve(matrix, right[: p + 1])
+        try:
+            own[: p + 1] = np.linalg.solve(matrix, right[: p + 1])
+        except np.linalg.LinAlgError:  # on the edge of what is stationary; a search turns round there
+            return np.full(len(right), np.nan)
         for lag in range(p + 1, len(right)):
             own[lag] = right[lag] - self._ar[1:] @ own[lag - p : lag][::-1]
         return own

@@ -8,6 +8,7 @@ from itertools import accumulate
 from rich.console import Console
 from rich.table import Table
 
+from tsforecast.evaluation.audit import AuditReport
 from tsforecast.evaluation.leaderboard import Leaderboard
 
 
@@ -37,6 +38,19 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
         _say(console, f"Note: {note}.", then=" " * len("Note: "))
     for sentence in board.verdicts.values():
         _say(console, sentence, first="  ", then="    ")
+    _say(console, f"{board.proof}.")
+
+
+def show_audit(report: AuditReport, title: str, console: Console) -> None:
+    """Print the verdict of an audit, and a line for each probe."""
+    _say(console, title, style="bold")
+    shown = report.shown
+    table = Table(*shown.columns)
+    styles = {"LEAK": "bold red", "not run": "yellow"}
+    for row in shown.itertuples(index=False):
+        table.add_row(*map(str, row), style=styles.get(row.outcome))
+    console.print(table)
+    _say(console, f"{report.verdict}.")
 
 
 def _say(console: Console, sentence: str, first: str = "", then: str = "", style: str | None = None) -> None:
