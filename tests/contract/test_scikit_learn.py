@@ -12,6 +12,7 @@ import pytest
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.ensemble import VotingRegressor
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes HalvingGridSearchCV importable
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, TimeSeriesSplit, cross_val_score
@@ -195,6 +196,17 @@ def test_processes_and_copies_say_the_same(forecaster: Forecaster) -> None:
         assert np.array_equal(again.predict(X[:9]), said)
     others = Parallel(n_jobs=2)(delayed(fitted.predict)(X[i : i + 3]) for i in (0, 3, 6))
     assert np.array_equal(np.concatenate(others), said)
+
+
+def test_a_pickle_of_another_version_is_warned_of_as_scikit_learn_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = rows(window=12)
+    fitted = NaiveForecaster().fit(X, y)
+    kept = pickle.dumps(fitted)
+    assert pickle.loads(kept).score(X, y) == fitted.score(X, y)  # pytest makes a warning an error
+    monkeypatch.setattr("tsforecast.__version__", "9.9.9")
+    with pytest.warns(InconsistentVersionWarning, match="a pickled NaiveForecaster of tsforecast 0.1.0 is read"):
+        again = pickle.loads(kept)
+    assert "_tsforecast_version" not in vars(again)
 
 
 def test_an_ensemble_learns_its_weights_from_windows() -> None:

@@ -169,6 +169,8 @@ def test_what_cannot_work_is_refused() -> None:
         "max_windows",
         "regressor",
     ]
+    with pytest.raises(ParameterError, match="sample_weight must have a regressor that takes it: KNeighborsRegressor"):
+        ReductionForecaster(KNeighborsRegressor()).fit(np.ones((9, 4)), np.ones(9), sample_weight=np.ones(9))
     panel = Panel.from_array(np.where(np.arange(30) < 12, wave(30), np.nan), nan_policy="mask")
     with pytest.raises(DataError, match="a step to forecast must be known after some window: it is missing every"):
         ReductionForecaster(window=12).fit(panel)

@@ -26,6 +26,19 @@ class NotFittedError(TsForecastError, sklearn.exceptions.NotFittedError):  # typ
     """A forecaster was asked for a forecast before it was fitted."""
 
 
+class VersionWarning(sklearn.exceptions.InconsistentVersionWarning):  # type: ignore[misc]
+    """A pickle was written by another version of this package."""
+
+    def __init__(self, name: str, here: str, wrote: str) -> None:
+        super().__init__(estimator_name=name, current_sklearn_version=here, original_sklearn_version=wrote)
+
+    def __str__(self) -> str:
+        return (
+            f"a pickled {self.estimator_name} of tsforecast {self.original_sklearn_version} is read by version "
+            f"{self.current_sklearn_version} and may not work: fit it anew, or keep models with save and load"
+        )
+
+
 def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
     """Raise ParameterError unless `value` is a forecaster, and say what to do with a class or several of them."""
     if isinstance(value, Forecaster):
@@ -198,6 +211,20 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         # Series are smooth: where columns are in no order, correcting the last of them is a poor idea.
         tags.regressor_tags.poor_score = True
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        from tsforecast import __version__
+
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "_tsforecast_version": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from tsforecast import __version__
+
+        wrote = state.get("_tsforecast_version", "before 0.1.0")
+        if wrote != __version__:
+            warnings.warn(VersionWarning(type(self).__name__, __version__, wrote), stacklevel=2)
+        super().__setstate__({name: value for name, value in state.items() if name != "_tsforecast_version"})
 
     def check_fitted(self) -> None:
         """Raise NotFittedError unless `fit` was called."""

@@ -94,6 +94,10 @@ class EnsembleForecaster(Forecaster):
         each = np.stack([member.forecast(past, horizon) for member in self.members_])  # (M, n, H, K)
         return self._combined(each)
 
+    def replaced(self, past: Past) -> NDArray[np.bool_]:
+        """Say where a simpler forecast stands in for that of a member, (n, K); see `Forecaster.replaced`."""
+        return np.asarray(np.any([member.replaced(past) for member in self.members_], axis=0))
+
     def _combined(self, each: Floats) -> Floats:
         if self.combine == "median":
             return np.asarray(np.median(each, axis=0))

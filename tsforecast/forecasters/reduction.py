@@ -11,12 +11,13 @@ from sklearn.base import clone, is_regressor
 from sklearn.linear_model import Ridge
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from tsforecast.checks import one_of, whole
 from tsforecast.data.anchors import Anchor, anchor_forecast
 from tsforecast.data.panel import Panel
 from tsforecast.data.windows import Batch, Windows
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.windowed import WindowedForecaster
 
 Floats = NDArray[np.float64]
@@ -154,6 +155,10 @@ class ReductionForecaster(WindowedForecaster):
         if not there.any():
             raise DataError("a step to forecast must be known after some window: it is missing everywhere; fill it in")
         regressor = clone(self._regressor())
+        if weights is not None and not has_fit_parameter(regressor, "sample_weight"):
+            raise ParameterError(
+                f"sample_weight must have a regressor that takes it: {type(regressor).__name__} does not; leave it out"
+            )
         if y.shape[1] > 1 and not get_tags(regressor).target_tags.multi_output:
             regressor = MultiOutputRegressor(regressor)
         counted = {} if weights is None else {"sample_weight": weights[there]}
