@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +16,12 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
+from tsforecast.evaluation.verdict import judge
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.forecasters.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
 
 METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
 ALWAYS = ("naive", "seasonal-naive", "drift")
-CERTAIN = 0.05  # a sign test below this share of chance is called a difference
-NEEDED = math.ceil(-math.log2(CERTAIN))  # trials below which even wins in all of them may be chance
 
 # What a reader sees of a table: column -> title and digits, in the order of what matters.
 SHOWN = {
@@ -85,7 +83,7 @@ class Leaderboard:
     @cached_property
     def verdicts(self) -> dict[str, str]:
         """One sentence for each model: beats the reference, does not, or cannot be told."""
-        return {model: self._verdict(model) for model in self.table["model"]}
+        return judge(self.rows, self.table.set_index("model")[self.metric], self.metric, self.reference)
 
     @property
     def basis(self) -> str:
@@ -108,48 +106,6 @@ class Leaderboard:
         if len(outcomes) == 1:
             return f"Leak audit of all models: {next(iter(outcomes))}"
         return "Leak audit: " + "; ".join(f"{outcome}: {', '.join(models)}" for outcome, models in outcomes.items())
-
-    def _verdict(self, model: str) -> str:
-        if model == self.reference:
-            return f"{model} is the reference: the best naive forecast here"
-        errors, word = self.table.set_index("model")[self.metric], self.metric.upper()
-        mine, best = float(errors[model]), float(errors[self.reference])
-        if not (np.isfinite(mine) and np.isfinite(best)):
-            which = "it" if np.isfinite(best) else self.reference
-            return f"{model} cannot be compared: {which} has no finite {word}"
-        if mine >= best:
-            how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
-            return f"{model} does not beat {self.reference}: its {word} is {how}"
-        skill = 1 - mine / best
-        wins, ties, trials, unit = self._wins(model)
-        from scipy.stats import binomtest
-
-        share = f"lower error in {wins} of {_count(trials, unit)}"
-        decided = trials - ties
-        if decided and binomtest(wins, decided, alternative="greater").pvalue < CERTAIN:
-            return f"{model} beats {self.reference} by {skill:.1%} ({share})"
-        units = "cutoffs" if unit == "cutoff" else "cutoffs or series"
-        few = f"; at least {NEEDED} {units} are needed to tell: use more origins" if decided < NEEDED else ""
-        return f"{model} cannot be told from {self.reference}: {skill:.1%} lower {word}, {share}{few}"
-
-    def _wins(self, model: str) -> tuple[int, int, int, str]:
-        """Count wins, ties and trials against the reference, and say what a trial is.
-
-        A trial is a cutoff, with the errors of all series and targets in one mean: series that share their
-        time share their luck. With one cutoff only, it is a series.
-        """
-        pair = self.rows[self.rows["model"].isin([model, self.reference])]
-        error = metrics.absolute_errors(pair["y"], pair["forecast"])
-        scaled = np.asarray(metrics.divide(error, pair["naive_mae"])) if self.metric in ("mase", "rmsse") else error
-        # Counted from the newest cutoff of each series: those without time stamps have cutoffs of their own.
-        newest = pair.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False)
-        unit = "cutoff" if newest.max() > 1 else "series"
-        trial = newest if unit == "cutoff" else pair["series"]
-        means = (
-            pd.Series(scaled).groupby([pair["model"].astype(str).to_numpy(), trial.to_numpy()], observed=True).mean()
-        )
-        gains = (means[self.reference] - means[model]).dropna()
-        return int((gains > 0).sum()), int((gains == 0).sum()), len(gains), unit
 
     @cached_property
     def shown(self) -> pd.DataFrame:

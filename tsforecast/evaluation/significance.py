@@ -1,0 +1,171 @@
+"""Could it be chance? Tests and intervals for differences between forecasts that overlap in time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tsforecast.errors import DataError
+
+Floats = NDArray[np.float64]
+DRAWS = 2_000  # of the bootstrap
+POWER = 0.8  # share of experiments that find a gain that is there, where a smallest gain is named
+
+
+def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tuple[float, float]:
+    """Test whether the first of two forecasts has the smaller loss.
+
+    Parameters
+    ----------
+    first, second : arrays of shape (n,)
+        Their losses from n cutoffs in order of time.
+    overlap : int
+        How many neighbouring cutoffs share targets: the horizon over the steps between cutoffs, rounded up. Losses
+        further apart are taken as independent.
+
+    Returns
+    -------
+    float
+        The statistic [Diebold and Mariano 1995], with the correction for small samples of Harvey, Leybourne and
+        Newbold 1997; negative where the first is better, infinite where it is by the same everywhere. NaN with fewer
+        than two cutoffs.
+    float
+        One-sided probability of a statistic as small by chance, from Student's t with n - 1 degrees of freedom.
+
+    Notes
+    -----
+    Where the autocovariances make the variance negative, those of a Bartlett window do instead.
+
+    Examples
+    --------
+    >>> statistic, chance = diebold_mariano([1.0, 2.0, 1.5, 1.0, 0.5], [2.0, 2.5, 3.0, 1.5, 1.0])
+    >>> round(statistic, 3), round(chance, 4)
+    (-4.0, 0.0081)
+    """
+    from scipy.stats import t
+
+    moves = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    n = len(moves)
+    overlap = min(overlap, n - 1)
+    if n < 2 or np.isnan(moves).any():
+        return math.nan, math.nan
+    if np.ptp(moves) == 0:
+        return (0.0, 0.5) if moves[0] == 0 else (math.copysign(math.inf, moves[0]), float(moves[0] > 0))
+    off = moves - moves.mean()
+    covariances = np.array([off[lag:] @ off[: n - lag] / n for lag in range(overlap)])
+    variance = (covariances[0] + 2 * covariances[1:].sum()) / n
+    if variance <= 0:
+        variance = (covariances[0] + 2 * (1 - np.arange(1, overlap) / overlap) @ covariances[1:]) / n
+    correction = math.sqrt((n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / n)
+    statistic = float(moves.mean() / math.sqrt(variance) * correction)
+    return statistic, float(t.cdf(statistic, n - 1))
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Adjust the probabilities of several tests so that one false claim among all stays as unlikely [Holm 1979].
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    found, worst = [1.0] * len(chances), 0.0
+    known = [i for i in np.argsort(chances, kind="stable").tolist() if not math.isnan(chances[i])]
+    for rank, i in enumerate(known):
+        worst = max(worst, min(1.0, (len(known) - rank) * chances[i]))
+        found[i] = worst
+    return found
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How much of the reference's loss a model removes, and how sure that is.
+
+    Attributes
+    ----------
+    value : float
+    low, high : float
+        Bounds between which it lies with the level that was asked for.
+    detectable : float
+        The smallest skill that four of five such experiments would tell from none.
+    """
+
+    value: float
+    low: float
+    high: float
+    detectable: float
+
+
+def skill_interval(
+    model: ArrayLike, reference: ArrayLike, overlap: int = 1, level: float = 0.95, seed: int = 0
+) -> Skill:
+    """Return skill with an interval from a block bootstrap over cutoffs and series.
+
+    Parameters
+    ----------
+    model, reference : arrays of shape (S, O)
+        Mean loss of each series at each of O cutoffs, in order of time; NaN where there is none.
+    overlap : int
+        As in `diebold_mariano`; blocks are twice as long, so that most of what hangs together stays together, and
+        longer where there are many cutoffs.
+    level : float
+    seed : int
+
+    Returns
+    -------
+    Skill
+
+    Notes
+    -----
+    Each draw takes series with replacement, and blocks of neighbouring cutoffs on a circle [Politis and Romano 1992]
+    that all series share. The draws give the standard error; the interval takes its width from Student's t with as
+    many degrees of freedom as there are blocks (or series, where there is one block) less one, and widens the error of
+    so few, since percentiles of a handful of blocks are too narrow.
+
+    Raises
+    ------
+    DataError
+        When there is one series and one cutoff only.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> reference = 1 + random.random((5, 40))
+    >>> found = skill_interval(0.8 * reference + 0.1 * random.random((5, 40)), reference)
+    >>> found.low < 1 - 0.8 - 0.05 / 1.5 < found.high
+    True
+    """
+    from scipy.stats import t
+
+    own, other = (np.atleast_2d(np.asarray(part, dtype=np.float64)) for part in (model, reference))
+    there = ~(np.isnan(own) | np.isnan(other))
+    own, other = np.where(there, own, 0.0), np.where(there, other, 0.0)
+    count, cutoffs = own.shape
+    if count * cutoffs < 2:
+        raise DataError("an interval needs several cutoffs or series: there is one of each; use more origins")
+    block = min(cutoffs, max(2 * overlap if overlap > 1 else 1, round(cutoffs ** (1 / 3))))
+    random = np.random.default_rng(seed)
+    starts = random.integers(cutoffs, size=(DRAWS, -(-cutoffs // block)))
+    places = ((starts[..., None] + np.arange(block)) % cutoffs).reshape(DRAWS, -1)[:, :cutoffs]  # (D, O)
+    times = np.zeros((DRAWS, cutoffs))
+    np.add.at(times, (np.arange(DRAWS)[:, None], places), 1.0)
+    series = random.multinomial(count, np.full(count, 1 / count), DRAWS).astype(np.float64)  # (D, S)
+    # Each series counts the same, however many cutoffs it has.
+    own, other = (part / np.maximum(there.sum(axis=1, keepdims=True), 1) for part in (own, other))
+    losses = [np.einsum("ds,so,do->d", series, part, times) for part in (own, other)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = 1 - losses[0] / losses[1]
+    error = float(np.std(draws[np.isfinite(draws)], ddof=1)) if np.isfinite(draws).sum() > 1 else math.nan
+    independent = cutoffs / block if cutoffs > block else count
+    if independent <= 1:
+        independent = 2.0  # one block of one series: the widest interval that can be said
+    error *= math.sqrt(independent / max(independent - 1, 0.5))
+    freedom = max(1.0, independent - 1)
+    value = float(1 - own.sum() / other.sum()) if other.sum() else math.nan
+    reach = float(t.ppf((1 + level) / 2, freedom)) * error
+    needed = float(t.ppf(level, freedom) + t.ppf(POWER, freedom)) * error
+    return Skill(value, value - reach, value + reach, needed)

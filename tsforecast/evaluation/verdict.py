@@ -1,0 +1,149 @@
+"""From rows to a sentence for each model: it beats the reference, does not, or cannot be told from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsforecast.evaluation import metrics
+from tsforecast.evaluation.significance import Skill, diebold_mariano, holm, skill_interval
+from tsforecast.forecasters.registry import NAIVE_FAMILY
+
+CERTAIN = 0.05  # a difference that chance alone makes more seldom is called one
+NEEDED = 5  # cutoffs, or series where there is one cutoff, below which nothing is told
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Losses of every model at every cutoff, in order of time.
+
+    Attributes
+    ----------
+    losses : dict of arrays of shape (S, O)
+        Mean loss of each series and target at each cutoff, by model; NaN where there is none.
+    overlap : int
+        Neighbouring cutoffs that share targets.
+    """
+
+    losses: dict[str, NDArray[np.float64]]
+    overlap: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Series and targets (S), and cutoffs (O)."""
+        return next(iter(self.losses.values())).shape
+
+    @property
+    def count(self) -> int:
+        """How many trials there are: cutoffs, or series where there is one cutoff."""
+        return self.shape[1] if self.shape[1] > 1 else self.shape[0]
+
+    @property
+    def unit(self) -> str:
+        """What a trial is. Series that share their time share their luck: they count one by one at one cutoff alone."""
+        return "cutoff" if self.shape[1] > 1 else "series"
+
+    def chance(self, model: str, reference: str) -> float:
+        """Return how likely a model as good as the reference has a loss as low."""
+        axis = 0 if self.shape[1] > 1 else 1
+        own, other = (np.nanmean(self.losses[name], axis=axis) for name in (model, reference))
+        return diebold_mariano(own, other, self.overlap if axis == 0 else 1)[1]
+
+    def skill(self, model: str, reference: str) -> Skill:
+        """Return skill with its interval."""
+        return skill_interval(self.losses[model], self.losses[reference], self.overlap)
+
+
+def trials(rows: pd.DataFrame, metric: str) -> Trials:
+    """Lay rows out as losses.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        See `backtest`.
+    metric : {"mase", "mae", "rmse", "smape", "rmsse"}
+    """
+    error = metrics.absolute_errors(rows["y"], rows["forecast"])
+    squared = metric in ("rmse", "rmsse")
+    if metric == "smape":
+        each = metrics.symmetric_errors(rows["y"].to_numpy(), rows["forecast"].to_numpy())
+    elif metric == "mase":
+        each = metrics.divide(error, rows["naive_mae"])
+    elif metric == "rmsse":
+        each = metrics.divide(error**2, rows["naive_mse"])
+    else:
+        each = error**2 if squared else error
+    # Counted from the newest cutoff of each series: those without time stamps have cutoffs of their own.
+    newest = rows.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False).astype(int)
+    keys = [rows["model"].astype(str), rows["series"], rows["target"], -newest]
+    means = pd.Series(np.asarray(each), index=rows.index).groupby(keys, observed=True, sort=True).mean()
+    table = (np.sqrt(means) if squared else means).unstack(level=3)  # (models * S, O), the oldest cutoff first
+    losses = {str(model): part.to_numpy(dtype=np.float64) for model, part in table.groupby(level=0, observed=True)}
+    return Trials(losses, _overlap(rows))
+
+
+def _overlap(rows: pd.DataFrame) -> int:
+    """Return how many neighbouring cutoffs share targets, in the series with the most cutoffs."""
+    counts = rows.groupby("series", observed=True)["cutoff"].nunique()
+    one = rows[rows["series"] == counts.idxmax()]
+    times = one.groupby("cutoff", observed=True)["time"].agg(["min", "max"]).sort_index().to_numpy()
+    return max(int((times[i:, 0] <= last).sum()) for i, last in enumerate(times[:, 1]))
+
+
+def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) -> dict[str, str]:
+    """Return a sentence for each model.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    errors : pandas.Series
+        Error of each model by name, in the order of the sentences.
+    metric, reference : str
+
+    Notes
+    -----
+    A model beats the reference when its lower loss would come by chance less often than at 5 % (a one-sided
+    Diebold-Mariano test, adjusted by Holm for the number of models) and a 95 % interval of its skill lies above zero.
+    """
+    found, word = trials(rows, metric), metric.upper()
+    others = [str(name) for name in errors.index if name != reference]
+    comparable = [name for name in others if np.isfinite(errors[name]) and np.isfinite(errors[reference])]
+    chances = [found.chance(name, reference) if found.count > 1 else np.nan for name in comparable]
+    adjusted = dict(zip(comparable, holm(chances), strict=True))
+    sentences = {}
+    for name in map(str, errors.index):
+        mine, best = float(errors[name]), float(errors[reference])
+        if name == reference:
+            best_naive = errors[[other for other in errors.index if other in NAIVE_FAMILY]].min() == best
+            sentences[name] = f"{name} is the reference" + (": the best naive forecast here" if best_naive else "")
+        elif name not in comparable:
+            which = "it" if np.isfinite(best) else reference
+            sentences[name] = f"{name} cannot be compared: {which} has no finite {word}"
+        elif mine >= best:
+            how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
+            sentences[name] = f"{name} does not beat {reference}: its {word} is {how}"
+        else:
+            sentences[name] = f"{name} {_told(found, name, reference, 1 - mine / best, adjusted[name], word)}"
+    return sentences
+
+
+def _told(found: Trials, name: str, reference: str, skill: float, chance: float, word: str) -> str:
+    """Say whether a lower error is more than luck."""
+    number, unit = found.count, found.unit
+    counted = f"{number} {unit}" + ("s" if unit == "cutoff" and number > 1 else "")
+    if number < NEEDED:
+        units = "cutoffs" if unit == "cutoff" else "cutoffs or series"
+        few = f"at least {NEEDED} {units} are needed to tell: use more origins"
+        return f"cannot be told from {reference}: {skill:.1%} lower {word} in {counted}; {few}"
+    interval = found.skill(name, reference)
+    low, high = (skill + bound - interval.value for bound in (interval.low, interval.high))
+    span = f"({100 * low:.1f} to {100 * min(high, 1.0):.1f})"
+    if chance < CERTAIN and low > 0:
+        return f"beats {reference} by {skill:.1%} {span}"
+    return (
+        f"cannot be told from {reference}: {skill:.1%} lower {word} {span}; {counted} would show gains above "
+        f"{interval.detectable:.0%} only"
+    )
