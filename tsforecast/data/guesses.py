@@ -79,7 +79,7 @@ def guess_targets(
         values = frame[name].to_numpy()
         if id is None and names_series(values):
             hints[name] = f"{name!r} repeats {len(np.unique(values))} values and may be id={name!r}"
-        elif _counts_up(values):
+        elif counts_up(values):
             may = f"may be time={name!r}" if time is None else "may be no more than a row number"
             hints[name] = f"{name!r} counts up by equal steps and {may}"
     likely = [name for name in found if name not in hints] or found
@@ -160,7 +160,7 @@ def names_series(values: NDArray[Any]) -> bool:
     return 1 < len(distinct) <= np.sqrt(len(values)) and not np.isin(distinct, (0, 1)).all()
 
 
-def _counts_up(values: NDArray[Any]) -> bool:
+def counts_up(values: NDArray[Any]) -> bool:
     """Tell whether whole numbers grow by equal steps, beginning anew every ten rows (for each series) at most."""
     if values.dtype.kind not in "iu" or len(np.unique(values)) <= np.sqrt(len(values)):
         return False
