@@ -34,8 +34,9 @@ slow: $(VENV)/installed-test  ## Run the longer checks
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest --hypothesis-profile explore tests/data tests/leakage
 
-benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, and accuracy (hours), anew
+benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
 	$(BIN)/python benchmarks/windows.py
+	$(BIN)/python benchmarks/leaks.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/tables.py
 

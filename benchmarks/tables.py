@@ -67,12 +67,27 @@ def others() -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
+def leaks() -> str:
+    """Draw each mistake of the gallery: the error with it, without it, what it seems to gain, what the audit says."""
+    table = [
+        {
+            "mistake": row["mistake"],
+            "RMSE with the leak": f"{row['leaky']:.3f}",
+            "RMSE without": f"{row['honest']:.3f}",
+            "gain": f"{row['gain']:.1f} %",
+            "audit": "found" if row["caught"] and not row["accused"] else "wrong",
+        }
+        for _, row in rows("leaks").iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def _spread(values: pd.Series) -> str:
     """Say the mean over seeds, and the lowest and highest in brackets."""
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
 
 
-TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "cells": cells, "others": others}
+TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "cells": cells, "others": others, "leaks": leaks}
 
 
 def written(text: str) -> str:

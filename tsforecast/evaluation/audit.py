@@ -67,7 +67,8 @@ class AuditReport:
         leaks = self.findings[self.findings["outcome"] == "LEAK"]
         raise_any(
             (
-                f"what is known at cutoff {row.cutoff} must not depend on {row.probe}: "
+                f"what is {f'known at cutoff {row.cutoff}' if row.cutoff != '' else 'said of the tested series'} must "
+                f"not depend on {row.probe}: "
                 f"{row.note or f'{row.moved} moved, first at {row.where}, by up to {row.by:.3g}'}"
                 for row in leaks.itertuples()
             ),
@@ -231,7 +232,7 @@ def audit_procedure(
     if cutoff is None and tested is None:
         raise ParameterError("an audit needs cutoff=..., the last row that may be seen, or tested=..., a series")
     data = as_floats(data, columns)
-    ledger = Ledger("-" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(data)))
+    ledger = Ledger("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(data)))
     found: list[Iterator[tuple[str, Any]]] = []
     if cutoff is not None:
         found.append(data_twins(data, cutoff, columns, id, tested))
