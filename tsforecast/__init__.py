@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from tsforecast.errors import TrainingError as TrainingError
     from tsforecast.errors import TrainingWarning as TrainingWarning
     from tsforecast.errors import TsForecastError as TsForecastError
-    from tsforecast.evaluation.audit import AuditReport as AuditReport
     from tsforecast.evaluation.audit import audit as audit
     from tsforecast.evaluation.audit import audit_procedure as audit_procedure
     from tsforecast.evaluation.backtest import backtest as backtest
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
+    from tsforecast.evaluation.ledger import AuditReport as AuditReport
     from tsforecast.forecasters.cells import Conv1DForecaster as Conv1DForecaster
     from tsforecast.forecasters.cells import GRUForecaster as GRUForecaster
     from tsforecast.forecasters.cells import LSTMForecaster as LSTMForecaster
@@ -62,7 +62,7 @@ _HOMES = {
     "backtest": "evaluation.backtest",
     "audit": "evaluation.audit",
     "audit_procedure": "evaluation.audit",
-    "AuditReport": "evaluation.audit",
+    "AuditReport": "evaluation.ledger",
     "NaiveForecaster": "forecasters.naive",
     "SeasonalNaiveForecaster": "forecasters.naive",
     "DriftForecaster": "forecasters.naive",

@@ -46,14 +46,14 @@ def replace_after(data: Any, cutoff: Any, replace: Replace | None, columns: Sequ
     return replace_rows(data, later_than(data, cutoff), replace, columns)
 
 
-def replace_rows(data: Any, rows: Mask, replace: Replace | None, columns: Sequence[str] | None = None) -> Any:
+def replace_rows(data: Any, rows: Mask | None, replace: Replace | None, columns: Sequence[str] | None = None) -> Any:
     """Return a frame or series of the same library with other numbers in some rows, or without those rows.
 
     Numbers come back as floats, whether they were replaced or not: twins of one frame differ in nothing else.
 
     Parameters
     ----------
-    rows : bool array of shape (rows,)
+    rows : bool array of shape (rows,), or None for no row
     replace, columns : see `replace_after`
 
     Examples
@@ -70,6 +70,7 @@ def replace_rows(data: Any, rows: Mask, replace: Replace | None, columns: Sequen
         found = nw.from_native(replace_rows(native, rows, replace, [name]), eager_only=True)
         return found[name].alias(alone.name).to_native() if alone.name else found[name].to_native()
     frame = _eager(data)
+    rows = np.zeros(len(frame), dtype=np.bool_) if rows is None else rows
     names = replaceable(data, columns)
     if not names:
         raise DataError("there must be a column of numbers to replace: name it with columns=...")

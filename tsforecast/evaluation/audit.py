@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-import warnings
+import pickle
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
 import joblib
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from tsforecast.checks import one_of, whole
@@ -21,84 +18,13 @@ from tsforecast.data.groups import sides
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Positions, RollingOrigin
 from tsforecast.data.twins import spared
-from tsforecast.errors import LeakageError, ParameterError, raise_any, reason
-from tsforecast.evaluation.evidence import Cut, Evidence, differences, numbers
+from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.evaluation.evidence import Cut, Evidence, numbers
+from tsforecast.evaluation.ledger import AuditReport, Ledger, joined
 from tsforecast.evaluation.probes import REPLACEMENTS, as_floats, data_twins, group_twins, panel_twins, replaced
 from tsforecast.forecasters.base import Forecaster
 
 Level = Literal["data", "fit"]
-RUNS = 3  # of the same thing, where two of them differ
-SLACK = 3.0  # times the spread of those runs: what differs by more has moved
-
-
-@dataclass(frozen=True, eq=False)
-class AuditReport:
-    """What was changed, and what moved.
-
-    Attributes
-    ----------
-    findings : pandas.DataFrame
-        One row for each probe and cutoff: ``cutoff, probe, outcome`` (passed, LEAK, not run), ``moved`` (what moved),
-        ``where`` (the first place), ``by`` (the largest difference, NaN where it is not a number), ``note``.
-    level : {"data", "fit"}
-        What was compared: windows, scaler statistics and choices, or weights and forecasts as well.
-    repeatable : bool
-        Whether the same run gave the same result twice.
-    """
-
-    findings: pd.DataFrame
-    level: str
-    repeatable: bool = True
-
-    @property
-    def passed(self) -> bool:
-        """Whether probes were run and nothing moved in any of them."""
-        outcomes = set(self.findings["outcome"])
-        return "passed" in outcomes and "LEAK" not in outcomes
-
-    @property
-    def outcome(self) -> str:
-        """The result in a word, with the level."""
-        leaks = (self.findings["outcome"] == "LEAK").any()
-        return f"{'LEAK' if leaks else 'passed' if self.passed else 'not run'} ({self.level})"
-
-    def raise_if_leaking(self) -> None:
-        """Raise LeakageError with a sentence for each probe in which something moved."""
-        leaks = self.findings[self.findings["outcome"] == "LEAK"]
-        raise_any(
-            (
-                f"what is {f'known at cutoff {row.cutoff}' if row.cutoff != '' else 'said of the tested series'} must "
-                f"not depend on {row.probe}: "
-                f"{row.note or f'{row.moved} moved, first at {row.where}, by up to {row.by:.3g}'}"
-                for row in leaks.itertuples()
-            ),
-            LeakageError,
-        )
-
-    @property
-    def verdict(self) -> str:
-        """The result in a sentence: how many probes, how deep, how exact."""
-        leaks = int((self.findings["outcome"] == "LEAK").sum())
-        ran = int((self.findings["outcome"] != "not run").sum())
-        words = f"LEAK: something moved in {leaks} of {ran}" if leaks else f"passed: nothing moved in {ran}"
-        exact = "exact on this machine and number of threads"
-        if not self.repeatable:
-            exact = f"not repeatable, set random_state: compared with {SLACK:g} times the spread of {RUNS} equal runs"
-        return f"{words} probes (level {self.level}; {exact})"
-
-    @property
-    def shown(self) -> pd.DataFrame:
-        """The findings as text, for a reader, without columns in which nothing stands."""
-        text = self.findings.assign(by=[f"{by:.3g}" if by == by else "" for by in self.findings["by"]]).astype(str)
-        return text[[name for name in text if name in ("cutoff", "probe", "outcome") or (text[name] != "").any()]]
-
-    def __str__(self) -> str:
-        return f"{self.verdict}\n\n{self.shown.to_markdown(index=False, disable_numparse=True)}\n"
-
-    __repr__ = __str__
-
-    def _repr_markdown_(self) -> str:
-        return str(self)
 
 
 def audit(
@@ -141,6 +67,9 @@ def audit(
     validate, which must not move scalers or choices; the group that is tested; the order and number of windows that
     are forecast at a time.
 
+    What a forecaster knows from elsewhere (a file, a global, weights that were trained on the test part) is the same
+    for all twins, so that no probe can tell.
+
     Examples
     --------
     >>> from tsforecast.forecasters.naive import DriftForecaster
@@ -148,7 +77,9 @@ def audit(
     >>> report.passed, report.outcome
     (True, 'passed (fit)')
     """
-    raise_any(one_of("level", level, ("data", "fit")) + whole("horizon", horizon, 1, [None]), ParameterError)
+    problems = one_of("level", level, ("data", "fit")) + whole("horizon", horizon, 1, [None])
+    problems += whole("cutoffs", cutoffs, 1) if isinstance(cutoffs, int) else []
+    raise_any(problems, ParameterError)
     if isinstance(forecaster, Forecaster):
         steps, panel = horizon or forecaster._own_horizon(), Panel.of(data)
         if not isinstance(cutoffs, int):
@@ -159,7 +90,12 @@ def audit(
             for fold in RollingOrigin(steps, cutoffs).folds(panel)
             for learn, test in sides(panel)
         ]
-        return _joined([of_cut(cut, panel) for cut in cuts])
+        return joined([of_cut(cut, panel) for cut in cuts])
+    if level == "data":
+        raise ParameterError(
+            'level="data" looks at what forecasters of this package compute before they train: of anything else '
+            'only what it returns is known; use level="fit"'
+        )
     if hasattr(forecaster, "fit") and hasattr(forecaster, "predict") and not isinstance(forecaster, type):
         return _of_estimator(forecaster, data, cutoffs)
     if not callable(forecaster) or isinstance(forecaster, type):
@@ -168,7 +104,7 @@ def audit(
         )
     if isinstance(cutoffs, int):
         raise ParameterError("the cutoffs that a function is called with must be given: pass cutoffs=[...]")
-    return _joined([audit_procedure(partial(_called, forecaster, at), data, at) for at in cutoffs])
+    return joined([audit_procedure(partial(_called, forecaster, at), data, at) for at in cutoffs])
 
 
 def audit_procedure(
@@ -220,6 +156,7 @@ def audit_procedure(
 
     What is tested on ann's second recording must not be learned from her first one:
 
+    >>> import pandas as pd
     >>> names, steps = ["ann-1", "ann-2", "bob-1"], np.arange(4.0)
     >>> parts = [pd.DataFrame({"id": name, "user": name[:3], "y": i + steps}) for i, name in enumerate(names)]
     >>> frame = pd.concat(parts)
@@ -279,14 +216,23 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
         )
     # Copies, each laid out alike: what an estimator keeps of them must differ in its numbers only.
     X, y = (np.array(part, dtype=np.float64, order="C") for part in data)
+    if len(X) != len(y):
+        raise DataError(f"X and y must have as many rows as each other: got {len(X)} and {len(y)}")
     if isinstance(cutoffs, int):
         cutoffs = [len(X) - 1 - (back + 1) * max(1, len(X) // 10) for back in range(cutoffs)][::-1]
+    outside = [at for at in cutoffs if not 1 <= at < len(X)]
+    if outside or not len(cutoffs):
+        raise ParameterError(
+            f"cutoffs must be numbers of rows from 1 to {len(X) - 1}, with rows to learn from before them: got "
+            f"{', '.join(map(repr, outside)) or 'none'}"
+        )
 
     def run(train: int, X: Any, y: Any) -> Evidence:
         model = clone(estimator) if isinstance(estimator, BaseEstimator) else copy.deepcopy(estimator)
         model.fit(X[:train].copy(), y[:train].copy())  # no view, whose base would lead to the rows after it
+        learned = _hashed(model)  # before it forecasts, which some keep count of
         first = numbers(np.asarray(model.predict(X[train:]))[0], "forecast of the first row")
-        return {"weights": np.array(joblib.hash(model))} | first
+        return learned | first
 
     reports = []
     for train in cutoffs:
@@ -304,84 +250,12 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
         ledger.compare("windows that are forecast at the same time: cut off",
                        lambda at=train: run(at, X[: at + 1], y[: at + 1]), rounding=True)  # type: ignore[misc]  # fmt: skip
         reports.append(ledger.report())
-    return _joined(reports)
+    return joined(reports)
 
 
-class Ledger:
-    """The rows of a report as they come, for one cutoff.
-
-    Parameters
-    ----------
-    cutoff : what names it
-    level : {"data", "fit"}
-    run : callable
-        Returns the evidence of the data as they are; called twice to see whether it is repeatable, and more often
-        where it is not.
-    sure : bool
-        Nothing is drawn at random: once is enough.
-    """
-
-    def __init__(self, cutoff: Any, level: str, run: Callable[[], Evidence], sure: bool = False) -> None:
-        self.cutoff, self.level = cutoff, level
-        self.rows: list[dict[str, Any]] = []
-        self.expected = run()
-        runs = [self.expected] if sure else [self.expected, run()]
-        self.repeatable = sure or not list(differences(*runs))
-        self.spread: dict[str, float] = {}
-        if not self.repeatable:
-            runs += [run() for _ in range(RUNS - len(runs))]
-            for first, second in zip(runs, runs[1:] + runs[:1], strict=True):
-                for name, _, by in differences(first, second):
-                    self.spread[name] = max(self.spread.get(name, 0.0), by if by == by else np.inf)
-
-    def compare(self, probe: str, run: Callable[[], Evidence], only: Any = None, rounding: bool = False) -> None:
-        """Note whether something moved by more than equal runs differ; `only` names what must not.
-
-        With `rounding` half the digits of a number may differ.
-        """
-        try:
-            with warnings.catch_warnings():  # of numbers that are there to be strange
-                warnings.simplefilter("ignore")
-                found = run()
-        except Exception as error:  # whatever the code of others raises when it meets such numbers
-            self.add(probe, "not run", note=f"{type(error).__name__}: {reason(error)}")
-            return
-        expected = {name: item for name, item in self.expected.items() if only is None or name in only}
-        slack = {name: _rounding(item) if rounding else 0.0 for name, item in expected.items()}
-        moved = [
-            row for row in differences(expected, found) if self._far(row[0], row[2]) and not row[2] <= slack[row[0]]
-        ]
-        if not moved:
-            self.add(probe, "passed")
-            return
-        name, place, _ = moved[0]
-        sizes = [by for _, _, by in moved if by == by]
-        names = f"{name} and {len(moved) - 1} more" if len(moved) > 1 else name
-        self.add(probe, "LEAK", names, str(list(place)) if place else "", max(sizes, default=np.nan))
-
-    def _far(self, name: str, by: float) -> bool:
-        spread = self.spread.get(name, 0.0)
-        return spread < np.inf and not by <= SLACK * spread
-
-    def add(
-        self, probe: str, outcome: str, moved: str = "", where: str = "", by: float = np.nan, note: str = ""
-    ) -> None:
-        """Add a row."""
-        row = {"cutoff": self.cutoff, "probe": probe, "outcome": outcome, "moved": moved, "where": where}
-        self.rows.append(row | {"by": by, "note": note})
-
-    def report(self) -> AuditReport:
-        """Return all rows."""
-        return AuditReport(pd.DataFrame(self.rows), self.level, self.repeatable)
-
-
-def _rounding(item: NDArray[Any]) -> float:
-    """Return how far numbers may lie apart that differ in the order of their sums only."""
-    if item.dtype.kind != "f":
-        return 0.0
-    return float(np.sqrt(np.finfo(item.dtype).eps) * np.abs(np.nan_to_num(item)).max(initial=0.0))
-
-
-def _joined(reports: list[AuditReport]) -> AuditReport:
-    rows = pd.concat([report.findings for report in reports], ignore_index=True)
-    return AuditReport(rows, reports[0].level, all(report.repeatable for report in reports))
+def _hashed(model: Any) -> Evidence:
+    """Return all that an object holds as one number; nothing where it holds what cannot be written down."""
+    try:
+        return {"weights": np.array(joblib.hash(model))}
+    except (pickle.PicklingError, TypeError, AttributeError):  # a function or class within a function, a lock
+        return {}

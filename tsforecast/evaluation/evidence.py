@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import joblib
@@ -43,31 +44,40 @@ def differences(first: Evidence, second: Evidence) -> Iterator[tuple[str, tuple[
             place = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), one.shape))
             sizes = np.abs(one[apart].astype(np.float64) - other[apart].astype(np.float64))
             yield name, place, float(sizes.max())
+    for name in second.keys() - first.keys():
+        yield name, (), np.nan
 
 
 def numbers(result: Any, name: str = "returned") -> Evidence:
-    """Return the numbers in whatever a procedure returned, by name.
+    """Return the numbers in whatever a procedure returned, by name; names and dates beside them are left out.
 
     Raises
     ------
     DataError
-        When there is none.
+        When there is none, or something in which they cannot be found.
 
     Examples
     --------
-    >>> sorted(numbers({"rmse": 1.0, "forecast": [2.0, 3.0]}))
+    >>> sorted(numbers({"rmse": 1.0, "forecast": [2.0, 3.0], "model": "mine"}))
     ["returned['forecast']", "returned['rmse']"]
     """
+    found = _numbers(result, name)
+    if not any(item.size for item in found.values()):
+        raise DataError(f"a procedure must return numbers, in arrays, frames, lists or dicts: got {result!r}")
+    return found
+
+
+def _numbers(result: Any, name: str) -> Evidence:
     if isinstance(result, Mapping):
-        parts = [numbers(value, f"{name}[{key!r}]") for key, value in result.items()]
+        parts = [_numbers(value, f"{name}[{key!r}]") for key, value in result.items()]
     elif frames.is_frame(result):
         import narwhals as nw
 
         native = nw.from_native(result, allow_series=True)
         framed = native.collect() if isinstance(native, nw.LazyFrame) else native
         columns = [framed] if isinstance(framed, nw.Series) else [framed[column] for column in framed.columns]
-        kept = [column for column in columns if column.dtype.is_numeric() or isinstance(framed, nw.Series)]
-        parts = [{f"{name}[{column.name!r}]": column.to_numpy()} for column in kept]
+        kept = [column for column in columns if column.dtype.is_numeric() or column.dtype == nw.Boolean]
+        parts = [{f"{name}[{column.name!r}]": _plain(column.to_numpy())} for column in kept]
     else:
         try:
             array = np.asarray(result)
@@ -75,13 +85,17 @@ def numbers(result: Any, name: str = "returned") -> Evidence:
             array = np.empty(0, dtype=object)
         if array.dtype.kind in "biuf":
             return {name: array}
+        if array.dtype.kind in "USMm" or result is None or isinstance(result, date):
+            return {}
         if not isinstance(result, (list, tuple)):
             raise DataError(f"a procedure must return numbers, in arrays, frames, lists or dicts: got {result!r}")
-        parts = [numbers(value, f"{name}[{i}]") for i, value in enumerate(result)]
-    found = {key: value for part in parts for key, value in part.items()}
-    if not found:
-        raise DataError(f"a procedure must return numbers, in arrays, frames, lists or dicts: {name} holds none")
-    return found
+        parts = [_numbers(value, f"{name}[{i}]") for i, value in enumerate(result)]
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a column of numbers, some of which may be missing, as numbers."""
+    return values if values.dtype.kind in "biuf" else values.astype(np.float64)
 
 
 def weights(model: Forecaster, name: str = "weights") -> Evidence:
@@ -169,8 +183,9 @@ class Cut:
     def other_evidence(self, panel: Panel) -> Iterator[tuple[str, Evidence]]:
         """Yield probes that change something else than rows after the cutoff, and what must not move in each."""
         part, random = training_part(panel, self.fold, self.learn), np.random.default_rng(0)
-        held_out = self.view(part).get("training rows")
-        if held_out is not None and np.any(held_out < part.lengths):
+        trained = [item for name, item in self.view(part).items() if name.startswith("training rows")]
+        held_out = np.max(trained, axis=0) if trained else part.lengths  # of an ensemble: what no member trains on
+        if np.any(held_out < part.lengths):
             rows = np.arange(len(part.values)) - np.repeat(part.offsets[:-1], part.lengths)
             changed = part.with_values(_with(part, rows >= np.repeat(held_out, part.lengths), random))
             view = self.forecaster.view(changed)

@@ -89,8 +89,7 @@ def as_floats(data: Any, columns: Sequence[str] | None = None) -> Any:
     if isinstance(data, Panel):
         return data
     if frames.is_frame(data):
-        length = len(data) if frames.is_series(data) else len(twins.column(data, twins.replaceable(data, columns)[0]))
-        return twins.replace_rows(data, np.zeros(length, dtype=bool), lambda rows: rows, columns)
+        return twins.replace_rows(data, None, lambda rows: rows, columns)
     arrays = [np.asarray(array) for array in (data if isinstance(data, (list, tuple)) else [data])]
     if any(array.ndim not in (1, 2) or array.dtype.kind not in "biuf" for array in arrays):
         raise DataError(
@@ -168,7 +167,9 @@ def group_twins(
         raise DataError("a series that is tested needs a Panel, or a frame with id=..., the column that names series")
     names, owners, values = _members(data, id, group, columns)
     if not (names == tested).any():
-        raise DataError(f"the series that is tested must exist: {tested!r} does not; {nearest(tested, set(names))}")
+        raise DataError(
+            f"the series that is tested must exist: {tested!r} does not; {nearest(tested, sorted({*names.tolist()}))}"
+        )
     own = owners == owners[names == tested][0]
     kept = {values[names == name].tobytes() for name in set(names[own])}
     others, copies = own & (names != tested), np.zeros(len(names), dtype=bool)

@@ -8,8 +8,8 @@ from itertools import accumulate
 from rich.console import Console
 from rich.table import Table
 
-from tsforecast.evaluation.audit import AuditReport
 from tsforecast.evaluation.leaderboard import Leaderboard
+from tsforecast.evaluation.ledger import AuditReport
 
 
 def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:

@@ -1,0 +1,316 @@
+"""The audit, tried on forecasters that cheat in one way each: the probe made for that way must find it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tests.conftest import small, wave
+from tsforecast import EnsembleForecaster, LeakageError, NaiveForecaster, Panel, audit, audit_procedure, leaderboard
+from tsforecast.data.past import Past
+from tsforecast.evaluation import evidence
+from tsforecast.evaluation.ledger import AuditReport
+from tsforecast.forecasters.base import Forecaster
+
+
+def leaks(report: AuditReport) -> set[str]:
+    """Return the probes in which something moved."""
+    return set(report.findings.loc[report.findings["outcome"] == "LEAK", "probe"])
+
+
+def two() -> Panel:
+    """Return two series of 40 steps that begin with 0 and 100."""
+    return Panel.from_array([np.arange(40.0), 100 + np.arange(40.0)], season_length=6)
+
+
+def with_past_column() -> Panel:
+    """Return two series with a past column."""
+    parts = [pd.DataFrame({"id": name, "y": wave(40, i), "price": wave(40, i + 5)}) for i, name in enumerate("ab")]
+    return Panel.from_frame(pd.concat(parts), id="id", target="y", past="price", season_length=6)
+
+
+class Cheat(NaiveForecaster):
+    """Forecast the last value, and the next of some column of some series on top."""
+
+    def __init__(self, horizon: int = 1, series: str = "own", column: int = 0) -> None:
+        super().__init__(horizon)
+        self.series, self.column = series, column
+
+    def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
+        panel, said = past._panel, super().forecast(past, horizon)
+        which = past.series if self.series == "own" else np.full(len(past), len(panel) - 1)
+        at = np.minimum(past._seen, panel.lengths[which] - 1)  # the first step that must not be seen
+        return said + panel.values[panel.offsets[which] + at, self.column][:, None, None]
+
+
+class OfTheBatch(NaiveForecaster):
+    """Forecast the last value, but for something that depends on what is forecast at the same time."""
+
+    def __init__(self, horizon: int = 1, how: str = "mean") -> None:
+        super().__init__(horizon)
+        self.how = how
+
+    def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
+        said = super().forecast(past, horizon)
+        return said - said.mean() if self.how == "mean" else said + np.arange(len(said))[:, None, None]
+
+
+class OfWhatValidates(NaiveForecaster):
+    """Say that the last ten rows validate, and take the scale from all of them."""
+
+    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
+        return {"training rows": panel.lengths - 10, "scaler mean": panel.values.mean(axis=0), "windows": panel.values}
+
+
+# Each probe finds what it is made for ---------------------------------------------------------------------------
+
+
+def test_a_forecaster_that_looks_behind_the_door_is_found_by_every_change_of_later_rows() -> None:
+    found = leaks(audit(Cheat(), two(), cutoffs=1, horizon=3))
+    hows = ("other values", "NaN", "infinities", "shuffled", "cut off")
+    assert found >= {f"rows after the cutoff: {how}" for how in hows}
+    assert leaks(audit(NaiveForecaster(), two(), cutoffs=1, horizon=3)) == set()
+
+
+def test_what_one_series_tells_of_another_is_found_by_changing_that_one_alone() -> None:
+    report = audit(Cheat(series="last"), two(), cutoffs=1, horizon=3)
+    rows = report.findings.set_index("probe")
+    alone = rows.loc["rows after the cutoff of one series: other values"]
+    assert (alone["outcome"], alone["moved"], alone["where"]) == ("LEAK", "forecasts", "[0, 0, 0]")
+
+
+def test_past_columns_after_the_cutoff_are_changed_for_themselves() -> None:
+    assert "past columns after the cutoff: other values" in leaks(audit(Cheat(column=1), with_past_column(), horizon=3))
+    found = leaks(audit(Cheat(column=0), with_past_column(), horizon=3))
+    assert "rows after the cutoff: other values" in found
+    assert "past columns after the cutoff: other values" not in found
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("mean", {"forecast one by one"}), ("order", {"forecast in another order", "forecast one by one"})],
+)
+def test_forecasts_that_depend_on_what_is_forecast_beside_them_are_found(how: str, expected: set[str]) -> None:
+    assert leaks(audit(OfTheBatch(how=how), two(), cutoffs=1, horizon=3)) == expected
+
+
+def test_a_scale_that_knows_the_rows_that_validate_is_found_at_both_levels() -> None:
+    for level in ("data", "fit"):
+        report = audit(OfWhatValidates(), two(), cutoffs=1, horizon=3, level=level)  # type: ignore[arg-type]
+        assert leaks(report) == {"rows that validate: other values"}
+        assert report.outcome == f"LEAK ({level})"
+        assert set(report.findings.loc[report.findings["outcome"] == "LEAK", "moved"]) == {"scaler mean"}
+
+
+def test_the_rows_that_validate_are_changed_for_ensembles_too() -> None:
+    honest = audit(EnsembleForecaster([small("gru"), small("gru")]), wave(60), cutoffs=1, level="data")
+    assert "rows that validate: other values" in set(honest.findings["probe"])
+    assert honest.passed
+    cheat = EnsembleForecaster([NaiveForecaster(), OfWhatValidates()])
+    assert "rows that validate: other values" in leaks(audit(cheat, wave(60), cutoffs=1, level="data"))
+
+
+def grouped(copies: int = 0) -> Panel:
+    """Return six recordings of three users; the last user's first ones may be copies of the first user's."""
+    parts = [wave(40, i) for i in range(6)]
+    parts[4 : 4 + copies] = parts[:copies]
+    frames = [pd.DataFrame({"id": f"r{i}", "user": "abc"[i // 2], "y": part}) for i, part in enumerate(parts)]
+    return Panel.from_frame(pd.concat(frames), id="id", target="y", group="user", season_length=6)
+
+
+def test_a_split_that_lets_the_tested_group_in_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert audit(small("gru"), grouped(), cutoffs=1, level="data").passed
+    monkeypatch.setattr(evidence, "training_part", lambda panel, fold, learn: panel.until(fold.seen))
+    assert "the group that is tested: other values" in leaks(audit(small("gru"), grouped(), cutoffs=1, level="data"))
+
+
+def test_a_split_that_lets_later_rows_in_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "training_part", lambda panel, fold, learn: panel)
+    report = audit(small("gru"), two(), cutoffs=1, level="data")
+    assert "rows after the cutoff: shuffled" in leaks(report)
+    assert report.findings["moved"].iloc[0].startswith("training part and ")
+
+
+def test_a_recording_that_is_on_both_sides_is_found_and_named() -> None:
+    report = audit(NaiveForecaster(), grouped(copies=1), cutoffs=1, horizon=3)
+    assert leaks(report) == {"a recording that is on both sides"}
+    with pytest.raises(LeakageError, match=r"a recording that is on both sides: series 'r4' equals 'r0'"):
+        report.raise_if_leaking()
+    assert leaks(audit(NaiveForecaster(), grouped(), cutoffs=1, horizon=3)) == set()
+
+
+def test_what_is_known_from_elsewhere_is_the_same_for_all_twins_and_stays_unseen() -> None:
+    truth = wave(60)
+    assert audit_procedure(lambda series: truth[40:50], truth, 39).passed  # as the notes of `audit` say
+
+
+# What a report says ---------------------------------------------------------------------------------------------
+
+
+def test_findings_name_probe_what_moved_where_first_and_by_how_much() -> None:
+    def leaky(series: NDArray[np.float64]) -> dict[str, Any]:
+        later = np.zeros(10) if len(series) == 10 else series[10:]
+        return {"kept": series[:10], "moved": [0.0, 0.0, 5 * float(later[0] == 3.0)]}
+
+    series = np.arange(20.0)
+    series[10:] = 3.0
+    report = audit_procedure(leaky, series, 9)
+    first = report.findings.iloc[0].to_dict()
+    expected = {"cutoff": 9, "probe": "rows after the cutoff: other values", "outcome": "LEAK"}
+    assert first == expected | {"moved": "returned['moved']", "where": "[2]", "by": 5.0, "note": ""}
+    assert report.findings["outcome"].tolist() == ["LEAK", "LEAK", "LEAK", "passed", "LEAK"]  # equal rows, shuffled
+
+
+def test_every_leak_gets_a_sentence_and_all_come_at_once() -> None:
+    report = audit_procedure(lambda series: series.max(), np.arange(20.0), 9)
+    with pytest.raises(LeakageError) as caught:
+        report.raise_if_leaking()
+    assert len(caught.value.problems) == 4  # shuffled rows have the same maximum
+    assert caught.value.problems[-1] == (
+        "what is known at cutoff 9 must not depend on rows after the cutoff: cut off: returned moved, by up to 10"
+    )
+    places = audit_procedure(lambda series: series[[3, 15]], np.arange(20.0), 9)
+    with pytest.raises(LeakageError, match=r"(?m)rows after the cutoff: NaN: returned moved, first at \[1\]$"):
+        places.raise_if_leaking()
+    audit_procedure(lambda series: series[:10], np.arange(20.0), 9).raise_if_leaking()
+
+
+def test_a_report_reads_well() -> None:
+    leaking = str(audit_procedure(lambda series: series.mean(), np.arange(20.0), 9))
+    assert leaking.startswith(
+        "LEAK: something moved in 4 of 5 probes (level fit; exact on this machine and number of threads)\n\n| cutoff"
+    )
+    assert "| 9        | rows after the cutoff: NaN          | LEAK      | returned |" in leaking
+    honest = audit_procedure(lambda series: series[:10], np.arange(20.0), 9)
+    assert str(honest).startswith("passed: nothing moved in 5 probes (level fit; exact")
+    assert "moved |" not in str(honest)
+    assert repr(honest) == honest._repr_markdown_() == str(honest)
+
+
+def test_a_probe_that_breaks_the_procedure_is_not_run_and_says_why() -> None:
+    def strict(series: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not np.isfinite(series).all():
+            raise ValueError("no numbers")
+        return series[:10]
+
+    report = audit_procedure(strict, np.arange(20.0), 9)
+    notes = report.findings.set_index("probe")["note"]
+    assert report.passed
+    assert notes["rows after the cutoff: NaN"] == "ValueError: no numbers"
+    assert str(report).startswith("passed: nothing moved in 3 probes")
+
+
+def test_where_no_probe_can_be_run_nothing_has_passed() -> None:
+    def once(series: NDArray[np.float64]) -> NDArray[np.float64]:
+        if len(series) < 20 or not np.array_equal(series, np.arange(20.0)):
+            raise ValueError("other data")
+        return series
+
+    report = audit_procedure(once, np.arange(20.0), 9)
+    assert not report.passed
+    assert report.outcome == "not run (fit)"
+    report.raise_if_leaking()
+
+
+def test_level_data_trains_nothing(monkeypatch: pytest.MonkeyPatch, forecaster: Forecaster) -> None:
+    def refuse(self: Any, *given: Any, **named: Any) -> None:
+        raise AssertionError("fit was called")
+
+    monkeypatch.setattr(Forecaster, "fit", refuse)
+    report = audit(forecaster, two(), cutoffs=2, level="data")
+    assert report.passed
+    assert report.outcome == "passed (data)"
+    assert report.findings["cutoff"].nunique() == 2
+
+
+def test_a_leaderboard_shows_a_leak() -> None:
+    board = leaderboard([Cheat()], two(), horizon=3, audit="fit")
+    assert "LEAK (fit)" in set(board.table["leak_audit"])
+
+
+# What is not repeatable -----------------------------------------------------------------------------------------
+
+
+def test_a_network_without_a_seed_is_called_not_repeatable_and_no_leak() -> None:
+    model = small("gru").set_params(random_state=None)
+    report = audit(model, wave(60), cutoffs=1)
+    assert report.passed
+    assert not report.repeatable
+    assert "not repeatable, set random_state: compared with 3 times the spread of equal runs" in str(report)
+    assert audit(small("gru"), wave(60), cutoffs=1).repeatable
+
+
+def test_noise_is_no_leak_and_a_leak_larger_than_noise_is_found() -> None:
+    random = np.random.default_rng(0)
+    honest = [audit_procedure(lambda series: series[:10] + random.normal(), np.arange(20.0), 9) for _ in range(40)]
+    leaky = [audit_procedure(lambda series: series[:11] + random.normal(), np.arange(20.0), 9) for _ in range(40)]
+    assert all(report.passed and not report.repeatable for report in honest)
+    assert all("rows after the cutoff: other values" in leaks(report) for report in leaky)
+
+
+# Estimators of others -------------------------------------------------------------------------------------------
+
+
+def rows_of(horizon: int = 3) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return views of overlapping windows, and the steps after each."""
+    both = np.lib.stride_tricks.sliding_window_view(wave(120), 12 + horizon)
+    return both[:, :12], both[:, 12:]
+
+
+@pytest.mark.parametrize(
+    "estimator", [LinearRegression(), Ridge(), KNeighborsRegressor(), make_pipeline(StandardScaler(), Ridge())]
+)
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_plain_regressors_pass_whatever_the_layout_of_the_windows(estimator: BaseEstimator, horizon: int) -> None:
+    report = audit(estimator, rows_of(horizon))
+    assert report.passed, str(report)
+    assert report.findings["cutoff"].unique().tolist() == [f"row {n - 1}" for n in _tenths(121 - 12 - horizon)]
+
+
+def _tenths(length: int) -> list[int]:
+    return [length - 2 * (length // 10), length - length // 10]
+
+
+class OfAllWindows(Ridge):  # type: ignore[misc]
+    """Scale the windows to forecast by their own mean."""
+
+    def predict(self, X: Any) -> Any:
+        return super().predict(X - X.mean())
+
+
+class Backstage(Ridge):  # type: ignore[misc]
+    """Learn from the array that the training rows are a view of."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        return super().fit(X, y + (0 if y.base is None else y.base.mean()))
+
+
+def test_estimators_that_look_at_other_windows_or_behind_a_view_are_told_apart() -> None:
+    found = leaks(audit(OfAllWindows(), rows_of()))
+    assert found == {f"windows that are forecast at the same time: {how}" for how in ("other values", "cut off")}
+    assert audit(Backstage(), rows_of()).passed  # it is given copies
+
+
+def test_an_object_that_is_no_estimator_of_scikit_learn_is_copied() -> None:
+    class Plain:
+        fits = 0
+
+        def fit(self, X: Any, y: Any) -> None:
+            self.fits += 1
+            self.mean = y.mean()
+
+        def predict(self, X: Any) -> Any:
+            return np.full(len(X), self.mean)
+
+    plain = Plain()
+    assert audit(plain, rows_of(), cutoffs=[50]).passed
+    assert plain.fits == 0
