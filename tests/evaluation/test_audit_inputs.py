@@ -85,7 +85,13 @@ def leaky(data: Any) -> Any:
 def test_every_form_of_data_is_audited(form: str) -> None:
     data, cutoff = FORMS[form]
     before = column(data)[0].copy()
-    report = audit_procedure(honest, data, cutoff)
+
+    def typed(given: Any) -> Any:
+        assert type(given) is type(data)  # what was lazy stays lazy
+        assert column(given)[0].dtype == (np.float32 if "small" in form else np.float64)
+        return honest(given)
+
+    report = audit_procedure(typed, data, cutoff)
     assert report.passed, str(report)
     assert report.findings["outcome"].tolist().count("passed") >= 5
     found = audit_procedure(leaky, data, cutoff).findings.set_index("probe")["outcome"]
@@ -115,12 +121,33 @@ def test_columns_that_are_not_named_may_be_known_ahead() -> None:
 
     def with_prices(frame: pd.DataFrame) -> np.ndarray:
         seen = int((frame["day"] <= LIMIT).sum())
-        return frame["price"].to_numpy()[seen:] + frame["y"].to_numpy()[seen - 1]
+        return frame["price"].to_numpy() + frame["y"].to_numpy()[seen - 1]
 
     assert audit_procedure(with_prices, frame, LIMIT, columns=["y"]).passed
     assert not audit_procedure(with_prices, frame, LIMIT).passed
     panel = Panel.from_frame(frame, target="y", future="price")
     assert audit_procedure(lambda panel: panel.values[CUTOFF + 1 :, 1], panel, CUTOFF).passed
+
+
+def test_a_number_that_is_returned_for_some_data_only_has_moved() -> None:
+    def alarm(series: np.ndarray) -> dict[str, float]:
+        return {"first": series[0]} | ({} if np.isfinite(series).all() else {"missing": 1.0})
+
+    found = audit_procedure(alarm, wave(STEPS), CUTOFF).findings.set_index("probe")
+    assert found.loc["rows after the cutoff: NaN", ["outcome", "moved"]].tolist() == ["LEAK", "returned['missing']"]
+    assert found.loc["rows after the cutoff: other values", "outcome"] == "passed"
+
+
+def test_names_and_dates_beside_the_numbers_do_no_harm() -> None:
+    def named(frame: pd.DataFrame) -> list[Any]:
+        return [
+            {"model": "mine", "at": pd.Timestamp(LIMIT), "until": frame["day"].max(), "y": frame["y"].iloc[0]},
+            None,
+        ]
+
+    report = audit_procedure(named, FRAME, LIMIT)
+    assert report.passed
+    assert report.repeatable
 
 
 # A series that is tested ----------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ class Ledger:
 
         def far() -> list[tuple[str, tuple[int, ...], float]]:
             found_apart = differences(expected, found)
-            return [row for row in found_apart if self._far(row[0], row[2]) and not row[2] <= slack[row[0]]]
+            return [row for row in found_apart if self._far(row[0], row[2]) and not row[2] <= slack.get(row[0], 0.0)]
 
         moved = far()
         while moved and not self.repeatable and self.more_to_run:
