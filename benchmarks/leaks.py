@@ -2,7 +2,8 @@
 
 ``python benchmarks/leaks.py`` writes a row for each to ``results/leaks.jsonl``, in a few seconds. The gain is the
 measure of Albelali and Ahmed (2025, arXiv 2512.06932): by how many percent the RMSE with the leak lies below the one
-without. Their leaky LSTM gained 20.5 % at most.
+without. Their leaky LSTM gained 20.5 % at most. Series and settings of the gallery were picked to show each mistake at
+work, so that its gains are examples and no estimate of what such a mistake gains elsewhere.
 """
 
 from __future__ import annotations
