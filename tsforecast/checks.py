@@ -80,7 +80,7 @@ def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = 
     if any(value is other for other in also) or (isinstance(value, str) and value in options):
         return []
     shown = [*options, *also]
-    hint = nearest(value, [option for option in shown if not isinstance(option, bool)])
+    hint = "" if value is None else nearest(value, [option for option in shown if not isinstance(option, bool)])
     tail = f"; {hint}" if hint.startswith("did") else ""
     for other in also:
         tail = tail.replace(f"'{other}'", str(other))

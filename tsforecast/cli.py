@@ -232,7 +232,7 @@ def fit(
     duplicates: Duplicates = None,
 ) -> None:
     """Fit one model on all of the data and save it."""
-    from tsforecast.forecasters.registry import NETWORKS, make
+    from tsforecast.forecasters.registry import NETWORKS
     from tsforecast.forecasters.store import check_folder, save
 
     check_folder(out)
@@ -240,7 +240,7 @@ def fit(
     panel, task = read_panel(data, said)
     horizon = _horizon(horizon, task, panel)
     settings = _settings(window=window, max_epochs=epochs, random_state=seed)
-    forecaster = make(model, horizon=horizon, **settings, verbose=int(console.is_terminal))
+    forecaster = _one_model(model, {**settings, "horizon": horizon, "verbose": int(console.is_terminal)})
     forecaster.fit(panel)
     save(forecaster, out)
     keep_format(out, date_format)
@@ -286,7 +286,7 @@ def audit(
     from tsforecast.evaluation.audit import audit as examine
     from tsforecast.reporting.terminal import show_audit
 
-    (forecaster,) = _models(model, _settings(window=window, max_epochs=epochs, random_state=seed)).values()
+    forecaster = _one_model(model, _settings(window=window, max_epochs=epochs, random_state=seed))
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
     panel, task = read_panel(data, said)
     horizon = _horizon(horizon, task, panel)
@@ -373,6 +373,13 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UnknownNameError([f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown])
     return {name: make(name, **settings) for name in wanted}
+
+
+def _one_model(name: str, settings: dict[str, Any]) -> Any:
+    models = _models(name, settings)
+    if len(models) != 1:
+        raise ParameterError(f"--model takes one name: got {name}; leaderboard compares several")
+    return next(iter(models.values()))
 
 
 def _horizon(asked: int | None, task: Task | None, panel: Panel) -> int:

@@ -62,6 +62,7 @@ _KEYWORD = re.compile(rf"\b({'|'.join(_OPTIONS)})=(True\b|\[[^\]]*\]|'[^']*'|(?=
 _QUOTED = re.compile(r"'([^']*)'")
 # What is a frame to the library is a file on the command line.
 _FILES = (
+    (re.compile(r" to Panel\.from_frame or Panel\.from_array\b"), ""),
     (re.compile(r"\bpass future=, a frame from\b"), "say --future FILE, with rows from"),
     (re.compile(r"\bthe frame (must|has)\b"), r"the file \1"),
     (re.compile(r"\bthe context must\b"), "the file of --data must"),

@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from tests.conftest import SMALL, wave
 from tsforecast.data import ready
 from tsforecast.data.splits import RollingOrigin
-from tsforecast.errors import DataError, ParameterError
+from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.forecasters.base import Forecaster, NotFittedError
 from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
@@ -50,6 +50,7 @@ def every_forecaster() -> list[Forecaster]:
     return [*(make(name, **QUICK) for name in MODEL_NAMES), NeuralForecaster(**QUICK), networks]
 
 
+@pytest.mark.filterwarnings("ignore::tsforecast.errors.DataWarning")  # their y is of another kind than X
 @parametrize_with_checks(every_forecaster())
 def test_scikit_learns_own_checks_pass(estimator: Forecaster, check: Any) -> None:
     reason, kind = CANNOT_APPLY.get(check.func.__name__, ("", type(None)))
@@ -159,7 +160,8 @@ def test_what_is_said_of_a_window_does_not_depend_on_its_batch_mates(cell: str) 
 def test_a_pipeline_scales_windows_and_forecasts() -> None:
     X, y = rows()
     pipeline = make_pipeline(StandardScaler(), network(anchor="none"))
-    assert pipeline.fit(X[:140], y[:140]).score(X[140:], y[140:]) > 0.3
+    mean = X.mean()  # what comes before the forecaster must do the same to X and y
+    assert pipeline.fit(X[:140] - mean, y[:140] - mean).score(X[140:] - mean, y[140:] - mean) > 0.3
 
 
 @pytest.mark.parametrize("splitter", [TimeSeriesSplit(2), RollingOrigin(20, origins=2)], ids=str)
@@ -215,6 +217,13 @@ def test_an_ensemble_learns_its_weights_from_windows() -> None:
     model = EnsembleForecaster(members, weights="validation").fit(X, y)
     assert model.weights_[1] > 0.7
     assert model.predict(X).shape == y.shape
+
+
+def test_a_y_in_other_units_than_x_is_warned_of() -> None:
+    X, y = rows(window=12)
+    with pytest.warns(DataWarning, match="y should continue X in the same units, but lies .* times the"):
+        make_pipeline(StandardScaler(), NaiveForecaster()).fit(X + 100, y + 100)
+    NaiveForecaster().fit(X + 100, y + 100)  # pytest makes a warning an error
 
 
 def test_names_of_columns_are_kept_and_must_stay() -> None:

@@ -305,7 +305,8 @@ def test_nan_is_refused_with_counts_place_and_remedy() -> None:
     frame.loc[[33, 35], "sales"] = np.nan
     assert refused(frame) == (
         "column 'sales' must be complete: series 'b' has 2 NaN, first at row 33 (2024-01-04); "
-        "pass nan_policy='forward_fill', 'mask' or 'drop_series', or fill them first"
+        "pass nan_policy='forward_fill', 'mask' or 'drop_series' to Panel.from_frame or Panel.from_array, or fill them "
+        "first"
     )
 
 

@@ -17,9 +17,11 @@ from sklearn.preprocessing import StandardScaler
 from tests.conftest import small, wave
 from tsforecast import EnsembleForecaster, LeakageError, NaiveForecaster, Panel, audit, audit_procedure, leaderboard
 from tsforecast.data.past import Past
+from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation import evidence
 from tsforecast.evaluation.ledger import AuditReport
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.reduction import ReductionForecaster
 
 
 def leaks(report: AuditReport) -> set[str]:
@@ -314,3 +316,61 @@ def test_an_object_that_is_no_estimator_of_scikit_learn_is_copied() -> None:
     plain = Plain()
     assert audit(plain, rows_of(), cutoffs=[50]).passed
     assert plain.fits == 0
+
+
+def test_a_procedure_that_writes_into_its_data_spoils_neither_them_nor_the_audit() -> None:
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "y": wave(60)})
+    kept, array = frame.copy(), wave(60)
+
+    def writes(data: pd.DataFrame) -> pd.Series:
+        data["y"] = data["y"] - data["y"].iloc[0]
+        return data["y"].iloc[:30]
+
+    report = audit_procedure(writes, frame, cutoff="2024-02-10")
+    assert report.outcome == "passed (fit)"
+    assert report.repeatable
+    pd.testing.assert_frame_equal(frame, kept)
+
+    def zeroes(data: np.ndarray) -> float:
+        data[:] = 0
+        return 1.0
+
+    audit_procedure(zeroes, array, cutoff=40)
+    assert np.array_equal(array, wave(60))
+
+
+def test_columns_that_no_probe_touches_are_named() -> None:
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "y": wave(60), "kind": ["a", "b"] * 30})
+    last = audit_procedure(lambda data: data["y"].iloc[:9], frame, cutoff="2024-02-10").findings.iloc[-1]
+    assert (last["probe"], last["outcome"]) == ("columns left as they are", "not run")
+    assert last["note"].startswith("no probe replaces 'kind': text, flags, or numbers that may name series")
+
+
+def test_our_forecasters_are_audited_on_windows_as_any_object() -> None:
+    every = np.lib.stride_tricks.sliding_window_view(wave(120), 15)
+    for model in (NaiveForecaster(), ReductionForecaster()):
+        assert audit(model, (every[:, :12], every[:, 12:])).outcome == "passed (fit)"
+
+
+def test_what_predicts_too_few_rows_is_refused() -> None:
+    class Two:
+        def fit(self, X: np.ndarray, y: np.ndarray) -> Two:
+            return self
+
+        def predict(self, X: np.ndarray) -> list[float]:
+            return [1.0, 2.0]
+
+    with pytest.raises(DataError, match=r"predict must say something for each of 13 rows: got shape \(2,\)"):
+        audit(Two(), (np.ones((60, 3)), np.ones(60)))
+
+
+@pytest.mark.parametrize(("cutoff", "sentence"), [("foo", "the cutoff must be a date such as '2024-02-29': got 'foo'"),
+                                                  (12, "the cutoff must be a date, since the data have dates"),
+                                                  (pd.Timestamp("2024-02-01", tz="UTC"), "must have no time zone")],
+                         ids=str)  # fmt: skip
+def test_a_cutoff_that_is_no_time_of_the_data_is_refused(cutoff: object, sentence: str) -> None:
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "y": wave(60)})
+    with pytest.raises(DataError, match=sentence):
+        audit_procedure(lambda data: data["y"], frame, cutoff=cutoff)
+    with pytest.raises(ParameterError, match="takes the procedure first, a function of the data: got DataFrame"):
+        audit_procedure(frame, lambda data: data["y"], cutoff="2024-02-01")

@@ -7,11 +7,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 
 from tests.conftest import small, wave
 from tests.evaluation.test_backtest import Oracle
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError, UnknownNameError
+from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import from_rows, leaderboard
@@ -197,3 +198,13 @@ def test_names_and_metrics_with_a_typo_are_answered_with_the_nearest_all_at_once
         leaderboard("GRU", RAMP, horizon=2)
     with pytest.raises(ParameterError, match="did you mean 'mase'"):
         leaderboard([], RAMP, horizon=2, metric="mas")
+
+
+def test_options_that_make_no_sense_are_refused_and_a_model_at_fault_is_named() -> None:
+    with pytest.raises(ParameterError) as caught:
+        leaderboard(["mean"], RAMP, horizon=2, refit="no", groups="shop", progress=True, audit="full")
+    assert [problem.split(" must")[0] for problem in caught.value.problems] == ["audit", "refit", "groups", "progress"]
+    with pytest.raises(DataError, match=r"^gru: window \+ horizon must fit in the training part"):
+        leaderboard(["mean", "gru"], wave(20), horizon=3, origins=5)
+    with pytest.raises(ParameterError, match=r"got Ridge; a regressor .* as ReductionForecaster\(Ridge\(\)\)"):
+        leaderboard([Ridge()], RAMP, horizon=2)

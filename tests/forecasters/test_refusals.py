@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from tests.conftest import small, wave
-from tsforecast.errors import DataWarning, ModelFileError, ParameterError
+from tsforecast.errors import DataError, DataWarning, ModelFileError, ParameterError
 from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
+from tsforecast.forecasters.reduction import ReductionForecaster
 from tsforecast.forecasters.store import load
 from tsforecast.networks.heads import Loss
 
@@ -54,7 +56,10 @@ class InUnits(Loss):
         ({"loss": InUnits}, "or an instance of your own subclass of tsforecast.networks.heads.Loss: got <class"),
         ({"loss": Constant()}, r"Constant\(\).errors must depend on what is said: its result has no gradient"),
         ({"loss": Mean()}, r"Mean\(\).errors must return a number for each step.*: for \(2, 3, 1\) it gave \(\)"),
-        ({"loss": TwoArguments()}, r"loss TwoArguments\(\) must judge forecasts: on a trial it raised TypeError"),
+        (
+            {"loss": TwoArguments()},
+            r"loss TwoArguments.. must judge what is said.*it raised TypeError",
+        ),
         ({"loss": NothingSaid()}, "must have 1 <= levels <= outputs: got levels 1, outputs 0"),
         ({"loss": InUnits(), "scaler": StandardScaler()}, r"loss InUnits\(\) judges in the data's own units"),
         ({"anchor": 7}, r"such as \(24, 168\): got 7; did you mean \(7,\)\?"),
@@ -73,6 +78,35 @@ class InUnits(Loss):
 def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ParameterError, match=sentence):
         GRUForecaster(**settings).fit(wave())
+
+
+@pytest.mark.parametrize("validation", [0.15, 59, 3])
+def test_a_horizon_as_long_as_the_series_is_refused_with_one_that_fits(validation: object) -> None:
+    with pytest.raises(DataError, match="must be far shorter than the series: it is 100, the shortest has 60"):
+        GRUForecaster(horizon=100, validation=validation).fit(wave(60))
+    GRUForecaster(horizon=15, max_epochs=0).fit(wave(60))
+
+
+def test_seasons_that_no_window_can_reach_are_refused_with_what_works() -> None:
+    with pytest.raises(DataError, match="looks back 168 steps, and with the horizon needs 169, the shortest has"):
+        GRUForecaster(anchor=(24, 168)).fit(wave(90))
+
+
+def test_forecasts_that_are_no_numbers_are_warned_of() -> None:
+    class Nothing(Ridge):
+        def predict(self, X: Any) -> Any:
+            return np.full(len(X), np.nan)
+
+    class Words(Ridge):
+        def predict(self, X: Any) -> Any:
+            return np.array(["many"] * len(X))
+
+    with pytest.warns(DataWarning, match="1 of 1 forecasts are no finite numbers: look at a loss or regressor"):
+        ReductionForecaster(Nothing()).fit(wave()).predict()
+    with pytest.raises(ParameterError, match=r"regressor Words\(\) must predict numbers, one row for each of 64"):
+        ReductionForecaster(Words()).fit(wave()).predict()
+    with pytest.raises(ParameterError, match=r"regressor must be a regressor of scikit-learn, .*got 'ridge'"):
+        ReductionForecaster("ridge").fit(wave())
 
 
 def test_numpy_numbers_are_as_good_as_pythons(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def read(data: Any) -> Table:
 def _parts(data: Any) -> tuple[list[NDArray[Any]], Source]:
     """Return one (T, C) array of floats for each series, and how the caller wrote them."""
     if data is None or isinstance(data, (dict, set)) or np.isscalar(data):
-        raise DataError(f"data must be a frame, a Series, an array, a list of arrays or a Panel: got {data!r}")
+        named = type(data).__name__ if isinstance(data, (dict, set)) else repr(data)
+        raise DataError(f"data must be a frame, a Series, an array, a list of arrays or a Panel: got {named}")
     if isinstance(data, (list, tuple)) and data and not np.isscalar(data[0]):
         arrays = [_floats(part, f"series {i}") for i, part in enumerate(data)]
         ndim = arrays[0].ndim

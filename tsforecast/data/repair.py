@@ -160,7 +160,12 @@ def _facts(table: Table, rows: Rows) -> Iterator[str]:
             at = rows.offsets[series] + int(np.argmax(rows.owner[~same] == series))
             yield (
                 f"column {name!r} must be constant within a series: series {str(rows.ids[series])!r} has "
-                f"{first[series]!r} and another value (near {rows.where(int(at))}); make it a past column or fix it"
+                f"{str(first[series])!r} and another value (near {rows.where(int(at))}); "
+                + (
+                    "give each group series of its own"
+                    if name == table.roles.group
+                    else "make it a past column or fix it"
+                )
             )
 
 
@@ -286,7 +291,10 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Me
         (f"within ±{TOO_LARGE:g}", "larger numbers", large, "replace them by NaN, or divide the column first"),
     ]
     if mending.nan_policy != "mask":
-        remedy = "pass nan_policy='forward_fill', 'mask' or 'drop_series', or fill them first"
+        remedy = (
+            "pass nan_policy='forward_fill', 'mask' or 'drop_series' to Panel.from_frame or Panel.from_array, or fill "
+            "them first"
+        )
         if leading:
             remedy = "there is nothing before them to fill from: cut them off or use nan_policy='mask'"
         found.append(("complete", "NaN", np.isnan(rows.values), remedy))

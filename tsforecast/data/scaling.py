@@ -230,7 +230,7 @@ def _fitted(scaler: Any, rows: Floats) -> Any:
         f"scaler must be one of {', '.join(map(repr, SCALERS))}, None, or a scikit-learn transformer that scales each "
         "column by itself and undoes it, such as StandardScaler()"
     )
-    if isinstance(scaler, type):
+    if isinstance(scaler, type) and hasattr(scaler, "fit"):
         raise ParameterError(f"{must}: got the class {scaler.__name__}; pass {scaler.__name__}()")
     lacks = [name for name in ("fit", "transform", "inverse_transform") if not hasattr(scaler, name)]
     if lacks:

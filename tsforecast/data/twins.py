@@ -115,11 +115,11 @@ def replaceable(data: Any, columns: Sequence[str] | None = None) -> list[str]:
 
 
 def spared(data: Any) -> list[str]:
-    """Return the columns of numbers that are left as they are: those that may name series or count steps."""
+    """Return the columns that no probe replaces: text, flags, and numbers that may name series or count steps."""
     if frames.is_series(data) or not frames.is_frame(data):
         return []
     frame, kept = _eager(data), replaceable(data)
-    return [name for name in frame.columns if frame[name].dtype.is_numeric() and name not in kept]
+    return [name for name in frame.columns if name not in kept and name != guess_time(frame, ())]
 
 
 def column(data: Any, name: str) -> NDArray[Any]:
@@ -179,8 +179,15 @@ def _beyond(stamps: Any, cutoff: Any) -> Mask:
         stamps = stamps.to_timestamp()
     elif stamps.dtype.kind not in "iuM" and not isinstance(stamps, pd.DatetimeIndex):
         stamps = pd.to_datetime(stamps)
-    limit = cutoff if stamps.dtype.kind in "iu" else pd.Timestamp(cutoff)
+    if stamps.dtype.kind not in "iu" and isinstance(cutoff, (bool, int, np.integer)):
+        raise DataError(f"the cutoff must be a date, since the data have dates ({stamps[0]} ...): got {cutoff!r}")
+    try:
+        limit = cutoff if stamps.dtype.kind in "iu" else pd.Timestamp(cutoff)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"the cutoff must be a date such as {str(stamps[-1])[:10]!r}: got {cutoff!r}") from error
     zone = getattr(stamps, "tz", None)
+    if zone is None and getattr(limit, "tzinfo", None) is not None:
+        raise DataError(f"the cutoff must have no time zone, like the data: got {cutoff}; leave its zone out")
     if zone is not None and limit.tzinfo is None:
         limit = limit.tz_localize(zone)
     return np.asarray(stamps > limit)

@@ -80,7 +80,7 @@ def audit(
     problems = one_of("level", level, ("data", "fit")) + whole("horizon", horizon, 1, [None])
     problems += whole("cutoffs", cutoffs, 1) if isinstance(cutoffs, int) else []
     raise_any(problems, ParameterError)
-    if isinstance(forecaster, Forecaster):
+    if isinstance(forecaster, Forecaster) and not _windows(data):
         steps, panel = horizon or forecaster._own_horizon(), Panel.of(data)
         if not isinstance(cutoffs, int):
             raise ParameterError(f"cutoffs of a forecaster must be a number, such as 2: got {cutoffs!r}")
@@ -168,8 +168,14 @@ def audit_procedure(
     """
     if cutoff is None and tested is None:
         raise ParameterError("an audit needs cutoff=..., the last row that may be seen, or tested=..., a series")
+    if not callable(procedure):
+        raise ParameterError(
+            f"an audit takes the procedure first, a function of the data: got {type(procedure).__name__}"
+        )
+    columns = [columns] if isinstance(columns, str) else columns
     data = as_floats(data, columns)
-    ledger = Ledger("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(data)))
+    # A copy each time: a procedure that writes into its data must spoil neither the user's nor the next run's.
+    ledger = Ledger("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(copy.deepcopy(data))))
     found: list[Iterator[tuple[str, Any]]] = []
     if cutoff is not None:
         found.append(data_twins(data, cutoff, columns, id, tested))
@@ -179,8 +185,14 @@ def audit_procedure(
         ledger.compare(probe, lambda twin=twin: numbers(procedure(twin)))  # type: ignore[misc]
     if columns is None and (left := set(spared(data)) - {id, group}):
         names = ", ".join(repr(name) for name in sorted(left))
-        ledger.add("columns left as they are", "not run", note=f"{names} may name series or count: use columns=[...]")
+        note = f"no probe replaces {names}: text, flags, or numbers that may name series or count; use columns=[...]"
+        ledger.add("columns left as they are", "not run", note=note)
     return ledger.report()
+
+
+def _windows(data: Any) -> bool:
+    """Tell whether data are a pair (X, y) of ready-made windows."""
+    return isinstance(data, tuple) and len(data) == 2 and np.ndim(data[0]) > 1
 
 
 def _called(function: Callable[[Any, Any], Any], cutoff: Any, data: Any) -> Any:
@@ -231,7 +243,10 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
         model = clone(estimator) if isinstance(estimator, BaseEstimator) else copy.deepcopy(estimator)
         model.fit(X[:train].copy(), y[:train].copy())  # no view, whose base would lead to the rows after it
         learned = _hashed(model)  # before it forecasts, which some keep count of
-        first = numbers(np.asarray(model.predict(X[train:]))[0], "forecast of the first row")
+        said = np.asarray(model.predict(X[train:]))
+        if said.shape[:1] != (len(X) - train,):
+            raise DataError(f"predict must say something for each of {len(X) - train} rows: got shape {said.shape}")
+        first = numbers(said[0], "forecast of the first row")
         return learned | first
 
     reports = []

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.checks import one_of
+from tsforecast.checks import flag, one_of
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut, sides
 from tsforecast.data.panel import Panel
@@ -98,7 +98,7 @@ def backtest(
     [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
     """
     require_forecaster(forecaster)
-    raise_any(one_of("audit", audit, ("data", "fit"), [None]), ParameterError)
+    raise_any(option_problems(refit, groups, audit), ParameterError)
     panel = Panel.of(data)
     folds = RollingOrigin(horizon, origins, step, gap, train_length).folds(panel)
     model = clone(forecaster).set_params(horizon=gap + horizon)
@@ -122,6 +122,17 @@ def backtest(
     rows.insert(rows.columns.get_loc("replaced") + 1, "leak_audit", pd.Categorical([outcome]).repeat(len(rows)))
     rows.insert(8, "seed", pd.array([seed], dtype="Int32").repeat(len(rows)))
     return rows
+
+
+def option_problems(refit: Any, groups: Any, audit: Any) -> list[str]:
+    """Return what is wrong with options that any model shares."""
+    problems = one_of("audit", audit, ("data", "fit"), [None]) + flag("refit", refit)
+    if not isinstance(groups, LeaveGroupsOut | GroupKFold | None):
+        problems.append(
+            f"groups must be a splitter, such as LeaveGroupsOut(): got {groups!r}; the column of groups is named when "
+            "the data are read, with Panel.from_frame(group=...)"
+        )
+    return problems
 
 
 def _fit(model: Forecaster, panel: Panel) -> None:

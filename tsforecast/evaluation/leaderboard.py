@@ -13,9 +13,9 @@ import pandas as pd
 from tsforecast.checks import one_of
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.evaluation import metrics
-from tsforecast.evaluation.backtest import backtest
+from tsforecast.evaluation.backtest import backtest, option_problems
 from tsforecast.evaluation.verdict import judge
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.forecasters.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
@@ -175,7 +175,10 @@ def leaderboard(
     >>> board.reference, board.table["model"].tolist()
     ('drift', ['drift', 'naive', 'seasonal-naive', 'mean'])
     """
-    raise_any(one_of("metric", metric, METRICS), ParameterError)
+    problems = one_of("metric", metric, METRICS) + option_problems(refit, groups, audit)
+    if progress is not None and not callable(progress):
+        problems.append(f"progress must be a function of a model's name: got {progress!r}")
+    raise_any(problems, ParameterError)
     models = named(forecasters)
     if reference is not None and reference not in models:
         raise UnknownNameError(f"reference {reference!r} is not on the board; {nearest(reference, models)}")
@@ -184,7 +187,10 @@ def leaderboard(
     for name, forecaster in models.items():
         if progress:
             progress(name)
-        rows = backtest(forecaster, panel, horizon, origins, step, gap, refit, None, name, groups, audit)
+        try:
+            rows = backtest(forecaster, panel, horizon, origins, step, gap, refit, None, name, groups, audit)
+        except (DataError, ParameterError) as error:
+            raise type(error)([f"{name}: {problem}" for problem in error.problems]) from error
         parts.append(rows)
     notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))
     return from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from typing import Any, Self
 
@@ -17,9 +17,10 @@ from tsforecast.data import ready
 from tsforecast.data.future import extend
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.errors import DataWarning, ParameterError, TsForecastError, nearest, raise_any
+from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError, nearest, raise_any
 
 FLOATS = [np.float64, np.float32]
+FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
 class NotFittedError(TsForecastError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
@@ -48,6 +49,8 @@ def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
         got = f"the class {value.__name__}; write {value.__name__}()"
     elif isinstance(value, (list, tuple, dict)):
         got += "; give one (leaderboard compares several)"
+    elif hasattr(value, "fit") and hasattr(value, "predict"):
+        got += f"; a regressor of scikit-learn becomes one as ReductionForecaster({got}())"
     raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
 
 
@@ -167,7 +170,7 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         raise_any(past.problems())
         for caution in self._cautions(past):
             warnings.warn(caution, DataWarning, stacklevel=2)
-        return panel.answer(self.forecast(past, steps))
+        return panel.answer(_seen_to_be_numbers(self.forecast(past, steps)))
 
     def set_params(self, **settings: Any) -> Self:
         """Change parameters; see scikit-learn's `BaseEstimator.set_params`.
@@ -284,9 +287,17 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Read windows with the checks, and the words, of scikit-learn."""
         from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, validate_data
 
-        X = validate_data(self, X, allow_nd=True, dtype=FLOATS)
+        X = _numbers(lambda: validate_data(self, X, allow_nd=True, dtype=FLOATS))
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=FLOATS, input_name="y", estimator=self)
         check_consistent_length(X, y)
+        far = abs(float(np.median(y)) - float(np.median(X))) / max(float(np.ptp(X)), 1e-300)
+        if far > FAR:
+            warnings.warn(
+                f"y should continue X in the same units, but lies {far:.0f} times the range of X away from it: scale "
+                "neither of them alone (a forecaster scales for itself, see scaler=)",
+                DataWarning,
+                stacklevel=4,
+            )
         if sample_weight is None:
             return ready.windows(X, y)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -298,8 +309,9 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise ParameterError("where ready-made windows were fitted, predict takes windows of that form and no more")
         from sklearn.utils.validation import validate_data
 
-        panel = ready.contexts(validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS), self.panel_)
-        return panel.answer(self.forecast(Past.at_end(panel), self.horizon_))
+        rows = _numbers(lambda: validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS))
+        panel = ready.contexts(rows, self.panel_)
+        return panel.answer(_seen_to_be_numbers(self.forecast(Past.at_end(panel), self.horizon_)))
 
     def _remember(self, panel: Panel) -> None:
         """Keep what was fitted, to go on from; of many windows only their form matters."""
@@ -319,3 +331,24 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _problems(self) -> list[str]:
         """Return what is wrong with the parameters."""
         return whole("horizon", self.horizon, 1)
+
+
+def _numbers(read: Callable[[], Any]) -> Any:
+    """Return what scikit-learn read, or say in a sentence that dates are no numbers."""
+    try:
+        return read()
+    except np.exceptions.DTypePromotionError as error:
+        raise DataError("windows must hold numbers, one step in each column: some columns hold dates") from error
+
+
+def _seen_to_be_numbers(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return forecasts as they are, and warn where they are none."""
+    wrong = int((~np.isfinite(forecasts)).sum())
+    if wrong:
+        warnings.warn(
+            f"{wrong} of {forecasts.size} forecasts are no finite numbers: look at a loss or regressor of your own, "
+            "and for extreme values in the data",
+            DataWarning,
+            stacklevel=3,
+        )
+    return forecasts

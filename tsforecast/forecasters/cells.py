@@ -14,14 +14,15 @@ def _with_cell(cell: str) -> Callable[..., None]:
     """Return an `__init__` that fixes the cell and takes every other parameter."""
 
     signature = inspect.signature(NeuralForecaster.__init__)
+    known = [name for name in signature.parameters if name not in ("self", "cell")]
 
     def __init__(self: NeuralForecaster, **settings: Any) -> None:
         if "cell" in settings:
             raise TypeError(
                 f"{type(self).__name__} has the cell {cell!r}; use NeuralForecaster(cell=...) for another one"
             )
-        for name in settings.keys() - (signature.parameters.keys() - {"self", "cell"}):
-            raise TypeError(f"{type(self).__name__} has no setting {name!r}; {nearest(name, signature.parameters)}")
+        for name in settings.keys() - set(known):
+            raise TypeError(f"{type(self).__name__} has no setting {name!r}; {nearest(name, known)}")
         NeuralForecaster.__init__(self, cell, **settings)
 
     kept = [

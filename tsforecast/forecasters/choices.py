@@ -61,6 +61,11 @@ def training_rows(
                 f"use validation <= {total - 1}"
             )
         return count, np.where(wholes >= total - count, 0, panel.lengths)
+    if horizon > total // 3 and not horizon <= count < total:
+        raise DataError(
+            f"the horizon must be far shorter than the series: it is {horizon}, the shortest has {total} steps"
+            f"{panel.reading}; use horizon <= {max(1, total // 4)}, or give longer series"
+        )
     if count < horizon:
         raise DataError(
             f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
@@ -204,6 +209,11 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
             "Panel.from_array(data, season_length=24), or use anchor='last'"
         )
     reach = int(anchor_lags(found, horizon, season).max())
+    if reach > window and reach + horizon > past.lengths.min():
+        raise DataError(
+            f"an anchor of seasons must fit in the training part: looks back {reach} steps, and with the horizon needs "
+            f"{reach + horizon}, the shortest has {past.lengths.min()}; use shorter seasons, or anchor='last'"
+        )
     if reach > window:
         raise DataError(
             f"an anchor of seasons must fit in the window: looks back {reach} steps, the window is {window}; use "

@@ -137,10 +137,9 @@ class EnsembleForecaster(Forecaster):
     def _problems(self) -> list[str]:
         problems = whole("horizon", self.horizon, 1, [None]) + one_of("combine", self.combine, COMBINE)
         problems += whole("seeds", self.seeds, 1) + whole("random_state", self.random_state, 0)
-        if self.weights is not None:
-            problems += one_of("weights", self.weights, ("validation",))
-            if self.combine == "median":
-                problems.append("weights belong to a mean: use combine='mean', or weights=None")
+        problems += one_of("weights", self.weights, ("validation",), [None])
+        if self.weights is not None and self.combine == "median":
+            problems.append("weights belong to a mean: use combine='mean', or weights=None")
         problems += share_or_count("validation", self.validation)
         given = self.forecasters
         several = list(given) if isinstance(given, (list, tuple)) else [given]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import clone, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.linear_model import Ridge
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import get_tags
@@ -209,7 +209,8 @@ class ReductionForecaster(WindowedForecaster):
     def _problems(self) -> list[str]:
         problems = super()._problems() + one_of("strategy", self.strategy, STRATEGIES)
         problems += whole("max_windows", self.max_windows, 1, [None])
-        if isinstance(self.regressor, type) or not is_regressor(self._regressor()):
+        regressor = self._regressor()
+        if not isinstance(regressor, BaseEstimator) or not is_regressor(regressor):
             problems.append(f"regressor must be a regressor of scikit-learn, such as Ridge(): got {self.regressor!r}")
         return problems
 
@@ -218,6 +219,12 @@ def _predict(regressor: Any, X: Floats) -> Floats:
     """Return what a regressor says of each row, (n, B), whatever other rows there are: as for networks, in tiles."""
     filled = np.concatenate([X, np.zeros((-len(X) % TILE, X.shape[1]))])
     tiles = [np.asarray(regressor.predict(tile)) for tile in filled.reshape(-1, TILE, X.shape[1])]
+    for tile in tiles:
+        if tile.dtype.kind not in "biuf" or tile.shape[:1] != (TILE,):
+            raise ParameterError(
+                f"regressor {type(regressor).__name__}() must predict numbers, one row for each of {TILE}: got shape "
+                f"{tile.shape}, {tile.dtype}"
+            )
     return np.concatenate(tiles).reshape(len(filled), -1)[: len(X)]
 
 

@@ -136,7 +136,10 @@ def loss_problems(loss: Loss) -> list[str]:
         errors = loss.errors(said, torch.zeros(2, 3, 1), torch.arange(2), units)
         point = loss.point(said)
     except Exception as error:  # whatever the code of others raises
-        return [f"{name} must judge forecasts: on a trial it raised {type(error).__name__}: {reason(error)}"]
+        return [
+            f"{name} must judge what is said, (B, H, K, P), by the truth, (B, H, K): on a trial with (2, 3, 1, "
+            f"{loss.outputs}) and (2, 3, 1) it raised {type(error).__name__}: {reason(error)}"
+        ]
     found = []
     for what, numbers in (("errors", errors), ("point", point)):
         shape = tuple(numbers.shape) if isinstance(numbers, Tensor) else type(numbers).__name__
