@@ -37,6 +37,7 @@ slow: $(VENV)/installed-test  ## Run the longer checks
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
 	$(BIN)/python benchmarks/windows.py
 	$(BIN)/python benchmarks/leaks.py
+	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/tables.py
 
