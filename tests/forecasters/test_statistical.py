@@ -27,7 +27,7 @@ from tsforecast.errors import FitWarning, ParameterError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import from_rows, leaderboard
 from tsforecast.forecasters import arima, per_series, smoothing
-from tsforecast.forecasters.arma import Covariance, Orders, polynomials
+from tsforecast.forecasters.arma import Covariance, Orders, constrained, least_squares, log_likelihood, polynomials
 from tsforecast.forecasters.fits import Fit
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.per_series import StatisticalForecaster
@@ -58,6 +58,136 @@ def at(panel: Panel, *cutoffs: tuple[int, int]) -> Past:
 
 def fitted(model: StatisticalForecaster, y: np.ndarray, season: int = 6) -> Any:
     return model.fit(Panel.from_array(y, season_length=season, nan_policy="mask"))
+
+
+WEEK = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 9.0, 9.0])
+LINES = {
+    "30 steps": (np.arange(30.0), 1),
+    "60 steps": (np.arange(60.0), 1),
+    "100 steps of days": (np.arange(100.0), 7),
+    "200 steps of months": (np.arange(200.0), 12),
+    "years": (np.arange(1900.0, 1990.0), 1),
+    "tenths": (100 - 0.3 * np.arange(60.0), 1),
+    "a slow line far from zero": (1e6 + 1e-3 * np.arange(60.0), 1),
+}
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("kind", LINES)
+def test_a_line_without_noise_is_gone_on_with(name: str, kind: str) -> None:
+    y, season = LINES[kind]
+    slope = y[1] - y[0]
+    truth = y[-1] + slope * np.arange(1, 6)
+    if name == "theta":
+        truth = y[-1] + slope / 2 * np.arange(1, 6)  # half the slope is what it adds
+    model = fitted(make(name, horizon=5), y, season)
+    assert model.predict() == pytest.approx(truth, abs=0.02 * abs(slope))
+    assert model.failures_ == []
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("slope", [0.0, 0.1, 1.0])
+def test_a_week_and_a_line_without_noise_are_gone_on_with(name: str, slope: float) -> None:
+    y = np.tile(WEEK, 21) + slope * np.arange(147)
+    forecast = fitted(make(name, horizon=7), y[:140], 7).predict()
+    # Theta's season is a factor, which shrinks and grows with the line; it adds half the slope.
+    room = 1e-6 if slope == 0 else (0.75 + 3 * slope) * np.ptp(WEEK) if name == "theta" else 0.01 * slope
+    assert forecast == pytest.approx(y[140:], abs=room)
+
+
+STEPS = {
+    "up and down": (np.tile([0.0, 1.0], 40), 1, np.full(5, 0.5), 0.6),
+    "up and down as a season": (np.tile([0.0, 1.0], 40), 2, np.array([0.0, 1.0, 0.0, 1.0, 0.0]), 1e-3),
+    "a step every second": (np.floor(np.arange(100) / 2), 1, 49.5 + 0.375 * np.arange(1, 6), 1.2),
+    "a step every fifth": (np.floor(np.arange(100) / 5), 1, np.full(5, 20.0), 1.0),
+    "a step a year": (1000.0 + 25 * (np.arange(72) // 12), 12, np.full(5, 1137.5), 13.0),
+    "a step a year without season": (1000.0 + 25 * (np.arange(72) // 12), 1, np.full(5, 1130.0), 5.0),
+    "one step": (np.r_[np.zeros(40), np.ones(40)], 1, np.ones(5), 0.07),
+    "one step and weeks": (np.r_[np.zeros(40), np.ones(40)], 7, np.ones(5), 0.1),
+    "a step at the end": (np.r_[np.zeros(79), 1.0], 1, np.full(5, 0.5), 0.5),
+    "a step at the start": (np.r_[5.0, np.ones(50)], 1, np.ones(5), 0.1),
+    "a line that starts late": (np.r_[np.zeros(40), np.arange(40.0)], 1, np.arange(39.5, 42, 0.5), 2.6),
+}
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("kind", STEPS)
+def test_steps_and_what_mostly_stays_are_gone_on_with_near_to_where_they_are(name: str, kind: str) -> None:
+    y, season, near, room = STEPS[kind]
+    model = fitted(make(name, horizon=5), y, season)
+    assert model.predict() == pytest.approx(near, abs=room)
+    assert model.failures_ == []
+
+
+@pytest.mark.parametrize(
+    ("y", "season", "order", "seasonal", "level"),
+    [
+        (np.arange(60.0), 1, [0, 1, 0], [0, 0, 0, 1], 1.0),
+        (100 - 0.3 * np.arange(60.0), 7, [0, 1, 0], [0, 0, 0, 7], -0.3),
+        (np.r_[np.arange(20.0), np.nan, np.nan, np.arange(22.0, 60)], 1, [0, 1, 0], [0, 0, 0, 1], 1.0),
+        (np.arange(60.0) ** 2, 1, [0, 2, 0], [0, 0, 0, 1], 2.0),
+        (np.tile(WEEK, 20), 7, [0, 0, 0], [0, 1, 0, 7], None),
+        (np.tile(WEEK, 20) + np.arange(140), 7, [0, 0, 0], [0, 1, 0, 7], 7.0),
+        (1000.0 + 25 * (np.arange(72) // 12), 12, [0, 0, 0], [0, 1, 0, 12], 25.0),
+        (np.tile(WEEK, 10) + np.arange(70.0) ** 2, 7, [0, 1, 0], [0, 1, 0, 7], 14.0),
+    ],
+)
+def test_where_differences_leave_a_constant_arima_is_that_constant(
+    y: np.ndarray, season: int, order: list[int], seasonal: list[int], level: float | None
+) -> None:
+    fit = fitted(ARIMAForecaster(), y, season).models_[0][0]
+    assert fit.specification == {"order": order, "seasonal_order": seasonal, "mean": level is not None}
+    assert fit.parameters == ([] if level is None else [pytest.approx(level, rel=1e-9)])
+
+
+def test_arima_goes_on_with_exact_numbers_where_some_or_all_orders_are_given() -> None:
+    line, weeks = np.arange(60.0), np.tile(WEEK, 20) + np.arange(140)
+    model = fitted(ARIMAForecaster(5, order=(1, 1, 1), seasonal_order=(0, 0, 0)), line, 1)
+    assert model.predict() == pytest.approx(np.arange(60.0, 65), abs=1e-3)
+    for orders in (
+        {"seasonal_order": (0, 1, 1)},
+        {"order": (0, 1, 1)},
+        {"order": (0, 1, 1), "seasonal_order": (0, 1, 1)},
+    ):
+        model = fitted(ARIMAForecaster(5, **orders), weeks, 7)
+        assert model.predict() == pytest.approx([141.0, 143.0, 145.0, 147.0, 149.0], abs=1e-6)
+        assert model.failures_ == []
+
+
+def test_free_numbers_lead_to_coefficients_and_back() -> None:
+    orders = Orders(2, 0, 2, 1, 0, 1, 12)
+    x = np.array([0.5, 0.2, 0.6, 0.3, 0.4, -0.5])
+    assert constrained(constrained(x, orders, back=True), orders) == pytest.approx(x, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("w", "orders"),
+    [
+        (np.tile([-1.0, 1.0], 40), Orders(0, 0, 5)),
+        (noise(90), Orders(2, 0, 3, 1, 0, 1, 6)),
+        (np.diff(noise(90)), Orders(0, 0, 1)),
+    ],
+)
+def test_an_exact_estimate_is_at_least_as_likely_as_the_least_squares_it_starts_from(
+    w: np.ndarray, orders: Orders
+) -> None:
+    start, mine = least_squares(w, orders), np.array(arima.estimate(w, orders).parameters)
+    assert log_likelihood(w, orders, mine) >= log_likelihood(w, orders, start)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("unit", [1e-200, 1e-80, 1e50, 1e95])
+@pytest.mark.parametrize("parameters", ["keep", "refit"])
+def test_tiny_and_huge_numbers_are_forecast_as_those_of_usual_size(
+    name: str, unit: float, parameters: str, tmp_path: Path
+) -> None:
+    y = trend_and_season(96) + noise(96)
+    usual, other = (fitted(make(name, horizon=6, parameters=parameters), y[:72] * size) for size in (1.0, unit))
+    assert other.failures_ == []
+    assert other.predict() == pytest.approx(usual.predict() * unit, rel=1e-4)
+    assert other.predict(y * unit) == pytest.approx(usual.predict(y) * unit, rel=1e-4)
+    save(other, tmp_path / "model")
+    assert np.array_equal(load(tmp_path / "model").predict(y * unit), other.predict(y * unit))
 
 
 @pytest.mark.parametrize("name", ["ets", "arima", "holt-winters"])

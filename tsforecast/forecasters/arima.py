@@ -7,6 +7,8 @@ estimated by exact maximum likelihood.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from tsforecast.forecasters.arma import (
     named,
     polynomials,
 )
-from tsforecast.forecasters.fits import BAD, Fit, FitError, Floats, aicc, minimise
+from tsforecast.forecasters.fits import BAD, Fit, FitError, Floats, aicc, filled, minimise
 
 MOST, MOST_SEASONAL = 5, 2  # orders of each polynomial in the search, as in R's auto.arima
 MOST_DIFFERENCES = 2
@@ -31,6 +33,9 @@ KPSS_CRITICAL = 0.463  # 5 % point for a constant level [Kwiatkowski et al. 1992
 FARTHEST_ROOT = 1.01  # candidates with a root nearer to the unit circle are left out, as in R's auto.arima
 LONGEST_SEASON = 52  # longer seasons are differenced but have no polynomials: their cost grows with the square
 STEPS = 94  # models looked at, at most
+TRIES = 5  # choices estimated, at most, before the plainest
+ROUNDING = 1e-12  # of the largest number: differences that differ by less are equal
+FEWEST_EQUAL = 4  # equal differences that are no chance
 
 
 def estimate(y: Floats, orders: Orders) -> Fit:
@@ -41,38 +46,112 @@ def estimate(y: Floats, orders: Orders) -> Fit:
     FitError
     """
     there = np.flatnonzero(~np.isnan(y))
-    whole = y[np.maximum.accumulate(np.where(np.isnan(y), 0, np.arange(len(y))))]
+    whole = filled(y)
     w, unit = _standardised(whole, orders)
     if len(w) <= orders.longest + sum(orders.counts) + 1:
         raise FitError(f"its {len(y)} steps are too few for {named(orders)}")
+    level = constant(y, orders)
+    if level is not None and (orders.mean or level == 0):  # nothing is left to estimate coefficients from
+        return Fit(orders.plain(), [0.0] * sum(orders.counts) + [level] * orders.mean)
     start = least_squares(w, orders)
     if start is None or not inside(start, orders, 1.001):
         start = np.zeros(sum(orders.counts) + orders.mean)
     found = _maximum(w, orders, start)
+    if not log_likelihood(w, orders, found) >= log_likelihood(w, orders, start):
+        found = start
     found = np.append(found[: sum(orders.counts)], found[sum(orders.counts) :] * unit)
     if len(there) < len(y):
         found = _maximum_with_gaps(y, orders, found, unit)
     return Fit(orders.plain(), found.tolist())
 
 
+def fitted(
+    y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
+) -> Fit:
+    """Choose the orders that are None, and estimate; `y` may hold NaN.
+
+    A choice whose estimate is not stationary and invertible, or errs more one step ahead than its differences alone,
+    gives way to the next best. A root near to the unit circle is no reason: one difference too many leaves it there.
+
+    Raises
+    ------
+    FitError
+    """
+    if order and seasonal:
+        return estimate(y, Orders(*order, *seasonal, m=season_length, mean=order[1] + seasonal[1] == 0))
+    exact = _exact(y, season_length, order, seasonal)
+    if exact:
+        return estimate(y, exact)
+    whole = filled(y)
+    *ranked, last = choose(whole, season_length, order, seasonal)
+    for orders in ranked:
+        with suppress(FitError):
+            fit = estimate(y, orders)
+            if _sound(fit, orders, whole):
+                return fit
+    return estimate(y, last)
+
+
 def choose(
     y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
-) -> Orders:
-    """Choose the orders that are None, after Hyndman and Khandakar (2008).
+) -> list[Orders]:
+    """Choose the orders that are None, after Hyndman and Khandakar (2008): a few models, the best first.
 
     The season is differenced where it is strong, the rest while a KPSS test rejects a constant level; the other
-    orders start from four usual models and move by one while AICc gets smaller.
+    orders start from four usual models and move by one while AICc gets smaller. The last one is the plainest seen.
     """
-    m = season_length if len(y) >= 2 * season_length + 2 else 1
-    if seasonal is None:
-        big_d = int(m > 1 and seasonal_strength(y, m) > STRONG_SEASON)
-    else:
-        big_d = seasonal[1]
-        m = season_length
-    d = differences(differenced(y, 0, big_d, m)) if order is None else order[1]
-    if order and seasonal:
-        return Orders(*order, *seasonal, m=m, mean=d + big_d == 0)
-    return _Search(y, m, d, big_d, order, seasonal).best()
+    m = season_length if seasonal or len(y) >= 2 * season_length + 2 else 1
+    big_d = seasonal[1] if seasonal else int(m > 1 and seasonal_strength(y, m) > STRONG_SEASON)
+    d = order[1] if order else differences(differenced(y, 0, big_d, m), float(np.abs(y).max()))
+    return _Search(y, m, d, big_d, order, seasonal).ranked()
+
+
+def constant(y: Floats, orders: Orders) -> float | None:
+    """Return the number that the differences are all equal to, but for rounding; None where they are not.
+
+    `y` may hold NaN. The difference of numbers around 1e6 is no better known than to 1e-6 * ROUNDING.
+    """
+    w = differenced(y, orders.d, orders.D, orders.m)
+    steps, w = len(w), w[~np.isnan(w)]
+    room = ROUNDING * float(np.nanmax(np.abs(y)))
+    if len(w) < max(FEWEST_EQUAL, steps / 2) or np.ptp(w) > room:
+        return None
+    level = float(w.mean())
+    return level if abs(level) > room else 0.0
+
+
+def _exact(
+    y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
+) -> Orders | None:
+    """Return the fewest differences that leave a constant, with it as mean; None where no few do.
+
+    There, tests and likelihoods have nothing to go by: the variance is zero.
+    """
+    p, q = (order[0], order[2]) if order else (0, 0)
+    P, Q = (seasonal[0], seasonal[2]) if seasonal else (0, 0)
+    ds = (order[1],) if order else range(MOST_DIFFERENCES + 1)
+    big_ds = (seasonal[1],) if seasonal else range(1 + (season_length > 1))
+    pairs = [(d, big_d) for d in ds for big_d in big_ds if d + big_d <= MOST_DIFFERENCES]
+    for d, big_d in sorted(pairs, key=lambda pair: (sum(pair), pair[1])):
+        orders = Orders(p, d, q, P, big_d, Q, season_length)
+        level = constant(y, orders) if orders.lost < len(y) else None
+        if level is not None:
+            return replace(orders, mean=level != 0)
+    return None
+
+
+def _sound(fit: Fit, orders: Orders, y: Floats) -> bool:
+    """Say whether a fit is stationary and invertible, and errs no more one step ahead than its differences alone."""
+    x = np.array(fit.parameters)
+    if not sum(orders.counts):
+        return True
+    if not inside(x, orders, 1.0):
+        return False
+    w = differenced(y, orders.d, orders.D, orders.m)
+    ar, ma = polynomials(x, orders)
+    errors = Covariance(ar, ma, len(w)).errors(w - x[-1] if orders.mean else w)
+    plain = w - w.mean() if orders.mean else w
+    return float(errors @ errors) <= float(plain @ plain)
 
 
 class _Search:
@@ -97,7 +176,7 @@ class _Search:
         self._w, _ = _standardised(y, self._orders((0, 0, 0, 0), False))
         self._seen: dict[Orders, float] = {}
 
-    def best(self) -> Orders:
+    def ranked(self) -> list[Orders]:
         mean = self._means[-1]
         starts = [((2, 2, 1, 1), mean), ((0, 0, 0, 0), mean), ((1, 0, 1, 0), mean), ((0, 1, 0, 1), mean)]
         starts.append(((0, 0, 0, 0), False))
@@ -109,9 +188,11 @@ class _Search:
                 if self._criterion(other) < self._criterion(best):
                     best, moved = other, True
                     break
-        if not np.isfinite(self._criterion(best)):  # too short for any of them
-            return self._within((0, 0, 0, 0), False)
-        return best
+        ranked = sorted((o for o, value in self._seen.items() if np.isfinite(value)), key=self._criterion)
+        plain = [o for o in ranked if o.counts == self._within((0, 0, 0, 0), False).counts]
+        plainest = plain[0] if plain else self._within((0, 0, 0, 0), False)  # may be too short for any
+        better = ranked[: ranked.index(plainest)] if plainest in ranked else ranked
+        return [*better[:TRIES], plainest]
 
     def _orders(self, counts: tuple[int, ...], mean: bool) -> Orders:
         p, q, P, Q = counts
@@ -159,10 +240,13 @@ def seasonal_strength(y: Floats, m: int) -> float:
     return max(0.0, 1 - float(np.var(parts.resid)) / both) if both > 0 else 0.0
 
 
-def differences(y: Floats) -> int:
-    """Return how often to difference until a KPSS test does not reject a constant level."""
+def differences(y: Floats, size: float = 0.0) -> int:
+    """Return how often to difference until a KPSS test does not reject a constant level.
+
+    What varies by no more than rounding, around numbers of that size, is a constant level.
+    """
     for d in range(MOST_DIFFERENCES):
-        if len(y) < 4 or y.std() <= 1e-10 * np.abs(y).max() or _kpss(y) < KPSS_CRITICAL:
+        if len(y) < 4 or y.std() <= max(1e-10 * np.abs(y).max(), ROUNDING * size) or _kpss(y) < KPSS_CRITICAL:
             return d
         y = np.diff(y)
     return MOST_DIFFERENCES
@@ -215,7 +299,9 @@ def _standardised(y: Floats, orders: Orders) -> tuple[Floats, float]:
         raise FitError(f"its {len(y)} steps are too few for {named(orders)}")
     w = differenced(y, orders.d, orders.D, orders.m)
     unit = float(w.std())
-    return (w / unit, unit) if unit > 0 else (w, 1.0)
+    if unit <= ROUNDING * float(np.abs(y).max()):  # but for rounding, a constant
+        unit = float(np.abs(w).max()) or 1.0
+    return w / unit, unit
 
 
 def _maximum(w: Floats, orders: Orders, start: Floats) -> Floats:

@@ -155,16 +155,20 @@ class Covariance:
 
     def log_likelihood(self, w: Floats) -> float:
         """Return the log-likelihood of `w`, the variance of the shocks put at its best value."""
-        from scipy.linalg.lapack import dtbtrs
-
         if self._failed or not np.isfinite(self._factor[0]).all():
             return -np.inf
-        errors = dtbtrs(self._factor, self._transformed(w)[:, None], uplo="L")[0][:, 0]
+        errors = self._shocks(w)
         squared = float(errors @ errors)
         n = len(w)
         if not 0 < squared < np.inf:
             return -np.inf
         return float(-n / 2 * (np.log(2 * np.pi * squared / n) + 1) - np.log(self._factor[0]).sum())
+
+    def errors(self, w: Floats) -> Floats:
+        """Return the errors one step ahead; NaN where there is no finite covariance."""
+        if self._failed:
+            return np.full(len(w), np.nan)
+        return np.asarray(self._factor[0] * self._shocks(w))
 
     def expected(self, w: Floats, horizon: int) -> Floats:
         """Return what the moving-average part is expected to add to each of the next H steps."""
@@ -183,6 +187,12 @@ class Covariance:
             at = n + ahead - lags
             shocks[ahead] = np.where(at < self._first, self._cross[lags], self._moving[lags]) @ weighted[at]
         return shocks
+
+    def _shocks(self, w: Floats) -> Floats:
+        """Return the errors one step ahead, each in units of its standard deviation."""
+        from scipy.linalg.lapack import dtbtrs
+
+        return np.asarray(dtbtrs(self._factor, self._transformed(w)[:, None], uplo="L")[0][:, 0])
 
     def _transformed(self, w: Floats) -> Floats:
         from scipy.signal import lfilter
@@ -231,6 +241,6 @@ def constrained(u: Floats, orders: Orders, back: bool = False) -> Floats:
     for sign, count in ((1, p), (-1, q), (1, P), (-1, Q)):
         if count:
             part = slice(start, start + count)
-            x[part] = sign * turn(sign * u[part] if back else u[part])
+            x[part] = turn(sign * u[part]) if back else sign * turn(u[part])
         start += count
     return x

@@ -21,10 +21,15 @@ class FitError(Exception):
 
 @dataclass(frozen=True)
 class Fit:
-    """A chosen specification, as values that JSON knows, and the parameters estimated for it."""
+    """A chosen specification, as values that JSON knows, and the parameters estimated for it.
+
+    They are those of the series divided by `unit`, which is other than 1 where its numbers are so small or large that
+    their squares come near the ends of what floats can hold.
+    """
 
     specification: dict[str, Any]
     parameters: list[float]
+    unit: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +75,8 @@ def aicc(log_likelihood: float, parameters: int, steps: int) -> float:
     if room <= 0 or not np.isfinite(log_likelihood):
         return np.inf
     return -2 * log_likelihood + 2 * parameters + 2 * parameters * (parameters + 1) / room
+
+
+def filled(y: Floats) -> Floats:
+    """Replace NaN by the number before it; the first one is a number."""
+    return np.asarray(y[np.maximum.accumulate(np.where(np.isnan(y), 0, np.arange(len(y))))])

@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ from tsforecast.data.past import Past
 from tsforecast.errors import FitWarning, ParameterError, shorten
 from tsforecast.forecasters import smoothing
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.fits import Fit, FitError, Floats
+from tsforecast.forecasters.fits import Fit, FitError, Floats, filled
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.registry import model_name
 
 FEWEST = 8  # numbers; a shorter series is smoothed simply
 ABSURD = 10.0  # times the range of all that was seen; see `_trouble`
+EXTREME = 1e30  # numbers of this size, or as small, are fitted in units of their own
 WORTH_PROCESSES = 5_000  # steps to fit, from which more processes win back what starting them takes
 BATCH = 20_000_000  # steps of many pasts that are held at once
 LAST_VALUE, STAND_IN = {"rule": "last value"}, {"rule": "seasonal naive"}
@@ -211,12 +212,15 @@ class StatisticalForecaster(Forecaster):
         fit = task.fit
         if fit and fit.specification == STAND_IN:
             return _Outcome(fit, np.zeros(horizon))
+        unit = _unit(task.y) if fit is None or task.again else fit.unit
+        y = task.y / unit
         try:
             if fit is None:
-                fit = self._simplest(task.y) or self._choose(task.y, _usable(season_length, task.y))
+                fit = self._simplest(y) or self._choose(y, _usable(season_length, y))
             elif task.again:
-                fit = self._estimate(task.y, fit.specification)
-            done = _Outcome(fit, self._onward(fit, task.y, horizon, task.same_start or task.again))
+                fit = self._estimate(y, fit.specification)
+            forecast = unit * self._onward(fit, y, horizon, task.same_start or task.again)
+            done = _Outcome(replace(fit, unit=unit), forecast)
             trouble = _trouble(done.forecast, task.y)
         except (FitError, ArithmeticError, ValueError, IndexError) as error:
             trouble = str(error) or type(error).__name__
@@ -322,9 +326,10 @@ def _begun(y: Floats) -> Floats:
     return np.ascontiguousarray(y[there.argmax() :]) if there.any() else y[:0]
 
 
-def filled(y: Floats) -> Floats:
-    """Replace NaN by the number before it; the first one is a number."""
-    return np.asarray(y[np.maximum.accumulate(np.where(np.isnan(y), 0, np.arange(len(y))))])
+def _unit(y: Floats) -> float:
+    """Return what to divide a series by before it is fitted: a power of two, so that no digit is lost."""
+    size = float(np.nanmax(np.abs(y)))
+    return 1.0 if size == 0 or 1 / EXTREME < size < EXTREME else 2.0 ** int(np.log2(size))
 
 
 def _usable(season_length: int, y: Floats) -> int:

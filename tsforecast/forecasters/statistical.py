@@ -9,7 +9,7 @@ from tsforecast.checks import one_of, whole
 from tsforecast.forecasters import arima, smoothing, theta
 from tsforecast.forecasters.arma import Orders
 from tsforecast.forecasters.fits import Fit, Floats
-from tsforecast.forecasters.per_series import StatisticalForecaster, filled
+from tsforecast.forecasters.per_series import StatisticalForecaster
 
 
 class ETSForecaster(StatisticalForecaster):
@@ -159,8 +159,7 @@ class ARIMAForecaster(StatisticalForecaster):
 
     def _choose(self, y: Floats, season_length: int) -> Fit:
         seasonal = _orders(self.seasonal_order) if season_length > 1 else (0, 0, 0)
-        chosen = arima.choose(filled(y), season_length, _orders(self.order), seasonal)
-        return arima.estimate(y, chosen)
+        return arima.fitted(y, season_length, _orders(self.order), seasonal)
 
     def _estimate(self, y: Floats, specification: dict[str, Any]) -> Fit:
         return arima.estimate(y, Orders.of(specification))
