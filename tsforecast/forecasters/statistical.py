@@ -103,7 +103,8 @@ class ARIMAForecaster(StatisticalForecaster):
     The season is differenced once where it is strong, the rest while a KPSS test rejects a constant level; the
     other orders are looked for step by step, at most 5 and, for the season, 2. Candidates are estimated by
     conditional least squares, the chosen one by exact maximum likelihood. A mean, or a drift where one difference is
-    taken, is there where AICc says so. NaN between numbers is passed over, not filled.
+    taken, is there where AICc says so. Numbers whose differences are all equal, such as a line, or a season and a line,
+    are those differences and that number as mean. NaN between numbers is passed over, not filled.
 
     Parameters
     ----------
