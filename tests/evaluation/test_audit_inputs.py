@@ -112,7 +112,10 @@ def test_columns_that_may_name_series_are_left_and_said_to_be_unless_they_are_na
     report = audit_procedure(lambda frame: frame["sold"].sum(), frame, LIMIT)
     row = report.findings.iloc[-1]
     assert (row["probe"], row["outcome"]) == ("columns left as they are", "not run")
-    assert row["note"] == "'sold' may name series or count: use columns=[...]"
+    assert (
+        row["note"]
+        == "no probe replaces 'sold': text, flags, or numbers that may name series or count; use columns=[...]"
+    )
     assert not audit_procedure(lambda frame: frame["sold"].sum(), frame, LIMIT, columns=["sold"]).passed
 
 

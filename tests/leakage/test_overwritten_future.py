@@ -82,6 +82,7 @@ def test_when_the_future_is_overwritten_every_training_window_is_unchanged(
         assert torch.equal(first, second)
 
 
+@pytest.mark.filterwarnings("ignore::tsforecast.errors.FitWarning")  # the later pasts are made of nonsense
 @pytest.mark.parametrize("refit", [False, True])
 @pytest.mark.parametrize("gap", [0, 2])
 def test_forecasts_of_a_backtest_do_not_depend_on_later_rows(forecaster: Forecaster, refit: bool, gap: int) -> None:
