@@ -17,7 +17,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.data.splits import Fold, Positions, training_part
 from tsforecast.errors import DataError
-from tsforecast.evaluation.probes import replaced
+from tsforecast.evaluation.probes import with_other
 from tsforecast.forecasters.base import Forecaster
 
 Evidence = dict[str, NDArray[Any]]  # what must not move, by name
@@ -187,13 +187,13 @@ class Cut:
         held_out = np.max(trained, axis=0) if trained else part.lengths  # of an ensemble: what no member trains on
         if np.any(held_out < part.lengths):
             rows = np.arange(len(part.values)) - np.repeat(part.offsets[:-1], part.lengths)
-            changed = part.with_values(_with(part, rows >= np.repeat(held_out, part.lengths), random))
+            changed = with_other(part, rows >= np.repeat(held_out, part.lengths), "other values", random)
             view = self.forecaster.view(changed)
             kept = {name: item for name, item in view.items() if name.startswith(("scaler", "choices"))}
             yield "rows that validate: other values", kept
         if len(self.learn) < len(panel):
             owner = np.repeat(np.arange(len(panel)), panel.lengths)
-            changed = panel.with_values(_with(panel, np.isin(owner, self.test), random))
+            changed = with_other(panel, np.isin(owner, self.test), "other values", random)
             yield (
                 "the group that is tested: other values",
                 self.forecaster.view(training_part(changed, self.fold, self.learn)),
@@ -220,9 +220,3 @@ class Cut:
     def past(self, panel: Panel, series: Positions) -> Past:
         """Return what may be seen of some series."""
         return Past(panel, series, self.fold.seen[series], self.fold.start[series])
-
-
-def _with(panel: Panel, hidden: NDArray[np.bool_], random: np.random.Generator) -> NDArray[Any]:
-    values = panel.values.copy()
-    values[hidden] = replaced(values[hidden].astype(np.float64), "other values", random)
-    return values

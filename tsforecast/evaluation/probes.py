@@ -57,23 +57,24 @@ def panel_twins(panel: Panel, seen: NDArray[np.int64], horizon: int) -> Iterator
     known = len(panel.roles.varying) - len(panel.roles.future)
     hidden = np.where(np.arange(panel.values.shape[1]) < known, after[:, None], beyond[:, None])  # (rows, C)
     for how in REPLACEMENTS:
-        yield f"rows after the cutoff: {how}", _with(panel, hidden, how, random)
+        yield f"rows after the cutoff: {how}", with_other(panel, hidden, how, random)
     if len(panel) > 1:
         last = hidden.copy()
         last[: panel.offsets[-2]] = False
-        yield "rows after the cutoff of one series: other values", _with(panel, last, "other values", random)
+        yield "rows after the cutoff of one series: other values", with_other(panel, last, "other values", random)
     if panel.roles.past:
         past = hidden.copy()
         past[:, : panel.n_targets] = past[:, known:] = False
-        yield "past columns after the cutoff: other values", _with(panel, past, "other values", random)
+        yield "past columns after the cutoff: other values", with_other(panel, past, "other values", random)
     if not panel.roles.future:  # those are to be given for the steps to forecast
         yield "rows after the cutoff: cut off", panel.until(np.maximum(seen, 1))
 
 
-def _with(panel: Panel, hidden: NDArray[np.bool_], how: str, random: np.random.Generator) -> Panel:
+def with_other(panel: Panel, hidden: NDArray[np.bool_], how: str, random: np.random.Generator) -> Panel:
+    """Return a panel with other numbers in hidden rows, (rows,), or in hidden rows of each column, (rows, C)."""
     values = panel.values.copy()
     for column in range(values.shape[1]):
-        at = hidden[:, column]
+        at = hidden if hidden.ndim == 1 else hidden[:, column]
         values[at, column] = replaced(values[at, column : column + 1].astype(np.float64), how, random)[:, 0]
     return panel.with_values(values)
 
@@ -207,7 +208,7 @@ def _rows_with(
         return twins.replace_rows(data, rows, replace, columns)
     if how == "left out":
         return data.select(~rows[data.offsets[:-1]])
-    return _with(data, np.repeat(rows[:, None], data.values.shape[1], axis=1), how, random)
+    return with_other(data, rows, how, random)
 
 
 def _seen(panel: Panel, cutoff: Any, tested: Any) -> NDArray[np.int64]:
