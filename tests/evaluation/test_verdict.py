@@ -1,0 +1,68 @@
+"""A sentence claims a win when both the test and the interval allow it, and counts what overlaps, and how many try."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import wave
+from tsforecast.evaluation.backtest import backtest
+from tsforecast.evaluation.leaderboard import from_rows
+from tsforecast.evaluation.significance import diebold_mariano
+from tsforecast.evaluation.verdict import Trials, _told, judge, trials
+from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
+
+RANDOM = np.random.default_rng(0)
+NAIVE = 1 + RANDOM.random((1, 30))
+CLEAR = Trials({"naive": NAIVE, "model": 0.8 * NAIVE + 0.02 * RANDOM.random((1, 30))}, overlap=1)
+FAINT = Trials({"naive": NAIVE, "model": NAIVE - 0.05 + 0.8 * (RANDOM.random((1, 30)) - 0.5)}, overlap=1)
+
+
+def test_a_win_needs_both_the_test_and_the_interval() -> None:
+    assert _told(CLEAR, "model", "naive", 0.2, 0.01, "MASE").startswith("beats naive by 20.0% (")
+    for found, chance in ((CLEAR, 0.06), (FAINT, 0.01)):
+        sentence = _told(found, "model", "naive", 0.02, chance, "MASE")
+        assert sentence.startswith("cannot be told from naive: 2.0% lower MASE (")
+        assert f"; 30 cutoffs would show gains above {found.skill('model', 'naive').detectable:.0%} only" in sentence
+
+
+@pytest.mark.parametrize(("step", "overlap"), [(1, 4), (2, 2), (3, 2), (4, 1), (6, 1)])
+def test_overlap_is_how_many_neighbouring_cutoffs_share_targets(step: int, overlap: int) -> None:
+    rows = backtest(NaiveForecaster(), wave(90), horizon=4, origins=6, step=step)
+    assert trials(rows, "mae").overlap == overlap
+
+
+@pytest.mark.parametrize("metric", ["mase", "mae", "smape"])
+def test_losses_are_those_of_the_table(metric: str) -> None:
+    data = [wave(90), wave(90, 1)]
+    rows = pd.concat([backtest(model(), data, horizon=4, origins=6) for model in (NaiveForecaster, MeanForecaster)])
+    board = from_rows(rows, metric, "naive")
+    found, table = trials(board.rows, metric), board.table.set_index("model")[metric]
+    assert found.shape == (2, 6)
+    for name in ("naive", "mean"):
+        assert found.losses[name].mean() == pytest.approx(table[name])
+
+
+def rows_of(losses: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Return rows whose absolute errors are the losses, at one step ahead of each cutoff."""
+    parts = [
+        pd.DataFrame({"model": name, "series": "a", "target": "y", "cutoff": np.arange(len(each)), "step": 1,
+                      "time": np.arange(len(each)) + 1, "y": each, "forecast": 0.0, "naive_mae": 1.0, "naive_mse": 1.0})
+        for name, each in losses.items()
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_win_that_stands_alone_is_none_among_many_that_tried() -> None:
+    naive, own = NAIVE[0], NAIVE[0] - 0.07 + 0.8 * (np.random.default_rng(3).random(30) - 0.5)
+    chance = diebold_mariano(own, naive)[1]
+    assert 0.005 < chance < 0.05
+    alone = {"naive": naive, "model": own}
+    many = alone | {f"other-{i}": naive + np.random.default_rng(i).random(30) for i in range(12)}
+    told = []
+    for losses in (alone, many):
+        errors = pd.Series({name: each.mean() for name, each in losses.items()})
+        told.append(judge(rows_of(losses), errors, "mae", "naive")["model"])
+    assert told[0].startswith("model beats naive by")
+    assert told[1].startswith("model cannot be told from naive")
