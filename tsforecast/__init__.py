@@ -6,6 +6,7 @@ The names below are all that a user needs. They are loaded on first use, so that
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.store import save as save
 
 __version__ = "0.1.0"
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until somebody listens
 
 # In the order in which a newcomer meets them.
 _HOMES = {

@@ -10,7 +10,7 @@ from tests.conftest import wave
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import from_rows
 from tsforecast.evaluation.significance import diebold_mariano
-from tsforecast.evaluation.verdict import Trials, _told, judge, trials
+from tsforecast.evaluation.verdict import Trials, _verdict, judge, trials
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 
 RANDOM = np.random.default_rng(0)
@@ -20,10 +20,12 @@ FAINT = Trials({"naive": NAIVE, "model": NAIVE - 0.05 + 0.8 * (RANDOM.random((1,
 
 
 def test_a_win_needs_both_the_test_and_the_interval() -> None:
-    assert _told(CLEAR, "model", "naive", 0.2, 0.01, "MASE").startswith("beats naive by 20.0% (")
+    assert _verdict(CLEAR, "model", "naive", (0.8, 1.0), 0.01, "MASE").sentence.startswith(
+        "model beats naive by 20.0% ("
+    )
     for found, chance in ((CLEAR, 0.06), (FAINT, 0.01)):
-        sentence = _told(found, "model", "naive", 0.02, chance, "MASE")
-        assert sentence.startswith("cannot be told from naive: 2.0% lower MASE (")
+        sentence = _verdict(found, "model", "naive", (0.98, 1.0), chance, "MASE").sentence
+        assert sentence.startswith("model cannot be told from naive: 2.0% lower MASE (")
         assert f"; 30 cutoffs would show gains above {found.skill('model', 'naive').detectable:.0%} only" in sentence
 
 
@@ -63,6 +65,6 @@ def test_a_win_that_stands_alone_is_none_among_many_that_tried() -> None:
     told = []
     for losses in (alone, many):
         errors = pd.Series({name: each.mean() for name, each in losses.items()})
-        told.append(judge(rows_of(losses), errors, "mae", "naive")["model"])
+        told.append(judge(rows_of(losses), errors, "mae", "naive")["model"].sentence)
     assert told[0].startswith("model beats naive by")
     assert told[1].startswith("model cannot be told from naive")

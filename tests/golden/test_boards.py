@@ -63,4 +63,4 @@ def test_a_default_network_beats_the_best_naive_forecast_on_co2() -> None:
         [GRUForecaster(random_state=0)], load_dataset("co2-weekly"), task.horizon, task.origins, task.step
     )
     assert board.table.set_index("model").loc["gru", "skill"] > 0.6
-    assert board.verdicts["gru"].startswith("gru beats seasonal-naive by")
+    assert board.verdicts["gru"].sentence.startswith("gru beats seasonal-naive by")

@@ -153,6 +153,19 @@ class Frequency:
         numbers, remainders = self.split(np.asarray(stamps, dtype=np.int64))
         return self.join(numbers + self.count * np.asarray(steps), remainders)
 
+    def phase(self, stamps: Stamps, season_length: int) -> NDArray[np.int64]:
+        """Return where in its season each stamp lies: 0 is midnight, Monday, January, or the first step of an axis.
+
+        Examples
+        --------
+        >>> noon = np.array(["2024-01-01T12:00"], dtype="datetime64[ns]").astype("int64")
+        >>> Frequency.parse("h").phase(noon, 24).tolist(), Frequency.parse("D").phase(noon, 7).tolist()
+        ([12], [0])
+        """
+        numbers = self.split(np.asarray(stamps, dtype=np.int64))[0] // self.count
+        daily = self.unit == "business day" or (self.unit == "nanosecond" and self.count == DAY)
+        return (numbers + (3 if daily else 0)) % season_length  # counting of days began on a Thursday
+
 
 def to_utc(stamps: Stamps, zone: str) -> Stamps:
     """Turn stamps on the clocks of a zone into UTC.

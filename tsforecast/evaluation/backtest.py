@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,25 +12,29 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.checks import flag, one_of
 from tsforecast.data.anchors import seasonal_scale
-from tsforecast.data.groups import GroupKFold, LeaveGroupsOut, sides
+from tsforecast.data.calendar import from_utc
+from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.splits import Fold, Positions, RollingOrigin, training_part
-from tsforecast.errors import DataError, ParameterError, TrainingWarning, raise_any
+from tsforecast.data.splits import Fold, Positions, training_part
+from tsforecast.errors import DataError, TrainingWarning
 from tsforecast.evaluation.audit import of_cut
 from tsforecast.evaluation.evidence import Cut
+from tsforecast.evaluation.protocol import Piece, Protocol
+from tsforecast.evaluation.record import Fit, learned
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.forecasters.registry import model_name
 
 ROW_COLUMNS = (
     "model",
     "series",
+    "group",
     "target",
     "cutoff",
     "step",
     "time",
+    "phase",
     "y",
     "forecast",
     "seed",
@@ -79,8 +83,9 @@ def backtest(
     Returns
     -------
     pandas.DataFrame
-        One row for each series, target, cutoff and step: ``model, series, target, cutoff`` (the last
-        time stamp seen), ``step`` (1 is the first after the cutoff and gap), ``time, y, forecast, seed``;
+        One row for each series, target, cutoff and step: ``model, series, group, target, cutoff`` (the last
+        time stamp seen), ``step`` (1 is the first after the cutoff and gap), ``time, phase`` (where in its season that
+        lies; see `Frequency.phase`), ``y, forecast, seed``;
         ``leak_audit``, the outcome of the audit and its level;
         ``replaced``, whether a simpler forecast stands in for one that the model could not make;
         ``naive_mae, naive_mse``, the errors of the seasonal naive forecast on the past, which scale
@@ -98,41 +103,44 @@ def backtest(
     [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
     """
     require_forecaster(forecaster)
-    raise_any(option_problems(refit, groups, audit), ParameterError)
+    protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit)
     panel = Panel.of(data)
-    folds = RollingOrigin(horizon, origins, step, gap, train_length).folds(panel)
-    model = clone(forecaster).set_params(horizon=gap + horizon)
-    parts = []
-    outcome = "not run" if audit is None else ""
-    for learn, test in sides(panel, groups):
-        if not outcome:
-            cut = Cut.of(model, panel, folds[0], learn, test, gap + horizon, audit == "fit")
-            outcome = of_cut(cut, panel).outcome
-        for part in [[fold] for fold in folds] if refit else [folds]:
-            began = time.perf_counter()
-            _fit(model, training_part(panel, part[0], learn))
-            fitted = time.perf_counter()
-            cutoffs = _cutoffs(panel, part, test)
-            forecasts = model.forecast(cutoffs.past(panel), gap + horizon)[:, gap:]  # (n, H, K)
-            seconds = fitted - began, time.perf_counter() - fitted
-            parts.append(_rows(panel, cutoffs, forecasts, model.replaced(cutoffs.past(panel)), seconds))
+    name = name or model_name(forecaster)
+    return joined([run(name, forecaster, panel, protocol, piece)[0] for piece in protocol.pieces(panel)])
+
+
+def run(name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> tuple[pd.DataFrame, Fit]:
+    """Fit a clone once and forecast from each cutoff of the piece; return the rows and how that went."""
+    model = clone(forecaster).set_params(horizon=protocol.ahead)
+    fit = Fit.planned(name, forecaster, panel, protocol, piece)
+    outcome = _audited(model, panel, protocol, piece) if piece.number == 0 else ""
+    began = time.perf_counter()
+    _fit(model, training_part(panel, piece.folds[0], piece.learn))
+    fitted = time.perf_counter()
+    cutoffs = _cutoffs(panel, piece.folds, piece.test)
+    forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
+    seconds = fitted - began, time.perf_counter() - fitted
+    rows = _rows(panel, cutoffs, forecasts, model.replaced(cutoffs.past(panel)), seconds)
+    rows.insert(0, "model", pd.Categorical([name]).repeat(len(rows)))
+    rows["seed"] = pd.array([fit.seed], dtype="Int32").repeat(len(rows))
+    rows["leak_audit"] = pd.Categorical([outcome]).repeat(len(rows))
+    details = learned(model) | {"fit_seconds": seconds[0], "predict_seconds": seconds[1], "leak_audit": outcome}
+    return rows[list(ROW_COLUMNS)], replace(fit, **details)
+
+
+def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join the rows of one model; what the audit found in its first piece is said of all of them."""
     rows = pd.concat(parts, ignore_index=True)
-    rows.insert(0, "model", pd.Categorical([name or model_name(forecaster)]).repeat(len(rows)))
-    seed = forecaster.get_params().get("random_state")
-    rows.insert(rows.columns.get_loc("replaced") + 1, "leak_audit", pd.Categorical([outcome]).repeat(len(rows)))
-    rows.insert(8, "seed", pd.array([seed], dtype="Int32").repeat(len(rows)))
+    rows["leak_audit"] = pd.Categorical([parts[0]["leak_audit"].iloc[0]]).repeat(len(rows))
     return rows
 
 
-def option_problems(refit: Any, groups: Any, audit: Any) -> list[str]:
-    """Return what is wrong with options that any model shares."""
-    problems = one_of("audit", audit, ("data", "fit"), [None]) + flag("refit", refit)
-    if not isinstance(groups, LeaveGroupsOut | GroupKFold | None):
-        problems.append(
-            f"groups must be a splitter, such as LeaveGroupsOut(): got {groups!r}; the column of groups is named when "
-            "the data are read, with Panel.from_frame(group=...)"
-        )
-    return problems
+def _audited(model: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> str:
+    if protocol.audit is None:
+        return "not run"
+    trains = protocol.audit == "fit"
+    cut = Cut.of(model, panel, piece.folds[0], piece.learn, piece.test, protocol.ahead, trains)
+    return of_cut(cut, panel).outcome
 
 
 def _fit(model: Forecaster, panel: Panel) -> None:
@@ -204,10 +212,12 @@ def _rows(
     rows = pd.DataFrame(
         {
             "series": pd.Categorical.from_codes(spread(series), pd.Index(panel.ids)),
+            "group": _groups(panel, spread(series)),
             "target": pd.Categorical.from_codes(target_codes, pd.Index(panel.roles.target)),
             "cutoff": _times(panel, spread(last_seen)),
             "step": np.tile(np.arange(1, horizon + 1, dtype=np.int32), n * targets),
             "time": _times(panel, np.repeat(times[:, None], targets, axis=1).ravel()),
+            "phase": np.repeat(_phases(panel, times)[:, None], targets, axis=1).ravel(),
             "y": truth.transpose(0, 2, 1).ravel(),
             "forecast": forecasts.transpose(0, 2, 1).ravel(),
             "replaced": np.repeat(replaced.ravel(), horizon),
@@ -224,6 +234,20 @@ def _rows(
 
 def _times(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:
     return stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
+
+
+def _groups(panel: Panel, series: Positions) -> pd.Categorical:
+    """Return the group of each row; null where the panel has none."""
+    if panel.groups is None:
+        return pd.Categorical.from_codes(np.full(len(series), -1), pd.Index([], dtype=str))
+    return pd.Categorical(panel.groups[series].astype(str))
+
+
+def _phases(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return where in the season each stamp lies, by the clocks of the data's zone."""
+    if panel.local_zone and panel.kind == "datetime":
+        stamps = from_utc(stamps.ravel(), panel.local_zone).reshape(stamps.shape)
+    return panel.frequency.phase(stamps, panel.season_length).astype(np.int32)
 
 
 def _scales(panel: Panel, cutoffs: _Cutoffs) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,34 @@ from tsforecast.forecasters.registry import NAIVE_FAMILY
 
 CERTAIN = 0.05  # a difference that chance alone makes more seldom is called one
 NEEDED = 5  # cutoffs, or series where there is one cutoff, below which nothing is told
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of one model beside the reference.
+
+    Attributes
+    ----------
+    model : str
+    outcome : {"reference", "beats", "does not beat", "cannot be told", "cannot be compared"}
+    sentence : str
+    skill, low, high : float
+        The share of the reference's error that it removes and its 95 % interval; NaN where there is none.
+    chance : float
+        How likely a model as good as the reference has an error as low, adjusted for all that were tried; NaN where
+        that was not tested.
+    """
+
+    model: str
+    outcome: str
+    sentence: str
+    skill: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    chance: float = math.nan
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +122,8 @@ def _overlap(rows: pd.DataFrame) -> int:
     return max(int((times[i:, 0] <= last).sum()) for i, last in enumerate(times[:, 1]))
 
 
-def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) -> dict[str, str]:
-    """Return a sentence for each model.
+def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) -> dict[str, Verdict]:
+    """Return a verdict on each model.
 
     Parameters
     ----------
@@ -113,37 +142,52 @@ def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) ->
     comparable = [name for name in others if np.isfinite(errors[name]) and np.isfinite(errors[reference])]
     chances = [found.chance(name, reference) if found.count > 1 else np.nan for name in comparable]
     adjusted = dict(zip(comparable, holm(chances), strict=True))
-    sentences = {}
+    verdicts = {}
     for name in map(str, errors.index):
         mine, best = float(errors[name]), float(errors[reference])
         if name == reference:
             best_naive = errors[[other for other in errors.index if other in NAIVE_FAMILY]].min() == best
-            sentences[name] = f"{name} is the reference" + (": the best naive forecast here" if best_naive else "")
+            sentence = f"{name} is the reference" + (": the best naive forecast here" if best_naive else "")
+            verdicts[name] = Verdict(name, "reference", sentence, 0.0 if np.isfinite(best) else math.nan)
         elif name not in comparable:
             which = "it" if np.isfinite(best) else reference
-            sentences[name] = f"{name} cannot be compared: {which} has no finite {word}"
-        elif mine >= best:
-            how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
-            sentences[name] = f"{name} does not beat {reference}: its {word} is {how}"
+            sentence = f"{name} cannot be compared: {which} has no finite {word}"
+            verdicts[name] = Verdict(name, "cannot be compared", sentence)
         else:
-            sentences[name] = f"{name} {_told(found, name, reference, 1 - mine / best, adjusted[name], word)}"
-    return sentences
+            verdicts[name] = _verdict(found, name, reference, (mine, best), adjusted[name], word)
+    return verdicts
 
 
-def _told(found: Trials, name: str, reference: str, skill: float, chance: float, word: str) -> str:
-    """Say whether a lower error is more than luck."""
+def _verdict(
+    found: Trials, name: str, reference: str, errors: tuple[float, float], chance: float, word: str
+) -> Verdict:
+    """Say whether a lower error is more than luck; a higher one is not lower."""
+    mine, best = errors
+    skill = 1 - mine / best if best else 0.0 if mine == best else -math.inf
     number, unit = found.count, found.unit
-    counted = f"{number} {unit}" + ("s" if unit == "cutoff" and number > 1 else "")
-    if number < NEEDED:
+    low = high = detectable = math.nan
+    if number >= NEEDED:
+        interval = found.skill(name, reference)
+        low, high = (skill + bound - interval.value for bound in (interval.low, interval.high))
+        high, detectable = min(high, 1.0), interval.detectable
+    if mine >= best:
+        how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
+        outcome, told = "does not beat", f"does not beat {reference}: its {word} is {how}"
+    elif number < NEEDED:
         units = "cutoffs" if unit == "cutoff" else "cutoffs or series"
         few = f"at least {NEEDED} {units} are needed to tell: use more origins"
-        return f"cannot be told from {reference}: {skill:.1%} lower {word} in {counted}; {few}"
-    interval = found.skill(name, reference)
-    low, high = (skill + bound - interval.value for bound in (interval.low, interval.high))
-    span = f"({100 * low:.1f} to {100 * min(high, 1.0):.1f})"
-    if chance < CERTAIN and low > 0:
-        return f"beats {reference} by {skill:.1%} {span}"
-    return (
-        f"cannot be told from {reference}: {skill:.1%} lower {word} {span}; {counted} would show gains above "
-        f"{interval.detectable:.0%} only"
-    )
+        lower = f"{skill:.1%} lower {word} in {_counted(number, unit)}"
+        outcome, told = "cannot be told", f"cannot be told from {reference}: {lower}; {few}"
+    else:
+        span = f"({100 * low:.1f} to {100 * high:.1f})"
+        if chance < CERTAIN and low > 0:
+            outcome, told = "beats", f"beats {reference} by {skill:.1%} {span}"
+        else:
+            needed = f"{_counted(number, unit)} would show gains above {detectable:.0%} only"
+            outcome = "cannot be told"
+            told = f"cannot be told from {reference}: {skill:.1%} lower {word} {span}; {needed}"
+    return Verdict(name, outcome, f"{name} {told}", skill, low, high, chance)
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}" + ("s" if unit == "cutoff" and number > 1 else "")

@@ -36,8 +36,8 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
     _say(console, f"{board.basis}.")
     for note in board.notes:
         _say(console, f"Note: {note}.", then=" " * len("Note: "))
-    for sentence in board.verdicts.values():
-        _say(console, sentence, first="  ", then="    ")
+    for verdict in board.verdicts.values():
+        _say(console, verdict.sentence, first="  ", then="    ")
     _say(console, f"{board.proof}.")
 
 

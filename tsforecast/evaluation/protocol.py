@@ -1,0 +1,83 @@
+"""How models are tested: from which cutoffs, fitted on what, and how far the proof goes that nothing leaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tsforecast.checks import flag, one_of
+from tsforecast.data.groups import GroupKFold, LeaveGroupsOut, sides
+from tsforecast.data.panel import Panel
+from tsforecast.data.splits import Fold, Positions, RollingOrigin
+from tsforecast.errors import ParameterError, raise_any
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """One fit: the series that it learns from, those that it is tested on, and the cutoffs that it forecasts from.
+
+    Attributes
+    ----------
+    number : int
+        0 is the piece that is audited.
+    learn, test : int64 arrays
+        Positions of series.
+    folds : list of Fold
+        The oldest first; it is fitted there.
+    """
+
+    number: int
+    learn: Positions
+    test: Positions
+    folds: list[Fold]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The same test for every model; see `backtest` for what the fields mean.
+
+    Raises
+    ------
+    ParameterError
+    """
+
+    horizon: int
+    origins: int = 1
+    step: int | None = None
+    gap: int = 0
+    refit: bool = False
+    train_length: int | None = None
+    groups: LeaveGroupsOut | GroupKFold | None = None
+    audit: Literal["data", "fit"] | None = "data"
+
+    def __post_init__(self) -> None:
+        raise_any(option_problems(self.refit, self.groups, self.audit), ParameterError)
+
+    @property
+    def ahead(self) -> int:
+        """Steps from a cutoff to the last target."""
+        return self.gap + self.horizon
+
+    def pieces(self, panel: Panel) -> list[Piece]:
+        """Return what is to be fitted and forecast, piece by piece.
+
+        Raises
+        ------
+        DataError
+            When the series are too short, or there are too few groups.
+        """
+        folds = RollingOrigin(self.horizon, self.origins, self.step, self.gap, self.train_length).folds(panel)
+        fits = [[fold] for fold in folds] if self.refit else [folds]
+        every = [(learn, test, part) for learn, test in sides(panel, self.groups) for part in fits]
+        return [Piece(number, *piece) for number, piece in enumerate(every)]
+
+
+def option_problems(refit: Any, groups: Any, audit: Any) -> list[str]:
+    """Return what is wrong with options that any model shares."""
+    problems = one_of("audit", audit, ("data", "fit"), [None]) + flag("refit", refit)
+    if not isinstance(groups, LeaveGroupsOut | GroupKFold | None):
+        problems.append(
+            f"groups must be a splitter, such as LeaveGroupsOut(): got {groups!r}; the column of groups is named when "
+            "the data are read, with Panel.from_frame(group=...)"
+        )
+    return problems

@@ -1,0 +1,270 @@
+"""What was fitted on what: the record that travels with rows, so that a result can be traced without fitting again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import platform
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsforecast.data.panel import Panel
+from tsforecast.data.splits import Positions
+from tsforecast.evaluation.protocol import Piece, Protocol
+from tsforecast.forecasters.base import Forecaster
+
+PACKAGES = ("tsforecast", "torch", "numpy", "pandas", "scikit-learn", "statsmodels")
+SEASONS = 2  # of the truth before the oldest cutoff that figures show; at least as much as the horizon
+PAST_ROWS = 200_000  # of that truth, at most
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit of one model.
+
+    Attributes
+    ----------
+    model : str
+    seed : int or None
+    series : int
+        How many it learned from.
+    learned_from : tuple of str
+        First and last time stamp.
+    steps : int
+        Rows of all series that it learned from, those that validate among them.
+    left_out : tuple of str
+        The groups that it was tested on, where groups are kept apart.
+    settings : str
+        The forecaster as code.
+    scaling : str
+        What was scaled, and by what.
+    resolved : dict
+        What was chosen from the training part.
+    history : tuple of dict
+        See `tsforecast.training.history.Epoch`; empty where nothing is trained in epochs.
+    fit_seconds, predict_seconds : float
+    leak_audit : str
+        What the audit found at the cutoff of this fit; empty where it was not audited itself.
+    error : str
+        Why there are no forecasts; empty where there are.
+    """
+
+    model: str
+    seed: int | None
+    series: int
+    learned_from: tuple[str, str]
+    steps: int
+    left_out: tuple[str, ...]
+    settings: str
+    scaling: str = ""
+    resolved: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, Any], ...] = ()
+    fit_seconds: float = float("nan")
+    predict_seconds: float = float("nan")
+    leak_audit: str = ""
+    error: str = ""
+
+    @classmethod
+    def from_plain(cls, told: dict[str, Any]) -> Fit:
+        """Return the fit that `dataclasses.asdict` was told of, after a way through JSON."""
+        lists = {name: tuple(told[name]) for name in ("learned_from", "left_out", "history")}
+        return cls(**{**told, **lists})
+
+    @classmethod
+    def planned(cls, model: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> Fit:
+        """Return what is known of a fit before it begins."""
+        fold = piece.folds[0]
+        whole = panel.kind == "none" and len(piece.learn) < len(panel)  # see `training_part`
+        start = np.zeros_like(fold.start) if whole else fold.start
+        seen = panel.lengths if whole else fold.seen
+        mine = piece.learn[seen[piece.learn] > start[piece.learn]]
+        apart = panel.groups is not None and len(piece.test) < len(panel)
+        groups = panel.groups[piece.test] if apart and panel.groups is not None else np.empty(0)
+        return cls(
+            model,
+            seed_of(forecaster),
+            len(mine),
+            _span(panel, mine, start, seen),
+            int((seen - start)[mine].sum()),
+            tuple(sorted({str(group) for group in groups})),
+            repr(forecaster).replace("\n", " "),
+        )
+
+
+def learned(model: Forecaster) -> dict[str, Any]:
+    """Return what a fitted model chose and how it trained, as fields of `Fit`."""
+    chosen = {name: _plain(value) for name, value in getattr(model, "resolved_", {}).items()}
+    history = tuple(asdict(epoch) for epoch in getattr(model, "history_", ()))
+    return {"resolved": chosen, "scaling": _scaling(model.get_params(deep=False) | chosen), "history": history}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What all models of a board share, and a line for each fit.
+
+    Attributes
+    ----------
+    data : str
+        The panel in a sentence.
+    fingerprint : str
+        SHA-256 of everything that models can read.
+    kind : {"datetime", "integer", "none"}
+        Of the time axis.
+    season_length, horizon, origins, gap, train_length : int
+        `train_length` is None where the past expands.
+    step : int
+        Between cutoffs.
+    refit : bool
+    groups, audit : str
+    versions : dict of str
+    machine : str
+    made : str
+        When, in ISO 8601.
+    fits : tuple of Fit
+    past : pandas.DataFrame
+        ``series, target, time, y``: the truth shortly before the oldest cutoff, for figures.
+    """
+
+    data: str
+    fingerprint: str
+    kind: str
+    season_length: int
+    horizon: int
+    origins: int
+    step: int
+    gap: int
+    refit: bool
+    train_length: int | None
+    groups: str
+    audit: str
+    versions: dict[str, str]
+    machine: str
+    made: str
+    fits: tuple[Fit, ...]
+    past: pd.DataFrame
+
+    @classmethod
+    def of(cls, panel: Panel, protocol: Protocol, fits: tuple[Fit, ...]) -> Record:
+        """Return the record of a finished comparison."""
+        return cls(
+            repr(panel).removeprefix("Panel: "),
+            fingerprint(panel),
+            panel.kind,
+            panel.season_length,
+            protocol.horizon,
+            protocol.origins,
+            protocol.step or protocol.horizon,
+            protocol.gap,
+            protocol.refit,
+            protocol.train_length,
+            repr(protocol.groups) if protocol.groups else "each left out in turn" if panel.groups is not None else "",
+            protocol.audit or "none",
+            versions(),
+            f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+            datetime.now().astimezone().isoformat(timespec="seconds"),
+            fits,
+            _past(panel, protocol),
+        )
+
+    @classmethod
+    def from_plain(cls, told: dict[str, Any]) -> Record:
+        """Return the record that `plain` was told of, after a way through JSON."""
+        past = pd.read_feather(io.BytesIO(base64.b64decode(told["past"])))
+        return cls(**{**told, "fits": tuple(map(Fit.from_plain, told["fits"])), "past": past})
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record as JSON can hold it."""
+        buffer = io.BytesIO()
+        self.past.to_feather(buffer, compression="zstd")
+        shared = {each.name: getattr(self, each.name) for each in fields(self)}
+        fits = [asdict(fit) for fit in self.fits]
+        return {**shared, "fits": fits, "past": base64.b64encode(buffer.getvalue()).decode()}
+
+
+def fingerprint(panel: Panel) -> str:
+    """Return the SHA-256 of everything in a panel that models can read.
+
+    Examples
+    --------
+    >>> one, other = Panel.of(np.arange(9.0)), Panel.of(np.arange(9.0) + 1)
+    >>> fingerprint(one) == fingerprint(Panel.of(np.arange(9.0))), fingerprint(one) == fingerprint(other)
+    (True, False)
+    """
+    told = hashlib.sha256(repr((panel.roles, panel.frequency, panel.kind, panel.season_length)).encode())
+    for name, array in {"values": panel.values, "offsets": panel.offsets, "starts": panel.starts}.items():
+        told.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    facts = {name: fact.tolist() for name, fact in panel.facts.items()}
+    weights = None if panel.weights is None else panel.weights.tolist()
+    told.update(repr((panel.ids.tolist(), facts, weights)).encode())
+    return told.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the version of everything that results depend on."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def seed_of(forecaster: Forecaster) -> int | None:
+    """Return the seed of a forecaster that has one."""
+    seed = forecaster.get_params().get("random_state")
+    return int(seed) if isinstance(seed, (int, np.integer)) else None
+
+
+def _span(panel: Panel, mine: Positions, start: Positions, seen: Positions) -> tuple[str, str]:
+    """Return the first and the last time stamp of the chosen rows."""
+    first = panel.frequency.advance(panel.starts[mine], start[mine])
+    last = panel.frequency.advance(panel.starts[mine], seen[mine] - 1)
+    return panel.label(first.min()), panel.label(last.max())
+
+
+def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
+    """Return the truth before the oldest cutoff: of all series, or of as many as fit."""
+    fold = protocol.pieces(panel)[0].folds[0]
+    count = max(SEASONS * panel.season_length, protocol.ahead, 12)
+    kept = max(1, PAST_ROWS // (count * panel.n_targets))
+    parts = []
+    for i in range(min(len(panel), kept)):
+        steps = np.arange(max(fold.start[i], fold.seen[i] - count), fold.seen[i])
+        stamps = panel.stamps(i, steps)
+        times = stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
+        for k, target in enumerate(panel.roles.target):
+            y = panel.series(i)[steps, k].astype(np.float64)
+            parts.append(pd.DataFrame({"series": panel.ids[i], "target": target, "time": times, "y": y}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _scaling(params: dict[str, Any]) -> str:
+    """Say how values are scaled: by what all, then by what each window."""
+    if "scaler" not in params:
+        return ""
+    scaler = params["scaler"]
+    words = [str(params["value_transform"])] if params.get("value_transform") else []
+    words += [f"{scaler if isinstance(scaler, str) else repr(scaler)} scaler"] if scaler is not None else []
+    if words and params.get("per_series"):
+        words.append("each series on its own")
+    if params.get("instance_norm"):
+        words.append("each window by its own spread")
+    return ", ".join(words) or "none"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool)) or value is None else repr(value)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,198 @@
+"""Rows seen from several sides: errors by model and by step, series, group or season phase; wins and ranks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsforecast.checks import one_of
+from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.evaluation import metrics
+from tsforecast.evaluation.verdict import Trials, trials
+
+METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
+KEYS = ("step", "series", "group", "phase", "cutoff")
+LEVEL = 0.05  # of the critical difference
+_SQUARED = ["rmse", "rmsse"]
+
+
+def errors(rows: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
+    """Return every metric of each model and seed: over steps and cutoffs of a series and target, then over those.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        See `backtest`.
+    by : {"step", "series", "group", "phase", "cutoff"}, optional
+        Once for each value of this column.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The index is model, seed (-1 where there is none) and `by`; a column for each of `METRICS`. A model that
+        forecasts NaN anywhere has no number: it must not be ranked on the rest.
+    """
+    y, forecast = rows["y"].to_numpy(), rows["forecast"].to_numpy()
+    absolute = metrics.absolute_errors(y, forecast)
+    parts = pd.DataFrame(
+        {
+            "mase": metrics.divide(absolute, rows["naive_mae"]),
+            "mae": absolute,
+            "rmse": absolute**2,
+            "smape": metrics.symmetric_errors(y, forecast),
+            "rmsse": metrics.divide(absolute**2, rows["naive_mse"]),
+        }
+    )
+    seed = rows["seed"].fillna(-1).astype(int) if "seed" in rows else pd.Series(-1, index=rows.index, name="seed")
+    keys = [rows["model"], seed, *([rows[by]] if by else [])]
+    inner = [rows[name] for name in ("series", "target") if name != by]
+    groups = [key.reset_index(drop=True) for key in (*keys, *inner)]
+    each = parts.groupby(groups, observed=True, sort=by is not None).mean()
+    each[_SQUARED] = np.sqrt(each[_SQUARED])
+    table = each.groupby(level=list(range(len(keys))), observed=True, sort=by is not None).mean()
+    failed = pd.Series(np.isnan(forecast)).groupby(rows["model"].to_numpy(), sort=False).any()
+    table[failed.reindex(table.index.get_level_values("model")).to_numpy()] = np.nan
+    return table
+
+
+def errors_by(rows: pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
+    """Return one metric for each value of a key and each model, over seeds.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    key : {"step", "series", "group", "phase", "cutoff"}
+        `phase` is the place in the season, from 0.
+    metric : {"mase", "mae", "rmse", "smape", "rmsse"}
+
+    Returns
+    -------
+    pandas.DataFrame
+        The index holds the values of the key, the columns the models.
+
+    Raises
+    ------
+    ParameterError
+    DataError
+        When the rows have no such column, or there are no groups.
+    """
+    raise_any(one_of("key", key, KEYS) + one_of("metric", metric, METRICS), ParameterError)
+    if key not in rows or rows[key].isna().all():
+        raise DataError(f"rows must have values of {key!r} to be seen by it: they have none")
+    found = errors(rows, key)[metric].groupby(level=["model", key], observed=True).mean()
+    return found.unstack(level="model").rename_axis(columns=None)
+
+
+def win_rates(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return how often the model of a row has a smaller loss than that of a column; a tie is half a win.
+
+    Counted are the cutoffs of each series and target.
+
+    Examples
+    --------
+    >>> from tsforecast.evaluation.backtest import backtest
+    >>> from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
+    >>> ramp = np.arange(20.0)
+    >>> rows = pd.concat([backtest(model(), ramp, 2, origins=4) for model in (DriftForecaster, NaiveForecaster)])
+    >>> win_rates(rows, "mae").loc["drift", "naive"]
+    np.float64(1.0)
+    """
+    losses = trials(rows, metric).losses
+    found = pd.DataFrame(np.nan, index=list(losses), columns=list(losses))
+    for one in losses:
+        for other in losses:
+            there = ~(np.isnan(losses[one]) | np.isnan(losses[other]))
+            if one != other and there.any():
+                less, same = losses[one] < losses[other], losses[one] == losses[other]
+                found.loc[one, other] = float((less + 0.5 * same)[there].mean())
+    return found
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Average ranks, and how far apart two must lie to be told apart.
+
+    Attributes
+    ----------
+    average : pandas.Series
+        By model, the best first; 1 is best.
+    critical_difference : float
+        Of the Nemenyi test at 5 % [Demsar 2006, Journal of Machine Learning Research 7, 1-30]; NaN where there are
+        fewer than two models or trials.
+    count : int
+        Trials that were ranked, as far as they are independent.
+    unit : str
+        What a trial is: "series", or "cutoffs" of a single one.
+    """
+
+    average: pd.Series
+    critical_difference: float
+    count: int
+    unit: str
+
+    @property
+    def together(self) -> list[tuple[str, ...]]:
+        """Models that cannot be told apart, the longest runs of them in order of rank."""
+        names, ranks = [str(name) for name in self.average.index], self.average.to_numpy()
+        runs: list[tuple[int, int]] = []
+        for first in range(len(names)):
+            last = int(np.flatnonzero(ranks - ranks[first] <= self.critical_difference)[-1])
+            if last > first and (not runs or last > runs[-1][1]):
+                runs.append((first, last))
+        return [tuple(names[first : last + 1]) for first, last in runs]
+
+
+def average_ranks(rows: pd.DataFrame, metric: str) -> Ranks:
+    """Rank the models on each series, or at each cutoff where there is one series, and average.
+
+    Models without a finite loss on every trial are left out.
+
+    Examples
+    --------
+    >>> from tsforecast.evaluation.backtest import backtest
+    >>> from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
+    >>> ramp = np.arange(20.0)
+    >>> rows = pd.concat([backtest(model(), ramp, 2, origins=4) for model in (DriftForecaster, NaiveForecaster)])
+    >>> average_ranks(rows, "mae").average.to_dict()
+    {'drift': 1.0, 'naive': 2.0}
+    """
+    from scipy.stats import rankdata
+
+    found = trials(rows, metric)
+    blocks = _blocks(found)
+    names = [name for name, each in blocks.items() if np.isfinite(each).all()]
+    unit = "series" if found.shape[0] > 1 else "cutoffs"
+    if not names:
+        return Ranks(pd.Series(dtype=float), math.nan, 0, unit)
+    places = rankdata(np.stack([blocks[name] for name in names]), axis=0)  # (models, trials)
+    average = pd.Series(places.mean(axis=1), index=names).sort_values(kind="stable")
+    count = places.shape[1] if unit == "series" else max(1, places.shape[1] // found.overlap)
+    return Ranks(average, critical_difference(len(names), count), count, unit)
+
+
+def critical_difference(models: int, count: int) -> float:
+    """Return how far apart average ranks over `count` trials must lie to differ at 5 % (Nemenyi).
+
+    Examples
+    --------
+    >>> round(critical_difference(4, 14), 2)
+    1.25
+    """
+    from scipy.stats import studentized_range
+
+    if models < 2 or count < 2:
+        return math.nan
+    quantile = float(studentized_range.ppf(1 - LEVEL, models, np.inf)) / math.sqrt(2)
+    return quantile * math.sqrt(models * (models + 1) / (6 * count))
+
+
+def _blocks(found: Trials) -> dict[str, NDArray[np.float64]]:
+    """Return the mean loss of each model on each trial: a series, or a cutoff of the only one."""
+    axis = 1 if found.shape[0] > 1 else 0
+    means = {name: pd.DataFrame(each).mean(axis=axis).to_numpy() for name, each in found.losses.items()}
+    kept = ~np.isnan(list(means.values())).all(axis=0)  # a trial that no model has is none
+    return {name: each[kept] for name, each in means.items()}
