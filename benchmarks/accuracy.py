@@ -29,7 +29,7 @@ from tsforecast.data.catalog import card
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.evaluation import metrics
-from tsforecast.evaluation.leaderboard import from_rows
+from tsforecast.evaluation.board import from_rows
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import CLASSICAL, NAIVE_FAMILY, NETWORKS, make
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.audit import audit as audit
     from tsforecast.evaluation.audit import audit_procedure as audit_procedure
     from tsforecast.evaluation.backtest import backtest as backtest
-    from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
+    from tsforecast.evaluation.board import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.ledger import AuditReport as AuditReport
     from tsforecast.forecasters.cells import Conv1DForecaster as Conv1DForecaster
@@ -60,7 +60,7 @@ _HOMES = {
     "dataset_names": "data.catalog",
     "Panel": "data.panel",
     "leaderboard": "evaluation.leaderboard",
-    "Leaderboard": "evaluation.leaderboard",
+    "Leaderboard": "evaluation.board",
     "backtest": "evaluation.backtest",
     "audit": "evaluation.audit",
     "audit_procedure": "evaluation.audit",

@@ -1,4 +1,4 @@
-"""The command line: `tsforecast datasets | leaderboard | fit | predict`."""
+"""The command line: `tsforecast datasets | leaderboard | report | audit | fit | predict`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
+from tsforecast.cli_datasets import datasets_app
 from tsforecast.cli_input import Said, keep_format, read_next, read_panel, suffix_of
 from tsforecast.cli_options import (
     Data,
@@ -33,14 +33,18 @@ from tsforecast.cli_options import (
 )
 from tsforecast.cli_output import (
     BOARD,
+    REPORTS,
     as_polars,
     complain,
     console,
     plain_warnings,
     progress,
+    report_suffix,
     say,
+    unfinished,
     write_board,
     write_frame,
+    write_report,
 )
 from tsforecast.errors import ParameterError, TsForecastError, UnknownNameError, nearest
 
@@ -55,7 +59,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-datasets_app = typer.Typer(help="The datasets that tsforecast knows.", invoke_without_command=True)
 app.add_typer(datasets_app, name="datasets")
 
 
@@ -74,75 +77,6 @@ def _every_command(
     ] = False,
 ) -> None:
     pass
-
-
-@datasets_app.callback()
-def datasets(context: typer.Context) -> None:
-    """List the datasets that `leaderboard` and `fit` take by name."""
-    if context.invoked_subcommand:
-        return
-    from rich.table import Table
-
-    from tsforecast.data.catalog import card, dataset_names
-
-    table = Table("name", "what it is", "step", "season")
-    for name in dataset_names():
-        one = card(name)
-        table.add_row(name, one.title, one.frequency, str(one.season_length))
-    console.print(table)
-
-
-@datasets_app.command("show")
-def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
-    """Show a dataset's card: what it is, where it comes from, how it is read and tested."""
-    from rich.table import Table
-
-    from tsforecast.data.catalog import card
-
-    one = card(name)
-    table = Table(title=f"{one.name}: {one.title}", title_justify="left", title_style="bold", show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    roles = {
-        role: ", ".join([names] if isinstance(names, str) else names)
-        for role, names in vars(one.roles).items()
-        if names
-    }
-    lines = {
-        "what": one.description,
-        "source": "\n".join(one.sources),
-        "licence": one.licence,
-        "citation": one.citation,
-        "step, season": f"{one.frequency}, {one.season_length}",
-        **roles,
-        "files": "\n".join(file.path for file in one.files) or "part of an installed package",
-        "by hand": one.by_hand,
-        "task": f"horizon {one.task.horizon}, {_cutoffs(one.task)}",
-        "protocol": one.task.protocol,
-        "quirks": "\n".join(one.quirks),
-    }
-    for word, text in lines.items():
-        if text:
-            table.add_row(word, escape(text))
-    console.print(table)
-
-
-@datasets_app.command("download")
-def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
-    """Fetch a dataset into the cache, check it and read it once."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
-
-    from tsforecast.data.catalog import load_dataset
-
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(name, total=None)
-        panel = load_dataset(name, lambda got, total: bar.update(task, completed=got, total=total))
-    say(f"{name} is here. {panel}")
-
-
-def _cutoffs(task: Task) -> str:
-    return "1 cutoff" if task.origins == 1 else f"{task.origins} cutoffs every {task.step} steps"
 
 
 @app.command()
@@ -164,6 +98,8 @@ def leaderboard(
         str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
     ] = "data",
     metric: Annotated[str, typer.Option(help="Ranks the models: mase, mae, rmse, smape or rmsse.")] = "mase",
+    seeds: Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")] = 1,
     window: Window = None,
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -179,7 +115,11 @@ def leaderboard(
     fill_gaps: FillGaps = False,
     sort: Sort = False,
     duplicates: Duplicates = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for table, figure and rows.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Report to write: .html, .md or .json.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report, table and rows; a comparison that is cut short goes on from there."),
+    ] = None,
 ) -> None:
     """Compare networks with the naive forecasts on a dataset or on your own file."""
     from tsforecast.data.splits import RollingOrigin
@@ -189,6 +129,9 @@ def leaderboard(
     from tsforecast.reporting.terminal import show_leaderboard
 
     chosen = _models(models, _settings(window=window, max_epochs=epochs, random_state=seed))
+    if report:
+        report_suffix(report)
+        require_place(report.parent)
     if out:
         require_place(out, mark=BOARD)
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
@@ -199,12 +142,57 @@ def leaderboard(
     origins = origins if origins is not None else own.origins if own else 1
     step = step if step is not None else own.step if own else None
     RollingOrigin(horizon, origins, step, gap).ticks(panel.clock_end)  # refuse before anything is trained
-    with progress(f"{data}: ", len(named(chosen))) as report:
-        level: Any = None if audit == "none" else audit
-        board = compare(chosen, panel, horizon, origins, step, gap, refit, metric, audit=level, progress=report)
-    show_leaderboard(board, f"{data}, horizon {horizon}", console)
+    title = f"{data}, horizon {horizon}"
+    with progress(f"{data}: ", len(named(chosen))) as started:
+        board = compare(
+            chosen,
+            panel,
+            horizon,
+            origins,
+            step,
+            gap,
+            refit,
+            metric,
+            audit=None if audit == "none" else audit,  # type: ignore[arg-type]
+            seeds=seeds,
+            n_jobs=jobs,
+            checkpoint=unfinished(out) if out else None,
+            progress=started,
+        )
+    show_leaderboard(board, title, console)
     if out:
-        write_board(board, panel, out, f"{data}, horizon {horizon}")
+        write_board(board, panel, out, title)
+    if report:
+        write_report(board, report, title)
+    if board.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    rows: Annotated[
+        list[Path], typer.Argument(help="Folders that leaderboard wrote, or files of rows; several are merged.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Report to write: .html, .md or .json; or .parquet, to keep merged rows.")
+    ] = Path("report.html"),
+    metric: Annotated[str | None, typer.Option(help="Ranks the models.", show_default="as before")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Model that skill is relative to.", show_default="as before")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Heading.", show_default="the data in a sentence")] = None,
+) -> None:
+    """Draw the report of rows that were kept, without fitting again."""
+    from tsforecast.evaluation.board import Leaderboard
+    from tsforecast.files import require_place
+    from tsforecast.reporting.terminal import show_leaderboard
+
+    report_suffix(out, (*REPORTS, ".parquet"))
+    require_place(out.parent)
+    board = Leaderboard.from_parquet(*rows, metric=metric, reference=reference)
+    title = title or (board.record.data if board.record else " and ".join(map(str, rows)))
+    show_leaderboard(board, title, console)
+    write_report(board, out, title)
 
 
 @app.command()

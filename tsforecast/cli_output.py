@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from tsforecast.errors import DataWarning, FitWarning, TrainingWarning
+from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrainingWarning
+from tsforecast.files import new_file
 
 if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
+    from tsforecast.evaluation.board import Leaderboard
 
+REPORTS = (".html", ".md", ".json")
 BOARD = "leaderboard.md"  # the file by which the folder of a leaderboard is known
 console = Console()
 
@@ -80,8 +84,6 @@ def as_polars(forecasts: Any) -> Any:
 
 def write_frame(frame: Any, out: Path) -> None:
     """Write a polars frame as its suffix says, whole or not at all."""
-    from tsforecast.files import new_file
-
     with new_file(out) as unfinished:
         if out.suffix.lower() == ".parquet":
             frame.write_parquet(unfinished)
@@ -89,15 +91,46 @@ def write_frame(frame: Any, out: Path) -> None:
             frame.write_csv(unfinished)
 
 
-def write_board(board: Any, panel: Panel, out: Path, title: str) -> None:
-    """Write table, rows and figure of a leaderboard."""
-    from tsforecast.files import new_file
+def report_suffix(path: Path, known: tuple[str, ...] = REPORTS) -> str:
+    """Return the ending that says what to write.
+
+    Raises
+    ------
+    ParameterError
+    """
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        raise ParameterError(f"a report must end in {', '.join(known[:-1])} or {known[-1]}: got {str(path)!r}")
+    return suffix
+
+
+def write_report(board: Leaderboard, path: Path, title: str) -> None:
+    """Write a report as its suffix says."""
+    suffix = path.suffix.lower()
+    if suffix == ".html":
+        board.to_html(path, title)
+    elif suffix == ".json":
+        board.to_json(path)
+    elif suffix == ".parquet":
+        board.to_parquet(path)
+    else:
+        with new_file(path) as unwritten:
+            unwritten.write_text(f"# {title}\n\n{board.to_markdown()}", encoding="utf-8")
+    say(f"wrote {path}")
+
+
+def unfinished(out: Path) -> Path:
+    """Return the folder beside `out` where the rows of fits lie until all are made."""
+    return out.with_name(f"{out.name}.unfinished")
+
+
+def write_board(board: Leaderboard, panel: Panel, out: Path, title: str) -> None:
+    """Write report, table, rows and figure of a leaderboard; what was kept of single fits is no longer needed."""
     from tsforecast.reporting.plots import plot_forecasts, save_figure
 
     figure = plot_forecasts(board, panel)  # drawn before anything is written
-    with new_file(out / BOARD) as unfinished:
-        unfinished.write_text(f"# {title}\n\n{board.to_markdown()}", encoding="utf-8")
-    with new_file(out / "rows.parquet") as unfinished:
-        board.rows.to_parquet(unfinished, index=False)
+    for name in (BOARD, "report.html", "rows.parquet"):
+        write_report(board, out / name, title)
     save_figure(figure, out / "forecasts.png")
-    say(f"wrote {BOARD}, forecasts.png and rows.parquet in {out}")
+    say(f"wrote {out / 'forecasts.png'}")
+    shutil.rmtree(unfinished(out), ignore_errors=True)

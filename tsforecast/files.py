@@ -91,6 +91,15 @@ def new_file(target: Path) -> Iterator[Path]:
         os.replace(path, target)
 
 
+def write_or_return(text: str, path: str | Path | None) -> str | None:
+    """Write a text to a file, whole or not at all; return it where there is none."""
+    if path is None:
+        return text
+    with new_file(Path(path)) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    return None
+
+
 def _unusable(target: Path, why: str) -> str:
     return f"{str(target)!r} must be a place that can be written to: {why}; name another one"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import wave
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.leaderboard import from_rows
+from tsforecast.evaluation.board import from_rows
 from tsforecast.evaluation.significance import diebold_mariano
 from tsforecast.evaluation.verdict import Trials, _verdict, judge, trials
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster

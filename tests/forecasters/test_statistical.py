@@ -25,7 +25,8 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import FitWarning, ParameterError
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.leaderboard import from_rows, leaderboard
+from tsforecast.evaluation.board import from_rows
+from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters import arima, per_series, smoothing
 from tsforecast.forecasters.arma import Covariance, Orders, constrained, least_squares, log_likelihood, polynomials
 from tsforecast.forecasters.fits import Fit

@@ -9,7 +9,7 @@ from tsforecast.data.catalog import load_dataset
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.leaderboard import from_rows
+from tsforecast.evaluation.board import from_rows
 from tsforecast.forecasters.registry import make
 
 pytestmark = pytest.mark.usefixtures("data_folder")

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
+from tsforecast.evaluation.board import Leaderboard
+from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.reporting.plots import plot_forecasts, save_figure
 from tsforecast.reporting.terminal import show_leaderboard
 

@@ -236,11 +236,10 @@ def _times(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:
     return stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
 
 
-def _groups(panel: Panel, series: Positions) -> pd.Categorical:
+def _groups(panel: Panel, series: Positions) -> Any:
     """Return the group of each row; null where the panel has none."""
-    if panel.groups is None:
-        return pd.Categorical.from_codes(np.full(len(series), -1), pd.Index([], dtype=str))
-    return pd.Categorical(panel.groups[series].astype(str))
+    names = np.full(len(panel), None) if panel.groups is None else panel.groups.astype(str)
+    return pd.array(names, dtype="string").take(series)
 
 
 def _phases(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -111,7 +111,7 @@ def coverage_problems(rows: pd.DataFrame) -> list[str]:
         named = repr(model) if number < 0 else f"{model!r} with seed {number}"
         if one["count"] != one["nunique"]:
             problems.append(
-                f"{named} must forecast each target once: {one['count'] - one['nunique']} rows are there again"
+                f"{named} must forecast each target once: {int(one['count'] - one['nunique'])} rows are there again"
             )
         elif one["sum"] != first["sum"]:
             mine = rows[(rows["model"] == model) & (seed == number)]
@@ -145,7 +145,7 @@ def _differences(first: Any, other: Any, metric: str | None, reference: str | No
     pairs |= {} if metric else {"metric": (first.metric, other.metric)}
     pairs |= {} if reference else {"reference": (first.reference, other.reference)}
     problems = [
-        f"boards must have the same {word} to be merged: {ours!r} and {theirs!r}{_remedy(word, ours)}"
+        f"boards must have the same {word} to be merged: {ours} and {theirs}{_remedy(word, ours)}"
         for word, (ours, theirs) in pairs.items()
         if ours != theirs
     ]

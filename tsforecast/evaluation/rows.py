@@ -41,6 +41,10 @@ def read_rows(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     import pyarrow as pa
     from pyarrow import parquet
 
+    if not path.is_file():
+        raise DataError(
+            f"{str(path)!r} must be a Parquet file of rows: there is none; give a file, or a folder with one"
+        )
     try:
         table = parquet.read_table(path)
     except (OSError, pa.ArrowException) as error:

@@ -7,7 +7,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -71,6 +71,7 @@ def run_all(
     n_jobs: int | None = 1,
     checkpoint: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
+    needed: Collection[str] = (),
 ) -> list[Outcome]:
     """Fit and test every model with every seed; the order of what is returned does not depend on `n_jobs`.
 
@@ -87,10 +88,13 @@ def run_all(
         Folder in which each outcome is kept at once, and where those of an earlier run are found again.
     progress : callable, optional
         Called with the name of each model when it starts.
+    needed : collection of str
+        Models without which all others are in vain.
 
     Raises
     ------
     ParameterError, DataError
+        Also at once when a needed model fails.
     """
     pieces = protocol.pieces(panel)
     tasks = [
@@ -106,11 +110,20 @@ def run_all(
         outcomes[number] = outcome
         if outcome.problem:
             _log.warning("%s failed: %s\n%s", tasks[number].model, outcome.problem, outcome.trace)
+            if tasks[number].model in needed:
+                raise_failures([outcome])
         elif files and outcome.rows is not None:
             write_rows(files[number], outcome.rows, {"fit": asdict(outcome.fit)})
         for warning in outcome.warnings:
             warnings.warn(warning, stacklevel=3)
     return [outcomes[number] for number in range(len(tasks))]
+
+
+def raise_failures(outcomes: Iterable[Outcome]) -> None:
+    """Raise what went wrong, with the names of the models; the first error says of which kind."""
+    problems = {outcome.fit.model: outcome.problem for outcome in outcomes if outcome.problem}
+    for problem in problems.values():
+        raise type(problem)([f"{model}: {one}" for model, each in problems.items() for one in each.problems])
 
 
 def seeded(forecaster: Forecaster, seeds: int) -> list[Forecaster]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.leaderboard import Leaderboard
+from tsforecast.evaluation.board import Leaderboard
 from tsforecast.files import new_file
 
 # Colours of Okabe and Ito (2008), told apart by people with any colour vision.

@@ -8,7 +8,7 @@ from itertools import accumulate
 from rich.console import Console
 from rich.table import Table
 
-from tsforecast.evaluation.leaderboard import Leaderboard
+from tsforecast.evaluation.board import Leaderboard
 from tsforecast.evaluation.ledger import AuditReport
 
 
