@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from tsforecast.evaluation.leaderboard import Leaderboard
+from tsforecast.evaluation.board import Leaderboard
 
 # Colours of Okabe and Ito (2008), told apart by people with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

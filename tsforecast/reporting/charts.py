@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tsforecast.evaluation.leaderboard import Leaderboard
+from tsforecast.evaluation.board import Leaderboard
 from tsforecast.reporting.canvas import (
     COLOURS,
     INK,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsforecast.evaluation.leaderboard import SHOWN, Leaderboard
+from tsforecast.evaluation.board import SHOWN, Leaderboard
 from tsforecast.evaluation.record import Fit
 from tsforecast.reporting.canvas import ranked
 from tsforecast.reporting.charts import gains_by

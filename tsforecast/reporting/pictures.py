@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tsforecast.evaluation.leaderboard import Leaderboard
+from tsforecast.evaluation.board import Leaderboard
 from tsforecast.evaluation.record import Fit, Record
 from tsforecast.reporting import charts
 from tsforecast.reporting.canvas import WORST, near, ranked

@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tsforecast.evaluation.leaderboard import Leaderboard
+from tsforecast.evaluation.board import Leaderboard
 from tsforecast.evaluation.record import Record
 from tsforecast.evaluation.verdict import Verdict
 from tsforecast.reporting import grids, pictures
