@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -88,12 +89,55 @@ def test_a_leaderboard_of_an_embedded_dataset_prints_writes_and_says_who_wins(tm
     for name in ("naive", "seasonal-naive", "drift", "mean", "gru"):
         assert name in result.stdout
     assert "is the reference: the best naive forecast here" in result.stdout
-    assert sorted(path.name for path in out.iterdir()) == ["forecasts.png", "leaderboard.md", "rows.parquet"]
+    written = ["forecasts.png", "leaderboard.md", "report.html", "rows.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == written
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]  # nothing is left of single fits
     assert (out / "forecasts.png").read_bytes().startswith(b"\x89PNG")
     assert "| model" in (out / "leaderboard.md").read_text()
     rows = pl.read_parquet(out / "rows.parquet")
     assert tuple(rows.columns) == ROW_COLUMNS
     assert rows["model"].n_unique() == 5
+
+
+def test_a_report_is_drawn_again_from_rows_and_several_are_merged(tmp_path: Path) -> None:
+    for models in ("mean", "theta"):
+        report, out = tmp_path / f"{models}.json", tmp_path / models
+        words = ("--models", models, "--report", report, "--out", out, "--seeds", "2", "--jobs", "1")
+        result = tsforecast("leaderboard", "sunspots-yearly", *words)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(report.read_text())["table"][0]["model"] in (models, "naive", "seasonal-naive", "drift")
+    both = tmp_path / "both.parquet"
+    result = tsforecast("report", tmp_path / "mean", tmp_path / "theta" / "rows.parquet", "--out", both, width=160)
+    assert result.returncode == 0, result.stderr
+    assert "1 series x 309 steps" in result.stdout
+    assert {"mean", "theta", "naive", "seasonal-naive", "drift"} == set(pl.read_parquet(both)["model"])
+    for name in ("page.html", "page.md"):
+        result = tsforecast("report", both, "--out", tmp_path / name, "--title", "Both", "--metric", "rmse")
+        assert result.returncode == 0, result.stderr
+        assert "does not beat" in (tmp_path / name).read_text()
+    assert (tmp_path / "page.md").read_text().startswith("# Both\n\n| model")
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_what_cannot_be_reported_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    result = tsforecast("leaderboard", "sunspots-yearly", "--report", "page.pdf")
+    assert result.returncode == 2
+    assert "a report must end in .html, .md or .json: got 'page.pdf'" in " ".join(result.stderr.split())
+    result = tsforecast("report", tmp_path, "--out", tmp_path / "page.html")
+    assert result.returncode == 2
+    assert "must be a Parquet file of rows: there is none" in " ".join(result.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_fails_is_on_the_board_and_in_the_exit_code(tmp_path: Path) -> None:
+    pd.DataFrame({"day": pd.date_range("2024-01-01", periods=20), "y": wave(20)}).to_csv(
+        tmp_path / "few.csv", index=False
+    )
+    words = ("--models", "mean,gru", "--horizon", "3", "--origins", "5")
+    result = tsforecast("leaderboard", tmp_path / "few.csv", *words)
+    assert result.returncode == 1, result.stderr
+    assert "gru failed: window + horizon must fit in the training part" in " ".join(result.stdout.split())
+    assert "│ mean " in result.stdout
 
 
 def test_a_file_of_the_users_own_is_fitted_saved_and_forecast(shops: Path, tmp_path: Path) -> None:
@@ -387,7 +431,7 @@ def test_a_leaderboard_is_not_written_among_files_of_others(tmp_path: Path) -> N
     (out / "rows.parquet").unlink()
     for _ in ("empty", "an earlier leaderboard"):
         assert tsforecast(*words).returncode == 0
-    assert len(list(out.iterdir())) == 3
+    assert len(list(out.iterdir())) == 4
 
 
 def test_an_interrupted_fit_says_so_in_a_sentence_and_saves_the_best_so_far(

@@ -115,7 +115,9 @@ def leaderboard(
     fill_gaps: FillGaps = False,
     sort: Sort = False,
     duplicates: Duplicates = None,
-    report: Annotated[Path | None, typer.Option(help="Report to write: .html, .md or .json.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report, table and rows; a comparison that is cut short goes on from there."),
@@ -174,7 +176,8 @@ def report(
         list[Path], typer.Argument(help="Folders that leaderboard wrote, or files of rows; several are merged.")
     ],
     out: Annotated[
-        Path, typer.Option(help="Report to write: .html, .md or .json; or .parquet, to keep merged rows.")
+        Path,
+        typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON; Parquet keeps merged rows."),
     ] = Path("report.html"),
     metric: Annotated[str | None, typer.Option(help="Ranks the models.", show_default="as before")] = None,
     reference: Annotated[
