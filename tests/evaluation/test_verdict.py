@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import wave
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.board import from_rows
-from tsforecast.evaluation.significance import diebold_mariano
-from tsforecast.evaluation.verdict import Trials, _verdict, judge, trials
+from tsforecast.evaluation.significance import diebold_mariano, holm
+from tsforecast.evaluation.verdict import Trials, Verdict, _verdict, judge, trials
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 
 RANDOM = np.random.default_rng(0)
@@ -19,12 +19,15 @@ CLEAR = Trials({"naive": NAIVE, "model": 0.8 * NAIVE + 0.02 * RANDOM.random((1, 
 FAINT = Trials({"naive": NAIVE, "model": NAIVE - 0.05 + 0.8 * (RANDOM.random((1, 30)) - 0.5)}, overlap=1)
 
 
+def told(found: Trials, error: float, chance: float) -> Verdict:
+    """Return the verdict on a model of which the error and the chance are given."""
+    return _verdict(found, "model", "naive", (error, 1.0), (found.skill("model", "naive"), chance), "MASE")
+
+
 def test_a_win_needs_both_the_test_and_the_interval() -> None:
-    assert _verdict(CLEAR, "model", "naive", (0.8, 1.0), 0.01, "MASE").sentence.startswith(
-        "model beats naive by 20.0% ("
-    )
+    assert told(CLEAR, 0.8, 0.01).sentence.startswith("model beats naive by 20.0% (")
     for found, chance in ((CLEAR, 0.06), (FAINT, 0.01)):
-        sentence = _verdict(found, "model", "naive", (0.98, 1.0), chance, "MASE").sentence
+        sentence = told(found, 0.98, chance).sentence
         assert sentence.startswith("model cannot be told from naive: 2.0% lower MASE (")
         assert f"; 30 cutoffs would show gains above {found.skill('model', 'naive').detectable:.0%} only" in sentence
 
@@ -68,3 +71,38 @@ def test_a_win_that_stands_alone_is_none_among_many_that_tried() -> None:
         told.append(judge(rows_of(losses), errors, "mae", "naive")["model"].sentence)
     assert told[0].startswith("model beats naive by")
     assert told[1].startswith("model cannot be told from naive")
+
+
+@pytest.mark.parametrize(("series", "cutoffs", "overlap"), [(1, 5, 1), (1, 24, 6), (20, 1, 1), (3, 8, 2)])
+def test_an_oracle_always_beats_the_naive_forecast(series: int, cutoffs: int, overlap: int) -> None:
+    data = [wave(200, seed) for seed in range(series)]
+    rows = backtest(NaiveForecaster(), data, horizon=4, origins=cutoffs, step=-(-4 // overlap))
+    for error in (0.0, 1e-3):
+        oracle = rows.assign(model="oracle", forecast=rows["y"] + error)
+        verdict = from_rows(pd.concat([rows, oracle])).verdicts["oracle"]
+        assert verdict.outcome == "beats", verdict
+        assert verdict.skill > 0.99
+
+
+@pytest.mark.parametrize(("cutoffs", "overlap"), [(30, 2), (24, 6), (100, 10), (8, 4)])
+def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twenty_boards(
+    cutoffs: int, overlap: int
+) -> None:
+    random, boards, claims = np.random.default_rng(0), 300, 0
+    for _ in range(boards):
+        # Five models of one skill, at cutoffs of which neighbours share targets.
+        steps = np.abs(random.normal(size=(5, cutoffs + overlap - 1)))
+        windows = np.lib.stride_tricks.sliding_window_view(steps, overlap, axis=1).mean(axis=2)
+        found = Trials({name: each[None] for name, each in zip("abcde", windows, strict=True)}, overlap)
+        claims += min(holm([found.chance(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
+    assert claims / boards < 0.05 + 3 * np.sqrt(0.05 * 0.95 / boards)  # three standard errors of so many boards
+
+
+def test_cutoffs_that_share_targets_throughout_tell_nothing() -> None:
+    rows = backtest(NaiveForecaster(), wave(90), horizon=12, origins=8, step=1)
+    better = rows.assign(model="model", forecast=rows["y"] + 0.5 * (rows["forecast"] - rows["y"]))
+    verdict = from_rows(pd.concat([rows, better])).verdicts["model"]
+    assert verdict.sentence == (
+        "model cannot be told from naive: 50.0% lower MASE; 8 cutoffs that share targets throughout are too few to "
+        "tell: use more origins, or longer steps"
+    )

@@ -92,12 +92,15 @@ class Skill:
         Bounds between which it lies with the level that was asked for.
     detectable : float
         The smallest skill that four of five such experiments would tell from none.
+    chance : float
+        How likely a skill as high is where there is none.
     """
 
     value: float
     low: float
     high: float
     detectable: float
+    chance: float
 
 
 def skill_interval(
@@ -147,7 +150,7 @@ def skill_interval(
     count, cutoffs = own.shape
     if count * cutoffs < 2:
         raise DataError("an interval needs several cutoffs or series: there is one of each; use more origins")
-    block = min(cutoffs, max(2 * overlap if overlap > 1 else 1, round(cutoffs ** (1 / 3))))
+    block = _block(cutoffs, overlap)
     random = np.random.default_rng(seed)
     starts = random.integers(cutoffs, size=(DRAWS, -(-cutoffs // block)))
     places = ((starts[..., None] + np.arange(block)) % cutoffs).reshape(DRAWS, -1)[:, :cutoffs]  # (D, O)
@@ -161,11 +164,25 @@ def skill_interval(
         draws = 1 - losses[0] / losses[1]
     error = float(np.std(draws[np.isfinite(draws)], ddof=1)) if np.isfinite(draws).sum() > 1 else math.nan
     independent = cutoffs / block if cutoffs > block else count
-    if independent <= 1:
-        independent = 2.0  # one block of one series: the widest interval that can be said
-    error *= math.sqrt(independent / max(independent - 1, 0.5))
-    freedom = max(1.0, independent - 1)
     value = float(1 - own.sum() / other.sum()) if other.sum() else math.nan
+    if independent <= 1:  # one block of one series says nothing about another one
+        return Skill(value, -math.inf, math.inf, math.inf, 0.5)
+    error *= math.sqrt(independent / max(independent - 1, 0.5) * _missed(overlap, block))
+    freedom = max(1.0, independent - 1)
     reach = float(t.ppf((1 + level) / 2, freedom)) * error
-    needed = float(t.ppf(level, freedom) + t.ppf(POWER, freedom)) * error
-    return Skill(value, value - reach, value + reach, needed)
+    needed = reach + float(t.ppf(POWER, freedom)) * error
+    chance = float(t.sf(value / error, freedom)) if error else float(value <= 0)
+    return Skill(value, value - reach, value + reach, needed, chance)
+
+
+def _missed(overlap: int, block: int) -> float:
+    """Return by how much blocks understate a variance, where cutoffs hang together as far as they share targets."""
+    lags = np.abs(np.arange(1 - overlap, overlap))
+    shared = 1 - lags / overlap
+    return float(shared.sum() / (shared @ np.clip(1 - lags / block, 0, None)))
+
+
+def _block(cutoffs: int, overlap: int) -> int:
+    """Return how many neighbouring cutoffs stay together: twice what overlaps, or less where that leaves few blocks."""
+    block = max(2 * overlap if overlap > 1 else 1, round(cutoffs ** (1 / 3)))
+    return min(cutoffs, block if 4 * block <= cutoffs else max(overlap, cutoffs // 3))

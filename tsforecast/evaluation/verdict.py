@@ -75,11 +75,16 @@ class Trials:
         """What a trial is. Series that share their time share their luck: they count one by one at one cutoff alone."""
         return "cutoff" if self.shape[1] > 1 else "series"
 
-    def chance(self, model: str, reference: str) -> float:
-        """Return how likely a model as good as the reference has a loss as low."""
+    def chance(self, model: str, reference: str, skill: Skill) -> float:
+        """Return how likely a model as good as the reference has a loss as low.
+
+        That is by a Diebold-Mariano test, or by the bootstrap behind the interval where that doubts more: the former
+        claims too much where most cutoffs overlap.
+        """
         axis = 0 if self.shape[1] > 1 else 1
         own, other = (np.nanmean(self.losses[name], axis=axis) for name in (model, reference))
-        return diebold_mariano(own, other, self.overlap if axis == 0 else 1)[1]
+        tested = diebold_mariano(own, other, self.overlap if axis == 0 else 1)[1]
+        return float(np.maximum(tested, skill.chance))
 
     def skill(self, model: str, reference: str) -> Skill:
         """Return skill with its interval."""
@@ -140,8 +145,9 @@ def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) ->
     found, word = trials(rows, metric), metric.upper()
     others = [str(name) for name in errors.index if name != reference]
     comparable = [name for name in others if np.isfinite(errors[name]) and np.isfinite(errors[reference])]
-    chances = [found.chance(name, reference) if found.count > 1 else np.nan for name in comparable]
-    adjusted = dict(zip(comparable, holm(chances), strict=True))
+    skills = {name: found.skill(name, reference) for name in comparable if found.count >= NEEDED}
+    adjusted = holm([found.chance(name, reference, skill) for name, skill in skills.items()])
+    chances = dict(zip(skills, adjusted, strict=True))
     verdicts = {}
     for name in map(str, errors.index):
         mine, best = float(errors[name]), float(errors[reference])
@@ -154,40 +160,42 @@ def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) ->
             sentence = f"{name} cannot be compared: {which} has no finite {word}"
             verdicts[name] = Verdict(name, "cannot be compared", sentence)
         else:
-            verdicts[name] = _verdict(found, name, reference, (mine, best), adjusted[name], word)
+            evidence = skills.get(name), chances.get(name, math.nan)
+            verdicts[name] = _verdict(found, name, reference, (mine, best), evidence, word)
     return verdicts
 
 
 def _verdict(
-    found: Trials, name: str, reference: str, errors: tuple[float, float], chance: float, word: str
+    found: Trials,
+    name: str,
+    reference: str,
+    errors: tuple[float, float],
+    evidence: tuple[Skill | None, float],
+    word: str,
 ) -> Verdict:
     """Say whether a lower error is more than luck; a higher one is not lower."""
-    mine, best = errors
+    (mine, best), (interval, chance) = errors, evidence
     skill = 1 - mine / best if best else 0.0 if mine == best else -math.inf
-    number, unit = found.count, found.unit
-    low = high = detectable = math.nan
-    if number >= NEEDED:
-        interval = found.skill(name, reference)
+    counted = f"{found.count} {found.unit}" + ("s" if found.unit == "cutoff" and found.count > 1 else "")
+    unsure = f"cannot be told from {reference}: {skill:.1%} lower {word}"
+    low = high = math.nan
+    if interval and math.isfinite(interval.detectable):
         low, high = (skill + bound - interval.value for bound in (interval.low, interval.high))
-        high, detectable = min(high, 1.0), interval.detectable
+        high = min(high, 1.0)
+    span = f"({100 * low:.1f} to {100 * high:.1f})"
     if mine >= best:
         how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
         outcome, told = "does not beat", f"does not beat {reference}: its {word} is {how}"
-    elif number < NEEDED:
-        units = "cutoffs" if unit == "cutoff" else "cutoffs or series"
+    elif interval is None:
+        units = "cutoffs" if found.unit == "cutoff" else "cutoffs or series"
         few = f"at least {NEEDED} {units} are needed to tell: use more origins"
-        lower = f"{skill:.1%} lower {word} in {_counted(number, unit)}"
-        outcome, told = "cannot be told", f"cannot be told from {reference}: {lower}; {few}"
+        outcome, told = "cannot be told", f"{unsure} in {counted}; {few}"
+    elif math.isnan(low):
+        few = f"{counted} that share targets throughout are too few to tell: use more origins, or longer steps"
+        outcome, told = "cannot be told", f"{unsure}; {few}"
+    elif chance < CERTAIN and low > 0:
+        outcome, told = "beats", f"beats {reference} by {skill:.1%} {span}"
     else:
-        span = f"({100 * low:.1f} to {100 * high:.1f})"
-        if chance < CERTAIN and low > 0:
-            outcome, told = "beats", f"beats {reference} by {skill:.1%} {span}"
-        else:
-            needed = f"{_counted(number, unit)} would show gains above {detectable:.0%} only"
-            outcome = "cannot be told"
-            told = f"cannot be told from {reference}: {skill:.1%} lower {word} {span}; {needed}"
+        needed = f"{counted} would show gains above {interval.detectable:.0%} only"
+        outcome, told = "cannot be told", f"{unsure} {span}; {needed}"
     return Verdict(name, outcome, f"{name} {told}", skill, low, high, chance)
-
-
-def _counted(number: int, unit: str) -> str:
-    return f"{number} {unit}" + ("s" if unit == "cutoff" and number > 1 else "")
