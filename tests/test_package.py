@@ -80,8 +80,8 @@ def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_us
                 imported.add(node.module.partition(".")[0])
     imported = {"scikit-learn" if name == "sklearn" else name for name in imported - {"tsforecast"}}
     third_party = imported - sys.stdlib_module_names
-    # scipy comes with scikit-learn; pandas loads pyarrow for Parquet and tabulate for Markdown.
-    assert third_party - {"scipy"} == declared - {"pyarrow", "tabulate"}
+    # scipy comes with scikit-learn, markupsafe with jinja2; pandas loads pyarrow for Parquet and tabulate for Markdown.
+    assert third_party - {"scipy", "markupsafe"} == declared - {"pyarrow", "tabulate"}
 
 
 def test_the_constraints_pin_every_declared_library() -> None:
@@ -109,15 +109,17 @@ def run_leaderboard(python: Path, folder: Path) -> str:
     # In a folder of its own, so that nothing can be found beside the test's own checkout.
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "TSFORECAST_DATA")}
     command = [python.parent / "tsforecast", "leaderboard", "co2-weekly", "--models", "gru", "--epochs", "1"]
+    command += ["--report", "report.html"]
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     where = [python, "-c", "import tsforecast; print(tsforecast.__file__)"]
     home = subprocess.run(where, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
     assert str(folder) in home
+    assert "</html>" in (folder / "report.html").read_text(encoding="utf-8")
     return result.stdout
 
 
-def test_a_wheel_brings_its_datasets_along(tmp_path: Path) -> None:
+def test_a_wheel_brings_datasets_and_the_page_of_the_report_along(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env/bin/python"
     # The libraries are lent from this environment; the package itself comes from the wheel alone.

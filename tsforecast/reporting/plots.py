@@ -129,10 +129,11 @@ def _draw(
     first, last = truth.index.searchsorted(cutoffs[0]), truth.index.searchsorted(shown["time"].max())
     truth = truth.iloc[max(0, first - max(last - first, least) // 2) : last + 1]
     axes.plot(*_broken(truth), color=INK, lw=1.2, label="truth")
+    keys = ["cutoff", *(["seed"] if "seed" in rows else [])]
     alone = "o" if rows["step"].max() < 4 else None  # a line of few points is hardly one
     for name, look in looks(board, names).items():
         mine, label = shown[shown["model"] == name], look["label"]
-        for _, part in mine.groupby(["cutoff", "seed"], dropna=False, observed=True):
+        for _, part in mine.groupby(keys, dropna=False, observed=True):
             axes.plot(part["time"], part["forecast"], **{**look, "label": label}, marker=alone, ms=3)
             label = "_"  # one entry in the legend
     for cutoff in cutoffs:

@@ -133,7 +133,7 @@ def _facts(board: Leaderboard) -> dict[str, str]:
     rows, record = board.rows, board.record
     cutoffs = rows["cutoff"]
     first, last = _stamp(cutoffs.min()), _stamp(cutoffs.max())
-    seeds = sorted(rows["seed"].dropna().unique())
+    seeds = sorted(rows["seed"].dropna().unique()) if "seed" in rows else []
     facts = {
         "Cutoffs": first if first == last else f"{first} to {last}",
         "Last step tested": _stamp(rows["time"].max()),

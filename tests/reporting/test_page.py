@@ -1,0 +1,242 @@
+"""The report, opened in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Locator, Page
+
+from tests.reporting.conftest import EVIL
+from tsforecast.evaluation.board import Leaderboard
+from tsforecast.reporting.report import html_report, html_table
+
+PHONE, DESK = 360, 1280
+READABLE = 4.5  # contrast of text that WCAG 2.1 asks for, level AA
+
+LOOK = Path(__file__).with_name("look.js").read_text(encoding="utf-8").rstrip().removesuffix(";")
+
+
+def opened(browser: Browser, path: Path, width: int = DESK, scheme: str = "light") -> Page:
+    """Return the page in a window of that width, with what went wrong and what it asked for."""
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.wrong, page.asked = [], []
+    page.on(
+        "console", lambda message: page.wrong.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(path.as_uri())
+    return page
+
+
+@pytest.fixture(scope="session")
+def path(evil: Leaderboard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(html_report(evil), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=[(DESK, "light"), (DESK, "dark"), (PHONE, "light"), (PHONE, "dark")], ids=str)
+def page(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    page = opened(browser, path, *request.param)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def desk(browser: Browser, path: Path) -> Iterator[Page]:
+    page = opened(browser, path)
+    yield page
+    page.close()
+
+
+def test_nothing_is_asked_for_but_the_file_and_nothing_goes_wrong(page: Page, path: Path) -> None:
+    page.wait_for_load_state("networkidle")
+    assert page.asked == [path.as_uri()]
+    assert page.wrong == []
+
+
+def test_names_from_the_data_stay_text(desk: Page) -> None:
+    assert desk.evaluate("window.hacked") is None
+    assert desk.locator("script").count() == 1
+    assert desk.locator("body b, body img").count() == 0
+    for place in (".verdicts", "figure h3", ".legend", "figcaption", ".chart text", "th", "td", "dd"):
+        words = " ".join(desk.locator(place).all_text_contents())
+        assert "<script>" in words or "<b>" in words, place
+
+
+def test_a_script_that_came_in_after_all_would_not_run(desk: Page) -> None:
+    desk.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.hacked = 2'}))")
+    assert desk.evaluate("window.hacked") is None
+    assert "Content Security Policy" in desk.wrong[0]
+
+
+def test_every_figure_is_drawn_inside_its_frame(page: Page) -> None:
+    charts = page.locator("svg.chart")
+    titles = page.locator("figure h3").all_text_contents()
+    assert charts.count() == len(titles) >= 9
+    for i, title in enumerate(titles):
+        seen = charts.nth(i).evaluate(f"chart => {LOOK}.marks(chart)")
+        left, top, right, bottom = seen["figure"]
+        assert right - left > 250, title
+        assert bottom - top > 60, title
+        assert seen["around"][0] - 0.5 <= left < right <= seen["around"][2] + 0.5, title
+        boxes = np.array(seen["marks"])
+        assert len(boxes) > 10, title
+        inside = (
+            (boxes[:, 0] >= left - 1)
+            & (boxes[:, 2] <= right + 1)
+            & (boxes[:, 1] >= top - 1)
+            & (boxes[:, 3] <= bottom + 1)
+        )
+        assert inside.all(), (title, boxes[~inside])
+
+
+def test_each_entry_of_a_legend_is_a_line_or_dot_of_its_figure(page: Page) -> None:
+    figures = page.locator("figure:has(.legend)")
+    assert figures.count() >= 6
+    for i in range(figures.count()):
+        seen = figures.nth(i).locator(".chart").evaluate(f"chart => {LOOK}.marks(chart)")
+        long = {
+            stroke
+            for stroke, (left, top, right, bottom) in zip(seen["strokes"], seen["marks"], strict=True)
+            if max(right - left, bottom - top) > 3
+        }
+        keys = figures.nth(i).locator(".legend path")
+        for colour in keys.evaluate_all("keys => keys.map((key) => getComputedStyle(key).stroke)"):
+            assert colour in long
+
+
+def test_nothing_is_wider_than_the_window(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+
+
+def test_letters_of_figures_can_be_read_on_a_phone(browser: Browser, path: Path) -> None:
+    page = opened(browser, path, PHONE)
+    heights = page.evaluate(f"{LOOK}.letters()")
+    page.close()
+    assert len(heights) > 100
+    assert min(heights) >= 8
+
+
+def test_all_words_stand_out_from_their_ground(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    found = page.evaluate(f"{LOOK}.contrasts()")
+    assert len(found) > 200
+    assert [(round(ratio, 2), words) for ratio, words in found if ratio < READABLE] == []
+
+
+def test_the_dark_page_is_dark_and_its_lines_are_not(browser: Browser, path: Path) -> None:
+    colours = {}
+    for scheme in ("light", "dark"):
+        page = opened(browser, path, scheme=scheme)
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        truth = page.locator("figure:has-text('truth') .legend path").first.evaluate(
+            "key => getComputedStyle(key).stroke"
+        )
+        colours[scheme] = [sum(map(int, re.findall(r"\d+", colour))) for colour in (ground, truth)]
+        page.close()
+    assert colours["light"][0] > 700 > 100 > colours["light"][1]
+    assert colours["dark"][0] < 100 < 600 < colours["dark"][1]
+
+
+def test_on_paper_the_page_is_light_and_nothing_is_cut_off(browser: Browser, path: Path) -> None:
+    page = opened(browser, path, 700, "dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(253, 253, 251)"
+    for ratio, words in page.evaluate(f"{LOOK}.contrasts()"):
+        assert ratio >= READABLE, words
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    assert page.locator("figure").first.evaluate("figure => getComputedStyle(figure).breakInside") == "avoid"
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    page.close()
+
+
+def number(text: str) -> float:
+    """Return the number that a cell begins with."""
+    return float(re.match(r"[+-]?[\d.]+(e[+-]?\d+)?", text)[0])
+
+
+def sorted_cells(cells: list[str], words: bool, down: bool) -> list[str]:
+    there = [cell for cell in cells if cell != "-"]
+    key = (lambda cell: cell.casefold()) if words else number
+    return sorted(there, key=key, reverse=down) + ["-"] * (len(cells) - len(there))
+
+
+def column(table: Locator, i: int) -> list[str]:
+    return [text.strip() for text in table.locator(f"tbody tr > :nth-child({i + 1})").all_text_contents()]
+
+
+@pytest.mark.parametrize("key", ["click", "Enter"])
+def test_a_table_is_sorted_by_each_column_in_both_orders(desk: Page, evil: Leaderboard, key: str) -> None:
+    table = desk.locator("table").first
+    heads = table.locator("thead th")
+    before = table.locator("tbody tr").all_text_contents()
+    seen = set()
+    for i, title in enumerate(evil.shown.columns):
+        cells, button = column(table, i), heads.nth(i).locator("button")
+        seen |= set(cells)
+        for down in (False, True):
+            if key == "click":
+                button.click()
+            else:
+                button.focus()
+                desk.keyboard.press("Enter")
+            words = title in ("model", "leak audit")
+            assert column(table, i) == sorted_cells(cells, words, down), (title, down)
+            assert heads.nth(i).get_attribute("aria-sort") == ("descending" if down else "ascending")
+            assert table.locator("thead [aria-sort]").count() == 1
+    assert sorted(table.locator("tbody tr").all_text_contents()) == sorted(before)  # rows stay whole
+    for pattern in (r"-", r"[+]\d+\.\d%", r"-\d+\.\d%", r"\d\.\d+ ± \d\.\d+"):  # what a cell may look like was there
+        assert any(re.fullmatch(pattern, cell) for cell in seen), pattern
+
+
+def test_heads_of_columns_are_reached_by_tab(desk: Page) -> None:
+    desk.locator(".scroll").first.focus()
+    desk.keyboard.press("Tab")
+    assert desk.evaluate("document.activeElement.matches('th:first-child button')")
+
+
+def test_numbers_on_the_page_are_those_of_the_rows(desk: Page, evil: Leaderboard) -> None:
+    table = desk.locator("table").first
+    shown = pd.DataFrame({title: column(table, i) for i, title in enumerate(evil.shown.columns)}).set_index("model")
+    rows = evil.rows.astype({"model": str, "series": str})
+    off = (rows["y"] - rows["forecast"]).abs()
+    scaled = (off / rows["naive_mae"]).groupby([rows["model"], rows["series"]]).mean().groupby(level=0).mean()
+    for name, error in scaled.items():
+        assert number(shown.loc[name, "MASE"]) == pytest.approx(error, abs=6e-4)
+        assert number(shown.loc[name, "skill"]) / 100 == pytest.approx(1 - error / scaled[evil.reference], abs=6e-4)
+        assert number(shown.loc[name, "MAE"]) == pytest.approx(off[rows["model"] == name].mean(), rel=1e-3)
+    assert set(shown.index) == {*scaled.index, "broken"}
+    assert shown.loc["broken", "MASE"] == "-"
+
+
+def test_verdicts_come_first_and_say_in_words_what_was_found(desk: Page, evil: Leaderboard) -> None:
+    badges = desk.locator(".badge").all_text_contents()
+    sentences = desk.locator(".verdicts li > :nth-child(2)").all_text_contents()
+    assert sorted(sentences) == sorted(f"{verdict.sentence}." for verdict in evil.verdicts.values())
+    order = ["beats", "not told", "reference", "does not", "failed"]
+    assert [order.index(badge) for badge in badges] == sorted(order.index(badge) for badge in badges)
+    assert badges.count("reference") == badges.count("failed") == 1
+    assert f"no fit for {EVIL}" in sentences[-1]
+    assert desk.locator(".verdicts").bounding_box()["y"] < desk.locator("table").first.bounding_box()["y"]
+
+
+def test_the_table_for_notebooks_stays_text_and_needs_no_style_sheet(
+    browser: Browser, evil: Leaderboard, tmp_path: Path
+) -> None:
+    path = tmp_path / "cell.html"
+    path.write_text(f"<meta charset='utf-8'>{html_table(evil)}", encoding="utf-8")
+    page = opened(browser, path)
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("script, style").count() == 0
+    assert column(page.locator("table"), 0) == evil.shown["model"].tolist()
+    assert column(page.locator("table"), 1) == evil.shown.iloc[:, 1].tolist()
+    assert page.locator("li").count() == len(evil.verdicts)
+    page.close()

@@ -1,0 +1,334 @@
+"""What the report shows follows from the rows, whatever the board."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import wave
+from tests.reporting.conftest import EVIL
+from tsforecast.data.panel import Panel
+from tsforecast.evaluation.board import Leaderboard, from_rows
+from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.reporting import charts, grids, pictures
+from tsforecast.reporting.canvas import INK, MOST, brief, canvas, in_style, near
+from tsforecast.reporting.plots import apart, forecasts, rows_of
+from tsforecast.reporting.report import html_report, html_table
+from tsforecast.reporting.svg import inline_svg, legend
+
+
+@pytest.fixture(scope="module")
+def board() -> Leaderboard:
+    """Five series, six cutoffs, a season of six."""
+    panel = Panel.from_array([wave(90, seed) * (1 + seed) for seed in range(5)], season_length=6)
+    return leaderboard(["mean", "window-average", "theta"], panel, horizon=4, origins=6, step=3)
+
+
+def with_models(board: Leaderboard, off: dict[str, float]) -> Leaderboard:
+    """Return the board with models more that err by about so many times the scale of MASE."""
+    rows, random = board.rows.astype({"model": str}), np.random.default_rng(0)
+    one = rows[rows["model"] == "naive"]
+    scale = one["naive_mae"] * random.normal(size=len(one))
+    more = [one.assign(model=name, forecast=one["y"] + error * scale) for name, error in off.items()]
+    return from_rows(pd.concat([rows, *more], ignore_index=True))
+
+
+def titles(page: str) -> list[str]:
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+def test_sections_stand_in_the_order_of_what_matters(evil: Leaderboard) -> None:
+    page = html_report(evil)
+    assert titles(page) == [
+        "All numbers",
+        "Forecasts and what came true",
+        "Where the error is",
+        "How often a model is better",
+        "How the networks were trained",
+        "What was fitted on what",
+        "Every series",
+    ]
+    assert page.index("verdicts") < page.index("All numbers")
+
+
+def test_what_does_not_apply_is_left_out() -> None:
+    page = html_report(leaderboard(["mean"], np.arange(20.0), horizon=1))
+    assert titles(page) == [
+        "All numbers",
+        "Forecasts and what came true",
+        "How often a model is better",
+        "What was fitted on what",
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [np.ones(40), np.arange(40.0), wave(40), 1e98 * wave(40), np.r_[np.zeros(30), 1e-300 * wave(10)]],
+    ids=["constant", "ramp", "wave", "huge", "tiny"],
+)
+@pytest.mark.parametrize("origins", [1, 3])
+def test_a_report_is_drawn_of_any_numbers(data: np.ndarray, origins: int) -> None:
+    board = leaderboard(["mean"], data, horizon=2, origins=origins)
+    assert "</html>" in html_report(board)
+    assert "</table>" in html_table(board)
+
+
+def test_a_model_that_forecasts_nan_is_said_to_have_failed_and_has_no_line(board: Leaderboard) -> None:
+    rows = board.rows.copy()
+    rows.loc[(rows["model"] == "theta").to_numpy().nonzero()[0][:1], "forecast"] = np.nan
+    broken = from_rows(rows, reference=board.reference)
+    assert '<span class="badge failed">failed</span><span>theta cannot be compared' in html_report(broken)
+    assert "theta" not in near(broken)
+
+
+def test_rows_alone_make_a_report_that_says_what_was_not_kept(board: Leaderboard) -> None:
+    page = html_report(from_rows(board.rows))
+    assert "What each model was fitted on was not kept with these rows." in page
+    assert "<dt>Cutoffs</dt><dd>70 to 85</dd>" in page
+    assert "Fingerprint" not in page
+    assert f"<dd>{board.record.fingerprint}</dd>" in html_report(board)
+
+
+def test_the_same_board_gives_the_same_page(board: Leaderboard) -> None:
+    assert html_report(board) == html_report(board)
+
+
+def test_the_title_is_escaped(board: Leaderboard) -> None:
+    page = html_report(board, EVIL)
+    assert "<h1>&lt;script&gt;" in page
+    assert "<title>&lt;script&gt;" in page
+
+
+def test_ids_of_a_page_are_unique_and_all_references_are_met(board: Leaderboard) -> None:
+    page = html_report(board)
+    counts = Counter(re.findall(r'\bid="([^"]+)"', page))
+    assert set(counts.values()) == {1}
+    referred = set(re.findall(r'(?:href="#|url\(#)([^")]+)', page))
+    assert referred
+    assert referred <= set(counts)
+
+
+def test_nothing_on_the_page_lies_elsewhere(board: Leaderboard) -> None:
+    assert re.findall(r"https?:|//[a-z]|@import|<link|<img|src=", html_report(board)) == []
+
+
+def test_all_colours_of_figures_are_those_of_the_theme(board: Leaderboard) -> None:
+    drawn = re.findall(r"<svg.*?</svg>", html_report(board), re.DOTALL)
+    assert len(drawn) > 6
+    assert re.findall(r"(?:fill|stroke): (?!var|none)[^;\"]+", " ".join(drawn)) == []
+
+
+def test_an_svg_keeps_a_name_that_looks_like_what_is_replaced_in_it() -> None:
+    figure, axes = canvas()
+    name = 'id="a" url(#b) #0072b2 $x_1$ font-family: x;'
+    axes.set_title(name, parse_math=False)
+    assert f">{name}</text>" in inline_svg(figure, "odd", "")
+
+
+def test_settings_of_the_user_do_not_reach_the_figures(board: Leaderboard) -> None:
+    import matplotlib
+
+    plain = html_report(board)
+    with matplotlib.rc_context({"font.size": 30, "text.usetex": True, "axes.grid": True, "svg.fonttype": "path"}):
+        assert html_report(board) == plain
+    with in_style():
+        assert matplotlib.rcParams["svg.fonttype"] == "none"
+    assert matplotlib.rcParams["svg.fonttype"] != "none"
+
+
+def test_letters_that_the_font_for_measuring_lacks_are_drawn_without_a_warning() -> None:
+    figure, axes = canvas()
+    axes.set_title(brief("温度\n1"))
+    assert "温度\ufffd1</text>" in inline_svg(figure, "letters", "")
+
+
+def test_a_long_name_is_cut_in_figures_only() -> None:
+    name = "a-series-with-a-name-that-no-figure-has-room-for"
+    series = pd.Series(wave(40), index=pd.date_range("2024", periods=40), name=name)
+    page = html_report(leaderboard([], series, horizon=2))
+    assert ">a-series-with-a-name-…</text>" in page
+    assert name in page
+
+
+def lines(figure: object) -> dict[str, object]:
+    (axes,) = figure.axes
+    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+
+
+def test_lines_of_errors_are_means_of_the_rows(board: Leaderboard) -> None:
+    drawn = lines(charts.error_by(board, "step", "steps ahead"))
+    rows = board.rows.assign(scaled=(board.rows["y"] - board.rows["forecast"]).abs() / board.rows["naive_mae"])
+    expected = (
+        rows.groupby(["model", "step", "series"], observed=True)["scaled"]
+        .mean()
+        .groupby(level=[0, 1], observed=True)
+        .mean()
+    )
+    assert set(drawn) == {f"{board.reference} (reference)", *near(board)}
+    for label, line in drawn.items():
+        name = label.removesuffix(" (reference)")
+        assert line.get_ydata() == pytest.approx(expected[name].to_numpy())
+        assert line.get_xdata().tolist() == [1, 2, 3, 4]
+
+
+def test_skill_is_drawn_with_its_interval_and_filled_where_the_reference_is_beaten(board: Leaderboard) -> None:
+    board = with_models(board, {"good": 0.01, "poor": 1.8, "hopeless": 1e6})
+    (axes,) = charts.skill(board).axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    flat = [line for line in axes.lines if len(set(line.get_ydata())) == 1]
+    dots = {names[int(line.get_ydata()[0])]: line for line in flat if line.get_marker() == "o"}
+    spans = {names[int(line.get_ydata()[0])]: line for line in flat if line.get_marker() == "None"}
+    for name, dot in dots.items():
+        verdict = board.verdicts[name]
+        assert dot.get_xdata()[0] == verdict.skill
+        assert (dot.get_markerfacecolor() == INK) == (verdict.outcome == "beats")
+        assert spans[name].get_xdata() == pytest.approx([max(verdict.low, -1), verdict.high])
+    assert {board.verdicts[name].outcome for name in dots} >= {"beats", "does not beat"}
+    # What is too far off for the axis is written at its edge.
+    far = {names[int(text.xy[1])]: text.get_text() for text in axes.texts if hasattr(text, "xy")}
+    assert set(names) == set(dots) | set(far)
+    assert far["hopeless"] == f"{board.verdicts['hopeless'].skill:.0%}"
+
+
+def test_ranks_are_joined_where_they_cannot_be_told_apart(board: Leaderboard) -> None:
+    (axes,) = charts.ranks(board).axes
+    dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert dots == board.ranks.average.tolist()
+    joined = [tuple(np.round(line.get_ydata()).astype(int)) for line in axes.lines if line.get_marker() == "None"]
+    names = board.ranks.average.index.tolist()
+    assert joined == [(names.index(run[0]), names.index(run[-1])) for run in board.ranks.together]
+
+
+def test_the_typical_and_the_worst_series_are_those_of_the_skill_of_the_best_model(board: Leaderboard) -> None:
+    best = board.by("series")[near(board)[0]] / board.by("series")[board.reference]
+    order = best.sort_values().index.tolist()  # the highest skill first
+    typical, worst = [picture.title for picture in pictures.of_forecasts(board)]
+    assert typical == f"A typical series: {order[2]}"
+    assert worst == f"The worst series: {order[-1]}"
+
+
+def test_a_single_series_shows_its_newest_cutoffs_and_the_worst_one() -> None:
+    board = leaderboard(["mean"], wave(60), horizon=3, origins=6)
+    best = board.by("cutoff")[near(board)[0]] / board.by("cutoff")[board.reference]
+    newest, worst = pictures.of_forecasts(board)
+    assert worst.title == f"The worst cutoff: {best.idxmax()}"
+    assert newest.caption.startswith("Forecasts from 4 of 6 cutoffs, the newest ones that do not overlap")
+
+
+def test_forecasts_and_truth_are_drawn_as_in_the_rows_with_their_cutoffs(board: Leaderboard) -> None:
+    rows = rows_of(board, 0, "y")
+    cutoffs = apart(rows)[-2:]
+    figure = forecasts(board, 0, "y", board.record.past, cutoffs)
+    (axes,) = figure.axes
+    best = near(board)[0]
+    drawn = [line for line in axes.lines if line.get_color() == lines(figure)[best].get_color()]
+    for line, cutoff in zip(drawn, cutoffs, strict=True):
+        mine = rows[(rows["model"] == best) & (rows["cutoff"] == cutoff)]
+        assert np.array_equal(line.get_ydata(), mine["forecast"])
+        assert np.array_equal(line.get_xdata(), mine["time"])
+    dotted = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"]
+    assert dotted == list(cutoffs)
+    truth = lines(figure)["truth"]
+    assert np.array_equal(truth.get_ydata(), wave(90, 0)[truth.get_xdata()])
+    assert truth.get_xdata()[0] < cutoffs[0]  # some of the past is there to compare with
+    assert legend(figure)[0].label == "truth"
+
+
+def test_no_line_bridges_a_hole_in_the_truth() -> None:
+    board = leaderboard([], wave(90), horizon=2, origins=3, step=20)
+    figure = forecasts(board, 0, "y", None, apart(board.rows))
+    assert np.isnan(lines(figure)["truth"].get_ydata()).sum() == 2
+
+
+def test_every_seed_has_its_line() -> None:
+    board = leaderboard(["mean"], wave(60), horizon=3)
+    seeded = pd.concat(
+        [board.rows.assign(seed=pd.array([seed], dtype="Int32").repeat(len(board.rows))) for seed in (0, 1)]
+    )
+    board = from_rows(seeded.reset_index(drop=True))
+    figure = forecasts(board, 0, "y", None, apart(board.rows))
+    best = lines(figure)[near(board)[0]]
+    assert len([line for line in figure.axes[0].lines if line.get_color() == best.get_color()]) == 2
+
+
+def test_training_shows_each_fit_with_the_epoch_that_was_kept(evil: Leaderboard) -> None:
+    histories = [fit.history for fit in evil.record.fits if fit.history]
+    assert len(histories) == 6  # two seeds, three groups
+    (axes,) = charts.training(histories).axes
+    valid = [line for line in axes.lines if line.get_linestyle() == "-"]
+    kept = [line for line in axes.lines if line.get_marker() == "o"]
+    for history, line, dot in zip(histories, valid, kept, strict=True):
+        losses = [epoch["valid_loss"] for epoch in history]
+        assert line.get_ydata().tolist() == losses
+        assert dot.get_ydata()[0] == min(losses)
+
+
+def test_at_most_so_many_models_have_a_line_and_the_rest_is_named() -> None:
+    board = with_models(leaderboard([], wave(60), horizon=3, origins=6), {f"model {i}": 0.1 for i in range(9)})
+    assert len(lines(charts.error_by(board, "step", "steps ahead"))) <= MOST + 1
+    (caption, *_) = [picture.caption for picture in pictures.of_errors(board)]
+    left_out = caption.partition("Left out: ")[2].rstrip(".").split(", ")
+    assert len(left_out) + len(near(board)) + 1 == len(board.table)
+
+
+def test_groups_that_gain_least_come_first(evil: Leaderboard) -> None:
+    errors = charts.groups_shown(evil)
+    gain = 1 - errors[near(evil)[0]] / errors[evil.reference]
+    assert len(gain) == 3
+    assert gain.is_monotonic_increasing
+
+
+def test_a_table_of_many_series_is_cut_and_says_so() -> None:
+    panel = Panel.from_array([wave(30, seed) for seed in range(203)], season_length=6)
+    board = leaderboard([], panel, horizon=2)
+    grid = grids.every_series(board)
+    assert (len(grid.rows), grid.more) == (grids.MOST_ROWS, 3)
+    assert "3 more series are not listed" in html_report(board)
+    skills = [float(row[1].rstrip("%")) for row in grid.rows]
+    assert skills == sorted(skills)
+
+
+def test_each_fit_has_a_row_with_what_it_learned_from(evil: Leaderboard) -> None:
+    grid = grids.fitted(evil.record.fits)
+    rows = pd.DataFrame(grid.rows, columns=grid.columns)
+    assert len(rows) == len(evil.record.fits)
+    assert rows["to"].tolist() == [fit.learned_from[1] for fit in evil.record.fits]
+    assert rows.loc[rows["model"] == "broken", "error"].str.contains(EVIL, regex=False).all()
+    without = [dataclasses.replace(fit, error="") for fit in evil.record.fits]
+    assert "error" not in grids.fitted(without).columns  # a column that says nothing is left out
+
+
+def test_a_report_of_the_rows_of_m4_hourly_takes_less_than_ten_seconds_and_five_megabytes() -> None:
+    series, models, horizon = 414, 8, 48
+    rng = np.random.default_rng(0)
+    truth = rng.random((series, horizon)) + 5
+    steps = np.tile(np.arange(1, horizon + 1), series)
+    one = pd.DataFrame(
+        {
+            "series": np.repeat([f"H{i}" for i in range(series)], horizon),
+            "target": "y",
+            "cutoff": 700,
+            "step": steps,
+            "time": 700 + steps,
+            "phase": steps % 24,
+            "y": truth.ravel(),
+            "replaced": False,
+            "naive_mae": np.repeat(rng.random(series) + 1, horizon),
+            "naive_mse": 2.0,
+            "fit_seconds": 1.0,
+            "predict_seconds": 1.0,
+        }
+    )
+    names = ["naive", "seasonal-naive", "drift", *(f"network {i}" for i in range(models - 3))]
+    noise = [rng.normal(size=truth.size) * (models - i) for i in range(models)]
+    rows = pd.concat([one.assign(model=name, forecast=one["y"] + off) for name, off in zip(names, noise, strict=True)])
+    began = time.process_time()
+    page = html_report(from_rows(rows))
+    assert time.process_time() - began < 10
+    assert len(page.encode()) < 5_000_000
