@@ -193,7 +193,7 @@ def test_skill_is_drawn_with_its_interval_and_filled_where_the_reference_is_beat
     # What is too far off for the axis is written at its edge.
     far = {names[int(text.xy[1])]: text.get_text() for text in axes.texts if hasattr(text, "xy")}
     assert set(names) == set(dots) | set(far)
-    assert far["hopeless"] == f"{board.verdicts['hopeless'].skill:.0%}"
+    assert far["hopeless"] == f"−{-board.verdicts['hopeless'].skill:.0%}"
 
 
 def test_ranks_are_joined_where_they_cannot_be_told_apart(board: Leaderboard) -> None:

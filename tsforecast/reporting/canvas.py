@@ -142,4 +142,4 @@ def looks(board: Leaderboard, names: list[str]) -> dict[str, dict[str, Any]]:
 def in_percent(axes: Axes) -> None:
     """Show shares on the x axis as percent."""
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))

@@ -41,7 +41,7 @@ def skill(board: Leaderboard) -> Figure:
     figure, axes = listed(models)
     for row, verdict in enumerate(board.verdicts[name] for name in models):
         if verdict.skill < WORST:
-            far = f"{verdict.skill:.0%}" if np.isfinite(verdict.skill) else "without limit"
+            far = f"{verdict.skill:.0%}".replace("-", "\N{MINUS SIGN}") if np.isfinite(verdict.skill) else "without limit"
             axes.plot(WORST, row, "<", ms=5, color=QUIET)
             axes.annotate(far, (WORST, row), (7, 0), textcoords="offset points", va="center", color=QUIET)
             continue

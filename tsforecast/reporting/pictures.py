@@ -52,9 +52,10 @@ def of_skill(board: Leaderboard) -> list[Picture]:
     """
     if not ranked(board):
         return []
+    lines = "Lines are 95% intervals. " if any(np.isfinite(verdict.low) for verdict in board.verdicts.values()) else ""
     caption = (
-        f"Right of the dashed line a model has a lower {board.metric.upper()} than {board.reference}. Lines are 95 % "
-        "intervals. A filled dot beats the reference; a hollow one does not, or cannot be told from it."
+        f"Right of the dashed line a model has a lower {board.metric.upper()} than {board.reference}. {lines}A filled "
+        "dot beats the reference; a hollow one does not, or cannot be told from it."
     )
     return [_picture("skill", "Skill of each model", charts.skill(board), caption)]
 
@@ -101,7 +102,7 @@ def of_evenness(board: Leaderboard) -> list[Picture]:
         metric, share = board.metric.upper(), (gains[best] > 0).mean()
         caption = (
             f"Each tick is a series, of {len(gains)}. The dot is the median, the bar the middle half, the line the "
-            f"middle 90 %; skill below {WORST:.0%} is drawn there. {best} has a lower {metric} than {board.reference} "
+            f"middle 90%; skill below {WORST:.0%} is drawn there. {best} has a lower {metric} than {board.reference} "
             f"on {share:.0%} of the series."
         )
         pictures.append(_picture("by-series", "Skill over series", charts.spread_of_skill(board), caption))
@@ -184,5 +185,5 @@ def _about_ranks(board: Leaderboard) -> str:
     return (
         f"Models ranked on each of {found.count} {found.unit}, then averaged. A grey line joins models that cannot be "
         f"told apart: their average ranks differ by no more than {found.critical_difference:.2f}, the critical "
-        f"difference of the Nemenyi test at 5 %."
+        f"difference of the Nemenyi test at 5%."
     )

@@ -123,7 +123,7 @@ def _summary(board: Leaderboard) -> str:
     models = f"{len(words)} model" + ("" if len(words) == 1 else "s")
     parts = [f"{beats or 'None'} of {models} {'beats' if beats < 2 else 'beat'} {board.reference}"]
     parts += [f"{unsure} cannot be told from it"] if unsure else []
-    parts += [f"{worse} {'does' if worse == 1 else 'do'} not"] if worse else []
+    parts += [f"{worse} {'does' if worse == 1 else 'do'} not"] if worse and worse < len(words) else []
     parts += [f"{failed} could not be compared"] if failed else []
     return "; ".join(parts) + "."
 
