@@ -178,7 +178,7 @@ def test_lines_of_errors_are_means_of_the_rows(board: Leaderboard) -> None:
 
 
 def test_skill_is_drawn_with_its_interval_and_filled_where_the_reference_is_beaten(board: Leaderboard) -> None:
-    board = with_models(board, {"good": 0.01, "poor": 1.8, "hopeless": 1e6})
+    board = with_models(board, {"good": 0.01, "poor": 1.8, "hopeless": 50})
     (axes,) = charts.skill(board).axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     flat = [line for line in axes.lines if len(set(line.get_ydata())) == 1]

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from tsforecast.evaluation.board import Leaderboard
 
@@ -139,7 +139,18 @@ def looks(board: Leaderboard, names: list[str]) -> dict[str, dict[str, Any]]:
     return {board.reference: reference, **others}
 
 
+def percent(share: float) -> str:
+    """Return a share as percent, with no more digits than it needs.
+
+    Examples
+    --------
+    >>> percent(-0.3), percent(0.025)
+    ('−30%', '2.5%')
+    """
+    return f"{round(100 * share, 6):g}%".replace("-", "\N{MINUS SIGN}")
+
+
 def in_percent(axes: Axes) -> None:
     """Show shares on the x axis as percent."""
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    axes.xaxis.set_major_formatter(lambda share, _: percent(share))

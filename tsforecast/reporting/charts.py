@@ -25,6 +25,7 @@ from tsforecast.reporting.canvas import (
     listed,
     looks,
     near,
+    percent,
     ranked,
 )
 
@@ -41,7 +42,7 @@ def skill(board: Leaderboard) -> Figure:
     figure, axes = listed(models)
     for row, verdict in enumerate(board.verdicts[name] for name in models):
         if verdict.skill < WORST:
-            far = f"{verdict.skill:.0%}".replace("-", "\N{MINUS SIGN}") if np.isfinite(verdict.skill) else "without limit"
+            far = percent(round(verdict.skill, 2)) if np.isfinite(verdict.skill) else "without limit"
             axes.plot(WORST, row, "<", ms=5, color=QUIET)
             axes.annotate(far, (WORST, row), (7, 0), textcoords="offset points", va="center", color=QUIET)
             continue
@@ -168,4 +169,4 @@ def _ticks(axes: Axes, values: np.ndarray, row: int) -> None:
     """Draw a short line for each value, all of them as one path: hundreds of them stay light."""
     x = np.repeat(values, 3)
     y = np.tile([row - 0.25, row + 0.25, np.nan], len(values))
-    axes.plot(x, y, color=REFERENCE, lw=0.5, alpha=0.6)
+    axes.plot(x, y, color=REFERENCE, lw=0.5, alpha=float(np.clip(60 / len(values), 0.15, 0.6)))

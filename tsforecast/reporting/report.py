@@ -147,13 +147,11 @@ def _origin(record: Record) -> dict[str, str]:
     """Return what a record tells of data, protocol and machine."""
     again = "fitted anew at each cutoff" if record.refit else "fitted at the oldest cutoff"
     gap = f", {record.gap} steps of gap" if record.gap else ""
+    cutoffs = "1 cutoff" if record.origins == 1 else f"{record.origins} cutoffs {record.step} steps apart"
     return {
         "Data": record.data,
         "Fingerprint of the data": record.fingerprint,
-        "Protocol": (
-            f"horizon {record.horizon}, {record.origins} cutoffs {record.step} steps apart{gap}, {again}, season of "
-            f"{record.season_length} steps"
-        ),
+        "Protocol": (f"horizon {record.horizon}, {cutoffs}{gap}, {again}, season of {record.season_length} steps"),
         "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
         "Machine": record.machine,
         "Made": _moment(record.made),
