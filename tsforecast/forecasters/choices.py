@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from tsforecast.data.anchors import Anchor, anchor_lags
 from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
 from tsforecast.errors import DataError
 
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
 SEGMENT = 24  # steps that one segment has at most, unless asked for
 LONG = 5  # seasons; a longer horizon is corrected from a level
+CUTOFFS = 2_000  # of the validation part that are forecast from, at most
 SAMPLE = 100  # series that stand for all of a panel when anchors are compared
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
@@ -90,6 +92,19 @@ def _wholes(panel: Panel) -> NDArray[np.int64] | None:
         return None
     place = {group: number for number, group in enumerate(dict.fromkeys(panel.groups.tolist()))}
     return np.array([place[group] for group in panel.groups.tolist()]) if len(place) > 1 else None
+
+
+def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Past, NDArray[np.float64]]:
+    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
+    # A whole group that validates is forecast in its second half: members need a past.
+    first = np.where(seen > 0, seen, panel.lengths - horizon if panel.ready else panel.lengths // 2)
+    counts = np.maximum(panel.lengths - horizon - first + 1, 0)
+    series = np.repeat(np.arange(len(panel)), counts)
+    step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
+    series, cutoffs = series[chosen], (first[series] + step)[chosen]
+    rows = panel.offsets[series][:, None] + cutoffs[:, None] + np.arange(horizon)
+    return Past(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
 
 
 def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int, fixed: bool = False) -> int:

@@ -18,7 +18,6 @@ from tsforecast.forecasters.registry import model_name
 
 Floats = NDArray[np.float64]
 COMBINE = ("mean", "median")
-CUTOFFS = 2_000  # forecasts that weights are learned from, at most
 
 
 class EnsembleForecaster(Forecaster):
@@ -127,7 +126,7 @@ class EnsembleForecaster(Forecaster):
         """Return the weights with the smallest squared error on the validation part."""
         _, seen = choices.training_rows(panel, self.validation, self.horizon_, without="weights=None")
         members = [member.fit(panel.until(seen)) for member in self._new_members()]
-        past, truth = _held_out(panel, seen, self.horizon_)
+        past, truth = choices.held_out(panel, seen, self.horizon_)
         each = np.stack([member.forecast(past, self.horizon_) for member in members])  # (M, n, H, K)
         scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
         there = ~np.isnan(truth) & past.begun[:, None]  # a target without any number before the cutoff is not forecast
@@ -151,19 +150,6 @@ class EnsembleForecaster(Forecaster):
         if self.horizon is None and len(horizons) > 1 and not problems:
             problems.append(f"horizon must be given where forecasters differ in theirs: got {sorted(horizons)}")
         return problems
-
-
-def _held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Past, Floats]:
-    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
-    # A whole group that validates is forecast in its second half: members need a past.
-    first = np.where(seen > 0, seen, panel.lengths - horizon if panel.ready else panel.lengths // 2)
-    counts = np.maximum(panel.lengths - horizon - first + 1, 0)
-    series = np.repeat(np.arange(len(panel)), counts)
-    step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
-    series, cutoffs = series[chosen], (first[series] + step)[chosen]
-    rows = panel.offsets[series][:, None] + cutoffs[:, None] + np.arange(horizon)
-    return Past(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
 
 
 def _simplex_least_squares(each: Floats, truth: Floats) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -208,6 +208,7 @@ class NeuralForecaster(WindowedForecaster):
         checkpoint: str | Path | None = None,
         checkpoint_every: int | str = 1,
         resume_from: str | Path | None = None,
+        on_epoch: Callable[[Epoch], None] | None = None,
     ) -> Self:
         """Learn from one or many series, or from ready-made windows; see `Forecaster.fit`.
 
@@ -222,6 +223,9 @@ class NeuralForecaster(WindowedForecaster):
         resume_from : path, optional
             Folder of a checkpoint to go on from, with the same data and settings. The weights will be those of
             a fit that was never interrupted, to the bit on the same machine and number of threads.
+        on_epoch : callable, optional
+            Called with each epoch when it is over and kept; the forecaster can be asked to `forecast` meanwhile. Not
+            called while `refit` trains once more.
 
         Raises
         ------
@@ -237,7 +241,7 @@ class NeuralForecaster(WindowedForecaster):
             self.network_ = assembly.network(self, panel).to(self._torch_device())
             self.history_: list[Epoch] = []
             self._remember(panel)  # from here on there are weights to forecast with, whatever happens
-            self.history_ = self._train(panel, seen, assembly.plan(self), checkpoints.phase("train"))
+            self.history_ = self._train(panel, seen, assembly.plan(self), checkpoints.phase("train"), on_epoch)
         self.resolved_["best_epoch"] = best_epoch(self.history_).number
         if (
             self.refit and self.resolved_["validation"] and finished(self.history_, assembly.plan(self), validates=True)
@@ -304,7 +308,14 @@ class NeuralForecaster(WindowedForecaster):
             "head_layers": 1,
         }
 
-    def _train(self, panel: Panel, seen: NDArray[np.int64], plan: Plan, checkpoints: Checkpoints | None) -> list[Epoch]:
+    def _train(
+        self,
+        panel: Panel,
+        seen: NDArray[np.int64],
+        plan: Plan,
+        checkpoints: Checkpoints | None,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> list[Epoch]:
         """Train the network on the first `seen` rows of each series; the rest validates."""
         inputs = self.inputs_
         if not seen.all():  # the first window of a series that only validates gives it a scale, as if it were new
@@ -315,7 +326,13 @@ class NeuralForecaster(WindowedForecaster):
         objective = Objective(
             self._loss(), assembly.units(self, inputs, panel, seen, device), assembly.weights(panel, device)
         )
-        with show_epochs(self.verbose, plan.epochs, type(self).__name__) as report:
+        with show_epochs(self.verbose, plan.epochs, type(self).__name__) as show:
+
+            def report(epoch: Epoch) -> None:
+                show(epoch)
+                if on_epoch:
+                    on_epoch(epoch)
+
             return train(self.network_, training, validation, objective, plan, device, report, checkpoints)
 
     def _train_on_all(self, panel: Panel, checkpoints: Checkpoints) -> None:

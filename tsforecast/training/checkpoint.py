@@ -175,5 +175,17 @@ class Checkpoints:
         torch.set_rng_state(tensors["random"])
 
 
+def adapt(folder: Path, **settings: Any) -> None:
+    """Let the training that a checkpoint keeps go on with other settings of how it trains.
+
+    Population based training takes weights over and varies what they are trained with [Jaderberg et al. 2017, arXiv
+    1711.09846].
+    """
+    file = folder / "train" / _STATE
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    kept["settings"] |= {name: repr(value) for name, value in settings.items()}
+    file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+
+
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

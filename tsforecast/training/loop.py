@@ -65,9 +65,9 @@ def train(
             history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive)))
             if best_epoch(history) is history[-1]:
                 training.best = copy.deepcopy(network.state_dict())
-            report(history[-1])
             if checkpoints:
                 checkpoints.keep(training, done=finished(history, plan, validation is not None))
+            report(history[-1])
     except KeyboardInterrupt:
         best = best_epoch(history).number
         warnings.warn(

@@ -1,0 +1,75 @@
+"""What happened in a search, line by line in a file that survives whatever ends the search."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+JOURNAL = "journal.jsonl"  # in the folder of a search
+
+
+@dataclass
+class Tried:
+    """What is known of one trial.
+
+    Attributes
+    ----------
+    code : dict
+        Its settings, as a searcher speaks of them; see `Space.decode`.
+    skills : list of float
+        At each epoch that was reported, from 0 on.
+    seconds : float
+    ended : bool
+        Whether it is over.
+    error : str
+        Empty where there is none.
+    kept : str
+        Folder with the losses of its epochs; empty where none was kept.
+    """
+
+    code: dict[str, Any]
+    skills: dict[int, float] = field(default_factory=dict)
+    seconds: float = float("nan")
+    ended: bool = False
+    error: str = ""
+    kept: str = ""
+
+
+def write(folder: Path, event: str, trial: str, **told: Any) -> None:
+    """Add a line; each is whole on the disk before anything goes on."""
+    with (folder / JOURNAL).open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps({"event": event, "trial": trial, **told}) + "\n")
+
+
+def read(folder: Path) -> list[Tried]:
+    """Return all trials in the order in which they began; a line that was cut short is left out.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     write(Path(place), "began", "a", code={"units": 0})
+    ...     write(Path(place), "epoch", "a", code={"units": 0}, epoch=1, skill=0.2, start=0.1, seconds=2.0)
+    ...     read(Path(place))[0].skills
+    {0: 0.1, 1: 0.2}
+    """
+    file = folder / JOURNAL
+    found: dict[str, Tried] = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        one = found.setdefault(told["trial"], Tried(told.get("code", {})))
+        if told["event"] == "epoch":
+            one.code = told["code"]  # a population varies it
+            one.skills[0] = told["start"]
+            one.skills[told["epoch"]] = told["skill"]
+            one.seconds = told["seconds"]
+        elif told["event"] == "kept":
+            one.kept = told["path"]
+        elif told["event"] in ("done", "failed"):
+            one.ended, one.error = True, told.get("error", "")
+    return list(found.values())

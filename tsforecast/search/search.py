@@ -1,0 +1,355 @@
+"""RaySearch: many settings tried at once, scored on the same validation, with naive as trial 0."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from platformdirs import user_data_dir
+from sklearn.base import clone
+
+from tsforecast.checks import flag, one_of, share_or_count, whole
+from tsforecast.data.panel import Panel
+from tsforecast.data.past import Past
+from tsforecast.errors import ParameterError, TrainingError, raise_any, shorten
+from tsforecast.evaluation.record import fingerprint
+from tsforecast.files import new_file, require_place
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.registry import make
+from tsforecast.search.journal import Tried
+from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
+from tsforecast.search.space import Space
+from tsforecast.search.trial import Assignment, losses_at_best, seeded, trains_in_epochs
+from tsforecast.search.validation import Validation, optimism, validations
+
+METRICS = ("skill", "mase", "mae", "rmse", "smape", "rmsse")
+ORDERS = "search.json"  # in the folder of a search: what it was asked
+_log = logging.getLogger("tsforecast")
+
+
+class RaySearch(Forecaster):
+    """Try many settings of a forecaster with Ray, and forecast with the best.
+
+    All trials are scored on the same targets, whatever their window: forecasts from the cutoffs of the validation
+    part, with nothing but what lies before each. The naive forecast is trial 0. A network is scored at each epoch, and
+    its score is that of its best one. What the search chose looks better on the targets that chose it than it is; by
+    how much is estimated (`optimism_`).
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        Cloned; `NeuralForecaster` where cells are searched.
+    space : dict
+        Name of a setting to what is tried of it: a list of choices, a pair ``(low, high)`` of whole or other numbers,
+        or `log(low, high)`. A window may be said in seasons: ``"2 seasons"``. Settings that a cell does not have
+        (``kernel_size`` belongs to ``conv1d``) are left out for it.
+    trials : int
+        How many settings to try; a grid ends earlier where it is smaller.
+    searcher : {"tpe", "gp", "random", "grid", "bohb", "hyperopt"}
+        Tree-structured Parzen estimators [Bergstra et al. 2011] and Gaussian processes by Optuna; BOHB [Falkner et al.
+        2018], which brings its own HyperBand, and HyperOpt need packages of their own.
+    scheduler : {"auto", "asha", "hyperband", "median", "pbt", "none"}
+        Which trials are stopped early: by asynchronous successive halving [Li et al. 2020], HyperBand [Li et al. 2018],
+        those worse than the median of the others, or none. Population based training [Jaderberg et al. 2017] varies
+        instead how weights are trained. Auto: ASHA, and HyperBand with BOHB.
+    metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse"}
+        The error whose skill counts; "skill" is that of MASE.
+    max_epochs : int, optional
+        Of each trial; the forecaster's own number unless given.
+    time_budget : float, optional
+        Seconds after which no trial goes on.
+    resources_per_trial : dict, optional
+        Of Ray; ``{"cpu": 1}`` unless given.
+    address : str, optional
+        Of a Ray cluster: ``"auto"``, or ``"host:port"``. This machine unless given.
+    storage : path, optional
+        Folder for searches; one of the user's data folder unless given.
+    name : str, optional
+        Folder in `storage`; after data and settings unless given, so that the same search finds itself again.
+    resume : {"auto", True, False}
+        Go on with a search of this name: if there is one, or it is an error that there is none, or that there is one.
+    random_state : int
+        Of the searcher, and of forecasters without a seed.
+    validation : float or int
+        Share or number of last steps, or of whole groups, that score.
+    validation_origins : int
+        How many validation parts, one before the other, are averaged over; each trains a network of its own.
+    horizon : int, optional
+        Steps to forecast; the forecaster's own unless given.
+    verbose : int
+        1 shows progress at a terminal.
+
+    Attributes
+    ----------
+    trials_ : pandas.DataFrame
+        A row for each trial, naive first: ``trial, status, error, best_score, best_epoch, last_score, epochs, scores``
+        (of every epoch reported), ``seconds``, and ``param_...`` for each setting.
+    best_params_ : dict
+        Empty where no trial beats the naive forecast.
+    best_score_ : float
+        Skill on validation.
+    optimism_ : float
+        By how much `best_score_` is likely to flatter.
+    best_estimator_ : Forecaster
+        Fitted with `best_params_` on all data, as a plain `fit` would; the best naive forecast where nothing beats it.
+    cv_results_ : dict of arrays
+        As scikit-learn's searches have it.
+    reference_ : str
+        The best naive forecast on the validation targets.
+    folder_ : Path
+
+    Examples
+    --------
+    >>> from tsforecast import NeuralForecaster
+    >>> space = {"cell": ["gru", "conv1d"], "units": [8, 16], "learning_rate": log(1e-3, 1e-1)}
+    >>> search = RaySearch(NeuralForecaster(horizon=5), space, trials=20)
+    >>> search.get_params()["searcher"], search.get_params()["scheduler"]
+    ('tpe', 'auto')
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        space: Mapping[str, Any],
+        *,
+        trials: int = 50,
+        searcher: str = "tpe",
+        scheduler: str = "auto",
+        metric: str = "skill",
+        max_epochs: int | None = None,
+        time_budget: float | None = None,
+        resources_per_trial: Mapping[str, float] | None = None,
+        address: str | None = None,
+        storage: str | Path | None = None,
+        name: str | None = None,
+        resume: bool | str = "auto",
+        random_state: int = 0,
+        validation: float | int = 0.15,
+        validation_origins: int = 1,
+        horizon: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.forecaster = forecaster
+        self.space = space
+        self.trials = trials
+        self.searcher = searcher
+        self.scheduler = scheduler
+        self.metric = metric
+        self.max_epochs = max_epochs
+        self.time_budget = time_budget
+        self.resources_per_trial = resources_per_trial
+        self.address = address
+        self.storage = storage
+        self.name = name
+        self.resume = resume
+        self.random_state = random_state
+        self.validation = validation
+        self.validation_origins = validation_origins
+        self.horizon = horizon  # type: ignore[assignment]
+        self.verbose = verbose
+
+    def _fit(self, panel: Panel) -> None:
+        from tsforecast.search.progress import show_trials
+        from tsforecast.search.tuner import tune
+
+        assignment = self._assignment(panel)
+        space = Space.of(self.space, panel.season_length)
+        raise_any(self._space_problems(space, assignment), ParameterError)
+        orders = self._orders(panel, space, assignment)
+        with show_trials(self.verbose, space.told(orders.trials), orders.trials) as listener:
+            tried = tune(assignment, space, orders, listener)
+        self.folder_, self.reference_ = orders.folder, assignment.folds[0].reference
+        self.trials_ = _table(tried, space, orders.epochs, self.reference_)
+        self.optimism_ = _optimism(tried, assignment.folds)
+        self._choose(panel, space)
+
+    def _choose(self, panel: Panel, space: Space) -> None:
+        """Take the best trial and fit its settings on everything."""
+        scores = self.trials_["best_score"].astype(float)
+        if scores.iloc[1:].isna().all():
+            errors = self.trials_["error"].iloc[1:].unique().tolist()
+            raise TrainingError(f"a search must have a trial that does not fail: all did ({shorten(errors)})")
+        self.best_index_ = int(scores.fillna(-np.inf).idxmax())
+        self.best_score_ = float(scores[self.best_index_])
+        self.best_params_ = space.settings(self.trials_["params"][self.best_index_])
+        model = make(self.reference_) if self.best_index_ == 0 else seeded(self.forecaster, self.random_state)
+        self.best_estimator_ = model.set_params(**self.best_params_, horizon=self.horizon_).fit(panel)
+
+    def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
+        """Return the forecasts of the best estimator, (n, H, K); see `Forecaster.forecast`."""
+        return self.best_estimator_.forecast(past, horizon)
+
+    def replaced(self, past: Past) -> NDArray[np.bool_]:
+        """Say where a simpler forecast stands in for that of the best estimator; see `Forecaster.replaced`."""
+        return self.best_estimator_.replaced(past)
+
+    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
+        """Return what trials are given and scored on; see `Forecaster.view`."""
+        searching = clone(self)
+        searching.horizon_ = int(panel.ready or searching._own_horizon())
+        assignment = searching._assignment(panel)
+        newest = assignment.folds[0]
+        found: dict[str, NDArray[Any]] = assignment.model({}).view(newest.part)
+        return found | {"validation targets": newest.truth, "validation scale": newest.scale, "naive": newest.naive}
+
+    @property
+    def cv_results_(self) -> dict[str, Any]:
+        """What scikit-learn's searches tell of their candidates; naive is none of them."""
+        tried = self.trials_.iloc[1:]
+        scores = tried["best_score"].to_numpy(dtype=float)
+        order = (-pd.Series(scores)).rank(method="min", na_option="bottom").astype(int).to_numpy()
+        names = [name for name in tried.columns if name.startswith("param_")]
+        return {
+            "params": tried["params"].tolist(),
+            **{name: np.ma.masked_array(tried[name].to_numpy(dtype=object), tried[name].isna()) for name in names},
+            "mean_test_score": scores,
+            "std_test_score": np.zeros(len(tried)),
+            "rank_test_score": order,
+            "split0_test_score": scores,
+            "mean_fit_time": tried["seconds"].to_numpy(dtype=float),
+        }
+
+    def _assignment(self, panel: Panel) -> Assignment:
+        metric = "mase" if self.metric == "skill" else self.metric
+        folds = validations(panel, self.horizon_, self.validation, self.validation_origins, metric)
+        return Assignment(self.forecaster, folds, self.max_epochs, self.random_state)
+
+    def _orders(self, panel: Panel, space: Space, assignment: Assignment) -> Any:
+        """Return how the search runs, and keep what it was asked in its folder."""
+        from tsforecast.search.tuner import Orders
+
+        asked = {
+            "data": fingerprint(panel),
+            "forecaster": " ".join(repr(self.forecaster).split()),
+            "space": json.dumps({name: str(domain) for name, domain in space.domains.items()}),
+            **{
+                name: str(getattr(self, name)) for name in ("trials", "searcher", "scheduler", "metric", "random_state")
+            },
+            **{name: str(getattr(self, name)) for name in ("max_epochs", "validation", "validation_origins")},
+            "horizon": str(self.horizon_),
+        }
+        folder = Path(self.storage or Path(user_data_dir("tsforecast"), "searches"))
+        folder = folder.absolute() / (self.name or f"{type(self.forecaster).__name__}-{joblib.hash(asked)[:12]}")
+        resumes = _resumes(folder, asked, self.resume)
+        count = (
+            self.trials if self.searcher != "grid" else min(self.trials, int(min(sum(1 for _ in space.grid()), 1e9)))
+        )
+        model = assignment.model({})
+        epochs = int(model.get_params().get("max_epochs", 0)) if trains_in_epochs(model) else 0
+        resources = dict(self.resources_per_trial or {"cpu": 1})
+        return Orders(
+            count,
+            self.searcher,
+            self.scheduler,
+            epochs,
+            self.random_state,
+            folder,
+            resumes,
+            self.time_budget,
+            resources,
+            self.address,
+        )
+
+    def _space_problems(self, space: Space, assignment: Assignment) -> list[str]:
+        part = assignment.folds[-1].part
+        return space.problems(self.forecaster, part, int(part.lengths.min()) - self.horizon_)
+
+    def _own_horizon(self) -> int:
+        return self.horizon or self.forecaster._own_horizon()
+
+    def _problems(self) -> list[str]:
+        if not isinstance(self.forecaster, Forecaster):
+            return [f"forecaster must be one of tsforecast's: got {self.forecaster!r}"]
+        problems = whole("trials", self.trials, 1) + whole("horizon", self.horizon, 1, [None])
+        problems += one_of("searcher", self.searcher, SEARCHERS) + one_of("scheduler", self.scheduler, SCHEDULERS)
+        problems += one_of("metric", self.metric, METRICS) + whole("max_epochs", self.max_epochs, 1, [None])
+        problems += whole("random_state", self.random_state, 0) + share_or_count("validation", self.validation)
+        problems += whole("validation_origins", self.validation_origins, 1)
+        problems += pair_problems(self.searcher, self.scheduler)
+        if self.resume != "auto":
+            problems += flag("resume", self.resume)
+        if self.time_budget is not None and not (isinstance(self.time_budget, (int, float)) and self.time_budget > 0):
+            problems.append(f"time_budget must be a number of seconds above 0: got {self.time_budget!r}")
+        return problems + [f"{problem} (of the forecaster)" for problem in self.forecaster._problems()]
+
+
+def _resumes(folder: Path, asked: dict[str, str], resume: bool | str) -> bool:
+    """Tell whether a search goes on, and keep what it was asked where it begins.
+
+    Raises
+    ------
+    ParameterError
+        When the folder holds another search, or none and one must be there, or one and none must.
+    """
+    require_place(folder)
+    file = folder / ORDERS
+    if not file.is_file():
+        if resume is True:
+            raise ParameterError(f"resume=True must find a search in {str(folder)!r}: there is none; use resume='auto'")
+        with new_file(file) as unfinished:
+            unfinished.write_text(json.dumps(asked, indent=1), encoding="utf-8")
+        return False
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    differing = [name for name in asked if kept.get(name) != asked[name]]
+    if differing:
+        raise ParameterError(
+            f"{str(folder)!r} holds a search with other {shorten(differing)}: give this one another name, or delete it"
+        )
+    if resume is False:
+        raise ParameterError(f"{str(folder)!r} holds this search already: use resume='auto' to go on, or another name")
+    return True
+
+
+def _table(tried: list[Tried], space: Space, epochs: int, reference: str) -> pd.DataFrame:
+    """Lay trials out as rows, the naive forecast first."""
+    rows: list[dict[str, Any]] = [
+        {
+            "trial": 0,
+            "status": "naive",
+            "error": "",
+            "best_score": 0.0,
+            "best_epoch": 0,
+            "last_score": 0.0,
+            "epochs": 0,
+            "scores": [0.0],
+            "seconds": 0.0,
+            "params": {},
+        }
+    ]
+    for number, one in enumerate(tried, 1):
+        skills = [one.skills[epoch] for epoch in sorted(one.skills)]
+        settings = space.active(space.decode(one.code))
+        last = max(one.skills, default=0)
+        done = (
+            "failed" if one.error else "finished" if last >= epochs else "stopped early" if one.ended else "cut short"
+        )
+        rows.append(
+            {
+                "trial": number,
+                "status": done if skills or one.error else "not run",
+                "error": one.error,
+                "best_score": max(skills, default=np.nan),
+                "best_epoch": max(one.skills, key=lambda epoch: (one.skills[epoch], -epoch), default=0),
+                "last_score": one.skills[last] if skills else np.nan,
+                "epochs": last,
+                "scores": skills,
+                "seconds": one.seconds,
+                "params": settings,
+                **{f"param_{name}": value for name, value in settings.items()},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _optimism(tried: list[Tried], folds: list[Validation]) -> float:
+    """Return the optimism of the best of all trials of which losses were kept, and naive."""
+    losses = [found for one in tried if one.kept and (found := losses_at_best(Path(one.kept), folds)) is not None]
+    naive = np.concatenate([fold.naive for fold in folds])
+    return optimism(folds, np.stack([naive, *losses])) if losses else float("nan")

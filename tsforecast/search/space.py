@@ -1,0 +1,257 @@
+"""The search space as plain data: what may be tried, how many combinations that makes, and what cannot work."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from tsforecast.data.panel import Panel
+from tsforecast.errors import ParameterError, TsForecastError, raise_any
+from tsforecast.forecasters.base import Forecaster, unknown_settings
+from tsforecast.networks.architecture import CELL_NAMES
+
+Settings = dict[str, Any]
+GRID = 5  # numbers that a grid takes of a range
+# Settings that only some cells have; for the others they are left out.
+ONLY_WITH = {
+    "kernel_size": ("conv1d",),
+    "bidirectional": tuple(name for name in CELL_NAMES if name != "conv1d"),
+    "residual": tuple(name for name in CELL_NAMES if name != "conv1d"),
+}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers between two bounds, both of which belong to it.
+
+    Attributes
+    ----------
+    low, high : float
+    log : bool
+        Whether numbers of all sizes are equally likely.
+    whole : bool
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    def bounds(self) -> list[float]:
+        """Return the lowest and the highest number."""
+        return [int(self.low), int(self.high)] if self.whole else [self.low, self.high]
+
+    def draw(self, random: np.random.Generator) -> float:
+        """Return a number, each as likely as any other, or each order of size."""
+        if self.whole:
+            return int(random.integers(int(self.low), int(self.high) + 1))
+        if self.log:
+            return float(np.exp(random.uniform(math.log(self.low), math.log(self.high))))
+        return float(random.uniform(self.low, self.high))
+
+    def grid(self) -> list[float]:
+        """Return some numbers that lie evenly."""
+        if self.whole:
+            return [int(value) for value in range(int(self.low), int(self.high) + 1)]
+        space = np.geomspace if self.log else np.linspace
+        return [float(value) for value in space(self.low, self.high, GRID)]
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}" + (", by size" if self.log else "")
+
+
+def log(low: float, high: float) -> Range:
+    """Return a range of which each order of size is as likely as any other.
+
+    Examples
+    --------
+    >>> log(1e-4, 1e-1)
+    Range(low=0.0001, high=0.1, log=True, whole=False)
+    """
+    return Range(float(low), float(high), log=True)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Settings of a forecaster by name, each with what may be tried of it.
+
+    Attributes
+    ----------
+    domains : dict of name to list or Range
+    season_length : int
+        What ``"2 seasons"`` counts.
+
+    Examples
+    --------
+    >>> space = Space.of({"units": [8, 16], "window": ["1 season", 10], "layers": (1, 3)}, season_length=6)
+    >>> space.size, space.told(trials=3)
+    (12, '12 combinations; 3 trials see 25 %')
+    >>> space.settings({"units": 8, "window": "1 season", "layers": 2})
+    {'units': 8, 'window': 6, 'layers': 2}
+    """
+
+    domains: dict[str, list[Any] | Range]
+    season_length: int = 1
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any], season_length: int = 1) -> Space:
+        """Read plain data: a list is a choice, a pair in round brackets a range.
+
+        Raises
+        ------
+        ParameterError
+            With everything that is no choice and no range.
+        """
+        if not isinstance(plain, Mapping) or not plain:
+            raise ParameterError(f"space must name at least one setting and what to try of it: got {plain!r}")
+        problems: list[str] = []
+        domains = {str(name): _domain(str(name), value, problems) for name, value in plain.items()}
+        raise_any(problems, ParameterError)
+        return cls(domains, season_length)
+
+    @property
+    def size(self) -> float:
+        """How many combinations there are; infinite with a range of numbers that are not whole."""
+        if any(isinstance(domain, Range) and not domain.whole for domain in self.domains.values()):
+            return math.inf
+        return sum(1 for _ in self.grid()) if self._conditional() else self._product()
+
+    def told(self, trials: int) -> str:
+        """Say how large the space is, and how much of it so many trials see."""
+        if math.isinf(self.size):
+            free = [name for name, domain in self.domains.items() if isinstance(domain, Range) and not domain.whole]
+            listed = Space({name: domain for name, domain in self.domains.items() if name not in free})
+            count = f"{int(listed.size):,} combinations of the others" if listed.domains else "no limit"
+            return f"any number for {', '.join(free)}: {count}; {trials} trials"
+        share = min(100.0, 100 * trials / self.size)
+        return f"{int(self.size):,} combinations; {trials} trials see {share:.2g} %"
+
+    def draw(self, random: np.random.Generator) -> Settings:
+        """Return settings at random, without those that their cell does not have."""
+        drawn = {}
+        for name, domain in self.domains.items():
+            drawn[name] = (
+                domain.draw(random) if isinstance(domain, Range) else domain[int(random.integers(len(domain)))]
+            )
+        return self.active(drawn)
+
+    def grid(self) -> Iterator[Settings]:
+        """Yield every combination, of a range that is not of whole numbers five each; none twice."""
+        values = [domain.grid() if isinstance(domain, Range) else domain for domain in self.domains.values()]
+        seen = set()
+        for combination in product(*values):
+            found = self.active(dict(zip(self.domains, combination, strict=True)))
+            key = repr(sorted(found.items()))
+            if key not in seen:
+                seen.add(key)
+                yield found
+
+    def active(self, chosen: Mapping[str, Any]) -> Settings:
+        """Return what was chosen without the settings that its cell does not have."""
+        cell = chosen.get("cell")
+        return {
+            name: value
+            for name, value in chosen.items()
+            if cell is None or name not in ONLY_WITH or cell in ONLY_WITH[name]
+        }
+
+    def encode(self, settings: Mapping[str, Any]) -> Settings:
+        """Return settings as a searcher speaks of them: a choice by its place in the list."""
+        places = {name: domain.index for name, domain in self.domains.items() if isinstance(domain, list)}
+        return {name: places[name](value) if name in places else value for name, value in settings.items()}
+
+    def decode(self, code: Mapping[str, Any]) -> Settings:
+        """Undo `encode`; what is in `code` besides is left out."""
+        found = {}
+        for name, domain in self.domains.items():
+            if name in code:
+                found[name] = domain[int(code[name])] if isinstance(domain, list) else _own_kind(domain, code[name])
+        return found
+
+    def settings(self, chosen: Mapping[str, Any]) -> Settings:
+        """Return what a forecaster takes: seasons are counted in steps."""
+        return {name: self._steps(value) for name, value in self.active(chosen).items()}
+
+    def problems(self, forecaster: Forecaster, panel: Panel, longest: int) -> list[str]:
+        """Return a sentence for each part of the space that cannot work on a panel.
+
+        Parameters
+        ----------
+        forecaster : Forecaster
+        panel : Panel
+            The training part.
+        longest : int
+            Steps that the shortest series has for a window.
+        """
+        problems = unknown_settings(forecaster, dict.fromkeys(self.domains))
+        if problems:
+            return problems
+        for name, domain in self.domains.items():
+            for value in domain.bounds() if isinstance(domain, Range) else domain:
+                problems += self._refused(forecaster, name, value)
+        return problems + [
+            f"window {window} of the space must fit in the training part: the shortest series has room for {longest} "
+            f"steps; leave out windows above {longest}"
+            for window in self._windows()
+            if window > longest
+        ]
+
+    def _windows(self) -> list[int]:
+        """Return the windows that may be tried, in steps; of a range the longest."""
+        domain = self.domains.get("window", [])
+        values = domain.bounds()[1:] if isinstance(domain, Range) else domain
+        return [steps for value in values if isinstance(steps := self._steps(value), int)]
+
+    def _refused(self, forecaster: Forecaster, name: str, value: Any) -> list[str]:
+        from sklearn.base import clone
+
+        try:
+            model = clone(forecaster).set_params(**{name: self._steps(value)})
+            return [f"{problem} (of the space)" for problem in model._problems() if problem.startswith(name)]
+        except TsForecastError as error:
+            return list(error.problems)
+
+    def _steps(self, value: Any) -> Any:
+        if isinstance(value, str) and (found := re.fullmatch(r"(\d+) seasons?", value)):
+            return int(found[1]) * self.season_length
+        return value
+
+    def _conditional(self) -> bool:
+        return "cell" in self.domains and any(name in ONLY_WITH for name in self.domains)
+
+    def _product(self) -> int:
+        sizes = [len(domain.grid()) if isinstance(domain, Range) else len(domain) for domain in self.domains.values()]
+        return math.prod(sizes)
+
+
+def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
+    """Read one entry of a space; what is wrong goes to `problems`."""
+    if isinstance(value, Range):
+        found = value
+    elif isinstance(value, tuple) and len(value) == 2 and all(_number(bound) for bound in value):
+        whole = all(isinstance(bound, (int, np.integer)) for bound in value)
+        found = Range(value[0], value[1], whole=whole)
+    else:
+        if not isinstance(value, list) or not value:
+            problems.append(
+                f"space of {name!r} must be a list of choices, a pair (low, high) or log(low, high): got {value!r}"
+            )
+        return list(value) if isinstance(value, list) else []
+    if not found.low < found.high or (found.log and found.low <= 0):
+        least = "0 < low < high" if found.log else "low < high"
+        problems.append(f"range of {name!r} must have {least}: got {found.low:g} and {found.high:g}")
+    return found
+
+
+def _own_kind(domain: Range, value: Any) -> float:
+    return int(value) if domain.whole else float(value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
