@@ -108,6 +108,7 @@ class RaySearch(Forecaster):
     Examples
     --------
     >>> from tsforecast import NeuralForecaster
+    >>> from tsforecast.search.space import log
     >>> space = {"cell": ["gru", "conv1d"], "units": [8, 16], "learning_rate": log(1e-3, 1e-1)}
     >>> search = RaySearch(NeuralForecaster(horizon=5), space, trials=20)
     >>> search.get_params()["searcher"], search.get_params()["scheduler"]
