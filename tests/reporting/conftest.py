@@ -59,8 +59,8 @@ def evil() -> Leaderboard:
     frames = [
         pd.DataFrame(
             {
-                "id": f"{EVIL} $x_{i}$ {i}",
-                "user": f"{EVIL} {i % 3}",
+                "id": f"{EVIL} {i}",
+                "user": f"$x_{i % 3}$ {EVIL}",
                 "day": days,
                 "<b>&amp;y": 10 + i + np.sin(2 * np.pi * t / 7) + 0.3 * np.random.default_rng(i).normal(size=70),
             }

@@ -70,10 +70,23 @@ def test_names_from_the_data_stay_text(desk: Page) -> None:
         assert "<script>" in words or "<b>" in words, place
 
 
+def test_dollar_signs_do_not_turn_a_name_into_a_formula(desk: Page) -> None:
+    assert "$x_1$ <script>window.…" in desk.locator(".chart text").all_text_contents()
+
+
 def test_a_script_that_came_in_after_all_would_not_run(desk: Page) -> None:
     desk.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.hacked = 2'}))")
     assert desk.evaluate("window.hacked") is None
     assert "Content Security Policy" in desk.wrong[0]
+
+
+def test_the_page_may_not_ask_for_anything(desk: Page) -> None:
+    failed = []
+    desk.on("requestfailed", lambda request: failed.append(request.failure))
+    desk.route("https://**", lambda route: route.abort())
+    load = "new Promise((done) => Object.assign(new Image(), { onerror: done, src: 'https://example.org/a.png' }))"
+    desk.evaluate(f"{load}.then(() => null)")
+    assert failed == ["csp"]
 
 
 def test_every_figure_is_drawn_inside_its_frame(page: Page) -> None:
@@ -154,6 +167,7 @@ def test_on_paper_the_page_is_light_and_nothing_is_cut_off(browser: Browser, pat
         assert ratio >= READABLE, words
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert page.locator("figure").first.evaluate("figure => getComputedStyle(figure).breakInside") == "avoid"
+    assert page.locator("details:visible").count() == 0  # what has to be opened cannot be on paper
     assert page.pdf(format="A4").startswith(b"%PDF")
     page.close()
 
@@ -183,6 +197,7 @@ def test_a_table_is_sorted_by_each_column_in_both_orders(desk: Page, evil: Leade
         cells, button = column(table, i), heads.nth(i).locator("button")
         seen |= set(cells)
         for down in (False, True):
+            table.evaluate("table => table.tBodies[0].append(...[...table.tBodies[0].rows].reverse())")
             if key == "click":
                 button.click()
             else:

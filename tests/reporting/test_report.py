@@ -57,6 +57,15 @@ def test_sections_stand_in_the_order_of_what_matters(evil: Leaderboard) -> None:
     assert page.index("verdicts") < page.index("All numbers")
 
 
+def test_models_that_beat_the_reference_come_first_and_those_that_failed_last(board: Leaderboard) -> None:
+    mixed = with_models(board, {"good": 0.01, "poor": 1.8})
+    mixed.__dict__["verdicts"] = dict(reversed(mixed.verdicts.items()))  # as if the table were in another order
+    badges = re.findall(r'class="badge ([^"]+)"', html_report(mixed))
+    order = ["beats", "not-told", "reference", "does-not", "failed"]
+    assert badges == sorted(badges, key=order.index)
+    assert {"beats", "reference", "does-not"} <= set(badges)
+
+
 def test_what_does_not_apply_is_left_out() -> None:
     page = html_report(leaderboard(["mean"], np.arange(20.0), horizon=1))
     assert titles(page) == [
@@ -238,6 +247,14 @@ def test_forecasts_and_truth_are_drawn_as_in_the_rows_with_their_cutoffs(board: 
     assert np.array_equal(truth.get_ydata(), wave(90, 0)[truth.get_xdata()])
     assert truth.get_xdata()[0] < cutoffs[0]  # some of the past is there to compare with
     assert legend(figure)[0].label == "truth"
+
+
+def test_the_truth_before_the_oldest_cutoff_comes_from_the_record(board: Leaderboard) -> None:
+    cutoffs = np.array([board.rows["cutoff"].min()])
+    past = lines(forecasts(board, 0, "y", board.record.past, cutoffs))["truth"]
+    assert past.get_xdata()[0] == cutoffs[0] - 4  # as many steps as there are forecasts
+    assert np.array_equal(past.get_ydata(), wave(90, 0)[past.get_xdata()])
+    assert lines(forecasts(board, 0, "y", None, cutoffs))["truth"].get_xdata()[0] == cutoffs[0] + 1
 
 
 def test_no_line_bridges_a_hole_in_the_truth() -> None:
