@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 import time
 import warnings
@@ -26,6 +27,7 @@ from tsforecast.search.space import Settings, Space
 from tsforecast.search.trial import Assignment, Score, run_trial
 
 KEEP = 1.0  # seconds after which an epoch is kept, where a scheduler does not pause trials
+WAIT = 5.0  # seconds for a cluster to answer
 PAUSING = ("hyperband", "pbt")
 _listeners: list[Callable[[str, dict[str, Any]], None]] = []  # ray pickles its callbacks, and cannot pickle a screen
 
@@ -144,6 +146,8 @@ def _said(error: Exception | None) -> str:
     cause = getattr(error, "cause", None)
     if cause is not None:
         return f"{type(cause).__name__}: {reason(cause)}"
+    if "died unexpectedly" in str(error) or "process has died" in str(error):
+        return "its process died; it may need more memory: use smaller settings, or fewer trials at a time"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if "Traceback" in str(error) or "ray::" in str(error) else lines[0]
 
@@ -170,14 +174,12 @@ def _cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _reach(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     try:
         ray.init(address=address, **quiet) if address else ray.init(include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise ClusterError(
-            f"address must be that of a ray cluster that runs: {address!r} cannot be reached ({reason(error)}); start "
-            "one with ray start --head, or leave address out to use this machine"
-        ) from error
+        raise _unreachable(address, error) from error
     try:
         yield
     finally:
@@ -209,15 +211,42 @@ class _Scribe(ray.tune.Callback):
             listen("done", {})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        journal.write(self.folder, "failed", trial.trial_id, error=_said(trial.get_error()))
         for listen in _listeners:
             listen("done", {})
+
+    def on_experiment_end(self, trials: list[Any], **_: Any) -> None:
+        for trial in trials:  # only now does ray know of each why it failed
+            if trial.get_error() is not None:
+                journal.write(self.folder, "failed", trial.trial_id, error=_said(trial.get_error()))
 
 
 def _code(config: Settings) -> Settings:
     """Return settings as the searcher said them, with numbers that JSON knows."""
     listed = config.get("listed", config)
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in listed.items()}
+
+
+def _reach(address: str | None) -> None:
+    """Knock at a host and port first: ray itself waits for many minutes.
+
+    Raises
+    ------
+    ClusterError
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # this machine, or "auto"
+    try:
+        socket.create_connection((host, int(port)), timeout=WAIT).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str | None, error: Exception) -> ClusterError:
+    return ClusterError(
+        f"address must be that of a ray cluster that runs: {address!r} cannot be reached ({reason(error)}); start one "
+        "with ray start --head, or leave address out to use this machine"
+    )
 
 
 @contextmanager

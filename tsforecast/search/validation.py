@@ -84,7 +84,7 @@ class Validation:
         return 1 - metrics.divide(total, naive)
 
     def _total(self, losses: Floats, weights: Floats) -> Any:
-        mean = losses @ weights.T / weights.sum(axis=-1)
+        mean = metrics.divide(losses @ weights.T, weights.sum(axis=-1))
         return np.sqrt(mean) if self.metric in ("rmse", "rmsse") else mean
 
 
@@ -115,7 +115,7 @@ def validations(panel: Panel, horizon: int, share: float | int, origins: int, me
         found.append(_validation(panel, seen, horizon, metric))
         share = count  # the older ones are as long
         if origin + 1 < origins:
-            if int(seen.min()) <= horizon:
+            if int(seen.min()) <= count + horizon:
                 raise DataError(
                     f"validation_origins must leave steps to learn from: {origins} of {count} steps need more than "
                     f"{int(panel.lengths.min())}; use validation_origins <= {origin + 1}, or a smaller validation"
@@ -162,8 +162,9 @@ def optimism(folds: Sequence[Validation], losses: Floats, seed: int = 0) -> floa
     Returns
     -------
     float
-        In skill: the mean, over draws of blocks of neighbouring cutoffs, of how much better the trial that is best in
-        a draw is there than on all targets [the bootstrap's optimism, Efron 1983, doi 10.1080/01621459.1983.10477973].
+        In skill: how much better the best trial is on all targets than, in the mean over draws of blocks of
+        neighbouring cutoffs, the trial that is best on those drawn is on those that were not [BBC-CV: Tsamardinos et
+        al. 2018, doi 10.1007/s10994-018-5714-4].
 
     Examples
     --------
@@ -173,16 +174,15 @@ def optimism(folds: Sequence[Validation], losses: Floats, seed: int = 0) -> floa
     >>> optimism(fold, fold[0].naive + noise) > 0
     True
     """
-    random, sizes = np.random.default_rng(seed), [len(fold.weights) for fold in folds]
-    ends = np.cumsum(sizes)
-    drawn, real = np.zeros((DRAWS, len(losses))), np.zeros(len(losses))
+    random, ends = np.random.default_rng(seed), np.cumsum([len(fold.weights) for fold in folds])
+    drawn, others, real = (np.zeros(shape) for shape in ((DRAWS, len(losses)), (DRAWS, len(losses)), len(losses)))
     for fold, mine in zip(folds, np.split(losses, ends[:-1], axis=1), strict=True):
         counts = _block_counts(len(fold.weights), _block(fold), random)  # (D, n)
         drawn += np.asarray(fold.skill(mine, counts * fold.weights)).T / len(folds)
+        others += np.asarray(fold.skill(mine, (counts == 0) * fold.weights)).T / len(folds)
         real += fold.skill(mine) / len(folds)
-    chosen = np.nanargmax(drawn, axis=1)
-    gap = drawn[np.arange(DRAWS), chosen] - real[chosen]
-    return float(np.nanmean(gap))
+    chosen = others[np.arange(DRAWS), np.argmax(drawn, axis=1)]
+    return float(real.max() - np.nanmean(chosen))
 
 
 def _block(fold: Validation) -> int:

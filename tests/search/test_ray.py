@@ -1,0 +1,160 @@
+"""Searches with a real Ray: they find what is there, survive what ends them, and say what failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from tests.conftest import wave
+from tsforecast.data.panel import Panel
+from tsforecast.errors import ParameterError
+from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.search import journal
+from tsforecast.search.search import RaySearch
+from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
+from tsforecast.search.space import log
+
+PANEL = Panel.from_array(wave(120), season_length=6)
+SPACE = {"units": [2, 8], "cell": ["gru", "conv1d"], "kernel_size": [2, 3], "learning_rate": log(1e-3, 1e-1)}
+BASE = NeuralForecaster(window=12, horizon=3)
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what ray leaves open when it ends is its own
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """One Ray for the tests of this module, as a user may have started one."""
+    import ray
+
+    places = os.pathsep.join([os.getcwd(), str(Path(__file__).parent)])
+    here = {"env_vars": {"PYTHONPATH": places}}  # its processes find the classes of this file
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, runtime_env=here)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"searcher": "tpee"}, "searcher must be one of .*did you mean 'tpe'"),
+        ({"scheduler": "pbt"}, "scheduler 'pbt' must come with searcher='random' or 'grid'"),
+        ({"searcher": "bohb", "scheduler": "asha"}, "searcher 'bohb' must come with its HyperBand"),
+        ({"searcher": "random", "scheduler": "pbt", "space": {"units": [2]}}, "must have something to vary"),
+        ({"space": {"unitss": [2]}}, "did you mean 'units'"),
+        ({"space": {"window": ["30 seasons"]}}, "window 180 of the space must fit"),
+        ({"resume": True}, "resume=True must find a search"),
+        ({"address": "127.0.0.1:9"}, "address must be that of a ray cluster that runs.*refused"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(change: dict[str, object], words: str, tmp_path: Path) -> None:
+    began = time.process_time()
+    with pytest.raises(ParameterError, match=words):
+        RaySearch(**{"forecaster": BASE, "space": SPACE, "storage": tmp_path, **change}).fit(PANEL)
+    assert time.process_time() - began < 60
+
+
+def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, tmp_path: Path) -> None:
+    search = RaySearch(BASE, SPACE, trials=6, max_epochs=4, storage=tmp_path, name="a").fit(PANEL)
+    trials = search.trials_
+    assert trials["trial"].tolist() == list(range(7))
+    assert trials["status"].iloc[0] == "naive"
+    assert set(trials["status"].iloc[1:]) <= {"finished", "stopped early"}
+    assert search.best_score_ == trials["best_score"].max()
+    for one in trials.iloc[1:].itertuples():
+        assert (one.best_score, one.last_score) == (max(one.scores), one.scores[-1])
+        assert len(one.scores) == one.epochs + 1
+        assert ("kernel_size" in one.params) == (one.params["cell"] == "conv1d")
+    plain = clone(BASE).set_params(**search.best_params_, random_state=0).fit(PANEL)
+    assert search.best_score_ > 0
+    assert np.array_equal(search.predict(), plain.predict())
+    assert np.isfinite(search.optimism_)
+    found = search.cv_results_
+    assert found["rank_test_score"].min() == 1
+    assert found["params"][int(np.argmin(found["rank_test_score"]))] == trials["params"][search.best_index_]
+    again = RaySearch(BASE, SPACE, trials=6, max_epochs=4, storage=tmp_path, name="a").fit(PANEL)
+    assert again.trials_["scores"].tolist() == trials["scores"].tolist()
+    with pytest.raises(ParameterError, match="holds a search with other data: give this one another name"):
+        clone(again).fit(wave(120, 1))
+    with pytest.raises(ParameterError, match="holds this search already"):
+        clone(again).set_params(resume=False).fit(PANEL)
+
+
+class Faulty(NeuralForecaster):
+    """Raises, or ends its process, where it is told to."""
+
+    def _fit(self, panel: Panel) -> None:
+        raise NotImplementedError
+
+    def fit(self, data: object, *rest: object, **more: object) -> Faulty:
+        if self.units == 3:
+            raise ZeroDivisionError("no denominator")
+        if self.units == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(data, *rest, **more)
+
+
+def test_a_trial_that_raises_or_is_killed_is_a_row_and_the_search_goes_on(ray_here: None, tmp_path: Path) -> None:
+    space = {"units": [2, 3, 4, 8]}
+    search = RaySearch(
+        Faulty(window=12, horizon=3), space, trials=4, searcher="grid", scheduler="none", max_epochs=2, storage=tmp_path
+    ).fit(PANEL)
+    status = search.trials_.set_index("param_units")["status"]
+    assert status[[2.0, 3.0, 4.0, 8.0]].tolist() == ["finished", "failed", "failed", "finished"]
+    errors = search.trials_.set_index("param_units")["error"]
+    assert errors[3.0] == "ZeroDivisionError: no denominator"
+    assert "died" in errors[4.0]
+
+
+ALL = [(a, b) for a in SEARCHERS for b in SCHEDULERS if not pair_problems(a, b)]
+FEW = [("gp", "median"), ("random", "pbt"), ("hyperopt", "hyperband"), ("bohb", "auto")]
+
+
+@pytest.mark.parametrize(
+    ("searcher", "scheduler"), [pytest.param(*pair, marks=[] if pair in FEW else pytest.mark.slow) for pair in ALL]
+)
+def test_each_searcher_works_with_each_scheduler(searcher: str, scheduler: str, ray_here: None, tmp_path: Path) -> None:
+    if searcher == "bohb":
+        pytest.importorskip("hpbandster", reason="BOHB's package is built from source: pip install '.[bohb]'")
+    options = {"trials": 4, "max_epochs": 4, "storage": tmp_path, "searcher": searcher, "scheduler": scheduler}
+    trials = RaySearch(BASE, SPACE, **options).fit(PANEL).trials_
+    assert len(trials) == 5
+    assert trials["error"].tolist() == [""] * 5
+    assert trials["epochs"].iloc[1:].max() == 4
+
+
+SCRIPT = """
+import sys
+from tests.search.test_ray import BASE, PANEL
+from tsforecast.search.search import RaySearch
+if __name__ == "__main__":
+    options = dict(trials=4, searcher="random", scheduler="none", max_epochs=150, storage=sys.argv[1], name="a")
+    print(RaySearch(BASE, {"units": [2, 8], "dropout": (0.0, 0.5)}, **options).fit(PANEL).trials_["epochs"].tolist())
+"""
+
+
+def test_a_search_whose_driver_is_killed_goes_on_from_its_epochs(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path)]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(command, env=paths, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any(one.skills and max(one.skills) >= 80 for one in journal.read(tmp_path / "a")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    before = [len(one.skills) - 1 for one in journal.read(tmp_path / "a")]
+    lines = (tmp_path / "a" / journal.JOURNAL).read_text().count('"epoch"')
+    again = subprocess.run(command, env=paths, capture_output=True, text=True, check=True)
+    assert again.stdout.splitlines()[-1] == "[0, 150, 150, 150, 150]"
+    reported = (tmp_path / "a" / journal.JOURNAL).read_text().count('"event": "epoch"') - lines
+    assert reported < 4 * 150 - max(before) / 2  # what was kept was not trained again
