@@ -152,6 +152,7 @@ class Leaderboard:
         Examples
         --------
         >>> import numpy as np
+        >>> from tsforecast import leaderboard
         >>> board = leaderboard([], np.arange(20.0), horizon=2, origins=3)
         >>> board.by("step")["naive"].tolist()
         [1.0, 2.0]
