@@ -167,7 +167,7 @@ class Record:
             repr(protocol.groups) if protocol.groups else "each left out in turn" if panel.groups is not None else "",
             protocol.audit or "none",
             versions(),
-            f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+            machine(),
             datetime.now().astimezone().isoformat(timespec="seconds"),
             fits,
             _past(panel, protocol),
@@ -209,6 +209,11 @@ def fingerprint(panel: Panel) -> str:
 def versions() -> dict[str, str]:
     """Return the version of everything that results depend on."""
     return {name: _version(name) for name in PACKAGES}
+
+
+def machine() -> str:
+    """Return what kind of machine this is, in words."""
+    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
 
 
 def seed_of(forecaster: Forecaster) -> int | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +21,18 @@ from tsforecast.checks import flag, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import ParameterError, TrainingError, raise_any, shorten
-from tsforecast.evaluation.record import fingerprint
-from tsforecast.files import new_file, require_place
+from tsforecast.evaluation.record import fingerprint, machine, versions
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import make
+from tsforecast.search.folder import About, begin, conclude
 from tsforecast.search.journal import Tried
 from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
 from tsforecast.search.space import Space
 from tsforecast.search.trial import Assignment, losses_at_best, seeded, trains_in_epochs
+from tsforecast.search.trials import trials_table
 from tsforecast.search.validation import Validation, optimism, validations
 
 METRICS = ("skill", "mase", "mae", "rmse", "smape", "rmsse")
-ORDERS = "search.json"  # in the folder of a search: what it was asked
-_log = logging.getLogger("tsforecast")
 
 
 class RaySearch(Forecaster):
@@ -167,8 +168,9 @@ class RaySearch(Forecaster):
         with show_trials(self.verbose, space.told(orders.trials), orders.trials) as listener:
             tried = tune(assignment, space, orders, listener)
         self.folder_, self.reference_ = orders.folder, assignment.folds[0].reference
-        self.trials_ = _table(tried, space, orders.epochs, self.reference_)
+        self.trials_ = trials_table(tried, space, orders.epochs)
         self.optimism_ = _optimism(tried, assignment.folds)
+        conclude(self.folder_, self.optimism_)
         self._choose(panel, space)
 
     def _choose(self, panel: Panel, space: Space) -> None:
@@ -226,36 +228,45 @@ class RaySearch(Forecaster):
         """Return how the search runs, and keep what it was asked in its folder."""
         from tsforecast.search.tuner import Orders
 
-        asked = {
-            "data": fingerprint(panel),
-            "forecaster": " ".join(repr(self.forecaster).split()),
-            "space": json.dumps({name: str(domain) for name, domain in space.domains.items()}),
-            **{
-                name: str(getattr(self, name)) for name in ("trials", "searcher", "scheduler", "metric", "random_state")
-            },
-            **{name: str(getattr(self, name)) for name in ("max_epochs", "validation", "validation_origins")},
-            "horizon": str(self.horizon_),
-        }
-        folder = Path(self.storage or Path(user_data_dir("tsforecast"), "searches"))
-        folder = folder.absolute() / (self.name or f"{type(self.forecaster).__name__}-{joblib.hash(asked)[:12]}")
-        resumes = _resumes(folder, asked, self.resume)
-        count = (
-            self.trials if self.searcher != "grid" else min(self.trials, int(min(sum(1 for _ in space.grid()), 1e9)))
-        )
-        model = assignment.model({})
-        epochs = int(model.get_params().get("max_epochs", 0)) if trains_in_epochs(model) else 0
-        resources = dict(self.resources_per_trial or {"cpu": 1})
+        about = self._about(panel, space, assignment)
+        asked = {"data": fingerprint(panel), "forecaster": about.forecaster, "space": json.dumps(about.space)}
+        for name in ("trials", "searcher", "scheduler", "metric", "random_state", "max_epochs", "validation"):
+            asked[name] = str(getattr(self, name))
+        asked |= {"validation_origins": str(self.validation_origins), "horizon": str(self.horizon_)}
+        folder = Path(self.storage or Path(user_data_dir("tsforecast"), "searches")).absolute()
+        folder /= self.name or f"{type(self.forecaster).__name__}-{joblib.hash(asked)[:12]}"
         return Orders(
-            count,
-            self.searcher,
-            self.scheduler,
-            epochs,
-            self.random_state,
-            folder,
-            resumes,
-            self.time_budget,
-            resources,
-            self.address,
+            trials=about.trials,
+            searcher=self.searcher,
+            scheduler=self.scheduler,
+            epochs=about.epochs,
+            seed=self.random_state,
+            folder=folder,
+            resumes=begin(folder, asked, about, self.resume),
+            time_budget=self.time_budget,
+            resources=dict(self.resources_per_trial or {"cpu": 1}),
+            address=self.address,
+        )
+
+    def _about(self, panel: Panel, space: Space, assignment: Assignment) -> About:
+        model = assignment.model({})
+        return About(
+            data=repr(panel).removeprefix("Panel: "),
+            forecaster=" ".join(repr(self.forecaster).split()),
+            space=space.plain(),
+            season_length=panel.season_length,
+            epochs=int(model.get_params()["max_epochs"]) if trains_in_epochs(model) else 0,
+            trials=sum(1 for _ in islice(space.grid(), self.trials)) if self.searcher == "grid" else self.trials,
+            horizon=self.horizon_,
+            metric=assignment.folds[0].metric,
+            reference=assignment.folds[0].reference,
+            cutoffs=sum(len(fold.weights) for fold in assignment.folds),
+            origins=len(assignment.folds),
+            searcher=self.searcher,
+            scheduler=self.scheduler,
+            made=datetime.now().astimezone().isoformat(timespec="seconds"),
+            versions=versions() | {name: version(name) for name in ("ray", "optuna")},
+            machine=machine(),
         )
 
     def _space_problems(self, space: Space, assignment: Assignment) -> list[str]:
@@ -279,74 +290,6 @@ class RaySearch(Forecaster):
         if self.time_budget is not None and not (isinstance(self.time_budget, (int, float)) and self.time_budget > 0):
             problems.append(f"time_budget must be a number of seconds above 0: got {self.time_budget!r}")
         return problems + [f"{problem} (of the forecaster)" for problem in self.forecaster._problems()]
-
-
-def _resumes(folder: Path, asked: dict[str, str], resume: bool | str) -> bool:
-    """Tell whether a search goes on, and keep what it was asked where it begins.
-
-    Raises
-    ------
-    ParameterError
-        When the folder holds another search, or none and one must be there, or one and none must.
-    """
-    require_place(folder)
-    file = folder / ORDERS
-    if not file.is_file():
-        if resume is True:
-            raise ParameterError(f"resume=True must find a search in {str(folder)!r}: there is none; use resume='auto'")
-        with new_file(file) as unfinished:
-            unfinished.write_text(json.dumps(asked, indent=1), encoding="utf-8")
-        return False
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    differing = [name for name in asked if kept.get(name) != asked[name]]
-    if differing:
-        raise ParameterError(
-            f"{str(folder)!r} holds a search with other {shorten(differing)}: give this one another name, or delete it"
-        )
-    if resume is False:
-        raise ParameterError(f"{str(folder)!r} holds this search already: use resume='auto' to go on, or another name")
-    return True
-
-
-def _table(tried: list[Tried], space: Space, epochs: int, reference: str) -> pd.DataFrame:
-    """Lay trials out as rows, the naive forecast first."""
-    rows: list[dict[str, Any]] = [
-        {
-            "trial": 0,
-            "status": "naive",
-            "error": "",
-            "best_score": 0.0,
-            "best_epoch": 0,
-            "last_score": 0.0,
-            "epochs": 0,
-            "scores": [0.0],
-            "seconds": 0.0,
-            "params": {},
-        }
-    ]
-    for number, one in enumerate(tried, 1):
-        skills = [one.skills[epoch] for epoch in sorted(one.skills)]
-        settings = space.active(space.decode(one.code))
-        last = max(one.skills, default=0)
-        done = (
-            "failed" if one.error else "finished" if last >= epochs else "stopped early" if one.ended else "cut short"
-        )
-        rows.append(
-            {
-                "trial": number,
-                "status": done if skills or one.error else "not run",
-                "error": one.error,
-                "best_score": max(skills, default=np.nan),
-                "best_epoch": max(one.skills, key=lambda epoch: (one.skills[epoch], -epoch), default=0),
-                "last_score": one.skills[last] if skills else np.nan,
-                "epochs": last,
-                "scores": skills,
-                "seconds": one.seconds,
-                "params": settings,
-                **{f"param_{name}": value for name, value in settings.items()},
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def _optimism(tried: list[Tried], folds: list[Validation]) -> float:

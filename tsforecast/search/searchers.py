@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def proposals(kind: str, space: Space, trials: int, seed: int) -> tuple[Any, lis
         When the package of the searcher is not there.
     """
     if kind == "grid":
-        return None, [space.encode(settings) for settings in space.grid()][:trials]
+        return None, [space.encode(settings) for settings in islice(space.grid(), trials)]
     if kind == "random":
         random = np.random.default_rng(seed)
         return None, [space.encode(space.draw(random)) for _ in range(trials)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
@@ -114,6 +114,27 @@ class Space:
         domains = {str(name): _domain(str(name), value, problems) for name, value in plain.items()}
         raise_any(problems, ParameterError)
         return cls(domains, season_length)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], season_length: int) -> Space:
+        """Undo `plain`."""
+        return cls(
+            {name: Range(**each) if isinstance(each, dict) else each for name, each in plain.items()}, season_length
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Return the domains as JSON can hold them; of choices that it cannot, their words.
+
+        Examples
+        --------
+        >>> space = Space.of({"units": [8, 16], "anchor": ["last", (6, 12)], "dropout": (0.0, 0.5)})
+        >>> space.plain()["anchor"], Space.from_plain(space.plain(), 1).domains["dropout"]
+        (['last', '(6, 12)'], Range(low=0.0, high=0.5, log=False, whole=False))
+        """
+        return {
+            name: asdict(domain) if isinstance(domain, Range) else [_plain(choice) for choice in domain]
+            for name, domain in self.domains.items()
+        }
 
     @property
     def size(self) -> float:
@@ -247,6 +268,11 @@ def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
         least = "0 < low < high" if found.log else "low < high"
         problems.append(f"range of {name!r} must have {least}: got {found.low:g} and {found.high:g}")
     return found
+
+
+def _plain(choice: Any) -> Any:
+    choice = choice.item() if isinstance(choice, np.generic) else choice
+    return choice if isinstance(choice, (str, int, float, bool)) or choice is None else str(choice)
 
 
 def _own_kind(domain: Range, value: Any) -> float:
