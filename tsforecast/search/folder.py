@@ -95,8 +95,8 @@ class Kept:
         return trials_table(self.tried, self.space, self.about.epochs)
 
 
-def begin(folder: Path, asked: dict[str, str], about: About, resume: bool | str) -> bool:
-    """Tell whether a search goes on, and keep what it was asked where it begins.
+def begin(folder: Path, asked: dict[str, str], about: About, resume: bool | str) -> None:
+    """Keep what a search was asked, or make sure that it is the one that goes on.
 
     Raises
     ------
@@ -109,16 +109,17 @@ def begin(folder: Path, asked: dict[str, str], about: About, resume: bool | str)
         if resume is True:
             raise ParameterError(f"resume=True must find a search in {str(folder)!r}: there is none; use resume='auto'")
         _keep(file, {"asked": asked, "about": asdict(about)})
-        return False
-    kept = _told(file)["asked"]
-    differing = [name for name in asked if kept.get(name) != asked[name]]
+        return
+    kept = _told(file)
+    differing = [name for name in asked if kept["asked"].get(name) != asked[name]]
     if differing:
         raise ParameterError(
             f"{str(folder)!r} holds a search with other {shorten(differing)}: give this one another name, or delete it"
         )
     if resume is False:
         raise ParameterError(f"{str(folder)!r} holds this search already: use resume='auto' to go on, or another name")
-    return True
+    if kept["about"]["trials"] != about.trials:
+        _keep(file, {**kept, "about": {**kept["about"], "trials": about.trials}})
 
 
 def conclude(folder: Path, optimism: float) -> None:

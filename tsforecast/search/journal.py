@@ -18,58 +18,68 @@ class Tried:
     ----------
     code : dict
         Its settings, as a searcher speaks of them; see `Space.decode`.
-    skills : list of float
+    trial : int
+        Its number, from 1 on.
+    skills : dict of int to float
         At each epoch that was reported, from 0 on.
     seconds : float
     ended : bool
-        Whether it is over.
+        Whether it was stopped or has failed.
     error : str
         Empty where there is none.
-    kept : str
-        Folder with the losses of its epochs; empty where none was kept.
     """
 
     code: dict[str, Any]
+    trial: int = 1
     skills: dict[int, float] = field(default_factory=dict)
     seconds: float = float("nan")
     ended: bool = False
     error: str = ""
-    kept: str = ""
+
+    def over(self, epochs: int) -> bool:
+        """Tell whether nothing of it is left to do, of so many epochs."""
+        return self.ended or max(self.skills, default=-1) >= epochs
 
 
-def write(folder: Path, event: str, trial: str, **told: Any) -> None:
+def write(folder: Path, event: str, trial: int, **told: Any) -> None:
     """Add a line; each is whole on the disk before anything goes on."""
     with (folder / JOURNAL).open("a", encoding="utf-8") as lines:
         lines.write(json.dumps({"event": event, "trial": trial, **told}) + "\n")
 
 
+def mend(folder: Path) -> None:
+    """End a last line that was cut short, so that the next one does not go on in it."""
+    file = folder / JOURNAL
+    if file.exists() and not file.read_bytes().endswith(b"\n"):
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write("\n")
+
+
 def read(folder: Path) -> list[Tried]:
-    """Return all trials in the order in which they began; a line that was cut short is left out.
+    """Return all trials by their number; a line that was cut short is left out.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     write(Path(place), "began", "a", code={"units": 0})
-    ...     write(Path(place), "epoch", "a", code={"units": 0}, epoch=1, skill=0.2, start=0.1, seconds=2.0)
+    ...     write(Path(place), "began", 1, code={"units": 0})
+    ...     write(Path(place), "epoch", 1, code={"units": 0}, epoch=1, skill=0.2, start=0.1, seconds=2.0)
     ...     read(Path(place))[0].skills
     {0: 0.1, 1: 0.2}
     """
     file = folder / JOURNAL
-    found: dict[str, Tried] = {}
+    found: dict[int, Tried] = {}
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         try:
             told = json.loads(line)
         except ValueError:
             continue
-        one = found.setdefault(told["trial"], Tried(told.get("code", {})))
+        one = found.setdefault(told["trial"], Tried(told.get("code", {}), told["trial"]))
         if told["event"] == "epoch":
             one.code = told["code"]  # a population varies it
             one.skills[0] = told["start"]
             one.skills[told["epoch"]] = told["skill"]
             one.seconds = told["seconds"]
-        elif told["event"] == "kept":
-            one.kept = told["path"]
         elif told["event"] in ("done", "failed"):
             one.ended, one.error = True, told.get("error", "")
-    return list(found.values())
+    return [found[number] for number in sorted(found)]

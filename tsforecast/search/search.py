@@ -25,7 +25,6 @@ from tsforecast.evaluation.record import fingerprint, machine, versions
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import make
 from tsforecast.search.folder import About, begin, conclude
-from tsforecast.search.journal import Tried
 from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
 from tsforecast.search.space import Space
 from tsforecast.search.trial import Assignment, losses_at_best, seeded, trains_in_epochs
@@ -169,7 +168,7 @@ class RaySearch(Forecaster):
             tried = tune(assignment, space, orders, listener)
         self.folder_, self.reference_ = orders.folder, assignment.folds[0].reference
         self.trials_ = trials_table(tried, space, orders.epochs)
-        self.optimism_ = _optimism(tried, assignment.folds)
+        self.optimism_ = _optimism([orders.place(one.trial) for one in tried], assignment.folds)
         conclude(self.folder_, self.optimism_)
         self._choose(panel, space)
 
@@ -230,11 +229,12 @@ class RaySearch(Forecaster):
 
         about = self._about(panel, space, assignment)
         asked = {"data": fingerprint(panel), "forecaster": about.forecaster, "space": json.dumps(about.space)}
-        for name in ("trials", "searcher", "scheduler", "metric", "random_state", "max_epochs", "validation"):
+        for name in ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation"):
             asked[name] = str(getattr(self, name))
         asked |= {"validation_origins": str(self.validation_origins), "horizon": str(self.horizon_)}
         folder = Path(self.storage or Path(user_data_dir("tsforecast"), "searches")).absolute()
         folder /= self.name or f"{type(self.forecaster).__name__}-{joblib.hash(asked)[:12]}"
+        begin(folder, asked, about, self.resume)
         return Orders(
             trials=about.trials,
             searcher=self.searcher,
@@ -242,7 +242,6 @@ class RaySearch(Forecaster):
             epochs=about.epochs,
             seed=self.random_state,
             folder=folder,
-            resumes=begin(folder, asked, about, self.resume),
             time_budget=self.time_budget,
             resources=dict(self.resources_per_trial or {"cpu": 1}),
             address=self.address,
@@ -292,8 +291,8 @@ class RaySearch(Forecaster):
         return problems + [f"{problem} (of the forecaster)" for problem in self.forecaster._problems()]
 
 
-def _optimism(tried: list[Tried], folds: list[Validation]) -> float:
+def _optimism(places: list[Path], folds: list[Validation]) -> float:
     """Return the optimism of the best of all trials of which losses were kept, and naive."""
-    losses = [found for one in tried if one.kept and (found := losses_at_best(Path(one.kept), folds)) is not None]
+    losses = [found for place in places if (found := losses_at_best(place, folds)) is not None]
     naive = np.concatenate([fold.naive for fold in folds])
     return optimism(folds, np.stack([naive, *losses])) if losses else float("nan")

@@ -21,8 +21,17 @@ GRACE = 4  # a trial runs for this part of all epochs before it may be stopped
 REDUCTION = 3  # one of so many goes on
 
 
-def proposals(kind: str, space: Space, trials: int, seed: int) -> tuple[Any, list[Settings]]:
+def proposals(kind: str, space: Space, trials: int, seed: int, first: list[Settings]) -> tuple[Any, list[Settings]]:
     """Return ray's searcher and no list, or no searcher and a list of settings that are tried one after the other.
+
+    Parameters
+    ----------
+    kind : str
+    space : Space
+    trials : int
+    seed : int
+    first : list of dict
+        Settings that a searcher proposes before any of its own; a list has them already.
 
     Raises
     ------
@@ -38,7 +47,7 @@ def proposals(kind: str, space: Space, trials: int, seed: int) -> tuple[Any, lis
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what other packages deprecate is not the user's concern
             make = {"tpe": _optuna, "gp": _optuna, "bohb": _bohb, "hyperopt": _hyperopt}[kind]
-            return make(kind, space, seed), []
+            return make(kind, space, seed, first or None), []
     except ImportError as error:
         raise ParameterError(
             f"searcher {kind!r} must have its package ({error}): pip install {EXTRAS.get(kind, 'optuna')}"
@@ -55,6 +64,8 @@ def scheduler(kind: str, searcher: str, space: Space, epochs: int) -> Any:
     """
     from ray.tune import schedulers
 
+    from tsforecast.search.replay import JOB, Population
+
     longest, grace = max(1, epochs), max(1, epochs // GRACE)
     halving: dict[str, Any] = {"time_attr": "epoch", "max_t": longest, "reduction_factor": REDUCTION, **SCORE}
     if searcher == "bohb":
@@ -64,7 +75,8 @@ def scheduler(kind: str, searcher: str, space: Space, epochs: int) -> Any:
     if kind == "hyperband":
         return schedulers.HyperBandScheduler(**halving)
     if kind == "median":
-        return schedulers.MedianStoppingRule("epoch", grace_period=grace, min_samples_required=3, **SCORE)
+        never: Any = float("inf")  # lets no trial wait for others: it would need its process again
+        return schedulers.MedianStoppingRule("epoch", grace_period=grace, min_time_slice=never, **SCORE)
     if kind == "pbt":
         mutations = {name: _mutation(space.domains[name]) for name in MUTABLE if name in space.domains}
         if not mutations:
@@ -72,9 +84,8 @@ def scheduler(kind: str, searcher: str, space: Space, epochs: int) -> Any:
                 f"scheduler 'pbt' must have something to vary while it trains: add one of {', '.join(MUTABLE)} to the "
                 "space, or use scheduler='asha'"
             )
-        return schedulers.PopulationBasedTraining(
-            "epoch", perturbation_interval=grace, hyperparam_mutations={"listed": mutations}, log_config=False, **SCORE
-        )
+        varied: Any = {JOB: {"code": mutations}}
+        return Population("epoch", perturbation_interval=grace, hyperparam_mutations=varied, log_config=False, **SCORE)
     return schedulers.FIFOScheduler()  # type: ignore[no-untyped-call]
 
 
@@ -100,13 +111,13 @@ def _mutation(domain: list[Any] | Range) -> Any:
     return tune.loguniform(domain.low, domain.high) if domain.log else tune.uniform(domain.low, domain.high)
 
 
-def _optuna(kind: str, space: Space, seed: int) -> Any:
+def _optuna(kind: str, space: Space, seed: int, first: list[Settings] | None) -> Any:
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.GPSampler(seed=seed) if kind == "gp" else optuna.samplers.TPESampler(seed=seed)
-    return OptunaSearch(space=partial(_suggest, space), sampler=sampler, **SCORE)
+    return OptunaSearch(space=partial(_suggest, space), sampler=sampler, points_to_evaluate=first, **SCORE)
 
 
 def _suggest(space: Space, trial: Any) -> None:
@@ -127,7 +138,7 @@ def _suggest(space: Space, trial: Any) -> None:
             trial.suggest_float(name, domain.low, domain.high, log=domain.log)
 
 
-def _bohb(kind: str, space: Space, seed: int) -> Any:
+def _bohb(kind: str, space: Space, seed: int, first: list[Settings] | None) -> Any:
     import ConfigSpace
     from ray.tune.search.bohb import TuneBOHB
 
@@ -145,10 +156,10 @@ def _bohb(kind: str, space: Space, seed: int) -> Any:
         places = [place for place, cell in enumerate(cells) if cell in ONLY_WITH[name]]
         if 0 < len(places) < len(cells):
             found.add(ConfigSpace.InCondition(found[name], found["cell"], places))
-    return TuneBOHB(space=found, seed=seed, **SCORE)
+    return TuneBOHB(space=found, seed=seed, points_to_evaluate=first, **SCORE)
 
 
-def _hyperopt(kind: str, space: Space, seed: int) -> Any:
+def _hyperopt(kind: str, space: Space, seed: int, first: list[Settings] | None) -> Any:
     from hyperopt import hp
     from ray.tune.search.hyperopt import HyperOptSearch
 
@@ -162,4 +173,4 @@ def _hyperopt(kind: str, space: Space, seed: int) -> Any:
             found[name] = hp.loguniform(name, np.log(domain.low), np.log(domain.high))
         else:
             found[name] = hp.uniform(name, domain.low, domain.high)
-    return HyperOptSearch(space=found, random_state_seed=seed, **SCORE)
+    return HyperOptSearch(space=found, random_state_seed=seed, points_to_evaluate=first, **SCORE)

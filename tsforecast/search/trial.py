@@ -93,6 +93,7 @@ def run_trial(
     settings: Settings,
     folder: Path,
     report: Callable[[Score], None],
+    reported: int | None = None,
     mutates: bool = False,
 ) -> None:
     """Fit on what trains, and report at each epoch.
@@ -108,6 +109,8 @@ def run_trial(
         Holds all that a trial which was cut short needs to go on.
     report : callable
         Called when the folder holds the epoch.
+    reported : int, optional
+        The last epoch that was reported before; all that the folder holds unless given.
     mutates : bool
         Whether the folder may be that of a trial with other settings, whose weights are taken over.
     """
@@ -119,21 +122,27 @@ def run_trial(
     losses = list(np.load(folder / LOSSES)) if (folder / LOSSES).exists() else []
     model = assignment.model(settings)
     epochs = int(model.get_params()["max_epochs"]) if trains_in_epochs(model) else 0
+    last = max(0, len(losses) - 1 if reported is None else reported)
+    skills: list[float] = []
+
+    def judge(number: int) -> None:
+        each = [newest.skill(losses[number]), *(fold.skill(rows[number]) for fold, rows in _pairs(assignment, older))]
+        skills.append(float(np.mean(each)))
+        # Nothing can be learned of settings from an untrained network, nor from what was reported before.
+        if number > last or not epochs:
+            best = int(np.argmax(skills))
+            report(Score(number, skills[-1], skills[0], skills[best], best))
 
     def scored(number: int) -> None:
         if number < len(losses):
-            return  # was reported before the trial was cut short
+            return
         losses.append(_losses(newest, model))
         with new_file(folder / LOSSES) as unfinished:
             np.save(unfinished, np.stack(losses))
-        skills = [
-            float(np.mean([newest.skill(own), *(fold.skill(each[i]) for fold, each in _pairs(assignment, older))]))
-            for i, own in enumerate(losses)
-        ]
-        best = int(np.argmax(skills))
-        if number or not epochs:  # nothing can be learned of settings from an untrained network
-            report(Score(number, skills[-1], skills[0], skills[best], best))
+        judge(number)
 
+    for number in range(len(losses)):
+        judge(number)
     if not trains_in_epochs(model):
         model.fit(newest.part)
         scored(0)

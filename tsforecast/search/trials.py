@@ -36,21 +36,21 @@ def trials_table(tried: list[Tried], space: Space, epochs: int) -> pd.DataFrame:
 
     Examples
     --------
-    >>> one = Tried({"units": 1}, {0: 0.0, 1: 0.3, 2: 0.2}, seconds=1.5, ended=True)
+    >>> one = Tried({"units": 1}, skills={0: 0.0, 1: 0.3, 2: 0.2}, seconds=1.5, ended=True)
     >>> trials_table([one], Space.of({"units": [8, 16]}), 4)[["trial", "status", "best_score", "best_epoch"]]
        trial         status  best_score  best_epoch
     0      0          naive         0.0           0
     1      1  stopped early         0.3           1
     """
-    return pd.DataFrame([NAIVE, *(_row(number, one, space, epochs) for number, one in enumerate(tried, 1))])
+    return pd.DataFrame([NAIVE, *(_row(one, space, epochs) for one in tried)])
 
 
-def _row(number: int, one: Tried, space: Space, epochs: int) -> dict[str, Any]:
+def _row(one: Tried, space: Space, epochs: int) -> dict[str, Any]:
     skills = [one.skills[epoch] for epoch in sorted(one.skills)]
     settings = space.active(space.decode(one.code))
     last = max(one.skills, default=0)
     return {
-        "trial": number,
+        "trial": one.trial,
         "status": _status(one, last, epochs),
         "error": one.error,
         "best_score": max(skills, default=np.nan),

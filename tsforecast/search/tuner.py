@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
-import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,18 +16,19 @@ from typing import Any
 import numpy as np
 import ray
 import ray.tune
+from filelock import FileLock, Timeout
 
-from tsforecast.errors import ParameterError, reason
+from tsforecast.errors import ParameterError, TsForecastError, reason
 from tsforecast.files import OutputError
 from tsforecast.search import journal
 from tsforecast.search.journal import Tried
+from tsforecast.search.replay import JOB, Remembering, listed_jobs, recall
 from tsforecast.search.searchers import SCORE, proposals, scheduler
 from tsforecast.search.space import Settings, Space
-from tsforecast.search.trial import Assignment, Score, run_trial
+from tsforecast.search.trial import FIT, LOSSES, Assignment, Score, run_trial
 
-KEEP = 1.0  # seconds after which an epoch is kept, where a scheduler does not pause trials
 WAIT = 5.0  # seconds for a cluster to answer
-PAUSING = ("hyperband", "pbt")
+WAIT_FOR_ANOTHER = 60.0  # seconds for a process that is about to end
 _listeners: list[Callable[[str, dict[str, Any]], None]] = []  # ray pickles its callbacks, and cannot pickle a screen
 
 # What ray reads from the environment: no tables in the terminal, no files for TensorBoard, no advice on checkpoints.
@@ -54,61 +54,77 @@ class Orders:
     epochs: int
     seed: int
     folder: Path
-    resumes: bool
     time_budget: float | None
     resources: dict[str, float]
     address: str | None
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials wait for others, and go on from copies of their own state or of another's."""
+        return self.scheduler in ("hyperband", "pbt") or self.searcher == "bohb"
+
+    def place(self, trial: int) -> Path:
+        """Return where a trial keeps its state, and the losses of its epochs."""
+        return self.folder / "trials" / f"{trial:05d}"
 
 
 def tune(
     assignment: Assignment, space: Space, orders: Orders, listener: Callable[[str, dict[str, Any]], None] | None = None
 ) -> list[Tried]:
-    """Run all trials and return what came of them, in the order in which they began.
+    """Run all trials that are left, and return what came of all of them by their number.
 
     Ctrl-C ends the search early, with what is there.
 
     Raises
     ------
     ParameterError
-        When the cluster cannot be reached, or a searcher lacks its package.
+        When the cluster cannot be reached, a searcher lacks its package, or another process runs this search.
     OutputError
         When the storage cannot be written to.
     """
-    with _quiet(), _cluster(orders.address), _listening(listener):
-        shared = {"assignment": assignment, "space": space, "orders": orders}
-        trainable = ray.tune.with_resources(ray.tune.with_parameters(_trainable, **shared), orders.resources)
-        try:
-            _tuner(trainable, space, orders).fit()
-        except OSError as error:
-            raise OutputError(
-                f"the search must keep its trials in {str(orders.folder)!r}: {reason(error)}; make room, or choose "
-                "another storage, and run it again: what is kept goes on"
-            ) from error
-    return journal.read(orders.folder)
+    try:
+        with _alone(orders.folder):
+            journal.mend(orders.folder)
+            earlier = journal.read(orders.folder)
+            if len(earlier) < orders.trials or not all(one.over(orders.epochs) for one in earlier):
+                with _quiet(), _cluster(orders.address), _listening(listener):
+                    _tuner(assignment, space, orders, earlier).fit()
+            return journal.read(orders.folder)
+    except OSError as error:
+        if isinstance(error, TsForecastError):
+            raise
+        raise OutputError(
+            f"the search must keep its trials in {str(orders.folder)!r}: {reason(error)}; make room, or choose another "
+            "storage, and run it again: it goes on from what is kept"
+        ) from error
 
 
-def _tuner(trainable: Any, space: Space, orders: Orders) -> Any:
-    folder = orders.folder
-    if orders.resumes and ray.tune.Tuner.can_restore(str(folder)):
-        return ray.tune.Tuner.restore(str(folder), trainable=trainable, resume_unfinished=True)
-    searcher, listed = proposals(orders.searcher, space, orders.trials, orders.seed)
+def _tuner(assignment: Assignment, space: Space, orders: Orders, earlier: list[Tried]) -> Any:
+    shared = {"assignment": assignment, "space": space, "orders": orders}
+    first = [one.code for one in earlier]
+    searcher, listed = proposals(orders.searcher, space, orders.trials, orders.seed, first)
+    rules = scheduler(orders.scheduler, orders.searcher, space, orders.epochs)
+    if not orders.pauses:
+        recall(rules, earlier)
+    left = max(0, orders.trials - len(earlier)) + sum(not one.over(orders.epochs) for one in earlier)
+    jobs = listed_jobs(listed, earlier, orders.epochs)
     return ray.tune.Tuner(
-        trainable,
-        param_space={"listed": ray.tune.grid_search(listed)} if listed else None,
+        ray.tune.with_resources(ray.tune.with_parameters(_trainable, **shared), orders.resources),
+        param_space={JOB: ray.tune.grid_search(jobs)} if listed else None,
         tune_config=ray.tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=scheduler(orders.scheduler, orders.searcher, space, orders.epochs),
-            num_samples=1 if listed else orders.trials,
+            search_alg=Remembering(searcher, earlier, orders.epochs) if searcher else None,
+            scheduler=rules,
+            num_samples=left if searcher else 1,
             time_budget_s=orders.time_budget,
             reuse_actors=True,
             **(SCORE if orders.scheduler == "none" and orders.searcher != "bohb" else {}),
         ),
         run_config=ray.tune.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent.absolute()),
-            callbacks=[_Scribe(folder)],
+            name="ray",
+            storage_path=str(orders.folder),
+            callbacks=[_Scribe(orders.folder)],
             # A population takes over the weights of trials that have gone on since.
-            checkpoint_config=ray.tune.CheckpointConfig(num_to_keep=None if orders.scheduler == "pbt" else 1),
+            checkpoint_config=ray.tune.CheckpointConfig(num_to_keep=None if orders.scheduler == "pbt" else 2),
             verbose=0,
         ),
     )
@@ -120,23 +136,29 @@ def _trainable(config: Settings, assignment: Assignment, space: Space, orders: O
 
     if orders.resources.get("cpu", 1) <= 1:
         torch.set_num_threads(1)  # several trials share the cores
-    settings = space.settings(space.decode(config.get("listed", config)))
-    kept = 0.0
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        begun = ray.tune.get_checkpoint()
-        if begun:
-            begun.to_directory(folder)
+    job = config[JOB]
+    place, reported = orders.place(job["trial"]), job["reported"]
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / "lock", timeout=WAIT_FOR_ANOTHER):  # of the process that a killed search left behind
+        if copy := ray.tune.get_checkpoint():
+            reported = None
+            for name in (FIT, LOSSES):
+                _remove(place / name)
+            copy.to_directory(place)
 
         def report(score: Score) -> None:
-            nonlocal kept
-            due = time.monotonic() - kept >= KEEP or orders.scheduler in PAUSING or orders.searcher == "bohb"
-            last = score.epoch >= orders.epochs
-            state = ray.tune.Checkpoint.from_directory(folder) if due or last else None
+            state = ray.tune.Checkpoint.from_directory(place) if orders.pauses else None
             ray.tune.report(asdict(score), checkpoint=state)
-            kept = time.monotonic() if state else kept
 
-        run_trial(assignment, settings, folder, report, mutates=orders.scheduler == "pbt")
+        settings = space.settings(space.decode(job["code"]))
+        run_trial(assignment, settings, place, report, reported, mutates=orders.scheduler == "pbt")
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def _said(error: Exception | None) -> str:
@@ -144,9 +166,11 @@ def _said(error: Exception | None) -> str:
     if error is None:
         return ""
     cause = getattr(error, "cause", None)
+    if isinstance(cause, MemoryError):
+        return f"it needs more memory than there is ({reason(cause)}): use smaller settings, or fewer trials at a time"
     if cause is not None:
         return f"{type(cause).__name__}: {reason(cause)}"
-    if "died unexpectedly" in str(error) or "process has died" in str(error):
+    if any(words in str(error) for words in ("died unexpectedly", "process has died", "low on memory")):
         return "its process died; it may need more memory: use smaller settings, or fewer trials at a time"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if "Traceback" in str(error) or "ray::" in str(error) else lines[0]
@@ -193,37 +217,61 @@ class _Scribe(ray.tune.Callback):
         self.folder = folder
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        journal.write(self.folder, "began", trial.trial_id, code=_code(trial.config))
+        self._write("began", trial, code=_code(trial))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         told = {name: result[name] for name in ("epoch", "skill", "start")}
-        code, seconds = _code(trial.config), result["time_total_s"]
-        journal.write(self.folder, "epoch", trial.trial_id, code=code, seconds=seconds, **told)
-        for listen in _listeners:
-            listen("epoch", result)
-
-    def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **_: Any) -> None:
-        journal.write(self.folder, "kept", trial.trial_id, path=checkpoint.path)
+        seconds = trial.config[JOB]["seconds"] + result["time_total_s"]
+        self._write("epoch", trial, code=_code(trial), seconds=seconds, **told)
+        self._tell("epoch", result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        journal.write(self.folder, "done", trial.trial_id)
-        for listen in _listeners:
-            listen("done", {})
+        self._write("done", trial)
+        self._tell("done", {})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        for listen in _listeners:
-            listen("done", {})
+        self._tell("done", {})
 
     def on_experiment_end(self, trials: list[Any], **_: Any) -> None:
         for trial in trials:  # only now does ray know of each why it failed
             if trial.get_error() is not None:
-                journal.write(self.folder, "failed", trial.trial_id, error=_said(trial.get_error()))
+                self._write("failed", trial, error=_said(trial.get_error()))
+
+    def _write(self, event: str, trial: Any, **told: Any) -> None:
+        journal.write(self.folder, event, trial.config[JOB]["trial"], **told)
+
+    def _tell(self, event: str, result: dict[str, Any]) -> None:
+        for listen in _listeners:
+            listen(event, result)
 
 
-def _code(config: Settings) -> Settings:
+def _code(trial: Any) -> Settings:
     """Return settings as the searcher said them, with numbers that JSON knows."""
-    listed = config.get("listed", config)
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in listed.items()}
+    code = trial.config[JOB]["code"]
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in code.items()}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from running the same search.
+
+    Raises
+    ------
+    ParameterError
+        When one does.
+    """
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ParameterError(
+            f"a search must run once at a time: another process runs the one in {str(folder)!r}; wait for it, or give "
+            "this one another name"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _reach(address: str | None) -> None:
