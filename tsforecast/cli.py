@@ -1,4 +1,4 @@
-"""The command line: `tsforecast datasets | leaderboard | report | audit | fit | predict`."""
+"""The command line: `tsforecast datasets | leaderboard | report | tune | audit | fit | predict`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tsforecast.cli_datasets import datasets_app
-from tsforecast.cli_input import Said, keep_format, read_next, read_panel, suffix_of
+from tsforecast.cli_input import Said, cutoffs_of, horizon_of, keep_format, read_next, read_panel, suffix_of
 from tsforecast.cli_options import (
     Data,
     DateFormat,
@@ -18,12 +18,15 @@ from tsforecast.cli_options import (
     Epochs,
     FillGaps,
     FutureColumns,
+    Horizon,
     IdColumn,
     NanChoice,
+    Origins,
     PastColumns,
     Season,
     Seed,
     Sort,
+    StepBetween,
     StepName,
     TargetColumns,
     TimeColumn,
@@ -46,11 +49,11 @@ from tsforecast.cli_output import (
     write_frame,
     write_report,
 )
+from tsforecast.cli_search import tune
 from tsforecast.errors import ParameterError, TsForecastError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
-    from tsforecast.data.catalog import Task
-    from tsforecast.data.panel import Panel
+    pass
 
 # Heavy imports stand inside the commands, so that `tsforecast --help` answers at once.
 app = typer.Typer(
@@ -60,6 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
+app.command()(tune)
 
 
 def _version(asked: bool) -> None:
@@ -82,16 +86,12 @@ def _every_command(
 @app.command()
 def leaderboard(
     data: Data,
-    horizon: Annotated[
-        int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")
-    ] = None,
+    horizon: Horizon = None,
     models: Annotated[
         str, typer.Option(help="Names with commas, or all; naive, seasonal-naive and drift are always there.")
     ] = ("naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"),
-    origins: Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 1")] = None,
-    step: Annotated[
-        int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")
-    ] = None,
+    origins: Origins = None,
+    step: StepBetween = None,
     gap: Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")] = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
     audit: Annotated[
@@ -138,11 +138,8 @@ def leaderboard(
         require_place(out, mark=BOARD)
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
     panel, task = read_panel(data, said)
-    horizon = _horizon(horizon, task, panel)
-    # The card's cutoffs belong to the card's horizon; another horizon starts from one cutoff again.
-    own = task if task and task.horizon == horizon else None
-    origins = origins if origins is not None else own.origins if own else 1
-    step = step if step is not None else own.step if own else None
+    horizon = horizon_of(horizon, task, panel)
+    origins, step = cutoffs_of(origins, step, task, horizon)
     RollingOrigin(horizon, origins, step, gap).ticks(panel.clock_end)  # refuse before anything is trained
     title = f"{data}, horizon {horizon}"
     with progress(f"{data}: ", len(named(chosen))) as started:
@@ -203,9 +200,7 @@ def fit(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the fitted model.")],
     model: Annotated[str, typer.Option(help="Name of the model.")] = "gru",
-    horizon: Annotated[
-        int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")
-    ] = None,
+    horizon: Horizon = None,
     window: Window = None,
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -229,7 +224,7 @@ def fit(
     check_folder(out)
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
     panel, task = read_panel(data, said)
-    horizon = _horizon(horizon, task, panel)
+    horizon = horizon_of(horizon, task, panel)
     settings = _settings(window=window, max_epochs=epochs, random_state=seed)
     forecaster = _one_model(model, {**settings, "horizon": horizon, "verbose": int(console.is_terminal)})
     forecaster.fit(panel)
@@ -250,9 +245,7 @@ def fit(
 def audit(
     data: Data,
     model: Annotated[str, typer.Option(help="Name of the model.")] = "gru",
-    horizon: Annotated[
-        int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")
-    ] = None,
+    horizon: Horizon = None,
     cutoffs: Annotated[int, typer.Option(help="Cutoffs to audit, a horizon apart.")] = 2,
     level: Annotated[
         str, typer.Option(help="data (windows and scalers, trains nothing) or fit (weights and forecasts).")
@@ -280,7 +273,7 @@ def audit(
     forecaster = _one_model(model, _settings(window=window, max_epochs=epochs, random_state=seed))
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
     panel, task = read_panel(data, said)
-    horizon = _horizon(horizon, task, panel)
+    horizon = horizon_of(horizon, task, panel)
     report = examine(forecaster, panel, cutoffs=cutoffs, horizon=horizon, level=level)  # type: ignore[arg-type]
     show_audit(report, f"{model} on {data}, horizon {horizon}", console)
     if not report.passed:
@@ -371,17 +364,3 @@ def _one_model(name: str, settings: dict[str, Any]) -> Any:
     if len(models) != 1:
         raise ParameterError(f"--model takes one name: got {name}; leaderboard compares several")
     return next(iter(models.values()))
-
-
-def _horizon(asked: int | None, task: Task | None, panel: Panel) -> int:
-    """Return what was asked for, or the card's, or one season but no more than a tenth of the shortest series."""
-    if asked is not None:
-        return asked
-    if task:
-        return task.horizon
-    season = panel.season_length if panel.season_length > 1 else 10
-    return max(1, min(season, int(panel.lengths.min()) // 10))
-
-
-if __name__ == "__main__":
-    main()

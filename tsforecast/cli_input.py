@@ -90,6 +90,28 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
     return panel, None
 
 
+def horizon_of(asked: int | None, task: Task | None, panel: Panel) -> int:
+    """Return what was asked for, or the card's, or one season but no more than a tenth of the shortest series."""
+    if asked is not None:
+        return asked
+    if task:
+        return task.horizon
+    season = panel.season_length if panel.season_length > 1 else 10
+    return max(1, min(season, int(panel.lengths.min()) // 10))
+
+
+def cutoffs_of(origins: int | None, step: int | None, task: Task | None, horizon: int) -> tuple[int, int | None]:
+    """Return how many cutoffs are tested, and the steps between them: as asked, or the card's.
+
+    The card's cutoffs belong to the card's horizon; another horizon starts from one cutoff again.
+    """
+    own = task if task and task.horizon == horizon else None
+    return (
+        origins if origins is not None else own.origins if own else 1,
+        step if step is not None else own.step if own else None,
+    )
+
+
 def read_file(
     path: Path, time: str | None = None, date_format: str | None = None, numbers: Collection[str] | None = None
 ) -> Any:

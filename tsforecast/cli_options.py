@@ -11,6 +11,18 @@ from typing import Annotated
 import typer
 
 Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV or Parquet file.")]
+Horizon = Annotated[
+    int | None,
+    typer.Option("--horizon", help="Steps to forecast.", show_default="the dataset's, or a season"),
+]
+Origins = Annotated[
+    int | None,
+    typer.Option("--origins", help="Cutoffs to test.", show_default="the dataset's, or 1"),
+]
+StepBetween = Annotated[
+    int | None,
+    typer.Option("--step", help="Steps between cutoffs.", show_default="the dataset's, or the horizon"),
+]
 TimeColumn = Annotated[str | None, typer.Option("--time", help="Column of time stamps.")]
 DateFormat = Annotated[
     str | None,
@@ -57,6 +69,9 @@ _OPTIONS = {
     "duplicates": "--duplicates",
     "max_epochs": "--epochs",
     "random_state": "--seed",
+    "resume": "--resume",
+    "storage": "--out",
+    "time_budget": "--time-budget",
 }
 _KEYWORD = re.compile(rf"\b({'|'.join(_OPTIONS)})=(True\b|\[[^\]]*\]|'[^']*'|(?=\.\.\.)|(?=[\s,;:)]|$))")
 _QUOTED = re.compile(r"'([^']*)'")

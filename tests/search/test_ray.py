@@ -37,7 +37,9 @@ def ray_here() -> Iterator[None]:
 
     places = os.pathsep.join([os.getcwd(), str(Path(__file__).parent)])
     here = {"env_vars": {"PYTHONPATH": places}}  # its processes find the classes of this file
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, runtime_env=here)
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, runtime_env=here
+    )
     yield
     ray.shutdown()
 

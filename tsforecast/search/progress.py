@@ -1,10 +1,12 @@
-"""How a search is getting on, at a terminal: trials done, the best skill so far, the time that is left."""
+"""How a search is getting on: trials done, the best skill so far, the time that is left."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 logger = logging.getLogger("tsforecast")
@@ -12,8 +14,22 @@ Listener = Callable[[str, dict[str, Any]], None]
 
 
 @contextmanager
-def show_trials(verbose: int, told: str, trials: int) -> Iterator[Listener]:
-    """Yield a function that hears of each epoch and of each trial that is over.
+def show_trials(verbose: int, told: str, trials: int, before: int = 0, best: float = 0.0) -> Iterator[Listener]:
+    """Yield a function that hears of each epoch, and of each trial that is over.
+
+    Parameters
+    ----------
+    verbose : int
+        1 shows a bar at a terminal; where there is none, such as in a file of a search that runs overnight, a line for
+        each trial. 0 shows nothing; whoever listens to the logger hears the same.
+    told : str
+        How large the space is.
+    trials : int
+        As asked.
+    before : int
+        How many of them were over before.
+    best : float
+        Skill of the best of those.
 
     Examples
     --------
@@ -24,22 +40,34 @@ def show_trials(verbose: int, told: str, trials: int) -> Iterator[Listener]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = get_console()
-    logger.info("search: %s", told)
-    silent = not verbose or not (console.is_terminal or console.is_jupyter)
-    if verbose:
+    at_terminal = console.is_terminal or console.is_jupyter
+
+    def say(sentence: str) -> None:
+        logger.info("search: %s", sentence)
+        if verbose and not at_terminal:
+            console.print(sentence, highlight=False, soft_wrap=True)
+
+    say(told)
+    if verbose and at_terminal:
         console.print(told, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
-    best = 0.0
-    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
-        task = bar.add_task("nothing beats naive yet", total=trials)
+    done, began = before, time.monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not (verbose and at_terminal)) as bar:
+        task = bar.add_task(_so_far(best), total=trials, completed=done)
 
         def listen(event: str, result: dict[str, Any]) -> None:
-            nonlocal best
+            nonlocal best, done
             if result.get("best_skill", 0.0) > best:
                 best = float(result["best_skill"])
-                bar.update(task, description=f"best skill {best:+.1%}")
+                bar.update(task, description=_so_far(best))
             if event == "done":
+                done += 1
                 bar.advance(task)
-                logger.info("search: a trial is over, best skill so far %+.1f %%", 100 * best)
+                left = timedelta(seconds=round((time.monotonic() - began) / (done - before) * (trials - done)))
+                say(f"{done} of {trials} trials, {_so_far(best)}, about {left} left")
 
         yield listen
+
+
+def _so_far(best: float) -> str:
+    return f"best skill {best:+.1%}" if best > 0 else "nothing beats naive yet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -113,11 +114,18 @@ class Remembering(Searcher):
         """Keep nothing: the journal has it all."""
 
 
+@dataclass(frozen=True)
+class _Earlier:
+    """All that a scheduler wants to know of a trial that is over."""
+
+    trial_id: str
+
+
 def recall(scheduler: TrialScheduler, earlier: list[Tried]) -> None:
     """Tell a scheduler that compares trials at the same epoch what earlier ones reached there."""
     nobody: Any = SimpleNamespace(get_live_trials=list)
     for one in earlier:
-        trial: Any = SimpleNamespace(trial_id=f"earlier-{one.trial}")
+        trial: Any = _Earlier(f"earlier-{one.trial}")
         scheduler.on_trial_add(nobody, trial)
         for epoch in sorted(one.skills)[1:]:
             if scheduler.on_trial_result(nobody, trial, result_at(one, epoch)) == TrialScheduler.STOP:

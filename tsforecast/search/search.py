@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -20,11 +21,12 @@ from sklearn.base import clone
 from tsforecast.checks import flag, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.errors import ParameterError, TrainingError, raise_any, shorten
+from tsforecast.errors import ParameterError, TrainingError, TrainingWarning, raise_any, shorten
 from tsforecast.evaluation.record import fingerprint, machine, versions
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import make
 from tsforecast.search.folder import About, begin, conclude
+from tsforecast.search.journal import read
 from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
 from tsforecast.search.space import Space
 from tsforecast.search.trial import Assignment, losses_at_best, seeded, trains_in_epochs
@@ -48,10 +50,12 @@ class RaySearch(Forecaster):
         Cloned; `NeuralForecaster` where cells are searched.
     space : dict
         Name of a setting to what is tried of it: a list of choices, a pair ``(low, high)`` of whole or other numbers,
-        or `log(low, high)`. A window may be said in seasons: ``"2 seasons"``. Settings that a cell does not have
-        (``kernel_size`` belongs to ``conv1d``) are left out for it.
+        `log(low, high)`, or ``{"low": 8, "high": 128, "log": True}`` as a file may have it. A window may be said in
+        seasons: ``"2 seasons"``. Settings that a cell does not have (``kernel_size`` belongs to ``conv1d``) are left
+        out for it.
     trials : int
-        How many settings to try; a grid ends earlier where it is smaller.
+        How many settings to try; a grid ends earlier where it is smaller. Trial 1 has the forecaster's own settings
+        where the space has them. A search that is resumed may ask for more.
     searcher : {"tpe", "gp", "random", "grid", "bohb", "hyperopt"}
         Tree-structured Parzen estimators [Bergstra et al. 2011] and Gaussian processes by Optuna; BOHB [Falkner et al.
         2018], which brings its own HyperBand, and HyperOpt need packages of their own.
@@ -64,7 +68,7 @@ class RaySearch(Forecaster):
     max_epochs : int, optional
         Of each trial; the forecaster's own number unless given.
     time_budget : float, optional
-        Seconds after which no trial goes on.
+        Seconds after which no trial goes on; anew each time that a search is resumed.
     resources_per_trial : dict, optional
         Of Ray; ``{"cpu": 1}`` unless given.
     address : str, optional
@@ -84,7 +88,17 @@ class RaySearch(Forecaster):
     horizon : int, optional
         Steps to forecast; the forecaster's own unless given.
     verbose : int
-        1 shows progress at a terminal.
+        1 shows progress: a bar at a terminal, else a line for each trial.
+
+    Raises
+    ------
+    ParameterError
+        When the space cannot work, with all that is wrong, before anything starts; when a cluster cannot be reached,
+        or a searcher lacks its package.
+    TrainingError
+        When no trial has a score.
+    OutputError
+        When `storage` cannot be written to; what was kept goes on when there is room.
 
     Attributes
     ----------
@@ -164,20 +178,35 @@ class RaySearch(Forecaster):
         space = Space.of(self.space, panel.season_length)
         raise_any(self._space_problems(space, assignment), ParameterError)
         orders = self._orders(panel, space, assignment)
-        with show_trials(self.verbose, space.told(orders.trials), orders.trials) as listener:
+        before = [one for one in read(orders.folder) if one.over(orders.epochs)]
+        best = max((skill for one in before for skill in one.skills.values()), default=0.0)
+        with show_trials(self.verbose, space.told(orders.trials), orders.trials, len(before), best) as listener:
             tried = tune(assignment, space, orders, listener)
         self.folder_, self.reference_ = orders.folder, assignment.folds[0].reference
         self.trials_ = trials_table(tried, space, orders.epochs)
         self.optimism_ = _optimism([orders.place(one.trial) for one in tried], assignment.folds)
         conclude(self.folder_, self.optimism_)
+        if over := self._cut_short(orders.trials):
+            warnings.warn(f"{over}; fit again to go on", TrainingWarning, stacklevel=3)
         self._choose(panel, space)
+
+    def _cut_short(self, trials: int) -> str:
+        """Say how far the search came; nothing if it came to its end."""
+        status = self.trials_["status"].iloc[1:]
+        over = int((~status.isin(["cut short", "not run"])).sum())
+        return f"the search was cut short: {over} of {trials} trials are over" if over < trials else ""
 
     def _choose(self, panel: Panel, space: Space) -> None:
         """Take the best trial and fit its settings on everything."""
         scores = self.trials_["best_score"].astype(float)
         if scores.iloc[1:].isna().all():
-            errors = self.trials_["error"].iloc[1:].unique().tolist()
-            raise TrainingError(f"a search must have a trial that does not fail: all did ({shorten(errors)})")
+            errors = [error for error in self.trials_["error"].iloc[1:].unique() if error]
+            if errors:
+                raise TrainingError(f"a search must have a trial that does not fail: all did ({shorten(errors)})")
+            raise TrainingError(
+                "a search must have a trial that gets through an epoch: none did before it was cut short; fit again to "
+                "go on, or give it a longer time_budget"
+            )
         self.best_index_ = int(scores.fillna(-np.inf).idxmax())
         self.best_score_ = float(scores[self.best_index_])
         self.best_params_ = space.settings(self.trials_["params"][self.best_index_])

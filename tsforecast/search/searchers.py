@@ -21,7 +21,9 @@ GRACE = 4  # a trial runs for this part of all epochs before it may be stopped
 REDUCTION = 3  # one of so many goes on
 
 
-def proposals(kind: str, space: Space, trials: int, seed: int, first: list[Settings]) -> tuple[Any, list[Settings]]:
+def proposals(
+    kind: str, space: Space, trials: int, seed: int, start: Settings, before: list[Settings]
+) -> tuple[Any, list[Settings]]:
     """Return ray's searcher and no list, or no searcher and a list of settings that are tried one after the other.
 
     Parameters
@@ -30,8 +32,10 @@ def proposals(kind: str, space: Space, trials: int, seed: int, first: list[Setti
     space : Space
     trials : int
     seed : int
-    first : list of dict
-        Settings that a searcher proposes before any of its own; a list has them already.
+    start : dict
+        What is tried first, but by a grid: good settings, so that a search does not end below them.
+    before : list of dict
+        Codes of earlier trials, which a searcher proposes again before any of its own; a list has them already.
 
     Raises
     ------
@@ -42,12 +46,14 @@ def proposals(kind: str, space: Space, trials: int, seed: int, first: list[Setti
         return None, [space.encode(settings) for settings in islice(space.grid(), trials)]
     if kind == "random":
         random = np.random.default_rng(seed)
-        return None, [space.encode(space.draw(random)) for _ in range(trials)]
+        drawn = [space.active(start), *(space.draw(random) for _ in range(trials - 1))]
+        return None, [space.encode(settings) for settings in drawn]
+    begin = start if kind == "hyperopt" else space.active(start)  # HyperOpt wants a word on everything
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what other packages deprecate is not the user's concern
             make = {"tpe": _optuna, "gp": _optuna, "bohb": _bohb, "hyperopt": _hyperopt}[kind]
-            return make(kind, space, seed, first or None), []
+            return make(kind, space, seed, before or [space.encode(begin)]), []
     except ImportError as error:
         raise ParameterError(
             f"searcher {kind!r} must have its package ({error}): pip install {EXTRAS.get(kind, 'optuna')}"
@@ -107,11 +113,11 @@ def _mutation(domain: list[Any] | Range) -> Any:
     if isinstance(domain, list):
         return list(range(len(domain)))
     if domain.whole:
-        return tune.randint(int(domain.low), int(domain.high) + 1)
+        return (tune.lograndint if domain.log else tune.randint)(int(domain.low), int(domain.high) + 1)
     return tune.loguniform(domain.low, domain.high) if domain.log else tune.uniform(domain.low, domain.high)
 
 
-def _optuna(kind: str, space: Space, seed: int, first: list[Settings] | None) -> Any:
+def _optuna(kind: str, space: Space, seed: int, first: list[Settings]) -> Any:
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
@@ -133,12 +139,12 @@ def _suggest(space: Space, trial: Any) -> None:
             place = trial.suggest_categorical(name, list(range(len(domain))))
             cell = domain[place] if domain is cells else cell
         elif domain.whole:
-            trial.suggest_int(name, int(domain.low), int(domain.high))
+            trial.suggest_int(name, int(domain.low), int(domain.high), log=domain.log)
         else:
             trial.suggest_float(name, domain.low, domain.high, log=domain.log)
 
 
-def _bohb(kind: str, space: Space, seed: int, first: list[Settings] | None) -> Any:
+def _bohb(kind: str, space: Space, seed: int, first: list[Settings]) -> Any:
     import ConfigSpace
     from ray.tune.search.bohb import TuneBOHB
 
@@ -147,7 +153,7 @@ def _bohb(kind: str, space: Space, seed: int, first: list[Settings] | None) -> A
         if isinstance(domain, list):
             found.add(ConfigSpace.Categorical(name, list(range(len(domain)))))
         elif domain.whole:
-            found.add(ConfigSpace.Integer(name, (int(domain.low), int(domain.high))))
+            found.add(ConfigSpace.Integer(name, (int(domain.low), int(domain.high)), log=domain.log))
         else:
             found.add(ConfigSpace.Float(name, (domain.low, domain.high), log=domain.log))
     listed = space.domains.get("cell")
@@ -159,7 +165,7 @@ def _bohb(kind: str, space: Space, seed: int, first: list[Settings] | None) -> A
     return TuneBOHB(space=found, seed=seed, points_to_evaluate=first, **SCORE)
 
 
-def _hyperopt(kind: str, space: Space, seed: int, first: list[Settings] | None) -> Any:
+def _hyperopt(kind: str, space: Space, seed: int, first: list[Settings]) -> Any:
     from hyperopt import hp
     from ray.tune.search.hyperopt import HyperOptSearch
 
@@ -167,6 +173,8 @@ def _hyperopt(kind: str, space: Space, seed: int, first: list[Settings] | None) 
     for name, domain in space.domains.items():
         if isinstance(domain, list):
             found[name] = hp.choice(name, list(range(len(domain))))
+        elif domain.whole and domain.log:
+            found[name] = hp.qloguniform(name, np.log(domain.low), np.log(domain.high), 1)
         elif domain.whole:
             found[name] = hp.uniformint(name, domain.low, domain.high)
         elif domain.log:

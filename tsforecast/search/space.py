@@ -49,32 +49,38 @@ class Range:
 
     def draw(self, random: np.random.Generator) -> float:
         """Return a number, each as likely as any other, or each order of size."""
+        if self.log:
+            drawn = math.exp(random.uniform(math.log(self.low), math.log(self.high)))
+            return round(drawn) if self.whole else drawn
         if self.whole:
             return int(random.integers(int(self.low), int(self.high) + 1))
-        if self.log:
-            return float(np.exp(random.uniform(math.log(self.low), math.log(self.high))))
         return float(random.uniform(self.low, self.high))
+
+    def middle(self) -> float:
+        """Return the number halfway between the bounds."""
+        found = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return round(found) if self.whole else found
 
     def grid(self) -> list[float]:
         """Return some numbers that lie evenly."""
-        if self.whole:
+        if self.whole and not self.log:
             return [int(value) for value in range(int(self.low), int(self.high) + 1)]
-        space = np.geomspace if self.log else np.linspace
-        return [float(value) for value in space(self.low, self.high, GRID)]
+        values = [float(value) for value in (np.geomspace if self.log else np.linspace)(self.low, self.high, GRID)]
+        return sorted({round(value) for value in values}) if self.whole else values
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}" + (", by size" if self.log else "")
 
 
 def log(low: float, high: float) -> Range:
-    """Return a range of which each order of size is as likely as any other.
+    """Return a range of which each order of size is as likely as any other; of whole numbers if both bounds are.
 
     Examples
     --------
-    >>> log(1e-4, 1e-1)
-    Range(low=0.0001, high=0.1, log=True, whole=False)
+    >>> log(1e-4, 1e-1), log(8, 128)
+    (Range(low=0.0001, high=0.1, log=True, whole=False), Range(low=8, high=128, log=True, whole=True))
     """
-    return Range(float(low), float(high), log=True)
+    return Range(low, high, log=True, whole=_all_whole(low, high))
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,10 @@ class Space:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], season_length: int = 1) -> Space:
-        """Read plain data: a list is a choice, a pair in round brackets a range.
+        """Read plain data: a list is a choice; a pair in round brackets, or ``{"low": 1, "high": 3}``, a range.
+
+        With ``"log": True`` each order of size is as likely as any other. Bounds that are whole numbers make a range of
+        whole numbers.
 
         Raises
         ------
@@ -152,6 +161,16 @@ class Space:
             return f"any number for {', '.join(free)}: {count}; {trials} trials"
         share = min(100.0, 100 * trials / self.size)
         return f"{int(self.size):,} combinations; {trials} trials see {share:.2g} %"
+
+    def start(self, own: Mapping[str, Any]) -> Settings:
+        """Return a forecaster's own settings; where the space has not got them, the first choice or the middle.
+
+        Examples
+        --------
+        >>> Space.of({"units": [8, 16], "layers": (1, 3), "dropout": (0.1, 0.5)}).start({"units": 16, "dropout": 0.0})
+        {'units': 16, 'layers': 2, 'dropout': 0.3}
+        """
+        return {name: _own_or_middle(domain, own.get(name)) for name, domain in self.domains.items()}
 
     def draw(self, random: np.random.Generator) -> Settings:
         """Return settings at random, without those that their cell does not have."""
@@ -253,17 +272,18 @@ class Space:
 
 def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
     """Read one entry of a space; what is wrong goes to `problems`."""
-    if isinstance(value, Range):
-        found = value
-    elif isinstance(value, tuple) and len(value) == 2 and all(_number(bound) for bound in value):
-        whole = all(isinstance(bound, (int, np.integer)) for bound in value)
-        found = Range(value[0], value[1], whole=whole)
-    else:
-        if not isinstance(value, list) or not value:
-            problems.append(
-                f"space of {name!r} must be a list of choices, a pair (low, high) or log(low, high): got {value!r}"
-            )
-        return list(value) if isinstance(value, list) else []
+    if isinstance(value, Mapping) and {"low", "high"} <= set(value) <= {"low", "high", "log"}:
+        value = (log if value.get("log") else _pair)(value["low"], value["high"])
+    elif isinstance(value, tuple) and len(value) == 2:
+        value = _pair(*value)
+    if isinstance(value, list) and value:
+        return list(value)
+    if not isinstance(value, Range) or not (_number(value.low) and _number(value.high)):
+        problems.append(
+            f"space of {name!r} must be a list of choices, a pair (low, high) or log(low, high): got {value!r}"
+        )
+        return []
+    found = value
     if not found.low < found.high or (found.log and found.low <= 0):
         least = "0 < low < high" if found.log else "low < high"
         problems.append(f"range of {name!r} must have {least}: got {found.low:g} and {found.high:g}")
@@ -273,6 +293,20 @@ def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
 def _plain(choice: Any) -> Any:
     choice = choice.item() if isinstance(choice, np.generic) else choice
     return choice if isinstance(choice, (str, int, float, bool)) or choice is None else str(choice)
+
+
+def _own_or_middle(domain: list[Any] | Range, own: Any) -> Any:
+    if isinstance(domain, list):
+        return own if own in domain else domain[0]
+    return own if _number(own) and domain.low <= own <= domain.high else domain.middle()
+
+
+def _pair(low: Any, high: Any) -> Range:
+    return Range(low, high, whole=_all_whole(low, high))
+
+
+def _all_whole(*values: Any) -> bool:
+    return all(isinstance(value, (int, np.integer)) for value in values)
 
 
 def _own_kind(domain: Range, value: Any) -> float:

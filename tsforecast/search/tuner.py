@@ -101,8 +101,8 @@ def tune(
 
 def _tuner(assignment: Assignment, space: Space, orders: Orders, earlier: list[Tried]) -> Any:
     shared = {"assignment": assignment, "space": space, "orders": orders}
-    first = [one.code for one in earlier]
-    searcher, listed = proposals(orders.searcher, space, orders.trials, orders.seed, first)
+    start, before = space.start(assignment.model({}).get_params()), [one.code for one in earlier]
+    searcher, listed = proposals(orders.searcher, space, orders.trials, orders.seed, start, before)
     rules = scheduler(orders.scheduler, orders.searcher, space, orders.epochs)
     if not orders.pauses:
         recall(rules, earlier)
@@ -201,7 +201,8 @@ def _cluster(address: str | None) -> Iterator[None]:
     _reach(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     try:
-        ray.init(address=address, **quiet) if address else ray.init(include_dashboard=False, **quiet)
+        # Left to itself, ray would join a cluster that somebody else started here.
+        ray.init(address=address, **quiet) if address else ray.init("local", include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise _unreachable(address, error) from error
     try:
