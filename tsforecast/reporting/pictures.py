@@ -57,7 +57,7 @@ def of_skill(board: Leaderboard) -> list[Picture]:
         f"Right of the dashed line a model has a lower {board.metric.upper()} than {board.reference}. {lines}A filled "
         "dot beats the reference; a hollow one does not, or cannot be told from it."
     )
-    return [_picture("skill", "Skill of each model", charts.skill(board), caption)]
+    return [picture("skill", "Skill of each model", charts.skill(board), caption)]
 
 
 def of_forecasts(board: Leaderboard) -> list[Picture]:
@@ -67,7 +67,7 @@ def of_forecasts(board: Leaderboard) -> list[Picture]:
     for place in _places(board):
         figure = forecasts(board, place.series, place.target, past, place.cutoffs)
         caption = f"{place.reason}{_left_out(board, NEAREST)}"
-        pictures.append(_picture(f"forecasts-{len(pictures)}", place.title, figure, caption))
+        pictures.append(picture(f"forecasts-{len(pictures)}", place.title, figure, caption))
     return pictures
 
 
@@ -78,11 +78,11 @@ def of_errors(board: Leaderboard) -> list[Picture]:
     if rows["step"].nunique() > 1:
         figure = charts.error_by(board, "step", "steps ahead")
         caption = f"Mean {metric} of all forecasts so many steps ahead; lower is better.{rest}"
-        pictures.append(_picture("by-step", "Error by step of the horizon", figure, caption))
+        pictures.append(picture("by-step", "Error by step of the horizon", figure, caption))
     if "phase" in rows and rows["phase"].nunique() > 1:
         figure = charts.error_by(board, "phase", "place in the season, from 0")
         caption = f"Mean {metric} of all forecasts of that place in the season; lower is better.{rest}"
-        pictures.append(_picture("by-phase", "Error by place in the season", figure, caption))
+        pictures.append(picture("by-phase", "Error by place in the season", figure, caption))
     if "group" in rows and rows["group"].nunique() > 1 and ranked(board):
         total = rows["group"].nunique()
         shown = f" Shown are {charts.GROUPS} of {total} groups." if total > charts.GROUPS else ""
@@ -90,7 +90,7 @@ def of_errors(board: Leaderboard) -> list[Picture]:
             f"Each line is a group that was left out of the fit; dots left of the bar have a lower {metric} than "
             f"{board.reference}. Groups where {ranked(board)[0]} gains least come first.{shown}{rest}"
         )
-        pictures.append(_picture("by-group", "Error by group", charts.error_by_group(board), caption))
+        pictures.append(picture("by-group", "Error by group", charts.error_by_group(board), caption))
     return pictures
 
 
@@ -105,9 +105,9 @@ def of_evenness(board: Leaderboard) -> list[Picture]:
             f"middle 90%; skill below {WORST:.0%} is drawn there. {best} has a lower {metric} than {board.reference} "
             f"on {share:.0%} of the series."
         )
-        pictures.append(_picture("by-series", "Skill over series", charts.spread_of_skill(board), caption))
+        pictures.append(picture("by-series", "Skill over series", charts.spread_of_skill(board), caption))
     if np.isfinite(board.ranks.critical_difference):  # else there is too little to rank
-        pictures.append(_picture("ranks", "Average rank", charts.ranks(board), _about_ranks(board)))
+        pictures.append(picture("ranks", "Average rank", charts.ranks(board), _about_ranks(board)))
     return pictures
 
 
@@ -123,11 +123,12 @@ def of_training(record: Record | None) -> list[Picture]:
         runs = f"One line for each of {min(len(fits), RUNS)} fits" if len(fits) > 1 else "One fit"
         rest = f" of {len(fits)}" if len(fits) > RUNS else ""
         caption = f"{runs}{rest}; the dot marks the epoch that was kept, the one with the lowest validation loss."
-        pictures.append(_picture(f"training-{len(pictures)}", model, figure, caption))
+        pictures.append(picture(f"training-{len(pictures)}", model, figure, caption))
     return pictures
 
 
-def _picture(name: str, title: str, figure: Figure, caption: str) -> Picture:
+def picture(name: str, title: str, figure: Figure, caption: str) -> Picture:
+    """Return a figure with its words; `name` stands before the ids in it."""
     return Picture(title, inline_svg(figure, name, f"{title}. {caption}"), legend(figure), caption)
 
 

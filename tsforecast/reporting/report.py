@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from datetime import datetime
-from functools import cache
-from importlib import resources
-
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from tsforecast.evaluation.board import Leaderboard
 from tsforecast.evaluation.record import Record
 from tsforecast.evaluation.verdict import Verdict
 from tsforecast.reporting import grids, pictures
 from tsforecast.reporting.canvas import ranked
+from tsforecast.reporting.page import moment, page, template
 
 # Outcome of a verdict -> the word on its badge, in the order of the page.
 BADGES = {
@@ -50,33 +43,27 @@ def html_report(board: Leaderboard, title: str | None = None) -> str:
     >>> page.startswith("<!doctype html>"), "mean does not beat drift" in page
     (True, True)
     """
-    record, script = board.record, _file("report.js")
-    return (
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            title=title or f"Which models beat {board.reference}?",
-            summary=_summary(board),
-            made=_moment(record.made) if record else "",
-            board=board,
-            record=record,
-            badges=BADGES,
-            verdicts=_in_order(board),
-            skill=pictures.of_skill(board),
-            numbers=grids.all_numbers(board),
-            forecasts=pictures.of_forecasts(board),
-            errors=pictures.of_errors(board),
-            evenness=pictures.of_evenness(board),
-            wins=grids.wins(board),
-            training=pictures.of_training(record),
-            facts=_facts(board),
-            fits=grids.fitted(record.fits) if record else None,
-            settings=_settings(record) if record else {},
-            series=grids.every_series(board) if board.rows["series"].nunique() > 1 and ranked(board) else None,
-            style=_file("report.css"),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
+    record = board.record
+    return page(
+        "report.html.jinja",
+        title=title or f"Which models beat {board.reference}?",
+        summary=_summary(board),
+        made=moment(record.made) if record else "",
+        board=board,
+        record=record,
+        badges=BADGES,
+        verdicts=_in_order(board),
+        skill=pictures.of_skill(board),
+        numbers=grids.all_numbers(board),
+        forecasts=pictures.of_forecasts(board),
+        errors=pictures.of_errors(board),
+        evenness=pictures.of_evenness(board),
+        wins=grids.wins(board),
+        training=pictures.of_training(record),
+        facts=_facts(board),
+        fits=grids.fitted(record.fits) if record else None,
+        settings=_settings(record) if record else {},
+        series=grids.every_series(board) if board.rows["series"].nunique() > 1 and ranked(board) else None,
     )
 
 
@@ -89,25 +76,7 @@ def html_table(board: Leaderboard) -> str:
     >>> html_table(leaderboard([], range(20), horizon=2)).count("<tr")
     4
     """
-    template = _environment().get_template("table.html.jinja")
-    return template.render(grid=grids.all_numbers(board), board=board, verdicts=_in_order(board))
-
-
-@cache
-def _environment() -> Environment:
-    """Return the templates: what comes from data is escaped, and a name that is not given is an error."""
-    return Environment(
-        loader=PackageLoader("tsforecast", "reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _file(name: str) -> Markup:
-    """Return a file of this package that goes into the page as it is."""
-    return Markup(resources.files("tsforecast.reporting").joinpath(name).read_text(encoding="utf-8"))
+    return template("table.html.jinja").render(grid=grids.all_numbers(board), board=board, verdicts=_in_order(board))
 
 
 def _in_order(board: Leaderboard) -> list[Verdict]:
@@ -154,7 +123,7 @@ def _origin(record: Record) -> dict[str, str]:
         "Protocol": (f"horizon {record.horizon}, {cutoffs}{gap}, {again}, season of {record.season_length} steps"),
         "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
         "Machine": record.machine,
-        "Made": _moment(record.made),
+        "Made": moment(record.made),
     }
 
 
@@ -165,10 +134,6 @@ def _settings(record: Record) -> dict[str, str]:
         chosen = ", ".join(f"{name}={value}" for name, value in fit.resolved.items())
         found[fit.model] = fit.settings + (f" chose {chosen}" if chosen else "")
     return found
-
-
-def _moment(made: str) -> str:
-    return datetime.fromisoformat(made).strftime("%Y-%m-%d %H:%M")
 
 
 def _stamp(value: object) -> str:
