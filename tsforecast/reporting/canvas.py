@@ -16,6 +16,7 @@ from tsforecast.evaluation.board import Leaderboard
 # Colours of Okabe and Ito (2008), told apart by people with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, REFERENCE, QUIET, RULE = "#111111", "#888888", "#666666", "#DDDDDD"
+PAPER = "#ffffff"  # inside a hollow dot
 
 MOST = 5  # models with a line of their own: more cannot be followed
 WORST = -1.0  # skill below which a model has no place in a figure: it would squeeze the rest

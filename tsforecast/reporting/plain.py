@@ -41,23 +41,23 @@ def json_report(board: Leaderboard) -> str:
         "ranks": board.ranks,
         "record": record and {name: value for name, value in record.items() if name != "past"},
     }
-    return json.dumps(_plain(told), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(plain_data(told), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _has(rows: pd.DataFrame, key: str) -> bool:
     return key in rows and bool(rows[key].notna().any())
 
 
-def _plain(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
     """Return a value as JSON holds it: text for keys and stamps, null for NaN and infinities."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, pd.Series):
         value = value.to_dict()
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_data(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain_data(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tsforecast.reporting.canvas import COLOURS, INK, QUIET, REFERENCE, RULE, in_style
+from tsforecast.reporting.canvas import COLOURS, INK, PAPER, QUIET, REFERENCE, RULE, in_style
 
 # Colour of a figure -> variable of the page's style sheet, which has a light and a dark value for each.
 THEME = {
@@ -23,12 +23,12 @@ THEME = {
     QUIET.lower(): "var(--quiet)",
     REFERENCE.lower(): "var(--reference)",
     RULE.lower(): "var(--rule)",
-    "#ffffff": "var(--paper)",
+    PAPER: "var(--paper)",
     **{colour.lower(): f"var(--model-{i})" for i, colour in enumerate(COLOURS, 1)},
 }
 COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 FONTS = re.compile(r"font-family: [^;]+(;|$)")
-Shape = Literal["line", "dot", "bar"]
+Shape = Literal["line", "dot", "ring", "bar"]
 DASHES = {"-": "none", "--": "5 3", ":": "1 3"}
 
 
@@ -103,7 +103,8 @@ def _keys(figure: Figure) -> Iterator[Key]:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
             if isinstance(line, Line2D):
                 style, mark = str(line.get_linestyle()), line.get_marker()
-                shape: Shape = "line" if style != "None" else "bar" if mark == "|" else "dot"
+                dot: Shape = "ring" if to_hex(line.get_markerfacecolor()) == PAPER else "dot"
+                shape: Shape = "line" if style != "None" else "bar" if mark == "|" else dot
                 yield Key(label, _themed(to_hex(line.get_color())), shape, DASHES.get(style, "none"))
 
 

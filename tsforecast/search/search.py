@@ -23,9 +23,10 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import ParameterError, TrainingError, TrainingWarning, raise_any, shorten
 from tsforecast.evaluation.record import fingerprint, machine, versions
+from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import make
-from tsforecast.search.folder import About, begin, conclude
+from tsforecast.search.folder import About, begin, conclude, read_search
 from tsforecast.search.journal import read
 from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
 from tsforecast.search.space import Space
@@ -229,6 +230,23 @@ class RaySearch(Forecaster):
         newest = assignment.folds[0]
         found: dict[str, NDArray[Any]] = assignment.model({}).view(newest.part)
         return found | {"validation targets": newest.truth, "validation scale": newest.scale, "naive": newest.naive}
+
+    def report(self, path: str | Path | None = None, title: str | None = None) -> str | None:
+        """Write the report to a file, or return it: one page of HTML that needs no network.
+
+        Parameters
+        ----------
+        path : path, optional
+        title : str, optional
+
+        Raises
+        ------
+        NotFittedError, OutputError
+        """
+        from tsforecast.reporting.search_report import html_search
+
+        self._require_fitted()
+        return write_or_return(html_search(read_search(self.folder_), title), path)
 
     @property
     def cv_results_(self) -> dict[str, Any]:

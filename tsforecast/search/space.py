@@ -160,7 +160,7 @@ class Space:
             count = f"{int(listed.size):,} combinations of the others" if listed.domains else "no limit"
             return f"any number for {', '.join(free)}: {count}; {trials} trials"
         share = min(100.0, 100 * trials / self.size)
-        return f"{int(self.size):,} combinations; {trials} trials see {share:.2g} %"
+        return f"{int(self.size):,} combinations; {trials} trials see {float(f'{share:.2g}'):g} %"
 
     def start(self, own: Mapping[str, Any]) -> Settings:
         """Return a forecaster's own settings; where the space has not got them, the first choice or the middle.
