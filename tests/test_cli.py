@@ -342,6 +342,27 @@ def test_a_fit_that_found_nothing_better_than_naive_says_so(tmp_path: Path) -> N
     assert "nothing better than the naive forecast was found: it is that (last)" in result.stdout
 
 
+def test_the_report_of_a_search_is_drawn_while_it_runs_and_without_its_data(tmp_path: Path) -> None:
+    from tests.search.kept import searched
+
+    searched(tmp_path / "kept", trials=25, over=False)
+    result = tsforecast("tune-report", tmp_path / "kept", "--out", tmp_path / "a.html", "--title", "Mine")
+    assert result.returncode == 0, result.stderr
+    assert "<h1>Mine</h1>" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "Best skill +" in result.stdout
+    assert f"wrote {tmp_path / 'a.html'}" in result.stdout
+    command = ["tune-report", str(tmp_path / "kept"), "--out"]
+    assert CliRunner().invoke(app, [*command, str(tmp_path / "a.json")]).exit_code == 0
+    told = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert list(told) == ["headline", "optimism", "trials", "importance", "about"]
+    none = CliRunner().invoke(app, ["tune-report", str(tmp_path), "--out", str(tmp_path / "b.html")])
+    assert str(none.exception) == (
+        f"{str(tmp_path)!r} must hold a search: it has no search.json; name the folder that a search wrote"
+    )
+    other = CliRunner().invoke(app, [*command, "b.md"])
+    assert str(other.exception) == "a report must end in .html or .json: got 'b.md'"
+
+
 def test_the_version_is_told() -> None:
     from tsforecast import __version__
 

@@ -43,4 +43,18 @@
       return parseFloat(getComputedStyle(word).fontSize) * Math.hypot(a, b);
     });
   },
+
+  // Contrast of the words of the page with each tint of a figure.
+  tints(chart) {
+    const numbers = (colour) => colour.match(/[\d.]+/g).map(Number).slice(0, 3);
+    const bent = (x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+    const light = ([r, g, b]) => 0.2126 * bent(r / 255) + 0.7152 * bent(g / 255) + 0.0722 * bent(b / 255);
+    const { backgroundColor, color } = getComputedStyle(document.body);
+    const paper = numbers(backgroundColor);
+    const tinted = [...chart.querySelectorAll("path")].map((path) => getComputedStyle(path)).filter((style) => style.fill !== "none");
+    return tinted.filter((style) => style.opacity < 1).map(({ fill, opacity }) => {
+      const shades = [light(numbers(color)), light(numbers(fill).map((x, i) => opacity * x + (1 - opacity) * paper[i]))];
+      return (Math.max(...shades) + 0.05) / (Math.min(...shades) + 0.05);
+    });
+  },
 });

@@ -82,6 +82,9 @@ def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, 
     found = search.cv_results_
     assert found["rank_test_score"].min() == 1
     assert found["params"][int(np.argmin(found["rank_test_score"]))] == trials["params"][search.best_index_]
+    search.report(tmp_path / "search.html")
+    page = (tmp_path / "search.html").read_text(encoding="utf-8")
+    assert f"Best skill {search.best_score_:+.1%} against {search.reference_}" in page
     again = RaySearch(BASE, SPACE, trials=6, max_epochs=4, storage=tmp_path, name="a").fit(PANEL)
     assert again.trials_["scores"].tolist() == trials["scores"].tolist()
     with pytest.raises(ParameterError, match="holds a search with other data: give this one another name"):

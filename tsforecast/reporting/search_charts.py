@@ -25,7 +25,7 @@ from tsforecast.reporting.canvas import (
     listed,
     percent,
 )
-from tsforecast.search.analysis import Importance, Pair, best, floor_of, front, scored
+from tsforecast.search.analysis import Importance, Pair, best, floor_of, front, scored, trained
 from tsforecast.search.scales import Scale
 
 LEADERS = 3  # trials with a line of their own
@@ -37,7 +37,7 @@ CROWDED = 6  # words on an axis above which they are set smaller, and shortened
 def curves(trials: pd.DataFrame, reference: str) -> Figure:
     """Draw the skill of each trial by epoch, the best one in colour, with a dot where one was stopped early."""
     figure, axes = canvas(3.0)
-    tried, floor = scored(trials), floor_of(trials)
+    tried, floor = scored(trials), floor_of(trained(trials))
     winner = best(trials, 1)["trial"].iloc[0]
     label = "other trials"
     for one in tried.itertuples():

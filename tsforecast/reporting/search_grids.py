@@ -61,7 +61,7 @@ def all_trials(trials: pd.DataFrame, space: Space) -> Grid:
 
 
 def _with_naive(shown: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    both = pd.concat([shown, trials[trials["trial"] == 0]])
+    both = pd.concat([trials[trials["trial"] == 0], shown])
     return both.sort_values("best_score", ascending=False, kind="stable")
 
 

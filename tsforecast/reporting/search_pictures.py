@@ -8,7 +8,7 @@ import pandas as pd
 from tsforecast.reporting import search_charts
 from tsforecast.reporting.canvas import percent
 from tsforecast.reporting.pictures import Picture, picture
-from tsforecast.search.analysis import Importance, floor_of, pairs, scored, varied
+from tsforecast.search.analysis import Importance, differ, floor_of, pairs, scored, trained, varied
 from tsforecast.search.scales import scale_of
 from tsforecast.search.space import Space
 
@@ -45,8 +45,8 @@ def of_settings(trials: pd.DataFrame, space: Space, found: Importance) -> list[P
     pictures = []
     if found.shares:
         figure = search_charts.importance(found)
-        pictures.append(picture("importance", "Importance of each setting", figure, _about_importance(found)))
-    if names and len(tried) > 1:
+        pictures.append(picture("importance", "Importance of each setting", figure, _about_importance(found, trials)))
+    if names and differ(trials):
         figure = search_charts.parallel(trials, [scale_of(space, name) for name in names])
         few = min(search_charts.LEADERS, len(tried))
         caption = (
@@ -85,23 +85,29 @@ def of_cost(trials: pd.DataFrame, reference: str) -> list[Picture]:
     return [picture("cost", "Skill and time", search_charts.cost(trials, reference), caption)]
 
 
-def _about_importance(found: Importance) -> str:
+def _about_importance(found: Importance, trials: pd.DataFrame) -> str:
+    below = f", and one below {_percent(found.floor)} as that" if _any_below(trials) else ""
     return (
         f"How much of the differences between the scores of {found.trials} trials each setting makes, alone and "
         "together with others. Lines are 95% intervals over trials; a hollow dot may be nothing. Settings foretell "
         f"{found.explained:.0%} of the differences between trials not seen before. Measured by shuffling each setting "
-        "for a random forest (Breiman 2001). A trial stopped early counts with its best score so far, one below "
-        f"{percent(round(found.floor, 2))} as that."
+        f"for a random forest (Breiman 2001). A trial stopped early counts with its best score so far{below}."
     )
 
 
 def _below(trials: pd.DataFrame) -> str:
-    floor = floor_of(trials)
+    floor = floor_of(trained(trials))
     lowest = min((min(scores) for scores in scored(trials)["scores"]), default=0.0)
-    return f" What lies below {percent(round(floor, 2))} is not drawn." if lowest < floor else ""
+    return f" What lies below {_percent(floor)} is not drawn." if lowest < floor else ""
 
 
 def _arrows(trials: pd.DataFrame) -> str:
-    floor = floor_of(trials)
-    below = (scored(trials)["best_score"] < floor).any()
-    return f" Arrows mark trials below {percent(round(floor, 2))}." if below else ""
+    return f" Arrows mark trials below {_percent(floor_of(trials))}." if _any_below(trials) else ""
+
+
+def _any_below(trials: pd.DataFrame) -> bool:
+    return bool((scored(trials)["best_score"] < floor_of(trials)).any())
+
+
+def _percent(floor: float) -> str:
+    return percent(round(floor, 2))

@@ -43,7 +43,7 @@ def html_search(kept: Kept, title: str | None = None) -> str:
     found = importance(trials, space)
     return page(
         "search.html.jinja",
-        title=title or f"Which settings beat {reference}?",
+        title=title or heading(kept),
         headline=headline(kept, trials),
         counts=counts(kept, trials),
         about=kept.about,
@@ -62,7 +62,20 @@ def html_search(kept: Kept, title: str | None = None) -> str:
 
 
 def json_search(kept: Kept) -> str:
-    """Return trials, importance and what the search was about as JSON; what is no number is null."""
+    """Return trials, importance and what the search was about as JSON; what is no number is null.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tsforecast.search.journal import Tried
+    >>> from tsforecast.search.space import Space
+    >>> words = dict.fromkeys(("data", "forecaster", "searcher", "scheduler", "made", "machine"), "")
+    >>> counts = dict.fromkeys(("season_length", "epochs", "horizon", "cutoffs", "origins"), 1)
+    >>> about = About(**words, **counts, trials=2, metric="mase", reference="drift", space={}, versions={})
+    >>> tried = [Tried({"units": 1}, {0: 0.0, 1: 0.25}, 2.0)]
+    >>> json.loads(json_search(Kept(Path(), about, Space.of({"units": [8, 16]}), tried, 0.05)))["headline"]
+    'Best skill +25.0% against drift (of which about 5.0 points may be luck): trial 1 at epoch 1, with units 16.'
+    """
     trials = kept.trials
     records = trials[[name for name in trials.columns if not name.startswith("param_")]].to_dict("records")
     told = {
@@ -73,6 +86,11 @@ def json_search(kept: Kept) -> str:
         "about": asdict(kept.about),
     }
     return json.dumps(plain_data(told), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def heading(kept: Kept) -> str:
+    """Return the question that a search answers."""
+    return f"Which settings beat {kept.about.reference}?"
 
 
 def headline(kept: Kept, trials: pd.DataFrame) -> str:

@@ -6,10 +6,15 @@ import textwrap
 from itertools import accumulate
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tsforecast.evaluation.board import Leaderboard
 from tsforecast.evaluation.ledger import AuditReport
+from tsforecast.reporting.search_grids import best_trials
+from tsforecast.reporting.search_report import counts, headline
+from tsforecast.search.analysis import scored
+from tsforecast.search.folder import Kept
 
 
 def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
@@ -51,6 +56,30 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
         table.add_row(*map(str, row), style=styles.get(row.outcome))
     console.print(table)
     _say(console, f"{report.verdict}.")
+
+
+def show_search(kept: Kept, title: str, console: Console) -> None:
+    """Print what a search found, its best trials, and how all ended.
+
+    On a narrow terminal the last columns are left out, and said to be.
+    """
+    trials = kept.trials
+    _say(console, title, style="bold")
+    _say(console, headline(kept, trials))
+    if len(scored(trials)):
+        grid = best_trials(trials, kept.space)
+        widths = [max(map(len, column)) + 3 for column in zip(grid.columns, *grid.rows, strict=True)]
+        kept_columns = sum(reach < console.width for reach in accumulate(widths)) or 1
+        table = Table()
+        for column in grid.columns[:kept_columns]:
+            table.add_column(column, justify="left" if column in ("trial", *grid.words) else "right", no_wrap=True)
+        for row in grid.rows:
+            style = "dim" if row[0] == grid.marked else "green" if row[1].strip("+-0.%") and row[1][0] == "+" else None
+            table.add_row(*map(escape, row[:kept_columns]), style=style)
+        console.print(table)
+        if kept_columns < len(grid.columns):
+            _say(console, f"(left out for width: {', '.join(grid.columns[kept_columns:])})", style="dim")
+    _say(console, counts(kept, trials))
 
 
 def _say(console: Console, sentence: str, first: str = "", then: str = "", style: str | None = None) -> None:

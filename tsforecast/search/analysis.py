@@ -15,6 +15,7 @@ FEWEST = 20  # trials with a score below which importance is noise
 DRAWS = 100  # of the bootstrap
 TREES = 12  # of the forest of each draw
 SHUFFLES = 4  # of each setting on the trials that a forest has not seen
+ALIKE = 1e-9  # scores that differ by no more are the same
 LOW, HIGH = 0.025, 0.975  # ends of an interval
 # Pairs that people study: columns of a heat map, then its rows.
 PAIRS = (
@@ -141,6 +142,25 @@ def floor_of(trials: pd.DataFrame) -> float:
     return float(max(min(middle, 0) - 2 * max(top - middle, 0.02), min(top, 0) - 1))
 
 
+def differ(trials: pd.DataFrame) -> bool:
+    """Tell whether there are scores that differ."""
+    scores = scored(trials)["best_score"].to_numpy(dtype=float)
+    return len(scores) > 1 and bool(np.ptp(scores) > ALIKE)
+
+
+def trained(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with a score, each with the best that training brought it: epoch 0 does not count.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"trial": [1], "best_score": [0.0], "scores": [[0.0, -0.4, -0.2]]})
+    >>> trained(trials)["best_score"].tolist()
+    [-0.2]
+    """
+    tried = scored(trials)
+    return tried.assign(best_score=[max(scores[1:] or scores) for scores in tried["scores"]])
+
+
 def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
     """Estimate which settings make scores differ, with intervals.
 
@@ -189,7 +209,7 @@ def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
 
 
 def pairs(trials: pd.DataFrame, space: Space) -> list[Pair]:
-    """Return scores by pairs of settings that people study, where both were varied.
+    """Return scores by pairs of settings that people study, where both were varied and scores differ.
 
     Examples
     --------
@@ -199,7 +219,7 @@ def pairs(trials: pd.DataFrame, space: Space) -> list[Pair]:
     >>> pair.mean.round(1).tolist()
     [[0.1, 0.3], [0.2, 0.4]]
     """
-    free = varied(trials, space)
+    free = varied(trials, space) if differ(trials) else []
     return [_pair(trials, space, *names) for names in PAIRS if set(names) <= set(free)]
 
 
@@ -238,7 +258,7 @@ def _too_little(scores: NDArray[np.float64], names: list[str]) -> str:
         return f"at least {FEWEST} trials with a score are needed, there are {len(scores)}"
     if not names:
         return "no setting has more than one value"
-    return "" if np.ptp(scores) > 1e-9 else "all trials have the same score"
+    return "" if np.ptp(scores) > ALIKE else "all trials have the same score"
 
 
 def _encoded(tried: pd.DataFrame, space: Space, names: list[str]) -> NDArray[np.float64]:
@@ -262,9 +282,13 @@ def _one_draw(
     if variance <= 0:
         return None
     told = _filled(table, random)
-    # The draw is the bootstrap of the forest; half of the settings at each split keep its trees apart.
+    # The draw is the bootstrap of the forest; some of the settings at each split keep its trees apart.
     forest = RandomForestRegressor(
-        TREES, bootstrap=False, max_features=0.5, min_samples_leaf=2, random_state=int(random.integers(2**31))
+        TREES,
+        bootstrap=False,
+        max_features=-(-3 * table.shape[1] // 4),
+        min_samples_leaf=2,
+        random_state=int(random.integers(2**31)),
     ).fit(told[drawn], scores[drawn])
     held, count = told[left], told.shape[1]
     shuffled = np.tile(held, (count, SHUFFLES, 1, 1))  # (settings, shuffles, trials, settings)

@@ -1,0 +1,183 @@
+"""What trials say: the settings that matter are found, those that do not are not, and too little is said to be so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.search.kept import SPACE, searched
+from tsforecast.search import journal
+from tsforecast.search.analysis import best, failures, floor_of, front, importance, pairs, scored, trained, varied
+from tsforecast.search.journal import Tried
+from tsforecast.search.scales import scale_of
+from tsforecast.search.space import Space, log
+from tsforecast.search.trials import trials_table
+
+
+def trials_of(space: Space, count: int, score: object, seed: int = 0) -> pd.DataFrame:
+    """Return trials at random with a score of their settings and of noise."""
+    random = np.random.default_rng(seed)
+    tried = []
+    for _ in range(count):
+        settings = space.draw(random)
+        tried.append(Tried(space.encode(settings), {1: float(score(settings, random.normal()))}, 1.0, ended=True))
+    return trials_table(tried, space, 1)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_setting_that_matters_is_found_and_those_that_do_not_reach_zero(seed: int) -> None:
+    space = Space.of(SPACE, 24)
+    trials = trials_of(
+        space, 80, lambda one, noise: -0.03 * (np.log10(one["learning_rate"]) + 2) ** 2 + 0.01 * noise, seed
+    )
+    shares = {share.setting: share for share in importance(trials, space).shares}
+    assert next(iter(shares)) == "learning_rate"
+    assert shares["learning_rate"].low > 0.2
+    for name in set(SPACE) - {"learning_rate"}:
+        assert shares[name].low <= 0.01, name
+        assert shares[name].high < shares["learning_rate"].low, name
+        assert abs(shares[name].mean) < 0.05, name
+
+
+def test_shares_are_those_of_the_variance_that_a_setting_makes() -> None:
+    space = Space.of({"units": [1, 2, 3, 4], "layers": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
+    trials = trials_of(space, 400, lambda one, noise: 0.1 * one["units"] + 0.05 * one["layers"] + 0 * noise)
+    shares = {share.setting: share for share in importance(trials, space).shares}
+    for name, share in (("units", 0.8), ("layers", 0.2), ("dropout", 0.0)):  # variances of 0.1 u and 0.05 l: 4 to 1
+        assert shares[name].mean == pytest.approx(share, abs=0.08), name
+
+
+def test_intervals_are_wider_where_trials_are_fewer() -> None:
+    space = Space.of({"units": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
+    widths = []
+    for count in (25, 250):
+        trials = trials_of(space, count, lambda one, noise: 0.1 * one["units"] + 0.05 * noise)
+        (share,) = [share for share in importance(trials, space).shares if share.setting == "units"]
+        widths.append(share.high - share.low)
+    assert widths[0] > 2 * widths[1]
+
+
+def test_a_setting_that_some_cells_lack_tells_nothing_of_the_cell() -> None:
+    space = Space.of({"cell": ["gru", "conv1d"], "kernel_size": [2, 3, 5]})
+    trials = trials_of(space, 100, lambda one, noise: 0.2 * (one["cell"] == "gru") + 0.01 * noise)
+    shares = {share.setting: share for share in importance(trials, space).shares}
+    assert shares["cell"].low > 0.4
+    assert abs(shares["kernel_size"].mean) < 0.01
+
+
+def test_importance_is_the_same_each_time() -> None:
+    space = Space.of({"units": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
+    trials = trials_of(space, 40, lambda one, noise: one["units"] + noise)
+    assert importance(trials, space) == importance(trials, space)
+
+
+@pytest.mark.parametrize(
+    ("count", "score", "words"),
+    [
+        (12, lambda one, noise: noise, "at least 20 trials with a score are needed, there are 12"),
+        (40, lambda one, noise: 0.0, "all trials have the same score"),
+        (40, lambda one, noise: noise, "settings do not foretell the score of a trial"),
+        (0, lambda one, noise: noise, "at least 20 trials with a score are needed, there are 0"),
+    ],
+)
+def test_where_little_can_be_told_it_is_said_why(count: int, score: object, words: str) -> None:
+    space = Space.of({"units": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
+    found = importance(trials_of(space, count, score), space)
+    assert (found.shares, found.reason) == ((), words)
+
+
+def test_a_space_of_which_one_value_was_seen_has_no_importance() -> None:
+    space = Space.of({"units": [4]})
+    trials = trials_of(space, 30, lambda one, noise: noise)
+    assert importance(trials, space).reason == "no setting has more than one value"
+    assert varied(trials, space) == []
+    assert pairs(trials, space) == []
+
+
+def test_one_trial_that_diverged_does_not_make_other_settings_vanish() -> None:
+    space = Space.of({"units": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
+    trials = trials_of(space, 60, lambda one, noise: 0.1 * one["units"] + 0.02 * noise)
+    trials.loc[5, "best_score"] = -900.0
+    first = importance(trials, space).shares[0]
+    assert first.setting == "units"
+    assert first.mean > 0.2
+
+
+def test_the_floor_lies_below_most_trials_and_not_at_those_that_diverged() -> None:
+    for scores in ([0.3, 0.2, 0.1], [-3.0, -4.0, -5.0], [0.0, 0.0, 0.0], [0.1, -900.0, -1e9]):
+        trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": scores})
+        assert min(max(scores), 0) - 1 <= floor_of(trials) < max(scores)
+
+
+def test_learning_curves_reach_down_to_where_trials_are_whose_best_is_untrained() -> None:
+    curves = [[0.0, -0.3, -0.2], [0.0, -0.4, -0.25], [0.0, -0.5, -0.4]]
+    trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": 0.0, "scores": curves})
+    assert floor_of(trained(trials)) < -0.25 < floor_of(trials)
+
+
+def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> None:
+    kept = searched(tmp_path)
+    trials = scored(kept.trials)
+    found = {(pair.across.setting, pair.down.setting): pair for pair in pairs(kept.trials, kept.space)}
+    assert list(found) == [
+        ("units", "layers"),
+        ("cell", "layers"),
+        ("cell", "window"),
+        ("units", "dropout"),
+        ("optimizer", "learning_rate"),
+    ]
+    pair = found["cell", "window"]
+    assert (pair.across.words, pair.down.words) == (("rnn", "gru", "lstm", "conv1d"), ("1 season", "2 seasons", "168"))
+    mine = trials[(trials["param_cell"] == "gru") & (trials["param_window"] == "2 seasons")]["best_score"]
+    assert (pair.mean[1, 1], pair.best[1, 1], pair.count[1, 1]) == (pytest.approx(mine.mean()), mine.max(), len(mine))
+    pair = found["optimizer", "learning_rate"]
+    assert pair.down.words == ("0.0001 to 0.00056", "0.00056 to 0.0032", "0.0032 to 0.018", "0.018 to 0.1")
+    low = (trials["param_learning_rate"] < 0.00056) & (trials["param_optimizer"] == "sgd")
+    assert pair.count[0, 2] == low.sum() > 0
+    for pair in found.values():
+        assert pair.count.sum() == len(trials)
+        assert np.array_equal(pair.count == 0, np.isnan(pair.mean))
+
+
+def test_choices_stand_in_order_where_they_are_numbers() -> None:
+    space = Space.of({"units": [64, 8, 32], "anchor": ["last", None], "batch": list(range(12, 0, -1))}, 24)
+    assert scale_of(space, "units").words == ("8", "32", "64")
+    assert scale_of(space, "anchor").words == ("last", "none")
+    assert scale_of(space, "batch").binned().words == ("1 to 2", "3 to 4", "5 to 6", "7 to 8", "9 to 10", "11 to 12")
+    assert [scale_of(space, "batch").binned().bin(value) for value in (1, 2, 3, 12)] == [0, 0, 1, 5]
+    assert [scale_of(space, "units").part(value) for value in (8, 32, 64)] == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("domain", [(1, 3), (16, 256), (0.0, 0.5), log(1e-4, 1e-1), [1, 2], ["a", "b"]])
+def test_every_value_has_a_place_and_a_bin(domain: object) -> None:
+    space, random = Space.of({"x": domain}), np.random.default_rng(0)
+    scale = scale_of(space, "x")
+    ends = domain if isinstance(domain, list) else space.domains["x"].bounds()
+    for value in (*ends, *(space.draw(random)["x"] for _ in range(20))):
+        assert 0 <= scale.part(value) <= 1
+        assert 0 <= scale.binned().bin(value) < len(scale.binned().words)
+    assert [scale.part(value) for value in ends] == pytest.approx([0, 1])
+    assert (scale.binned().bin(ends[0]), scale.binned().bin(ends[1])) == (0, len(scale.binned().words) - 1)
+
+
+def test_the_best_the_front_and_the_failures_are_those_of_the_journal(tmp_path: Path) -> None:
+    kept = searched(tmp_path)
+    trials = kept.trials
+    assert best(trials, 3)["best_score"].tolist() == sorted(trials["best_score"].dropna(), reverse=True)[:3]
+    edge = front(trials)
+    assert edge["best_score"].is_monotonic_increasing
+    assert edge["best_score"].iloc[-1] == trials["best_score"].max()
+    assert [(one.error, one.trials) for one in failures(trials)] == [
+        ("ValueError: loss is NaN at epoch 3", (8, 48)),
+        ("killed", (28,)),
+    ]
+
+
+def test_a_search_that_just_began_has_nothing_to_tell(tmp_path: Path) -> None:
+    kept = searched(tmp_path, trials=0, over=False)
+    journal.write(tmp_path, "began", "a", code={"cell": 0})
+    assert len(scored(kept.trials)) == len(best(kept.trials)) == len(failures(kept.trials)) == 0
+    assert floor_of(kept.trials) == -1
