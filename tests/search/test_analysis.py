@@ -10,7 +10,8 @@ import pytest
 
 from tests.search.kept import SPACE, searched
 from tsforecast.search import journal
-from tsforecast.search.analysis import best, failures, floor_of, front, importance, pairs, scored, trained, varied
+from tsforecast.search.analysis import at_last, best, failures, floor_of, front, pairs, scored, varied
+from tsforecast.search.importance import importance
 from tsforecast.search.journal import Tried
 from tsforecast.search.scales import scale_of
 from tsforecast.search.space import Space, log
@@ -113,9 +114,8 @@ def test_the_floor_lies_below_most_trials_and_not_at_those_that_diverged() -> No
 
 
 def test_learning_curves_reach_down_to_where_trials_are_whose_best_is_untrained() -> None:
-    curves = [[0.0, -0.3, -0.2], [0.0, -0.4, -0.25], [0.0, -0.5, -0.4]]
-    trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": 0.0, "scores": curves})
-    assert floor_of(trained(trials)) < -0.25 < floor_of(trials)
+    trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": 0.0, "last_score": [-0.2, -0.3, -0.4]})
+    assert floor_of(at_last(trials)) < -0.4 < floor_of(trials)
 
 
 def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> None:

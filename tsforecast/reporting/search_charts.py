@@ -25,7 +25,8 @@ from tsforecast.reporting.canvas import (
     listed,
     percent,
 )
-from tsforecast.search.analysis import Importance, Pair, best, floor_of, front, scored, trained
+from tsforecast.search.analysis import Pair, at_last, best, differ, floor_of, front, scored
+from tsforecast.search.importance import Importance
 from tsforecast.search.scales import Scale
 
 LEADERS = 3  # trials with a line of their own
@@ -37,9 +38,9 @@ CROWDED = 6  # words on an axis above which they are set smaller, and shortened
 def curves(trials: pd.DataFrame, reference: str) -> Figure:
     """Draw the skill of each trial by epoch, the best one in colour, with a dot where one was stopped early."""
     figure, axes = canvas(3.0)
-    tried, floor = scored(trials), floor_of(trained(trials))
-    winner = best(trials, 1)["trial"].iloc[0]
-    label = "other trials"
+    tried, floor = scored(trials), floor_of(at_last(trials))
+    winner = best(trials, 1)["trial"].iloc[0] if differ(trials) or len(tried) == 1 else None
+    label = "trials" if winner is None else "other trials"
     for one in tried.itertuples():
         if one.trial == winner:
             continue
@@ -48,9 +49,9 @@ def curves(trials: pd.DataFrame, reference: str) -> Figure:
     stopped = tried[(tried["status"] == "stopped early") & (tried["last_score"] >= floor)]
     if len(stopped):
         axes.plot(stopped["epochs"], stopped["last_score"], "o", ms=2.5, color=QUIET, label="stopped early")
-    row = tried[tried["trial"] == winner].iloc[0]
-    axes.plot(row["scores"], color=COLOURS[0], lw=1.8, label=f"trial {winner}, the best")
-    axes.plot(row["best_epoch"], row["best_score"], "o", ms=5, color=COLOURS[0])
+    for one in tried[tried["trial"] == winner].itertuples():
+        axes.plot(one.scores, color=COLOURS[0], lw=1.8, label=f"trial {winner}, the best")
+        axes.plot(one.best_epoch, one.best_score, "o", ms=5, color=COLOURS[0])
     _naive(axes, reference)
     lowest = min(min(scores) for scores in tried["scores"])
     _from(axes, max(floor, lowest), float(tried["best_score"].max()))

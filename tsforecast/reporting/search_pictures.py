@@ -8,7 +8,8 @@ import pandas as pd
 from tsforecast.reporting import search_charts
 from tsforecast.reporting.canvas import percent
 from tsforecast.reporting.pictures import Picture, picture
-from tsforecast.search.analysis import Importance, differ, floor_of, pairs, scored, trained, varied
+from tsforecast.search.analysis import at_last, differ, floor_of, pairs, scored, varied
+from tsforecast.search.importance import Importance
 from tsforecast.search.scales import scale_of
 from tsforecast.search.space import Space
 
@@ -27,10 +28,11 @@ def of_learning(trials: pd.DataFrame, reference: str) -> list[Picture]:
     tried, found = scored(trials), []
     below = _below(trials)
     if len(tried) and tried["epochs"].max() > 0:
+        large = "; the large dot is the best of all" if differ(trials) else ""
         dots = (
             " A small dot marks where a trial was stopped early." if (tried["status"] == "stopped early").any() else ""
         )
-        caption = f"Skill of each trial on validation at each epoch; the large dot is the best of all.{dots}{below}"
+        caption = f"Skill of each trial on validation at each epoch{large}.{dots}{below}"
         found.append(picture("curves", "Learning curves", search_charts.curves(trials, reference), caption))
     if len(tried) > 1:
         caption = f"Each dot is a trial, at its best epoch; a hollow one did not run to the end.{_arrows(trials)}"
@@ -96,7 +98,7 @@ def _about_importance(found: Importance, trials: pd.DataFrame) -> str:
 
 
 def _below(trials: pd.DataFrame) -> str:
-    floor = floor_of(trained(trials))
+    floor = floor_of(at_last(trials))
     lowest = min((min(scores) for scores in scored(trials)["scores"]), default=0.0)
     return f" What lies below {_percent(floor)} is not drawn." if lowest < floor else ""
 

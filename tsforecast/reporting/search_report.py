@@ -10,8 +10,9 @@ import pandas as pd
 from tsforecast.reporting import search_grids, search_pictures
 from tsforecast.reporting.page import moment, page
 from tsforecast.reporting.plain import plain_data
-from tsforecast.search.analysis import best, failures, importance, scored
+from tsforecast.search.analysis import best, failures, scored
 from tsforecast.search.folder import About, Kept
+from tsforecast.search.importance import importance
 from tsforecast.search.scales import word_of
 
 # Status of a trial -> how several of them are told.
