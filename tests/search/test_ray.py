@@ -17,6 +17,7 @@ from sklearn.base import clone
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
+from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.search import journal
 from tsforecast.search.search import RaySearch
@@ -62,6 +63,11 @@ def test_what_cannot_work_is_refused_at_once(change: dict[str, object], words: s
     with pytest.raises(ParameterError, match=words):
         RaySearch(**{"forecaster": BASE, "space": SPACE, "storage": tmp_path, **change}).fit(PANEL)
     assert time.process_time() - began < 60
+
+
+def test_a_search_that_was_not_fitted_has_no_report() -> None:
+    with pytest.raises(NotFittedError, match="this RaySearch must be fitted first"):
+        RaySearch(BASE, SPACE).report()
 
 
 def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, tmp_path: Path) -> None:

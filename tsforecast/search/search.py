@@ -245,7 +245,7 @@ class RaySearch(Forecaster):
         """
         from tsforecast.reporting.search_report import html_search
 
-        self._require_fitted()
+        self.check_fitted()
         return write_or_return(html_search(read_search(self.folder_), title), path)
 
     @property
