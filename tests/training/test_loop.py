@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tests.conftest import wave
-from tsforecast.data.windows import Windows
+from tsforecast.data.windows import Windows, shuffled
 from tsforecast.errors import TrainingError, TrainingWarning
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.heads import LOSSES, Objective
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.loop import _shuffled, train
+from tsforecast.training.loop import train
 from tsforecast.training.plan import OPTIMIZERS, Plan, make_optimizer
 from tsforecast.training.schedules import SCHEDULES, one_cycle
 
@@ -79,15 +79,15 @@ def test_the_network_ends_with_the_weights_of_its_best_epoch() -> None:
 
 def test_every_window_is_visited_once_in_an_epoch_in_an_order_that_changes() -> None:
     torch.manual_seed(0)
-    first, second = (torch.cat(_shuffled(50, 16, 4)) for _ in range(2))
+    first, second = (torch.cat(shuffled(50, 16, 4)) for _ in range(2))
     assert sorted(first.tolist()) == list(range(50))
     assert first.tolist() != second.tolist()
-    assert [len(part) for part in _shuffled(50, 16, 4)] == [16, 16, 16, 2]
+    assert [len(part) for part in shuffled(50, 16, 4)] == [16, 16, 16, 2]
 
 
 def test_a_short_epoch_draws_other_windows_each_time() -> None:
     torch.manual_seed(0)
-    drawn = [torch.cat(_shuffled(500, 16, 3)).tolist() for _ in range(2)]
+    drawn = [torch.cat(shuffled(500, 16, 3)).tolist() for _ in range(2)]
     assert [len(set(part)) for part in drawn] == [48, 48]
     assert len(set(drawn[0]) & set(drawn[1])) < 20
 

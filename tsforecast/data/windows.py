@@ -73,6 +73,8 @@ class Windows:
     ([[0.0, 1.0], [2.0, 3.0]], [[2.0], [4.0]])
     """
 
+    kind = "series"  # what `names` name
+
     def __init__(
         self,
         values: NDArray[Any],
@@ -111,6 +113,10 @@ class Windows:
     def __len__(self) -> int:
         return int(self.counts.sum())
 
+    def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
+        """Return the batches of one epoch: windows in a new order, each at most once."""
+        return shuffled(len(self), batch_size, steps)
+
     def owner(self, index: Tensor) -> Tensor:
         """Return the series that each of the windows `index` belongs to, shape (B,)."""
         return torch.searchsorted(self._bounds, index, right=True)
@@ -130,3 +136,9 @@ class Windows:
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:
         view = values.unfold(0, length, 1)  # (rows - length + 1, C, length), a view
         return view[start].transpose(1, 2)  # (B, length, C)
+
+
+def shuffled(count: int, batch_size: int, steps: int) -> list[Tensor]:
+    """Return at most `steps` batches of the numbers up to `count`, in a random order."""
+    order = torch.randperm(count, dtype=torch.int32)  # int32: half the memory for millions of windows
+    return [part.long() for part in torch.split(order[: steps * batch_size], batch_size)]

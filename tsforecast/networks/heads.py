@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from tsforecast.errors import reason
+
+if TYPE_CHECKING:
+    from tsforecast.data.windows import Batch
+    from tsforecast.networks.forecast import ForecastNetwork
 
 SMALL = 1e-8
 
@@ -165,6 +170,11 @@ class Objective:
     loss: Loss
     units: Units
     weights: Tensor | None = None
+
+    def of(self, network: ForecastNetwork, batch: Batch, naive: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss of a network, or of its anchor alone, over a batch, and the number of steps."""
+        say = network.naive if naive else network.forecast
+        return self(say(batch.past, batch.ahead, batch.static), batch.future, batch.series)
 
     def __call__(self, said: Tensor, truth: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss over the steps that have a truth, and their number.

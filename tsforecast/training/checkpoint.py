@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tsforecast.errors import ModelFileError, ParameterError, reason, shorten
 from tsforecast.files import new_folder
-from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.training.history import Epoch
 
 _STATE, _TENSORS = "checkpoint.json", "checkpoint.safetensors"
@@ -53,7 +52,7 @@ class Training:
         Weights of the best epoch so far.
     """
 
-    network: ForecastNetwork
+    network: nn.Module
     optimizer: torch.optim.Optimizer
     history: list[Epoch]
     best: dict[str, Tensor]

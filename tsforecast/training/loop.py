@@ -1,4 +1,4 @@
-"""Train a network on windows."""
+"""Train a network: epochs of steps, a score after each, and the best one kept."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from tsforecast.data.windows import Batch, Windows
 from tsforecast.errors import TrainingError, TrainingWarning, shorten
-from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.heads import Objective
 from tsforecast.training.checkpoint import Checkpoints, Training
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.plan import Plan, make_optimizer
 from tsforecast.training.schedules import rate_share
+from tsforecast.training.task import Examples, Objective
 
-PREDICT_ROWS = 1_024  # windows in one batch when nothing has to be remembered for gradients
+PREDICT_ROWS = 1_024  # examples in one batch when nothing has to be remembered for gradients
 VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these says as much
 
 
 def train(
-    network: ForecastNetwork,
-    windows: Windows,
-    validation: Windows | None,
+    network: nn.Module,
+    examples: Examples,
+    validation: Examples | None,
     objective: Objective,
     plan: Plan,
     device: torch.device,
@@ -59,7 +57,7 @@ def train(
     try:
         while not finished(history, plan, validation is not None):
             began, number = time.perf_counter(), len(history)
-            train_loss, rate = _pass(training, windows, objective, plan, device)
+            train_loss, rate = _pass(training, examples, objective, plan, device)
             score = _score(network, validation, objective)
             seconds = time.perf_counter() - began
             history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive)))
@@ -98,13 +96,13 @@ def finished(history: list[Epoch], plan: Plan, validates: bool) -> bool:
 
 
 def _pass(
-    training: Training, windows: Windows, objective: Objective, plan: Plan, device: torch.device
+    training: Training, examples: Examples, objective: Objective, plan: Plan, device: torch.device
 ) -> tuple[float, float]:
     """Train for one epoch; return the mean loss and the last learning rate."""
     network, optimizer, number = training.network, training.optimizer, len(training.history)
-    steps = plan.steps(len(windows))
+    steps = plan.steps(len(examples))
     losses, rate = torch.zeros(steps, device=device), 0.0
-    order = _shuffled(len(windows), plan.batch_size, steps)
+    order = examples.shuffled(plan.batch_size, steps)
     network.train()
     for step, index in enumerate(order):
         done = (step + (number - 1) * steps) / (steps * plan.max_epochs)
@@ -112,7 +110,7 @@ def _pass(
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16, enabled=plan.mixed_precision):
-            error, count = _errors(network, windows.batch(index.to(device)), objective)
+            error, count = objective.of(network, examples.batch(index.to(device)))
             loss = error / count.clamp(min=1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -123,45 +121,34 @@ def _pass(
     broken = (~torch.isfinite(losses)).nonzero()
     if len(broken):
         step = int(broken[0])
-        owners = sorted(set(windows.owner(order[step].to(device)).tolist()))
-        where = shorten([repr(str(windows.names[i])) for i in owners])
+        owners = sorted(set(examples.owner(order[step].to(device)).tolist()))
+        where = shorten([repr(str(examples.names[i])) for i in owners])
         raise TrainingError(
             f"the training loss must stay a number: it became {float(losses[step])} in epoch {number}, step {step + 1} "
-            f"of {steps}, on a batch from series {where}; use a learning_rate below {plan.learning_rate:g} or look "
-            f"for extreme values there. The weights of epoch {best_epoch(training.history).number} are kept"
+            f"of {steps}, on a batch from {examples.kind} {where}; use a learning_rate below {plan.learning_rate:g} or "
+            f"look for extreme values there. The weights of epoch {best_epoch(training.history).number} are kept"
         )
     return float(losses.mean()), rate
 
 
-def _shuffled(count: int, batch_size: int, steps: int) -> list[Tensor]:
-    order = torch.randperm(count, dtype=torch.int32)  # int32: half the memory for millions of windows
-    return [part.long() for part in torch.split(order[: steps * batch_size], batch_size)]
-
-
-def _errors(network: ForecastNetwork, batch: Batch, objective: Objective, naive: bool = False) -> tuple[Tensor, Tensor]:
-    """Return the sum of the loss over the targets that are there, and their number."""
-    say = network.naive if naive else network.forecast
-    return objective(say(batch.past, batch.ahead, batch.static), batch.future, batch.series)
-
-
 @torch.inference_mode()
 def _score(
-    network: ForecastNetwork, validation: Windows | None, objective: Objective, naive: bool = False
+    network: nn.Module, validation: Examples | None, objective: Objective, naive: bool = False
 ) -> float | None:
-    """Return the mean loss over the validation windows; None without any truth to compare with."""
+    """Return the mean loss over the validation examples; None without any truth to compare with."""
     if validation is None:
         return None
     network.eval()
     total, count = 0.0, 0
     for index in _evenly(validation):
-        error, number = _errors(network, validation.batch(index), objective, naive)
+        error, number = objective.of(network, validation.batch(index), naive)
         total, count = total + float(error), count + int(number)
     return total / count if count else None
 
 
-def _evenly(windows: Windows) -> Iterator[Tensor]:
-    chosen = min(len(windows), VALIDATION_WINDOWS)
-    index = torch.arange(chosen, device=windows.device) * len(windows) // chosen
+def _evenly(examples: Examples) -> Iterator[Tensor]:
+    chosen = min(len(examples), VALIDATION_WINDOWS)
+    index = torch.arange(chosen, device=examples.device) * len(examples) // chosen
     yield from torch.split(index, PREDICT_ROWS)
 
 
