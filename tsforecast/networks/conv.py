@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,11 +11,15 @@ from tsforecast.networks.pieces import activation_layer, norm_layer
 
 
 class CausalBlock(nn.Module):
-    """One residual step: normalise, a convolution that looks back only, activation, dropout, plus what came in."""
+    """One residual step: normalise, a convolution that looks back only, activation, dropout, plus what came in.
+
+    A bidirectional one looks as far ahead as it looks back.
+    """
 
     def __init__(self, architecture: Architecture, dilation: int) -> None:
         super().__init__()
         self.reach = (architecture.kernel_size - 1) * dilation
+        self.ahead = self.reach // 2 if architecture.bidirectional else 0
         self.norm = norm_layer(architecture.norm, architecture.units)
         self.convolution = nn.Conv1d(
             architecture.units, architecture.units, architecture.kernel_size, dilation=dilation
@@ -22,9 +27,13 @@ class CausalBlock(nn.Module):
         self.activation = activation_layer(architecture.activation)
         self.dropout = nn.Dropout(architecture.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, T, U) to (B, T, U); step t of the result depends on steps up to t."""
-        padded = F.pad(self.norm(x).transpose(1, 2), (self.reach, 0))  # (B, U, reach + T)
+    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        """Map (B, T, U) to (B, T, U); step t of the result depends on steps up to t, unless the block looks ahead.
+
+        Steps that are not `there`, (B, T, 1), are read as zeros.
+        """
+        steps = self.norm(x) if there is None else self.norm(x) * there
+        padded = F.pad(steps.transpose(1, 2), (self.reach - self.ahead, self.ahead))  # (B, U, reach + T)
         seen = self.convolution(padded).transpose(1, 2)  # (B, T, U)
         mixed: Tensor = x + self.dropout(self.activation(seen))
         return mixed
@@ -63,5 +72,13 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map segments of shape (B, T, U) to states of shape (B, U)."""
-        last: Tensor = self.blocks(x)[:, -1]  # (B, U)
-        return last
+        return self.states(x)[:, -1]  # (B, U)
+
+    def states(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
+        there = None
+        if lengths is not None:
+            there = (torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None])[..., None]  # (B, T, 1)
+        for block in self.blocks:
+            x = block(x, there)
+        return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.pieces import norm_layer
@@ -22,9 +23,13 @@ class RecurrentLayer(nn.Module):
         self.dropout = nn.Dropout(architecture.dropout)
         self.residual = architecture.residual
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, T, U) to (B, T, U)."""
-        states, _ = self.cell(self.norm(x))  # (B, T, U), or (B, T, 2U) both ways
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map (B, T, U) to (B, T, U); sequences that end before T have their `lengths`, (B,), and zeros after them."""
+        if lengths is None:
+            states, _ = self.cell(self.norm(x))  # (B, T, U), or (B, T, 2U) both ways
+        else:  # packed, so that reading backwards begins at the end of each
+            packed = pack_padded_sequence(self.norm(x), lengths.cpu(), batch_first=True, enforce_sorted=False)
+            states, _ = pad_packed_sequence(self.cell(packed)[0], batch_first=True, total_length=x.shape[1])
         read: Tensor = self.dropout(self.join(states))  # (B, T, U)
         return x + read if self.residual else read
 
@@ -47,5 +52,10 @@ class RecurrentEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map segments of shape (B, T, U) to states of shape (B, U)."""
-        last: Tensor = self.layers(x)[:, -1]  # (B, U)
-        return last
+        return self.states(x)[:, -1]  # (B, U)
+
+    def states(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
+        for layer in self.layers:
+            x = layer(x, lengths)
+        return x

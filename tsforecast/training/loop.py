@@ -132,9 +132,7 @@ def _pass(
 
 
 @torch.inference_mode()
-def _score(
-    network: nn.Module, validation: Examples | None, objective: Objective, naive: bool = False
-) -> float | None:
+def _score(network: nn.Module, validation: Examples | None, objective: Objective, naive: bool = False) -> float | None:
     """Return the mean loss over the validation examples; None without any truth to compare with."""
     if validation is None:
         return None

@@ -1,0 +1,220 @@
+"""The one contract of all classifiers: fit on labelled recordings, say the label of others."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from tsforecast.data import recordings
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
+from tsforecast.forecasters.base import FLOATS, NotFittedError
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of all classifiers of recordings.
+
+    Subclasses learn in `_fit` and answer in `_probabilities`; what is wrong with their parameters they say in
+    `_problems`.
+
+    Attributes
+    ----------
+    classes_ : array of shape (K,)
+        The labels, sorted.
+    channels_ : int
+        Numbers in a step (C).
+    n_features_in_ : int
+        Steps of each recording (T), where they came as one array: then all others must have as many.
+    """
+
+    classes_: NDArray[Any]
+    channels_: int
+
+    def fit(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Self:
+        """Learn from labelled recordings.
+
+        Parameters
+        ----------
+        X : list of (T, C) or (T,) arrays, array of shape (N, T, C) or (N, T), or Panel
+            Recordings; with T alone they have one channel.
+        y : array of shape (N,), or str
+            A label for each; of a panel also the name of the static column that holds it.
+        groups : array of shape (N,), optional
+            Who or what each recording is of. Whole groups validate, where something does; a panel brings its own.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ParameterError
+            When parameters cannot work; all of them are listed.
+        DataError
+            When the data cannot be used; every problem is listed.
+
+        Examples
+        --------
+        >>> from tsforecast.classifiers.naive import MajorityClassifier
+        >>> recordings = [np.zeros((3, 1)), np.ones((5, 1)), np.ones((2, 1))]
+        >>> MajorityClassifier().fit(recordings, ["rest", "wave", "wave"]).predict(recordings).tolist()
+        ['wave', 'wave', 'wave']
+        """
+        panel, labels, sides = self._checked(X, y, groups)
+        self._fit(panel, labels, sides)
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable label of each recording, (N,); `X` as in `fit`.
+
+        Raises
+        ------
+        NotFittedError, DataError
+        """
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each class of `classes_`, (N, K); `X` as in `fit`.
+
+        Raises
+        ------
+        NotFittedError, DataError
+        """
+        if not hasattr(self, "channels_"):
+            raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(X, y)")
+        panel = self._read(X, reset=False)
+        raise_any(self._recording_problems(panel))
+        return self._probabilities(panel)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of recordings whose label is said (accuracy).
+
+        Parameters
+        ----------
+        X, y : as in `fit`
+        sample_weight : array of shape (N,), optional
+
+        Raises
+        ------
+        NotFittedError
+        DataError
+            Also when there are labels that were not fitted, which nobody could say.
+        """
+        said = self.predict(X)
+        truth = _labels(X, y, len(said))
+        strange = {label: int((truth == label).sum()) for label in dict.fromkeys(truth[~np.isin(truth, self.classes_)])}
+        if strange:
+            raise DataError(
+                f"y must hold labels that were fitted: {len(strange)} were not, "
+                f"{shorten([f'{str(label)!r} ({count} recordings)' for label, count in strange.items()])}; fit on "
+                "recordings of every class, or leave those out"
+            )
+        return float(np.average(said == truth, weights=sample_weight))
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change parameters; see scikit-learn's `BaseEstimator.set_params`."""
+        known = self._get_param_names()
+        raise_any(
+            [
+                f"{type(self).__name__} has no setting {name!r}; {nearest(name, known)}"
+                for name in settings
+                if name.partition("__")[0] not in known
+            ],
+            ParameterError,
+        )
+        super().set_params(**settings)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn may expect of `fit`."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _checked(self, X: Any, y: Any, groups: Any) -> tuple[Panel, Labels, NDArray[Any] | None]:
+        """Read what `fit` was given, once the parameters are found to make sense; labels become numbers."""
+        raise_any(self._problems(), ParameterError)
+        panel = self._read(X, reset=True)
+        given = _labels(X, y, len(panel))
+        classes, labels = np.unique(given, return_inverse=True)
+        problems = self._recording_problems(panel)
+        if len(classes) < 2:
+            problems.append(
+                f"y must have two classes at least: got 1 class, {str(classes[0])!r}, for all {len(given)} recordings; "
+                "give recordings of another class as well"
+            )
+        sides = panel.groups if groups is None else np.asarray(groups)
+        if sides is not None and sides.shape != (len(panel),):
+            problems.append(f"groups must be one for each recording, ({len(panel)},): got shape {sides.shape}")
+        raise_any(problems)
+        self.classes_, self.channels_ = classes, panel.values.shape[1]
+        return panel, labels.astype(np.int64), sides
+
+    def _read(self, X: Any, reset: bool) -> Panel:
+        """Read recordings; those that are rows of one array with the checks, and the words, of scikit-learn."""
+        from sklearn.utils.validation import check_array, validate_data
+
+        if recordings.is_ragged(X):
+            if reset:
+                for name in ("n_features_in_", "feature_names_in_"):  # of an array that was fitted before
+                    self.__dict__.pop(name, None)
+            panel = recordings.read(X)
+        else:
+            form: dict[str, Any] = {"allow_nd": True, "dtype": FLOATS, "ensure_all_finite": False}  # read says where
+            if reset or hasattr(self, "n_features_in_"):
+                rows = validate_data(self, X, reset=reset, **form)
+            else:
+                rows = check_array(X, estimator=self, input_name="X", **form)
+            if rows.ndim > 3:
+                raise DataError(f"X must be {recordings.FORMS}: got shape {rows.shape}")
+            panel = recordings.read(list(rows))
+        channels = panel.values.shape[1]
+        if not reset and hasattr(self, "channels_") and channels != self.channels_:
+            raise DataError(f"X must have the {self.channels_} channels that were fitted: got {channels}")
+        return panel
+
+    def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
+        """Learn from recordings, and labels that are places in `classes_`."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it learns")
+
+    def _probabilities(self, panel: Panel) -> Floats:
+        """Return the probability of each class, (N, K)."""
+        raise NotImplementedError(f"{type(self).__name__} must say what it finds probable")
+
+    def _recording_problems(self, panel: Panel) -> list[str]:
+        """Return what is wrong with recordings that have the right form."""
+        return []
+
+    def _problems(self) -> list[str]:
+        """Return what is wrong with the parameters."""
+        return []
+
+
+def _labels(X: Any, y: Any, count: int) -> NDArray[Any]:
+    """Return one label for each of `count` recordings."""
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import assert_all_finite, column_or_1d
+
+    if y is None:
+        raise DataError("fit requires y to be passed, but the target y is None: give one label for each recording")
+    if isinstance(y, str) and isinstance(X, Panel):
+        if y not in X.facts:
+            raise DataError(f"the panel must have a static column {y!r}; {nearest(y, X.facts)}")
+        y = X.facts[y]
+    labels = column_or_1d(y, warn=True)
+    if len(labels) != count:
+        raise DataError(f"y must have one label for each recording: got {len(labels)} for {count} recordings")
+    missing = [i for i, label in enumerate(labels.tolist()) if label is None or label != label]
+    if missing:
+        raise DataError(f"y must have a label for each recording: {len(missing)} are NaN, the first at {missing[0]}")
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    return np.asarray(labels)
