@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -107,8 +107,8 @@ def weights(panel: Panel, device: torch.device) -> torch.Tensor | None:
     return torch.from_numpy((panel.weights / panel.weights.mean()).astype(np.float32)).to(device)
 
 
-def plan(model: NeuralForecaster) -> Plan:
-    """Return how to train."""
+def plan(model: Any) -> Plan:
+    """Return how to train any network."""
     return Plan(
         int(model.batch_size),
         int(model.max_epochs),
@@ -127,6 +127,19 @@ def checkpoints(
     model: NeuralForecaster, panel: Panel, folder: str | Path | None, every: int | str, resume_from: str | Path | None
 ) -> Checkpoints:
     """Return where training is kept and taken up again, with what must be the same then."""
+    data = {"frequency": str(panel.frequency), "season_length": str(panel.season_length)}
+    return kept_in(model, panel, data, folder, every, resume_from)
+
+
+def kept_in(
+    model: Any,
+    panel: Panel,
+    data: dict[str, str],
+    folder: str | Path | None,
+    every: int | str,
+    resume_from: str | Path | None,
+) -> Checkpoints:
+    """Return the checkpoints of any network: the same settings, the same numbers and, in words, the same `data`."""
     number, minutes = parse_every(every)
     named = {"checkpoint": folder, "resume_from": resume_from}
     raise_any(
@@ -144,10 +157,7 @@ def checkpoints(
     given = {name: value for name, value in model.get_params().items() if name not in ("verbose", "device")}
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
     rows = panel.values.astype(np.float64).tobytes() + panel.offsets.tobytes()
-    same = {name: repr(value) for name, value in ({"cell": model.cell} | plain).items()} | {
-        "frequency": str(panel.frequency),
-        "season_length": str(panel.season_length),
-        "data": f"{len(panel)} series of {len(panel.values)} rows ({hashlib.sha256(rows).hexdigest()[:12]})",
-    }
+    same = {name: repr(value) for name, value in ({"cell": model.cell} | plain).items()} | data
+    same["data"] = f"{len(panel)} series of {len(panel.values)} rows ({hashlib.sha256(rows).hexdigest()[:12]})"
     places = [None if place is None else Path(place) for place in (folder, resume_from)]
     return Checkpoints(places[0], number, minutes, places[1], same)

@@ -6,24 +6,26 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 from tsforecast.errors import nearest
 from tsforecast.forecasters.neural import NeuralForecaster
 
 
-def _with_cell(cell: str) -> Callable[..., None]:
-    """Return an `__init__` that fixes the cell and takes every other parameter."""
+def with_cell(kind: type[BaseEstimator], cell: str) -> Callable[..., None]:
+    """Return an `__init__` for a subclass of `kind` that fixes the cell and takes every other parameter."""
 
-    signature = inspect.signature(NeuralForecaster.__init__)
+    signature = inspect.signature(kind.__init__)
     known = [name for name in signature.parameters if name not in ("self", "cell")]
 
-    def __init__(self: NeuralForecaster, **settings: Any) -> None:
+    def __init__(self: BaseEstimator, **settings: Any) -> None:
         if "cell" in settings:
             raise TypeError(
-                f"{type(self).__name__} has the cell {cell!r}; use NeuralForecaster(cell=...) for another one"
+                f"{type(self).__name__} has the cell {cell!r}; use {kind.__name__}(cell=...) for another one"
             )
         for name in settings.keys() - set(known):
             raise TypeError(f"{type(self).__name__} has no setting {name!r}; {nearest(name, known)}")
-        NeuralForecaster.__init__(self, cell, **settings)
+        kind.__init__(self, cell, **settings)
 
     kept = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) if name != "self" else parameter
@@ -37,7 +39,7 @@ def _with_cell(cell: str) -> Callable[..., None]:
 class RNNForecaster(NeuralForecaster):
     """A `NeuralForecaster` with an Elman network, ``cell="rnn"``; same parameters, by keyword."""
 
-    __init__ = _with_cell("rnn")
+    __init__ = with_cell(NeuralForecaster, "rnn")
 
 
 class GRUForecaster(NeuralForecaster):
@@ -49,16 +51,16 @@ class GRUForecaster(NeuralForecaster):
     8
     """
 
-    __init__ = _with_cell("gru")
+    __init__ = with_cell(NeuralForecaster, "gru")
 
 
 class LSTMForecaster(NeuralForecaster):
     """A `NeuralForecaster` with long short-term memory, ``cell="lstm"``; same parameters, by keyword."""
 
-    __init__ = _with_cell("lstm")
+    __init__ = with_cell(NeuralForecaster, "lstm")
 
 
 class Conv1DForecaster(NeuralForecaster):
     """A `NeuralForecaster` with causal convolutions, ``cell="conv1d"``; same parameters, by keyword."""
 
-    __init__ = _with_cell("conv1d")
+    __init__ = with_cell(NeuralForecaster, "conv1d")

@@ -23,12 +23,12 @@ from tsforecast.networks.heads import LOSSES, Loss, Objective
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import PREDICT_ROWS, finished, train
+from tsforecast.training.machine import few_threads, seeded, torch_device
 from tsforecast.training.plan import Plan
 from tsforecast.training.progress import show_epochs
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
-ONE_THREAD = 128  # units up to which one thread is as fast as two, or faster
 
 
 class NeuralForecaster(WindowedForecaster):
@@ -345,21 +345,9 @@ class NeuralForecaster(WindowedForecaster):
 
     @contextmanager
     def _torch_settings(self) -> Iterator[None]:
-        """Seed torch, and run small networks on one thread, for a while.
-
-        More threads of a small network only wait for each other, the more so on a busy machine.
-        """
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1 if self.units <= ONE_THREAD else threads)
-        try:
-            with torch.random.fork_rng():
-                if self.random_state is not None:
-                    torch.manual_seed(self.random_state)
-                else:
-                    torch.seed()
-                yield
-        finally:
-            torch.set_num_threads(threads)
+        """Seed torch, and run small networks on one thread, for a while."""
+        with few_threads(self.units), seeded(self.random_state):
+            yield
 
     @torch.inference_mode()
     def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
@@ -394,9 +382,7 @@ class NeuralForecaster(WindowedForecaster):
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
 
     def _torch_device(self) -> torch.device:
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        return torch_device(self.device)
 
     def _problems(self) -> list[str]:
         return super()._problems() + setting_problems(self)

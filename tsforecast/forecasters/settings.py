@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,11 +17,31 @@ from tsforecast.training.schedules import SCHEDULES
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster
 
+_NAMES: dict[str, Sequence[str]] = {"activation": ACTIVATIONS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 _FLAGS = ("residual", "bidirectional", "refit", "mixed_precision")
 
 
 def setting_problems(model: NeuralForecaster) -> list[str]:
     """Return a sentence for each setting that cannot work."""
+    problems = network_problems(model, {"channels": CHANNELS}, NORMS)
+    if isinstance(model.window, int) and isinstance(model.segment, int) and model.segment > model.window >= 1:
+        problems.append(f"segment must be <= window: got {model.segment}, window {model.window}")
+    if model.bidirectional and model.cell == "conv1d":
+        problems.append("bidirectional must be False for cell 'conv1d', whose convolutions look back only: got True")
+    return problems + _loss_problems(model)
+
+
+def network_problems(model: Any, names: dict[str, Sequence[str]], norms: Sequence[str]) -> list[str]:
+    """Return a sentence for each setting that cannot work, of those that all networks have.
+
+    Parameters
+    ----------
+    model : estimator
+    names : dict of sequences of str
+        Further settings that are names, with their options.
+    norms : sequence of str
+        What `norm` may be, besides None.
+    """
     problems: list[str] = []
     for name in ("units", "layers", "batch_size", "kernel_size"):
         problems += whole(name, getattr(model, name), 1)
@@ -36,27 +56,12 @@ def setting_problems(model: NeuralForecaster) -> list[str]:
     if model.clip is not None:
         problems += between("clip", model.clip, 0, float("inf"), open_low=True)
     problems += share_or_count("validation", model.validation, [None])
-    for name, options in _names(model).items():
+    for name, options in ({"cell": CELL_NAMES} | names | _NAMES).items():
         problems += one_of(name, getattr(model, name), options)
-    problems += one_of("norm", model.norm, NORMS, [None])
-    if isinstance(model.window, int) and isinstance(model.segment, int) and model.segment > model.window >= 1:
-        problems.append(f"segment must be <= window: got {model.segment}, window {model.window}")
+    problems += one_of("norm", model.norm, norms, [None])
     for name in _FLAGS:
         problems += flag(name, getattr(model, name))
-    if model.bidirectional and model.cell == "conv1d":
-        problems.append("bidirectional must be False for cell 'conv1d', whose convolutions look back only: got True")
-    return problems + _device_problems(model.device) + _loss_problems(model)
-
-
-def _names(model: NeuralForecaster) -> dict[str, Sequence[str]]:
-    """Return the options of each setting that is a name."""
-    return {
-        "cell": CELL_NAMES,
-        "channels": CHANNELS,
-        "activation": ACTIVATIONS,
-        "optimizer": OPTIMIZERS,
-        "schedule": SCHEDULES,
-    }
+    return problems + _device_problems(model.device)
 
 
 def _loss_problems(model: NeuralForecaster) -> list[str]:

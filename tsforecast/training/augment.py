@@ -30,8 +30,8 @@ class Augmentation:
         about a random axis, as if a sensor were worn another way.
     crop : float
         At most this share of the steps is cut off, at both ends together.
-    location, spread : tensors of shape (C,), optional
-        From scaled numbers back to the data's own, in which vectors are turned.
+    units : two tensors of shape (C,), optional
+        Location and scale that lead back to the data's own numbers, in which vectors are turned.
     least : int
         Steps that a recording keeps at least, if it has them.
     """
@@ -41,8 +41,7 @@ class Augmentation:
     time_warp: float = 0.0
     rotation: float = 0.0
     crop: float = 0.0
-    location: Tensor | None = None
-    spread: Tensor | None = None
+    units: tuple[Tensor, Tensor] | None = None
     least: int = 1
 
     def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,7 +89,7 @@ class Augmentation:
         cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
         cross = cross - cross.transpose(1, 2)
         turn = torch.eye(3, device=steps.device) + angle.sin() * cross + (1 - angle.cos()) * cross @ cross  # Rodrigues
-        own = steps if self.spread is None else steps * self.spread + self.location
+        location, scale = self.units or (steps.new_zeros(1), steps.new_ones(1))
+        own = steps * scale + location
         vectors = own.reshape(*own.shape[:2], -1, 3)  # (B, T, C / 3, 3)
-        turned = torch.einsum("bij,btgj->btgi", turn, vectors).reshape(own.shape)
-        return turned if self.spread is None else (turned - self.location) / self.spread
+        return (torch.einsum("bij,btgj->btgi", turn, vectors).reshape(own.shape) - location) / scale
