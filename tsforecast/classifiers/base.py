@@ -68,6 +68,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         panel, labels, sides = self._checked(X, y, groups)
         self._fit(panel, labels, sides)
+        self.channels_ = panel.values.shape[1]
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -154,7 +155,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if sides is not None and sides.shape != (len(panel),):
             problems.append(f"groups must be one for each recording, ({len(panel)},): got shape {sides.shape}")
         raise_any(problems)
-        self.classes_, self.channels_ = classes, panel.values.shape[1]
+        self.__dict__.pop("channels_", None)  # not fitted until it is again
+        self.classes_ = classes
         return panel, labels.astype(np.int64), sides
 
     def _read(self, X: Any, reset: bool) -> Panel:

@@ -107,11 +107,11 @@ def weights(panel: Panel, device: torch.device) -> torch.Tensor | None:
     return torch.from_numpy((panel.weights / panel.weights.mean()).astype(np.float32)).to(device)
 
 
-def plan(model: Any) -> Plan:
-    """Return how to train any network."""
+def plan(model: Any, epochs: int | None = None) -> Plan:
+    """Return how to train any network, for as many epochs as it is set to unless given."""
     return Plan(
         int(model.batch_size),
-        int(model.max_epochs),
+        int(model.max_epochs if epochs is None else epochs),
         model.learning_rate,
         model.steps_per_epoch,
         model.optimizer,

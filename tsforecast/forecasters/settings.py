@@ -31,7 +31,9 @@ def setting_problems(model: NeuralForecaster) -> list[str]:
     return problems + _loss_problems(model)
 
 
-def network_problems(model: Any, names: dict[str, Sequence[str]], norms: Sequence[str]) -> list[str]:
+def network_problems(
+    model: Any, names: dict[str, Sequence[str]], norms: Sequence[str], auto: Sequence[str] = ("segment",)
+) -> list[str]:
     """Return a sentence for each setting that cannot work, of those that all networks have.
 
     Parameters
@@ -41,14 +43,18 @@ def network_problems(model: Any, names: dict[str, Sequence[str]], norms: Sequenc
         Further settings that are names, with their options.
     norms : sequence of str
         What `norm` may be, besides None.
+    auto : sequence of str
+        Counts that may be "auto".
     """
     problems: list[str] = []
     for name in ("units", "layers", "batch_size", "kernel_size"):
         problems += whole(name, getattr(model, name), 1)
-    problems += whole("segment", model.segment, 1, ["auto"])
+    problems += whole("segment", model.segment, 1, ["auto"] if "segment" in auto else [])
     for name in ("patience", "steps_per_epoch"):
         problems += whole(name, getattr(model, name), 1, [None])
-    problems += whole("max_epochs", model.max_epochs, 0) + whole("verbose", model.verbose, 0, [True, False])
+    problems += whole("max_epochs", model.max_epochs, 0, ["auto"] if "max_epochs" in auto else []) + whole(
+        "verbose", model.verbose, 0, [True, False]
+    )
     problems += whole("random_state", model.random_state, 0, [None])
     problems += between("dropout", model.dropout, 0, 1)
     problems += between("learning_rate", model.learning_rate, 0, 10, open_low=True)

@@ -52,9 +52,9 @@ class LabelledRecordings:
         self.device = torch.device(device)
         self.names = np.arange(len(labels)) if names is None else names
         self._values = torch.from_numpy(np.ascontiguousarray(values)).to(device, torch.float32)
-        self._begin = torch.from_numpy(np.asarray(offsets[:-1])).to(device)
+        self._begin = torch.from_numpy(np.array(offsets[:-1])).to(device)
         self._lengths = torch.from_numpy(np.diff(offsets)).to(device)
-        self._labels = torch.from_numpy(np.asarray(labels)).to(device)
+        self._labels = torch.from_numpy(np.array(labels)).to(device)
         self._augmentation = augmentation
 
     def __len__(self) -> int:

@@ -1,0 +1,355 @@
+"""Small networks that recognise recordings: RNN, GRU, LSTM and Conv1D behind one class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from tsforecast.classifiers import choices
+from tsforecast.classifiers.base import Classifier, Floats, Labels
+from tsforecast.classifiers.settings import AUGMENTATIONS, setting_problems
+from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import Scaling, ScalingRecipe
+from tsforecast.errors import DataError
+from tsforecast.forecasters import assembly
+from tsforecast.networks.architecture import Architecture
+from tsforecast.networks.classes import ClassNetwork, CrossEntropy
+from tsforecast.training.augment import Augmentation
+from tsforecast.training.checkpoint import Checkpoints
+from tsforecast.training.history import Epoch, best_epoch
+from tsforecast.training.labelled import LabelledRecordings
+from tsforecast.training.loop import finished, train
+from tsforecast.training.machine import few_threads, seeded, torch_device
+from tsforecast.training.progress import show_epochs
+
+TILE = 32  # recordings that are read at once: always as many, and all of one length
+
+
+class NeuralClassifier(Classifier):
+    """A small network, trained on labelled recordings of any length, that says which class another one belongs to.
+
+    Untrained it is the majority classifier: it says how frequent each class is. Scales are learned on the recordings
+    that train only. Those that validate, whole groups where there are groups, choose the epoch; epoch 0, the majority
+    classifier itself, is a candidate. What is said of a recording does not depend on others that are asked about.
+
+    Parameters
+    ----------
+    cell : {"rnn", "gru", "lstm", "conv1d"}
+    segment : int
+        Consecutive steps read at once (S); 1 reads step by step.
+    units, layers : int
+        Width and depth.
+    dropout : float
+        In [0, 1); after each layer and before the last one.
+    residual : bool
+        Add to what a recurrent layer says what it was told; convolutions always do.
+    norm : {"layer"} or None
+        Normalise before each layer.
+    bidirectional : bool
+        Read recordings backwards, too; convolutions look ahead as far as back.
+    kernel_size : int
+        Steps (segments) that one convolution reads.
+    activation : {"relu", "gelu", "tanh", "sigmoid"}
+        Of embedding and convolutions.
+    pooling : {"mean-max", "mean", "max", "last", "attention"}
+        How the states at all steps become one; see `tsforecast.networks.pooling`.
+    differences : bool
+        Read what changed since the step before as further channels.
+    scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
+        Of every channel.
+    augment : dict of floats, "motion" or None
+        Vary recordings that train, anew in each epoch, by any of ``jitter``, ``scale``, ``time_warp``, ``rotation`` and
+        ``crop``; see `tsforecast.training.augment`. Motion is a choice for sensors with three axes.
+    label_smoothing : float
+        Share of each truth that is spread over all classes.
+    class_weight : dict, "balanced" or None
+        How much a recording counts, by its label; balanced: all classes alike, however frequent.
+    optimizer : {"adamw", "adam", "sgd"}
+    learning_rate : float
+        Highest one of the schedule.
+    schedule : {"one-cycle", "cosine", "plateau", "constant"}
+    weight_decay : float
+        L2 penalty on weights, not on biases and normalisation.
+    clip : float or None
+        Largest norm of the gradient.
+    batch_size : int
+    max_epochs : int or "auto"
+        Auto: as many as make 1,500 steps, from 16 up to 300.
+    steps_per_epoch : int or None
+        At most so many batches an epoch.
+    patience : int or None
+        Stop after so many epochs without a better validation loss.
+    validation : float, int or None
+        Share or number of recordings kept from training, of each class alike; where there are groups, share or number
+        of whole groups instead, the last ones. None trains on all for `max_epochs`.
+    refit : bool
+        Train once more, on all recordings, for as many epochs as were best on validation.
+    mixed_precision : bool
+        Compute in bfloat16 where that is safe.
+    device : str
+        A torch device, or "auto" for a GPU where there is one.
+    random_state : int or None
+        Makes a fit repeatable on the same machine and number of threads.
+    verbose : int
+        1 shows the epochs as they come, in a terminal.
+
+    Attributes
+    ----------
+    classes_ : array of shape (K,)
+    resolved_ : dict
+        What was used where there was a choice: validation (recordings, or groups), max_epochs, best_epoch, device.
+    network_ : ClassNetwork
+    scaling_ : Scaling
+    history_ : list of Epoch
+        Losses are cross entropies; skill is the share of the majority classifier's that the network removes.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> recordings = [np.sin(np.arange(random.integers(9, 20)) * (1 + i % 2)) for i in range(40)]
+    >>> labels = ["slow", "fast"] * 20
+    >>> model = NeuralClassifier("gru", units=8, layers=1, max_epochs=5, random_state=0).fit(recordings, labels)
+    >>> model.score(recordings, labels)
+    1.0
+    """
+
+    resolved_: dict[str, Any]
+    network_: ClassNetwork
+    scaling_: Scaling
+    history_: list[Epoch]
+
+    def __init__(
+        self,
+        cell: str = "gru",
+        segment: int = 1,
+        units: int = 64,
+        layers: int = 2,
+        dropout: float = 0.1,
+        residual: bool = False,
+        norm: str | None = None,
+        bidirectional: bool = True,
+        kernel_size: int = 3,
+        activation: str = "relu",
+        pooling: str = "mean-max",
+        differences: bool = False,
+        scaler: Any = "standard",
+        augment: dict[str, float] | str | None = None,
+        label_smoothing: float = 0.1,
+        class_weight: dict[Any, float] | str | None = None,
+        optimizer: str = "adamw",
+        learning_rate: float = 0.006,
+        schedule: str = "one-cycle",
+        weight_decay: float = 0.01,
+        clip: float | None = 1.0,
+        batch_size: int = 32,
+        max_epochs: int | str = "auto",
+        steps_per_epoch: int | None = 200,
+        patience: int | None = None,
+        validation: float | int | None = 0.15,
+        refit: bool = True,
+        mixed_precision: bool = False,
+        device: str = "auto",
+        random_state: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.cell = cell
+        self.segment = segment
+        self.units = units
+        self.layers = layers
+        self.dropout = dropout
+        self.residual = residual
+        self.norm = norm
+        self.bidirectional = bidirectional
+        self.kernel_size = kernel_size
+        self.activation = activation
+        self.pooling = pooling
+        self.differences = differences
+        self.scaler = scaler
+        self.augment = augment
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.patience = patience
+        self.validation = validation
+        self.refit = refit
+        self.mixed_precision = mixed_precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        groups: ArrayLike | None = None,
+        *,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int | str = 1,
+        resume_from: str | Path | None = None,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> Self:
+        """Learn from labelled recordings; see `Classifier.fit`.
+
+        Ctrl-C ends training early and keeps the best network so far, with a warning.
+
+        Parameters
+        ----------
+        checkpoint, checkpoint_every, resume_from, on_epoch
+            As in `tsforecast.NeuralForecaster.fit`.
+
+        Raises
+        ------
+        ParameterError, DataError, ModelFileError
+        TrainingError
+            When the loss is no longer a number; the classifier then has the last good weights.
+        """
+        panel, labels, sides = self._checked(X, y, groups)
+        facts = {"labels": str(labels.tolist()), "groups": str(None if sides is None else sides.tolist())}
+        checkpoints = assembly.kept_in(self, panel, facts, checkpoint, checkpoint_every, resume_from)
+        checkpoints.begin()
+        random = np.random.default_rng(self.random_state)
+        count, validates = choices.validating(labels, sides, self.validation, random)
+        steps = assembly.plan(self, 0).steps(int((~validates).sum()))
+        epochs = choices.epochs(self.max_epochs, steps)
+        self.resolved_ = {"validation": count, "max_epochs": epochs, "device": str(torch_device(self.device))}
+        self.history_ = []
+        self.history_ = self._train(panel, labels, validates, None, checkpoints.phase("train"), on_epoch)
+        best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
+        if (
+            self.refit and count and finished(self.history_, assembly.plan(self, epochs), validates=True)
+        ):  # not cut short
+            nobody = np.zeros_like(validates)
+            # As many passes as were best, on the schedule of all of them.
+            self._train(panel, labels, nobody, best, checkpoints.phase("refit"), None)
+        return self
+
+    def _train(
+        self,
+        panel: Panel,
+        labels: Labels,
+        validates: choices.Mask,
+        stop: int | None,
+        checkpoints: Checkpoints,
+        on_epoch: Callable[[Epoch], None] | None,
+    ) -> list[Epoch]:
+        """Learn scales, and train a new network, on all recordings but those that validate."""
+        device = torch_device(self.device)
+        training, own = panel.select(~validates), labels[~validates]
+        recipe = ScalingRecipe(None, self.scaler, per_series=False)
+        scaling = recipe.fit(training.values, training.offsets[[0, -1]], training.n_targets)
+        weights = choices.class_weights(self.class_weight, self.classes_, own)
+        objective = CrossEntropy(torch.from_numpy(weights).float().to(device), self.label_smoothing)
+
+        def examples(part: Panel, truth: Labels, augmentation: Augmentation | None = None) -> LabelledRecordings:
+            return LabelledRecordings(
+                scaling.transform(part.values, 0), part.offsets, truth, part.ids, augmentation, device
+            )
+
+        learned = examples(training, own, self._augmentation(scaling, device))
+        judged = examples(panel.select(validates), labels[validates]) if validates.any() else None
+        plan = replace(assembly.plan(self, self.resolved_["max_epochs"]), stop=stop)
+        with (
+            few_threads(self.units),
+            seeded(self.random_state),
+            show_epochs(self.verbose, plan.epochs, type(self).__name__) as show,
+        ):
+            shares = weights * np.bincount(own, minlength=len(self.classes_))
+            length = int(training.lengths.max())
+            self.scaling_, self.network_ = scaling, self._network(panel.values.shape[1], shares, length).to(device)
+            self.channels_ = panel.values.shape[1]  # from here on there are weights to answer with, whatever happens
+
+            def report(epoch: Epoch) -> None:
+                show(epoch)
+                if on_epoch:
+                    on_epoch(epoch)
+
+            return train(self.network_, learned, judged, objective, plan, device, report, checkpoints)
+
+    def _network(self, channels: int, shares: Floats, length: int) -> ClassNetwork:
+        """Return an untrained network for recordings of up to `length` steps and classes with these shares."""
+        architecture = Architecture(
+            cell=self.cell,
+            units=int(self.units),
+            layers=int(self.layers),
+            segment=int(self.segment),
+            residual=self.residual,
+            norm=self.norm,
+            dropout=self.dropout,
+            bidirectional=self.bidirectional,
+            kernel_size=int(self.kernel_size),
+            activation=self.activation,
+        )
+        frequent = torch.from_numpy(shares / shares.sum()).float()
+        return ClassNetwork(architecture, channels, self.pooling, self.differences, frequent, length)
+
+    def _augmentation(self, scaling: Scaling, device: torch.device) -> Augmentation | None:
+        if not self.augment:
+            return None
+        parts = AUGMENTATIONS[self.augment] if isinstance(self.augment, str) else self.augment
+        if parts.get("rotation") and scaling.location.shape[1] % 3:
+            raise DataError(
+                "augment 'rotation' must have channels in threes, the axes of a sensor: got "
+                f"{scaling.location.shape[1]}; leave rotation out"
+            )
+        location, scale = (torch.from_numpy(part[0]).float().to(device) for part in (scaling.location, scaling.scale))
+        return Augmentation(**parts, units=(location, scale), least=self._least_steps())
+
+    @torch.inference_mode()
+    def _probabilities(self, panel: Panel) -> Floats:
+        """Return the probability of each class, (N, K)."""
+        self.network_.eval()
+        scaled = self.scaling_.transform(panel.values, 0).astype(np.float32)
+        with few_threads(self.units):
+            logits = torch.empty(len(panel), len(self.network_.prior))
+            for index, steps in _tiles(scaled, panel.offsets):
+                device = next(self.network_.parameters()).device
+                logits[index] = self.network_(steps.to(device))[: len(index)].float().cpu()
+        if logits.shape[1] == 1:
+            second = torch.sigmoid(logits.double())
+            return np.asarray(torch.cat([1 - second, second], dim=1).numpy())
+        return np.asarray(torch.softmax(logits.double(), dim=1).numpy())
+
+    def _least_steps(self) -> int:
+        """Return the steps that a recording must have."""
+        return int(self.kernel_size) if self.cell == "conv1d" else 1
+
+    def _recording_problems(self, panel: Panel) -> list[str]:
+        least = self._least_steps()
+        return [
+            f"recording {i} must have {least} steps at least, as many as one convolution reads: it has "
+            f"{panel.lengths[i]}; use a smaller kernel_size, or leave it out"
+            for i in np.flatnonzero(panel.lengths < least)
+        ]
+
+    def _problems(self) -> list[str]:
+        return super()._problems() + setting_problems(self)
+
+
+def _tiles(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield numbers of recordings of one length and their steps, (TILE, T, C), filled up with zeros.
+
+    Nothing is padded in time, and a matrix product has a size that depends on T alone: products of other sizes may
+    round in another way, and what is said of a recording must not depend on its batch-mates.
+    """
+    lengths = np.diff(offsets)
+    for length in np.unique(lengths):
+        alike = np.flatnonzero(lengths == length)
+        for begin in range(0, len(alike), TILE):
+            index = alike[begin : begin + TILE]
+            steps = np.zeros((TILE, length, values.shape[1]), dtype=np.float32)
+            steps[: len(index)] = values[offsets[index][:, None] + np.arange(length)]
+            yield index, torch.from_numpy(steps)
