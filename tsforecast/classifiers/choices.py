@@ -78,8 +78,8 @@ def validating(
     if lacking:
         held = shorten([repr(str(name)) for name in names[-count:]])
         raise DataError(
-            f"every class must have recordings to train on: without the groups that validate ({held}) {len(lacking)} of "
-            f"{len(set(labels.tolist()))} classes have none; use validation=None, or order the recordings so that "
+            f"every class must have recordings to train on: without the groups that validate ({held}) {len(lacking)} "
+            f"of {len(set(labels.tolist()))} classes have none; use validation=None, or order the recordings so that "
             "other groups come last"
         )
     return count, mask

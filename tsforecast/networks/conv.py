@@ -62,7 +62,7 @@ class ConvEncoder(nn.Module):
         super().__init__()
         dilations: list[int] = []
         reach, dilation = 1, 1
-        while not dilations or reach < length:
+        while not dilations or (reach < length and architecture.kernel_size > 1):  # one of a single step never will
             dilations.append(dilation)
             reach += (architecture.kernel_size - 1) * dilation
             dilation *= 2
