@@ -11,6 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tsforecast.classifiers.cells import Conv1DClassifier as Conv1DClassifier
+    from tsforecast.classifiers.cells import GRUClassifier as GRUClassifier
+    from tsforecast.classifiers.cells import LSTMClassifier as LSTMClassifier
+    from tsforecast.classifiers.cells import RNNClassifier as RNNClassifier
+    from tsforecast.classifiers.naive import MajorityClassifier as MajorityClassifier
+    from tsforecast.classifiers.neighbors import NearestNeighborClassifier as NearestNeighborClassifier
+    from tsforecast.classifiers.neural import NeuralClassifier as NeuralClassifier
     from tsforecast.data.catalog import dataset_names as dataset_names
     from tsforecast.data.catalog import load_dataset as load_dataset
     from tsforecast.data.groups import GroupKFold as GroupKFold
@@ -81,6 +88,13 @@ _HOMES = {
     "Conv1DForecaster": "forecasters.cells",
     "NeuralForecaster": "forecasters.neural",
     "EnsembleForecaster": "forecasters.ensemble",
+    "MajorityClassifier": "classifiers.naive",
+    "NearestNeighborClassifier": "classifiers.neighbors",
+    "RNNClassifier": "classifiers.cells",
+    "GRUClassifier": "classifiers.cells",
+    "LSTMClassifier": "classifiers.cells",
+    "Conv1DClassifier": "classifiers.cells",
+    "NeuralClassifier": "classifiers.neural",
     "RollingOrigin": "data.splits",
     "holdout": "data.splits",
     "LeaveGroupsOut": "data.groups",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -227,14 +226,13 @@ class NeuralClassifier(Classifier):
         epochs = choices.epochs(self.max_epochs, steps)
         self.resolved_ = {"validation": count, "max_epochs": epochs, "device": str(torch_device(self.device))}
         self.history_ = []
-        self.history_ = self._train(panel, labels, validates, None, checkpoints.phase("train"), on_epoch)
+        self.history_ = self._train(panel, labels, validates, epochs, checkpoints.phase("train"), on_epoch)
         best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
         if (
             self.refit and count and finished(self.history_, assembly.plan(self, epochs), validates=True)
         ):  # not cut short
-            nobody = np.zeros_like(validates)
-            # As many passes as were best, on the schedule of all of them.
-            self._train(panel, labels, nobody, best, checkpoints.phase("refit"), None)
+            # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
+            self._train(panel, labels, np.zeros_like(validates), best, checkpoints.phase("refit"), None)
         return self
 
     def _train(
@@ -242,7 +240,7 @@ class NeuralClassifier(Classifier):
         panel: Panel,
         labels: Labels,
         validates: choices.Mask,
-        stop: int | None,
+        epochs: int,
         checkpoints: Checkpoints,
         on_epoch: Callable[[Epoch], None] | None,
     ) -> list[Epoch]:
@@ -261,7 +259,7 @@ class NeuralClassifier(Classifier):
 
         learned = examples(training, own, self._augmentation(scaling, device))
         judged = examples(panel.select(validates), labels[validates]) if validates.any() else None
-        plan = replace(assembly.plan(self, self.resolved_["max_epochs"]), stop=stop)
+        plan = assembly.plan(self, epochs)
         with (
             few_threads(self.units),
             seeded(self.random_state),

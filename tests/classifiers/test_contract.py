@@ -1,0 +1,156 @@
+"""Every classifier takes recordings in every form, answers alike, and says what is wrong with them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+from tests.classifiers.conftest import gestures, quick
+from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
+from tsforecast.classifiers.naive import MajorityClassifier
+from tsforecast.data.groups import LeaveGroupsOut
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, ParameterError
+from tsforecast.forecasters.base import NotFittedError
+
+
+def as_panel(recordings: list[np.ndarray], labels: np.ndarray, users: np.ndarray) -> Panel:
+    frame = pd.concat(
+        pd.DataFrame(one, columns=["x", "y"]).assign(step=range(len(one)), id=i, gesture=labels[i], user=users[i])
+        for i, one in enumerate(recordings)
+    )
+    return Panel.from_frame(frame, time="step", id="id", target=["x", "y"], static="gesture", group="user")
+
+
+def test_a_list_a_panel_and_an_array_are_answered_alike(classifier: Classifier) -> None:
+    recordings, labels = gestures(24)
+    users = np.arange(24) % 2
+    ragged = clone(classifier).fit(recordings, labels, groups=users).predict_proba(recordings)
+    panel = as_panel(recordings, labels, users)
+    assert np.array_equal(clone(classifier).fit(panel, "gesture").predict_proba(panel), ragged)
+    objects = np.empty(24, dtype=object)
+    objects[:] = recordings
+    assert np.array_equal(clone(classifier).fit(objects, labels, groups=users).predict_proba(objects), ragged)
+    equal = np.stack([one[:8] for one in recordings])  # (N, T, C)
+    fitted = clone(classifier).fit(equal, labels)
+    assert fitted.n_features_in_ == 8
+    assert np.array_equal(fitted.predict_proba(list(equal)), fitted.predict_proba(equal))
+    one_channel = clone(classifier).fit(equal[..., 0], labels).predict_proba(equal[..., 0])  # (N, T)
+    assert np.array_equal(clone(classifier).fit(equal[..., :1], labels).predict_proba(equal[..., :1]), one_channel)
+
+
+def test_probabilities_sum_to_one_and_the_largest_is_said(classifier: Classifier) -> None:
+    for classes in (2, 3):
+        recordings, labels = gestures(30, classes)
+        fitted = classifier.fit(recordings, labels)
+        probabilities = fitted.predict_proba(recordings)
+        assert probabilities.shape == (30, classes)
+        assert np.allclose(probabilities.sum(axis=1), 1)
+        assert fitted.classes_.tolist() == sorted(set(labels.tolist()))
+        assert fitted.predict(recordings).tolist() == fitted.classes_[probabilities.argmax(axis=1)].tolist()
+
+
+def test_movements_are_recognised_better_than_by_the_majority(classifier: Classifier) -> None:
+    (recordings, labels), (others, truth) = gestures(60), gestures(30, seed=1)
+    fitted = classifier.fit(recordings, labels)
+    if isinstance(classifier, MajorityClassifier):
+        assert fitted.score(others, truth) == pytest.approx(1 / 3)
+    else:
+        assert fitted.score(others, truth) >= 0.9
+
+
+def test_a_classifier_can_be_cloned_copied_and_pickled(classifier: Classifier) -> None:
+    recordings, labels = gestures(12)
+    fitted = classifier.fit(recordings, labels)
+    assert clone(fitted).get_params() == fitted.get_params()
+    for again in (copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))):
+        assert np.array_equal(again.predict_proba(recordings), fitted.predict_proba(recordings))
+    with pytest.raises(NotFittedError, match=f"this {type(fitted).__name__} must be fitted first: call fit"):
+        clone(fitted).predict(recordings)
+
+
+def test_users_are_left_out_one_by_one() -> None:
+    recordings, labels = gestures(24)
+    users = np.repeat(["ann", "bob", "cem"], 8)
+    scores = []
+    for train, test in LeaveGroupsOut().split(recordings, groups=users):
+        model = quick(GRUClassifier).fit([recordings[i] for i in train], labels[train], groups=users[train])
+        assert model.resolved_["validation"] == 1  # a whole user
+        scores.append(model.score([recordings[i] for i in test], labels[test]))
+    assert np.mean(scores) > 0.8
+    equal = np.stack([one[:8] for one in recordings])
+    assert cross_val_score(MajorityClassifier(), equal, labels, groups=users, cv=LeaveGroupsOut()).shape == (3,)
+
+
+def refused(model: Classifier, X: object, y: object, groups: object = None) -> str:
+    with pytest.raises((DataError, ParameterError)) as caught:
+        model.fit(X, y, groups)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    return str(caught.value)
+
+
+def test_all_faulty_recordings_are_named_at_once(classifier: Classifier) -> None:
+    recordings, labels = gestures(9)
+    recordings[1] = np.empty((0, 2))
+    recordings[2] = recordings[2][:, :1]
+    recordings[3] = recordings[3].copy()
+    recordings[3][4, 1] = np.nan
+    recordings[5] = np.zeros((2, 2, 2))
+    said = refused(classifier, recordings, labels)
+    for sentence in (
+        "recording 1 must have a step at least: it is empty, (0, 2); leave it out",
+        "recording 2 must have as many channels as the others: 2, got 1; leave it out",
+        "recording 3 must hold finite numbers: it has 1 NaN, the first at step 4, channel 1; fill them in",
+        "recording 5 must have shape (T, C): got (2, 2, 2); pass a list of (T, C) arrays",
+    ):
+        assert sentence in said
+
+
+def test_labels_must_be_there_and_of_two_classes(classifier: Classifier) -> None:
+    recordings, labels = gestures(9)
+    said = refused(classifier, recordings, ["circle"] * 9)
+    assert said.startswith("y must have two classes at least: got 1 class, 'circle', for all 9 recordings; give")
+    assert refused(classifier, recordings, labels[:-1]) == (
+        "y must have one label for each recording: got 8 for 9 recordings"
+    )
+    assert "requires y to be passed" in refused(classifier, recordings, None)
+    assert "groups must be one for each recording, (9,): got shape (2,)" in refused(
+        classifier, recordings, labels, ["ann", "bob"]
+    )
+    assert refused(classifier, as_panel(recordings, labels, labels), "gestur") == (
+        "the panel must have a static column 'gestur'; did you mean 'gesture'?"
+    )
+
+
+def test_a_label_that_was_not_fitted_cannot_be_scored(classifier: Classifier) -> None:
+    recordings, labels = gestures(12)
+    fitted = classifier.fit(recordings, labels)
+    with pytest.raises(DataError) as caught:
+        fitted.score(recordings, np.where(labels == "line", "jump", labels))
+    assert str(caught.value) == (
+        "y must hold labels that were fitted: 1 were not, 'jump' (4 recordings); fit on recordings of every class, or "
+        "leave those out"
+    )
+    with pytest.raises(DataError, match="X must have the 2 channels that were fitted: got 3"):
+        fitted.predict([np.zeros((9, 3))])
+
+
+def test_a_recording_shorter_than_a_kernel_is_refused() -> None:
+    recordings, labels = gestures(12)
+    said = refused(quick(Conv1DClassifier), [*recordings[:-1], np.zeros((2, 2))], labels)
+    assert said == (
+        "recording 11 must have 3 steps at least, as many as one convolution reads: it has 2; use a smaller "
+        "kernel_size, or leave it out"
+    )
+    fitted = quick(Conv1DClassifier).fit(recordings, labels)
+    with pytest.raises(DataError, match="recording 0 must have 3 steps at least"):
+        fitted.predict([np.zeros((1, 2))])
+    assert quick(GRUClassifier).fit([*recordings[:-1], np.zeros((1, 2))], labels).predict([np.zeros((1, 2))])

@@ -1,0 +1,199 @@
+"""A network classifier sees training recordings only, begins as the majority, and reads each recording alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.classifiers.conftest import QUICK, gestures, quick
+from tsforecast.classifiers import neural
+from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier, LSTMClassifier
+from tsforecast.classifiers.choices import validating
+from tsforecast.classifiers.naive import MajorityClassifier
+from tsforecast.classifiers.neural import NeuralClassifier
+from tsforecast.errors import DataError, ParameterError, TrainingError
+from tsforecast.networks.pooling import POOLINGS
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("segment", [1, 3])
+def test_what_is_said_does_not_depend_on_batch_mates_order_or_lengths_to_the_bit(
+    network: type[Classifier], pooling: str, segment: int
+) -> None:
+    recordings, labels = gestures(150)
+    model = network(units=64, layers=2, max_epochs=1, random_state=0, pooling=pooling, segment=segment, refit=False)
+    together = model.fit(recordings, labels).predict_proba(recordings)
+    order = np.random.default_rng(1).permutation(150)
+    assert np.array_equal(model.predict_proba([recordings[i] for i in order]), together[order])
+    for i in range(0, 150, 10):
+        assert np.array_equal(model.predict_proba([recordings[i]]), together[[i]])
+    assert np.array_equal(model.predict_proba(recordings[37:118]), together[37:118])
+    longer = [np.vstack([one, one, one]) for one in recordings]
+    assert np.array_equal(model.predict_proba([*longer, *recordings])[150:], together)
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("segment", [1, 3])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_padding_in_a_training_batch_is_not_read(
+    network: type[Classifier], pooling: str, segment: int, both: bool
+) -> None:
+    recordings, labels = gestures(12)
+    model = quick(network, pooling=pooling, segment=segment, bidirectional=both, norm="layer", max_epochs=2)
+    net = model.fit(recordings, labels).network_.eval()
+    lengths = torch.tensor([len(one) for one in recordings])
+    padded = torch.full((12, 40, 2), 1e3)  # what follows a recording may be anything
+    for i, one in enumerate(recordings):
+        padded[i, : len(one)] = torch.from_numpy(one - 5)
+    with torch.no_grad():
+        alone = torch.cat([net(padded[[i], :length]) for i, length in enumerate(lengths.tolist())])
+        assert torch.allclose(net(padded, lengths), alone, atol=1e-5)
+
+
+def test_an_untrained_network_is_the_majority_classifier(network: type[Classifier]) -> None:
+    for classes in (2, 3):
+        recordings, labels = gestures(31, classes)
+        model = quick(network, max_epochs=0, validation=None).fit(recordings, labels)
+        naive = MajorityClassifier().fit(recordings, labels)
+        assert np.allclose(model.predict_proba(recordings), naive.predict_proba(recordings), atol=1e-6)
+        assert model.history_[0].skill is None
+
+
+def test_skill_is_what_is_removed_of_the_loss_of_the_majority() -> None:
+    recordings, labels = gestures(60)
+    history = quick(GRUClassifier).fit(recordings, labels).history_
+    assert history[0].skill == 0
+    assert history[-1].skill == pytest.approx(1 - history[-1].valid_loss / history[0].valid_loss)
+    assert history[0].valid_loss == pytest.approx(np.log(3), rel=1e-3)
+
+
+def test_two_classes_have_one_logit_and_more_have_one_each() -> None:
+    for classes, logits in ((2, 1), (3, 3)):
+        recordings, labels = gestures(20, classes)
+        assert quick(GRUClassifier, max_epochs=1).fit(recordings, labels).network_.head.out_features == logits
+
+
+def test_recordings_that_validate_choose_no_scale_and_no_share() -> None:
+    recordings, labels = gestures(40)
+    users = np.repeat(["ann", "bob"], 20)
+    spoiled = [one if i < 20 else one * 100 for i, one in enumerate(recordings)]
+    models = [
+        quick(GRUClassifier, refit=False, max_epochs=2, validation=1).fit(data, labels, groups=users)
+        for data in (recordings, spoiled)
+    ]
+    assert np.array_equal(models[0].scaling_.location, models[1].scaling_.location)
+    assert np.allclose(models[0].scaling_.location[0], np.concatenate(recordings[:20]).mean(axis=0))
+    first = [[epoch.train_loss for epoch in model.history_] for model in models]
+    assert first[0] == first[1]
+
+
+def test_groups_validate_as_wholes_and_else_each_class_alike() -> None:
+    labels = np.repeat([0, 1, 2], [20, 40, 3])
+    count, mask = validating(labels, None, 0.25, np.random.default_rng(0))
+    assert count == 16
+    assert [int(mask[labels == label].sum()) for label in range(3)] == [5, 10, 1]
+    users = np.tile(["ann", "bob", "cem"], 21)
+    count, mask = validating(labels, users, 0.25, np.random.default_rng(0))
+    assert (count, set(users[mask])) == (1, {"cem"})
+    assert validating(labels, users, None, np.random.default_rng(0))[0] == 0
+    assert validating(np.array([0, 1]), None, 0.5, np.random.default_rng(0))[0] == 0  # each class keeps one
+
+
+def test_refit_learns_from_all_recordings_for_as_many_epochs_as_were_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings, labels = gestures(40)
+    seen = []
+    true = neural.train
+
+    def spied(net: nn.Module, examples: object, validation: object, *rest: object) -> object:
+        seen.append((len(examples), validation is not None, rest[1].epochs))
+        return true(net, examples, validation, *rest)
+
+    monkeypatch.setattr(neural, "train", spied)
+    model = quick(GRUClassifier, max_epochs=4, refit=True).fit(recordings, labels)
+    held = model.resolved_["validation"]
+    assert seen == [(40 - held, True, 4), (40, False, model.resolved_["best_epoch"])]
+
+
+def test_faulty_groups_are_explained() -> None:
+    recordings, labels = gestures(12)
+    with pytest.raises(DataError, match=r"groups must be two at least, one to train on .* got 1 group, 'ann', for all"):
+        quick(GRUClassifier).fit(recordings, labels, groups=["ann"] * 12)
+    assert quick(GRUClassifier, validation=None, max_epochs=1).fit(recordings, labels, groups=["ann"] * 12)
+    users = np.where(labels == "wave", "bob", "ann")
+    with pytest.raises(DataError, match=r"without the groups that validate \('bob'\) 1 of 3 classes have none"):
+        quick(GRUClassifier).fit(recordings[:2] + recordings, [*labels[:2], *labels], groups=["ann", "ann", *users])
+    with pytest.raises(DataError, match="validation must leave a group to train on: takes 2 of 2 groups"):
+        quick(GRUClassifier, validation=2).fit(recordings, labels, groups=users)
+    with pytest.raises(DataError, match="validation must leave recordings to train on: takes 12 of 12"):
+        quick(GRUClassifier, validation=12).fit(recordings, labels)
+
+
+def test_all_faulty_settings_are_named_at_once() -> None:
+    recordings, labels = gestures(12)
+    model = NeuralClassifier(
+        cell="grru", pooling="men", augment={"jiter": 0.1, "scale": -1}, label_smoothing=1.0, norm="batch",
+        class_weight={"line": 0}, max_epochs="many", segment="auto", scaler="standrad",
+    )  # fmt: skip
+    with pytest.raises(ParameterError) as caught:
+        model.fit(recordings, labels)
+    said = str(caught.value)
+    for sentence in (
+        "cell must be one of 'rnn', 'gru', 'lstm', 'conv1d': got 'grru'; did you mean 'gru'?",
+        "pooling must be one of 'mean', 'max', 'mean-max', 'last', 'attention': got 'men'; did you mean 'mean'?",
+        "augment has no part 'jiter'; did you mean 'jitter'?",
+        "augment 'scale' must be a number in [0, 10): got -1",
+        "label_smoothing must be a number in [0, 1): got 1.0",
+        "norm must be one of 'layer', None: got 'batch'",
+        "class_weight of 'line' must be a number in (0, inf): got 0",
+        "max_epochs must be a whole number >= 0 or 'auto': got 'many'",
+        "segment must be a whole number >= 1: got 'auto'",
+        "scaler must be one of 'standard', 'min-max', 'robust': got 'standrad'; did you mean 'standard'?",
+    ):
+        assert sentence in said
+    assert len(caught.value.problems) == 10
+    with pytest.raises(TypeError, match=re.escape("GRUClassifier has no setting 'unit'; did you mean 'units'?")):
+        GRUClassifier(unit=3)
+    with pytest.raises(DataError, match=r"augment 'rotation' must have channels in threes.* got 2; leave rotation out"):
+        quick(GRUClassifier, augment="motion").fit(recordings, labels)
+
+
+def test_training_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path: Path) -> None:
+    recordings, labels = gestures(30)
+    whole = quick(LSTMClassifier, max_epochs=4).fit(recordings, labels)
+
+    def stop(epoch: object) -> None:
+        if epoch.number == 2:
+            raise RuntimeError("power cut")
+
+    cut = quick(LSTMClassifier, max_epochs=4)
+    with pytest.raises(RuntimeError, match="power cut"):
+        cut.fit(recordings, labels, checkpoint=tmp_path / "kept", on_epoch=stop)
+    again = quick(LSTMClassifier, max_epochs=4).fit(recordings, labels, resume_from=tmp_path / "kept")
+    assert np.array_equal(again.predict_proba(recordings), whole.predict_proba(recordings))
+    with pytest.raises(ParameterError, match="a fit must resume with the labels it began with"):
+        quick(LSTMClassifier, max_epochs=4).fit(recordings, labels[::-1], resume_from=tmp_path / "kept")
+
+
+def test_the_same_random_state_gives_the_same_weights_and_augmentation_other_ones() -> None:
+    recordings, labels = gestures(30)
+    said = [
+        quick(Conv1DClassifier, max_epochs=3, augment=augment).fit(recordings, labels).predict_proba(recordings)
+        for augment in (None, None, {"jitter": 0.1, "crop": 0.2})
+    ]
+    assert np.array_equal(said[0], said[1])
+    assert not np.array_equal(said[0], said[2])
+
+
+def test_a_loss_that_is_no_number_names_the_recordings_and_leaves_the_majority() -> None:
+    recordings, labels = gestures(12)
+    model = NeuralClassifier(**QUICK | {"learning_rate": 9.0, "optimizer": "sgd", "clip": None, "max_epochs": 300})
+    model.set_params(scaler=None)
+    with pytest.raises(TrainingError, match=r"on a batch from recording '0'"):
+        model.fit([1e30 * one for one in recordings], labels)
+    assert np.isfinite(model.predict_proba(recordings)).all()

@@ -1,0 +1,51 @@
+"""Every classifier is an ordinary classifier of scikit-learn: its own checks pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from tests.classifiers.conftest import quick
+from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
+from tsforecast.classifiers.naive import MajorityClassifier
+from tsforecast.classifiers.neighbors import NearestNeighborClassifier
+
+# The other cells differ in nothing that is checked here; the contract runs over all of them.
+CHECKED = [
+    quick(GRUClassifier, units=4),
+    quick(Conv1DClassifier, kernel_size=2, units=16),
+    MajorityClassifier(),
+    NearestNeighborClassifier(),
+]
+# What cannot hold, and why. It is tested in another way in test_contract.
+CANNOT_APPLY = {
+    "check_fit2d_1feature": (
+        "one feature is a recording of one step, shorter than a convolution: the error speaks of steps",
+        Conv1DClassifier,
+    )
+}
+
+
+@parametrize_with_checks(CHECKED)
+def test_scikit_learns_own_checks_pass(estimator: Classifier, check: Any) -> None:
+    reason, kind = CANNOT_APPLY.get(check.func.__name__, ("", type(None)))
+    if isinstance(estimator, kind):
+        pytest.skip(reason)
+    check(estimator)
+
+
+def test_a_pipeline_and_a_grid_search_take_it() -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    X = np.sin(np.arange(20) * (1 + y[:, None])) + 0.1 * random.normal(size=(40, 20))
+    pipeline = make_pipeline(Normalizer(), quick(GRUClassifier))
+    search = GridSearchCV(pipeline, {"gruclassifier__max_epochs": [0, 30]}, cv=2).fit(X, y)
+    assert search.best_params_ == {"gruclassifier__max_epochs": 30}
+    assert search.score(X, y) == 1.0

@@ -1,0 +1,48 @@
+"""Pooling and cross entropy are those of the slow way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tsforecast.networks.classes import CrossEntropy
+from tsforecast.networks.pooling import POOLINGS, Pooling
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_pooling_sums_up_the_steps_of_each_recording_alone(name: str) -> None:
+    torch.manual_seed(0)
+    states, lengths = torch.randn(6, 9, 4), torch.tensor([1, 9, 4, 2, 8, 5])
+    pooling = Pooling(name, 4)
+    together = pooling(states, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        own = states[row, :length]
+        slow = {
+            "mean": own.mean(dim=0),
+            "max": own.amax(dim=0),
+            "mean-max": torch.cat([own.mean(dim=0), own.amax(dim=0)]),
+            "last": own[-1],
+        }
+        expected = slow.get(name)
+        if expected is None:
+            share = torch.exp(pooling.score(own))
+            expected = (own * share / share.sum()).sum(dim=0)
+        assert torch.allclose(together[row], expected, atol=1e-6)
+    if name == "last":
+        both = Pooling(name, 4, bidirectional=True)(states, lengths)
+        assert torch.allclose(both[2], (states[2, 0] + states[2, 3]) / 2)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_is_that_of_the_formula(classes: int, smoothing: float) -> None:
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(20, classes)), random.integers(classes, size=20)
+    weights = random.uniform(0.5, 2, size=classes)
+    log_share = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    truth = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
+    expected = (weights[labels] * -(truth * log_share).sum(axis=1)).sum()
+    said = logits[:, 1:] - logits[:, :1] if classes == 2 else logits
+    judge = CrossEntropy(torch.from_numpy(weights).float(), smoothing)
+    assert float(judge(torch.from_numpy(said), torch.from_numpy(labels))) == pytest.approx(expected, rel=1e-5)
