@@ -80,7 +80,7 @@ class NeuralClassifier(Classifier):
         Largest norm of the gradient.
     batch_size : int
     max_epochs : int or "auto"
-        Auto: as many as make 1,500 steps, from 16 up to 300.
+        Auto: as many as make 1,000 steps, from 12 up to 300.
     steps_per_epoch : int or None
         At most so many batches an epoch.
     patience : int or None
