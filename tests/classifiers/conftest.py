@@ -17,6 +17,7 @@ QUICK: dict[str, Any] = {
     "layers": 1,
     "max_epochs": 30,
     "learning_rate": 0.02,
+    "refit": False,
     "random_state": 0,
 }
 NETWORKS = (RNNClassifier, GRUClassifier, LSTMClassifier, Conv1DClassifier)
