@@ -27,7 +27,9 @@ def test_gestures_of_a_person_who_was_not_in_training_are_recognised() -> None:
     train, test = next(iter(LeaveGroupsOut().split(panel)))
     learn, unseen = panel.select(train), panel.select(test)
     assert not set(learn.groups) & set(unseen.groups)
-    model = GRUClassifier(augment="motion", segment=2, random_state=0).fit(learn, "gesture")
+    model = GRUClassifier(augment="motion", segment=2, validation=None, max_epochs=20, random_state=0).fit(
+        learn, "gesture"
+    )
     truth = np.asarray(unseen.facts["gesture"])
     # 2026-11, torch 2.13.0: 0.9975; another machine may round, and so train, in another way.
     assert model.score(unseen, truth) > 0.98

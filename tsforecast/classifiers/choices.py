@@ -13,7 +13,7 @@ from tsforecast.errors import DataError, shorten
 Mask = NDArray[np.bool_]
 
 EPOCHS = 12  # at least
-STEPS = 1_000  # of the optimiser, at least: few recordings make short epochs
+STEPS = 1_200  # of the optimiser, at least: few recordings make short epochs
 MOST = 300  # epochs
 
 
@@ -86,12 +86,12 @@ def validating(
 
 
 def epochs(asked: int | str, steps: int) -> int:
-    """Return the epochs that were asked for; auto: as many as make 1,000 steps, from 12 up to 300.
+    """Return the epochs that were asked for; auto: as many as make 1,200 steps, from 12 up to 300.
 
     Examples
     --------
     >>> epochs("auto", steps=89), epochs("auto", steps=9), epochs(5, steps=9)
-    (12, 112, 5)
+    (14, 134, 5)
     """
     if not isinstance(asked, str):
         return int(asked)

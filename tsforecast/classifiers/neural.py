@@ -80,7 +80,7 @@ class NeuralClassifier(Classifier):
         Largest norm of the gradient.
     batch_size : int
     max_epochs : int or "auto"
-        Auto: as many as make 1,000 steps, from 12 up to 300.
+        Auto: as many as make 1,200 steps, from 12 up to 300.
     steps_per_epoch : int or None
         At most so many batches an epoch.
     patience : int or None
@@ -89,7 +89,8 @@ class NeuralClassifier(Classifier):
         Share or number of recordings kept from training, of each class alike; where there are groups, share or number
         of whole groups instead, the last ones. None trains on all for `max_epochs`.
     refit : bool
-        Train once more, on all recordings, for as many epochs as were best on validation.
+        Train once more, on all recordings, for as many epochs as were best on validation: worth its time where groups
+        are few, and each that validates is missed.
     mixed_precision : bool
         Compute in bfloat16 where that is safe.
     device : str
@@ -152,7 +153,7 @@ class NeuralClassifier(Classifier):
         steps_per_epoch: int | None = 200,
         patience: int | None = None,
         validation: float | int | None = 0.15,
-        refit: bool = True,
+        refit: bool = False,
         mixed_precision: bool = False,
         device: str = "auto",
         random_state: int | None = None,
