@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from tsforecast.data import recordings
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
-from tsforecast.forecasters.base import FLOATS, NotFittedError
+from tsforecast.forecasters.base import FLOATS, NotFittedError, unknown_settings
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -121,15 +121,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def set_params(self, **settings: Any) -> Self:
         """Change parameters; see scikit-learn's `BaseEstimator.set_params`."""
-        known = self._get_param_names()
-        raise_any(
-            [
-                f"{type(self).__name__} has no setting {name!r}; {nearest(name, known)}"
-                for name in settings
-                if name.partition("__")[0] not in known
-            ],
-            ParameterError,
-        )
+        raise_any(unknown_settings(self, settings), ParameterError)
         super().set_params(**settings)
         return self
 

@@ -115,7 +115,7 @@ class NeuralClassifier(Classifier):
     >>> random = np.random.default_rng(0)
     >>> recordings = [np.sin(np.arange(random.integers(9, 20)) * (1 + i % 2)) for i in range(40)]
     >>> labels = ["slow", "fast"] * 20
-    >>> model = NeuralClassifier("gru", units=8, layers=1, max_epochs=30, random_state=0).fit(recordings, labels)
+    >>> model = NeuralClassifier("gru", units=16, layers=1, max_epochs=40, random_state=0).fit(recordings, labels)
     >>> model.score(recordings, labels)
     1.0
     """

@@ -54,11 +54,11 @@ def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
     raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
 
 
-def unknown_settings(forecaster: Forecaster, settings: Iterable[str]) -> list[str]:
-    """Return a sentence for each name that is no parameter of a forecaster."""
-    known = forecaster._get_param_names()
+def unknown_settings(estimator: BaseEstimator, settings: Iterable[str]) -> list[str]:
+    """Return a sentence for each name that is no parameter of a forecaster, or of a classifier."""
+    known = estimator._get_param_names()
     return [
-        f"{type(forecaster).__name__} has no setting {name!r}; {nearest(name, known)}"
+        f"{type(estimator).__name__} has no setting {name!r}; {nearest(name, known)}"
         for name in settings
         if name.partition("__")[0] not in known
     ]
