@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,12 @@ def test_a_label_that_was_not_fitted_cannot_be_scored(classifier: Classifier) ->
     )
     with pytest.raises(DataError, match="X must have the 2 channels that were fitted: got 3"):
         fitted.predict([np.zeros((9, 3))])
+    panel = as_panel(recordings, labels, np.arange(12) % 2)
+    fitted.fit(panel, "gesture")
+    other = replace(panel, roles=replace(panel.roles, target=("y", "x")))
+    with pytest.raises(DataError, match=r"X must have the columns that were fitted, \('x', 'y'\): got \('y', 'x'\)"):
+        fitted.predict(other)
+    assert len(fitted.predict(recordings)) == 12  # without names nothing can be compared
 
 
 def test_a_recording_shorter_than_a_kernel_is_refused() -> None:

@@ -29,12 +29,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The labels, sorted.
     channels_ : int
         Numbers in a step (C).
+    columns_ : tuple of str or None
+        Their names, where they came in a panel.
     n_features_in_ : int
         Steps of each recording (T), where they came as one array: then all others must have as many.
     """
 
     classes_: NDArray[Any]
     channels_: int
+    columns_: tuple[str, ...] | None
 
     def fit(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Self:
         """Learn from labelled recordings.
@@ -169,7 +172,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if rows.ndim > 3:
                 raise DataError(f"X must be {recordings.FORMS}: got shape {rows.shape}")
             panel = recordings.read(list(rows))
-        channels = panel.values.shape[1]
+        channels, columns = panel.values.shape[1], panel.roles.varying if isinstance(X, Panel) else None
+        if reset:
+            self.columns_ = columns
+        elif columns and self.columns_ and columns != self.columns_:
+            raise DataError(f"X must have the columns that were fitted, {self.columns_}: got {columns}")
         if not reset and hasattr(self, "channels_") and channels != self.channels_:
             raise DataError(f"X must have the {self.channels_} channels that were fitted: got {channels}")
         return panel
