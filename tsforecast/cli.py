@@ -49,7 +49,7 @@ from tsforecast.cli_output import (
     write_frame,
     write_report,
 )
-from tsforecast.cli_search import tune
+from tsforecast.cli_search import tune, tune_report
 from tsforecast.errors import ParameterError, TsForecastError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-app.command()(tune)
+for command in (tune, tune_report):
+    app.command()(command)
 
 
 def _version(asked: bool) -> None:
@@ -320,28 +321,6 @@ def predict(
         say(f"{len(frame)} forecasts in {out}")
     else:
         sys.stdout.write(frame.write_csv())
-
-
-@app.command()
-def tune_report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a search wrote; it may still run.")],
-    out: Annotated[Path, typer.Option(help="Report to write, by its ending: HTML or JSON.")] = Path("search.html"),
-    title: Annotated[
-        str | None, typer.Option(help="Heading.", show_default="which settings beat the reference")
-    ] = None,
-) -> None:
-    """Draw the report of a search, without its data."""
-    from tsforecast.files import require_place, write_or_return
-    from tsforecast.reporting.search_report import heading, html_search, json_search
-    from tsforecast.reporting.terminal import show_search
-    from tsforecast.search.folder import read_search
-
-    suffix = report_suffix(out, (".html", ".json"))
-    require_place(out.parent)
-    kept = read_search(folder)
-    write_or_return(html_search(kept, title) if suffix == ".html" else json_search(kept), out)
-    show_search(kept, title or heading(kept), console)
-    say(f"wrote {out}")
 
 
 # What typer raises when the words of a command do not fit; of its kinds it exports this one alone.

@@ -30,7 +30,7 @@ from tsforecast.cli_options import (
     TargetColumns,
     TimeColumn,
 )
-from tsforecast.cli_output import console, say, write_report
+from tsforecast.cli_output import console, report_suffix, say, write_report
 from tsforecast.errors import DataError, reason
 
 if TYPE_CHECKING:
@@ -132,13 +132,34 @@ def tune(
     )
     chosen = clone(search.best_estimator_)
     if panel.groups is None:
-        models = {"tuned": chosen, "untuned": model}
+        models = {"untuned": model} | ({"tuned": chosen} if search.best_params_ else {})
         board = leaderboard(models, panel, ahead, protocol.origins, protocol.step, metric=metric)
         show_leaderboard(board, f"{data}, horizon {ahead}: the test part, which the search did not see", console)
         write_report(board, out / "report.html", f"Tuned on {data}, horizon {ahead}")
     if search.best_params_:
         save(chosen.set_params(verbose=0).fit(panel), out / "model")
         say(f"fitted on all of the data; forecast with: tsforecast predict {shlex.quote(str(out / 'model'))}")
+
+
+def tune_report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a search wrote; it may still run.")],
+    out: Annotated[Path, typer.Option(help="Report to write, by its ending: HTML or JSON.")] = Path("search.html"),
+    title: Annotated[
+        str | None, typer.Option(help="Heading.", show_default="which settings beat the reference")
+    ] = None,
+) -> None:
+    """Draw the report of a search, without its data."""
+    from tsforecast.files import require_place, write_or_return
+    from tsforecast.reporting.search_report import heading, html_search, json_search
+    from tsforecast.reporting.terminal import show_search
+    from tsforecast.search.folder import read_search
+
+    suffix = report_suffix(out, (".html", ".json"))
+    require_place(out.parent)
+    kept = read_search(folder)
+    write_or_return(html_search(kept, title) if suffix == ".html" else json_search(kept), out)
+    show_search(kept, title or heading(kept), console)
+    say(f"wrote {out}")
 
 
 def _seen(panel: Panel, protocol: Protocol) -> Panel:

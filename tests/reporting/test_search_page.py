@@ -48,9 +48,9 @@ def wicked(folder: Path) -> Kept:
     for i in range(30):
         code = space.encode(space.draw(random))
         curve = [0.0, *(0.1 * code["layers"] * (1 - 0.6 ** np.arange(1, 6)) + 0.01 * random.normal(size=5)).tolist()]
-        write_trial(folder, str(i), code, curve[: 3 + i % 4], 1.0 + i)
+        write_trial(folder, i + 1, code, curve[: 3 + i % 4], 1.0 + i)
         event = ("failed", {"error": f"no fit for {EVIL}"}) if i % 10 == 9 else ("done", {})
-        journal.write(folder, event[0], str(i), **event[1])
+        journal.write(folder, event[0], i + 1, **event[1])
     conclude(folder, 0.01)
     return read_search(folder)
 
@@ -193,9 +193,9 @@ def few(folder: Path, curves: list[list[float]], asked: int = 4, **other: object
     space = Space.of({"units": [8, 16], "layers": [1]})
     begin(folder, {}, about(space, asked, 2, **other), "auto")
     for i, skills in enumerate(curves):
-        journal.write(folder, "began", str(i), code={"units": i % 2, "layers": 0})
+        journal.write(folder, "began", i + 1, code={"units": i % 2, "layers": 0})
         if skills:
-            write_trial(folder, str(i), {"units": i % 2, "layers": 0}, skills)
+            write_trial(folder, i + 1, {"units": i % 2, "layers": 0}, skills)
     return read_search(folder)
 
 
@@ -243,7 +243,7 @@ def test_a_search_that_trains_nothing_in_epochs_speaks_of_none(tmp_path: Path) -
     begin(tmp_path, {}, about(space, 2, 0, scheduler="none"), "auto")
     for i in range(2):
         told = {"epoch": 0, "skill": 0.1 * i, "start": 0.1 * i, "seconds": 1.0}
-        journal.write(tmp_path, "epoch", str(i), code={"units": i}, **told)
+        journal.write(tmp_path, "epoch", i + 1, code={"units": i}, **told)
     page = html_search(read_search(tmp_path))
     assert "trial 2, with units 16." in lede(page)
     assert "no trial stopped early" in page

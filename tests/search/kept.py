@@ -47,12 +47,12 @@ def about(space: Space, trials: int, epochs: int, **other: Any) -> About:
     return About(**(told | other))
 
 
-def write_trial(folder: Path, name: str, code: dict[str, Any], skills: list[float], seconds: float = 1.0) -> None:
+def write_trial(folder: Path, trial: int, code: dict[str, Any], skills: list[float], seconds: float = 1.0) -> None:
     """Write that a trial began and reported these skills, from epoch 0 on."""
-    journal.write(folder, "began", name, code=code)
+    journal.write(folder, "began", trial, code=code)
     for epoch, skill in enumerate(skills[1:], 1):
         told = {"epoch": epoch, "skill": skill, "start": skills[0], "seconds": seconds * epoch / (len(skills) - 1)}
-        journal.write(folder, "epoch", name, code=code, **told)
+        journal.write(folder, "epoch", trial, code=code, **told)
 
 
 def searched(
@@ -63,11 +63,11 @@ def searched(
     begin(folder, {}, about(space, trials, epochs, **other), "auto")
     for i in range(trials):
         settings = space.draw(random)
-        code, name, rate = space.encode(settings), f"trial-{i}", np.log10(settings["learning_rate"])
+        code, trial, rate = space.encode(settings), i + 1, np.log10(settings["learning_rate"])
         if i % 20 == 7:
-            journal.write(folder, "began", name, code=code)
+            journal.write(folder, "began", trial, code=code)
             journal.write(
-                folder, "failed", name, error="ValueError: loss is NaN at epoch 3" if i % 40 == 7 else "killed"
+                folder, "failed", trial, error="ValueError: loss is NaN at epoch 3" if i % 40 == 7 else "killed"
             )
             continue
         limit = shift + GAIN[settings["cell"]] - 0.03 * (rate + 2) ** 2 + 0.01 * random.normal()
@@ -77,8 +77,8 @@ def searched(
         curve = limit + (start - limit) * np.exp(-6 * t * (1 + rate / 8)) + noise
         stop = epochs if limit > shift - 0.02 else max(1, int(epochs * [0.25, 0.25, 0.75][i % 3]))
         seconds = (2 + settings["units"] / 16 * settings["layers"]) * stop / epochs * (1 + 0.2 * random.random())
-        write_trial(folder, name, code, [0.0, *curve[:stop].tolist()], float(seconds))
-        journal.write(folder, "done", name)
+        write_trial(folder, trial, code, [0.0, *curve[:stop].tolist()], float(seconds))
+        journal.write(folder, "done", trial)
     if over:
         conclude(folder, 0.031)
     return read_search(folder)

@@ -22,9 +22,10 @@ def trials_of(space: Space, count: int, score: object, seed: int = 0) -> pd.Data
     """Return trials at random with a score of their settings and of noise."""
     random = np.random.default_rng(seed)
     tried = []
-    for _ in range(count):
+    for i in range(count):
         settings = space.draw(random)
-        tried.append(Tried(space.encode(settings), {1: float(score(settings, random.normal()))}, 1.0, ended=True))
+        skills = {1: float(score(settings, random.normal()))}
+        tried.append(Tried(space.encode(settings), skills, 1.0, ended=True, trial=i + 1))
     return trials_table(tried, space, 1)
 
 
@@ -178,6 +179,6 @@ def test_the_best_the_front_and_the_failures_are_those_of_the_journal(tmp_path: 
 
 def test_a_search_that_just_began_has_nothing_to_tell(tmp_path: Path) -> None:
     kept = searched(tmp_path, trials=0, over=False)
-    journal.write(tmp_path, "began", "a", code={"cell": 0})
+    journal.write(tmp_path, "began", 1, code={"cell": 0})
     assert len(scored(kept.trials)) == len(best(kept.trials)) == len(failures(kept.trials)) == 0
     assert floor_of(kept.trials) == -1

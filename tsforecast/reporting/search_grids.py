@@ -23,7 +23,7 @@ def best_trials(trials: pd.DataFrame, space: Space, count: int = 10) -> Grid:
     >>> from tsforecast.search.journal import Tried
     >>> from tsforecast.search.trials import trials_table
     >>> space = Space.of({"units": [8, 16], "cell": ["gru"]})
-    >>> tried = [Tried({"units": i, "cell": 0}, {0: 0.0, 1: 0.3 * i - 0.1}, 1.0) for i in (0, 1)]
+    >>> tried = [Tried({"units": i, "cell": 0}, {0: 0.0, 1: 0.3 * i - 0.1}, 1.0, trial=i + 1) for i in (0, 1)]
     >>> best_trials(trials_table(tried, space, 1), space).rows[0]
     ('2', '+20.0%', '16', '1 of 1', '1.0')
     """

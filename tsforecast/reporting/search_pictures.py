@@ -21,7 +21,8 @@ def of_learning(trials: pd.DataFrame, reference: str) -> list[Picture]:
     --------
     >>> from tsforecast.search.journal import Tried
     >>> from tsforecast.search.trials import trials_table
-    >>> trials = trials_table([Tried({"units": i}, {0: 0.0, 1: 0.3}) for i in (0, 1)], Space.of({"units": [8, 16]}), 1)
+    >>> tried = [Tried({"units": i}, {0: 0.0, 1: 0.3}, trial=i + 1) for i in (0, 1)]
+    >>> trials = trials_table(tried, Space.of({"units": [8, 16]}), 1)
     >>> [picture.title for picture in of_learning(trials, "drift")]
     ['Learning curves', 'One trial after the other']
     """

@@ -62,7 +62,7 @@ def scored(trials: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> from tsforecast.search.journal import Tried
     >>> from tsforecast.search.trials import trials_table
-    >>> tried = [Tried({"units": 0}, {0: 0.0, 1: 0.3}), Tried({"units": 1}, error="out of memory")]
+    >>> tried = [Tried({"units": 0}, {0: 0.0, 1: 0.3}), Tried({"units": 1}, error="full", trial=2)]
     >>> scored(trials_table(tried, Space.of({"units": [8, 16]}), 1))["trial"].tolist()
     [1]
     """

@@ -18,8 +18,6 @@ class Tried:
     ----------
     code : dict
         Its settings, as a searcher speaks of them; see `Space.decode`.
-    trial : int
-        Its number, from 1 on.
     skills : dict of int to float
         At each epoch that was reported, from 0 on.
     seconds : float
@@ -27,14 +25,16 @@ class Tried:
         Whether it was stopped or has failed.
     error : str
         Empty where there is none.
+    trial : int
+        Its number, from 1 on.
     """
 
     code: dict[str, Any]
-    trial: int = 1
     skills: dict[int, float] = field(default_factory=dict)
     seconds: float = float("nan")
     ended: bool = False
     error: str = ""
+    trial: int = 1
 
     def over(self, epochs: int) -> bool:
         """Tell whether nothing of it is left to do, of so many epochs."""
@@ -74,7 +74,7 @@ def read(folder: Path) -> list[Tried]:
             told = json.loads(line)
         except ValueError:
             continue
-        one = found.setdefault(told["trial"], Tried(told.get("code", {}), told["trial"]))
+        one = found.setdefault(told["trial"], Tried(told.get("code", {}), trial=told["trial"]))
         if told["event"] == "epoch":
             one.code = told["code"]  # a population varies it
             one.skills[0] = told["start"]
