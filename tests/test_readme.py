@@ -26,7 +26,7 @@ def test_the_python_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python")
-    assert len(code) == 10
+    assert len(code) == 11
     exec("\n".join(code), {})
     printed = capsys.readouterr().out
     for said in re.findall(r"# (Panel: .*)", README):
@@ -39,16 +39,19 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     frame = pd.concat([pd.DataFrame({"shop": name, "day": days, "sales": wave(300, i)}) for i, name in enumerate("ab")])
     frame.to_csv(tmp_path / "shops.csv", index=False)
     lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("tsforecast ")]
-    assert len(lines) == 6
+    assert len(lines) == 8
     for line in lines:
         words = shlex.split(line)[1:]
-        quick = ["--epochs", "1"] if words[0] in ("leaderboard", "fit") else []
+        quick = ["--epochs", "1"] if words[0] in ("leaderboard", "tune", "fit") else []
+        quick += ["--trials", "3"] if words[0] == "tune" else []
         command = [sys.executable, "-m", "tsforecast.cli", *words, *quick]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert result.returncode == 0, (line, result.stderr)
     assert len(pd.read_csv(tmp_path / "next.csv")) == 28
     assert (tmp_path / "results" / "leaderboard.md").exists()
     assert (tmp_path / "shops.html").exists()
+    assert {"search.html", "report.html", "model"} <= {path.name for path in (tmp_path / "tuned").iterdir()}
+    assert "Best skill" in (tmp_path / "search.html").read_text(encoding="utf-8")
 
 
 def test_the_targets_of_make_that_the_readme_names_exist() -> None:

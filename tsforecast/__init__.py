@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.statistical import ThetaForecaster as ThetaForecaster
     from tsforecast.forecasters.store import load as load
     from tsforecast.forecasters.store import save as save
+    from tsforecast.search.search import RaySearch as RaySearch
 
 __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until somebody listens
@@ -88,6 +89,7 @@ _HOMES = {
     "Conv1DForecaster": "forecasters.cells",
     "NeuralForecaster": "forecasters.neural",
     "EnsembleForecaster": "forecasters.ensemble",
+    "RaySearch": "search.search",
     "MajorityClassifier": "classifiers.naive",
     "NearestNeighborClassifier": "classifiers.neighbors",
     "RNNClassifier": "classifiers.cells",

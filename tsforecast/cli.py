@@ -365,3 +365,7 @@ def _one_model(name: str, settings: dict[str, Any]) -> Any:
     if len(models) != 1:
         raise ParameterError(f"--model takes one name: got {name}; leaderboard compares several")
     return next(iter(models.values()))
+
+
+if __name__ == "__main__":
+    main()
