@@ -29,7 +29,7 @@ lint: $(VENV)/installed-test  ## Check style and types
 	$(BIN)/mypy
 
 test: lint  ## Check style and types, run all tests but the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 slow: $(VENV)/installed-test  ## Run the longer checks
 	$(BIN)/python -m pytest -m slow
