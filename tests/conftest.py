@@ -23,6 +23,8 @@ settings.load_profile("same")
 
 SMALL = {"window": 12, "units": 4, "max_epochs": 2, "random_state": 0, "season_length": 6}
 
+collect_ignore_glob = ["*conftest.py"]  # they have no examples, and share a name
+
 
 def small(name: str, horizon: int = 3) -> Forecaster:
     """Return the forecaster of that name, small enough to fit in a moment."""

@@ -73,7 +73,7 @@ class InUnits(Loss):
         ({"verbose": "yes"}, "verbose must be a whole number >= 0 or True or False: got 'yes'"),
         ({"segment": 9, "window": 8}, "segment must be <= window: got 9, window 8"),
     ],
-    ids=str,
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),  # the same in each process
 )
 def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ParameterError, match=sentence):
