@@ -24,7 +24,7 @@ class Tried:
     ended : bool
         Whether it was stopped or has failed.
     error : str
-        Empty where there is none.
+        Empty where there is none, or where it went on since.
     trial : int
         Its number, from 1 on.
     """
@@ -76,10 +76,10 @@ def read(folder: Path) -> list[Tried]:
             continue
         one = found.setdefault(told["trial"], Tried(told.get("code", {}), trial=told["trial"]))
         if told["event"] == "epoch":
-            one.code = told["code"]  # a population varies it
+            one.code, one.error = told["code"], ""  # a population varies it
             one.skills[0] = told["start"]
             one.skills[told["epoch"]] = told["skill"]
             one.seconds = told["seconds"]
         elif told["event"] in ("done", "failed"):
-            one.ended, one.error = True, told.get("error", "")
+            one.ended, one.error = not told.get("again"), told.get("error", "")
     return [found[number] for number in sorted(found)]

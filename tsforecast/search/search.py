@@ -187,9 +187,9 @@ class RaySearch(Forecaster):
         self.trials_ = trials_table(tried, space, orders.epochs)
         self.optimism_ = _optimism([orders.place(one.trial) for one in tried], assignment.folds)
         conclude(self.folder_, self.optimism_)
+        self._choose(panel, space)
         if over := self._cut_short(orders.trials):
             warnings.warn(f"{over}; fit again to go on", TrainingWarning, stacklevel=3)
-        self._choose(panel, space)
 
     def _cut_short(self, trials: int) -> str:
         """Say how far the search came; nothing if it came to its end."""

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import socket
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from tsforecast.search.space import Settings, Space
 from tsforecast.search.trial import FIT, LOSSES, Assignment, Score, run_trial
 
 WAIT = 5.0  # seconds for a cluster to answer
+ROOM = 1 << 16  # bytes without which a trial cannot keep its state
 WAIT_FOR_ANOTHER = 60.0  # seconds for a process that is about to end
 _listeners: list[Callable[[str, dict[str, Any]], None]] = []  # ray pickles its callbacks, and cannot pickle a screen
 
@@ -89,6 +91,7 @@ def tune(
             if len(earlier) < orders.trials or not all(one.over(orders.epochs) for one in earlier):
                 with _quiet(), _cluster(orders.address), _listening(listener):
                     _tuner(assignment, space, orders, earlier).fit()
+                _require_room(orders.folder)
             return journal.read(orders.folder)
     except OSError as error:
         if isinstance(error, TsForecastError):
@@ -154,6 +157,19 @@ def _trainable(config: Settings, assignment: Assignment, space: Space, orders: O
         run_trial(assignment, settings, place, report, reported, mutates=orders.scheduler == "pbt")
 
 
+def _require_room(folder: Path) -> None:
+    """Notice a disk that is full: ray goes on without what it could not write.
+
+    Raises
+    ------
+    OSError
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(ROOM))
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _remove(place: Path) -> None:
     if place.is_dir():
         shutil.rmtree(place)
@@ -173,7 +189,23 @@ def _said(error: Exception | None) -> str:
     if any(words in str(error) for words in ("died unexpectedly", "process has died", "low on memory")):
         return "its process died; it may need more memory: use smaller settings, or fewer trials at a time"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return "its error could not be kept"
     return lines[-1] if "Traceback" in str(error) or "ray::" in str(error) else lines[0]
+
+
+def _error_of(trial: Any) -> Exception | None:
+    """Return what ended a trial; ray keeps it in a file, which a full disk cuts short."""
+    try:
+        error: Exception | None = trial.get_error()
+        return error
+    except EOFError:
+        return OSError()
+
+
+def _for_want_of_room(error: Exception) -> bool:
+    """Tell whether a trial failed because nothing could be written, or not even its error."""
+    return isinstance(getattr(error, "cause", None), OSError) or not str(error).strip()
 
 
 @contextmanager
@@ -235,8 +267,8 @@ class _Scribe(ray.tune.Callback):
 
     def on_experiment_end(self, trials: list[Any], **_: Any) -> None:
         for trial in trials:  # only now does ray know of each why it failed
-            if trial.get_error() is not None:
-                self._write("failed", trial, error=_said(trial.get_error()))
+            if (error := _error_of(trial)) is not None:
+                self._write("failed", trial, error=_said(error), again=_for_want_of_room(error))
 
     def _write(self, event: str, trial: Any, **told: Any) -> None:
         journal.write(self.folder, event, trial.config[JOB]["trial"], **told)

@@ -1,0 +1,111 @@
+"""A search that is interrupted, runs out of time, room or luck says so in a sentence and keeps what is there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from tests.search.test_ray import BASE, PANEL
+from tsforecast import audit, leaderboard
+from tsforecast.data.panel import Panel
+from tsforecast.errors import ParameterError, TrainingError, TrainingWarning
+from tsforecast.files import OutputError
+from tsforecast.search import journal
+from tsforecast.search.search import RaySearch
+
+SPACE = {"units": [2, 8], "dropout": (0.0, 0.5)}
+
+
+def search(folder: Path, **other: object) -> RaySearch:
+    options = {"trials": 3, "searcher": "random", "scheduler": "none", "max_epochs": 3, "storage": folder, "name": "a"}
+    return RaySearch(BASE, SPACE, **{**options, **other})
+
+
+def test_a_search_that_is_over_may_be_asked_for_more_trials(tmp_path: Path) -> None:
+    first = search(tmp_path).fit(PANEL)
+    lines = (tmp_path / "a" / journal.JOURNAL).read_text()
+    more = search(tmp_path, trials=5).fit(PANEL)
+    assert more.trials_["scores"].tolist()[:4] == first.trials_["scores"].tolist()
+    assert len(more.trials_) == 6
+    added = (tmp_path / "a" / journal.JOURNAL).read_text().removeprefix(lines)
+    assert {one.trial for one in journal.read(tmp_path / "a")} == {1, 2, 3, 4, 5}
+    assert added.count('"event": "epoch"') == 2 * 3  # of the new ones alone
+
+
+def test_a_search_on_a_board_is_audited_and_sees_nothing_of_the_test(tmp_path: Path) -> None:
+    wanted = search(tmp_path, name=None, trials=2)
+    report = audit(wanted, PANEL, cutoffs=1, horizon=3, level="data")
+    assert report.passed, report
+    board = leaderboard({"search": wanted, "gru": BASE}, PANEL, horizon=3, origins=2)
+    assert board.table.set_index("model").loc["search", "leak_audit"] == "passed (data)"
+    changed = PANEL.values.copy()
+    changed[-6:] += 1e3  # all of the test part
+    folders = set(tmp_path.iterdir())
+    leaderboard({"search": wanted}, Panel.from_array(changed[:, 0], season_length=6), horizon=3, origins=2)
+    assert set(tmp_path.iterdir()) == folders  # to the search, these are the same data
+
+
+def test_a_search_runs_once_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with FileLock(tmp_path / "a" / "lock"), pytest.raises(ParameterError, match="another process runs the one in"):
+        search(tmp_path).fit(PANEL)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_search_that_runs_out_of_time_has_what_is_there(tmp_path: Path) -> None:
+    with pytest.warns(TrainingWarning, match=r"the search was cut short: \d+ of 40 trials are over; fit again"):
+        found = search(tmp_path, trials=40, max_epochs=400, time_budget=12).fit(PANEL)
+    assert found.trials_["status"].isin(["naive", "finished", "stopped early", "cut short", "not run"]).all()
+    assert len(found.trials_) < 41
+    assert np.isfinite(found.predict()).all()
+    with pytest.raises(TrainingError, match="must have a trial that gets through an epoch"):
+        search(tmp_path, name="b", time_budget=0.01).fit(PANEL)
+
+
+SCRIPT = """
+import sys
+from tests.search.test_faults import PANEL, search
+if __name__ == "__main__":
+    found = search(sys.argv[1], trials=40, max_epochs=400).fit(PANEL)
+    print(len(found.trials_), found.predict().shape)
+"""
+
+
+def test_ctrl_c_returns_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    process = subprocess.Popen(command, env=paths, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not any(one.skills for one in journal.read(tmp_path / "a")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1].endswith("(3,)")
+    assert "the search was cut short: " in err
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_what_was_kept_goes_on(tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "none", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk must be mounted for this: that needs the right to")
+    try:
+        with pytest.raises(OutputError, match="make room, or choose another storage"):
+            search(place, trials=6).fit(PANEL)
+        subprocess.run(["mount", "-o", "remount,size=100m", place], check=True)
+        found = search(place, trials=6).fit(PANEL)
+        assert set(found.trials_["status"].iloc[1:]) == {"finished"}
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
