@@ -93,11 +93,12 @@ def tune(
                     _tuner(assignment, space, orders, earlier).fit()
                 _require_room(orders.folder)
             return journal.read(orders.folder)
-    except OSError as error:
+    except (OSError, EOFError) as error:  # the latter where ray reads again what it could not write whole
         if isinstance(error, TsForecastError):
             raise
+        why = "not all could be written" if isinstance(error, EOFError) else reason(error)
         raise OutputError(
-            f"the search must keep its trials in {str(orders.folder)!r}: {reason(error)}; make room, or choose another "
+            f"the search must keep its trials in {str(orders.folder)!r}: {why}; make room, or choose another "
             "storage, and run it again: it goes on from what is kept"
         ) from error
 
