@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch comes in: on a busy machine, threads of tiny networks mostly wait for each other.
@@ -10,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tsforecast.data.panel import Panel
@@ -62,3 +64,12 @@ def data_folder() -> Path:
     if "TSFORECAST_DATA" not in os.environ:
         pytest.skip("TSFORECAST_DATA names no folder of real data")
     return Path(os.environ["TSFORECAST_DATA"])
+
+
+@pytest.fixture(scope="module")
+def only_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray at a time, whatever files of tests run beside each other: "auto" joins any that it finds."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    with FileLock(shared / "ray.lock", timeout=280):
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from tests.conftest import wave
 
+pytestmark = pytest.mark.usefixtures("only_ray")
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -51,6 +53,8 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "leaderboard.md").exists()
     assert (tmp_path / "shops.html").exists()
     assert {"search.html", "report.html", "model"} <= {path.name for path in (tmp_path / "tuned").iterdir()}
+    searched = json.loads((tmp_path / "tuned" / "search.json").read_text(encoding="utf-8"))["about"]["data"]
+    assert searched.startswith("2 series x 286 steps")  # of 300: the last 14 are the test part
     assert "Best skill" in (tmp_path / "search.html").read_text(encoding="utf-8")
 
 

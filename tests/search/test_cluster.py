@@ -15,7 +15,10 @@ from tsforecast.errors import ParameterError
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.search.search import RaySearch
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what ray leaves open when it ends is its own
+pytestmark = [  # what ray leaves open when it ends is its own
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("only_ray"),
+]
 
 
 class Witness(NeuralForecaster):

@@ -21,6 +21,7 @@ from tsforecast.files import OutputError
 from tsforecast.search import journal
 from tsforecast.search.search import RaySearch
 
+pytestmark = pytest.mark.usefixtures("only_ray")
 SPACE = {"units": [2, 8], "dropout": (0.0, 0.5)}
 
 
@@ -54,9 +55,13 @@ def test_a_search_on_a_board_is_audited_and_sees_nothing_of_the_test(tmp_path: P
 
 
 def test_a_search_runs_once_at_a_time(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
+    begun = search(tmp_path, trials=1).fit(PANEL)
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "thesis.txt").touch()
+    with pytest.raises(OutputError, match="must be new or empty, or hold an older search"):
+        search(tmp_path, name="else").fit(PANEL)
     with FileLock(tmp_path / "a" / "lock"), pytest.raises(ParameterError, match="another process runs the one in"):
-        search(tmp_path).fit(PANEL)
+        begun.set_params(trials=2).fit(PANEL)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -28,11 +28,14 @@ PANEL = Panel.from_array(wave(120), season_length=6)
 SPACE = {"units": [2, 8], "cell": ["gru", "conv1d"], "kernel_size": [2, 3], "learning_rate": log(1e-3, 1e-1)}
 BASE = NeuralForecaster(window=12, horizon=3)
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what ray leaves open when it ends is its own
+pytestmark = [  # what ray leaves open when it ends is its own
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("only_ray"),
+]
 
 
 @pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
+def ray_here(only_ray: None) -> Iterator[None]:
     """One Ray for the tests of this module, as a user may have started one."""
     import ray
 

@@ -102,8 +102,10 @@ def begin(folder: Path, asked: dict[str, str], about: About, resume: bool | str)
     ------
     ParameterError
         When the folder holds another search, or none and one must be there, or one and none must.
+    OutputError
+        When the folder holds something else, or cannot be written to.
     """
-    require_place(folder)
+    require_place(folder, mark=ORDERS)
     file = folder / ORDERS
     if not file.is_file():
         if resume is True:

@@ -178,10 +178,8 @@ def _remove(place: Path) -> None:
         place.unlink(missing_ok=True)
 
 
-def _said(error: Exception | None) -> str:
+def _said(error: Exception) -> str:
     """Return the sentence of what ended a trial, without ray's account of where."""
-    if error is None:
-        return ""
     cause = getattr(error, "cause", None)
     if isinstance(cause, MemoryError):
         return f"it needs more memory than there is ({reason(cause)}): use smaller settings, or fewer trials at a time"
