@@ -67,6 +67,22 @@ def others() -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
+def searches() -> str:
+    """Draw each way to search: trials a minute, and how many times those of the peer its slowest run made."""
+    part = rows("search")
+    peer = part.loc[part["library"] != "tsforecast", "highest"].max()
+    table = [
+        {
+            "search": row["library"],
+            "settings": row["settings"],
+            "trials a minute": f"{row['median']:.1f} ({row['lowest']:.1f} to {row['highest']:.1f})",
+            "slowest run / fastest of the peer": f"{row['lowest'] / peer:.1f}",
+        }
+        for _, row in part.iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def leaks() -> str:
     """Draw each mistake of the gallery: the error with it, without it, what it seems to gain, what the audit says."""
     table = [
@@ -87,7 +103,13 @@ def _spread(values: pd.Series) -> str:
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
 
 
-TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "cells": cells, "others": others, "leaks": leaks}
+TABLES: dict[str, Callable[[], str]] = {
+    "accuracy": accuracy,
+    "cells": cells,
+    "others": others,
+    "leaks": leaks,
+    "searches": searches,
+}
 
 
 def written(text: str) -> str:

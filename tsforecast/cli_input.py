@@ -53,6 +53,8 @@ class Said:
     fill_gaps: bool = False
     sort: bool = False
     duplicates: Any = None
+    static: str | None = None
+    group: str | None = None
 
 
 def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
@@ -72,14 +74,17 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
     path = Path(data)
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
-    target, past, future = map(_names, (said.target, said.past, said.future))
+    target, past, future, static = map(_names, (said.target, said.past, said.future, said.static))
+    read = (*target, *past, *future, *static, *_names(said.group)) if target else None
     panel = Panel.from_frame(
-        read_file(path, said.time, said.date_format, (*target, *past, *future) if target else None),
+        read_file(path, said.time, said.date_format, read),
         time=said.time,
         id=said.id,
         target=target or None,
         past=past,
         future=future,
+        static=static,
+        group=said.group,
         frequency=said.frequency,
         season_length=said.season,
         nan_policy=said.nan,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,11 +32,12 @@ from tsforecast.cli_options import (
     TimeColumn,
 )
 from tsforecast.cli_output import console, report_suffix, say, write_report
-from tsforecast.errors import DataError, reason
+from tsforecast.errors import DataError, ParameterError, raise_any, reason
 
 if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.protocol import Protocol
+    from tsforecast.search.search import RaySearch
 
 REPORT = "search.html"
 # What is tried unless --space says otherwise; as a file it would look the same.
@@ -47,6 +49,7 @@ SPACE: dict[str, Any] = {
     "dropout": {"low": 0.0, "high": 0.5},
     "learning_rate": {"low": 1e-3, "high": 3e-2, "log": True},
 }
+RECOGNITION_SPACE = {name: tried for name, tried in SPACE.items() if name != "window"}
 
 
 def tune(
@@ -57,7 +60,9 @@ def tune(
     trials: Annotated[int, typer.Option(help="Settings to try.")] = 50,
     searcher: Annotated[str, typer.Option(help="tpe, gp, random, grid, bohb or hyperopt.")] = "tpe",
     scheduler: Annotated[str, typer.Option(help="auto, asha, hyperband, median, pbt or none.")] = "auto",
-    metric: Annotated[str, typer.Option(help="Error whose skill counts: mase, mae, rmse, smape or rmsse.")] = "mase",
+    metric: Annotated[
+        str, typer.Option(help="Error whose skill counts: mase, mae, rmse, smape, rmsse; of labels error or log_loss.")
+    ] = "skill",
     time_budget: Annotated[
         float | None, typer.Option(help="Seconds after which no trial goes on.", show_default="no limit")
     ] = None,
@@ -66,6 +71,13 @@ def tune(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto, or host:port.", show_default="this machine")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Recognise this column, constant in each series, instead of forecasting.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of users, machines, ...: whole ones are tested.", show_default="none")
+    ] = None,
+    folds: Annotated[int, typer.Option(help="With --label: groups to test, each with a search of its own.")] = 1,
     horizon: Horizon = None,
     origins: Origins = None,
     step: StepBetween = None,
@@ -86,26 +98,27 @@ def tune(
     out: Annotated[Path | None, typer.Option(help="Folder for the search.", show_default="tune-NAME")] = None,
 ) -> None:
     """Search for the settings of a network; the test part stays out of reach until the end."""
-    from sklearn.base import clone
-
-    from tsforecast.evaluation.leaderboard import leaderboard
+    from tsforecast.classifiers.neural import NeuralClassifier
+    from tsforecast.cli_recognise import recognition_problems, tune_recognition
+    from tsforecast.data.catalog import dataset_names
     from tsforecast.evaluation.protocol import Protocol
     from tsforecast.forecasters.neural import NeuralForecaster
-    from tsforecast.forecasters.store import save
-    from tsforecast.reporting.terminal import show_leaderboard
     from tsforecast.search.search import RaySearch
 
-    tried = _read_space(space) if space else SPACE
+    if label:
+        raise_any(recognition_problems(horizon=horizon, origins=origins, step=step), ParameterError)
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
-    panel, task = read_panel(data, said)
+    if label and data not in dataset_names():
+        said = replace(said, static=label)
+    panel, task = read_panel(data, replace(said, group=group))
     ahead = horizon_of(horizon, task, panel)
     out = out or Path(f"tune-{Path(data).stem}")
-    model = NeuralForecaster(random_state=seed)
+    model = NeuralClassifier(random_state=seed) if label else NeuralForecaster(random_state=seed)
     if epochs is not None:
         model.set_params(max_epochs=epochs)
     search = RaySearch(
         model,
-        tried,
+        _read_space(space) if space else RECOGNITION_SPACE if label else SPACE,
         trials=trials,
         searcher=searcher,
         scheduler=scheduler,
@@ -117,12 +130,25 @@ def tune(
         resume="auto" if resume else False,
         random_state=seed,
         validation_origins=validation_origins,
-        horizon=ahead,
+        horizon=None if label else ahead,
         verbose=1,
     )
-    protocol = Protocol(ahead, *cutoffs_of(origins, step, task, ahead))
+    if label:
+        tune_recognition(search, panel, label, folds, out)
+    else:
+        _tune_forecasts(search, panel, Protocol(ahead, *cutoffs_of(origins, step, task, ahead)), data, out)
+
+
+def _tune_forecasts(search: RaySearch, panel: Panel, protocol: Protocol, data: str, out: Path) -> None:
+    """Search in what lies before the test part, compare tuned and untuned on it, and keep the tuned model."""
+    from sklearn.base import clone
+
+    from tsforecast.evaluation.leaderboard import leaderboard
+    from tsforecast.forecasters.store import save
+    from tsforecast.reporting.terminal import show_leaderboard
+
     search.fit(_seen(panel, protocol))
-    search.report(out / REPORT, f"Search on {data}, horizon {ahead}")
+    search.report(out / REPORT, f"Search on {data}, horizon {protocol.horizon}")
     say(f"wrote {out / REPORT}")
     found = " ".join(f"{name}={value!r}" for name, value in search.best_params_.items())
     say(f"best settings: {found or 'none beats ' + search.reference_}")
@@ -132,10 +158,12 @@ def tune(
     )
     chosen = clone(search.best_estimator_)
     if panel.groups is None:
-        models = {"untuned": model} | ({"tuned": chosen} if search.best_params_ else {})
-        board = leaderboard(models, panel, ahead, protocol.origins, protocol.step, metric=metric)
-        show_leaderboard(board, f"{data}, horizon {ahead}: the test part, which the search did not see", console)
-        write_report(board, out / "report.html", f"Tuned on {data}, horizon {ahead}")
+        models = {"untuned": search.forecaster} | ({"tuned": chosen} if search.best_params_ else {})
+        metric = "mase" if search.metric == "skill" else search.metric
+        board = leaderboard(models, panel, protocol.horizon, protocol.origins, protocol.step, metric=metric)
+        title = f"{data}, horizon {protocol.horizon}: the test part, which the search did not see"
+        show_leaderboard(board, title, console)
+        write_report(board, out / "report.html", f"Tuned on {data}, horizon {protocol.horizon}")
     if search.best_params_:
         save(chosen.set_params(verbose=0).fit(panel), out / "model")
         say(f"fitted on all of the data; forecast with: tsforecast predict {shlex.quote(str(out / 'model'))}")

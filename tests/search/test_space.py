@@ -64,7 +64,7 @@ def test_everything_that_is_wrong_with_a_space_is_said_at_once() -> None:
     with pytest.raises(ParameterError, match="space must name at least one setting"):
         Space.of({})
     wrong = Space.of({"units": [8, 0], "cell": ["gru", "grru"], "window": ["20 seasons", 12], "dropout": (0.1, 1.5)}, 6)
-    problems = wrong.problems(NeuralForecaster(), PANEL, longest=70)
+    problems = wrong.problems(NeuralForecaster(), longest=70)
     assert [problem.split(" must")[0] for problem in problems] == [
         "units",
         "cell",
@@ -72,6 +72,6 @@ def test_everything_that_is_wrong_with_a_space_is_said_at_once() -> None:
         "window 120 of the space",
     ]
     assert "the shortest series has room for 70 steps; leave out windows above 70" in problems[-1]
-    unknown = Space.of({"unit": [8], "cell": ["gru"]}).problems(GRUForecaster(), PANEL, 70)
+    unknown = Space.of({"unit": [8], "cell": ["gru"]}).problems(GRUForecaster(), 70)
     assert unknown[0] == "GRUForecaster has no setting 'unit'; did you mean 'units'?"
     assert "no setting 'cell'" in unknown[1]

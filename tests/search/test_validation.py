@@ -14,8 +14,9 @@ from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
+from tsforecast.search.fold import optimism
 from tsforecast.search.trial import Assignment, Score, losses_at_best, run_trial
-from tsforecast.search.validation import optimism, validations
+from tsforecast.search.validation import validations
 
 PANEL = Panel.from_array([wave(90, 0), wave(70, 1)], season_length=6)
 

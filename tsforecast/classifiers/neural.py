@@ -223,8 +223,7 @@ class NeuralClassifier(Classifier):
         checkpoints.begin()
         random = np.random.default_rng(self.random_state)
         count, validates = choices.validating(labels, sides, self.validation, random)
-        steps = assembly.plan(self, 0).steps(int((~validates).sum()))
-        epochs = choices.epochs(self.max_epochs, steps)
+        epochs = self.epochs(int((~validates).sum()))
         self.resolved_ = {"validation": count, "max_epochs": epochs, "device": str(torch_device(self.device))}
         self.history_ = []
         self.history_ = self._train(panel, labels, validates, epochs, checkpoints.phase("train"), on_epoch)
@@ -235,6 +234,10 @@ class NeuralClassifier(Classifier):
             # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
             self._train(panel, labels, np.zeros_like(validates), best, checkpoints.phase("refit"), None)
         return self
+
+    def epochs(self, recordings: int) -> int:
+        """Return the epochs that training on so many recordings takes."""
+        return choices.epochs(self.max_epochs, assembly.plan(self, 0).steps(recordings))
 
     def _train(
         self,

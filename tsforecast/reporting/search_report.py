@@ -137,12 +137,10 @@ def _words(params: dict[str, object]) -> str:
 def _facts(kept: Kept) -> dict[str, str]:
     """Return how it was searched."""
     about = kept.about
-    parts = "1 validation part" if about.origins == 1 else f"{about.origins} validation parts"
-    cutoffs = "1 cutoff" if about.cutoffs == 1 else f"{about.cutoffs} cutoffs"
     return {
         "Data": about.data,
-        "Scored on": f"{cutoffs} in {parts}, horizon {about.horizon}; the same targets for all trials",
-        "Skill": f"share of the {about.metric.upper()} of {about.reference} that a trial removes, at its best epoch",
+        "Scored on": f"{about.cases}; the same for all trials",
+        "Skill": f"share of the {about.error} of {about.reference} that a trial removes, at its best epoch",
         "Luck": _about_luck(kept),
         "Searched by": f"{about.searcher}, {_stopping(about)}{_epochs(about)}",
         "Size": kept.space.told(about.trials),

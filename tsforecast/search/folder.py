@@ -37,12 +37,13 @@ class About:
     trials : int
         As asked.
     horizon : int
+        0 where recordings are recognised.
     metric : str
         The error whose skill counts.
     reference : str
-        The best naive forecast on the validation targets.
+        The best naive forecast on the validation targets, or the majority classifier.
     cutoffs, origins : int
-        Forecasts that a trial is scored on, and validation parts that they lie in.
+        Forecasts, or recordings, that a trial is scored on, and validation parts that they lie in.
     searcher, scheduler : str
     made : str
         When it began, ISO 8601.
@@ -66,6 +67,18 @@ class About:
     made: str
     versions: dict[str, str]
     machine: str
+
+    @property
+    def error(self) -> str:
+        """The error whose skill counts, in words."""
+        return {"error": "wrong labels", "log_loss": "log loss"}.get(self.metric, self.metric.upper())
+
+    @property
+    def cases(self) -> str:
+        """What a trial is scored on, in words."""
+        kind, ahead = ("cutoff", f", horizon {self.horizon}") if self.horizon else ("recording", "")
+        parts = "1 validation part" if self.origins == 1 else f"{self.origins} validation parts"
+        return f"{self.cutoffs} {kind}{'' if self.cutoffs == 1 else 's'} in {parts}{ahead}"
 
 
 @dataclass(frozen=True)

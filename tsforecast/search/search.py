@@ -2,53 +2,59 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping
-from datetime import datetime
-from importlib.metadata import version
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from platformdirs import user_data_dir
 from sklearn.base import clone
+from sklearn.utils.metaestimators import available_if
 
 from tsforecast.checks import flag, one_of, share_or_count, whole
+from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import ParameterError, TrainingError, TrainingWarning, raise_any, shorten
-from tsforecast.evaluation.record import fingerprint, machine, versions
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.registry import make
-from tsforecast.search.folder import About, begin, conclude, read_search
+from tsforecast.search import recognition
+from tsforecast.search.fold import Fold, optimism
+from tsforecast.search.folder import conclude, read_search
 from tsforecast.search.journal import read
+from tsforecast.search.orders import prepare
+from tsforecast.search.recognition import recognitions
 from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
 from tsforecast.search.space import Space
-from tsforecast.search.trial import Assignment, losses_at_best, seeded, trains_in_epochs
+from tsforecast.search.trial import Assignment, losses_at_best, seeded
 from tsforecast.search.trials import trials_table
-from tsforecast.search.validation import Validation, optimism, validations
+from tsforecast.search.validation import Validation, validations
 
 METRICS = ("skill", "mase", "mae", "rmse", "smape", "rmsse")
 
 
+def _recognises(search: Any) -> bool:
+    """Tell whether a search is one over classifiers."""
+    return isinstance(search.forecaster, Classifier)
+
+
 class RaySearch(Forecaster):
-    """Try many settings of a forecaster with Ray, and forecast with the best.
+    """Try many settings of a forecaster, or of a classifier, with Ray, and answer with the best.
 
     All trials are scored on the same targets, whatever their window: forecasts from the cutoffs of the validation
-    part, with nothing but what lies before each. The naive forecast is trial 0. A network is scored at each epoch, and
-    its score is that of its best one. What the search chose looks better on the targets that chose it than it is; by
-    how much is estimated (`optimism_`).
+    part, with nothing but what lies before each. The naive forecast is trial 0. Classifiers are scored on the same
+    recordings, of other groups than those that train where there are groups; their trial 0 is the majority classifier.
+    A network is scored at each epoch, and its score is that of its best one. What the search chose looks better on the
+    targets that chose it than it is; by how much is estimated (`optimism_`).
 
     Parameters
     ----------
-    forecaster : Forecaster
-        Cloned; `NeuralForecaster` where cells are searched.
+    forecaster : Forecaster or Classifier
+        Cloned; `NeuralForecaster` or `NeuralClassifier` where cells are searched.
     space : dict
         Name of a setting to what is tried of it: a list of choices, a pair ``(low, high)`` of whole or other numbers,
         `log(low, high)`, or ``{"low": 8, "high": 128, "log": True}`` as a file may have it. A window may be said in
@@ -64,8 +70,8 @@ class RaySearch(Forecaster):
         Which trials are stopped early: by asynchronous successive halving [Li et al. 2020], HyperBand [Li et al. 2018],
         those worse than the median of the others, or none. Population based training [Jaderberg et al. 2017] varies
         instead how weights are trained. Auto: ASHA, and HyperBand with BOHB.
-    metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse"}
-        The error whose skill counts; "skill" is that of MASE.
+    metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse"} or {"skill", "error", "log_loss"}
+        The error whose skill counts; "skill" is that of MASE, or, of a classifier, that of wrong labels.
     max_epochs : int, optional
         Of each trial; the forecaster's own number unless given.
     time_budget : float, optional
@@ -83,9 +89,11 @@ class RaySearch(Forecaster):
     random_state : int
         Of the searcher, and of forecasters without a seed.
     validation : float or int
-        Share or number of last steps, or of whole groups, that score.
+        Share or number of last steps, or of whole groups, that score; of recordings without groups, of each class
+        alike.
     validation_origins : int
-        How many validation parts, one before the other, are averaged over; each trains a network of its own.
+        How many validation parts, one before the other, or each of other groups, are averaged over; each trains a
+        network of its own.
     horizon : int, optional
         Steps to forecast; the forecaster's own unless given.
     verbose : int
@@ -112,12 +120,14 @@ class RaySearch(Forecaster):
         Skill on validation.
     optimism_ : float
         By how much `best_score_` is likely to flatter.
-    best_estimator_ : Forecaster
-        Fitted with `best_params_` on all data, as a plain `fit` would; the best naive forecast where nothing beats it.
+    best_estimator_ : Forecaster or Classifier
+        Fitted with `best_params_` on all data, as a plain `fit` would; the best naive one where nothing beats it.
     cv_results_ : dict of arrays
         As scikit-learn's searches have it.
     reference_ : str
-        The best naive forecast on the validation targets.
+        The best naive forecast on the validation targets, or "majority".
+    classes_ : array of shape (K,)
+        The labels, of a classifier.
     folder_ : Path
 
     Examples
@@ -132,7 +142,7 @@ class RaySearch(Forecaster):
 
     def __init__(
         self,
-        forecaster: Forecaster,
+        forecaster: Forecaster | Classifier,
         space: Mapping[str, Any],
         *,
         trials: int = 50,
@@ -171,23 +181,60 @@ class RaySearch(Forecaster):
         self.horizon = horizon  # type: ignore[assignment]
         self.verbose = verbose
 
+    def fit(self, data: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Search, and fit the best settings on everything.
+
+        Parameters
+        ----------
+        data, y, sample_weight
+            As the forecaster's, or classifier's, own `fit` takes them.
+        groups : array of shape (N,), optional
+            Who or what each recording is of, for a classifier; a panel brings its own. Whole groups score.
+
+        Raises
+        ------
+        ParameterError, DataError, TrainingError, OutputError
+        """
+        if not _recognises(self):
+            if groups is not None:
+                raise ParameterError("groups belong to recordings: series name theirs with Panel.from_frame(group=...)")
+            return super().fit(data, y, sample_weight)
+        if sample_weight is not None:
+            raise ParameterError(
+                "sample_weight belongs to ready-made windows: recordings have class_weight, and groups=..., by name"
+            )
+        raise_any(self._problems(), ParameterError)
+        reader = clone(self.forecaster)
+        panel, labels, groups = reader._checked(data, y, groups)
+        metric = "error" if self.metric == "skill" else self.metric
+        how = self.validation, self.validation_origins, metric, self.random_state
+        folds = recognitions(panel, labels, reader.classes_, groups, *how)
+        given = {"labels": joblib.hash((labels, reader.classes_, groups))}
+        self._search(panel, folds, given, lambda model: model.fit(data, y, groups))
+        self.panel_ = panel
+        return self
+
     def _fit(self, panel: Panel) -> None:
+        self._search(panel, self._validations(panel), {}, lambda model: model.fit(panel))
+
+    def _search(self, panel: Panel, folds: Sequence[Fold], given: dict[str, str], fit: Callable[[Any], Any]) -> None:
+        """Try settings on the folds, and fit the best on everything; what is `given` besides must stay the same."""
         from tsforecast.search.progress import show_trials
         from tsforecast.search.tuner import tune
 
-        assignment = self._assignment(panel)
+        assignment = self._assignment(folds)
         space = Space.of(self.space, panel.season_length)
         raise_any(self._space_problems(space, assignment), ParameterError)
-        orders = self._orders(panel, space, assignment)
+        orders = prepare(self, panel, space, assignment, given)
         before = [one for one in read(orders.folder) if one.over(orders.epochs)]
         best = max((skill for one in before for skill in one.skills.values()), default=0.0)
         with show_trials(self.verbose, space.told(orders.trials), orders.trials, len(before), best) as listener:
             tried = tune(assignment, space, orders, listener)
-        self.folder_, self.reference_ = orders.folder, assignment.folds[0].reference
+        self.folder_, self.reference_ = orders.folder, folds[0].reference
         self.trials_ = trials_table(tried, space, orders.epochs)
-        self.optimism_ = _optimism([orders.place(one.trial) for one in tried], assignment.folds)
+        self.optimism_ = _optimism([orders.place(one.trial) for one in tried], folds)
         conclude(self.folder_, self.optimism_)
-        self._choose(panel, space)
+        self._choose(space, folds[0], fit)
         if over := self._cut_short(orders.trials):
             warnings.warn(f"{over}; fit again to go on", TrainingWarning, stacklevel=3)
 
@@ -197,7 +244,7 @@ class RaySearch(Forecaster):
         over = int((~status.isin(["cut short", "not run"])).sum())
         return f"the search was cut short: {over} of {trials} trials are over" if over < trials else ""
 
-    def _choose(self, panel: Panel, space: Space) -> None:
+    def _choose(self, space: Space, fold: Fold, fit: Callable[[Any], Any]) -> None:
         """Take the best trial and fit its settings on everything."""
         scores = self.trials_["best_score"].astype(float)
         if scores.iloc[1:].isna().all():
@@ -211,23 +258,59 @@ class RaySearch(Forecaster):
         self.best_index_ = int(scores.fillna(-np.inf).idxmax())
         self.best_score_ = float(scores[self.best_index_])
         self.best_params_ = space.settings(self.trials_["params"][self.best_index_])
-        model = make(self.reference_) if self.best_index_ == 0 else seeded(self.forecaster, self.random_state)
-        self.best_estimator_ = model.set_params(**self.best_params_, horizon=self.horizon_).fit(panel)
+        model = seeded(self.forecaster, self.random_state) if self.best_index_ else fold.baseline()
+        self.best_estimator_ = fit(model.set_params(**self.best_params_, **fold.settings))
+
+    def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:
+        """Forecast, or say the label of recordings, with the best settings; see the model's own `predict`.
+
+        Raises
+        ------
+        NotFittedError, ParameterError, DataError
+        """
+        if not _recognises(self):
+            return super().predict(context, future=future, horizon=horizon)
+        self.check_fitted()
+        if future is not None or horizon is not None:
+            raise ParameterError("future and horizon belong to forecasts: a classifier takes recordings and no more")
+        return self.best_estimator_.predict(context)
+
+    @available_if(_recognises)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the probability of each class of `classes_`, (N, K); see `Classifier.predict_proba`."""
+        self.check_fitted()
+        return np.asarray(self.best_estimator_.predict_proba(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2 of forecasts from ready-made windows, or the share of recordings whose label is said."""
+        if not _recognises(self):
+            return super().score(X, y, sample_weight)
+        self.check_fitted()
+        return float(self.best_estimator_.score(X, y, sample_weight))
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, of a classifier that is fitted."""
+        return np.asarray(self.best_estimator_.classes_)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn may expect of `fit`."""
+        return self.forecaster.__sklearn_tags__() if _recognises(self) else super().__sklearn_tags__()
 
     def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
         """Return the forecasts of the best estimator, (n, H, K); see `Forecaster.forecast`."""
-        return self.best_estimator_.forecast(past, horizon)
+        return np.asarray(self.best_estimator_.forecast(past, horizon))
 
     def replaced(self, past: Past) -> NDArray[np.bool_]:
         """Say where a simpler forecast stands in for that of the best estimator; see `Forecaster.replaced`."""
-        return self.best_estimator_.replaced(past)
+        return np.asarray(self.best_estimator_.replaced(past))
 
     def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return what trials are given and scored on; see `Forecaster.view`."""
         searching = clone(self)
         searching.horizon_ = int(panel.ready or searching._own_horizon())
-        assignment = searching._assignment(panel)
-        newest = assignment.folds[0]
+        folds = searching._validations(panel)
+        newest, assignment = folds[0], searching._assignment(folds)
         found: dict[str, NDArray[Any]] = assignment.model({}).view(newest.part)
         return found | {"validation targets": newest.truth, "validation scale": newest.scale, "naive": newest.naive}
 
@@ -265,69 +348,30 @@ class RaySearch(Forecaster):
             "mean_fit_time": tried["seconds"].to_numpy(dtype=float),
         }
 
-    def _assignment(self, panel: Panel) -> Assignment:
+    def _validations(self, panel: Panel) -> list[Validation]:
         metric = "mase" if self.metric == "skill" else self.metric
-        folds = validations(panel, self.horizon_, self.validation, self.validation_origins, metric)
-        return Assignment(self.forecaster, folds, self.max_epochs, self.random_state)
+        return validations(panel, self.horizon_, self.validation, self.validation_origins, metric)
 
-    def _orders(self, panel: Panel, space: Space, assignment: Assignment) -> Any:
-        """Return how the search runs, and keep what it was asked in its folder."""
-        from tsforecast.search.tuner import Orders
-
-        about = self._about(panel, space, assignment)
-        asked = {"data": fingerprint(panel), "forecaster": about.forecaster, "space": json.dumps(about.space)}
-        for name in ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation"):
-            asked[name] = str(getattr(self, name))
-        asked |= {"validation_origins": str(self.validation_origins), "horizon": str(self.horizon_)}
-        folder = Path(self.storage or Path(user_data_dir("tsforecast"), "searches")).absolute()
-        folder /= self.name or f"{type(self.forecaster).__name__}-{joblib.hash(asked)[:12]}"
-        begin(folder, asked, about, self.resume)
-        return Orders(
-            trials=about.trials,
-            searcher=self.searcher,
-            scheduler=self.scheduler,
-            epochs=about.epochs,
-            seed=self.random_state,
-            folder=folder,
-            time_budget=self.time_budget,
-            resources=dict(self.resources_per_trial or {"cpu": 1}),
-            address=self.address,
-        )
-
-    def _about(self, panel: Panel, space: Space, assignment: Assignment) -> About:
-        model = assignment.model({})
-        return About(
-            data=repr(panel).removeprefix("Panel: "),
-            forecaster=" ".join(repr(self.forecaster).split()),
-            space=space.plain(),
-            season_length=panel.season_length,
-            epochs=int(model.get_params()["max_epochs"]) if trains_in_epochs(model) else 0,
-            trials=sum(1 for _ in islice(space.grid(), self.trials)) if self.searcher == "grid" else self.trials,
-            horizon=self.horizon_,
-            metric=assignment.folds[0].metric,
-            reference=assignment.folds[0].reference,
-            cutoffs=sum(len(fold.weights) for fold in assignment.folds),
-            origins=len(assignment.folds),
-            searcher=self.searcher,
-            scheduler=self.scheduler,
-            made=datetime.now().astimezone().isoformat(timespec="seconds"),
-            versions=versions() | {name: version(name) for name in ("ray", "optuna")},
-            machine=machine(),
-        )
+    def _assignment(self, folds: Sequence[Fold]) -> Assignment:
+        epochs = self.max_epochs
+        if epochs is None and isinstance(self.forecaster, NeuralClassifier):
+            epochs = self.forecaster.epochs(len(folds[0].part))
+        return Assignment(self.forecaster, folds, epochs, self.random_state)
 
     def _space_problems(self, space: Space, assignment: Assignment) -> list[str]:
-        part = assignment.folds[-1].part
-        return space.problems(self.forecaster, part, int(part.lengths.min()) - self.horizon_)
+        fold = assignment.folds[-1]
+        return space.problems(self.forecaster, int(fold.part.lengths.min()) - fold.settings.get("horizon", 0))
 
     def _own_horizon(self) -> int:
         return self.horizon or self.forecaster._own_horizon()
 
     def _problems(self) -> list[str]:
-        if not isinstance(self.forecaster, Forecaster):
-            return [f"forecaster must be one of tsforecast's: got {self.forecaster!r}"]
+        if not isinstance(self.forecaster, (Forecaster, Classifier)):
+            return [f"forecaster must be a forecaster or classifier of tsforecast's: got {self.forecaster!r}"]
+        metrics = ("skill", *recognition.METRICS) if _recognises(self) else METRICS
         problems = whole("trials", self.trials, 1) + whole("horizon", self.horizon, 1, [None])
         problems += one_of("searcher", self.searcher, SEARCHERS) + one_of("scheduler", self.scheduler, SCHEDULERS)
-        problems += one_of("metric", self.metric, METRICS) + whole("max_epochs", self.max_epochs, 1, [None])
+        problems += one_of("metric", self.metric, metrics) + whole("max_epochs", self.max_epochs, 1, [None])
         problems += whole("random_state", self.random_state, 0) + share_or_count("validation", self.validation)
         problems += whole("validation_origins", self.validation_origins, 1)
         problems += pair_problems(self.searcher, self.scheduler)
@@ -338,7 +382,7 @@ class RaySearch(Forecaster):
         return problems + [f"{problem} (of the forecaster)" for problem in self.forecaster._problems()]
 
 
-def _optimism(places: list[Path], folds: list[Validation]) -> float:
+def _optimism(places: list[Path], folds: Sequence[Fold]) -> float:
     """Return the optimism of the best of all trials of which losses were kept, and naive."""
     losses = [found for place in places if (found := losses_at_best(place, folds)) is not None]
     naive = np.concatenate([fold.naive for fold in folds])

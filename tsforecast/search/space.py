@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, TsForecastError, raise_any
-from tsforecast.forecasters.base import Forecaster, unknown_settings
+from tsforecast.forecasters.base import unknown_settings
 from tsforecast.networks.architecture import CELL_NAMES
 
 Settings = dict[str, Any]
@@ -218,23 +217,21 @@ class Space:
         """Return what a forecaster takes: seasons are counted in steps."""
         return {name: self._steps(value) for name, value in self.active(chosen).items()}
 
-    def problems(self, forecaster: Forecaster, panel: Panel, longest: int) -> list[str]:
-        """Return a sentence for each part of the space that cannot work on a panel.
+    def problems(self, model: Any, longest: int) -> list[str]:
+        """Return a sentence for each part of the space that cannot work.
 
         Parameters
         ----------
-        forecaster : Forecaster
-        panel : Panel
-            The training part.
+        model : Forecaster or Classifier
         longest : int
             Steps that the shortest series has for a window.
         """
-        problems = unknown_settings(forecaster, dict.fromkeys(self.domains))
+        problems = unknown_settings(model, dict.fromkeys(self.domains))
         if problems:
             return problems
         for name, domain in self.domains.items():
             for value in domain.bounds() if isinstance(domain, Range) else domain:
-                problems += self._refused(forecaster, name, value)
+                problems += self._refused(model, name, value)
         return problems + [
             f"window {window} of the space must fit in the training part: the shortest series has room for {longest} "
             f"steps; leave out windows above {longest}"
@@ -248,12 +245,12 @@ class Space:
         values = domain.bounds()[1:] if isinstance(domain, Range) else domain
         return [steps for value in values if isinstance(steps := self._steps(value), int)]
 
-    def _refused(self, forecaster: Forecaster, name: str, value: Any) -> list[str]:
+    def _refused(self, model: Any, name: str, value: Any) -> list[str]:
         from sklearn.base import clone
 
         try:
-            model = clone(forecaster).set_params(**{name: self._steps(value)})
-            return [f"{problem} (of the space)" for problem in model._problems() if problem.startswith(name)]
+            changed = clone(model).set_params(**{name: self._steps(value)})
+            return [f"{problem} (of the space)" for problem in changed._problems() if problem.startswith(name)]
         except TsForecastError as error:
             return list(error.problems)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from tsforecast.classifiers.base import Classifier
 from tsforecast.errors import TrainingError
 from tsforecast.files import new_file
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.search.fold import Fold
 from tsforecast.search.space import Settings
-from tsforecast.search.validation import Validation
 from tsforecast.training.checkpoint import adapt
 from tsforecast.training.history import Epoch
 
@@ -29,8 +31,8 @@ class Assignment:
 
     Attributes
     ----------
-    forecaster : Forecaster
-    folds : list of Validation
+    forecaster : Forecaster or Classifier
+    folds : sequence of Fold
         The newest origin first.
     max_epochs : int or None
         The forecaster's own number unless given.
@@ -38,14 +40,14 @@ class Assignment:
         Of forecasters without one.
     """
 
-    forecaster: Forecaster
-    folds: list[Validation]
+    forecaster: Forecaster | Classifier
+    folds: Sequence[Fold]
     max_epochs: int | None
     seed: int
 
-    def model(self, settings: Settings) -> Forecaster:
-        """Return the forecaster of a trial: it trains on all it is given, and the search validates."""
-        model = seeded(self.forecaster, self.seed).set_params(**settings, horizon=self.folds[0].horizon)
+    def model(self, settings: Settings) -> Any:
+        """Return the model of a trial: it trains on all it is given, and the search validates."""
+        model = seeded(self.forecaster, self.seed).set_params(**settings, **self.folds[0].settings)
         if trains_in_epochs(model):
             model.set_params(validation=None, patience=None, refit=False, verbose=0)
             if self.max_epochs is not None:
@@ -75,16 +77,16 @@ class Score:
     best_epoch: int
 
 
-def seeded(forecaster: Forecaster, seed: int) -> Forecaster:
+def seeded(forecaster: Forecaster | Classifier, seed: int) -> Any:
     """Return a clone that has a seed, its own one where it has one."""
-    model: Forecaster = clone(forecaster)
+    model = clone(forecaster)
     if model.get_params().get("random_state", 0) is None:
         model.set_params(random_state=seed)
     return model
 
 
-def trains_in_epochs(model: Forecaster) -> bool:
-    """Tell whether a forecaster is a network, which can be scored while it trains."""
+def trains_in_epochs(model: Any) -> bool:
+    """Tell whether a model is a network, which can be scored while it trains."""
     return {"max_epochs", "validation", "patience", "refit"} <= set(model.get_params(deep=False))
 
 
@@ -144,21 +146,21 @@ def run_trial(
     for number in range(len(losses)):
         judge(number)
     if not trains_in_epochs(model):
-        model.fit(newest.part)
+        newest.fit(model)
         scored(0)
         return
     begun = (folder / FIT).exists()
     if begun and mutates:
         adapt(folder / FIT, **{name: value for name, value in model.get_params().items() if name in MUTABLE})
-    model.fit(  # type: ignore[call-arg]
-        newest.part,
+    newest.fit(
+        model,
         checkpoint=folder / FIT,
         resume_from=folder / FIT if begun else None,
         on_epoch=lambda epoch: scored(epoch.number),
     )
 
 
-def losses_at_best(folder: Path, folds: list[Validation]) -> NDArray[np.float64] | None:
+def losses_at_best(folder: Path, folds: Sequence[Fold]) -> NDArray[np.float64] | None:
     """Return the losses of a trial at its best epoch, from the cutoffs of all origins one after the other.
 
     None where they were not kept.
@@ -171,7 +173,7 @@ def losses_at_best(folder: Path, folds: list[Validation]) -> NDArray[np.float64]
     return np.concatenate([rows[best] for rows in each])
 
 
-def _older(model: Forecaster, fold: Validation, file: Path) -> NDArray[np.float64]:
+def _older(model: Any, fold: Fold, file: Path) -> NDArray[np.float64]:
     """Return the losses on an older origin at each epoch, (epochs, n); read where they are there already."""
     if file.exists():
         return np.asarray(np.load(file))
@@ -181,24 +183,24 @@ def _older(model: Forecaster, fold: Validation, file: Path) -> NDArray[np.float6
         def scored(epoch: Epoch) -> None:
             rows.append(_losses(fold, model))
 
-        model.fit(fold.part, on_epoch=scored)  # type: ignore[call-arg]
+        fold.fit(model, on_epoch=scored)
     else:
-        rows.append(_losses(fold, model.fit(fold.part)))
+        rows.append(_losses(fold, fold.fit(model)))
     with new_file(file) as unfinished:
         np.save(unfinished, np.stack(rows))
     return np.stack(rows)
 
 
-def _pairs(assignment: Assignment, older: list[NDArray[np.float64]]) -> list[tuple[Validation, NDArray[np.float64]]]:
+def _pairs(assignment: Assignment, older: list[NDArray[np.float64]]) -> list[tuple[Fold, NDArray[np.float64]]]:
     return list(zip(assignment.folds[1:], older, strict=True))
 
 
-def _losses(fold: Validation, model: Forecaster) -> NDArray[np.float64]:
+def _losses(fold: Fold, model: Any) -> NDArray[np.float64]:
     """Return the losses of a model, which must be numbers."""
     found = fold.losses(model)
     if not np.isfinite(found).all():
         raise TrainingError(
-            f"{int((~np.isfinite(found)).sum())} of {len(found)} validation forecasts are no finite numbers; use "
+            f"{int((~np.isfinite(found)).sum())} of {len(found)} validation losses are no finite numbers; use "
             "smaller learning rates, or look for extreme values in the data"
         )
     return found

@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tsforecast.errors import ParameterError, TsForecastError, reason
 from tsforecast.files import OutputError
 from tsforecast.search import journal
 from tsforecast.search.journal import Tried
+from tsforecast.search.orders import Orders
 from tsforecast.search.replay import JOB, Remembering, listed_jobs, recall
 from tsforecast.search.searchers import SCORE, proposals, scheduler
 from tsforecast.search.space import Settings, Space
@@ -44,30 +45,6 @@ QUIET = {
 
 class ClusterError(ParameterError):
     """A ray cluster could not be reached."""
-
-
-@dataclass(frozen=True)
-class Orders:
-    """How a search runs; see `RaySearch`."""
-
-    trials: int
-    searcher: str
-    scheduler: str
-    epochs: int
-    seed: int
-    folder: Path
-    time_budget: float | None
-    resources: dict[str, float]
-    address: str | None
-
-    @property
-    def pauses(self) -> bool:
-        """Whether trials wait for others, and go on from copies of their own state or of another's."""
-        return self.scheduler in ("hyperband", "pbt") or self.searcher == "bohb"
-
-    def place(self, trial: int) -> Path:
-        """Return where a trial keeps its state, and the losses of its epochs."""
-        return self.folder / "trials" / f"{trial:05d}"
 
 
 def tune(

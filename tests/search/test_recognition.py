@@ -1,0 +1,197 @@
+"""A search over classifiers: trials are judged by the same recordings, of people whom none has seen."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier
+from typer.testing import CliRunner
+
+from tests.classifiers.conftest import gestures
+from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.naive import MajorityClassifier
+from tsforecast.classifiers.neural import NeuralClassifier
+from tsforecast.cli import app
+from tsforecast.data import recordings
+from tsforecast.errors import DataError, ParameterError
+from tsforecast.forecasters.base import NotFittedError
+from tsforecast.reporting.search_report import headline, html_search
+from tsforecast.search.folder import read_search
+from tsforecast.search.recognition import Recognition, recognitions
+from tsforecast.search.search import RaySearch
+from tsforecast.search.trial import Assignment, Score, run_trial
+
+GESTURES, LABELS = gestures(36)
+PEOPLE = np.repeat(["ann", "bob", "cat", "dan"], 9)
+SMALL = NeuralClassifier(units=8, layers=1, max_epochs=3, random_state=0)
+SPACE = {"cell": ["gru", "conv1d"], "units": [8, 16]}
+COLUMNS = ["--time", "step", "--id", "recording", "--target", "x,y", "--group", "person"]
+
+
+def folds(
+    share: float | int = 1, count: int = 1, metric: str = "error", groups: Any = PEOPLE, labels: Any = LABELS
+) -> list[Recognition]:
+    classes, places = np.unique(labels, return_inverse=True)
+    return recognitions(recordings.read(GESTURES), places, classes, groups, share, count, metric, seed=0)
+
+
+def write(file: Path) -> None:
+    """Write the recordings as people have them: one step a line."""
+    rows = [
+        {"recording": f"r{i:02d}", "step": t, "x": x, "y": y, "person": PEOPLE[i], "gesture": str(LABELS[i])}
+        for i, one in enumerate(GESTURES)
+        for t, (x, y) in enumerate(one)
+    ]
+    pd.DataFrame(rows).to_csv(file, index=False)
+
+
+def test_each_fold_is_judged_by_other_people_none_of_whom_trains() -> None:
+    found = folds(count=3)
+    assert [np.unique(PEOPLE[fold.judged.ids]).tolist() for fold in found] == [["dan"], ["cat"], ["bob"]]
+    for fold in found:
+        assert sorted([*fold.part.ids, *fold.judged.ids]) == list(range(36))
+        assert np.array_equal(fold.truth, np.asarray(LABELS)[fold.judged.ids])
+        assert np.array_equal(fold.labels, np.asarray(LABELS)[fold.part.ids])
+
+
+def test_without_groups_a_share_of_each_class_judges() -> None:
+    first, second = folds(share=1 / 3, count=2, groups=None)
+    for fold in (first, second):
+        assert np.unique(fold.truth, return_counts=True)[1].tolist() == [4, 4, 4]
+        assert len(fold.part) == 24
+    assert first.judged.ids.tolist() != second.judged.ids.tolist()
+
+
+def test_skill_is_the_share_of_wrong_labels_of_the_majority_that_are_right() -> None:
+    fold = folds()[0]
+    model = clone(SMALL).set_params(max_epochs=40).fit(fold.part, fold.labels)
+    wrong = 1 - model.score(fold.judged, fold.truth)
+    majority = 1 - MajorityClassifier().fit(fold.part, fold.labels).score(fold.judged, fold.truth)
+    assert fold.skill(fold.losses(model)) == pytest.approx(1 - wrong / majority)
+    assert fold.skill(fold.naive) == 0
+    sure = folds(metric="log_loss")[0]
+    said = model.predict_proba(sure.judged)[np.arange(9), np.searchsorted(model.classes_, sure.truth)]
+    assert sure.losses(model) == pytest.approx(-np.log(said))
+
+
+def test_each_person_counts_the_same_however_many_recordings_there_are_of_them() -> None:
+    uneven = np.array(["ann"] * 12 + ["bob"] * 12 + ["cat"] * 9 + ["dan"] * 3)
+    fold = folds(share=2, groups=uneven)[0]
+    assert fold.weights[:9].sum() == pytest.approx(fold.weights[9:].sum()) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"count": 5}, "validation_origins must leave other groups to each: 5 of 1 need 5, there are 4"),
+        ({"share": 4}, "validation must leave a group to train on"),
+        ({"labels": [*["a", "b"] * 13, "a", *["c"] * 9]}, "every class must have recordings to train on"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        folds(**asked)
+
+
+def test_a_trial_scores_each_epoch_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    class Stopped(Exception):
+        """As if killed."""
+
+    assignment = Assignment(SMALL, folds(count=2), None, seed=0)
+    whole: list[Score] = []
+    run_trial(assignment, {"cell": "gru"}, tmp_path / "whole", whole.append)
+
+    def stops(score: Score) -> None:
+        if score.epoch == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_trial(assignment, {"cell": "gru"}, tmp_path / "cut", stops)
+    again: list[Score] = []
+    run_trial(assignment, {"cell": "gru"}, tmp_path / "cut", again.append, reported=1)
+    assert [score.epoch for score in whole] == [1, 2, 3]
+    assert again == whole[1:]
+    assert whole[0].start == pytest.approx(0, abs=0.5)  # an untrained network says what is frequent
+
+
+def test_a_search_is_refused_what_belongs_to_forecasts() -> None:
+    search = RaySearch(SMALL, SPACE)
+    assert is_classifier(search)
+    assert not hasattr(RaySearch(None, SPACE), "predict_proba")
+    with pytest.raises(ParameterError, match="sample_weight belongs to ready-made windows"):
+        search.fit(GESTURES, LABELS, PEOPLE)
+    with pytest.raises(ParameterError, match="metric must be one of"):
+        clone(search).set_params(metric="mase").fit(GESTURES, LABELS)
+    with pytest.raises(ParameterError, match="has no setting 'window'"):
+        RaySearch(SMALL, {"window": [3]}).fit(GESTURES, LABELS)
+    with pytest.raises(DataError, match="y to be passed"):
+        search.fit(GESTURES)
+    with pytest.raises(NotFittedError):
+        search.predict(GESTURES)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("only_ray")
+def test_a_search_over_classifiers_finds_fits_and_tells(tmp_path: Path) -> None:
+    model = clone(SMALL).set_params(max_epochs=30)
+    space = SPACE | {"learning_rate": [1e-5, 6e-3]}
+    search = RaySearch(model, space, trials=4, scheduler="none", storage=tmp_path, name="s", validation=1)
+    search.fit(GESTURES, LABELS, groups=PEOPLE)
+    assert search.reference_ == "majority"
+    assert search.trials_["status"].tolist() == ["naive", *["finished"] * 4]
+    assert search.best_params_["learning_rate"] == 6e-3
+    assert search.best_score_ > 0.5
+    plain: Classifier = clone(model).set_params(**search.best_params_).fit(GESTURES, LABELS, PEOPLE)
+    assert np.array_equal(search.predict_proba(GESTURES), plain.predict_proba(GESTURES))
+    assert search.predict(GESTURES).tolist() == plain.predict(GESTURES).tolist()
+    assert search.score(GESTURES, LABELS) == plain.score(GESTURES, LABELS)
+    assert search.classes_.tolist() == sorted(set(LABELS))
+    kept = read_search(tmp_path / "s")
+    assert "against majority" in headline(kept, kept.trials)
+    page = html_search(kept)
+    assert "share of the wrong labels of majority" in page
+    assert "9 recordings in 1 validation part" in page
+    with pytest.raises(ParameterError, match="holds a search with other labels"):
+        search.fit(GESTURES, LABELS[::-1], groups=PEOPLE)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("only_ray")
+def test_the_command_searches_without_each_person_that_it_tests(tmp_path: Path) -> None:
+    write(tmp_path / "moves.csv")
+    (tmp_path / "space.toml").write_text('cell = ["gru", "conv1d"]\nunits = [8]\nlayers = [1]\n')
+    command = ["tune", str(tmp_path / "moves.csv"), *COLUMNS, "--label", "gesture", "--trials", "2", "--epochs", "20"]
+    command += ["--folds", "2", "--space", str(tmp_path / "space.toml"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert scores["fold"].tolist() == ["without-person-dan", "without-person-cat"]
+    assert scores["recordings"].tolist() == [9, 9]
+    assert (scores["tuned"] > scores["majority"]).all()
+    assert "mean of 2" in result.output
+    for fold in scores["fold"]:
+        assert "27 series" in read_search(tmp_path / "out" / fold).about.data  # the tested person is not in it
+        assert (tmp_path / "out" / fold / "search.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--label", "gestur"], "static column 'gestur' does not exist; did you mean 'gesture'"),
+        (["--label", "person"], "--label must be another column than the group"),
+        (["--label", "gesture", "--horizon", "3"], "--horizon must be left out with --label"),
+        (["--label", "gesture", "--folds", "9"], "--folds must be 1 to 4"),
+    ],
+)
+def test_the_command_refuses_what_cannot_be(words: list[str], sentence: str, tmp_path: Path) -> None:
+    write(tmp_path / "moves.csv")
+    command = ["tune", str(tmp_path / "moves.csv"), *COLUMNS, *words, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code
+    assert re.search(sentence, f"{result.output} {result.exception}".replace("\n", " ")), result.output
+    assert not (tmp_path / "out").exists()
