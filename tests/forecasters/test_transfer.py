@@ -96,8 +96,8 @@ def test_what_cannot_be_fine_tuned_is_refused() -> None:
         source().fine_tune(new_data(), freeze="encodr", head="keep", layers=2, window=5)
     assert caught.value.problems == (
         "freeze must be one of 'none', 'encoder': got 'encodr'; did you mean 'encoder'?",
-        "layers=2 is for a new head: use head='new', or layers=1",
         "window belongs to the fitted network and cannot change: leave it out",
+        "layers=2 is for a new head: use head='new', or layers=1",
     )
     with pytest.raises(DataError, match=r"needs 12 \+ 3 = 15 steps, series '0' has 10; use at least 5 more rows"):
         source().fine_tune(Panel.from_array([wave(10)], season_length=6))

@@ -38,6 +38,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     classes_: NDArray[Any]
     channels_: int
     columns_: tuple[str, ...] | None
+    # Where scikit-learn routes metadata, a search or a vote hands the groups on: whole groups validate there as well.
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012
 
     def fit(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Self:
         """Learn from labelled recordings.
@@ -94,7 +96,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "channels_"):
             raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(X, y)")
         panel = self._read(X, reset=False)
-        raise_any(self._recording_problems(panel))
+        raise_any(self.recording_problems(panel))
         return self._probabilities(panel)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -112,14 +114,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Also when there are labels that were not fitted, which nobody could say.
         """
         said = self.predict(X)
-        truth = _labels(X, y, len(said))
-        strange = {label: int((truth == label).sum()) for label in dict.fromkeys(truth[~np.isin(truth, self.classes_)])}
-        if strange:
-            raise DataError(
-                f"y must hold labels that were fitted: {len(strange)} were not, "
-                f"{shorten([f'{str(label)!r} ({count} recordings)' for label, count in strange.items()])}; fit on "
-                "recordings of every class, or leave those out"
-            )
+        truth = labels_of(X, y, len(said))
+        raise_any(_unfitted(truth, self.classes_, "fit on recordings of every class, or leave those out"))
         return float(np.average(said == truth, weights=sample_weight))
 
     def set_params(self, **settings: Any) -> Self:
@@ -134,14 +130,21 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         return tags
 
-    def _checked(self, X: Any, y: Any, groups: Any) -> tuple[Panel, Labels, NDArray[Any] | None]:
-        """Read what `fit` was given, once the parameters are found to make sense; labels become numbers."""
+    def _checked(
+        self, X: Any, y: Any, groups: Any, reset: bool = True, head: str = "new"
+    ) -> tuple[Panel, Labels, NDArray[Any] | None]:
+        """Read what `fit` was given, once the parameters are found to make sense; labels become numbers.
+
+        Without `reset` recordings must be like those that were fitted, and with the `head` kept their labels, too.
+        """
         raise_any(self._problems(), ParameterError)
-        panel = self._read(X, reset=True)
-        given = _labels(X, y, len(panel))
-        classes, labels = np.unique(given, return_inverse=True)
-        problems = self._recording_problems(panel)
-        if len(classes) < 2:
+        panel = self._read(X, reset=reset)
+        given = labels_of(X, y, len(panel))
+        problems = self.recording_problems(panel)
+        classes = np.unique(given) if head == "new" else self.classes_
+        if head == "keep":
+            problems += _unfitted(given, classes, "use head='new', or leave those out")
+        elif len(classes) < 2:
             problems.append(
                 f"y must have two classes at least: got 1 class, {str(classes[0])!r}, for all {len(given)} recordings; "
                 "give recordings of another class as well"
@@ -152,7 +155,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise_any(problems)
         self.__dict__.pop("channels_", None)  # not fitted until it is again
         self.classes_ = classes
-        return panel, labels.astype(np.int64), sides
+        return panel, np.searchsorted(classes, given).astype(np.int64), sides
 
     def _read(self, X: Any, reset: bool) -> Panel:
         """Read recordings; those that are rows of one array with the checks, and the words, of scikit-learn."""
@@ -189,7 +192,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the probability of each class, (N, K)."""
         raise NotImplementedError(f"{type(self).__name__} must say what it finds probable")
 
-    def _recording_problems(self, panel: Panel) -> list[str]:
+    def recording_problems(self, panel: Panel) -> list[str]:
         """Return what is wrong with recordings that have the right form."""
         return []
 
@@ -198,8 +201,17 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return []
 
 
-def _labels(X: Any, y: Any, count: int) -> NDArray[Any]:
-    """Return one label for each of `count` recordings."""
+def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
+    """Return one label for each of `count` recordings.
+
+    Parameters
+    ----------
+    X, y : as in `Classifier.fit`
+
+    Raises
+    ------
+    DataError
+    """
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import assert_all_finite, column_or_1d
 
@@ -219,3 +231,12 @@ def _labels(X: Any, y: Any, count: int) -> NDArray[Any]:
         assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return np.asarray(labels)
+
+
+def _unfitted(labels: NDArray[Any], classes: NDArray[Any], remedy: str) -> list[str]:
+    """Return what is wrong with labels of which some are none of the classes that were fitted."""
+    strange = {label: int((labels == label).sum()) for label in dict.fromkeys(labels[~np.isin(labels, classes)])}
+    if not strange:
+        return []
+    named = shorten([f"{str(label)!r} ({count} recordings)" for label, count in strange.items()])
+    return [f"y must hold labels that were fitted: {len(strange)} were not, {named}; {remedy}"]

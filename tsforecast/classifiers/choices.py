@@ -117,5 +117,7 @@ def class_weights(asked: dict[Any, float] | str | None, classes: NDArray[Any], l
     if asked is None:
         return np.ones(len(classes))
     named = {} if isinstance(asked, str) else asked
-    weights = 1 / counts if isinstance(asked, str) else np.array([named.get(c, 1.0) for c in classes.tolist()])
+    weights = (
+        1 / np.maximum(counts, 1) if isinstance(asked, str) else np.array([named.get(c, 1.0) for c in classes.tolist()])
+    )
     return np.asarray(weights * len(labels) / (weights @ counts))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from tsforecast.classifiers import choices
@@ -23,12 +23,10 @@ from tsforecast.networks.classes import ClassNetwork, CrossEntropy
 from tsforecast.training.augment import Augmentation
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.labelled import LabelledRecordings
+from tsforecast.training.labelled import LabelledRecordings, tiles
 from tsforecast.training.loop import finished, train
 from tsforecast.training.machine import few_threads, seeded, torch_device
 from tsforecast.training.progress import show_epochs
-
-TILE = 32  # recordings that are read at once: always as many, and all of one length
 
 
 class NeuralClassifier(Classifier):
@@ -239,6 +237,55 @@ class NeuralClassifier(Classifier):
         """Return the epochs that training on so many recordings takes."""
         return choices.epochs(self.max_epochs, assembly.plan(self, 0).steps(recordings))
 
+    def fine_tune(
+        self,
+        X: Any,
+        y: Any = None,
+        groups: ArrayLike | None = None,
+        *,
+        freeze: Literal["none", "encoder"] = "none",
+        head: Literal["keep", "new"] = "keep",
+        scaling: Literal["keep", "new"] = "keep",
+        **settings: Any,
+    ) -> Self:
+        """Train a fitted network further, on other recordings; this classifier stays as it is.
+
+        Parameters
+        ----------
+        X, y, groups : as in `fit`
+            Few recordings do: those that validate are chosen as in `fit`, and with one recording of a class none are.
+        freeze : {"none", "encoder"}
+            What must not change: nothing, or what reads the recording (``embed.*`` and ``encoder.*``).
+        head : {"keep", "new"}
+            Go on with the last layer, or put a new one in its place, which says the classes of `y`: untrained it is
+            their majority.
+        scaling : {"keep", "new"}
+            Keep what was learned of scales, or learn it anew from the recordings that train.
+        **settings
+            Parameters of the new classifier that differ, such as ``max_epochs=30, learning_rate=1e-3``.
+
+        Returns
+        -------
+        NeuralClassifier
+            A new one, fitted.
+
+        Raises
+        ------
+        NotFittedError, ParameterError, DataError
+
+        Examples
+        --------
+        >>> waves = [np.sin(np.arange(12) * (1 + i % 2)) for i in range(20)]
+        >>> labels = ["slow", "fast"] * 10
+        >>> source = NeuralClassifier(units=8, layers=1, max_epochs=20, random_state=0).fit(waves, labels)
+        >>> tuned = source.fine_tune([2 * wave for wave in waves[:2]], labels[:2], max_epochs=2, learning_rate=1e-3)
+        >>> tuned.classes_.tolist()
+        ['fast', 'slow']
+        """
+        from tsforecast.classifiers.transfer import fine_tuned
+
+        return fine_tuned(self, X, y, groups, freeze, head, scaling, settings)
+
     def _train(
         self,
         panel: Panel,
@@ -249,10 +296,28 @@ class NeuralClassifier(Classifier):
         on_epoch: Callable[[Epoch], None] | None,
     ) -> list[Epoch]:
         """Learn scales, and train a new network, on all recordings but those that validate."""
+        scaling = self._scaling(panel.select(~validates))
+        return self._learn(panel, labels, validates, epochs, checkpoints, on_epoch, scaling)
+
+    def _scaling(self, panel: Panel) -> Scaling:
+        """Learn the scales of recordings."""
+        recipe = ScalingRecipe(None, self.scaler, per_series=False)
+        return recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
+
+    def _learn(
+        self,
+        panel: Panel,
+        labels: Labels,
+        validates: choices.Mask,
+        epochs: int,
+        checkpoints: Checkpoints | None,
+        on_epoch: Callable[[Epoch], None] | None,
+        scaling: Scaling,
+        network: ClassNetwork | None = None,
+    ) -> list[Epoch]:
+        """Train a new network, or one that is there, on recordings in their scales."""
         device = torch_device(self.device)
         training, own = panel.select(~validates), labels[~validates]
-        recipe = ScalingRecipe(None, self.scaler, per_series=False)
-        scaling = recipe.fit(training.values, training.offsets[[0, -1]], training.n_targets)
         weights = choices.class_weights(self.class_weight, self.classes_, own)
         objective = CrossEntropy(torch.from_numpy(weights).float().to(device), self.label_smoothing)
 
@@ -269,9 +334,9 @@ class NeuralClassifier(Classifier):
             seeded(self.random_state),
             show_epochs(self.verbose, plan.epochs, type(self).__name__) as show,
         ):
-            shares = weights * np.bincount(own, minlength=len(self.classes_))
-            length = int(training.lengths.max())
-            self.scaling_, self.network_ = scaling, self._network(panel.values.shape[1], shares, length).to(device)
+            shares, length = self._shares(own), int(training.lengths.max())
+            network = network or self._network(panel.values.shape[1], shares, length).to(device)
+            self.scaling_, self.network_ = scaling, network
             self.channels_ = panel.values.shape[1]  # from here on there are weights to answer with, whatever happens
 
             def report(epoch: Epoch) -> None:
@@ -281,7 +346,13 @@ class NeuralClassifier(Classifier):
 
             return train(self.network_, learned, judged, objective, plan, device, report, checkpoints)
 
-    def _network(self, channels: int, shares: Floats, length: int) -> ClassNetwork:
+    def _shares(self, labels: Labels) -> Tensor:
+        """Return how much of what is learned from each class is, (K,)."""
+        weights = choices.class_weights(self.class_weight, self.classes_, labels)
+        counted = weights * np.bincount(labels, minlength=len(self.classes_))
+        return torch.from_numpy(counted / counted.sum()).float()
+
+    def _network(self, channels: int, shares: Tensor, length: int) -> ClassNetwork:
         """Return an untrained network for recordings of up to `length` steps and classes with these shares."""
         architecture = Architecture(
             cell=self.cell,
@@ -295,8 +366,7 @@ class NeuralClassifier(Classifier):
             kernel_size=int(self.kernel_size),
             activation=self.activation,
         )
-        frequent = torch.from_numpy(shares / shares.sum()).float()
-        return ClassNetwork(architecture, channels, self.pooling, self.differences, frequent, length)
+        return ClassNetwork(architecture, channels, self.pooling, self.differences, shares, length)
 
     def _augmentation(self, scaling: Scaling, device: torch.device) -> Augmentation | None:
         if not self.augment:
@@ -317,7 +387,7 @@ class NeuralClassifier(Classifier):
         scaled = self.scaling_.transform(panel.values, 0).astype(np.float32)
         with few_threads(self.units):
             logits = torch.empty(len(panel), len(self.network_.prior))
-            for index, steps in _tiles(scaled, panel.offsets):
+            for index, steps in tiles(scaled, panel.offsets):
                 device = next(self.network_.parameters()).device
                 logits[index] = self.network_(steps.to(device))[: len(index)].float().cpu()
         if logits.shape[1] == 1:
@@ -329,7 +399,7 @@ class NeuralClassifier(Classifier):
         """Return the steps that a recording must have."""
         return int(self.kernel_size) if self.cell == "conv1d" else 1
 
-    def _recording_problems(self, panel: Panel) -> list[str]:
+    def recording_problems(self, panel: Panel) -> list[str]:
         least = self._least_steps()
         return [
             f"recording {i} must have {least} steps at least, as many as one convolution reads: it has "
@@ -339,19 +409,3 @@ class NeuralClassifier(Classifier):
 
     def _problems(self) -> list[str]:
         return super()._problems() + setting_problems(self)
-
-
-def _tiles(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Yield numbers of recordings of one length and their steps, (TILE, T, C), filled up with zeros.
-
-    Nothing is padded in time, and a matrix product has a size that depends on T alone: products of other sizes may
-    round in another way, and what is said of a recording must not depend on its batch-mates.
-    """
-    lengths = np.diff(offsets)
-    for length in np.unique(lengths):
-        alike = np.flatnonzero(lengths == length)
-        for begin in range(0, len(alike), TILE):
-            index = alike[begin : begin + TILE]
-            steps = np.zeros((TILE, length, values.shape[1]), dtype=np.float32)
-            steps[: len(index)] = values[offsets[index][:, None] + np.arange(length)]
-            yield index, torch.from_numpy(steps)

@@ -22,15 +22,11 @@ def fine_tuned(
 ) -> Model:
     """Return a copy of `source` that was trained further on `data`; see `NeuralForecaster.fine_tune`."""
     source.check_fitted()
-    problems = one_of("freeze", freeze, ("none", "encoder")) + one_of("head", head, ("keep", "new"))
-    problems += one_of("scaling", scaling, ("keep", "new"))
+    problems = transfer_problems(source, freeze, head, scaling, settings, _FIXED)
     if layers not in (1, 2):
         problems.append(f"layers of a new head must be 1 or 2: got {layers!r}")
     if layers == 2 and head == "keep":
         problems.append("layers=2 is for a new head: use head='new', or layers=1")
-    fixed = [name for name in settings if name in _FIXED]
-    problems += [f"{name} belongs to the fitted network and cannot change: leave it out" for name in fixed]
-    problems += unknown_settings(source, settings)
     raise_any(problems, ParameterError)
     model = copy.deepcopy(source)
     model.set_params(**settings)
@@ -53,6 +49,18 @@ def fine_tuned(
         model.network_.freeze(())
     model.panel_ = panel
     return model
+
+
+def transfer_problems(
+    source: Any, freeze: str, head: str, scaling: str, settings: dict[str, Any], fixed: tuple[str, ...]
+) -> list[str]:
+    """Return what is wrong with how any network is to be trained further; the settings `fixed` cannot change."""
+    problems = one_of("freeze", freeze, ("none", "encoder")) + one_of("head", head, ("keep", "new"))
+    problems += one_of("scaling", scaling, ("keep", "new"))
+    problems += [
+        f"{name} belongs to the fitted network and cannot change: leave it out" for name in settings if name in fixed
+    ]
+    return problems + unknown_settings(source, settings)
 
 
 _FIXED = (

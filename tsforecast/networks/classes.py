@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.conv import ConvEncoder
-from tsforecast.networks.pieces import activation_layer
+from tsforecast.networks.pieces import Freezable, activation_layer
 from tsforecast.networks.pooling import Pooling
 from tsforecast.networks.recurrent import RecurrentEncoder
 
@@ -34,7 +34,7 @@ class LabelledBatch:
     labels: Tensor
 
 
-class ClassNetwork(nn.Module):
+class ClassNetwork(Freezable):
     """Read a recording of any length and say the logits of its class.
 
     The last layer starts at zero and is added to the logarithm of how frequent each class is, so an untrained network
@@ -75,9 +75,6 @@ class ClassNetwork(nn.Module):
         super().__init__()
         self.architecture, self.differences = architecture, differences
         units, segment = architecture.units, architecture.segment
-        # Two classes have one logit, that of the second against the first.
-        prior = torch.log(shares[1:] / shares[:1]) if len(shares) == 2 else torch.log(shares)
-        self.register_buffer("prior", prior)  # (Q,)
         self.embed = nn.Sequential(
             nn.Linear(segment * channels * (1 + differences), units), activation_layer(architecture.activation)
         )
@@ -88,9 +85,7 @@ class ClassNetwork(nn.Module):
         )
         self.pooling = Pooling(pooling, units, architecture.bidirectional)
         self.dropout = nn.Dropout(architecture.dropout)
-        self.head = nn.Linear(self.pooling.width, len(prior))
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.renew_head(shares)
 
     def forward(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits: (B, K), or (B, 1) of the second of two classes.
@@ -108,6 +103,15 @@ class ClassNetwork(nn.Module):
         states = self.encoder.states(self.embed(segments), lengths)  # (B, G, U)
         logits: Tensor = self.head(self.dropout(self.pooling(states, lengths))) + self.prior  # (B, Q)
         return logits
+
+    def renew_head(self, shares: Tensor) -> None:
+        """Put a new last layer in place, for classes with these shares, (K,); the network is their majority again."""
+        # Two classes have one logit, that of the second against the first.
+        prior = torch.log(shares[1:] / shares[:1]) if len(shares) == 2 else torch.log(shares)
+        self.register_buffer("prior", prior)  # (Q,)
+        self.head = nn.Linear(self.pooling.width, len(prior)).to(prior.device)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def naive(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the logits of the majority classifier, (B, Q)."""

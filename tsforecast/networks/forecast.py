@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,11 +12,11 @@ from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.conv import ConvEncoder
 from tsforecast.networks.decoder import Decoder
 from tsforecast.networks.heads import LOSSES, Loss
-from tsforecast.networks.pieces import activation_layer
+from tsforecast.networks.pieces import Freezable, activation_layer
 from tsforecast.networks.recurrent import RecurrentEncoder
 
 
-class ForecastNetwork(nn.Module):
+class ForecastNetwork(Freezable):
     """Read a window segment by segment and forecast all steps of the horizon at once.
 
     With an anchor, a target is read as differences from its last value, and the output is what must be added to
@@ -86,7 +84,6 @@ class ForecastNetwork(nn.Module):
             outputs=(loss.outputs + self.doubts) * (targets if self.joint else 1),
             ahead=ahead,
         )
-        self.frozen: tuple[str, ...] = ()
 
     def forward(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
         """Return corrections of the anchor.
@@ -140,20 +137,6 @@ class ForecastNetwork(nn.Module):
     def renew_head(self, layers: int) -> None:
         """Put a new head in place of the last layer; the network says nothing until it is trained."""
         self.decoder.head = self.decoder.new_head(layers).to(self.decoder.place.device)
-
-    def freeze(self, names: tuple[str, ...]) -> None:
-        """Keep every parameter whose name starts with one of `names` as it is, and let all others move."""
-        self.frozen = names
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(not name.startswith(names) if names else True)
-
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, but not for frozen parts: their statistics and dropout rest as well."""
-        super().train(mode)
-        for name, part in self.named_modules():
-            if self.frozen and f"{name}.".startswith(self.frozen):
-                part.training = False
-        return self
 
     def _centred(self, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the targets (B, W, K) as the network reads them, and what moves its output back: level and size."""

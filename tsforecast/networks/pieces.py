@@ -1,6 +1,8 @@
-"""Pieces that all networks share: normalisation and activation by name."""
+"""Pieces that all networks share: parts that can be frozen, normalisation and activation by name."""
 
 from __future__ import annotations
+
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -10,6 +12,28 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
 }
+
+
+class Freezable(nn.Module):
+    """A network of which parts can be kept as they are while the rest is trained further."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen: tuple[str, ...] = ()
+
+    def freeze(self, names: tuple[str, ...]) -> None:
+        """Keep every parameter whose name starts with one of `names` as it is, and let all others move."""
+        self.frozen = names
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(not name.startswith(names) if names else True)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, but not for frozen parts: their statistics and dropout rest as well."""
+        super().train(mode)
+        for name, part in self.named_modules():
+            if self.frozen and f"{name}.".startswith(self.frozen):
+                part.training = False
+        return self
 
 
 class _OverBatch(nn.BatchNorm1d):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tsforecast.networks.classes import LabelledBatch
 from tsforecast.training.augment import Augmentation
 
 POOL = 8  # batches' worth of recordings that are sorted by length before they are cut into batches
+TILE = 32  # recordings that are asked about at once: always as many, and all of one length
 
 
 class LabelledRecordings:
@@ -88,3 +90,19 @@ class LabelledRecordings:
             alike = pool[torch.argsort(lengths[pool], stable=True)]
             batches += torch.split(alike, batch_size)
         return [batches[i] for i in torch.randperm(len(batches))]
+
+
+def tiles(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield numbers of recordings of one length and their steps, (TILE, T, C), filled up with zeros.
+
+    Nothing is padded in time, and a matrix product has a size that depends on T alone: products of other sizes may
+    round in another way, and what is said of a recording must not depend on its batch-mates.
+    """
+    lengths = np.diff(offsets)
+    for length in np.unique(lengths):
+        alike = np.flatnonzero(lengths == length)
+        for begin in range(0, len(alike), TILE):
+            index = alike[begin : begin + TILE]
+            steps = np.zeros((TILE, length, values.shape[1]), dtype=np.float32)
+            steps[: len(index)] = values[offsets[index][:, None] + np.arange(length)]
+            yield index, torch.from_numpy(steps)
