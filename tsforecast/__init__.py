@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     from tsforecast.errors import TrainingError as TrainingError
     from tsforecast.errors import TrainingWarning as TrainingWarning
     from tsforecast.errors import TsForecastError as TsForecastError
+    from tsforecast.evaluation.adaptation import transfer_curve as transfer_curve
     from tsforecast.evaluation.audit import audit as audit
     from tsforecast.evaluation.audit import audit_procedure as audit_procedure
     from tsforecast.evaluation.backtest import backtest as backtest
     from tsforecast.evaluation.board import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.ledger import AuditReport as AuditReport
+    from tsforecast.evaluation.recognised import Recognised as Recognised
+    from tsforecast.evaluation.recognition import recognise as recognise
     from tsforecast.forecasters.cells import Conv1DForecaster as Conv1DForecaster
     from tsforecast.forecasters.cells import GRUForecaster as GRUForecaster
     from tsforecast.forecasters.cells import LSTMForecaster as LSTMForecaster
@@ -97,6 +100,9 @@ _HOMES = {
     "LSTMClassifier": "classifiers.cells",
     "Conv1DClassifier": "classifiers.cells",
     "NeuralClassifier": "classifiers.neural",
+    "recognise": "evaluation.recognition",
+    "Recognised": "evaluation.recognised",
+    "transfer_curve": "evaluation.adaptation",
     "RollingOrigin": "data.splits",
     "holdout": "data.splits",
     "LeaveGroupsOut": "data.groups",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -115,7 +117,8 @@ def run(name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, pie
     fit = Fit.planned(name, forecaster, panel, protocol, piece)
     outcome = _audited(model, panel, protocol, piece) if piece.number == 0 else ""
     began = time.perf_counter()
-    _fit(model, training_part(panel, piece.folds[0], piece.learn))
+    with ctrl_c_ends():
+        model.fit(training_part(panel, piece.folds[0], piece.learn))
     fitted = time.perf_counter()
     cutoffs = _cutoffs(panel, piece.folds, piece.test)
     forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
@@ -143,12 +146,13 @@ def _audited(model: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) 
     return of_cut(cut, panel).outcome
 
 
-def _fit(model: Forecaster, panel: Panel) -> None:
-    """Fit; Ctrl-C, after which a network alone goes on with what it has, ends the whole backtest."""
+@contextmanager
+def ctrl_c_ends() -> Iterator[None]:
+    """Let Ctrl-C, after which a network alone goes on with what it has, end the whole comparison."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingWarning)
         try:
-            model.fit(panel)
+            yield
         except TrainingWarning:
             raise KeyboardInterrupt from None
 

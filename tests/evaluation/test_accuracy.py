@@ -1,0 +1,113 @@
+"""What is said of answers follows from them: shares, intervals over users, verdicts, the same for rows and tallies."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tsforecast.evaluation.accuracy import accuracy_by, chance, confusion, over_users, tallied
+from tsforecast.evaluation.recognised import Recognised, judge
+
+
+def answers(users: int = 8, each: int = 10, right: Any = 0.9, seed: int = 0, **more: Any) -> pd.DataFrame:
+    """Return answers of a model and the majority about recordings of three classes of some users."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for user, i in product(range(users), range(3 * each)):
+        true = "abc"[i % 3]
+        said = true if random.random() < right else "abc"[(i + 1) % 3]
+        for model, answer in (("gru", said), ("majority", "a")):
+            rows.append(
+                {"model": model, "group": f"u{user}", "recording": f"{user}/{i}", "true": true, "predicted": answer}
+            )
+    about = {"protocol": "leave-users-out", "seed": pd.NA, "chosen": "", "fit_seconds": 1.0, "predict_seconds": 0.1}
+    found = pd.DataFrame(rows).assign(**(about | more))
+    return found.assign(fold=found["group"].str[1:].astype(int))
+
+
+def test_shares_and_confusion_are_those_of_a_slow_count() -> None:
+    rows = answers()
+    for key in ("group", "true"):
+        table = accuracy_by(rows, key)
+        for name, model in product(table.index, ("gru", "majority")):
+            own = [row for row in rows.itertuples() if getattr(row, key) == name and row.model == model]
+            assert table.loc[name, model] == sum(row.true == row.predicted for row in own) / len(own)
+    table = confusion(rows, "gru")
+    for true, said in product("abc", "abc"):
+        assert table.loc[true, said] == sum(
+            row.model == "gru" and row.true == true and row.predicted == said for row in rows.itertuples()
+        )
+
+
+def test_an_interval_is_that_of_student_over_users_and_more_recordings_of_each_do_not_narrow_it() -> None:
+    rows = answers()
+    users = accuracy_by(rows, "group")["gru"]
+    low, high = stats.t.interval(0.95, 7, users.mean(), stats.sem(users))
+    found = over_users(users)
+    assert (found.low, found.high, found.users) == pytest.approx((low, high, 8))
+    again = pd.concat([rows] * 10)  # ten times as many recordings, of the same people
+    assert over_users(accuracy_by(again, "group")["gru"]) == found
+    line = Recognised(rows).table.set_index("model").loc["gru"]
+    assert (line["low"], line["high"], line["users"]) == (found.low, found.high, 8)
+
+
+def test_a_user_with_many_recordings_counts_as_much_as_one_with_few() -> None:
+    rows = answers(users=2, right=1.0)
+    wrong = rows.assign(predicted=np.where(rows["group"] == "u0", "none", rows["predicted"]))
+    heavy = pd.concat([wrong, *[wrong[wrong["group"] == "u0"]] * 9])
+    for part in (wrong, heavy):
+        assert Recognised(part).table.set_index("model").loc["gru", "accuracy"] == 0.5
+
+
+def test_chance_is_that_of_a_one_sided_t_test() -> None:
+    gains = np.random.default_rng(1).normal(0.02, 0.05, size=8)
+    assert chance(gains) == pytest.approx(stats.ttest_1samp(gains, 0, alternative="greater").pvalue)
+    assert math.isnan(chance([0.5]))
+
+
+def test_the_verdict_needs_users_and_more_than_luck() -> None:
+    assert judge(answers())["gru"].outcome == "beats"
+    few = judge(answers(users=4))["gru"]
+    assert few.outcome == "cannot be told"
+    assert few.sentence.endswith("in 4 users; at least 5 are needed to tell")
+    assert judge(answers(right=0.1))["gru"].outcome == "does not beat"
+    rows = answers(right=0.4, seed=2)
+    unsure = judge(rows)["gru"]
+    assert unsure.outcome == "cannot be told"
+    assert unsure.low < 0 < unsure.skill
+    assert "more in 8 users" in unsure.sentence
+    assert judge(rows)["majority"].sentence == "majority is the reference: it recognises 33.3%"
+
+
+def test_many_models_are_held_to_more_than_one() -> None:
+    rows = answers(right=0.45, seed=2)
+    alone = judge(rows)["gru"]
+    assert alone.outcome == "beats"
+    others = [rows[rows["model"] == "gru"].assign(model=f"gru-{i}", predicted="a") for i in range(30)]
+    among = judge(pd.concat([rows, *others]))["gru"]
+    assert among.chance == pytest.approx(31 * alone.chance)
+    assert among.outcome == ("beats" if among.chance < 0.05 else "cannot be told")
+
+
+def test_tallies_say_the_same_as_rows() -> None:
+    rows = pd.concat([answers(seed=i, protocol=name) for i, name in enumerate(("leave-users-out", "random"))])
+    found, counted = Recognised(rows), Recognised(tallied(rows))
+    assert len(counted.rows) < len(rows) / 3
+    pd.testing.assert_frame_equal(found.table, counted.table)
+    assert str(found) == str(counted)
+    assert found.confusion("gru").equals(counted.confusion("gru"))
+    assert tallied(counted.rows) is counted.rows
+
+
+def test_the_premium_is_the_mean_difference_user_by_user() -> None:
+    shares = {"leave-users-out": 0.8, "random": 1.0}
+    rows = pd.concat([answers(right=right, protocol=name) for name, right in shares.items()])
+    (premium,) = Recognised(rows).premiums
+    users = 1 - accuracy_by(rows[rows["protocol"] == "leave-users-out"], "group")["gru"]
+    assert premium.gain == over_users(users)

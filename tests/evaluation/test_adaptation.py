@@ -1,0 +1,91 @@
+"""The transfer curve: the same recordings test each number of shots, and none of them was learned from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.evaluation.recordings import USERS, movements
+from tsforecast.classifiers.cells import GRUClassifier
+from tsforecast.classifiers.naive import MajorityClassifier
+from tsforecast.classifiers.neural import NeuralClassifier
+from tsforecast.errors import DataError, ParameterError
+from tsforecast.evaluation.adaptation import learning, of_users, transfer_curve
+
+SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 2, "random_state": 0, "validation": None}
+
+
+def test_the_same_recordings_test_all_shots_and_none_that_was_tuned_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings, labels, users = movements(USERS[:3])
+    tuned, fitted = [], []
+    fit, tune = GRUClassifier.fit, NeuralClassifier.fine_tune
+
+    def spied_fit(self: Any, X: Any, y: Any, groups: Any = None, **more: Any) -> Any:
+        fitted.append(set(groups.tolist()))
+        return fit(self, X, y, groups, **more)
+
+    def spied_tune(self: Any, X: Any, y: Any, **more: Any) -> Any:
+        tuned.append(({one.tobytes() for one in X}, sorted(y.tolist())))
+        return tune(self, X, y, **more)
+
+    monkeypatch.setattr(GRUClassifier, "fit", spied_fit)
+    monkeypatch.setattr(NeuralClassifier, "fine_tune", spied_tune)
+    rows = transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, 2, 1))
+    assert fitted == [{*USERS[:3]} - {user} for user in USERS[:3]]
+    assert [label for _, label in tuned] == [["fast", "slow"], ["fast"] * 2 + ["slow"] * 2] * 3
+    for user, (few, more) in zip(USERS[:3], zip(tuned[::2], tuned[1::2], strict=True), strict=True):
+        assert few[0] < more[0]
+        own = rows[rows["group"] == user]
+        tested = [part["recording"].tolist() for _, part in own.groupby("shots")]
+        assert tested[0] == tested[1] == tested[2]
+        assert len(tested[0]) == 4
+        assert not more[0] & {recordings[i].tobytes() for i in tested[0]}
+        assert all(users[i] == user for i in tested[0])
+    assert rows.groupby("shots")["tuned_on"].first().to_dict() == {0: 0, 1: 2, 2: 4}
+
+
+def test_no_shots_are_the_answers_of_the_network_as_it_came_from_the_others() -> None:
+    recordings, labels, users = movements(USERS[:2])
+    rows = transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, 1))
+    bob = rows[(rows["group"] == "bob") & (rows["shots"] == 0)]
+    model = GRUClassifier(**SMALL).fit([recordings[i] for i in np.flatnonzero(users == "ann")], labels[users == "ann"])
+    assert bob["predicted"].tolist() == model.predict([recordings[i] for i in bob["recording"]]).tolist()
+
+
+def test_copies_of_a_recording_are_never_tuned_on() -> None:
+    recordings, labels, users = movements(USERS[:2])
+    recordings[2] = recordings[0].copy()
+    rows = transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, 1))
+    assert {0, 2} <= set(rows.loc[rows["group"] == "ann", "recording"])
+
+
+def test_a_user_who_moves_in_another_way_is_learned_from_few_recordings() -> None:
+    recordings, labels, users = movements(each=8)
+    theirs = np.where(users == "fay", np.where(labels == "slow", "fast", "slow"), labels)  # the other way round
+    model = GRUClassifier(**SMALL | {"max_epochs": 20, "learning_rate": 0.02})
+    rows = transfer_curve(model, recordings, theirs, users, shots=(0, 4), max_epochs=40)
+    accuracy = of_users(rows).loc["fay"]
+    assert accuracy[4] > accuracy[0] + 0.2
+    curve = learning(rows)
+    assert curve["shots"].tolist() == [0, 4]
+    assert curve["accuracy"].tolist() == pytest.approx(of_users(rows).mean().tolist())
+    assert curve.loc[1, "gain"] == pytest.approx((of_users(rows)[4] - of_users(rows)[0]).mean())
+    assert curve["users"].tolist() == [6, 6]
+
+
+def test_what_cannot_be_tuned_is_refused() -> None:
+    recordings, labels, users = movements(USERS[:2])
+    with pytest.raises(DataError) as caught:
+        transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, 4))
+    assert caught.value.problems[0] == (
+        "each user must have more than 4 recordings of each class, to tune on 4 and test on others: 'ann' has 4 of "
+        "'fast', 4 of 'slow'; use fewer shots"
+    )
+    with pytest.raises(ParameterError, match="a transfer curve needs a network with fine_tune: got MajorityClassifier"):
+        transfer_curve(MajorityClassifier(), recordings, labels, users)
+    with pytest.raises(ParameterError, match="shots must be a whole number >= 0: got -1"):
+        transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, -1))
+    with pytest.raises(DataError, match="recordings must have users to leave out"):
+        transfer_curve(GRUClassifier(**SMALL), recordings, labels)
