@@ -10,12 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+# The committed rows; those of `tsforecast benchmark` lie where it says.
+RESULTS = Path(os.environ.get("TSFORECAST_RESULTS") or Path(__file__).parent / "results")
 LIBRARIES = ("tsforecast", "torch", "statsmodels", "numpy", "pandas", "polars")
 
 
 def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | None = None) -> None:
-    """Keep the rows of a benchmark: one JSON object per line in ``results/<name>.jsonl``.
+    """Keep the rows of a benchmark: one JSON object per line in ``<name>.jsonl`` in the folder of results.
 
     They replace all rows that were there, or, in their place, those whose values are `replacing`.
     """
@@ -30,7 +31,7 @@ def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | No
     place = stays.index(False) if False in stays else len(before)
     pairs = list(zip(before, stays, strict=True))
     kept = [[row for row, stay in part if stay] for part in (pairs[:place], pairs[place:])]
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     lines = [*kept[0], *({**row, **about} for row in rows), *kept[1]]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 

@@ -1,4 +1,4 @@
-"""The command line: `tsforecast datasets | leaderboard | report | tune | tune-report | audit | fit | predict`."""
+"""The command line: `tsforecast datasets | leaderboard | report | tune | ... | fit | predict | benchmark`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tsforecast.cli_benchmark import benchmark
 from tsforecast.cli_datasets import datasets_app
 from tsforecast.cli_input import Said, cutoffs_of, horizon_of, keep_format, read_next, read_panel, suffix_of
 from tsforecast.cli_options import (
@@ -65,6 +66,8 @@ app = typer.Typer(
 app.add_typer(datasets_app, name="datasets")
 for command in (tune, tune_report):
     app.command()(command)
+# What this command does not know is the benchmark's own.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)
 
 
 def _version(asked: bool) -> None:

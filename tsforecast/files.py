@@ -16,6 +16,19 @@ class OutputError(TsForecastError, OSError):
     """A file or folder could not be written."""
 
 
+def shipped(name: str) -> Path:
+    """Return a folder that comes along with the package: in an installed one within it, in a checkout beside it.
+
+    Examples
+    --------
+    >>> (shipped("datasets") / "co2-weekly" / "card.toml").is_file()
+    True
+    """
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
 @contextmanager
 def new_folder(target: Path, mark: str) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` at the end, and only if all went well.

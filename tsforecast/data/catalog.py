@@ -17,6 +17,7 @@ from tsforecast.data import download, layouts
 from tsforecast.data.panel import Panel
 from tsforecast.data.repair import Duplicates, NanPolicy
 from tsforecast.errors import DataError, DownloadError, UnknownNameError, nearest, raise_any
+from tsforecast.files import shipped
 
 logger = logging.getLogger("tsforecast")
 
@@ -169,7 +170,7 @@ def dataset_names() -> list[str]:
     >>> "co2-weekly" in dataset_names()
     True
     """
-    return sorted(path.parent.name for path in _folder().glob("*/card.toml"))
+    return sorted(path.parent.name for path in shipped("datasets").glob("*/card.toml"))
 
 
 def card(name: str) -> Card:
@@ -188,7 +189,7 @@ def card(name: str) -> Card:
     names = dataset_names()
     if name not in names:
         raise UnknownNameError(f"dataset {name!r} does not exist; {nearest(name, names)}")
-    return parse_card(name, (_folder() / name / "card.toml").read_text(encoding="utf-8"))
+    return parse_card(name, (shipped("datasets") / name / "card.toml").read_text(encoding="utf-8"))
 
 
 def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
@@ -258,13 +259,6 @@ def parse_card(name: str, text: str) -> Card:
     found: Card = part(Card, {**table, "name": name}, "")
     raise_any(problems, DataError)
     return found
-
-
-def _folder() -> Path:
-    """Return the folder of cards: in an installed package within it, in a checkout beside it."""
-    package = Path(__file__).parents[1]
-    inside = package / "datasets"
-    return inside if inside.is_dir() else package.parent / "datasets"
 
 
 def _locate(known: Card, progress: download.Progress | None) -> list[Path]:
