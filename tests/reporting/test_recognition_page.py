@@ -1,0 +1,167 @@
+"""The page of recognised recordings, opened in a real browser, and what it says of few and of many."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.reporting.conftest import EVIL
+from tests.reporting.test_page import DESK, LOOK, READABLE, opened
+from tsforecast.data.copies import Copies
+from tsforecast.evaluation.recognised import Recognised
+from tsforecast.files import write_or_return
+from tsforecast.reporting.recognition_report import html_recognition, mistakes
+
+NARROW = 390
+SECTIONS = [
+    "All numbers",
+    "Users",
+    "Classes, and what they are taken for",
+    "What a random split would have claimed",
+    "Transfer to a new user",
+    "Copies among the recordings",
+    "Other sets",
+    "How it was measured",
+]
+
+
+def answers(users: list[str], classes: list[str], models: dict[str, float], protocol: str, **more: Any) -> pd.DataFrame:
+    """Return tallies of models that are right so often; what they mistake is the next class."""
+    random, rows = np.random.default_rng(0), []
+    for (model, right), (fold, user) in [(m, u) for m in models.items() for u in enumerate(users)]:
+        for i, true in enumerate(classes):
+            count = int(random.binomial(20, right)) if model != "majority" else 20 * (i == 0)
+            other = classes[0] if model == "majority" else classes[(i + 1) % len(classes)]
+            for said, n in ((true, count), (other, 20 - count)):
+                rows += [{"model": model, "group": user, "fold": fold, "true": true, "predicted": said, "count": n}] * (
+                    n > 0
+                )
+    about = {"protocol": protocol, "seed": pd.NA, "chosen": "", "fit_seconds": 1.5, "predict_seconds": 0.25}
+    return pd.DataFrame(rows).assign(**(about | more))
+
+
+def tuned(users: list[str]) -> pd.DataFrame:
+    """Return tallies of a transfer curve that rises."""
+    rows = [
+        {"seed": 0, "shots": shots, "group": user, "true": "a", "predicted": said, "count": n}
+        for user in users
+        for shots in (0, 1, 3, 5)
+        for said, n in (("a", 80 + 3 * shots + len(user) % 3), ("b", 15))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="session")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with every section; whatever can be named is named like a script."""
+    users = [f"$u_{i}$ {EVIL}" for i in range(6)]
+    classes = [f"{EVIL} <b>{i}</b>" for i in range(4)]
+    models = {f"gru {EVIL}": 0.95, "nearest": 0.8, "majority": 0.25}
+    rows = [answers(users, classes, models, name) for name in ("leave-users-out", "random")]
+    found = Recognised(pd.concat(rows), (Copies((), (EVIL, "b"), (EVIL, "d"), (EVIL, EVIL)),))
+    others = {EVIL: Recognised(answers([EVIL], classes, models, "given", group=None))}
+    path = tmp_path_factory.mktemp("recognition") / "page.html"
+    write_or_return(html_recognition(found, EVIL, tuned(users), others, {EVIL: EVIL}), path)
+    return path
+
+
+@pytest.fixture(params=[(DESK, "light"), (NARROW, "light"), (NARROW, "dark")], ids=str)
+def page(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    page = opened(browser, path, *request.param)
+    yield page
+    page.close()
+
+
+def test_the_page_asks_for_nothing_and_everything_named_stays_text(page: Page, path: Path) -> None:
+    page.wait_for_load_state("networkidle")
+    assert page.asked == [path.as_uri()]
+    assert page.wrong == []
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("script").count() == 1
+    assert page.locator("body b, body img").count() == 0
+    for place in ("h1", ".lede", ".verdicts", "figcaption", ".legend", ".chart text", "th", "td", "dt", "dd", "main p"):
+        words = " ".join(page.locator(place).all_text_contents())
+        assert "<script>" in words or "<b>" in words, place
+    assert page.locator("h2").all_text_contents() == SECTIONS
+
+
+def test_every_figure_is_drawn_inside_its_frame_and_described(page: Page) -> None:
+    charts, names = page.locator("svg.chart"), page.locator("figure h3").all_text_contents()
+    assert names == [
+        "Accuracy of each model",
+        "Accuracy of each user",
+        "Accuracy of each class",
+        "Confusion matrix",
+        "Leak premium",
+        "A few recordings of the new user",
+    ]
+    for i, name in enumerate(names):
+        seen = charts.nth(i).evaluate(f"chart => {LOOK}.marks(chart)")
+        left, top, right, bottom = seen["figure"]
+        assert min(right - left, 4 * (bottom - top)) > 250, name
+        boxes = np.array(seen["marks"])
+        outside = (boxes[:, :2] < [left - 1, top - 1]) | (boxes[:, 2:] > [right + 1, bottom + 1])
+        assert len(boxes) > 8, name
+        assert not outside.any(), (name, boxes[outside.any(axis=1)])
+        assert charts.nth(i).get_attribute("aria-label").startswith(name)
+
+
+def test_nothing_is_wider_than_the_window_and_all_words_can_be_read(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    assert [words for ratio, words in page.evaluate(f"{LOOK}.contrasts()") if ratio < READABLE] == []
+    assert min(page.evaluate(f"{LOOK}.letters()")) >= 8
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_matrix_of_many_classes_can_be_read_on_a_phone(browser: Browser, scheme: str, tmp_path: Path) -> None:
+    classes = [f"{i:02d}" for i in range(30)]
+    found = Recognised(answers(["a", "b"], classes, {"gru": 0.9, "majority": 0.1}, "leave-users-out"))
+    write_or_return(html_recognition(found), tmp_path / "page.html")
+    page = opened(browser, tmp_path / "page.html", NARROW, scheme)
+    chart = page.locator("figure:has-text('Confusion matrix') .chart")
+    ratios, letters = chart.evaluate(f"chart => {LOOK}.tints(chart)"), page.evaluate(f"{LOOK}.letters()")
+    caption = page.locator("figure:has-text('Confusion matrix') figcaption").text_content()
+    page.close()
+    assert len(ratios) > 30
+    assert min(ratios) >= READABLE
+    assert min(letters) >= 8
+    assert "Shown are the 24 of 30 classes with the most mistakes." in caption
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    classes = ["a", "b", "c"]
+    given = Recognised(answers(["-"], classes, {"gru": 0.9, "majority": 0.1}, "given", group=None))
+    page = html_recognition(given)
+    assert re.findall(r"<h2>(.*?)</h2>", page) == [
+        "All numbers",
+        "Classes, and what they are taken for",
+        "Copies among the recordings",
+    ]
+    assert "No two recordings are the same." in page
+    assert "gru cannot be told from majority" in page
+    perfect = Recognised(answers(["u"], classes, {"gru": 1.0, "majority": 0.1}, "random"))
+    assert mistakes(perfect, "gru") is None
+    assert "gru recognises 100.0% of the recordings, with users on both sides of the split." in html_recognition(
+        perfect
+    )
+
+
+def test_mistakes_are_counted_by_what_they_are_and_whose() -> None:
+    rows = answers(["ann", "bob"], ["up", "down"], {"gru": 1.0, "majority": 0.1}, "leave-users-out")
+    wrong = {"model": "gru", "true": "up", "predicted": "down", "fold": 0, "protocol": "leave-users-out"}
+    more = pd.DataFrame([wrong | {"group": "ann", "count": 3}, wrong | {"group": "bob", "count": 7}])
+    grid = mistakes(Recognised(pd.concat([rows, more])), "gru")
+    assert grid.rows == (("up", "down", "10", "20.0%", "bob (7), ann (3)"),)
+
+
+def test_where_only_the_majority_is_there_the_page_says_so() -> None:
+    page = html_recognition(Recognised(answers(list("abcdef"), ["x", "y"], {"majority": 0.5}, "leave-users-out")))
+    assert "majority recognises 50.0% of the recordings of users it has not seen" in page
