@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ LEAVE_OUT, RANDOM = "leave-users-out", "random"
 # Found while the classifiers were built, partly by looking at users who are tested here: its own number is flattered,
 # and the honest one is that of "chosen", which may take it or not, by users that it learns from.
 RECIPE: dict[str, Any] = {"augment": "motion", "segment": 2, "validation": None, "max_epochs": 20}
-CANDIDATES: list[dict[str, Any]] = [{}, {"augment": "motion"}, RECIPE]
+CANDIDATES: list[dict[str, Any]] = [{}, RECIPE]
 TUNING: dict[str, Any] = {"max_epochs": 40, "learning_rate": 0.001}  # of a few recordings; fixed beforehand
 QUICK = "smartwatch-gestures, 5 users and 5 gestures, 10 epochs"  # the set of the rows of --quick
 QUICK_EPOCHS = 10
@@ -115,12 +116,14 @@ def read(name: str) -> tuple[Panel, str]:
     return panel.select(few), label
 
 
-def recognised(one: Measurement, seed: int) -> list[dict[str, Any]]:
+def recognised(one: Measurement, seed: int, jobs: int = 1) -> list[dict[str, Any]]:
     """Return the rows of one model: a line for each fit and user, with what it took each class for."""
     panel, label = read(one.set)
     test = panel.facts["part"] == "test" if one.protocol == "given" else None
     protocol = LEAVE_OUT if one.protocol == "given" else one.protocol
-    found = recognise({one.model: one.make(seed)}, panel, label, protocol=protocol, test=test, progress=said)
+    found = recognise(
+        {one.model: one.make(seed)}, panel, label, protocol=protocol, test=test, n_jobs=jobs, progress=said
+    )
     keys = ["protocol", "model", "seed", "fold", "group", "chosen", "fit_seconds", "predict_seconds"]
     rows = [
         {"measured": "recognition", "set": one.set} | dict(zip(keys, values, strict=True)) | _told(part)
@@ -144,6 +147,18 @@ def transferred(name: str, make: Callable[[int], Any], seed: int) -> list[dict[s
         {"measured": "transfer", "set": name} | dict(zip(keys, values, strict=True)) | _told(part)
         for values, part in found.groupby(keys, sort=False)
     ]
+
+
+def fitted(name: str, model: str, make: Callable[[int], Any]) -> dict[str, Any]:
+    """Return the row of the time of one fit, on all users but the first: of a clock, and of one processor core."""
+    panel, label = read(name)
+    learn = np.asarray(panel.groups) != min(panel.groups)
+    one, part = make(0), panel.select(learn)
+    began, busy = time.perf_counter(), time.process_time()
+    one.fit(part, label)
+    seconds = {"seconds": time.perf_counter() - began, "core_seconds": time.process_time() - busy}
+    say(f"{name} fit {model}: {seconds['seconds']:.1f} s, {seconds['core_seconds']:.1f} s of a core")
+    return {"measured": "fit", "set": name, "model": model, "recordings": len(part), **seconds}
 
 
 def copies(name: str) -> list[dict[str, Any]]:
@@ -190,38 +205,43 @@ def say(words: str) -> None:
 
 
 def main() -> None:
-    names = ["transfer", *dict.fromkeys(one.model for one in MEASUREMENTS)]
+    names = ["fit", "transfer", *dict.fromkeys(one.model for one in MEASUREMENTS)]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", metavar="SET", help=f"all unless named: {SET}, {', '.join(UCR)}")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--protocol", choices=[LEAVE_OUT, RANDOM, "given"], help="measure by this one alone")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="SEED")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes; seconds are then of a busy machine"
+    )
     parser.add_argument("--quick", action="store_true", help=f"a minute or two: {QUICK}; no number of it counts")
     options = parser.parse_args()
-    everything = IN_A_HURRY if options.quick else MEASUREMENTS
-    picked = [
-        one
-        for one in everything
-        if options.quick
-        or (
-            (not options.sets or one.set in options.sets)
-            and (not options.models or one.model in options.models)
-            and options.protocol in (None, one.protocol)
-        )
-    ]
+    picked = list(_picked(options))
     for name in dict.fromkeys(one.set for one in picked):
         record(NAME, copies(name), {"measured": "copies", "set": name})
-    for seed in options.seeds:
+    main_set, model, make = (QUICK, "gru", quick) if options.quick else (SET, "recipe", recipe)
+    also = {name for name in ("fit", "transfer") if not options.models or name in options.models}
+    also &= also if options.quick or main_set in (options.sets or [SET]) else set()
+    for seed in options.seeds[:1] if options.quick else options.seeds:
         for one in picked:
             if one.seeds is None or seed < one.seeds:
-                _keep(recognised(one, seed))
-        if options.quick or "transfer" in (options.models or ["transfer"]):
-            name, make = (QUICK, quick) if options.quick else (SET, recipe)
-            if not options.sets or name in options.sets or options.quick:
-                rows = _plain(transferred(name, make, seed))
-                record(NAME, rows, {"measured": "transfer", "set": name, "seed": rows[0]["seed"]})
-        if options.quick:
-            break
+                _keep(recognised(one, seed, options.jobs))
+        if "transfer" in also:
+            rows = _plain(transferred(main_set, make, seed))
+            record(NAME, rows, {"measured": "transfer", "set": main_set, "seed": rows[0]["seed"]})
+    for name, one in {model: make, "gru": quick if options.quick else default}.items() if "fit" in also else ():
+        record(NAME, [fitted(main_set, name, one)], {"measured": "fit", "set": main_set, "model": name})
+
+
+def _picked(options: argparse.Namespace) -> Iterator[Measurement]:
+    """Yield what is to be measured."""
+    for one in IN_A_HURRY if options.quick else MEASUREMENTS:
+        by_set, by_model = (
+            not options.sets or one.set in options.sets,
+            not options.models or one.model in options.models,
+        )
+        if options.quick or (by_set and by_model and options.protocol in (None, one.protocol)):
+            yield one
 
 
 def _keep(rows: list[dict[str, Any]]) -> None:

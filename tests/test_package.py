@@ -120,7 +120,7 @@ def run_leaderboard(python: Path, folder: Path) -> str:
     return result.stdout
 
 
-def test_a_wheel_brings_datasets_and_the_page_of_the_report_along(tmp_path: Path) -> None:
+def test_a_wheel_brings_datasets_benchmarks_and_the_page_of_the_report_along(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env/bin/python"
     # The libraries are lent from this environment; the package itself comes from the wheel alone.
@@ -129,6 +129,10 @@ def test_a_wheel_brings_datasets_and_the_page_of_the_report_along(tmp_path: Path
     install = [python, "-m", "pip", "install", "--no-deps", "--no-index", build_wheel(tmp_path)]
     subprocess.run(install, check=True, capture_output=True)
     assert "seasonal-naive" in run_leaderboard(python, tmp_path)
+    drawn = ["benchmark", "accuracy", "--no-measure", "--out", "drawn"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([python.parent / "tsforecast", *drawn], cwd=tmp_path, env=environment, check=True)
+    assert "m4-hourly" in (tmp_path / "drawn/accuracy.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -26,6 +26,18 @@ def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[s
     return [f"{name} must be a whole number >= {least}{others}: got {value!r}"]
 
 
+def jobs(n_jobs: Any) -> list[str]:
+    """Require a number of processes, -1 for one on each core, or None.
+
+    Examples
+    --------
+    >>> jobs(0)
+    ['n_jobs must be a whole number of processes, or -1 for one on each core: got 0']
+    """
+    fine = n_jobs is None or (not whole("n_jobs", abs(n_jobs), 1) if isinstance(n_jobs, int) else False)
+    return [] if fine else [f"n_jobs must be a whole number of processes, or -1 for one on each core: got {n_jobs!r}"]
+
+
 def between(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> list[str]:
     """Require a number in [low, high), or in (low, high) with `open_low`.
 

@@ -32,18 +32,19 @@ def test_the_same_recordings_test_all_shots_and_none_that_was_tuned_on(monkeypat
 
     monkeypatch.setattr(GRUClassifier, "fit", spied_fit)
     monkeypatch.setattr(NeuralClassifier, "fine_tune", spied_tune)
-    rows = transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, 2, 1))
+    rows = transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, 3, 1, 2))
     assert fitted == [{*USERS[:3]} - {user} for user in USERS[:3]]
-    assert [label for _, label in tuned] == [["fast", "slow"], ["fast"] * 2 + ["slow"] * 2] * 3
-    for user, (few, more) in zip(USERS[:3], zip(tuned[::2], tuned[1::2], strict=True), strict=True):
-        assert few[0] < more[0]
+    assert [label for _, label in tuned] == [["fast"] * n + ["slow"] * n for n in (1, 2, 3)] * 3
+    for i, user in enumerate(USERS[:3]):
+        one, two, three = (learned for learned, _ in tuned[3 * i : 3 * i + 3])
+        assert one < two < three
         own = rows[rows["group"] == user]
         tested = [part["recording"].tolist() for _, part in own.groupby("shots")]
-        assert tested[0] == tested[1] == tested[2]
-        assert len(tested[0]) == 4
-        assert not more[0] & {recordings[i].tobytes() for i in tested[0]}
-        assert all(users[i] == user for i in tested[0])
-    assert rows.groupby("shots")["tuned_on"].first().to_dict() == {0: 0, 1: 2, 2: 4}
+        assert tested[0] == tested[1] == tested[2] == tested[3]
+        assert len(tested[0]) == 2
+        assert not three & {recordings[k].tobytes() for k in tested[0]}
+        assert all(users[k] == user for k in tested[0])
+    assert rows.groupby("shots")["tuned_on"].first().to_dict() == {0: 0, 1: 2, 2: 4, 3: 6}
 
 
 def test_no_shots_are_the_answers_of_the_network_as_it_came_from_the_others() -> None:
@@ -55,10 +56,14 @@ def test_no_shots_are_the_answers_of_the_network_as_it_came_from_the_others() ->
 
 
 def test_copies_of_a_recording_are_never_tuned_on() -> None:
-    recordings, labels, users = movements(USERS[:2])
-    recordings[2] = recordings[0].copy()
-    rows = transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, 1))
-    assert {0, 2} <= set(rows.loc[rows["group"] == "ann", "recording"])
+    recordings, labels, users = movements()
+    for i in range(0, len(recordings), 8):
+        recordings[i + 2] = recordings[i].copy()
+    rows = transfer_curve(GRUClassifier(**SMALL | {"max_epochs": 0}), recordings, labels, users, shots=(0, 2))
+    tested = set(rows["recording"])
+    assert all({i, i + 2} <= tested for i in range(0, len(recordings), 8))
+    with pytest.raises(DataError, match="to tune on 3 without copies and test on others: 'ann' has 4 of"):
+        transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(3,))
 
 
 def test_a_user_who_moves_in_another_way_is_learned_from_few_recordings() -> None:
@@ -80,8 +85,8 @@ def test_what_cannot_be_tuned_is_refused() -> None:
     with pytest.raises(DataError) as caught:
         transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, 4))
     assert caught.value.problems[0] == (
-        "each user must have more than 4 recordings of each class, to tune on 4 and test on others: 'ann' has 4 of "
-        "'fast', 4 of 'slow'; use fewer shots"
+        "each user must have more than 4 recordings of each class, to tune on 4 without copies and test on others: "
+        "'ann' has 4 of 'fast', 4 of 'slow'; use fewer shots"
     )
     with pytest.raises(ParameterError, match="a transfer curve needs a network with fine_tune: got MajorityClassifier"):
         transfer_curve(MajorityClassifier(), recordings, labels, users)

@@ -49,6 +49,18 @@ def test_no_fit_sees_the_user_whom_it_is_tested_on() -> None:
     assert [users for users, _ in Known.seen] == [{*USERS} - {user} for user in USERS]
 
 
+def test_a_classifier_that_goes_on_from_its_last_fit_begins_anew_in_each_fold() -> None:
+    class Warm(Known):
+        def fit(self, X: Any, y: Any, groups: Any = None) -> Any:
+            before = getattr(self, "users_", set())
+            super().fit(X, y, groups)
+            self.users_ |= before
+            return self
+
+    found = recognise({"warm": Warm()}, *named_movements())
+    assert found.by("group")["warm"].tolist() == [0.0] * 6  # nobody was seen before
+
+
 def test_what_a_tested_user_does_changes_no_answer_about_the_others_and_labels_change_none_about_him() -> None:
     recordings, labels, users = movements()
     model = NearestNeighborClassifier()
@@ -232,6 +244,7 @@ def test_faulty_splits_are_explained() -> None:
     )
     assert "test must say for each recording whether it is tested" in refused(recordings, labels, test=[0, 1])
     assert "seeds must be a whole number >= 1: got 0" in refused(recordings, labels, users, seeds=0)
+    assert "n_jobs must be a whole number of processes" in refused(recordings, labels, users, n_jobs=0)
 
 
 def test_one_user_and_a_class_of_one_recording_have_a_way_out() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from tsforecast.checks import whole
 from tsforecast.classifiers.neural import NeuralClassifier
@@ -142,6 +143,7 @@ def _of_user(
     """Return the answers about one user, after each number of shots."""
     drawn = _drawn(data, fold, max(shots), model.random_state)
     tested = np.setdiff1d(fold.test, drawn)
+    model = clone(model)
     fit(model, data, fold.train)
     parts = []
     for count in shots:
@@ -180,15 +182,16 @@ def _alone(data: Labelled, fold: Fold, label: Any) -> Positions:
 
 
 def _too_few(data: Labelled, fold: Fold, most: int) -> list[str]:
+    tested = data.labels[fold.test].tolist()
     lacking = [
-        f"{count} of {str(label)!r}"
-        for label in np.unique(data.labels[fold.test])
-        if (count := len(_alone(data, fold, label))) <= most
+        f"{tested.count(label)} of {str(label)!r}"
+        for label in sorted(set(tested))
+        if min(len(_alone(data, fold, label)), tested.count(label) - 1) < most
     ]
     if not lacking or data.groups is None:
         return []
     user = str(data.groups[fold.test[0]])
     return [
-        f"each user must have more than {most} recordings of each class, to tune on {most} and test on others: "
-        f"{user!r} has {shorten(lacking)}; use fewer shots"
+        f"each user must have more than {most} recordings of each class, to tune on {most} without copies and test on "
+        f"others: {user!r} has {shorten(lacking)}; use fewer shots"
     ]

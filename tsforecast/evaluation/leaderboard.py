@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from tsforecast.checks import one_of, whole
+from tsforecast.checks import jobs, one_of, whole
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
@@ -83,7 +83,7 @@ def leaderboard(
     ('drift', ['drift', 'naive', 'seasonal-naive', 'mean'])
     """
     problems = one_of("metric", metric, views.METRICS) + option_problems(refit, groups, audit)
-    problems += whole("seeds", seeds, 1) + _job_problems(n_jobs)
+    problems += whole("seeds", seeds, 1) + jobs(n_jobs)
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
     raise_any(problems, ParameterError)
@@ -127,11 +127,6 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
         taken.add(unique)
         models[unique] = forecaster
     return models
-
-
-def _job_problems(n_jobs: Any) -> list[str]:
-    fine = n_jobs is None or (not whole("n_jobs", abs(n_jobs), 1) if isinstance(n_jobs, int) else False)
-    return [] if fine else [f"n_jobs must be a whole number of processes, or -1 for one on each core: got {n_jobs!r}"]
 
 
 def _complete(models: Iterable[str], outcomes: list[Outcome]) -> list[pd.DataFrame]:

@@ -16,6 +16,7 @@ from tsforecast.evaluation.significance import holm
 from tsforecast.evaluation.verdict import CERTAIN, NEEDED, Verdict
 
 REFERENCE = "majority"
+MOST_NOTES = 8  # about copies, those with several labels first; the rest is counted
 # Protocol -> what stands beside every number of it.
 LABELS = {
     "leave-users-out": "users it has not seen",
@@ -122,7 +123,9 @@ class Recognised:
     @property
     def notes(self) -> list[str]:
         """What a reader must know: copies among the recordings, and whether they were on both sides of a split."""
-        return [f"{copies.sentence}; {self._kept(copies)}" for copies in self.copies]
+        more = len(self.copies) - MOST_NOTES
+        found = [f"{copies.sentence}; {self._kept(copies)}" for copies in self.copies[:MOST_NOTES]]
+        return found + ([f"{more} more recordings have copies"] if more > 0 else [])
 
     def _kept(self, copies: Copies) -> str:
         which = "both are kept" if len(copies.names) == 2 else "all are kept"

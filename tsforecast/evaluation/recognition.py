@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from sklearn.base import clone
 
-from tsforecast.checks import whole
+from tsforecast.checks import jobs, whole
 from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.data.splits import Positions
 from tsforecast.errors import DataWarning, ParameterError, raise_any
@@ -76,7 +77,7 @@ def recognise(
     n_jobs : int or None
         Processes to share the fits between; -1 for one on each core.
     progress : callable, optional
-        Called with model, protocol and fold as each fit ends (with one process).
+        Called with model, protocol and fold as each fit ends.
 
     Returns
     -------
@@ -101,7 +102,7 @@ def recognise(
     >>> print(found.verdicts["nearest-neighbor"])
     nearest-neighbor beats majority by 50.0 points (50.0 to 50.0): it recognises 100.0%, majority 50.0%
     """
-    raise_any(whole("seeds", seeds, 1), ParameterError)
+    raise_any(whole("seeds", seeds, 1) + jobs(n_jobs), ParameterError)
     models = named(classifiers)
     data = Labelled.read(X, y, groups)
     every = folds(data, [protocol] if isinstance(protocol, str) else list(protocol), test)
@@ -134,9 +135,7 @@ def named(classifiers: Models) -> dict[str, Any]:
     models: dict[str, Any] = {}
     for name, model in pairs:
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict_proba")):
-            raise ParameterError(
-                f"a classifier must have fit and predict_proba: got {model!r}; pass an object that has"
-            )
+            raise ParameterError(f"a classifier must have fit and predict_proba: got {model!r}; pass an object")
         unique, again = name, 2
         while unique in models:
             unique, again = f"{name}-{again}", again + 1
@@ -161,6 +160,7 @@ def _seed(model: Any) -> int | None:
 
 def _answers(name: str, model: Any, fold: Fold, data: Labelled) -> pd.DataFrame:
     """Fit one model on one side of a fold and return a row for each recording of the other."""
+    model = clone(model)  # one that goes on from its last fit would have seen those who are tested now
     began = time.perf_counter()
     fit(model, data, fold.train)
     fitted = time.perf_counter()
