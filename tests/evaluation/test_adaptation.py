@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.recordings import USERS, movements
-from tsforecast.classifiers.cells import GRUClassifier
+from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
 from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.errors import DataError, ParameterError
@@ -94,3 +94,5 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, -1))
     with pytest.raises(DataError, match="recordings must have users to leave out"):
         transfer_curve(GRUClassifier(**SMALL), recordings, labels)
+    with pytest.raises(DataError, match="recording 15 must have 3 steps at least, as many as one convolution reads"):
+        transfer_curve(Conv1DClassifier(**SMALL), [*recordings[:-1], np.zeros((2, 2))], labels, users)

@@ -133,6 +133,10 @@ def test_a_split_that_came_with_the_recordings_is_used_once() -> None:
     assert np.isnan(found.table["low"]).all()  # of whom they are is not known
     assert "of unknown users" in found.verdicts["nearest-neighbor"].sentence
     assert found.verdicts["nearest-neighbor"].outcome == "cannot be told"
+    alternating = np.arange(48) % 3 == 0
+    (note,) = recognise(MajorityClassifier(), recordings, labels, users, test=alternating).notes
+    assert note == "6 of 6 tested users are on both sides of the split that came with the recordings"
+    assert recognise(MajorityClassifier(), recordings, labels, users, test=tested).notes == []
 
 
 def test_answers_do_not_depend_on_the_number_of_processes_and_seeds_differ() -> None:

@@ -26,7 +26,7 @@ SECTIONS = [
     "Classes, and what they are taken for",
     "What a random split would have claimed",
     "Transfer to a new user",
-    "Copies among the recordings",
+    "Copies, and other notes",
     "Other sets",
     "How it was measured",
 ]
@@ -143,7 +143,7 @@ def test_what_is_not_known_is_left_out() -> None:
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "All numbers",
         "Classes, and what they are taken for",
-        "Copies among the recordings",
+        "Copies, and other notes",
     ]
     assert "No two recordings are the same." in page
     assert "gru cannot be told from majority" in page

@@ -68,6 +68,8 @@ class Recognised:
         One for each answer, see `tsforecast.evaluation.recognition.ROW_COLUMNS`; or tallies of them.
     copies : tuple of Copies
         Recordings of which there are several.
+    told : tuple of str
+        What else was found before anything was trained.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class Recognised:
 
     rows: pd.DataFrame
     copies: tuple[Copies, ...] = ()
+    told: tuple[str, ...] = ()
 
     @property
     def protocols(self) -> list[str]:
@@ -122,10 +125,10 @@ class Recognised:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know: copies among the recordings, and whether they were on both sides of a split."""
+        """What a reader must know: of users and of copies, and whether they were on both sides of a split."""
         more = len(self.copies) - MOST_NOTES
         found = [f"{copies.sentence}; {self._kept(copies)}" for copies in self.copies[:MOST_NOTES]]
-        return found + ([f"{more} more recordings have copies"] if more > 0 else [])
+        return [*self.told, *found, *([f"{more} more recordings have copies"] if more > 0 else [])]
 
     def _kept(self, copies: Copies) -> str:
         which = "both are kept" if len(copies.names) == 2 else "all are kept"

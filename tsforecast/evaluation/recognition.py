@@ -21,7 +21,7 @@ from tsforecast.data.splits import Positions
 from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.evaluation.backtest import ctrl_c_ends
 from tsforecast.evaluation.recognised import Recognised
-from tsforecast.evaluation.recognition_folds import Fold, Labelled, folds, model_problems
+from tsforecast.evaluation.recognition_folds import Fold, Labelled, both_sides, folds, model_problems
 from tsforecast.evaluation.runs import seeded
 
 logger = logging.getLogger("tsforecast")
@@ -115,7 +115,7 @@ def recognise(
         parts.append(rows)
         if progress:
             progress(name, fold.protocol, fold.number)
-    return Recognised(pd.concat(parts, ignore_index=True), tuple(data.copies))
+    return Recognised(pd.concat(parts, ignore_index=True), tuple(data.copies), tuple(both_sides(data, every)))
 
 
 def named(classifiers: Models) -> dict[str, Any]:

@@ -130,6 +130,26 @@ def folds(data: Labelled, protocols: Sequence[str], test: Any = None) -> list[Fo
     return found
 
 
+def both_sides(data: Labelled, every: Sequence[Fold]) -> list[str]:
+    """Say how many users are on both sides of a split that came with the recordings.
+
+    Examples
+    --------
+    >>> data = Labelled.read(np.arange(6.0).reshape(3, 2), ["up", "down", "up"], ["ann", "ann", "ann"])
+    >>> both_sides(data, folds(data, [], test=[False, False, True]))
+    ['1 of 1 tested users is on both sides of the split that came with the recordings']
+    """
+    found = []
+    for fold in every:
+        if fold.protocol == GIVEN and data.groups is not None:
+            tested = set(data.groups[fold.test].tolist())
+            count = len(tested & set(data.groups[fold.train].tolist()))
+            are = "is" if count == 1 else "are"
+            where = "on both sides of the split that came with the recordings"
+            found += [f"{count} of {len(tested)} tested users {are} {where}"] * bool(count)
+    return found
+
+
 def model_problems(models: dict[str, Any], data: Labelled) -> list[str]:
     """Return what stands in the way of fitting any of the models, so that nothing is trained in vain."""
     found: list[str] = []
