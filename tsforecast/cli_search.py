@@ -91,8 +91,8 @@ def tune(
     from tsforecast.evaluation.leaderboard import leaderboard
     from tsforecast.evaluation.protocol import Protocol
     from tsforecast.forecasters.neural import NeuralForecaster
-    from tsforecast.forecasters.store import save
     from tsforecast.reporting.terminal import show_leaderboard
+    from tsforecast.saving.store import save
     from tsforecast.search.search import RaySearch
 
     tried = _read_space(space) if space else SPACE

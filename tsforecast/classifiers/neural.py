@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,12 +16,14 @@ from torch import Tensor
 from tsforecast.classifiers import choices
 from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.classifiers.settings import AUGMENTATIONS, setting_problems
+from tsforecast.data.fingerprint import origin
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.errors import DataError
 from tsforecast.forecasters import assembly
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.classes import ClassNetwork, CrossEntropy
+from tsforecast.networks.weights import under, with_weights
 from tsforecast.training.augment import Augmentation
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
@@ -27,6 +31,7 @@ from tsforecast.training.labelled import LabelledRecordings
 from tsforecast.training.loop import finished, train
 from tsforecast.training.machine import few_threads, seeded, torch_device
 from tsforecast.training.progress import show_epochs
+from tsforecast.typed import typed
 
 TILE = 32  # recordings that are read at once: always as many, and all of one length
 
@@ -107,6 +112,10 @@ class NeuralClassifier(Classifier):
         What was used where there was a choice: validation (recordings, or groups), max_epochs, best_epoch, device.
     network_ : ClassNetwork
     scaling_ : Scaling
+    scaled_on_ : dict
+        What scales, and the network, were learned from: recordings and steps, and their SHA-256.
+    longest_ : int
+        Steps of the longest recording that trained.
     history_ : list of Epoch
         Losses are cross entropies; skill is the share of the majority classifier's that the network removes.
 
@@ -123,6 +132,8 @@ class NeuralClassifier(Classifier):
     resolved_: dict[str, Any]
     network_: ClassNetwork
     scaling_: Scaling
+    scaled_on_: dict[str, Any]
+    longest_: int
     history_: list[Epoch]
 
     def __init__(
@@ -268,7 +279,8 @@ class NeuralClassifier(Classifier):
         ):
             shares = weights * np.bincount(own, minlength=len(self.classes_))
             length = int(training.lengths.max())
-            self.scaling_, self.network_ = scaling, self._network(panel.values.shape[1], shares, length).to(device)
+            self.scaling_, self.scaled_on_, self.longest_ = scaling, origin(training, own), length
+            self.network_ = self._network(panel.values.shape[1], shares, length).to(device)
             self.channels_ = panel.values.shape[1]  # from here on there are weights to answer with, whatever happens
 
             def report(epoch: Epoch) -> None:
@@ -277,6 +289,23 @@ class NeuralClassifier(Classifier):
                     on_epoch(epoch)
 
             return train(self.network_, learned, judged, objective, plan, device, report, checkpoints)
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Savable.learned`."""
+        plain, numbers = super().learned()
+        network, scaling = plain.pop("network_"), plain.pop("scaling_")
+        plain["history_"] = [asdict(epoch) for epoch in self.history_]
+        weights = {f"network.{name}": part.cpu().numpy() for name, part in network.state_dict().items()}
+        return plain, numbers | weights | scaling.numbers()
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned; see `Savable.restore`."""
+        super().restore(learned, numbers)
+        self.history_ = [typed(Epoch, epoch) for epoch in learned["history_"]]
+        self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
+        build = partial(self._network, self.channels_, np.ones(len(self.classes_)), self.longest_)
+        weights = under("network.", numbers)
+        self.network_ = with_weights(build, self.layers, weights).to(torch_device(self.device))
 
     def _network(self, channels: int, shares: Floats, length: int) -> ClassNetwork:
         """Return an untrained network for recordings of up to `length` steps and classes with these shares."""

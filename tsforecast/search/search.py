@@ -19,21 +19,23 @@ from platformdirs import user_data_dir
 from sklearn.base import clone
 
 from tsforecast.checks import flag, one_of, share_or_count, whole
+from tsforecast.data.fingerprint import fingerprint
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import ParameterError, TrainingError, TrainingWarning, raise_any, shorten
-from tsforecast.evaluation.record import fingerprint, machine, versions
+from tsforecast.evaluation.record import machine, versions
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import make
 from tsforecast.search.folder import About, begin, conclude, read_search
 from tsforecast.search.journal import read
 from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
-from tsforecast.search.space import Space
+from tsforecast.search.space import Range, Space
 from tsforecast.search.trial import Assignment, losses_at_best, seeded, trains_in_epochs
 from tsforecast.search.trials import trials_table
 from tsforecast.search.validation import Validation, optimism, validations
 
+_PLACES = ("storage", "name", "address", "resume")
 METRICS = ("skill", "mase", "mae", "rmse", "smape", "rmsse")
 
 
@@ -212,7 +214,36 @@ class RaySearch(Forecaster):
         self.best_score_ = float(scores[self.best_index_])
         self.best_params_ = space.settings(self.trials_["params"][self.best_index_])
         model = make(self.reference_) if self.best_index_ == 0 else seeded(self.forecaster, self.random_state)
-        self.best_estimator_ = model.set_params(**self.best_params_, horizon=self.horizon_).fit(panel)
+        self.members_ = [model.set_params(**self.best_params_, horizon=self.horizon_).fit(panel)]
+
+    @property
+    def best_estimator_(self) -> Forecaster:
+        """The forecaster with `best_params_`, fitted on all data; the best naive forecast where nothing beats it."""
+        if not self.members_:
+            raise AttributeError("a search has a best estimator once it was fitted: call fit(data)")
+        found: Forecaster = self.members_[0]
+        return found
+
+    def saved_params(self) -> dict[str, Any]:
+        """Return what was searched for and how; not where, which belongs to a machine and not to a model."""
+        found = {name: value for name, value in super().saved_params().items() if name not in _PLACES}
+        space = {
+            name: {"low": domain.low, "high": domain.high, "log": domain.log} if isinstance(domain, Range) else domain
+            for name, domain in self.space.items()
+        }
+        return found | {"space": space}
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what the search found, all trials among it, but not its folder; see `Savable.learned`."""
+        plain, numbers = super().learned()
+        del plain["folder_"]
+        return {**plain, "trials_": plain["trials_"].to_dict("list")}, numbers
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned; see `Savable.restore`."""
+        super().restore({**learned, "trials_": pd.DataFrame(learned["trials_"])}, numbers)
+        if len(self.members_) != 1:
+            raise ValueError(f"a search must have one best estimator: got {len(self.members_)}")
 
     def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
         """Return the forecasts of the best estimator, (n, H, K); see `Forecaster.forecast`."""
@@ -246,6 +277,11 @@ class RaySearch(Forecaster):
         from tsforecast.reporting.search_report import html_search
 
         self.check_fitted()
+        if not hasattr(self, "folder_"):
+            raise ParameterError(
+                "the report of a search is drawn from its folder, which a saved search does not know: use tsforecast "
+                "tune-report DIR, or read trials_"
+            )
         return write_or_return(html_search(read_search(self.folder_), title), path)
 
     @property

@@ -13,7 +13,8 @@ import numpy as np
 
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, TsForecastError, raise_any
-from tsforecast.forecasters.base import Forecaster, unknown_settings
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.savable import unknown_settings
 from tsforecast.networks.architecture import CELL_NAMES
 
 Settings = dict[str, Any]
