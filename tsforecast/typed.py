@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -25,7 +26,7 @@ def typed(cls: type[Record], values: Any) -> Record:
         ...
     TypeError: count of Frequency must be int: got '3'
     """
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # a class can be hashed
     for name, value in values.items():
         if name not in hints:
             raise TypeError(f"{cls.__name__} has no {name!r}")
@@ -33,6 +34,11 @@ def typed(cls: type[Record], values: Any) -> Record:
             wanted = getattr(hints[name], "__name__", hints[name])
             raise TypeError(f"{name} of {cls.__name__} must be {wanted}: got {value!r}")
     return cls(**values)
+
+
+@cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -35,11 +36,11 @@ def with_weights(build: Callable[[], Network], layers: int, weights: Mapping[str
     >>> with_weights(lambda: nn.Linear(10**9, 10**9), 1, {"weight": np.ones((1, 2)), "bias": np.ones(1)})
     Traceback (most recent call last):
         ...
-    ValueError: weights must be those of the network: 'weight' has shape (1, 2), and (1000000000, 1000000000) is needed
+    ValueError: weights must be those of the network: 'bias' has shape (1,), and (1000000000,) is needed
     """
     if layers > len(weights):
         raise ValueError(f"weights must be those of the network: {len(weights)} arrays are no {layers} layers")
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingInPlace():
         needed = {name: tuple(part.shape) for name, part in build().state_dict().items()}
     there = {name: array.shape for name, array in weights.items()}
     for name in sorted(needed.keys() | there.keys()):
@@ -51,6 +52,16 @@ def with_weights(build: Callable[[], Network], layers: int, weights: Mapping[str
         network = build()
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return network
+
+
+class _NothingInPlace(TorchFunctionMode):
+    """What fills a tensor is left out: of shapes alone there is nothing to fill, and torch imports a lot to do so."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name.endswith("_") and not name.startswith("_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def under(prefix: str, numbers: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
