@@ -81,7 +81,7 @@ def _json(folder: Path, random: np.random.Generator) -> None:
     file = folder / "model.json"
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     places = list(_places(told))
     if not places:
@@ -104,7 +104,7 @@ def _json(folder: Path, random: np.random.Generator) -> None:
     text = json.dumps(told)
     if random.random() < 0.02:
         text = text.replace("null", "[" * 200_000, 1)
-    file.write_text(text, encoding="utf-8")
+    file.write_text(text, encoding="utf-8", errors="replace")
 
 
 def _header(folder: Path, random: np.random.Generator) -> None:

@@ -62,14 +62,16 @@ def require_same(model: Forecaster | Classifier, described: dict[str, Any], numb
 
 
 def _forecast(model: Forecaster, series: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return forecasts from the end of some fitted series, (n, H, K)."""
+    """Return forecasts from the end of some fitted series, (n, H, K), once they are seen to find a form."""
     panel = model.panel_
     if not len(series):
         return np.zeros((0, model.horizon_, panel.n_targets))
     if series.min() < 0 or series.max() >= len(panel):
         raise ValueError(f"golden series must be among {len(panel)}: got {series.tolist()}")
     with np.errstate(all="ignore"):
-        return model.forecast(Past(panel, series, panel.lengths[series] - panel.ready), model.horizon_)
+        said = model.forecast(Past(panel, series, panel.lengths[series] - panel.ready), model.horizon_)
+    panel.select(series).answer(said)  # in the caller's library, zone and names
+    return said
 
 
 def _probabilities(model: Classifier, waves: NDArray[np.float64]) -> NDArray[np.float64]:

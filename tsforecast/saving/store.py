@@ -10,6 +10,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import tsforecast
 from tsforecast.checks import whole
 from tsforecast.classifiers.base import Classifier
@@ -108,7 +110,9 @@ def load(folder: str | Path) -> Model:
     try:
         description = from_plain(migrated(written), made)
         model = _revive(description["fitted"], numbers, _panel(description, numbers))
-        if description["golden"] is not None:
+        if description["golden"] is None:
+            golden(model)  # whoever cannot answer at all has come to harm
+        else:
             require_same(model, description["golden"], numbers, wrote(written))
     except ModelFileError as error:
         raise ModelFileError([f"{str(place)!r} cannot be loaded: {problem}" for problem in error.problems]) from error
@@ -138,7 +142,7 @@ def _revive(described: dict[str, Any], numbers: Numbers, panel: Panel | None) ->
     if panel is not None:
         model.panel_ = panel
         _require_horizon(learned["horizon_"], numbers, panel)
-    elif whole("channels_", learned["channels_"], 1) or len(learned["classes_"]) < 2:
+    elif whole("channels_", learned["channels_"], 1) or not isinstance(learned["classes_"], np.ndarray):
         raise ValueError(f"a classifier must know channels and classes: got {learned['channels_']!r} channels")
     if described["members"]:
         model.members_ = [
