@@ -24,7 +24,7 @@ from tsforecast import (
     Panel,
 )
 from tsforecast.errors import TsForecastError
-from tsforecast.forecasters.registry import MODEL_NAMES
+from tsforecast.forecasters.registry import CLASSICAL, MODEL_NAMES
 
 FEW, MANY = 30, 600  # cases of each model: in every run, and of the long one
 CLASSIFIERS = {
@@ -72,6 +72,7 @@ def fit_and_ask(name: str, data: Any, said: dict[str, Any] | None) -> None:
 
 KEPT = ("frequency", "duplicates", "season_length")
 NAMES = (*MODEL_NAMES, "ensemble")
+QUICK = [name for name in NAMES if name not in CLASSICAL]  # these fit every window anew
 
 
 @st.composite
@@ -97,18 +98,6 @@ def test_any_data_are_forecast_or_refused(name: str, case: tuple[Any, Any]) -> N
     fit_and_ask(name, *case)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", NAMES)
-def test_ten_thousand_data_are_forecast_or_refused(name: str) -> None:
-    @settings(max_examples=MANY, derandomize=False, **LENIENT)
-    @given(case=cases())
-    def every(case: tuple[Any, Any]) -> None:
-        fit_and_ask(name, *case)
-
-    every()
-
-
 def fit_and_ask_windows(name: str, X: Any, y: Any) -> None:
     model = made(name)
     ends_well(lambda: model.fit(X, y).predict(X))
@@ -124,7 +113,7 @@ def windows(draw: st.DrawFn) -> tuple[Any, Any]:
     return X, y if draw(st.booleans()) or not isinstance(y, np.ndarray) or y.ndim != 2 or y.shape[1] < 1 else y[:, 0]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("ets", "arima", "theta", "holt-winters")])
+@pytest.mark.parametrize("name", QUICK)
 @settings(max_examples=FEW // 3, **LENIENT)
 @given(given_windows=windows())
 def test_any_windows_are_forecast_or_refused(name: str, given_windows: tuple[Any, Any]) -> None:
@@ -166,3 +155,22 @@ def fit_and_ask_recordings(name: str, recordings: Any, labels: Any) -> None:
 @given(pair=labelled())
 def test_any_recordings_are_recognised_or_refused(name: str, pair: tuple[Any, Any]) -> None:
     fit_and_ask_recordings(name, *pair)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("name", "call", "given_data", "count"),
+    [
+        *((name, fit_and_ask, cases(), MANY) for name in NAMES),
+        *((name, fit_and_ask_windows, windows(), MANY // 5) for name in QUICK),
+        *((name, fit_and_ask_recordings, labelled(), MANY // 2) for name in CLASSIFIERS),
+    ],
+)
+def test_ten_thousand_data_end_well(name: str, call: Callable[..., None], given_data: Any, count: int) -> None:
+    @settings(max_examples=count, derandomize=False, **LENIENT)
+    @given(data=given_data)
+    def every(data: tuple[Any, ...]) -> None:
+        call(name, *data)
+
+    every()
