@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.statistical import ETSForecaster as ETSForecaster
     from tsforecast.forecasters.statistical import HoltWintersForecaster as HoltWintersForecaster
     from tsforecast.forecasters.statistical import ThetaForecaster as ThetaForecaster
-    from tsforecast.forecasters.store import load as load
-    from tsforecast.forecasters.store import save as save
+    from tsforecast.saving.store import load as load
+    from tsforecast.saving.store import save as save
     from tsforecast.search.search import RaySearch as RaySearch
 
 __version__ = "0.1.0"
@@ -107,8 +107,8 @@ _HOMES = {
     "holdout": "data.splits",
     "LeaveGroupsOut": "data.groups",
     "GroupKFold": "data.groups",
-    "save": "forecasters.store",
-    "load": "forecasters.store",
+    "save": "saving.store",
+    "load": "saving.store",
     "TsForecastError": "errors",
     "DataError": "errors",
     "ParameterError": "errors",

@@ -1,4 +1,4 @@
-"""The command line: `tsforecast datasets | leaderboard | report | tune | ... | fit | predict | benchmark`."""
+"""The command line: `tsforecast datasets | leaderboard | report | tune | ... | fit | predict | inspect | benchmark`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from tsforecast.cli_benchmark import benchmark
 from tsforecast.cli_datasets import datasets_app
 from tsforecast.cli_input import Said, cutoffs_of, horizon_of, keep_format, read_next, read_panel, suffix_of
+from tsforecast.cli_models import inspect
 from tsforecast.cli_options import (
     Data,
     DateFormat,
@@ -64,7 +65,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-for command in (tune, tune_report):
+for command in (tune, tune_report, inspect):
     app.command()(command)
 # What this command does not know is the benchmark's own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)
@@ -223,7 +224,7 @@ def fit(
 ) -> None:
     """Fit one model on all of the data and save it."""
     from tsforecast.forecasters.registry import NETWORKS
-    from tsforecast.forecasters.store import check_folder, save
+    from tsforecast.saving.store import check_folder, save
 
     check_folder(out)
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
@@ -301,12 +302,17 @@ def predict(
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
     from tsforecast.files import require_place
-    from tsforecast.forecasters.store import load
+    from tsforecast.forecasters.base import Forecaster
+    from tsforecast.saving.store import load
 
     if out:
         suffix_of(out)
         require_place(out.parent)
     forecaster = load(model)
+    if not isinstance(forecaster, Forecaster):
+        raise ParameterError(
+            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is asked from Python"
+        )
     panel = forecaster.panel_
     ahead = panel.roles.given.future
     if future and not ahead:

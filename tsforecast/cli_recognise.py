@@ -45,6 +45,7 @@ def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, ou
         part, known, unknown = panel.select(~tests), labels[~tests], panel.select(tests)
         found = clone(search).set_params(storage=out.absolute(), name=name).fit(part, known)
         found.report(out / name / REPORT, f"Search {name}")
+        found.best_estimator_.save(out / name / "model")
         settings = " ".join(f"{key}={value!r}" for key, value in found.best_params_.items())
         say(f"{name}: best settings: {settings or 'none beats the majority classifier'}")
         untuned = seeded(search.forecaster, search.random_state).fit(part, known)
@@ -53,7 +54,7 @@ def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, ou
         rows.append({"fold": name, "recordings": int(tests.sum()), **accuracy})
         pd.DataFrame(rows).to_csv(out / SCORES, index=False)
     _show(rows, label)
-    say(f"wrote {out / SCORES}, and for each fold {REPORT} in its folder")
+    say(f"wrote {out / SCORES}, and for each fold {REPORT} and the tuned model in its folder")
 
 
 def recognition_problems(**asked: int | None) -> list[str]:

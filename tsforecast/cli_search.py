@@ -144,8 +144,8 @@ def _tune_forecasts(search: RaySearch, panel: Panel, protocol: Protocol, data: s
     from sklearn.base import clone
 
     from tsforecast.evaluation.leaderboard import leaderboard
-    from tsforecast.forecasters.store import save
     from tsforecast.reporting.terminal import show_leaderboard
+    from tsforecast.saving.store import save
 
     search.fit(_seen(panel, protocol))
     search.report(out / REPORT, f"Search on {data}, horizon {protocol.horizon}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 MAX_SHOWN = 25  # problems in one message; all of them are in `problems`
@@ -91,7 +92,8 @@ def reason(error: BaseException) -> str:
     'No such file or directory'
     """
     words = error.strerror if isinstance(error, OSError) else None
-    return (words or str(error)).strip().split("\n")[0]
+    first = (words or str(error)).strip().split("\n")[0]
+    return re.sub(r" \(os error \d+\)", "", first)  # as libraries in Rust have it
 
 
 def nearest(name: object, options: Iterable[object]) -> str:

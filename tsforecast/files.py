@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import tempfile
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tsforecast.errors import TsForecastError, reason
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 class OutputError(TsForecastError, OSError):
@@ -57,13 +60,13 @@ def new_folder(target: Path, mark: str) -> Iterator[Path]:
     require_place(target, mark)
     with _fresh(target) as folder:
         yield folder
-        if target.exists():
+        if not target.exists():
+            folder.rename(target)
+        elif not _exchanged(folder, target):
             aside = folder.with_name(folder.name + ".old")
             target.rename(aside)
             folder.rename(target)
             shutil.rmtree(aside)
-        else:
-            folder.rename(target)
 
 
 def require_place(target: Path, mark: str | None = None) -> None:
@@ -115,6 +118,15 @@ def write_or_return(text: str, path: str | Path | None) -> str | None:
 
 def _unusable(target: Path, why: str) -> str:
     return f"{str(target)!r} must be a place that can be written to: {why}; name another one"
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places at once, where the system can: between two renames, a kill would leave neither."""
+    try:
+        swap = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return False
+    return bool(swap(_HERE, os.fsencode(one.absolute()), _HERE, os.fsencode(other.absolute()), _EXCHANGE) == 0)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.ensemble import EnsembleForecaster, _simplex_least_squares
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster, SeasonalNaiveForecaster
-from tsforecast.forecasters.store import load, save
+from tsforecast.saving.store import load, save
 
 THREE = (NaiveForecaster(), DriftForecaster(), MeanForecaster())
 

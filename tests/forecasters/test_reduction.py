@@ -20,7 +20,7 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
 from tsforecast.forecasters.reduction import STRATEGIES, ReductionForecaster
-from tsforecast.forecasters.store import load, save
+from tsforecast.saving.store import load, save
 
 PLAIN: dict[str, Any] = {"window": 8, "horizon": 3, "anchor": "none", "value_transform": None, "scaler": None}
 

@@ -19,8 +19,8 @@ from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMFo
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
-from tsforecast.forecasters.store import load
 from tsforecast.networks.heads import Loss
+from tsforecast.saving.store import load
 
 
 class Constant(Loss):

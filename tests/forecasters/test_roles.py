@@ -17,7 +17,7 @@ from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.registry import NETWORKS
-from tsforecast.forecasters.store import load, save
+from tsforecast.saving.store import load, save
 
 DAYS = pd.date_range("2020-01-01", periods=500)
 EVENTS = np.random.default_rng(0).integers(0, 2, size=500).astype(float)  # cannot be guessed
@@ -156,7 +156,7 @@ def test_a_network_with_every_role_is_saved_and_loaded(tmp_path: Path) -> None:
 
 def test_a_scaler_object_cannot_be_saved_and_says_so(tmp_path: Path) -> None:
     model = GRUForecaster(window=5, units=2, max_epochs=0, scaler=StandardScaler()).fit(wave())
-    with pytest.raises(ParameterError, match=r"cannot be saved: .* one of its parameters is StandardScaler"):
+    with pytest.raises(ParameterError, match=r"cannot be saved: .* of tsforecast only, not StandardScaler"):
         save(model, tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

@@ -39,7 +39,7 @@ from tsforecast.forecasters.statistical import (
     HoltWintersForecaster,
     ThetaForecaster,
 )
-from tsforecast.forecasters.store import load, save
+from tsforecast.saving.store import load, save
 
 SEASON = np.array([4.0, -1.0, -3.0, 2.0, -2.0, 0.0])
 

@@ -14,7 +14,7 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.forecasters.store import load, save
+from tsforecast.saving.store import load, save
 
 
 def source(cell: str = "gru", **settings: object) -> NeuralForecaster:

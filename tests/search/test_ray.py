@@ -19,6 +19,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
 from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.saving.store import load
 from tsforecast.search import journal
 from tsforecast.search.search import RaySearch
 from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
@@ -91,6 +92,14 @@ def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, 
     found = search.cv_results_
     assert found["rank_test_score"].min() == 1
     assert found["params"][int(np.argmin(found["rank_test_score"]))] == trials["params"][search.best_index_]
+    search.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert np.array_equal(loaded.predict(), search.predict())
+    assert loaded.trials_.equals(trials)
+    assert (loaded.best_params_, loaded.optimism_) == (search.best_params_, search.optimism_)
+    assert (loaded.storage, loaded.name) == (None, None)  # a model says nothing of where anything lies
+    with pytest.raises(ParameterError, match="drawn from its folder, which a saved search does not know"):
+        loaded.report()
     search.report(tmp_path / "search.html")
     page = (tmp_path / "search.html").read_text(encoding="utf-8")
     assert f"Best skill {search.best_score_:+.1%} against {search.reference_}" in page

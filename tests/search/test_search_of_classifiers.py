@@ -13,6 +13,7 @@ from sklearn.base import clone, is_classifier
 from typer.testing import CliRunner
 
 from tests.classifiers.conftest import gestures
+from tsforecast import load
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.classifiers.neural import NeuralClassifier
@@ -156,6 +157,10 @@ def test_a_search_over_classifiers_finds_fits_and_tells(tmp_path: Path) -> None:
     page = html_search(kept)
     assert "share of the wrong labels of majority" in page
     assert "9 recordings in 1 validation part" in page
+    with pytest.raises(ParameterError, match="saved by the best of them"):
+        search.save(tmp_path / "model")
+    search.best_estimator_.save(tmp_path / "model")
+    assert np.array_equal(load(tmp_path / "model").predict_proba(GESTURES), search.predict_proba(GESTURES))
     with pytest.raises(ParameterError, match="holds a search with other labels"):
         search.fit(GESTURES, LABELS[::-1], groups=PEOPLE)
 
@@ -177,6 +182,7 @@ def test_the_command_searches_without_each_person_that_it_tests(tmp_path: Path) 
     for fold in scores["fold"]:
         assert "27 series" in read_search(tmp_path / "out" / fold).about.data  # the tested person is not in it
         assert (tmp_path / "out" / fold / "search.html").exists()
+        assert load(tmp_path / "out" / fold / "model").classes_.tolist() == sorted(set(LABELS))
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,20 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 
 from tsforecast.data import recordings
+from tsforecast.data.fingerprint import origin
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
-from tsforecast.forecasters.base import FLOATS, NotFittedError, unknown_settings
+from tsforecast.forecasters.base import FLOATS, NotFittedError
+from tsforecast.forecasters.savable import Savable
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier(ClassifierMixin, Savable):  # type: ignore[misc]
     """Base of all classifiers of recordings.
 
     Subclasses learn in `_fit` and answer in `_probabilities`; what is wrong with their parameters they say in
@@ -118,12 +120,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise_any(_unfitted(truth, self.classes_, "fit on recordings of every class, or leave those out"))
         return float(np.average(said == truth, weights=sample_weight))
 
-    def set_params(self, **settings: Any) -> Self:
-        """Change parameters; see scikit-learn's `BaseEstimator.set_params`."""
-        raise_any(unknown_settings(self, settings), ParameterError)
-        super().set_params(**settings)
-        return self
-
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may expect of `fit`."""
         tags = super().__sklearn_tags__()
@@ -154,7 +150,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             problems.append(f"groups must be one for each recording, ({len(panel)},): got shape {sides.shape}")
         raise_any(problems)
         self.__dict__.pop("channels_", None)  # not fitted until it is again
-        self.classes_ = classes
+        self.classes_, self.fitted_on_ = classes, origin(panel, given)
         return panel, np.searchsorted(classes, given).astype(np.int64), sides
 
     def _read(self, X: Any, reset: bool) -> Panel:
@@ -192,12 +188,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the probability of each class, (N, K)."""
         raise NotImplementedError(f"{type(self).__name__} must say what it finds probable")
 
+    def _least_steps(self) -> int:
+        """Return the steps that a recording must have."""
+        return 1
+
     def recording_problems(self, panel: Panel) -> list[str]:
         """Return what is wrong with recordings that have the right form."""
-        return []
-
-    def _problems(self) -> list[str]:
-        """Return what is wrong with the parameters."""
         return []
 
 

@@ -56,6 +56,33 @@ class NearestNeighborClassifier(Classifier):
         self.scaling_ = recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
         self.recordings_, self.labels_ = self._scaled(panel), labels
 
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Savable.learned`."""
+        plain, numbers = super().learned()
+        scaling, recordings, labels = (plain.pop(name) for name in ("scaling_", "recordings_", "labels_"))
+        lengths = np.array([len(recording) for recording in recordings])
+        kept = {"recordings": np.concatenate(recordings), "lengths": lengths, "labels": labels}
+        return plain, numbers | kept | scaling.numbers()
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned; see `Savable.restore`."""
+        super().restore(learned, numbers)
+        self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
+        rows, lengths, labels = numbers["recordings"], numbers["lengths"], numbers["labels"]
+        if rows.dtype != np.float64 or rows.ndim != 2 or rows.shape[1] != self.channels_:
+            raise ValueError(f"recordings must be float64 of shape (steps, {self.channels_}): got {rows.shape}")
+        if lengths.dtype != np.int64 or lengths.ndim != 1 or (lengths < 1).any() or lengths.sum() != len(rows):
+            raise ValueError(f"lengths of recordings must be steps that add up to {len(rows)}")
+        if (
+            labels.dtype != np.int64
+            or labels.shape != lengths.shape
+            or not np.isin(labels, range(len(self.classes_))).all()
+        ):
+            raise ValueError(
+                f"labels must be one of {len(self.classes_)} classes for each of {len(lengths)} recordings"
+            )
+        self.recordings_, self.labels_ = np.split(rows, np.cumsum(lengths)[:-1]), labels
+
     def _probabilities(self, panel: Panel) -> Floats:
         nearest = [warping_distances(one, self.recordings_, self.band).argmin() for one in self._scaled(panel)]
         return np.eye(len(self.classes_))[self.labels_[nearest]]

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tsforecast.classifiers import choices
 from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.classifiers.settings import AUGMENTATIONS, setting_problems
+from tsforecast.data.fingerprint import origin
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.errors import DataError
 from tsforecast.forecasters import assembly
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.classes import ClassNetwork, CrossEntropy
+from tsforecast.networks.weights import under, with_weights
 from tsforecast.training.augment import Augmentation
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
@@ -27,6 +31,7 @@ from tsforecast.training.labelled import LabelledRecordings, tiles
 from tsforecast.training.loop import finished, train
 from tsforecast.training.machine import few_threads, seeded, torch_device
 from tsforecast.training.progress import show_epochs
+from tsforecast.typed import typed
 
 
 class NeuralClassifier(Classifier):
@@ -105,6 +110,10 @@ class NeuralClassifier(Classifier):
         What was used where there was a choice: validation (recordings, or groups), max_epochs, best_epoch, device.
     network_ : ClassNetwork
     scaling_ : Scaling
+    scaled_on_ : dict
+        What scales, and the network, were learned from: recordings and steps, and their SHA-256.
+    longest_ : int
+        Steps of the longest recording that trained.
     history_ : list of Epoch
         Losses are cross entropies; skill is the share of the majority classifier's that the network removes.
 
@@ -121,6 +130,8 @@ class NeuralClassifier(Classifier):
     resolved_: dict[str, Any]
     network_: ClassNetwork
     scaling_: Scaling
+    scaled_on_: dict[str, Any]
+    longest_: int
     history_: list[Epoch]
 
     def __init__(
@@ -296,11 +307,12 @@ class NeuralClassifier(Classifier):
         on_epoch: Callable[[Epoch], None] | None,
     ) -> list[Epoch]:
         """Learn scales, and train a new network, on all recordings but those that validate."""
-        scaling = self._scaling(panel.select(~validates))
+        scaling = self._scaling(panel.select(~validates), labels[~validates])
         return self._learn(panel, labels, validates, epochs, checkpoints, on_epoch, scaling)
 
-    def _scaling(self, panel: Panel) -> Scaling:
+    def _scaling(self, panel: Panel, labels: Labels) -> Scaling:
         """Learn the scales of recordings."""
+        self.scaled_on_ = origin(panel, labels)
         recipe = ScalingRecipe(None, self.scaler, per_series=False)
         return recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
 
@@ -334,8 +346,9 @@ class NeuralClassifier(Classifier):
             seeded(self.random_state),
             show_epochs(self.verbose, plan.epochs, type(self).__name__) as show,
         ):
-            shares, length = self._shares(own), int(training.lengths.max())
-            network = network or self._network(panel.values.shape[1], shares, length).to(device)
+            if network is None:
+                self.longest_ = int(training.lengths.max())
+                network = self._network(panel.values.shape[1], self._shares(own), self.longest_).to(device)
             self.scaling_, self.network_ = scaling, network
             self.channels_ = panel.values.shape[1]  # from here on there are weights to answer with, whatever happens
 
@@ -351,6 +364,23 @@ class NeuralClassifier(Classifier):
         weights = choices.class_weights(self.class_weight, self.classes_, labels)
         counted = weights * np.bincount(labels, minlength=len(self.classes_))
         return torch.from_numpy(counted / counted.sum()).float()
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Savable.learned`."""
+        plain, numbers = super().learned()
+        network, scaling = plain.pop("network_"), plain.pop("scaling_")
+        plain["history_"] = [asdict(epoch) for epoch in self.history_]
+        weights = {f"network.{name}": part.cpu().numpy() for name, part in network.state_dict().items()}
+        return plain, numbers | weights | scaling.numbers()
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned; see `Savable.restore`."""
+        super().restore(learned, numbers)
+        self.history_ = [typed(Epoch, epoch) for epoch in learned["history_"]]
+        self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
+        build = partial(self._network, self.channels_, torch.ones(len(self.classes_)), self.longest_)
+        weights = under("network.", numbers)
+        self.network_ = with_weights(build, self.layers, weights).to(torch_device(self.device))
 
     def _network(self, channels: int, shares: Tensor, length: int) -> ClassNetwork:
         """Return an untrained network for recordings of up to `length` steps and classes with these shares."""

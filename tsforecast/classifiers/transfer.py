@@ -9,7 +9,6 @@ import numpy as np
 
 from tsforecast.classifiers import choices
 from tsforecast.errors import ParameterError, raise_any
-from tsforecast.forecasters import assembly
 from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.transfer import transfer_problems
 from tsforecast.training.history import best_epoch
@@ -32,13 +31,13 @@ def fine_tuned(
     panel, labels, sides = model._checked(X, y, groups, reset=False, head=head)
     random = np.random.default_rng(model.random_state)
     count, validates = choices.validating(labels, sides, model.validation, random)
-    steps = assembly.plan(model, 0).steps(int((~validates).sum()))
-    epochs = choices.epochs(model.max_epochs, steps)
+    epochs = model.epochs(int((~validates).sum()))
     model.resolved_ = {"validation": count, "max_epochs": epochs, "device": str(torch_device(model.device))}
-    learned = model._scaling(panel.select(~validates)) if scaling == "new" else source.scaling_
-    network = model.network_.to(torch_device(model.device))
+    learned = model._scaling(panel.select(~validates), labels[~validates]) if scaling == "new" else source.scaling_
+    network = model.network_
     if head == "new":
-        network.renew_head(model._shares(labels[~validates]).to(network.prior.device))
+        network.renew_head(model._shares(labels[~validates]))
+    network.to(torch_device(model.device))
     network.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
     model.history_ = model._learn(panel, labels, validates, epochs, None, None, learned, network)
     model.resolved_["best_epoch"] = best_epoch(model.history_).number

@@ -67,5 +67,5 @@ def _floats(data: Any, what: str) -> NDArray[Any]:
         return array if array.dtype == np.float32 else array.astype(np.float64)
     except DataError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{what} must hold numbers: {error}") from None

@@ -7,6 +7,8 @@ what it was, so that `write` can answer in the same library and with the same na
 from __future__ import annotations
 
 import datetime
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -142,12 +144,12 @@ def read(
         data = _series_to_frame(data, series_name)
     else:
         source = Source("frame", backend=_backend(data))
+        if nw.dependencies.is_pyarrow_table(data):
+            _require_unique(data.column_names)
     data, index_time, index_id = _unpack_pandas_index(data)
     frame = nw.from_native(data)
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
-    duplicated = sorted({c for c in frame.columns if frame.columns.count(c) > 1})
-    raise_any([f"column names must be unique: {name!r} occurs twice; rename one" for name in duplicated])
     if not len(frame):
         raise DataError(f"the frame must have rows: it has none (columns: {shorten(frame.columns, 8)})")
 
@@ -168,6 +170,8 @@ def read(
         problems += problem
     names = (*roles.static, *([roles.group] if roles.group else []))
     table.facts = {name: frame[name].to_numpy() for name in names}
+    for name in dict.fromkeys([*names, *([id] if id is not None else [])]):
+        problems += _no_names(frame[name])
     if id is not None:
         table.labels = frame[id].to_numpy()
         missing = int(frame[id].is_null().sum())
@@ -200,8 +204,15 @@ def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
         return data, None, None
     import pandas as pd
 
+    if data.columns.nlevels > 1:
+        raise DataError(
+            f"a column must have one name: the columns have {data.columns.nlevels} levels; join them to one"
+        )
     data = data.rename(columns=str)
+    _require_unique(data.columns)
     index = data.index
+    taken = [name for name in index.names if name is not None and str(name) in data.columns]
+    raise_any(f"index and columns must have names of their own: both have {name!r}; rename one" for name in taken)
     if isinstance(index, pd.MultiIndex) and index.nlevels == 2:
         names = [name or default for name, default in zip(index.names, ("id", "time"), strict=True)]
         return data.reset_index(names=names), str(names[1]), str(names[0])
@@ -215,6 +226,11 @@ def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
         if str(kind) == "object" and data[name].map(lambda value: isinstance(value, datetime.date)).all():
             data[name] = pd.to_datetime(data[name])
     return data.reset_index(drop=True), None, None
+
+
+def _require_unique(names: Iterable[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    raise_any(f"column names must be unique: {name!r} occurs twice; rename one" for name in twice)
 
 
 def _counts(index: Any, data: Any) -> bool:
@@ -272,6 +288,18 @@ def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
             return numbers, [f"column {column.name!r} must hold numbers: row {row} holds {value!r}; {remedy}"]
         numbers[row] = float(value)
     return numbers, []
+
+
+def _no_names(column: nw.Series[Any]) -> list[str]:
+    """Return the problem if a column holds what can tell nothing apart, such as lists."""
+    values = column.to_numpy()
+    for row, value in enumerate(values if values.dtype == object else ()):
+        try:
+            hash(value)
+        except TypeError:
+            held = f"row {row} holds {str(value)[:40]}, a {type(value).__name__}"
+            return [f"column {column.name!r} must hold text or numbers: {held}; convert it, or leave it out"]
+    return []
 
 
 def _read_time(column: nw.Series[Any], table: Table) -> list[str]:

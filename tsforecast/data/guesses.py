@@ -76,7 +76,8 @@ def guess_targets(
         return tuple(found)
     hints = {name: f"{name!r} holds {value!r} in row {row}" for name, (row, value) in spoilt.items()}
     for name in set(found) - set(spoilt):
-        values = frame[name].to_numpy()
+        values = frame[name].drop_nulls().to_numpy()
+        values = values.astype(np.float64) if values.dtype == object else values  # decimals
         if id is None and names_series(values):
             hints[name] = f"{name!r} repeats {len(np.unique(values))} values and may be id={name!r}"
         elif counts_up(values):
@@ -97,7 +98,10 @@ def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], sta
     for name in frame.columns:
         if name in taken:
             continue
-        codes, _ = pd.factorize(frame[name].to_numpy())
+        try:
+            codes, _ = pd.factorize(frame[name].to_numpy())
+        except TypeError:  # lists and the like tell nothing apart
+            continue
         order = np.argsort(codes, kind="stable")
         moves = np.diff(stamps[order])[np.diff(codes[order]) == 0]
         if codes.any() and 2 * len(moves) >= len(stamps) and (moves > 0).all():
@@ -130,7 +134,7 @@ def is_number(value: object) -> bool:
     """Tell whether a value is a number or can be read as one."""
     try:
         float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 

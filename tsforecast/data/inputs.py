@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.data.fingerprint import origin
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.data.scaling import Scaling, ScalingRecipe
@@ -30,6 +31,8 @@ class Inputs:
     statics : StaticEncoder
     ids : array of shape (N,)
         Ids of the series that were learned from.
+    origin : dict
+        What was learned from; see `tsforecast.data.fingerprint.origin`.
 
     Examples
     --------
@@ -42,12 +45,13 @@ class Inputs:
     scaling: Scaling
     statics: StaticEncoder
     ids: NDArray[Any]
+    origin: dict[str, Any]
 
     @classmethod
     def fit(cls, past: Panel, recipe: ScalingRecipe) -> Inputs:
         """Learn from a panel that ends at the cutoff."""
         scaling = recipe.fit(past.values, past.offsets, past.n_targets, past.weights)
-        return cls(recipe, scaling, StaticEncoder.fit(past.facts, past.roles.static), past.ids)
+        return cls(recipe, scaling, StaticEncoder.fit(past.facts, past.roles.static), past.ids, origin(past))
 
     def rows(self, panel: Panel, dtype: type[np.floating[Any]] = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K).

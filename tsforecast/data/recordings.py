@@ -64,7 +64,7 @@ def read(data: Any) -> Panel:
         try:
             part = np.asarray(one)
             part = part if part.dtype == np.float32 else part.astype(np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             problems.append(f"recording {i} must hold numbers: {error}")
             continue
         parts.append(part[:, None] if part.ndim == 1 else part)

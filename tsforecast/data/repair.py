@@ -21,6 +21,7 @@ NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
 EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 MAX_LISTED = 20  # problems of one kind; the rest is counted
+MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
 TOO_LARGE = 1e100  # numbers beyond it cannot be squared and summed in float64
 
 
@@ -252,6 +253,11 @@ def _fill_gaps(rows: Rows) -> None:
     missing = int(offsets[-1] - len(rows.values))
     if not missing:
         return
+    if missing > max(MOST_FILLED, 100 * len(rows.values)):
+        raise DataError(
+            f"gaps must be small enough to fill: {missing} time stamps are missing beside {len(rows.values)} that are "
+            f"there, with a step of {rows.frequency}; look for a wrong date, or resample first"
+        )
     to = offsets[rows.owner] + place
     values = np.full((offsets[-1], rows.values.shape[1]), np.nan, dtype=rows.values.dtype)
     values[to] = rows.values

@@ -7,7 +7,7 @@ normalisation and anchor, are part of the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -134,6 +134,28 @@ class Scaling:
     location: Floats
     scale: Floats
     tools: tuple[Any, ...] = ()
+
+    @classmethod
+    def from_numbers(
+        cls, numbers: Mapping[str, NDArray[Any]], powered: bool, series: int, targets: int, columns: int
+    ) -> Scaling:
+        """Undo `numbers`, for so many series, targets and columns.
+
+        Raises
+        ------
+        ValueError
+            When an array has another shape, or is not float64.
+        """
+        arrays: dict[str, Any] = {name: numbers[f"scaling.{name}"] for name in ARRAYS}
+        for name, array in arrays.items():
+            shape = (series, columns if name in ("location", "scale") else targets)
+            if array.shape != shape or array.dtype != np.float64:
+                raise ValueError(f"{name} must be float64 of shape {shape}: got {array.dtype}, {array.shape}")
+        return cls(powered, **arrays)
+
+    def numbers(self) -> dict[str, Floats]:
+        """Return what was learned as arrays with names; what transformers learned is not among them."""
+        return {f"scaling.{name}": getattr(self, name) for name in ARRAYS}
 
     def transform(self, values: NDArray[Any], series: Series) -> Floats:
         """Scale `values` with what was learned from `series`.

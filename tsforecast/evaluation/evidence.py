@@ -99,9 +99,10 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def weights(model: Forecaster, name: str = "weights") -> Evidence:
-    """Return what a fitted forecaster learned; not how long that took."""
+    """Return what a fitted forecaster learned; not how long that took, nor what from."""
     plain, arrays = model.learned()
-    plain.pop("history_", None)
+    for name in ("history_", "fitted_on_", "scaled_on_"):
+        plain.pop(name, None)
     found = {f"{name} {key}": np.asarray(array) for key, array in arrays.items()}
     found[f"{name}, all"] = np.array(joblib.hash(plain))
     for i, member in enumerate(model.members_):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import os
 import platform
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tsforecast.data.fingerprint import fingerprint
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Positions
 from tsforecast.evaluation.protocol import Piece, Protocol
@@ -102,7 +102,7 @@ def learned(model: Forecaster) -> dict[str, Any]:
     """Return what a fitted model chose and how it trained, as fields of `Fit`."""
     chosen = {name: _plain(value) for name, value in getattr(model, "resolved_", {}).items()}
     history = tuple(asdict(epoch) for epoch in getattr(model, "history_", ()))
-    return {"resolved": chosen, "scaling": _scaling(model.get_params(deep=False) | chosen), "history": history}
+    return {"resolved": chosen, "scaling": scaling_words(model.get_params(deep=False) | chosen), "history": history}
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,24 +188,6 @@ class Record:
         return {**shared, "fits": fits, "past": base64.b64encode(buffer.getvalue()).decode()}
 
 
-def fingerprint(panel: Panel) -> str:
-    """Return the SHA-256 of everything in a panel that models can read.
-
-    Examples
-    --------
-    >>> one, other = Panel.of(np.arange(9.0)), Panel.of(np.arange(9.0) + 1)
-    >>> fingerprint(one) == fingerprint(Panel.of(np.arange(9.0))), fingerprint(one) == fingerprint(other)
-    (True, False)
-    """
-    told = hashlib.sha256(repr((panel.roles, panel.frequency, panel.kind, panel.season_length)).encode())
-    for name, array in {"values": panel.values, "offsets": panel.offsets, "starts": panel.starts}.items():
-        told.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    facts = {name: fact.tolist() for name, fact in panel.facts.items()}
-    weights = None if panel.weights is None else panel.weights.tolist()
-    told.update(repr((panel.ids.tolist(), facts, weights)).encode())
-    return told.hexdigest()
-
-
 def versions() -> dict[str, str]:
     """Return the version of everything that results depend on."""
     return {name: _version(name) for name in PACKAGES}
@@ -245,7 +227,7 @@ def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _scaling(params: dict[str, Any]) -> str:
+def scaling_words(params: dict[str, Any]) -> str:
     """Say how values are scaled: by what all, then by what each window."""
     if "scaler" not in params:
         return ""

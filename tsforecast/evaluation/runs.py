@@ -20,11 +20,12 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_info
 
 from tsforecast.checks import whole
+from tsforecast.data.fingerprint import fingerprint
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, TsForecastError, reason
 from tsforecast.evaluation.backtest import run
 from tsforecast.evaluation.protocol import Piece, Protocol
-from tsforecast.evaluation.record import Fit, fingerprint, versions
+from tsforecast.evaluation.record import Fit, versions
 from tsforecast.evaluation.rows import read_rows, write_rows
 from tsforecast.files import require_place
 from tsforecast.forecasters.base import Forecaster

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Self
 
 import numpy as np
 import sklearn.exceptions
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 
 from tsforecast.checks import whole
 from tsforecast.data import ready
+from tsforecast.data.fingerprint import origin
 from tsforecast.data.future import extend
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError, nearest, raise_any
+from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError, raise_any
+from tsforecast.forecasters.savable import Savable
 
 FLOATS = [np.float64, np.float32]
 FAR = 10.0  # ranges of X; a y that lies further away has other units
@@ -54,17 +56,7 @@ def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
     raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
 
 
-def unknown_settings(estimator: BaseEstimator, settings: Iterable[str]) -> list[str]:
-    """Return a sentence for each name that is no parameter of a forecaster, or of a classifier."""
-    known = estimator._get_param_names()
-    return [
-        f"{type(estimator).__name__} has no setting {name!r}; {nearest(name, known)}"
-        for name in settings
-        if name.partition("__")[0] not in known
-    ]
-
-
-class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
     """Base of all forecasters.
 
     A forecaster stores its parameters when it is made, learns in `fit`, and answers in `predict`. It has two doors:
@@ -89,7 +81,6 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     horizon: int
     horizon_: int
     panel_: Panel
-    members_: list[Forecaster] = []  # noqa: RUF012 - fitted forecasters that this one is made of; none, mostly
 
     def fit(self, data: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from one or many series, or from ready-made windows.
@@ -172,18 +163,6 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(caution, DataWarning, stacklevel=2)
         return panel.answer(_seen_to_be_numbers(self.forecast(past, steps)))
 
-    def set_params(self, **settings: Any) -> Self:
-        """Change parameters; see scikit-learn's `BaseEstimator.set_params`.
-
-        Raises
-        ------
-        ParameterError
-            With the nearest name where there is no such parameter.
-        """
-        raise_any(unknown_settings(self, settings), ParameterError)
-        super().set_params(**settings)
-        return self
-
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination (R2) of the forecasts from ready-made windows.
 
@@ -256,16 +235,6 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Say which forecasts after `past` are not this model's own but a simpler one's that stands in, (n, K)."""
         return np.zeros((len(past), past.n_targets), dtype=np.bool_)
 
-    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found besides panel and members: plain values for JSON, and arrays, both by name."""
-        kept = ("panel_", "members_")
-        plain = {name: value for name, value in vars(self).items() if name.endswith("_") and name not in kept}
-        return plain, {}
-
-    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned."""
-        self.__dict__.update(learned)
-
     def _checked(self, data: Any, y: Any = None, sample_weight: Any = None) -> Panel:
         """Read what `fit` was given, once the parameters are found to make sense."""
         raise_any(self._problems(), ParameterError)
@@ -315,7 +284,12 @@ class Forecaster(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _remember(self, panel: Panel) -> None:
         """Keep what was fitted, to go on from; of many windows only their form matters."""
+        self.fitted_on_ = origin(panel)
         self.panel_ = panel.select([0]) if panel.ready else panel
+
+    def learned_rows(self) -> NDArray[np.int64]:
+        """Return how many first rows of each fitted series taught this model what it says; the others validated."""
+        return self.panel_.lengths
 
     def _own_horizon(self) -> int:
         """Return the steps to forecast where `y` does not say it."""

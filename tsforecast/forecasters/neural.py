@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,12 +21,14 @@ from tsforecast.forecasters import assembly, choices
 from tsforecast.forecasters.settings import setting_problems
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.heads import LOSSES, Loss, Objective
+from tsforecast.networks.weights import under, with_weights
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import PREDICT_ROWS, finished, train
 from tsforecast.training.machine import few_threads, seeded, torch_device
 from tsforecast.training.plan import Plan
 from tsforecast.training.progress import show_epochs
+from tsforecast.typed import typed
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
@@ -370,13 +373,17 @@ class NeuralForecaster(WindowedForecaster):
         plain["history_"] = [asdict(epoch) for epoch in self.history_]
         return plain, numbers | {f"network.{name}": part.cpu().numpy() for name, part in network.state_dict().items()}
 
+    def learned_rows(self) -> NDArray[np.int64]:
+        """Return how many first rows of each series trained; all where it was trained once more on them."""
+        again = self.refit and finished(self.history_, assembly.plan(self), validates=True)
+        return self.panel_.lengths if again else self._training_rows(self.panel_)[1]
+
     def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
         """Take back what `learned` returned; see `Forecaster.restore`."""
         super().restore(learned, numbers)
-        self.history_ = [Epoch(**epoch) for epoch in learned["history_"]]
-        weights = {name: torch.from_numpy(array) for name, array in numbers.items() if name.startswith("network.")}
-        self.network_ = assembly.network(self, self.panel_).to(self._torch_device())
-        self.network_.load_state_dict({name.removeprefix("network."): tensor for name, tensor in weights.items()})
+        self.history_ = [typed(Epoch, epoch) for epoch in learned["history_"]]
+        build = partial(assembly.network, self, self.panel_)
+        self.network_ = with_weights(build, self.layers, under("network.", numbers)).to(self._torch_device())
 
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss

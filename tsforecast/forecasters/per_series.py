@@ -22,6 +22,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.fits import Fit, FitError, Floats, filled
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.registry import model_name
+from tsforecast.typed import typed
 
 FEWEST = 8  # numbers; a shorter series is smoothed simply
 ABSURD = 10.0  # times the range of all that was seen; see `_trouble`
@@ -129,8 +130,15 @@ class StatisticalForecaster(Forecaster):
         return plain, numbers
 
     def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned."""
-        models = [[Fit(**fit) if fit else None for fit in fits] for fits in learned["models_"]]
+        """Take back what `learned` returned; see `Forecaster.restore`."""
+        models = [[typed(Fit, fit) if fit else None for fit in fits] for fits in learned["models_"]]
+        count, longest = 0 if self.panel_.ready else len(self.panel_), int(self.panel_.lengths.max())
+        if [len(fits) for fits in models] != [self.panel_.n_targets] * count:
+            raise ValueError(f"there must be a fit for each target of each of {count} series")
+        for fit in (fit for fits in models for fit in fits if fit):
+            counts = [value for value in fit.specification.values() if isinstance(value, int)]
+            if max(counts, default=0) > longest or min(counts, default=0) < 0:
+                raise ValueError(f"orders and seasons must fit in series of {longest} steps: got {fit.specification}")
         super().restore({**learned, "models_": models}, numbers)
 
     def _answers(self, past: Past, horizon: int) -> tuple[Floats, NDArray[np.bool_], dict[tuple[int, int], str]]:

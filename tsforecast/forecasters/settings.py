@@ -67,7 +67,7 @@ def network_problems(
     problems += one_of("norm", model.norm, norms, [None])
     for name in _FLAGS:
         problems += flag(name, getattr(model, name))
-    return problems + _device_problems(model.device)
+    return problems + device_problems(model.device)
 
 
 def _loss_problems(model: NeuralForecaster) -> list[str]:
@@ -87,7 +87,8 @@ def _loss_problems(model: NeuralForecaster) -> list[str]:
     return problems
 
 
-def _device_problems(name: str) -> list[str]:
+def device_problems(name: str) -> list[str]:
+    """Return what is wrong with the name of a device."""
     if name == "auto":
         return []
     try:

@@ -9,7 +9,7 @@ from tsforecast.checks import one_of
 from tsforecast.data.inputs import Inputs
 from tsforecast.errors import ParameterError, raise_any
 from tsforecast.forecasters import assembly, choices
-from tsforecast.forecasters.base import unknown_settings
+from tsforecast.forecasters.savable import unknown_settings
 
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster
@@ -47,7 +47,7 @@ def fine_tuned(
         model.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
         model.history_ = model._train(panel, seen, assembly.plan(model), None)
         model.network_.freeze(())
-    model.panel_ = panel
+    model._remember(panel)
     return model
 
 

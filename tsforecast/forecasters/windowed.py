@@ -160,18 +160,35 @@ class WindowedForecaster(Forecaster):
         """Return what `fit` found; see `Forecaster.learned`."""
         plain, numbers = super().learned()
         inputs = plain.pop("inputs_")
-        plain["statics"], plain["scaled_ids"] = inputs.statics.columns, inputs.ids.tolist()
-        return plain, numbers | {f"scaling.{name}": getattr(inputs.scaling, name) for name in ARRAYS}
+        plain["statics_"], plain["scaled_ids_"] = inputs.statics.columns, inputs.ids
+        plain["scaled_on_"] = inputs.origin
+        return plain, numbers | inputs.scaling.numbers()
 
     def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
         """Take back what `learned` returned; see `Forecaster.restore`."""
         plain = dict(learned)
-        statics = StaticEncoder(tuple((name, m, s, tuple(c)) for name, m, s, c in plain.pop("statics")))
-        ids = np.array(plain.pop("scaled_ids"), dtype=self.panel_.ids.dtype)
+        statics = StaticEncoder(tuple((name, m, s, tuple(c)) for name, m, s, c in plain.pop("statics_")))
+        ids, learned_from = plain.pop("scaled_ids_"), plain.pop("scaled_on_")
         super().restore(plain, numbers)
-        arrays: dict[str, Any] = {name: numbers[f"scaling.{name}"] for name in ARRAYS}
-        scaling = Scaling(powered=self.resolved_["value_transform"] is not None, **arrays)
-        self.inputs_ = Inputs(self._recipe(), scaling, statics, ids)
+        self._require_window()
+        powered, columns = self.resolved_["value_transform"] is not None, len(self.panel_.roles.varying)
+        scaling = Scaling.from_numbers(numbers, powered, len(ids), self.panel_.n_targets, columns)
+        self.inputs_ = Inputs(self._recipe(), scaling, statics, ids, learned_from)
+
+    def _require_window(self) -> None:
+        """Raise ValueError unless what is read and corrected fits in the series that were fitted."""
+        window, anchor = self.resolved_["window"], self.resolved_["anchor"]
+        longest = int(self.panel_.lengths.max())
+        seasons = list(anchor) if isinstance(anchor, Sequence) and not isinstance(anchor, str) else []
+        if anchor in ("seasonal", "average"):
+            seasons = [self.resolved_["season_length"]]
+        if whole("window", window, 1) or window > longest:
+            raise ValueError(f"a window must be a whole number up to {longest}: got {window!r}")
+        if anchor not in ANCHORS and not seasons:
+            raise ValueError(f"an anchor must be a name or season lengths: got {anchor!r}")
+        for season in seasons:
+            if whole("anchor", season, 1) or season > window:
+                raise ValueError(f"seasons of an anchor must fit in the window of {window} steps: got {season!r}")
 
     def _problems(self) -> list[str]:
         problems = super()._problems() + whole("window", self.window, 1, ["auto"])

@@ -109,7 +109,7 @@ class ClassNetwork(Freezable):
         # Two classes have one logit, that of the second against the first.
         prior = torch.log(shares[1:] / shares[:1]) if len(shares) == 2 else torch.log(shares)
         self.register_buffer("prior", prior)  # (Q,)
-        self.head = nn.Linear(self.pooling.width, len(prior)).to(prior.device)
+        self.head = nn.Linear(self.pooling.width, len(prior))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

@@ -45,8 +45,8 @@ class Decoder(nn.Module):
         self.architecture, self.segment, self.horizon, self.outputs = architecture, segment, horizon, outputs
         self.count = -(-horizon // segment)  # segments of the horizon (M); the last may reach beyond it
         self.state = nn.Linear(units, units)
-        self.place = nn.Parameter(0.1 * torch.randn(self.count, units))
-        self.channel = nn.Parameter(0.1 * torch.randn(channels, units)) if channels > 1 else None
+        self.place = nn.Parameter(_small(self.count, units))
+        self.channel = nn.Parameter(_small(channels, units)) if channels > 1 else None
         self.ahead = nn.Linear(segment * ahead, units, bias=False) if ahead else None
         self.activation = activation_layer(architecture.activation)
         self.dropout = nn.Dropout(architecture.dropout)
@@ -75,3 +75,8 @@ class Decoder(nn.Module):
             mixed = mixed + known[:, None]
         said: Tensor = self.head(self.dropout(self.activation(mixed)))  # (B, G, M, S*Q)
         return said.reshape(*state.shape[:2], -1, self.outputs)[:, :, : self.horizon]  # (B, G, H, Q)
+
+
+def _small(*shape: int) -> Tensor:
+    """Return small random numbers."""
+    return nn.init.normal_(torch.empty(*shape)).mul_(0.1)

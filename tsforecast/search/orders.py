@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import joblib
 from platformdirs import user_data_dir
 
+from tsforecast.data.fingerprint import fingerprint
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.record import fingerprint, machine, versions
+from tsforecast.evaluation.record import machine, versions
 from tsforecast.search.folder import About, begin
 from tsforecast.search.space import Space
 from tsforecast.search.trial import Assignment, trains_in_epochs

@@ -29,11 +29,12 @@ from tsforecast.search.journal import read
 from tsforecast.search.orders import prepare
 from tsforecast.search.recognition import recognitions
 from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
-from tsforecast.search.space import Space
+from tsforecast.search.space import Range, Space
 from tsforecast.search.trial import Assignment, losses_at_best, seeded
 from tsforecast.search.trials import trials_table
 from tsforecast.search.validation import Validation, validations
 
+_PLACES = ("storage", "name", "address", "resume")
 METRICS = ("skill", "mase", "mae", "rmse", "smape", "rmsse")
 
 
@@ -259,7 +260,14 @@ class RaySearch(Forecaster):
         self.best_score_ = float(scores[self.best_index_])
         self.best_params_ = space.settings(self.trials_["params"][self.best_index_])
         model = seeded(self.forecaster, self.random_state) if self.best_index_ else fold.baseline()
-        self.best_estimator_ = fit(model.set_params(**self.best_params_, **fold.settings))
+        self.members_ = [fit(model.set_params(**self.best_params_, **fold.settings))]
+
+    @property
+    def best_estimator_(self) -> Any:
+        """The model with `best_params_`, fitted on all data; the best naive one where nothing beats it."""
+        if not self.members_:
+            raise AttributeError("a search has a best estimator once it was fitted: call fit(data)")
+        return self.members_[0]
 
     def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:
         """Forecast, or say the label of recordings, with the best settings; see the model's own `predict`.
@@ -297,6 +305,27 @@ class RaySearch(Forecaster):
         """Return what scikit-learn may expect of `fit`."""
         return self.forecaster.__sklearn_tags__() if _recognises(self) else super().__sklearn_tags__()
 
+    def saved_params(self) -> dict[str, Any]:
+        """Return what was searched for and how; not where, which belongs to a machine and not to a model."""
+        found = {name: value for name, value in super().saved_params().items() if name not in _PLACES}
+        space = {
+            name: {"low": domain.low, "high": domain.high, "log": domain.log} if isinstance(domain, Range) else domain
+            for name, domain in self.space.items()
+        }
+        return found | {"space": space}
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what the search found, all trials among it, but not its folder; see `Savable.learned`."""
+        plain, numbers = super().learned()
+        del plain["folder_"]
+        return {**plain, "trials_": plain["trials_"].to_dict("list")}, numbers
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned; see `Savable.restore`."""
+        super().restore({**learned, "trials_": pd.DataFrame(learned["trials_"])}, numbers)
+        if len(self.members_) != 1:
+            raise ValueError(f"a search must have one best estimator: got {len(self.members_)}")
+
     def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
         """Return the forecasts of the best estimator, (n, H, K); see `Forecaster.forecast`."""
         return np.asarray(self.best_estimator_.forecast(past, horizon))
@@ -329,6 +358,11 @@ class RaySearch(Forecaster):
         from tsforecast.reporting.search_report import html_search
 
         self.check_fitted()
+        if not hasattr(self, "folder_"):
+            raise ParameterError(
+                "the report of a search is drawn from its folder, which a saved search does not know: use tsforecast "
+                "tune-report DIR, or read trials_"
+            )
         return write_or_return(html_search(read_search(self.folder_), title), path)
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tsforecast.errors import ParameterError, TsForecastError, raise_any
-from tsforecast.forecasters.base import unknown_settings
+from tsforecast.forecasters.savable import unknown_settings
 from tsforecast.networks.architecture import CELL_NAMES
 
 Settings = dict[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,18 +18,31 @@ def torch_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+_lock = threading.Lock()
+_usual: list[int] = []  # torch's own number, as often as there are threads within `few_threads`
+_within = threading.local()  # the number that this thread works with, if it is within
+
+
 @contextmanager
 def few_threads(units: int) -> Iterator[None]:
     """Run small networks on one thread, for a while.
 
-    More threads of a small network only wait for each other, the more so on a busy machine.
+    More threads of a small network only wait for each other, the more so on a busy machine. Threads of Python that come
+    later begin with the number that was set last, so each puts back what there was before the first one came.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if units <= ONE_THREAD else threads)
+    outer = getattr(_within, "threads", None)
+    with _lock:
+        usual = _usual[0] if _usual else torch.get_num_threads()
+        _usual.append(usual)
+    _within.threads = 1 if units <= ONE_THREAD else usual
+    torch.set_num_threads(_within.threads)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _lock:
+            _usual.pop()
+            torch.set_num_threads(usual if outer is None else outer)
+        _within.threads = outer
 
 
 @contextmanager

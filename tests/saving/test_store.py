@@ -13,7 +13,7 @@ from tests.conftest import small, wave
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.files import OutputError
 from tsforecast.forecasters.base import Forecaster, NotFittedError
-from tsforecast.forecasters.store import load, save
+from tsforecast.saving.store import load, save
 
 FRAME = pd.DataFrame(
     {
@@ -108,11 +108,11 @@ def broken(folder: Path, how: str) -> None:
         if how == "other version":
             description["format_version"] = 99
         elif how == "unknown model":
-            description["model"] = "os.system"
+            description["fitted"]["class"] = "os.system"
         elif how == "unknown parameter":
-            description["parameters"]["code"] = 1
+            description["fitted"]["parameters"]["code"] = 1
         elif how == "other units":
-            description["parameters"]["units"] = 5
+            description["fitted"]["parameters"]["units"] = 5
         (folder / "model.json").write_text(json.dumps(description))
 
 

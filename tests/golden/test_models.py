@@ -1,0 +1,43 @@
+"""Models that older versions saved are loaded by this one, and say what they said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.golden.keep_models import HOME
+from tests.saving.models import said
+from tsforecast.errors import ModelFileError
+from tsforecast.saving.migrations import VERSION
+from tsforecast.saving.store import load, save
+
+KEPT = sorted(file.with_suffix("") for file in HOME.glob("v*/*.json"))
+
+
+@pytest.mark.parametrize("place", KEPT, ids=lambda place: f"{place.parent.name}-{place.name}")
+def test_a_model_of_every_version_says_what_it_said(place: Path, tmp_path: Path) -> None:
+    model, then = load(place), np.array(json.loads(place.with_suffix(".json").read_text()))
+    now = said(model)
+    assert np.allclose(now.ravel(), then.ravel(), rtol=1e-5)
+    save(model, tmp_path / "again")  # in the format of today
+    assert json.loads((tmp_path / "again" / "model.json").read_text())["format_version"] == VERSION
+    assert np.array_equal(said(load(tmp_path / "again")), now)
+
+
+def test_there_are_models_of_every_version() -> None:
+    assert {place.parent.name for place in KEPT} == {f"v{number}" for number in range(1, VERSION + 1)}
+
+
+def test_a_version_that_is_to_come_is_refused_and_who_wrote_it_is_said(tmp_path: Path) -> None:
+    shutil.copytree(HOME / "v2" / "gru", tmp_path / "gru")
+    file = tmp_path / "gru" / "model.json"
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps(told | {"format_version": 99, "written_by": {"tsforecast": "9.0"}}))
+    with pytest.raises(
+        ModelFileError, match=r"must have format version 2 or an older one, and has 99; .*tsforecast 9.0"
+    ):
+        load(tmp_path / "gru")
