@@ -40,38 +40,44 @@ QUICK_EPOCHS = 10
 
 
 def default(seed: int) -> Any:
+    """A GRU with default settings."""
     return GRUClassifier(random_state=seed)
 
 
 def recipe(seed: int) -> Any:
+    """A GRU that was set up partly by looking at users who are tested here: its number is flattered."""
     return GRUClassifier(random_state=seed, **RECIPE)
 
 
 def chosen(seed: int) -> Any:
-    """Choose among the candidates inside the users that train: those that are best on two of them, who are held out."""
+    """The default GRU or the recipe, whichever is better on two users who are held out of those that train."""
     grid = [{name: [value] for name, value in candidate.items()} for candidate in CANDIDATES]
     held_out = GroupShuffleSplit(1, test_size=2, random_state=seed)
     return GridSearchCV(GRUClassifier(random_state=seed), grid, cv=held_out, error_score="raise")
 
 
 def ensemble(seed: int) -> Any:
-    """Three recipes say together what is most probable."""
+    """Three recipes say together what is most probable; flattered like the recipe."""
     return VotingClassifier([(f"gru{i}", recipe(seed + 100 * i)) for i in range(3)], voting="soft")
 
 
 def convolutions(seed: int) -> Any:
+    """A convolutional network with default settings."""
     return Conv1DClassifier(random_state=seed)
 
 
 def five_convolutions(seed: int) -> Any:
+    """Five convolutional networks with default settings say together what is most probable."""
     return VotingClassifier([(f"conv{i}", convolutions(seed + 100 * i)) for i in range(5)], voting="soft")
 
 
 def nearest(seed: int) -> Any:
+    """The label of the nearest recording by dynamic time warping."""
     return NearestNeighborClassifier()
 
 
 def quick(seed: int) -> Any:
+    """A GRU that is trained for 10 epochs only."""
     return GRUClassifier(random_state=seed, max_epochs=QUICK_EPOCHS)
 
 
@@ -126,7 +132,10 @@ def recognised(one: Measurement, seed: int, jobs: int = 1) -> list[dict[str, Any
     )
     keys = ["protocol", "model", "seed", "fold", "group", "chosen", "fit_seconds", "predict_seconds"]
     rows = [
-        {"measured": "recognition", "set": one.set} | dict(zip(keys, values, strict=True)) | _told(part)
+        {"measured": "recognition", "set": one.set}
+        | dict(zip(keys, values, strict=True))
+        | {"about": one.make.__doc__ if values[1] == one.model else "The most frequent class."}
+        | _told(part)
         for values, part in tallied(found.rows).groupby(keys, dropna=False, sort=False)
         if values[1] == one.model or seed == 0
     ]

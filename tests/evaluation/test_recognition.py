@@ -72,7 +72,7 @@ def test_what_a_tested_user_does_changes_no_answer_about_the_others_and_labels_c
 
 
 def test_a_random_split_is_asked_for_by_name_and_its_premium_is_told() -> None:
-    found = recognise(Known(), *named_movements(), protocol=["leave-users-out", "random"])
+    found = recognise(Known(), *named_movements(), protocol=["random", "leave-users-out"])
     (premium,) = found.premiums
     assert (premium.random, premium.unseen) == (1.0, 0.0)
     assert str(premium) == (

@@ -87,8 +87,8 @@ class Recognised:
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols in the order that they were asked for."""
-        return list(dict.fromkeys(self.rows["protocol"]))
+        """The protocols that were asked for, the one that leaves users out first: it decides."""
+        return [name for name in LABELS if (self.rows["protocol"] == name).any()]
 
     def of(self, protocol: str) -> pd.DataFrame:
         """Return the rows of one protocol."""

@@ -48,7 +48,7 @@ def html_benchmark(name: str, rows: Rows, about: str = "") -> str:
     Examples
     --------
     >>> row = {"set": "air", "model": "gru", "metric": "mase", "value": 0.75, "seed": 0, "date": "2026-01-31"}
-    >>> "<td>gru</td>" in html_benchmark("accuracy", [row]) or "gru</th>" in html_benchmark("accuracy", [row])
+    >>> "gru</th>" in html_benchmark("accuracy", [row])
     True
     """
     if any(row.get("measured") == "recognition" for row in rows):
@@ -97,12 +97,17 @@ def _recognition(name: str, rows: Rows) -> str:
     )
     curve = [row for row in of["transfer"] if row["set"] == first]
     return html_recognition(
-        Recognised(_honest_first(sets[first]), copies),
+        Recognised(sets[first], copies),
         f"{name.capitalize()}: {first}",
         _tallies(curve) if curve else None,
         {key: Recognised(part) for key, part in sets.items() if key != first},
-        facts(rows),
+        _models(of["recognition"], first) | facts(rows),
     )
+
+
+def _models(rows: Rows, name: str) -> dict[str, str]:
+    """Return what each model of a set is."""
+    return {row["model"]: row["about"] for row in rows if row["set"] == name and "about" in row}
 
 
 def _tallies(rows: Rows) -> pd.DataFrame:
@@ -116,11 +121,6 @@ def _tallies(rows: Rows) -> pd.DataFrame:
     ]
     found = pd.DataFrame(lines)
     return found.assign(seed=found["seed"].astype("Int32"))
-
-
-def _honest_first(rows: pd.DataFrame) -> pd.DataFrame:
-    """Order rows so that the protocol that leaves users out comes first."""
-    return rows.sort_values("protocol", key=lambda names: names != "leave-users-out", kind="stable")
 
 
 def _of_set(name: str, rows: pd.DataFrame) -> Grid:
