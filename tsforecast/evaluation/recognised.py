@@ -97,12 +97,9 @@ class Recognised:
     @cached_property
     def table(self) -> pd.DataFrame:
         """A line for each model and protocol: accuracy (mean over users), its interval, the lowest user, seconds."""
-        lines = [line for name in self.protocols for line in _table(self.of(name), name)]
-        order = [self.protocols.index(line["protocol"]) for line in lines]
-        table = pd.DataFrame(lines).assign(order=order)
-        return table.sort_values(["order", "accuracy"], ascending=[True, False], kind="stable", ignore_index=True).drop(
-            columns="order"
-        )
+        parts = [pd.DataFrame(_table(self.of(name), name)) for name in self.protocols]
+        ranked = [part.sort_values("accuracy", ascending=False, kind="stable") for part in parts]
+        return pd.concat(ranked, ignore_index=True)
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
@@ -140,9 +137,8 @@ class Recognised:
             places = rows[rows["recording"].astype(str).isin(copies.names)].groupby("recording")["fold"].first()
             if places.nunique() > 1 or 0 < len(places) < len(copies.names):
                 apart.append(protocol)
-        return which + (
-            f", on both sides of a fold of {' and '.join(apart)}" if apart else ", on one side of each fold"
-        )
+        where = f"on both sides of a fold of {' and '.join(apart)}" if apart else "on one side of each fold"
+        return f"{which}, {where}"
 
     def by(self, key: Any, protocol: str | None = None) -> pd.DataFrame:
         """Return accuracy by ``"group"``, ``"true"`` (class), ``"fold"`` or ``"seed"``, a column for each model."""
@@ -163,12 +159,10 @@ class Recognised:
     def basis(self) -> str:
         """What was tested, in a sentence."""
         rows = self.of(self.protocols[0])
-        first = rows[
-            (rows["model"] == rows["model"].iloc[0]) & (rows["seed"].isna() | (rows["seed"] == rows["seed"].iloc[0]))
-        ]
-        count = int(first["count"].sum()) if "count" in first else len(first)
-        users = f" of {first['group'].nunique()} users" if has_users(first) else ""
-        return f"{count} recordings{users}, {first['true'].nunique()} classes"
+        rows = rows[rows["model"] == REFERENCE]  # fitted once
+        count = int(rows["count"].sum()) if "count" in rows else len(rows)
+        users = f" of {rows['group'].nunique()} users" if has_users(rows) else ""
+        return f"{count} recordings{users}, {rows['true'].nunique()} classes"
 
     def __str__(self) -> str:
         parts = [f"{self.basis}."]
