@@ -20,8 +20,10 @@ from tsforecast.cli_options import (
     Epochs,
     FillGaps,
     FutureColumns,
+    GroupColumn,
     Horizon,
     IdColumn,
+    MinPast,
     NanChoice,
     Origins,
     PastColumns,
@@ -98,6 +100,7 @@ def leaderboard(
     origins: Origins = None,
     step: StepBetween = None,
     gap: Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")] = 0,
+    min_past: MinPast = 1,
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
     audit: Annotated[
         str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
@@ -112,6 +115,7 @@ def leaderboard(
     date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    group: GroupColumn = None,
     past: PastColumns = None,
     future: FutureColumns = None,
     frequency: StepName = None,
@@ -141,11 +145,11 @@ def leaderboard(
         require_place(report.parent)
     if out:
         require_place(out, mark=BOARD)
-    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group)
     panel, task = read_panel(data, said)
     horizon = horizon_of(horizon, task, panel)
     origins, step = cutoffs_of(origins, step, task, horizon)
-    RollingOrigin(horizon, origins, step, gap).ticks(panel.clock_end)  # refuse before anything is trained
+    RollingOrigin(horizon, origins, step, gap, min_past=min_past).ticks(panel.clock_end)  # refuse before it trains
     title = f"{data}, horizon {horizon}"
     with progress(f"{data}: ", len(named(chosen))) as started:
         board = compare(
@@ -162,6 +166,7 @@ def leaderboard(
             n_jobs=jobs,
             checkpoint=unfinished(out) if out else None,
             progress=started,
+            min_past=min_past,
         )
     show_leaderboard(board, title, console)
     if out:
@@ -213,6 +218,7 @@ def fit(
     date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    group: GroupColumn = None,
     past: PastColumns = None,
     future: FutureColumns = None,
     frequency: StepName = None,
@@ -227,7 +233,7 @@ def fit(
     from tsforecast.saving.store import check_folder, save
 
     check_folder(out)
-    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group)
     panel, task = read_panel(data, said)
     horizon = horizon_of(horizon, task, panel)
     settings = _settings(window=window, max_epochs=epochs, random_state=seed)
@@ -255,6 +261,7 @@ def audit(
     level: Annotated[
         str, typer.Option(help="data (windows and scalers, trains nothing) or fit (weights and forecasts).")
     ] = "fit",
+    min_past: MinPast = 1,
     window: Window = None,
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -262,6 +269,7 @@ def audit(
     date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    group: GroupColumn = None,
     past: PastColumns = None,
     future: FutureColumns = None,
     frequency: StepName = None,
@@ -276,10 +284,17 @@ def audit(
     from tsforecast.reporting.terminal import show_audit
 
     forecaster = _one_model(model, _settings(window=window, max_epochs=epochs, random_state=seed))
-    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group)
     panel, task = read_panel(data, said)
     horizon = horizon_of(horizon, task, panel)
-    report = examine(forecaster, panel, cutoffs=cutoffs, horizon=horizon, level=level)  # type: ignore[arg-type]
+    report = examine(
+        forecaster,
+        panel,
+        cutoffs=cutoffs,
+        horizon=horizon,
+        level=level,  # type: ignore[arg-type]
+        min_past=min_past,
+    )
     show_audit(report, f"{model} on {data}, horizon {horizon}", console)
     if not report.passed:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,8 @@ class Said:
     fill_gaps: bool = False
     sort: bool = False
     duplicates: Any = None
-    static: str | None = None
     group: str | None = None
+    label: str | None = None  # what is recognised; nothing is read as a label unless it is said
 
 
 def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
@@ -68,14 +68,16 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
     from tsforecast.data.panel import Panel
 
     if data in dataset_names():
-        if said != Said():
+        if replace(said, label=None) != Said():
             raise ParameterError(f"dataset {data!r} has its own columns, season and mending; leave those options out")
-        return load_dataset(data), card(data).task
+        panel, task = load_dataset(data), card(data).task
+        # What a recording will be recognised as is not known while it goes on.
+        return panel.without(task.label) if task.label and not said.label else panel, task
     path = Path(data)
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
-    target, past, future, static = map(_names, (said.target, said.past, said.future, said.static))
-    read = (*target, *past, *future, *static, *_names(said.group)) if target else None
+    target, past, future, own = map(_names, (said.target, said.past, said.future, said.label))
+    read = (*target, *past, *future, *own, *_names(said.group)) if target else None
     panel = Panel.from_frame(
         read_file(path, said.time, said.date_format, read),
         time=said.time,
@@ -83,7 +85,7 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
         target=target or None,
         past=past,
         future=future,
-        static=static,
+        static=said.label or (),
         group=said.group,
         frequency=said.frequency,
         season_length=said.season,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,7 @@ from tsforecast.cli_options import (
     Epochs,
     FillGaps,
     FutureColumns,
+    GroupColumn,
     Horizon,
     IdColumn,
     NanChoice,
@@ -74,9 +74,6 @@ def tune(
     label: Annotated[
         str | None, typer.Option(help="Recognise this column, constant in each series, instead of forecasting.")
     ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column of users, machines, ...: whole ones are tested.", show_default="none")
-    ] = None,
     folds: Annotated[int, typer.Option(help="With --label: groups to test, each with a search of its own.")] = 1,
     horizon: Horizon = None,
     origins: Origins = None,
@@ -87,6 +84,7 @@ def tune(
     date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    group: GroupColumn = None,
     past: PastColumns = None,
     future: FutureColumns = None,
     frequency: StepName = None,
@@ -100,17 +98,14 @@ def tune(
     """Search for the settings of a network; the test part stays out of reach until the end."""
     from tsforecast.classifiers.neural import NeuralClassifier
     from tsforecast.cli_recognise import recognition_problems, tune_recognition
-    from tsforecast.data.catalog import dataset_names
     from tsforecast.evaluation.protocol import Protocol
     from tsforecast.forecasters.neural import NeuralForecaster
     from tsforecast.search.search import RaySearch
 
     if label:
         raise_any(recognition_problems(horizon=horizon, origins=origins, step=step), ParameterError)
-    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
-    if label and data not in dataset_names():
-        said = replace(said, static=label)
-    panel, task = read_panel(data, replace(said, group=group))
+    own = (target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group, label)
+    panel, task = read_panel(data, Said(time, date_format, *own))
     ahead = horizon_of(horizon, task, panel)
     out = out or Path(f"tune-{Path(data).stem}")
     model = NeuralClassifier(random_state=seed) if label else NeuralForecaster(random_state=seed)

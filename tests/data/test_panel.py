@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import wave
+from tsforecast.data.frames import Roles
 from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
@@ -230,6 +231,27 @@ def test_a_panel_cannot_be_changed_by_changing_the_array_it_came_from() -> None:
     assert panel.values[0, 0] == 0
     with pytest.raises(ValueError, match="read-only"):
         panel.values[0, 0] = 1
+
+
+def test_columns_are_left_out_whatever_their_role_and_all_else_stays() -> None:
+    frame = pd.DataFrame({"id": list("aabb"), "day": [1, 2, 1, 2], "y": range(4), "heat": range(4, 8), "open": 1.0})
+    frame["kind"], frame["who"] = ["old", "old", "new", "new"], list("xxyy")
+    roles = {"target": "y", "past": "heat", "future": "open", "static": "kind", "group": "who"}
+    panel = Panel.from_frame(frame, time="day", id="id", **roles)
+    bare = panel.without("heat", "kind", "who")
+    assert bare.roles == Roles(("y",), future=("open",))
+    assert bare.values.tolist() == frame[["y", "open"]].to_numpy().tolist()
+    assert (bare.facts, bare.groups, bare.ids.tolist()) == ({}, None, ["a", "b"])
+    assert panel.without().roles == panel.roles
+    with pytest.raises(DataError) as caught:
+        panel.without("y", "haet")
+    must = "a column to leave out must be a past, future, static or group column: got "
+    assert caught.value.problems == (
+        f"{must}'y'; choose from 'heat', 'open', 'kind', 'who'",
+        f"{must}'haet'; did you mean 'heat'?",
+    )
+    with pytest.raises(DataError, match="got 'y'; there are none"):
+        Panel.of(np.zeros(5)).without("y")
 
 
 def test_the_past_of_a_panel_holds_no_way_back_to_the_future() -> None:

@@ -15,7 +15,7 @@ from tsforecast.checks import whole
 from tsforecast.data import answers, arrays, frames, repair
 from tsforecast.data.calendar import Frequency, Stamps, calendar_columns, calendar_features, calendar_problems
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
-from tsforecast.errors import DataError, raise_any, shorten
+from tsforecast.errors import DataError, nearest, raise_any, shorten
 
 if TYPE_CHECKING:
     from tsforecast.data.seal import SealedPanel
@@ -390,6 +390,41 @@ class Panel:
         from tsforecast.data.seal import SealedPanel
 
         return SealedPanel(self, test)
+
+    def without(self, *names: str) -> Panel:
+        """Return a panel without some columns: past, future or static ones, or the groups.
+
+        Raises
+        ------
+        DataError
+            When there is no such column, or it is a target, or one of the calendar's.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"id": ["a", "a"], "step": [0, 1], "y": [1.0, 2.0], "kind": ["new", "new"]})
+        >>> panel = Panel.from_frame(frame, id="id", time="step", target="y", static="kind")
+        >>> panel.without("kind").roles.static
+        ()
+        """
+        roles = self.roles.given
+        known = (*roles.past, *roles.future, *roles.static, *([roles.group] if roles.group else []))
+        raise_any(
+            f"a column to leave out must be a past, future, static or group column: got {name!r}; "
+            f"{nearest(name, known) if known else 'there are none'}"
+            for name in names
+            if name not in known
+        )
+        left: dict[str, Any] = {
+            role: tuple(name for name in getattr(self.roles, role) if name not in names)
+            for role in ("past", "future", "static")
+        }
+        return replace(
+            self,
+            values=_frozen(np.compress([name not in names for name in self.roles.varying], self.values, axis=1)),
+            facts={name: fact for name, fact in self.facts.items() if name not in names},
+            roles=replace(self.roles, **left, group=None if roles.group in names else roles.group),
+        )
 
     def with_values(self, values: NDArray[Any]) -> Panel:
         """Return a panel that differs in its numbers only; `values` has the shape of ``self.values``."""
