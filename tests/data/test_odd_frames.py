@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from tsforecast import MajorityClassifier, NaiveForecaster
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 
@@ -57,3 +58,13 @@ def test_gaps_that_would_fill_the_memory_are_refused() -> None:
     frame = pd.DataFrame({"day": stamps, "sales": 1.0})
     with pytest.raises(DataError, match=r"gaps must be small enough to fill: \d+ time stamps are missing beside 10"):
         Panel.from_frame(frame, time="day", fill_gaps=True, nan_policy="forward_fill")
+
+
+def test_windows_and_recordings_of_frames_are_refused_in_the_same_words() -> None:
+    twice = pd.DataFrame([[1.0, 2.0]] * 4, columns=["a", "a"])
+    dates = pd.DataFrame({"a": pd.date_range("2024-01-01", periods=4), "b": 1.0})
+    for frame, words in ((twice, "column names must be unique: 'a' occurs twice"), (dates, "some columns hold dates")):
+        with pytest.raises(DataError, match=words):
+            NaiveForecaster().fit(frame, np.ones(4))
+        with pytest.raises(DataError, match=words):
+            MajorityClassifier().fit(frame, ["x", "y"] * 2)

@@ -12,7 +12,7 @@ from tsforecast.data import recordings
 from tsforecast.data.fingerprint import origin
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
-from tsforecast.forecasters.base import FLOATS, NotFittedError
+from tsforecast.forecasters.base import FLOATS, NotFittedError, numbers
 from tsforecast.forecasters.savable import Savable
 
 Floats = NDArray[np.float64]
@@ -165,9 +165,9 @@ class Classifier(ClassifierMixin, Savable):  # type: ignore[misc]
         else:
             form: dict[str, Any] = {"allow_nd": True, "dtype": FLOATS, "ensure_all_finite": False}  # read says where
             if reset or hasattr(self, "n_features_in_"):
-                rows = validate_data(self, X, reset=reset, **form)
+                rows = numbers(X, lambda: validate_data(self, X, reset=reset, **form))
             else:
-                rows = check_array(X, estimator=self, input_name="X", **form)
+                rows = numbers(X, lambda: check_array(X, estimator=self, input_name="X", **form))
             if rows.ndim > 3:
                 raise DataError(f"X must be {recordings.FORMS}: got shape {rows.shape}")
             panel = recordings.read(list(rows))

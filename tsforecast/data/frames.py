@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -144,8 +143,7 @@ def read(
         data = _series_to_frame(data, series_name)
     else:
         source = Source("frame", backend=_backend(data))
-        if nw.dependencies.is_pyarrow_table(data):
-            _require_unique(data.column_names)
+        require_unique(data)
     data, index_time, index_id = _unpack_pandas_index(data)
     frame = nw.from_native(data)
     if isinstance(frame, nw.LazyFrame):
@@ -209,7 +207,7 @@ def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
             f"a column must have one name: the columns have {data.columns.nlevels} levels; join them to one"
         )
     data = data.rename(columns=str)
-    _require_unique(data.columns)
+    require_unique(data)
     index = data.index
     taken = [name for name in index.names if name is not None and str(name) in data.columns]
     raise_any(f"index and columns must have names of their own: both have {name!r}; rename one" for name in taken)
@@ -228,7 +226,12 @@ def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
     return data.reset_index(drop=True), None, None
 
 
-def _require_unique(names: Iterable[str]) -> None:
+def require_unique(data: Any) -> None:
+    """Raise DataError where two columns of a frame have one name; polars has no such frames."""
+    if nw.dependencies.is_pyarrow_table(data):
+        names = list(data.column_names)
+    else:
+        names = list(data.columns) if nw.dependencies.is_pandas_dataframe(data) else []
     twice = [name for name, count in Counter(names).items() if count > 1]
     raise_any(f"column names must be unique: {name!r} occurs twice; rename one" for name in twice)
 

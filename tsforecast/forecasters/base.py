@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
 from tsforecast.checks import whole
-from tsforecast.data import ready
+from tsforecast.data import frames, ready
 from tsforecast.data.fingerprint import origin
 from tsforecast.data.future import extend
 from tsforecast.data.panel import Panel
@@ -256,7 +256,7 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
         """Read windows with the checks, and the words, of scikit-learn."""
         from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, validate_data
 
-        X = _numbers(lambda: validate_data(self, X, allow_nd=True, dtype=FLOATS))
+        X = numbers(X, lambda: validate_data(self, X, allow_nd=True, dtype=FLOATS))
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=FLOATS, input_name="y", estimator=self)
         check_consistent_length(X, y)
         far = abs(float(np.median(y)) - float(np.median(X))) / max(float(np.ptp(X)), 1e-300)
@@ -278,7 +278,7 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
             raise ParameterError("where ready-made windows were fitted, predict takes windows of that form and no more")
         from sklearn.utils.validation import validate_data
 
-        rows = _numbers(lambda: validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS))
+        rows = numbers(X, lambda: validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS))
         panel = ready.contexts(rows, self.panel_)
         return panel.answer(_seen_to_be_numbers(self.forecast(Past.at_end(panel), self.horizon_)))
 
@@ -307,12 +307,13 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
         return whole("horizon", self.horizon, 1)
 
 
-def _numbers(read: Callable[[], Any]) -> Any:
-    """Return what scikit-learn read, or say in a sentence that dates are no numbers."""
+def numbers(X: Any, read: Callable[[], Any]) -> Any:
+    """Return what scikit-learn read of X; what it has no words for is said in a sentence."""
+    frames.require_unique(X)
     try:
         return read()
     except np.exceptions.DTypePromotionError as error:
-        raise DataError("windows must hold numbers, one step in each column: some columns hold dates") from error
+        raise DataError("X must hold numbers, one step in each column: some columns hold dates") from error
 
 
 def _seen_to_be_numbers(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:
