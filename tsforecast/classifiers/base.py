@@ -12,6 +12,7 @@ from tsforecast.data import recordings
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
 from tsforecast.forecasters.base import FLOATS, NotFittedError, unknown_settings
+from tsforecast.watchers import watched
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -70,8 +71,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ['wave', 'wave', 'wave']
         """
         panel, labels, sides = self._checked(X, y, groups)
-        self._fit(panel, labels, sides)
-        self.channels_ = panel.values.shape[1]
+        with watched(self, panel):
+            self._fit(panel, labels, sides)
+            self.channels_ = panel.values.shape[1]
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
