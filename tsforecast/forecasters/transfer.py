@@ -10,6 +10,7 @@ from tsforecast.data.inputs import Inputs
 from tsforecast.errors import ParameterError, raise_any
 from tsforecast.forecasters import assembly, choices
 from tsforecast.forecasters.base import unknown_settings
+from tsforecast.training.history import best_epoch
 from tsforecast.watchers import watched
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def fine_tuned(
         model.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
         model.history_ = model._train(panel, seen, assembly.plan(model), None, work.tell)
         model.network_.freeze(())
+        model.resolved_["best_epoch"] = best_epoch(model.history_).number
         model.panel_ = panel
     return model
 

@@ -18,6 +18,7 @@ from tsforecast.evaluation import metrics
 from tsforecast.forecasters import choices
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import NAIVE_FAMILY, make
+from tsforecast.watchers import unwatched
 
 Floats = NDArray[np.float64]
 DRAWS = 1_000  # of the bootstrap
@@ -88,6 +89,7 @@ class Validation:
         return np.sqrt(mean) if self.metric in ("rmse", "rmsse") else mean
 
 
+@unwatched()  # the best naive forecast of all is trial 0
 def validations(panel: Panel, horizon: int, share: float | int, origins: int, metric: str) -> list[Validation]:
     """Return the validation origins, the newest first.
 
