@@ -19,6 +19,7 @@ from tsforecast.cli_options import (
     FutureColumns,
     Horizon,
     IdColumn,
+    Mlflow,
     NanChoice,
     Origins,
     PastColumns,
@@ -31,11 +32,13 @@ from tsforecast.cli_options import (
     TimeColumn,
 )
 from tsforecast.cli_output import console, report_suffix, say, write_report
+from tsforecast.cli_tracking import tracked
 from tsforecast.errors import DataError, reason
 
 if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.protocol import Protocol
+    from tsforecast.search.search import RaySearch
 
 REPORT = "search.html"
 # What is tried unless --space says otherwise; as a file it would look the same.
@@ -83,16 +86,12 @@ def tune(
     fill_gaps: FillGaps = False,
     sort: Sort = False,
     duplicates: Duplicates = None,
+    mlflow: Mlflow = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the search.", show_default="tune-NAME")] = None,
 ) -> None:
     """Search for the settings of a network; the test part stays out of reach until the end."""
-    from sklearn.base import clone
-
-    from tsforecast.evaluation.leaderboard import leaderboard
     from tsforecast.evaluation.protocol import Protocol
     from tsforecast.forecasters.neural import NeuralForecaster
-    from tsforecast.forecasters.store import save
-    from tsforecast.reporting.terminal import show_leaderboard
     from tsforecast.search.search import RaySearch
 
     tried = _read_space(space) if space else SPACE
@@ -121,24 +120,8 @@ def tune(
         verbose=1,
     )
     protocol = Protocol(ahead, *cutoffs_of(origins, step, task, ahead))
-    search.fit(_seen(panel, protocol))
-    search.report(out / REPORT, f"Search on {data}, horizon {ahead}")
-    say(f"wrote {out / REPORT}")
-    found = " ".join(f"{name}={value!r}" for name, value in search.best_params_.items())
-    say(f"best settings: {found or 'none beats ' + search.reference_}")
-    say(
-        f"skill {search.best_score_:+.1%} over {search.reference_} on the validation part, of which about "
-        f"{max(0.0, search.optimism_):.1%} is luck of the choice"
-    )
-    chosen = clone(search.best_estimator_)
-    if panel.groups is None:
-        models = {"untuned": model} | ({"tuned": chosen} if search.best_params_ else {})
-        board = leaderboard(models, panel, ahead, protocol.origins, protocol.step, metric=metric)
-        show_leaderboard(board, f"{data}, horizon {ahead}: the test part, which the search did not see", console)
-        write_report(board, out / "report.html", f"Tuned on {data}, horizon {ahead}")
-    if search.best_params_:
-        save(chosen.set_params(verbose=0).fit(panel), out / "model")
-        say(f"fitted on all of the data; forecast with: tsforecast predict {shlex.quote(str(out / 'model'))}")
+    with tracked(mlflow, data):
+        _run(search, panel, protocol, data, out)
 
 
 def tune_report(
@@ -160,6 +143,36 @@ def tune_report(
     write_or_return(html_search(kept, title) if suffix == ".html" else json_search(kept), out)
     show_search(kept, title or heading(kept), console)
     say(f"wrote {out}")
+
+
+def _run(search: RaySearch, panel: Panel, protocol: Protocol, data: str, out: Path) -> None:
+    """Search in what lies before the test part, compare on that part, and keep the tuned model."""
+    from sklearn.base import clone
+
+    from tsforecast.evaluation.leaderboard import leaderboard
+    from tsforecast.forecasters.store import save
+    from tsforecast.reporting.terminal import show_leaderboard
+
+    search.fit(_seen(panel, protocol))
+    search.report(out / REPORT, f"Search on {data}, horizon {protocol.horizon}")
+    say(f"wrote {out / REPORT}")
+    found = " ".join(f"{name}={value!r}" for name, value in search.best_params_.items())
+    say(f"best settings: {found or 'none beats ' + search.reference_}")
+    say(
+        f"skill {search.best_score_:+.1%} over {search.reference_} on the validation part, of which about "
+        f"{max(0.0, search.optimism_):.1%} is luck of the choice"
+    )
+    chosen = clone(search.best_estimator_)
+    if panel.groups is None:
+        models = {"untuned": search.forecaster} | ({"tuned": chosen} if search.best_params_ else {})
+        board = leaderboard(models, panel, protocol.horizon, protocol.origins, protocol.step, metric=search.metric)
+        show_leaderboard(
+            board, f"{data}, horizon {protocol.horizon}: the test part, which the search did not see", console
+        )
+        write_report(board, out / "report.html", f"Tuned on {data}, horizon {protocol.horizon}")
+    if search.best_params_:
+        save(chosen.set_params(verbose=0).fit(panel), out / "model")
+        say(f"fitted on all of the data; forecast with: tsforecast predict {shlex.quote(str(out / 'model'))}")
 
 
 def _seen(panel: Panel, protocol: Protocol) -> Panel:
