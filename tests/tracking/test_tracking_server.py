@@ -41,8 +41,8 @@ def test_a_leaderboard_and_a_search_are_logged(client: Any, running: Service, tm
         leaderboard(small("gru"), SALES, horizon=3, origins=2)
         RaySearch(base, {"units": [2, 4]}, trials=2, searcher="random", storage=tmp_path / "searches").fit(SALES)
     assert uri == running.uri
-    board = named(uri, "leaderboard of 4 models on shops", "shops")
-    search = named(uri, "search of gru on shops", "shops")
+    board = named(uri, "4 models on shops", "shops")
+    search = named(uri, "gru search on shops", "shops")
     assert [len(children(uri, parent, "shops")) for parent in (board, search)] == [4, 4]  # naive, two trials, the best
     assert {"report.html", "search.html"} <= files(uri, board) | files(uri, search)
     assert {run.info.status for run in runs(uri, "shops")} == {"FINISHED"}

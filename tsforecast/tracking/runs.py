@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason
+from tsforecast.evaluation import views
+from tsforecast.evaluation.metrics import skill
 from tsforecast.evaluation.record import Fit
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.tracking import facts, figures, flavour
@@ -104,12 +106,19 @@ class Tracker:
             self._outbox.refused.append(reason(error))
 
     def _begin(self, work: Work) -> None:
-        compares = isinstance(work.subject, Mapping)
-        what = f"leaderboard of {len(work.subject)} models" if compares else facts.named(work.subject)
-        kind = "leaderboard" if compares else "search" if _searches(work.subject) else "fit"
-        what = f"search of {facts.named(work.subject.forecaster)}" if kind == "search" else what
+        model, params = work.subject, facts.of_data(work.data)
+        if isinstance(model, Mapping):
+            kind, what = "leaderboard", f"{len(model)} models"
+        elif _searches(model):
+            kind, what = (
+                "search",
+                "network search" if "cell" in model.space else f"{facts.named(model.forecaster)} search",
+            )
+            params |= facts.of_settings(model)
+        else:
+            kind, what = "fit", facts.named(model)
+            params |= facts.of_settings(model)
         run = _Run(work, f"{what} on {self._data(work)}")
-        params = facts.of_data(work.data) | ({} if compares else facts.of_settings(work.subject))
         self._start(run.id, run.name, kind, params)
         self._open.append(run)
 
@@ -159,7 +168,7 @@ class Tracker:
         except TsForecastError as error:
             self._log(run.id, [], tags={"model_kept": f"no: {reason(error)}"})
             return
-        self._outbox.put(partial(_model, run.id, self._outbox.folder, place, kept, run.name))
+        self._outbox.put(partial(_model, run.id, self._outbox.folder, place, kept, facts.named(model), run.name))
 
     def _outcome(self, run: _Run, fit: Fit) -> None:
         """Log what became of one fit of a comparison: of the run that just ended here, else of one elsewhere."""
@@ -184,22 +193,23 @@ class Tracker:
         run.outcomes.append((child, fit))
 
     def _leaderboard(self, run: _Run) -> None:
-        """Log scores and verdicts of a comparison: those of a model to its runs, all to the comparison's own."""
+        """Log scores and verdicts of a comparison: those of each model to its runs, all to its own."""
         board = run.work.result
-        table = board.table.set_index("model")
-        told = [name for name in ("mase", "rmsse", "mae", "rmse", "smape", "owa", "skill") if name in table]
+        table, errors = board.table.set_index("model"), views.errors(board.rows)
         for child, fit in run.outcomes:
-            if fit.model in table.index and not fit.error:
-                scores = {f"test/{name}": table.loc[fit.model, name] for name in told}
+            key = fit.model, -1 if fit.seed is None else fit.seed
+            if key in errors.index:
+                scores = {f"test/{name}": error for name, error in errors.loc[key].items()}
+                scores["test/skill"] = skill(errors.loc[key, board.metric], table.loc[board.reference, board.metric])
                 verdict = board.verdicts[fit.model].sentence
                 self._log(child, facts.of_numbers(scores, _now()), tags={"verdict": verdict})
-        scores = {
-            f"test {name}/{model}": table.loc[model, name] for name in (board.metric, "skill") for model in table.index
-        }
+        shown = (board.metric, "skill")
+        scores = {f"test {name}/{model}": table.loc[model, name] for name in shown for model in table.index}
         record = board.record
         params = {"metric": board.metric, "reference": board.reference, "horizon": record.horizon}
         params |= {"origins": record.origins, "step": record.step, "gap": record.gap, "refit": record.refit}
-        tags = {"leak_audit": board.proof, "mlflow.note.content": board.to_markdown()}
+        told = "\n".join(f"- {verdict}" for verdict in board.verdicts.values())
+        tags = {"leak_audit": board.proof, "mlflow.note.content": f"{told}\n\n{board.proof}. {board.basis}."}
         self._log(run.id, facts.of_numbers(scores, _now()), params, tags)
         room, place = self._new_room()
         board.to_html(place / "report.html", run.name)
@@ -273,9 +283,9 @@ def _figures(run: str, folder: Path, room: str, ahead: figures.Ahead | None, his
     return Event("files", run, {"under": "figures"}, room)
 
 
-def _model(run: str, folder: Path, room: str, kept: tuple[str, Any], name: str) -> Event:
+def _model(run: str, folder: Path, room: str, kept: tuple[str, Any], name: str, of: str) -> Event:
     flavour.describe(kept, folder / room)
-    return Event("model", run, {"name": kept[0], "params": {"run": name}}, room)
+    return Event("model", run, {"name": name, "params": {"run": of}}, room)
 
 
 def _said(settings: Mapping[str, Any]) -> str:
