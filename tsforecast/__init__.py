@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tsforecast.errors import FitWarning as FitWarning
     from tsforecast.errors import LeakageError as LeakageError
     from tsforecast.errors import ParameterError as ParameterError
+    from tsforecast.errors import TrackingError as TrackingError
+    from tsforecast.errors import TrackingWarning as TrackingWarning
     from tsforecast.errors import TrainingError as TrainingError
     from tsforecast.errors import TrainingWarning as TrainingWarning
     from tsforecast.errors import TsForecastError as TsForecastError
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from tsforecast.saving.store import load as load
     from tsforecast.saving.store import save as save
     from tsforecast.search.search import RaySearch as RaySearch
+    from tsforecast.tracking import track as track
 
 __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until somebody listens
@@ -107,6 +110,7 @@ _HOMES = {
     "holdout": "data.splits",
     "LeaveGroupsOut": "data.groups",
     "GroupKFold": "data.groups",
+    "track": "tracking",
     "save": "saving.store",
     "load": "saving.store",
     "TsForecastError": "errors",
@@ -115,6 +119,8 @@ _HOMES = {
     "LeakageError": "errors",
     "TrainingError": "errors",
     "TrainingWarning": "errors",
+    "TrackingError": "errors",
+    "TrackingWarning": "errors",
     "DataWarning": "errors",
     "FitWarning": "errors",
 }

@@ -1,4 +1,4 @@
-"""The command line: `tsforecast datasets | leaderboard | report | tune | ... | fit | predict | inspect | benchmark`."""
+"""The command line: `tsforecast datasets | leaderboard | report | tune | ... | fit | predict | ...`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from tsforecast.cli_options import (
     Horizon,
     IdColumn,
     MinPast,
+    Mlflow,
     NanChoice,
     Origins,
     PastColumns,
@@ -54,6 +55,7 @@ from tsforecast.cli_output import (
     write_report,
 )
 from tsforecast.cli_search import tune, tune_report
+from tsforecast.cli_tracking import track_sync, tracked
 from tsforecast.errors import ParameterError, TsForecastError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-for command in (tune, tune_report, inspect):
+for command in (tune, tune_report, inspect, track_sync):
     app.command()(command)
 # What this command does not know is the benchmark's own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)
@@ -127,6 +129,7 @@ def leaderboard(
     report: Annotated[
         Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")
     ] = None,
+    mlflow: Mlflow = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report, table and rows; a comparison that is cut short goes on from there."),
@@ -151,7 +154,7 @@ def leaderboard(
     origins, step = cutoffs_of(origins, step, task, horizon)
     RollingOrigin(horizon, origins, step, gap, min_past=min_past).ticks(panel.clock_end)  # refuse before it trains
     title = f"{data}, horizon {horizon}"
-    with progress(f"{data}: ", len(named(chosen))) as started:
+    with tracked(mlflow, data), progress(f"{data}: ", len(named(chosen))) as started:
         board = compare(
             chosen,
             panel,
@@ -227,6 +230,7 @@ def fit(
     fill_gaps: FillGaps = False,
     sort: Sort = False,
     duplicates: Duplicates = None,
+    mlflow: Mlflow = False,
 ) -> None:
     """Fit one model on all of the data and save it."""
     from tsforecast.forecasters.registry import NETWORKS
@@ -238,7 +242,8 @@ def fit(
     horizon = horizon_of(horizon, task, panel)
     settings = _settings(window=window, max_epochs=epochs, random_state=seed)
     forecaster = _one_model(model, {**settings, "horizon": horizon, "verbose": int(console.is_terminal)})
-    forecaster.fit(panel)
+    with tracked(mlflow, data):
+        forecaster.fit(panel)
     save(forecaster, out)
     keep_format(out, date_format)
     say(f"fitted {model} on {panel}")

@@ -61,6 +61,10 @@ Window = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Makes the networks repeatable.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="At most so many epochs.")]
+Mlflow = Annotated[
+    bool,
+    typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or where MLFLOW_TRACKING_URI says."),
+]
 
 # Keyword of the library -> option.
 _OPTIONS = {

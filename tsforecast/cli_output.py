@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrainingWarning
+from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrackingWarning, TrainingWarning
 from tsforecast.files import new_file
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def plain_warnings() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, (TrainingWarning, FitWarning, DataWarning)):
+            if issubclass(category, (TrainingWarning, FitWarning, DataWarning, TrackingWarning)):
                 complain("Warning", str(message))
             else:
                 usual(message, category, *where, **more)

@@ -20,6 +20,7 @@ from tsforecast.cli_options import (
     GroupColumn,
     Horizon,
     IdColumn,
+    Mlflow,
     NanChoice,
     Origins,
     PastColumns,
@@ -32,6 +33,7 @@ from tsforecast.cli_options import (
     TimeColumn,
 )
 from tsforecast.cli_output import console, report_suffix, say, write_report
+from tsforecast.cli_tracking import tracked
 from tsforecast.errors import DataError, ParameterError, raise_any, reason
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def tune(
     fill_gaps: FillGaps = False,
     sort: Sort = False,
     duplicates: Duplicates = None,
+    mlflow: Mlflow = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the search.", show_default="tune-NAME")] = None,
 ) -> None:
     """Search for the settings of a network; the test part stays out of reach until the end."""
@@ -128,10 +131,11 @@ def tune(
         horizon=None if label else ahead,
         verbose=1,
     )
-    if label:
-        tune_recognition(search, panel, label, folds, out)
-    else:
-        _tune_forecasts(search, panel, Protocol(ahead, *cutoffs_of(origins, step, task, ahead)), data, out)
+    with tracked(mlflow, data):
+        if label:
+            tune_recognition(search, panel, label, folds, out)
+        else:
+            _tune_forecasts(search, panel, Protocol(ahead, *cutoffs_of(origins, step, task, ahead)), data, out)
 
 
 def _tune_forecasts(search: RaySearch, panel: Panel, protocol: Protocol, data: str, out: Path) -> None:

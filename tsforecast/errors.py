@@ -68,6 +68,14 @@ class FitWarning(UserWarning):
     """A model could not be fitted to some series, and a simpler forecast stands in its place."""
 
 
+class TrackingWarning(UserWarning):
+    """Runs are no longer sent to where they are tracked."""
+
+
+class TrackingError(TsForecastError, OSError):
+    """Runs cannot be tracked where it was asked for."""
+
+
 class DownloadError(TsForecastError, OSError):
     """A dataset could not be fetched, or what came is not what was expected."""
 

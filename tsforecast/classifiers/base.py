@@ -14,6 +14,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
 from tsforecast.forecasters.base import FLOATS, NotFittedError, numbers
 from tsforecast.forecasters.savable import Savable
+from tsforecast.watchers import watched
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -74,8 +75,9 @@ class Classifier(ClassifierMixin, Savable):  # type: ignore[misc]
         ['wave', 'wave', 'wave']
         """
         panel, labels, sides = self._checked(X, y, groups)
-        self._fit(panel, labels, sides)
-        self.channels_ = panel.values.shape[1]
+        with watched(self, panel):
+            self._fit(panel, labels, sides)
+            self.channels_ = panel.values.shape[1]
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:

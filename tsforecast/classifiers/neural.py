@@ -32,6 +32,7 @@ from tsforecast.training.loop import finished, train
 from tsforecast.training.machine import few_threads, seeded, torch_device
 from tsforecast.training.progress import show_epochs
 from tsforecast.typed import typed
+from tsforecast.watchers import watched
 
 
 class NeuralClassifier(Classifier):
@@ -235,13 +236,14 @@ class NeuralClassifier(Classifier):
         epochs = self.epochs(int((~validates).sum()))
         self.resolved_ = {"validation": count, "max_epochs": epochs, "device": str(torch_device(self.device))}
         self.history_ = []
-        self.history_ = self._train(panel, labels, validates, epochs, checkpoints.phase("train"), on_epoch)
-        best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
-        if (
-            self.refit and count and finished(self.history_, assembly.plan(self, epochs), validates=True)
-        ):  # not cut short
-            # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
-            self._train(panel, labels, np.zeros_like(validates), best, checkpoints.phase("refit"), None)
+        with watched(self, panel) as work:
+            train = checkpoints.phase("train")
+            self.history_ = self._train(panel, labels, validates, epochs, train, work.also(on_epoch))
+            best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
+            cut_short = not finished(self.history_, assembly.plan(self, epochs), validates=True)
+            if self.refit and count and not cut_short:
+                # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
+                self._train(panel, labels, np.zeros_like(validates), best, checkpoints.phase("refit"), None)
         return self
 
     def epochs(self, recordings: int) -> int:

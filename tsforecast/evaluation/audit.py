@@ -23,10 +23,12 @@ from tsforecast.evaluation.ledger import AuditReport, Ledger, joined
 from tsforecast.evaluation.probes import REPLACEMENTS, as_floats, data_twins, group_twins, panel_twins, replaced
 from tsforecast.evaluation.protocol import Protocol
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.watchers import unwatched
 
 Level = Literal["data", "fit"]
 
 
+@unwatched()
 def audit(
     forecaster: Any,
     data: Any,
@@ -111,6 +113,7 @@ def audit(
     return joined([audit_procedure(partial(_called, forecaster, at), data, at) for at in cutoffs])
 
 
+@unwatched()
 def audit_procedure(
     procedure: Callable[[Any], Any],
     data: Any,
@@ -203,6 +206,7 @@ def _called(function: Callable[[Any, Any], Any], cutoff: Any, data: Any) -> Any:
     return function(data, cutoff)
 
 
+@unwatched()
 def of_cut(cut: Cut, panel: Panel) -> AuditReport:
     """Audit one cutoff of a panel."""
     ledger = Ledger(cut.label(panel), "fit" if cut.trains else "data", lambda: cut.evidence(panel), sure=not cut.trains)

@@ -20,6 +20,7 @@ from tsforecast.evaluation.record import Record
 from tsforecast.evaluation.runs import Outcome, raise_failures, run_all
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.forecasters.registry import MODEL_NAMES, make, model_name
+from tsforecast.watchers import watched
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
 
@@ -96,11 +97,13 @@ def leaderboard(
     protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past)
     panel = protocol.long_enough(Panel.of(data))
     needed = [name for name in models if name in (*ALWAYS, reference)]
-    outcomes = run_all(models, panel, protocol, seeds, n_jobs, checkpoint, progress, needed)
-    parts = _complete(models, outcomes)
-    notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))
-    record = Record.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
-    return from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes, record)
+    with watched(models, panel) as work:
+        outcomes = run_all(models, panel, protocol, seeds, n_jobs, checkpoint, progress, needed, work.tell)
+        parts = _complete(models, outcomes)
+        notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))
+        record = Record.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
+        work.result = board = from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes, record)
+    return board
 
 
 def named(forecasters: Models) -> dict[str, Forecaster]:

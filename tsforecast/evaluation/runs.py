@@ -73,6 +73,7 @@ def run_all(
     checkpoint: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
     needed: Collection[str] = (),
+    tell: Callable[[Fit], None] = lambda fit: None,
 ) -> list[Outcome]:
     """Fit and test every model with every seed; the order of what is returned does not depend on `n_jobs`.
 
@@ -91,6 +92,8 @@ def run_all(
         Called with the name of each model when it starts.
     needed : collection of str
         Models without which all others are in vain.
+    tell : callable
+        Called with each fit when it is over, or found again.
 
     Raises
     ------
@@ -106,9 +109,12 @@ def run_all(
     ]
     files = _files(tasks, panel, protocol, checkpoint)
     outcomes = {number: _kept(files[number]) for number in range(len(tasks)) if files and files[number].is_file()}
+    for outcome in outcomes.values():
+        tell(outcome.fit)
     open_tasks = {number: task for number, task in enumerate(tasks) if number not in outcomes}
     for number, outcome in _run(open_tasks, panel, protocol, n_jobs, progress):
         outcomes[number] = outcome
+        tell(outcome.fit)
         if outcome.problem:
             _log.warning("%s failed: %s\n%s", tasks[number].model, outcome.problem, outcome.trace)
             if tasks[number].model in needed:

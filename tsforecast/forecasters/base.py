@@ -20,6 +20,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
 from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError, raise_any
 from tsforecast.forecasters.savable import Savable
+from tsforecast.watchers import watched
 
 FLOATS = [np.float64, np.float32]
 FAR = 10.0  # ranges of X; a y that lies further away has other units
@@ -116,8 +117,9 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
         [2.0, 4.0]
         """
         panel = self._checked(data, y, sample_weight)
-        self._fit(panel)
-        self._remember(panel)
+        with watched(self, panel):
+            self._fit(panel)
+            self._remember(panel)
         return self
 
     def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:

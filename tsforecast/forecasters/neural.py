@@ -29,6 +29,7 @@ from tsforecast.training.machine import few_threads, seeded, torch_device
 from tsforecast.training.plan import Plan
 from tsforecast.training.progress import show_epochs
 from tsforecast.typed import typed
+from tsforecast.watchers import watched
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
@@ -239,17 +240,18 @@ class NeuralForecaster(WindowedForecaster):
         panel = self._checked(data, y, sample_weight)
         checkpoints = assembly.checkpoints(self, panel, checkpoint, checkpoint_every, resume_from)
         checkpoints.begin()
-        seen = self._prepare(panel)
-        with self._torch_settings():
-            self.network_ = assembly.network(self, panel).to(self._torch_device())
-            self.history_: list[Epoch] = []
-            self._remember(panel)  # from here on there are weights to forecast with, whatever happens
-            self.history_ = self._train(panel, seen, assembly.plan(self), checkpoints.phase("train"), on_epoch)
-        self.resolved_["best_epoch"] = best_epoch(self.history_).number
-        if (
-            self.refit and self.resolved_["validation"] and finished(self.history_, assembly.plan(self), validates=True)
-        ):  # not cut short
-            self._train_on_all(panel, checkpoints.phase("refit"))
+        with watched(self, panel) as work:
+            seen = self._prepare(panel)
+            plan, train = assembly.plan(self), checkpoints.phase("train")
+            with self._torch_settings():
+                self.network_ = assembly.network(self, panel).to(self._torch_device())
+                self.history_: list[Epoch] = []
+                self._remember(panel)  # from here on there are weights to forecast with, whatever happens
+                self.history_ = self._train(panel, seen, plan, train, work.also(on_epoch))
+            self.resolved_["best_epoch"] = best_epoch(self.history_).number
+            cut_short = not finished(self.history_, plan, validates=True)
+            if self.refit and self.resolved_["validation"] and not cut_short:
+                self._train_on_all(panel, checkpoints.phase("refit"))
         return self
 
     def fine_tune(

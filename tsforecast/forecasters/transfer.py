@@ -10,6 +10,8 @@ from tsforecast.data.inputs import Inputs
 from tsforecast.errors import ParameterError, raise_any
 from tsforecast.forecasters import assembly, choices
 from tsforecast.forecasters.savable import unknown_settings
+from tsforecast.training.history import best_epoch
+from tsforecast.watchers import watched
 
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster
@@ -40,14 +42,15 @@ def fine_tuned(
         raise_any(f"{problem}; use scaling='new'" for problem in source.inputs_.beyond_transform(past))
     model.inputs_ = Inputs.fit(past, model._recipe()) if scaling == "new" else source.inputs_.with_series(past)
     model.resolved_ |= {"validation": held_out}
-    with model._torch_settings():
+    with watched(model, panel) as work, model._torch_settings():
         if head == "new":
             model.resolved_["head_layers"] = layers
             model.network_.renew_head(layers)
         model.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
-        model.history_ = model._train(panel, seen, assembly.plan(model), None)
+        model.history_ = model._train(panel, seen, assembly.plan(model), None, work.tell)
         model.network_.freeze(())
-    model._remember(panel)
+        model.resolved_["best_epoch"] = best_epoch(model.history_).number
+        model._remember(panel)
     return model
 
 

@@ -14,6 +14,7 @@ from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.search.fold import Fold
+from tsforecast.watchers import unwatched
 
 METRICS = ("error", "log_loss")
 
@@ -54,6 +55,7 @@ class Recognition(Fold):
         return np.where(np.isnan(said).any(axis=1), np.nan, said.argmax(axis=1) != right)
 
 
+@unwatched()  # the majority classifier is trial 0
 def recognitions(
     panel: Panel,
     labels: Labels,

@@ -33,6 +33,7 @@ from tsforecast.search.space import Range, Space
 from tsforecast.search.trial import Assignment, losses_at_best, seeded
 from tsforecast.search.trials import trials_table
 from tsforecast.search.validation import Validation, validations
+from tsforecast.watchers import watched
 
 _PLACES = ("storage", "name", "address", "resume")
 METRICS = ("skill", "mase", "mae", "rmse", "smape", "rmsse")
@@ -211,8 +212,9 @@ class RaySearch(Forecaster):
         how = self.validation, self.validation_origins, metric, self.random_state
         folds = recognitions(panel, labels, reader.classes_, groups, *how)
         given = {"labels": joblib.hash((labels, reader.classes_, groups))}
-        self._search(panel, folds, given, lambda model: model.fit(data, y, groups))
-        self.panel_ = panel
+        with watched(self, panel):
+            self._search(panel, folds, given, lambda model: model.fit(data, y, groups))
+            self.panel_ = panel
         return self
 
     def _fit(self, panel: Panel) -> None:

@@ -18,6 +18,7 @@ from tsforecast.forecasters import choices
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.registry import NAIVE_FAMILY, make
 from tsforecast.search.fold import Fold
+from tsforecast.watchers import unwatched
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +79,7 @@ class Validation(Fold):
         return np.asarray(np.where(broken, np.nan, total / np.maximum(there.sum(axis=(1, 2)), 1)))
 
 
+@unwatched()  # the best naive forecast of all is trial 0
 def validations(panel: Panel, horizon: int, share: float | int, origins: int, metric: str) -> list[Validation]:
     """Return the validation origins, the newest first.
 

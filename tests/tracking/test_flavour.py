@@ -1,0 +1,149 @@
+"""Forecasters as MLflow models: whatever was fitted, a long frame goes in and the answer of predict comes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+
+from tests.conftest import small, wave
+from tsforecast import tracking
+from tsforecast.data.panel import Panel
+from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.forecasters.base import Forecaster, NotFittedError
+from tsforecast.forecasters.ensemble import EnsembleForecaster
+from tsforecast.tracking import flavour
+from tsforecast.tracking.serving import as_json
+
+DAYS = pd.date_range("2024-01-01", periods=60)
+
+
+def shops(days: Any = DAYS) -> pd.DataFrame:
+    each = {"price": np.arange(60.0) % 5, "region": "south"}
+    return pd.concat(
+        [pd.DataFrame({"shop": name, "day": days, "sales": wave(60, i), **each}) for i, name in enumerate("ab")]
+    )
+
+
+NAMES: dict[str, Any] = {"time": "day", "id": "shop", "target": "sales"}
+FORMS: dict[str, Any] = {
+    "long frame": shops().drop(columns=["price", "region"]),
+    "polars": pl.DataFrame(shops()[["shop", "day", "sales"]]).with_columns(pl.col("day").cast(pl.Date)),
+    "zone": shops(DAYS.tz_localize("Europe/Berlin"))[["shop", "day", "sales"]],
+    "periods": shops(DAYS.to_period("D"))[["shop", "day", "sales"]],
+    "series": pd.Series(wave(60), index=DAYS, name="sales"),
+    "array": wave(60),
+    "channels": np.stack([wave(60), wave(60, 1)], axis=1),
+    "arrays": [wave(60), wave(50)],
+    "roles": Panel.from_frame(shops(), **NAMES, past="price", static="region").with_calendar("weekday"),
+    "wide": Panel.from_wide(pd.DataFrame({"day": DAYS, "north": wave(60), "south": wave(60, 1)})),
+    "integers": pd.DataFrame({"hour": np.arange(5, 65), "sales": wave(60)}).set_index("hour"),
+}
+
+
+def served(model: Forecaster, place: Path) -> Any:
+    """Return the model as MLflow serves it."""
+    from mlflow import pyfunc
+
+    tracking.save_model(model, place / "model")
+    return pyfunc.load_model(str(place / "model"))
+
+
+def numbers(answer: Any) -> np.ndarray:
+    """Return forecasts in any form as numbers in a row, series after series."""
+    if isinstance(answer, list):
+        return np.concatenate([numbers(each) for each in answer])
+    if isinstance(answer, (pl.DataFrame, pd.DataFrame)):
+        frame = pd.DataFrame(answer.to_dict(as_series=False)) if isinstance(answer, pl.DataFrame) else answer
+        frame = frame.drop(columns=[name for name in ("series", "hour") if name in frame])
+        return np.asarray(frame.select_dtypes("number").to_numpy().T.ravel())
+    return np.asarray(answer).T.ravel()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_example_of_a_model_is_answered_as_predict_answers(form: str, tmp_path: Path) -> None:
+    model = small("gru").fit(FORMS[form])
+    service = served(model, tmp_path)
+    answer = service.predict(service.input_example)
+    np.testing.assert_array_equal(numbers(answer), numbers(model.predict()))
+    outputs = service.metadata.get_output_schema()
+    assert [column.name for column in outputs.inputs] == list(answer.columns)
+    assert len(service.predict(service.input_example, params={"horizon": 5})) == len(answer) // 3 * 5
+
+
+def test_what_is_known_ahead_comes_in_rows_without_target(tmp_path: Path) -> None:
+    panel = Panel.from_frame(shops().drop(columns="region"), **NAMES, future="price")
+    model = small("gru").fit(panel)
+    example = served(model, tmp_path).input_example
+    assert example["sales"].isna().sum() == 6  # the last three days of two shops
+    ahead = shops(DAYS + pd.Timedelta(days=60))[["shop", "day", "price"]].groupby("shop").head(3)
+    context = shops()[["shop", "day", "sales", "price"]]
+    asked = pd.concat([context, ahead]).sort_values(["shop", "day"])
+    answer = served(model, tmp_path / "again").predict(asked)
+    pd.testing.assert_frame_equal(answer, model.predict(future=ahead), check_dtype=False)
+
+
+def test_a_model_of_ready_made_windows_takes_an_array(tmp_path: Path) -> None:
+    windows = np.lib.stride_tricks.sliding_window_view(wave(60), 15)
+    model = small("gru").fit(windows[:, :12], windows[:, 12:])
+    answer = served(model, tmp_path).predict(windows[:5, :12])
+    np.testing.assert_array_equal(answer, model.predict(windows[:5, :12]))
+
+
+def test_requirements_are_those_that_ran(tmp_path: Path) -> None:
+    tracking.save_model(small("drift").fit(wave()), tmp_path / "model")
+    lines = (tmp_path / "model" / "requirements.txt").read_text().splitlines()
+    assert f"torch=={torch.__version__.partition('+')[0]}" in lines
+    assert f"pandas=={pd.__version__}" in lines
+    assert all(line.count("==") == 1 and "+" not in line for line in lines)
+
+
+def test_a_model_of_a_device_that_is_not_here_loads(tmp_path: Path) -> None:
+    model = EnsembleForecaster(small("gru"), seeds=2, horizon=3).fit(wave())
+    for member in model.members_:
+        member.set_params(device="cuda:7")
+    tracking.save_model(model, tmp_path / "model")
+    np.testing.assert_array_equal(tracking.load_model(tmp_path / "model").predict(), model.predict())
+    assert [member.get_params()["device"] for member in model.members_] == ["cuda:7"] * 2  # left as it was
+
+
+def test_the_example_can_be_posted_as_it_lies_there(tmp_path: Path) -> None:
+    model = small("gru").fit(FORMS["long frame"])
+    service = served(model, tmp_path)
+    posted = json.loads((tmp_path / "model" / "serving_input_example.json").read_text())
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(posted["dataframe_split"]["data"], columns=posted["dataframe_split"]["columns"])[["sales"]],
+        service.input_example[["sales"]].reset_index(drop=True),
+        check_exact=True,
+    )
+    assert as_json(service.input_example) == posted["dataframe_split"]
+
+
+def test_a_frame_without_the_columns_is_refused(tmp_path: Path) -> None:
+    from mlflow.exceptions import MlflowException
+
+    service = served(small("gru").fit(FORMS["long frame"]), tmp_path)
+    with pytest.raises(MlflowException, match="sales"):
+        service.predict(FORMS["long frame"].drop(columns="sales"))
+
+
+def test_what_is_not_fitted_or_no_forecaster_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFittedError, match="must be fitted before it is saved"):
+        tracking.save_model(small("gru"), tmp_path / "model")
+    with pytest.raises(ParameterError, match="a forecaster is needed"):
+        tracking.save_model("gru", tmp_path / "model")  # type: ignore[arg-type]
+    with pytest.raises(ModelFileError):
+        tracking.load_model(tmp_path)
+    assert not (tmp_path / "model").exists()
+
+
+def test_tracking_names_what_it_has() -> None:
+    with pytest.raises(AttributeError, match=r"tsforecast\.tracking has no 'save'; it has load_model"):
+        tracking.save  # noqa: B018
+    assert tracking.load_model is flavour.load_model

@@ -1,0 +1,70 @@
+"""Events on their way: together where they can be, kept from nobody by what one of them lacks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import small, wave
+from tests.tracking.logged import history, runs
+from tsforecast import track
+from tsforecast.tracking.outbox import Outbox
+from tsforecast.tracking.store import Event, Store
+
+BEGIN: dict[str, Any] = {"name": "a fit", "parent": None, "at": 0, "tags": {}, "params": {"units": 4}}
+
+
+def metric(step: int, run: str = "a") -> Event:
+    return Event("log", run, {"metrics": [["loss", 1.0 / (step + 1), 0, step]], "params": {}, "tags": {}})
+
+
+class Listed(Store):
+    """A store that lists what it is sent."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        super().__init__(uri, experiment)
+        self.sent: list[tuple[str, str]] = []
+
+    def send(self, event: Event, folder: Path) -> None:
+        self.sent.append((event.kind, event.run))
+        super().send(event, folder)
+
+
+def test_epochs_that_follow_each_other_soon_are_sent_as_one(database: str, tmp_path: Path) -> None:
+    store = Listed(database, "one")
+    outbox = Outbox(store, tmp_path / "unsent")
+    for event in [Event("begin", "a", BEGIN), *(metric(step) for step in range(20)), Event("begin", "b", BEGIN)]:
+        outbox.put(event)
+    for event in [metric(0, "b"), metric(20), metric(21), Event("end", "a", {"status": "FINISHED", "at": 9})]:
+        outbox.put(event)
+    outbox.close()
+    assert store.sent == [("begin", "a"), ("log", "a"), ("begin", "b"), ("log", "b"), ("log", "a"), ("end", "a")]
+    first = next(run for run in runs(database, "one") if run.info.status == "FINISHED")
+    assert history(database, first, "loss") == {step: 1.0 / (step + 1) for step in range(22)}
+    assert not (tmp_path / "unsent").exists()
+    assert not outbox.folder.exists()
+
+
+def test_what_a_store_does_not_take_keeps_nothing_else_from_it(database: str, tmp_path: Path) -> None:
+    outbox = Outbox(Store(database, "one"), tmp_path / "unsent")
+    changed = Event("log", "a", {"metrics": [], "params": {"units": 8}, "tags": {}})
+    for event in [Event("begin", "a", BEGIN), changed, metric(0), Event("end", "a", {"status": "FINISHED", "at": 9})]:
+        outbox.put(event)
+    outbox.put(lambda: Event("files", "a", {"under": 1 / 0}))
+    outbox.close()
+    assert outbox.problem == ""
+    assert ["units" in outbox.refused[0], outbox.refused[1]] == [True, "division by zero"]
+    (run,) = runs(database, "one")
+    assert (run.info.status, run.data.params) == ("FINISHED", {"units": "4"})
+
+
+def test_a_fork_sends_nothing(database: str) -> None:
+    with track():
+        small("drift").fit(wave())
+        child = os.fork()
+        if not child:
+            small("naive").fit(wave())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    assert [run.info.run_name for run in runs(database)] == ["drift on y"]

@@ -1,0 +1,212 @@
+"""Events on their way: through a queue to a thread that sends them; where nobody takes them any more, into a folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tsforecast.errors import TrackingError, reason
+from tsforecast.files import new_file
+from tsforecast.tracking.store import Event, Refused, Store, discard
+
+UNSENT = "mlflow-unsent"  # in the working folder
+ABOUT, EVENTS, LOCK = "about.json", "events.jsonl", "lock"  # in a folder of it
+TOGETHER = 5.0  # seconds in which metrics of a run wait for others, to be sent as one
+AGAIN = 0.5  # seconds before an event is sent again
+LATE, OVER = "late", "over"  # what comes from the queue where no event does
+
+_log = logging.getLogger("tsforecast")
+
+
+class Outbox:
+    """Sends events in their order, without letting anybody wait.
+
+    Parameters
+    ----------
+    store : Store
+    unsent : Path
+        Gets a folder with all that could not be sent, if there is such.
+
+    Attributes
+    ----------
+    folder : Path
+        For the files of events until they are sent.
+    problem : str
+        Why nothing is sent any more; empty while all is well.
+    refused : list of str
+        What the store did not take.
+    """
+
+    def __init__(self, store: Store, unsent: Path) -> None:
+        self.store, self.problem, self.refused = store, "", list[str]()
+        self.folder = Path(tempfile.mkdtemp(prefix="tsforecast-runs-"))
+        self.kept = unsent.absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self._lock = FileLock(self.kept / LOCK, thread_local=False)
+        self._queue: queue.SimpleQueue[Event | Callable[[], Event] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="tsforecast-tracking", daemon=True)
+        self._thread.start()
+
+    def put(self, event: Event | Callable[[], Event]) -> None:
+        """Send an event, or what a function returns that has to draw or write something first."""
+        self._queue.put(event)
+
+    def room(self) -> str:
+        """Return the name of a new folder, in that of all events, for the files of one."""
+        return Path(tempfile.mkdtemp(dir=self.folder)).name
+
+    def close(self) -> None:
+        """Wait until all is sent, or kept."""
+        self._queue.put(None)
+        self._thread.join()
+        self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _work(self) -> None:
+        for event in self._batches():
+            try:
+                if not self.problem:
+                    self._send(event)
+                else:
+                    self._keep(event)
+            except Exception as error:  # whatever goes wrong here must not stop the events that follow
+                _log.warning("an event of a run was lost: %s", error, exc_info=True)
+                self.refused.append(f"{event.kind}: {reason(error)}")
+
+    def _send(self, event: Event) -> None:
+        for left in reversed(range(self.store.tries)):
+            try:
+                self.store.send(event, self.folder)
+                discard(event, self.folder)
+                return
+            except Refused as error:
+                self.refused.append(str(error))
+                return
+            except Exception as error:  # of the network, the database, the client: of many kinds
+                if not left:
+                    self.problem = f"{type(error).__name__}: {reason(error)}"
+                    _log.warning("tracking stopped", exc_info=True)
+                    self._keep(event)
+                    return
+                time.sleep(AGAIN)
+
+    def _keep(self, event: Event) -> None:
+        """Add an event, and its files, to what is sent later."""
+        if not self.kept.exists():
+            self.kept.mkdir(parents=True)
+            self._lock.acquire()
+            _write_about(self.kept, self.store)
+        if event.folder:
+            shutil.move(self.folder / event.folder, self.kept / event.folder)
+        with (self.kept / EVENTS).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(asdict(event)) + "\n")
+
+    def _batches(self) -> Iterator[Event]:
+        """Yield events; metrics of one run that come at about the same time are one."""
+        event = self._next()
+        while isinstance(event, Event):
+            following: Event | str = LATE
+            if event.kind == "log":
+                until = time.monotonic() + TOGETHER
+                while isinstance(following := self._next(until), Event) and _same(event, following):
+                    event = _joined(event, following)
+            yield event
+            event = self._next() if following == LATE else following
+
+    def _next(self, until: float | None = None) -> Event | str:
+        """Wait for an event; return OVER at the end of all, and LATE if none comes until then."""
+        while True:
+            try:
+                item = self._queue.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return LATE
+            try:
+                if not callable(item):
+                    return OVER if item is None else item
+                return item()
+            except Exception as error:  # of a figure, of a model: the run goes on without
+                _log.warning("part of a run could not be written", exc_info=True)
+                self.refused.append(reason(error))
+
+
+def send_later(place: Path) -> tuple[str, int]:
+    """Send what one folder keeps, and remove it; what cannot be sent stays.
+
+    Returns
+    -------
+    str
+        The store.
+    int
+        How many runs were concerned.
+
+    Raises
+    ------
+    TrackingError
+        When the store cannot be reached, or another process still writes to the folder.
+    """
+    lock = FileLock(place / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TrackingError(f"{str(place)!r} is still being written by another process: wait for its end") from error
+    try:
+        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+        events = [Event(**told) for told in _lines(place / EVENTS)]
+        store = Store(about["uri"], about["experiment"], about["runs"])
+        for number, event in enumerate(events):
+            try:
+                store.send(event, place)
+            except Refused as error:
+                _log.warning("refused: %s", error)
+            except Exception as error:
+                with new_file(place / EVENTS) as unfinished:
+                    unfinished.write_text("".join(json.dumps(asdict(one)) + "\n" for one in events[number:]))
+                _write_about(place, store)
+                raise TrackingError(
+                    f"what {str(place)!r} keeps must be sent to {store.uri!r}: {number} of {len(events)} events were, "
+                    f"then {reason(error)}; the rest stays, try again"
+                ) from error
+            discard(event, place)
+    finally:
+        lock.release()
+    shutil.rmtree(place)
+    return store.uri, len({event.run for event in events})
+
+
+def _same(one: Event, other: Event) -> bool:
+    return (one.kind, one.run) == (other.kind, other.run)
+
+
+def _joined(one: Event, other: Event) -> Event:
+    told = {
+        "metrics": one.told["metrics"] + other.told["metrics"],
+        "params": one.told["params"] | other.told["params"],
+        "tags": one.told["tags"] | other.told["tags"],
+    }
+    return replace(one, told=told)
+
+
+def _write_about(place: Path, store: Store) -> None:
+    about = {"uri": store.uri, "experiment": store.experiment, "runs": store.runs}
+    with new_file(place / ABOUT) as unfinished:
+        unfinished.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a file; the last one may be cut short."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return

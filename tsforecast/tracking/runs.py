@@ -1,0 +1,311 @@
+"""From work to runs: what begins, happens and ends becomes events of a run; work within other work is its child."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason
+from tsforecast.evaluation import views
+from tsforecast.evaluation.metrics import skill
+from tsforecast.evaluation.record import Fit
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.tracking import facts, figures, flavour
+from tsforecast.tracking.outbox import Outbox
+from tsforecast.tracking.store import Event
+from tsforecast.training.history import Epoch, best_epoch
+from tsforecast.watchers import Work
+
+_log = logging.getLogger("tsforecast")
+
+
+@dataclass(eq=False)
+class _Run:
+    """A run under way.
+
+    Attributes
+    ----------
+    work : Work
+    name : str
+    id : str
+    children : list of str
+        Runs that ended within, and that nothing was told of since.
+    outcomes : list of (str, Fit)
+        Runs within, and what was told of them.
+    """
+
+    work: Work
+    name: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    began: float = field(default_factory=time.perf_counter)
+    children: list[str] = field(default_factory=list)
+    outcomes: list[tuple[str, Fit]] = field(default_factory=list)
+
+
+class Tracker:
+    """Hears of work, and sends what it hears; nothing that goes wrong here reaches the work.
+
+    Parameters
+    ----------
+    outbox : Outbox
+    tags : dict
+        Of every run; ``data`` names the data in names of runs.
+    """
+
+    def __init__(self, outbox: Outbox, tags: Mapping[str, Any]) -> None:
+        self._outbox, self._tags = outbox, dict(tags)
+        self._origin = facts.origin()
+        self._open: list[_Run] = []
+        self._process, self._complained = os.getpid(), False
+
+    def began(self, work: Work) -> None:
+        """Begin a run, within that which is under way."""
+        self._safely(self._begin, work)
+
+    def heard(self, work: Work, fact: Any) -> None:
+        """Log an epoch, or the outcome of one fit of a comparison."""
+        self._safely(self._log_fact, work, fact)
+
+    def ended(self, work: Work, error: BaseException | None) -> None:
+        """End a run with all that came of it."""
+        self._safely(self._end, work, error)
+        if not self._open:
+            self.complain()
+
+    def complain(self) -> None:
+        """Say once that tracking stopped."""
+        if self._outbox.problem and not self._complained:
+            self._complained = True
+            store = self._outbox.store.uri
+            warnings.warn(
+                f"tracking stopped, and what was under way goes on: runs can no longer be sent to {store!r} "
+                f"({self._outbox.problem}); what is left is kept in {str(self._outbox.kept)!r}, and "
+                f"tsforecast track-sync {self._outbox.kept.parent} sends it",
+                TrackingWarning,
+                stacklevel=2,
+            )
+
+    def _safely(self, step: Callable[..., None], *told: Any) -> None:
+        if os.getpid() != self._process:  # a fork, where nobody sends
+            return
+        try:
+            step(*told)
+        except Exception as error:
+            _log.warning("a run could not be told of", exc_info=True)
+            self._outbox.refused.append(reason(error))
+
+    def _begin(self, work: Work) -> None:
+        model, params = work.subject, facts.of_data(work.data)
+        if isinstance(model, Mapping):
+            kind, what = "leaderboard", f"{len(model)} models"
+        elif _searches(model):
+            kind, what = (
+                "search",
+                "network search" if "cell" in model.space else f"{facts.named(model.forecaster)} search",
+            )
+            params |= facts.of_settings(model)
+        else:
+            kind, what = "fit", facts.named(model)
+            params |= facts.of_settings(model)
+        run = _Run(work, f"{what} on {self._data(work)}")
+        self._start(run.id, run.name, kind, params)
+        self._open.append(run)
+
+    def _log_fact(self, work: Work, fact: Any) -> None:
+        run = self._run_of(work)
+        if run and isinstance(fact, Epoch):
+            self._log(run.id, facts.of_epochs([fact], _now()))
+        elif run and isinstance(fact, Fit):
+            self._outcome(run, fact)
+
+    def _end(self, work: Work, error: BaseException | None) -> None:
+        run = self._run_of(work)
+        if run is None:
+            return
+        self._open.remove(run)
+        for parent in self._open[-1:]:
+            parent.children.append(run.id)
+        self._log(run.id, facts.of_numbers({"training/fit_seconds": time.perf_counter() - run.began}, _now()))
+        try:
+            if error is not None:
+                self._log(run.id, [], tags={"error": f"{type(error).__name__}: {reason(error)}"})
+            elif isinstance(work.subject, Mapping):
+                self._leaderboard(run)
+            elif _searches(work.subject):
+                self._search(run)
+            else:
+                self._fit(run)
+        finally:
+            stopped = isinstance(error, (KeyboardInterrupt, TrainingWarning))
+            self._finish(run.id, "FINISHED" if error is None else "KILLED" if stopped else "FAILED")
+
+    def _fit(self, run: _Run) -> None:
+        """Log what a fitted model chose, its figures, and the model itself."""
+        model, panel = run.work.subject, run.work.data
+        history = list(getattr(model, "history_", ()))
+        best = best_epoch(history) if history else None
+        numbers = {"loss/best_validation": best.valid_loss, "skill/best_validation": best.skill} if best else {}
+        self._log(run.id, facts.of_numbers(numbers, _now()), facts.of_fitted(model, panel))
+        if not isinstance(model, Forecaster):
+            return
+        room = self._outbox.room()
+        ahead = figures.Ahead.of(model, panel)
+        self._outbox.put(partial(_figures, run.id, self._outbox.folder, room, ahead, history))
+        place = self._outbox.room()
+        try:
+            kept = flavour.keep(model, self._outbox.folder / place, panel)
+        except TsForecastError as error:
+            self._log(run.id, [], tags={"model_kept": f"no: {reason(error)}"})
+            return
+        self._outbox.put(partial(_model, run.id, self._outbox.folder, place, kept, facts.named(model), run.name))
+
+    def _outcome(self, run: _Run, fit: Fit) -> None:
+        """Log what became of one fit of a comparison: of the run that just ended here, else of one elsewhere."""
+        tags, params = facts.of_record(fit)
+        seed = "" if fit.seed is None else f", seed {fit.seed}"
+        name = f"{fit.model}{seed} on {self._data(run.work)}"
+        seconds = {"training/predict_seconds": fit.predict_seconds}
+        if run.children:
+            child = run.children.pop()
+            self._log(child, [], tags={"mlflow.runName": name})
+        else:
+            seconds["training/fit_seconds"] = fit.fit_seconds
+            tags["model_kept"] = "no: it was fitted in another process, or before"
+            child = uuid.uuid4().hex
+            self._start(child, name, "fit", {"settings": fit.settings}, parent=run.id)
+            resolved = {f"resolved/{key}": value for key, value in fit.resolved.items()}
+            self._log(child, facts.of_epochs((Epoch(**epoch) for epoch in fit.history), _now()), resolved)
+            self._finish(child, "FINISHED")
+        if fit.error:  # also where a fit went well, and its forecasts did not
+            self._finish(child, "FAILED")
+        self._log(child, facts.of_numbers(seconds, _now()), params, tags)
+        run.outcomes.append((child, fit))
+
+    def _leaderboard(self, run: _Run) -> None:
+        """Log scores and verdicts of a comparison: those of each model to its runs, all to its own."""
+        board = run.work.result
+        table, errors = board.table.set_index("model"), views.errors(board.rows)
+        for child, fit in run.outcomes:
+            key = fit.model, -1 if fit.seed is None else fit.seed
+            if key in errors.index:
+                scores = {f"test/{name}": error for name, error in errors.loc[key].items()}
+                scores["test/skill"] = skill(errors.loc[key, board.metric], table.loc[board.reference, board.metric])
+                verdict = board.verdicts[fit.model].sentence
+                self._log(child, facts.of_numbers(scores, _now()), tags={"verdict": verdict})
+        shown = (board.metric, "skill")
+        scores = {f"test {name}/{model}": table.loc[model, name] for name in shown for model in table.index}
+        record = board.record
+        params = {"metric": board.metric, "reference": board.reference, "horizon": record.horizon}
+        params |= {"origins": record.origins, "step": record.step, "gap": record.gap, "refit": record.refit}
+        told = "\n".join(f"- {verdict}" for verdict in board.verdicts.values())
+        tags = {"leak_audit": board.proof, "mlflow.note.content": f"{told}\n\n{board.proof}. {board.basis}."}
+        self._log(run.id, facts.of_numbers(scores, _now()), params, tags)
+        room, place = self._new_room()
+        board.to_html(place / "report.html", run.name)
+        board.to_parquet(place / "rows.parquet")
+        (place / "leaderboard.md").write_text(f"# {run.name}\n\n{board.to_markdown()}", encoding="utf-8")
+        self._outbox.put(Event("files", run.id, {"under": ""}, room))
+
+    def _search(self, run: _Run) -> None:
+        """Log the trials of a search as runs within, from what the search itself keeps of them."""
+        search, began = run.work.subject, _now()
+        for trial in search.trials_.itertuples(index=False):
+            child = uuid.uuid4().hex
+            name = f"trial {trial.trial}: {search.reference_ if trial.status == 'naive' else _said(trial.params)}"
+            self._start(child, name, "trial", trial.params, parent=run.id)
+            skills = [["skill/validation", skill, began, epoch] for epoch, skill in enumerate(trial.scores)]
+            numbers = {"skill/best_validation": trial.best_score, "training/fit_seconds": trial.seconds}
+            tags = {"status": trial.status, "best_epoch": trial.best_epoch} | (
+                {"error": trial.error} if trial.error else {}
+            )
+            self._log(child, [*skills, *facts.of_numbers(numbers, began)], tags=tags)
+            self._finish(child, "FAILED" if trial.error else "FINISHED")
+        params = {f"best/{name}": value for name, value in search.best_params_.items()}
+        params |= {"reference": search.reference_, "best_trial": search.best_index_}
+        numbers = {"skill/best_validation": search.best_score_, "skill/optimism": search.optimism_}
+        self._log(run.id, facts.of_numbers(numbers, _now()), params)
+        room, place = self._new_room()
+        search.report(place / "search.html", run.name)
+        search.trials_.drop(columns=["scores", "params"]).to_csv(place / "trials.csv", index=False)
+        self._outbox.put(Event("files", run.id, {"under": ""}, room))
+
+    def _start(self, run: str, name: str, kind: str, params: Mapping[str, Any], parent: str | None = None) -> None:
+        parent = parent or (self._open[-1].id if self._open else None)
+        tags = {**self._origin, "kind": kind, **self._tags}
+        told = {"name": name, "parent": parent, "at": _now(), "tags": tags, "params": _plain(params)}
+        self._outbox.put(Event("begin", run, _plain(told)))
+
+    def _log(
+        self,
+        run: str,
+        metrics: list[facts.Metric],
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        told = {"metrics": metrics, "params": _plain(params or {}), "tags": _plain(tags or {})}
+        self._outbox.put(Event("log", run, told))
+
+    def _finish(self, run: str, status: str) -> None:
+        self._outbox.put(Event("end", run, {"status": status, "at": _now()}))
+
+    def _new_room(self) -> tuple[str, Path]:
+        room = self._outbox.room()
+        return room, self._outbox.folder / room
+
+    def _run_of(self, work: Work) -> _Run | None:
+        """Return the run of work; None where it could not begin."""
+        return next((run for run in self._open if run.work is work), None)
+
+    def _data(self, work: Work) -> str:
+        recordings = not isinstance(work.subject, Forecaster | Mapping)
+        return str(self._tags.get("data") or facts.about(work.data, recordings))
+
+
+def _searches(subject: Any) -> bool:
+    """Tell whether this is a search; whoever made one has loaded its module, which others need not."""
+    module = sys.modules.get("tsforecast.search.search")
+    return module is not None and isinstance(subject, module.RaySearch)
+
+
+def _figures(run: str, folder: Path, room: str, ahead: figures.Ahead | None, history: list[Epoch]) -> Event:
+    figures.draw(folder / room, ahead, history)
+    return Event("files", run, {"under": "figures"}, room)
+
+
+def _model(run: str, folder: Path, room: str, kept: tuple[str, Any], name: str, of: str) -> Event:
+    flavour.describe(kept, folder / room)
+    return Event("model", run, {"name": name, "params": {"run": of}}, room)
+
+
+def _said(settings: Mapping[str, Any]) -> str:
+    """Say settings in a line, numbers with as many digits as tell them apart."""
+    return ", ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()
+    )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON can hold them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return _plain(value)
+        value = value.item() if isinstance(value, np.generic) else value
+        return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
+
+    return {name: plain(value) for name, value in values.items()}
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,266 @@
+"""Where runs are kept: an MLflow server or a database file, reached before anything is trained; how events go there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from tsforecast.errors import TrackingError, reason
+from tsforecast.tracking.quiet import quiet
+
+DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"  # in the working folder, where nothing else is named
+WAIT = 4.0  # seconds for a server to answer: with all else, less than five
+TRIES = 5  # of a database file, which another process may be writing to
+BATCH = 100  # parameters, or tags, in one message; MLflow takes no more
+LONGEST = 5000  # letters of a parameter or tag
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+class Refused(Exception):
+    """A store runs, but does not take an event."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to a run, as JSON can hold it.
+
+    Attributes
+    ----------
+    kind : {"begin", "log", "files", "model", "end"}
+    run : str
+        Our own name of the run; the store gives it another one.
+    told : dict
+    folder : str
+        Where files of the event lie, inside the folder of all events; empty where it has none.
+    """
+
+    kind: Literal["begin", "log", "files", "model", "end"]
+    run: str
+    told: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
+
+
+def where(uri: str | Path | None) -> str:
+    """Return the URI of a store: the given one, else that of MLflow's environment variable, else a file right here.
+
+    Examples
+    --------
+    >>> where("http://127.0.0.1:5000/")
+    'http://127.0.0.1:5000'
+    """
+    named = str(uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DATABASE).absolute()}")
+    if named.endswith(".db") and "://" not in named:
+        named = f"sqlite:///{Path(named).absolute()}"
+    if named.startswith("sqlite:///"):
+        return f"sqlite:///{Path(named.removeprefix('sqlite:///')).absolute()}"
+    return named.rstrip("/")
+
+
+class Store:
+    """An experiment in a store that was reached.
+
+    Parameters
+    ----------
+    uri : str
+        See `where`.
+    experiment : str
+        Made where there is none of this name.
+    runs : dict of str to str, optional
+        Our names of runs that were begun before, and those of the store.
+
+    Raises
+    ------
+    TrackingError
+        When the store cannot be reached, within five seconds.
+    """
+
+    def __init__(self, uri: str, experiment: str, runs: dict[str, str] | None = None) -> None:
+        require_reachable(uri)
+        with quiet():
+            from mlflow import MlflowClient
+            from mlflow.exceptions import MlflowException
+
+            self.uri, self.experiment, self.runs = uri, experiment, dict(runs or {})
+            self._resumes, self._refusal = runs is not None, MlflowException
+            try:
+                with _alone(uri):
+                    self._client = MlflowClient(uri)
+                    self._experiment_id = self._find_experiment()
+            except MlflowException as error:
+                raise TrackingError(f"runs cannot be tracked in {uri!r}: {reason(error)}") from error
+
+    @property
+    def tries(self) -> int:
+        """How often an event should be sent before it counts as lost."""
+        return TRIES if self.uri.startswith("sqlite:") else 1
+
+    def send(self, event: Event, folder: Path) -> None:
+        """Let the store know of an event; whatever the client raises is raised.
+
+        Raises
+        ------
+        Refused
+            When the store runs, but does not take this event.
+        """
+        if event.kind != "begin" and event.run not in self.runs:
+            raise Refused("its run was refused")
+        try:
+            getattr(self, f"_{event.kind}")(event, folder / event.folder)
+        except self._refusal as error:
+            if error.get_http_status_code() == 400:  # type: ignore[no-untyped-call]
+                raise Refused(reason(error)) from error
+            raise
+
+    def _begin(self, event: Event, folder: Path) -> None:
+        told = event.told
+        if not (self._resumes and self._known(event.run)):
+            tags = {**_as_text(told["tags"]), "tsforecast.run": event.run}
+            if told["parent"] in self.runs:
+                tags["mlflow.parentRunId"] = self.runs[told["parent"]]
+            run = self._client.create_run(self._experiment_id, told["at"], tags, told["name"])
+            self.runs[event.run] = run.info.run_id
+        self._log(event, folder)
+
+    def _log(self, event: Event, folder: Path) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        told, run = event.told, self.runs[event.run]
+        metrics = [Metric(_key(name), *rest) for name, *rest in told.get("metrics", ())]
+        params = [Param(name, text) for name, text in _as_text(told.get("params", {})).items()]
+        tags = [RunTag(name, text) for name, text in _as_text({} if event.kind == "begin" else told["tags"]).items()]
+        for begin in range(0, max(len(metrics), len(params), len(tags)), BATCH):
+            part = slice(begin, begin + BATCH)
+            self._client.log_batch(run, metrics[part], params[part], tags[part], synchronous=True)
+
+    def _files(self, event: Event, folder: Path) -> None:
+        self._client.log_artifacts(self.runs[event.run], str(folder), event.told["under"] or None)
+
+    def _model(self, event: Event, folder: Path) -> None:
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+        from mlflow.models import Model
+
+        run = self.runs[event.run]
+        logged = self._client.create_logged_model(
+            self._experiment_id, event.told["name"], run, params=_as_text(event.told["params"]), model_type="forecaster"
+        )
+        described = Model.load(str(folder))
+        described.model_id = described.model_uuid = logged.model_id
+        described.run_id, described.artifact_path = run, logged.artifact_location
+        described.save(str(folder / "MLmodel"))
+        self._client.log_model_artifacts(logged.model_id, str(folder))
+        self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        self._client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
+
+    def _end(self, event: Event, folder: Path) -> None:
+        self._client.set_terminated(self.runs[event.run], event.told["status"], event.told["at"])
+
+    def _known(self, run: str) -> bool:
+        """Tell whether a run was begun, though nobody could hear so before the store was lost."""
+        found = self._client.search_runs([self._experiment_id], f"tags.`tsforecast.run` = '{run}'", max_results=1)
+        if found:
+            self.runs[run] = found[0].info.run_id
+        return bool(found)
+
+    def _find_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is None:
+            files = None  # a server knows where it keeps files
+            if self.uri.startswith("sqlite:"):
+                files = (Path(self.uri.removeprefix("sqlite:///")).parent / ARTIFACTS).as_uri()
+            try:
+                return str(self._client.create_experiment(self.experiment, files))
+            except self._refusal:  # another process was faster
+                found = self._client.get_experiment_by_name(self.experiment)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            raise TrackingError(f"experiment {self.experiment!r} was deleted: restore it, or name another one")
+        return str(found.experiment_id)
+
+
+def require_reachable(uri: str) -> None:
+    """Knock at a store before anything is trained.
+
+    Raises
+    ------
+    TrackingError
+        After five seconds at most, with what was tried.
+    """
+    parts = urllib.parse.urlsplit(uri)
+    if uri.startswith("sqlite:///"):
+        folder = Path(uri.removeprefix("sqlite:///")).parent
+        if not os.access(folder, os.W_OK):
+            raise TrackingError(f"the folder of {uri!r} must be one that can be written to: make {str(folder)!r}")
+        return
+    if "://" not in uri and uri != "databricks":
+        raise TrackingError(
+            f"uri must be that of an MLflow server or of a database file, such as http://127.0.0.1:5000 or "
+            f"sqlite:///mlflow.db: got {uri!r}"
+        )
+    if not parts.hostname:
+        return
+    found: list[Exception | None] = []
+    knock = threading.Thread(target=lambda: found.append(_knock(uri)), daemon=True)
+    knock.start()
+    knock.join(WAIT)  # the system's search for a name knows no time-out of its own
+    error = found[0] if found else TimeoutError(f"no answer within {WAIT:g} seconds")
+    if error is not None:
+        raise TrackingError(
+            f"runs cannot be tracked in {uri!r}: nobody answers there ({reason(error)}); start a server with "
+            "mlflow server, name another uri, or leave it out to keep runs in a file here"
+        ) from error
+
+
+def _alone(uri: str) -> AbstractContextManager[Any]:
+    """Let one process at a time open a database file: the first one makes its tables."""
+    return FileLock(f"{uri.removeprefix('sqlite:///')}.lock") if uri.startswith("sqlite:///") else nullcontext()
+
+
+def _knock(uri: str) -> Exception | None:
+    parts = urllib.parse.urlsplit(uri)
+    try:
+        if parts.scheme in ("http", "https"):
+            urllib.request.urlopen(f"{uri}/health", timeout=WAIT).close()
+        else:
+            port = parts.port or _PORTS.get(parts.scheme.partition("+")[0], 0)
+            socket.create_connection((str(parts.hostname), port), timeout=WAIT).close()
+    except urllib.error.HTTPError:
+        return None  # somebody is there, and may want a password, which MLflow's client has
+    except urllib.error.URLError as error:
+        return error.reason if isinstance(error.reason, Exception) else error
+    except (OSError, ValueError) as error:
+        return error
+    return None
+
+
+def discard(event: Event, folder: Path) -> None:
+    """Remove the files of an event that was sent."""
+    if event.folder:
+        shutil.rmtree(folder / event.folder, ignore_errors=True)
+
+
+def _as_text(values: dict[str, Any]) -> dict[str, str]:
+    return {_key(name): str(value)[:LONGEST] for name, value in values.items()}
+
+
+def _key(name: str) -> str:
+    """Return a name with such letters only as MLflow takes.
+
+    Examples
+    --------
+    >>> _key("skill/gru (3 layers)")
+    'skill/gru _3 layers_'
+    """
+    return re.sub(r"[^\w\-. :/]", "_", name)
