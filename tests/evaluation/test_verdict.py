@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import wave
+from tsforecast.data.panel import Panel
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.board import from_rows
 from tsforecast.evaluation.significance import diebold_mariano, holm
@@ -96,6 +97,43 @@ def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twen
         found = Trials({name: each[None] for name, each in zip("abcde", windows, strict=True)}, overlap)
         claims += min(holm([found.chance(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
     assert claims / boards < 0.05 + 3 * np.sqrt(0.05 * 0.95 / boards)  # three standard errors of so many boards
+
+
+def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twenty_boards_of_eight_people() -> None:
+    random, boards, claims = np.random.default_rng(0), 300, 0
+    for _ in range(boards):
+        people = 1 + random.random((8, 1))  # some are harder to forecast than others
+        found = Trials({name: people * (1 + 0.2 * random.normal(size=(8, 1))) for name in "abcde"}, 1, "groups")
+        claims += min(holm([found.chance(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
+    assert claims / boards < 0.05 + 3 * np.sqrt(0.05 * 0.95 / boards)
+
+
+def people(gains: list[float], recordings: int = 5) -> pd.DataFrame:
+    """Return rows of many recordings for each person, and a model that takes that share of each one's naive error."""
+    names = [f"{who}-{i}" for who in range(len(gains)) for i in range(recordings)]
+    frame = pd.concat([pd.DataFrame({"id": name, "who": name[0], "y": wave(60, i)}) for i, name in enumerate(names)])
+    rows = backtest(NaiveForecaster(), Panel.from_frame(frame, id="id", target="y", group="who"), 2, 10, step=1)
+    share = 1 - np.array(gains)[rows["group"].astype(int)]
+    return pd.concat([rows, rows.assign(model="model", forecast=rows["y"] + share * (rows["forecast"] - rows["y"]))])
+
+
+def test_where_groups_are_kept_apart_a_group_is_one_trial() -> None:
+    some = from_rows(people([0.9, 0.9, -0.3, -0.3, -0.3, 0.1])).verdicts["model"]
+    assert some.sentence.startswith("model cannot be told from naive: ")
+    assert "; 6 groups would show gains above " in some.sentence
+    everyone = from_rows(people([0.3, 0.35, 0.25, 0.3, 0.4, 0.3])).verdicts["model"]
+    assert everyone.sentence.startswith("model beats naive by ")
+    few = from_rows(people([0.3, 0.35, 0.25])).verdicts["model"].sentence
+    assert few.endswith(" in 3 groups; at least 5 groups are needed to tell: test more of them")
+
+
+def test_losses_of_groups_are_means_over_their_series() -> None:
+    rows = people([0.5, 0.0, 0.25])
+    found = trials(rows, "mae", "groups")
+    assert (found.shape, found.overlap) == ((3, 1), 1)  # what neighbouring cutoffs share is within a trial
+    assert (1 - found.losses["model"] / found.losses["naive"]).ravel() == pytest.approx([0.5, 0.0, 0.25])
+    first = rows[(rows["model"] == "naive") & (rows["group"] == "0")]
+    assert found.losses["naive"][0, 0] == pytest.approx((first["y"] - first["forecast"]).abs().mean())
 
 
 def test_cutoffs_that_share_targets_throughout_tell_nothing() -> None:

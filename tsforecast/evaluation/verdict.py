@@ -14,7 +14,7 @@ from tsforecast.evaluation.significance import Skill, diebold_mariano, holm, ski
 from tsforecast.forecasters.registry import NAIVE_FAMILY
 
 CERTAIN = 0.05  # a difference that chance alone makes more seldom is called one
-NEEDED = 5  # cutoffs, or series where there is one cutoff, below which nothing is told
+NEEDED = 5  # trials below which nothing is told
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,17 @@ class Trials:
     Attributes
     ----------
     losses : dict of arrays of shape (S, O)
-        Mean loss of each series and target at each cutoff, by model; NaN where there is none.
+        Mean loss of each series and target at each cutoff, by model; NaN where there is none. Or of each group at all
+        cutoffs, (G, 1).
     overlap : int
         Neighbouring cutoffs that share targets.
+    what : {"series", "groups"}
+        What the rows of losses are of.
     """
 
     losses: dict[str, NDArray[np.float64]]
     overlap: int
+    what: str = "series"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,8 +76,8 @@ class Trials:
 
     @property
     def unit(self) -> str:
-        """What a trial is. Series that share their time share their luck: they count one by one at one cutoff alone."""
-        return "cutoff" if self.shape[1] > 1 else "series"
+        """What trials are. Series that share their time share their luck: they count one by one at one cutoff alone."""
+        return "cutoffs" if self.shape[1] > 1 else self.what
 
     def chance(self, model: str, reference: str, skill: Skill) -> float:
         """Return how likely a model as good as the reference has a loss as low.
@@ -86,12 +90,17 @@ class Trials:
         tested = diebold_mariano(own, other, self.overlap if axis == 0 else 1)[1]
         return float(np.maximum(tested, skill.chance))
 
+    @property
+    def counted(self) -> str:
+        """How many trials of what."""
+        return f"{self.count} {self.unit}" if self.count > 1 or self.unit == "series" else f"1 {self.unit[:-1]}"
+
     def skill(self, model: str, reference: str) -> Skill:
         """Return skill with its interval."""
         return skill_interval(self.losses[model], self.losses[reference], self.overlap)
 
 
-def trials(rows: pd.DataFrame, metric: str) -> Trials:
+def trials(rows: pd.DataFrame, metric: str, what: str = "series") -> Trials:
     """Lay rows out as losses.
 
     Parameters
@@ -99,6 +108,8 @@ def trials(rows: pd.DataFrame, metric: str) -> Trials:
     rows : pandas.DataFrame
         See `backtest`.
     metric : {"mase", "mae", "rmse", "smape", "rmsse"}
+    what : {"series", "groups"}
+        Keep series and cutoffs apart, or take all of a group together.
     """
     error = metrics.absolute_errors(rows["y"], rows["forecast"])
     squared = metric in ("rmse", "rmsse")
@@ -115,8 +126,12 @@ def trials(rows: pd.DataFrame, metric: str) -> Trials:
     keys = [rows["model"].astype(str), rows["series"], rows["target"], -newest]
     means = pd.Series(np.asarray(each), index=rows.index).groupby(keys, observed=True, sort=True).mean()
     table = (np.sqrt(means) if squared else means).unstack(level=3)  # (models * S, O), the oldest cutoff first
+    if what == "groups":
+        models, series = (table.index.get_level_values(name) for name in ("model", "series"))
+        group = series.map(rows.groupby("series", observed=True)["group"].first())
+        table = table.mean(axis=1).groupby([models, group]).mean().to_frame()  # (models * G, 1)
     losses = {str(model): part.to_numpy(dtype=np.float64) for model, part in table.groupby(level=0, observed=True)}
-    return Trials(losses, _overlap(rows))
+    return Trials(losses, 1 if what == "groups" else _overlap(rows), what)
 
 
 def _overlap(rows: pd.DataFrame) -> int:
@@ -141,8 +156,11 @@ def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) ->
     -----
     A model beats the reference when its lower loss would come by chance less often than at 5 % (a one-sided
     Diebold-Mariano test, adjusted by Holm for the number of models) and a 95 % interval of its skill lies above zero.
+    What is counted are cutoffs; series, where there is one cutoff; groups, where groups are kept apart.
     """
-    found, word = trials(rows, metric), metric.upper()
+    # Groups are left out to learn about others like them: a group is one trial, however often it is forecast.
+    apart = "group" in rows and rows["group"].notna().any()
+    found, word = trials(rows, metric, "groups" if apart else "series"), metric.upper()
     others = [str(name) for name in errors.index if name != reference]
     comparable = [name for name in others if np.isfinite(errors[name]) and np.isfinite(errors[reference])]
     skills = {name: found.skill(name, reference) for name in comparable if found.count >= NEEDED}
@@ -176,7 +194,6 @@ def _verdict(
     """Say whether a lower error is more than luck; a higher one is not lower."""
     (mine, best), (interval, chance) = errors, evidence
     skill = 1 - mine / best if best else 0.0 if mine == best else -math.inf
-    counted = f"{found.count} {found.unit}" + ("s" if found.unit == "cutoff" and found.count > 1 else "")
     unsure = f"cannot be told from {reference}: {skill:.1%} lower {word}"
     low = high = math.nan
     if interval and math.isfinite(interval.detectable):
@@ -187,15 +204,16 @@ def _verdict(
         how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
         outcome, told = "does not beat", f"does not beat {reference}: its {word} is {how}"
     elif interval is None:
-        units = "cutoffs" if found.unit == "cutoff" else "cutoffs or series"
-        few = f"at least {NEEDED} {units} are needed to tell: use more origins"
-        outcome, told = "cannot be told", f"{unsure} in {counted}; {few}"
+        units = {"series": "cutoffs or series"}.get(found.unit, found.unit)
+        remedy = "test more of them" if found.unit == "groups" else "use more origins"
+        few = f"at least {NEEDED} {units} are needed to tell: {remedy}"
+        outcome, told = "cannot be told", f"{unsure} in {found.counted}; {few}"
     elif math.isnan(low):
-        few = f"{counted} that share targets throughout are too few to tell: use more origins, or longer steps"
+        few = f"{found.counted} that share targets throughout are too few to tell: use more origins, or longer steps"
         outcome, told = "cannot be told", f"{unsure}; {few}"
     elif chance < CERTAIN and low > 0:
         outcome, told = "beats", f"beats {reference} by {skill:.1%} {span}"
     else:
-        needed = f"{counted} would show gains above {interval.detectable:.0%} only"
+        needed = f"{found.counted} would show gains above {interval.detectable:.0%} only"
         outcome, told = "cannot be told", f"{unsure} {span}; {needed}"
     return Verdict(name, outcome, f"{name} {told}", skill, low, high, chance)
