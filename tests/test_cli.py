@@ -99,6 +99,31 @@ def test_a_leaderboard_of_an_embedded_dataset_prints_writes_and_says_who_wins(tm
     assert rows["model"].n_unique() == 5
 
 
+def test_recordings_of_people_are_tested_on_people_left_out_from_cutoffs_with_enough_past(tmp_path: Path) -> None:
+    lengths, file = (4, 9, 15), tmp_path / "recordings.csv"
+    parts = [
+        pd.DataFrame({"name": f"{who}{n}", "who": who, "x": wave(n, ord(who)), "y": wave(n, ord(who) + 1)})
+        for who in "abcde"
+        for n in lengths
+    ]
+    pd.concat(parts).to_csv(file, index=False)
+    columns = ("--target", "x,y", "--id", "name", "--group", "who", "--horizon", "2", "--min-past", "5")
+    cutoffs = ("--origins", "9", "--step", "1", "--metric", "mae", "--out", tmp_path / "results")
+    model = ("--models", "reduction", "--window", "5")
+    result = tsforecast("leaderboard", file, *columns, *cutoffs, *model)
+    assert result.returncode == 0, result.stderr
+    said = " ".join(result.stdout.split())
+    assert (
+        "Note: 5 of 15 series are shorter than min_past + gap + horizon = 5 + 0 + 2 = 7 steps and are left out" in said
+    )
+    assert "Leak audit of all models: passed (data)" in said
+    rows = pl.read_parquet(tmp_path / "results" / "rows.parquet").filter(pl.col("model") == "reduction")
+    assert dict(rows.group_by("group").len().iter_rows()) == dict.fromkeys("abcde", (3 + 9) * 2 * 2)
+    result = tsforecast("audit", file, *columns, "--model", "reduction", "--window", "5", "--level", "data")
+    assert result.returncode == 0, result.stdout
+    assert "the group that is tested" in " ".join(result.stdout.split())
+
+
 def test_a_report_is_drawn_again_from_rows_and_several_are_merged(tmp_path: Path) -> None:
     for models in ("mean", "theta"):
         report, out = tmp_path / f"{models}.json", tmp_path / models

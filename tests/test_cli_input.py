@@ -21,6 +21,13 @@ def file(folder: Path, *lines: str) -> Path:
     return path
 
 
+def test_what_a_recording_is_recognised_as_is_not_read_where_it_is_forecast(data_folder: Path) -> None:
+    panel, task = read_panel("smartwatch-gestures", Said())
+    assert task is not None
+    assert task.label == "gesture"
+    assert (panel.roles.static, panel.roles.group) == ((), "user")
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_the_separator_is_found(separator: str, tmp_path: Path) -> None:
     rows = [["day", '"sales, net"', "n"], ["2023-02-01", "1.5", "2"], ["2023-02-02", "2.5", "3"]]

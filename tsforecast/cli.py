@@ -18,8 +18,10 @@ from tsforecast.cli_options import (
     Epochs,
     FillGaps,
     FutureColumns,
+    GroupColumn,
     Horizon,
     IdColumn,
+    MinPast,
     NanChoice,
     Origins,
     PastColumns,
@@ -94,6 +96,7 @@ def leaderboard(
     origins: Origins = None,
     step: StepBetween = None,
     gap: Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")] = 0,
+    min_past: MinPast = 1,
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
     audit: Annotated[
         str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
@@ -108,6 +111,7 @@ def leaderboard(
     date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    group: GroupColumn = None,
     past: PastColumns = None,
     future: FutureColumns = None,
     frequency: StepName = None,
@@ -137,11 +141,11 @@ def leaderboard(
         require_place(report.parent)
     if out:
         require_place(out, mark=BOARD)
-    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group)
     panel, task = read_panel(data, said)
     horizon = horizon_of(horizon, task, panel)
     origins, step = cutoffs_of(origins, step, task, horizon)
-    RollingOrigin(horizon, origins, step, gap).ticks(panel.clock_end)  # refuse before anything is trained
+    RollingOrigin(horizon, origins, step, gap, min_past=min_past).ticks(panel.clock_end)  # refuse before it trains
     title = f"{data}, horizon {horizon}"
     with progress(f"{data}: ", len(named(chosen))) as started:
         board = compare(
@@ -158,6 +162,7 @@ def leaderboard(
             n_jobs=jobs,
             checkpoint=unfinished(out) if out else None,
             progress=started,
+            min_past=min_past,
         )
     show_leaderboard(board, title, console)
     if out:
@@ -209,6 +214,7 @@ def fit(
     date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    group: GroupColumn = None,
     past: PastColumns = None,
     future: FutureColumns = None,
     frequency: StepName = None,
@@ -223,7 +229,7 @@ def fit(
     from tsforecast.forecasters.store import check_folder, save
 
     check_folder(out)
-    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group)
     panel, task = read_panel(data, said)
     horizon = horizon_of(horizon, task, panel)
     settings = _settings(window=window, max_epochs=epochs, random_state=seed)
@@ -251,6 +257,7 @@ def audit(
     level: Annotated[
         str, typer.Option(help="data (windows and scalers, trains nothing) or fit (weights and forecasts).")
     ] = "fit",
+    min_past: MinPast = 1,
     window: Window = None,
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -258,6 +265,7 @@ def audit(
     date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    group: GroupColumn = None,
     past: PastColumns = None,
     future: FutureColumns = None,
     frequency: StepName = None,
@@ -272,10 +280,17 @@ def audit(
     from tsforecast.reporting.terminal import show_audit
 
     forecaster = _one_model(model, _settings(window=window, max_epochs=epochs, random_state=seed))
-    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group)
     panel, task = read_panel(data, said)
     horizon = horizon_of(horizon, task, panel)
-    report = examine(forecaster, panel, cutoffs=cutoffs, horizon=horizon, level=level)  # type: ignore[arg-type]
+    report = examine(
+        forecaster,
+        panel,
+        cutoffs=cutoffs,
+        horizon=horizon,
+        level=level,  # type: ignore[arg-type]
+        min_past=min_past,
+    )
     show_audit(report, f"{model} on {data}, horizon {horizon}", console)
     if not report.passed:
         raise typer.Exit(1)

@@ -53,6 +53,7 @@ class Said:
     fill_gaps: bool = False
     sort: bool = False
     duplicates: Any = None
+    group: str | None = None
 
 
 def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
@@ -68,7 +69,9 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
     if data in dataset_names():
         if said != Said():
             raise ParameterError(f"dataset {data!r} has its own columns, season and mending; leave those options out")
-        return load_dataset(data), card(data).task
+        panel, task = load_dataset(data), card(data).task
+        # What a recording will be recognised as is not known while it goes on.
+        return panel.without(task.label) if task.label else panel, task
     path = Path(data)
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
@@ -80,6 +83,7 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
         target=target or None,
         past=past,
         future=future,
+        group=said.group,
         frequency=said.frequency,
         season_length=said.season,
         nan_policy=said.nan,

@@ -23,6 +23,10 @@ StepBetween = Annotated[
     int | None,
     typer.Option("--step", help="Steps between cutoffs.", show_default="the dataset's, or the horizon"),
 ]
+MinPast = Annotated[
+    int,
+    typer.Option("--min-past", help="Steps that a cutoff must see of a series; shorter series are left out."),
+]
 TimeColumn = Annotated[str | None, typer.Option("--time", help="Column of time stamps.")]
 DateFormat = Annotated[
     str | None,
@@ -30,6 +34,10 @@ DateFormat = Annotated[
 ]
 TargetColumns = Annotated[str | None, typer.Option("--target", help="Column to forecast; several with commas.")]
 IdColumn = Annotated[str | None, typer.Option("--id", help="Column that names the series.")]
+GroupColumn = Annotated[
+    str | None,
+    typer.Option("--group", help="Column that names who or what a series is of; tested on those left out in turn."),
+]
 PastColumns = Annotated[str | None, typer.Option("--past", help="Columns known up to now, with commas.")]
 FutureColumns = Annotated[str | None, typer.Option("--future", help="Columns known ahead, with commas.")]
 StepName = Annotated[
@@ -59,6 +67,7 @@ _OPTIONS = {
     "time": "--time",
     "target": "--target",
     "id": "--id",
+    "group": "--group",
     "past": "--past",
     "future": "--future",
     "frequency": "--frequency",

@@ -17,6 +17,7 @@ from tsforecast.cli_options import (
     Epochs,
     FillGaps,
     FutureColumns,
+    GroupColumn,
     Horizon,
     IdColumn,
     NanChoice,
@@ -75,6 +76,7 @@ def tune(
     date_format: DateFormat = None,
     target: TargetColumns = None,
     id: IdColumn = None,
+    group: GroupColumn = None,
     past: PastColumns = None,
     future: FutureColumns = None,
     frequency: StepName = None,
@@ -96,7 +98,7 @@ def tune(
     from tsforecast.search.search import RaySearch
 
     tried = _read_space(space) if space else SPACE
-    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates)
+    said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group)
     panel, task = read_panel(data, said)
     ahead = horizon_of(horizon, task, panel)
     out = out or Path(f"tune-{Path(data).stem}")

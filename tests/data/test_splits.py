@@ -102,6 +102,36 @@ def test_where_no_number_of_origins_fits_the_remedy_is_one_that_works(settings: 
         RollingOrigin(horizon=1).ticks(1)
 
 
+def test_a_series_is_tested_from_cutoffs_that_see_enough_of_it() -> None:
+    panel = Panel.from_array([np.zeros(n) for n in (12, 9, 5)])
+    folds = RollingOrigin(horizon=2, origins=3, min_past=6).folds(panel)
+    assert [fold.seen.tolist() for fold in folds] == [[6, 3, 0], [8, 5, 1], [10, 7, 3]]
+    assert [fold.tested.tolist() for fold in folds] == [[True, False, False], [True, False, False], [True, True, False]]
+
+
+def test_too_few_steps_before_the_oldest_cutoff_are_refused_with_the_arithmetic() -> None:
+    splitter = RollingOrigin(horizon=5, origins=4, step=1, min_past=10)
+    assert (
+        repr(splitter) == "RollingOrigin: 4 cutoffs every 1 steps, horizon 5, gap 0, expanding, after at least 10 steps"
+    )
+    with pytest.raises(DataError) as caught:
+        splitter.ticks(17)
+    assert str(caught.value) == (
+        "the origins, gap and horizon must leave min_past = 10 steps before the oldest cutoff: they need 18 steps, the "
+        "data have 17; use origins <= 3"
+    )
+    assert RollingOrigin(horizon=5, origins=3, step=1, min_past=10).ticks(17) == [10, 11, 12]  # the remedy works
+    with pytest.raises(DataError, match=r"use origins = 1 and gap \+ horizon <= 2$"):
+        splitter.ticks(12)
+    with pytest.raises(DataError, match="the data have 10; give more rows"):
+        splitter.ticks(10)
+    with pytest.raises(ParameterError) as refused:
+        RollingOrigin(horizon=5, train_length=8, min_past=10)
+    assert str(refused.value) == (
+        "min_past must be <= train_length, the most that a cutoff sees: got 10, train_length 8"
+    )
+
+
 def test_an_array_with_fewer_rows_than_columns_is_said_to_be_read_as_steps_and_targets() -> None:
     with pytest.raises(DataError) as caught:
         holdout(14).folds(Panel.of(np.zeros((5, 200))))

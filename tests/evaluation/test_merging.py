@@ -87,6 +87,7 @@ CHANGES = {
     "origins": ({"origins": 5}, "6 and 5"),
     "step": ({"step": 2}, "3 and 2"),
     "refit": ({"refit": True}, "False and True"),
+    "min_past": ({"min_past": 9}, "1 and 9"),
     "metric": ({"metric": "mae"}, "mase and mae; choose one, as in metric='mase'"),
     "reference": ({"reference": "drift"}, "naive and drift; choose one, as in reference='naive'"),
 }

@@ -95,7 +95,8 @@ class Past:
             others = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
             raise DataError(
                 f"the window must fit in the past of every series: needs {window} steps, series {name!r} has "
-                f"{length}{others}; give more past, or fit with window <= {length}"
+                f"{length}{others}; give more past, or fit with window <= {length} "
+                f"(a backtest with a min_past of {window} leaves such cutoffs out)"
             )
         return self.back(np.broadcast_to(np.arange(window, 0, -1), (len(self), window)))
 

@@ -28,6 +28,8 @@ class Fold:
         Rows ``start[i]:seen[i]`` of series i may be seen.
     first, last : int64 arrays of shape (N,)
         Rows ``first[i]:last[i]`` of series i are the targets; empty where the series has ended.
+    min_past : int
+        Rows that must be seen of a series that is forecast.
     """
 
     tick: int
@@ -35,6 +37,17 @@ class Fold:
     seen: Positions
     first: Positions
     last: Positions
+    min_past: int = 1
+
+    @property
+    def begun(self) -> NDArray[np.bool_]:
+        """Whether enough of each series may be seen to forecast it, shape (N,)."""
+        return np.asarray(self.seen - self.start >= self.min_past)
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """Whether each series is forecast and has a target, shape (N,)."""
+        return np.asarray(self.begun & (self.last > self.first))
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,9 @@ class RollingOrigin:
         Steps between a cutoff and the first target.
     train_length : int, optional
         Slide: a cutoff sees at most this many steps. Expand (see all of the past) unless given.
+    min_past : int
+        A series is forecast only from cutoffs that see at least this many of its steps: the window of a model that
+        reads so many, where series are short.
 
     Raises
     ------
@@ -75,16 +91,24 @@ class RollingOrigin:
     step: int | None = None
     gap: int = 0
     train_length: int | None = None
+    min_past: int = 1
 
     def __post_init__(self) -> None:
         problems = whole("horizon", self.horizon, 1) + whole("origins", self.origins, 1)
         problems += whole("step", self.step, 1, [None]) + whole("gap", self.gap, 0)
-        raise_any(problems + whole("train_length", self.train_length, 1, [None]), ParameterError)
+        problems += whole("train_length", self.train_length, 1, [None]) + whole("min_past", self.min_past, 1)
+        if not problems and self.train_length is not None and self.min_past > self.train_length:
+            problems.append(
+                f"min_past must be <= train_length, the most that a cutoff sees: got {self.min_past}, train_length "
+                f"{self.train_length}"
+            )
+        raise_any(problems, ParameterError)
 
     def __repr__(self) -> str:
         word = "cutoff" if self.origins == 1 else f"cutoffs every {self.stride} steps"
         kind = "expanding" if self.train_length is None else f"sliding over {self.train_length} steps"
-        return f"RollingOrigin: {self.origins} {word}, horizon {self.horizon}, gap {self.gap}, {kind}"
+        least = "" if self.min_past == 1 else f", after at least {self.min_past} steps"
+        return f"RollingOrigin: {self.origins} {word}, horizon {self.horizon}, gap {self.gap}, {kind}{least}"
 
     @property
     def stride(self) -> int:
@@ -107,14 +131,16 @@ class RollingOrigin:
         """
         newest = length - self.gap - self.horizon
         oldest = newest - (self.origins - 1) * self.stride
-        if oldest < 1:
-            needed = self.gap + self.horizon + (self.origins - 1) * self.stride + 1
-            fits = (newest - 1) // self.stride + 1
+        least = self.min_past
+        if oldest < least:
+            needed = self.gap + self.horizon + (self.origins - 1) * self.stride + least
+            fits = (newest - least) // self.stride + 1
             alone = "" if self.origins == 1 else "origins = 1 and "  # with several, a shorter horizon may not do
-            fewer = f"use {alone}gap + horizon <= {length - 1}" if length > 1 else "give more rows"
+            fewer = f"use {alone}gap + horizon <= {length - least}" if length > least else "give more rows"
             remedy = f"use origins <= {fits}" if fits >= 1 else fewer
+            leave = "a step to learn from" if least == 1 else f"min_past = {least} steps before the oldest cutoff"
             raise DataError(
-                f"the origins, gap and horizon must leave a step to learn from: they need {needed} steps, "
+                f"the origins, gap and horizon must leave {leave}: they need {needed} steps, "
                 f"the data have {length}{reading}; {remedy}"
             )
         return [oldest + origin * self.stride for origin in range(self.origins)]
@@ -126,7 +152,7 @@ class RollingOrigin:
             seen = panel.seen(tick)
             start = np.zeros_like(seen) if self.train_length is None else panel.seen(tick - self.train_length)
             first, last = panel.seen(tick + self.gap), panel.seen(tick + self.gap + self.horizon)
-            found.append(Fold(tick, start, seen, first, last))
+            found.append(Fold(tick, start, seen, first, last, self.min_past))
         return found
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Positions, Positions]]:
@@ -164,8 +190,13 @@ def holdout(horizon: int, gap: int = 0) -> RollingOrigin:
     return RollingOrigin(horizon, gap=gap)
 
 
+def recordings_of_others(panel: Panel, learn: Positions) -> bool:
+    """Tell whether what is learned are recordings of other groups, which share no clock with the tested ones."""
+    return panel.kind == "none" and len(learn) < len(panel)
+
+
 def training_part(panel: Panel, fold: Fold, learn: Positions) -> Panel:
     """Return what may be learned at a cutoff: rows before it, of the series to learn from."""
-    if panel.kind == "none" and len(learn) < len(panel):
-        return panel.select(learn)  # other groups' recordings share no clock with the tested ones
+    if recordings_of_others(panel, learn):
+        return panel.select(learn)
     return panel.select(learn).between(fold.start[learn], fold.seen[learn])

@@ -14,14 +14,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from tsforecast.checks import one_of, whole
-from tsforecast.data.groups import sides
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import Positions, RollingOrigin
+from tsforecast.data.splits import Positions
 from tsforecast.data.twins import spared
 from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.evaluation.evidence import Cut, Evidence, numbers
 from tsforecast.evaluation.ledger import AuditReport, Ledger, joined
 from tsforecast.evaluation.probes import REPLACEMENTS, as_floats, data_twins, group_twins, panel_twins, replaced
+from tsforecast.evaluation.protocol import Protocol
 from tsforecast.forecasters.base import Forecaster
 
 Level = Literal["data", "fit"]
@@ -34,6 +34,7 @@ def audit(
     cutoffs: int | Sequence[Any] = 2,
     horizon: int | None = None,
     level: Level = "fit",
+    min_past: int = 1,
 ) -> AuditReport:
     """Find out whether a forecaster sees what it must not.
 
@@ -51,6 +52,8 @@ def audit(
     level : {"data", "fit"}
         Compare windows, scaler statistics and what is chosen from the data, which needs no training; or weights and
         forecasts as well. The former only for forecasters of this package.
+    min_past : int
+        Of a forecaster: steps of a series that must lie before a cutoff, as in `backtest`.
 
     Returns
     -------
@@ -81,14 +84,15 @@ def audit(
     problems += whole("cutoffs", cutoffs, 1) if isinstance(cutoffs, int) else []
     raise_any(problems, ParameterError)
     if isinstance(forecaster, Forecaster) and not _windows(data):
-        steps, panel = horizon or forecaster._own_horizon(), Panel.of(data)
         if not isinstance(cutoffs, int):
             raise ParameterError(f"cutoffs of a forecaster must be a number, such as 2: got {cutoffs!r}")
+        steps = horizon or forecaster._own_horizon()
+        protocol = Protocol(steps, cutoffs, refit=True, min_past=min_past)
+        panel = protocol.long_enough(Panel.of(data))
         model = clone(forecaster).set_params(horizon=steps)
         cuts = [
-            Cut.of(model, panel, fold, learn, test, steps, level == "fit")
-            for fold in RollingOrigin(steps, cutoffs).folds(panel)
-            for learn, test in sides(panel)
+            Cut.of(model, panel, piece.folds[0], piece.learn, piece.test, steps, level == "fit")
+            for piece in sorted(protocol.pieces(panel), key=lambda piece: piece.folds[0].tick)
         ]
         return joined([of_cut(cut, panel) for cut in cuts])
     if level == "data":

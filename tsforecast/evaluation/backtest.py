@@ -17,7 +17,7 @@ from tsforecast.data.calendar import from_utc
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.splits import Fold, Positions, training_part
+from tsforecast.data.splits import Fold, Positions, recordings_of_others, training_part
 from tsforecast.errors import DataError, TrainingWarning
 from tsforecast.evaluation.audit import of_cut
 from tsforecast.evaluation.evidence import Cut
@@ -59,6 +59,7 @@ def backtest(
     name: str | None = None,
     groups: LeaveGroupsOut | GroupKFold | None = None,
     audit: Literal["data", "fit"] | None = "data",
+    min_past: int = 1,
 ) -> pd.DataFrame:
     """Forecast from rolling cutoffs with a clone of `forecaster` that knows nothing but each past.
 
@@ -79,6 +80,10 @@ def backtest(
     audit : {"data", "fit"} or None
         How far to prove, at the oldest cutoff (and for the first groups that are left out), that nothing leaks; see
         `tsforecast.audit`. Level `data` takes a few hundredths of the time of a fit, `fit` fits about ten times more.
+    min_past : int
+        Forecast a series only from cutoffs that see at least so many of its steps. Series without such a cutoff,
+        shorter than `min_past` + `gap` + `horizon`, are left out altogether: of short recordings, those that a
+        model with a window of `min_past` steps could not learn from.
 
     Returns
     -------
@@ -103,8 +108,8 @@ def backtest(
     [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
     """
     require_forecaster(forecaster)
-    protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit)
-    panel = Panel.of(data)
+    protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past)
+    panel = protocol.long_enough(Panel.of(data))
     name = name or model_name(forecaster)
     return joined([run(name, forecaster, panel, protocol, piece)[0] for piece in protocol.pieces(panel)])
 
@@ -139,7 +144,9 @@ def _audited(model: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) 
     if protocol.audit is None:
         return "not run"
     trains = protocol.audit == "fit"
-    cut = Cut.of(model, panel, piece.folds[0], piece.learn, piece.test, protocol.ahead, trains)
+    # What is learned from others' recordings is the same at each cutoff: the newest one has the most to forecast.
+    fold = piece.folds[-1 if recordings_of_others(panel, piece.learn) else 0]
+    cut = Cut.of(model, panel, fold, piece.learn, piece.test, protocol.ahead, trains)
     return of_cut(cut, panel).outcome
 
 
@@ -176,8 +183,7 @@ def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> _Cutoffs:
         name: np.concatenate([getattr(fold, name) for fold in folds]) for name in ("start", "seen", "first", "last")
     }
     found = _Cutoffs(np.tile(np.arange(len(panel)), len(folds)), **rows)
-    possible = (found.seen > found.start) & (found.last > found.first) & np.isin(found.series, test)
-    found = found.where(possible)
+    found = found.where(np.concatenate([fold.tested for fold in folds]) & np.isin(found.series, test))
     if len(found.series):
         found = found.where(np.asarray(found.past(panel).begun.any(axis=1)))
     if not len(found.series):

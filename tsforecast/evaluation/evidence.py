@@ -15,7 +15,7 @@ from sklearn.base import clone
 from tsforecast.data import frames
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.splits import Fold, Positions, training_part
+from tsforecast.data.splits import Fold, Positions, recordings_of_others, training_part
 from tsforecast.errors import DataError
 from tsforecast.evaluation.probes import with_other
 from tsforecast.forecasters.base import Forecaster
@@ -151,7 +151,7 @@ class Cut:
         DataError
             When none has.
         """
-        test = test[(fold.seen > fold.start)[test]]
+        test = test[fold.begun[test]]
         if len(test):
             test = test[Past(panel, test, fold.seen[test], fold.start[test]).begun.any(axis=1)]
         if not len(test):
@@ -160,7 +160,7 @@ class Cut:
 
     def seen(self, panel: Panel) -> Positions:
         """Return the rows of each series that may be seen, as learned from or as context, (N,)."""
-        if panel.kind == "none" and len(self.learn) < len(panel):  # what is learned from has no cutoff
+        if recordings_of_others(panel, self.learn):  # what is learned from has no cutoff
             return np.where(np.isin(np.arange(len(panel)), self.test), self.fold.seen, panel.lengths)
         return self.fold.seen
 

@@ -42,6 +42,7 @@ def leaderboard(
     n_jobs: int | None = 1,
     checkpoint: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
+    min_past: int = 1,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
@@ -69,6 +70,8 @@ def leaderboard(
         it is called again; what does not fit to the data and settings of the call is not used.
     progress : callable, optional
         Called with the name of each model when it starts.
+    min_past : int
+        See `backtest`.
 
     Raises
     ------
@@ -90,8 +93,8 @@ def leaderboard(
     models = named(forecasters)
     if reference is not None and reference not in models:
         raise UnknownNameError(f"reference {reference!r} is not on the board; {nearest(reference, models)}")
-    panel = Panel.of(data)
-    protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit)
+    protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past)
+    panel = protocol.long_enough(Panel.of(data))
     needed = [name for name in models if name in (*ALWAYS, reference)]
     outcomes = run_all(models, panel, protocol, seeds, n_jobs, checkpoint, progress, needed)
     parts = _complete(models, outcomes)

@@ -25,6 +25,7 @@ SHARED = {
     "step": "step",
     "refit": "refit",
     "train_length": "train_length",
+    "min_past": "min_past",
     "groups": "groups",
     "season_length": "season_length",
 }

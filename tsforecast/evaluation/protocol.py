@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+import numpy as np
 
 from tsforecast.checks import flag, one_of
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut, sides
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Fold, Positions, RollingOrigin
-from tsforecast.errors import ParameterError, raise_any
+from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,7 @@ class Protocol:
     train_length: int | None = None
     groups: LeaveGroupsOut | GroupKFold | None = None
     audit: Literal["data", "fit"] | None = "data"
+    min_past: int = 1
 
     def __post_init__(self) -> None:
         raise_any(option_problems(self.refit, self.groups, self.audit), ParameterError)
@@ -66,10 +69,41 @@ class Protocol:
         DataError
             When the series are too short, or there are too few groups.
         """
-        folds = RollingOrigin(self.horizon, self.origins, self.step, self.gap, self.train_length).folds(panel)
-        fits = [[fold] for fold in folds] if self.refit else [folds]
-        every = [(learn, test, part) for learn, test in sides(panel, self.groups) for part in fits]
+        folds = self._cutoffs.folds(panel)
+        every = []
+        for learn, test in sides(panel, self.groups):
+            mine = [fold for fold in folds if fold.tested[test].any()] or folds  # of short recordings, the last few
+            every += [(learn, test, part) for part in ([[fold] for fold in mine] if self.refit else [mine])]
         return [Piece(number, *piece) for number, piece in enumerate(every)]
+
+    def long_enough(self, panel: Panel) -> Panel:
+        """Return the panel without the series that are shorter than min_past + gap + horizon, and a note of them.
+
+        A `min_past` of 1 asks for nothing, and leaves none out.
+
+        Raises
+        ------
+        DataError
+            When there is no other.
+        """
+        least = self._cutoffs.min_past + self.ahead
+        short = panel.lengths < least
+        if self.min_past == 1 or not short.any():
+            return panel
+        arithmetic = f"min_past + gap + horizon = {self.min_past} + {self.gap} + {self.horizon} = {least} steps"
+        if short.all():
+            raise DataError(
+                f"a series must have {arithmetic}: the longest has {panel.lengths.max()}; use a smaller min_past or "
+                "a shorter horizon"
+            )
+        names = shorten([repr(name) for name in map(str, panel.ids[short])])
+        are = "is" if short.sum() == 1 else "are"
+        note = f"{short.sum()} of {len(panel)} series {are} shorter than {arithmetic} and {are} left out: {names}"
+        return replace(panel.select(np.flatnonzero(~short)), notes=(*panel.notes, note))
+
+    @property
+    def _cutoffs(self) -> RollingOrigin:
+        return RollingOrigin(self.horizon, self.origins, self.step, self.gap, self.train_length, self.min_past)
 
 
 def option_problems(refit: Any, groups: Any, audit: Any) -> list[str]:

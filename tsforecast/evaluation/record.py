@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import Positions
+from tsforecast.data.splits import Positions, recordings_of_others
 from tsforecast.evaluation.protocol import Piece, Protocol
 from tsforecast.forecasters.base import Forecaster
 
@@ -81,7 +81,7 @@ class Fit:
     def planned(cls, model: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> Fit:
         """Return what is known of a fit before it begins."""
         fold = piece.folds[0]
-        whole = panel.kind == "none" and len(piece.learn) < len(panel)  # see `training_part`
+        whole = recordings_of_others(panel, piece.learn)  # see `training_part`
         start = np.zeros_like(fold.start) if whole else fold.start
         seen = panel.lengths if whole else fold.seen
         mine = piece.learn[seen[piece.learn] > start[piece.learn]]
@@ -130,6 +130,8 @@ class Record:
     fits : tuple of Fit
     past : pandas.DataFrame
         ``series, target, time, y``: the truth shortly before the oldest cutoff, for figures.
+    min_past : int
+        Steps that were seen of a series at least.
     """
 
     data: str
@@ -149,6 +151,7 @@ class Record:
     made: str
     fits: tuple[Fit, ...]
     past: pd.DataFrame
+    min_past: int = 1
 
     @classmethod
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[Fit, ...]) -> Record:
@@ -171,6 +174,7 @@ class Record:
             datetime.now().astimezone().isoformat(timespec="seconds"),
             fits,
             _past(panel, protocol),
+            protocol.min_past,
         )
 
     @classmethod

@@ -146,6 +146,8 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     ways += [f"horizon <= {has - chosen}"] if has > chosen else []
     if fixed or not ways:
         ways = [f"at least {needed - has} more rows", *(["less validation"] if held else [])]
+    if panel.groups is not None and len(short) < trains.sum():  # of recordings, some are always short
+        ways += [f"a min_past of {chosen} in a backtest, which leaves such series out"]
     raise DataError(
         f"window + horizon must fit in the training part: needs {chosen} + {horizon} = {needed} steps, "
         f"series {str(panel.ids[worst])!r} has {max(has, 0)}{held}{others}{panel.reading}; use {' or '.join(ways)}"
