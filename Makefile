@@ -41,6 +41,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/gestures.py
+	$(BIN)/python benchmarks/sensors.py
 	$(BIN)/python benchmarks/tables.py
 
 $(PEERS)/installed: benchmarks/peers.txt

@@ -12,6 +12,13 @@ import pandas as pd
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
+SENSED = {  # models of the sensors -> titles
+    "ridge": "ridge",
+    "ridge of levels": "ridge of levels",
+    "gru": "GRU, default",
+    "network": "network",
+    "ensemble": "three networks",
+}
 OTHERS = ("ets", "arima", "theta", "holt-winters", "reduction", "boosting")
 
 
@@ -98,6 +105,43 @@ def leaks() -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
+def sensors() -> str:
+    """Draw each stream as a line: the error of the best naive forecast, and the share of it that others remove."""
+    table, part = [], _measured()
+    titles = {model: title for model, title in SENSED.items() if model in set(part["model"])}
+    for name, here in part.groupby("set", sort=False):
+        best = here[here["model"] == here["reference"]].iloc[0]
+        skills = {title: _percent(here.loc[here["model"] == model, "skill"]) for model, title in titles.items()}
+        error = {"error": best["metric"].upper(), "best naive": f"{best['value']:.3f} ({best['model']})"}
+        table.append({"set": name, **error, **skills})
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def people() -> str:
+    """Draw the share of the best naive error that models remove for each person who wore the watch."""
+    here = _measured().query("set == 'gestures'")
+    naive = here[here["model"] == here["reference"]].iloc[0]["each"]
+    errors = pd.DataFrame(here["each"].tolist(), index=here["model"]).groupby(level=0, sort=False).mean()
+    shown = errors.loc[[model for model in ("naive", *SENSED) if model in errors.index]]
+    skills = 100 * (1 - shown / pd.Series(naive))
+    table = skills.rename(index=SENSED).rename_axis("model").reset_index()
+    return str(table.to_markdown(index=False, floatfmt=".1f"))
+
+
+def _measured() -> pd.DataFrame:
+    """Return the rows of sensors that settings were not chosen by."""
+    part = rows("sensors")
+    return part[part["set"] != "gestures, first training part"]
+
+
+def _percent(values: pd.Series) -> str:
+    """Say the mean over seeds in percent, and the lowest and highest in brackets where there are several."""
+    if not len(values):
+        return "-"
+    low, high = 100 * values.min(), 100 * values.max()
+    return f"{100 * values.mean():.1f} %" + (f" ({low:.1f} to {high:.1f})" if len(values) > 1 else "")
+
+
 def _spread(values: pd.Series) -> str:
     """Say the mean over seeds, and the lowest and highest in brackets."""
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
@@ -109,6 +153,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "others": others,
     "leaks": leaks,
     "searches": searches,
+    "sensors": sensors,
+    "people": people,
 }
 
 

@@ -112,7 +112,7 @@ def people(gains: list[float], recordings: int = 5) -> pd.DataFrame:
     """Return rows of many recordings for each person, and a model that takes that share of each one's naive error."""
     names = [f"{who}-{i}" for who in range(len(gains)) for i in range(recordings)]
     frame = pd.concat([pd.DataFrame({"id": name, "who": name[0], "y": wave(60, i)}) for i, name in enumerate(names)])
-    rows = backtest(NaiveForecaster(), Panel.from_frame(frame, id="id", target="y", group="who"), 2, origins=10)
+    rows = backtest(NaiveForecaster(), Panel.from_frame(frame, id="id", target="y", group="who"), 2, 10, step=1)
     share = 1 - np.array(gains)[rows["group"].astype(int)]
     return pd.concat([rows, rows.assign(model="model", forecast=rows["y"] + share * (rows["forecast"] - rows["y"]))])
 
@@ -130,7 +130,7 @@ def test_where_groups_are_kept_apart_a_group_is_one_trial() -> None:
 def test_losses_of_groups_are_means_over_their_series() -> None:
     rows = people([0.5, 0.0, 0.25])
     found = trials(rows, "mae", "groups")
-    assert found.shape == (3, 1)
+    assert (found.shape, found.overlap) == ((3, 1), 1)  # what neighbouring cutoffs share is within a trial
     assert (1 - found.losses["model"] / found.losses["naive"]).ravel() == pytest.approx([0.5, 0.0, 0.25])
     first = rows[(rows["model"] == "naive") & (rows["group"] == "0")]
     assert found.losses["naive"][0, 0] == pytest.approx((first["y"] - first["forecast"]).abs().mean())
