@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import small, wave
 from tests.golden.keep_models import HOME
 from tests.saving.models import fitted
+from tsforecast.cli_input import read_next
 from tsforecast.errors import ModelFileError
 from tsforecast.saving.store import load, save
 
@@ -165,3 +166,11 @@ def test_loading_takes_no_more_memory_than_twice_the_file(tmp_path: Path) -> Non
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 * size
+
+
+@pytest.mark.parametrize("told", ['{"date_format": 3}', "[" * 100_000, "[]", '{"date_format": ["%d"]}'])
+def test_how_dates_are_written_is_text(told: str, tmp_path: Path) -> None:
+    (tmp_path / "reading.json").write_text(told)
+    (tmp_path / "data.csv").write_text("day,sales\n2024-01-01,1\n")
+    with pytest.raises(ModelFileError, match=r"must say how dates are written: .*; say it with --date-format"):
+        read_next(tmp_path / "data.csv", tmp_path, None, None, None)
