@@ -184,7 +184,9 @@ def read_next(
         return read_file(path, time, date_format, numbers)
     try:
         remembered = json.loads(kept.read_text(encoding="utf-8"))["date_format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(remembered, str):
+            raise TypeError(f"it says {str(remembered)[:40]}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(
             f"{str(kept)!r} must say how dates are written: {reason(error)}; say it with --date-format"
         ) from error

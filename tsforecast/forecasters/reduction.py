@@ -191,6 +191,8 @@ class ReductionForecaster(WindowedForecaster):
     def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
         """Take back what `learned` returned; see `Forecaster.restore`."""
         super().restore(learned, numbers)
+        if self.targets_ != self.panel_.n_targets:
+            raise ValueError(f"targets must be those of the panel, {self.panel_.n_targets}: got {self.targets_!r}")
         self.regressors_ = []
         for i in range(len(self._said())):
             regressor = Ridge()
