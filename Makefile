@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo lint test slow benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint test slow benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -23,6 +23,9 @@ demo: $(VENV)/installed  ## Compare networks with naive forecasts on two dataset
 	$(BIN)/tsforecast leaderboard co2-weekly --out demo/co2-weekly
 	$(BIN)/tsforecast leaderboard elnino-monthly --out demo/elnino-monthly
 
+mlflow: $(VENV)/installed  ## Show the runs in mlflow.db at http://127.0.0.1:5000, and take those of other machines
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db --default-artifact-root mlartifacts --host 127.0.0.1
+
 lint: $(VENV)/installed-test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +42,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/windows.py
 	$(BIN)/python benchmarks/leaks.py
 	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/gestures.py
 	$(BIN)/python benchmarks/sensors.py

@@ -142,6 +142,21 @@ def _percent(values: pd.Series) -> str:
     return f"{100 * values.mean():.1f} %" + (f" ({low:.1f} to {high:.1f})" if len(values) > 1 else "")
 
 
+def tracking() -> str:
+    """Draw what tracking costs a fit, in percent of one without it."""
+    parts = {"fit": "the fit", "processor": "its processor time", "block": "the fit, until all is sent"}
+    found = rows("tracking").set_index("measured")
+    table = [
+        {
+            "what takes longer": words,
+            "median": f"{found.loc[f'tracking_{part}', 'median']:+.1f} %",
+            "lowest to highest": "{lowest:+.1f} to {highest:+.1f} %".format(**found.loc[f"tracking_{part}"]),
+        }
+        for part, words in parts.items()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def _spread(values: pd.Series) -> str:
     """Say the mean over seeds, and the lowest and highest in brackets."""
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
@@ -155,6 +170,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "searches": searches,
     "sensors": sensors,
     "people": people,
+    "tracking": tracking,
 }
 
 

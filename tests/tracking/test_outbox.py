@@ -8,9 +8,10 @@ from typing import Any
 
 from tests.conftest import small, wave
 from tests.tracking.logged import history, runs
-from tsforecast import track
 from tsforecast.tracking.outbox import Outbox
+from tsforecast.tracking.runs import Tracker
 from tsforecast.tracking.store import Event, Store
+from tsforecast.watchers import watching
 
 BEGIN: dict[str, Any] = {"name": "a fit", "parent": None, "at": 0, "tags": {}, "params": {"units": 4}}
 
@@ -59,12 +60,16 @@ def test_what_a_store_does_not_take_keeps_nothing_else_from_it(database: str, tm
     assert (run.info.status, run.data.params) == ("FINISHED", {"units": "4"})
 
 
-def test_a_fork_sends_nothing(database: str) -> None:
-    with track():
-        small("drift").fit(wave())
+def test_a_fork_sends_nothing_and_takes_nothing_away(database: str, tmp_path: Path) -> None:
+    outbox = Outbox(Store(database, "one"), tmp_path / "unsent")
+    with watching(Tracker(outbox, {})):
         child = os.fork()
         if not child:
             small("naive").fit(wave())
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-    assert [run.info.run_name for run in runs(database)] == ["drift on y"]
+            outbox.close()
+            os._exit(len(list(outbox.folder.iterdir())) if outbox.folder.exists() else 99)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        small("drift").fit(wave())
+    outbox.close()
+    (run,) = runs(database, "one")
+    assert (run.info.run_name, len(run.outputs.model_outputs)) == ("drift on y", 1)

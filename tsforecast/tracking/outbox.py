@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import shutil
 import tempfile
@@ -57,6 +58,12 @@ class Outbox:
         self._queue: queue.SimpleQueue[Event | Callable[[], Event] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="tsforecast-tracking", daemon=True)
         self._thread.start()
+        self._process = os.getpid()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this is a fork of the process that sends, where nobody does."""
+        return os.getpid() != self._process
 
     def put(self, event: Event | Callable[[], Event]) -> None:
         """Send an event, or what a function returns that has to draw or write something first."""
@@ -68,6 +75,8 @@ class Outbox:
 
     def close(self) -> None:
         """Wait until all is sent, or kept."""
+        if self.elsewhere:
+            return
         self._queue.put(None)
         self._thread.join()
         self._lock.release()

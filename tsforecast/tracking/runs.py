@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 import uuid
@@ -67,7 +66,7 @@ class Tracker:
         self._outbox, self._tags = outbox, dict(tags)
         self._origin = facts.origin()
         self._open: list[_Run] = []
-        self._process, self._complained = os.getpid(), False
+        self._complained = False
 
     def began(self, work: Work) -> None:
         """Begin a run, within that which is under way."""
@@ -97,7 +96,7 @@ class Tracker:
             )
 
     def _safely(self, step: Callable[..., None], *told: Any) -> None:
-        if os.getpid() != self._process:  # a fork, where nobody sends
+        if self._outbox.elsewhere:
             return
         try:
             step(*told)
