@@ -147,9 +147,7 @@ def recognised(one: Measurement, seed: int, jobs: int = 1) -> list[dict[str, Any
 def transferred(name: str, make: Callable[[int], Any], seed: int) -> list[dict[str, Any]]:
     """Return the rows of the transfer curve of one seed: a line for each user and number of recordings."""
     panel, label = read(name)
-    found = transfer_curve(
-        make(seed), panel, label, progress=lambda user: say(f"{name} transfer {seed} {user}"), **TUNING
-    )
+    found = transfer_curve(make(seed), panel, label, progress=lambda user: say(f"  transfer {user}"), **TUNING)
     say(learning(found).round(4).to_string(index=False))
     keys = ["seed", "shots", "group", "tuned_on", "fit_seconds"]
     return [

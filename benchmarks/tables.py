@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from tsforecast.evaluation.accuracy import over_users
+from tsforecast.evaluation.recognised import LABELS, points, span
+
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
@@ -157,12 +160,66 @@ def tracking() -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
+def recognition() -> str:
+    """Draw who recognises how much of what: by set and protocol, with intervals over users where they are known."""
+    part = rows("gestures")
+    seconds = part[part["measured"] == "fit"].set_index(["set", "model"])["core_seconds"]
+    part = part[(part["measured"] == "recognition") & ~part["set"].str.contains("epochs")]  # none in a hurry
+    table = []
+    for name, protocol in part[["set", "protocol"]].drop_duplicates().itertuples(index=False):
+        here = part[(part["set"] == name) & (part["protocol"] == protocol)]
+        shares = {model: _of_users(own) for model, own in here.groupby("model", sort=False)}
+        for model in sorted(shares, key=lambda model: -shares[model].mean()):
+            own, users = here[here["model"] == model], shares[model]
+            found = over_users(users)
+            table.append(
+                {
+                    "set": name,
+                    "tested on": LABELS[protocol],
+                    "model": model,
+                    "accuracy": f"{found.mean:.2%}",
+                    "95 % interval": span(found.low, found.high),
+                    "lowest user": f"{users.min():.1%}" if len(users) > 1 else "-",
+                    "seeds": max(1, own["seed"].nunique()),
+                    "fit": f"{seconds[name, model]:.0f} s" if (name, model) in seconds and len(users) > 1 else "-",
+                }
+            )
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def transfer() -> str:
+    """Draw what a few recordings of each class of a new user add."""
+    part = rows("gestures")
+    part = part[(part["measured"] == "transfer") & ~part["set"].str.contains("epochs")]
+    users = part.groupby(["shots", "group"])["accuracy"].mean().unstack(level=0)  # a line each
+    table = [
+        {
+            "recordings of each gesture": int(shots),
+            "accuracy": f"{(found := over_users(users[shots])).mean:.2%}",
+            "95 % interval": span(found.low, found.high),
+            "lowest user": f"{users[shots].min():.1%}",
+            "gain": points(over_users(users[shots] - users[0])) if shots else "-",
+        }
+        for shots in users
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def _of_users(part: pd.DataFrame) -> pd.Series:
+    """Return the accuracy of each user, all seeds together; of all recordings where users are not known."""
+    groups = part["group"].fillna("all")
+    right = (part["accuracy"] * part["recordings"]).groupby(groups).sum()
+    return right / part["recordings"].groupby(groups).sum()
+
+
 def _spread(values: pd.Series) -> str:
     """Say the mean over seeds, and the lowest and highest in brackets."""
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "recognition": recognition,
+    "transfer": transfer,
     "accuracy": accuracy,
     "cells": cells,
     "others": others,
