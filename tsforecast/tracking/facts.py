@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from tsforecast.data.fingerprint import fingerprint
 from tsforecast.data.panel import Panel
 from tsforecast.errors import shorten
-from tsforecast.evaluation.record import Fit, fingerprint, learned, machine, versions
+from tsforecast.evaluation.record import Fit, learned, machine, versions
 from tsforecast.forecasters.registry import model_name
 from tsforecast.training.history import Epoch
 
