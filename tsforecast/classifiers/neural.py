@@ -20,6 +20,7 @@ from tsforecast.errors import DataError
 from tsforecast.forecasters import assembly
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.classes import ClassNetwork, CrossEntropy
+from tsforecast.networks.recurrent import choose_kernels
 from tsforecast.training.augment import Augmentation
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
@@ -104,7 +105,8 @@ class NeuralClassifier(Classifier):
     ----------
     classes_ : array of shape (K,)
     resolved_ : dict
-        What was used where there was a choice: validation (recordings, or groups), max_epochs, best_epoch, device.
+        What was used where there was a choice: validation (recordings, or groups), max_epochs, best_epoch, device,
+        fused (whether quick kernels read; sizes and length of the training decide).
     network_ : ClassNetwork
     scaling_ : Scaling
     history_ : list of Epoch
@@ -269,6 +271,9 @@ class NeuralClassifier(Classifier):
             shares = weights * np.bincount(own, minlength=len(self.classes_))
             length = int(training.lengths.max())
             self.scaling_, self.network_ = scaling, self._network(panel.values.shape[1], shares, length).to(device)
+            rows, steps = min(plan.batch_size, len(training)), -(-int(training.lengths.mean()) // int(self.segment))
+            batches = plan.max_epochs * plan.steps(len(training))
+            self.resolved_["fused"] = choose_kernels(self.network_, batches, rows, steps)
             self.channels_ = panel.values.shape[1]  # from here on there are weights to answer with, whatever happens
 
             def report(epoch: Epoch) -> None:

@@ -20,6 +20,7 @@ from tsforecast.forecasters import assembly, choices
 from tsforecast.forecasters.settings import setting_problems
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.heads import LOSSES, Loss, Objective
+from tsforecast.networks.recurrent import use_kernels
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import PREDICT_ROWS, finished, train
@@ -113,7 +114,8 @@ class NeuralForecaster(WindowedForecaster):
     ----------
     resolved_ : dict
         What was used where there was a choice: window, segment, anchor, value_transform, per_series, season_length,
-        validation (steps, or groups), best_epoch, device, head_layers (more than one after `fine_tune` with two).
+        validation (steps, or groups), best_epoch, device, head_layers (more than one after `fine_tune` with two),
+        fused (whether quick kernels read, see `tsforecast.networks.fused`; sizes and length of the training decide).
     network_ : ForecastNetwork
     inputs_ : Inputs
         What was learned about scales and static categories.
@@ -322,6 +324,7 @@ class NeuralForecaster(WindowedForecaster):
             first = np.minimum(self.resolved_["window"], panel.lengths)
             inputs = inputs.with_series(panel.until(np.where(seen > 0, seen, first)))
         training, validation = assembly.windows(self, inputs, panel, seen)
+        self.resolved_["fused"] = assembly.fuse(self, plan, len(training))
         device = self._torch_device()
         objective = Objective(
             self._loss(), assembly.units(self, inputs, panel, seen, device), assembly.weights(panel, device)
@@ -377,6 +380,7 @@ class NeuralForecaster(WindowedForecaster):
         weights = {name: torch.from_numpy(array) for name, array in numbers.items() if name.startswith("network.")}
         self.network_ = assembly.network(self, self.panel_).to(self._torch_device())
         self.network_.load_state_dict({name.removeprefix("network."): tensor for name, tensor in weights.items()})
+        use_kernels(self.network_, self.resolved_.get("fused", False))
 
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss

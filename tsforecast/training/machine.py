@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from tsforecast.networks.fused.threads import allow
+
 ONE_THREAD = 128  # units up to which one thread is as fast as two, or faster
 
 
@@ -19,14 +21,15 @@ def torch_device(name: str) -> torch.device:
 
 @contextmanager
 def few_threads(units: int) -> Iterator[None]:
-    """Run small networks on one thread, for a while.
+    """Run small networks on one thread, for a while; the quick kernels keep those that there were.
 
     More threads of a small network only wait for each other, the more so on a busy machine.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if units <= ONE_THREAD else threads)
     try:
-        yield
+        with allow(threads):
+            yield
     finally:
         torch.set_num_threads(threads)
 
