@@ -30,7 +30,10 @@ UNDER = (1.000000000e00, 4.671434039e-01, 2.587697841e-02, 3.285633251e-04, 7.77
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function when it is first called, for as long as the cache lives; it runs without Python's lock."""
+    """Compile a function when it is first called, and keep it in numba's cache; it runs without Python's lock.
+
+    The cache looks at the file of the function alone: whoever changes what it calls deletes ``*.nbi`` in `__pycache__`.
+    """
     try:
         compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # no folder for the cache can be written: compile in each process
