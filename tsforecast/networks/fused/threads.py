@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -50,6 +50,9 @@ def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any)
     if threads > 1 and _pool is None:
         _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tsforecast")
     others = [_pool.submit(kernel, *part, *arguments) for part in parts[1:] if _pool]
-    kernel(*parts[0], *arguments)
+    try:
+        kernel(*parts[0], *arguments)
+    finally:  # whatever happens here, nobody writes to memory that others are given next
+        wait(others)
     for other in others:
         other.result()
