@@ -39,6 +39,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/windows.py
 	$(BIN)/python benchmarks/leaks.py
 	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/tables.py
 
