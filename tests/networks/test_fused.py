@@ -23,7 +23,7 @@ from tests.conftest import SMALL, wave
 from tsforecast.errors import TrainingWarning
 from tsforecast.forecasters.registry import make
 from tsforecast.forecasters.store import load, save
-from tsforecast.networks.fused import choice, lanes, threads
+from tsforecast.networks.fused import buffers, choice, lanes, threads
 from tsforecast.networks.fused.buffers import Buffers
 from tsforecast.networks.fused.choice import kernels_for, worth_loading
 from tsforecast.networks.fused.function import CELLS, read_layer
@@ -196,17 +196,22 @@ def test_a_graph_may_be_differentiated_again_but_not_its_gradient() -> None:
 
 def test_memory_is_used_again_and_given_back() -> None:
     kind = np.dtype(np.float32)
-    first = Buffers(kind, 1000, (2, 50))
-    where = first.parts[0].ctypes.data
-    assert where % 64 == first.parts[1].ctypes.data % 64 == 0
-    assert Buffers(kind, 1000, (2, 50)).parts[0].ctypes.data != where
-    del first
-    again = [Buffers(kind, 1000, (2, 50)) for _ in range(2)]
-    assert where in {buffers.parts[0].ctypes.data for buffers in again}
+    buffers.clear()
+    first, second = (Buffers(kind, 1000, (2, 50)) for _ in range(2))
+    assert all(part.ctypes.data % 64 == 0 for part in (*first.parts, *second.parts))
+    block = first._block
+    del first, second
+    assert len(buffers._blocks) == 2
+    again = [Buffers(kind, 900, (2, 50)), Buffers(kind, 1000, (2, 50))]
+    assert not buffers._blocks
+    assert any(taken._block is block for taken in again)
+    assert not np.shares_memory(again[0].parts[0], again[1].parts[0])
     del again
+    Buffers(kind, 10)  # of which there is far too much room in those that wait
+    assert len(buffers._blocks) == 3
     with threads.allow(1):
         pass
-    assert not Buffers.__init__.__globals__["_blocks"]
+    assert not buffers._blocks
 
 
 @lanes.kernel
