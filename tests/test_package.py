@@ -18,7 +18,19 @@ import pytest
 import tsforecast
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "ray", "mlflow", "pandas", "polars", "sklearn", "statsmodels", "matplotlib", "numpy", "scipy"}
+HEAVY = {
+    "torch",
+    "ray",
+    "mlflow",
+    "pandas",
+    "polars",
+    "sklearn",
+    "statsmodels",
+    "matplotlib",
+    "numpy",
+    "scipy",
+    "numba",
+}
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -81,8 +93,9 @@ def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_us
                 imported.add(node.module.partition(".")[0])
     imported = {"scikit-learn" if name == "sklearn" else name for name in imported - {"tsforecast"}}
     third_party = imported - sys.stdlib_module_names
-    # scipy comes with scikit-learn, markupsafe with jinja2; pandas loads tabulate for Markdown, ray loads hpbandster.
-    assert third_party - {"scipy", "markupsafe"} == declared - {"tabulate", "hpbandster"}
+    # scipy comes with scikit-learn, markupsafe with jinja2, llvmlite with numba; pandas loads tabulate for Markdown,
+    # ray loads hpbandster.
+    assert third_party - {"scipy", "markupsafe", "llvmlite"} == declared - {"tabulate", "hpbandster"}
 
 
 def test_the_constraints_pin_every_declared_library() -> None:

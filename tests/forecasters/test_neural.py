@@ -264,6 +264,7 @@ def test_what_was_chosen_is_a_plain_dict() -> None:
         "head_layers": 1,
         "validation": 27,
         "best_epoch": 0,
+        "fused": False,
     }
 
 

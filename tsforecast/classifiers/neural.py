@@ -23,6 +23,7 @@ from tsforecast.errors import DataError
 from tsforecast.forecasters import assembly
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.classes import ClassNetwork, CrossEntropy
+from tsforecast.networks.recurrent import choose_kernels, use_kernels
 from tsforecast.networks.weights import under, with_weights
 from tsforecast.training.augment import Augmentation
 from tsforecast.training.checkpoint import Checkpoints
@@ -108,7 +109,8 @@ class NeuralClassifier(Classifier):
     ----------
     classes_ : array of shape (K,)
     resolved_ : dict
-        What was used where there was a choice: validation (recordings, or groups), max_epochs, best_epoch, device.
+        What was used where there was a choice: validation (recordings, or groups), max_epochs, best_epoch, device,
+        fused (whether quick kernels read; sizes and length of the training decide).
     network_ : ClassNetwork
     scaling_ : Scaling
     scaled_on_ : dict
@@ -352,6 +354,9 @@ class NeuralClassifier(Classifier):
                 self.longest_ = int(training.lengths.max())
                 network = self._network(panel.values.shape[1], self._shares(own), self.longest_).to(device)
             self.scaling_, self.network_ = scaling, network
+            rows, steps = min(plan.batch_size, len(training)), -(-int(training.lengths.mean()) // int(self.segment))
+            batches = plan.max_epochs * plan.steps(len(training))
+            self.resolved_["fused"] = choose_kernels(network, batches, rows, steps)
             self.channels_ = panel.values.shape[1]  # from here on there are weights to answer with, whatever happens
 
             def report(epoch: Epoch) -> None:
@@ -383,6 +388,7 @@ class NeuralClassifier(Classifier):
         build = partial(self._network, self.channels_, torch.ones(len(self.classes_)), self.longest_)
         weights = under("network.", numbers)
         self.network_ = with_weights(build, self.layers, weights).to(torch_device(self.device))
+        use_kernels(self.network_, bool(self.resolved_.get("fused", False)))
 
     def _network(self, channels: int, shares: Tensor, length: int) -> ClassNetwork:
         """Return an untrained network for recordings of up to `length` steps and classes with these shares."""

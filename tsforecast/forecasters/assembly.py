@@ -19,6 +19,7 @@ from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.heads import Units
+from tsforecast.networks.recurrent import choose_kernels
 from tsforecast.training.checkpoint import Checkpoints, parse_every
 from tsforecast.training.plan import Plan
 
@@ -83,6 +84,13 @@ def windows(
             f"{model.resolved_['window']} + {model.horizon_} steps; use a smaller window, or validation=None"
         )
     return cut(first=begin, last=seen), validation
+
+
+def fuse(model: NeuralForecaster, plan: Plan, count: int) -> bool:
+    """Choose whether quick kernels read, for a training on so many windows; see `choose_kernels`."""
+    rows = min(plan.batch_size, count) * (1 if model.network_.joint else model.network_.targets)
+    segments = -(-model.resolved_["window"] // model.resolved_["segment"])
+    return choose_kernels(model.network_, plan.max_epochs * plan.steps(count), rows, segments)
 
 
 def units(

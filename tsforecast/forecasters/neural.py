@@ -21,6 +21,7 @@ from tsforecast.forecasters import assembly, choices
 from tsforecast.forecasters.settings import setting_problems
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.heads import LOSSES, Loss, Objective
+from tsforecast.networks.recurrent import use_kernels
 from tsforecast.networks.weights import under, with_weights
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch
@@ -117,7 +118,8 @@ class NeuralForecaster(WindowedForecaster):
     ----------
     resolved_ : dict
         What was used where there was a choice: window, segment, anchor, value_transform, per_series, season_length,
-        validation (steps, or groups), best_epoch, device, head_layers (more than one after `fine_tune` with two).
+        validation (steps, or groups), best_epoch, device, head_layers (more than one after `fine_tune` with two),
+        fused (whether quick kernels read, see `tsforecast.networks.fused`; sizes and length of the training decide).
     network_ : ForecastNetwork
     inputs_ : Inputs
         What was learned about scales and static categories.
@@ -327,6 +329,7 @@ class NeuralForecaster(WindowedForecaster):
             first = np.minimum(self.resolved_["window"], panel.lengths)
             inputs = inputs.with_series(panel.until(np.where(seen > 0, seen, first)))
         training, validation = assembly.windows(self, inputs, panel, seen)
+        self.resolved_["fused"] = assembly.fuse(self, plan, len(training))
         device = self._torch_device()
         objective = Objective(
             self._loss(), assembly.units(self, inputs, panel, seen, device), assembly.weights(panel, device)
@@ -386,6 +389,7 @@ class NeuralForecaster(WindowedForecaster):
         self.history_ = [typed(Epoch, epoch) for epoch in learned["history_"]]
         build = partial(assembly.network, self, self.panel_)
         self.network_ = with_weights(build, self.layers, under("network.", numbers)).to(self._torch_device())
+        use_kernels(self.network_, bool(self.resolved_.get("fused", False)))
 
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tsforecast.networks.architecture import Architecture
+from tsforecast.networks.fused.choice import kernels_for, worth_loading
 from tsforecast.networks.pieces import norm_layer
 
 CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -22,16 +27,16 @@ class RecurrentLayer(nn.Module):
         self.join = nn.Linear(2 * units, units) if both else nn.Identity()
         self.dropout = nn.Dropout(architecture.dropout)
         self.residual = architecture.residual
+        self.fused = False  # read with the quick kernels where they can
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Map (B, T, U) to (B, T, U); sequences that end before T have their `lengths`, (B,), and zeros after them."""
-        if lengths is None:
-            states, _ = self.cell(self.norm(x))  # (B, T, U), or (B, T, 2U) both ways
-        else:  # packed, so that reading backwards begins at the end of each
-            packed = pack_padded_sequence(self.norm(x), lengths.cpu(), batch_first=True, enforce_sorted=False)
-            states, _ = pad_packed_sequence(self.cell(packed)[0], batch_first=True, total_length=x.shape[1])
-        read: Tensor = self.dropout(self.join(states))  # (B, T, U)
-        return x + read if self.residual else read
+    def forward(self, x: Tensor, lengths: Tensor | None = None, last: bool = False) -> Tensor:
+        """Map (B, T, U) to (B, T, U), or to the last step alone, (B, 1, U).
+
+        Sequences that end before T have their `lengths`, (B,), and zeros after them.
+        """
+        states, _ = read(self.cell, self.norm(x), lengths, last=last, fused=self.fused)  # (B, T, U), or (B, T, 2U)
+        said: Tensor = self.dropout(self.join(states))  # (B, T, U)
+        return x[:, -said.shape[1] :] + said if self.residual else said
 
 
 class RecurrentEncoder(nn.Module):
@@ -52,10 +57,109 @@ class RecurrentEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map segments of shape (B, T, U) to states of shape (B, U)."""
-        return self.states(x)[:, -1]  # (B, U)
+        *lower, top = self.layers
+        for layer in lower:
+            x = layer(x)
+        return top(x, last=True)[:, 0]  # type: ignore[no-any-return]  # (B, U)
 
     def states(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
         for layer in self.layers:
             x = layer(x, lengths)
         return x
+
+
+def read(
+    cell: nn.RNNBase,
+    x: Tensor,
+    lengths: Tensor | None = None,
+    state: Tensor | tuple[Tensor, ...] | None = None,
+    last: bool = False,
+    fused: bool = True,
+) -> tuple[Tensor, Any]:
+    """Read sequences with a module of torch, by the quick kernels where they can and by the module itself elsewhere.
+
+    Parameters
+    ----------
+    cell : RNN, GRU or LSTM of torch, with ``batch_first=True``
+    x : tensor of shape (B, T, I)
+    lengths : int64 tensor of shape (B,), optional
+        Steps of each sequence where not all have T.
+    state : tensor of shape (L, B, U), or a pair of them for the LSTM, optional
+        Where to begin; L counts layers, and their directions.
+    last : bool
+        Return the states of the last step alone.
+    fused : bool
+        Let kernels read.
+
+    Returns
+    -------
+    states : tensor of shape (B, T, U), (B, T, 2U) in both directions, or with `last` of one step
+    state : like `state`, after the last step
+
+    Examples
+    --------
+    >>> states, _ = read(nn.GRU(1, 4, batch_first=True), torch.zeros(3, 5, 1))
+    >>> states.shape
+    torch.Size([3, 5, 4])
+    """
+    kernels = kernels_for(cell, x) if fused else None
+    if kernels is not None:
+        states, state = _by_kernels(kernels, cell, x, lengths, state, last and lengths is None)
+    elif lengths is None:
+        states, state = cell(x, state)
+    else:  # packed, so that reading backwards begins at the end of each
+        packed, state = cell(pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False), state)
+        states, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
+    return states[:, -1:] if last else states, state
+
+
+def _by_kernels(
+    kernels: Any, cell: nn.RNNBase, x: Tensor, lengths: Tensor | None, state: Any, last: bool
+) -> tuple[Tensor, Any]:
+    from tsforecast.networks.fused.function import read_layer
+
+    ways, pair = 1 + cell.bidirectional, cell.mode == "LSTM"
+    first = x.new_zeros(1 + pair, ways * cell.num_layers, len(x), cell.hidden_size)  # (S, L, B, U)
+    if state is not None:
+        first = torch.stack(state if pair else (state,))
+    ended = []
+    for depth in range(cell.num_layers):
+        top = depth == cell.num_layers - 1
+        whole = not (last and top and ways == 1)
+        said = []
+        for way in range(ways):
+            number = depth * ways + way
+            weights = cell.all_weights[number]
+            states, end = read_layer(kernels, x, lengths, first[:, number], weights, turned=way == 1, whole=whole)
+            said.append(states if whole else end[0, :, None])
+            ended.append(end)
+        x = torch.cat(said, dim=2) if ways == 2 else said[0]
+        if not top:
+            x = F.dropout(x, cell.dropout, cell.training)
+    after = torch.stack(ended, dim=1)  # (S, L, B, U)
+    return x, tuple(after) if pair else after[0]
+
+
+def choose_kernels(network: nn.Module, batches: int, batch: int, steps: int) -> bool:
+    """Let the recurrent layers of a network use kernels if so much training is worth loading them; tell whether it is.
+
+    Parameters
+    ----------
+    network : Module
+    batches, batch, steps : int
+        Batches of the training, rows in one that a cell reads, steps in a row.
+    """
+    pays = any(worth_loading(layer.cell, batches, batch, steps) for layer in _layers(network))
+    use_kernels(network, pays)
+    return pays
+
+
+def use_kernels(network: nn.Module, use: bool) -> None:
+    """Let the recurrent layers of a network use kernels, or not."""
+    for layer in _layers(network):
+        layer.fused = use
+
+
+def _layers(network: nn.Module) -> list[RecurrentLayer]:
+    return [part for part in network.modules() if isinstance(part, RecurrentLayer)]

@@ -102,6 +102,7 @@ def _pass(
     network, optimizer, number = training.network, training.optimizer, len(training.history)
     steps = plan.steps(len(examples))
     losses, rate = torch.zeros(steps, device=device), 0.0
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     order = examples.shuffled(plan.batch_size, steps)
     network.train()
     for step, index in enumerate(order):
@@ -115,7 +116,7 @@ def _pass(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if plan.clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
+            nn.utils.clip_grad_norm_(parameters, plan.clip)
         optimizer.step()
         losses[step] = loss.detach()  # looked at once an epoch: a device need not be waited for
     broken = (~torch.isfinite(losses)).nonzero()

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from tsforecast.networks.fused.threads import allow
+
 ONE_THREAD = 128  # units up to which one thread is as fast as two, or faster
 
 
@@ -25,7 +27,7 @@ _within = threading.local()  # the number that this thread works with, if it is 
 
 @contextmanager
 def few_threads(units: int) -> Iterator[None]:
-    """Run small networks on one thread, for a while.
+    """Run small networks on one thread, for a while; the quick kernels keep those that there were.
 
     More threads of a small network only wait for each other, the more so on a busy machine. Threads of Python that come
     later begin with the number that was set last, so each puts back what there was before the first one came.
@@ -37,7 +39,8 @@ def few_threads(units: int) -> Iterator[None]:
     _within.threads = 1 if units <= ONE_THREAD else usual
     torch.set_num_threads(_within.threads)
     try:
-        yield
+        with allow(usual):
+            yield
     finally:
         with _lock:
             _usual.pop()

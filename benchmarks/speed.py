@@ -1,0 +1,131 @@
+"""A step of training with the quick kernels and with torch's own modules, side by side.
+
+Run with ``python benchmarks/speed.py`` (a quarter of an hour, on a machine with nothing else to do); ``--cells gru``
+measures some cells alone, ``--quick`` few sizes and keeps no rows. Two kinds of step: `module` is the cell alone,
+reading one series, with a linear head, MAE and AdamW; `network` is what `fit` does, the whole network of a forecaster,
+clipping included. Torch may use one thread or all: its quicker one counts. A ratio is that of medians over interleaved
+runs; above 1 kernels are quicker. On a busy machine, where several threads wait for each other, ``--clock processor``
+counts the seconds that one thread computes, for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from record import record
+from torch import nn
+
+from tsforecast.networks.architecture import Architecture
+from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.fused.threads import allow
+from tsforecast.networks.recurrent import CELLS, read, use_kernels
+from tsforecast.training.plan import Plan, make_optimizer
+
+UNITS, BATCHES, WINDOWS = (8, 16, 32, 64), (32, 256, 1024), (24, 96, 336)
+QUICK = {(8, 32, 24), (16, 256, 96), (32, 32, 24), (32, 256, 24), (64, 256, 24), (64, 1024, 96)}
+SECONDS = 3.0  # of all runs of a size, about
+LEAST, MOST = 5, 60  # runs of each
+CLOCKS = {"wall": time.perf_counter, "processor": time.thread_time}
+Step = Callable[[bool], None]
+
+
+def module_step(cell: str, units: int, batch: int, window: int) -> Step:
+    """Return a step of the cell alone: fused or not."""
+    module = CELLS[cell](1, units, batch_first=True)
+    head = nn.Linear(units, 1)
+    parts = nn.ModuleList([module, head])
+    optimizer = make_optimizer(parts, Plan(batch, 1, 1e-4))
+    x, y = torch.randn(batch, window, 1), torch.randn(batch, 1)
+
+    def step(fused: bool) -> None:
+        states, _ = read(module, x, last=True, fused=fused)
+        loss = (head(states[:, 0]) - y).abs().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def network_step(cell: str, units: int, batch: int, window: int) -> Step:
+    """Return a step of the network of a forecaster: fused or not."""
+    network = ForecastNetwork(Architecture(cell, units), 1, 1, window, horizon=1, lags=np.array([[1]]))
+    optimizer = make_optimizer(network, Plan(batch, 1, 1e-4))
+    x, y = torch.randn(batch, window, 1), torch.randn(batch, 1, 1)
+
+    def step(fused: bool) -> None:
+        use_kernels(network, fused)
+        loss = (network(x)[..., 0] - y).abs().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def measure(step: Step, clock: str) -> dict[str, Any]:
+    """Return milliseconds of a step by kernels, and by torch with one thread and, by the wall clock, with all."""
+    before = torch.get_num_threads()
+    now, cores = CLOCKS[clock], before if clock == "wall" else 1
+    ways = {"fused": (True, 1), "torch, 1 thread": (False, 1)} | ({"torch": (False, cores)} if cores > 1 else {})
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    runs, began = 0, time.perf_counter()
+    with allow(cores):
+        while runs <= LEAST or (runs <= MOST and time.perf_counter() - began < SECONDS):
+            for name, (fused, threads) in ways.items():
+                torch.set_num_threads(threads)
+                start = now()
+                step(fused)
+                times[name].append(1000 * (now() - start))
+            runs += 1
+    torch.set_num_threads(before)
+    kept = {name: sorted(part[1:]) for name, part in times.items()}  # the first one warms up
+    medians = {name: statistics.median(part) for name, part in kept.items()}
+    rivals = [name for name in ways if name != "fused"]
+    spread = {
+        name: [round(part[len(part) // 10], 4), round(part[-1 - len(part) // 10], 4)] for name, part in kept.items()
+    }
+    return {
+        "ratio": round(min(medians[name] for name in rivals) / medians["fused"], 3),
+        "ratio_of_lowest": round(min(kept[name][0] for name in rivals) / kept["fused"][0], 3),
+        "ms": {name: round(value, 4) for name, value in medians.items()},
+        "ms_tenth_and_ninetieth": spread,
+        "runs": runs - 1,
+        "threads": cores,
+        "clock": clock,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=list(CELLS))
+    parser.add_argument("--kinds", nargs="+", default=["module", "network"], choices=["module", "network"])
+    parser.add_argument("--clock", default="wall", choices=list(CLOCKS))
+    parser.add_argument("--quick", action="store_true", help="few sizes, and no rows")
+    told = parser.parse_args()
+    for cell, kind in product(told.cells, told.kinds):
+        rows = []
+        for units, batch, window in product(UNITS, BATCHES, WINDOWS):
+            if told.quick and (units, batch, window) not in QUICK:
+                continue
+            torch.manual_seed(0)
+            step = (module_step if kind == "module" else network_step)(cell, units, batch, window)
+            about = {"measured": "step", "kind": kind, "cell": cell, "units": units, "batch": batch, "window": window}
+            rows.append(about | measure(step, told.clock))
+            print(cell, kind, units, batch, window, rows[-1]["ratio"], rows[-1]["ms"], flush=True)  # noqa: T201
+        ratios = [row["ratio"] for row in rows]
+        print(cell, kind, "mean", round(statistics.geometric_mean(ratios), 2), "lowest", min(ratios))  # noqa: T201
+        if not told.quick:
+            record("speed", rows, replacing={"kind": kind, "cell": cell, "clock": told.clock})
+
+
+if __name__ == "__main__":
+    main()

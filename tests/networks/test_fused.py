@@ -1,0 +1,364 @@
+"""The quick kernels say what torch.nn says, and give the same gradients, whoever else is in the batch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from tsforecast.forecasters.store import load, save
+
+from tests.conftest import SMALL, wave
+from tsforecast.errors import TrainingWarning
+from tsforecast.forecasters.registry import make
+from tsforecast.networks.fused import buffers, choice, lanes, threads
+from tsforecast.networks.fused.buffers import Buffers
+from tsforecast.networks.fused.choice import kernels_for, worth_loading
+from tsforecast.networks.fused.function import CELLS, read_layer
+from tsforecast.networks.recurrent import read
+
+MODULES: dict[str, Any] = {"RNN_TANH": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
+ROUNDING = 1e-5  # of float32, in sums over steps and windows
+
+modes = pytest.mark.parametrize("mode", MODULES)
+
+
+def apart(ours: Any, theirs: Any) -> float:
+    """Return the largest difference between tensors, as a share of the largest number in each."""
+    pairs = zip(ours, theirs, strict=True)
+    return max(float((a - b).detach().abs().max() / (1 + b.detach().abs().max())) for a, b in pairs)
+
+
+def sizes() -> Any:
+    """Draw batch, steps, inputs, units: around the edges of tiles and blocks."""
+    return st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 11), st.integers(1, 19))
+
+
+def ragged(batch: int, steps: int) -> Tensor:
+    lengths = torch.randint(1, steps + 1, (batch,))
+    lengths[-1] = steps
+    return lengths
+
+
+@modes
+@settings(max_examples=25)
+@given(size=sizes(), layers=st.integers(1, 2), both=st.booleans(), ends=st.booleans(), begins=st.booleans(),
+       last=st.booleans())  # fmt: skip
+def test_states_and_gradients_are_those_of_torch(
+    mode: str, size: tuple[int, int, int, int], layers: int, both: bool, ends: bool, begins: bool, last: bool
+) -> None:
+    batch, steps, inputs, units = size
+    torch.manual_seed(sum(size))
+    cell = MODULES[mode](inputs, units, layers, batch_first=True, bidirectional=both)
+    x = torch.randn(batch, steps, inputs, requires_grad=True)
+    lengths = ragged(batch, steps) if ends else None
+    first = torch.randn(layers * (1 + both), batch, units, requires_grad=True)
+    assert kernels_for(cell, x) is not None
+
+    def said(fused: bool) -> list[Tensor]:
+        state = None if not begins else (first, 2 * first) if mode == "LSTM" else first
+        states, state = read(cell, x, lengths, state, last, fused)
+        after = torch.stack(state) if mode == "LSTM" else state
+        weights = torch.linspace(-1, 1, states.numel()).view(states.shape)
+        loss = (states * weights).sum() + after.square().sum()
+        wanted = [x, *cell.parameters(), *([first] if begins else [])]
+        return [states, after, *torch.autograd.grad(loss, wanted)]
+
+    assert apart(said(fused=True), said(fused=False)) < ROUNDING
+
+
+@modes
+@settings(max_examples=10)
+@given(size=sizes(), turned=st.booleans(), ends=st.booleans())
+def test_in_double_precision_gradients_agree_to_ten_digits(
+    mode: str, size: tuple[int, int, int, int], turned: bool, ends: bool
+) -> None:
+    batch, steps, inputs, units = size
+    torch.manual_seed(sum(size))
+    cell = MODULES[mode](inputs, units, batch_first=True, bidirectional=turned).double()
+    x = torch.randn(batch, steps, inputs, dtype=torch.float64, requires_grad=True)
+    lengths = ragged(batch, steps) if ends else torch.full((batch,), steps)
+    weights = cell.all_weights[-1]
+    none = torch.zeros(1 + (mode == "LSTM"), batch, units, dtype=torch.float64)
+    ours, _ = read_layer(CELLS[mode], x, lengths, none, weights, turned, whole=True)
+    packed, _ = cell(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
+    theirs = pad_packed_sequence(packed, batch_first=True, total_length=steps)[0][..., -units:]
+    scale = torch.linspace(-1, 1, ours.numel(), dtype=torch.float64).view(ours.shape)
+    grads = [torch.autograd.grad((said * scale).sum(), [x, *weights]) for said in (ours, theirs)]
+    assert apart([ours, *grads[0]], [theirs, *grads[1]]) < 1e-12
+
+
+@modes
+def test_dropout_is_between_layers_and_in_training_only(mode: str) -> None:
+    x = torch.randn(9, 5, 3)
+    cell = MODULES[mode](3, 6, 2, batch_first=True, dropout=0.5)
+    assert not torch.equal(read(cell, x)[0], read(cell, x)[0])
+    assert apart(read(cell.eval(), x)[:1], read(cell, x, fused=False)[:1]) < ROUNDING
+    cell.dropout = 1.0  # nothing comes through, here and there
+    assert apart(read(cell.train(), x)[:1], read(cell, x, fused=False)[:1]) < ROUNDING
+    one = MODULES[mode](3, 6, 1, batch_first=True)
+    one.dropout = 0.5
+    assert torch.equal(read(one, x)[0], read(one, x)[0])
+
+
+@modes
+def test_what_is_said_of_a_window_depends_neither_on_batch_mates_nor_on_threads_to_the_bit(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "WORTH_SHARING", 0)
+    cell, x = MODULES[mode](5, 12, batch_first=True), torch.randn(75, 9, 5)
+
+    def said(rows: Tensor, cores: int) -> list[Tensor]:
+        with threads.allow(cores):
+            states, _ = read(cell, rows)
+            return [states, *torch.autograd.grad(states.square().sum(), list(cell.parameters()))]
+
+    together, order = said(x, 1), torch.randperm(75)
+    for cores in (2, 3):
+        assert all(torch.equal(a, b) for a, b in zip(said(x, cores), together, strict=True))
+    assert torch.equal(said(x[order], 2)[0], together[0][order])
+    assert torch.equal(torch.cat([said(x[[i]], 1)[0] for i in range(75)]), together[0])
+    with torch.no_grad():
+        assert torch.equal(read(cell, x)[0], together[0])
+    with torch.inference_mode():
+        assert torch.equal(read(cell, x, last=True)[0][:, 0], together[0][:, -1])
+
+
+def test_many_threads_may_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "WORTH_SHARING", 0)
+    cell, x = nn.GRU(4, 8, batch_first=True), torch.randn(60, 6, 4)
+
+    def gradient(number: int) -> Tensor:
+        with threads.allow(2):
+            return torch.autograd.grad(read(cell, x + number % 5)[0].sum(), cell.weight_hh_l0)[0]
+
+    alone = [gradient(number) for number in range(5)]
+    with ThreadPoolExecutor(100) as pool:
+        for number, said in enumerate(pool.map(gradient, range(200))):
+            assert torch.equal(said, alone[number % 5])
+
+
+def test_a_child_process_has_threads_of_its_own() -> None:
+    code = """
+import os, torch
+from tsforecast.networks.fused import threads
+from tsforecast.networks.recurrent import read
+threads.WORTH_SHARING = 0
+cell, x = torch.nn.GRU(2, 4, batch_first=True), torch.randn(40, 3, 2)
+with torch.no_grad(), threads.allow(2):
+    said = read(cell, x)[0]
+    child = os.fork()
+    if not child:
+        os._exit(0 if torch.equal(read(cell, x)[0], said) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert threads._pool is not None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_what_is_no_number_stays_in_its_window_and_padding_of_any_kind_is_not_read() -> None:
+    cell, x = nn.LSTM(2, 4, batch_first=True), torch.randn(20, 6, 2)
+    lengths = ragged(20, 6)
+    clean = read(cell, x, lengths)[0]
+    spoiled = torch.where(torch.arange(6)[:, None] < lengths[:, None, None], x, torch.nan).requires_grad_()
+    said, _ = read(cell, spoiled, lengths)
+    assert torch.equal(said, clean)
+    assert all(grad.isfinite().all() for grad in torch.autograd.grad(said.sum(), [spoiled, *cell.parameters()]))
+    broken = x.clone()
+    broken[3, 2, 0] = torch.nan
+    said = read(cell, broken)[0]
+    assert said[3, 2:].isnan().all()
+    assert said[[*range(3), *range(4, 20)]].isfinite().all()
+
+
+def test_a_graph_may_be_differentiated_again_but_not_its_gradient() -> None:
+    cell, x = nn.GRU(2, 4, batch_first=True), torch.randn(20, 6, 2, requires_grad=True)
+    said = read(cell, x)[0].square().sum()
+    first = torch.autograd.grad(said, x, retain_graph=True)[0]
+    read(cell, x + 1)[0].sum().backward()  # takes memory of its own
+    (second,) = torch.autograd.grad(said, x, create_graph=True)
+    assert torch.equal(first, second)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        second.sum().backward()
+
+
+def test_memory_is_used_again_and_given_back() -> None:
+    kind = np.dtype(np.float32)
+    buffers.clear()
+    first, second = (Buffers(kind, 1000, (2, 50)) for _ in range(2))
+    assert all(part.ctypes.data % 64 == 0 for part in (*first.parts, *second.parts))
+    block = first._block
+    del first, second
+    assert len(buffers._blocks) == 2
+    again = [Buffers(kind, 900, (2, 50)), Buffers(kind, 1000, (2, 50))]
+    assert not buffers._blocks
+    assert any(taken._block is block for taken in again)
+    assert not np.shares_memory(again[0].parts[0], again[1].parts[0])
+    del again
+    Buffers(kind, 10)  # of which there is far too much room in those that wait
+    assert len(buffers._blocks) == 3
+    with threads.allow(1):
+        pass
+    assert not buffers._blocks
+
+
+@lanes.kernel
+def squashed(values: Any, tanh: Any, sigmoid: Any) -> None:
+    for row in range(len(values) // lanes.LANES):
+        x = lanes.load(values, row)
+        lanes.store(tanh, row, lanes.tanh(x))
+        lanes.store(sigmoid, row, lanes.sigmoid(x))
+
+
+@pytest.mark.parametrize(("kind", "error"), [(np.float32, 3e-7), (np.float64, 1e-15)])
+def test_tanh_and_logistic_are_exact_to_the_last_digits(kind: Any, error: float) -> None:
+    x = np.concatenate([np.linspace(-20, 20, 16_000), [0, np.inf, -np.inf, np.nan, 1e-30, -1e-30, 80, -80] * 2])
+    x = x.astype(kind)
+    tanh, sigmoid = np.empty_like(x), np.empty_like(x)
+    squashed(x, tanh, sigmoid)
+    exact = x.astype(np.float64)
+    with np.errstate(over="ignore"):
+        assert np.nanmax(np.abs(tanh - np.tanh(exact))) < error
+        assert np.nanmax(np.abs(sigmoid - 1 / (1 + np.exp(-exact)))) < error
+    assert np.array_equal(np.isnan(tanh), np.isnan(x))
+    assert np.array_equal(np.isnan(sigmoid), np.isnan(x))
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind"),
+    [
+        (nn.RNN(3, 4, nonlinearity="relu", batch_first=True), torch.float32),
+        (nn.GRU(3, 4, bias=False, batch_first=True), torch.float32),
+        (nn.GRU(3, 500, batch_first=True), torch.float32),
+        (nn.GRU(3, 4, batch_first=True), torch.float64),
+        (nn.GRU(3, 4), torch.float32),
+    ],
+    ids=["relu", "no bias", "wide", "double", "steps first"],
+)
+def test_what_kernels_do_not_cover_torch_reads(cell: nn.RNNBase, kind: torch.dtype) -> None:
+    cell, x = cell.to(kind), torch.randn(5, 6, 3, dtype=kind)
+    assert kernels_for(cell, x) is None
+    assert torch.equal(read(cell, x)[0], cell(x)[0])
+
+
+def test_mixed_precision_is_left_to_torch() -> None:
+    cell, x = nn.GRU(3, 4, batch_first=True), torch.randn(5, 6, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert kernels_for(cell, x) is None
+        assert torch.equal(read(cell, x)[0], cell(x)[0])
+    assert kernels_for(cell, x) is not None
+
+
+@pytest.fixture
+def unloaded() -> Iterator[None]:
+    choice._loaded.cache_clear()
+    yield
+    choice._loaded.cache_clear()
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_without_numba_torch_reads_and_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    cell, x = nn.GRU(3, 4, batch_first=True), torch.randn(5, 6, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(read(cell, x)[0], cell(x)[0])
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_broken_numba_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> None:
+        raise OSError("libllvmlite.so: cannot open shared object file\nand more")
+
+    monkeypatch.setattr(CELLS["GRU"], "forward", broken)
+    cell, x = nn.GRU(3, 4, batch_first=True), torch.randn(5, 6, 3)
+    with pytest.warns(TrainingWarning) as caught:
+        assert torch.equal(read(cell, x)[0], cell(x)[0])
+    assert [str(warning.message) for warning in caught] == [
+        "numba must compile the quick kernels and cannot (OSError: libllvmlite.so: cannot open shared object file): "
+        "torch's own modules do the same more slowly; install numba anew"
+    ]
+    read(cell, x)  # and no more
+
+
+def test_a_kernel_without_a_place_for_its_cache_is_compiled_all_the_same() -> None:
+    space: dict[str, Any] = {}
+    exec("def twice(x):\n    return 2 * x", space)  # a function without a file has no place
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(cache=True)(space["twice"])
+    assert lanes.kernel(space["twice"])(4) == 8
+
+
+def test_kernels_are_loaded_where_a_training_is_long_enough() -> None:
+    cell = nn.GRU(8, 8)
+    assert not worth_loading(cell, batches=100, batch=32, steps=24)
+    assert worth_loading(cell, batches=1_000, batch=32, steps=24)
+    assert worth_loading(cell, batches=200, batch=2_000, steps=96)
+    assert not worth_loading(nn.GRU(8, 500), batches=10_000, batch=32, steps=24)
+    assert not worth_loading(nn.RNN(8, 8, nonlinearity="relu"), batches=10_000, batch=32, steps=24)
+
+
+def fitted(**settings: Any) -> Any:
+    chosen = {**SMALL, "units": 8, "segment": 1, "max_epochs": 3, "horizon": 3, **settings}
+    return make(chosen.pop("model", "gru"), **chosen)
+
+
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
+def test_a_fit_with_kernels_is_repeatable_is_saved_as_such_and_says_what_one_without_says(
+    model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    plain = fitted(model=model).fit(wave())
+    monkeypatch.setattr(choice, "LOADING", 0.0)
+    ours, again = (fitted(model=model).fit(wave()) for _ in range(2))
+    assert (plain.resolved_["fused"], ours.resolved_["fused"]) == (False, True)
+    assert [e.train_loss for e in ours.history_] == [e.train_loss for e in again.history_]
+    assert np.array_equal(ours.predict(), again.predict())
+    assert np.allclose(ours.predict(), plain.predict(), rtol=1e-4)
+    save(ours, tmp_path / "model")
+    restored = load(tmp_path / "model")
+    assert restored.network_.encoder.layers[0].fused
+    assert np.array_equal(restored.predict(), ours.predict())
+
+
+def test_a_fit_with_kernels_goes_on_from_a_checkpoint_to_the_same_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(choice, "LOADING", 0.0)
+    whole = fitted(layers=2, dropout=0.3).fit(wave())
+
+    def stop(epoch: Any) -> None:
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(TrainingWarning, match="interrupted"):
+        fitted(layers=2, dropout=0.3).fit(wave(), checkpoint=tmp_path / "kept", on_epoch=stop)
+    resumed = fitted(layers=2, dropout=0.3).fit(wave(), resume_from=tmp_path / "kept")
+    assert np.array_equal(resumed.predict(), whole.predict())
+
+
+@pytest.mark.parametrize(("mode", "least"), [("RNN_TANH", 1.2), ("GRU", 1.6), ("LSTM", 1.1)])
+def test_a_step_of_training_is_quicker_than_with_torch(mode: str, least: float) -> None:
+    # On one thread; a generous floor: benchmarks/speed.py measures, this notices when something breaks.
+    cell, x = MODULES[mode](16, 16, batch_first=True), torch.randn(128, 24, 16)
+
+    def seconds(fused: bool) -> float:
+        began = time.thread_time()
+        read(cell, x, fused=fused, last=True)[0].sum().backward()
+        return time.thread_time() - began
+
+    with threads.allow(1):
+        runs = [(seconds(True), seconds(False)) for _ in range(12)]
+    ours, theirs = (min(run[i] for run in runs) for i in (0, 1))
+    assert theirs / ours > least

@@ -1,0 +1,79 @@
+"""When kernels read instead of torch: where they are there, right, and quicker."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tsforecast.errors import TrainingWarning
+
+# Units up to which kernels were quicker in every row of benchmarks/results/speed.jsonl.
+WIDEST = {"RNN_TANH": 128, "GRU": 128, "LSTM": 128}
+BLOCKS = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}  # of U rows in a weight
+# What torch takes: to begin and end a step with a batch (s), and multiplications that it does in a second.
+STEP, PACE = {"RNN_TANH": 4e-5, "GRU": 9e-5, "LSTM": 3e-5}, 2e10
+LOADING = 2.0  # s; loading takes a third of it, and compiling, once on each machine, twice as long
+
+
+def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> bool:
+    """Tell whether so much training wins more than it takes to load kernels; it depends on sizes alone.
+
+    Examples
+    --------
+    >>> worth_loading(nn.GRU(8, 8), batches=10, batch=32, steps=24)
+    False
+    >>> worth_loading(nn.GRU(8, 8), batches=2_000, batch=32, steps=24)
+    True
+    """
+    if cell.mode not in WIDEST or cell.hidden_size > WIDEST[cell.mode]:
+        return False
+    multiplications = batch * BLOCKS[cell.mode] * cell.hidden_size * (cell.hidden_size + cell.input_size)
+    return batches * steps * (STEP[cell.mode] + 3 * multiplications / PACE) > LOADING
+
+
+def kernels_for(cell: nn.RNNBase, x: Tensor) -> Any:
+    """Return the kernels that may read x, (B, T, I), in place of a module of torch; None where torch must."""
+    covered = (
+        cell.mode in WIDEST
+        and cell.hidden_size <= WIDEST[cell.mode]
+        and cell.batch_first
+        and cell.bias
+        and not cell.proj_size
+        and x.device.type == "cpu"
+        and x.dtype == cell.weight_hh_l0.dtype == torch.float32
+        and x.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+    return _loaded(cell.mode) if covered else None
+
+
+@cache
+def _loaded(mode: str) -> Any:
+    """Return the kernels of a cell, compiled and tried out; None, with a warning, where that fails."""
+    if find_spec("numba") is None:
+        return None
+    try:
+        from tsforecast.networks.fused.function import CELLS, read_layer
+
+        kernels = CELLS[mode]
+        with torch.inference_mode(False), torch.enable_grad():
+            shapes = [(BLOCKS[mode], 1)] * 2 + [(BLOCKS[mode],)] * 2
+            weights = [torch.ones(shape, requires_grad=True) for shape in shapes]
+            first = torch.ones(kernels.STATES, 1, 1)
+            read_layer(kernels, torch.ones(1, 1, 1), None, first, weights, False, True)[1].sum().backward()  # type: ignore[no-untyped-call]
+    except Exception as error:  # numba is a compiler: whatever is wrong with it, torch can do without
+        what = str(error).partition("\n")[0]
+        warnings.warn(
+            f"numba must compile the quick kernels and cannot ({type(error).__name__}: {what}): torch's own modules do "
+            "the same more slowly; install numba anew",
+            TrainingWarning,
+            stacklevel=2,
+        )
+        return None
+    return kernels

@@ -1,0 +1,116 @@
+"""One layer, in one direction, as a function that torch can differentiate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from tsforecast.networks.fused import gru, lstm, rnn
+from tsforecast.networks.fused.buffers import Buffers
+from tsforecast.networks.fused.lanes import LANES, SLACK
+from tsforecast.networks.fused.products import SIDE, collect
+from tsforecast.networks.fused.threads import share
+
+CELLS: dict[str, Any] = {"RNN_TANH": rnn, "GRU": gru, "LSTM": lstm}
+PIECES = 16  # sums of gradients that are kept apart, so that no sum depends on the number of threads
+
+
+def read_layer(
+    cell: Any, x: Tensor, ends: Tensor | None, h0: Tensor, weights: Sequence[Tensor], turned: bool, whole: bool
+) -> tuple[Tensor, Tensor]:
+    """Read sequences step by step.
+
+    Parameters
+    ----------
+    cell : module
+        Kernels, one of `CELLS`.
+    x : tensor of shape (B, T, I)
+    ends : int64 tensor of shape (B,) or None
+        Steps of each sequence; None for T.
+    h0 : tensor of shape (S, B, U)
+        The first state; S is 2 for the LSTM, whose memory comes second.
+    weights : two weights and two biases as torch has them
+    turned : bool
+        Read backwards.
+    whole : bool
+        Return the states of all steps.
+
+    Returns
+    -------
+    states : tensor of shape (B, T, U), zeros beyond `ends`; or of shape (0, T, U)
+    last : tensor of shape (S, B, U)
+    """
+    keeps = torch.is_grad_enabled() and any(part.requires_grad for part in (x, h0, *weights))
+    said: tuple[Tensor, Tensor] = _Layer.apply(cell, turned, whole, keeps, x, ends, h0, *weights)  # type: ignore[no-untyped-call]
+    return said
+
+
+class _Layer(torch.autograd.Function):
+    """`read_layer`, as torch differentiates it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, cell: Any, turned: bool, whole: bool, keeps: bool, x: Tensor, ends: Tensor | None, h0: Tensor,
+        wi: Tensor, wh: Tensor, bi: Tensor, bh: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        (batch, steps, inputs), units = x.shape, wh.shape[1]
+        tiles = -(-batch // LANES)
+        numbers = _array(x)
+        kind = numbers.dtype
+        until = np.zeros(tiles * LANES, kind)
+        until[:batch] = steps if ends is None else ends.numpy()
+        buffers = Buffers(
+            kind,
+            (tiles * (steps if keeps else 1) * inputs + SLACK) * LANES,
+            (cell.STATES, (tiles * (keeps * steps + 1) * units + SLACK) * LANES),
+            keeps * tiles * steps * cell.KEPT * units * LANES,
+        )
+        y, hn = np.empty((batch if whole else 0, steps, units), kind), np.empty((cell.STATES, batch, units), kind)
+        weights = [_array(part) for part in (wi, wh, bi, bh)]
+        work = batch * steps * (wi.numel() + wh.numel())
+        share(
+            cell.forward, tiles, work, numbers, until, _array(h0), *weights, turned, int(keeps), *buffers.parts, y, hn
+        )
+        if keeps:
+            ctx.set_materialize_grads(False)
+            ctx.save_for_backward(wi, wh)
+            ctx.cell, ctx.turned, ctx.work, ctx.shape, ctx.until, ctx.buffers = (
+                cell,
+                turned,
+                2 * work,
+                x.shape,
+                until,
+                buffers,
+            )
+        return torch.from_numpy(y), torch.from_numpy(hn)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor | None, dhn: Tensor | None) -> Any:
+        cell, until, (batch, steps, inputs) = ctx.cell, ctx.until, ctx.shape
+        wi, wh = (_array(weight) for weight in ctx.saved_tensors)
+        units, kind, tiles = wh.shape[1], wh.dtype, len(until) // LANES
+        pieces = min(tiles, PIECES)
+        given = np.empty((0, steps, units), kind) if dy is None else _array(dy)
+        at_end = np.zeros((cell.STATES, batch, units), kind) if dhn is None else _array(dhn)
+        dx = np.empty((batch if ctx.needs_input_grad[4] else 0, steps, inputs), kind)
+        dh0 = np.empty((cell.STATES, batch, units), kind)
+        dwi, dwh = (np.zeros((pieces, -(-len(w) // SIDE), -(-w.shape[1] // SIDE), LANES), kind) for w in (wi, wh))
+        db = np.zeros((pieces, cell.SLOPES * units * LANES), kind)
+        share(
+            cell.backward, pieces, ctx.work, tiles, until, wi, wh, ctx.turned, *ctx.buffers.parts, given, at_end, dx,
+            dh0, dwi, dwh, db,
+        )  # fmt: skip
+        said = [np.empty(shape, kind) for shape in (wi.shape, wh.shape, len(wi), len(wh))]
+        collect(dwi, dwh, db, cell.SHIFT * units, *said)
+        into_x = torch.from_numpy(dx) if len(dx) else None
+        return None, None, None, None, into_x, None, torch.from_numpy(dh0), *map(torch.from_numpy, said)
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().contiguous().numpy()
