@@ -242,8 +242,7 @@ class NeuralClassifier(Classifier):
             train = checkpoints.phase("train")
             self.history_ = self._train(panel, labels, validates, epochs, train, work.also(on_epoch))
             best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
-            cut_short = not finished(self.history_, assembly.plan(self, epochs), validates=True)
-            if self.refit and count and not cut_short:
+            if self.refit and count and finished(self.history_, assembly.plan(self, epochs), validates=True):
                 # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
                 self._train(panel, labels, np.zeros_like(validates), best, checkpoints.phase("refit"), None)
         return self

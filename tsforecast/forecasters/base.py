@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
@@ -23,6 +24,7 @@ from tsforecast.forecasters.savable import Savable
 from tsforecast.watchers import watched
 
 FLOATS = [np.float64, np.float32]
+NO_NUMBER = r"float\(\) argument|could not convert"  # what numpy says of text and dates in a frame
 FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
@@ -316,6 +318,10 @@ def numbers(X: Any, read: Callable[[], Any]) -> Any:
         return read()
     except np.exceptions.DTypePromotionError as error:
         raise DataError("X must hold numbers, one step in each column: some columns hold dates") from error
+    except (TypeError, ValueError) as error:
+        if not hasattr(X, "columns") or not re.match(NO_NUMBER, str(error)):
+            raise
+        raise DataError(f"X must hold numbers, one step in each column: {error}") from error
 
 
 def _seen_to_be_numbers(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:

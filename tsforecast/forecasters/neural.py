@@ -251,8 +251,8 @@ class NeuralForecaster(WindowedForecaster):
                 self._remember(panel)  # from here on there are weights to forecast with, whatever happens
                 self.history_ = self._train(panel, seen, plan, train, work.also(on_epoch))
             self.resolved_["best_epoch"] = best_epoch(self.history_).number
-            cut_short = not finished(self.history_, plan, validates=True)
-            if self.refit and self.resolved_["validation"] and not cut_short:
+            validates = self.refit and self.resolved_["validation"]
+            if validates and finished(self.history_, plan, validates=True):  # not cut short
                 self._train_on_all(panel, checkpoints.phase("refit"))
         return self
 
