@@ -49,7 +49,7 @@ def part(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """The type of sixteen numbers, float32 or float64."""
 
     def __init__(self, scalar: Any) -> None:
