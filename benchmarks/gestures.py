@@ -101,6 +101,7 @@ MEASUREMENTS = [
     Measurement(SET, LEAVE_OUT, "recipe", recipe),
     Measurement(SET, LEAVE_OUT, "gru", default),
     Measurement(SET, RANDOM, "gru", default),
+    Measurement(SET, RANDOM, "recipe", recipe, 1),
     *(Measurement(name, "given", "gru", default) for name in UCR),
     *(Measurement(name, "given", "conv1d", convolutions) for name in UCR),
     *(Measurement(name, "given", "ensemble", five_convolutions) for name in UCR),
