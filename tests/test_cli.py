@@ -426,7 +426,7 @@ def test_an_unusable_place_for_the_result_is_refused_before_any_model_runs(
 def test_predict_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
     result = tsforecast("predict", tmp_path)
     assert result.returncode == 2
-    assert "must be a folder that tsforecast saved: No such file or directory" in result.stderr
+    assert "must be a folder that tsforecast saved: it has no model.json" in result.stderr
 
 
 def test_the_way_dates_are_written_is_remembered_with_the_model_and_what_is_said_comes_first(tmp_path: Path) -> None:

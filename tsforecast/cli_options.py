@@ -94,6 +94,7 @@ _FILES = (
     (re.compile(r"\bpass future=, a frame from\b"), "say --future FILE, with rows from"),
     (re.compile(r"\bthe frame (must|has)\b"), r"the file \1"),
     (re.compile(r"\bthe context must\b"), "the file of --data must"),
+    (re.compile(r"\b(to go on, or|give this one) another name\b"), r"\1 another --out"),
 )
 _TO_DATES = re.compile(r"convert it first, for example with pandas\.to_datetime\(\.\.\., format=('[^']*')\)")
 
@@ -111,7 +112,7 @@ def as_options(message: str) -> str:
 
     def option(found: re.Match[str]) -> str:
         name, value = _OPTIONS[found[1]], found[2]
-        if value in ("True", ""):
+        if value in ("True", "") or found[1] == "resume":  # whose words are True and 'auto'
             return name + (" " if found.string[found.end() :].startswith("...") else "")
         names = ",".join(_QUOTED.findall(value))
         return f"{name} {shlex.quote(names) if names else '...'}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REPORT, SCORES = "search.html", "scores.csv"
 PARTS = 5  # of recordings without groups; one tests
+LEAST = 3  # groups
 
 
 def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, out: Path) -> None:
@@ -38,12 +39,16 @@ def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, ou
     from sklearn.base import clone
 
     from tsforecast.classifiers.naive import MajorityClassifier
+    from tsforecast.cli_search import stop_if_cut_short
     from tsforecast.search.trial import seeded
 
     labels, rows = _labels(panel, label), []
+    if panel.groups is None:
+        say("without --group the same user may be on both sides of a test", style="yellow")
     for name, tests in _folds(panel, labels, folds, search.random_state):
         part, known, unknown = panel.select(~tests), labels[~tests], panel.select(tests)
         found = clone(search).set_params(storage=out.absolute(), name=name).fit(part, known)
+        stop_if_cut_short(found)
         found.report(out / name / REPORT, f"Search {name}")
         found.best_estimator_.save(out / name / "model")
         settings = " ".join(f"{key}={value!r}" for key, value in found.best_params_.items())
@@ -80,6 +85,11 @@ def _folds(panel: Panel, labels: NDArray[Any], folds: int, seed: int) -> list[tu
 
     if panel.groups is not None:
         names = list(dict.fromkeys(panel.groups.tolist()))[::-1]
+        if len(names) < LEAST:
+            raise DataError(
+                f"--group must name {LEAST} users or more, one to test, one to validate and one to learn from: column "
+                f"{panel.roles.group!r} names {len(names)}; leave --group out to test on recordings of the same users"
+            )
         found = [(f"without-{panel.roles.group}-{name}", panel.groups == name) for name in names]
     else:
         parts = StratifiedKFold(PARTS, shuffle=True, random_state=seed).split(labels, labels.astype(str))

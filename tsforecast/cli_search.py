@@ -63,7 +63,10 @@ def tune(
     searcher: Annotated[str, typer.Option(help="tpe, gp, random, grid, bohb or hyperopt.")] = "tpe",
     scheduler: Annotated[str, typer.Option(help="auto, asha, hyperband, median, pbt or none.")] = "auto",
     metric: Annotated[
-        str, typer.Option(help="Error whose skill counts: mase, mae, rmse, smape, rmsse; of labels error or log_loss.")
+        str,
+        typer.Option(
+            help="Error whose skill counts: mase (skill), mae, rmse, smape, rmsse; of labels error (skill), log_loss."
+        ),
     ] = "skill",
     time_budget: Annotated[
         float | None, typer.Option(help="Seconds after which no trial goes on.", show_default="no limit")
@@ -147,6 +150,7 @@ def _tune_forecasts(search: RaySearch, panel: Panel, protocol: Protocol, data: s
     from tsforecast.saving.store import save
 
     search.fit(_seen(panel, protocol))
+    stop_if_cut_short(search)
     search.report(out / REPORT, f"Search on {data}, horizon {protocol.horizon}")
     say(f"wrote {out / REPORT}")
     found = " ".join(f"{name}={value!r}" for name, value in search.best_params_.items())
@@ -166,6 +170,13 @@ def _tune_forecasts(search: RaySearch, panel: Panel, protocol: Protocol, data: s
     if search.best_params_:
         save(chosen.set_params(verbose=0).fit(panel), out / "model")
         say(f"fitted on all of the data; forecast with: tsforecast predict {shlex.quote(str(out / 'model'))}")
+
+
+def stop_if_cut_short(search: RaySearch) -> None:
+    """End the command where somebody ended the search: what it is tested on stays closed until all trials are over."""
+    if not (search.complete_ or search.time_budget):
+        say("nothing was tested yet; the same command with --resume goes on, and tests when all trials are over")
+        raise typer.Exit(130)
 
 
 def tune_report(

@@ -20,7 +20,7 @@ def test_a_saved_model_is_described_at_80_columns() -> None:
         assert words in result.stdout
     refused = tsforecast("inspect", HOME)
     assert refused.returncode == 2
-    assert "must be a folder that tsforecast saved: No such file" in refused.stderr
+    assert "must be a folder that tsforecast saved: it has no model.json" in refused.stderr
 
 
 @pytest.mark.parametrize("place", KEPT, ids=lambda place: f"{place.parent.name}-{place.name}")

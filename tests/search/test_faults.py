@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from filelock import FileLock
 
@@ -97,6 +98,30 @@ def test_ctrl_c_returns_what_is_there(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     assert out.splitlines()[-1].endswith("(3,)")
     assert "the search was cut short: " in err
+
+
+def test_ctrl_c_ends_tune_before_anything_is_tested(tmp_path: Path) -> None:
+    pd.DataFrame({"day": pd.date_range("2024-01-01", periods=120), "y": PANEL.series(0)[:, 0]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    (tmp_path / "space.toml").write_text("units = [2, 3]\nlearning_rate = { low = 1e-3, high = 1e-1, log = true }\n")
+    words = ["tune", "a.csv", "--space", "space.toml", "--trials", "40", "--epochs", "400", "--out", "tuned"]
+    command = [sys.executable, "-m", "tsforecast.cli", *words]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=paths, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not any(one.skills for one in journal.read(tmp_path / "tuned")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "nothing was tested yet; the same command with --resume goes on" in out
+    assert {"model", "report.html"}.isdisjoint(path.name for path in (tmp_path / "tuned").iterdir())
+    again = subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True)
+    assert again.returncode == 2
+    assert "use --resume to go on, or another --out" in again.stderr
 
 
 @pytest.mark.slow

@@ -44,7 +44,8 @@ def folds(
 def write(file: Path) -> None:
     """Write the recordings as people have them: one step a line."""
     rows = [
-        {"recording": f"r{i:02d}", "step": t, "x": x, "y": y, "person": PEOPLE[i], "gesture": str(LABELS[i])}
+        {"recording": f"r{i:02d}", "step": t, "x": x, "y": y, "gesture": str(LABELS[i])}
+        | {"person": PEOPLE[i], "half": "left" if i < 18 else "right"}
         for i, one in enumerate(GESTURES)
         for t, (x, y) in enumerate(one)
     ]
@@ -192,6 +193,7 @@ def test_the_command_searches_without_each_person_that_it_tests(tmp_path: Path) 
         (["--label", "person"], "--label must be another column than the group"),
         (["--label", "gesture", "--horizon", "3"], "--horizon must be left out with --label"),
         (["--label", "gesture", "--folds", "9"], "--folds must be 1 to 4"),
+        (["--label", "gesture", "--group", "half"], "--group must name 3 users or more, .* 'half' names 2; leave"),
     ],
 )
 def test_the_command_refuses_what_cannot_be(words: list[str], sentence: str, tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"{str(folder)!r} holds the checkpoint of a fit, not a model: fit(data, resume_from={str(folder)!r}) goes "
             "on from it, and save writes the model then"
         )
+    if folder.is_dir() and not (folder / DESCRIPTION).exists():
+        raise ModelFileError(f"{str(folder)!r} must be a folder that tsforecast saved: it has no {DESCRIPTION}")
     try:
         file = _inside(folder, DESCRIPTION)
         size = file.stat().st_size

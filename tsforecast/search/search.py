@@ -122,6 +122,8 @@ class RaySearch(Forecaster):
         Skill on validation.
     optimism_ : float
         By how much `best_score_` is likely to flatter.
+    complete_ : bool
+        Whether all trials are over; a search that was cut short goes on when it is fitted again.
     best_estimator_ : Forecaster or Classifier
         Fitted with `best_params_` on all data, as a plain `fit` would; the best naive one where nothing beats it.
     cv_results_ : dict of arrays
@@ -238,14 +240,11 @@ class RaySearch(Forecaster):
         self.optimism_ = _optimism([orders.place(one.trial) for one in tried], folds)
         conclude(self.folder_, self.optimism_)
         self._choose(space, folds[0], fit)
-        if over := self._cut_short(orders.trials):
-            warnings.warn(f"{over}; fit again to go on", TrainingWarning, stacklevel=3)
-
-    def _cut_short(self, trials: int) -> str:
-        """Say how far the search came; nothing if it came to its end."""
-        status = self.trials_["status"].iloc[1:]
-        over = int((~status.isin(["cut short", "not run"])).sum())
-        return f"the search was cut short: {over} of {trials} trials are over" if over < trials else ""
+        over = int((~self.trials_["status"].iloc[1:].isin(["cut short", "not run"])).sum())
+        self.complete_ = over >= orders.trials
+        if not self.complete_:
+            told = f"the search was cut short: {over} of {orders.trials} trials are over; fit again to go on"
+            warnings.warn(told, TrainingWarning, stacklevel=3)
 
     def _choose(self, space: Space, fold: Fold, fit: Callable[[Any], Any]) -> None:
         """Take the best trial and fit its settings on everything."""
