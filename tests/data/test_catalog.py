@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tsforecast import files
 from tsforecast.data import catalog, download
 from tsforecast.data.catalog import card, dataset_names, load_dataset, parse_card
 from tsforecast.data.panel import Panel
@@ -154,7 +155,7 @@ def test_cards_inside_the_package_come_before_those_beside_it(tmp_path: Path, mo
     for folder, name in ((tmp_path, "beside"), (package, "inside")):
         (folder / "datasets" / name).mkdir(parents=True)
         (folder / "datasets" / name / "card.toml").touch()
-    monkeypatch.setattr(catalog, "__file__", str(package / "data" / "catalog.py"))
+    monkeypatch.setattr(files, "__file__", str(package / "files.py"))
     assert dataset_names() == ["inside"]
 
 

@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from tsforecast.forecasters.store import load, save
 
 from tests.conftest import SMALL, wave
 from tsforecast.errors import TrainingWarning
@@ -28,6 +27,7 @@ from tsforecast.networks.fused.buffers import Buffers
 from tsforecast.networks.fused.choice import kernels_for, worth_loading
 from tsforecast.networks.fused.function import CELLS, read_layer
 from tsforecast.networks.recurrent import read
+from tsforecast.saving.store import load, save
 
 MODULES: dict[str, Any] = {"RNN_TANH": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 ROUNDING = 1e-5  # of float32, in sums over steps and windows

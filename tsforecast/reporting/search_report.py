@@ -113,8 +113,8 @@ def headline(kept: Kept, trials: pd.DataFrame) -> str:
     luck = _luck(kept, skill)
     if about.epochs and not first["best_epoch"]:
         return (
-            f"Best skill {skill:+.1%} against {reference}{luck}, of a network that is not trained: none of {len(tried)} "
-            "got better by training, so their settings say nothing."
+            f"Best skill {skill:+.1%} against {reference}{luck}, of a network that is not trained: none of "
+            f"{len(tried)} got better by training, so their settings say nothing."
         )
     return f"Best skill {skill:+.1%} against {reference}{luck}: trial {first['trial']}{when}, with {settings}."
 
@@ -158,11 +158,9 @@ def _facts(kept: Kept) -> dict[str, str]:
 
 def _about_luck(kept: Kept) -> str:
     how = "the best of many looks better on the targets that chose it than it is: by a bootstrap over them"
-    return (
-        f"{how} about {100 * max(0.0, kept.optimism):.1f} points"
-        if kept.optimism is not None
-        else f"{how}, not yet known"
-    )
+    if kept.optimism is None:
+        return f"{how}, not yet known"
+    return f"{how} about {100 * max(0.0, kept.optimism):.1f} points"
 
 
 def _stopping(about: About) -> str:
