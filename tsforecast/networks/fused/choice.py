@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tsforecast.errors import TrainingWarning
 
-# Units up to which kernels were quicker in every row of benchmarks/results/speed.jsonl.
+# Units up to which kernels are used: quicker in every row of benchmarks/results/speed.jsonl, which end at 64, and in a
+# look at 128; at 256 torch was quicker at one size.
 WIDEST = {"RNN_TANH": 128, "GRU": 128, "LSTM": 128}
 BLOCKS = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}  # of U rows in a weight
 # What torch takes: to begin and end a step with a batch (s), and multiplications that it does in a second.
