@@ -24,6 +24,7 @@ from torch import nn
 
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.fused.choice import kernels_for
 from tsforecast.networks.fused.threads import allow
 from tsforecast.networks.recurrent import CELLS, read, use_kernels
 from tsforecast.training.plan import Plan, make_optimizer
@@ -112,6 +113,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few sizes, and no rows")
     told = parser.parse_args()
     for cell, kind in product(told.cells, told.kinds):
+        if kernels_for(CELLS[cell](1, 1, batch_first=True), torch.zeros(1, 1, 1)) is None:
+            raise SystemExit(f"the kernels of {cell} must load, or torch is measured beside itself: install numba")
         rows = []
         for units, batch, window in product(UNITS, BATCHES, WINDOWS):
             if told.quick and (units, batch, window) not in QUICK:

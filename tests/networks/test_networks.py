@@ -240,6 +240,26 @@ def test_a_stack_of_convolutions_is_as_deep_as_the_window_needs(length: int, blo
     assert len(ConvEncoder(Architecture("conv1d", units=2, layers=3), length).blocks) == 3 * blocks
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 6])
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 24, 61])
+@pytest.mark.parametrize(
+    "choices", [{}, {"layers": 3}, {"norm": "layer"}, {"norm": "batch"}, {"bidirectional": True}], ids=str
+)
+def test_the_last_state_of_convolutions_is_the_last_of_all_states(
+    width: int, length: int, choices: dict[str, object]
+) -> None:
+    torch.manual_seed(0)
+    encoder = ConvEncoder(replace(Architecture("conv1d", units=U, kernel_size=width), **choices), length)
+    reads = [torch.randn(B, length, U, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    reads[1].data.copy_(reads[0])
+    encoder.double()
+    said, gradients = [encoder(reads[0]), encoder.states(reads[1])[:, -1]], []
+    for x, state in zip(reads, said, strict=True):
+        gradients.append(torch.autograd.grad(state.square().sum(), [x, *encoder.parameters()]))
+    torch.testing.assert_close(*said)
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("channels", ["independent", "joint"])
 @pytest.mark.parametrize("instance_norm", [False, True])
 def test_a_network_that_doubts_its_anchor_wholly_says_the_last_value(channels: str, instance_norm: bool) -> None:

@@ -38,6 +38,19 @@ class CausalBlock(nn.Module):
         mixed: Tensor = x + self.dropout(self.activation(seen))
         return mixed
 
+    def halved(self, x: Tensor) -> Tensor:
+        """Map (B, T, U), whose steps lie a dilation apart, to every other one, (B, ceil(T / 2), U), the last included.
+
+        What `forward` computes of them, as one product of matrices.
+        """
+        width, odd = self.convolution.kernel_size[0], (x.shape[1] - 1) % 2
+        padded = F.pad(self.norm(x), (0, 0, width - 1 - odd, 0))  # (B, P, U); a kernel of one step drops the first
+        taps = [padded[:, i : padded.shape[1] - (width - 1 - i) : 2] for i in range(width)]  # k of (B, ceil(T / 2), U)
+        weight = self.convolution.weight.transpose(1, 2).flatten(1)  # (U, kU)
+        seen = F.linear(torch.cat(taps, dim=2), weight, self.convolution.bias)
+        mixed: Tensor = x[:, odd::2] + self.dropout(self.activation(seen))
+        return mixed
+
 
 class ConvEncoder(nn.Module):
     """Read embedded segments with stacks of dilated convolutions and return the state at the last one.
@@ -69,10 +82,16 @@ class ConvEncoder(nn.Module):
         self.blocks = nn.Sequential(
             *(CausalBlock(architecture, d) for _ in range(architecture.layers) for d in dilations)
         )
+        # What the last state depends on thins out on the way up. Blocks that look ahead, and norms over a batch, need
+        # all steps.
+        skips = not architecture.bidirectional and architecture.norm != "batch"
+        self.skipping = len(dilations) if skips else 0  # last blocks that compute only what the next one reads
 
     def forward(self, x: Tensor) -> Tensor:
         """Map segments of shape (B, T, U) to states of shape (B, U)."""
-        return self.states(x)[:, -1]  # (B, U)
+        for left, block in zip(range(len(self.blocks), 0, -1), self.blocks, strict=True):
+            x = block.halved(x) if left <= self.skipping else block(x)
+        return x[:, -1]  # (B, U)
 
     def states(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
