@@ -43,23 +43,23 @@ def anchor_lags(anchor: Anchor, horizon: int, season_length: int) -> NDArray[np.
     return np.asarray(seasons - np.arange(horizon)[:, None] % seasons)
 
 
-def anchor_forecast(past: Any, lags: NDArray[np.int64]) -> Any:
+def anchor_forecast(past: NDArray[Any], lags: NDArray[np.int64]) -> NDArray[Any]:
     """Return the naive forecast of each window.
 
     Parameters
     ----------
-    past : numpy array or torch tensor of shape (B, W, C)
+    past : array of shape (B, W, C)
         W must be at least the largest lag.
     lags : int64 array of shape (H, A)
 
     Returns
     -------
-    array or tensor of shape (B, H, C)
+    array of shape (B, H, C)
         The mean over the A steps that each forecast step looks back to.
     """
     if lags.shape[1] == 1:
         return past[:, past.shape[1] - lags[:, 0]]  # (B, H, C), the copied numbers to the bit
-    return past[:, past.shape[1] - lags].mean(2)  # (B, H, A, C) -> (B, H, C)
+    return np.asarray(past[:, past.shape[1] - lags].mean(2))  # (B, H, A, C) -> (B, H, C)
 
 
 def seasonal_scale(values: ArrayLike, season_length: int) -> tuple[float, float]:

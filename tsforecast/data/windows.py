@@ -27,6 +27,8 @@ class Batch:
         What it should say; NaN where the truth is missing.
     series : int64 tensor of shape (B,)
         The series that each window is cut from.
+    gaps : bool
+        Whether any truth of these windows may be missing.
     """
 
     past: Tensor
@@ -34,6 +36,7 @@ class Batch:
     static: Tensor
     future: Tensor
     series: Tensor
+    gaps: bool
 
 
 class Windows:
@@ -99,16 +102,16 @@ class Windows:
         self.counts = counts
         self.names = np.arange(len(lengths)) if names is None else names
         self.device = torch.device(device)
-        self._begin = torch.from_numpy(offsets[:-1] + begin).to(device)
-        self._bounds = torch.from_numpy(np.cumsum(counts)).to(device)
+        bounds = np.cumsum(counts)
+        self._bounds = torch.from_numpy(bounds).to(device)
+        self._shift = torch.from_numpy(offsets[:-1] + begin - bounds + counts).to(device)  # from a window to its row
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
         self._values = torch.from_numpy(np.ascontiguousarray(values)).to(device, dtype)
         self._targets, self._ahead = truth.shape[1], ahead
         facts = np.zeros((len(lengths), 0)) if static is None else static
         self._static = torch.from_numpy(np.ascontiguousarray(facts)).to(device, dtype)
-        self._truth = self._values
-        if np.isnan(truth).any():
-            self._truth = torch.from_numpy(np.ascontiguousarray(truth)).to(device, dtype)
+        self._gaps = bool(np.isnan(truth).any())
+        self._truth = torch.from_numpy(np.ascontiguousarray(truth)).to(device, dtype) if self._gaps else self._values
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -124,13 +127,14 @@ class Windows:
     def batch(self, index: Tensor) -> Batch:
         """Gather the windows `index` (int64, shape (B,))."""
         series = self.owner(index)
-        before = torch.where(series > 0, self._bounds[series - 1], 0)
-        start = self._begin[series] + index - before  # (B,)
-        past = self._gather(self._values, start, self.window)  # (B, W, C)
-        future = self._gather(self._truth[:, : self._targets], start + self.window, self.horizon)  # (B, H, K)
-        known = self._values[:, self._values.shape[1] - self._ahead :]
-        ahead = self._gather(known, start + self.window, self.horizon)  # (B, H, F)
-        return Batch(past, ahead, self._static[series], future, series)
+        start = index + self._shift[series]  # (B,)
+        rows = self._gather(self._values, start, self.window + self.horizon)  # (B, W + H, C)
+        past, future = rows[:, : self.window], rows[:, self.window :]
+        ahead = future[..., rows.shape[2] - self._ahead :]  # (B, H, F)
+        future = future[..., : self._targets]  # (B, H, K)
+        if self._gaps:
+            future = self._gather(self._truth, start + self.window, self.horizon)
+        return Batch(past, ahead, self._static[series], future, series, self._gaps)
 
     @staticmethod
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:

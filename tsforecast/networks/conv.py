@@ -27,22 +27,22 @@ class CausalBlock(nn.Module):
         self.activation = activation_layer(architecture.activation)
         self.dropout = nn.Dropout(architecture.dropout)
 
-    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, there: Tensor | None = None, halve: bool = False) -> Tensor:
         """Map (B, T, U) to (B, T, U); step t of the result depends on steps up to t, unless the block looks ahead.
 
-        Steps that are not `there`, (B, T, 1), are read as zeros.
+        Steps that are not `there`, (B, T, 1), are read as zeros. With `halve`, the steps of x are those that lie a
+        dilation apart, and every other one is returned, the last among them, (B, ceil(T / 2), U).
         """
+        if halve:
+            return self._halved(x)
         steps = self.norm(x) if there is None else self.norm(x) * there
         padded = F.pad(steps.transpose(1, 2), (self.reach - self.ahead, self.ahead))  # (B, U, reach + T)
         seen = self.convolution(padded).transpose(1, 2)  # (B, T, U)
         mixed: Tensor = x + self.dropout(self.activation(seen))
         return mixed
 
-    def halved(self, x: Tensor) -> Tensor:
-        """Map (B, T, U), whose steps lie a dilation apart, to every other one, (B, ceil(T / 2), U), the last included.
-
-        What `forward` computes of them, as one product of matrices.
-        """
+    def _halved(self, x: Tensor) -> Tensor:
+        """Return what the last of every two steps say, as one product of matrices."""
         width, odd = self.convolution.kernel_size[0], (x.shape[1] - 1) % 2
         padded = F.pad(self.norm(x), (0, 0, width - 1 - odd, 0))  # (B, P, U); a kernel of one step drops the first
         taps = [padded[:, i : padded.shape[1] - (width - 1 - i) : 2] for i in range(width)]  # k of (B, ceil(T / 2), U)
@@ -90,7 +90,7 @@ class ConvEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map segments of shape (B, T, U) to states of shape (B, U)."""
         for left, block in zip(range(len(self.blocks), 0, -1), self.blocks, strict=True):
-            x = block.halved(x) if left <= self.skipping else block(x)
+            x = block(x, halve=left <= self.skipping)
         return x[:, -1]  # (B, U)
 
     def states(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

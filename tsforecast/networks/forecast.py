@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tsforecast.data.anchors import anchor_forecast
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.conv import ConvEncoder
 from tsforecast.networks.decoder import Decoder
@@ -64,6 +63,9 @@ class ForecastNetwork(Freezable):
         loss = loss or LOSSES["mae"]
         self.architecture, self.targets, self.horizon = architecture, targets, horizon
         self.lags, self.instance_norm = lags, instance_norm
+        places = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
+        self.places: Tensor
+        self.register_buffer("places", torch.from_numpy(places), persistent=False)  # rows that the anchor copies
         self.levels, self.outputs = loss.levels, loss.outputs
         self.joint = architecture.channels == "joint"
         self.doubts = int(lags is not None and bool((lags > 1).any()))  # numbers said per step about the anchor
@@ -98,6 +100,26 @@ class ForecastNetwork(Freezable):
         -------
         tensor of shape (B, H, K, P)
         """
+        return self._said(past, ahead, static, self._anchor(past) if self.doubts else None)
+
+    def forecast(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
+        """Return what is said of each step, (B, H, K, P), its levels being anchor plus correction."""
+        if self.lags is None:
+            return self._said(past, ahead, static, None)
+        anchor = self._anchor(past)  # (B, H, K)
+        said = self._said(past, ahead, static, anchor)
+        if self.outputs == self.levels:
+            return said + anchor[..., None]
+        return torch.cat([said[..., : self.levels] + anchor[..., None], said[..., self.levels :]], dim=-1)
+
+    def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
+        """Return the naive forecast as this network would say it, (B, H, K, P): its anchor, or the last value."""
+        levels = self._anchor(past)[..., None].expand(-1, -1, -1, self.levels)
+        others = levels.new_zeros(*levels.shape[:3], self.outputs - self.levels)
+        return torch.cat([levels, others], dim=-1)
+
+    def _said(self, past: Tensor, ahead: Tensor | None, static: Tensor | None, anchor: Tensor | None) -> Tensor:
+        """Return corrections of the anchor (B, H, K), which a network that does not doubt it need not know."""
         own, level, size = self._centred(past[..., : self.targets])  # (B, W, K), twice (B, 1, K)
         rows = self._rows(own, past[..., self.targets :])  # (B, G, W, I)
         state = self.encoder(self.embed(self._segments(rows)).flatten(0, 1))  # (B*G, U)
@@ -109,30 +131,20 @@ class ForecastNetwork(Freezable):
         shape = (len(past), self.horizon, self.targets, -1)
         said = said.view(shape) if self.joint else said.transpose(1, 2)  # (B, H, K, P)
         levels, others = said[..., : self.levels], said[..., self.levels : self.outputs]
-        if self.lags is not None and self.doubts:
-            way = anchor_forecast(own, self.lags)[..., None]  # (B, H, K, 1): from the last value to the anchor
-            levels = levels - said[..., -1:] * way
+        if anchor is not None and self.doubts:
+            way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
+            levels = levels - said[..., -1:] * way[..., None]
         if self.instance_norm:
             levels = levels * size[..., None] + level[..., None]
-        return torch.cat([levels, others], dim=-1)
+        return levels if self.outputs == self.levels else torch.cat([levels, others], dim=-1)
 
-    def forecast(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
-        """Return what is said of each step, (B, H, K, P), its levels being anchor plus correction."""
-        said: Tensor = self(past, ahead, static)
-        if self.lags is None:
-            return said
-        naive = anchor_forecast(past[..., : self.targets], self.lags)[..., None]  # (B, H, K, 1)
-        if self.outputs == self.levels:
-            anchored: Tensor = said + naive
-            return anchored
-        return torch.cat([said[..., : self.levels] + naive, said[..., self.levels :]], dim=-1)
-
-    def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
-        """Return the naive forecast as this network would say it, (B, H, K, P): its anchor, or the last value."""
-        lags = np.ones((self.horizon, 1), dtype=np.int64) if self.lags is None else self.lags
-        levels = anchor_forecast(past[..., : self.targets], lags)[..., None].expand(-1, -1, -1, self.levels)
-        others = levels.new_zeros(*levels.shape[:3], self.outputs - self.levels)
-        return torch.cat([levels, others], dim=-1)
+    def _anchor(self, past: Tensor) -> Tensor:
+        """Return the naive forecast that is corrected, (B, H, K); the last value where none is."""
+        (horizon, averaged), own = self.places.shape, past[..., : self.targets]
+        copied = own.index_select(1, self.places.flatten())  # (B, H * A, K), the copied numbers to the bit
+        if averaged == 1:
+            return copied
+        return copied.view(len(past), horizon, averaged, -1).mean(2)
 
     def renew_head(self, layers: int) -> None:
         """Put a new head in place of the last layer; the network says nothing until it is trained."""

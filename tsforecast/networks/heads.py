@@ -174,9 +174,9 @@ class Objective:
     def of(self, network: ForecastNetwork, batch: Batch, naive: bool = False) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss of a network, or of its anchor alone, over a batch, and the number of steps."""
         say = network.naive if naive else network.forecast
-        return self(say(batch.past, batch.ahead, batch.static), batch.future, batch.series)
+        return self(say(batch.past, batch.ahead, batch.static), batch.future, batch.series, batch.gaps)
 
-    def __call__(self, said: Tensor, truth: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, said: Tensor, truth: Tensor, series: Tensor, gaps: bool = True) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss over the steps that have a truth, and their number.
 
         Parameters
@@ -185,9 +185,14 @@ class Objective:
         truth : tensor of shape (B, H, K)
             NaN where it is missing.
         series : int64 tensor of shape (B,)
+        gaps : bool
+            Whether any truth may be missing; without, there is less to compute.
         """
-        there = ~torch.isnan(truth)
-        errors = self.loss.errors(said.float(), torch.where(there, truth, 0.0), series, self.units)  # (B, H, K)
+        there = ~torch.isnan(truth) if gaps else None
+        known = truth if there is None else torch.where(there, truth, 0.0)
+        errors = self.loss.errors(said.float(), known, series, self.units)  # (B, H, K)
         if self.weights is not None:
             errors = errors * self.weights[series][:, None, None]
+        if there is None:
+            return errors.sum(), truth.new_tensor(truth.numel())
         return torch.where(there, errors, 0.0).sum(), there.sum()

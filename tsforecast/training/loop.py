@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -104,13 +105,14 @@ def _pass(
     losses, rate = torch.zeros(steps, device=device), 0.0
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     order = examples.shuffled(plan.batch_size, steps)
+    precision = torch.autocast(device.type, torch.bfloat16) if plan.mixed_precision else nullcontext()
     network.train()
     for step, index in enumerate(order):
         done = (step + (number - 1) * steps) / (steps * plan.max_epochs)
         rate = plan.learning_rate * rate_share(plan.schedule, done, training.history, plan.plateau)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=plan.mixed_precision):
+        with precision:
             error, count = objective.of(network, examples.batch(index.to(device)))
             loss = error / count.clamp(min=1)
         optimizer.zero_grad(set_to_none=True)
