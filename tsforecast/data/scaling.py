@@ -7,7 +7,7 @@ normalisation and anchor, are part of the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -22,6 +22,7 @@ Series = NDArray[np.int64] | int
 
 TRANSFORMS = ("log", "box-cox")
 TINY = 1e-100  # what varies by less does not vary
+BLOCK = 1 << 16  # rows that are learned from at a time
 PADDING = 1.0  # in the place of columns that are not there, where a transformer wants all; logarithms take it, too
 SCALERS = ("standard", "min-max", "robust")
 ARRAYS = ("shift", "power", "edge", "location", "scale")  # what a scaling consists of, transformers apart
@@ -89,24 +90,29 @@ class ScalingRecipe:
         shift, power, edge = np.zeros((count, targets)), np.ones((count, targets)), np.ones((count, targets))
         location, scale = np.zeros((count, columns)), np.ones((count, columns))
         tools: list[Any] = []
-        parts = list(pairwise(offsets)) if self.per_series else [(0, len(values))]
-        weight = np.ones(len(values))
-        if weights is not None and not self.per_series:
-            weight = np.repeat(weights, np.diff(offsets)).astype(np.float64)
-        for i, (begin, end) in enumerate(parts):
-            counts = weight[begin:end] > 0
-            rows = values[begin:end][counts].astype(np.float64)
+        if self.per_series:
+            blocks = [(slice(*block), offsets[block[0] : block[1] + 1]) for block in _blocks(offsets)]
+        else:
+            blocks = [(slice(0, 1), np.array([0, len(values)]))]
+        for some, bounds in blocks:
+            rows, parts = values[bounds[0] : bounds[-1]].astype(np.float64), bounds - bounds[0]
+            weight = np.ones(len(rows))
+            if weights is not None and not self.per_series:
+                weight = np.repeat(weights, np.diff(offsets)).astype(np.float64)
+                rows, weight = rows[weight > 0], weight[weight > 0]
+                parts = np.array([0, len(rows)])
             if self.transform:
-                for k in range(targets):
-                    shift[i, k], power[i, k], edge[i, k] = _fit_power(rows[:, k], self.transform)
-                rows[:, :targets] = _raise(rows[:, :targets], shift[i], power[i], edge[i])
+                owner = np.repeat(np.arange(len(parts) - 1), np.diff(parts))
+                learned = _fit_powers(rows[:, :targets], parts, self.transform)
+                shift[some], power[some], edge[some] = learned
+                rows[:, :targets] = _raise(rows[:, :targets], *(numbers[owner] for numbers in learned))
             if isinstance(self.scaler, str):
-                location[i], scale[i] = _STATISTICS[self.scaler](rows, weight[begin:end][counts])
+                location[some], scale[some] = _STATISTICS[self.scaler](rows, parts, weight)
             elif self.scaler is not None:
-                tools.append(_fitted(self.scaler, rows))
+                tools += [_fitted(self.scaler, rows[begin:end]) for begin, end in pairwise(parts)]
         if not self.per_series:
-            for learned in (shift, power, edge, location, scale):
-                learned[:] = learned[0]
+            for numbers in (shift, power, edge, location, scale):
+                numbers[:] = numbers[0]
             tools = tools * count
         return Scaling(bool(self.transform), shift, power, edge, location, scale, tuple(tools))
 
@@ -276,64 +282,100 @@ def _fitted(scaler: Any, rows: Floats) -> Any:
     return tool
 
 
-def _mean_and_deviation(rows: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    there = ~np.isnan(rows)
+def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield ranges of series that are learned from at once: as float64, not all of them need fit in memory."""
+    begin = 0
+    while begin < len(offsets) - 1:
+        end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK, side="right")) - 1)
+        yield begin, end
+        begin = end
+
+
+def by_part(reduction: np.ufunc, values: NDArray[Any], parts: NDArray[np.int64]) -> NDArray[Any]:
+    """Reduce the rows of each part, (rows, C) to (N, C); 0 for a part without rows.
+
+    Examples
+    --------
+    >>> by_part(np.add, np.array([[1.0], [2.0], [4.0]]), np.array([0, 1, 1, 3])).ravel().tolist()
+    [1.0, 0.0, 6.0]
+    """
+    found = np.zeros((len(parts) - 1, values.shape[1]))
+    there = np.flatnonzero(np.diff(parts))
+    if len(there):
+        for k, column in enumerate(np.ascontiguousarray(values.T)):
+            found[there, k] = reduction.reduceat(column, parts[:-1][there])
+    return found
+
+
+def _mean_and_deviation(rows: Floats, parts: NDArray[np.int64], weight: Floats) -> tuple[Floats, Floats]:
+    there, owner = ~np.isnan(rows), np.repeat(np.arange(len(parts) - 1), np.diff(parts))
     counts = np.where(there, weight[:, None], 0.0)
-    total = counts.sum(axis=0)
+    total = by_part(np.add, counts, parts)
     total = np.where(total > 0, total, 1.0)
-    mean = (np.where(there, rows, 0.0) * counts).sum(axis=0) / total
-    spread = np.sqrt((np.where(there, rows - mean, 0.0) ** 2 * counts).sum(axis=0) / total)
-    return mean, _never_zero(spread, rows)
+    mean = by_part(np.add, np.where(there, rows, 0.0) * counts, parts) / total
+    squares = np.where(there, rows - mean[owner], 0.0) ** 2 * counts
+    return mean, _never_zero(np.sqrt(by_part(np.add, squares, parts) / total), rows, parts)
 
 
-def _minimum_and_range(rows: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    low, high = _quantiles(rows, [0.0, 1.0])
-    return low, _never_zero(high - low, rows)
+def _minimum_and_range(rows: Floats, parts: NDArray[np.int64], weight: Floats) -> tuple[Floats, Floats]:
+    low, high = _quantiles(rows, parts, [0.0, 1.0])
+    return low, _never_zero(high - low, rows, parts)
 
 
-def _median_and_quartiles(rows: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    low, middle, high = _quantiles(rows, [0.25, 0.5, 0.75])
-    return middle, _never_zero(high - low, rows)
+def _median_and_quartiles(rows: Floats, parts: NDArray[np.int64], weight: Floats) -> tuple[Floats, Floats]:
+    low, middle, high = _quantiles(rows, parts, [0.25, 0.5, 0.75])
+    return middle, _never_zero(high - low, rows, parts)
 
 
-_STATISTICS: dict[str, Callable[[Floats, Floats], tuple[Floats, Floats]]] = {
+_STATISTICS: dict[str, Callable[[Floats, NDArray[np.int64], Floats], tuple[Floats, Floats]]] = {
     "standard": _mean_and_deviation,
     "min-max": _minimum_and_range,
     "robust": _median_and_quartiles,
 }
 
 
-def _quantiles(rows: Floats, shares: list[float]) -> Floats:
-    columns = [column[~np.isnan(column)] for column in rows.T]
-    found = [np.quantile(column, shares) if len(column) else np.zeros(len(shares)) for column in columns]
-    return np.stack(found, axis=1)  # (shares, C)
+def _quantiles(rows: Floats, parts: NDArray[np.int64], shares: list[float]) -> Floats:
+    found = np.zeros((len(shares), len(parts) - 1, rows.shape[1]))
+    for i, (begin, end) in enumerate(pairwise(parts)):
+        for k, column in enumerate(rows[begin:end].T):
+            numbers = column[~np.isnan(column)]
+            if len(numbers):
+                found[:, i, k] = np.quantile(numbers, shares)
+    return found
 
 
-def _never_zero(spread: Floats, rows: Floats) -> Floats:
+def _never_zero(spread: Floats, rows: Floats, parts: NDArray[np.int64]) -> Floats:
     # Rounding alone spreads equal numbers by some units in the last place of their size.
-    size = np.abs(np.nan_to_num(rows)).max(axis=0)
+    size = by_part(np.maximum, np.abs(np.nan_to_num(rows)), parts)
     return np.where(spread > np.maximum(16 * np.finfo(np.float64).eps * size, TINY), spread, 1.0)
 
 
-def _fit_power(values: Floats, transform: str) -> tuple[float, float, float]:
-    """Return offset, power and lowest shifted value for the numbers of one target."""
-    there = values[~np.isnan(values)]
-    if not len(there):
-        return 0.0, 0.0, 1.0
-    lowest = float(there.min())
-    spread = float(there.std())
-    offset = 0.0 if lowest > 0 else (spread if spread > TINY else 1.0) - lowest
-    edge = max(1e-3 * (lowest + offset), TINY)
-    positive = np.maximum(there + offset, TINY)
-    positive /= positive.max()  # the best power does not depend on the unit
-    if transform == "log" or positive.min() == 1.0:
-        return offset, 0.0, edge
+def _fit_powers(rows: Floats, parts: NDArray[np.int64], transform: str) -> tuple[Floats, Floats, Floats]:
+    """Return offset, power and lowest shifted value of each part and target, (N, K) each."""
+    known = by_part(np.add, ~np.isnan(rows), parts) > 0
+    lowest = by_part(np.fmin, rows, parts)
+    _, spread = _mean_and_deviation(rows, parts, np.ones(len(rows)))  # 1 where numbers do not vary
+    offset = np.where(known & (lowest <= 0), spread - lowest, 0.0)
+    edge = np.where(known, np.maximum(1e-3 * (lowest + offset), TINY), 1.0)
+    power = np.zeros_like(offset)
+    if transform == "box-cox":
+        for i, k in np.argwhere(known):
+            numbers = rows[parts[i] : parts[i + 1], k]
+            power[i, k] = _best_power(np.maximum(numbers[~np.isnan(numbers)] + offset[i, k], TINY))
+    return offset, power, edge
+
+
+def _best_power(positive: Floats) -> float:
+    """Return the power in [0, 1] that makes positive numbers most normal."""
     from scipy.optimize import minimize_scalar
     from scipy.stats import boxcox_llf
 
+    positive = positive / positive.max()  # the best power does not depend on the unit
+    if positive.min() == 1.0:
+        return 0.0
     # Powers outside [0, 1] lose digits that no inverse brings back.
     best = minimize_scalar(lambda power: -boxcox_llf(power, positive), bounds=(0.0, 1.0), method="bounded")
-    return offset, float(best.x), edge
+    return float(best.x)
 
 
 def _raise(values: Floats, shift: Floats, power: Floats, edge: Floats) -> Floats:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tsforecast.data.anchors import Anchor, anchor_lags
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
+from tsforecast.data.scaling import by_part
 from tsforecast.errors import DataError
 
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
@@ -186,11 +187,13 @@ def transform(past: Panel, asked: str | None) -> str | None:
         return asked
     if past.ready:
         past = replace(past, offsets=past.offsets[[0, -1]], ids=past.ids[:1])  # as one series
-    for i in range(len(past)):
-        for values in past.series(i)[:, : past.n_targets].T:
-            numbers = values[~np.isnan(values)]
-            if len(numbers) and numbers.min() <= NEAR_ZERO * np.median(numbers):
-                return None
+    targets = past.values[: past.offsets[-1], : past.n_targets]
+    lowest, highest = (by_part(reduction, targets, past.offsets) for reduction in (np.fmin, np.fmax))
+    for i, k in np.argwhere(lowest <= NEAR_ZERO * highest):  # of all others, the median says the same
+        numbers = past.series(i)[:, k]
+        numbers = numbers[~np.isnan(numbers)]
+        if len(numbers) and numbers.min() <= NEAR_ZERO * np.median(numbers):
+            return None
     return "log"
 
 
