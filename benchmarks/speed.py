@@ -1,16 +1,19 @@
 """A step of training with the quick kernels and with torch's own modules, side by side.
 
 Run with ``python benchmarks/speed.py`` (a quarter of an hour, on a machine with nothing else to do); ``--cells gru``
-measures some cells alone, ``--quick`` few sizes and keeps no rows. Two kinds of step: `module` is the cell alone,
-reading one series, with a linear head, MAE and AdamW; `network` is what `fit` does, the whole network of a forecaster,
-clipping included. Torch may use one thread or all: its quicker one counts. A ratio is that of medians over interleaved
-runs; above 1 kernels are quicker. On a busy machine, where several threads wait for each other, ``--clock processor``
-counts the seconds that one thread computes, for both.
+measures some cells alone, ``--quick`` few sizes and keeps no rows. Three kinds: `module` is a step of the cell alone,
+reading one series, with a linear head, MAE and AdamW; `network` is one of what `fit` does, the whole network of a
+forecaster, clipping included; `score` fits whole models on the embedded datasets, with kernels and without, and asks
+whether they forecast as well. Torch may use one thread or all: its quicker one counts. A ratio is that of medians over
+interleaved runs; above 1 kernels are quicker. On a busy machine, where several threads wait for each other, ``--clock
+processor`` counts the seconds that one thread computes, for both. The floor is what the multiplications of the cell,
+forwards and twice as many back, take at the pace of a product of large matrices here.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -22,8 +25,12 @@ import torch
 from record import record
 from torch import nn
 
+from tsforecast import backtest, load_dataset
+from tsforecast.data.catalog import card
+from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.fused import choice
 from tsforecast.networks.fused.choice import kernels_for
 from tsforecast.networks.fused.threads import allow
 from tsforecast.networks.recurrent import CELLS, read, use_kernels
@@ -31,9 +38,12 @@ from tsforecast.training.plan import Plan, make_optimizer
 
 UNITS, BATCHES, WINDOWS = (8, 16, 32, 64), (32, 256, 1024), (24, 96, 336)
 QUICK = {(8, 32, 24), (16, 256, 96), (32, 32, 24), (32, 256, 24), (64, 256, 24), (64, 1024, 96)}
+SETS, SEEDS = ("co2-weekly", "elnino-monthly"), (0, 1, 2)
 SECONDS = 3.0  # of all runs of a size, about
 LEAST, MOST = 5, 60  # runs of each
 CLOCKS = {"wall": time.perf_counter, "processor": time.thread_time}
+KINDS = ["module", "network", "score"]
+BLOCKS = {"rnn": 1, "gru": 3, "lstm": 4}  # matrices in a cell
 Step = Callable[[bool], None]
 
 
@@ -72,6 +82,37 @@ def network_step(cell: str, units: int, batch: int, window: int) -> Step:
     return step
 
 
+def pace(cores: int) -> float:
+    """Return how many multiplications of large matrices are done in a second, at best."""
+    size, times = 1024, []
+    one, other = torch.randn(size, size), torch.randn(size, size)
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    for _ in range(20):
+        start = time.perf_counter()
+        torch.mm(one, other)
+        times.append(time.perf_counter() - start)
+    torch.set_num_threads(before)
+    return float(size**3 / min(times))
+
+
+def scores(cell: str) -> list[dict[str, Any]]:
+    """Return the errors of models that learned with kernels, and without, with the same seeds."""
+    rows = []
+    for name, seed, loading in product(SETS, SEEDS, (0.0, math.inf)):
+        choice.LOADING = loading
+        task = card(name).task
+        model = NeuralForecaster(cell, segment=1, random_state=seed)
+        found = backtest(model, load_dataset(name), task.horizon, task.origins, task.step, audit=None)
+        mase = float(((found["y"] - found["forecast"]).abs() / found["naive_mae"]).mean())
+        about = {"measured": "score", "kind": "score", "cell": cell, "clock": "wall", "set": name, "seed": seed}
+        rows.append(
+            about | {"kernels": loading == 0.0, "mase": mase, "fit_seconds": float(found["fit_seconds"].iloc[0])}
+        )
+        print(cell, name, seed, "kernels" if loading == 0.0 else "torch", rows[-1]["mase"], flush=True)  # noqa: T201
+    return rows
+
+
 def measure(step: Step, clock: str) -> dict[str, Any]:
     """Return milliseconds of a step by kernels, and by torch with one thread and, by the wall clock, with all."""
     before = torch.get_num_threads()
@@ -108,7 +149,7 @@ def measure(step: Step, clock: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=list(CELLS))
-    parser.add_argument("--kinds", nargs="+", default=["module", "network"], choices=["module", "network"])
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--clock", default="wall", choices=list(CLOCKS))
     parser.add_argument("--quick", action="store_true", help="few sizes, and no rows")
     told = parser.parse_args()
@@ -116,13 +157,19 @@ def main() -> None:
         if kernels_for(CELLS[cell](1, 1, batch_first=True), torch.zeros(1, 1, 1)) is None:
             raise SystemExit(f"the kernels of {cell} must load, or torch is measured beside itself: install numba")
         rows = []
+        if kind == "score":
+            record("speed", scores(cell), replacing={"kind": kind, "cell": cell})
+            continue
+        limit = 3 * BLOCKS[cell] / pace(torch.get_num_threads() if told.clock == "wall" else 1)
         for units, batch, window in product(UNITS, BATCHES, WINDOWS):
             if told.quick and (units, batch, window) not in QUICK:
                 continue
             torch.manual_seed(0)
             step = (module_step if kind == "module" else network_step)(cell, units, batch, window)
             about = {"measured": "step", "kind": kind, "cell": cell, "units": units, "batch": batch, "window": window}
-            rows.append(about | measure(step, told.clock))
+            inputs = 1 if kind == "module" else units
+            floor = 1000 * limit * batch * window * units * (units + inputs)
+            rows.append(about | measure(step, told.clock) | {"floor_ms": round(floor, 4)})
             print(cell, kind, units, batch, window, rows[-1]["ratio"], rows[-1]["ms"], flush=True)  # noqa: T201
         ratios = [row["ratio"] for row in rows]
         print(cell, kind, "mean", round(statistics.geometric_mean(ratios), 2), "lowest", min(ratios))  # noqa: T201

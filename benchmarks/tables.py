@@ -165,6 +165,7 @@ def speed() -> str:
     """Draw each cell: how many times quicker a step of training is with kernels, in the mean and at worst."""
     kinds = {"module": "the cell alone", "network": "the whole network"}
     clocks = {"wall": "both cores", "processor": "one core"}
+    steps = rows("speed").query("measured == 'step'")
     table = [
         {
             "cell": cell,
@@ -175,7 +176,7 @@ def speed() -> str:
             "lowest": f"{part['ratio'].min():.2f}",
             "highest": f"{part['ratio'].max():.1f}",
         }
-        for (cell, kind, clock), part in rows("speed").groupby(["cell", "kind", "clock"], sort=False)
+        for (cell, kind, clock), part in steps.groupby(["cell", "kind", "clock"], sort=False)
     ]
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import cross_val_score
 
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import RollingOrigin, holdout
+from tsforecast.data.splits import RollingOrigin, holdout, is_tested
 from tsforecast.errors import DataError, ParameterError
 
 SETTINGS = {
@@ -106,7 +106,7 @@ def test_a_series_is_tested_from_cutoffs_that_see_enough_of_it() -> None:
     panel = Panel.from_array([np.zeros(n) for n in (12, 9, 5)])
     folds = RollingOrigin(horizon=2, origins=3, min_past=6).folds(panel)
     assert [fold.seen.tolist() for fold in folds] == [[6, 3, 0], [8, 5, 1], [10, 7, 3]]
-    assert [fold.tested.tolist() for fold in folds] == [[True, False, False], [True, False, False], [True, True, False]]
+    assert is_tested(folds).tolist() == [[True, False, False], [True, False, False], [True, True, False]]
 
 
 def test_too_few_steps_before_the_oldest_cutoff_are_refused_with_the_arithmetic() -> None:

@@ -304,8 +304,9 @@ def test_a_kernel_without_a_place_for_its_cache_is_compiled_all_the_same() -> No
 def test_kernels_are_loaded_where_a_training_is_long_enough() -> None:
     cell = nn.GRU(8, 8)
     assert not worth_loading(cell, batches=100, batch=32, steps=24)
-    assert worth_loading(cell, batches=1_000, batch=32, steps=24)
-    assert worth_loading(cell, batches=200, batch=2_000, steps=96)
+    assert worth_loading(cell, batches=5_000, batch=32, steps=24)
+    assert not worth_loading(cell, batches=5_000, batch=32, steps=1)
+    assert worth_loading(cell, batches=500, batch=2_000, steps=96)
     assert not worth_loading(nn.GRU(8, 500), batches=10_000, batch=32, steps=24)
     assert not worth_loading(nn.RNN(8, 8, nonlinearity="relu"), batches=10_000, batch=32, steps=24)
 

@@ -107,13 +107,14 @@ class Inputs:
 
     def _known(self, ids: NDArray[Any], rows_of: Callable[[int], NDArray[Any]], targets: int) -> Scaling:
         """Return one scaling for each of `ids`; what was not learned yet is learned from `rows_of` its place."""
-        place = {name: i for i, name in enumerate(self.ids.tolist())}
-        places = np.array([place.get(name, -1) for name in ids.tolist()], dtype=np.int64)
-        new = np.flatnonzero(places < 0)
         if not self.recipe.per_series:
             return self.scaling.take(np.zeros(len(ids), dtype=np.int64))  # learned once for all
+        if np.array_equal(ids, self.ids):
+            return self.scaling
+        place = {name: i for i, name in enumerate(self.ids.tolist())}
+        places = np.array([place.get(name, -1) for name in ids.tolist()], dtype=np.int64)
         known = self.scaling
-        for number, i in enumerate(new):
+        for number, i in enumerate(np.flatnonzero(places < 0)):
             rows = rows_of(int(i))
             known = known.with_series(self.recipe.fit(rows, np.array([0, len(rows)]), targets))
             places[i] = len(self.ids) + number

@@ -338,8 +338,8 @@ class Panel:
         """Ticks of the shared clock up to the end of the latest series."""
         return int((self.firsts + self.lengths).max())
 
-    def seen(self, tick: int) -> NDArray[np.int64]:
-        """Rows of each series that lie before `tick` on the shared clock, shape (N,)."""
+    def seen(self, tick: int | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of each series that lie before `tick` on the shared clock, shape (N,); for ticks (F, 1), (F, N)."""
         return np.clip(tick - self.firsts, 0, self.lengths)
 
     def series(self, index: int) -> NDArray[Any]:

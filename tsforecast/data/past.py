@@ -52,6 +52,7 @@ class Past:
         self._seen = seen
         self._start = np.zeros_like(seen) if start is None else start
         self._later = later
+        self._tails: dict[int, NDArray[np.float64]] = {}  # read by cautions and forecasts alike
         self.series = series
         self.lengths = seen - self._start
 
@@ -79,7 +80,7 @@ class Past:
         return self._panel.n_targets
 
     def tail(self, window: int) -> NDArray[np.float64]:
-        """Return the last `window` rows before each cutoff, shape (n, W, C).
+        """Return the last `window` rows before each cutoff, shape (n, W, C), not to be written to.
 
         A missing number is replaced by the one before it; at the start of what may be seen by the first number
         there, if that lies before the cutoff. NaN is left only where nothing is known at the cutoff.
@@ -98,7 +99,11 @@ class Past:
                 f"{length}{others}; give more past, or fit with window <= {length} "
                 f"(a backtest with a min_past of {window} leaves such cutoffs out)"
             )
-        return self.back(np.broadcast_to(np.arange(window, 0, -1), (len(self), window)))
+        if window not in self._tails:
+            rows = self.back(np.broadcast_to(np.arange(window, 0, -1), (len(self), window)))
+            rows.setflags(write=False)
+            self._tails[window] = rows
+        return self._tails[window]
 
     def back(self, lags: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the rows that lie `lags` steps before each cutoff; 1 is the last row that may be seen.

@@ -379,12 +379,16 @@ def _best_power(positive: Floats) -> float:
 
 
 def _raise(values: Floats, shift: Floats, power: Floats, edge: Floats) -> Floats:
-    logs = np.log(np.maximum(values + shift, edge))
+    logs: Floats = np.log(np.maximum(values + shift, edge))
+    if not power.any():
+        return logs
     safe = np.where(power == 0, 1.0, power)
     return np.where(power == 0, logs, np.expm1(safe * logs) / safe)
 
 
 def _lower(values: Floats, shift: Floats, power: Floats) -> Floats:
-    safe = np.where(power == 0, 1.0, power)
-    logs = np.where(power == 0, values, np.log1p(np.maximum(safe * values, -1 + 1e-12)) / safe)
+    logs = values
+    if power.any():
+        safe = np.where(power == 0, 1.0, power)
+        logs = np.where(power == 0, values, np.log1p(np.maximum(safe * values, -1 + 1e-12)) / safe)
     return np.exp(np.minimum(logs, 700.0)) - shift  # e**709 is the largest float64

@@ -44,10 +44,13 @@ class Fold:
         """Whether enough of each series may be seen to forecast it, shape (N,)."""
         return np.asarray(self.seen - self.start >= self.min_past)
 
-    @property
-    def tested(self) -> NDArray[np.bool_]:
-        """Whether each series is forecast and has a target, shape (N,)."""
-        return np.asarray(self.begun & (self.last > self.first))
+
+def is_tested(folds: list[Fold]) -> NDArray[np.bool_]:
+    """Tell for each of several folds and each series whether it is forecast and has a target, shape (F, N)."""
+    start, seen, first, last = (
+        np.stack([getattr(fold, name) for fold in folds]) for name in ("start", "seen", "first", "last")
+    )
+    return np.asarray((seen - start >= folds[0].min_past) & (last > first))
 
 
 @dataclass(frozen=True)
@@ -147,13 +150,11 @@ class RollingOrigin:
 
     def folds(self, panel: Panel) -> list[Fold]:
         """Return one fold for each cutoff, the oldest first."""
-        found = []
-        for tick in self.ticks(panel.clock_end, panel.reading):
-            seen = panel.seen(tick)
-            start = np.zeros_like(seen) if self.train_length is None else panel.seen(tick - self.train_length)
-            first, last = panel.seen(tick + self.gap), panel.seen(tick + self.gap + self.horizon)
-            found.append(Fold(tick, start, seen, first, last, self.min_past))
-        return found
+        ticks = np.array(self.ticks(panel.clock_end, panel.reading))[:, None]
+        seen, first, last = (panel.seen(ticks + more) for more in (0, self.gap, self.gap + self.horizon))  # (F, N)
+        start = np.zeros_like(seen) if self.train_length is None else panel.seen(ticks - self.train_length)
+        rows = zip(ticks[:, 0].tolist(), start, seen, first, last, strict=True)
+        return [Fold(*row, self.min_past) for row in rows]
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Positions, Positions]]:
         """Yield train and test positions of the rows of `X`, as scikit-learn's splitters do.

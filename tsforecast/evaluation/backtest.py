@@ -19,7 +19,7 @@ from tsforecast.data.calendar import from_utc
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
 from tsforecast.data.past import Past
-from tsforecast.data.splits import Fold, Positions, recordings_of_others, training_part
+from tsforecast.data.splits import Fold, Positions, is_tested, recordings_of_others, training_part
 from tsforecast.errors import DataError, TrainingWarning
 from tsforecast.evaluation.audit import of_cut
 from tsforecast.evaluation.evidence import Cut
@@ -187,7 +187,7 @@ def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> _Cutoffs:
         name: np.concatenate([getattr(fold, name) for fold in folds]) for name in ("start", "seen", "first", "last")
     }
     found = _Cutoffs(np.tile(np.arange(len(panel)), len(folds)), **rows)
-    found = found.where(np.concatenate([fold.tested for fold in folds]) & np.isin(found.series, test))
+    found = found.where(is_tested(folds).ravel() & np.isin(found.series, test))
     if len(found.series):
         found = found.where(np.asarray(found.past(panel).begun.any(axis=1)))
     if not len(found.series):

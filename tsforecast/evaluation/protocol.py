@@ -10,7 +10,7 @@ import numpy as np
 from tsforecast.checks import flag, one_of
 from tsforecast.data.groups import GroupKFold, LeaveGroupsOut, sides
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import Fold, Positions, RollingOrigin
+from tsforecast.data.splits import Fold, Positions, RollingOrigin, is_tested
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 
 
@@ -70,9 +70,10 @@ class Protocol:
             When the series are too short, or there are too few groups.
         """
         folds = self._cutoffs.folds(panel)
-        every = []
+        forecast, every = is_tested(folds), []
         for learn, test in sides(panel, self.groups):
-            mine = [fold for fold in folds if fold.tested[test].any()] or folds  # of short recordings, the last few
+            any_of_them = forecast[:, test].any(axis=1)  # of short recordings, the last few
+            mine = [folds[i] for i in np.flatnonzero(any_of_them)] or folds
             every += [(learn, test, part) for part in ([[fold] for fold in mine] if self.refit else [mine])]
         return [Piece(number, *piece) for number, piece in enumerate(every)]
 

@@ -364,11 +364,12 @@ class NeuralForecaster(WindowedForecaster):
         self.network_.eval()
         whole = [torch.from_numpy(np.nan_to_num(part).astype(np.float32)) for part in (rows, ahead, static)]
         said = []
-        for batch in zip(*(torch.split(part, PREDICT_ROWS) for part in whole), strict=True):
-            # Blocks of one size: a matrix product of another size may round in another way, and what is said of a
-            # window must not depend on its batch-mates.
-            filled = [F.pad(part, (0, 0) * (part.ndim - 1) + (0, -len(part) % TILE)).to(device) for part in batch]
-            said.append(self._loss().point(self.network_(*filled))[: len(batch[0])].cpu())
+        with few_threads(self.units):
+            for batch in zip(*(torch.split(part, PREDICT_ROWS) for part in whole), strict=True):
+                # Blocks of one size: a matrix product of another size may round in another way, and what is said of a
+                # window must not depend on its batch-mates.
+                filled = [F.pad(part, (0, 0) * (part.ndim - 1) + (0, -len(part) % TILE)).to(device) for part in batch]
+                said.append(self._loss().point(self.network_(*filled))[: len(batch[0])].cpu())
         return np.asarray(torch.cat(said).numpy(), dtype=np.float64)
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -145,6 +145,8 @@ class WindowedForecaster(Forecaster):
         return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
 
     def _cautions(self, past: Past) -> list[str]:
+        if self.resolved_["value_transform"] is None:
+            return []
         rows = past.tail(self.resolved_["window"])[..., : past.n_targets]
         held = self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2))
         if not held.any():

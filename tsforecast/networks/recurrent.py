@@ -132,13 +132,13 @@ def _by_kernels(
             number = depth * ways + way
             weights = cell.all_weights[number]
             states, end = read_layer(kernels, x, lengths, first[:, number], weights, turned=way == 1, whole=whole)
-            said.append(states if whole else end[0, :, None])
+            said.append(states)
             ended.append(end)
         x = torch.cat(said, dim=2) if ways == 2 else said[0]
         if not top:
             x = F.dropout(x, cell.dropout, cell.training)
-    after = torch.stack(ended, dim=1)  # (S, L, B, U)
-    return x, tuple(after) if pair else after[0]
+    after = torch.stack(ended, dim=1) if len(ended) > 1 else ended[0][:, None]  # (S, L, B, U)
+    return x, (after[0], after[1]) if pair else after[0]
 
 
 def choose_kernels(network: nn.Module, batches: int, batch: int, steps: int) -> bool:

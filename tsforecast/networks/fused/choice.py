@@ -16,9 +16,11 @@ from tsforecast.errors import TrainingWarning
 # look at 128; at 256 torch was quicker at one size.
 WIDEST = {"RNN_TANH": 128, "GRU": 128, "LSTM": 128}
 BLOCKS = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}  # of U rows in a weight
-# What torch takes: to begin and end a step with a batch (s), and multiplications that it does in a second.
-STEP, PACE = {"RNN_TANH": 4e-5, "GRU": 9e-5, "LSTM": 3e-5}, 2e10
-LOADING = 2.0  # s; loading takes a third of it, and compiling, once on each machine, twice as long
+# What a batch wins, in seconds, as measured for 8 to 64 units, 32 to 256 rows and 1 to 14 steps, or less: at its
+# first step, where torch may be quicker, at each further one, and there for each unit of each row.
+FIRST, STEP = {"RNN_TANH": -9e-5, "GRU": -6e-5, "LSTM": 0.0}, {"RNN_TANH": 3.2e-5, "GRU": 9e-5, "LSTM": 1e-5}
+UNIT = 6e-9
+LOADING = 0.6  # s; compiling, once on each machine, takes five
 
 
 def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> bool:
@@ -33,8 +35,8 @@ def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> boo
     """
     if cell.mode not in WIDEST or cell.hidden_size > WIDEST[cell.mode]:
         return False
-    multiplications = batch * BLOCKS[cell.mode] * cell.hidden_size * (cell.hidden_size + cell.input_size)
-    return batches * steps * (STEP[cell.mode] + 3 * multiplications / PACE) > LOADING
+    further = STEP[cell.mode] + UNIT * batch * cell.hidden_size
+    return batches * (FIRST[cell.mode] + (steps - 1) * further) > LOADING
 
 
 def kernels_for(cell: nn.RNNBase, x: Tensor) -> Any:

@@ -42,7 +42,7 @@ def read_layer(
 
     Returns
     -------
-    states : tensor of shape (B, T, U), zeros beyond `ends`; or of shape (0, T, U)
+    states : tensor of shape (B, T, U), zeros beyond `ends`; or the last ones alone, (B, 1, U)
     last : tensor of shape (S, B, U)
     """
     keeps = torch.is_grad_enabled() and any(part.requires_grad for part in (x, h0, *weights))
@@ -79,15 +79,9 @@ class _Layer(torch.autograd.Function):
         if keeps:
             ctx.set_materialize_grads(False)
             ctx.save_for_backward(wi, wh)
-            ctx.cell, ctx.turned, ctx.work, ctx.shape, ctx.until, ctx.buffers = (
-                cell,
-                turned,
-                2 * work,
-                x.shape,
-                until,
-                buffers,
-            )
-        return torch.from_numpy(y), torch.from_numpy(hn)
+            ctx.cell, ctx.turned, ctx.whole, ctx.work = cell, turned, whole, 2 * work
+            ctx.shape, ctx.until, ctx.buffers = x.shape, until, buffers
+        return torch.from_numpy(y if whole else hn[0][:, None].copy()), torch.from_numpy(hn)
 
     @staticmethod
     @once_differentiable
@@ -96,8 +90,10 @@ class _Layer(torch.autograd.Function):
         wi, wh = (_array(weight) for weight in ctx.saved_tensors)
         units, kind, tiles = wh.shape[1], wh.dtype, len(until) // LANES
         pieces = min(tiles, PIECES)
-        given = np.empty((0, steps, units), kind) if dy is None else _array(dy)
-        at_end = np.zeros((cell.STATES, batch, units), kind) if dhn is None else _array(dhn)
+        given = np.empty((0, steps, units), kind) if dy is None or not ctx.whole else _array(dy)
+        at_end = np.zeros((cell.STATES, batch, units), kind) if dhn is None else _array(dhn).copy()
+        if dy is not None and not ctx.whole:
+            at_end[0] += _array(dy)[:, 0]
         dx = np.empty((batch if ctx.needs_input_grad[4] else 0, steps, inputs), kind)
         dh0 = np.empty((cell.STATES, batch, units), kind)
         dwi, dwh = (np.zeros((pieces, -(-len(w) // SIDE), -(-w.shape[1] // SIDE), LANES), kind) for w in (wi, wh))
