@@ -110,24 +110,10 @@ def backward(
                 if len(dx):
                     product(to_x, none, slopes, slope, of_x, False)
                     scatter(of_x, 0, dx[:, time], tile, ends, time)
-                if step % chunk == 0:
-                    count = min(chunk, steps - step)
-                    add_gradients(
-                        slopes,
-                        SLOPES,
-                        0,
-                        units,
-                        count,
-                        xs,
-                        inputs,
-                        states,
-                        tile,
-                        steps,
-                        step,
-                        dwi[piece],
-                        dwh[piece],
-                        db[piece],
-                    )
+                add_gradients(
+                    slopes, SLOPES, SHIFT, units, chunk, xs, inputs, states, tile, steps, step, dwi[piece], dwh[piece],
+                    db[piece],
+                )  # fmt: skip
             for u in range(units):
                 store(direct, u, load(direct, u) + load(through, u))
             scatter(direct, 0, dh0[0], tile, ends, -1)

@@ -155,13 +155,16 @@ def height(weight: Any) -> int:
 
 @part
 def add_gradients(
-    slopes: Any, blocks: int, shift: int, units: int, count: int, xs: Any, inputs: int, states: Any, tile: int,
+    slopes: Any, blocks: int, shift: int, units: int, chunk: int, xs: Any, inputs: int, states: Any, tile: int,
     steps: int, step: int, dwi: Any, dwh: Any, db: Any,
 ) -> None:  # fmt: skip
-    """Add to the gradients of the weights what `count` steps from `step` on say, their slopes being at hand.
+    """Add to the gradients of the weights what a chunk of steps says, once the slopes of its first `step` are there.
 
     The input moves the first blocks of slopes, the state those from `shift` on.
     """
+    if step % chunk:
+        return
+    count = min(chunk, steps - step)
     add_rows(slopes, blocks * units, count, db)
     add_outer(slopes, 0, blocks * units, xs, (tile * steps + step) * inputs, inputs, count, dwi)
     add_outer(slopes, shift * units, blocks * units, states, (tile * (steps + 1) + step) * units, units, count, dwh)
