@@ -25,7 +25,7 @@ def write(panel: Panel, values: NDArray[Any]) -> Any:
     if source.form == "windows":
         return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
     if source.form == "arrays":
-        return [part[:, 0] if source.ndim == 1 else part for part in values]
+        return list(values[..., 0] if source.ndim == 1 else values)
     times = None
     if panel.kind != "none":
         ahead = panel.lengths[:, None] + np.arange(horizon)

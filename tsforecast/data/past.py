@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
@@ -100,7 +101,10 @@ class Past:
                 f"(a backtest with a min_past of {window} leaves such cutoffs out)"
             )
         if window not in self._tails:
-            rows = self.back(np.broadcast_to(np.arange(window, 0, -1), (len(self), window)))
+            # One copy of so many rows each, quicker than row by row.
+            every = sliding_window_view(self._panel.filled, window, axis=0)  # (rows - W + 1, C, W)
+            found = every[self._panel.offsets[self.series] + self._seen - window].transpose(0, 2, 1)  # (n, W, C)
+            rows = self._known(found, self._seen[:, None] - np.arange(window, 0, -1))
             rows.setflags(write=False)
             self._tails[window] = rows
         return self._tails[window]
@@ -120,14 +124,17 @@ class Past:
         """
         if lags.min() < 1 or np.any(lags > self.lengths[:, None]):
             raise DataError(f"lags must lie between 1 and the steps that may be seen: got {lags.min()} to {lags.max()}")
-        begin = self._panel.offsets[self.series]
         rows = self._seen[:, None] - lags  # (n, L)
-        found: NDArray[Any] = self._panel.filled[begin[:, None] + rows]  # (n, L, C)
+        return self._known(self._panel.filled[self._panel.offsets[self.series][:, None] + rows], rows)
+
+    def _known(self, found: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return filled numbers (n, L, C) of `rows` as they are known at each cutoff."""
         if self._start.any() or np.isnan(found).any():
             first = self._first  # (n, C)
             # Where nothing is known, the last row that may be seen holds NaN.
             place = np.minimum(first, self._seen[:, None] - 1)
-            known = self._panel.values[begin[:, None] + place, np.arange(found.shape[2])]  # (n, C)
+            begin = self._panel.offsets[self.series][:, None]
+            known = self._panel.values[begin + place, np.arange(found.shape[2])]  # (n, C)
             found = np.where(rows[..., None] < first[:, None], known[:, None], found)
         return found.astype(np.float64)
 
