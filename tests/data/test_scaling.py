@@ -130,6 +130,31 @@ def test_only_targets_are_transformed() -> None:
     assert scaled[:, 0].tolist() == pytest.approx([0.0, np.log(10)])
 
 
+@pytest.mark.parametrize("transform", [None, "log", "box-cox"])
+@pytest.mark.parametrize("scaler", ["standard", "min-max", "robust", None, StandardScaler()])
+def test_what_is_learned_of_a_series_does_not_depend_on_those_beside_it(
+    transform: str | None, scaler: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.array([5, 40, 1, 12, 30])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.random.default_rng(0).normal(3, 2, size=(len(np.repeat(lengths, lengths)), 2))
+    values[7, 0] = np.nan
+    recipe = ScalingRecipe(transform, scaler)
+    for block in (1, 50, 1 << 16):
+        monkeypatch.setattr("tsforecast.data.scaling.BLOCK", block)
+        together = recipe.fit(values, offsets, targets=1)
+        for i, length in enumerate(lengths):
+            alone = recipe.fit(values[offsets[i] : offsets[i + 1]], np.array([0, length]), targets=1)
+            for name, learned in alone.numbers().items():
+                assert np.array_equal(together.numbers()[name][i], learned[0]), (name, block)
+
+
+def test_a_series_without_rows_gets_no_scale() -> None:
+    scaling = ScalingRecipe("log").fit(np.array([[1.0], [3.0]]), np.array([0, 0, 2, 2]), targets=1)
+    assert scaling.location[[0, 2], 0].tolist() == [0.0, 0.0]
+    assert scaling.scale[[0, 2], 0].tolist() == [1.0, 1.0]
+
+
 def test_global_statistics_are_those_of_all_series_together() -> None:
     values = np.random.default_rng(0).normal(size=(30, 1))
     scaling = ScalingRecipe(per_series=False).fit(values, np.array([0, 10, 30]), 1)

@@ -15,6 +15,7 @@ from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMFo
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.registry import NETWORKS
+from tsforecast.networks.heads import Elementwise
 from tsforecast.training import loop
 
 
@@ -151,6 +152,27 @@ def test_the_batch_that_a_series_is_forecast_in_does_not_matter(network: NeuralF
         torch.set_num_threads(threads)
     assert np.array_equal(together, turned)
     assert np.allclose(together, alone, rtol=1e-6)
+
+
+def test_a_small_network_forecasts_on_one_thread_as_it_learned() -> None:
+    # On a busy machine threads of a small network wait for each other, twenty times as long as one of them computes.
+    seen: list[int] = []
+
+    class Watched(Elementwise):
+        def point(self, said: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.get_num_threads())
+            return super().point(said)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model = small("gru").set_params(loss=Watched(lambda forecast, truth: (forecast - truth).abs())).fit(wave())
+        seen.clear()
+        model.predict()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == [1]
 
 
 def test_channels_are_forecast_by_one_network_each_on_its_own(network: NeuralForecaster) -> None:
