@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tsforecast.errors import TsForecastError, reason
+
+try:
+    import fcntl
+except ImportError:  # not Unix: what a killed process leaves there stays
+    fcntl = None  # type: ignore[assignment]
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
@@ -60,13 +66,16 @@ def new_folder(target: Path, mark: str) -> Iterator[Path]:
     require_place(target, mark)
     with _fresh(target) as folder:
         yield folder
-        if not target.exists():
+        try:
             folder.rename(target)
-        elif not _exchanged(folder, target):
-            aside = folder.with_name(folder.name + ".old")
-            target.rename(aside)
-            folder.rename(target)
-            shutil.rmtree(aside)
+        except OSError:  # an older one is there, or that of a process that was a moment faster
+            if not target.is_dir():
+                raise
+            if not _exchanged(folder, target):
+                aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced-", dir=target.parent))
+                target.rename(aside / target.name)
+                folder.rename(target)
+                shutil.rmtree(aside)
 
 
 def require_place(target: Path, mark: str | None = None) -> None:
@@ -131,11 +140,14 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 @contextmanager
 def _fresh(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside `target`; whatever is left of it is removed."""
-    folder: Path | None = None
+    """Yield a new folder beside `target`; whatever is left of it is removed, as are folders made for it in vain."""
+    absent: list[Path] = []
+    folder, lock = None, None
     try:
+        absent = [place for place in target.parents if not place.exists()]
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _clear(target)
+        folder, lock = _locked_folder(target)
         folder.chmod(0o755)
         yield folder
     except OSError as error:
@@ -145,3 +157,49 @@ def _fresh(target: Path) -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+        with suppress(OSError):  # the first that has something in it stays, and all above it
+            for place in absent:
+                place.rmdir()
+
+
+def _clear(target: Path) -> None:
+    """Remove what processes left beside `target` when they were killed; a living one holds a lock on its folder."""
+    for folder in target.parent.glob(glob.escape(_unfinished(target)) + "*"):
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                if _locked(lock, wait=False):
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _locked_folder(target: Path) -> tuple[Path, int | None]:
+    """Return a new folder beside `target`, and the lock on it, to be closed at the end; none where there are none."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_unfinished(target), dir=target.parent))
+        if fcntl is None:
+            return folder, None
+        with suppress(FileNotFoundError):  # another process took it for one that was left, before it had its lock
+            lock = os.open(folder, os.O_RDONLY)
+            _locked(lock, wait=True)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def _unfinished(target: Path) -> str:
+    return f".{target.name}.unfinished-"
+
+
+def _locked(lock: int, wait: bool) -> bool:
+    """Lock what is open, until it is closed or this process ends, however it does; false where that cannot be."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody has it, or these disks have no locks
+        return False
+    return True
