@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.conftest import small
 from tests.golden.keep_models import HOME
 from tests.golden.test_models import KEPT
+from tests.saving.models import FRAME, LABELS, RECORDINGS, fitted
 from tests.test_cli import tsforecast
+from tsforecast import Conv1DClassifier, Panel
 from tsforecast.saving.summary import summary
 
 
@@ -30,3 +35,53 @@ def test_every_kept_model_can_be_described(place: Path) -> None:
     assert told["golden"] == ("none" if place.parent.name == "v1" else "a forecast that load asks for again")
     if place.parent.name == "v2":
         assert len(told["fingerprint"]) == 64
+
+
+def described(model: Any, folder: Path) -> dict[str, str]:
+    model.save(folder)
+    return summary(folder)
+
+
+def test_what_a_classifier_is_was_fitted_on_and_chose_by_is_said(tmp_path: Path) -> None:
+    people = np.repeat(["ann", "bob", "cat", "dan"], 3)
+    model = Conv1DClassifier(units=3, layers=1, max_epochs=2, validation=1, random_state=0)
+    told = described(model.fit(RECORDINGS, LABELS, groups=people), tmp_path / "model")
+    best = model.history_[model.resolved_["best_epoch"]]
+    assert told["model"] == "Conv1DClassifier(layers=1, max_epochs=2, random_state=0, units=3, validation=1)"
+    assert told["classes"] == "2: 'rest', 'wave'"
+    assert told["columns"] == "1 channel"
+    assert told["training"].startswith(
+        f"best epoch {best.number} of 2, validation loss {best.valid_loss:.4g}, skill {100 * best.skill:+.1f} %"
+    )
+    assert told["data"] == "12 recordings of 8 to 19 steps, 162 in all, of 4 groups"
+    assert told["validated"] == "1 group"
+    assert told["scales from"] == "9 recordings of 8 to 16 steps, 108 in all"
+    assert told["fingerprint"] == model.fitted_on_["sha256"]
+
+
+def test_channels_have_their_names_and_recordings_of_one_length_that_length(tmp_path: Path) -> None:
+    panel = Panel.from_frame(FRAME.assign(size=1.5), time="day", id="shop", target=["sales", "size"])
+    told = described(fitted("nearest").fit(panel, ["a", "b"]), tmp_path / "panel")
+    assert told["columns"] == "2 channels 'sales', 'size'"
+    assert told["data"] == told["scales from"] == "2 recordings of 40 steps, 80 in all"
+    names = [f"class {i:02}" for i in range(20)]
+    told = described(fitted("majority").fit(np.zeros((20, 5, 3)), names), tmp_path / "array")
+    assert told["columns"] == "3 channels, 5 steps each"
+    assert told["classes"].startswith("20: 'class 00', ")
+    assert told["classes"].endswith("'class 07' and 12 more")
+
+
+def test_columns_of_a_forecaster_have_their_roles(tmp_path: Path) -> None:
+    frame = FRAME.assign(size=1.5, price=np.arange(80.0), chain="x")
+    panel = Panel.from_frame(frame, time="day", id="shop", target="sales", future="price", static="size", group="chain")
+    told = described(small("gru").fit(panel), tmp_path / "model")
+    assert told["columns"] == "target 'sales', future 'price', static 'size', group 'chain'"
+    assert told["training"].startswith("best epoch ")
+    assert told["horizon"] == "3"
+    assert summary(HOME / "v2" / "windows")["columns"] == "windows, 6 steps each"
+
+
+def test_a_classifier_of_an_older_version_is_described_with_what_is_known() -> None:
+    told = summary(HOME / "v2" / "gru-classifier")
+    assert told["data"] == "12 recordings of up to 19 steps, 162 in all"
+    assert told["validated"] == "2 recordings"

@@ -152,7 +152,9 @@ class Classifier(ClassifierMixin, Savable):  # type: ignore[misc]
             problems.append(f"groups must be one for each recording, ({len(panel)},): got shape {sides.shape}")
         raise_any(problems)
         self.__dict__.pop("channels_", None)  # not fitted until it is again
-        self.classes_, self.fitted_on_ = classes, origin(panel, given)
+        self.classes_, self.fitted_on_ = classes, learned_from(panel, given)
+        if sides is not None:
+            self.fitted_on_["groups"] = len(set(map(str, sides.tolist())))
         return panel, np.searchsorted(classes, given).astype(np.int64), sides
 
     def _read(self, X: Any, reset: bool) -> Panel:
@@ -197,6 +199,11 @@ class Classifier(ClassifierMixin, Savable):  # type: ignore[misc]
     def recording_problems(self, panel: Panel) -> list[str]:
         """Return what is wrong with recordings that have the right form."""
         return []
+
+
+def learned_from(panel: Panel, labels: NDArray[Any]) -> dict[str, Any]:
+    """Return what something was learned from: how many recordings, how long they are, and their fingerprint."""
+    return origin(panel, labels) | {"lengths": [int(panel.lengths.min()), int(panel.lengths.max())]}
 
 
 def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import between, one_of
-from tsforecast.classifiers.base import Classifier, Floats, Labels
+from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
 from tsforecast.classifiers.warping import warping_distances
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import SCALERS, Scaling, ScalingRecipe
@@ -30,6 +30,8 @@ class NearestNeighborClassifier(Classifier):
     Attributes
     ----------
     scaling_ : Scaling
+    scaled_on_ : dict
+        What scales were learned from: recordings and steps, and their SHA-256.
     recordings_ : list of arrays of shape (T, C)
         Scaled training recordings.
     labels_ : int64 array of shape (N,)
@@ -44,6 +46,7 @@ class NearestNeighborClassifier(Classifier):
     """
 
     scaling_: Scaling
+    scaled_on_: dict[str, Any]
     recordings_: list[Floats]
     labels_: Labels
 
@@ -54,6 +57,7 @@ class NearestNeighborClassifier(Classifier):
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
         recipe = ScalingRecipe(None, self.scaler, per_series=False)
         self.scaling_ = recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
+        self.scaled_on_ = learned_from(panel, labels)
         self.recordings_, self.labels_ = self._scaled(panel), labels
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tsforecast.classifiers import choices
-from tsforecast.classifiers.base import Classifier, Floats, Labels
+from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
 from tsforecast.classifiers.settings import AUGMENTATIONS, setting_problems
-from tsforecast.data.fingerprint import origin
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.errors import DataError
@@ -315,7 +314,7 @@ class NeuralClassifier(Classifier):
 
     def _scaling(self, panel: Panel, labels: Labels) -> Scaling:
         """Learn the scales of recordings."""
-        self.scaled_on_ = origin(panel, labels)
+        self.scaled_on_ = learned_from(panel, labels)
         recipe = ScalingRecipe(None, self.scaler, per_series=False)
         return recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
 

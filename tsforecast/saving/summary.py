@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tsforecast.errors import ModelFileError
+from tsforecast.data.frames import Roles, Source
+from tsforecast.errors import ModelFileError, shorten
 from tsforecast.saving.folder import read_description, read_numbers
 from tsforecast.saving.migrations import migrated, wrote
 from tsforecast.saving.plain import from_plain
 from tsforecast.saving.store import made
+from tsforecast.training.history import Epoch, best_epoch
+from tsforecast.typed import typed
+
+NAMES = 8  # of classes or columns, before there are "more"
 
 
 def summary(folder: str | Path) -> dict[str, str]:
@@ -18,21 +23,36 @@ def summary(folder: str | Path) -> dict[str, str]:
     Raises
     ------
     ModelFileError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tsforecast.classifiers.naive import MajorityClassifier
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     MajorityClassifier().fit([[1.0, 2.0], [3.0]], ["rest", "wave"]).save(f"{place}/model")
+    ...     told = summary(f"{place}/model")
+    >>> told["classes"], told["data"]
+    ("2: 'rest', 'wave'", '2 recordings of 1 to 2 steps, 3 in all')
     """
     place = Path(folder)
     written, numbers = read_description(place), read_numbers(place)
     try:
         description = from_plain(migrated(written), made)
         fitted, where = description["fitted"], description["provenance"]
+        learned, data, scaling = fitted["learned"], where.get("data", {}), where.get("scaling", {})
         told = {
             "model": _as_code(fitted),
             "members": ", ".join(map(_as_code, fitted["members"])),
-            "chosen": _pairs(fitted["learned"].get("resolved_", {})),
-            "data": where.get("data", {}).get("panel") or _span(where.get("data", {})),
-            "fingerprint": where.get("data", {}).get("sha256", ""),
-            **{part: _span(each) for part, each in where.get("split", {}).items()},
-            "scaling": where.get("scaling", {}).get("steps", ""),
-            "scales from": _span(where.get("scaling", {}).get("learned_from", {})),
+            "classes": _counted(learned["classes_"]) if "classes_" in learned else "",
+            "columns": _columns(learned, description["panel"]),
+            "horizon": learned.get("horizon_", ""),
+            "chosen": ", ".join(f"{name}={value!r}" for name, value in learned.get("resolved_", {}).items()),
+            "training": _training(learned.get("history_", [])),
+            "data": data.get("panel") or _span(data, description),
+            "fingerprint": data.get("sha256", ""),
+            **{part: _span(each, description) for part, each in where.get("split", {}).items()},
+            "scaling": scaling.get("steps", ""),
+            "scales from": _span(scaling.get("learned_from", {}), description),
             "made": where.get("made", ""),
             "machine": where.get("machine", ""),
             "format": f"version {written['format_version']}{wrote(description)}",
@@ -53,14 +73,51 @@ def _as_code(described: dict[str, Any]) -> str:
     return " ".join(repr(made(described["class"], described["parameters"])).split())
 
 
-def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+def _named(names: Any) -> str:
+    return shorten([repr(name) for name in names], NAMES)
 
 
-def _span(part: Any) -> str:
+def _counted(names: Any) -> str:
+    return f"{len(names)}: {_named(names.tolist())}"
+
+
+def _columns(learned: dict[str, Any], panel: dict[str, Any] | None) -> str:
+    """Say which columns there are, and what each is; of recordings and windows how many numbers they bring."""
+    steps = f", {learned['n_features_in_']} steps each" if "n_features_in_" in learned else ""
+    if panel is None:
+        count, names = learned["channels_"], learned.get("columns_")
+        return f"{count} {'channel' if count == 1 else 'channels'}{f' {_named(names)}' if names else ''}{steps}"
+    if steps:
+        return f"windows{steps}"
+    roles = typed(Roles, panel["roles"])
+    found = {"target": roles.target, "past": roles.past, "future": roles.future, "static": roles.static}
+    found["group"] = (roles.group,) if roles.group else ()
+    return ", ".join(f"{role} {_named(names)}" for role, names in found.items() if names)
+
+
+def _training(history: list[dict[str, Any]]) -> str:
+    """Say which epoch was the best, and how good it was."""
+    if not history:
+        return ""
+    epochs = [typed(Epoch, epoch) for epoch in history]
+    best, seconds = best_epoch(epochs), sum(epoch.seconds for epoch in epochs)
+    loss = "" if best.valid_loss is None else f", validation loss {best.valid_loss:.4g}"
+    skill = "" if best.skill is None else f", skill {100 * best.skill:+.1f} %"
+    return f"best epoch {best.number} of {epochs[-1].number}{loss}{skill}; took {seconds:.1f} s"
+
+
+def _span(part: Any, description: dict[str, Any]) -> str:
     """Say which part of the data this is."""
+    panel, learned = description["panel"], description["fitted"]["learned"]
+    kind = "recordings" if panel is None else "windows" if typed(Source, panel["source"]).horizon else "series"
     if not isinstance(part, dict):
-        return f"{part} windows, recordings or groups" if part else ""
+        things = "groups" if learned.get("fitted_on_", {}).get("groups") else kind
+        return f"{part} {things if part > 1 or kind == 'series' else things.removesuffix('s')}" if part else ""
     if not part.get("steps"):
         return ""
-    return f"{part['series']} series, {part['steps']} steps, {part['first']} to {part['last']}"
+    if kind != "recordings":
+        return f"{part['series']} {kind}, {part['steps']} steps, {part['first']} to {part['last']}"
+    shortest, longest = part.get("lengths", ("up", int(part["last"]) + 1))  # which were not always written down
+    lengths = str(longest) if shortest == longest else f"{shortest} to {longest}"
+    groups = f", of {part['groups']} groups" if part.get("groups") else ""
+    return f"{part['series']} recordings of {lengths} steps, {part['steps']} in all{groups}"
