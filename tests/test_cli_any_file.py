@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from tests.contract.inputs import frames
 from tsforecast.cli import app
-from tsforecast.errors import TsForecastError
+from tsforecast.cli_input import read_file
+from tsforecast.errors import DataError, TsForecastError
 
 LENIENT = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 CELLS = ["1", "2.5", "-3", "1,5", "1.234,5", "1 234", "", "NaN", "nan", "inf", "-inf", "1e400", "0x1F", "abc", "ä"]
@@ -142,6 +143,18 @@ def test_thousands_of_files_are_read_or_refused(suffix: str) -> None:
     every()
 
 
+def test_a_file_over_which_the_reader_itself_breaks_down_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks_down(path: Path) -> pl.DataFrame:
+        raise pl.exceptions.PanicException("assertion failed: range.end as u64 <= self.size")  # no Exception at all
+
+    (tmp_path / "data.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(pl, "read_parquet", breaks_down)
+    with pytest.raises(DataError, match=r"must be a readable PARQUET table: it is damaged; write it anew$"):
+        read_file(tmp_path / "data.parquet")
+
+
 def late_decimals(file: Path, rows: int) -> str:
     """Write whole numbers, of which the last is none, and fit; return what is forecast."""
     with file.open("w") as out:
@@ -166,5 +179,5 @@ def test_a_number_that_is_no_whole_one_may_come_late(tmp_path: Path) -> None:
 def test_a_number_that_is_no_whole_one_may_come_after_a_gigabyte(tmp_path: Path) -> None:
     if shutil.disk_usage(tmp_path).free < 4 << 30:
         pytest.skip("a file of a gigabyte and its model need a disk with room for four")
-    assert late_decimals(tmp_path / "data.csv", 95_000_000).endswith("95000001,0.5\n")
+    assert late_decimals(tmp_path / "data.csv", 100_000_000).endswith("100000001,0.5\n")
     assert (tmp_path / "data.csv").stat().st_size > 1 << 30

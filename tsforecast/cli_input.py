@@ -147,8 +147,9 @@ def read_file(
         )
     try:
         frame = pl.read_parquet(path) if suffix == ".parquet" else _read_csv(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        why = _ragged(path) if suffix == ".csv" else None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        broken = "it is damaged; write it anew" if isinstance(error, pl.exceptions.PanicException) else None
+        why = _ragged(path) if suffix == ".csv" else broken
         raise DataError(
             f"file {str(path)!r} must be a readable {suffix[1:].upper()} table: {why or reason(error)}"
         ) from error
