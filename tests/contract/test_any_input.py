@@ -9,6 +9,9 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,7 +26,7 @@ from tsforecast import (
     NearestNeighborClassifier,
     Panel,
 )
-from tsforecast.errors import TsForecastError
+from tsforecast.errors import DataError, TsForecastError
 from tsforecast.forecasters.registry import CLASSICAL, MODEL_NAMES
 
 FEW, MANY = 30, 600  # cases of each model: in every run, and of the long one
@@ -148,6 +151,25 @@ def labelled(draw: st.DrawFn) -> tuple[Any, Any]:
 
 def fit_and_ask_recordings(name: str, recordings: Any, labels: Any) -> None:
     ends_well(lambda: CLASSIFIERS[name]().fit(recordings, labels).predict_proba(recordings))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pd.Series(pd.period_range("2000", periods=2, freq="M")),
+        pd.Series([None, {}], dtype=object),
+        pd.Series([None, [1]], dtype=object),
+        pd.Series(pd.Categorical(["a", None])),
+        pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}),
+        pl.DataFrame({"a": [[1], [2]]}),
+        pa.table({"a": [None, [1]]}),
+    ],
+    ids=["period", "dict", "list", "category", "text", "polars", "arrow"],
+)
+@pytest.mark.parametrize("model", [MajorityClassifier(), small("reduction", 1)], ids=["classifier", "forecaster"])
+def test_columns_that_are_no_numbers_are_refused_in_words(model: Any, X: Any) -> None:
+    with pytest.raises(DataError, match="X must hold numbers, one step in each column: "):
+        model.fit(X, [0, 1])
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from tests.conftest import small, wave
 from tsforecast import EnsembleForecaster, GRUClassifier, MajorityClassifier, NearestNeighborClassifier, Panel
@@ -40,6 +44,19 @@ def fitted(name: str) -> Any:
         "nearest": NearestNeighborClassifier(),
     }[name]
     return made.fit(RECORDINGS, LABELS)
+
+
+@contextmanager
+def no_random_numbers() -> Iterator[None]:
+    """See to it that nobody takes random numbers that belong to the user."""
+
+    def state() -> tuple[Any, ...]:
+        theirs = np.random.get_state()  # noqa: NPY002 - that of everybody who does not say whose
+        return torch.get_rng_state().tolist(), random.getstate(), repr(theirs)
+
+    before = state()
+    yield
+    assert state() == before
 
 
 def said(model: Any) -> np.ndarray:

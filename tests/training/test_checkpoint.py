@@ -66,6 +66,22 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(
     assert np.array_equal(resumed.predict(), whole.predict())
 
 
+def test_what_was_trained_once_more_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, passes, one_pass = model(refit=True).fit(wave()), [], loop._pass
+    best = whole.resolved_["best_epoch"]
+    assert best > 2
+    interrupted(model(refit=True), tmp_path / "kept", 6 + 2, monkeypatch)
+
+    def counted(*arguments: object) -> object:
+        passes.append(arguments)
+        return one_pass(*arguments)
+
+    monkeypatch.setattr(loop, "_pass", counted)
+    resumed = model(refit=True).fit(wave(), resume_from=tmp_path / "kept")
+    assert len(passes) == best - 2  # nothing of the six epochs, and of the second training what was left
+    assert torch.equal(state(resumed), state(whole))
+
+
 def test_a_process_that_is_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     code = f"""
 from tests.conftest import wave

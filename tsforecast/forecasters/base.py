@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
@@ -24,7 +23,6 @@ from tsforecast.forecasters.savable import Savable
 from tsforecast.watchers import watched
 
 FLOATS = [np.float64, np.float32]
-NO_NUMBER = r"float\(\) argument|could not convert"  # what numpy says of text and dates in a frame
 FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
@@ -319,9 +317,17 @@ def numbers(X: Any, read: Callable[[], Any]) -> Any:
     except np.exceptions.DTypePromotionError as error:
         raise DataError("X must hold numbers, one step in each column: some columns hold dates") from error
     except (TypeError, ValueError) as error:
-        if not hasattr(X, "columns") or not re.match(NO_NUMBER, str(error)):
+        if _raised_in(error).startswith("sklearn"):
             raise
         raise DataError(f"X must hold numbers, one step in each column: {error}") from error
+
+
+def _raised_in(error: BaseException) -> str:
+    """Return the module that raised an error: scikit-learn explains what it refuses, what is beneath it does not."""
+    at = error.__traceback__
+    while at and at.tb_next:
+        at = at.tb_next
+    return str(at.tb_frame.f_globals.get("__name__")) if at else ""
 
 
 def _seen_to_be_numbers(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:
