@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,28 @@ def test_a_model_of_every_version_says_what_it_said(place: Path, tmp_path: Path)
     save(model, tmp_path / "again")  # in the format of today
     assert json.loads((tmp_path / "again" / "model.json").read_text())["format_version"] == VERSION
     assert np.array_equal(said(load(tmp_path / "again")), now)
+
+
+def nothing_is_forgotten(told: dict[str, Any], model: Any) -> None:
+    """Compare what version 1 wrote with a model: parameters that are plain, names of what was learned, and members."""
+    parameters = model.get_params(deep=False)
+    for name, value in told["parameters"].items():
+        if not isinstance(value, (dict, list)):
+            assert parameters[name] == value, name
+    learned = model.learned()[0]
+    assert {name.removesuffix("_") for name in told["learned"]} <= {name.removesuffix("_") for name in learned}
+    assert learned.get("history_", []) == told["learned"].get("history_", [])
+    assert len(model.members_) == len(told["members"])
+    for each, member in zip(told["members"], model.members_, strict=True):
+        nothing_is_forgotten(each, member)
+
+
+@pytest.mark.parametrize("place", [place for place in KEPT if place.parent.name == "v1"], ids=lambda place: place.name)
+def test_nothing_that_version_1_wrote_is_forgotten(place: Path) -> None:
+    told, model = json.loads((place / "model.json").read_text()), load(place)
+    nothing_is_forgotten(told, model)
+    assert model.panel_.ids.tolist() == told["panel"]["ids"]
+    assert {name: fact.tolist() for name, fact in model.panel_.facts.items()} == told["panel"]["facts"]
 
 
 def test_there_are_models_of_every_version() -> None:
