@@ -32,7 +32,7 @@ lint: $(VENV)/installed-test  ## Check style and types
 	$(BIN)/mypy
 
 test: lint  ## Check style and types, run all tests but the slow ones
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(VENV)/installed-test  ## Run the longer checks
 	$(BIN)/python -m pytest -m slow

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 # Before torch comes in: on a busy machine, threads of tiny networks mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from tsforecast.data.panel import Panel
 from tsforecast.forecasters.base import Forecaster
@@ -73,3 +76,29 @@ def only_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
     with FileLock(shared / "ray.lock", timeout=280):
         yield
+
+
+@cache
+def starts_ray(file: Path) -> bool:
+    """Say whether a file of tests asks for a Ray, its own or a shared one."""
+    text = file.read_text(encoding="utf-8")
+    return "only_ray" in text or "ray_here" in text
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what starts a Ray: one worker is busy with it for long, and the others take the rest meanwhile."""
+    items.sort(key=lambda item: not starts_ray(item.path))
+
+
+class OneRay(LoadFileScheduling):
+    """A file of tests goes to the next free worker; those that start a Ray all go to one, and none waits for it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "ray" if starts_ray(self.config.rootpath / file) else file
+
+
+@pytest.hookimpl(optionalhook=True)  # with -p no:xdist nobody calls it
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRay | None:
+    """Share files between the workers of ``--dist loadfile``."""
+    return OneRay(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.search.test_faults import PANEL, SCRIPT, search
 from tsforecast import NaiveForecaster, load
 from tsforecast.data import download
 
@@ -107,29 +105,6 @@ def test_downloads_that_are_killed_leave_a_whole_file_or_none(dripping: str, tmp
 @pytest.mark.slow
 def test_fifty_downloads_that_are_killed_leave_a_whole_file_or_none(dripping: str, tmp_path: Path) -> None:
     killed_downloads(dripping, tmp_path, kills=50, seed=1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.usefixtures("only_ray")
-@pytest.mark.filterwarnings("ignore")
-def test_a_search_that_is_killed_fifty_times_ends_with_the_same_trials(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT.replace("trials=40, max_epochs=400", "trials=12, max_epochs=40"))
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
-    whole = search(tmp_path / "whole", trials=12, max_epochs=40).fit(PANEL)
-    random = np.random.default_rng(0)
-    for _ in range(50):
-        command = [sys.executable, str(script), str(tmp_path)]
-        process = subprocess.Popen(
-            command, env=paths, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(float(random.uniform(4, 14)))
-        os.killpg(process.pid, signal.SIGKILL)  # Ray's own processes with it
-        process.wait()
-    resumed = search(tmp_path, trials=12, max_epochs=40).fit(PANEL)
-    assert resumed.trials_["scores"].tolist() == whole.trials_["scores"].tolist()
-    assert np.array_equal(resumed.predict(), whole.predict())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere folders cannot change places at once")

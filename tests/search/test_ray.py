@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,20 +32,6 @@ pytestmark = [  # what ray leaves open when it ends is its own
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.usefixtures("only_ray"),
 ]
-
-
-@pytest.fixture(scope="module")
-def ray_here(only_ray: None) -> Iterator[None]:
-    """One Ray for the tests of this module, as a user may have started one."""
-    import ray
-
-    places = os.pathsep.join([os.getcwd(), str(Path(__file__).parent)])
-    here = {"env_vars": {"PYTHONPATH": places}}  # its processes find the classes of this file
-    ray.init(
-        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, runtime_env=here
-    )
-    yield
-    ray.shutdown()
 
 
 @pytest.mark.parametrize(

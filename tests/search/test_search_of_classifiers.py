@@ -138,8 +138,7 @@ def test_a_search_is_refused_what_belongs_to_forecasts() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("only_ray")
-def test_a_search_over_classifiers_finds_fits_and_tells(tmp_path: Path) -> None:
+def test_a_search_over_classifiers_finds_fits_and_tells(ray_here: None, tmp_path: Path) -> None:
     model = clone(SMALL).set_params(max_epochs=30)
     space = SPACE | {"learning_rate": [1e-5, 6e-3]}
     search = RaySearch(model, space, trials=4, scheduler="none", storage=tmp_path, name="s", validation=1)
@@ -167,8 +166,7 @@ def test_a_search_over_classifiers_finds_fits_and_tells(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("only_ray")
-def test_the_command_searches_without_each_person_that_it_tests(tmp_path: Path) -> None:
+def test_the_command_searches_without_each_person_that_it_tests(ray_here: None, tmp_path: Path) -> None:
     write(tmp_path / "moves.csv")
     (tmp_path / "space.toml").write_text('cell = ["gru", "conv1d"]\nunits = [8]\nlayers = [1]\n')
     command = ["tune", str(tmp_path / "moves.csv"), *COLUMNS, "--label", "gesture", "--trials", "2", "--epochs", "20"]
