@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +18,31 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import wave
-from tsforecast.cli import app
+from tsforecast.cli import app, main
+from tsforecast.cli_output import console
 from tsforecast.evaluation.backtest import ROW_COLUMNS
 from tsforecast.files import OutputError
 from tsforecast.forecasters.registry import MODEL_NAMES
 
 
 def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, which has loaded the libraries already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["tsforecast", *map(str, words)])
+        patch.setenv("COLUMNS", str(width))
+        patch.setattr(console, "width", width)  # it was made before, and looks at COLUMNS only then
+        if cwd:
+            patch.chdir(cwd)
+        with pytest.raises(SystemExit) as left:
+            main()
+    return subprocess.CompletedProcess(words, int(left.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def in_a_process(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, as a shell does."""
     command = [sys.executable, "-m", "tsforecast.cli", *map(str, words)]
-    environment = {**__import__("os").environ, "COLUMNS": str(width), "PYTHONWARNINGS": "error"}
+    environment = {**os.environ, "COLUMNS": str(width), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, timeout=240)
 
 
@@ -84,7 +103,7 @@ def test_a_dataset_is_downloaded_into_the_cache_from_a_server(tmp_path: Path, mo
 
 def test_a_leaderboard_of_an_embedded_dataset_prints_writes_and_says_who_wins(tmp_path: Path) -> None:
     out = tmp_path / "results"
-    result = tsforecast("leaderboard", "sunspots-yearly", "--models", "mean,gru", "--epochs", "2", "--out", out)
+    result = in_a_process("leaderboard", "sunspots-yearly", "--models", "mean,gru", "--epochs", "2", "--out", out)
     assert result.returncode == 0, result.stderr
     for name in ("naive", "seasonal-naive", "drift", "mean", "gru"):
         assert name in result.stdout
@@ -424,7 +443,7 @@ def test_an_unusable_place_for_the_result_is_refused_before_any_model_runs(
 
 
 def test_predict_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
-    result = tsforecast("predict", tmp_path)
+    result = in_a_process("predict", tmp_path)
     assert result.returncode == 2
     assert "must be a folder that tsforecast saved: it has no model.json" in result.stderr
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import tsforecast
+from tests.test_cli import in_a_process, tsforecast
 from tsforecast import cli_benchmark
 from tsforecast.errors import DataError
 from tsforecast.files import shipped
@@ -29,7 +29,7 @@ def test_the_benchmarks_that_are_there_are_listed_with_what_they_measure() -> No
 def test_a_benchmark_writes_rows_and_a_page_and_leaves_the_committed_rows_alone(tmp_path: Path) -> None:
     committed = {path: path.read_bytes() for path in RESULTS.iterdir()}
     words = ["--sets", "basic-motions", "--models", "nearest-neighbor", "--seeds", "0"]
-    result = tsforecast("benchmark", "gestures", *words, cwd=tmp_path)
+    result = in_a_process("benchmark", "gestures", *words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "basic-motions given nearest-neighbor 0: accuracy 0.9000" in result.stdout
     rows = read_rows(tmp_path / "benchmark-gestures/gestures.jsonl")
@@ -39,7 +39,7 @@ def test_a_benchmark_writes_rows_and_a_page_and_leaves_the_committed_rows_alone(
     assert "nearest-neighbor recognises 90.0% of the recordings." in page
     assert "The label of the nearest recording by dynamic time warping." in page
     assert {path: path.read_bytes() for path in RESULTS.iterdir()} == committed
-    again = tsforecast("benchmark", "gestures", *words, cwd=tmp_path)  # in place of the older ones
+    again = in_a_process("benchmark", "gestures", *words, cwd=tmp_path)  # in place of the older ones
     assert again.returncode == 0, again.stderr
     assert len(read_rows(tmp_path / "benchmark-gestures/gestures.jsonl")) == len(rows)
 
@@ -57,13 +57,13 @@ def test_what_was_committed_is_drawn_without_measuring(tmp_path: Path) -> None:
 def test_mistakes_get_one_message_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/other.txt").write_text("mine")
-    for words, said in (
-        (["gesturs"], "Error: benchmark 'gesturs' does not exist; did you mean 'gestures'?"),
-        (["gestures", "--qick"], "error: unrecognized arguments: --qick"),
-        (["gestures", "--no-measure", "--quick"], "--no-measure draws what was measured: leave '--quick' out"),
-        (["gestures", "--out", "full"], "'full' must be new or empty, or hold an older gestures.jsonl"),
+    for run, words, said in (
+        (tsforecast, ["gesturs"], "Error: benchmark 'gesturs' does not exist; did you mean 'gestures'?"),
+        (in_a_process, ["gestures", "--qick"], "error: unrecognized arguments: --qick"),  # said by the script itself
+        (tsforecast, ["gestures", "--no-measure", "--quick"], "--no-measure draws what was measured: leave '--quick'"),
+        (tsforecast, ["gestures", "--out", "full"], "'full' must be new or empty, or hold an older gestures.jsonl"),
     ):
-        result = tsforecast("benchmark", *words, cwd=tmp_path)
+        result = run("benchmark", *words, cwd=tmp_path)
         assert result.returncode == 2, (words, result.stdout)
         assert said in result.stderr.replace("\n", " ")
         assert "Traceback" not in result.stderr
@@ -73,7 +73,7 @@ def test_mistakes_get_one_message_and_exit_code_2(tmp_path: Path) -> None:
 def test_data_that_are_not_there_are_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TSFORECAST_DATA", raising=False)
     monkeypatch.setenv("TSFORECAST_CACHE", str(tmp_path / "cache"))
-    result = tsforecast("benchmark", "gestures", "--sets", "gunpoint", cwd=tmp_path)
+    result = in_a_process("benchmark", "gestures", "--sets", "gunpoint", cwd=tmp_path)
     assert result.returncode == 2
     assert "dataset 'gunpoint' has no automatic download" in result.stderr
     assert "Traceback" not in result.stderr

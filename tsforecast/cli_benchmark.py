@@ -30,7 +30,6 @@ def benchmark(
     tsforecast benchmark NAME -- --help.
     """
     from tsforecast.files import require_place, shipped, write_or_return
-    from tsforecast.reporting.benchmark_report import html_benchmark, read_rows
 
     folder = shipped("benchmarks")
     scripts = {name: folder / f"{name}.py" for name in BENCHMARKS if (folder / f"{name}.py").is_file()}
@@ -47,6 +46,8 @@ def benchmark(
     require_place(out, mark=page.name if not measure else rows.name)
     if measure:
         _run(scripts[name], context.args, out)
+    from tsforecast.reporting.benchmark_report import html_benchmark, read_rows  # not before a mistake is said
+
     kept = read_rows(rows if measure else folder / "results" / rows.name)
     write_or_return(html_benchmark(name, kept, _about(scripts[name])), page)
     say(f"wrote {page}")
