@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -57,9 +57,6 @@ from tsforecast.cli_output import (
 from tsforecast.cli_search import tune, tune_report
 from tsforecast.cli_tracking import track_sync, tracked
 from tsforecast.errors import ParameterError, TsForecastError, UnknownNameError, nearest
-
-if TYPE_CHECKING:
-    pass
 
 # Heavy imports stand inside the commands, so that `tsforecast --help` answers at once.
 app = typer.Typer(
