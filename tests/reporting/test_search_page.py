@@ -252,9 +252,9 @@ def test_a_search_that_trains_nothing_in_epochs_speaks_of_none(tmp_path: Path) -
 
 def test_a_large_search_makes_a_small_page_soon(tmp_path: Path) -> None:
     kept = searched(tmp_path, trials=500, epochs=50)
-    began = time.perf_counter()
+    began = time.process_time()
     page = html_search(kept)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert len(page.encode()) < 3e6
     assert "301 more trials are not listed." in page
     assert kept.trials["trial"].max() == 500
