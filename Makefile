@@ -44,6 +44,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/gestures.py
 	$(BIN)/python benchmarks/sensors.py

@@ -181,6 +181,16 @@ def speed() -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
+def start() -> str:
+    """Draw what a fresh process takes to load the package, to answer and to reach a network."""
+    table = [
+        {"a fresh process": f"`{row['measured']}`", "median": f"{row['median']:.2f} s"}
+        | {"lowest to highest": f"{row['lowest']:.2f} to {row['highest']:.2f} s"}
+        for _, row in rows("start").iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def recognition() -> str:
     """Draw who recognises how much of what: by set and protocol, with intervals over users where they are known."""
     part = rows("gestures")
@@ -250,6 +260,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "people": people,
     "tracking": tracking,
     "speed": speed,
+    "start": start,
 }
 
 

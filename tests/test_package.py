@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -49,6 +50,13 @@ def test_the_help_takes_little_longer_than_loading_its_libraries() -> None:
         return min(runs)
 
     assert seconds("-m", "tsforecast.cli", "--help") < 3 * seconds("-c", "import typer, rich.console, rich.table")
+
+
+def test_rows_of_the_benchmark_keep_what_is_promised_of_a_start() -> None:
+    rows = map(json.loads, (ROOT / "benchmarks/results/start.jsonl").read_text().splitlines())
+    median = {row["measured"]: row["median"] for row in rows}
+    assert median["import tsforecast"] < 0.25
+    assert median["tsforecast --help"] < 0.6
 
 
 def test_a_naive_forecast_needs_no_torch() -> None:
