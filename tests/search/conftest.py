@@ -14,10 +14,8 @@ def ray_here(only_ray: None) -> Iterator[None]:
     """One Ray for the tests of a module, as a user may have started one."""
     import ray
 
-    places = os.pathsep.join([os.getcwd(), str(Path(__file__).parent)])
-    here = {"env_vars": {"PYTHONPATH": places}}  # its processes find the classes of these files
-    ray.init(
-        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, runtime_env=here
-    )
+    with pytest.MonkeyPatch.context() as patch:  # its processes find the classes of these files
+        patch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), str(Path(__file__).parent)]))
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()

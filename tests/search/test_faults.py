@@ -69,15 +69,15 @@ def test_a_search_runs_once_at_a_time(ray_here: None, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_search_that_runs_out_of_time_has_what_is_there(ray_here: None, tmp_path: Path) -> None:
     def cut_short() -> RaySearch:
-        for budget in (8, 30, 120):  # seconds; a busy machine may need more than a few for the first epoch
+        for budget in (12, 60):  # seconds; a busy machine may need more than a few for the first epoch
             with suppress(TrainingError):
-                return search(tmp_path, trials=400, max_epochs=400, time_budget=budget).fit(PANEL)
-        raise AssertionError("no epoch in two minutes")
+                return search(tmp_path, trials=40, max_epochs=400, time_budget=budget).fit(PANEL)
+        raise AssertionError("no epoch in a minute")
 
-    with pytest.warns(TrainingWarning, match=r"the search was cut short: \d+ of 400 trials are over; fit again"):
+    with pytest.warns(TrainingWarning, match=r"the search was cut short: \d+ of 40 trials are over; fit again"):
         found = cut_short()
     assert found.trials_["status"].isin(["naive", "finished", "stopped early", "cut short", "not run"]).all()
-    assert len(found.trials_) < 401
+    assert len(found.trials_) < 41
     assert np.isfinite(found.predict()).all()
     with pytest.raises(TrainingError, match="must have a trial that gets through an epoch"):
         search(tmp_path, name="b", time_budget=0.01).fit(PANEL)
