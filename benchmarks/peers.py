@@ -15,18 +15,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from peer_runs import CALLS, middle, timed
 from record import record
 
 HERE = Path(__file__).parent
 RUNS = 5
-CALLS = 5  # of predict and backtest in a run, after one that is not counted; their median counts
 SHARED = {"window": 24, "horizon": 12, "batch": 256, "seed": 1, "warm": 1}
 SUNSPOTS = {"set": "sunspots", "cell": "GRU", "units": 32, "season": 132, "rate": 0.002}
 TASKS: dict[str, dict[str, Any]] = {  # train: first rows of each series; steps: of an epoch; warm: epochs, of the peers
@@ -40,19 +38,27 @@ WAYS: list[tuple[str, str, dict[str, Any]]] = [  # library, settings, what a run
     ("tsforecast", "as the peers", {"segment": 1, "anchor": "none", "threads": 2}),
     *((name, "its best", {"library": name, "threads": n}) for name in ("NeuralForecast", "Darts") for n in (1, 2)),
 ]
-SHOWN = ("measured", "library", "settings", "threads", "seconds", "lowest", "highest", "mae", "naive_mae")
+SHOWN = ("measured", "library", "settings", "threads", "seconds", "lowest", "highest", "core_seconds", "runs", "mae")
 
 
 def ours(told: dict[str, Any]) -> dict[str, Any]:
-    """Return the seconds of each part with ours, and the error."""
+    """Return with ours what `peer_runs.measured` returns with a peer."""
     from tsforecast import Panel, backtest
     from tsforecast.forecasters import cells
+
+    fits: list[list[float]] = []
+
+    class Timed(getattr(cells, f"{told['cell']}Forecaster")):  # type: ignore[misc]
+        def fit(self, data: Any) -> Any:
+            result, seconds = timed(lambda: super(Timed, self).fit(data))
+            fits.append(seconds)
+            return result
 
     frame = pd.read_csv(told["data"], parse_dates=["ds"])
     train = frame[frame.groupby("unique_id").cumcount() < told["train"]]
     names = {"id": "unique_id", "time": "ds", "target": "y", "season_length": told["season"]}
-    panel, read = _timed(lambda: Panel.from_frame(train, **names))
-    model = getattr(cells, f"{told['cell']}Forecaster")(
+    panel, read = timed(lambda: Panel.from_frame(train, **names))
+    model = Timed(
         horizon=told["horizon"],
         window=told["window"],
         segment=told["segment"],
@@ -65,36 +71,21 @@ def ours(told: dict[str, Any]) -> dict[str, Any]:
         validation=None,
         random_state=told["seed"],
     )
-    model.fit(panel)  # warms up; as long as the other one, or kernels would not be worth loading
-    _, fit = _timed(lambda: model.fit(panel))
-    found = {"read": read, "fit": fit, "steps": told["epochs"] * told["steps"]}
+    for _ in range(2):  # the first one warms up, and is as long as the other: kernels are not worth loading for less
+        model.fit(panel)
+    found = {"read": read, "fit": fits[-1], "steps": told["epochs"] * told["steps"]}
     if not told["origins"]:
         values = frame["y"].to_numpy().reshape(-1, told["length"])
-        said, found["predict"] = _middle(model.predict)
+        said, found["predict"] = middle(model.predict, CALLS)
         truth = values[:, told["train"] : told["train"] + told["horizon"]]
         return found | {"mae": float(np.abs(said["y"].to_numpy().reshape(truth.shape) - truth).mean())}
     whole = Panel.from_frame(frame, **names)
-
-    def rolled() -> tuple[pd.DataFrame, float]:
-        rows, seconds = _timed(lambda: backtest(model, whole, told["horizon"], told["origins"], step=1))
-        return rows, seconds - float(rows["fit_seconds"].iloc[0])
-
-    rows, _ = rolled()
-    if "backtest" in told["keeps"]:
-        found["backtest"] = statistics.median(rolled()[1] for _ in range(CALLS))
+    parts = []
+    for _ in range(CALLS + 1 if "backtest" in told["keeps"] else 1):
+        rows, seconds = timed(lambda: backtest(model, whole, told["horizon"], told["origins"], step=1))
+        parts.append(np.subtract(seconds, fits[-1]))  # its one fit is not counted
+    found["backtest"] = np.median(parts[1:] or parts, axis=0).tolist()
     return found | {"mae": float((rows["y"] - rows["forecast"]).abs().mean())}
-
-
-def _timed(do: Callable[[], Any]) -> tuple[Any, float]:
-    began = time.perf_counter()
-    result = do()
-    return result, time.perf_counter() - began
-
-
-def _middle(do: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what it says, and the median of the seconds of some calls, the first one left out."""
-    result, _ = _timed(do)
-    return result, statistics.median(_timed(do)[1] for _ in range(CALLS))
 
 
 def main() -> None:
@@ -144,7 +135,7 @@ def best(told: dict[str, Any], found: list[list[dict[str, Any]]]) -> set[int]:
         quickest: dict[tuple[str, str], int] = {}
         for number, (library, settings, _) in enumerate(WAYS):
             known = quickest.get((library, settings), number)
-            quickest[library, settings] = min(known, number, key=lambda n: found[n][0][part])
+            quickest[library, settings] = min(known, number, key=lambda n: found[n][0][part][0])
         chosen |= set(quickest.values())
     return chosen
 
@@ -159,12 +150,16 @@ def rows_of(told: dict[str, Any], found: list[list[dict[str, Any]]], naive: floa
     rows = []
     for part in told["keeps"]:
         for (library, settings, way), runs in zip(WAYS, found, strict=True):
-            seconds = [run[part] for run in runs]
+            seconds, computed = zip(*(run[part] for run in runs), strict=True)
             rows.append(
-                {"measured": part, **about, "library": library, "settings": settings}
-                | {"threads": way["threads"], "seconds": round(statistics.median(seconds), 4)}
-                | {"lowest": round(min(seconds), 4), "highest": round(max(seconds), 4), "runs": len(runs)}
-                | {"mae": round(statistics.median(run["mae"] for run in runs), 4), "naive_mae": round(naive, 4)}
+                {"measured": part, **about, "library": library, "settings": settings, "threads": way["threads"]}
+                | {"seconds": round(statistics.median(seconds), 4), "lowest": round(min(seconds), 4)}
+                | {"highest": round(max(seconds), 4), "core_seconds": round(statistics.median(computed), 4)}
+                | {
+                    "runs": len(runs),
+                    "mae": round(statistics.median(run["mae"] for run in runs), 4),
+                    "naive_mae": round(naive, 4),
+                }
             )
     return rows
 

@@ -23,6 +23,14 @@ SENSED = {  # models of the sensors -> titles
     "network": "network",
     "ensemble": "three networks",
 }
+BESIDE = {  # task and part of the peers -> title
+    ("one series", "read"): "reading one series",
+    ("one series", "fit"): "fit of one series",
+    ("many cutoffs", "backtest"): "backtest without fits",
+    ("many series", "read"): "reading 3,000 series",
+    ("many series", "fit"): "fit of 3,000 series",
+    ("many series", "predict"): "forecasts of 3,000 series",
+}
 OTHERS = ("ets", "arima", "theta", "holt-winters", "reduction", "boosting")
 
 
@@ -92,6 +100,50 @@ def searches() -> str:
         for _, row in part.iterrows()
     ]
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def peers() -> str:
+    """Draw each part as a line: seconds of each library, and how many times those of ours the quicker peer takes."""
+    table = []
+    for (task, part), here in _beside():
+        seconds = here.set_index(["library", "settings"])["seconds"]
+        peer = seconds.drop("tsforecast").min()
+        own = {way: seconds["tsforecast", way] for way in ("default", "as the peers")}
+        theirs = {name: seconds[name, "its best"] for name in seconds.index.unique("library") if name != "tsforecast"}
+        table.append(
+            {
+                "what": BESIDE[task, part],
+                **{name: _seconds(value) for name, value in (own | theirs).items()},
+                **{f"quicker by, {way}": f"{peer / value:.1f}" for way, value in own.items()},
+            }
+        )
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def peer_errors() -> str:
+    """Draw the error of each library after the fits above, and that of the naive forecast."""
+    table = []
+    for task, here in rows("peers").groupby("task", sort=False):
+        found = {
+            row["settings"] if row["library"] == "tsforecast" else row["library"]: row for _, row in here.iterrows()
+        }
+        errors = {name: f"{row['mae']:.2f}" for name, row in found.items()}
+        table.append(
+            {"task": task, "steps": here["steps"].iloc[0], "naive": f"{here['naive_mae'].iloc[0]:.2f}", **errors}
+        )
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def _beside() -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Return the rows of each part in the order of titles, each library with its quicker number of threads."""
+    part = rows("peers").sort_values("seconds").drop_duplicates(["task", "measured", "library", "settings"])
+    groups = dict(list(part.groupby(["task", "measured"])))
+    return [(name, groups[name].sort_index()) for name in BESIDE if name in groups]
+
+
+def _seconds(value: float) -> str:
+    """Say seconds, or milliseconds below one."""
+    return f"{value:.1f} s" if value >= 1 else f"{1000 * value:.0f} ms"
 
 
 def leaks() -> str:
@@ -256,6 +308,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "others": others,
     "leaks": leaks,
     "searches": searches,
+    "peers": peers,
+    "peer errors": peer_errors,
     "sensors": sensors,
     "people": people,
     "tracking": tracking,
