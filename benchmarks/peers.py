@@ -2,8 +2,8 @@
 
 Run with ``make bench-peers``: the peers live in an environment of their own. Three tasks: a fit of one series; a
 backtest of one series from many cutoffs, whose one fit is not counted; a fit and forecasts of 3,000 series. Each run is
-a process of its own, which warms up before anything is timed, and ours and theirs take turns. Peers run with one thread
-and with two, and after the first turn with what was quicker. Data are brought into a library's form before it fits,
+a process of its own, which warms up before anything is timed, and ours and theirs take turns. Peers are tried
+with one thread and with two, and go on with what is quicker. Data are brought into a library's form before it fits,
 which is timed apart. ``--quick`` takes few steps, once, and keeps no rows.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from peer_runs import CALLS, middle, timed
 from record import record
 
 HERE = Path(__file__).parent
-RUNS = 5
+RUNS = 3
+TRIAL = 2  # epochs, by which the number of threads of a peer is chosen
 SHARED = {"window": 24, "horizon": 12, "batch": 256, "seed": 1, "warm": 1}
 SUNSPOTS = {"set": "sunspots", "cell": "GRU", "units": 32, "season": 132, "rate": 0.002}
 TASKS: dict[str, dict[str, Any]] = {  # train: first rows of each series; steps: of an epoch; warm: epochs, of the peers
@@ -33,7 +35,8 @@ TASKS: dict[str, dict[str, Any]] = {  # train: first rows of each series; steps:
     "many series": {"set": "3,000 seasons", "cell": "LSTM", "units": 8, "season": 12, "rate": 0.01}
     | {"train": 288, "origins": 0, "epochs": 5, "steps": 100, "keeps": ["read", "fit", "predict"]},
 }
-WAYS: list[tuple[str, str, dict[str, Any]]] = [  # library, settings, what a run is told of them
+Way = tuple[str, str, dict[str, Any]]  # library, settings, what a run is told of them
+WAYS: list[Way] = [
     ("tsforecast", "default", {"segment": "auto", "anchor": "auto", "threads": 2}),
     ("tsforecast", "as the peers", {"segment": 1, "anchor": "none", "threads": 2}),
     *((name, "its best", {"library": name, "threads": n}) for name in ("NeuralForecast", "Darts") for n in (1, 2)),
@@ -102,45 +105,50 @@ def main() -> None:
     peers = measured([said.peer, str(HERE / "peer_runs.py")])
     for task in said.tasks:
         with tempfile.TemporaryDirectory() as place:
-            told = SHARED | TASKS[task] | ({"epochs": 2} if said.quick else {})
+            told = SHARED | TASKS[task]
             values = numbers(told["set"])
             told |= {"data": _csv(told["set"], values, place), "series": len(values), "length": values.shape[1]}
-            runs = side_by_side(said.peer, told, 1 if said.quick else said.runs)
-        rows = [{"task": task, **row, "peers": peers} for row in rows_of(told, runs, naive_error(told, values))]
+            trial = told | {"epochs": TRIAL}
+            ways = quicker(told, WAYS, side_by_side(said.peer, trial, WAYS, 1))
+            busy = [os.getloadavg()[0]]
+            runs = side_by_side(said.peer, trial if said.quick else told, ways, 1 if said.quick else said.runs)
+            busy += [os.getloadavg()[0]]
+        found = rows_of(trial if said.quick else told, ways, runs, naive_error(told, values))
+        rows = [{"task": task, **row, "load": busy, "peers": peers} for row in found]
         for row in rows:
             print(task, {name: row[name] for name in SHOWN}, flush=True)  # noqa: T201
         if not said.quick:
             record("peers", rows, replacing={"task": task})
 
 
-def side_by_side(peer: str, told: dict[str, Any], count: int) -> list[list[dict[str, Any]]]:
-    """Return what the runs of each way measured; the ways take turns, `count` of them."""
-    found: list[list[dict[str, Any]]] = [[] for _ in WAYS]
-    for turn in range(count):
-        going = best(told, found) if turn else set(range(len(WAYS)))
-        for number in sorted(going):
-            way = WAYS[number][2]
+def side_by_side(peer: str, told: dict[str, Any], ways: list[Way], turns: int) -> list[list[dict[str, Any]]]:
+    """Return what the runs of each way measured; the ways take turns."""
+    found: list[list[dict[str, Any]]] = [[] for _ in ways]
+    for _ in range(turns):
+        for (_, _, way), runs in zip(ways, found, strict=True):
             command = [peer, str(HERE / "peer_runs.py")] if "library" in way else [sys.executable, __file__, "--ours"]
-            found[number].append(measured([*command, json.dumps(told | way)]))
+            runs.append(measured([*command, json.dumps(told | way)]))
     return found
 
 
-def best(told: dict[str, Any], found: list[list[dict[str, Any]]]) -> set[int]:
-    """Return the places of the ways that were, in the first turn, their library's quickest at some part.
+def quicker(told: dict[str, Any], ways: list[Way], found: list[list[dict[str, Any]]]) -> list[Way]:
+    """Return the ways that were their library's quickest, with these settings, at some part.
 
     Reading the data does not count: threads of torch have no share in it.
     """
     chosen = set()
     for part in set(told["keeps"]) - {"read"}:
-        quickest: dict[tuple[str, str], int] = {}
-        for number, (library, settings, _) in enumerate(WAYS):
-            known = quickest.get((library, settings), number)
-            quickest[library, settings] = min(known, number, key=lambda n: found[n][0][part][0])
-        chosen |= set(quickest.values())
-    return chosen
+        best: dict[tuple[str, str], int] = {}
+        for number, (library, settings, _) in enumerate(ways):
+            known = best.get((library, settings), number)
+            best[library, settings] = min(known, number, key=lambda n: found[n][0][part][0])
+        chosen |= set(best.values())
+    return [ways[number] for number in sorted(chosen)]
 
 
-def rows_of(told: dict[str, Any], found: list[list[dict[str, Any]]], naive: float) -> list[dict[str, Any]]:
+def rows_of(
+    told: dict[str, Any], ways: list[Way], found: list[list[dict[str, Any]]], naive: float
+) -> list[dict[str, Any]]:
     """Return a row for each way and each part that is kept of it."""
     about = {name: told[name] for name in ("set", "series", "cell", "units", "window", "horizon", "batch", "origins")}
     about["steps"] = told["epochs"] * told["steps"]
@@ -149,17 +157,14 @@ def rows_of(told: dict[str, Any], found: list[list[dict[str, Any]]], naive: floa
         raise RuntimeError(f"every library must take {about['steps']} steps: they took {sorted(taken)}")
     rows = []
     for part in told["keeps"]:
-        for (library, settings, way), runs in zip(WAYS, found, strict=True):
+        for (library, settings, way), runs in zip(ways, found, strict=True):
             seconds, computed = zip(*(run[part] for run in runs), strict=True)
             rows.append(
                 {"measured": part, **about, "library": library, "settings": settings, "threads": way["threads"]}
                 | {"seconds": round(statistics.median(seconds), 4), "lowest": round(min(seconds), 4)}
                 | {"highest": round(max(seconds), 4), "core_seconds": round(statistics.median(computed), 4)}
-                | {
-                    "runs": len(runs),
-                    "mae": round(statistics.median(run["mae"] for run in runs), 4),
-                    "naive_mae": round(naive, 4),
-                }
+                | {"lowest_core": round(min(computed), 4), "highest_core": round(max(computed), 4), "runs": len(runs)}
+                | {"mae": round(statistics.median(run["mae"] for run in runs), 4), "naive_mae": round(naive, 4)}
             )
     return rows
 

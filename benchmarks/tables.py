@@ -106,10 +106,10 @@ def peers() -> str:
     """Draw each part as a line: seconds of each library, and how many times those of ours the quicker peer takes."""
     table = []
     for (task, part), here in _beside():
-        seconds = here.set_index(["library", "settings"])["seconds"]
-        peer = seconds.drop("tsforecast").min()
-        own = {way: seconds["tsforecast", way] for way in ("default", "as the peers")}
-        theirs = {name: seconds[name, "its best"] for name in seconds.index.unique("library") if name != "tsforecast"}
+        ours = here["library"] == "tsforecast"
+        own = here[ours].set_index("settings")["seconds"].to_dict()
+        theirs = here[~ours].set_index("library")["seconds"].to_dict()
+        peer = min(theirs.values())
         table.append(
             {
                 "what": BESIDE[task, part],
