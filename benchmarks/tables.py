@@ -103,7 +103,7 @@ def searches() -> str:
 
 
 def peers() -> str:
-    """Draw each part as a line: seconds of each library, and how many times those of ours the quicker peer takes."""
+    """Draw each part as a line: seconds of each library, and how many times ours the quicker peer takes."""
     table = []
     for (task, part), here in _beside():
         ours = here["library"] == "tsforecast"

@@ -85,11 +85,14 @@ def test_each_library_goes_on_with_the_threads_that_were_quicker_at_some_part(pe
 
 def test_rows_are_refused_when_a_library_took_other_steps(peers: ModuleType) -> None:
     task = peers.SHARED | peers.TASKS["many series"] | {"series": 3000}
-    run = {"steps": 500, "read": [1.0, 1.0], "fit": [1.0, 1.0], "predict": [1.0, 1.0], "mae": 1.0}
+    steps = task["epochs"] * task["steps"]
+    run = {"steps": steps, "read": [1.0, 1.0], "fit": [1.0, 1.0], "predict": [1.0, 1.0], "mae": 1.0}
     found = [[run] for _ in peers.WAYS]
     assert len(peers.rows_of(task, peers.WAYS, found, 1.0)) == 3 * len(peers.WAYS)
-    found[-1] = [run | {"steps": 499}]
-    with pytest.raises(RuntimeError, match=r"every library must take 500 steps: they took \[499, 500\]"):
+    found[-1] = [run | {"steps": steps - 1}]
+    with pytest.raises(
+        RuntimeError, match=rf"every library must take {steps} steps: they took \[{steps - 1}, {steps}\]"
+    ):
         peers.rows_of(task, peers.WAYS, found, 1.0)
 
 
