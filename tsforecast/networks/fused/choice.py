@@ -16,10 +16,10 @@ from tsforecast.errors import TrainingWarning
 # look at 128; at 256 torch was quicker at one size.
 WIDEST = {"RNN_TANH": 128, "GRU": 128, "LSTM": 128}
 BLOCKS = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}  # of U rows in a weight
-# What a batch wins, in seconds, as measured for 8 to 64 units, 32 to 256 rows and 1 to 14 steps, or less: at its
-# first step, where torch may be quicker, at each further one, and there for each unit of each row.
-FIRST, STEP = {"RNN_TANH": -9e-5, "GRU": -6e-5, "LSTM": 0.0}, {"RNN_TANH": 3.2e-5, "GRU": 9e-5, "LSTM": 1e-5}
-UNIT = 6e-9
+# What a batch wins, in seconds, as measured for 8 to 64 units, 32 to 256 rows and 1 to 14 steps, or rather less: at its
+# first step, where torch may be quicker, at each further one, and there for each row.
+FIRST, STEP = {"RNN_TANH": -9e-5, "GRU": -6e-5, "LSTM": 0.0}, {"RNN_TANH": 2.8e-5, "GRU": 8.5e-5, "LSTM": 1e-5}
+ROW = {"RNN_TANH": 1e-7, "GRU": 2.8e-7, "LSTM": 1.8e-7}
 LOADING = 0.6  # s; compiling, once on each machine, takes five
 
 
@@ -35,7 +35,7 @@ def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> boo
     """
     if cell.mode not in WIDEST or cell.hidden_size > WIDEST[cell.mode]:
         return False
-    further = STEP[cell.mode] + UNIT * batch * cell.hidden_size
+    further = STEP[cell.mode] + ROW[cell.mode] * batch
     return batches * (FIRST[cell.mode] + (steps - 1) * further) > LOADING
 
 
