@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,10 +12,9 @@ from rich.table import Table
 
 from tsforecast.evaluation.board import Leaderboard
 from tsforecast.evaluation.ledger import AuditReport
-from tsforecast.reporting.search_grids import best_trials
-from tsforecast.reporting.search_report import counts, headline
-from tsforecast.search.analysis import scored
-from tsforecast.search.folder import Kept
+
+if TYPE_CHECKING:
+    from tsforecast.search.folder import Kept
 
 
 def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
@@ -63,6 +63,11 @@ def show_search(kept: Kept, title: str, console: Console) -> None:
 
     On a narrow terminal the last columns are left out, and said to be.
     """
+    # A page can be made of them, for which matplotlib is loaded: a leaderboard does not wait for that.
+    from tsforecast.reporting.search_grids import best_trials
+    from tsforecast.reporting.search_report import counts, headline
+    from tsforecast.search.analysis import scored
+
     trials = kept.trials
     _say(console, title, style="bold")
     _say(console, headline(kept, trials))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -82,6 +84,12 @@ def make_optimizer(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     ]
     groups = [group for group in groups if group["params"]]
     if plan.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=MOMENTUM)
+        return _light(torch.optim.SGD)(groups, lr=plan.learning_rate, momentum=MOMENTUM)
     kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=plan.learning_rate, fused=True)
+    return _light(kind)(groups, lr=plan.learning_rate, fused=True)
+
+
+def _light(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return an optimiser whose methods do without what loads torch's compiler at its first use, for a second."""
+    names = ("add_param_group", "zero_grad", "step", "state_dict", "load_state_dict")
+    return type(kind.__name__, (kind,), {name: torch.no_grad()(inspect.unwrap(getattr(kind, name))) for name in names})
