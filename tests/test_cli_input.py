@@ -45,6 +45,56 @@ def test_a_file_of_one_column_is_read(tmp_path: Path) -> None:
     assert read_file(file(tmp_path, "sales", "1", "2")).rows() == [(1,), (2,)]
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\n\n\n", "\r\n\r\n"])
+def test_empty_lines_at_the_end_are_no_rows(end: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(f"day,sales\n2023-02-01,1\n2023-02-02,2\n{end}".encode())
+    assert read_file(path)["sales"].to_list() == [1, 2]
+    path.write_bytes(f"a,b\n1,2\n3,4\n,\n{end}".encode())  # a row, of which nothing is known
+    assert read_file(path).rows() == [(1, 2), (3, 4), (None, None)]
+
+
+def test_empty_lines_between_rows_are_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_panel(str(file(tmp_path, "day,sales", "2023-02-01,1", "", "2023-02-02,2")), Said())
+    assert str(caught.value) == (
+        "time column 'day' must be complete: 1 of 3 stamps are missing, the first in row 1; fill them in, or drop "
+        "those rows (an empty line is one)"
+    )
+
+
+@pytest.mark.parametrize("first", ["2023-02-01,10.5", "0,10.5", "2023-02-01,3"])
+def test_a_file_without_names_is_refused_since_its_first_row_would_be_lost(first: str, tmp_path: Path) -> None:
+    path = file(tmp_path, first, first)
+    with pytest.raises(DataError) as caught:
+        read_file(path)
+    names = ", ".join(map(repr, first.split(",")))
+    assert str(caught.value) == (
+        f"the first line of {str(path)!r} must hold the names of its columns: it holds {names}; add a line of names"
+    )
+
+
+def test_columns_may_have_whole_numbers_as_names(tmp_path: Path) -> None:
+    assert read_file(file(tmp_path, "0,1", "1.5,2", "2.5,3")).columns == ["0", "1"]
+
+
+@pytest.mark.parametrize("value", ["$10.5", "10.5%", '"10,5"'])
+def test_where_no_column_holds_numbers_what_they_hold_is_shown(value: str, tmp_path: Path) -> None:
+    shown = value.strip('"')
+    with pytest.raises(DataError) as caught:
+        read_panel(str(file(tmp_path, "day,sales", f"2023-02-01,{value}", f"2023-02-02,{value}")), Said())
+    assert str(caught.value) == (
+        f"a number column to forecast is needed: the frame has 'day' (Date), 'sales' (String, such as {shown!r}); "
+        "convert it, or name it with target=..."
+    )
+
+
+def test_a_year_of_five_digits_is_a_date_and_no_name(tmp_path: Path) -> None:
+    path = file(tmp_path, "day,sales", "99999-01-01,1", "99999-01-02,2")
+    with pytest.raises(DataError, match=r"time column 'day' must hold dates like .*: row 0 holds '99999-01-01'; "):
+        read_panel(str(path), Said())
+
+
 def test_a_line_with_too_many_cells_is_named(tmp_path: Path) -> None:
     path = file(tmp_path, "day,sales", "2023-02-01,1", "2023-02-02,1,5")
     with pytest.raises(DataError) as caught:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tsforecast.errors import (
     nearest,
     raise_any,
     reason,
+    shorten,
 )
 from tsforecast.files import new_file
 
@@ -235,7 +237,25 @@ def _read_csv(path: Path) -> Any:
         cells = [cell for line in file.read(PEEK).splitlines()[1:] for cell in line.split(separator)]
     comma = separator != "," and any(re.fullmatch(r'\s*"?-?\d+,\d+"?\s*', cell) for cell in cells)
     # Types are read from all rows: a column that turns to decimals late is still a number column.
-    return pl.read_csv(path, separator=separator, decimal_comma=comma, infer_schema_length=None, encoding=encoding)
+    frame = pl.read_csv(path, separator=separator, decimal_comma=comma, infer_schema_length=None, encoding=encoding)
+    raise_any(_nameless(path, frame.columns))
+    return frame.head(len(frame) - _empty_end(path)) if len(frame.columns) > 1 else frame
+
+
+def _nameless(path: Path, names: list[str]) -> list[str]:
+    """Refuse a first line of dates and decimals alone: whoever wrote it meant it as the first row."""
+    if not all(re.match(f"{_ISO}|{_PLAIN}", name) for name in names) or all(name.strip().isdigit() for name in names):
+        return []
+    held = shorten([repr(name) for name in names])
+    return [f"the first line of {str(path)!r} must hold the names of its columns: it holds {held}; add a line of names"]
+
+
+def _empty_end(path: Path) -> int:
+    """Count the lines at the end in which nothing stands, not even a separator: they are no rows."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - PEEK))
+        lines = file.read().splitlines()
+    return sum(1 for _ in takewhile(lambda line: not line, reversed(lines)))
 
 
 def _encoding(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 REPORT, SCORES = "search.html", "scores.csv"
 PARTS = 5  # of recordings without groups; one tests
 LEAST = 3  # groups
+MOST_LETTERS = 100  # of the name of a folder
 
 
 def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, out: Path) -> None:
@@ -42,15 +44,17 @@ def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, ou
     from tsforecast.cli_search import stop_if_cut_short
     from tsforecast.search.trial import seeded
 
-    labels, rows = _labels(panel, label), []
+    labels = _labels(panel, label)
+    rows: list[dict[str, Any]] = []
     if panel.groups is None:
         say("without --group the same user may be on both sides of a test", style="yellow")
     for name, tests in _folds(panel, labels, folds, search.random_state):
         part, known, unknown = panel.select(~tests), labels[~tests], panel.select(tests)
-        found = clone(search).set_params(storage=out.absolute(), name=name).fit(part, known)
+        place = out / _folder(name, len(rows))
+        found = clone(search).set_params(storage=out.absolute(), name=place.name).fit(part, known)
         stop_if_cut_short(found)
-        found.report(out / name / REPORT, f"Search {name}")
-        found.best_estimator_.save(out / name / "model")
+        found.report(place / REPORT, f"Search {name}")
+        found.best_estimator_.save(place / "model")
         settings = " ".join(f"{key}={value!r}" for key, value in found.best_params_.items())
         say(f"{name}: best settings: {settings or 'none beats the majority classifier'}")
         untuned = seeded(search.forecaster, search.random_state).fit(part, known)
@@ -79,6 +83,18 @@ def _labels(panel: Panel, label: str) -> NDArray[Any]:
     return panel.facts[label]
 
 
+def _folder(fold: str, number: int) -> str:
+    """Return a name for the folder of a fold: groups are named by data, and may be called ``../x``.
+
+    Examples
+    --------
+    >>> _folder("without-user-U07", 0), _folder("without-user-../../x", 1)
+    ('without-user-U07', 'without-user-______x-2')
+    """
+    safe = re.sub(r"[^\w-]", "_", fold)[:MOST_LETTERS]
+    return safe if safe == fold else f"{safe}-{number + 1}"
+
+
 def _folds(panel: Panel, labels: NDArray[Any], folds: int, seed: int) -> list[tuple[str, NDArray[np.bool_]]]:
     """Return the name of each fold, and which recordings test in it: one group, or a fifth of each class."""
     from sklearn.model_selection import StratifiedKFold
@@ -100,13 +116,14 @@ def _folds(panel: Panel, labels: NDArray[Any], folds: int, seed: int) -> list[tu
 
 
 def _show(rows: list[dict[str, Any]], label: str) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"Accuracy of {label} on recordings that no search saw", title_justify="left")
+    table = Table(title=f"Accuracy of {escape(label)} on recordings that no search saw", title_justify="left")
     for name in rows[0]:
         table.add_column(name, justify="left" if name == "fold" else "right", overflow="fold")
     for row in rows:
-        table.add_row(row["fold"], str(row["recordings"]), *(f"{row[name]:.1%}" for name in list(row)[2:]))
+        table.add_row(escape(row["fold"]), str(row["recordings"]), *(f"{row[name]:.1%}" for name in list(row)[2:]))
     if len(rows) > 1:
         means = [f"{np.mean([row[name] for row in rows]):.1%}" for name in list(rows[0])[2:]]
         table.add_row(f"mean of {len(rows)}", str(sum(row["recordings"] for row in rows)), *means, style="bold")

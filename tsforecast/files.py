@@ -92,9 +92,12 @@ def require_place(target: Path, mark: str | None = None) -> None:
     ------
     OutputError
     """
+    try:
+        nearest = next(place for place in (target.absolute(), *target.absolute().parents) if place.exists())
+    except OSError as error:  # a name that is too long
+        raise OutputError(_unusable(target, reason(error))) from error
     if target.is_file():
         raise OutputError(f"{str(target)!r} must be a folder: it is a file, which stays as it is; name another place")
-    nearest = next(place for place in (target.absolute(), *target.absolute().parents) if place.exists())
     if not nearest.is_dir():
         raise OutputError(_unusable(target, f"{str(nearest)!r} is a file"))
     if not os.access(nearest, os.W_OK | os.X_OK):

@@ -14,10 +14,12 @@ from rich.console import Console
 
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
+from tsforecast.evaluation.audit import audit
 from tsforecast.evaluation.board import Leaderboard
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.reporting.plots import plot_forecasts, save_figure
-from tsforecast.reporting.terminal import show_leaderboard
+from tsforecast.reporting.terminal import show_audit, show_leaderboard
 
 
 @pytest.fixture(params=["dates", "index"])
@@ -76,6 +78,20 @@ def test_a_figure_is_written_whole(board: Leaderboard, panel: Panel, tmp_path: P
     save_figure(plot_forecasts(board, panel), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().endswith(b"IEND\xaeB`\x82")
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize("name", ["[bold]wide[/bold]", "[/red]", "<script>"])
+def test_names_are_shown_as_they_are_whatever_they_mean_to_a_terminal(name: str, panel: Panel) -> None:
+    text = io.StringIO()
+    board = leaderboard({name: NaiveForecaster()}, panel, horizon=4)
+    show_leaderboard(board, f"a title of {name}", Console(file=text, width=160))
+    assert f"│ {name} " in text.getvalue()
+    assert f"a title of {name}" in text.getvalue()
+    report = audit(NaiveForecaster(), panel, cutoffs=1, horizon=4, level="data")
+    told = dataclasses.replace(report, findings=report.findings.assign(note=name))
+    text = io.StringIO()
+    show_audit(told, "a title", Console(file=text, width=200))
+    assert text.getvalue().count(name) == len(told.shown)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 160])

@@ -117,6 +117,49 @@ def broken(folder: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("no description", "it has no model.json"),
+        ("no numbers", "it has no numbers.safetensors"),
+        ("not json", "model.json is cut short or spoilt; copy the folder once more, or save the model anew"),
+        ("list", "model.json must hold an object: it holds a list"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said(how: str, words: str, tmp_path: Path) -> None:
+    save(small("gru").fit(wave(90)), tmp_path / "model")
+    broken(tmp_path / "model", how)
+    with pytest.raises(ModelFileError) as caught:
+        load(tmp_path / "model")
+    assert str(caught.value) == f"{str(tmp_path / 'model')!r} must be a folder that tsforecast saved: {words}"
+
+
+def test_damage_that_no_golden_forecast_shows_is_found(tmp_path: Path) -> None:
+    save(small("naive").fit(wave(90)), tmp_path / "model")
+    file = tmp_path / "model" / "numbers.safetensors"
+    told = bytearray(file.read_bytes())
+    told[told.index(wave(90)[3].tobytes())] ^= 1  # a bit of the past, which the naive forecast does not look at
+    file.write_bytes(told)
+    with pytest.raises(ModelFileError, match=r"must be what was saved, SHA-256 .*: it is .*; copy the folder"):
+        load(tmp_path / "model")
+    description = json.loads((tmp_path / "model" / "model.json").read_text())
+    del description["numbers_sha256"]  # as those that were saved before there was one
+    (tmp_path / "model" / "model.json").write_text(json.dumps(description))
+    assert load(tmp_path / "model").horizon == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nowhere", "it does not exist; check the name, and the folder, which is "), ("x" * 5000, "File name too long")],
+)  # fmt: skip
+def test_a_name_that_names_nothing_is_refused_in_words(name: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=f"must be a folder that tsforecast saved: {words}"):
+        load(name)
+    if name != "nowhere":
+        with pytest.raises(OutputError, match=f"must be a place that can be written to: {words}; name another one"):
+            save(small("naive").fit(wave(5)), tmp_path / name)
+
+
+@pytest.mark.parametrize(
     "how",
     ["no description", "not json", "list", "no numbers", "cut numbers", "other version", "unknown model",
      "unknown parameter", "other units"],

@@ -168,17 +168,23 @@ def test_a_search_over_classifiers_finds_fits_and_tells(ray_here: None, tmp_path
 @pytest.mark.filterwarnings("ignore")
 def test_the_command_searches_without_each_person_that_it_tests(ray_here: None, tmp_path: Path) -> None:
     write(tmp_path / "moves.csv")
+    named = (tmp_path / "moves.csv").read_text().replace("dan", "../../[/b]")  # data name people as they like
+    (tmp_path / "moves.csv").write_text(named)
     (tmp_path / "space.toml").write_text('cell = ["gru", "conv1d"]\nunits = [8]\nlayers = [1]\n')
     command = ["tune", str(tmp_path / "moves.csv"), *COLUMNS, "--label", "gesture", "--trials", "2", "--epochs", "20"]
     command += ["--folds", "2", "--space", str(tmp_path / "space.toml"), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")
-    assert scores["fold"].tolist() == ["without-person-dan", "without-person-cat"]
+    assert scores["fold"].tolist() == ["without-person-../../[/b]", "without-person-cat"]
+    assert "without-person-../../[/b]" in result.output
+    folders = ["without-person-________b_-1", "without-person-cat"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == folders
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["moves.csv", "out", "space.toml"]
     assert scores["recordings"].tolist() == [9, 9]
     assert (scores["tuned"] > scores["majority"]).all()
     assert "mean of 2" in result.output
-    for fold in scores["fold"]:
+    for fold in folders:
         assert "27 series" in read_search(tmp_path / "out" / fold).about.data  # the tested person is not in it
         assert (tmp_path / "out" / fold / "search.html").exists()
         assert load(tmp_path / "out" / fold / "model").classes_.tolist() == sorted(set(LABELS))

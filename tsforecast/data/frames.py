@@ -310,7 +310,10 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     name, source = column.name, table.source
     missing = int(column.is_null().sum())
     if missing:
-        return [f"time column {name!r} must be complete: {missing} of {len(column)} stamps are missing"]
+        first = int(column.is_null().arg_max() or 0)
+        held = f"{missing} of {len(column)} stamps are missing, the first in row {first}"
+        remedy = "fill them in, or drop those rows (an empty line is one)"
+        return [f"time column {name!r} must be complete: {held}; {remedy}"]
     if column.dtype.is_integer():
         table.stamps, table.kind = column.to_numpy().astype(np.int64), "integer"
         return []
@@ -347,7 +350,7 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     in_days = np.asarray(values).astype("datetime64[D]").astype(np.int64)
     if np.abs(in_days).max() > 106_000:  # datetime64[ns] ends in the years 1677 and 2262
         far = str(np.asarray(values)[np.abs(in_days).argmax()])[:10]
-        return [f"time column {name!r} must lie between the years 1678 and 2262: it holds {far}"]
+        return [f"time column {name!r} must lie between the years 1678 and 2262: it holds {far}; mend or drop it"]
     table.stamps, table.kind = _nanoseconds(values), "datetime"
     return []
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tsforecast.data.calendar import Stamps
 from tsforecast.errors import DataError, shorten
 
-_DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,4}([-/.])\d{1,2}\2\d{1,4}).*")
+_DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
 LOOKED_AT = 100  # first values of a column of text that tell whether it holds dates or numbers
 
 
@@ -70,8 +70,10 @@ def guess_targets(
         if text is not None or frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean:
             found.append(name)
     if not found:
-        what = ", ".join(f"{name!r} ({frame[name].dtype})" for name in frame.columns[:8])
-        raise DataError(f"a number column to forecast is needed: the frame has {what}; name it with target=...")
+        what = ", ".join(f"{name!r} ({frame[name].dtype}{_example(frame[name])})" for name in frame.columns[:8])
+        raise DataError(
+            f"a number column to forecast is needed: the frame has {what}; convert it, or name it with target=..."
+        )
     if several or len(found) == 1:
         return tuple(found)
     hints = {name: f"{name!r} holds {value!r} in row {row}" for name, (row, value) in spoilt.items()}
@@ -171,6 +173,12 @@ def counts_up(values: NDArray[Any]) -> bool:
     moves = np.diff(values.astype(np.int64))
     ups = moves[moves > 0]
     return len(ups) > 0 and bool((ups == ups[0]).all()) and 10 * (moves < 0).sum() <= len(moves)
+
+
+def _example(column: nw.Series[Any]) -> str:
+    """Return the first value of a column of text: what keeps it from being numbers mostly shows."""
+    values = column.head(LOOKED_AT).drop_nulls().to_list() if is_text(column) else []
+    return f", such as {str(values[0])[:20]!r}" if values else ""
 
 
 def _quoted(names: list[str]) -> str:

@@ -34,7 +34,7 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row, skill in zip(shown[["model", *kept]].itertuples(index=False), board.table["skill"], strict=True):
         style = "dim" if row[0] == board.reference else "green" if skill > 0 else None
-        table.add_row(*row, style=style)
+        table.add_row(*map(escape, row), style=style)
     console.print(table)
     if len(kept) < len(names):
         _say(console, f"(left out for width: {', '.join(names[len(kept) :])})", style="dim")
@@ -53,7 +53,7 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
     table = Table(*shown.columns)
     styles = {"LEAK": "bold red", "not run": "yellow"}
     for row in shown.itertuples(index=False):
-        table.add_row(*map(str, row), style=styles.get(row.outcome))
+        table.add_row(*(escape(str(cell)) for cell in row), style=styles.get(row.outcome))
     console.print(table)
     _say(console, f"{report.verdict}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -19,6 +20,8 @@ from tsforecast.saving.plain import FLOAT
 DESCRIPTION, NUMBERS = "model.json", "numbers.safetensors"
 MOST_TEXT = 1 << 26  # bytes of a description; read, text takes several times its size
 DEPTH = 100  # lists and objects within each other
+CHECKSUM = "numbers_sha256"  # in the description; models that were saved before there was one have none
+REMEDY = "copy the folder once more, or save the model anew"
 
 Numbers = dict[str, NDArray[Any]]
 
@@ -30,10 +33,10 @@ def write(folder: Path, description: dict[str, Any], numbers: Numbers) -> None:
     ------
     OutputError
     """
-    text = json.dumps(description, indent=1, allow_nan=False)
     with new_folder(folder, mark=DESCRIPTION) as place:
-        (place / DESCRIPTION).write_text(text, encoding="utf-8")
         save_file({name: np.ascontiguousarray(array) for name, array in numbers.items()}, place / NUMBERS)
+        text = json.dumps(description | {CHECKSUM: _sha256(place / NUMBERS)}, indent=1, allow_nan=False)
+        (place / DESCRIPTION).write_text(text, encoding="utf-8")
         shutil.copymode(place / DESCRIPTION, place / NUMBERS)  # safetensors lets the owner alone read it
 
 
@@ -47,14 +50,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     ------
     ModelFileError
     """
-    if (folder / "train").is_dir() and not (folder / DESCRIPTION).exists():
-        raise ModelFileError(
-            f"{str(folder)!r} holds the checkpoint of a fit, not a model: fit(data, resume_from={str(folder)!r}) goes "
-            "on from it, and save writes the model then"
-        )
-    if folder.is_dir() and not (folder / DESCRIPTION).exists():
-        raise ModelFileError(f"{str(folder)!r} must be a folder that tsforecast saved: it has no {DESCRIPTION}")
     try:
+        if not folder.exists():
+            raise ValueError(f"it does not exist; check the name, and the folder, which is {str(Path.cwd())!r}")
+        if (folder / "train").is_dir() and not (folder / DESCRIPTION).exists():
+            resume = f"fit(data, resume_from={str(folder)!r})"
+            raise ValueError(f"it holds the checkpoint of a fit, not a model: {resume} goes on, and save writes one")
         file = _inside(folder, DESCRIPTION)
         size = file.stat().st_size
         if size > MOST_TEXT:
@@ -65,7 +66,10 @@ def read_description(folder: Path) -> dict[str, Any]:
             bare.append(text)
             return {FLOAT: text.lower().replace("infinity", "inf")}
 
-        description = json.loads(file.read_text(encoding="utf-8"), parse_constant=no_number)
+        try:
+            description = json.loads(file.read_text(encoding="utf-8"), parse_constant=no_number)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{DESCRIPTION} is cut short or spoilt; {REMEDY}") from error
         if not isinstance(description, dict):
             raise ValueError(f"{DESCRIPTION} must hold an object: it holds a {type(description).__name__}")
         if bare and description.get("format_version") != 1:
@@ -76,8 +80,10 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def read_numbers(folder: Path) -> Numbers:
-    """Return the arrays in a folder; none is made before the header is seen to fit the file.
+def read_numbers(folder: Path, description: dict[str, Any]) -> Numbers:
+    """Return the arrays in a folder; none is made before the header is seen to fit the file, and the file to be whole.
+
+    Damage that the golden forecast does not depend on, such as in a series' early past, is found by the checksum alone.
 
     Raises
     ------
@@ -92,6 +98,9 @@ def read_numbers(folder: Path) -> Numbers:
                 shape = opened.get_slice(name).get_shape()
                 if max(shape, default=0) > size:
                     raise ValueError(f"array {name!r} of shape {shape} cannot lie in a file of {size} bytes")
+            if CHECKSUM in description and (found := _sha256(file)) != description[CHECKSUM]:
+                was = str(description[CHECKSUM])[:8]
+                raise ValueError(f"{NUMBERS} must be what was saved, SHA-256 {was}...: it is {found[:8]}...; {REMEDY}")
             return {name: opened.get_tensor(name) for name in names}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
         raise _refused(folder, error) from error
@@ -100,9 +109,16 @@ def read_numbers(folder: Path) -> Numbers:
 def _inside(folder: Path, name: str) -> Path:
     """Return a file of the folder, once it is seen to be a file, and in there."""
     file = folder / name
+    if folder.is_dir() and not file.exists():
+        raise ValueError(f"it has no {name}")
     if file.exists() and (not file.is_file() or file.resolve().parent != folder.resolve()):
         raise ValueError(f"{name} must be a file that lies in the folder, and no link out of it")
     return file
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _require_shallow(value: Any) -> None:

@@ -111,7 +111,7 @@ def load(folder: str | Path) -> Model:
     """
     place = Path(folder)
     written = read_description(place)
-    numbers = read_numbers(place)
+    numbers = read_numbers(place, written)
     try:
         description = from_plain(migrated(written), made)
         model = _revive(description["fitted"], numbers, _panel(description, numbers))

@@ -35,7 +35,8 @@ def summary(folder: str | Path) -> dict[str, str]:
     ("2: 'rest', 'wave'", '2 recordings of 1 to 2 steps, 3 in all')
     """
     place = Path(folder)
-    written, numbers = read_description(place), read_numbers(place)
+    written = read_description(place)
+    numbers = read_numbers(place, written)
     try:
         description = from_plain(migrated(written), made)
         fitted, where = description["fitted"], description["provenance"]
