@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from tsforecast.errors import TsForecastError, reason
 
 try:
@@ -153,7 +155,7 @@ def _fresh(target: Path) -> Iterator[Path]:
         folder, lock = _locked_folder(target)
         folder.chmod(0o755)
         yield folder
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # which is what safetensors makes of a full disk
         if isinstance(error, TsForecastError):
             raise
         raise OutputError(_unusable(target, reason(error))) from error
