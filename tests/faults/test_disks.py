@@ -66,22 +66,21 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("how", ["full", "room for one small file", "read-only"])
-@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize(
+    ("writer", "how"),
+    [(writer, how) for writer in WRITERS for how in ("full", "read-only")]
+    + [(writer, "room for one small file") for writer in WRITERS if writer.startswith(("save", "checkpoint"))],
+)
 def test_every_writer_says_so_and_leaves_nothing_half_written(writer: str, how: str, disk: Path) -> None:
-    if how != "read-only":
-        fill(disk, PAGE * (how != "full"))
-        if how != "full" and writer in ("rows of a leaderboard", "report", "rows", "json"):
-            pytest.skip("one file may well find room")
-    else:
+    if how == "read-only":
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    else:
+        fill(disk, 0 if how == "full" else PAGE)
     before = all_in(disk)
     with pytest.raises(OutputError, match=r"must be a place that can be written to: .*; name another one") as caught:
         WRITERS[writer](disk / "a" / "folder")
-    said = str(caught.value)
-    assert (
-        "No space left" in said if how != "read-only" else "lets nobody like you write" in said or "Read-only" in said
-    )
+    words = ["lets nobody like you write", "Read-only"] if how == "read-only" else ["No space left"]
+    assert any(each in str(caught.value) for each in words)
     assert all_in(disk) == before
 
 
