@@ -21,10 +21,14 @@ import tsforecast
 ROOT = Path(__file__).parents[1]
 
 
-def loaded_after(statement: str) -> set[str]:
-    code = f"import sys\n{statement}\nprint(' '.join({{name.partition('.')[0] for name in sys.modules}}))"
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(' '.join(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(result.stdout.splitlines()[-1].split())
+
+
+def loaded_after(statement: str) -> set[str]:
+    return {name.partition(".")[0] for name in modules_after(statement)}
 
 
 def test_importing_the_package_loads_no_other() -> None:
@@ -57,6 +61,14 @@ def test_rows_of_the_benchmark_keep_what_is_promised_of_a_start() -> None:
     median = {row["measured"]: row["median"] for row in rows}
     assert median["import tsforecast"] < 0.25
     assert median["tsforecast --help"] < 0.6
+
+
+def test_a_leaderboard_of_networks_loads_neither_torch_s_compiler_nor_what_draws() -> None:
+    words = ["leaderboard", "sunspots-yearly", "--models", "conv1d", "--epochs", "1"]
+    lines = f"import tsforecast.cli as cli\ntry:\n    cli.app({words})\nexcept SystemExit:\n    pass"
+    modules = modules_after(lines)
+    assert "tsforecast.training.loop" in modules
+    assert not modules & {"torch._dynamo", "torch._inductor", "matplotlib", "mlflow", "ray"}
 
 
 def test_a_naive_forecast_needs_no_torch() -> None:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from tsforecast.errors import TsForecastError, reason
 
 try:
@@ -155,8 +153,10 @@ def _fresh(target: Path) -> Iterator[Path]:
         folder, lock = _locked_folder(target)
         folder.chmod(0o755)
         yield folder
-    except (OSError, SafetensorError) as error:  # which is what safetensors makes of a full disk
-        if isinstance(error, TsForecastError):
+    except Exception as error:
+        # What safetensors makes of a full disk goes by its name: `--help` must not load it.
+        of_disk = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
+        if isinstance(error, TsForecastError) or not of_disk:
             raise
         raise OutputError(_unusable(target, reason(error))) from error
     finally:
