@@ -243,3 +243,22 @@ def test_a_file_that_does_not_exist_is_no_dataset_with_a_typo(tmp_path: Path) ->
         read_file(file(tmp_path, "a", "1").with_name("dta.csv"))
     with pytest.raises(UnknownNameError, match="dataset 'co2' does not exist; did you mean 'co2-weekly'"):
         read_panel("co2", Said())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_name_with_brackets_or_stars_is_that_of_one_file(tmp_path: Path, suffix: str) -> None:
+    days = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    for name, sales in {"a[1]": 1.0, "a1": 999.0, "b*": 2.0, "b2": 998.0}.items():
+        frame = pl.DataFrame({"day": days, "sales": [sales] * 3})
+        with (tmp_path / f"{name}{suffix}").open("wb") as file:
+            frame.write_csv(file) if suffix == ".csv" else frame.write_parquet(file)
+    for name, sales in {"a[1]": 1.0, "b*": 2.0}.items():
+        assert read_file(tmp_path / f"{name}{suffix}")["sales"].to_list() == [sales] * 3
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("day,sales,sales\n2024-01-01,1,5\n2024-01-02,1,5\n")
+    with pytest.raises(DataError, match=r"must have names of their own: 'sales' stands there twice; rename one"):
+        read_file(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("day,sales,sales_duplicated_0\n2024-01-01,1,5\n2024-01-02,1,5\n")
+    assert read_file(tmp_path / "b.csv").width == 3

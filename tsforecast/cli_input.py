@@ -148,7 +148,7 @@ def read_file(
             f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
         )
     try:
-        frame = pl.read_parquet(path) if suffix == ".parquet" else _read_csv(path)
+        frame = pl.read_parquet(path, glob=False) if suffix == ".parquet" else _read_csv(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         broken = "it is damaged; write it anew" if isinstance(error, pl.exceptions.PanicException) else None
         why = _ragged(path) if suffix == ".csv" else broken
@@ -237,8 +237,11 @@ def _read_csv(path: Path) -> Any:
         cells = [cell for line in file.read(PEEK).splitlines()[1:] for cell in line.split(separator)]
     comma = separator != "," and any(re.fullmatch(r'\s*"?-?\d+,\d+"?\s*', cell) for cell in cells)
     # Types are read from all rows: a column that turns to decimals late is still a number column.
-    frame = pl.read_csv(path, separator=separator, decimal_comma=comma, infer_schema_length=None, encoding=encoding)
-    raise_any(_nameless(path, frame.columns))
+    # A file whose name has brackets or stars is that file alone.
+    how: dict[str, Any] = {"separator": separator, "encoding": encoding, "glob": False}
+    frame = pl.read_csv(path, decimal_comma=comma, infer_schema_length=None, **how)
+    first = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False, **how)
+    raise_any(_nameless(path, frame.columns) + _named_twice(path, first.row(0)))
     return frame.head(len(frame) - _empty_end(path)) if len(frame.columns) > 1 else frame
 
 
@@ -248,6 +251,14 @@ def _nameless(path: Path, names: list[str]) -> list[str]:
         return []
     held = shorten([repr(name) for name in names])
     return [f"the first line of {str(path)!r} must hold the names of its columns: it holds {held}; add a line of names"]
+
+
+def _named_twice(path: Path, names: tuple[Any, ...]) -> list[str]:
+    """Refuse two columns of one name: whoever reads one of them may mean the other."""
+    twice = [repr(name) for name in dict.fromkeys(names) if name is not None and names.count(name) > 1]
+    if not twice:
+        return []
+    return [f"columns of {str(path)!r} must have names of their own: {shorten(twice)} stands there twice; rename one"]
 
 
 def _empty_end(path: Path) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,15 +25,27 @@ BOARD = "leaderboard.md"  # the file by which the folder of a leaderboard is kno
 console = Console()
 
 
+def shown(words: str) -> str:
+    r"""Return words of others as a terminal may print them: not as markup, nor as codes that steer it.
+
+    Examples
+    --------
+    >>> print(shown("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    letters = (letter if letter in "\n\t" or category(letter) != "Cc" else repr(letter)[1:-1] for letter in words)
+    return escape("".join(letters))
+
+
 def say(sentence: str, style: str | None = None) -> None:
     """Print a sentence as it is, on one line."""
-    console.print(escape(sentence), style=style, highlight=False, soft_wrap=True)
+    console.print(shown(sentence), style=style, highlight=False, soft_wrap=True)
 
 
 def complain(word: str, sentence: str) -> None:
     """Print what is wrong, or not as expected, beside the results."""
     style = "red" if word == "Error" else "yellow"
-    Console(stderr=True).print(f"[bold {style}]{word}:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(f"[bold {style}]{word}:[/] {shown(sentence)}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

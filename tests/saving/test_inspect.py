@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.golden.keep_models import HOME
 from tests.golden.test_models import KEPT
 from tests.saving.models import FRAME, LABELS, RECORDINGS, fitted
 from tests.test_cli import tsforecast
-from tsforecast import Conv1DClassifier, Panel
+from tsforecast import Conv1DClassifier, NaiveForecaster, Panel
 from tsforecast.saving.summary import summary
 
 
@@ -85,3 +86,13 @@ def test_a_classifier_of_an_older_version_is_described_with_what_is_known() -> N
     told = summary(HOME / "v2" / "gru-classifier")
     assert told["data"] == "12 recordings of up to 19 steps, 162 in all"
     assert told["validated"] == "2 recordings"
+
+
+def test_codes_that_steer_a_terminal_are_shown_and_not_obeyed(tmp_path: Path) -> None:
+    NaiveForecaster().fit(np.arange(20.0)).save(tmp_path / "model")
+    written = json.loads((tmp_path / "model/model.json").read_text())
+    written["provenance"]["machine"] = "\x1b[31mred"
+    (tmp_path / "model/model.json").write_text(json.dumps(written))
+    result = tsforecast("inspect", tmp_path / "model", width=80)
+    assert "\x1b" not in result.stdout
+    assert r"\x1b[31mred" in result.stdout

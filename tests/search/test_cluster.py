@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ pytestmark = [  # what ray leaves open when it ends is its own
 
 
 class Witness(NeuralForecaster):
-    """Says where it was fitted."""
+    """Says where it was fitted, and waits there until the other node has begun, too."""
 
     def _fit(self, panel: Any) -> None:
         raise NotImplementedError
@@ -31,7 +32,11 @@ class Witness(NeuralForecaster):
         import ray
 
         if ray.is_initialized():
-            Path(os.environ["WITNESSES"], ray.get_runtime_context().get_node_id()).touch()
+            nodes = Path(os.environ["WITNESSES"])
+            (nodes / ray.get_runtime_context().get_node_id()).touch()
+            patience = time.monotonic() + 60  # on a busy machine one node is through before the other has a process
+            while len(list(nodes.iterdir())) < 2 and time.monotonic() < patience:
+                time.sleep(0.1)
         return super().fit(data, *rest, **more)
 
 
