@@ -146,7 +146,7 @@ def test_thousands_of_files_are_read_or_refused(suffix: str) -> None:
 def test_a_file_over_which_the_reader_itself_breaks_down_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks_down(path: Path) -> pl.DataFrame:
+    def breaks_down(path: Path, **how: object) -> pl.DataFrame:
         raise pl.exceptions.PanicException("assertion failed: range.end as u64 <= self.size")  # no Exception at all
 
     (tmp_path / "data.parquet").write_bytes(b"PAR1")
