@@ -15,6 +15,7 @@ from tests.golden.test_models import KEPT
 from tests.saving.models import FRAME, LABELS, RECORDINGS, fitted
 from tests.test_cli import tsforecast
 from tsforecast import Conv1DClassifier, NaiveForecaster, Panel
+from tsforecast.saving.plain import to_plain
 from tsforecast.saving.summary import summary
 
 
@@ -96,3 +97,12 @@ def test_codes_that_steer_a_terminal_are_shown_and_not_obeyed(tmp_path: Path) ->
     result = tsforecast("inspect", tmp_path / "model", width=80)
     assert "\x1b" not in result.stdout
     assert r"\x1b[31mred" in result.stdout
+
+
+def test_a_number_that_has_become_many_is_shown_as_it_is(tmp_path: Path) -> None:
+    NaiveForecaster(horizon=3).fit(np.arange(20.0)).save(tmp_path / "model")
+    file = tmp_path / "model/model.json"
+    written = json.loads(file.read_text())
+    written["fitted"]["learned"]["horizon_"] = to_plain(np.array([1, 2]), lambda model: ("", {}))
+    file.write_text(json.dumps(written))
+    assert "horizon" in summary(tmp_path / "model")

@@ -66,7 +66,7 @@ def summary(folder: str | Path) -> dict[str, str]:
         raise ModelFileError(
             f"{str(place)!r} must hold a whole model: {type(error).__name__}: {error}"[:500]
         ) from error
-    return {name: str(words) for name, words in told.items() if words}
+    return {name: str(words) for name, words in told.items() if words is not None and str(words)}
 
 
 def _as_code(described: dict[str, Any]) -> str:
