@@ -92,17 +92,29 @@ if __name__ == "__main__":
 """
 
 
-def test_ctrl_c_returns_what_is_there(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
-    process = subprocess.Popen(command, env=paths, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not any(one.skills for one in journal.read(tmp_path / "a")):
+def with_this_tree() -> dict[str, str]:
+    """Return the environment of a process, in any folder, that imports what is tested here."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
+
+
+def interrupted(command: list[str], folder: Path, kept: Path) -> tuple[int, str, str]:
+    """Press Ctrl-C once a trial is in the journal in `kept`; return exit code and what was said."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=with_this_tree(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not any(one.skills for one in journal.read(kept)):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    return process.returncode, out, err
+
+
+def test_ctrl_c_returns_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    code, out, err = interrupted(command, tmp_path, tmp_path / "a")
+    assert code == 0, err
     assert out.splitlines()[-1].endswith("(3,)")
     assert "the search was cut short: " in err
 
@@ -114,19 +126,11 @@ def test_ctrl_c_ends_tune_before_anything_is_tested(tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text("units = [2, 3]\nlearning_rate = { low = 1e-3, high = 1e-1, log = true }\n")
     words = ["tune", "a.csv", "--space", "space.toml", "--trials", "40", "--epochs", "400", "--out", "tuned"]
     command = [sys.executable, "-m", "tsforecast.cli", *words]
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=paths, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not any(one.skills for one in journal.read(tmp_path / "tuned")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
+    code, out, err = interrupted(command, tmp_path, tmp_path / "tuned")
+    assert code == 130, err
     assert "nothing was tested yet; the same command with --resume goes on" in out
     assert {"model", "report.html"}.isdisjoint(path.name for path in (tmp_path / "tuned").iterdir())
-    again = subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True)
+    again = subprocess.run(command, cwd=tmp_path, env=with_this_tree(), capture_output=True, text=True)
     assert again.returncode == 2
     assert "use --resume to go on, or another --out" in again.stderr
 
@@ -154,13 +158,12 @@ def test_a_full_disk_is_said_and_what_was_kept_goes_on(tmp_path: Path) -> None:
 def test_a_search_that_is_killed_fifty_times_ends_with_the_same_trials(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.replace("trials=40, max_epochs=400", "trials=12, max_epochs=40"))
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
     whole = search(tmp_path / "whole", trials=12, max_epochs=40).fit(PANEL)
     random = np.random.default_rng(0)
     for _ in range(50):
         command = [sys.executable, str(script), str(tmp_path)]
         process = subprocess.Popen(
-            command, env=paths, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command, env=with_this_tree(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         time.sleep(float(random.uniform(4, 14)))
         os.killpg(process.pid, signal.SIGKILL)  # Ray's own processes with it
