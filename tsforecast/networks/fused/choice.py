@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from tsforecast.errors import TrainingWarning
 
-# Units up to which kernels are used: quicker in every row of benchmarks/results/speed.jsonl, which end at 64, and in a
-# look at 128; at 256 torch was quicker at one size.
+# Units up to which kernels are used: quicker in all rows of benchmarks/results/speed.jsonl, which end at 64, but one
+# (an LSTM of 64 units on both cores, 32 windows of 24 steps: 0.93), and in a look at 128; at 256 torch was quicker at
+# one size.
 WIDEST = {"RNN_TANH": 128, "GRU": 128, "LSTM": 128}
 BLOCKS = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}  # of U rows in a weight
 # What a batch wins, in seconds, as measured for 8 to 64 units, 32 to 256 rows and 1 to 14 steps, or rather less: at its
