@@ -21,7 +21,7 @@ from tsforecast import EnsembleForecaster, LeakageError, NaiveForecaster, Panel,
 from tsforecast.data.past import Past
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation import evidence
-from tsforecast.evaluation.ledger import AuditReport
+from tsforecast.evaluation.ledger import MORE_RUNS, RUNS, AuditReport
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 
@@ -259,6 +259,28 @@ def test_noise_is_no_leak_and_a_leak_larger_than_noise_is_found() -> None:
     leaky = [audit_procedure(lambda series: series[:11] + random.normal(), np.arange(20.0), 9) for _ in range(40)]
     assert all(report.passed and not report.repeatable for report in honest)
     assert all("rows after the cutoff: other values" in leaks(report) for report in leaky)
+
+
+def test_a_number_that_rarely_differs_is_no_leak() -> None:
+    """As the bias of a head, whose gradient is the rounding of sums, beside weights that differ each time."""
+    random = np.random.default_rng(0)
+
+    def unseeded(series: NDArray[np.float64]) -> dict[str, float]:
+        return {"weight": series[:10].sum() + random.normal(), "bias": float(random.random() < 0.1)}
+
+    assert all(audit_procedure(unseeded, np.arange(20.0), 9).passed for _ in range(99))
+
+
+def test_a_procedure_may_write_into_its_data_however_often_it_is_called() -> None:
+    random, calls = np.random.default_rng(0), iter(range(1000))
+
+    def shifting(series: NDArray[np.float64]) -> float:
+        series[:10] += 100.0  # were it the same array again, each call would return more
+        far = 1e6 if next(calls) == RUNS else 0.0  # the first probe seems to move, so that it is looked at again
+        return float(series[:10].sum() + random.normal() + far)
+
+    assert audit_procedure(shifting, np.arange(20.0), 9).passed
+    assert next(calls) > RUNS + MORE_RUNS
 
 
 # Estimators of others -------------------------------------------------------------------------------------------

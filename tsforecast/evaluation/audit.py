@@ -189,7 +189,7 @@ def audit_procedure(
     if tested is not None:
         found.append(group_twins(data, tested, id, group, columns))
     for probe, twin in chain(*found):
-        ledger.compare(probe, lambda twin=twin: numbers(procedure(twin)))  # type: ignore[misc]
+        ledger.compare(probe, lambda twin=twin: numbers(procedure(copy.deepcopy(twin))))  # type: ignore[misc]
     if columns is None and (left := set(spared(data)) - {id, group}):
         names = ", ".join(repr(name) for name in sorted(left))
         note = f"no probe replaces {names}: text, flags, or numbers that may name series or count; use columns=[...]"
@@ -212,8 +212,8 @@ def of_cut(cut: Cut, panel: Panel) -> AuditReport:
     ledger = Ledger(cut.label(panel), "fit" if cut.trains else "data", lambda: cut.evidence(panel), sure=not cut.trains)
     for probe, twin in panel_twins(panel, cut.seen(panel), cut.steps):
         ledger.compare(probe, lambda twin=twin: cut.evidence(twin))  # type: ignore[misc]
-    for probe, found in cut.other_evidence(panel):
-        ledger.compare(probe, lambda found=found: found, only=found.keys())  # type: ignore[misc]
+    for probe, look in cut.other_evidence(panel):
+        ledger.compare(probe, look, part=True)
     for first, second in _twice(panel, cut.learn, cut.test):
         ledger.add("a recording that is on both sides", "LEAK", note=f"series {first!r} equals {second!r}")
     return ledger.report()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 import joblib
@@ -101,8 +102,8 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 def weights(model: Forecaster, name: str = "weights") -> Evidence:
     """Return what a fitted forecaster learned; not how long that took, nor what from."""
     plain, arrays = model.learned()
-    for name in ("history_", "fitted_on_", "scaled_on_"):
-        plain.pop(name, None)
+    for not_learned in ("history_", "fitted_on_", "scaled_on_"):
+        plain.pop(not_learned, None)
     found = {f"{name} {key}": np.asarray(array) for key, array in arrays.items()}
     found[f"{name}, all"] = np.array(joblib.hash(plain))
     for i, member in enumerate(model.members_):
@@ -181,31 +182,35 @@ class Cut:
             found |= weights(model) | {"forecasts": model.forecast(past, self.steps)}
         return found
 
-    def other_evidence(self, panel: Panel) -> Iterator[tuple[str, Evidence]]:
-        """Yield probes that change something else than rows after the cutoff, and what must not move in each."""
+    def other_evidence(self, panel: Panel) -> Iterator[tuple[str, Callable[[], Evidence]]]:
+        """Yield probes that change something else than rows after the cutoff, and how to get what must not move."""
         part, random = training_part(panel, self.fold, self.learn), np.random.default_rng(0)
         trained = [item for name, item in self.view(part).items() if name.startswith("training rows")]
         held_out = np.max(trained, axis=0) if trained else part.lengths  # of an ensemble: what no member trains on
         if np.any(held_out < part.lengths):
             rows = np.arange(len(part.values)) - np.repeat(part.offsets[:-1], part.lengths)
             changed = with_other(part, rows >= np.repeat(held_out, part.lengths), "other values", random)
-            view = self.forecaster.view(changed)
-            kept = {name: item for name, item in view.items() if name.startswith(("scaler", "choices"))}
-            yield "rows that validate: other values", kept
+            yield "rows that validate: other values", partial(self._scales_and_choices, changed)
         if len(self.learn) < len(panel):
             owner = np.repeat(np.arange(len(panel)), panel.lengths)
             changed = with_other(panel, np.isin(owner, self.test), "other values", random)
-            yield (
-                "the group that is tested: other values",
-                self.forecaster.view(training_part(changed, self.fold, self.learn)),
-            )
+            learned = training_part(changed, self.fold, self.learn)
+            yield "the group that is tested: other values", partial(self.forecaster.view, learned)
         if self.trains:
-            model = clone(self.forecaster).fit(part)
-            said = model.forecast(self.past(panel, self.test[::-1]), self.steps)[::-1]
-            yield "forecast in another order", {"forecasts": said}
-            alone = [model.forecast(self.past(panel, np.array([i])), self.steps) for i in self.test[:ALONE]]
-            said = np.concatenate([*alone, said[ALONE:]])
-            yield "forecast one by one", {"forecasts": said}
+            yield "forecast in another order", partial(self._forecast_otherwise, panel, part, alone=0)
+            yield "forecast one by one", partial(self._forecast_otherwise, panel, part, alone=ALONE)
+
+    def _scales_and_choices(self, part: Panel) -> Evidence:
+        """Return of a view what rows that validate must not move."""
+        view = self.forecaster.view(part)
+        return {name: item for name, item in view.items() if name.startswith(("scaler", "choices"))}
+
+    def _forecast_otherwise(self, panel: Panel, part: Panel, alone: int) -> Evidence:
+        """Return forecasts of the last series first, or of the first few each by itself."""
+        model = clone(self.forecaster).fit(part)
+        said = model.forecast(self.past(panel, self.test[::-1]), self.steps)[::-1]
+        by_themselves = [model.forecast(self.past(panel, np.array([i])), self.steps) for i in self.test[:alone]]
+        return {"forecasts": np.concatenate([*by_themselves, said[alone:]])}
 
     def view(self, part: Panel) -> Evidence:
         """Return what the forecaster computes from a training part before it trains.

@@ -15,7 +15,7 @@ from tsforecast.errors import LeakageError, raise_any, reason
 from tsforecast.evaluation.evidence import Evidence, differences
 
 RUNS = 3  # of the same thing, where two of them differ
-MORE_RUNS = 8  # where something seems to have moved: three runs may lie together by chance
+MORE_RUNS = 8  # where something seems to have moved, of both: a few runs may lie together, or apart, by chance
 SLACK = 3.0  # times the spread of those runs: what differs by more has moved
 
 
@@ -115,37 +115,42 @@ class Ledger:
             for _ in range(RUNS - 2):
                 self._run_again()
 
-    def compare(self, probe: str, run: Callable[[], Evidence], only: Any = None, rounding: bool = False) -> None:
-        """Note whether something moved by more than equal runs differ; `only` names what must not.
+    def compare(self, probe: str, run: Callable[[], Evidence], part: bool = False, rounding: bool = False) -> None:
+        """Note whether something moved by more than equal runs differ, each time where they do.
 
-        With `rounding` half the digits of a number may differ.
+        With `part` the run returns a part of the evidence; with `rounding` half the digits of a number may differ.
         """
         try:
-            with warnings.catch_warnings():  # of numbers that are there to be strange
-                warnings.simplefilter("ignore")
-                found = run()
+            moved = self._moved(run, part, rounding)
+            while moved and not self.repeatable and self.more_to_run:
+                self.more_to_run -= 1
+                self._run_again()
+            for _ in range(0 if self.repeatable else MORE_RUNS):
+                if moved:
+                    again = self._moved(run, part, rounding)
+                    moved = {name: found for name, found in moved.items() if name in again}
         except Exception as error:  # whatever the code of others raises when it meets such numbers
             self.add(probe, "not run", note=f"{type(error).__name__}: {reason(error)}")
             return
-        expected = {name: item for name, item in self.expected.items() if only is None or name in only}
-        slack = {name: _rounding(item) if rounding else 0.0 for name, item in expected.items()}
-
-        def far() -> list[tuple[str, tuple[int, ...], float]]:
-            found_apart = differences(expected, found)
-            return [row for row in found_apart if self._far(row[0], row[2]) and not row[2] <= slack.get(row[0], 0.0)]
-
-        moved = far()
-        while moved and not self.repeatable and self.more_to_run:
-            self.more_to_run -= 1
-            self._run_again()
-            moved = far()
         if not moved:
             self.add(probe, "passed")
             return
-        name, place, _ = moved[0]
-        sizes = [by for _, _, by in moved if by == by]
+        name, (place, _) = next(iter(moved.items()))
+        sizes = [by for _, by in moved.values() if by == by]
         names = f"{name} and {len(moved) - 1} more" if len(moved) > 1 else name
         self.add(probe, "LEAK", names, str(list(place)) if place else "", max(sizes, default=np.nan))
+
+    def _moved(
+        self, run: Callable[[], Evidence], part: bool, rounding: bool
+    ) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Return where and by how much each thing moved that differs by more than equal runs do."""
+        with warnings.catch_warnings():  # of numbers that are there to be strange
+            warnings.simplefilter("ignore")
+            found = run()
+        expected = {name: item for name, item in self.expected.items() if name in found or not part}
+        slack = {name: _rounding(item) if rounding else 0.0 for name, item in expected.items()}
+        apart = differences(expected, found)
+        return {name: (at, by) for name, at, by in apart if self._far(name, by) and not by <= slack.get(name, 0.0)}
 
     def _run_again(self) -> None:
         """Run once more, and note how far equal runs lie apart."""
