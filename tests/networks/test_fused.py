@@ -24,7 +24,7 @@ from tsforecast.errors import TrainingWarning
 from tsforecast.forecasters.registry import make
 from tsforecast.networks.fused import buffers, choice, lanes, threads
 from tsforecast.networks.fused.buffers import Buffers
-from tsforecast.networks.fused.choice import kernels_for, worth_loading
+from tsforecast.networks.fused.choice import embeds, kernels_for, worth_loading
 from tsforecast.networks.fused.function import CELLS, read_layer
 from tsforecast.networks.recurrent import read
 from tsforecast.saving.store import load, save
@@ -43,7 +43,7 @@ def apart(ours: Any, theirs: Any) -> float:
 
 def sizes() -> Any:
     """Draw batch, steps, inputs, units: around the edges of tiles and blocks."""
-    return st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 11), st.integers(1, 19))
+    return st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 40), st.integers(1, 36))
 
 
 def ragged(batch: int, steps: int) -> Tensor:
@@ -76,6 +76,45 @@ def test_states_and_gradients_are_those_of_torch(
         wanted = [x, *cell.parameters(), *([first] if begins else [])]
         return [states, after, *torch.autograd.grad(loss, wanted)]
 
+    assert apart(said(fused=True), said(fused=False)) < ROUNDING
+
+
+@modes
+@settings(max_examples=15)
+@given(size=sizes(), embedded=st.integers(1, 40), layers=st.integers(1, 2), ends=st.booleans(), last=st.booleans())
+def test_an_embedding_on_the_way_is_that_of_torch(
+    mode: str, size: tuple[int, int, int, int], embedded: int, layers: int, ends: bool, last: bool
+) -> None:
+    batch, steps, inputs, units = size
+    torch.manual_seed(sum(size))
+    cell = MODULES[mode](embedded, units, layers, batch_first=True)
+    embed = nn.Sequential(nn.Linear(inputs, embedded), nn.ReLU())
+    x = torch.randn(batch, steps, inputs)
+    lengths = ragged(batch, steps) if ends else None
+
+    def said(fused: bool) -> list[Tensor]:
+        states, _ = read(cell, x, lengths, None, last, fused, embed)
+        weights = torch.linspace(-1, 1, states.numel()).view(states.shape)
+        return [states, *torch.autograd.grad((states * weights).sum(), [*cell.parameters(), *embed.parameters()])]
+
+    assert embeds(embed, cell, x)
+    assert apart(said(fused=True), said(fused=False)) < ROUNDING
+
+
+@modes
+@pytest.mark.parametrize("why", ["gelu", "both directions", "a gradient of x"])
+def test_where_kernels_cannot_embed_it_is_done_before(mode: str, why: str) -> None:
+    torch.manual_seed(0)
+    cell = MODULES[mode](4, 5, batch_first=True, bidirectional=why == "both directions")
+    embed = nn.Sequential(nn.Linear(3, 4), nn.GELU() if why == "gelu" else nn.ReLU())
+    x = torch.randn(20, 6, 3, requires_grad=why == "a gradient of x")
+
+    def said(fused: bool) -> list[Tensor]:
+        states, _ = read(cell, x, fused=fused, embed=embed)
+        wanted = [*embed.parameters(), *([x] if x.requires_grad else [])]
+        return [states, *torch.autograd.grad(states.square().sum(), wanted)]
+
+    assert not embeds(embed, cell, x)
     assert apart(said(fused=True), said(fused=False)) < ROUNDING
 
 

@@ -100,7 +100,7 @@ class ClassNetwork(Freezable):
             before = torch.cat([steps[:, :1], steps[:, :-1]], dim=1)
             steps = torch.cat([steps, steps - before], dim=2)  # (B, T, 2C)
         segments, lengths = self._segments(steps, lengths)  # (B, G, S*C)
-        states = self.encoder.states(self.embed(segments), lengths)  # (B, G, U)
+        states = self.encoder.states(segments, lengths, self.embed)  # (B, G, U)
         logits: Tensor = self.head(self.dropout(self.pooling(states, lengths))) + self.prior  # (B, Q)
         return logits
 

@@ -87,15 +87,16 @@ class ConvEncoder(nn.Module):
         skips = not architecture.bidirectional and architecture.norm != "batch"
         self.skipping = len(dilations) if skips else 0  # last blocks that compute only what the next one reads
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map segments of shape (B, T, U) to states of shape (B, U)."""
+    def forward(self, x: Tensor, embed: nn.Sequential | None = None) -> Tensor:
+        """Map segments of shape (B, T, U), or what becomes such by `embed`, to states of shape (B, U)."""
+        x = x if embed is None else embed(x)
         for left, block in zip(range(len(self.blocks), 0, -1), self.blocks, strict=True):
             x = block(x, halve=left <= self.skipping)
         return x[:, -1]  # (B, U)
 
-    def states(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def states(self, x: Tensor, lengths: Tensor | None = None, embed: nn.Sequential | None = None) -> Tensor:
         """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
-        there = None
+        x, there = x if embed is None else embed(x), None
         if lengths is not None:
             there = (torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None])[..., None]  # (B, T, 1)
         for block in self.blocks:

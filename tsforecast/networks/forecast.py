@@ -122,7 +122,7 @@ class ForecastNetwork(Freezable):
         """Return corrections of the anchor (B, H, K), which a network that does not doubt it need not know."""
         own, level, size = self._centred(past[..., : self.targets])  # (B, W, K), twice (B, 1, K)
         rows = self._rows(own, past[..., self.targets :])  # (B, G, W, I)
-        state = self.encoder(self.embed(self._segments(rows)).flatten(0, 1))  # (B*G, U)
+        state = self.encoder(self._segments(rows).flatten(0, 1), self.embed)  # (B*G, U)
         state = state.view(*rows.shape[:2], -1)  # (B, G, U)
         if self.from_static is not None and static is not None:
             state = state + torch.tanh(self.from_static(static))[:, None]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tsforecast.networks.architecture import Architecture
-from tsforecast.networks.fused.choice import kernels_for, worth_loading
+from tsforecast.networks.fused.choice import embeds, kernels_for, worth_loading
 from tsforecast.networks.pieces import norm_layer
 
 CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -29,18 +29,23 @@ class RecurrentLayer(nn.Module):
         self.residual = architecture.residual
         self.fused = False  # read with the quick kernels where they can
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, last: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, last: bool = False, embed: nn.Sequential | None = None
+    ) -> Tensor:
         """Map (B, T, U) to (B, T, U), or to the last step alone, (B, 1, U).
 
-        Sequences that end before T have their `lengths`, (B,), and zeros after them.
+        Sequences that end before T have their `lengths`, (B,), and zeros after them. With `embed`, that comes first.
         """
-        states, _ = read(self.cell, self.norm(x), lengths, last=last, fused=self.fused)  # (B, T, U), or (B, T, 2U)
+        if embed is not None and (self.residual or not isinstance(self.norm, nn.Identity)):
+            x, embed = embed(x), None
+        x = self.norm(x)
+        states, _ = read(self.cell, x, lengths, last=last, fused=self.fused, embed=embed)  # (B, T, U), or (B, T, 2U)
         said: Tensor = self.dropout(self.join(states))  # (B, T, U)
         return x[:, -said.shape[1] :] + said if self.residual else said
 
 
 class RecurrentEncoder(nn.Module):
-    """Read embedded segments one after the other and return the last state.
+    """Embed segments, read one after the other and return the last state.
 
     The cells are those of Elman (1990), Cho et al. (2014, arXiv 1406.1078), and Hochreiter and Schmidhuber (1997).
 
@@ -55,17 +60,17 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(*(RecurrentLayer(architecture) for _ in range(architecture.layers)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map segments of shape (B, T, U) to states of shape (B, U)."""
+    def forward(self, x: Tensor, embed: nn.Sequential | None = None) -> Tensor:
+        """Map segments of shape (B, T, U), or what becomes such by `embed`, to states of shape (B, U)."""
         *lower, top = self.layers
         for layer in lower:
-            x = layer(x)
-        return top(x, last=True)[:, 0]  # type: ignore[no-any-return]  # (B, U)
+            x, embed = layer(x, embed=embed), None
+        return top(x, last=True, embed=embed)[:, 0]  # type: ignore[no-any-return]  # (B, U)
 
-    def states(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def states(self, x: Tensor, lengths: Tensor | None = None, embed: nn.Sequential | None = None) -> Tensor:
         """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
         for layer in self.layers:
-            x = layer(x, lengths)
+            x, embed = layer(x, lengths, embed=embed), None
         return x
 
 
@@ -76,6 +81,7 @@ def read(
     state: Tensor | tuple[Tensor, ...] | None = None,
     last: bool = False,
     fused: bool = True,
+    embed: nn.Sequential | None = None,
 ) -> tuple[Tensor, Any]:
     """Read sequences with a module of torch, by the quick kernels where they can and by the module itself elsewhere.
 
@@ -91,6 +97,8 @@ def read(
         Return the states of the last step alone.
     fused : bool
         Let kernels read.
+    embed : linear layer and activation, optional
+        What x goes through before the cell reads it; kernels do that on the way where they can.
 
     Returns
     -------
@@ -104,8 +112,10 @@ def read(
     torch.Size([3, 5, 4])
     """
     kernels = kernels_for(cell, x) if fused else None
+    if embed is not None and (kernels is None or not embeds(embed, cell, x)):
+        x, embed = embed(x), None
     if kernels is not None:
-        states, state = _by_kernels(kernels, cell, x, lengths, state, last and lengths is None)
+        states, state = _by_kernels(kernels, cell, x, lengths, state, last and lengths is None, embed)
     elif lengths is None:
         states, state = cell(x, state)
     else:  # packed, so that reading backwards begins at the end of each
@@ -115,26 +125,30 @@ def read(
 
 
 def _by_kernels(
-    kernels: Any, cell: nn.RNNBase, x: Tensor, lengths: Tensor | None, state: Any, last: bool
+    kernels: Any,
+    cell: nn.RNNBase,
+    x: Tensor,
+    lengths: Tensor | None,
+    state: Any,
+    last: bool,
+    embed: nn.Sequential | None,
 ) -> tuple[Tensor, Any]:
     from tsforecast.networks.fused.function import read_layer
 
     ways, pair = 1 + cell.bidirectional, cell.mode == "LSTM"
-    first = x.new_zeros(1 + pair, ways * cell.num_layers, len(x), cell.hidden_size)  # (S, L, B, U)
-    if state is not None:
-        first = torch.stack(state if pair else (state,))
-    ended = []
+    first = None if state is None else torch.stack(state if pair else (state,))  # (S, L, B, U)
+    ended, embedding = [], () if embed is None else tuple(embed[0].parameters())
     for depth in range(cell.num_layers):
         top = depth == cell.num_layers - 1
         whole = not (last and top and ways == 1)
         said = []
         for way in range(ways):
             number = depth * ways + way
-            weights = cell.all_weights[number]
-            states, end = read_layer(kernels, x, lengths, first[:, number], weights, turned=way == 1, whole=whole)
+            weights, begin = cell.all_weights[number], None if first is None else first[:, number]
+            states, end = read_layer(kernels, x, lengths, begin, weights, way == 1, whole, embedding)
             said.append(states)
             ended.append(end)
-        x = torch.cat(said, dim=2) if ways == 2 else said[0]
+        x, embedding = torch.cat(said, dim=2) if ways == 2 else said[0], ()
         if not top:
             x = F.dropout(x, cell.dropout, cell.training)
     after = torch.stack(ended, dim=1) if len(ended) > 1 else ended[0][:, None]  # (S, L, B, U)

@@ -57,6 +57,17 @@ def kernels_for(cell: nn.RNNBase, x: Tensor) -> Any:
     return _loaded(cell.mode) if covered else None
 
 
+def embeds(embed: nn.Sequential, cell: nn.RNNBase, x: Tensor) -> bool:
+    """Tell whether kernels can embed x, (B, T, I), on the way to a cell: a rectified linear layer of few inputs.
+
+    What many cells would do again, in both directions, or what x itself would learn from, is done before.
+    """
+    linear, activation = embed
+    return (
+        isinstance(activation, nn.ReLU) and not cell.bidirectional and not x.requires_grad and linear.bias is not None
+    )
+
+
 @cache
 def _loaded(mode: str) -> Any:
     """Return the kernels of a cell, compiled and tried out; None, with a warning, where that fails."""
@@ -69,8 +80,7 @@ def _loaded(mode: str) -> Any:
         with torch.inference_mode(False), torch.enable_grad():
             shapes = [(BLOCKS[mode], 1)] * 2 + [(BLOCKS[mode],)] * 2
             weights = [torch.ones(shape, requires_grad=True) for shape in shapes]
-            first = torch.ones(kernels.STATES, 1, 1)
-            read_layer(kernels, torch.ones(1, 1, 1), None, first, weights, False, True)[1].sum().backward()  # type: ignore[no-untyped-call]
+            read_layer(kernels, torch.ones(1, 1, 1), None, None, weights, False, True)[1].sum().backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # numba is a compiler: whatever is wrong with it, torch can do without
         what = str(error).partition("\n")[0]
         warnings.warn(

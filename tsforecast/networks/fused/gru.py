@@ -8,6 +8,7 @@ import numpy as np
 
 from tsforecast.networks.fused.lanes import kernel, load, rows, sigmoid, store, tanh, within, zeros
 from tsforecast.networks.fused.products import (
+    add_embedding,
     add_gradients,
     chunk_of,
     gather,
@@ -15,6 +16,7 @@ from tsforecast.networks.fused.products import (
     packed,
     padded,
     product,
+    read_in,
     scatter,
     tiles_of,
     turned_and_packed,
@@ -28,20 +30,22 @@ SHIFT = 1  # blocks that the state does not move; weights have reset and update 
 
 @kernel
 def forward(
-    first: int, last: int, x: Any, ends: Any, h0: Any, wi: Any, wh: Any, bi: Any, bh: Any, turned: bool, keeps: int,
-    xs: Any, hs: Any, kept: Any, y: Any, hn: Any,
+    first: int, last: int, x: Any, ends: Any, h0: Any, wi: Any, wh: Any, bi: Any, bh: Any, we: Any, be: Any,
+    turned: bool, keeps: int, raw: Any, xs: Any, hs: Any, kept: Any, y: Any, hn: Any,
 ) -> None:  # fmt: skip
-    steps, inputs, units, states = x.shape[1], x.shape[2], h0.shape[2], hs[0]
+    steps, inputs, units, states = x.shape[1], wi.shape[1], h0.shape[2], hs[0]
     by_x, by_h, from_x, from_h = packed(wi), packed(wh), padded(bi), padded(bh)
+    by_e, from_e = packed(we), padded(be)
+    embedded = rows(hs, height(by_e))
     of_x, of_h = rows(hs, height(by_x)), rows(hs, height(by_h))
     for tile in range(first, last):
         end = load(ends, tile)
-        now, read = tile * (keeps * steps + 1) * units, tile * (keeps * (steps - 1) + 1) * inputs
+        now, place = tile * (keeps * steps + 1) * units, tile * (keeps * (steps - 1) + 1)
         gather(h0[0], tile, states, now, ends, -1)
         for step in range(steps):
             time = steps - 1 - step if turned else step
-            gather(x[:, time], tile, xs, read, ends, time)
-            product(by_x, from_x, xs, read, of_x, False)
+            read_in(x[:, time], tile, raw, xs, place, by_e, from_e, embedded, inputs, ends, time)
+            product(by_x, from_x, xs, place * inputs, of_x, False)
             product(by_h, from_h, states, now, of_h, False)
             then, keep = now + keeps * units, (tile * steps + step) * KEPT * units
             for u in range(units):
@@ -56,7 +60,7 @@ def forward(
                     store(kept, keep + units + u, update)
                     store(kept, keep + 2 * units + u, new)
                     store(kept, keep + 3 * units + u, said)
-            now, read = then, read + keeps * inputs
+            now, place = then, place + keeps
             if len(y):
                 scatter(states, now, y[:, time], tile, ends, time)
         scatter(states, now, hn[0], tile, ends, -1)
@@ -64,11 +68,12 @@ def forward(
 
 @kernel
 def backward(
-    first: int, last: int, tiles: int, ends: Any, wi: Any, wh: Any, turned: bool, xs: Any, hs: Any,
-    kept: Any, dy: Any, dhn: Any, dx: Any, dh0: Any, dwi: Any, dwh: Any, db: Any,
+    first: int, last: int, tiles: int, ends: Any, wi: Any, wh: Any, turned: bool, raw: Any, xs: Any,
+    hs: Any, kept: Any, dy: Any, dhn: Any, dx: Any, dh0: Any, dwi: Any, dwh: Any, db: Any, dwe: Any, dbe: Any,
 ) -> None:  # fmt: skip
-    steps, inputs, units, states = dx.shape[1], dx.shape[2], dhn.shape[2], hs[0]
+    steps, wide, inputs, units, states = dx.shape[1], dx.shape[2], wi.shape[1], dhn.shape[2], hs[0]
     chunk = chunk_of(steps, SLOPES * units + units + inputs)
+    bent = rows(hs, chunk * inputs)  # gradients of an embedding
     to_x, to_h = turned_and_packed(wi, SHIFT * units), turned_and_packed(wh, 0)
     slopes, none = rows(hs, chunk * SLOPES * units), np.zeros(max(height(to_x), height(to_h)), hs.dtype)
     direct, through = rows(hs, units), rows(hs, height(to_h))  # gradient of a state, and what comes through the weights
@@ -98,9 +103,15 @@ def backward(
                     store(slopes, slope + 3 * units + u, within(time, end, by_new * reset, nothing))
                     store(direct, u, within(time, end, whole * update, passed))
                 product(to_h, none, slopes, slope + units, through, False)
-                if len(dx):
+                if len(dx) or len(dwe):
                     product(to_x, none, slopes, slope, of_x, False)
+                if len(dx):
                     scatter(of_x, 0, dx[:, time], tile, ends, time)
+                if len(dwe):
+                    add_embedding(
+                        of_x, xs, inputs, raw, wide, bent, chunk, tile * steps + step, steps, step, dwe[piece],
+                        dbe[piece],
+                    )  # fmt: skip
                 add_gradients(
                     slopes, SLOPES, SHIFT, units, chunk, xs, inputs, states, tile, steps, step, dwi[piece], dwh[piece],
                     db[piece],

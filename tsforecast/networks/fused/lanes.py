@@ -141,6 +141,17 @@ def within(typing: Any, time: Any, ends: Any, inside: Any, outside: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def where_positive(typing: Any, lanes: Any, inside: Any) -> Any:
+    """Return the lanes of `inside` where others are positive, or no numbers, and zeros elsewhere."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        none = ir.Constant(values[0].type, None)
+        return builder.select(builder.fcmp_unordered(">", values[0], none), values[1], none)
+
+    return lanes(lanes, lanes), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _clamped(typing: Any, lanes: Any) -> Any:
     """Return lanes within [-CLAMP, CLAMP]; what is no number stays so."""
 
@@ -224,6 +235,61 @@ def _tanh(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """Return the logistic function of lanes."""
     return tanh(x * 0.5) * 0.5 + 0.5
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def turn_in(typing: Any, matrix: Any, first: Any, column: Any, buffer: Any, row: Any) -> Any:
+    """Put sixteen columns of sixteen rows of a matrix, from `first` and `column` on, into rows of lanes."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        across = [builder.load(where, align=buffer.dtype.bitwidth // 8)
+                  for where in _places(context, builder, signature.args[0], values[:3])]  # fmt: skip
+        for number, lanes in enumerate(_turned(builder, across)):
+            at = builder.add(values[4], values[4].type(number))
+            builder.store(lanes, _address(context, builder, buffer, (values[3], at)), align=buffer.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(matrix, types.intp, types.intp, buffer, types.intp), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def turn_out(typing: Any, buffer: Any, row: Any, matrix: Any, first: Any, column: Any) -> Any:
+    """Put rows of lanes into sixteen columns of sixteen rows of a matrix, from `first` and `column` on."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows_of = [builder.add(values[1], values[1].type(number)) for number in range(LANES)]
+        down = [builder.load(_address(context, builder, buffer, (values[0], at)), align=buffer.dtype.bitwidth // 8)
+                for at in rows_of]  # fmt: skip
+        places = _places(context, builder, signature.args[2], values[2:])
+        for lanes, where in zip(_turned(builder, down), places, strict=True):
+            builder.store(lanes, where, align=buffer.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.intp, matrix, types.intp, types.intp), build
+
+
+def _places(context: Any, builder: Any, kind: Any, values: Any) -> list[Any]:
+    """Return where sixteen rows of a matrix begin, from a row and a column on; its columns lie beside each other."""
+    matrix = context.make_array(kind)(context, builder, values[0])
+    step = cgutils.unpack_tuple(builder, matrix.strides)[0]  # bytes from row to row
+    begin = builder.add(builder.ptrtoint(matrix.data, step.type), builder.mul(values[1], step))
+    begin = builder.add(begin, builder.mul(values[2], values[2].type(kind.dtype.bitwidth // 8)))
+    places = [builder.add(begin, builder.mul(step, step.type(number))) for number in range(LANES)]
+    return [builder.inttoptr(place, context.get_value_type(Lanes(kind.dtype)).as_pointer()) for place in places]
+
+
+def _turned(builder: Any, square: list[Any]) -> list[Any]:
+    """Return lanes of which the first holds the first number of each that was given, and so on."""
+    width = 1
+    while width < LANES:  # of each two that lie `width` apart, blocks of that width change places
+        low = [i if i // width % 2 == 0 else i + LANES - width for i in range(LANES)]
+        kept = list(square)
+        for one in (i for i in range(LANES) if i // width % 2 == 0):
+            pair = square[one], square[one + width]
+            kept[one] = _picked(builder, *pair, low)
+            kept[one + width] = _picked(builder, *pair, [i + width for i in low])
+        square, width = kept, 2 * width
+    return square
 
 
 @intrinsic  # type: ignore[untyped-decorator]

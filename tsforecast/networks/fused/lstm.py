@@ -8,6 +8,7 @@ import numpy as np
 
 from tsforecast.networks.fused.lanes import kernel, load, rows, sigmoid, store, tanh, within, zeros
 from tsforecast.networks.fused.products import (
+    add_embedding,
     add_gradients,
     chunk_of,
     gather,
@@ -15,6 +16,7 @@ from tsforecast.networks.fused.products import (
     packed,
     padded,
     product,
+    read_in,
     scatter,
     tiles_of,
     turned_and_packed,
@@ -27,21 +29,23 @@ SLOPES, SHIFT = 4, 0  # blocks of gradients of a step, one by each gate
 
 @kernel
 def forward(
-    first: int, last: int, x: Any, ends: Any, h0: Any, wi: Any, wh: Any, bi: Any, bh: Any, turned: bool, keeps: int,
-    xs: Any, hs: Any, kept: Any, y: Any, hn: Any,
+    first: int, last: int, x: Any, ends: Any, h0: Any, wi: Any, wh: Any, bi: Any, bh: Any, we: Any, be: Any,
+    turned: bool, keeps: int, raw: Any, xs: Any, hs: Any, kept: Any, y: Any, hn: Any,
 ) -> None:  # fmt: skip
-    steps, inputs, units, states, memory = x.shape[1], x.shape[2], h0.shape[2], hs[0], hs[1]
+    steps, inputs, units, states, memory = x.shape[1], wi.shape[1], h0.shape[2], hs[0], hs[1]
     by_x, by_h, start = packed(wi), packed(wh), padded(bi + bh)
+    by_e, from_e = packed(we), padded(be)
+    embedded = rows(hs, height(by_e))
     told = rows(hs, height(by_x))
     for tile in range(first, last):
         end = load(ends, tile)
-        now, read = tile * (keeps * steps + 1) * units, tile * (keeps * (steps - 1) + 1) * inputs
+        now, place = tile * (keeps * steps + 1) * units, tile * (keeps * (steps - 1) + 1)
         gather(h0[0], tile, states, now, ends, -1)
         gather(h0[1], tile, memory, now, ends, -1)
         for step in range(steps):
             time = steps - 1 - step if turned else step
-            gather(x[:, time], tile, xs, read, ends, time)
-            product(by_x, start, xs, read, told, False)
+            read_in(x[:, time], tile, raw, xs, place, by_e, from_e, embedded, inputs, ends, time)
+            product(by_x, start, xs, place * inputs, told, False)
             product(by_h, start, states, now, told, True)
             then, keep = now + keeps * units, (tile * steps + step) * KEPT * units
             for u in range(units):
@@ -58,7 +62,7 @@ def forward(
                     store(kept, keep + 2 * units + u, new)
                     store(kept, keep + 3 * units + u, leave)
                     store(kept, keep + 4 * units + u, shown)
-            now, read = then, read + keeps * inputs
+            now, place = then, place + keeps
             if len(y):
                 scatter(states, now, y[:, time], tile, ends, time)
         scatter(states, now, hn[0], tile, ends, -1)
@@ -67,11 +71,12 @@ def forward(
 
 @kernel
 def backward(
-    first: int, last: int, tiles: int, ends: Any, wi: Any, wh: Any, turned: bool, xs: Any, hs: Any,
-    kept: Any, dy: Any, dhn: Any, dx: Any, dh0: Any, dwi: Any, dwh: Any, db: Any,
+    first: int, last: int, tiles: int, ends: Any, wi: Any, wh: Any, turned: bool, raw: Any, xs: Any,
+    hs: Any, kept: Any, dy: Any, dhn: Any, dx: Any, dh0: Any, dwi: Any, dwh: Any, db: Any, dwe: Any, dbe: Any,
 ) -> None:  # fmt: skip
-    steps, inputs, units, states, memory = dx.shape[1], dx.shape[2], dhn.shape[2], hs[0], hs[1]
+    steps, wide, inputs, units, states, memory = dx.shape[1], dx.shape[2], wi.shape[1], dhn.shape[2], hs[0], hs[1]
     chunk = chunk_of(steps, SLOPES * units + units + inputs)
+    bent = rows(hs, chunk * inputs)  # gradients of an embedding
     to_x, to_h = turned_and_packed(wi, 0), turned_and_packed(wh, 0)
     slopes, none = rows(hs, chunk * SLOPES * units), np.zeros(max(height(to_x), height(to_h)), hs.dtype)
     direct, through = rows(hs, units), rows(hs, height(to_h))  # gradient of a state, and what comes through the weights
@@ -107,9 +112,15 @@ def backward(
                     store(direct, u, within(time, end, nothing, passed))
                     store(by_memory, u, within(time, end, by_after * forget, held))
                 product(to_h, none, slopes, slope, through, False)
-                if len(dx):
+                if len(dx) or len(dwe):
                     product(to_x, none, slopes, slope, of_x, False)
+                if len(dx):
                     scatter(of_x, 0, dx[:, time], tile, ends, time)
+                if len(dwe):
+                    add_embedding(
+                        of_x, xs, inputs, raw, wide, bent, chunk, tile * steps + step, steps, step, dwe[piece],
+                        dbe[piece],
+                    )  # fmt: skip
                 add_gradients(
                     slopes, SLOPES, SHIFT, units, chunk, xs, inputs, states, tile, steps, step, dwi[piece], dwh[piece],
                     db[piece],

@@ -6,7 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.networks.fused.lanes import LANES, kernel, load, part, splat, store, sums, zeros
+from tsforecast.networks.fused.lanes import (
+    LANES,
+    kernel,
+    load,
+    part,
+    splat,
+    store,
+    sums,
+    turn_in,
+    turn_out,
+    where_positive,
+    zeros,
+)
 
 BLOCK = 8  # rows of a product whose sums stay in registers
 CHUNK = 65_536  # numbers that stay in the second cache until weights get their gradient
@@ -109,20 +121,71 @@ def add_outer(left: Any, p: int, left_step: int, right: Any, q: int, right_step:
 @part
 def gather(values: Any, tile: int, target: Any, t: int, ends: Any, time: int) -> None:
     """Put the rows of a tile, values (B, K), into K rows of lanes from t on; zeros for windows that have ended."""
+    width, row = values.shape[1], tile * LANES
+    if width >= LANES and all_there(values, row, ends, time):
+        for block in range(0, width, LANES):
+            k = min(block, width - LANES)  # the last block may do some columns again
+            turn_in(values, row, k, target, t + k)
+        return
     for lane in range(LANES):
-        row = tile * LANES + lane
-        there = row < len(values) and time < ends[row]
-        for k in range(values.shape[1]):
-            target[(t + k) * LANES + lane] = values[row, k] if there else 0
+        there = row + lane < len(values) and time < ends[row + lane]
+        for k in range(width):
+            target[(t + k) * LANES + lane] = values[row + lane, k] if there else 0
 
 
 @part
 def scatter(source: Any, s: int, values: Any, tile: int, ends: Any, time: int) -> None:
     """Put K rows of lanes from s on back into the rows of a tile, values (B, K); zeros for windows that have ended."""
-    for lane in range(min(LANES, len(values) - tile * LANES)):
-        there = time < ends[tile * LANES + lane]
-        for k in range(values.shape[1]):
-            values[tile * LANES + lane, k] = source[(s + k) * LANES + lane] if there else 0
+    width, row = values.shape[1], tile * LANES
+    if width >= LANES and all_there(values, row, ends, time):
+        for block in range(0, width, LANES):
+            k = min(block, width - LANES)
+            turn_out(source, s + k, values, row, k)
+        return
+    for lane in range(min(LANES, len(values) - row)):
+        there = time < ends[row + lane]
+        for k in range(width):
+            values[row + lane, k] = source[(s + k) * LANES + lane] if there else 0
+
+
+@part
+def read_in(
+    values: Any, tile: int, raw: Any, xs: Any, place: int, weight: Any, bias: Any, told: Any, inputs: int, ends: Any,
+    time: int,
+) -> None:  # fmt: skip
+    """Put what a cell reads at a step into the `place`-th rows of xs: the rows of a tile, values (B, K).
+
+    Where there is a packed weight, `raw` takes them, and xs what is positive in their embedding.
+    """
+    wide = values.shape[1]
+    if not len(weight):
+        gather(values, tile, xs, place * wide, ends, time)
+        return
+    gather(values, tile, raw, place * wide, ends, time)
+    product(weight, bias, raw, place * wide, told, False)
+    for i in range(inputs):
+        store(xs, place * inputs + i, where_positive(load(told, i), load(told, i)))
+
+
+@part
+def add_embedding(
+    of_x: Any, xs: Any, inputs: int, raw: Any, wide: int, slopes: Any, chunk: int, place: int, steps: int, step: int,
+    dwe: Any, dbe: Any,
+) -> None:  # fmt: skip
+    """Add to the gradients of an embedding what the gradient of x says, once for each chunk of steps."""
+    slope = step % chunk * inputs
+    for i in range(inputs):
+        store(slopes, slope + i, where_positive(load(xs, place * inputs + i), load(of_x, i)))
+    if step % chunk == 0:
+        count = min(chunk, steps - step)
+        add_rows(slopes, inputs, count, dbe)
+        add_outer(slopes, 0, inputs, raw, place * wide, wide, count, dwe)
+
+
+@part
+def all_there(values: Any, row: int, ends: Any, time: int) -> bool:
+    """Tell whether a tile from `row` on is full, and none of its windows has ended."""
+    return row + LANES <= len(values) and ends[row : row + LANES].min() > time
 
 
 @part
@@ -171,17 +234,29 @@ def add_gradients(
 
 
 @kernel
-def collect(dwi: Any, dwh: Any, db: Any, shift: int, wi: Any, wh: Any, bi: Any, bh: Any) -> None:
+def collect(
+    dwi: Any, dwh: Any, db: Any, dwe: Any, dbe: Any, shift: int, wi: Any, wh: Any, bi: Any, bh: Any, we: Any, be: Any
+) -> None:
     """Write the gradients of weights and biases, summed over pieces, as torch has them."""
     join(dwi, -shift, wi)
     join(dwh, 0, wh)
-    slopes = np.zeros(db.shape[1] // LANES, db.dtype)
-    for piece in range(len(db)):
-        for r in range(len(slopes)):
-            slopes[r] += db[piece, r * LANES : (r + 1) * LANES].sum()
+    if len(we):
+        join(dwe, 0, we)
+        be[:] = totals(dbe)
+    slopes = totals(db)
     for r in range(len(bi)):
         bi[r] = slopes[(r + shift) % len(bi)]
         bh[r] = slopes[r + len(slopes) - len(bh)]
+
+
+@part
+def totals(sums: Any) -> Any:
+    """Add up pieces of rows of lanes, each row to one number."""
+    whole = np.zeros(sums.shape[1] // LANES, sums.dtype)
+    for piece in range(len(sums)):
+        for r in range(len(whole)):
+            whole[r] += sums[piece, r * LANES : (r + 1) * LANES].sum()
+    return whole
 
 
 @part

@@ -46,10 +46,13 @@ def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any)
     """
     global _pool
     threads = min(_allowed.get() or torch.get_num_threads(), count) if work > WORTH_SHARING else 1
+    if threads == 1:
+        kernel(0, count, *arguments)
+        return
     parts = [(count * i // threads, count * (i + 1) // threads) for i in range(threads)]
-    if threads > 1 and _pool is None:
+    if _pool is None:
         _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tsforecast")
-    others = [_pool.submit(kernel, *part, *arguments) for part in parts[1:] if _pool]
+    others = [_pool.submit(kernel, *part, *arguments) for part in parts[1:]]
     try:
         kernel(*parts[0], *arguments)
     finally:  # whatever happens here, nobody writes to memory that others are given next
