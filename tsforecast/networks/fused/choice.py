@@ -58,14 +58,11 @@ def kernels_for(cell: nn.RNNBase, x: Tensor) -> Any:
 
 
 def embeds(embed: nn.Sequential, cell: nn.RNNBase, x: Tensor) -> bool:
-    """Tell whether kernels can embed x, (B, T, I), on the way to a cell: a rectified linear layer of few inputs.
+    """Tell whether kernels can embed x, (B, T, I), on the way to a cell: by a linear layer and ReLU.
 
-    What many cells would do again, in both directions, or what x itself would learn from, is done before.
+    Not where both directions would do it again, or where x itself needs a gradient.
     """
-    linear, activation = embed
-    return (
-        isinstance(activation, nn.ReLU) and not cell.bidirectional and not x.requires_grad and linear.bias is not None
-    )
+    return isinstance(embed[1], nn.ReLU) and not cell.bidirectional and not x.requires_grad
 
 
 @cache
