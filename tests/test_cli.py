@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import wave
+from tsforecast import NaiveForecaster, Panel
 from tsforecast.cli import app, main
 from tsforecast.cli_output import console
 from tsforecast.evaluation.backtest import ROW_COLUMNS
@@ -373,7 +374,7 @@ def test_columns_known_ahead_are_given_for_the_steps_to_forecast(tmp_path: Path)
     assert f"forecast with: {command} after each series" in fitted.stdout
     result = tsforecast("predict", tmp_path / "model", "--future", tmp_path / "next.csv")  # dates as in the fitted file
     assert [line.split(",")[0] for line in result.stdout.splitlines()] == [
-        "day", "2024-04-30", "2024-05-01", "2024-05-02",
+        "day", "30.04.2024", "01.05.2024", "02.05.2024",
     ]  # fmt: skip
     missing = tsforecast("predict", tmp_path / "model")
     assert "nothing was given; say --future FILE, with rows from 2024-04-30 to 2024-05-02" in missing.stderr
@@ -461,13 +462,91 @@ def test_the_way_dates_are_written_is_remembered_with_the_model_and_what_is_said
 
     fit = ("--model", "naive", "--horizon", "2", "--out", tmp_path / "model")
     tsforecast("fit", file("dots.csv", "%d.%m.%Y", 40), "--date-format", "%d.%m.%Y", *fit)
-    assert first_day(file("more.csv", "%d.%m.%Y", 50)) == "2024-02-20"
+    assert first_day(file("more.csv", "%d.%m.%Y", 50)) == "20.02.2024"
     assert first_day(file("iso.csv", "%Y-%m-%d", 50)) == "2024-02-20"
-    assert first_day(file("slash.csv", "%m/%d/%Y", 50), "--date-format", "%m/%d/%Y") == "2024-02-20"
+    assert first_day(file("slash.csv", "%m/%d/%Y", 50), "--date-format", "%m/%d/%Y") == "02/20/2024"
     wrong = tsforecast("predict", tmp_path / "model", "--data", file("slash.csv", "%m/%d/%Y", 50))
     assert "time column 'day' must hold dates like '%d.%m.%Y': row 0 holds '01/01/2024'" in wrong.stderr
     tsforecast("fit", tmp_path / "iso.csv", *fit)  # in place of the older model, and of its dates
     assert tsforecast("predict", tmp_path / "model", "--data", tmp_path / "more.csv").returncode == 2
+
+
+FITTED_IN_PYTHON = {
+    "frame": lambda frame: frame,
+    "index": lambda frame: frame.set_index("day"),
+    "index without a name": lambda frame: frame.set_index("day").rename_axis(None),
+    "periods": lambda frame: frame.set_index("day").to_period(),
+    "series": lambda frame: frame.set_index("day")["sales"],
+    "polars": pl.from_pandas,
+}
+
+
+@pytest.mark.parametrize("form", FITTED_IN_PYTHON)
+def test_a_model_that_was_fitted_in_python_forecasts_a_table_like_its_data(form: str, tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=40, name="day")
+    data = FITTED_IN_PYTHON[form](pd.DataFrame({"day": days, "sales": wave(40)}))
+    NaiveForecaster(horizon=2).fit(data).save(tmp_path / "model")
+    result = tsforecast("predict", tmp_path / "model")
+    assert result.returncode == 0, result.stderr
+    rows = [line.rsplit(",", 1) for line in result.stdout.splitlines()]
+    assert rows[0] == ["time" if form == "index without a name" else "day", "sales"]
+    assert [row[0] for row in rows[1:]] == ["2024-02-10", "2024-02-11"]
+    unnamed = NaiveForecaster(horizon=2).fit(pd.DataFrame({"sales": wave(40)}))
+    unnamed.save(tmp_path / "model")
+    assert tsforecast("predict", tmp_path / "model").stdout.splitlines()[0] == "sales"
+
+
+@pytest.mark.parametrize(
+    ("step", "written", "words"),
+    [
+        ("D", "%Y-%m-%d", ()),
+        ("D", "%Y-%m-%d %H:%M", ()),
+        ("h", "%Y-%m-%dT%H:%M:%S", ()),
+        ("h", "%Y-%m-%d %H:%MZ", ()),
+        ("h", "%Y-%m-%d %H:%M:%S+00:00", ()),
+        ("500ms", "%Y-%m-%d %H:%M:%S.%f", ()),
+        ("D", "%d.%m.%Y", ("--date-format", "%d.%m.%Y")),
+    ],
+)
+def test_forecasts_write_dates_as_the_file_that_they_go_on_from(
+    step: str, written: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    stamps = pd.date_range("2024-01-01", periods=50, freq=step)
+    values = wave(50)
+    NaiveForecaster(horizon=2).fit(pd.DataFrame({"sales": values}, index=stamps)).save(tmp_path / "model")
+    frame = pd.DataFrame({"sales": values, "when": stamps.strftime(written)})
+    frame.iloc[:48].to_csv(tmp_path / "data.csv", index=False)
+    result = tsforecast("predict", tmp_path / "model", "--data", tmp_path / "data.csv", *words)
+    assert result.returncode == 0, result.stderr
+    table = [line.split(",")[0] for line in result.stdout.splitlines()]
+    assert table == ["when", *frame["when"].iloc[48:]]
+
+
+def test_stamps_of_a_model_without_a_file_are_as_short_as_they_can_be(tmp_path: Path) -> None:
+    hours = pd.date_range("2024-01-01", periods=40, freq="h", tz="Europe/Berlin", name="at")
+    NaiveForecaster(horizon=1).fit(pd.Series(wave(40), index=hours, name="load")).save(tmp_path / "model")
+    assert tsforecast("predict", tmp_path / "model").stdout.splitlines()[1].startswith("2024-01-02 16:00:00+01:00,")
+    (tmp_path / "model/reading.json").write_text('{"date_format": "%d.%m.%Y %#z"}')  # can be read, but not written
+    assert tsforecast("predict", tmp_path / "model").stdout.splitlines()[1].startswith("2024-01-02 16:00:00+01:00,")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_codes_in_names_of_series_are_shown_at_a_terminal_and_kept_in_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame({"shop": "[red]\x1b[31m", "sales": wave(20)})
+    NaiveForecaster(horizon=1).fit(Panel.from_frame(frame, id="shop", target="sales")).save(tmp_path / "model")
+    assert tsforecast("predict", tmp_path / "model").stdout.splitlines()[1].startswith("[red]\x1b[31m,")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "argv", ["tsforecast", "predict", str(tmp_path / "model")])
+    with pytest.raises(SystemExit):
+        main()
+    assert terminal.getvalue().splitlines()[1].startswith(r"[red]\x1b[31m,")
 
 
 def test_columns_ahead_for_a_model_that_reads_none_are_refused_in_words_of_the_command_line(

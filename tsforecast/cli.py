@@ -11,7 +11,16 @@ import typer
 
 from tsforecast.cli_benchmark import benchmark
 from tsforecast.cli_datasets import datasets_app
-from tsforecast.cli_input import Said, cutoffs_of, horizon_of, keep_format, read_next, read_panel, suffix_of
+from tsforecast.cli_input import (
+    Said,
+    cutoffs_of,
+    horizon_of,
+    keep_format,
+    kept_format,
+    read_next,
+    read_panel,
+    suffix_of,
+)
 from tsforecast.cli_models import inspect
 from tsforecast.cli_options import (
     Data,
@@ -46,6 +55,7 @@ from tsforecast.cli_output import (
     complain,
     console,
     plain_warnings,
+    print_frame,
     progress,
     report_suffix,
     say,
@@ -338,15 +348,21 @@ def predict(
             "name them when it is fitted, with tsforecast fit --future COLUMNS"
         )
     known = (*panel.roles.target, *panel.roles.given.past, *ahead)
-    time = panel.source.time
-    context = read_next(data, model, time, date_format, known) if data else None
-    later = read_next(future, model, time, date_format, ahead) if future else None
+    source = panel.source
+    context, later, forms = None, None, dict[str, str]()
+    if data:
+        time = None if source.time_in_index else source.time  # what an index is called says nothing of a file
+        context, forms = read_next(data, model, time, date_format, known)
+    elif source.time and (written := kept_format(model)):
+        forms = {source.time: written}
+    if future:
+        later, _ = read_next(future, model, source.time, date_format, ahead)
     frame = as_polars(forecaster.predict(context, future=later, horizon=horizon))
     if out:
-        write_frame(frame, out)
+        write_frame(frame, forms, out)
         say(f"{len(frame)} forecasts in {out}")
     else:
-        sys.stdout.write(frame.write_csv())
+        print_frame(frame, forms)
 
 
 # What typer raises when the words of a command do not fit; of its kinds it exports this one alone.

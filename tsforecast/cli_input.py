@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 FORMAT_FILE = "reading.json"  # beside a saved model: how dates were written in the file that it was fitted on
 PEEK = 1 << 16  # characters of a file that tell how it is written
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
-
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
     r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
@@ -138,6 +137,13 @@ def read_file(
     ------
     UnknownNameError, ParameterError, DataError
     """
+    return _read(path, time, date_format, numbers)[0]
+
+
+def _read(
+    path: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
+) -> tuple[Any, dict[str, str]]:
+    """Return what `read_file` does, and in strptime codes how each column of dates was written where it was text."""
     import polars as pl
 
     suffix = suffix_of(path)
@@ -148,20 +154,22 @@ def read_file(
             f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
         )
     try:
-        frame = pl.read_parquet(path, glob=False) if suffix == ".parquet" else _read_csv(path)
+        raw = pl.read_parquet(path, glob=False) if suffix == ".parquet" else _read_csv(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         broken = "it is damaged; write it anew" if isinstance(error, pl.exceptions.PanicException) else None
         why = _ragged(path) if suffix == ".csv" else broken
         raise DataError(
             f"file {str(path)!r} must be a readable {suffix[1:].upper()} table: {why or reason(error)}"
         ) from error
+    frame = raw
     if date_format:
-        frame = _with_dates(frame, time, date_format)
+        frame = _with_dates(raw, time, date_format)
     elif suffix == ".csv":
-        frame = frame.with_columns(map(_iso_dates, frame))
+        frame = raw.with_columns(map(_iso_dates, raw))
+    read = [name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal()]
     checked = frame.columns if numbers is None else [name for name in frame.columns if name in numbers]
     raise_any(found for name in checked if name != time and (found := _thousands(frame[name])))
-    return frame
+    return frame, {name: date_format or _iso_form(raw[name]) for name in read}
 
 
 def keep_format(model: Path, date_format: str | None) -> None:
@@ -171,20 +179,16 @@ def keep_format(model: Path, date_format: str | None) -> None:
             unfinished.write_text(json.dumps({"date_format": date_format}), encoding="utf-8")
 
 
-def read_next(
-    path: Path, model: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
-) -> Any:
-    """Return the table in a file for a saved model, its dates read as those that the model was fitted on.
-
-    What the user says comes first; and dates that are ISO 8601, or no text, need no format.
+def kept_format(model: Path) -> str | None:
+    """Return how dates were written in the file that a saved model was fitted on, where that was noted.
 
     Raises
     ------
-    UnknownNameError, ParameterError, DataError
+    ModelFileError
     """
     kept = model / FORMAT_FILE
-    if date_format or not kept.exists():
-        return read_file(path, time, date_format, numbers)
+    if not kept.exists():
+        return None
     try:
         remembered = json.loads(kept.read_text(encoding="utf-8"))["date_format"]
         if not isinstance(remembered, str):
@@ -193,12 +197,30 @@ def read_next(
         raise ModelFileError(
             f"{str(kept)!r} must say how dates are written: {reason(error)}; say it with --date-format"
         ) from error
+    return remembered
+
+
+def read_next(
+    path: Path, model: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
+) -> tuple[Any, dict[str, str]]:
+    """Return the table in a file for a saved model, its dates read as those that the model was fitted on.
+
+    What the user says comes first; and dates that are ISO 8601, or no text, need no format. Beside the table stands
+    how each column of dates was written, in strptime codes.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError, DataError, ModelFileError
+    """
+    remembered = None if date_format else kept_format(model)
+    if not remembered:
+        return _read(path, time, date_format, numbers)
     try:
-        return read_file(path, time, remembered, numbers)
+        return _read(path, time, remembered, numbers)
     except DataError:
-        frame = read_file(path, time, None, numbers)
+        frame, forms = _read(path, time, None, numbers)
         if time in frame.columns and frame[time].dtype.is_temporal():
-            return frame
+            return frame, forms
         raise
 
 
@@ -356,6 +378,24 @@ def _iso_dates(column: Any) -> Any:
         return pl.Series(column.name, pd.to_datetime(column.to_list(), format="ISO8601", utc=bool(zoned.any())))
     except (pl.exceptions.PolarsError, ValueError):
         return column  # 2024-02-31: what is wrong with it is said when it is read as the time
+
+
+def _iso_form(column: Any) -> str:
+    """Return how a column writes ISO 8601, by its longest text.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> _iso_form(pl.Series(["2024-01-31 08:00", "2024-01-31 08:00:30"])), _iso_form(pl.Series(["2024-01-31T08:00Z"]))
+    ('%Y-%m-%d %H:%M:%S', '%Y-%m-%dT%H:%MZ')
+    """
+    longest = column[column.str.len_chars().arg_max()]
+    hours, seconds, parts, zone = re.fullmatch(_ISO, longest).groups(default="")  # type: ignore[union-attr]
+    if not hours:
+        return "%Y-%m-%d"
+    fraction = f"%.{len(parts) - 1}f" if len(parts) in (4, 7, 10) else "%.f" if parts else ""
+    offset = {"": "", "Z": "Z"}.get(zone, "%:z" if ":" in zone else "%z")
+    return f"%Y-%m-%d{hours[0]}%H:%M{':%S' if seconds else ''}{fraction}{offset}"
 
 
 def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:

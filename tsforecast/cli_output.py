@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,12 @@ def shown(words: str) -> str:
     >>> print(shown("a\x1b[31mb"))
     a\x1b[31mb
     """
+    return escape(_harmless(words))
+
+
+def _harmless(words: str) -> str:
     letters = (letter if letter in "\n\t" or category(letter) != "Cc" else repr(letter)[1:-1] for letter in words)
-    return escape("".join(letters))
+    return "".join(letters)
 
 
 def say(sentence: str, style: str | None = None) -> None:
@@ -82,7 +87,7 @@ def progress(title: str, total: int) -> Iterator[Any]:
 
 
 def as_polars(forecasts: Any) -> Any:
-    """Return forecasts in any form as a polars frame."""
+    """Return forecasts in any form as a polars frame; of a pandas index only what has a name is kept."""
     import pandas as pd
     import polars as pl
 
@@ -91,17 +96,56 @@ def as_polars(forecasts: Any) -> Any:
     if isinstance(forecasts, pl.Series):
         return forecasts.to_frame()
     if isinstance(forecasts, (pd.DataFrame, pd.Series)):
-        return pl.from_pandas(forecasts.reset_index())
+        frame = pd.DataFrame(forecasts).reset_index(drop=forecasts.index.names == [None])
+        periods = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.PeriodDtype)]
+        return pl.from_pandas(frame.astype(dict.fromkeys(periods, str)))  # which know no periods
     return pl.DataFrame({"forecast": forecasts})
 
 
-def write_frame(frame: Any, out: Path) -> None:
-    """Write a polars frame as its suffix says, whole or not at all."""
+def write_frame(frame: Any, forms: Mapping[str, str], out: Path) -> None:
+    """Write a polars frame as its suffix says, whole or not at all; see `print_frame` for the dates in text."""
     with new_file(out) as unfinished:
         if out.suffix.lower() == ".parquet":
             frame.write_parquet(unfinished)
         else:
-            frame.write_csv(unfinished)
+            _with_texts(frame, forms).write_csv(unfinished)
+
+
+def print_frame(frame: Any, forms: Mapping[str, str]) -> None:
+    """Print a polars frame as CSV: exact for programs, and without codes that steer a terminal for people.
+
+    Parameters
+    ----------
+    forms : dict of str
+        How the dates of a column are written, in strptime codes; ISO 8601 unless said.
+    """
+    text = _with_texts(frame, forms).write_csv()
+    sys.stdout.write(_harmless(text) if sys.stdout.isatty() else text)
+
+
+def _with_texts(frame: Any, forms: Mapping[str, str]) -> Any:
+    """Return a frame with its dates as text."""
+    import polars as pl
+
+    def text(dates: Any) -> Any:
+        try:
+            return dates.dt.to_string(forms.get(dates.name) or _shortest(dates))
+        except pl.exceptions.PolarsError:  # %#z and others are for reading only
+            return dates.dt.to_string(_shortest(dates))
+
+    return frame.with_columns(
+        text(frame[name]) for name, kind in frame.schema.items() if kind in (pl.Date, pl.Datetime)
+    )
+
+
+def _shortest(dates: Any) -> str:
+    """Return the form of ISO 8601 that holds dates or stamps and no more, as pandas writes them."""
+    import polars as pl
+
+    zone = getattr(dates.dtype, "time_zone", None)
+    if dates.dtype == pl.Date or (zone is None and (dates.dt.truncate("1d") == dates).all()):
+        return "%Y-%m-%d"
+    return "%Y-%m-%d %H:%M:%S%.f" + ("%:z" if zone else "")  # nothing stands for %.f where there is no fraction
 
 
 def report_suffix(path: Path, known: tuple[str, ...] = REPORTS) -> str:
