@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -478,6 +479,7 @@ FITTED_IN_PYTHON = {
     "periods": lambda frame: frame.set_index("day").to_period(),
     "series": lambda frame: frame.set_index("day")["sales"],
     "polars": pl.from_pandas,
+    "arrow": pa.Table.from_pandas,
 }
 
 

@@ -91,14 +91,12 @@ def as_polars(forecasts: Any) -> Any:
     import pandas as pd
     import polars as pl
 
-    if isinstance(forecasts, pl.DataFrame):
-        return forecasts
-    if isinstance(forecasts, pl.Series):
-        return forecasts.to_frame()
     if isinstance(forecasts, (pd.DataFrame, pd.Series)):
         frame = pd.DataFrame(forecasts).reset_index(drop=forecasts.index.names == [None])
         periods = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.PeriodDtype)]
-        return pl.from_pandas(frame.astype(dict.fromkeys(periods, str)))  # which know no periods
+        return pl.from_pandas(frame.astype(dict.fromkeys(periods, str)))  # polars knows no periods
+    if hasattr(forecasts, "__arrow_c_stream__"):
+        return pl.DataFrame(forecasts)
     return pl.DataFrame({"forecast": forecasts})
 
 
