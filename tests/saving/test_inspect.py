@@ -14,7 +14,7 @@ from tests.golden.keep_models import HOME
 from tests.golden.test_models import KEPT
 from tests.saving.models import FRAME, LABELS, RECORDINGS, fitted
 from tests.test_cli import tsforecast
-from tsforecast import Conv1DClassifier, NaiveForecaster, Panel
+from tsforecast import Conv1DClassifier, EnsembleForecaster, NaiveForecaster, Panel
 from tsforecast.saving.plain import to_plain
 from tsforecast.saving.summary import summary
 
@@ -77,10 +77,38 @@ def test_columns_of_a_forecaster_have_their_roles(tmp_path: Path) -> None:
     frame = FRAME.assign(size=1.5, price=np.arange(80.0), chain="x")
     panel = Panel.from_frame(frame, time="day", id="shop", target="sales", future="price", static="size", group="chain")
     told = described(small("gru").fit(panel), tmp_path / "model")
-    assert told["columns"] == "target 'sales', future 'price', static 'size', group 'chain'"
+    assert told["columns"] == "time 'day', id 'shop', target 'sales', future 'price', static 'size', group 'chain'"
     assert told["training"].startswith("best epoch ")
     assert told["horizon"] == "3"
     assert summary(HOME / "v2" / "windows")["columns"] == "windows, 6 steps each"
+
+
+def test_what_was_mended_and_what_each_member_of_an_ensemble_validated_and_scaled_on_is_said(tmp_path: Path) -> None:
+    frame = FRAME[FRAME["shop"] == FRAME["shop"].iloc[0]].drop(columns="shop").drop(index=[5, 6])
+    panel = Panel.from_frame(frame, target="sales", fill_gaps=True, nan_policy="forward_fill")
+    members = [
+        small("gru"),
+        NaiveForecaster(horizon=3),
+        small("gru").set_params(validation=4, scaler="robust"),
+        small("gru"),
+    ]
+    told = described(EnsembleForecaster(members, horizon=3).fit(panel), tmp_path / "model")
+    assert told["columns"] == "time 'day', target 'sales'"
+    assert told["mended"] == "inserted 2 missing time stamps"
+    assert (
+        told["validated"] == "members 1, 4: the last 6 steps of each series; member 3: the last 4 steps of each series"
+    )
+    assert told["scaling"] == (
+        "members 1, 4: log, standard scaler, each series on its own; "
+        "member 3: log, robust scaler, each series on its own"
+    )
+    assert told["scales from"] == (
+        "members 1, 4: 1 series, 34 steps, 2024-01-01 to 2024-02-03; "
+        "member 3: 1 series, 36 steps, 2024-01-01 to 2024-02-05"
+    )
+    alike = described(EnsembleForecaster(small("gru"), seeds=2).fit(panel), tmp_path / "model")
+    assert alike["validated"] == "the last 6 steps of each series"
+    assert alike["scaling"] == "log, standard scaler, each series on its own"
 
 
 def test_a_classifier_of_an_older_version_is_described_with_what_is_known() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tsforecast.data.frames import Roles, Source
 from tsforecast.errors import ModelFileError, shorten
+from tsforecast.evaluation.record import scaling_words
 from tsforecast.saving.folder import read_description, read_numbers
 from tsforecast.saving.migrations import migrated, wrote
 from tsforecast.saving.plain import from_plain
@@ -41,19 +42,22 @@ def summary(folder: str | Path) -> dict[str, str]:
         description = from_plain(migrated(written), made)
         fitted, where = description["fitted"], description["provenance"]
         learned, data, scaling = fitted["learned"], where.get("data", {}), where.get("scaling", {})
+        panel = description["panel"]
         told = {
             "model": _as_code(fitted),
             "members": ", ".join(map(_as_code, fitted["members"])),
             "classes": _counted(learned["classes_"]) if "classes_" in learned else "",
-            "columns": _columns(learned, description["panel"]),
+            "columns": _columns(learned, panel),
             "horizon": learned.get("horizon_", ""),
             "chosen": ", ".join(f"{name}={value!r}" for name, value in learned.get("resolved_", {}).items()),
             "training": _training(learned.get("history_", [])),
             "data": data.get("panel") or _span(data, description),
+            "mended": ", ".join(panel["notes"]) if panel else "",
             "fingerprint": data.get("sha256", ""),
             **{part: _span(each, description) for part, each in where.get("split", {}).items()},
             "scaling": scaling.get("steps", ""),
             "scales from": _span(scaling.get("learned_from", {}), description),
+            **(_of_members(description) if len(fitted["members"]) > 1 else {}),
             "made": where.get("made", ""),
             "machine": where.get("machine", ""),
             "format": f"version {written['format_version']}{wrote(description)}",
@@ -91,9 +95,45 @@ def _columns(learned: dict[str, Any], panel: dict[str, Any] | None) -> str:
     if steps:
         return f"windows{steps}"
     roles = typed(Roles, panel["roles"])
-    found = {"target": roles.target, "past": roles.past, "future": roles.future, "static": roles.static}
+    source = typed(Source, panel["source"])
+    alone = {"time": source.time, "id": source.id}
+    found: dict[str, tuple[str, ...]] = {name: (column,) if column else () for name, column in alone.items()}
+    found |= {"target": roles.target, "past": roles.past, "future": roles.future, "static": roles.static}
     found["group"] = (roles.group,) if roles.group else ()
     return ", ".join(f"{role} {_named(names)}" for role, names in found.items() if names)
+
+
+def _of_members(description: dict[str, Any]) -> dict[str, str]:
+    """Say what members of an ensemble validated on, and how they scale: by number, once for those that are alike."""
+    told: dict[str, dict[str, list[str]]] = {"validated": {}, "scaling": {}, "scales from": {}}
+    members = description["fitted"]["members"]
+    for number, member in enumerate(members, 1):
+        while len(member["members"]) == 1:  # a search is its best estimator
+            member = member["members"][0]
+        learned = member["learned"]
+        chosen = learned.get("resolved_", {})
+        words = (
+            _last(chosen.get("validation", 0), description),
+            scaling_words(member["parameters"] | chosen),
+            _span(learned.get("scaled_on_", {}), description),
+        )
+        for name, said in zip(told, words, strict=True):
+            told[name].setdefault(said, []).append(str(number))
+    return {
+        name: "; ".join(
+            f"{'members' if len(who) > 1 else 'member'} {', '.join(who)}: {said}" if len(who) < len(members) else said
+            for said, who in by_words.items()
+            if said
+        )
+        for name, by_words in told.items()
+    }
+
+
+def _last(count: int, description: dict[str, Any]) -> str:
+    """Say what a member validated on: so many windows, or last steps."""
+    if not count or typed(Source, description["panel"]["source"]).horizon:
+        return _span(count, description)
+    return f"the last {f'{count} steps' if count > 1 else 'step'} of each series"
 
 
 def _training(history: list[dict[str, Any]]) -> str:
