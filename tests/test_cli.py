@@ -422,6 +422,23 @@ def test_the_help_says_what_is_done_by_default(command: str) -> None:
     assert " ." not in text.replace(" ...", "")
 
 
+@pytest.mark.parametrize("words", [(), ("leaderboard",), ("benchmark",), ("datasets",), ("datasets", "show")])
+def test_the_help_shows_no_type_after_a_flag(words: tuple[str, ...]) -> None:
+    text = tsforecast(*words, "--help").stdout
+    assert "--help " in text
+    assert "bool" not in text
+
+
+def test_commands_are_listed_in_the_order_in_which_a_newcomer_needs_them() -> None:
+    listed = [
+        line.split()[1] for line in tsforecast("--help", width=200).stdout.split("Commands")[1].splitlines()[1:-2]
+    ]
+    assert listed[:6] == ["datasets", "leaderboard", "report", "fit", "predict", "inspect"]
+    introduced = (Path(__file__).parents[1] / "README.md").read_text().split("## On the command line")[1].splitlines()
+    commands = dict.fromkeys(line.split()[1] for line in introduced if line.startswith("tsforecast "))
+    assert [name for name in listed if name in commands] == list(commands)
+
+
 def test_a_card_with_one_cutoff_speaks_of_one() -> None:
     shown = tsforecast("datasets", "show", "m4-hourly").stdout
     assert "horizon 48, 1 cutoff " in shown

@@ -11,6 +11,7 @@ import typer
 
 from tsforecast.cli_benchmark import benchmark
 from tsforecast.cli_datasets import datasets_app
+from tsforecast.cli_help import InOrder
 from tsforecast.cli_input import (
     Said,
     cutoffs_of,
@@ -70,6 +71,7 @@ from tsforecast.errors import ParameterError, TsForecastError, UnknownNameError,
 
 # Heavy imports stand inside the commands, so that `tsforecast --help` answers at once.
 app = typer.Typer(
+    cls=InOrder,
     help="Train small networks on your own time series and learn whether they beat the naive forecast.",
     no_args_is_help=True,
     add_completion=False,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from tsforecast.cli_help import PlainGroup
 from tsforecast.cli_output import console, say
 
 if TYPE_CHECKING:
     from tsforecast.data.catalog import Task
 
-datasets_app = typer.Typer(help="The datasets that tsforecast knows.", invoke_without_command=True)
+datasets_app = typer.Typer(cls=PlainGroup, help="The datasets that tsforecast knows.", invoke_without_command=True)
 
 
 @datasets_app.callback()
