@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import wave
-from tsforecast import NaiveForecaster, Panel
+from tsforecast import GRUForecaster, NaiveForecaster, Panel
 from tsforecast.cli import app, main
 from tsforecast.cli_output import console
 from tsforecast.evaluation.backtest import ROW_COLUMNS
@@ -307,11 +307,11 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
     [
         ("empty", "the file must have rows: it has none"),
         ("no bytes", "must be a readable CSV table"),
-        ("nan", "column 'sales' must be complete: series 'a' has 1 NaN, first at row 5 (2024-01-06); pass --nan"),
-        ("text", "column 'sales' must hold numbers: row 5 holds 'much'"),
+        ("nan", "column 'sales' must be complete: series 'a' has 1 NaN, first at line 7 (2024-01-06); pass --nan"),
+        ("text", "column 'sales' must hold numbers: line 7 holds 'much'"),
         ("unsorted", "time stamps must go forward: series 'b' breaks this at 119 places"),
-        ("duplicate", "each time stamp must occur once: series 'a' breaks this at 1 place, first at row 5"),
-        ("gap", "time stamps must have no gaps: series 'a' breaks this at 1 place (2 stamps missing), first at row 5"),
+        ("duplicate", "each time stamp must occur once: series 'a' breaks this at 1 place, first at line 7"),
+        ("gap", "time stamps must have no gaps: series 'a' breaks this at 1 place (2 stamps missing), first at line 7"),
         ("unknown dataset", "dataset 'co2-wekly' does not exist; did you mean 'co2-weekly'?"),
         ("unknown file", "file 'nowhere.csv' does not exist; check the name and the folder, which is '"),
         ("nearly a file", "file 'shop.csv' does not exist; did you mean 'shops.csv'?"),
@@ -484,9 +484,35 @@ def test_the_way_dates_are_written_is_remembered_with_the_model_and_what_is_said
     assert first_day(file("iso.csv", "%Y-%m-%d", 50)) == "2024-02-20"
     assert first_day(file("slash.csv", "%m/%d/%Y", 50), "--date-format", "%m/%d/%Y") == "02/20/2024"
     wrong = tsforecast("predict", tmp_path / "model", "--data", file("slash.csv", "%m/%d/%Y", 50))
-    assert "time column 'day' must hold dates like '%d.%m.%Y': row 0 holds '01/01/2024'" in wrong.stderr
+    assert "time column 'day' must hold dates like '%d.%m.%Y': line 2 holds '01/01/2024'" in wrong.stderr
     tsforecast("fit", tmp_path / "iso.csv", *fit)  # in place of the older model, and of its dates
     assert tsforecast("predict", tmp_path / "model", "--data", tmp_path / "more.csv").returncode == 2
+
+
+def test_a_mistake_in_a_file_to_go_on_from_or_of_columns_ahead_has_the_line_of_that_file(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=40)
+    frame = pd.DataFrame({"day": days, "sales": wave(40), "open": 1.0})
+    panel = Panel.from_frame(frame, target="sales", future="open")
+    GRUForecaster(horizon=1, max_epochs=1, random_state=0).fit(panel).save(tmp_path / "model")
+    data, ahead = tmp_path / "data.csv", tmp_path / "ahead.csv"
+    frame.to_csv(data, index=False)
+    ahead.write_text("day,open\n2024-02-10,much\n")
+    wrong = tsforecast("predict", tmp_path / "model", "--data", data, "--future", ahead)
+    assert "column 'open' must hold numbers: line 2 holds 'much'" in wrong.stderr
+    frame.assign(sales=frame["sales"].astype(object).where(frame.index != 7, "row 3")).to_csv(data, index=False)
+    wrong = tsforecast("predict", tmp_path / "model", "--data", data, "--future", ahead)
+    assert "column 'sales' must hold numbers: line 9 holds 'row 3'" in wrong.stderr
+    frame.assign(sales=frame["sales"].where(frame.index != 7)).to_parquet(tmp_path / "data.parquet")
+    wrong = tsforecast("predict", tmp_path / "model", "--data", tmp_path / "data.parquet", "--future", ahead)
+    assert "1 NaN, first at row 7 (2024-01-08)" in wrong.stderr
+
+
+def test_lines_are_counted_as_an_editor_does_where_cells_go_over_several(tmp_path: Path) -> None:
+    file = tmp_path / "notes.csv"
+    file.write_text('day;"a\nnote";sales\n2024-01-01;"one\ntwo";1\n2024-01-02;;much\n')
+    assert file.read_text().splitlines()[4] == "2024-01-02;;much"
+    wrong = tsforecast("fit", file, "--target", "sales", "--out", tmp_path / "model")
+    assert "column 'sales' must hold numbers: line 5 holds 'much'" in wrong.stderr
 
 
 FITTED_IN_PYTHON = {

@@ -18,6 +18,7 @@ from tsforecast.cli_input import (
     horizon_of,
     keep_format,
     kept_format,
+    lines_of,
     read_next,
     read_panel,
     suffix_of,
@@ -354,12 +355,15 @@ def predict(
     context, later, forms = None, None, dict[str, str]()
     if data:
         time = None if source.time_in_index else source.time  # what an index is called says nothing of a file
-        context, forms = read_next(data, model, time, date_format, known)
+        with lines_of(None if source.form == "wide" else data):  # of a wide table rows are those of its stack
+            context, forms = read_next(data, model, time, date_format, known)
+            context = context if panel.ready else panel.read_like(context)
     elif source.time and (written := kept_format(model)):
         forms = {source.time: written}
-    if future:
-        later, _ = read_next(future, model, source.time, date_format, ahead)
-    frame = as_polars(forecaster.predict(context, future=later, horizon=horizon))
+    with lines_of(future):
+        if future:
+            later, _ = read_next(future, model, source.time, date_format, ahead)
+        frame = as_polars(forecaster.predict(context, future=later, horizon=horizon))
     if out:
         write_frame(frame, forms, out)
         say(f"{len(frame)} forecasts in {out}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -16,6 +17,7 @@ from tsforecast.errors import (
     DataError,
     ModelFileError,
     ParameterError,
+    TsForecastError,
     UnknownNameError,
     nearest,
     raise_any,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 FORMAT_FILE = "reading.json"  # beside a saved model: how dates were written in the file that it was fitted on
 PEEK = 1 << 16  # characters of a file that tell how it is written
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+_ROW = re.compile(r"(?<!['\"])\brow (\d+)\b")  # not in a text that is quoted
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
     r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
@@ -79,23 +82,38 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
     target, past, future, own = map(_names, (said.target, said.past, said.future, said.label))
     read = (*target, *past, *future, *own, *_names(said.group)) if target else None
-    panel = Panel.from_frame(
-        read_file(path, said.time, said.date_format, read),
-        time=said.time,
-        id=said.id,
-        target=target or None,
-        past=past,
-        future=future,
-        static=said.label or (),
-        group=said.group,
-        frequency=said.frequency,
-        season_length=said.season,
-        nan_policy=said.nan,
-        fill_gaps=said.fill_gaps,
-        sort=said.sort,
-        duplicates=said.duplicates,
-    )
+    with lines_of(path):
+        panel = Panel.from_frame(
+            read_file(path, said.time, said.date_format, read),
+            time=said.time,
+            id=said.id,
+            target=target or None,
+            past=past,
+            future=future,
+            static=said.label or (),
+            group=said.group,
+            frequency=said.frequency,
+            season_length=said.season,
+            nan_policy=said.nan,
+            fill_gaps=said.fill_gaps,
+            sort=said.sort,
+            duplicates=said.duplicates,
+        )
     return panel, None
+
+
+@contextmanager
+def lines_of(path: Path | None) -> Iterator[None]:
+    """Let errors about a CSV file name lines, as an editor shows them, where those of a frame name rows."""
+    try:
+        yield
+    except TsForecastError as error:
+        rows = {int(row) for problem in error.problems for row in _ROW.findall(problem)}
+        if not rows or path is None or path.suffix.lower() != ".csv":
+            raise
+        lines = _lines(path, rows)
+        told = [_ROW.sub(lambda found: f"line {lines[int(found[1])]}", problem) for problem in error.problems]
+        raise type(error)(told) from error
 
 
 def horizon_of(asked: int | None, task: Task | None, panel: Panel) -> int:
@@ -360,6 +378,20 @@ def _ragged(path: Path) -> str | None:
     except (OSError, csv.Error):
         pass  # what polars said stands
     return None
+
+
+def _lines(path: Path, rows: Collection[int]) -> dict[int, int]:
+    """Return the line of a CSV file, counted from 1, on which each row of its table begins, counted from 0."""
+    lines = {row: row + 2 for row in rows}
+    with suppress(OSError, csv.Error), open(path, encoding="utf-8", errors="replace", newline="") as file:
+        records = csv.reader(file, delimiter=_separator(path))
+        next(records, None)
+        begins = records.line_num + 1
+        for row, _ in enumerate(records):
+            if row in lines:
+                lines[row] = begins  # a cell may have gone on over several lines
+            begins = records.line_num + 1
+    return lines
 
 
 def _iso_dates(column: Any) -> Any:
