@@ -17,7 +17,7 @@ from tsforecast.classifiers import choices
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
 from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.classifiers.neighbors import NearestNeighborClassifier
-from tsforecast.data.groups import LeaveGroupsOut
+from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.evaluation.recognised import Recognised
 from tsforecast.evaluation.recognition import ROW_COLUMNS, recognise
@@ -172,6 +172,12 @@ def test_a_search_chooses_inside_the_users_that_it_learns_from() -> None:
         assert all(user not in users for users in fits)
         assert sorted(len(users) for users in fits) == [4] * 10 + [5]
     assert found.rows.query("model == 'chosen'")["chosen"].unique().tolist() == ["luck=0"]
+
+
+def test_a_search_that_keeps_the_default_settings_is_said_to() -> None:
+    search = GridSearchCV(NearestNeighborClassifier(), [{}], cv=GroupKFold(2))
+    rows = recognise({"search": search}, *movements()).rows
+    assert rows.groupby("model")["chosen"].unique().map(list).to_dict() == {"majority": [""], "search": ["default"]}
 
 
 def test_a_search_or_a_vote_lets_whole_users_validate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,8 +200,11 @@ def fit(model: Any, data: Labelled, places: Positions) -> None:
 
 
 def _chosen(model: Any) -> str:
-    """Return what a search inside the training users chose."""
-    return ", ".join(f"{name}={value!r}" for name, value in getattr(model, "best_params_", {}).items())
+    """Return what a search inside the training users chose; nothing of a model that chooses nothing."""
+    if not hasattr(model, "best_params_"):
+        return ""
+    settings = ", ".join(f"{name}={value!r}" for name, value in model.best_params_.items())
+    return settings or getattr(model, "reference_", "default")  # of ours, no settings are the majority's
 
 
 def _report_copies(data: Labelled) -> None:
