@@ -41,7 +41,7 @@ def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, ou
     from sklearn.base import clone
 
     from tsforecast.classifiers.naive import MajorityClassifier
-    from tsforecast.cli_search import stop_if_cut_short
+    from tsforecast.cli_search import say_best, stop_if_cut_short
     from tsforecast.search.trial import seeded
 
     labels = _labels(panel, label)
@@ -54,16 +54,16 @@ def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, ou
         found = clone(search).set_params(storage=out.absolute(), name=place.name).fit(part, known)
         stop_if_cut_short(found)
         found.report(place / REPORT, f"Search {name}")
-        found.best_estimator_.save(place / "model")
-        settings = " ".join(f"{key}={value!r}" for key, value in found.best_params_.items())
-        say(f"{name}: best settings: {settings or 'none beats the majority classifier'}")
+        say_best(found, f"{name}: ")
+        if found.best_params_:
+            found.best_estimator_.save(place / "model")
         untuned = seeded(search.forecaster, search.random_state).fit(part, known)
         models = {"majority": MajorityClassifier().fit(part, known), "untuned": untuned, "tuned": found.best_estimator_}
         accuracy = {key: model.score(unknown, labels[tests]) for key, model in models.items()}
         rows.append({"fold": name, "recordings": int(tests.sum()), **accuracy})
         pd.DataFrame(rows).to_csv(out / SCORES, index=False)
     _show(rows, label)
-    say(f"wrote {out / SCORES}, and for each fold {REPORT} and the tuned model in its folder")
+    say(f"wrote {out / SCORES}, and for each fold {REPORT} and the tuned model, if any, in its folder")
 
 
 def recognition_problems(**asked: int | None) -> list[str]:

@@ -153,8 +153,7 @@ def _tune_forecasts(search: RaySearch, panel: Panel, protocol: Protocol, data: s
     stop_if_cut_short(search)
     search.report(out / REPORT, f"Search on {data}, horizon {protocol.horizon}")
     say(f"wrote {out / REPORT}")
-    found = " ".join(f"{name}={value!r}" for name, value in search.best_params_.items())
-    say(f"best settings: {found or 'none beats ' + search.reference_}")
+    say_best(search)
     say(
         f"skill {search.best_score_:+.1%} over {search.reference_} on the validation part, of which about "
         f"{max(0.0, search.optimism_):.1%} is luck of the choice"
@@ -170,6 +169,12 @@ def _tune_forecasts(search: RaySearch, panel: Panel, protocol: Protocol, data: s
     if search.best_params_:
         save(chosen.set_params(verbose=0).fit(panel), out / "model")
         say(f"fitted on all of the data; forecast with: tsforecast predict {shlex.quote(str(out / 'model'))}")
+
+
+def say_best(search: RaySearch, where: str = "") -> None:
+    """Say which settings are the best; that none beats the reference stands out."""
+    found = " ".join(f"{name}={value!r}" for name, value in search.best_params_.items())
+    say(f"{where}best settings: {found or f'none beats {search.reference_}'}", style=None if found else "yellow")
 
 
 def stop_if_cut_short(search: RaySearch) -> None:

@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from typer.testing import CliRunner
 
 from tests.classifiers.conftest import gestures
-from tsforecast import load
+from tsforecast import Panel, cli_search, load
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.cli import app
+from tsforecast.cli_input import Said, read_panel
+from tsforecast.cli_recognise import tune_recognition
 from tsforecast.data import recordings
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import NotFittedError
 from tsforecast.reporting.search_report import headline, html_search
 from tsforecast.search.folder import read_search
+from tsforecast.search.progress import show_trials
 from tsforecast.search.recognition import Recognition, recognitions
 from tsforecast.search.search import RaySearch
 from tsforecast.search.trial import Assignment, Score, run_trial
@@ -188,6 +191,44 @@ def test_the_command_searches_without_each_person_that_it_tests(ray_here: None, 
         assert "27 series" in read_search(tmp_path / "out" / fold).about.data  # the tested person is not in it
         assert (tmp_path / "out" / fold / "search.html").exists()
         assert load(tmp_path / "out" / fold / "model").classes_.tolist() == sorted(set(LABELS))
+
+
+class Hopeless(BaseEstimator):  # type: ignore[misc]
+    """A search that finds nothing better than the majority."""
+
+    reference_, complete_, best_params_ = "majority", True, dict[str, Any]()
+    forecaster, random_state = MajorityClassifier(), 0
+
+    def __init__(self, storage: Path | None = None, name: str | None = None) -> None:
+        self.storage, self.name = storage, name
+
+    def fit(self, panel: Panel, labels: Any) -> Hopeless:
+        self.best_estimator_ = MajorityClassifier().fit(panel, labels)
+        return self
+
+    def report(self, path: Path, title: str) -> None:
+        path.parent.mkdir(parents=True)
+        path.write_text(title)
+
+
+def test_a_search_that_does_not_beat_the_majority_says_so_and_saves_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str | None]] = []
+    monkeypatch.setattr(cli_search, "say", lambda sentence, style=None: told.append((sentence, style)))
+    write(tmp_path / "moves.csv")
+    said = Said("step", id="recording", target="x,y", group="person", label="gesture")
+    tune_recognition(Hopeless(), read_panel(str(tmp_path / "moves.csv"), said)[0], "gesture", 1, tmp_path / "out")
+    assert told == [("without-person-dan: best settings: none beats majority", "yellow")]
+    assert [path.name for path in (tmp_path / "out" / "without-person-dan").iterdir()] == ["search.html"]
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert scores["tuned"].tolist() == scores["majority"].tolist()
+
+
+def test_the_progress_of_a_search_names_what_is_to_be_beaten(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "tsforecast"), show_trials(0, "4 combinations", 2, "majority") as listen:
+        listen("done", {"best_skill": 0.0})
+    assert "1 of 2 trials, nothing beats majority yet, about" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ Listener = Callable[[str, dict[str, Any]], None]
 
 
 @contextmanager
-def show_trials(verbose: int, told: str, trials: int, before: int = 0, best: float = 0.0) -> Iterator[Listener]:
+def show_trials(
+    verbose: int, told: str, trials: int, reference: str, before: int = 0, best: float = 0.0
+) -> Iterator[Listener]:
     """Yield a function that hears of each epoch, and of each trial that is over.
 
     Parameters
@@ -26,6 +28,8 @@ def show_trials(verbose: int, told: str, trials: int, before: int = 0, best: flo
         How large the space is.
     trials : int
         As asked.
+    reference : str
+        What a skill is above or below.
     before : int
         How many of them were over before.
     best : float
@@ -33,7 +37,7 @@ def show_trials(verbose: int, told: str, trials: int, before: int = 0, best: flo
 
     Examples
     --------
-    >>> with show_trials(0, "4 combinations", 2) as listen:
+    >>> with show_trials(0, "4 combinations", 2, "naive") as listen:
     ...     listen("epoch", {"best_skill": 0.1})
     """
     from rich import get_console
@@ -53,21 +57,21 @@ def show_trials(verbose: int, told: str, trials: int, before: int = 0, best: flo
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
     done, began = before, time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not (verbose and at_terminal)) as bar:
-        task = bar.add_task(_so_far(best), total=trials, completed=done)
+        task = bar.add_task(_so_far(best, reference), total=trials, completed=done)
 
         def listen(event: str, result: dict[str, Any]) -> None:
             nonlocal best, done
             if result.get("best_skill", 0.0) > best:
                 best = float(result["best_skill"])
-                bar.update(task, description=_so_far(best))
+                bar.update(task, description=_so_far(best, reference))
             if event == "done":
                 done += 1
                 bar.advance(task)
                 left = timedelta(seconds=round((time.monotonic() - began) / (done - before) * (trials - done)))
-                say(f"{done} of {trials} trials, {_so_far(best)}, about {left} left")
+                say(f"{done} of {trials} trials, {_so_far(best, reference)}, about {left} left")
 
         yield listen
 
 
-def _so_far(best: float) -> str:
-    return f"best skill {best:+.1%}" if best > 0 else "nothing beats naive yet"
+def _so_far(best: float, reference: str) -> str:
+    return f"best skill {best:+.1%}" if best > 0 else f"nothing beats {reference} yet"

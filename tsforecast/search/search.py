@@ -233,9 +233,10 @@ class RaySearch(Forecaster):
         orders = prepare(self, panel, space, assignment, given)
         before = [one for one in read(orders.folder) if one.over(orders.epochs)]
         best = max((skill for one in before for skill in one.skills.values()), default=0.0)
-        with show_trials(self.verbose, space.told(orders.trials), orders.trials, len(before), best) as listener:
-            tried = tune(assignment, space, orders, listener)
         self.folder_, self.reference_ = orders.folder, folds[0].reference
+        shown = self.verbose, space.told(orders.trials), orders.trials, self.reference_, len(before), best
+        with show_trials(*shown) as listener:
+            tried = tune(assignment, space, orders, listener)
         self.trials_ = trials_table(tried, space, orders.epochs)
         self.optimism_ = _optimism([orders.place(one.trial) for one in tried], folds)
         conclude(self.folder_, self.optimism_)
