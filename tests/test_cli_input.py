@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tsforecast.cli_input import Said, read_file, read_panel
+from tsforecast.cli_files import read_file
+from tsforecast.cli_input import Said, read_panel
 from tsforecast.cli_options import as_options
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 
@@ -58,7 +59,7 @@ def test_empty_lines_between_rows_are_said(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_panel(str(file(tmp_path, "day,sales", "2023-02-01,1", "", "2023-02-02,2")), Said())
     assert str(caught.value) == (
-        "time column 'day' must be complete: 1 of 3 stamps are missing, the first in row 1; fill them in, or drop "
+        "time column 'day' must be complete: 1 of 3 stamps are missing, the first in line 3; fill them in, or drop "
         "those rows (an empty line is one)"
     )
 
@@ -91,7 +92,7 @@ def test_where_no_column_holds_numbers_what_they_hold_is_shown(value: str, tmp_p
 
 def test_a_year_of_five_digits_is_a_date_and_no_name(tmp_path: Path) -> None:
     path = file(tmp_path, "day,sales", "99999-01-01,1", "99999-01-02,2")
-    with pytest.raises(DataError, match=r"time column 'day' must hold dates like .*: row 0 holds '99999-01-01'; "):
+    with pytest.raises(DataError, match=r"time column 'day' must hold dates like .*: line 2 holds '99999-01-01'; "):
         read_panel(str(path), Said())
 
 
@@ -125,7 +126,7 @@ def test_other_dates_are_refused_unless_the_user_says_how_they_are_written(tmp_p
     with pytest.raises(DataError) as caught:
         read_panel(str(path), Said())
     assert as_options(str(caught.value)) == (
-        "time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 0 holds '01/02/2023'; "
+        "time column 'day' must hold dates like 2024-01-31 (ISO 8601): line 2 holds '01/02/2023'; "
         "say how its dates are written, for example --date-format '%d/%m/%Y'"
     )
     for time in ("day", None):
@@ -185,10 +186,10 @@ def test_keywords_of_the_library_become_options(message: str, said: str) -> None
     ("held", "plain"),
     [("10.103,70", "10103,70"), ("1.234.567", "1234567"), ("10,103.70", "10103.70"), ("-1 234,5", "-1234,5")],
 )
-def test_numbers_with_thousands_set_apart_are_shown_with_row_and_remedy(held: str, plain: str, tmp_path: Path) -> None:
+def test_numbers_with_thousands_set_apart_are_shown_with_line_and_remedy(held: str, plain: str, tmp_path: Path) -> None:
     path = file(tmp_path, "day;sales;n", "2023-02-01;950,00;1", f"2023-02-02;{held};2")
     said = (
-        f"column 'sales' must hold numbers with nothing between the thousands: row 1 holds {held!r}; "
+        f"column 'sales' must hold numbers with nothing between the thousands: line 3 holds {held!r}; "
         f"write {plain}, and the others likewise"
     )
     for target in ("sales", None):
@@ -200,7 +201,7 @@ def test_numbers_with_thousands_set_apart_are_shown_with_row_and_remedy(held: st
 
 def test_numbers_beside_another_text_are_not_taken_for_thousands(tmp_path: Path) -> None:
     path = file(tmp_path, "day,sales", "2023-02-01,1.234", "2023-02-02,5.678", "2023-02-03,much")
-    with pytest.raises(DataError, match="column 'sales' must hold numbers: row 2 holds 'much'"):
+    with pytest.raises(DataError, match="column 'sales' must hold numbers: line 4 holds 'much'"):
         read_panel(str(path), Said())
 
 

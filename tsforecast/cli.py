@@ -17,13 +17,9 @@ from tsforecast.cli_input import (
     cutoffs_of,
     horizon_of,
     keep_format,
-    kept_format,
-    lines_of,
-    read_next,
     read_panel,
-    suffix_of,
 )
-from tsforecast.cli_models import inspect
+from tsforecast.cli_models import inspect, predict
 from tsforecast.cli_options import (
     Data,
     DateFormat,
@@ -53,17 +49,14 @@ from tsforecast.cli_options import (
 from tsforecast.cli_output import (
     BOARD,
     REPORTS,
-    as_polars,
     complain,
     console,
     plain_warnings,
-    print_frame,
     progress,
     report_suffix,
     say,
     unfinished,
     write_board,
-    write_frame,
     write_report,
 )
 from tsforecast.cli_search import tune, tune_report
@@ -79,7 +72,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-for command in (tune, tune_report, inspect, track_sync):
+for command in (tune, tune_report, inspect, predict, track_sync):
     app.command()(command)
 # What this command does not know is the benchmark's own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)
@@ -313,62 +306,6 @@ def audit(
     show_audit(report, f"{model} on {data}, horizon {horizon}", console)
     if not report.passed:
         raise typer.Exit(1)
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
-    data: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file to go on from.", show_default="the fitted data")
-    ] = None,
-    future: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file of the columns known ahead, for the steps to forecast.")
-    ] = None,
-    date_format: DateFormat = None,
-    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
-    ] = None,
-) -> None:
-    """Forecast the steps that follow the fitted data, or other data."""
-    from tsforecast.files import require_place
-    from tsforecast.forecasters.base import Forecaster
-    from tsforecast.saving.store import load
-
-    if out:
-        suffix_of(out)
-        require_place(out.parent)
-    forecaster = load(model)
-    if not isinstance(forecaster, Forecaster):
-        raise ParameterError(
-            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is asked from Python"
-        )
-    panel = forecaster.panel_
-    ahead = panel.roles.given.future
-    if future and not ahead:
-        raise ParameterError(
-            f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
-            "name them when it is fitted, with tsforecast fit --future COLUMNS"
-        )
-    known = (*panel.roles.target, *panel.roles.given.past, *ahead)
-    source = panel.source
-    context, later, forms = None, None, dict[str, str]()
-    if data:
-        time = None if source.time_in_index else source.time  # what an index is called says nothing of a file
-        with lines_of(None if source.form == "wide" else data):  # of a wide table rows are those of its stack
-            context, forms = read_next(data, model, time, date_format, known)
-            context = context if panel.ready else panel.read_like(context)
-    elif source.time and (written := kept_format(model)):
-        forms = {source.time: written}
-    with lines_of(future):
-        if future:
-            later, _ = read_next(future, model, source.time, date_format, ahead)
-        frame = as_polars(forecaster.predict(context, future=later, horizon=horizon))
-    if out:
-        write_frame(frame, forms, out)
-        say(f"{len(frame)} forecasts in {out}")
-    else:
-        print_frame(frame, forms)
 
 
 # What typer raises when the words of a command do not fit; of its kinds it exports this one alone.

@@ -1,4 +1,4 @@
-"""`tsforecast inspect`: what a folder says of the model in it, without reviving it."""
+"""Commands that take a saved model: `tsforecast inspect | predict`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tsforecast.cli_output import console, shown
+from tsforecast.cli_files import lines_of, suffix_of
+from tsforecast.cli_input import kept_format, read_next
+from tsforecast.cli_options import DateFormat
+from tsforecast.cli_output import as_polars, console, print_frame, say, shown, write_frame
+from tsforecast.errors import ParameterError
 
 
 def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model.")]) -> None:
@@ -22,3 +26,58 @@ def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model
     for name, words in summary(folder).items():
         table.add_row(name, shown(words))
     console.print(table)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
+    data: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet file to go on from.", show_default="the fitted data")
+    ] = None,
+    future: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet file of the columns known ahead, for the steps to forecast.")
+    ] = None,
+    date_format: DateFormat = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
+    ] = None,
+) -> None:
+    """Forecast the steps that follow the fitted data, or other data."""
+    from tsforecast.files import require_place
+    from tsforecast.forecasters.base import Forecaster
+    from tsforecast.saving.store import load
+
+    if out:
+        suffix_of(out)
+        require_place(out.parent)
+    forecaster = load(model)
+    if not isinstance(forecaster, Forecaster):
+        raise ParameterError(
+            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is asked from Python"
+        )
+    panel = forecaster.panel_
+    ahead = panel.roles.given.future
+    if future and not ahead:
+        raise ParameterError(
+            f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
+            "name them when it is fitted, with tsforecast fit --future COLUMNS"
+        )
+    known = (*panel.roles.target, *panel.roles.given.past, *ahead)
+    source = panel.source
+    context, later, forms = None, None, dict[str, str]()
+    if data:
+        time = None if source.time_in_index else source.time  # what an index is called says nothing of a file
+        with lines_of(None if source.form == "wide" else data):  # of a wide table rows are those of its stack
+            context, forms = read_next(data, model, time, date_format, known)
+            context = context if panel.ready else panel.read_like(context)
+    elif source.time and (written := kept_format(model)):
+        forms = {source.time: written}
+    with lines_of(future):
+        if future:
+            later, _ = read_next(future, model, source.time, date_format, ahead)
+        frame = as_polars(forecaster.predict(context, future=later, horizon=horizon))
+    if out:
+        write_frame(frame, forms, out)
+        say(f"{len(frame)} forecasts in {out}")
+    else:
+        print_frame(frame, forms)
