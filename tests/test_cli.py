@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -539,6 +540,29 @@ def test_a_model_that_was_fitted_in_python_forecasts_a_table_like_its_data(form:
     unnamed = NaiveForecaster(horizon=2).fit(pd.DataFrame({"sales": wave(40)}))
     unnamed.save(tmp_path / "model")
     assert tsforecast("predict", tmp_path / "model").stdout.splitlines()[0] == "sales"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (wave(30), "y\n{0}\n{0}\n"),
+        (np.stack([wave(30), wave(30, 1)], axis=1), "y0,y1\n{0},{1}\n{0},{1}\n"),
+        ([wave(20), wave(30)], "series,y\n0,{2}\n0,{2}\n1,{0}\n1,{0}\n"),
+        (np.stack([wave(30), wave(30, 1)])[..., None], "series,y\n0,{0}\n0,{0}\n1,{1}\n1,{1}\n"),
+    ],
+)
+def test_a_model_that_was_fitted_on_arrays_forecasts_a_table(data: Any, told: str, tmp_path: Path) -> None:
+    NaiveForecaster(horizon=2).fit(data).save(tmp_path / "model")
+    result = tsforecast("predict", tmp_path / "model")
+    assert result.stdout == told.format(wave(30)[-1], wave(30, 1)[-1], wave(20)[-1])
+
+
+def test_forecasts_from_ready_made_windows_have_a_column_for_each_step(tmp_path: Path) -> None:
+    X = pd.DataFrame(np.arange(40.0).reshape(10, 4), columns=list("abcd"))
+    NaiveForecaster().fit(X, np.arange(20.0).reshape(10, 2)).save(tmp_path / "model")
+    X[:2].to_csv(tmp_path / "windows.csv", index=False)
+    result = tsforecast("predict", tmp_path / "model", "--data", tmp_path / "windows.csv")
+    assert result.stdout == "forecast 1,forecast 2\n3.0,3.0\n7.0,7.0\n"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,7 @@ def predict(
     ] = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
+    from tsforecast.data.frames import Source
     from tsforecast.files import require_place
     from tsforecast.forecasters.base import Forecaster
     from tsforecast.saving.store import load
@@ -70,6 +72,9 @@ def predict(
         with lines_of(None if source.form == "wide" else data):  # of a wide table rows are those of its stack
             context, forms = read_next(data, model, time, date_format, known)
             context = context if panel.ready else panel.read_like(context)
+    elif source.form in ("array", "arrays"):  # which a table can hold once columns have names
+        named = Source("frame", backend="polars", id="series" if len(panel) > 1 else None)
+        context = replace(panel, source=named)
     elif source.time and (written := kept_format(model)):
         forms = {source.time: written}
     with lines_of(future):

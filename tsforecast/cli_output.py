@@ -97,7 +97,9 @@ def as_polars(forecasts: Any) -> Any:
         return pl.from_pandas(frame.astype(dict.fromkeys(periods, str)))  # polars knows no periods
     if hasattr(forecasts, "__arrow_c_stream__"):
         return pl.DataFrame(forecasts)
-    return pl.DataFrame({"forecast": forecasts})
+    if forecasts.ndim == 1:
+        return pl.DataFrame({"forecast": forecasts})
+    return pl.DataFrame({f"forecast {step}": column for step, column in enumerate(forecasts.T, 1)})
 
 
 def write_frame(frame: Any, forms: Mapping[str, str], out: Path) -> None:
