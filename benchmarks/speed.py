@@ -34,7 +34,7 @@ from tsforecast.networks.fused import choice
 from tsforecast.networks.fused.choice import kernels_for
 from tsforecast.networks.fused.threads import allow
 from tsforecast.networks.recurrent import CELLS, read, use_kernels
-from tsforecast.training.plan import Plan, make_optimizer
+from tsforecast.training.plan import Plan, clip, make_optimizer
 
 UNITS, BATCHES, WINDOWS = (8, 16, 32, 64), (32, 256, 1024), (24, 96, 336)
 QUICK = {(8, 32, 24), (16, 256, 96), (32, 32, 24), (32, 256, 24), (64, 256, 24), (64, 1024, 96)}
@@ -59,7 +59,7 @@ def module_step(cell: str, units: int, batch: int, window: int) -> Step:
     def step(fused: bool) -> None:
         states, _ = read(module, x, last=True, fused=fused)
         loss = (head(states[:, 0]) - y).abs().mean()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
@@ -75,9 +75,9 @@ def network_step(cell: str, units: int, batch: int, window: int) -> Step:
     def step(fused: bool) -> None:
         use_kernels(network, fused)
         loss = (network(x)[..., 0] - y).abs().mean()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        clip(optimizer, 1.0)
         optimizer.step()
 
     return step

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.conftest import small, wave
 from tsforecast.errors import ModelFileError, ParameterError
@@ -123,6 +124,16 @@ def test_checkpoints_come_every_so_many_epochs_or_minutes(tmp_path: Path, monkey
     kept.clear()
     model().fit(wave(), checkpoint=tmp_path / "kept", checkpoint_every="60min")
     assert kept == [6] * 6  # that of the first fit stays until this one is done
+
+
+def test_a_checkpoint_that_lays_the_optimiser_out_otherwise_is_refused(tmp_path: Path) -> None:
+    model().fit(wave(), checkpoint=tmp_path / "kept")
+    file = tmp_path / "kept" / "train" / "checkpoint.safetensors"
+    tensors = load_file(file)
+    tensors["optimizer.7.exp_avg"] = tensors.pop("optimizer.1.exp_avg")  # one part for each parameter
+    save_file(tensors, file)
+    with pytest.raises(ModelFileError, match="must hold a checkpoint of this version of tsforecast"):
+        model().fit(wave(), resume_from=tmp_path / "kept")
 
 
 def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from tsforecast.networks.heads import LOSSES, Objective
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import train
-from tsforecast.training.plan import OPTIMIZERS, Plan, make_optimizer
+from tsforecast.training.plan import OPTIMIZERS, Plan, clip, make_optimizer
 from tsforecast.training.schedules import SCHEDULES, one_cycle
 
 CPU = torch.device("cpu")
@@ -135,10 +137,44 @@ def test_an_interrupt_keeps_the_best_so_far_and_says_so() -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weights_decay_and_biases_do_not(name: str) -> None:
-    groups = make_optimizer(setting()[0], plan(weight_decay=0.1, optimizer=name)).param_groups
-    assert {p.ndim for p in groups[0]["params"]} == {2}
-    assert {p.ndim for p in groups[1]["params"]} == {1}
+    network = setting()[0]
+    groups = make_optimizer(network, plan(weight_decay=0.1, optimizer=name)).param_groups
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    for group, high in zip(groups, (True, False), strict=True):
+        sizes = [p.numel() for p in network.parameters() if (p.ndim > 1) == high]
+        assert [p.shape for p in group["params"]] == [(sum(sizes),)]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_parameters_laid_flat_move_as_torch_moves_each(name: str) -> None:
+    """Clipped and decayed, as by torch's own optimiser with `clip_grad_norm_`."""
+    kind, named = {"adamw": (torch.optim.AdamW, {}), "adam": (torch.optim.Adam, {})}.get(
+        name, (torch.optim.SGD, {"momentum": 0.9})
+    )
+    flat = setting()[0]
+    usual = copy.deepcopy(flat)
+    decays = [p for p in usual.parameters() if p.ndim > 1]
+    others = [p for p in usual.parameters() if p.ndim <= 1]
+    theirs = kind([{"params": decays, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}], lr=0.01, **named)
+    ours = make_optimizer(flat, plan(weight_decay=0.1, optimizer=name, learning_rate=0.01))
+    x, y = torch.randn(8, 8, 1), torch.randn(8, 3, 1, 1)
+    for _ in range(5):
+        for largest in (0.1, 1e3):
+            for network, optimizer in ((flat, ours), (usual, theirs)):
+                optimizer.zero_grad()
+                (network(x) - y).square().sum().backward()
+            clip(ours, largest)
+            assert 0.1 < torch.nn.utils.clip_grad_norm_(list(usual.parameters()), largest) < 1e3
+            for optimizer in (ours, theirs):
+                optimizer.step()
+    for a, b in zip(flat.parameters(), usual.parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_trained_network_has_parameters_of_their_own_and_no_gradients() -> None:
+    parameters = list(fit()[0].parameters())
+    assert len({p.untyped_storage().data_ptr() for p in parameters}) == len(parameters)
+    assert all(p.grad is None and p.untyped_storage().nbytes() == 4 * p.numel() for p in parameters)
 
 
 def test_decay_makes_weights_smaller() -> None:

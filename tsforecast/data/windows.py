@@ -127,19 +127,19 @@ class Windows:
     def batch(self, index: Tensor) -> Batch:
         """Gather the windows `index` (int64, shape (B,))."""
         series = self.owner(index)
-        start = index + self._shift[series]  # (B,)
+        start = index + self._shift.index_select(0, series)  # (B,)
         rows = self._gather(self._values, start, self.window + self.horizon)  # (B, W + H, C)
         past, future = rows[:, : self.window], rows[:, self.window :]
         ahead = future[..., rows.shape[2] - self._ahead :]  # (B, H, F)
         future = future[..., : self._targets]  # (B, H, K)
         if self._gaps:
             future = self._gather(self._truth, start + self.window, self.horizon)
-        return Batch(past, ahead, self._static[series], future, series, self._gaps)
+        return Batch(past, ahead, self._static.index_select(0, series), future, series, self._gaps)
 
     @staticmethod
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:
         view = values.unfold(0, length, 1)  # (rows - length + 1, C, length), a view
-        return view[start].transpose(1, 2)  # (B, length, C)
+        return view.index_select(0, start).transpose(1, 2)  # (B, length, C)
 
 
 def shuffled(count: int, batch_size: int, steps: int) -> list[Tensor]:

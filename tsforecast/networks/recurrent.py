@@ -121,7 +121,7 @@ def read(
     else:  # packed, so that reading backwards begins at the end of each
         packed, state = cell(pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False), state)
         states, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
-    return states[:, -1:] if last else states, state
+    return states[:, -1:] if last and states.shape[1] > 1 else states, state
 
 
 def _by_kernels(
@@ -137,7 +137,7 @@ def _by_kernels(
 
     ways, pair = 1 + cell.bidirectional, cell.mode == "LSTM"
     first = None if state is None else torch.stack(state if pair else (state,))  # (S, L, B, U)
-    ended, embedding = [], () if embed is None else tuple(embed[0].parameters())
+    ended, embedding = [], [] if embed is None else list(embed[0].parameters())
     for depth in range(cell.num_layers):
         top = depth == cell.num_layers - 1
         whole = not (last and top and ways == 1)
@@ -148,7 +148,7 @@ def _by_kernels(
             states, end = read_layer(kernels, x, lengths, begin, weights, way == 1, whole, embedding)
             said.append(states)
             ended.append(end)
-        x, embedding = torch.cat(said, dim=2) if ways == 2 else said[0], ()
+        x, embedding = torch.cat(said, dim=2) if ways == 2 else said[0], []
         if not top:
             x = F.dropout(x, cell.dropout, cell.training)
     after = torch.stack(ended, dim=1) if len(ended) > 1 else ended[0][:, None]  # (S, L, B, U)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tsforecast.errors import ModelFileError, ParameterError, reason, shorten
 from tsforecast.files import new_folder
 from tsforecast.training.history import Epoch
+from tsforecast.training.plan import parameters
 
 _STATE, _TENSORS = "checkpoint.json", "checkpoint.safetensors"
 
@@ -163,13 +164,19 @@ class Checkpoints:
                     for name in differing
                 ]
             )
+        parts = {name.partition(".")[::2]: tensor for name, tensor in _under("optimizer.", tensors).items()}
+        sizes = {(str(i), part.numel()) for i, part in enumerate(parameters(training.optimizer))}
+        if any(tensor.ndim and (i, tensor.numel()) not in sizes for (i, _), tensor in parts.items()):
+            raise ModelFileError(
+                f"{str(self.resume_from)!r} must hold a checkpoint of this version of tsforecast: an earlier one laid "
+                "out its optimiser otherwise; leave resume_from out to start anew"
+            )
         training.history[:] = [Epoch(**epoch) for epoch in kept["history"]]
         training.best = _under("best.", tensors)
         training.network.load_state_dict(_under("network.", tensors))
         state = training.optimizer.state_dict()
-        for name, tensor in _under("optimizer.", tensors).items():
-            index, _, what = name.partition(".")
-            state["state"].setdefault(int(index), {})[what] = tensor
+        for (i, what), tensor in parts.items():
+            state["state"].setdefault(int(i), {})[what] = tensor
         training.optimizer.load_state_dict(state)
         torch.set_rng_state(tensors["random"])
 

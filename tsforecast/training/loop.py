@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from tsforecast.errors import TrainingError, TrainingWarning, shorten
 from tsforecast.training.checkpoint import Checkpoints, Training
+from tsforecast.training.flat import lay_apart
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.plan import Plan, make_optimizer
+from tsforecast.training.plan import Plan, clip, make_optimizer
 from tsforecast.training.schedules import rate_share
 from tsforecast.training.task import Examples, Objective
 
@@ -76,6 +77,7 @@ def train(
         )
     finally:
         network.load_state_dict(training.best)
+        lay_apart(network.parameters())
         network.eval()
     return history
 
@@ -103,7 +105,6 @@ def _pass(
     network, optimizer, number = training.network, training.optimizer, len(training.history)
     steps = plan.steps(len(examples))
     losses, rate = torch.zeros(steps, device=device), 0.0
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     order = examples.shuffled(plan.batch_size, steps)
     precision = torch.autocast(device.type, torch.bfloat16) if plan.mixed_precision else nullcontext()
     network.train()
@@ -115,10 +116,10 @@ def _pass(
         with precision:
             error, count = objective.of(network, examples.batch(index.to(device)))
             loss = error / count.clamp(min=1)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if plan.clip is not None:
-            nn.utils.clip_grad_norm_(parameters, plan.clip)
+            clip(optimizer, plan.clip)
         optimizer.step()
         losses[step] = loss.detach()  # looked at once an epoch: a device need not be waited for
     broken = (~torch.isfinite(losses)).nonzero()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tsforecast.training.flat import lay_flat
+
 OPTIMIZERS = ("adamw", "adam", "sgd")
 MOMENTUM = 0.9  # of sgd
 
@@ -76,20 +78,50 @@ class Plan:
 
 
 def make_optimizer(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """Return the optimiser of the parameters that are not frozen."""
+    """Return the optimiser of the parameters that are not frozen; on a CPU it sees them as one vector, or two."""
     free = [p for p in network.parameters() if p.requires_grad]
+    kinds = [([p for p in free if p.ndim > 1], plan.weight_decay), ([p for p in free if p.ndim <= 1], 0.0)]
+    # A GPU's recurrent modules want their weights as they have laid them.
     groups = [
-        {"params": [p for p in free if p.ndim > 1], "weight_decay": plan.weight_decay},
-        {"params": [p for p in free if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [lay_flat(part)] if part[0].device.type == "cpu" else part, "weight_decay": decay}
+        for part, decay in kinds
+        if part
     ]
-    groups = [group for group in groups if group["params"]]
     if plan.optimizer == "sgd":
         return _light(torch.optim.SGD)(groups, lr=plan.learning_rate, momentum=MOMENTUM)
     kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
     return _light(kind)(groups, lr=plan.learning_rate, fused=True)
 
 
+def clip(optimizer: torch.optim.Optimizer, largest: float) -> None:
+    """Scale gradients down to a norm of `largest` where theirs, of all numbers together, is larger.
+
+    As `torch.nn.utils.clip_grad_norm_` does, which for one or two vectors takes several times as long.
+    """
+    gradients = [parameter.grad for parameter in parameters(optimizer) if parameter.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+    share = (largest / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1)
+    for gradient in gradients:
+        gradient.mul_(share)
+
+
+def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """Return what an optimiser moves."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
 def _light(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    """Return an optimiser whose methods do without what loads torch's compiler at its first use, for a second."""
-    names = ("add_param_group", "zero_grad", "step", "state_dict", "load_state_dict")
-    return type(kind.__name__, (kind,), {name: torch.no_grad()(inspect.unwrap(getattr(kind, name))) for name in names})
+    """Return an optimiser whose methods do without what takes long at small vectors: hooks, and torch's compiler.
+
+    The compiler would be loaded at the first use, for a second.
+    """
+
+    def zero_grad(self: torch.optim.Optimizer) -> None:
+        for parameter in parameters(self):
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+
+    names = ("add_param_group", "step", "state_dict", "load_state_dict")
+    methods = {name: torch.no_grad()(inspect.unwrap(getattr(kind, name))) for name in names}
+    methods["step"].hooked = True  # torch would hook its profiler in again
+    return type(kind.__name__, (kind,), methods | {"zero_grad": zero_grad})
