@@ -28,11 +28,14 @@ def write(panel: Panel, values: NDArray[Any]) -> Any:
         return list(values[..., 0] if source.ndim == 1 else values)
     times = None
     if panel.kind != "none":
-        ahead = panel.lengths[:, None] + np.arange(horizon)
-        times = panel.frequency.advance(panel.starts[:, None], ahead).ravel()
+        alike = bool((panel.starts == panel.starts[0]).all() and (panel.lengths == panel.lengths[0]).all())
+        kinds = 1 if alike else n  # series that begin and end together have the same times
+        ahead = panel.lengths[:kinds, None] + np.arange(horizon)
+        later = panel.frequency.advance(panel.starts[:kinds, None], ahead)
+        times = np.broadcast_to(later, (n, horizon)).ravel()
         if source.zone and source.wall_clock:
             times, source = to_utc(times, source.zone), replace(source, wall_clock=False)
     if source.form == "wide":
         return frames.write_wide(source, times, panel.kind, panel.ids, values[..., 0])
     columns = dict(zip(panel.roles.target, values.reshape(n * horizon, targets).T, strict=True))
-    return frames.write(source, times, panel.kind, np.repeat(panel.ids, horizon), columns)
+    return frames.write(source, times, panel.kind, panel.ids, np.repeat(np.arange(n), horizon), columns)

@@ -364,25 +364,34 @@ def _nanoseconds(values: NDArray[Any]) -> Stamps:
 
 
 def write(
-    source: Source, times: Stamps | None, kind: TimeKind, labels: NDArray[Any], columns: dict[str, NDArray[Any]]
+    source: Source,
+    times: Stamps | None,
+    kind: TimeKind,
+    ids: NDArray[Any],
+    owner: NDArray[np.int64],
+    columns: dict[str, NDArray[Any]],
 ) -> Any:
     """Return rows as a frame or series of the library that `source` came from.
 
     Parameters
     ----------
     times : int64 array of shape (rows,) or None
-    labels : array of shape (rows,)
-        Series id of each row; written only where the source had an id column.
+    ids : array of shape (N,)
+        Of the series; written only where the source had an id column.
+    owner : int64 array of shape (rows,)
+        The series of each row.
     columns : dict of arrays of shape (rows,)
     """
     out: dict[str, Any] = {}
-    if source.id is not None:
-        out[source.id] = labels
+    if source.id is not None:  # each id is made a text of the library once, not once for each row
+        names = nw.new_series(source.id, ids, backend=source.backend)
+        out[source.id] = nw.maybe_reset_index(names[owner]).to_native()
     if source.time is not None and times is not None:
-        out[source.time] = times if kind == "integer" else times.astype("datetime64[ns]")
+        dates = times.astype("datetime64[ns]").astype(f"datetime64[{source.unit}]")
+        out[source.time] = times if kind == "integer" else dates
     out.update(columns)
     frame = nw.from_dict(out, backend=source.backend)
-    if source.time is not None and kind == "datetime":
+    if source.time is not None and kind == "datetime" and (source.zone or source.date_only):
         frame = frame.with_columns(_as_came(nw.col(source.time), source))
     native: Any = frame.to_native()
     if source.backend == "pandas" and source.time is not None:
@@ -406,19 +415,17 @@ def write_wide(source: Source, times: Stamps | None, kind: TimeKind, names: NDAr
     values : array of shape (N, H)
     """
     if times is None:
-        return write(source, None, kind, names, dict(zip(names, values, strict=True)))
+        return write(source, None, kind, names, np.empty(0, np.int64), dict(zip(names, values, strict=True)))
     stamps, row = np.unique(times, return_inverse=True)
     table = np.full((len(names), len(stamps)), np.nan)
     table[np.repeat(np.arange(len(names)), values.shape[1]), row.ravel()] = values.ravel()
-    return write(source, stamps, kind, names, dict(zip(names, table, strict=True)))
+    return write(source, stamps, kind, names, np.empty(0, np.int64), dict(zip(names, table, strict=True)))
 
 
 def _as_came(time: nw.Expr, source: Source) -> nw.Expr:
     if source.zone:  # stamps are in UTC here
-        return time.cast(nw.Datetime(source.unit)).dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone)
-    if source.date_only:
-        return time.cast(nw.Date)
-    return time.cast(nw.Datetime(source.unit)) if source.unit != "ns" else time
+        return time.dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone)
+    return time.cast(nw.Date)
 
 
 def stack(table: Table) -> Table:

@@ -34,6 +34,7 @@ from tsforecast.watchers import watched
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
+STATES = 2**20  # numbers that a cell says of the windows that are forecast at once, if those are more than usual
 
 
 class NeuralForecaster(WindowedForecaster):
@@ -363,9 +364,9 @@ class NeuralForecaster(WindowedForecaster):
         device = next(self.network_.parameters()).device
         self.network_.eval()
         whole = [torch.from_numpy(np.nan_to_num(part).astype(np.float32)) for part in (rows, ahead, static)]
-        said = []
+        said, at_once = [], max(PREDICT_ROWS, int(STATES // (rows.shape[1] * self.units) // TILE * TILE))
         with few_threads(self.units):
-            for batch in zip(*(torch.split(part, PREDICT_ROWS) for part in whole), strict=True):
+            for batch in zip(*(torch.split(part, at_once) for part in whole), strict=True):
                 # Blocks of one size: a matrix product of another size may round in another way, and what is said of a
                 # window must not depend on its batch-mates.
                 filled = [F.pad(part, (0, 0) * (part.ndim - 1) + (0, -len(part) % TILE)).to(device) for part in batch]

@@ -200,7 +200,7 @@ def _example(panel: Panel, steps: int, ahead: int) -> pd.DataFrame:
     stamps = None if panel.kind == "none" else np.concatenate(times)
     if stamps is not None and source.zone and source.wall_clock:
         stamps, source = to_utc(stamps, source.zone), replace(source, wall_clock=False)
-    return as_text(frames.write(source, stamps, panel.kind, panel.ids[owner], columns))
+    return as_text(frames.write(source, stamps, panel.kind, panel.ids, owner, columns))
 
 
 def _columns(frame: pd.DataFrame) -> Columns:
