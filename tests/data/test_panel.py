@@ -120,6 +120,7 @@ def test_an_answer_comes_back_in_the_library_and_columns_that_came_in(form: str)
     frame = answer.to_pandas() if form in ("polars", "polars lazy", "arrow") else answer
     frame = frame.reset_index() if form == "pandas with index" else frame
     assert list(frame.columns) == ["shop", "day", "sales", "price"]
+    assert frame.index.tolist() == [0, 1, 2, 3]
     assert frame["shop"].tolist() == ["a", "a", "b", "b"]
     assert frame["day"].astype(str).tolist() == ["2024-01-31", "2024-02-01"] * 2
     assert frame["sales"].tolist() == [0.0, 2.0, 4.0, 6.0]
