@@ -17,11 +17,15 @@ from tsforecast.errors import TrainingWarning
 # one size.
 WIDEST = {"RNN_TANH": 128, "GRU": 128, "LSTM": 128}
 BLOCKS = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}  # of U rows in a weight
-# What a batch wins, in seconds, as measured for 8 to 64 units, 32 to 256 rows and 1 to 14 steps, or rather less: at its
-# first step, where torch may be quicker, at each further one, and there for each row.
-FIRST, STEP = {"RNN_TANH": -9e-5, "GRU": -6e-5, "LSTM": 0.0}, {"RNN_TANH": 2.8e-5, "GRU": 8.5e-5, "LSTM": 1e-5}
-ROW = {"RNN_TANH": 1e-7, "GRU": 2.8e-7, "LSTM": 1.8e-7}
-LOADING = 0.6  # s; compiling, once on each machine, takes five
+# What kernels win of a batch on one core, in microseconds, fitted to 24 sizes of a cell, of 8 to 64 units, 32 and 256
+# rows, 1 to 14 steps: at its first step, where torch may be quicker, and there for each unit of each row; at each
+# further step, there for each row, and for each unit of each row.
+GAIN = {
+    "RNN_TANH": (-50.0, -0.004, 30.0, 0.1, 0.005),
+    "GRU": (30.0, -0.012, 80.0, 0.22, 0.011),
+    "LSTM": (160.0, -0.015, -5.0, 0.24, 0.006),
+}
+LOADING = 0.45  # s; compiling, once on each machine, takes ten
 
 
 def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> bool:
@@ -36,8 +40,10 @@ def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> boo
     """
     if cell.mode not in WIDEST or cell.hidden_size > WIDEST[cell.mode]:
         return False
-    further = STEP[cell.mode] + ROW[cell.mode] * batch
-    return batches * (FIRST[cell.mode] + (steps - 1) * further) > LOADING
+    first, of_first, step, of_row, of_unit = GAIN[cell.mode]
+    units = batch * cell.hidden_size
+    won = first + of_first * units + (steps - 1) * (step + of_row * batch + of_unit * units)
+    return 1e-6 * batches * won > LOADING
 
 
 def kernels_for(cell: nn.RNNBase, x: Tensor) -> Any:
