@@ -371,7 +371,7 @@ class NeuralForecaster(WindowedForecaster):
                 # window must not depend on its batch-mates.
                 filled = [F.pad(part, (0, 0) * (part.ndim - 1) + (0, -len(part) % TILE)).to(device) for part in batch]
                 said.append(self._loss().point(self.network_(*filled))[: len(batch[0])].cpu())
-        return np.asarray(torch.cat(said).numpy(), dtype=np.float64)
+            return np.asarray(torch.cat(said).numpy(), dtype=np.float64)
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `fit` found; see `Forecaster.learned`."""
