@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import tsforecast
+from tests.conftest import OneRay
 
 ROOT = Path(__file__).parents[1]
 
@@ -176,3 +177,11 @@ def test_a_wheel_installed_into_an_empty_environment_runs_a_leaderboard(tmp_path
     ]
     subprocess.run(install, check=True, capture_output=True)
     assert "seasonal-naive" in run_leaderboard(python, tmp_path)
+
+
+def test_files_that_start_ray_go_to_one_worker(pytestconfig: pytest.Config) -> None:
+    scheduler = object.__new__(OneRay)
+    scheduler.config = pytestconfig
+    scopes = {name: scheduler._split_scope(f"tests/{name}.py::test_one") for name in ("search/test_ray", "test_cli")}
+    assert scopes["search/test_ray"] == scheduler._split_scope("tests/search/test_faults.py::test_two") == "ray"
+    assert scopes["test_cli"] == "tests/test_cli.py"
