@@ -62,6 +62,7 @@ def test_rows_of_the_benchmark_keep_what_is_promised_of_a_start() -> None:
     median = {row["measured"]: row["median"] for row in rows}
     assert median["import tsforecast"] < 0.25
     assert median["tsforecast --help"] < 0.6
+    assert median["tsforecast leaderboard co2-weekly --models gru"] < 6
 
 
 def test_a_leaderboard_of_networks_loads_neither_torch_s_compiler_nor_what_draws() -> None:
