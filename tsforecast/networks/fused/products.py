@@ -6,19 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.networks.fused.lanes import (
-    LANES,
-    kernel,
-    load,
-    part,
-    splat,
-    store,
-    sums,
-    turn_in,
-    turn_out,
-    where_positive,
-    zeros,
-)
+from tsforecast.networks.fused.lanes import LANES, kernel, load, part, splat, store, where_positive, zeros
+from tsforecast.networks.fused.squares import sums, turn_in, turn_out
 
 BLOCK = 8  # rows of a product whose sums stay in registers
 CHUNK = 65_536  # numbers that stay in the second cache until weights get their gradient
