@@ -17,7 +17,7 @@ def lay_flat(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
     --------
     >>> layer = nn.Linear(2, 3)
     >>> whole = lay_flat(list(layer.parameters()))
-    >>> whole.data.zero_().shape, float(layer.weight.abs().sum())
+    >>> whole.data.zero_().shape, layer.weight.detach().abs().sum().item()
     (torch.Size([9]), 0.0)
     """
     whole = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
