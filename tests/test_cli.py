@@ -557,6 +557,39 @@ def test_a_model_that_was_fitted_on_arrays_forecasts_a_table(data: Any, told: st
     assert result.stdout == told.format(wave(30)[-1], wave(30, 1)[-1], wave(20)[-1])
 
 
+@pytest.mark.parametrize("what", ["link", "pipe", "folder", "list", "text"])
+def test_a_note_of_dates_that_is_not_what_fit_wrote_is_refused(what: str, tmp_path: Path) -> None:
+    NaiveForecaster(horizon=2).fit(
+        pd.DataFrame({"day": pd.date_range("2024-01-01", periods=20), "y": np.arange(20.0)})
+    ).save(tmp_path / "model")
+    note = tmp_path / "model/reading.json"
+    if what == "link":
+        (tmp_path / "outside.json").write_text('{"date_format": "%d.%m.%Y"}')
+        note.symlink_to(tmp_path / "outside.json")
+    elif what == "pipe":
+        os.mkfifo(note)
+    elif what == "folder":
+        note.mkdir()
+    else:
+        note.write_text({"list": "[]", "text": "{"}[what])
+    said = tsforecast("predict", tmp_path / "model")
+    assert said.returncode == 2
+    why = "it does not" if what in ("list", "text") else "must be a file that lies in the folder, and no link out of it"
+    assert "must say how dates are written" in said.stderr
+    assert f"{why}; say it with --date-format" in " ".join(said.stderr.split())
+
+
+def test_remedies_of_predict_name_what_it_can_be_told(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=20), "y": np.arange(20.0)})
+    NaiveForecaster(horizon=2).fit(frame).save(tmp_path / "model")
+    frame.drop(index=5).to_csv(tmp_path / "gap.csv", index=False)
+    said = " ".join(tsforecast("predict", tmp_path / "model", "--data", tmp_path / "gap.csv").stderr.split())
+    assert "fit the model with --fill-gaps to insert them" in said
+    NaiveForecaster(horizon=2).fit(np.arange(20.0)).save(tmp_path / "array")
+    said = " ".join(tsforecast("predict", tmp_path / "array", "--data", tmp_path / "gap.csv").stderr.split())
+    assert "--data must be left out: the model in" in said
+
+
 def test_forecasts_from_ready_made_windows_have_a_column_for_each_step(tmp_path: Path) -> None:
     X = pd.DataFrame(np.arange(40.0).reshape(10, 4), columns=list("abcd"))
     NaiveForecaster().fit(X, np.arange(20.0).reshape(10, 2)).save(tmp_path / "model")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tsforecast.data.catalog import Task
     from tsforecast.data.panel import Panel
 
+MOST_TEXT = 1 << 12  # characters of that file which are read
 FORMAT_FILE = "reading.json"  # beside a saved model: how dates were written in the file that it was fitted on
 
 
@@ -116,17 +117,21 @@ def kept_format(model: Path) -> str | None:
     ------
     ModelFileError
     """
-    kept = model / FORMAT_FILE
+    from tsforecast.saving.folder import inside
+
+    kept, remembered = model / FORMAT_FILE, None
     if not kept.exists():
         return None
+    why = "it does not"
     try:
-        remembered = json.loads(kept.read_text(encoding="utf-8"))["date_format"]
-        if not isinstance(remembered, str):
-            raise TypeError(f"it says {str(remembered)[:40]}")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFileError(
-            f"{str(kept)!r} must say how dates are written: {reason(error)}; say it with --date-format"
-        ) from error
+        with inside(model, FORMAT_FILE).open(encoding="utf-8") as file:
+            remembered = json.loads(file.read(MOST_TEXT))["date_format"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
+        pass
+    except (OSError, ValueError) as error:
+        why = reason(error)
+    if not isinstance(remembered, str):
+        raise ModelFileError(f"{str(kept)!r} must say how dates are written: {why}; say it with --date-format")
     return remembered
 
 

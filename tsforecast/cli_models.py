@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +13,10 @@ import typer
 
 from tsforecast.cli_files import lines_of, suffix_of
 from tsforecast.cli_input import kept_format, read_next
-from tsforecast.cli_options import DateFormat
 from tsforecast.cli_output import as_polars, console, print_frame, say, shown, write_frame
-from tsforecast.errors import ParameterError
+from tsforecast.errors import ParameterError, TsForecastError
+
+_MENDS = re.compile(r"\b(pass|set|use)(?= (?:fill_gaps|sort|duplicates|nan_policy)=)")
 
 
 def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model.")]) -> None:
@@ -37,7 +41,12 @@ def predict(
     future: Annotated[
         Path | None, typer.Option(help="CSV or Parquet file of the columns known ahead, for the steps to forecast.")
     ] = None,
-    date_format: DateFormat = None,
+    date_format: Annotated[
+        str | None,
+        typer.Option(
+            help="How dates in --data are written, such as %d.%m.%Y.", show_default="as those that were fitted"
+        ),
+    ] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
     out: Annotated[
         Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
@@ -64,12 +73,17 @@ def predict(
             f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
             "name them when it is fitted, with tsforecast fit --future COLUMNS"
         )
-    known = (*panel.roles.target, *panel.roles.given.past, *ahead)
     source = panel.source
+    if data and source.form in ("array", "arrays"):
+        raise ParameterError(
+            f"--data must be left out: the model in {str(model)!r} was fitted on arrays, whose columns have no names; "
+            "let it go on from others in Python, with load and predict"
+        )
+    known = (*panel.roles.target, *panel.roles.given.past, *ahead)
     context, later, forms = None, None, dict[str, str]()
     if data:
         time = None if source.time_in_index else source.time  # what an index is called says nothing of a file
-        with lines_of(None if source.form == "wide" else data):  # of a wide table rows are those of its stack
+        with _as_fitted(), lines_of(None if source.form == "wide" else data):  # a wide table's rows are of its stack
             context, forms = read_next(data, model, time, date_format, known)
             context = context if panel.ready else panel.read_like(context)
     elif source.form in ("array", "arrays"):  # which a table can hold once columns have names
@@ -86,3 +100,13 @@ def predict(
         say(f"{len(frame)} forecasts in {out}")
     else:
         print_frame(frame, forms)
+
+
+@contextmanager
+def _as_fitted() -> Iterator[None]:
+    """Let errors about data say what this command has no option for: data are mended as the model was told to."""
+    try:
+        yield
+    except TsForecastError as error:
+        told = [_MENDS.sub("fit the model with", problem) for problem in error.problems]
+        raise type(error)(told) from error

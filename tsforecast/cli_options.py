@@ -36,7 +36,7 @@ TargetColumns = Annotated[str | None, typer.Option("--target", help="Column to f
 IdColumn = Annotated[str | None, typer.Option("--id", help="Column that names the series.")]
 GroupColumn = Annotated[
     str | None,
-    typer.Option("--group", help="Column that names who or what a series is of; tested on those left out in turn."),
+    typer.Option("--group", help="Column that names who or what a series is of; groups are left out whole."),
 ]
 PastColumns = Annotated[str | None, typer.Option("--past", help="Columns known up to now, with commas.")]
 FutureColumns = Annotated[str | None, typer.Option("--future", help="Columns known ahead, with commas.")]

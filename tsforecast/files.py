@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import glob
+import hashlib
 import os
 import shutil
 import tempfile
@@ -208,3 +209,9 @@ def _locked(lock: int, wait: bool) -> bool:
     except OSError:  # somebody has it, or these disks have no locks
         return False
     return True
+
+
+def sha256(file: Path) -> str:
+    """Return the checksum of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

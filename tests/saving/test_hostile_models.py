@@ -93,7 +93,7 @@ def test_a_header_that_promises_more_than_the_file_has_is_refused_before_it_is_b
     header = {"panel.values": {"dtype": "F64", "shape": [2**36, 1], "data_offsets": [0, 2**39]}}
     text = json.dumps(header).encode()
     (tmp_path / "model" / "numbers.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(64))
-    with pytest.raises(ModelFileError, match=r"must be a folder that tsforecast saved: .*header"):
+    with pytest.raises(ModelFileError, match=r"that tsforecast saved: numbers.safetensors is cut short or spoilt"):
         load(tmp_path / "model")
     header = {"panel.values": {"dtype": "F64", "shape": [0, 2**62], "data_offsets": [0, 0]}}
     text = json.dumps(header).encode()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.conftest import small, wave
 from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.files import sha256
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.training import loop
 
@@ -126,12 +127,28 @@ def test_checkpoints_come_every_so_many_epochs_or_minutes(tmp_path: Path, monkey
     assert kept == [6] * 6  # that of the first fit stays until this one is done
 
 
+@pytest.mark.parametrize("what", ["tensors", "state"])
+def test_a_checkpoint_in_which_something_changed_is_refused(what: str, tmp_path: Path) -> None:
+    model().fit(wave(), checkpoint=tmp_path / "kept")
+    place = tmp_path / "kept" / "train"
+    if what == "tensors":
+        damaged = bytearray((place / "checkpoint.safetensors").read_bytes())
+        damaged[len(damaged) // 2] ^= 0x41
+        (place / "checkpoint.safetensors").write_bytes(damaged)
+    else:
+        (place / "checkpoint.json").write_text("[]")
+    with pytest.raises(ModelFileError, match="must hold a checkpoint to resume from: it is cut short or spoilt"):
+        model().fit(wave(), resume_from=tmp_path / "kept")
+
+
 def test_a_checkpoint_that_lays_the_optimiser_out_otherwise_is_refused(tmp_path: Path) -> None:
     model().fit(wave(), checkpoint=tmp_path / "kept")
     file = tmp_path / "kept" / "train" / "checkpoint.safetensors"
     tensors = load_file(file)
     tensors["optimizer.7.exp_avg"] = tensors.pop("optimizer.1.exp_avg")  # one part for each parameter
     save_file(tensors, file)
+    state = file.with_name("checkpoint.json")
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"sha256": sha256(file)}))
     with pytest.raises(ModelFileError, match="must hold a checkpoint of this version of tsforecast"):
         model().fit(wave(), resume_from=tmp_path / "kept")
 

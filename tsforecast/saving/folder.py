@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from tsforecast.errors import ModelFileError, reason
-from tsforecast.files import new_folder
+from tsforecast.files import new_folder, sha256
 from tsforecast.saving.plain import FLOAT
 
 DESCRIPTION, NUMBERS = "model.json", "numbers.safetensors"
@@ -35,7 +34,7 @@ def write(folder: Path, description: dict[str, Any], numbers: Numbers) -> None:
     """
     with new_folder(folder, mark=DESCRIPTION) as place:
         save_file({name: np.ascontiguousarray(array) for name, array in numbers.items()}, place / NUMBERS)
-        text = json.dumps(description | {CHECKSUM: _sha256(place / NUMBERS)}, indent=1, allow_nan=False)
+        text = json.dumps(description | {CHECKSUM: sha256(place / NUMBERS)}, indent=1, allow_nan=False)
         (place / DESCRIPTION).write_text(text, encoding="utf-8")
         shutil.copymode(place / DESCRIPTION, place / NUMBERS)  # safetensors lets the owner alone read it
 
@@ -56,7 +55,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         if (folder / "train").is_dir() and not (folder / DESCRIPTION).exists():
             resume = f"fit(data, resume_from={str(folder)!r})"
             raise ValueError(f"it holds the checkpoint of a fit, not a model: {resume} goes on, and save writes one")
-        file = _inside(folder, DESCRIPTION)
+        file = inside(folder, DESCRIPTION)
         size = file.stat().st_size
         if size > MOST_TEXT:
             raise ValueError(f"{DESCRIPTION} has {size} bytes, and {MOST_TEXT} are the most that is read")
@@ -90,7 +89,7 @@ def read_numbers(folder: Path, description: dict[str, Any]) -> Numbers:
     ModelFileError
     """
     try:
-        file = _inside(folder, NUMBERS)
+        file = inside(folder, NUMBERS)
         size = file.stat().st_size
         with safe_open(file, framework="numpy") as opened:  # refuses a header whose sizes do not fill the file
             names = list(opened.keys())
@@ -98,27 +97,29 @@ def read_numbers(folder: Path, description: dict[str, Any]) -> Numbers:
                 shape = opened.get_slice(name).get_shape()
                 if max(shape, default=0) > size:
                     raise ValueError(f"array {name!r} of shape {shape} cannot lie in a file of {size} bytes")
-            if CHECKSUM in description and (found := _sha256(file)) != description[CHECKSUM]:
+            if CHECKSUM in description and (found := sha256(file)) != description[CHECKSUM]:
                 was = str(description[CHECKSUM])[:8]
                 raise ValueError(f"{NUMBERS} must be what was saved, SHA-256 {was}...: it is {found[:8]}...; {REMEDY}")
             return {name: opened.get_tensor(name) for name in names}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
+    except SafetensorError as error:
+        raise _refused(folder, ValueError(f"{NUMBERS} is cut short or spoilt; {REMEDY}")) from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _refused(folder, error) from error
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """Return a file of the folder, once it is seen to be a file, and in there."""
+def inside(folder: Path, name: str) -> Path:
+    """Return a file of the folder, once it is seen to be a file, and in there.
+
+    Raises
+    ------
+    ValueError
+    """
     file = folder / name
     if folder.is_dir() and not file.exists():
         raise ValueError(f"it has no {name}")
     if file.exists() and (not file.is_file() or file.resolve().parent != folder.resolve()):
         raise ValueError(f"{name} must be a file that lies in the folder, and no link out of it")
     return file
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _require_shallow(value: Any) -> None:

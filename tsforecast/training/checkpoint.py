@@ -15,11 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tsforecast.errors import ModelFileError, ParameterError, reason, shorten
-from tsforecast.files import new_folder
+from tsforecast.files import new_folder, sha256
 from tsforecast.training.history import Epoch
 from tsforecast.training.plan import parameters
 
 _STATE, _TENSORS = "checkpoint.json", "checkpoint.safetensors"
+_CHECKSUM = "sha256"  # of the tensors
 
 
 def parse_every(every: int | str) -> tuple[int, bool]:
@@ -125,10 +126,11 @@ class Checkpoints:
         tensors |= {f"best.{name}": tensor for name, tensor in training.best.items()}
         tensors |= {f"optimizer.{i}.{name}": value for i, part in state.items() for name, value in part.items()}
         tensors["random"] = torch.get_rng_state()
-        text = json.dumps({"history": [asdict(e) for e in training.history], "settings": self.settings}, indent=1)
+        state_of = {"history": [asdict(e) for e in training.history], "settings": self.settings}
         with new_folder(self.folder, mark=_STATE) as place:
-            (place / _STATE).write_text(text, encoding="utf-8")
             save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, place / _TENSORS)
+            text = json.dumps(state_of | {_CHECKSUM: sha256(place / _TENSORS)}, indent=1)
+            (place / _STATE).write_text(text, encoding="utf-8")
             shutil.copymode(place / _STATE, place / _TENSORS)  # safetensors lets the owner alone read it
         self._kept = time.monotonic()
 
@@ -146,10 +148,12 @@ class Checkpoints:
             return
         try:
             kept = json.loads((self.resume_from / _STATE).read_text(encoding="utf-8"))
+            if kept[_CHECKSUM] != sha256(self.resume_from / _TENSORS):
+                raise ValueError("tensors are not those that were written")
             tensors = load_file(self.resume_from / _TENSORS)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             # What a parser says of broken text helps nobody.
-            what = "it is cut short or spoilt" if isinstance(error, ValueError) else reason(error)
+            what = reason(error) if isinstance(error, OSError) else "it is cut short or spoilt"
             raise ModelFileError(
                 f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {what}; leave resume_from out to "
                 "start anew"

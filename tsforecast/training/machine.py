@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,10 +49,24 @@ def few_threads(units: int) -> Iterator[None]:
         _within.threads = outer
 
 
+_drawing = threading.RLock()
+
+
+def _forget() -> None:
+    global _drawing
+    _drawing = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget)  # whoever held it does not live on in a child
+
+
 @contextmanager
 def seeded(random_state: int | None) -> Iterator[None]:
-    """Seed torch's random numbers for a while, by chance where no seed is given."""
-    with torch.random.fork_rng():
+    """Seed torch's random numbers for a while, by chance where no seed is given.
+
+    All threads of a process draw from one source, so those that come here take turns.
+    """
+    with _drawing, torch.random.fork_rng():
         if random_state is not None:
             torch.manual_seed(random_state)
         else:
