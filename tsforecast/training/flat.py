@@ -30,6 +30,8 @@ def lay_flat(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
 
 
 def lay_apart(parameters: Iterable[nn.Parameter]) -> None:
-    """Give each parameter memory of its own again, and take gradients away."""
+    """Give each parameter memory of its own again, and take gradients away; on a GPU nothing was laid flat."""
     for parameter in parameters:
-        parameter.data, parameter.grad = parameter.detach().clone(), None
+        parameter.grad = None
+        if parameter.device.type == "cpu":
+            parameter.data = parameter.detach().clone()
