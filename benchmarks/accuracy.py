@@ -25,13 +25,13 @@ from tsforecast import (
     backtest,
     load_dataset,
 )
-from tsforecast.data.catalog import card
+from tsforecast.catalog.loaders import card
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
+from tsforecast.estimators.registry import CLASSICAL, NAIVE_FAMILY, NETWORKS, make
 from tsforecast.evaluation import metrics
-from tsforecast.evaluation.board import from_rows
+from tsforecast.evaluation.results import from_rows
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.registry import CLASSICAL, NAIVE_FAMILY, NETWORKS, make
 
 NAIVE2_SMAPE, NAIVE2_MASE = 18.383, 2.395  # M4 Hourly; Mcompetitions/M4-methods
 ETT_TRAIN, ETT_SEEN, ETT_END = 8_640, 11_520, 14_400

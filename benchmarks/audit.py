@@ -11,10 +11,9 @@ import time
 from record import record
 
 from tsforecast import GRUForecaster, load_dataset
-from tsforecast.data.groups import sides
-from tsforecast.data.splits import RollingOrigin, training_part
-from tsforecast.evaluation.audit import of_cut
-from tsforecast.evaluation.evidence import Cut
+from tsforecast.audit.audit import of_cut
+from tsforecast.audit.evidence import Cut
+from tsforecast.data.splits import RollingOrigin, sides, training_part
 
 REPEATS = 3
 

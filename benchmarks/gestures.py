@@ -22,10 +22,10 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV, GroupShuffleSplit
 
 from tsforecast import Conv1DClassifier, GRUClassifier, NearestNeighborClassifier, load_dataset, recognise
-from tsforecast.data.catalog import card
+from tsforecast.catalog.loaders import card
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.accuracy import tallied
-from tsforecast.evaluation.adaptation import learning, transfer_curve
+from tsforecast.evaluation.classification import tallied
+from tsforecast.evaluation.transfer_curve import learning, transfer_curve
 
 NAME = "gestures"
 SET = "smartwatch-gestures"
@@ -171,7 +171,7 @@ def fitted(name: str, model: str, make: Callable[[int], Any]) -> dict[str, Any]:
 
 def copies(name: str) -> list[dict[str, Any]]:
     """Return a row for each recording of which a set has several."""
-    from tsforecast.data.copies import find_copies
+    from tsforecast.data.sequences import find_copies
 
     panel, label = read(name)
     return [

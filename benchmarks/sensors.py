@@ -30,8 +30,8 @@ from tsforecast import (
     load_dataset,
 )
 from tsforecast.data.panel import Panel
+from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.registry import NAIVE_FAMILY, make
 
 WINDOW, HORIZON = 10, 5  # steps of the watch, of about 111 ms
 INNER = GroupKFold(3)  # how people are kept apart where settings are chosen

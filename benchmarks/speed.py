@@ -26,15 +26,15 @@ from record import record
 from torch import nn
 
 from tsforecast import backtest, load_dataset
-from tsforecast.data.catalog import card
+from tsforecast.catalog.loaders import card
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.fused import choice
-from tsforecast.networks.fused.choice import kernels_for
-from tsforecast.networks.fused.threads import allow
+from tsforecast.networks.kernels import dispatch as choice
+from tsforecast.networks.kernels.dispatch import kernels_for
+from tsforecast.networks.kernels.memory import allow
+from tsforecast.networks.layers import Architecture
 from tsforecast.networks.recurrent import CELLS, read, use_kernels
-from tsforecast.training.plan import Plan, clip, make_optimizer
+from tsforecast.training.optim import Plan, clip, make_optimizer
 
 UNITS, BATCHES, WINDOWS = (8, 16, 32, 64), (32, 256, 1024), (24, 96, 336)
 QUICK = {(8, 32, 24), (16, 256, 96), (32, 32, 24), (32, 256, 24), (64, 256, 24), (64, 1024, 96)}

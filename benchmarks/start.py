@@ -15,7 +15,7 @@ import time
 from record import record
 
 REPEATS = 15
-COMMAND = ("-m", "tsforecast.cli")
+COMMAND = ("-m", "tsforecast.cli.app")
 STARTS = {
     "python -c pass": ("-c", "pass"),
     "import tsforecast": ("-c", "import tsforecast"),

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tsforecast.evaluation.accuracy import over_users
-from tsforecast.evaluation.recognised import LABELS, points, span
+from tsforecast.evaluation.classification import LABELS, over_users, points, span
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"

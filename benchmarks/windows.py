@@ -20,7 +20,7 @@ WINDOWS = f"""
 import json, resource, time
 import numpy as np
 import torch
-from tsforecast.data.inputs import Inputs
+from tsforecast.data.preprocessing import Inputs
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.data.windows import Windows

@@ -18,8 +18,8 @@ from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from tsforecast.data.panel import Panel
+from tsforecast.estimators.registry import MODEL_NAMES, NETWORKS, make
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.registry import MODEL_NAMES, NETWORKS, make
 
 # The same examples in every run; `make slow` looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)

@@ -21,11 +21,11 @@ from typer.testing import CliRunner
 
 from tests.conftest import wave
 from tsforecast import GRUForecaster, NaiveForecaster, Panel
-from tsforecast.cli import app, main
-from tsforecast.cli_output import console
+from tsforecast.cli.app import app, main
+from tsforecast.cli.console import console
+from tsforecast.estimators.registry import MODEL_NAMES
 from tsforecast.evaluation.backtest import ROW_COLUMNS
 from tsforecast.files import OutputError
-from tsforecast.forecasters.registry import MODEL_NAMES
 
 
 def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
@@ -44,7 +44,7 @@ def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) ->
 
 def in_a_process(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, as a shell does."""
-    command = [sys.executable, "-m", "tsforecast.cli", *map(str, words)]
+    command = [sys.executable, "-m", "tsforecast.cli.app", *map(str, words)]
     environment = {**os.environ, "COLUMNS": str(width), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, timeout=240)
 
@@ -80,7 +80,7 @@ def test_a_dataset_is_downloaded_into_the_cache_from_a_server(tmp_path: Path, mo
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread
 
-    import tsforecast.data.catalog as catalog
+    import tsforecast.catalog.loaders as catalog
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *words: object) -> None:
@@ -448,8 +448,8 @@ def test_a_card_with_one_cutoff_speaks_of_one() -> None:
 def test_an_unusable_place_for_the_result_is_refused_before_any_model_runs(
     shops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import tsforecast.estimators.registry as registry
     import tsforecast.evaluation.leaderboard as evaluation
-    import tsforecast.forecasters.registry as registry
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model ran")
@@ -683,7 +683,7 @@ def test_a_leaderboard_is_not_written_among_files_of_others(tmp_path: Path) -> N
 def test_an_interrupted_fit_says_so_in_a_sentence_and_saves_the_best_so_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tsforecast import cli
+    from tsforecast.cli.app import app as cli
     from tsforecast.training import loop
 
     def stop(*arguments: object) -> object:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tests.contract.inputs import frames
-from tsforecast.cli import app
-from tsforecast.cli_files import read_file
+from tsforecast.cli.app import app
+from tsforecast.cli.files import read_file
 from tsforecast.errors import DataError, TsForecastError
 
 LENIENT = {"deadline": None, "suppress_health_check": list(HealthCheck)}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.test_cli import in_a_process, tsforecast
-from tsforecast import cli_benchmark
+from tsforecast.cli import extras as cli_benchmark
+from tsforecast.cli.extras import html_benchmark, read_rows
 from tsforecast.errors import DataError
 from tsforecast.files import shipped
-from tsforecast.reporting.benchmark_report import html_benchmark, read_rows
 
 RESULTS = shipped("benchmarks") / "results"
 

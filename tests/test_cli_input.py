@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tsforecast.cli_files import read_file
-from tsforecast.cli_input import Said, read_panel
-from tsforecast.cli_options import as_options
+from tsforecast.cli.data import Said, read_panel
+from tsforecast.cli.files import read_file
+from tsforecast.cli.options import as_options
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 
 DAY = datetime.date(2023, 2, 1)

@@ -38,7 +38,7 @@ def test_importing_the_package_loads_no_other() -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["tune", "--help"], ["--version"]])
 def test_the_command_line_loads_nothing_heavy_before_it_has_something_to_do(words: list[str]) -> None:
-    lines = f"import tsforecast.cli as cli\ntry:\n    cli.app({words})\nexcept SystemExit:\n    pass"
+    lines = f"import tsforecast.cli.app as cli\ntry:\n    cli.app({words})\nexcept SystemExit:\n    pass"
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     heavy = {re.split(r"[><=\[ ]", line)[0] for line in declared} - {"typer", "rich"} | {"sklearn", "scipy"}
     assert heavy >= {"torch", "ray", "mlflow", "pandas", "polars", "statsmodels", "matplotlib", "numpy", "numba"}
@@ -54,7 +54,7 @@ def test_the_help_takes_little_longer_than_loading_its_libraries() -> None:
             runs.append(time.perf_counter() - began)
         return min(runs)
 
-    assert seconds("-m", "tsforecast.cli", "--help") < 3 * seconds("-c", "import typer, rich.console, rich.table")
+    assert seconds("-m", "tsforecast.cli.app", "--help") < 3 * seconds("-c", "import typer, rich.console, rich.table")
 
 
 def test_rows_of_the_benchmark_keep_what_is_promised_of_a_start() -> None:
@@ -67,7 +67,7 @@ def test_rows_of_the_benchmark_keep_what_is_promised_of_a_start() -> None:
 
 def test_a_leaderboard_of_networks_loads_neither_torch_s_compiler_nor_what_draws() -> None:
     words = ["leaderboard", "sunspots-yearly", "--models", "conv1d", "--epochs", "1"]
-    lines = f"import tsforecast.cli as cli\ntry:\n    cli.app({words})\nexcept SystemExit:\n    pass"
+    lines = f"import tsforecast.cli.app as cli\ntry:\n    cli.app({words})\nexcept SystemExit:\n    pass"
     modules = modules_after(lines)
     assert "tsforecast.training.loop" in modules
     assert not modules & {"torch._dynamo", "torch._inductor", "matplotlib", "mlflow", "ray"}

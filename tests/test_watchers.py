@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import small, wave
+from tsforecast.audit.audit import audit
 from tsforecast.errors import DataError
-from tsforecast.evaluation.audit import audit
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.record import Fit
+from tsforecast.events import Work, watching
 from tsforecast.training.history import Epoch
-from tsforecast.watchers import Work, watching
 
 
 class Listener:

@@ -11,18 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tsforecast.audit.audit import audit as audit
+    from tsforecast.audit.audit import audit_procedure as audit_procedure
+    from tsforecast.audit.report import AuditReport as AuditReport
+    from tsforecast.catalog.loaders import dataset_names as dataset_names
+    from tsforecast.catalog.loaders import load_dataset as load_dataset
+    from tsforecast.classifiers.baselines import MajorityClassifier as MajorityClassifier
+    from tsforecast.classifiers.baselines import NearestNeighborClassifier as NearestNeighborClassifier
     from tsforecast.classifiers.cells import Conv1DClassifier as Conv1DClassifier
     from tsforecast.classifiers.cells import GRUClassifier as GRUClassifier
     from tsforecast.classifiers.cells import LSTMClassifier as LSTMClassifier
     from tsforecast.classifiers.cells import RNNClassifier as RNNClassifier
-    from tsforecast.classifiers.naive import MajorityClassifier as MajorityClassifier
-    from tsforecast.classifiers.neighbors import NearestNeighborClassifier as NearestNeighborClassifier
     from tsforecast.classifiers.neural import NeuralClassifier as NeuralClassifier
-    from tsforecast.data.catalog import dataset_names as dataset_names
-    from tsforecast.data.catalog import load_dataset as load_dataset
-    from tsforecast.data.groups import GroupKFold as GroupKFold
-    from tsforecast.data.groups import LeaveGroupsOut as LeaveGroupsOut
     from tsforecast.data.panel import Panel as Panel
+    from tsforecast.data.splits import GroupKFold as GroupKFold
+    from tsforecast.data.splits import LeaveGroupsOut as LeaveGroupsOut
     from tsforecast.data.splits import RollingOrigin as RollingOrigin
     from tsforecast.data.splits import holdout as holdout
     from tsforecast.errors import DataError as DataError
@@ -35,15 +38,14 @@ if TYPE_CHECKING:
     from tsforecast.errors import TrainingError as TrainingError
     from tsforecast.errors import TrainingWarning as TrainingWarning
     from tsforecast.errors import TsForecastError as TsForecastError
-    from tsforecast.evaluation.adaptation import transfer_curve as transfer_curve
-    from tsforecast.evaluation.audit import audit as audit
-    from tsforecast.evaluation.audit import audit_procedure as audit_procedure
+    from tsforecast.estimators.persistence import load as load
+    from tsforecast.estimators.persistence import save as save
     from tsforecast.evaluation.backtest import backtest as backtest
-    from tsforecast.evaluation.board import Leaderboard as Leaderboard
+    from tsforecast.evaluation.classification import Recognised as Recognised
+    from tsforecast.evaluation.compare_classifiers import recognise as recognise
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
-    from tsforecast.evaluation.ledger import AuditReport as AuditReport
-    from tsforecast.evaluation.recognised import Recognised as Recognised
-    from tsforecast.evaluation.recognition import recognise as recognise
+    from tsforecast.evaluation.results import Leaderboard as Leaderboard
+    from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
     from tsforecast.forecasters.cells import Conv1DForecaster as Conv1DForecaster
     from tsforecast.forecasters.cells import GRUForecaster as GRUForecaster
     from tsforecast.forecasters.cells import LSTMForecaster as LSTMForecaster
@@ -56,12 +58,10 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.naive import WindowAverageForecaster as WindowAverageForecaster
     from tsforecast.forecasters.neural import NeuralForecaster as NeuralForecaster
     from tsforecast.forecasters.reduction import ReductionForecaster as ReductionForecaster
-    from tsforecast.forecasters.statistical import ARIMAForecaster as ARIMAForecaster
-    from tsforecast.forecasters.statistical import ETSForecaster as ETSForecaster
-    from tsforecast.forecasters.statistical import HoltWintersForecaster as HoltWintersForecaster
-    from tsforecast.forecasters.statistical import ThetaForecaster as ThetaForecaster
-    from tsforecast.saving.store import load as load
-    from tsforecast.saving.store import save as save
+    from tsforecast.forecasters.statistical.models import ARIMAForecaster as ARIMAForecaster
+    from tsforecast.forecasters.statistical.models import ETSForecaster as ETSForecaster
+    from tsforecast.forecasters.statistical.models import HoltWintersForecaster as HoltWintersForecaster
+    from tsforecast.forecasters.statistical.models import ThetaForecaster as ThetaForecaster
     from tsforecast.search.search import RaySearch as RaySearch
     from tsforecast.tracking import track as track
 
@@ -70,25 +70,25 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until so
 
 # In the order in which a newcomer meets them.
 _HOMES = {
-    "load_dataset": "data.catalog",
-    "dataset_names": "data.catalog",
+    "load_dataset": "catalog.loaders",
+    "dataset_names": "catalog.loaders",
     "Panel": "data.panel",
     "leaderboard": "evaluation.leaderboard",
-    "Leaderboard": "evaluation.board",
+    "Leaderboard": "evaluation.results",
     "backtest": "evaluation.backtest",
-    "audit": "evaluation.audit",
-    "audit_procedure": "evaluation.audit",
-    "AuditReport": "evaluation.ledger",
+    "audit": "audit.audit",
+    "audit_procedure": "audit.audit",
+    "AuditReport": "audit.report",
     "NaiveForecaster": "forecasters.naive",
     "SeasonalNaiveForecaster": "forecasters.naive",
     "DriftForecaster": "forecasters.naive",
     "MeanForecaster": "forecasters.naive",
     "WindowAverageForecaster": "forecasters.naive",
     "ReductionForecaster": "forecasters.reduction",
-    "ETSForecaster": "forecasters.statistical",
-    "ARIMAForecaster": "forecasters.statistical",
-    "ThetaForecaster": "forecasters.statistical",
-    "HoltWintersForecaster": "forecasters.statistical",
+    "ETSForecaster": "forecasters.statistical.models",
+    "ARIMAForecaster": "forecasters.statistical.models",
+    "ThetaForecaster": "forecasters.statistical.models",
+    "HoltWintersForecaster": "forecasters.statistical.models",
     "RNNForecaster": "forecasters.cells",
     "GRUForecaster": "forecasters.cells",
     "LSTMForecaster": "forecasters.cells",
@@ -96,23 +96,23 @@ _HOMES = {
     "NeuralForecaster": "forecasters.neural",
     "EnsembleForecaster": "forecasters.ensemble",
     "RaySearch": "search.search",
-    "MajorityClassifier": "classifiers.naive",
-    "NearestNeighborClassifier": "classifiers.neighbors",
+    "MajorityClassifier": "classifiers.baselines",
+    "NearestNeighborClassifier": "classifiers.baselines",
     "RNNClassifier": "classifiers.cells",
     "GRUClassifier": "classifiers.cells",
     "LSTMClassifier": "classifiers.cells",
     "Conv1DClassifier": "classifiers.cells",
     "NeuralClassifier": "classifiers.neural",
-    "recognise": "evaluation.recognition",
-    "Recognised": "evaluation.recognised",
-    "transfer_curve": "evaluation.adaptation",
+    "recognise": "evaluation.compare_classifiers",
+    "Recognised": "evaluation.classification",
+    "transfer_curve": "evaluation.transfer_curve",
     "RollingOrigin": "data.splits",
     "holdout": "data.splits",
-    "LeaveGroupsOut": "data.groups",
-    "GroupKFold": "data.groups",
+    "LeaveGroupsOut": "data.splits",
+    "GroupKFold": "data.splits",
     "track": "tracking",
-    "save": "saving.store",
-    "load": "saving.store",
+    "save": "estimators.persistence",
+    "load": "estimators.persistence",
     "TsForecastError": "errors",
     "DataError": "errors",
     "ParameterError": "errors",

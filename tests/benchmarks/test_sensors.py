@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tsforecast import Panel, ReductionForecaster, audit_procedure
-from tsforecast.forecasters.registry import NAIVE_FAMILY, make
+from tsforecast.estimators.registry import NAIVE_FAMILY, make
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LENGTHS = (14, 15, 22, 31)  # of the recordings of each person; the first is too short by a step

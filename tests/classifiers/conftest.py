@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
-from tsforecast.classifiers.naive import MajorityClassifier
-from tsforecast.classifiers.neighbors import NearestNeighborClassifier
 
 QUICK: dict[str, Any] = {
     "units": 8,

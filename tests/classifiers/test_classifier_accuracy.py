@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tsforecast.catalog.loaders import load_dataset
+from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.classifiers.cells import GRUClassifier
-from tsforecast.classifiers.naive import MajorityClassifier
-from tsforecast.classifiers.neighbors import NearestNeighborClassifier
-from tsforecast.data.catalog import load_dataset
-from tsforecast.data.groups import LeaveGroupsOut
+from tsforecast.data.splits import LeaveGroupsOut
 
 pytestmark = pytest.mark.usefixtures("data_folder")
 

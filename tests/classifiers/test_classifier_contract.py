@@ -14,10 +14,10 @@ from sklearn.model_selection import cross_val_score
 
 from tests.classifiers.conftest import gestures, quick
 from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
-from tsforecast.classifiers.naive import MajorityClassifier
-from tsforecast.data.groups import LeaveGroupsOut
 from tsforecast.data.panel import Panel
+from tsforecast.data.splits import LeaveGroupsOut
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import NotFittedError
 

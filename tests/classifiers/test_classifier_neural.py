@@ -13,12 +13,12 @@ from torch import nn
 from tests.classifiers.conftest import QUICK, gestures, quick
 from tsforecast.classifiers import neural
 from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier, LSTMClassifier
 from tsforecast.classifiers.choices import validating
-from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.errors import DataError, ParameterError, TrainingError
-from tsforecast.networks.pooling import POOLINGS
+from tsforecast.networks.layers import POOLINGS
 
 
 @pytest.mark.parametrize(("pooling", "segment"), [("mean-max", 1), ("attention", 1), ("last", 3)])

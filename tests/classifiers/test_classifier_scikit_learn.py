@@ -13,9 +13,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.classifiers.conftest import quick
 from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
-from tsforecast.classifiers.naive import MajorityClassifier
-from tsforecast.classifiers.neighbors import NearestNeighborClassifier
 
 # The other cells differ in nothing that is checked here; the contract runs over all of them.
 CHECKED = [

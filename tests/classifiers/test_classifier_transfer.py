@@ -8,8 +8,8 @@ import torch
 
 from tests.classifiers.conftest import gestures, quick
 from tsforecast.classifiers.base import Classifier
+from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.cells import GRUClassifier
-from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import NotFittedError
 

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from tsforecast.classifiers import warping
-from tsforecast.classifiers.neighbors import NearestNeighborClassifier
-from tsforecast.classifiers.warping import warping_distances
+from tsforecast.classifiers import baselines as warping
+from tsforecast.classifiers.baselines import NearestNeighborClassifier, warping_distances
 
 
 def slow(one: np.ndarray, other: np.ndarray, band: float | None) -> float:

@@ -27,7 +27,7 @@ from tsforecast import (
     Panel,
 )
 from tsforecast.errors import DataError, TsForecastError
-from tsforecast.forecasters.registry import CLASSICAL, MODEL_NAMES
+from tsforecast.estimators.registry import CLASSICAL, MODEL_NAMES
 
 FEW, MANY = 30, 600  # cases of each model: in every run, and of the long one
 CLASSIFIERS = {

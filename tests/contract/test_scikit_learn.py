@@ -22,15 +22,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.conftest import SMALL, wave
-from tsforecast.data import ready
+from tsforecast.data import supervised as ready
 from tsforecast.data.splits import RollingOrigin
 from tsforecast.errors import DataError, DataWarning, ParameterError
+from tsforecast.estimators.registry import MODEL_NAMES, make
 from tsforecast.forecasters.base import Forecaster, NotFittedError
 from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.forecasters.registry import MODEL_NAMES, make
 
 QUICK = {name: value for name, value in SMALL.items() if name not in ("window", "season_length")}
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from tsforecast import files
-from tsforecast.data import catalog, download
-from tsforecast.data.catalog import card, dataset_names, load_dataset, parse_card
+from tsforecast.catalog import download
+from tsforecast.catalog import loaders as catalog
+from tsforecast.catalog.loaders import card, dataset_names, load_dataset, parse_card
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import RollingOrigin
 from tsforecast.errors import DataError, DownloadError, UnknownNameError

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsforecast.data.catalog import load_dataset
-from tsforecast.data.copies import content, find_copies
-from tsforecast.data.recordings import read
+from tsforecast.catalog.loaders import load_dataset
+from tsforecast.data.sequences import content, find_copies, read
 
 
 def test_only_the_same_numbers_in_the_same_order_are_copies() -> None:

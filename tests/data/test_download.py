@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tsforecast.data import download
+from tsforecast.catalog import download
 from tsforecast.errors import DownloadError
 
 BODY = bytes(range(256)) * 1500  # several chunks
@@ -257,7 +257,7 @@ def test_an_archive_without_the_file_is_an_error(site: Site, tmp_path: Path) -> 
 def test_two_processes_at_once_fetch_the_file_once(site: Site, tmp_path: Path) -> None:
     site.gate = threading.Event()
     code = (
-        "import sys; from pathlib import Path; from tsforecast.data.download import fetch;"
+        "import sys; from pathlib import Path; from tsforecast.catalog.download import fetch;"
         "print('ready', flush=True); fetch(sys.argv[1], Path(sys.argv[2]), sys.argv[3])"
     )
     target = tmp_path / "file.bin"

@@ -9,10 +9,9 @@ import pytest
 
 from tests.conftest import wave
 from tsforecast.data.calendar import CALENDAR, calendar_features
-from tsforecast.data.future import extend
+from tsforecast.data.context import Past, extend
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
-from tsforecast.data.statics import StaticEncoder
+from tsforecast.data.preprocessing import StaticEncoder
 from tsforecast.errors import DataError
 
 DAYS = pd.date_range("2024-01-01", periods=40)

@@ -14,8 +14,8 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
 
 from tests.conftest import wave
-from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
+from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard

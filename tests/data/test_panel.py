@@ -13,8 +13,8 @@ import torch
 
 from tests.conftest import wave
 from tsforecast.data.frames import Roles
-from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
+from tsforecast.data.preprocessing import Inputs
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError

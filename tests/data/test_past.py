@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import small, wave
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.errors import DataError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.base import Forecaster

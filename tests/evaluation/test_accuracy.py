@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tsforecast.evaluation.accuracy import accuracy_by, chance, confusion, over_users, tallied
-from tsforecast.evaluation.recognised import Recognised, judge
+from tsforecast.evaluation.classification import Recognised, accuracy_by, chance, confusion, judge, over_users, tallied
 
 
 def answers(users: int = 8, each: int = 10, right: Any = 0.9, seed: int = 0, **more: Any) -> pd.DataFrame:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.evaluation.recordings import USERS, movements
+from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
-from tsforecast.classifiers.naive import MajorityClassifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.errors import DataError, ParameterError
-from tsforecast.evaluation.adaptation import learning, of_users, transfer_curve
+from tsforecast.evaluation.transfer_curve import learning, of_users, transfer_curve
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 2, "random_state": 0, "validation": None}
 

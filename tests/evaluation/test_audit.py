@@ -18,10 +18,10 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.conftest import small, wave
 from tsforecast import EnsembleForecaster, LeakageError, NaiveForecaster, Panel, audit, audit_procedure, leaderboard
-from tsforecast.data.past import Past
+from tsforecast.audit import evidence
+from tsforecast.audit.report import MORE_RUNS, RUNS, AuditReport
+from tsforecast.data.context import Past
 from tsforecast.errors import DataError, ParameterError
-from tsforecast.evaluation import evidence
-from tsforecast.evaluation.ledger import MORE_RUNS, RUNS, AuditReport
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import small, wave
 from tsforecast.data.anchors import seasonal_scale
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
 from tsforecast.forecasters.base import Forecaster

@@ -15,8 +15,8 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.board import from_rows
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.evaluation.results import from_rows
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import NaiveForecaster
 

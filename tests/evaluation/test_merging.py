@@ -14,8 +14,8 @@ from tests.conftest import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
-from tsforecast.evaluation.board import Leaderboard, from_rows
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.evaluation.results import Leaderboard, from_rows
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster
 
 DAYS = pd.date_range("2024-01-01", periods=90)

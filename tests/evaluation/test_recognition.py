@@ -14,13 +14,12 @@ from sklearn.model_selection import GridSearchCV
 
 from tests.evaluation.recordings import USERS, Known, movements, named_movements
 from tsforecast.classifiers import choices
+from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
-from tsforecast.classifiers.naive import MajorityClassifier
-from tsforecast.classifiers.neighbors import NearestNeighborClassifier
-from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
+from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError
-from tsforecast.evaluation.recognised import Recognised
-from tsforecast.evaluation.recognition import ROW_COLUMNS, recognise
+from tsforecast.evaluation.classification import Recognised
+from tsforecast.evaluation.compare_classifiers import ROW_COLUMNS, recognise
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 3, "random_state": 0}
 

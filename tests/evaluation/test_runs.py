@@ -17,15 +17,15 @@ import pytest
 from tests.conftest import SMALL, small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, FitWarning, ParameterError, TsForecastError
-from tsforecast.evaluation.board import Leaderboard
+from tsforecast.estimators.registry import make
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.runs import seeded
+from tsforecast.evaluation.results import Leaderboard
+from tsforecast.evaluation.runner import seeded
 from tsforecast.files import OutputError
 from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
-from tsforecast.forecasters.registry import make
-from tsforecast.forecasters.statistical import ETSForecaster
+from tsforecast.forecasters.statistical.models import ETSForecaster
 
 SECONDS = ["fit_seconds", "predict_seconds"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsforecast.audit.audit import audit
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
-from tsforecast.evaluation.audit import audit
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.record import Record

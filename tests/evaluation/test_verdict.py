@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.board import from_rows
+from tsforecast.evaluation.results import from_rows
 from tsforecast.evaluation.significance import diebold_mariano, holm
 from tsforecast.evaluation.verdict import Trials, Verdict, _verdict, judge, trials
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster

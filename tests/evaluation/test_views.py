@@ -14,9 +14,9 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.board import from_rows
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.views import Ranks, average_ranks, critical_difference, errors_by, win_rates
+from tsforecast.evaluation.results import from_rows
+from tsforecast.evaluation.summaries import Ranks, average_ranks, critical_difference, errors_by, win_rates
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster, SeasonalNaiveForecaster
 
 MODELS = (NaiveForecaster, SeasonalNaiveForecaster, DriftForecaster, MeanForecaster)

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from tests.conftest import small, wave
 from tests.faults.test_killed import BODY, SHA256, dripping  # noqa: F401 - a fixture
 from tsforecast import Leaderboard, NaiveForecaster, backtest, leaderboard, load, save
-from tsforecast.cli import app
-from tsforecast.data import download
+from tsforecast.catalog import download
+from tsforecast.cli.app import app
 from tsforecast.errors import DownloadError, TsForecastError
 from tsforecast.files import OutputError
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tsforecast import NaiveForecaster, load
-from tsforecast.data import download
+from tsforecast.catalog import download
 
 BODY = np.random.default_rng(0).bytes(1 << 20)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -74,7 +74,7 @@ def dripping(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def killed_downloads(url: str, folder: Path, kills: int, seed: int) -> None:
     """Kill downloads at random moments, two at a time on one cache, and look at what is there."""
     random = np.random.default_rng(seed)
-    code = "import sys; from pathlib import Path; from tsforecast.data.download import fetch; "
+    code = "import sys; from pathlib import Path; from tsforecast.catalog.download import fetch; "
     code += "print(flush=True); fetch(sys.argv[1], Path(sys.argv[2]), sys.argv[3])"
     target = folder / "file.bin"
     killed = 0

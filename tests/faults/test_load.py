@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.saving.models import FRAME, RECORDINGS, X, fitted
-from tsforecast.training.machine import few_threads
+from tsforecast.training.runtime import few_threads
 
 THREADS = 200
 

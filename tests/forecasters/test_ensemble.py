@@ -9,13 +9,13 @@ import pytest
 from sklearn.base import clone
 
 from tests.conftest import small, wave
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.estimators.persistence import load, save
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.ensemble import EnsembleForecaster, _simplex_least_squares
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster, SeasonalNaiveForecaster
-from tsforecast.saving.store import load, save
 
 THREE = (NaiveForecaster(), DriftForecaster(), MeanForecaster())
 

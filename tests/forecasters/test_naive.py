@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.errors import ParameterError
+from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.forecasters.naive import (
     DriftForecaster,
     MeanForecaster,
@@ -17,7 +18,6 @@ from tsforecast.forecasters.naive import (
     SeasonalNaiveForecaster,
     WindowAverageForecaster,
 )
-from tsforecast.forecasters.registry import NAIVE_FAMILY, make
 
 SERIES = np.array([2.0, 4.0, 9.0, 3.0, 5.0, 7.0])
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from tests.conftest import small, wave
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.errors import DataError, ParameterError, TrainingError, TrainingWarning
+from tsforecast.estimators.registry import NETWORKS
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMForecaster, RNNForecaster
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.forecasters.registry import NETWORKS
-from tsforecast.networks.heads import Elementwise
+from tsforecast.networks.losses import Elementwise
 from tsforecast.training import loop
 
 

@@ -17,10 +17,10 @@ from sklearn.preprocessing import StandardScaler
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.estimators.persistence import load, save
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
 from tsforecast.forecasters.reduction import STRATEGIES, ReductionForecaster
-from tsforecast.saving.store import load, save
 
 PLAIN: dict[str, Any] = {"window": 8, "horizon": 3, "anchor": "none", "value_transform": None, "scaler": None}
 

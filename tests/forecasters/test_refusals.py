@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from tests.conftest import small, wave
 from tsforecast.errors import DataError, DataWarning, ModelFileError, ParameterError
+from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
-from tsforecast.networks.heads import Loss
-from tsforecast.saving.store import load
+from tsforecast.networks.losses import Loss
 
 
 class Constant(Loss):
@@ -53,7 +53,7 @@ class InUnits(Loss):
     ("settings", "sentence"),
     [
         ({"loss": nn.L1Loss()}, "loss must be one of 'mae', .* or an instance of your own subclass .*: got L1Loss"),
-        ({"loss": InUnits}, "or an instance of your own subclass of tsforecast.networks.heads.Loss: got <class"),
+        ({"loss": InUnits}, "or an instance of your own subclass of tsforecast.networks.losses.Loss: got <class"),
         ({"loss": Constant()}, r"Constant\(\).errors must depend on what is said: its result has no gradient"),
         ({"loss": Mean()}, r"Mean\(\).errors must return a number for each step.*: for \(2, 3, 1\) it gave \(\)"),
         (

@@ -12,12 +12,12 @@ from sklearn.preprocessing import StandardScaler
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.estimators.persistence import load, save
+from tsforecast.estimators.registry import NETWORKS
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.forecasters.registry import NETWORKS
-from tsforecast.saving.store import load, save
 
 DAYS = pd.date_range("2020-01-01", periods=500)
 EVENTS = np.random.default_rng(0).integers(0, 2, size=500).astype(float)  # cannot be guessed

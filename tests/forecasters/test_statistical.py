@@ -21,25 +21,34 @@ from threadpoolctl import threadpool_info
 
 from tests.conftest import wave
 from tsforecast import load_dataset
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.errors import FitWarning, ParameterError
+from tsforecast.estimators.persistence import load, save
+from tsforecast.estimators.registry import CLASSICAL, make
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.board import from_rows
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.forecasters import arima, per_series, smoothing
-from tsforecast.forecasters.arma import Covariance, Orders, constrained, least_squares, log_likelihood, polynomials
-from tsforecast.forecasters.fits import Fit
+from tsforecast.evaluation.results import from_rows
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
-from tsforecast.forecasters.per_series import StatisticalForecaster
-from tsforecast.forecasters.registry import CLASSICAL, make
-from tsforecast.forecasters.statistical import (
+from tsforecast.forecasters.statistical import base as per_series
+from tsforecast.forecasters.statistical import ets as smoothing
+from tsforecast.forecasters.statistical.arma import (
+    Covariance,
+    Orders,
+    constrained,
+    least_squares,
+    log_likelihood,
+    polynomials,
+)
+from tsforecast.forecasters.statistical.base import StatisticalForecaster
+from tsforecast.forecasters.statistical.fit import Fit
+from tsforecast.forecasters.statistical.models import (
     ARIMAForecaster,
     ETSForecaster,
     HoltWintersForecaster,
     ThetaForecaster,
+    arima,
 )
-from tsforecast.saving.store import load, save
 
 SEASON = np.array([4.0, -1.0, -3.0, 2.0, -2.0, 0.0])
 

@@ -11,10 +11,10 @@ import torch
 from tests.conftest import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.estimators.persistence import load, save
 from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.saving.store import load, save
 
 
 def source(cell: str = "gru", **settings: object) -> NeuralForecaster:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from tests.saving.models import CLASSIFIERS, fitted, said
+from tsforecast.estimators.persistence import save
 from tsforecast.saving.migrations import VERSION
-from tsforecast.saving.store import save
 
 HOME = Path(__file__).parent / "models"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsforecast.data.catalog import load_dataset
+from tsforecast.catalog.loaders import load_dataset
 from tsforecast.data.scaling import ScalingRecipe
+from tsforecast.estimators.registry import make
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.board import from_rows
-from tsforecast.forecasters.registry import make
+from tsforecast.evaluation.results import from_rows
 
 pytestmark = pytest.mark.usefixtures("data_folder")
 

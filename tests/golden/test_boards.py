@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsforecast.data.catalog import card, load_dataset
+from tsforecast.catalog.loaders import card, load_dataset
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.cells import GRUForecaster

@@ -13,8 +13,8 @@ import pytest
 from tests.golden.keep_models import HOME
 from tests.saving.models import said
 from tsforecast.errors import ModelFileError
+from tsforecast.estimators.persistence import load, save
 from tsforecast.saving.migrations import VERSION
-from tsforecast.saving.store import load, save
 
 KEPT = sorted(file.with_suffix("") for file in HOME.glob("v*/*.json"))
 

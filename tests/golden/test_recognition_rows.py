@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from tsforecast.cli.extras import html_benchmark, read_rows
 from tsforecast.files import shipped
-from tsforecast.reporting.benchmark_report import html_benchmark, read_rows
 
 ROWS = read_rows(shipped("benchmarks") / "results" / "gestures.jsonl")
 RECORDINGS = {"smartwatch-gestures": 3251, "japanese-vowels": 370, "basic-motions": 40, "gunpoint": 150}

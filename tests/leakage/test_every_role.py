@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from tests.conftest import small, wave
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.data.scaling import ARRAYS, Scaling
+from tsforecast.estimators.registry import MODEL_NAMES, NETWORKS
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.forecasters.registry import MODEL_NAMES, NETWORKS
 
 CUTOFF, STEPS = 70, 90
 # The last one is not fitted. What `late` sells is not known before step 55, its price not before the cutoff.

@@ -8,7 +8,7 @@ from tests.conftest import small, wave
 from tests.leakage.gallery import GALLERY
 from tests.leakage.gallery.entry import Entry
 from tsforecast import LeakageError, Panel, audit
-from tsforecast.forecasters.registry import MODEL_NAMES
+from tsforecast.estimators.registry import MODEL_NAMES
 
 # The mistakes that make a forecast worse: they are found all the same.
 COSTLY = {"padded to the longest of the batch"}

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.conftest import wave
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.data.splits import RollingOrigin
 from tsforecast.data.windows import Windows
 from tsforecast.evaluation.backtest import backtest

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tsforecast.networks.classes import CrossEntropy
-from tsforecast.networks.pooling import POOLINGS, Pooling
+from tsforecast.networks.classify import CrossEntropy
+from tsforecast.networks.layers import POOLINGS, Pooling
 
 
 @pytest.mark.parametrize("name", POOLINGS)

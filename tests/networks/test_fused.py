@@ -21,13 +21,16 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tests.conftest import SMALL, wave
 from tsforecast.errors import TrainingWarning
-from tsforecast.forecasters.registry import make
-from tsforecast.networks.fused import buffers, choice, lanes, threads
-from tsforecast.networks.fused.buffers import Buffers
-from tsforecast.networks.fused.choice import embeds, kernels_for, worth_loading
-from tsforecast.networks.fused.function import CELLS, read_layer
+from tsforecast.estimators.persistence import load, save
+from tsforecast.estimators.registry import make
+from tsforecast.networks.kernels import dispatch as choice
+from tsforecast.networks.kernels import memory as buffers
+from tsforecast.networks.kernels import memory as threads
+from tsforecast.networks.kernels import vectors as lanes
+from tsforecast.networks.kernels.autograd import CELLS, read_layer
+from tsforecast.networks.kernels.dispatch import embeds, kernels_for, worth_loading
+from tsforecast.networks.kernels.memory import Buffers
 from tsforecast.networks.recurrent import read
-from tsforecast.saving.store import load, save
 
 MODULES: dict[str, Any] = {"RNN_TANH": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 ROUNDING = 1e-5  # of float32, in sums over steps and windows

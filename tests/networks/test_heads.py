@@ -13,7 +13,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.evaluation import metrics
 from tsforecast.forecasters.cells import GRUForecaster
-from tsforecast.networks.heads import LOSSES, Loss, Objective, Units
+from tsforecast.networks.losses import LOSSES, Loss, Objective, Units
 
 B, H, K = 6, 4, 2
 

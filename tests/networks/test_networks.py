@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from tsforecast.networks.architecture import CELL_NAMES, Architecture
 from tsforecast.networks.conv import CausalBlock, ConvEncoder
-from tsforecast.networks.decoder import Decoder
-from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.forecast import Decoder, ForecastNetwork
+from tsforecast.networks.layers import CELL_NAMES, Architecture
 
 B, W, H, U = 5, 20, 7, 6
 LAGS = np.array([[4], [3], [2], [1], [4], [3], [2]])
@@ -168,7 +167,7 @@ def test_a_bidirectional_network_reads_the_window_backwards_too() -> None:
 
 def test_layer_norm_reads_over_units_and_batch_norm_over_the_batch() -> None:
     x = torch.randn(B, W, U) * 5 + 3
-    from tsforecast.networks.pieces import norm_layer
+    from tsforecast.networks.layers import norm_layer
 
     layer, batch = norm_layer("layer", U)(x), norm_layer("batch", U)(x)
     assert torch.allclose(layer.mean(dim=2), torch.zeros(B, W), atol=1e-5)

@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.conftest import SMALL
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
-from tsforecast.evaluation.board import Leaderboard
+from tsforecast.estimators.registry import make
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.evaluation.results import Leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
-from tsforecast.forecasters.registry import make
 
 QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
 EVIL = "<script>window.hacked = 1</script>"

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from tests.reporting.conftest import EVIL
-from tsforecast.evaluation.board import Leaderboard
-from tsforecast.reporting.report import html_report, html_table
+from tsforecast.evaluation.report.forecasts import html_report, html_table
+from tsforecast.evaluation.results import Leaderboard
 
 PHONE, DESK = 360, 1280
 READABLE = 4.5  # contrast of text that WCAG 2.1 asks for, level AA

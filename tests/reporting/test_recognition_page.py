@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page
 
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, READABLE, opened
-from tsforecast.data.copies import Copies
-from tsforecast.evaluation.recognised import Recognised
+from tsforecast.data.sequences import Copies
+from tsforecast.evaluation.classification import Recognised
+from tsforecast.evaluation.report.classification import html_recognition, mistakes
 from tsforecast.files import write_or_return
-from tsforecast.reporting.recognition_report import html_recognition, mistakes
 
 NARROW = 390
 SECTIONS = [

@@ -14,12 +14,14 @@ import pytest
 from tests.conftest import wave
 from tests.reporting.conftest import EVIL
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.board import Leaderboard, from_rows
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.reporting import charts, grids, pictures
-from tsforecast.reporting.canvas import INK, MOST, brief, canvas, in_style, near
-from tsforecast.reporting.plots import apart, forecasts, rows_of
-from tsforecast.reporting.report import html_report, html_table
+from tsforecast.evaluation.report import figures as charts
+from tsforecast.evaluation.report import forecasts as grids
+from tsforecast.evaluation.report import forecasts as pictures
+from tsforecast.evaluation.report.figures import apart, forecasts, rows_of
+from tsforecast.evaluation.report.forecasts import html_report, html_table
+from tsforecast.evaluation.results import Leaderboard, from_rows
+from tsforecast.reporting.figures import INK, MOST, brief, canvas, in_style, near
 from tsforecast.reporting.svg import inline_svg, legend
 
 

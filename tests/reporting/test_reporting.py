@@ -13,13 +13,13 @@ import pytest
 from rich.console import Console
 
 from tests.conftest import wave
+from tsforecast.audit.audit import audit
+from tsforecast.cli.console import show_audit, show_leaderboard
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.audit import audit
-from tsforecast.evaluation.board import Leaderboard
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.evaluation.report.figures import plot_forecasts, save_figure
+from tsforecast.evaluation.results import Leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
-from tsforecast.reporting.plots import plot_forecasts, save_figure
-from tsforecast.reporting.terminal import show_audit, show_leaderboard
 
 
 @pytest.fixture(params=["dates", "index"])

@@ -18,12 +18,12 @@ from rich.console import Console
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, PHONE, READABLE, column, opened, sorted_cells
 from tests.search.kept import about, searched, write_trial
+from tsforecast.cli.console import show_search
 from tsforecast.files import write_or_return
-from tsforecast.reporting.search_report import html_search, json_search
-from tsforecast.reporting.terminal import show_search
 from tsforecast.search import journal
-from tsforecast.search.folder import Kept, begin, conclude, read_search
+from tsforecast.search.report import html_search, json_search
 from tsforecast.search.space import Space
+from tsforecast.search.storage import Kept, begin, conclude, read_search
 
 SECTIONS = [
     "Best trials",

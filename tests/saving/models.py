@@ -13,7 +13,7 @@ import torch
 
 from tests.conftest import small, wave
 from tsforecast import EnsembleForecaster, GRUClassifier, MajorityClassifier, NearestNeighborClassifier, Panel
-from tsforecast.forecasters.registry import MODEL_NAMES
+from tsforecast.estimators.registry import MODEL_NAMES
 
 DAYS = pd.date_range("2024-01-01", periods=40)
 FRAME = pd.concat(

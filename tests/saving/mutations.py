@@ -23,8 +23,8 @@ import numpy as np
 from tests.golden.keep_models import HOME
 from tests.saving.models import RECORDINGS, X
 from tsforecast.errors import TsForecastError
-from tsforecast.saving.store import load
-from tsforecast.saving.summary import summary
+from tsforecast.estimators.inspect import summary
+from tsforecast.estimators.persistence import load
 
 PLACES = sorted(place for place in HOME.glob("v*/*") if place.is_dir())
 STRANGE = [

@@ -16,9 +16,9 @@ import pytest
 from tests.conftest import small, wave
 from tests.golden.keep_models import HOME
 from tests.saving.models import fitted
-from tsforecast.cli_input import read_next
+from tsforecast.cli.data import read_next
 from tsforecast.errors import ModelFileError
-from tsforecast.saving.store import load, save
+from tsforecast.estimators.persistence import load, save
 
 
 def mutations(first: int, last: int) -> None:

@@ -15,8 +15,8 @@ from tests.golden.test_models import KEPT
 from tests.saving.models import FRAME, LABELS, RECORDINGS, fitted
 from tests.test_cli import tsforecast
 from tsforecast import Conv1DClassifier, EnsembleForecaster, NaiveForecaster, Panel
-from tsforecast.saving.plain import to_plain
-from tsforecast.saving.summary import summary
+from tsforecast.estimators.inspect import summary
+from tsforecast.saving.codec import to_plain
 
 
 def test_a_saved_model_is_described_at_80_columns() -> None:

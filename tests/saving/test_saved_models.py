@@ -25,10 +25,10 @@ from tests.saving.models import (
     said,
 )
 from tsforecast import Conv1DClassifier, GRUClassifier, Panel
-from tsforecast.data.fingerprint import fingerprint
+from tsforecast.data.panel import fingerprint
 from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.estimators.persistence import load, save
 from tsforecast.saving import folder
-from tsforecast.saving.store import load, save
 
 
 def told(place: Path) -> dict:

@@ -11,9 +11,9 @@ import pytest
 
 from tests.conftest import small, wave
 from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.estimators.persistence import load, save
 from tsforecast.files import OutputError
 from tsforecast.forecasters.base import Forecaster, NotFittedError
-from tsforecast.saving.store import load, save
 
 FRAME = pd.DataFrame(
     {

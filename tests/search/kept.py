@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tsforecast.search import journal
-from tsforecast.search.folder import About, Kept, begin, conclude, read_search
 from tsforecast.search.space import Space, log
+from tsforecast.search.storage import About, Kept, begin, conclude, read_search
 
 SPACE: dict[str, Any] = {
     "cell": ["rnn", "gru", "lstm", "conv1d"],

@@ -10,12 +10,10 @@ import pytest
 
 from tests.search.kept import SPACE, searched
 from tsforecast.search import journal
-from tsforecast.search.analysis import at_last, best, failures, floor_of, front, pairs, scored, varied
 from tsforecast.search.importance import importance
-from tsforecast.search.journal import Tried
-from tsforecast.search.scales import scale_of
+from tsforecast.search.journal import Tried, trials_table
+from tsforecast.search.results import at_last, best, failures, floor_of, front, pairs, scale_of, scored, varied
 from tsforecast.search.space import Space, log
-from tsforecast.search.trials import trials_table
 
 
 def trials_of(space: Space, count: int, score: object, seed: int = 0) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def test_ctrl_c_ends_tune_before_anything_is_tested(tmp_path: Path) -> None:
     )
     (tmp_path / "space.toml").write_text("units = [2, 3]\nlearning_rate = { low = 1e-3, high = 1e-1, log = true }\n")
     words = ["tune", "a.csv", "--space", "space.toml", "--trials", "40", "--epochs", "400", "--out", "tuned"]
-    command = [sys.executable, "-m", "tsforecast.cli", *words]
+    command = [sys.executable, "-m", "tsforecast.cli.app", *words]
     code, out, err = interrupted(command, tmp_path, tmp_path / "tuned")
     assert code == 130, err
     assert "nothing was tested yet; the same command with --resume goes on" in out

@@ -10,10 +10,10 @@ import pytest
 
 from tsforecast.data.panel import Panel
 from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.search.objective import validations
 from tsforecast.search.search import RaySearch
 from tsforecast.search.space import log
 from tsforecast.search.trial import Assignment
-from tsforecast.search.validation import validations
 
 pytestmark = [
     pytest.mark.slow,

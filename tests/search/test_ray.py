@@ -16,13 +16,13 @@ from sklearn.base import clone
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
+from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.saving.store import load
 from tsforecast.search import journal
 from tsforecast.search.search import RaySearch
-from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
 from tsforecast.search.space import log
+from tsforecast.search.suggest import SCHEDULERS, SEARCHERS, pair_problems
 
 PANEL = Panel.from_array(wave(120), season_length=6)
 SPACE = {"units": [2, 8], "cell": ["gru", "conv1d"], "kernel_size": [2, 3], "learning_rate": log(1e-3, 1e-1)}

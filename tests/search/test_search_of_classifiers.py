@@ -13,22 +13,23 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from typer.testing import CliRunner
 
 from tests.classifiers.conftest import gestures
-from tsforecast import Panel, cli_search, load
+from tsforecast import Panel, load
 from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.naive import MajorityClassifier
+from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.neural import NeuralClassifier
-from tsforecast.cli import app
-from tsforecast.cli_input import Said, read_panel
-from tsforecast.cli_recognise import tune_recognition
-from tsforecast.data import recordings
+from tsforecast.cli import tune as cli_search
+from tsforecast.cli.app import app
+from tsforecast.cli.data import Said, read_panel
+from tsforecast.cli.tune import tune_recognition
+from tsforecast.data import sequences as recordings
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import NotFittedError
-from tsforecast.reporting.search_report import headline, html_search
-from tsforecast.search.folder import read_search
-from tsforecast.search.progress import show_trials
-from tsforecast.search.recognition import Recognition, recognitions
+from tsforecast.search.objective import Recognition, recognitions
+from tsforecast.search.report import headline, html_search
 from tsforecast.search.search import RaySearch
+from tsforecast.search.storage import read_search
 from tsforecast.search.trial import Assignment, Score, run_trial
+from tsforecast.search.tuner import show_trials
 
 GESTURES, LABELS = gestures(36)
 PEOPLE = np.repeat(["ann", "bob", "cat", "dan"], 9)

@@ -14,9 +14,8 @@ from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
-from tsforecast.search.fold import optimism
+from tsforecast.search.objective import optimism, validations
 from tsforecast.search.trial import Assignment, Score, losses_at_best, run_trial
-from tsforecast.search.validation import validations
 
 PANEL = Panel.from_array([wave(90, 0), wave(70, 1)], season_length=6)
 

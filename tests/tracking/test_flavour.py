@@ -19,7 +19,7 @@ from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.forecasters.base import Forecaster, NotFittedError
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.tracking import flavour
-from tsforecast.tracking.serving import as_json
+from tsforecast.tracking.flavour import as_json
 
 DAYS = pd.date_range("2024-01-01", periods=60)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from tests.conftest import small, wave
 from tests.tracking.logged import history, runs
+from tsforecast.events import watching
 from tsforecast.tracking.outbox import Outbox
 from tsforecast.tracking.runs import Tracker
 from tsforecast.tracking.store import Event, Store
-from tsforecast.watchers import watching
 
 BEGIN: dict[str, Any] = {"name": "a fit", "parent": None, "at": 0, "tags": {}, "params": {"units": 4}}
 

@@ -178,7 +178,7 @@ def test_two_processes_that_log_to_one_file_both_finish(tmp_path: Path) -> None:
 
 def test_the_command_line_keeps_runs_when_asked(database: str, tmp_path: Path) -> None:
     SALES.to_csv(tmp_path / "shop.csv", index=False)
-    command = [sys.executable, "-m", "tsforecast.cli", "fit", "shop.csv", "--model", "drift", "--horizon", "2"]
+    command = [sys.executable, "-m", "tsforecast.cli.app", "fit", "shop.csv", "--model", "drift", "--horizon", "2"]
     done = subprocess.run(
         [*command, "--out", "model", "--mlflow"], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -62,7 +62,7 @@ def test_a_server_that_dies_in_the_middle_of_a_fit_changes_nothing_and_what_is_l
         pd.testing.assert_frame_equal(model.predict(), alone.predict())
         assert [e.valid_loss for e in model.history_] == [e.valid_loss for e in alone.history_]  # type: ignore[attr-defined]
 
-        command = [sys.executable, "-m", "tsforecast.cli", "track-sync"]
+        command = [sys.executable, "-m", "tsforecast.cli.app", "track-sync"]
         early = subprocess.run(command, capture_output=True, text=True, check=False)
         assert early.returncode == 2
         assert "nobody answers there" in early.stderr
@@ -122,7 +122,16 @@ def test_other_places_that_cannot_be_reached_are_said(uri: str, sentence: str) -
 
 def test_the_command_line_says_it_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", refused())
-    command = [sys.executable, "-m", "tsforecast.cli", "leaderboard", "sunspots-yearly", "--models", "mean", "--mlflow"]
+    command = [
+        sys.executable,
+        "-m",
+        "tsforecast.cli.app",
+        "leaderboard",
+        "sunspots-yearly",
+        "--models",
+        "mean",
+        "--mlflow",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("Error: runs cannot be tracked in 'http://127.0.0.1:")

@@ -17,7 +17,7 @@ from tests.tracking.conftest import Service
 from tests.tracking.logged import children, files, named, runs
 from tsforecast import RaySearch, leaderboard, track, tracking
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.tracking.serving import as_json
+from tsforecast.tracking.flavour import as_json
 
 SALES = pd.concat(
     [

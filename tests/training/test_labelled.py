@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsforecast.training.augment import Augmentation
-from tsforecast.training.labelled import LabelledRecordings
+from tsforecast.training.batches import Augmentation, LabelledRecordings
 
 LENGTHS = np.random.default_rng(0).integers(3, 40, size=100)
 OFFSETS = np.cumsum([0, *LENGTHS])

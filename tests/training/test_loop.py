@@ -11,14 +11,13 @@ import torch
 from tests.conftest import wave
 from tsforecast.data.windows import Windows, shuffled
 from tsforecast.errors import TrainingError, TrainingWarning
-from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.heads import LOSSES, Objective
+from tsforecast.networks.layers import Architecture
+from tsforecast.networks.losses import LOSSES, Objective
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import train
-from tsforecast.training.plan import OPTIMIZERS, Plan, clip, make_optimizer
-from tsforecast.training.schedules import SCHEDULES, one_cycle
+from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, Plan, clip, make_optimizer, one_cycle
 
 CPU = torch.device("cpu")
 MAE = Objective(LOSSES["mae"], None)

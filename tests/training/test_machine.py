@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tests.conftest import small, wave
-from tsforecast.training.machine import seeded
+from tsforecast.training.runtime import seeded
 
 
 def test_fits_in_several_threads_give_what_each_gives_alone() -> None:

@@ -9,8 +9,7 @@ import pytest
 import rich
 from rich.console import Console
 
-from tsforecast.training.history import Epoch
-from tsforecast.training.progress import show_epochs
+from tsforecast.training.history import Epoch, show_epochs
 
 EPOCH = Epoch(100, 0.25, 0.5, 0.001, 1.2, skill=-0.105)
 

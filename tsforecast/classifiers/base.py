@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
-from tsforecast.data import recordings
-from tsforecast.data.fingerprint import origin
-from tsforecast.data.panel import Panel
+from tsforecast.data import sequences as recordings
+from tsforecast.data.panel import Panel, origin
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
+from tsforecast.estimators.base import Savable
+from tsforecast.events import watched
 from tsforecast.forecasters.base import FLOATS, NotFittedError, numbers
-from tsforecast.forecasters.savable import Savable
-from tsforecast.watchers import watched
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -69,7 +68,7 @@ class Classifier(ClassifierMixin, Savable):  # type: ignore[misc]
 
         Examples
         --------
-        >>> from tsforecast.classifiers.naive import MajorityClassifier
+        >>> from tsforecast.classifiers.baselines import MajorityClassifier
         >>> recordings = [np.zeros((3, 1)), np.ones((5, 1)), np.ones((2, 1))]
         >>> MajorityClassifier().fit(recordings, ["rest", "wave", "wave"]).predict(recordings).tolist()
         ['wave', 'wave', 'wave']

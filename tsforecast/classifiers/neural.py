@@ -19,20 +19,17 @@ from tsforecast.classifiers.settings import AUGMENTATIONS, setting_problems
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.errors import DataError
+from tsforecast.events import watched
 from tsforecast.forecasters import assembly
-from tsforecast.networks.architecture import Architecture
-from tsforecast.networks.classes import ClassNetwork, CrossEntropy
+from tsforecast.networks.classify import ClassNetwork, CrossEntropy
+from tsforecast.networks.layers import Architecture, under, with_weights
 from tsforecast.networks.recurrent import choose_kernels, use_kernels
-from tsforecast.networks.weights import under, with_weights
-from tsforecast.training.augment import Augmentation
+from tsforecast.training.batches import Augmentation, LabelledRecordings, tiles
 from tsforecast.training.checkpoint import Checkpoints
-from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.labelled import LabelledRecordings, tiles
+from tsforecast.training.history import Epoch, best_epoch, show_epochs
 from tsforecast.training.loop import finished, train
-from tsforecast.training.machine import few_threads, seeded, torch_device
-from tsforecast.training.progress import show_epochs
+from tsforecast.training.runtime import few_threads, seeded, torch_device
 from tsforecast.typed import typed
-from tsforecast.watchers import watched
 
 
 class NeuralClassifier(Classifier):
@@ -62,14 +59,14 @@ class NeuralClassifier(Classifier):
     activation : {"relu", "gelu", "tanh", "sigmoid"}
         Of embedding and convolutions.
     pooling : {"mean-max", "mean", "max", "last", "attention"}
-        How the states at all steps become one; see `tsforecast.networks.pooling`.
+        How the states at all steps become one; see `tsforecast.networks.layers`.
     differences : bool
         Read what changed since the step before as further channels.
     scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
         Of every channel.
     augment : dict of floats, "motion" or None
         Vary recordings that train, anew in each epoch, by any of ``jitter``, ``scale``, ``time_warp``, ``rotation`` and
-        ``crop``; see `tsforecast.training.augment`. Motion is a choice for sensors with three axes.
+        ``crop``; see `tsforecast.training.batches`. Motion is a choice for sensors with three axes.
     label_smoothing : float
         Share of each truth that is spread over all classes.
     class_weight : dict, "balanced" or None

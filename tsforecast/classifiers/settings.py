@@ -8,7 +8,7 @@ from tsforecast.checks import between, flag, one_of
 from tsforecast.data.scaling import SCALERS
 from tsforecast.errors import nearest
 from tsforecast.forecasters.settings import network_problems
-from tsforecast.networks.pooling import POOLINGS
+from tsforecast.networks.layers import POOLINGS
 
 if TYPE_CHECKING:
     from tsforecast.classifiers.neural import NeuralClassifier

@@ -12,7 +12,7 @@ from tsforecast.errors import ParameterError, raise_any
 from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.transfer import transfer_problems
 from tsforecast.training.history import best_epoch
-from tsforecast.training.machine import torch_device
+from tsforecast.training.runtime import torch_device
 
 if TYPE_CHECKING:
     from tsforecast.classifiers.neural import NeuralClassifier

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Stamps, calendar_columns
-from tsforecast.data.guesses import (
+from tsforecast.data.columns import (
     guess_hidden_id,
     guess_id,
     guess_targets,

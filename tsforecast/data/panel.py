@@ -1,7 +1,8 @@
-"""Panel: one or many regular series with shared columns, the in-memory form of all input."""
+"""What data there were: a fingerprint that only the same data have, and from where to where they reach."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import whole
-from tsforecast.data import answers, arrays, frames, repair
-from tsforecast.data.calendar import Frequency, Stamps, calendar_columns, calendar_features, calendar_problems
+from tsforecast.data import arrays, frames
+from tsforecast.data import quality as repair
+from tsforecast.data.calendar import Frequency, Stamps, calendar_columns, calendar_features, calendar_problems, to_utc
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
 from tsforecast.errors import DataError, nearest, raise_any, shorten
 
 if TYPE_CHECKING:
-    from tsforecast.data.seal import SealedPanel
+    from tsforecast.data.protocol import SealedPanel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,7 +85,7 @@ class Panel:
         DataError
             When the data are not regular, complete numbers; every problem is listed.
         """
-        from tsforecast.data.seal import SealedPanel
+        from tsforecast.data.protocol import SealedPanel
 
         if isinstance(data, (Panel, SealedPanel)):
             return data if isinstance(data, Panel) else data.train
@@ -302,7 +304,7 @@ class Panel:
 
     @property
     def ready(self) -> int:
-        """Steps to forecast at the end of each ready-made window (`tsforecast.data.ready`); 0 for a panel of series."""
+        """Steps to forecast at the end of each ready-made window (`data.supervised`); 0 for a panel of series."""
         return self.source.horizon
 
     @property
@@ -386,8 +388,8 @@ class Panel:
         )
 
     def seal(self, test: int | float) -> SealedPanel:
-        """Put the last steps, a number or share of them, under a seal; see `tsforecast.data.seal.SealedPanel`."""
-        from tsforecast.data.seal import SealedPanel
+        """Put the last steps, a number or share of them, under a seal; see `tsforecast.data.protocol.SealedPanel`."""
+        from tsforecast.data.protocol import SealedPanel
 
         return SealedPanel(self, test)
 
@@ -483,12 +485,12 @@ class Panel:
             number of dimensions, with H in place of T. Where days or longer steps of a time zone lead to an hour
             that its clocks skip, the stamp is the first one after it; of an hour that comes twice, it is the first.
         """
-        return answers.write(self, values)
+        return write(self, values)
 
 
 def _not_data(text: str) -> str:
     """Say what to do with the name of a dataset or a file."""
-    from tsforecast.data.catalog import dataset_names
+    from tsforecast.catalog.loaders import dataset_names
 
     if text in dataset_names():
         return f"{text!r} is the name of a dataset, not its data: pass load_dataset({text!r})"
@@ -506,3 +508,70 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def write(panel: Panel, values: NDArray[Any]) -> Any:
+    """Write forecasts (N, H, K) for the steps after each series of a panel; see `Panel.answer`."""
+    n, horizon, targets = values.shape
+    source = panel.source
+    if source.form == "array":
+        shaped = {1: values[0, :, 0], 2: values[0], 3: values}
+        return shaped[source.ndim]
+    if source.form == "windows":
+        return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
+    if source.form == "arrays":
+        return list(values[..., 0] if source.ndim == 1 else values)
+    times = None
+    if panel.kind != "none":
+        alike = bool((panel.starts == panel.starts[0]).all() and (panel.lengths == panel.lengths[0]).all())
+        kinds = 1 if alike else n  # series that begin and end together have the same times
+        ahead = panel.lengths[:kinds, None] + np.arange(horizon)
+        later = panel.frequency.advance(panel.starts[:kinds, None], ahead)
+        times = np.broadcast_to(later, (n, horizon)).ravel()
+        if source.zone and source.wall_clock:
+            times, source = to_utc(times, source.zone), replace(source, wall_clock=False)
+    if source.form == "wide":
+        return frames.write_wide(source, times, panel.kind, panel.ids, values[..., 0])
+    columns = dict(zip(panel.roles.target, values.reshape(n * horizon, targets).T, strict=True))
+    return frames.write(source, times, panel.kind, panel.ids, np.repeat(np.arange(n), horizon), columns)
+
+
+def fingerprint(panel: Panel, labels: NDArray[np.int64] | None = None) -> str:
+    """Return the SHA-256 of everything in a panel that models can read, and of the labels of its series.
+
+    Examples
+    --------
+    >>> one, other = Panel.of(np.arange(9.0)), Panel.of(np.arange(9.0) + 1)
+    >>> fingerprint(one) == fingerprint(Panel.of(np.arange(9.0))), fingerprint(one) == fingerprint(other)
+    (True, False)
+    """
+    told = hashlib.sha256(repr((panel.roles, panel.frequency, panel.kind, panel.season_length)).encode())
+    for name, array in {"values": panel.values, "offsets": panel.offsets, "starts": panel.starts}.items():
+        told.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    facts = {name: fact.tolist() for name, fact in panel.facts.items()}
+    weights = None if panel.weights is None else panel.weights.tolist()
+    told.update(repr((panel.ids.tolist(), facts, weights)).encode())
+    if labels is not None:
+        told.update(np.ascontiguousarray(labels).tobytes())
+    return told.hexdigest()
+
+
+def span(panel: Panel, first: NDArray[np.int64], last: NDArray[np.int64]) -> dict[str, Any]:
+    """Return how many series have steps ``first[i]`` to ``last[i] - 1``, how many steps, the first and the last.
+
+    Examples
+    --------
+    >>> span(Panel.of(np.arange(9.0)), np.array([2]), np.array([9]))
+    {'series': 1, 'steps': 7, 'first': '2', 'last': '8'}
+    """
+    mine = np.flatnonzero(last > first)
+    if not len(mine):
+        return {"series": 0, "steps": 0}
+    stamps = [panel.frequency.advance(panel.starts[mine], steps[mine]) for steps in (first, last - 1)]
+    ends = {"first": panel.label(stamps[0].min()), "last": panel.label(stamps[1].max())}
+    return {"series": len(mine), "steps": int((last - first)[mine].sum()), **ends}
+
+
+def origin(panel: Panel, labels: NDArray[np.int64] | None = None) -> dict[str, Any]:
+    """Return what something was learned from: the span of a panel, and its fingerprint."""
+    return span(panel, np.zeros_like(panel.lengths), panel.lengths) | {"sha256": fingerprint(panel, labels)}

@@ -14,19 +14,26 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from tsforecast.audit.audit import of_cut
+from tsforecast.audit.evidence import Cut
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.calendar import from_utc
-from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
-from tsforecast.data.splits import Fold, Positions, is_tested, recordings_of_others, training_part
+from tsforecast.data.protocol import Piece, Protocol
+from tsforecast.data.splits import (
+    Fold,
+    GroupKFold,
+    LeaveGroupsOut,
+    Positions,
+    is_tested,
+    recordings_of_others,
+    training_part,
+)
 from tsforecast.errors import DataError, TrainingWarning
-from tsforecast.evaluation.audit import of_cut
-from tsforecast.evaluation.evidence import Cut
-from tsforecast.evaluation.protocol import Piece, Protocol
+from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation.record import Fit, learned
 from tsforecast.forecasters.base import Forecaster, require_forecaster
-from tsforecast.forecasters.registry import model_name
 
 ROW_COLUMNS = (
     "model",

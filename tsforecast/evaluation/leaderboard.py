@@ -9,18 +9,18 @@ from typing import Any, Literal
 import pandas as pd
 
 from tsforecast.checks import jobs, one_of, whole
-from tsforecast.data.groups import GroupKFold, LeaveGroupsOut
 from tsforecast.data.panel import Panel
+from tsforecast.data.protocol import Protocol, option_problems
+from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
-from tsforecast.evaluation import views
+from tsforecast.estimators.registry import MODEL_NAMES, make, model_name
+from tsforecast.evaluation import summaries as views
 from tsforecast.evaluation.backtest import joined
-from tsforecast.evaluation.board import Leaderboard, from_rows
-from tsforecast.evaluation.protocol import Protocol, option_problems
 from tsforecast.evaluation.record import Record
-from tsforecast.evaluation.runs import Outcome, raise_failures, run_all
+from tsforecast.evaluation.results import Leaderboard, from_rows
+from tsforecast.evaluation.runner import Outcome, raise_failures, run_all
+from tsforecast.events import watched
 from tsforecast.forecasters.base import Forecaster, require_forecaster
-from tsforecast.forecasters.registry import MODEL_NAMES, make, model_name
-from tsforecast.watchers import watched
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
 

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsforecast.data.fingerprint import fingerprint
-from tsforecast.data.panel import Panel
+from tsforecast.data.panel import Panel, fingerprint
+from tsforecast.data.protocol import Piece, Protocol
 from tsforecast.data.splits import Positions, recordings_of_others
-from tsforecast.evaluation.protocol import Piece, Protocol
 from tsforecast.forecasters.base import Forecaster
 
 PACKAGES = ("tsforecast", "torch", "numpy", "pandas", "scikit-learn", "statsmodels")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.significance import Skill, diebold_mariano, holm, skill_interval
-from tsforecast.forecasters.registry import NAIVE_FAMILY
 
 CERTAIN = 0.05  # a difference that chance alone makes more seldom is called one
 NEEDED = 5  # trials below which nothing is told

@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from tsforecast.data.anchors import seasonal_scale
-from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
+from tsforecast.data.preprocessing import Inputs
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError, ParameterError, raise_any
-from tsforecast.networks.architecture import Architecture
 from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.heads import Units
+from tsforecast.networks.layers import Architecture
+from tsforecast.networks.losses import Units
 from tsforecast.networks.recurrent import choose_kernels
 from tsforecast.training.checkpoint import Checkpoints, parse_every
-from tsforecast.training.plan import Plan
+from tsforecast.training.optim import Plan
 
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster

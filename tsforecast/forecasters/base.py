@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
 from tsforecast.checks import whole
-from tsforecast.data import frames, ready
-from tsforecast.data.fingerprint import origin
-from tsforecast.data.future import extend
-from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
+from tsforecast.data import frames
+from tsforecast.data import supervised as ready
+from tsforecast.data.context import Past, extend
+from tsforecast.data.panel import Panel, origin
 from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError, raise_any
-from tsforecast.forecasters.savable import Savable
-from tsforecast.watchers import watched
+from tsforecast.estimators.base import Savable
+from tsforecast.events import watched
 
 FLOATS = [np.float64, np.float32]
 FAR = 10.0  # ranges of X; a y that lies further away has other units

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.checks import one_of, share_or_count, whole
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
-from tsforecast.forecasters import choices
+from tsforecast.estimators.registry import model_name
+from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.registry import model_name
 
 Floats = NDArray[np.float64]
 COMBINE = ("mean", "median")

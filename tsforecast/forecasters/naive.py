@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import whole
 from tsforecast.data.anchors import anchor_lags
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]

@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from tsforecast.data.anchors import Anchor
-from tsforecast.data.inputs import Inputs
 from tsforecast.data.panel import Panel
-from tsforecast.forecasters import assembly, choices
+from tsforecast.data.preprocessing import Inputs
+from tsforecast.events import watched
+from tsforecast.forecasters import assembly
+from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.settings import setting_problems
 from tsforecast.forecasters.windowed import WindowedForecaster
-from tsforecast.networks.heads import LOSSES, Loss, Objective
+from tsforecast.networks.layers import under, with_weights
+from tsforecast.networks.losses import LOSSES, Loss, Objective
 from tsforecast.networks.recurrent import use_kernels
-from tsforecast.networks.weights import under, with_weights
 from tsforecast.training.checkpoint import Checkpoints
-from tsforecast.training.history import Epoch, best_epoch
+from tsforecast.training.history import Epoch, best_epoch, show_epochs
 from tsforecast.training.loop import PREDICT_ROWS, finished, train
-from tsforecast.training.machine import few_threads, seeded, torch_device
-from tsforecast.training.plan import Plan
-from tsforecast.training.progress import show_epochs
+from tsforecast.training.optim import Plan
+from tsforecast.training.runtime import few_threads, seeded, torch_device
 from tsforecast.typed import typed
-from tsforecast.watchers import watched
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
@@ -86,7 +86,7 @@ class NeuralForecaster(WindowedForecaster):
     instance_norm : bool
         Divide the targets in each window by their standard deviation there.
     loss : {"mae", "mse", "huber", "mase", "smape"} or Loss
-        The first three on scaled numbers, the others in the data's units; see `tsforecast.networks.heads`.
+        The first three on scaled numbers, the others in the data's units; see `tsforecast.networks.losses`.
     optimizer : {"adamw", "adam", "sgd"}
     learning_rate : float
         Highest one of the schedule.

@@ -9,10 +9,9 @@ import torch
 
 from tsforecast.checks import between, flag, one_of, share_or_count, whole
 from tsforecast.data.scaling import SCALERS
-from tsforecast.networks.architecture import ACTIVATIONS, CELL_NAMES, CHANNELS, NORMS
-from tsforecast.networks.heads import LOSSES, Loss, loss_problems
-from tsforecast.training.plan import OPTIMIZERS
-from tsforecast.training.schedules import SCHEDULES
+from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, CHANNELS, NORMS
+from tsforecast.networks.losses import LOSSES, Loss, loss_problems
+from tsforecast.training.optim import OPTIMIZERS, SCHEDULES
 
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster
@@ -75,7 +74,7 @@ def _loss_problems(model: NeuralForecaster) -> list[str]:
     if not isinstance(loss, (str, Loss)):
         return [
             f"loss must be one of {', '.join(map(repr, LOSSES))}, or an instance of your own subclass of "
-            f"tsforecast.networks.heads.Loss: got {loss!r}"
+            f"tsforecast.networks.losses.Loss: got {loss!r}"
         ]
     problems = one_of("loss", loss, tuple(LOSSES)) if isinstance(loss, str) else loss_problems(loss)
     if not problems and model._loss().needs_units and not isinstance(model.scaler, str | None):

@@ -6,12 +6,13 @@ import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tsforecast.checks import one_of
-from tsforecast.data.inputs import Inputs
+from tsforecast.data.preprocessing import Inputs
 from tsforecast.errors import ParameterError, raise_any
-from tsforecast.forecasters import assembly, choices
-from tsforecast.forecasters.savable import unknown_settings
+from tsforecast.estimators.base import unknown_settings
+from tsforecast.events import watched
+from tsforecast.forecasters import assembly
+from tsforecast.forecasters import auto as choices
 from tsforecast.training.history import best_epoch
-from tsforecast.watchers import watched
 
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster

@@ -12,13 +12,12 @@ from sklearn.base import clone
 
 from tsforecast.checks import flag, one_of, whole
 from tsforecast.data.anchors import ANCHORS, Anchor, anchor_forecast, anchor_lags
-from tsforecast.data.inputs import Inputs
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
+from tsforecast.data.preprocessing import Inputs, StaticEncoder
 from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
-from tsforecast.data.statics import StaticEncoder
 from tsforecast.errors import ParameterError, shorten
-from tsforecast.forecasters import choices
+from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.networks.architecture import Architecture
-from tsforecast.networks.pieces import activation_layer, norm_layer
+from tsforecast.networks.layers import Architecture, activation_layer, norm_layer
 
 
 class CausalBlock(nn.Module):

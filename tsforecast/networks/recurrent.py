@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tsforecast.networks.architecture import Architecture
-from tsforecast.networks.fused.choice import embeds, kernels_for, worth_loading
-from tsforecast.networks.pieces import norm_layer
+from tsforecast.networks.kernels.dispatch import embeds, kernels_for, worth_loading
+from tsforecast.networks.layers import Architecture, norm_layer
 
 CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -133,7 +132,7 @@ def _by_kernels(
     last: bool,
     embed: nn.Sequential | None,
 ) -> tuple[Tensor, Any]:
-    from tsforecast.networks.fused.function import read_layer
+    from tsforecast.networks.kernels.autograd import read_layer
 
     ways, pair = 1 + cell.bidirectional, cell.mode == "LSTM"
     first = None if state is None else torch.stack(state if pair else (state,))  # (S, L, B, U)

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tsforecast.reporting.canvas import COLOURS, INK, PAPER, QUIET, REFERENCE, RULE, in_style
+from tsforecast.reporting.figures import COLOURS, INK, PAPER, QUIET, REFERENCE, RULE, in_style
 
 # Colour of a figure -> variable of the page's style sheet, which has a light and a dark value for each.
 THEME = {
@@ -61,7 +61,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
 
     Examples
     --------
-    >>> from tsforecast.reporting.canvas import canvas
+    >>> from tsforecast.reporting.figures import canvas
     >>> figure, axes = canvas()
     >>> _ = axes.plot([1, 2], color=COLOURS[0])
     >>> svg = inline_svg(figure, "rise", "A line that rises.")
@@ -89,7 +89,7 @@ def legend(figure: Figure) -> list[Key]:
 
     Examples
     --------
-    >>> from tsforecast.reporting.canvas import canvas
+    >>> from tsforecast.reporting.figures import canvas
     >>> figure, axes = canvas()
     >>> _ = axes.plot([1, 2], color=INK, label="truth")
     >>> legend(figure)

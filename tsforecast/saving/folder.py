@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from tsforecast.errors import ModelFileError, reason
 from tsforecast.files import new_folder, sha256
-from tsforecast.saving.plain import FLOAT
+from tsforecast.saving.codec import FLOAT, Numbers
 
 DESCRIPTION, NUMBERS = "model.json", "numbers.safetensors"
 MOST_TEXT = 1 << 26  # bytes of a description; read, text takes several times its size
 DEPTH = 100  # lists and objects within each other
 CHECKSUM = "numbers_sha256"  # in the description; models that were saved before there was one have none
 REMEDY = "copy the folder once more, or save the model anew"
-
-Numbers = dict[str, NDArray[Any]]
 
 
 def write(folder: Path, description: dict[str, Any], numbers: Numbers) -> None:
@@ -42,7 +39,7 @@ def write(folder: Path, description: dict[str, Any], numbers: Numbers) -> None:
 def read_description(folder: Path) -> dict[str, Any]:
     """Return the description in a folder.
 
-    NaN and infinities, which JSON does not have and version 1 wrote nevertheless, come as `tsforecast.saving.plain` has
+    NaN and infinities, which JSON does not have and version 1 wrote nevertheless, come as `tsforecast.saving.codec` has
     them.
 
     Raises

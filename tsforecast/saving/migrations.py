@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tsforecast.errors import ModelFileError
-from tsforecast.forecasters.registry import forecaster_class
+from tsforecast.estimators.registry import forecaster_class
 
 VERSION = 2
 

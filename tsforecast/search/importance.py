@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.search.analysis import differ, floor_of, scored, varied
-from tsforecast.search.scales import scale_of
+from tsforecast.search.results import differ, floor_of, scale_of, scored, varied
 from tsforecast.search.space import Space
 
 FEWEST = 20  # trials with a score below which importance is noise

@@ -17,23 +17,20 @@ from sklearn.utils.metaestimators import available_if
 from tsforecast.checks import flag, one_of, share_or_count, whole
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.neural import NeuralClassifier
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.errors import ParameterError, TrainingError, TrainingWarning, raise_any, shorten
+from tsforecast.events import watched
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.search import recognition
-from tsforecast.search.fold import Fold, optimism
-from tsforecast.search.folder import conclude, read_search
-from tsforecast.search.journal import read
-from tsforecast.search.orders import prepare
-from tsforecast.search.recognition import recognitions
-from tsforecast.search.searchers import SCHEDULERS, SEARCHERS, pair_problems
+from tsforecast.search import objective as recognition
+from tsforecast.search.journal import read, trials_table
+from tsforecast.search.objective import Fold, Validation, optimism, recognitions, validations
 from tsforecast.search.space import Range, Space
+from tsforecast.search.storage import conclude, read_search
+from tsforecast.search.suggest import SCHEDULERS, SEARCHERS, pair_problems
 from tsforecast.search.trial import Assignment, losses_at_best, seeded
-from tsforecast.search.trials import trials_table
-from tsforecast.search.validation import Validation, validations
-from tsforecast.watchers import watched
+from tsforecast.search.tuner import prepare
 
 _PLACES = ("storage", "name", "address", "resume")
 METRICS = ("skill", "mase", "mae", "rmse", "smape", "rmsse")
@@ -224,8 +221,7 @@ class RaySearch(Forecaster):
 
     def _search(self, panel: Panel, folds: Sequence[Fold], given: dict[str, str], fit: Callable[[Any], Any]) -> None:
         """Try settings on the folds, and fit the best on everything; what is `given` besides must stay the same."""
-        from tsforecast.search.progress import show_trials
-        from tsforecast.search.tuner import tune
+        from tsforecast.search.tuner import show_trials, tune
 
         assignment = self._assignment(folds)
         space = Space.of(self.space, panel.season_length)
@@ -357,7 +353,7 @@ class RaySearch(Forecaster):
         ------
         NotFittedError, OutputError
         """
-        from tsforecast.reporting.search_report import html_search
+        from tsforecast.search.report import html_search
 
         self.check_fitted()
         if not hasattr(self, "folder_"):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tsforecast.errors import ParameterError, TsForecastError, raise_any
-from tsforecast.forecasters.savable import unknown_settings
-from tsforecast.networks.architecture import CELL_NAMES
+from tsforecast.estimators.base import unknown_settings
+from tsforecast.networks.layers import CELL_NAMES
 
 Settings = dict[str, Any]
 GRID = 5  # numbers that a grid takes of a range

@@ -15,7 +15,7 @@ from tsforecast.classifiers.base import Classifier
 from tsforecast.errors import TrainingError
 from tsforecast.files import new_file
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.search.fold import Fold
+from tsforecast.search.objective import Fold
 from tsforecast.search.space import Settings
 from tsforecast.training.checkpoint import adapt
 from tsforecast.training.history import Epoch

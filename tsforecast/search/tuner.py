@@ -2,32 +2,187 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
 import socket
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 import ray
 import ray.tune
 from filelock import FileLock, Timeout
+from platformdirs import user_data_dir
 
+from tsforecast.data.panel import Panel, fingerprint
 from tsforecast.errors import ParameterError, TsForecastError, reason
+from tsforecast.evaluation.record import machine, versions
 from tsforecast.files import OutputError
 from tsforecast.search import journal
 from tsforecast.search.journal import Tried
-from tsforecast.search.orders import Orders
-from tsforecast.search.replay import JOB, Remembering, listed_jobs, recall
-from tsforecast.search.searchers import SCORE, proposals, scheduler
 from tsforecast.search.space import Settings, Space
-from tsforecast.search.trial import FIT, LOSSES, Assignment, Score, run_trial
+from tsforecast.search.storage import About, begin
+from tsforecast.search.suggest import JOB, SCORE, Remembering, listed_jobs, proposals, recall, scheduler
+from tsforecast.search.trial import FIT, LOSSES, Assignment, Score, run_trial, trains_in_epochs
+
+if TYPE_CHECKING:
+    from tsforecast.search.search import RaySearch
+
+
+@dataclass(frozen=True)
+class Orders:
+    """How a search runs; see `RaySearch`."""
+
+    trials: int
+    searcher: str
+    scheduler: str
+    epochs: int
+    seed: int
+    folder: Path
+    time_budget: float | None
+    resources: dict[str, float]
+    address: str | None
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials wait for others, and go on from copies of their own state or of another's."""
+        return self.scheduler in ("hyperband", "pbt") or self.searcher == "bohb"
+
+    def place(self, trial: int) -> Path:
+        """Return where a trial keeps its state, and the losses of its epochs."""
+        return self.folder / "trials" / f"{trial:05d}"
+
+
+def prepare(search: RaySearch, panel: Panel, space: Space, assignment: Assignment, given: dict[str, str]) -> Orders:
+    """Return how a search runs, and keep in its folder what it was asked; what is `given` besides belongs to it.
+
+    Raises
+    ------
+    ParameterError, OutputError
+        When the folder holds another search, or something else, or cannot be written to.
+    """
+    about = _about(search, panel, space, assignment)
+    asked = {"data": fingerprint(panel), "forecaster": about.forecaster, "space": json.dumps(about.space)}
+    for name in ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation", "validation_origins"):
+        asked[name] = str(getattr(search, name))
+    asked |= {name: str(value) for name, value in assignment.folds[0].settings.items()} | given
+    folder = Path(search.storage or Path(user_data_dir("tsforecast"), "searches")).absolute()
+    folder /= search.name or f"{type(search.forecaster).__name__}-{joblib.hash(asked)[:12]}"
+    begin(folder, asked, about, search.resume)
+    return Orders(
+        trials=about.trials,
+        searcher=search.searcher,
+        scheduler=search.scheduler,
+        epochs=about.epochs,
+        seed=search.random_state,
+        folder=folder,
+        time_budget=search.time_budget,
+        resources=dict(search.resources_per_trial or {"cpu": 1}),
+        address=search.address,
+    )
+
+
+def _about(search: RaySearch, panel: Panel, space: Space, assignment: Assignment) -> About:
+    model, newest = assignment.model({}), assignment.folds[0]
+    return About(
+        data=repr(panel).removeprefix("Panel: "),
+        forecaster=" ".join(repr(search.forecaster).split()),
+        space=space.plain(),
+        season_length=panel.season_length,
+        epochs=int(model.get_params()["max_epochs"]) if trains_in_epochs(model) else 0,
+        trials=sum(1 for _ in islice(space.grid(), search.trials)) if search.searcher == "grid" else search.trials,
+        horizon=newest.settings.get("horizon", 0),
+        metric=newest.metric,
+        reference=newest.reference,
+        cutoffs=sum(len(fold.weights) for fold in assignment.folds),
+        origins=len(assignment.folds),
+        searcher=search.searcher,
+        scheduler=search.scheduler,
+        made=datetime.now().astimezone().isoformat(timespec="seconds"),
+        versions=versions() | {name: version(name) for name in ("ray", "optuna")},
+        machine=machine(),
+    )
+
+
+logger = logging.getLogger("tsforecast")
+Listener = Callable[[str, dict[str, Any]], None]
+
+
+@contextmanager
+def show_trials(
+    verbose: int, told: str, trials: int, reference: str, before: int = 0, best: float = 0.0
+) -> Iterator[Listener]:
+    """Yield a function that hears of each epoch, and of each trial that is over.
+
+    Parameters
+    ----------
+    verbose : int
+        1 shows a bar at a terminal; where there is none, such as in a file of a search that runs overnight, a line for
+        each trial. 0 shows nothing; whoever listens to the logger hears the same.
+    told : str
+        How large the space is.
+    trials : int
+        As asked.
+    reference : str
+        What a skill is above or below.
+    before : int
+        How many of them were over before.
+    best : float
+        Skill of the best of those.
+
+    Examples
+    --------
+    >>> with show_trials(0, "4 combinations", 2, "naive") as listen:
+    ...     listen("epoch", {"best_skill": 0.1})
+    """
+    from rich import get_console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = get_console()
+    at_terminal = console.is_terminal or console.is_jupyter
+
+    def say(sentence: str) -> None:
+        logger.info("search: %s", sentence)
+        if verbose and not at_terminal:
+            console.print(sentence, highlight=False, soft_wrap=True)
+
+    say(told)
+    if verbose and at_terminal:
+        console.print(told, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
+    done, began = before, time.monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not (verbose and at_terminal)) as bar:
+        task = bar.add_task(_so_far(best, reference), total=trials, completed=done)
+
+        def listen(event: str, result: dict[str, Any]) -> None:
+            nonlocal best, done
+            if result.get("best_skill", 0.0) > best:
+                best = float(result["best_skill"])
+                bar.update(task, description=_so_far(best, reference))
+            if event == "done":
+                done += 1
+                bar.advance(task)
+                left = timedelta(seconds=round((time.monotonic() - began) / (done - before) * (trials - done)))
+                say(f"{done} of {trials} trials, {_so_far(best, reference)}, about {left} left")
+
+        yield listen
+
+
+def _so_far(best: float, reference: str) -> str:
+    return f"best skill {best:+.1%}" if best > 0 else f"nothing beats {reference} yet"
+
 
 WAIT = 5.0  # seconds for a cluster to answer
 ROOM = 1 << 16  # bytes without which a trial cannot keep its state

@@ -1,6 +1,6 @@
 """MLflow: every fit, leaderboard and search within `track` is a run; the only room that knows mlflow.
 
-What happens in a fit becomes events (`runs`, from what `tsforecast.watchers` lets it hear), which go through a queue to
+What happens in a fit becomes events (`runs`, from what `tsforecast.events` lets it hear), which go through a queue to
 a thread that sends them (`outbox`, `store`); from the first that cannot be sent on, they go to a folder, and `sync`
 reads the same events from there and sends them in the same way. `flavour` and `serving` make a model of MLflow's out of
 a forecaster. mlflow is imported where it is used, and only then.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.errors import ParameterError, TrackingError, TrackingWarning, shorten
-from tsforecast.watchers import watching
+from tsforecast.events import watching
 
 if TYPE_CHECKING:
     from tsforecast.tracking.flavour import load_model as load_model

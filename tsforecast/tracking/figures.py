@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from tsforecast.data.context import Past
 from tsforecast.data.panel import Panel
-from tsforecast.data.past import Past
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.reporting.canvas import COLOURS, INK, QUIET, brief
+from tsforecast.reporting.figures import COLOURS, INK, QUIET, brief
 from tsforecast.training.history import Epoch, best_epoch
 
 SHOWN = 3  # horizons, or seasons, of the past that a forecast stands beside
@@ -42,7 +42,7 @@ class Ahead:
         first = panel.select([0])
         if panel.ready or panel.roles.given.future:
             return None
-        from tsforecast.data.future import extend
+        from tsforecast.data.context import extend
 
         said = model.forecast(Past.at_end(first, lambda: extend(first, model.horizon_)), model.horizon_)[0, :, 0]
         length = int(first.lengths[0])

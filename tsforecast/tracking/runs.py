@@ -2,29 +2,144 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
+import math
+import os
 import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason
-from tsforecast.evaluation import views
+from tsforecast.data.panel import Panel, fingerprint
+from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason, shorten
+from tsforecast.estimators.registry import model_name
+from tsforecast.evaluation import summaries as views
 from tsforecast.evaluation.metrics import skill
-from tsforecast.evaluation.record import Fit
+from tsforecast.evaluation.record import Fit, learned, machine, versions
+from tsforecast.events import Work
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.tracking import facts, figures, flavour
+from tsforecast.tracking import figures, flavour
 from tsforecast.tracking.outbox import Outbox
 from tsforecast.tracking.store import Event
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.watchers import Work
+
+Facts = dict[str, Any]
+Metric = list[Any]  # name, value, milliseconds, step
+
+# Field of an epoch -> its name in MLflow, whose page puts together what has the same word before the slash.
+EPOCH = {
+    "train_loss": "loss/training",
+    "valid_loss": "loss/validation",
+    "skill": "skill/validation",
+    "learning_rate": "training/learning_rate",
+    "seconds": "training/seconds",
+}
+
+
+def named(model: Any) -> str:
+    """Return the name of a model, with its cell where the class does not tell."""
+    name = model_name(model)
+    return str(model.cell) if name == "neural" else name
+
+
+def about(panel: Panel, recordings: bool = False) -> str:
+    """Return what data are about, in a few words.
+
+    Examples
+    --------
+    >>> about(Panel.of([[1.0, 2.0], [3.0, 4.0, 5.0]])), about(Panel.of([1.0, 2.0]))
+    ('y, 2 series', 'y')
+    """
+    targets = shorten(list(panel.roles.target), 2)
+    if panel.ready or recordings:
+        return f"{len(panel)} {'recordings' if recordings else 'windows'}"
+    return targets if len(panel) == 1 else f"{targets}, {len(panel)} series"
+
+
+def origin() -> Facts:
+    """Return tags that say where a run came from: versions, machine, program, user."""
+    found = {f"version.{name}": number for name, number in (versions() | {"mlflow": version("mlflow")}).items()}
+    source = {"mlflow.source.name": Path(sys.argv[0] or "python").name, "mlflow.source.type": "LOCAL"}
+    try:
+        source["mlflow.user"] = getpass.getuser()
+    except (OSError, KeyError):  # a container may have no name for who runs it
+        source["mlflow.user"] = str(os.getuid())
+    return found | source | {"machine": machine()}
+
+
+def of_data(panel: Panel) -> Facts:
+    """Return parameters about data: how much, from when to when, and their fingerprint."""
+    ends = panel.frequency.advance(panel.starts, panel.lengths - 1)
+    span = {"data/first": panel.label(panel.starts.min()), "data/last": panel.label(ends.max())}
+    return {
+        "data": repr(panel).removeprefix("Panel: "),
+        "data/fingerprint": fingerprint(panel),
+        **({} if panel.kind == "none" else span),
+    }
+
+
+def of_settings(model: Any) -> Facts:
+    """Return the parameters of a model as text."""
+    given = model.get_params(deep=False)
+    return {name: value if isinstance(value, str) else " ".join(repr(value).split()) for name, value in given.items()}
+
+
+def of_fitted(model: Any, panel: Panel) -> Facts:
+    """Return parameters that follow from a fit: what was chosen, how it was scaled, what trained and what validated."""
+    told = learned(model)
+    found = {f"resolved/{name}": value for name, value in told["resolved"].items()}
+    found |= {"scaling": told["scaling"]} if told["scaling"] else {}
+    kept = told["resolved"].get("validation")
+    if kept and panel.kind != "none" and panel.groups is None and not panel.ready:
+        ends = panel.lengths - int(kept)
+        first = panel.frequency.advance(panel.starts, ends)
+        found["split/training_last"] = panel.label(panel.frequency.advance(panel.starts, ends - 1).max())
+        found["split/validation_first"] = panel.label(first.min())
+    return found
+
+
+def of_record(fit: Fit) -> tuple[Facts, Facts]:
+    """Return tags and parameters of one fit of a comparison."""
+    params = {"split/first": fit.learned_from[0], "split/last": fit.learned_from[1], "split/series": fit.series}
+    params |= {"split/steps": fit.steps} | ({"split/left_out": ", ".join(fit.left_out)} if fit.left_out else {})
+    tags = {"model": fit.model, "seed": fit.seed, "leak_audit": fit.leak_audit, "error": fit.error}
+    return {name: value for name, value in tags.items() if value not in (None, "")}, params
+
+
+def of_epochs(epochs: Iterable[Epoch], at: int) -> list[Metric]:
+    """Return the metrics of epochs; what was not measured is left out.
+
+    Examples
+    --------
+    >>> of_epochs([Epoch(0, None, 0.5, 0.0, 0.0)], at=1)[0]
+    ['loss/validation', 0.5, 1, 0]
+    """
+    return [
+        [name, value, at, epoch.number]
+        for epoch in epochs
+        for field, value in asdict(epoch).items()
+        if (name := EPOCH.get(field)) and is_number(value) and (epoch.number or name.startswith(("loss", "skill")))
+    ]
+
+
+def of_numbers(numbers: dict[str, Any], at: int) -> list[Metric]:
+    """Return metrics without a step; what is no finite number is left out."""
+    return [[name, float(value), at, 0] for name, value in numbers.items() if is_number(value)]
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
+
 
 _log = logging.getLogger("tsforecast")
 
@@ -64,7 +179,7 @@ class Tracker:
 
     def __init__(self, outbox: Outbox, tags: Mapping[str, Any]) -> None:
         self._outbox, self._tags = outbox, dict(tags)
-        self._origin = facts.origin()
+        self._origin = origin()
         self._open: list[_Run] = []
         self._complained = False
 
@@ -105,18 +220,18 @@ class Tracker:
             self._outbox.refused.append(reason(error))
 
     def _begin(self, work: Work) -> None:
-        model, params = work.subject, facts.of_data(work.data)
+        model, params = work.subject, of_data(work.data)
         if isinstance(model, Mapping):
             kind, what = "leaderboard", f"{len(model)} models"
         elif _searches(model):
             kind, what = (
                 "search",
-                "network search" if "cell" in model.space else f"{facts.named(model.forecaster)} search",
+                "network search" if "cell" in model.space else f"{named(model.forecaster)} search",
             )
-            params |= facts.of_settings(model)
+            params |= of_settings(model)
         else:
-            kind, what = "fit", facts.named(model)
-            params |= facts.of_settings(model)
+            kind, what = "fit", named(model)
+            params |= of_settings(model)
         run = _Run(work, f"{what} on {self._data(work)}")
         self._start(run.id, run.name, kind, params)
         self._open.append(run)
@@ -124,7 +239,7 @@ class Tracker:
     def _log_fact(self, work: Work, fact: Any) -> None:
         run = self._run_of(work)
         if run and isinstance(fact, Epoch):
-            self._log(run.id, facts.of_epochs([fact], _now()))
+            self._log(run.id, of_epochs([fact], _now()))
         elif run and isinstance(fact, Fit):
             self._outcome(run, fact)
 
@@ -135,7 +250,7 @@ class Tracker:
         self._open.remove(run)
         for parent in self._open[-1:]:
             parent.children.append(run.id)
-        self._log(run.id, facts.of_numbers({"training/fit_seconds": time.perf_counter() - run.began}, _now()))
+        self._log(run.id, of_numbers({"training/fit_seconds": time.perf_counter() - run.began}, _now()))
         try:
             if error is not None:
                 self._log(run.id, [], tags={"error": f"{type(error).__name__}: {reason(error)}"})
@@ -155,7 +270,7 @@ class Tracker:
         history = list(getattr(model, "history_", ()))
         best = best_epoch(history) if history else None
         numbers = {"loss/best_validation": best.valid_loss, "skill/best_validation": best.skill} if best else {}
-        self._log(run.id, facts.of_numbers(numbers, _now()), facts.of_fitted(model, panel))
+        self._log(run.id, of_numbers(numbers, _now()), of_fitted(model, panel))
         if not isinstance(model, Forecaster):
             return
         room = self._outbox.room()
@@ -167,11 +282,11 @@ class Tracker:
         except TsForecastError as error:
             self._log(run.id, [], tags={"model_kept": f"no: {reason(error)}"})
             return
-        self._outbox.put(partial(_model, run.id, self._outbox.folder, place, kept, facts.named(model), run.name))
+        self._outbox.put(partial(_model, run.id, self._outbox.folder, place, kept, named(model), run.name))
 
     def _outcome(self, run: _Run, fit: Fit) -> None:
         """Log what became of one fit of a comparison: of the run that just ended here, else of one elsewhere."""
-        tags, params = facts.of_record(fit)
+        tags, params = of_record(fit)
         seed = "" if fit.seed is None else f", seed {fit.seed}"
         name = f"{fit.model}{seed} on {self._data(run.work)}"
         seconds = {"training/predict_seconds": fit.predict_seconds}
@@ -184,11 +299,11 @@ class Tracker:
             child = uuid.uuid4().hex
             self._start(child, name, "fit", {"settings": fit.settings}, parent=run.id)
             resolved = {f"resolved/{key}": value for key, value in fit.resolved.items()}
-            self._log(child, facts.of_epochs((Epoch(**epoch) for epoch in fit.history), _now()), resolved)
+            self._log(child, of_epochs((Epoch(**epoch) for epoch in fit.history), _now()), resolved)
             self._finish(child, "FINISHED")
         if fit.error:  # also where a fit went well, and its forecasts did not
             self._finish(child, "FAILED")
-        self._log(child, facts.of_numbers(seconds, _now()), params, tags)
+        self._log(child, of_numbers(seconds, _now()), params, tags)
         run.outcomes.append((child, fit))
 
     def _leaderboard(self, run: _Run) -> None:
@@ -201,7 +316,7 @@ class Tracker:
                 scores = {f"test/{name}": error for name, error in errors.loc[key].items()}
                 scores["test/skill"] = skill(errors.loc[key, board.metric], table.loc[board.reference, board.metric])
                 verdict = board.verdicts[fit.model].sentence
-                self._log(child, facts.of_numbers(scores, _now()), tags={"verdict": verdict})
+                self._log(child, of_numbers(scores, _now()), tags={"verdict": verdict})
         shown = (board.metric, "skill")
         scores = {f"test {name}/{model}": table.loc[model, name] for name in shown for model in table.index}
         record = board.record
@@ -209,7 +324,7 @@ class Tracker:
         params |= {"origins": record.origins, "step": record.step, "gap": record.gap, "refit": record.refit}
         told = "\n".join(f"- {verdict}" for verdict in board.verdicts.values())
         tags = {"leak_audit": board.proof, "mlflow.note.content": f"{told}\n\n{board.proof}. {board.basis}."}
-        self._log(run.id, facts.of_numbers(scores, _now()), params, tags)
+        self._log(run.id, of_numbers(scores, _now()), params, tags)
         room, place = self._new_room()
         board.to_html(place / "report.html", run.name)
         board.to_parquet(place / "rows.parquet")
@@ -228,12 +343,12 @@ class Tracker:
             tags = {"status": trial.status, "best_epoch": trial.best_epoch} | (
                 {"error": trial.error} if trial.error else {}
             )
-            self._log(child, [*skills, *facts.of_numbers(numbers, began)], tags=tags)
+            self._log(child, [*skills, *of_numbers(numbers, began)], tags=tags)
             self._finish(child, "FAILED" if trial.error else "FINISHED")
         params = {f"best/{name}": value for name, value in search.best_params_.items()}
         params |= {"reference": search.reference_, "best_trial": search.best_index_}
         numbers = {"skill/best_validation": search.best_score_, "skill/optimism": search.optimism_}
-        self._log(run.id, facts.of_numbers(numbers, _now()), params)
+        self._log(run.id, of_numbers(numbers, _now()), params)
         room, place = self._new_room()
         search.report(place / "search.html", run.name)
         search.trials_.drop(columns=["scores", "params"]).to_csv(place / "trials.csv", index=False)
@@ -248,7 +363,7 @@ class Tracker:
     def _log(
         self,
         run: str,
-        metrics: list[facts.Metric],
+        metrics: list[Metric],
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> None:
@@ -268,7 +383,7 @@ class Tracker:
 
     def _data(self, work: Work) -> str:
         recordings = not isinstance(work.subject, Forecaster | Mapping)
-        return str(self._tags.get("data") or facts.about(work.data, recordings))
+        return str(self._tags.get("data") or about(work.data, recordings))
 
 
 def _searches(subject: Any) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tsforecast.errors import ModelFileError, ParameterError, reason, shorten
 from tsforecast.files import new_folder, sha256
 from tsforecast.training.history import Epoch
-from tsforecast.training.plan import parameters
+from tsforecast.training.optim import parameters
 
 _STATE, _TENSORS = "checkpoint.json", "checkpoint.safetensors"
 _CHECKSUM = "sha256"  # of the tensors

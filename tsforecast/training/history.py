@@ -1,8 +1,10 @@
-"""What happened while a network was trained: one plain record for each epoch."""
+"""Show the epochs of a fit as they come; silent unless asked and in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -43,3 +45,50 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch:
     if not scored:
         return history[-1]
     return min(scored, key=lambda epoch: (epoch.valid_loss, epoch.number))
+
+
+logger = logging.getLogger("tsforecast")
+
+
+@contextmanager
+def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[Epoch], None]]:
+    """Yield a function that takes each epoch; it logs all of them and, at a terminal, draws a bar when asked.
+
+    Examples
+    --------
+    >>> with show_epochs(0, 10, "GRUForecaster") as report:
+    ...     report(Epoch(0, None, 0.5, 0.001, 0.0))
+    """
+    if not verbose:
+        yield lambda epoch: logger.debug("%s %s", name, describe(epoch))
+        return
+    from rich import get_console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = get_console()
+    # The whole line has room in 80 columns: no name and no rate on it, a short bar.
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), TimeRemainingColumn())
+    silent = not (console.is_terminal or console.is_jupyter)
+    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
+        task = progress.add_task(name, total=max_epochs)
+
+        def report(epoch: Epoch) -> None:
+            logger.info("%s %s", name, describe(epoch))
+            progress.update(task, completed=epoch.number, description=describe(epoch).partition(", rate")[0])
+
+        yield report
+
+
+def describe(epoch: Epoch) -> str:
+    """Say an epoch in a few words.
+
+    Examples
+    --------
+    >>> describe(Epoch(3, 0.25, 0.5, 0.001, 1.2, skill=0.1))
+    'epoch 3: train 0.2500, validation 0.5000, skill +10.0%, rate 0.001'
+    """
+    parts = [("train", epoch.train_loss), ("validation", epoch.valid_loss)]
+    words = [f"{name} {loss:.4f}" for name, loss in parts if loss is not None]
+    words += [f"skill {epoch.skill:+.1%}"] if epoch.skill is not None else []
+    words += [f"rate {epoch.learning_rate:.2g}"] if epoch.number else []
+    return f"epoch {epoch.number}: {', '.join(words) or 'no loss measured'}"

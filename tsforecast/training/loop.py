@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tsforecast.errors import TrainingError, TrainingWarning, shorten
+from tsforecast.training.batches import Examples, Objective
 from tsforecast.training.checkpoint import Checkpoints, Training
-from tsforecast.training.flat import lay_apart
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.plan import Plan, clip, make_optimizer
-from tsforecast.training.schedules import rate_share
-from tsforecast.training.task import Examples, Objective
+from tsforecast.training.optim import Plan, clip, lay_apart, make_optimizer, rate_share
 
 PREDICT_ROWS = 1_024  # examples in one batch when nothing has to be remembered for gradients
 VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these says as much

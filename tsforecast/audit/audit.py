@@ -1,0 +1,283 @@
+"""The audit: change what must not be seen, and demand that nothing moves, to the bit."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from tsforecast.audit.evidence import Cut, Evidence, numbers
+from tsforecast.audit.perturb import REPLACEMENTS, as_floats, data_twins, group_twins, panel_twins, replaced, spared
+from tsforecast.audit.report import AuditReport, Ledger, joined
+from tsforecast.checks import one_of, whole
+from tsforecast.data.panel import Panel
+from tsforecast.data.protocol import Protocol
+from tsforecast.data.splits import Positions
+from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.events import unwatched
+from tsforecast.forecasters.base import Forecaster
+
+Level = Literal["data", "fit"]
+
+
+@unwatched()
+def audit(
+    forecaster: Any,
+    data: Any,
+    *,
+    cutoffs: int | Sequence[Any] = 2,
+    horizon: int | None = None,
+    level: Level = "fit",
+    min_past: int = 1,
+) -> AuditReport:
+    """Find out whether a forecaster sees what it must not.
+
+    Parameters
+    ----------
+    forecaster : Forecaster, any object with ``fit(X, y)`` and ``predict(X)``, or a function of data and cutoff
+        An object is copied. What a function returns may depend on rows up to the cutoff only.
+    data : anything that `Panel.of` reads; for an object (X, y), windows in order of time; for a function what it takes
+    cutoffs : int, or sequence
+        Of a forecaster: how many, a horizon apart, the last one a horizon before the end. Of an object: how many, or
+        the numbers of the rows that are forecast, with the rows before them as training. Of a function: those that it
+        is called with; the last row, or time, that may be seen.
+    horizon : int, optional
+        Steps to forecast; the forecaster's own unless given.
+    level : {"data", "fit"}
+        Compare windows, scaler statistics and what is chosen from the data, which needs no training; or weights and
+        forecasts as well. The former only for forecasters of this package.
+    min_past : int
+        Of a forecaster: steps of a series that must lie before a cutoff, as in `backtest`.
+
+    Returns
+    -------
+    AuditReport
+
+    Raises
+    ------
+    ParameterError, DataError
+
+    Notes
+    -----
+    A probe is a twin of the data that differs in nothing but what must not be seen: rows after the cutoff hold other
+    numbers, NaN or infinities, are shuffled or cut off; those of one series or of past columns alone; the rows that
+    validate, which must not move scalers or choices; the group that is tested; the order and number of windows that
+    are forecast at a time.
+
+    What a forecaster knows from elsewhere (a file, a global, weights that were trained on the test part) is the same
+    for all twins, so that no probe can tell.
+
+    Examples
+    --------
+    >>> from tsforecast.forecasters.naive import DriftForecaster
+    >>> report = audit(DriftForecaster(horizon=3), np.arange(40.0) ** 2)
+    >>> report.passed, report.outcome
+    (True, 'passed (fit)')
+    """
+    problems = one_of("level", level, ("data", "fit")) + whole("horizon", horizon, 1, [None])
+    problems += whole("cutoffs", cutoffs, 1) if isinstance(cutoffs, int) else []
+    raise_any(problems, ParameterError)
+    if isinstance(forecaster, Forecaster) and not _windows(data):
+        if not isinstance(cutoffs, int):
+            raise ParameterError(f"cutoffs of a forecaster must be a number, such as 2: got {cutoffs!r}")
+        steps = horizon or forecaster._own_horizon()
+        protocol = Protocol(steps, cutoffs, refit=True, min_past=min_past)
+        panel = protocol.long_enough(Panel.of(data))
+        model = clone(forecaster).set_params(horizon=steps)
+        cuts = [
+            Cut.of(model, panel, piece.folds[0], piece.learn, piece.test, steps, level == "fit")
+            for piece in sorted(protocol.pieces(panel), key=lambda piece: piece.folds[0].tick)
+        ]
+        return joined([of_cut(cut, panel) for cut in cuts])
+    if level == "data":
+        raise ParameterError(
+            'level="data" looks at what forecasters of this package compute before they train: of anything else '
+            'only what it returns is known; use level="fit"'
+        )
+    if hasattr(forecaster, "fit") and hasattr(forecaster, "predict") and not isinstance(forecaster, type):
+        return _of_estimator(forecaster, data, cutoffs)
+    if not callable(forecaster) or isinstance(forecaster, type):
+        raise ParameterError(
+            f"an audit takes a forecaster, an object with fit and predict, or a function: got {forecaster!r}"
+        )
+    if isinstance(cutoffs, int):
+        raise ParameterError("the cutoffs that a function is called with must be given: pass cutoffs=[...]")
+    return joined([audit_procedure(partial(_called, forecaster, at), data, at) for at in cutoffs])
+
+
+@unwatched()
+def audit_procedure(
+    procedure: Callable[[Any], Any],
+    data: Any,
+    cutoff: Any = None,
+    *,
+    columns: Sequence[str] | None = None,
+    tested: Any = None,
+    id: str | None = None,
+    group: str | None = None,
+) -> AuditReport:
+    """Find out whether what a procedure returns depends on rows after a cutoff, or on others of the group it tests.
+
+    The procedure may be anything: a notebook's own loop, the cross-validation of another library. What it returns must
+    be known at the cutoff: forecasts made there, or scores on rows up to there.
+
+    Parameters
+    ----------
+    procedure : function of the data
+        Returns numbers in any form: array, frame, list, dict.
+    data : array of shape (T,) or (T, C), list of such arrays, frame or Panel
+        Whole numbers are handed to the procedure as floats, so that NaN can take their place.
+    cutoff : int or time stamp
+        The last row, or time, that may be seen. None, where a tested series is named: no row is hidden for its time.
+    columns : list of str, optional
+        Columns of a frame whose numbers are replaced; all that hold numbers, but do not seem to name series or count
+        steps, unless given. What is not replaced may be known ahead.
+    tested : optional
+        The series that the procedure returns numbers of. What it returns must not depend on the other series of its
+        group, which are replaced and left out, nor on series of other groups that equal one of its own, which are left
+        out. Without time the cutoff is a row of this series.
+    id, group : str, optional
+        Columns of a frame that name series and groups; a Panel has its own.
+
+    Raises
+    ------
+    DataError
+        When there is nothing to change, or the procedure returns no numbers.
+
+    Examples
+    --------
+    >>> series = np.sin(np.arange(100.0))
+    >>> def leaky(series):
+    ...     scaled = (series - series.mean()) / series.std()  # of all rows
+    ...     return scaled[79]
+    >>> audit_procedure(leaky, series, cutoff=79).passed
+    False
+
+    What is tested on ann's second recording must not be learned from her first one:
+
+    >>> import pandas as pd
+    >>> names, steps = ["ann-1", "ann-2", "bob-1"], np.arange(4.0)
+    >>> parts = [pd.DataFrame({"id": name, "user": name[:3], "y": i + steps}) for i, name in enumerate(names)]
+    >>> frame = pd.concat(parts)
+    >>> def all_but_the_tested(frame):
+    ...     return frame.loc[frame["id"] != "ann-2", "y"].mean()
+    >>> report = audit_procedure(all_but_the_tested, frame, tested="ann-2", id="id", group="user")
+    >>> report.findings["probe"].iloc[-1], report.outcome
+    ('other series of the tested group: left out', 'LEAK (fit)')
+    """
+    if cutoff is None and tested is None:
+        raise ParameterError("an audit needs cutoff=..., the last row that may be seen, or tested=..., a series")
+    if not callable(procedure):
+        raise ParameterError(
+            f"an audit takes the procedure first, a function of the data: got {type(procedure).__name__}"
+        )
+    columns = [columns] if isinstance(columns, str) else columns
+    data = as_floats(data, columns)
+    # A copy each time: a procedure that writes into its data must spoil neither the user's nor the next run's.
+    ledger = Ledger("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(copy.deepcopy(data))))
+    found: list[Iterator[tuple[str, Any]]] = []
+    if cutoff is not None:
+        found.append(data_twins(data, cutoff, columns, id, tested))
+    if tested is not None:
+        found.append(group_twins(data, tested, id, group, columns))
+    for probe, twin in chain(*found):
+        ledger.compare(probe, lambda twin=twin: numbers(procedure(copy.deepcopy(twin))))  # type: ignore[misc]
+    if columns is None and (left := set(spared(data)) - {id, group}):
+        names = ", ".join(repr(name) for name in sorted(left))
+        note = f"no probe replaces {names}: text, flags, or numbers that may name series or count; use columns=[...]"
+        ledger.add("columns left as they are", "not run", note=note)
+    return ledger.report()
+
+
+def _windows(data: Any) -> bool:
+    """Tell whether data are a pair (X, y) of ready-made windows."""
+    return isinstance(data, tuple) and len(data) == 2 and np.ndim(data[0]) > 1
+
+
+def _called(function: Callable[[Any, Any], Any], cutoff: Any, data: Any) -> Any:
+    return function(data, cutoff)
+
+
+@unwatched()
+def of_cut(cut: Cut, panel: Panel) -> AuditReport:
+    """Audit one cutoff of a panel."""
+    ledger = Ledger(cut.label(panel), "fit" if cut.trains else "data", lambda: cut.evidence(panel), sure=not cut.trains)
+    for probe, twin in panel_twins(panel, cut.seen(panel), cut.steps):
+        ledger.compare(probe, lambda twin=twin: cut.evidence(twin))  # type: ignore[misc]
+    for probe, look in cut.other_evidence(panel):
+        ledger.compare(probe, look, part=True)
+    for first, second in _twice(panel, cut.learn, cut.test):
+        ledger.add("a recording that is on both sides", "LEAK", note=f"series {first!r} equals {second!r}")
+    return ledger.report()
+
+
+def _twice(panel: Panel, learn: Positions, test: Positions) -> list[tuple[str, str]]:
+    """Return pairs of equal series of which one is learned from and another one, of another group, is tested."""
+    if len(learn) == len(panel):
+        return []
+    known = {panel.series(i)[:, : panel.n_targets].tobytes(): i for i in learn}
+    pairs = [(known.get(panel.series(i)[:, : panel.n_targets].tobytes()), i) for i in test]
+    return [(str(panel.ids[one]), str(panel.ids[other])) for one, other in pairs if one is not None]
+
+
+def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> AuditReport:
+    """Audit an object that learns from windows: rows of X and y in order of time."""
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise ParameterError(
+            "an object with fit and predict is judged on windows: pass data=(X, y), rows in order of time"
+        )
+    # Copies, each laid out alike: what an estimator keeps of them must differ in its numbers only.
+    X, y = (np.array(part, dtype=np.float64, order="C") for part in data)
+    if len(X) != len(y):
+        raise DataError(f"X and y must have as many rows as each other: got {len(X)} and {len(y)}")
+    if isinstance(cutoffs, int):
+        cutoffs = [len(X) - 1 - (back + 1) * max(1, len(X) // 10) for back in range(cutoffs)][::-1]
+    outside = [at for at in cutoffs if not 1 <= at < len(X)]
+    if outside or not len(cutoffs):
+        raise ParameterError(
+            f"cutoffs must be numbers of rows from 1 to {len(X) - 1}, with rows to learn from before them: got "
+            f"{', '.join(map(repr, outside)) or 'none'}"
+        )
+
+    def run(train: int, X: Any, y: Any) -> Evidence:
+        model = clone(estimator) if isinstance(estimator, BaseEstimator) else copy.deepcopy(estimator)
+        model.fit(X[:train].copy(), y[:train].copy())  # no view, whose base would lead to the rows after it
+        learned = _hashed(model)  # before it forecasts, which some keep count of
+        said = np.asarray(model.predict(X[train:]))
+        if said.shape[:1] != (len(X) - train,):
+            raise DataError(f"predict must say something for each of {len(X) - train} rows: got shape {said.shape}")
+        first = numbers(said[0], "forecast of the first row")
+        return learned | first
+
+    reports = []
+    for train in cutoffs:
+        ledger = Ledger(f"row {train}", "fit", lambda train=train: run(train, X, y))  # type: ignore[misc]
+        random = np.random.default_rng(0)
+        for how in REPLACEMENTS:
+            other_y, other_X = y.reshape(len(y), -1).copy(), X.reshape(len(X), -1).copy()
+            other_y[train:] = replaced(other_y[train:], how, random)
+            other_X[train + 1 :] = replaced(other_X[train + 1 :], how, random)
+            twins = {"y from the cutoff on": (X, other_y.reshape(y.shape)),
+                     "windows that are forecast at the same time": (other_X.reshape(X.shape), y)}  # fmt: skip
+            for what, (later_X, later_y) in twins.items():
+                ledger.compare(f"{what}: {how}", lambda at=train, a=later_X, b=later_y: run(at, a, b))  # type: ignore[misc]
+        # A matrix of another size is multiplied in another order: rounding is no leak.
+        ledger.compare("windows that are forecast at the same time: cut off",
+                       lambda at=train: run(at, X[: at + 1], y[: at + 1]), rounding=True)  # type: ignore[misc]  # fmt: skip
+        reports.append(ledger.report())
+    return joined(reports)
+
+
+def _hashed(model: Any) -> Evidence:
+    """Return all that an object holds as one number; nothing where it holds what cannot be written down."""
+    try:
+        return {"weights": np.array(joblib.hash(model))}
+    except (pickle.PicklingError, TypeError, AttributeError):  # a function or class within a function, a lock
+        return {}

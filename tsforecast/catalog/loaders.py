@@ -1,0 +1,481 @@
+"""From files to a panel: one small reader for each way in which the catalogue's files are laid out.
+
+A layout returns columns by the names that the card gives them, one row per series and step. What is the
+same for all of them (numbers, time stamps, roles, mending) is done once, in `read_panel`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import tomllib
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tsforecast.catalog import download
+from tsforecast.data.panel import Panel
+from tsforecast.data.quality import Duplicates, NanPolicy
+from tsforecast.errors import DataError, DownloadError, UnknownNameError, nearest, raise_any
+from tsforecast.files import shipped
+
+logger = logging.getLogger("tsforecast")
+
+
+@dataclass(frozen=True)
+class CardFile:
+    """One file of a dataset.
+
+    Parameters
+    ----------
+    path : str
+        Where it lies under ``TSFORECAST_DATA`` and in the cache.
+    url : str, optional
+        Where it is fetched from; without it there is no automatic download.
+    member : str, optional
+        The url is a zip archive, and this is the file's name in it.
+    sha256 : str, optional
+        Checksum of the file (not of an archive around it); none where the source grows.
+    """
+
+    path: str
+    url: str | None = None
+    member: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class CardRoles:
+    """Which column is what, as in `Panel.from_frame`; no `time` means an axis that only counts."""
+
+    target: tuple[str, ...]
+    time: str | None = None
+    id: str | None = None
+    past: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files become columns, and what may be mended on the way.
+
+    Parameters
+    ----------
+    layout : str
+        A name in `tsforecast.catalog.loaders.LAYOUTS`.
+    statsmodels : str, optional
+        Read this dataset of statsmodels instead of files.
+    separator, header : str, bool
+        Of a text file.
+    columns : tuple of str
+        Names of all columns in order, for a file without names or with awkward ones.
+    stamp, time_format : str
+        How a time stamp is put together from columns, such as ``"{year}-{month}-01"``, and is read.
+    sort, duplicates, fill_gaps, nan_policy
+        As in `Panel.from_frame`.
+    """
+
+    layout: str
+    statsmodels: str | None = None
+    separator: str = ","
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    stamp: str | None = None
+    time_format: str = "%Y-%m-%d"
+    sort: bool = False
+    duplicates: Duplicates | None = None
+    fill_gaps: bool = False
+    nan_policy: NanPolicy | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """How models are compared on a dataset unless the user says otherwise.
+
+    Parameters
+    ----------
+    horizon, origins, step : int
+        As in `tsforecast.data.splits.RollingOrigin`.
+    protocol : str
+        The split in words.
+    train, validation, test : int, optional
+        Rows of each part in every series, where the split is official; `protocol` says where they lie.
+    label : str, optional
+        The static column to classify by, for labelled sequences.
+    """
+
+    horizon: int
+    origins: int
+    step: int
+    protocol: str
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a dataset before it is read.
+
+    Parameters
+    ----------
+    name, title, description, licence, citation : str
+    sources : tuple of str
+        Pages that describe the data.
+    frequency : str
+        An alias as in `Panel.from_frame`, or ``"index"`` for rows without time stamps.
+    season_length : int
+        Steps in one season.
+    roles : CardRoles
+    reading : Reading
+    task : Task
+    files : tuple of CardFile
+        Empty where the data are part of an installed package.
+    quirks : tuple of str
+        What a user would otherwise stumble over, one sentence each.
+    by_hand : str, optional
+        Where to get the files that have no automatic download.
+
+    Examples
+    --------
+    >>> found = card("co2-weekly")
+    >>> found.frequency, found.season_length, found.task.horizon
+    ('W', 52, 13)
+    """
+
+    name: str
+    title: str
+    description: str
+    sources: tuple[str, ...]
+    licence: str
+    citation: str
+    frequency: str
+    season_length: int
+    roles: CardRoles
+    reading: Reading
+    task: Task
+    files: tuple[CardFile, ...] = ()
+    quirks: tuple[str, ...] = ()
+    by_hand: str | None = None
+
+
+def dataset_names() -> list[str]:
+    """Return the names of all datasets, sorted.
+
+    Examples
+    --------
+    >>> "co2-weekly" in dataset_names()
+    True
+    """
+    return sorted(path.parent.name for path in shipped("datasets").glob("*/card.toml"))
+
+
+def card(name: str) -> Card:
+    """Return the card of a dataset.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no dataset of this name; the message names the nearest one.
+
+    Examples
+    --------
+    >>> card("co2-weekly").roles.target
+    ('co2',)
+    """
+    names = dataset_names()
+    if name not in names:
+        raise UnknownNameError(f"dataset {name!r} does not exist; {nearest(name, names)}")
+    return parse_card(name, (shipped("datasets") / name / "card.toml").read_text(encoding="utf-8"))
+
+
+def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
+    """Read a dataset of the catalogue, and download it first when it is not on this machine.
+
+    Parameters
+    ----------
+    name : str
+        One of `dataset_names`.
+    progress : callable, optional
+        Called with the bytes that have come and the bytes expected (or None) during a download.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no dataset of this name.
+    DownloadError
+        When a file is neither here nor can be fetched; the message says where to put it by hand.
+    DataError
+        When a file is not what its card says. One without a checksum that came by download is then removed from
+        the cache: it may be an answer about an outage, and would stand in the way of the file for ever.
+
+    Examples
+    --------
+    >>> load_dataset("co2-weekly")
+    Panel: 1 series x 2284 steps, target 'co2', frequency W, season 52
+    """
+    known = card(name)
+    places = _locate(known, progress)
+    try:
+        return read_panel(known, places)
+    except DataError as error:
+        cache = download.cache_folder()
+        for file, place in zip(known.files, places, strict=True):
+            if file.url and not file.sha256 and place == cache / file.path:
+                place.unlink(missing_ok=True)
+                told = f"{place} was removed from the cache: the next attempt fetches {file.url} anew"
+                error = DataError([*error.problems, told])
+        raise error
+
+
+def parse_card(name: str, text: str) -> Card:
+    """Read a card from its TOML text; every key that is not known or missing is reported."""
+    table = tomllib.loads(text)
+    problems: list[str] = []
+
+    def part(kind: type[Any], values: dict[str, Any], where: str) -> Any:
+        known = {field.name: field for field in fields(kind)}
+        unknown = [key for key in values if key not in known]
+        required = [key for key, field in known.items() if field.default is MISSING]
+        missing = [key for key in required if key not in values]
+        problems.extend(f"card {name!r}: key {key!r}{where} is not known; {nearest(key, known)}" for key in unknown)
+        problems.extend(f"card {name!r}: key {key!r}{where} is missing; add it" for key in missing)
+        if unknown or missing:
+            return None
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+    for key, kind in (("roles", CardRoles), ("reading", Reading), ("task", Task)):
+        if key in table:
+            table[key] = part(kind, table[key], f" in [{key}]")
+    table["files"] = [part(CardFile, file, " in [[files]]") for file in table.get("files", [])]
+    layout = table.get("reading") and table["reading"].layout
+    if layout and layout not in LAYOUTS:
+        problems.append(f"card {name!r}: layout {layout!r} in [reading] is not known; {nearest(layout, LAYOUTS)}")
+    found: Card = part(Card, {**table, "name": name}, "")
+    raise_any(problems, DataError)
+    return found
+
+
+def _locate(known: Card, progress: download.Progress | None) -> list[Path]:
+    """Return where the files of a dataset lie on this machine, once they do."""
+    data = os.environ.get("TSFORECAST_DATA")
+    places = [_place(file, data) for file in known.files]
+    lacking = [file for file, place in zip(known.files, places, strict=True) if place is None and file.url is None]
+    raise_any(
+        [
+            f"dataset {known.name!r} has no automatic download. {known.by_hand or ''} "
+            f"Put the file at TSFORECAST_DATA/{file.path} (the environment variable TSFORECAST_DATA {_state(data)})."
+            for file in lacking
+        ],
+        DownloadError,
+    )
+    return [place or _fetch(file, progress, data) for file, place in zip(known.files, places, strict=True)]
+
+
+def _place(file: CardFile, data: str | None) -> Path | None:
+    folders = [*([Path(data)] if data else []), download.cache_folder()]
+    return next((folder / file.path for folder in folders if (folder / file.path).is_file()), None)
+
+
+def _state(data: str | None) -> str:
+    """Say what TSFORECAST_DATA is, to a person whose file was not found there."""
+    if not data:
+        return "is not set"
+    return f"is {data!r}, and it is not there" if Path(data).is_dir() else f"is {data!r}, and there is no such folder"
+
+
+def _fetch(file: CardFile, progress: download.Progress | None, data: str | None) -> Path:
+    logger.info("downloading %s", file.url)
+    state = f" (it {_state(data)})" if data else ""
+    return download.fetch(
+        str(file.url),
+        download.cache_folder() / file.path,
+        file.sha256,
+        progress,
+        member=file.member,
+        remedy=f"put the file at TSFORECAST_DATA/{file.path}, where TSFORECAST_DATA names a folder of yours{state}",
+    )
+
+
+# recording U01/07/13 of the gestures: user 01, gesture 07, the 13th time
+_RECORDING = re.compile(r"((U\d+)/(\d+)/\d+)\.txt$")
+
+
+def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
+    """Read the files of a dataset as its card says.
+
+    Parameters
+    ----------
+    card : Card
+    paths : sequence of Path
+        One for each of ``card.files``, in that order.
+
+    Raises
+    ------
+    DataError
+        When a file does not hold what the card says.
+    """
+    roles, reading = card.roles, card.reading
+    facts = (*roles.static, *([roles.group] if roles.group else []))
+    names = [name for name in (roles.time, roles.id) if name]
+    try:
+        frame = LAYOUTS[reading.layout](card, paths)
+        # The stamp first: its columns are still as they were written.
+        if roles.time:
+            frame = frame.with_columns(_stamps(card, frame))
+        varying = [_numbers(frame[name]) for name in (*roles.target, *roles.past, *roles.future)]
+        frame = frame.with_columns(varying).select(*names, *[column.name for column in varying], *facts)
+    except (pl.exceptions.PolarsError, zipfile.BadZipFile, ValueError) as error:
+        where = ", ".join(str(path) for path in paths) or "statsmodels"
+        reason = str(error).strip().split("\n")[0]
+        raise DataError(
+            f"the files of dataset {card.name!r} must be as its card says ({where}): {reason}; get them anew"
+        ) from error
+    return Panel.from_frame(
+        frame,
+        time=roles.time,
+        id=roles.id,
+        target=roles.target,
+        past=roles.past,
+        future=roles.future,
+        static=roles.static,
+        group=roles.group,
+        frequency=card.frequency if roles.time else None,
+        season_length=card.season_length,
+        nan_policy=reading.nan_policy,
+        fill_gaps=reading.fill_gaps,
+        sort=reading.sort,
+        duplicates=reading.duplicates,
+    )
+
+
+def _long(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """One row per step; several targets side by side."""
+    return _table(card, paths)
+
+
+def _wide(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """One row per step, one column per series."""
+    return _table(card, paths).unpivot(
+        index=card.roles.time, variable_name=card.roles.id, value_name=card.roles.target[0]
+    )
+
+
+def _months(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """One row per year, then one column per month."""
+    frame = _table(card, paths)
+    year, months = frame.columns[0], frame.columns[1:]
+    frame = frame.rename({name: str(month) for month, name in enumerate(months, start=1)})
+    frame = frame.unpivot(index=year, variable_name="month", value_name=card.roles.target[0])
+    return frame.sort(year, pl.col("month").cast(pl.Int64))
+
+
+def _m4(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """One row per series, padded with empty cells; the second file goes on where the first ends."""
+    parts = [_csv(card, path) for path in paths]
+    names = {"variable_name": "step", "value_name": card.roles.target[0]}
+    steps = [part.rename({part.columns[0]: str(card.roles.id)}).unpivot(index=card.roles.id, **names) for part in parts]
+    return pl.concat(steps).drop_nulls()
+
+
+def _gestures(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """A zip of recordings, one text file each: three clocks, then x, y, z."""
+    ids, users, labels, blocks = [], [], [], []
+    with zipfile.ZipFile(paths[0]) as archive:
+        for name in sorted(archive.namelist()):
+            found = _RECORDING.search(name)
+            if found:
+                numbers = np.array(archive.read(name).split(), dtype=np.float64)
+                blocks.append(numbers.reshape(-1, 6)[:, 3:])  # (T, 3)
+                ids.append(found[1])
+                users.append(found[2])
+                labels.append(found[3])
+    return _stack(card, blocks, {"recording": ids, "user": users, "gesture": labels})
+
+
+def _ts(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """Labelled sequences, one a line: channels apart by colons, numbers by commas, the label last."""
+    ids, labels, origins, blocks = [], [], [], []
+    for path in paths:
+        part = path.stem.rsplit("_", 1)[-1].lower()
+        body = path.read_text(encoding="utf-8").split("@data", 1)[-1]
+        for number, line in enumerate(filter(None, map(str.strip, body.splitlines())), start=1):
+            *channels, label = line.split(":")
+            numbers = [[np.nan if cell == "?" else float(cell) for cell in one.split(",")] for one in channels]
+            blocks.append(np.array(numbers).T)  # (T, C)
+            ids.append(f"{part}/{number:03d}")
+            labels.append(label)
+            origins.append(part)
+    return _stack(card, blocks, {"sequence": ids, "label": labels, "part": origins})
+
+
+LAYOUTS: dict[str, Callable[[Card, Sequence[Path]], pl.DataFrame]] = {
+    "long": _long,
+    "wide": _wide,
+    "months": _months,
+    "m4": _m4,
+    "gestures": _gestures,
+    "ts": _ts,
+}
+
+
+def _table(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """Return the one table that the card speaks of, with its names for the columns."""
+    if card.reading.statsmodels is None:
+        return _csv(card, paths[0])
+    data = importlib.import_module(f"statsmodels.datasets.{card.reading.statsmodels}").load_pandas().data
+    dated = data.index.dtype.kind == "M"
+    frame = pl.from_pandas(data.reset_index() if dated else data)
+    if not dated:  # the first column is a year, written as a float
+        frame = frame.with_columns(pl.col(frame.columns[0]).cast(pl.Int64))
+    return _named(card, frame)
+
+
+def _csv(card: Card, path: Path) -> pl.DataFrame:
+    # All as text: a guess by polars from the first rows would be wrong further down.
+    frame = pl.read_csv(
+        path, separator=card.reading.separator, has_header=card.reading.header, infer_schema=False
+    ).with_columns(pl.all().str.strip_chars())
+    return _named(card, frame)
+
+
+def _named(card: Card, frame: pl.DataFrame) -> pl.DataFrame:
+    if not card.reading.columns:
+        return frame
+    return frame.rename(dict(zip(frame.columns, card.reading.columns, strict=True)))
+
+
+def _stack(card: Card, blocks: list[np.ndarray], facts: dict[str, list[str]]) -> pl.DataFrame:
+    """Put sequences of shape (T, C) below each other, each row with the facts of its sequence."""
+    values = np.concatenate(blocks)  # (rows, C)
+    lengths = np.array([len(block) for block in blocks])
+    columns = [pl.Series(name, fact).gather(np.repeat(np.arange(len(fact)), lengths)) for name, fact in facts.items()]
+    numbers = zip(card.roles.target, values.T, strict=True)
+    return pl.DataFrame([*columns, *[pl.Series(name, np.ascontiguousarray(column)) for name, column in numbers]])
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.String:
+        column = column.replace({"": None})
+    return column.cast(pl.Float64)
+
+
+def _stamps(card: Card, frame: pl.DataFrame) -> pl.Series | pl.Expr:
+    """Return the time column, put together and parsed unless it holds dates already."""
+    time, stamp = str(card.roles.time), card.reading.stamp
+    if stamp is None and frame[time].dtype.is_temporal():
+        return frame[time]
+    template = stamp or f"{{{time}}}"
+    parts = [pl.col(name) for name in re.findall(r"\{([^}]+)\}", template)]
+    text = pl.format(re.sub(r"\{[^}]+\}", "{}", template), *parts)
+    return text.str.to_datetime(card.reading.time_format).alias(time)

@@ -1,0 +1,208 @@
+"""The classic that networks must beat: the label of the nearest recording, time warped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.checks import between, one_of
+from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
+from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import SCALERS, Scaling, ScalingRecipe
+
+
+class MajorityClassifier(Classifier):
+    """Say the most frequent class of training, whatever the recording; of equals the first.
+
+    Attributes
+    ----------
+    shares_ : array of shape (K,)
+        How frequent each class is; what `predict_proba` says of every recording.
+
+    Examples
+    --------
+    >>> model = MajorityClassifier().fit(np.zeros((4, 5)), ["a", "b", "b", "b"])
+    >>> model.predict(np.ones((1, 5))).tolist(), model.predict_proba(np.ones((1, 5))).tolist()
+    (['b'], [[0.25, 0.75]])
+    """
+
+    shares_: Floats
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn may expect of `fit`."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True
+        return tags
+
+    def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
+        self.shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
+
+    def _probabilities(self, panel: Panel) -> Floats:
+        return np.tile(self.shares_, (len(panel), 1))
+
+
+CELLS = 1 << 20  # of cost matrices that are held at once
+
+
+def warping_distances(one: Floats, others: list[Floats], band: float | None = None) -> Floats:
+    """Return the distance of one recording to each of many.
+
+    The square root of the smallest sum of squared Euclidean distances along a path of matched steps [Sakoe and Chiba
+    1978, IEEE Transactions on Acoustics, Speech and Signal Processing 26, 43-49]; all channels are warped together.
+
+    Parameters
+    ----------
+    one : array of shape (T, C)
+    others : list of arrays of shape (T, C), each with its own T
+    band : float, optional
+        Matched steps are at most this share of the longer recording apart, or as much as the lengths differ by.
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Examples
+    --------
+    >>> early, late = np.array([[0.0], [1.0], [0.0], [0.0]]), np.array([[0.0], [0.0], [1.0], [0.0]])
+    >>> warping_distances(early, [late, early + 1]).tolist()
+    [0.0, 2.0]
+    """
+    found = np.empty(len(others))
+    for chosen in _alike(one, others):
+        found[chosen] = _together(one, [others[i] for i in chosen], band)
+    return np.sqrt(found)
+
+
+def _alike(one: Floats, others: list[Floats]) -> Iterator[NDArray[np.int64]]:
+    """Yield numbers of recordings of similar length, as many as memory should hold."""
+    lengths = np.array([len(other) for other in others])
+    order = np.argsort(lengths, kind="stable")
+    while len(order):
+        # Each is padded to the longest of its part, and parts get smaller as recordings get longer.
+        count = max(1, min(len(order), CELLS // (len(one) * int(lengths[order[0]]))))
+        while count > 1 and count * len(one) * lengths[order[count - 1]] > 2 * CELLS:
+            count //= 2
+        yield order[:count]
+        order = order[count:]
+
+
+def _together(one: Floats, others: list[Floats], band: float | None) -> Floats:
+    """Return the smallest sum of squares for each of n recordings, all of them step by step along the diagonals.
+
+    Cells of one diagonal (i + j) depend on the two diagonals before it only, so n diagonals are one array.
+    """
+    rows, columns = len(one), max(len(other) for other in others)
+    lengths = np.array([len(other) for other in others])
+    padded = np.zeros((len(others), columns, one.shape[1]))
+    for number, other in enumerate(others):
+        padded[number, : len(other)] = other
+    costs = np.zeros((len(others), rows, columns))  # what is padded lies behind every path's end
+    for c in range(one.shape[1]):
+        costs += (one[:, None, c] - padded[:, None, :, c]) ** 2
+    if band is not None:
+        reach = np.maximum(np.ceil(band * np.maximum(lengths, rows)), np.abs(lengths - rows))  # (n,)
+        apart = np.abs(np.arange(rows)[:, None] - np.arange(columns))
+        costs = np.where(apart > reach[:, None, None], math.inf, costs)
+    # Entry i + 1 of a diagonal is its cell in row i; entry 0 is the border.
+    before = np.full((len(others), rows + 1), math.inf)
+    last = before.copy()
+    before[:, 0] = 0.0  # the path begins in the first cell
+    found = np.empty(len(others))
+    for diagonal in range(rows + columns - 1):
+        i = np.arange(max(0, diagonal - columns + 1), min(diagonal, rows - 1) + 1)
+        now = np.full_like(last, math.inf)
+        best = np.minimum(np.minimum(last[:, i + 1], last[:, i]), before[:, i])
+        now[:, i + 1] = costs[:, i, diagonal - i] + best
+        ends = lengths == diagonal - rows + 2  # whose last cell lies on this diagonal
+        found[ends] = now[ends, rows]
+        before, last = last, now
+    return found
+
+
+class NearestNeighborClassifier(Classifier):
+    """Say the label of the training recording with the smallest dynamic time warping distance.
+
+    The usual baseline for labelled sequences [Bagnall et al. 2017, The great time series classification bake off].
+    It learns nothing; saying the label of one recording takes time in proportion to all that were fitted.
+
+    Parameters
+    ----------
+    band : float or None
+        Matched steps are at most this share of the longer recording apart; None lets them be anywhere.
+    scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
+        Of every channel, learned on training recordings alone.
+
+    Attributes
+    ----------
+    scaling_ : Scaling
+    scaled_on_ : dict
+        What scales were learned from: recordings and steps, and their SHA-256.
+    recordings_ : list of arrays of shape (T, C)
+        Scaled training recordings.
+    labels_ : int64 array of shape (N,)
+        Their places in `classes_`.
+
+    Examples
+    --------
+    >>> early, late = np.array([0.0, 1.0, 0.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.0, 1.0, 0.0])
+    >>> model = NearestNeighborClassifier().fit([early, np.arange(5.0)], ["bump", "ramp"])
+    >>> model.predict([late, np.arange(9.0) / 2]).tolist()
+    ['bump', 'ramp']
+    """
+
+    scaling_: Scaling
+    scaled_on_: dict[str, Any]
+    recordings_: list[Floats]
+    labels_: Labels
+
+    def __init__(self, band: float | None = None, scaler: Any = "standard") -> None:
+        self.band = band
+        self.scaler = scaler
+
+    def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
+        recipe = ScalingRecipe(None, self.scaler, per_series=False)
+        self.scaling_ = recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
+        self.scaled_on_ = learned_from(panel, labels)
+        self.recordings_, self.labels_ = self._scaled(panel), labels
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Savable.learned`."""
+        plain, numbers = super().learned()
+        scaling, recordings, labels = (plain.pop(name) for name in ("scaling_", "recordings_", "labels_"))
+        lengths = np.array([len(recording) for recording in recordings])
+        kept = {"recordings": np.concatenate(recordings), "lengths": lengths, "labels": labels}
+        return plain, numbers | kept | scaling.numbers()
+
+    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Take back what `learned` returned; see `Savable.restore`."""
+        super().restore(learned, numbers)
+        self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
+        rows, lengths, labels = numbers["recordings"], numbers["lengths"], numbers["labels"]
+        if rows.dtype != np.float64 or rows.ndim != 2 or rows.shape[1] != self.channels_:
+            raise ValueError(f"recordings must be float64 of shape (steps, {self.channels_}): got {rows.shape}")
+        if lengths.dtype != np.int64 or lengths.ndim != 1 or (lengths < 1).any() or lengths.sum() != len(rows):
+            raise ValueError(f"lengths of recordings must be steps that add up to {len(rows)}")
+        if (
+            labels.dtype != np.int64
+            or labels.shape != lengths.shape
+            or not np.isin(labels, range(len(self.classes_))).all()
+        ):
+            raise ValueError(
+                f"labels must be one of {len(self.classes_)} classes for each of {len(lengths)} recordings"
+            )
+        self.recordings_, self.labels_ = np.split(rows, np.cumsum(lengths)[:-1]), labels
+
+    def _probabilities(self, panel: Panel) -> Floats:
+        nearest = [warping_distances(one, self.recordings_, self.band).argmin() for one in self._scaled(panel)]
+        return np.eye(len(self.classes_))[self.labels_[nearest]]
+
+    def _scaled(self, panel: Panel) -> list[Floats]:
+        return np.split(self.scaling_.transform(panel.values, 0), panel.offsets[1:-1])
+
+    def _problems(self) -> list[str]:
+        problems = [] if self.band is None else between("band", self.band, 0, 1)
+        return problems + (one_of("scaler", self.scaler, SCALERS) if isinstance(self.scaler, str) else [])

@@ -1,0 +1,322 @@
+"""Files as people have them: CSV in its many forms, Parquet; errors about a CSV file name its lines."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from tsforecast.cli.console import complain
+from tsforecast.errors import (
+    DataError,
+    ParameterError,
+    TsForecastError,
+    UnknownNameError,
+    nearest,
+    raise_any,
+    reason,
+    shorten,
+)
+
+PEEK = 1 << 16  # characters of a file that tell how it is written
+_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+_ROW = re.compile(r"(?<!['\"])\brow (\d+)\b")  # not in a text that is quoted
+_PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
+_THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
+    r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
+    r"|([ '\u00a0\u202f\u2019]\d{3})+([.,]\d+)?)\s*$"
+)
+
+
+def read_file(
+    path: Path, time: str | None = None, date_format: str | None = None, numbers: Collection[str] | None = None
+) -> Any:
+    """Return the table in a CSV or Parquet file as a polars frame.
+
+    Separator, decimal comma and encoding of a CSV file are found. Dates are read where they are ISO 8601, and in the
+    time column where `date_format` says how they are written.
+
+    Parameters
+    ----------
+    numbers : names of columns, optional
+        Those that will be read as numbers; any but the time may be unless given.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError, DataError
+    """
+    return read_and_forms(path, time, date_format, numbers)[0]
+
+
+def read_and_forms(
+    path: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
+) -> tuple[Any, dict[str, str]]:
+    """Return what `read_file` does, and in strptime codes how each column of dates was written where it was text."""
+    import polars as pl
+
+    suffix = suffix_of(path)
+    if not path.exists():
+        raise UnknownNameError(_missing(path))
+    if date_format is not None and "%" not in date_format:
+        raise ParameterError(
+            f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
+        )
+    try:
+        raw = pl.read_parquet(path, glob=False) if suffix == ".parquet" else _read_csv(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        broken = "it is damaged; write it anew" if isinstance(error, pl.exceptions.PanicException) else None
+        why = _ragged(path) if suffix == ".csv" else broken
+        raise DataError(
+            f"file {str(path)!r} must be a readable {suffix[1:].upper()} table: {why or reason(error)}"
+        ) from error
+    frame = raw
+    if date_format:
+        frame = _with_dates(raw, time, date_format)
+    elif suffix == ".csv":
+        frame = raw.with_columns(map(_iso_dates, raw))
+    read = [name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal()]
+    checked = frame.columns if numbers is None else [name for name in frame.columns if name in numbers]
+    raise_any(found for name in checked if name != time and (found := _thousands(frame[name])))
+    return frame, {name: date_format or _iso_form(raw[name]) for name in read}
+
+
+@contextmanager
+def lines_of(path: Path | None) -> Iterator[None]:
+    """Let errors about a CSV file name lines, as an editor shows them, where those of a frame name rows."""
+    try:
+        yield
+    except TsForecastError as error:
+        rows = {int(row) for problem in error.problems for row in _ROW.findall(problem)}
+        if not rows or path is None or path.suffix.lower() != ".csv":
+            raise
+        lines = _lines(path, rows)
+        told = [_ROW.sub(lambda found: f"line {lines[int(found[1])]}", problem) for problem in error.problems]
+        raise type(error)(told) from error
+
+
+def suffix_of(path: Path) -> str:
+    """Return ``.csv`` or ``.parquet``.
+
+    Raises
+    ------
+    ParameterError
+        When the file has another ending.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise ParameterError(f"a file must end in .csv or .parquet: got {str(path)!r}")
+    return suffix
+
+
+def _missing(path: Path) -> str:
+    """Say that a file does not exist, and name one beside it that may be meant."""
+    beside = path.parent.glob("*") if path.parent.is_dir() else ()
+    hint = nearest(path.name, sorted(file.name for file in beside if file.suffix.lower() in (".csv", ".parquet")))
+    if not hint.startswith("did"):
+        hint = f"check the name and the folder, which is {str(path.absolute().parent)!r}"
+    return f"file {str(path)!r} does not exist; {hint}"
+
+
+def _read_csv(path: Path) -> Any:
+    import polars as pl
+
+    separator, encoding = _separator(path), _encoding(path)
+    with open(path, encoding="utf-8", errors="replace") as file:
+        cells = [cell for line in file.read(PEEK).splitlines()[1:] for cell in line.split(separator)]
+    comma = separator != "," and any(re.fullmatch(r'\s*"?-?\d+,\d+"?\s*', cell) for cell in cells)
+    # Types are read from all rows: a column that turns to decimals late is still a number column.
+    # A file whose name has brackets or stars is that file alone.
+    how: dict[str, Any] = {"separator": separator, "encoding": encoding, "glob": False}
+    frame = pl.read_csv(path, decimal_comma=comma, infer_schema_length=None, **how)
+    first = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False, **how)
+    raise_any(_nameless(path, frame.columns) + _named_twice(path, first.row(0)))
+    return frame.head(len(frame) - _empty_end(path)) if len(frame.columns) > 1 else frame
+
+
+def _nameless(path: Path, names: list[str]) -> list[str]:
+    """Refuse a first line of dates and decimals alone: whoever wrote it meant it as the first row."""
+    if not all(re.match(f"{_ISO}|{_PLAIN}", name) for name in names) or all(name.strip().isdigit() for name in names):
+        return []
+    held = shorten([repr(name) for name in names])
+    return [f"the first line of {str(path)!r} must hold the names of its columns: it holds {held}; add a line of names"]
+
+
+def _named_twice(path: Path, names: tuple[Any, ...]) -> list[str]:
+    """Refuse two columns of one name: whoever reads one of them may mean the other."""
+    twice = [repr(name) for name in dict.fromkeys(names) if name is not None and names.count(name) > 1]
+    if not twice:
+        return []
+    return [f"columns of {str(path)!r} must have names of their own: {shorten(twice)} stands there twice; rename one"]
+
+
+def _empty_end(path: Path) -> int:
+    """Count the lines at the end in which nothing stands, not even a separator: they are no rows."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - PEEK))
+        lines = file.read().splitlines()
+    return sum(1 for _ in takewhile(lambda line: not line, reversed(lines)))
+
+
+def _encoding(path: Path) -> str:
+    """Return ``utf8``, or ``cp1252`` for text of the Windows kind, and say so: its letters may be others.
+
+    Raises
+    ------
+    DataError
+        When the file is neither.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            while file.read(PEEK):
+                pass
+        return "utf8"
+    except UnicodeDecodeError:
+        pass
+    try:
+        with open(path, encoding="cp1252", newline="") as file:
+            text = next((part for part in iter(lambda: file.read(PEEK), "") if "\0" in part), None)
+    except UnicodeDecodeError:
+        text = "\0"
+    if text is not None:
+        raise DataError(f"file {str(path)!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8")
+    complain(
+        "Note",
+        f"file {str(path)!r} is not UTF-8 and was read as Windows-1252 (latin-1); if names in it look wrong, save it "
+        "anew as CSV in UTF-8",
+    )
+    return "cp1252"
+
+
+def _thousands(column: Any) -> str | None:
+    """Say where a column of text, most of which are numbers, sets thousands apart."""
+    import polars as pl
+
+    if column.dtype != pl.String:
+        return None
+    grouped = column.str.contains(_THOUSANDS).fill_null(False)
+    numeric = grouped | column.str.contains(_PLAIN).fill_null(False)
+    if not grouped.any() or 2 * numeric.sum() <= column.count():
+        return None
+    row = grouped.arg_max()
+    value = column[row].strip()
+    mark = re.search(r"[^\d+-]", value)
+    plain = value.replace(mark[0], "") if mark else value
+    return (
+        f"column {column.name!r} must hold numbers with nothing between the thousands: row {row} holds {value!r}; "
+        f"write {plain}, and the others likewise"
+    )
+
+
+def _separator(path: Path) -> str:
+    """Return the character that keeps the names in the first line apart."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        header = re.sub(r'"[^"]*"', "", file.readline(PEEK))
+    return max(",;\t|", key=header.count)
+
+
+def _ragged(path: Path) -> str | None:
+    """Say which line of a CSV file has more cells than the first one, if any."""
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            lines = csv.reader(file, delimiter=_separator(path))
+            width = len(next(lines, []))
+            for cells in lines:
+                if len(cells) > width:
+                    return f"line {lines.line_num} has {len(cells)} cells, the first line {width}"
+    except (OSError, csv.Error):
+        pass  # what polars said stands
+    return None
+
+
+def _lines(path: Path, rows: Collection[int]) -> dict[int, int]:
+    """Return the line of a CSV file, counted from 1, on which each row of its table begins, counted from 0."""
+    lines = {row: row + 2 for row in rows}
+    with suppress(OSError, csv.Error), open(path, encoding="utf-8", errors="replace", newline="") as file:
+        records = csv.reader(file, delimiter=_separator(path))
+        next(records, None)
+        begins = records.line_num + 1
+        for row, _ in enumerate(records):
+            if row in lines:
+                lines[row] = begins  # a cell may have gone on over several lines
+            begins = records.line_num + 1
+    return lines
+
+
+def _iso_dates(column: Any) -> Any:
+    """Return a column of text as dates or stamps if all of it is ISO 8601; any other column as it is."""
+    import pandas as pd
+    import polars as pl
+
+    if column.dtype != pl.String or not len(column.drop_nulls()) or not column.str.contains(_ISO).all():
+        return column
+    try:
+        if column.str.len_chars().max() == len("2024-01-31"):
+            return column.str.to_date("%Y-%m-%d")
+        zoned = column.str.contains(r"(Z|[+-]\d{2}:?\d{2})$")
+        if zoned.any() and not zoned.all():
+            return column
+        return pl.Series(column.name, pd.to_datetime(column.to_list(), format="ISO8601", utc=bool(zoned.any())))
+    except (pl.exceptions.PolarsError, ValueError):
+        return column  # 2024-02-31: what is wrong with it is said when it is read as the time
+
+
+def _iso_form(column: Any) -> str:
+    """Return how a column writes ISO 8601, by its longest text.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> _iso_form(pl.Series(["2024-01-31 08:00", "2024-01-31 08:00:30"])), _iso_form(pl.Series(["2024-01-31T08:00Z"]))
+    ('%Y-%m-%d %H:%M:%S', '%Y-%m-%dT%H:%MZ')
+    """
+    longest = column[column.str.len_chars().arg_max()]
+    hours, seconds, parts, zone = re.fullmatch(_ISO, longest).groups(default="")  # type: ignore[union-attr]
+    if not hours:
+        return "%Y-%m-%d"
+    fraction = f"%.{len(parts) - 1}f" if len(parts) in (4, 7, 10) else "%.f" if parts else ""
+    offset = {"": "", "Z": "Z"}.get(zone, "%:z" if ":" in zone else "%z")
+    return f"%Y-%m-%d{hours[0]}%H:%M{':%S' if seconds else ''}{fraction}{offset}"
+
+
+def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
+    """Return the frame with the time column read by `date_format`."""
+    import polars as pl
+
+    if time is None:
+        found = [name for name in frame.columns if frame[name].dtype == pl.String]
+        found = [name for name in found if len(_by_format(frame[name], date_format).drop_nulls())]
+        if len(found) != 1:
+            listed = ", ".join(map(repr, found)) or "none"
+            raise DataError(
+                f"one column must hold dates like {date_format!r}: {listed} does; name the column with time=..."
+            )
+        time = found[0]
+    if time not in frame.columns:
+        return frame  # said with the nearest name when the roles are read
+    if frame[time].dtype.is_temporal():
+        return frame  # a Parquet file holds dates, not a way to write them
+    stamps = _by_format(frame[time], date_format)
+    wrong = (stamps.is_null() & frame[time].is_not_null()).arg_max()
+    if stamps.null_count() > frame[time].null_count():
+        held = f"row {wrong} holds {frame[time][wrong]!r}"
+        raise DataError(
+            f"time column {time!r} must hold dates like {date_format!r}: {held}; mend the file or the format"
+        )
+    return frame.with_columns(stamps)
+
+
+def _by_format(column: Any, date_format: str) -> Any:
+    """Return dates, or stamps where the format has hours; null where a text is written in another way."""
+    import polars as pl
+
+    text = column.cast(pl.String)
+    try:
+        if re.search(r"%[HIMSTRXcsfpkl]", date_format):
+            return text.str.to_datetime(date_format, strict=False)
+        return text.str.to_date(date_format, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise ParameterError(f"a date format must be like %d/%m/%Y: got {date_format!r}; {reason(error)}") from error

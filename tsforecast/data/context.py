@@ -1,0 +1,318 @@
+"""What is known ahead: the rows after each series, with the future columns filled in and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from tsforecast.data import frames
+from tsforecast.data.calendar import Stamps, calendar_features, from_utc, to_utc
+from tsforecast.data.frames import Roles, Source
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, raise_any
+
+
+class Past:
+    """The rows before n cutoffs of a panel; nothing here reveals a row at or after its cutoff, or before its start.
+
+    Parameters
+    ----------
+    panel : Panel
+    series : int64 array of shape (n,)
+        Position in the panel of the series of each cutoff.
+    seen : int64 array of shape (n,)
+        The rows before this one may be seen; at least 1.
+    start : int64 array of shape (n,), optional
+        The first row that may be seen, less than `seen`; 0 unless given.
+    later : callable, optional
+        Returns the panel with the rows in which `ahead` finds the future columns, where they do not lie in `panel`.
+
+    Attributes
+    ----------
+    lengths : int64 array of shape (n,)
+        Rows that may be seen.
+
+    Examples
+    --------
+    >>> past = Past.at_end(Panel.of(np.arange(5.0)))
+    >>> past.tail(2)[0].ravel().tolist()
+    [3.0, 4.0]
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        series: NDArray[np.int64],
+        seen: NDArray[np.int64],
+        start: NDArray[np.int64] | None = None,
+        later: Callable[[], Panel] | None = None,
+    ) -> None:
+        self._panel = panel
+        self._seen = seen
+        self._start = np.zeros_like(seen) if start is None else start
+        self._later = later
+        self._tails: dict[int, NDArray[np.float64]] = {}  # read by cautions and forecasts alike
+        self.series = series
+        self.lengths = seen - self._start
+
+    @classmethod
+    def at_end(cls, panel: Panel, later: Callable[[], Panel] | None = None) -> Past:
+        """Return the past whose cutoffs are the ends of all series."""
+        return cls(panel, np.arange(len(panel)), panel.lengths, later=later)
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """Series id of each cutoff, shape (n,)."""
+        return self._panel.ids[self.series]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that `tail` and `history` hold, targets first."""
+        return self._panel.roles.varying
+
+    @property
+    def n_targets(self) -> int:
+        """Number of target columns."""
+        return self._panel.n_targets
+
+    def tail(self, window: int) -> NDArray[np.float64]:
+        """Return the last `window` rows before each cutoff, shape (n, W, C), not to be written to.
+
+        A missing number is replaced by the one before it; at the start of what may be seen by the first number
+        there, if that lies before the cutoff. NaN is left only where nothing is known at the cutoff.
+
+        Raises
+        ------
+        DataError
+            When a series has fewer rows than that; it names the first such series.
+        """
+        short = np.flatnonzero(self.lengths < window)
+        if len(short):
+            name, length = str(self.ids[short[0]]), self.lengths[short[0]]
+            others = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
+            raise DataError(
+                f"the window must fit in the past of every series: needs {window} steps, series {name!r} has "
+                f"{length}{others}; give more past, or fit with window <= {length} "
+                f"(a backtest with a min_past of {window} leaves such cutoffs out)"
+            )
+        if window not in self._tails:
+            # One copy of so many rows each, quicker than row by row.
+            every = sliding_window_view(self._panel.filled, window, axis=0)  # (rows - W + 1, C, W)
+            found = every[self._panel.offsets[self.series] + self._seen - window].transpose(0, 2, 1)  # (n, W, C)
+            rows = self._known(found, self._seen[:, None] - np.arange(window, 0, -1))
+            rows.setflags(write=False)
+            self._tails[window] = rows
+        return self._tails[window]
+
+    def back(self, lags: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the rows that lie `lags` steps before each cutoff; 1 is the last row that may be seen.
+
+        Parameters
+        ----------
+        lags : int64 array of shape (n, L)
+            Between 1 and the length of the series' past.
+
+        Returns
+        -------
+        array of shape (n, L, C)
+            NaN as in `tail`.
+        """
+        if lags.min() < 1 or np.any(lags > self.lengths[:, None]):
+            raise DataError(f"lags must lie between 1 and the steps that may be seen: got {lags.min()} to {lags.max()}")
+        rows = self._seen[:, None] - lags  # (n, L)
+        return self._known(self._panel.filled[self._panel.offsets[self.series][:, None] + rows], rows)
+
+    def _known(self, found: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return filled numbers (n, L, C) of `rows` as they are known at each cutoff."""
+        if self._start.any() or np.isnan(found).any():
+            first = self._first  # (n, C)
+            # Where nothing is known, the last row that may be seen holds NaN.
+            place = np.minimum(first, self._seen[:, None] - 1)
+            begin = self._panel.offsets[self.series][:, None]
+            known = self._panel.values[begin + place, np.arange(found.shape[2])]  # (n, C)
+            found = np.where(rows[..., None] < first[:, None], known[:, None], found)
+        return found.astype(np.float64)
+
+    @cached_property
+    def _first(self) -> NDArray[np.int64]:
+        """Row of the first number of each column that may be seen, (n, C); not before the cutoff if there is none."""
+        first = np.maximum(self._panel.first_numbers[self.series], self._start[:, None])
+        begin = self._panel.offsets[self.series]
+        at = begin[:, None] + np.minimum(first, self._seen[:, None] - 1)
+        missing = np.isnan(self._panel.values[at, np.arange(first.shape[1])]) & (first < self._seen[:, None])
+        for i in np.flatnonzero(missing.any(axis=1)):  # its past starts with missing numbers
+            there = ~np.isnan(self._panel.values[begin[i] + self._start[i] : begin[i] + self._seen[i]])
+            first[i] = np.where(there.any(axis=0), self._start[i] + there.argmax(axis=0), self._seen[i])
+        return first
+
+    @property
+    def begun(self) -> NDArray[np.bool_]:
+        """Whether a number of each target may be seen, shape (n, K); nobody can forecast one without."""
+        return np.asarray(self._first[:, : self.n_targets] < self._seen[:, None])
+
+    def problems(self) -> list[str]:
+        """Return a sentence for each target that cannot be forecast."""
+        return [
+            f"a target must have a number before its forecast: column {self.columns[k]!r} of series "
+            f"{str(self.ids[i])!r} has none in {self.lengths[i]} steps; leave that series out, or give more of its past"
+            for i, k in np.argwhere(~self.begun)
+        ]
+
+    def ahead(self, horizon: int) -> NDArray[np.float64]:
+        """Return the future columns of the steps after each cutoff, shape (n, horizon, F): no other column.
+
+        Where the data end, or a number is missing, the one before it stands.
+        """
+        width = len(self._panel.roles.future)
+        if not width:
+            return np.zeros((len(self), horizon, 0))
+        panel = self._later() if self._later else self._panel
+        steps = self._seen[:, None] + np.arange(horizon)  # (n, H)
+        rows = np.minimum(steps, panel.lengths[self.series][:, None] - 1)
+        known: NDArray[Any] = panel.filled[panel.offsets[self.series][:, None] + rows, -width:]
+        return known.astype(np.float64)
+
+    @property
+    def facts(self) -> dict[str, NDArray[Any]]:
+        """Static columns and the group of each cutoff's series, shape (n,) each."""
+        return {name: fact[self.series] for name, fact in self._panel.facts.items()}
+
+    def history(self, index: int, filled: bool = True) -> NDArray[np.float64]:
+        """Return all rows before cutoff `index`, shape (T, C).
+
+        A missing number is replaced by the one before it, so that NaN is left before the first number only; unless
+        `filled` is false.
+        """
+        begin, start, seen = self._panel.offsets[self.series[index]], self._start[index], self._seen[index]
+        if not filled:
+            return self._panel.values[begin + start : begin + seen].astype(np.float64)
+        rows = self._panel.filled[begin + start : begin + seen].astype(np.float64)
+        if start:  # what was filled from before the start is not known
+            rows[np.arange(start, seen)[:, None] < self._first[index]] = np.nan
+        return rows
+
+
+MAX_LISTED = 10
+
+
+def extend(panel: Panel, horizon: int, future: Any = None) -> Panel:
+    """Return a panel with `horizon` more rows per series in which only what is known ahead is filled in.
+
+    Parameters
+    ----------
+    panel : Panel
+    horizon : int
+    future : frame, optional
+        The future columns of the steps after each series, with the time and id columns of the data;
+        without a time axis, exactly `horizon` rows for each series, in the panel's order.
+
+    Raises
+    ------
+    DataError
+        When a future column or a date of it is missing.
+    """
+    given = panel.roles.given.future
+    if not panel.roles.future:
+        if future is not None:
+            raise DataError("the panel has no future columns: name them with future=... when the data are read")
+        return panel
+    columns, count = panel.values.shape[1], len(panel)
+    ahead = np.full((count, horizon, columns), np.nan)
+    steps = panel.lengths[:, None] + np.arange(horizon)  # (N, H)
+    stamps = panel.frequency.advance(panel.starts[:, None], steps)
+    at = len(panel.roles.varying) - len(panel.roles.future)
+    if given:
+        ahead[..., at : at + len(given)] = _known(panel, stamps, future)
+    if panel.roles.calendar:
+        features = calendar_features(stamps.ravel(), panel.roles.calendar, panel.local_zone)
+        ahead[..., at + len(given) :] = features.reshape(count, horizon, -1)
+    parts = [part for i in range(count) for part in (panel.series(i), ahead[i])]
+    return replace(
+        panel, values=np.concatenate(parts), offsets=panel.offsets + horizon * np.arange(count + 1), notes=panel.notes
+    )
+
+
+def _on_the_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
+    """Return the stamps of a frame that was read as `given` in the way those of `source` are kept."""
+    if bool(source.zone) != bool(given.zone):
+        has, other = (f"the zone {source.zone}", "no zone") if source.zone else ("no zone", f"the zone {given.zone}")
+        raise DataError(
+            f"future= must have time stamps like those of the data, which have {has}: got {other}; localize or convert "
+            "them first"
+        )
+    if not source.zone or not given.zone or (source.zone, source.wall_clock) == (given.zone, given.wall_clock):
+        return stamps
+    utc = to_utc(stamps, given.zone) if given.wall_clock else stamps
+    return from_utc(utc, source.zone) if source.wall_clock else utc
+
+
+def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.float64]:
+    """Look the future columns up for each series and stamp, shape (N, H, F)."""
+    names = panel.roles.given.future
+    quoted = ", ".join(repr(name) for name in names)
+    count, horizon = stamps.shape
+    if future is None:
+        raise DataError(
+            f"future columns {quoted} must be known for the {horizon} steps after each series: nothing was given; "
+            f"pass future=, a frame from {panel.label(stamps[0, 0])} to {panel.label(stamps[0, -1])}"
+        )
+    source = panel.source
+    alone = source.id is None
+    table = frames.read(future, Roles(future=names), source.time, source.id, one_series=alone, targets="none")
+    values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
+    raise_any(
+        f"future column {name!r} must hold finite numbers: row {int(np.isinf(column).argmax())} of future= holds "
+        f"{column[np.isinf(column)][0]}; correct it"
+        for name, column in zip(names, values.T, strict=True)
+        if np.isinf(column).any()
+    )
+    if table.stamps is None:
+        if len(values) != count * horizon:
+            raise DataError(f"future= must have {horizon} rows for each of {count} series: got {len(values)} rows")
+        known: NDArray[np.float64] = values.reshape(count, horizon, -1)
+        raise_any(_gaps(panel, known, stamps))
+        return known
+    import pandas as pd
+
+    labels = np.repeat(panel.ids[:1], len(values)) if table.labels is None else table.labels
+    given = pd.MultiIndex.from_arrays([labels, _on_the_clock_of(source, table.stamps, table.source)])
+    wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), stamps.ravel()])
+    place = given.get_indexer(wanted) if given.is_unique else None
+    if place is None:
+        raise DataError("future= must have each time stamp of a series once: some occur twice; drop the extra rows")
+    known = values[place].reshape(count, horizon, -1)
+    missing = (place < 0).reshape(count, horizon)
+    problems = []
+    for i in np.flatnonzero(missing.sum(axis=1))[:MAX_LISTED]:
+        since = panel.label(int(stamps[i, missing[i].argmax()]))
+        problems.append(
+            f"future columns {quoted} must be known for the {horizon} steps after each series: series "
+            f"{str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on; add them to future="
+        )
+    known[missing] = 0  # said already
+    raise_any(problems + _gaps(panel, known, stamps))
+    return known
+
+
+def _gaps(panel: Panel, known: NDArray[np.float64], stamps: NDArray[np.int64]) -> list[str]:
+    """Return where future columns that were given, shape (N, H, F), are no numbers."""
+    problems = []
+    for at, name in enumerate(panel.roles.given.future):
+        wrong = ~np.isfinite(known[..., at])  # (N, H)
+        for i in np.flatnonzero(wrong.any(axis=1))[:MAX_LISTED]:
+            first = int(wrong[i].argmax())
+            where = panel.label(int(stamps[i, first])) if panel.kind != "none" else f"row {i * wrong.shape[1] + first}"
+            problems.append(
+                f"future column {name!r} must be complete in future=: series {str(panel.ids[i])!r} has "
+                f"{wrong[i].sum()} NaN or infinite values, first at {where}; replace them by numbers"
+            )
+    return problems

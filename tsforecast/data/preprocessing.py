@@ -1,0 +1,175 @@
+"""Inputs: from the rows of a panel to the numbers that a network reads, as learned on the past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.context import Past
+from tsforecast.data.panel import Panel, origin
+from tsforecast.data.scaling import Scaling, ScalingRecipe
+
+
+@dataclass(frozen=True)
+class StaticEncoder:
+    """Turn static columns into numbers.
+
+    A number becomes its distance from the mean in standard deviations; a category becomes one column
+    for each value seen in training, and one more for every value that was not.
+
+    Parameters
+    ----------
+    columns : tuple of (name, mean, deviation, categories)
+        Categories are empty for a number.
+
+    Examples
+    --------
+    >>> encoder = StaticEncoder.fit({"region": np.array(["n", "s"]), "size": np.array([1.0, 3.0])}, ["region", "size"])
+    >>> encoder.encode({"region": np.array(["s", "west"]), "size": np.array([3.0, 5.0])}, 2).tolist()
+    [[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 3.0]]
+    """
+
+    columns: tuple[tuple[str, float, float, tuple[str, ...]], ...] = ()
+
+    @classmethod
+    def fit(cls, facts: Mapping[str, NDArray[Any]], names: Sequence[str]) -> StaticEncoder:
+        """Learn from one value for each training series."""
+        learned: list[tuple[str, float, float, tuple[str, ...]]] = []
+        for name in names:
+            values = facts[name]
+            if values.dtype.kind in "iuf":
+                there = values[~np.isnan(values.astype(np.float64))].astype(np.float64)
+                mean, spread = (float(there.mean()), float(there.std())) if len(there) else (0.0, 1.0)
+                learned.append((name, mean, spread or 1.0, ()))
+            else:
+                learned.append((name, 0.0, 1.0, tuple(sorted({str(value) for value in values}))))
+        return cls(tuple(learned))
+
+    @property
+    def width(self) -> int:
+        """Columns that `encode` returns (S)."""
+        return sum(len(categories) + 1 for *_, categories in self.columns)
+
+    def encode(self, facts: Mapping[str, NDArray[Any]], count: int) -> NDArray[np.float32]:
+        """Return the static columns of `count` series as numbers, shape (count, S)."""
+        parts = [np.zeros((count, 0))]
+        for name, mean, spread, categories in self.columns:
+            values = facts[name]
+            if not categories:
+                scaled = (values.astype(np.float64) - mean) / spread
+                parts.append(np.nan_to_num(scaled)[:, None])  # a missing number is the mean
+                continue
+            place = {category: i for i, category in enumerate(categories)}
+            codes = np.array([place.get(str(value), len(categories)) for value in values])
+            parts.append(np.eye(len(categories) + 1)[codes])
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+Floats32 = NDArray[np.float32]
+BLOCK = 1 << 16  # rows that are scaled at a time: float64 for all of them would be twice the data
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Scaling and static categories, learned once on rows that may be seen.
+
+    Attributes
+    ----------
+    recipe : ScalingRecipe
+    scaling : Scaling
+        One entry for each series of `ids`.
+    statics : StaticEncoder
+    ids : array of shape (N,)
+        Ids of the series that were learned from.
+    origin : dict
+        What was learned from; see `tsforecast.data.panel.origin`.
+
+    Examples
+    --------
+    >>> inputs = Inputs.fit(Panel.of(np.array([1.0, 3.0])), ScalingRecipe())
+    >>> inputs.rows(Panel.of(np.array([1.0, 3.0, 5.0])))[0].ravel().tolist()
+    [-1.0, 1.0, 3.0]
+    """
+
+    recipe: ScalingRecipe
+    scaling: Scaling
+    statics: StaticEncoder
+    ids: NDArray[Any]
+    origin: dict[str, Any]
+
+    @classmethod
+    def fit(cls, past: Panel, recipe: ScalingRecipe) -> Inputs:
+        """Learn from a panel that ends at the cutoff."""
+        scaling = recipe.fit(past.values, past.offsets, past.n_targets, past.weights)
+        return cls(recipe, scaling, StaticEncoder.fit(past.facts, past.roles.static), past.ids, origin(past))
+
+    def rows(self, panel: Panel, dtype: type[np.floating[Any]] = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K).
+
+        A series that was not learned from is scaled by all its rows in `panel`; see `with_series`.
+        """
+        scaling = self._known(panel.ids, panel.series, panel.n_targets)
+        scaled = np.empty(panel.values.shape, dtype=dtype)
+        for begin in range(0, len(scaled), BLOCK):
+            rows = np.arange(begin, min(begin + BLOCK, len(scaled)))
+            owner = np.searchsorted(panel.offsets, rows, side="right") - 1
+            scaled[rows] = scaling.transform(panel.filled[rows], owner)
+        truth = scaled[:, : panel.n_targets]
+        missing = np.isnan(panel.values[:, : panel.n_targets])
+        if missing.any():
+            truth = np.where(missing, dtype(np.nan), truth)
+        return np.nan_to_num(scaled, copy=False), truth
+
+    def of(self, past: Past) -> Scaling:
+        """Return one scaling per cutoff: that of training, or of its own past for a series that is new."""
+        return self._known(past.ids, past.history, past.n_targets)
+
+    def scaling_of(self, panel: Panel) -> Scaling:
+        """Return one scaling for each series of a panel."""
+        return self._known(panel.ids, panel.series, panel.n_targets)
+
+    def with_series(self, past: Panel) -> Inputs:
+        """Return these inputs, and scalings learned on `past` for its series that had none."""
+        new = ~np.isin(past.ids, self.ids)
+        if not self.recipe.per_series or not new.any():
+            return self
+        added = past.select(new)
+        learned = self.recipe.fit(added.values, added.offsets, added.n_targets)
+        return replace(self, scaling=self.scaling.with_series(learned), ids=np.concatenate([self.ids, added.ids]))
+
+    def beyond_transform(self, panel: Panel) -> list[str]:
+        """Return a sentence for each target whose numbers the transform that was learned cannot tell apart."""
+        scaling, problems = self.scaling_of(panel), []
+        for i in range(len(panel)):
+            targets = panel.series(i)[:, : panel.n_targets].astype(np.float64)
+            held = scaling.held(targets, i)
+            for k in np.flatnonzero(held.any(axis=0)):
+                problems.append(
+                    f"{panel.roles.target[k]!r} of series {str(panel.ids[i])!r} must lie where its transform is "
+                    f"defined, above {scaling.edge[i, k] - scaling.shift[i, k]:.3g}: {held[:, k].sum()} of "
+                    f"{len(held)} values do not, the lowest is {np.nanmin(targets[:, k]):.3g}"
+                )
+        return problems
+
+    def static(self, series: Panel | Past) -> Floats32:
+        """Return the static columns of each series or cutoff as numbers, shape (n, S)."""
+        return self.statics.encode(series.facts, len(series))
+
+    def _known(self, ids: NDArray[Any], rows_of: Callable[[int], NDArray[Any]], targets: int) -> Scaling:
+        """Return one scaling for each of `ids`; what was not learned yet is learned from `rows_of` its place."""
+        if not self.recipe.per_series:
+            return self.scaling.take(np.zeros(len(ids), dtype=np.int64))  # learned once for all
+        if np.array_equal(ids, self.ids):
+            return self.scaling
+        place = {name: i for i, name in enumerate(self.ids.tolist())}
+        places = np.array([place.get(name, -1) for name in ids.tolist()], dtype=np.int64)
+        known = self.scaling
+        for number, i in enumerate(np.flatnonzero(places < 0)):
+            rows = rows_of(int(i))
+            known = known.with_series(self.recipe.fit(rows, np.array([0, len(rows)]), targets))
+            places[i] = len(self.ids) + number
+        return known.take(places)

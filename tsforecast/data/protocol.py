@@ -1,0 +1,185 @@
+"""The sealed test part: nobody sees it before it is opened, and every opening is counted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from tsforecast.checks import flag, one_of, share_or_count
+from tsforecast.data.panel import Panel
+from tsforecast.data.splits import Fold, GroupKFold, LeaveGroupsOut, Positions, RollingOrigin, is_tested, sides
+from tsforecast.errors import DataError, ParameterError, raise_any, shorten
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """One fit: the series that it learns from, those that it is tested on, and the cutoffs that it forecasts from.
+
+    Attributes
+    ----------
+    number : int
+        0 is the piece that is audited.
+    learn, test : int64 arrays
+        Positions of series.
+    folds : list of Fold
+        The oldest first; it is fitted there.
+    """
+
+    number: int
+    learn: Positions
+    test: Positions
+    folds: list[Fold]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The same test for every model; see `backtest` for what the fields mean.
+
+    Raises
+    ------
+    ParameterError
+    """
+
+    horizon: int
+    origins: int = 1
+    step: int | None = None
+    gap: int = 0
+    refit: bool = False
+    train_length: int | None = None
+    groups: LeaveGroupsOut | GroupKFold | None = None
+    audit: Literal["data", "fit"] | None = "data"
+    min_past: int = 1
+
+    def __post_init__(self) -> None:
+        raise_any(option_problems(self.refit, self.groups, self.audit), ParameterError)
+
+    @property
+    def ahead(self) -> int:
+        """Steps from a cutoff to the last target."""
+        return self.gap + self.horizon
+
+    def pieces(self, panel: Panel) -> list[Piece]:
+        """Return what is to be fitted and forecast, piece by piece.
+
+        Raises
+        ------
+        DataError
+            When the series are too short, or there are too few groups.
+        """
+        folds = self._cutoffs.folds(panel)
+        forecast, every = is_tested(folds), []
+        for learn, test in sides(panel, self.groups):
+            any_of_them = forecast[:, test].any(axis=1)  # of short recordings, the last few
+            mine = [folds[i] for i in np.flatnonzero(any_of_them)] or folds
+            every += [(learn, test, part) for part in ([[fold] for fold in mine] if self.refit else [mine])]
+        return [Piece(number, *piece) for number, piece in enumerate(every)]
+
+    def long_enough(self, panel: Panel) -> Panel:
+        """Return the panel without the series that are shorter than min_past + gap + horizon, and a note of them.
+
+        A `min_past` of 1 asks for nothing, and leaves none out.
+
+        Raises
+        ------
+        DataError
+            When there is no other.
+        """
+        least = self._cutoffs.min_past + self.ahead
+        short = panel.lengths < least
+        if self.min_past == 1 or not short.any():
+            return panel
+        arithmetic = f"min_past + gap + horizon = {self.min_past} + {self.gap} + {self.horizon} = {least} steps"
+        if short.all():
+            raise DataError(
+                f"a series must have {arithmetic}: the longest has {panel.lengths.max()}; use a smaller min_past or "
+                "a shorter horizon"
+            )
+        names = shorten([repr(name) for name in map(str, panel.ids[short])])
+        are = "is" if short.sum() == 1 else "are"
+        note = f"{short.sum()} of {len(panel)} series {are} shorter than {arithmetic} and {are} left out: {names}"
+        return replace(panel.select(np.flatnonzero(~short)), notes=(*panel.notes, note))
+
+    @property
+    def _cutoffs(self) -> RollingOrigin:
+        return RollingOrigin(self.horizon, self.origins, self.step, self.gap, self.train_length, self.min_past)
+
+
+def option_problems(refit: Any, groups: Any, audit: Any) -> list[str]:
+    """Return what is wrong with options that any model shares."""
+    problems = one_of("audit", audit, ("data", "fit"), [None]) + flag("refit", refit)
+    if not isinstance(groups, LeaveGroupsOut | GroupKFold | None):
+        problems.append(
+            f"groups must be a splitter, such as LeaveGroupsOut(): got {groups!r}; the column of groups is named when "
+            "the data are read, with Panel.from_frame(group=...)"
+        )
+    return problems
+
+
+class SealedPanel:
+    """A panel without its last steps, and those under a seal.
+
+    What takes data (`fit`, `leaderboard`, a search) sees `train` alone. `open` gives the whole panel, with a note of
+    how often it was opened, that a leaderboard repeats: a test part that was looked at many times proves little.
+
+    Parameters
+    ----------
+    panel : Panel
+    test : int or float
+        Steps, or share of the steps, at the end of the clock that all series share.
+
+    Attributes
+    ----------
+    train : Panel
+        The rows before the test part.
+    test : int
+        Steps of the test part.
+    opened : int
+        How often it was opened.
+    fingerprint : str
+        SHA-256 of ids and numbers of the test part.
+
+    Raises
+    ------
+    ParameterError, DataError
+
+    Examples
+    --------
+    >>> sealed = Panel.of([float(step) for step in range(10)]).seal(test=3)
+    >>> sealed.train.lengths.tolist(), sealed.opened
+    ([7], 0)
+    >>> sealed.open().notes[0][:48]
+    'test part (the last 3 steps) opened 1 time; sha2'
+    """
+
+    def __init__(self, panel: Panel, test: int | float) -> None:
+        raise_any(share_or_count("test", test), ParameterError)
+        self.test = max(1, round(test * panel.clock_end)) if isinstance(test, float) else int(test)
+        if self.test >= panel.clock_end:
+            raise DataError(
+                f"the test part must leave steps to learn from: takes {self.test} of {panel.clock_end}; use test < "
+                f"{panel.clock_end}"
+            )
+        seen = panel.seen(panel.clock_end - self.test)
+        self.train = panel.until(seen)
+        self.opened = 0
+        tail = panel.between(seen, panel.lengths)
+        self.fingerprint = hashlib.sha256(repr(tail.ids.tolist()).encode() + tail.values.tobytes()).hexdigest()
+        self._open: Callable[[], Panel] = lambda: panel  # a function: no attribute leads to the rows by accident
+
+    def open(self) -> Panel:
+        """Return the whole panel, and count that."""
+        self.opened += 1
+        times = "1 time" if self.opened == 1 else f"{self.opened} times"
+        note = f"test part (the last {self.test} steps) opened {times}; sha256 {self.fingerprint[:12]}"
+        whole = self._open()
+        return replace(whole, notes=(*whole.notes, note))
+
+    def __repr__(self) -> str:
+        return (
+            f"SealedPanel: {len(self.train)} series, the last {self.test} steps sealed (sha256 "
+            f"{self.fingerprint[:12]}), opened {self.opened} times"
+        )

@@ -1,0 +1,224 @@
+"""Copies: recordings that hold the same numbers, found before anything is learned from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.calendar import Frequency
+from tsforecast.data.frames import Roles, Source
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, raise_any, shorten
+
+FORMS = "a list of (T, C) arrays, an array of shape (N, T, C) or (N, T), or a Panel"
+
+
+def is_ragged(data: Any) -> bool:
+    """Tell whether recordings come one by one, each of its own length, rather than as rows of one array.
+
+    Examples
+    --------
+    >>> is_ragged([np.zeros((3, 2)), np.zeros((5, 2))]), is_ragged(np.zeros((4, 3))), is_ragged([[1, 2], [3, 4]])
+    (True, False, False)
+    """
+    if isinstance(data, Panel):
+        return True
+    if isinstance(data, np.ndarray):
+        return (
+            data.dtype == object and data.ndim == 1 and len(data) > 0 and all(hasattr(one, "__len__") for one in data)
+        )
+    if not isinstance(data, (list, tuple)) or not data or not all(hasattr(one, "__len__") for one in data):
+        return False
+    return any(hasattr(one, "ndim") for one in data) or len({len(one) for one in data}) > 1
+
+
+def read(data: Any) -> Panel:
+    """Lay out recordings below each other.
+
+    Parameters
+    ----------
+    data : list of (T, C) or (T,) arrays, array of shape (N, T, C) or (N, T), or Panel
+        One without C has one channel. All columns of a panel that vary are channels; what is constant per series is
+        not read, since the label is there, but its groups are kept.
+
+    Raises
+    ------
+    DataError
+        With every recording that is empty, has another shape or number of channels, or holds something else than
+        numbers.
+
+    Examples
+    --------
+    >>> read([np.zeros((3, 2)), np.ones((5, 2))])
+    Panel: 2 series x 3 to 5 steps, targets 'c0', 'c1', integer axis, season 1
+    """
+    if isinstance(data, Panel):
+        raise_any(recording_problems([data.series(i) for i in range(len(data))]))
+        facts = {} if data.groups is None else {"group": data.groups}
+        return _panel(data.values, data.offsets, data.ids, data.roles.varying, facts)
+    parts, problems = [], []
+    for i, one in enumerate(data):
+        try:
+            part = np.asarray(one)
+            part = part if part.dtype == np.float32 else part.astype(np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            problems.append(f"recording {i} must hold numbers: {error}")
+            continue
+        parts.append(part[:, None] if part.ndim == 1 else part)
+    raise_any(problems)
+    if not parts:
+        raise DataError(f"there must be a recording at least: got none; pass {FORMS}")
+    raise_any(recording_problems(parts))
+    offsets = np.cumsum([0, *map(len, parts)])
+    names = tuple(f"c{c}" for c in range(parts[0].shape[1]))
+    return _panel(np.concatenate(parts), offsets, np.arange(len(parts)), names, {})
+
+
+def recording_problems(parts: Sequence[NDArray[Any]]) -> list[str]:
+    """Return a sentence for each recording, (T, C), that cannot be read as the first one is."""
+    found = []
+    channels = next((part.shape[1] for part in parts if part.ndim == 2 and part.size), 1)
+    for i, part in enumerate(parts):
+        if part.ndim != 2:
+            found.append(f"recording {i} must have shape (T, C): got {part.shape}; pass {FORMS}")
+        elif not part.size:
+            found.append(f"recording {i} must have a step at least: it is empty, {part.shape}; leave it out")
+        elif part.shape[1] != channels:
+            found.append(
+                f"recording {i} must have as many channels as the others: {channels}, got {part.shape[1]}; leave it "
+                "out, or give all the same columns (steps are rows)"
+            )
+        else:
+            found += _broken(i, part)
+    return found
+
+
+def _broken(i: int, part: NDArray[Any]) -> list[str]:
+    """Return what is no finite number in a recording."""
+    broken = ~np.isfinite(part)
+    if not broken.any():
+        return []
+    step, channel = np.argwhere(broken)[0]
+    missing, infinite = int(np.isnan(part).sum()), int(np.isinf(part).sum())
+    counts = [f"{count} {what}" for count, what in ((missing, "NaN"), (infinite, "inf")) if count]
+    return [
+        f"recording {i} must hold finite numbers: it has {' and '.join(counts)}, the first at step {step}, channel "
+        f"{channel}; fill them in, or leave the recording out"
+    ]
+
+
+def _panel(
+    values: NDArray[Any],
+    offsets: NDArray[np.int64],
+    ids: NDArray[Any],
+    names: tuple[str, ...],
+    facts: dict[str, NDArray[Any]],
+) -> Panel:
+    return Panel(
+        values=values,
+        offsets=offsets,
+        ids=ids,
+        starts=np.zeros(len(ids), dtype=np.int64),
+        frequency=Frequency("integer"),
+        season_length=1,
+        kind="none",
+        roles=Roles(names, group="group" if facts else None),
+        source=Source("arrays", 2),
+        facts=facts,
+    )
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Recordings that hold the same numbers, step by step.
+
+    Attributes
+    ----------
+    places : tuple of int
+        Positions of the recordings.
+    names, labels, groups : tuples of str
+        Of each; groups are empty where there are none.
+    """
+
+    places: tuple[int, ...]
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    @property
+    def disagree(self) -> bool:
+        """Whether they have different labels, of which one at most can be true."""
+        return len(set(self.labels)) > 1
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for a person.
+
+        Examples
+        --------
+        >>> Copies((0, 4), ("ann/03", "ann/17"), ("wave", "circle"), ("ann", "ann")).sentence
+        "recordings 'ann/03' and 'ann/17' are the same, but labelled 'wave' and 'circle': one label must be wrong"
+        """
+        named = _joined(self.names)
+        if self.disagree:
+            return f"recordings {named} are the same, but labelled {_joined(self.labels)}: one label must be wrong"
+        whose = f", of {_joined(sorted(set(self.groups)))}" if len(set(self.groups)) > 1 else ""
+        return f"recordings {named} are the same{whose}"
+
+
+def find_copies(panel: Panel, labels: NDArray[Any], groups: NDArray[Any] | None = None) -> list[Copies]:
+    """Return the recordings of which there are several, those with different labels first.
+
+    Parameters
+    ----------
+    panel : Panel
+    labels, groups : arrays of shape (N,)
+
+    Examples
+    --------
+    >>> panel = Panel.from_array([[1.0, 2.0], [3.0], [1.0, 2.0]])
+    >>> find_copies(panel, np.array(["up", "up", "down"]))[0].places
+    (0, 2)
+    """
+    found = [
+        Copies(
+            tuple(places),
+            tuple(str(panel.ids[i]) for i in places),
+            tuple(str(labels[i]) for i in places),
+            () if groups is None else tuple(str(groups[i]) for i in places),
+        )
+        for places in _alike(panel).values()
+        if len(places) > 1
+    ]
+    return sorted(found, key=lambda copies: (not copies.disagree, copies.places))
+
+
+def content(panel: Panel) -> NDArray[np.int64]:
+    """Return a number for each recording, (N,), that its copies share.
+
+    Examples
+    --------
+    >>> content(Panel.from_array([[1.0, 2.0], [3.0], [1.0, 2.0]])).tolist()
+    [0, 1, 0]
+    """
+    numbers = np.empty(len(panel), dtype=np.int64)
+    for number, places in enumerate(_alike(panel).values()):
+        numbers[places] = number
+    return numbers
+
+
+def _alike(panel: Panel) -> dict[bytes, list[int]]:
+    """Return the positions of recordings by what they hold."""
+    found: dict[bytes, list[int]] = {}
+    for i in range(len(panel)):
+        found.setdefault((panel.series(i) + 0.0).tobytes(), []).append(i)  # -0.0 and 0.0 are the same number
+    return found
+
+
+def _joined(names: tuple[str, ...] | list[str]) -> str:
+    quoted = [repr(name) for name in names]
+    return " and ".join(quoted) if len(quoted) == 2 else shorten(quoted)

@@ -1,0 +1,164 @@
+"""What a folder says of the model in it, in words; the model itself is not revived."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tsforecast.data.frames import Roles, Source
+from tsforecast.errors import ModelFileError, shorten
+from tsforecast.estimators.persistence import made
+from tsforecast.evaluation.record import scaling_words
+from tsforecast.saving.codec import from_plain
+from tsforecast.saving.folder import read_description, read_numbers
+from tsforecast.saving.migrations import migrated, wrote
+from tsforecast.training.history import Epoch, best_epoch
+from tsforecast.typed import typed
+
+NAMES = 8  # of classes or columns, before there are "more"
+
+
+def summary(folder: str | Path) -> dict[str, str]:
+    """Return what a saved model is, by name; what is not known is left out.
+
+    Raises
+    ------
+    ModelFileError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tsforecast.classifiers.baselines import MajorityClassifier
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     MajorityClassifier().fit([[1.0, 2.0], [3.0]], ["rest", "wave"]).save(f"{place}/model")
+    ...     told = summary(f"{place}/model")
+    >>> told["classes"], told["data"]
+    ("2: 'rest', 'wave'", '2 recordings of 1 to 2 steps, 3 in all')
+    """
+    place = Path(folder)
+    written = read_description(place)
+    numbers = read_numbers(place, written)
+    try:
+        description = from_plain(migrated(written), made)
+        fitted, where = description["fitted"], description["provenance"]
+        learned, data, scaling = fitted["learned"], where.get("data", {}), where.get("scaling", {})
+        panel = description["panel"]
+        told = {
+            "model": _as_code(fitted),
+            "members": ", ".join(map(_as_code, fitted["members"])),
+            "classes": _counted(learned["classes_"]) if "classes_" in learned else "",
+            "columns": _columns(learned, panel),
+            "horizon": learned.get("horizon_", ""),
+            "chosen": ", ".join(f"{name}={value!r}" for name, value in learned.get("resolved_", {}).items()),
+            "training": _training(learned.get("history_", [])),
+            "data": data.get("panel") or _span(data, description),
+            "mended": ", ".join(panel["notes"]) if panel else "",
+            "fingerprint": data.get("sha256", ""),
+            **{part: _span(each, description) for part, each in where.get("split", {}).items()},
+            "scaling": scaling.get("steps", ""),
+            "scales from": _span(scaling.get("learned_from", {}), description),
+            **(_of_members(description) if len(fitted["members"]) > 1 else {}),
+            "made": where.get("made", ""),
+            "machine": where.get("machine", ""),
+            "format": f"version {written['format_version']}{wrote(description)}",
+            "golden": "a forecast that load asks for again" if description["golden"] is not None else "none",
+            "numbers": f"{len(numbers)} arrays, {sum(array.nbytes for array in numbers.values()):,} bytes",
+        }
+    except ModelFileError as error:
+        raise ModelFileError([f"{str(place)!r} cannot be read: {problem}" for problem in error.problems]) from error
+    except Exception as error:  # whatever a file makes code stumble over, it is the file that is wrong
+        raise ModelFileError(
+            f"{str(place)!r} must hold a whole model: {type(error).__name__}: {error}"[:500]
+        ) from error
+    return {name: str(words) for name, words in told.items() if words is not None and str(words)}
+
+
+def _as_code(described: dict[str, Any]) -> str:
+    """Return a model as code, with the parameters that are not the default ones."""
+    return " ".join(repr(made(described["class"], described["parameters"])).split())
+
+
+def _named(names: Any) -> str:
+    return shorten([repr(name) for name in names], NAMES)
+
+
+def _counted(names: Any) -> str:
+    return f"{len(names)}: {_named(names.tolist())}"
+
+
+def _columns(learned: dict[str, Any], panel: dict[str, Any] | None) -> str:
+    """Say which columns there are, and what each is; of recordings and windows how many numbers they bring."""
+    steps = f", {learned['n_features_in_']} steps each" if "n_features_in_" in learned else ""
+    if panel is None:
+        count, names = learned["channels_"], learned.get("columns_")
+        return f"{count} {'channel' if count == 1 else 'channels'}{f' {_named(names)}' if names else ''}{steps}"
+    if steps:
+        return f"windows{steps}"
+    roles = typed(Roles, panel["roles"])
+    source = typed(Source, panel["source"])
+    alone = {"time": source.time, "id": source.id}
+    found: dict[str, tuple[str, ...]] = {name: (column,) if column else () for name, column in alone.items()}
+    found |= {"target": roles.target, "past": roles.past, "future": roles.future, "static": roles.static}
+    found["group"] = (roles.group,) if roles.group else ()
+    return ", ".join(f"{role} {_named(names)}" for role, names in found.items() if names)
+
+
+def _of_members(description: dict[str, Any]) -> dict[str, str]:
+    """Say what members of an ensemble validated on, and how they scale: by number, once for those that are alike."""
+    told: dict[str, dict[str, list[str]]] = {"validated": {}, "scaling": {}, "scales from": {}}
+    members = description["fitted"]["members"]
+    for number, member in enumerate(members, 1):
+        while len(member["members"]) == 1:  # a search is its best estimator
+            member = member["members"][0]
+        learned = member["learned"]
+        chosen = learned.get("resolved_", {})
+        words = (
+            _last(chosen.get("validation", 0), description),
+            scaling_words(member["parameters"] | chosen),
+            _span(learned.get("scaled_on_", {}), description),
+        )
+        for name, said in zip(told, words, strict=True):
+            told[name].setdefault(said, []).append(str(number))
+    return {
+        name: "; ".join(
+            f"{'members' if len(who) > 1 else 'member'} {', '.join(who)}: {said}" if len(who) < len(members) else said
+            for said, who in by_words.items()
+            if said
+        )
+        for name, by_words in told.items()
+    }
+
+
+def _last(count: int, description: dict[str, Any]) -> str:
+    """Say what a member validated on: so many windows, or last steps."""
+    if not count or typed(Source, description["panel"]["source"]).horizon:
+        return _span(count, description)
+    return f"the last {f'{count} steps' if count > 1 else 'step'} of each series"
+
+
+def _training(history: list[dict[str, Any]]) -> str:
+    """Say which epoch was the best, and how good it was."""
+    if not history:
+        return ""
+    epochs = [typed(Epoch, epoch) for epoch in history]
+    best, seconds = best_epoch(epochs), sum(epoch.seconds for epoch in epochs)
+    loss = "" if best.valid_loss is None else f", validation loss {best.valid_loss:.4g}"
+    skill = "" if best.skill is None else f", skill {100 * best.skill:+.1f} %"
+    return f"best epoch {best.number} of {epochs[-1].number}{loss}{skill}; took {seconds:.1f} s"
+
+
+def _span(part: Any, description: dict[str, Any]) -> str:
+    """Say which part of the data this is."""
+    panel, learned = description["panel"], description["fitted"]["learned"]
+    kind = "recordings" if panel is None else "windows" if typed(Source, panel["source"]).horizon else "series"
+    if not isinstance(part, dict):
+        things = "groups" if learned.get("fitted_on_", {}).get("groups") else kind
+        return f"{part} {things if part > 1 or kind == 'series' else things.removesuffix('s')}" if part else ""
+    if not part.get("steps"):
+        return ""
+    if kind != "recordings":
+        return f"{part['series']} {kind}, {part['steps']} steps, {part['first']} to {part['last']}"
+    shortest, longest = part.get("lengths", ("up", int(part["last"]) + 1))  # which were not always written down
+    lengths = str(longest) if shortest == longest else f"{shortest} to {longest}"
+    groups = f", of {part['groups']} groups" if part.get("groups") else ""
+    return f"{part['series']} recordings of {lengths} steps, {part['steps']} in all{groups}"

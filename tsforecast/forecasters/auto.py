@@ -1,0 +1,289 @@
+"""What a network forecaster chooses from the data: which rows train, window, segment, anchor, value_transform."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.anchors import Anchor, anchor_lags
+from tsforecast.data.context import Past
+from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import by_part
+from tsforecast.errors import DataError
+
+DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
+SEGMENT = 24  # steps that one segment has at most, unless asked for
+LONG = 5  # seasons; a longer horizon is corrected from a level
+CUTOFFS = 2_000  # of the validation part that are forecast from, at most
+SAMPLE = 100  # series that stand for all of a panel when anchors are compared
+NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
+
+
+def training_rows(
+    panel: Panel, validation: float | int | None, horizon: int, without: str = "validation=None"
+) -> tuple[int, NDArray[np.int64]]:
+    """Choose what trains and what validates.
+
+    Parameters
+    ----------
+    validation : float, int or None
+        Share or number of the last steps, or of whole groups where the panel has several, or of ready-made windows.
+    without : str
+        The setting that does without validation, for the errors' sentences.
+
+    Returns
+    -------
+    int
+        Steps, or groups, that validate.
+    int64 array of shape (N,)
+        How many first rows of each series train; 0 for the series of a group that validates.
+
+    Raises
+    ------
+    DataError
+        When validation holds no whole horizon, or leaves no group to train on.
+
+    Examples
+    --------
+    >>> training_rows(Panel.of(np.zeros(100)), 0.2, horizon=5)
+    (20, array([80]))
+    """
+    if not validation or (panel.ready and len(panel) == 1):
+        return 0, panel.lengths
+    wholes = _wholes(panel)
+    total, least = (int(panel.lengths.min()), horizon) if wholes is None else (int(wholes.max()) + 1, 1)
+    count = max(least, round(validation * total)) if isinstance(validation, float) else int(validation)
+    if wholes is not None:
+        if count >= total:
+            what = "window" if panel.ready else "group"
+            raise DataError(
+                f"validation must leave a {what} to train on: takes {count} of {total} {what}s; "
+                f"use validation <= {total - 1}"
+            )
+        return count, np.where(wholes >= total - count, 0, panel.lengths)
+    if horizon > total // 3 and not horizon <= count < total:
+        raise DataError(
+            f"the horizon must be far shorter than the series: it is {horizon}, the shortest has {total} steps"
+            f"{panel.reading}; use horizon <= {max(1, total // 4)}, or give longer series"
+        )
+    if count < horizon:
+        raise DataError(
+            f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
+            f"use validation >= {horizon}, or {without}"
+        )
+    if count >= total:
+        raise DataError(
+            f"validation must leave steps to train on: takes {count}, the shortest series has {total}{panel.reading}; "
+            f"use validation < {total}, or {without}"
+        )
+    return count, panel.lengths - count
+
+
+def _wholes(panel: Panel) -> NDArray[np.int64] | None:
+    """Return the number of the whole that each series belongs to and that is never cut, (N,); None if series are cut.
+
+    A whole is a group, in the order in which they first appear, or a ready-made window.
+    """
+    if panel.ready:
+        return np.arange(len(panel))
+    if panel.groups is None:
+        return None
+    place = {group: number for number, group in enumerate(dict.fromkeys(panel.groups.tolist()))}
+    return np.array([place[group] for group in panel.groups.tolist()]) if len(place) > 1 else None
+
+
+def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Past, NDArray[np.float64]]:
+    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
+    # A whole group that validates is forecast in its second half: members need a past.
+    first = np.where(seen > 0, seen, panel.lengths - horizon if panel.ready else panel.lengths // 2)
+    counts = np.maximum(panel.lengths - horizon - first + 1, 0)
+    series = np.repeat(np.arange(len(panel)), counts)
+    step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
+    series, cutoffs = series[chosen], (first[series] + step)[chosen]
+    rows = panel.offsets[series][:, None] + cutoffs[:, None] + np.arange(horizon)
+    return Past(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
+
+
+def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int, fixed: bool = False) -> int:
+    """Return the window that was asked for, or as much as helps and fits.
+
+    Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest;
+    at most a third of the shortest series' training part.
+
+    Parameters
+    ----------
+    seen : int64 array of shape (N,)
+        First rows of each series that train.
+    asked : int or "auto"
+    fixed : bool
+        Whether window and horizon belong to a fitted network, so that more rows alone would help.
+
+    Raises
+    ------
+    DataError
+        When a series has no room for window and horizon; with the arithmetic and what would fit.
+    """
+    trains = np.ones(len(panel), dtype=bool) if _wholes(panel) is None else seen != 0  # a whole may validate
+    shortest = int(seen[trains].min())
+    auto = shortest - horizon if panel.ready else _auto_window(panel.season_length, horizon, shortest)
+    chosen = auto if isinstance(asked, str) else int(asked)
+    if panel.ready and chosen > auto:
+        raise DataError(
+            f"window must fit in the rows of X: needs {chosen} steps, they have {auto}; use window <= {auto}"
+        )
+    needed = chosen + horizon
+    short = np.flatnonzero((seen < needed) & trains)
+    if not len(short):
+        return chosen
+    worst = short[seen[short].argmin()]
+    has, length = int(seen[worst]), int(panel.lengths[worst])
+    held = f" ({length} less {length - has} for validation)" if has < length else ""
+    others = f"; so do {len(short) - 1} other series" if len(short) > 1 else ""
+    ways = [f"window <= {has - horizon}"] if has > horizon else []
+    ways += [f"horizon <= {has - chosen}"] if has > chosen else []
+    if fixed or not ways:
+        ways = [f"at least {needed - has} more rows", *(["less validation"] if held else [])]
+    if panel.groups is not None and len(short) < trains.sum():  # of recordings, some are always short
+        ways += [f"a min_past of {chosen} in a backtest, which leaves such series out"]
+    raise DataError(
+        f"window + horizon must fit in the training part: needs {chosen} + {horizon} = {needed} steps, "
+        f"series {str(panel.ids[worst])!r} has {max(has, 0)}{held}{others}{panel.reading}; use {' or '.join(ways)}"
+    )
+
+
+def _auto_window(season: int, horizon: int, shortest: int) -> int:
+    wanted = 14 * season if season in DAYS else max(3 * season, 2 * horizon, 24)
+    fitting = min(wanted, max(1, shortest // 3))
+    step = segment("auto", season)
+    return fitting - fitting % step if fitting >= step else fitting
+
+
+def segment(asked: int | str, season_length: int) -> int:
+    """Return the segment that was asked for, or the longest one, up to 24 steps, that a season is made of.
+
+    Examples
+    --------
+    >>> [segment("auto", season) for season in (24, 48, 7, 12, 52, 132, 1, 29)]
+    [24, 24, 7, 12, 13, 22, 1, 1]
+    """
+    if not isinstance(asked, str):
+        return asked
+    return max(size for size in range(1, SEGMENT + 1) if season_length % size == 0)
+
+
+def transform(past: Panel, asked: str | None) -> str | None:
+    """Return the transform that was asked for; auto: the logarithm where all numbers are well above zero.
+
+    Parameters
+    ----------
+    past : Panel
+        The training part.
+    """
+    if asked != "auto":
+        return asked
+    if past.ready:
+        past = replace(past, offsets=past.offsets[[0, -1]], ids=past.ids[:1])  # as one series
+    targets = past.values[: past.offsets[-1], : past.n_targets]
+    lowest, highest = (by_part(reduction, targets, past.offsets) for reduction in (np.fmin, np.fmax))
+    for i, k in np.argwhere(lowest <= NEAR_ZERO * highest):  # of all others, the median says the same
+        numbers = past.series(i)[:, k]
+        numbers = numbers[~np.isnan(numbers)]
+        if len(numbers) and numbers.min() <= NEAR_ZERO * np.median(numbers):
+            return None
+    return "log"
+
+
+def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[int]:
+    """Return the anchor that was asked for, or the one with the smallest error on the training part.
+
+    Auto compares the last value, the last season, means of two and three seasons, the mean of the last season's
+    values, and, where a season is a day, the same hours a week ago and their mean with yesterday's. Where the
+    horizon is longer than five seasons it is the mean of the last season's values: a season that is copied so
+    often has its noise copied with it, and networks do better to learn the season on top of the level.
+
+    Raises
+    ------
+    DataError
+        When an anchor looks back further than the window.
+    """
+    season = past.season_length
+    if asked == "auto" and past.ready:
+        return _anchor_of_windows(past, horizon)
+    if asked == "auto" and 1 < season < horizon / LONG and season <= window:
+        return "average"
+    if asked == "auto":
+        every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(season)]
+        fitting = [(option, lags) for option, lags in every if lags.max() <= window]
+        furthest = max(int(lags.max()) for _, lags in fitting)
+        return min(fitting, key=lambda pair: _anchor_error(past, pair[1], furthest))[0]
+    found = asked if isinstance(asked, str) else [int(length) for length in asked]
+    if found == "none":
+        return found
+    if found in ("seasonal", "average") and season == 1:
+        raise DataError(
+            f"anchor {found!r} must have a season: season_length is 1; give the panel one, as in "
+            "Panel.from_array(data, season_length=24), or use anchor='last'"
+        )
+    reach = int(anchor_lags(found, horizon, season).max())
+    if reach > window and reach + horizon > past.lengths.min():
+        raise DataError(
+            f"an anchor of seasons must fit in the training part: looks back {reach} steps, and with the horizon needs "
+            f"{reach + horizon}, the shortest has {past.lengths.min()}; use shorter seasons, or anchor='last'"
+        )
+    if reach > window:
+        raise DataError(
+            f"an anchor of seasons must fit in the window: looks back {reach} steps, the window is {window}; use "
+            f"window >= {reach}, or anchor='last'"
+        )
+    return found
+
+
+def _anchor_of_windows(past: Panel, horizon: int) -> str:
+    """Return the last value, or none where the mean of y is closer to it: then y may be of another kind than X."""
+    rows = past.values.reshape(len(past), -1, past.values.shape[1])[..., : past.n_targets].astype(np.float64)
+    later, last = rows[:, -horizon:], rows[:, -horizon - 1 : -horizon]
+    weights = np.ones(len(past)) if past.weights is None else past.weights
+    mean = np.average(later, axis=0, weights=weights)
+    errors = [np.average(np.abs(later - guess).mean(axis=(1, 2)), weights=weights) for guess in (last, mean)]
+    return "last" if errors[0] <= errors[1] else "none"
+
+
+def _anchors(season: int) -> list[str | list[int]]:
+    if season == 1:
+        return ["last"]
+    found: list[str | list[int]] = ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season]]
+    found += ["average"]
+    if season in DAYS:
+        found += [[7 * season], [season, 7 * season], [7 * season, 14 * season]]
+    return found
+
+
+def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int) -> float:
+    """Return the scaled mean absolute error of a naive forecast over the cutoffs of the training part.
+
+    Parameters
+    ----------
+    lags : int64 array of shape (H, A)
+    furthest : int
+        The largest lag of all candidates, so that all are compared on the same cutoffs.
+    """
+    horizon = len(lags)
+    steps = np.unique(np.linspace(0, horizon - 1, 8).astype(int))
+    looked = lags[steps]  # (s, A)
+    errors = []
+    for i in np.unique(np.linspace(0, len(past) - 1, SAMPLE).astype(int)):
+        for values in past.series(i)[:, : past.n_targets].astype(np.float64).T:
+            cutoffs = np.arange(furthest, len(values) - horizon + 1)
+            there = values[~np.isnan(values)]
+            spread = (float(there.std()) if len(there) else 0.0) or 1.0
+            naive = values[cutoffs[:, None, None] - looked].mean(axis=2)  # (cutoffs, s)
+            moves = np.abs(values[cutoffs[:, None] + steps] - naive)
+            missing = np.isnan(moves)
+            count = (~missing).sum(axis=0)
+            means = np.where(missing, 0.0, moves).sum(axis=0)[count > 0] / count[count > 0]
+            errors += (means / spread).tolist()
+    return float(np.mean(errors)) if errors else math.inf

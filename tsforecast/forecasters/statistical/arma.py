@@ -1,0 +1,246 @@
+"""Seasonal ARMA processes: orders, polynomials, least squares and the exact likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.forecasters.statistical.fit import FitError, Floats
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Orders of a seasonal ARIMA model, and whether the differenced series has a mean."""
+
+    p: int
+    d: int
+    q: int
+    P: int = 0
+    D: int = 0
+    Q: int = 0
+    m: int = 1
+    mean: bool = False
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Coefficients of each of the four polynomials."""
+        return self.p, self.q, self.P, self.Q
+
+    @property
+    def lost(self) -> int:
+        """Steps that differences cost."""
+        return self.d + self.D * self.m
+
+    @property
+    def longest(self) -> int:
+        """The longer of the two polynomials."""
+        return max(self.p + self.P * self.m, self.q + self.Q * self.m)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the specification as it is kept."""
+        return {
+            "order": [self.p, self.d, self.q],
+            "seasonal_order": [self.P, self.D, self.Q, self.m],
+            "mean": self.mean,
+        }
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Orders:
+        """Undo `plain`."""
+        (p, d, q), (P, D, Q, m) = plain["order"], plain["seasonal_order"]
+        return cls(p, d, q, P, D, Q, m, plain["mean"])
+
+
+def differenced(y: Floats, d: int, big_d: int, m: int) -> Floats:
+    for _ in range(big_d):
+        y = y[m:] - y[:-m]
+    return np.diff(y, d)
+
+
+def named(orders: Orders) -> str:
+    return f"ARIMA({orders.p},{orders.d},{orders.q})({orders.P},{orders.D},{orders.Q})[{orders.m}]"
+
+
+def polynomials(x: Floats, orders: Orders) -> tuple[Floats, Floats]:
+    """Return both polynomials in the backward shift, the constant 1 first."""
+    p, q, P, Q = orders.counts
+    ar, ma = np.ones(p + 1), np.ones(q + 1)
+    ar[1:], ma[1:] = -x[:p], x[p : p + q]
+    return (
+        _seasonal(ar, -x[p + q : p + q + P], orders.m),
+        _seasonal(ma, x[p + q + P : p + q + P + Q], orders.m),
+    )
+
+
+def _seasonal(polynomial: Floats, coefficients: Floats, m: int) -> Floats:
+    if not len(coefficients):
+        return polynomial
+    other = np.zeros(m * len(coefficients) + 1)
+    other[0], other[m::m] = 1.0, coefficients
+    return np.convolve(polynomial, other)
+
+
+def inside(x: Floats, orders: Orders, farthest: float) -> bool:
+    """Say whether all roots lie outside the circle of that radius."""
+    p, q, P, Q = orders.counts
+    start = 0
+    for sign, count, lag in ((-1, p, 1), (1, q, 1), (-1, P, orders.m), (1, Q, orders.m)):
+        polynomial = np.r_[1.0, sign * x[start : start + count]]
+        start += count
+        # Roots of the reversed polynomial are the inverse ones.
+        if count and np.abs(np.roots(polynomial)).max(initial=0.0) ** (1 / lag) > 1 / farthest:
+            return False
+    return True
+
+
+def least_squares(w: Floats, orders: Orders) -> Floats | None:
+    """Estimate by least squares, given that nothing happened before the first step."""
+    from scipy.optimize import leastsq
+    from scipy.signal import lfilter
+
+    size = sum(orders.counts) + orders.mean
+    if not size:
+        return np.zeros(0)
+    dropped = min(orders.p + orders.P * orders.m, len(w) // 4)
+    far = np.full(len(w) - dropped, 1e6)
+
+    def residuals(x: Floats) -> Floats:
+        ar, ma = polynomials(x, orders)
+        found: Floats = lfilter(ar, ma, w - x[-1] if orders.mean else w)[dropped:]
+        return found if np.abs(found).max() < 1e6 else far  # NaN and what explodes
+
+    start = np.full(size, 0.1)
+    if orders.mean:
+        start[-1] = w.mean()
+    found, *_ = leastsq(residuals, start, full_output=True, ftol=1e-5, xtol=1e-5, maxfev=60 * size)
+    return np.asarray(found) if np.isfinite(found).all() else None
+
+
+def log_likelihood(w: Floats, orders: Orders, x: Floats) -> float:
+    """Return the exact log-likelihood, the variance put at its best value."""
+    ar, ma = polynomials(x, orders)
+    return Covariance(ar, ma, len(w)).log_likelihood(w - x[-1] if orders.mean else w)
+
+
+class Covariance:
+    """Covariance of n steps of an ARMA process after a transform that leaves few diagonals [Ansley 1979].
+
+    The first max(p, q) steps stay as they are, the others are filtered by the autoregressive polynomial. All is in
+    units of the variance of the shocks. The innovations algorithm of statsmodels gives the same likelihood; this one
+    takes a fifth of its time or less.
+    """
+
+    def __init__(self, ar: Floats, ma: Floats, n: int) -> None:
+        from scipy.linalg.lapack import dpbtrf
+        from scipy.signal import lfilter
+
+        p, q = len(ar) - 1, len(ma) - 1
+        self._ar, self._first = ar, max(p, q)
+        psi = lfilter(ma, ar, np.r_[1.0, np.zeros(q)])
+        cross = np.correlate(ma, psi, mode="full")[q:]  # of a step and the shocks part h steps later, h = 0..q
+        self._cross, self._moving = cross, np.correlate(ma, ma, mode="full")[q:]
+        width = max(self._first - 1, q)
+        diagonals = np.zeros((width + 1, n))
+        diagonals[: q + 1, : self._first] = cross[:, None]
+        diagonals[: q + 1, self._first :] = self._moving[:, None]
+        if self._first:
+            own = self._autocovariance(cross, p)
+            for j in range(self._first):
+                diagonals[: self._first - j, j] = own[: self._first - j]
+        self._factor, self._failed = dpbtrf(diagonals, lower=1)
+
+    def log_likelihood(self, w: Floats) -> float:
+        """Return the log-likelihood of `w`, the variance of the shocks put at its best value."""
+        if self._failed or not np.isfinite(self._factor[0]).all():
+            return -np.inf
+        errors = self._shocks(w)
+        squared = float(errors @ errors)
+        n = len(w)
+        if not 0 < squared < np.inf:
+            return -np.inf
+        return float(-n / 2 * (np.log(2 * np.pi * squared / n) + 1) - np.log(self._factor[0]).sum())
+
+    def errors(self, w: Floats) -> Floats:
+        """Return the errors one step ahead; NaN where there is no finite covariance."""
+        if self._failed:
+            return np.full(len(w), np.nan)
+        return np.asarray(self._factor[0] * self._shocks(w))
+
+    def expected(self, w: Floats, horizon: int) -> Floats:
+        """Return what the moving-average part is expected to add to each of the next H steps."""
+        from scipy.linalg.lapack import dpbtrs
+
+        if self._failed:
+            raise FitError("its coefficients have no finite covariance")
+        shocks = np.zeros(horizon)
+        q = len(self._moving) - 1
+        if not q:
+            return shocks
+        weighted = dpbtrs(self._factor, self._transformed(w)[:, None], lower=1)[0][:, 0]
+        n = len(w)
+        for ahead in range(min(q, horizon)):
+            lags = np.arange(ahead + 1, min(q, n + ahead) + 1)
+            at = n + ahead - lags
+            shocks[ahead] = np.where(at < self._first, self._cross[lags], self._moving[lags]) @ weighted[at]
+        return shocks
+
+    def _shocks(self, w: Floats) -> Floats:
+        """Return the errors one step ahead, each in units of its standard deviation."""
+        from scipy.linalg.lapack import dtbtrs
+
+        return np.asarray(dtbtrs(self._factor, self._transformed(w)[:, None], uplo="L")[0][:, 0])
+
+    def _transformed(self, w: Floats) -> Floats:
+        from scipy.signal import lfilter
+
+        moved: Floats = lfilter(self._ar, 1.0, w)
+        moved[: self._first] = w[: self._first]
+        return moved
+
+    def _autocovariance(self, cross: Floats, p: int) -> Floats:
+        """Return the autocovariance at the lags 0 to max(p, q)."""
+        right = np.zeros(max(p, len(cross) - 1) + 1)
+        right[: len(cross)] = cross
+        if not p:
+            return right
+        ahead, back, columns = _places(p)
+        padded = np.append(self._ar, np.zeros(p + 1))
+        matrix = padded[back] + np.where(columns, padded[ahead], 0.0)
+        own = np.zeros(len(right))
+        try:
+            own[: p + 1] = np.linalg.solve(matrix, right[: p + 1])
+        except np.linalg.LinAlgError:  # on the edge of what is stationary; a search turns round there
+            return np.full(len(right), np.nan)
+        for lag in range(p + 1, len(right)):
+            own[lag] = right[lag] - self._ar[1:] @ own[lag - p : lag][::-1]
+        return own
+
+
+@lru_cache(maxsize=64)
+def _places(p: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return which coefficients meet in each place of the equations for the autocovariance; p + 1 stands for none."""
+    row, column = np.indices((p + 1, p + 1))
+    ahead = np.where(row + column <= p, row + column, p + 1)
+    back = np.where(row >= column, row - column, p + 1)
+    return ahead, back, column > 0
+
+
+def constrained(u: Floats, orders: Orders, back: bool = False) -> Floats:
+    """Turn free numbers into coefficients of stationary, invertible polynomials [Monahan 1984], or `back`."""
+    from statsmodels.tsa.statespace.tools import constrain_stationary_univariate as constrain
+    from statsmodels.tsa.statespace.tools import unconstrain_stationary_univariate as unconstrain
+
+    turn = unconstrain if back else constrain
+    p, q, P, Q = orders.counts
+    x = u.copy()
+    start = 0
+    for sign, count in ((1, p), (-1, q), (1, P), (-1, Q)):
+        if count:
+            part = slice(start, start + count)
+            x[part] = turn(sign * u[part]) if back else sign * turn(u[part])
+        start += count
+    return x

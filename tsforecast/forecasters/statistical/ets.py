@@ -1,0 +1,282 @@
+"""Exponential smoothing in state-space form: states, likelihood, choice of components, forecast.
+
+The loop over the steps is the compiled one of statsmodels' ETSModel, called directly: through the class each
+likelihood costs many times as much, and choosing a model takes thousands of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.forecasters.statistical.fit import BAD, Fit, FitError, Floats, Minimum, aicc, minimise
+
+ADD, MUL = "add", "mul"
+FIRST_STATE = 4  # parameters: alpha, beta / alpha, gamma / (1 - alpha), phi, level, trend, then one season backwards
+LOWEST, HIGHEST = 1e-4, 1 - 1e-4
+DAMPING = (0.8, 0.98)  # [Hyndman and Athanasopoulos 2021, section 8.2]
+LONGEST_ESTIMATED_SEASON = 24  # beyond, initial seasonal states are the heuristic ones: R's ets has no season there
+POLISH = 100  # iterations that estimate initial states
+FINALISTS = 3  # candidates whose initial states are estimated as well
+NEAR = 10.0  # AICc with heuristic states within which a candidate can still win
+
+
+@dataclass(frozen=True)
+class Components:
+    """Which components a model has."""
+
+    error: str
+    trend: str | None
+    season: str | None
+    damped: bool
+
+    @property
+    def multiplicative(self) -> bool:
+        """Whether the model needs numbers above zero."""
+        return MUL in (self.error, self.trend, self.season)
+
+    def count(self, season_length: int) -> int:
+        """Number of parameters: smoothing, initial states and variance; seasonal states sum to a constant."""
+        seasonal = season_length if self.season else 0
+        return 3 + 2 * bool(self.trend) + self.damped + seasonal
+
+
+def admissible(
+    error: str, trend: str | None, season: str | None, damped: bool | str, season_length: int
+) -> list[Components]:
+    """Return the models that the settings leave open, "auto" being any.
+
+    Left out are additive errors with a multiplicative trend or season, whose forecasts are unstable, multiplicative
+    trend with additive season, and multiplicative trends unless asked for, as in R's ets [Hyndman et al. 2008].
+    """
+    errors = (ADD, MUL) if error == "auto" else (error,)
+    trends = (None, ADD) if trend == "auto" else (trend,)
+    seasons = (None, ADD, MUL) if season == "auto" else (season,)
+    if season_length == 1:
+        seasons = (None,)
+    dampings = (False, True) if damped == "auto" else (bool(damped),)
+    return [
+        Components(e, t, s, d and t is not None)
+        for e, t, s, d in product(errors, trends, seasons, dampings)
+        if not (e == ADD and MUL in (t, s))
+        and not (t == MUL and s == ADD)
+        and not (t is None and d and damped == "auto")
+    ]
+
+
+def choose(y: Floats, season_length: int, models: list[Components]) -> Fit:
+    """Fit every model that `y` allows, and return the one with the smallest AICc.
+
+    All are fitted from heuristic initial states; initial states are estimated for the best few only.
+
+    Raises
+    ------
+    FitError
+    """
+    allowed = [model for model in models if not model.multiplicative or y.min() > 0]
+    if not allowed:
+        raise FitError("its multiplicative components need numbers above zero")
+    seen = []
+    for model in allowed:
+        engine = Engine(y, season_length, model)
+        if np.isfinite(engine.criterion(0.0)) or len(allowed) == 1:
+            rough = engine.smoothing_alone()
+            seen.append((engine.criterion(rough.value), engine, rough))
+    if not seen:
+        raise FitError(f"its {len(y)} steps are too few for any of its models")
+    seen.sort(key=lambda entry: entry[0])
+    finalists = [entry for entry in seen[:FINALISTS] if entry[0] <= seen[0][0] + NEAR or not np.isfinite(entry[0])]
+    fits = [(engine, engine.with_states(rough)) for _, engine, rough in finalists]
+    good = [(engine.criterion(minimum.value), engine, minimum) for engine, minimum in fits if minimum.converged]
+    good = [entry for entry in good if entry[2].value < BAD]
+    if not good:
+        raise FitError("its likelihood has no maximum that can be found")
+    _, engine, minimum = min(good, key=lambda entry: (entry[0], entry[2].value))
+    return Fit({**asdict(engine.model), "season_length": engine.m}, minimum.x.tolist())
+
+
+def estimate(y: Floats, specification: dict[str, Any]) -> Fit:
+    """Estimate a known specification anew."""
+    names = ("error", "trend", "season", "damped")
+    return choose(y, specification["season_length"], [Components(**{name: specification[name] for name in names})])
+
+
+def forecast(fit: Fit, y: Floats, horizon: int, same_start: bool) -> Floats:
+    """Run the states of `fit` over `y` and go on for H steps.
+
+    Initial states belong to where a series starts; where `y` starts elsewhere they are the heuristic ones.
+    """
+    plain = dict(fit.specification)
+    m = plain.pop("season_length")
+    model = Components(**plain)
+    if model.multiplicative and y.min() <= 0:
+        raise FitError("its multiplicative components need numbers above zero")
+    parameters = np.array(fit.parameters)
+    if not same_start:
+        parameters[FIRST_STATE:] = initial_states(y, m, model)
+    states = np.zeros((len(y), 2 + m))
+    _run(model, m, parameters, y, np.zeros(len(y)), states)
+    level, slope, season = states[-1, 0], states[-1, 1], states[-1, 2:][::-1]
+    ahead = np.arange(horizon)
+    damping = np.cumsum(parameters[3] ** (ahead + 1.0))
+    line = level * slope**damping if model.trend == MUL else level + slope * damping
+    seasons = season[ahead % m]
+    return np.asarray(line * seasons if model.season == MUL else line + seasons)
+
+
+def initial_states(y: Floats, m: int, model: Components) -> Floats:
+    """Return level, trend and one season backwards, from the first steps [Hyndman et al. 2008, section 2.6.1]."""
+    season = np.full(m, 1.0 if model.season == MUL else 0.0)
+    if model.season:
+        start = y[: max(2 * m, min(5 * m, len(y) // m * m))]
+        season = _season_of(start, m, model.season == MUL)
+        tiled = np.resize(season, len(y))
+        y = y / tiled if model.season == MUL else y - tiled
+    count = min(max(10, 2 * m), len(y))
+    if model.trend is None:
+        level, slope = float(y[:count].mean()), 0.0
+    else:
+        slope, level = (float(value) for value in np.polyfit(np.arange(1, count + 1), y[:count], 1))
+        if model.multiplicative and level <= 0:
+            level, slope = float(y[:count].mean()), 0.0
+        if model.trend == MUL:
+            level = max(level, 1e-3 * float(np.abs(y[:count]).mean()))
+            slope = min(max(1 + slope / level, 0.9), 1.1)
+    return np.concatenate([[level, slope], season[::-1]])
+
+
+def _season_of(start: Floats, m: int, multiplicative: bool) -> Floats:
+    """Return the mean season of a few, by the ratio or difference to a centred moving average; shape (m,)."""
+    weights = np.full(m + 1 - m % 2, 1.0 / m)
+    if m % 2 == 0:
+        weights[[0, -1]] /= 2
+    middle = np.convolve(start, weights, mode="valid")
+    first = len(weights) // 2
+    inner = start[first : first + len(middle)]
+    moved = inner / middle if multiplicative else inner - middle
+    place = (first + np.arange(len(middle))) % m
+    season = np.bincount(place, moved, m) / np.maximum(np.bincount(place, minlength=m), 1)
+    if multiplicative:
+        season = np.maximum(season, 1e-2)
+        return np.asarray(season / season.mean())
+    return np.asarray(season - season.mean())
+
+
+class Engine:
+    """The likelihood of one model on one series, as a function of its free parameters.
+
+    Parameters move in units in which all of them are of the order of one.
+    """
+
+    def __init__(self, y: Floats, season_length: int, model: Components) -> None:
+        self.model = model
+        self.m = season_length if model.season else 1
+        self._y = np.array(y)  # the compiled loop wants to be able to write
+        self._yhat = np.zeros(len(y))
+        self._states = np.zeros((len(y), 2 + self.m))
+        self._free_smoothing = [i for i, free in enumerate((True, model.trend, model.season, model.damped)) if free]
+        spread = float(y[: max(10, 2 * self.m)].std() or y.std())  # initial states move as the first steps do
+        self._unit = np.ones(FIRST_STATE + 2 + self.m)
+        relative = spread / max(float(np.abs(y).mean()), 1e-300)
+        self._unit[4] = spread
+        self._unit[5] = spread / 10 if model.trend == ADD else relative / 10
+        # A perfect fit has no likelihood: errors are not told apart below what rounding leaves of them.
+        self._least = 1e-16 * float(((y - y.mean()) ** 2).sum())
+        if model.error == MUL:
+            self._least /= float((y**2).mean())
+        self._base = np.zeros(FIRST_STATE + 2 + self.m)
+        self._base[3] = 1.0
+        self._base[FIRST_STATE:] = initial_states(y, self.m, model)
+        self._unit[6:] = self._base[6:] / 2 if model.season == MUL else spread
+        self._loop, self._none = _loop(model), np.zeros(len(self._base), dtype=np.int64)
+
+    def criterion(self, value: float) -> float:
+        """Return AICc where the function that is minimised has this value."""
+        n = len(self._y)
+        constant = n / 2 * (np.log(2 * np.pi / n) + 1)
+        return aicc(-value - constant if value < BAD else -np.inf, self.model.count(self.m), n)
+
+    def smoothing_alone(self) -> Minimum:
+        """Estimate the smoothing parameters, initial states as they are."""
+        free = self._free_smoothing
+        function = self._function(free)
+        betas = (0.05, 0.3, 0.9) if self.model.trend else (0.05,)
+        gammas = (0.05, 0.3) if self.model.season else (0.05,)
+        starts = [self._start(*start) for start in product((0.05, 0.3, 0.8), betas, gammas)]
+        best = min(starts, key=lambda start: function(start[free]))
+        bounds = [DAMPING if i == 3 else (LOWEST, HIGHEST) for i in free]
+        found = minimise(function, best[free], bounds, precision=1e-7)
+        parameters = self._base.copy()
+        parameters[free] = found.x
+        return Minimum(parameters, found.value, found.converged)
+
+    def with_states(self, rough: Minimum) -> Minimum:
+        """Estimate initial states as well, from where `smoothing_alone` came to."""
+        free = [*self._free_smoothing, 4]
+        if self.model.trend:
+            free.append(5)
+        if self.model.season and self.m <= LONGEST_ESTIMATED_SEASON:
+            free += range(6, 6 + self.m)
+        smoothing = len(self._free_smoothing)
+        base = np.where(np.arange(len(self._base)) < FIRST_STATE, 0.0, self._base)
+        function = self._function(free)
+        start = ((rough.x - base) / self._unit)[free]
+        bounds = [DAMPING if i == 3 else (LOWEST, HIGHEST) for i in free[:smoothing]]
+        bounds += [(-np.inf, np.inf)] * (len(free) - smoothing)
+        found = minimise(function, start, bounds, iterations=POLISH, precision=1e-8)
+        if not found.value < rough.value:
+            return rough
+        parameters = rough.x.copy()
+        parameters[free] = base[free] + self._unit[free] * found.x
+        # Every step on the way is better than where it began: this search need not come to its end.
+        return Minimum(parameters, found.value, rough.converged)
+
+    def _start(self, alpha: float, beta: float, gamma: float) -> Floats:
+        start = self._base.copy()
+        start[:FIRST_STATE] = alpha, beta, gamma, 0.95
+        return start
+
+    def _function(self, free: list[int]) -> Callable[[Floats], float]:
+        """Return minus the log-likelihood, up to a constant, as a function of the free parameters."""
+        parameters = self._base.copy()
+        index = np.array(free)
+        offset = np.where(index < FIRST_STATE, 0.0, self._base[index])
+        unit = self._unit[index]
+        y, yhat, states, half = self._y, self._yhat, self._states, len(self._y) / 2
+        loop, none, multiplicative, least = self._loop, self._none, self.model.error == MUL, self._least
+        dot, log = np.dot, np.log
+
+        def function(x: Floats) -> float:
+            parameters[index] = offset + unit * x
+            loop(parameters, y, yhat, states, none, parameters, True, True)
+            if multiplicative:
+                lowest = yhat.min()
+                if not lowest > 0:  # NaN as well
+                    return BAD
+                errors = y / yhat - 1
+                value = half * log(max(dot(errors, errors), least)) + log(yhat).sum()
+            else:
+                errors = y - yhat
+                value = half * log(max(dot(errors, errors), least))
+            return float(value) if np.isfinite(value) else BAD
+
+        return function
+
+
+def _loop(model: Components) -> Callable[..., None]:
+    """Return the compiled loop of a model; errors of either kind move the states alike."""
+    from statsmodels.tsa.exponential_smoothing import _ets_smooth
+
+    name = f"_ets_smooth_{MUL if model.trend == MUL else ADD}_{MUL if model.season == MUL else ADD}"
+    found: Callable[..., None] = getattr(_ets_smooth, name)
+    return found
+
+
+def _run(model: Components, m: int, parameters: Floats, y: Floats, yhat: Floats, states: NDArray[Any]) -> None:
+    none = np.zeros(len(parameters), dtype=np.int64)
+    _loop(model)(parameters, np.array(y), yhat, states, none, parameters, True, True)

@@ -1,0 +1,97 @@
+"""The Theta method: no season, simple exponential smoothing and half the slope of the straight line."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tsforecast.forecasters.statistical.fit import Fit, Floats
+
+LOWEST, HIGHEST = 1e-4, 1 - 1e-4
+SEASONAL = 1.645**2  # 10 % point for the autocorrelation at one season
+
+
+def choose(y: Floats, season_length: int) -> Fit:
+    """Take the season out where a test finds one, then estimate; as statsmodels' ThetaModel does."""
+    kind = None
+    if 1 < season_length <= len(y) // 2 and _has_season(y, season_length):
+        kind = "mul" if y.min() > 0 else "add"
+    return estimate(y, season_length, kind)
+
+
+def estimate(y: Floats, season_length: int, kind: str | None) -> Fit:
+    """Estimate with a season of a known kind: "mul", "add" or None."""
+    season = np.zeros(0)
+    if kind:
+        kind, season = season_of(y, season_length, kind)
+    without = _without(y, kind, season)
+    steps = np.arange(len(y)) - (len(y) - 1) / 2
+    slope = float(steps @ without / (steps @ steps))
+    specification = {"season": kind, "season_length": season_length}
+    return Fit(specification, [_smoothing(without), slope, *season.tolist()])
+
+
+def season_of(y: Floats, m: int, kind: str) -> tuple[str, Floats]:
+    """Return one season, shape (m,), by classical decomposition; additive where a factor would not be positive."""
+    from statsmodels.tsa.seasonal import seasonal_decompose
+
+    found = np.asarray(seasonal_decompose(y, model=kind, period=m).seasonal[:m])
+    if kind == "mul" and not found.min() > 0:
+        return season_of(y, m, "add")
+    return kind, found
+
+
+def forecast(fit: Fit, y: Floats, horizon: int, same_start: bool) -> Floats:
+    """Run the smoothing over `y` and go on for H steps; where `y` starts elsewhere its season is found anew."""
+    kind, m = fit.specification["season"], fit.specification["season_length"]
+    alpha, slope = fit.parameters[:2]
+    season = np.array(fit.parameters[2:])
+    if kind and not same_start:
+        if len(y) >= 2 * m and (kind == "add" or y.min() > 0):
+            kind, season = season_of(y, m, kind)
+        else:
+            kind = None
+    level = _levels(_without(y, kind, season), alpha)[-1]
+    ahead = np.arange(horizon)
+    line = level + slope / 2 * (ahead + (1 - (1 - alpha) ** len(y)) / alpha)
+    if not kind:
+        return np.asarray(line)
+    seasons = season[(len(y) + ahead) % m]
+    return np.asarray(line * seasons if kind == "mul" else line + seasons)
+
+
+def _has_season(y: Floats, m: int) -> bool:
+    errors = y - y.mean()
+    power = np.fft.rfft(errors, 2 * len(y))
+    covariance = np.fft.irfft(np.abs(power) ** 2)[: m + 1]
+    rho = covariance / covariance[0]
+    return bool(len(y) * rho[m] ** 2 / (rho[:m] ** 2).sum() > SEASONAL)
+
+
+def _without(y: Floats, kind: str | None, season: Floats) -> Floats:
+    if not kind:
+        return y
+    tiled = np.resize(season, len(y))
+    return y / tiled if kind == "mul" else y - tiled
+
+
+def _levels(y: Floats, alpha: float) -> Floats:
+    """Return the level after each step, from the first value on."""
+    from scipy.signal import lfilter
+
+    levels: Floats = lfilter([alpha], [1.0, alpha - 1.0], y, zi=[(1 - alpha) * y[0]])[0]
+    return levels
+
+
+def _smoothing(y: Floats) -> float:
+    """Return the smoothing parameter with the smallest squared error one step ahead."""
+    from scipy.optimize import minimize_scalar
+
+    def squared(alpha: float) -> float:
+        errors = y[1:] - _levels(y, alpha)[:-1]
+        return float(errors @ errors)
+
+    grid = np.linspace(LOWEST, HIGHEST, 24)
+    best = int(np.argmin([squared(alpha) for alpha in grid]))
+    near = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found = minimize_scalar(squared, bounds=near, method="bounded", options={"xatol": 1e-7})
+    return float(found.x if found.fun < squared(grid[best]) else grid[best])

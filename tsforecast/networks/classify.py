@@ -1,0 +1,166 @@
+"""The network that says which class a recording belongs to, and how it is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tsforecast.networks.conv import ConvEncoder
+from tsforecast.networks.layers import Architecture, Freezable, Pooling, activation_layer
+from tsforecast.networks.recurrent import RecurrentEncoder
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """B recordings with their labels.
+
+    Attributes
+    ----------
+    steps : float32 tensor of shape (B, T, C)
+        Scaled; zeros after the end of each.
+    lengths : int64 tensor of shape (B,) or None
+        Steps of each recording; None where all have T.
+    labels : int64 tensor of shape (B,)
+        Numbers of the classes.
+    """
+
+    steps: Tensor
+    lengths: Tensor | None
+    labels: Tensor
+
+
+class ClassNetwork(Freezable):
+    """Read a recording of any length and say the logits of its class.
+
+    The last layer starts at zero and is added to the logarithm of how frequent each class is, so an untrained network
+    *is* the majority classifier.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Its `segment` is how many steps are read at once (S).
+    channels : int
+        Numbers in a step (C).
+    pooling : {"mean", "max", "mean-max", "last", "attention"}
+    differences : bool
+        Read what changed since the step before, too.
+    shares : tensor of shape (K,)
+        How frequent each class is, none of them 0.
+    length : int
+        Steps that a convolutional state must have seen.
+
+    Examples
+    --------
+    >>> network = ClassNetwork(Architecture(units=4), 3, "mean", False, torch.tensor([0.25, 0.25, 0.5]), length=9)
+    >>> network(torch.randn(2, 9, 3)).softmax(dim=1)[0].tolist()
+    [0.25, 0.25, 0.5]
+    """
+
+    prior: Tensor
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        channels: int,
+        pooling: str,
+        differences: bool,
+        shares: Tensor,
+        length: int,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.differences = architecture, differences
+        units, segment = architecture.units, architecture.segment
+        self.embed = nn.Sequential(
+            nn.Linear(segment * channels * (1 + differences), units), activation_layer(architecture.activation)
+        )
+        self.encoder = (
+            ConvEncoder(architecture, -(-length // segment))
+            if architecture.cell == "conv1d"
+            else RecurrentEncoder(architecture)
+        )
+        self.pooling = Pooling(pooling, units, architecture.bidirectional)
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.renew_head(shares)
+
+    def forward(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return logits: (B, K), or (B, 1) of the second of two classes.
+
+        Parameters
+        ----------
+        steps : tensor of shape (B, T, C)
+        lengths : int64 tensor of shape (B,), optional
+            Steps of each recording where not all have T; what follows them is zero and is not read.
+        """
+        if self.differences:
+            before = torch.cat([steps[:, :1], steps[:, :-1]], dim=1)
+            steps = torch.cat([steps, steps - before], dim=2)  # (B, T, 2C)
+        segments, lengths = self._segments(steps, lengths)  # (B, G, S*C)
+        states = self.encoder.states(segments, lengths, self.embed)  # (B, G, U)
+        logits: Tensor = self.head(self.dropout(self.pooling(states, lengths))) + self.prior  # (B, Q)
+        return logits
+
+    def renew_head(self, shares: Tensor) -> None:
+        """Put a new last layer in place, for classes with these shares, (K,); the network is their majority again."""
+        # Two classes have one logit, that of the second against the first.
+        prior = torch.log(shares[1:] / shares[:1]) if len(shares) == 2 else torch.log(shares)
+        self.register_buffer("prior", prior)  # (Q,)
+        self.head = nn.Linear(self.pooling.width, len(prior))
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def naive(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the logits of the majority classifier, (B, Q)."""
+        return self.prior.expand(len(steps), -1)
+
+    def _segments(self, steps: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Cut (B, T, C) into segments (B, G, S*C); one that is not full repeats the last step of its recording."""
+        size = self.architecture.segment
+        if size == 1:
+            return steps, lengths
+        count = -(-steps.shape[1] // size)
+        place = torch.arange(count * size, device=steps.device)  # (G*S,)
+        if lengths is None:
+            full = steps[:, place.clamp(max=steps.shape[1] - 1)]  # (B, G*S, C)
+        else:
+            ends = lengths.to(steps.device)[:, None] - 1
+            full = torch.take_along_dim(steps, torch.minimum(place, ends)[..., None], dim=1)  # (B, G*S, C)
+            lengths = -(-lengths // size)
+        return full.reshape(len(steps), count, -1), lengths
+
+
+class CrossEntropy:
+    """Cross entropy over classes; of two classes on their one logit.
+
+    Parameters
+    ----------
+    weights : tensor of shape (K,)
+        How much a recording of each class counts, 1 in the mean over those that train.
+    smoothing : float
+        Share of each truth that is spread over all classes [Szegedy et al. 2016, arXiv 1512.00567].
+
+    Examples
+    --------
+    >>> judge = CrossEntropy(torch.ones(2), smoothing=0.0)
+    >>> round(float(judge(torch.zeros(1, 1), torch.tensor([1]))), 4)
+    0.6931
+    """
+
+    def __init__(self, weights: Tensor, smoothing: float = 0.0) -> None:
+        self.weights, self.smoothing = weights, smoothing
+
+    def of(self, network: ClassNetwork, batch: LabelledBatch, naive: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss over the recordings of a batch, and their number."""
+        say = network.naive if naive else network
+        return self(say(batch.steps, batch.lengths), batch.labels), batch.labels.new_tensor(len(batch.labels))
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the sum of the loss of logits (B, Q), the truth being `labels`, int64 of shape (B,)."""
+        logits, weights = logits.float(), self.weights[labels]  # (B, Q), (B,)
+        if logits.shape[1] == 1:
+            truth = labels * (1 - self.smoothing) + self.smoothing / 2
+            return (weights * F.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")).sum()
+        errors = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
+        return (weights * errors).sum()

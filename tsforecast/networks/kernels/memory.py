@@ -1,0 +1,110 @@
+"""Several cores at work on the tiles of one batch."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+ALIGNED = 64  # bytes of a line of the processor's cache
+ROOM = 4  # times what is needed, at most, that a block may have
+
+_blocks: deque[NDArray[np.uint8]] = deque(maxlen=8)  # taken and put back by any thread: a deque needs no lock
+
+
+def clear() -> None:
+    """Give all memory back to the system."""
+    _blocks.clear()
+
+
+class Buffers:
+    """Arrays of any content, for as long as this object lives; then their memory waits for the next ones.
+
+    Examples
+    --------
+    >>> buffers = Buffers(np.dtype(np.float32), 4, (2, 3))
+    >>> [part.shape for part in buffers.parts]
+    [(4,), (2, 3)]
+    """
+
+    def __init__(self, kind: np.dtype[Any], *shapes: int | tuple[int, ...]) -> None:
+        sizes = [math.prod((shape,) if isinstance(shape, int) else shape) * kind.itemsize for shape in shapes]
+        begins = [0]
+        for size in sizes:
+            begins.append(begins[-1] + size + -size % ALIGNED)
+        self._block = _taken(begins[-1] + ALIGNED)
+        block = self._block[-self._block.ctypes.data % ALIGNED :]
+        pairs = zip(begins, sizes, shapes, strict=False)
+        self.parts = [block[begin : begin + size].view(kind).reshape(shape) for begin, size, shape in pairs]
+
+    def __del__(self) -> None:
+        _blocks.append(self._block)
+
+
+def _taken(size: int) -> NDArray[np.uint8]:
+    for _ in range(len(_blocks)):
+        try:
+            block = _blocks.popleft()
+        except IndexError:  # another thread was quicker
+            break
+        if size <= len(block) <= ROOM * size:
+            return block
+        _blocks.append(block)
+    return np.empty(size, np.uint8)
+
+
+WORTH_SHARING = 8_000_000  # multiplications: 0.15 ms of one core, several times what it takes to wake another
+
+_allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
+_pool: ThreadPoolExecutor | None = None
+
+
+def _forget() -> None:
+    global _pool
+    _pool = None
+
+
+os.register_at_fork(after_in_child=_forget)  # threads do not live on in a child
+
+
+@contextmanager
+def allow(threads: int) -> Iterator[None]:
+    """Let kernels use so many threads for a while, whatever torch does beside them, and then give back their memory."""
+    token = _allowed.set(threads)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+        clear()
+
+
+def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any) -> None:
+    """Call ``kernel(first, last, *arguments)`` for parts of range(count), on as many threads as the work is worth.
+
+    A kernel lets go of Python's lock. Threads of a pool take parts, the caller the first one, so many callers at once
+    never wait for each other in a circle.
+    """
+    global _pool
+    threads = min(_allowed.get() or torch.get_num_threads(), count) if work > WORTH_SHARING else 1
+    if threads == 1:
+        kernel(0, count, *arguments)
+        return
+    parts = [(count * i // threads, count * (i + 1) // threads) for i in range(threads)]
+    if _pool is None:
+        _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tsforecast")
+    others = [_pool.submit(kernel, *part, *arguments) for part in parts[1:]]
+    try:
+        kernel(*parts[0], *arguments)
+    finally:  # whatever happens here, nobody writes to memory that others are given next
+        wait(others)
+    for other in others:
+        other.result()

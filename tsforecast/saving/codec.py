@@ -1,0 +1,211 @@
+"""A panel as plain values and arrays, and back once its parts are seen to fit each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from tsforecast.checks import whole
+from tsforecast.data.calendar import Frequency
+from tsforecast.data.frames import Roles, Source
+from tsforecast.data.panel import Panel
+from tsforecast.data.quality import Mending
+from tsforecast.errors import ModelFileError, raise_any
+from tsforecast.typed import typed
+
+Numbers = dict[str, NDArray[Any]]
+FLOAT, TUPLE, DICT, ARRAY, UNFITTED = "float", "tuple", "dict", "array", "unfitted"
+_TAGS = {FLOAT, TUPLE, DICT, ARRAY, UNFITTED}
+_KINDS = "biufUO"  # of arrays: numbers, text, and mixed values
+MOST_BYTES = 1 << 26  # of an array of text, whose every item takes the room of the longest
+
+
+def to_plain(value: Any, describe: Callable[[Any], tuple[str, dict[str, Any]]]) -> Any:
+    """Return a value as JSON can hold it.
+
+    Parameters
+    ----------
+    value : Any
+    describe : callable
+        Returns the name of the class, and the parameters, of a forecaster or classifier.
+
+    Raises
+    ------
+    TypeError
+        When it is no text, number, list, dict, array, forecaster or classifier.
+
+    Examples
+    --------
+    >>> to_plain({"anchor": (6, 12), "loss": float("nan"), 3: "three"}, None)
+    {'dict': [['anchor', {'tuple': [6, 12]}], ['loss', {'float': 'nan'}], [3, 'three']]}
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, (bool, int, str)):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {FLOAT: repr(value)}
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if isinstance(value, tuple):
+            return {TUPLE: [plain(item) for item in value]}
+        if isinstance(value, dict):
+            if all(isinstance(name, str) and name not in _TAGS for name in value):
+                return {name: plain(item) for name, item in value.items()}
+            return {DICT: [[plain(name), plain(item)] for name, item in value.items()]}
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in _KINDS:
+            kind = value.dtype.kind if value.dtype.kind in "UO" else value.dtype.name
+            return {ARRAY: kind, "items": [plain(item) for item in value.tolist()]}
+        if isinstance(value, BaseEstimator):
+            name, parameters = describe(value)
+            return {UNFITTED: name, "parameters": plain(parameters)}
+        raise TypeError(f"a saved model holds numbers, text and lists only, and one of its parameters is {value!r}")
+
+    return plain(value)
+
+
+def from_plain(plain: Any, make: Callable[[str, dict[str, Any]], Any]) -> Any:
+    """Undo `to_plain`.
+
+    Parameters
+    ----------
+    plain : as JSON was read
+    make : callable
+        Returns the forecaster or classifier of a class with these parameters.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When this was not written by `to_plain`.
+
+    Examples
+    --------
+    >>> from_plain(to_plain(((), [np.float32(0.5)], {"a": np.array(["x", "yz"])}), None), None)
+    ((), [0.5], {'a': array(['x', 'yz'], dtype='<U2')})
+    """
+
+    def value(plain: Any) -> Any:
+        if isinstance(plain, list):
+            return [value(item) for item in plain]
+        if not isinstance(plain, dict):
+            return plain
+        if UNFITTED in plain:
+            return make(plain[UNFITTED], value(plain["parameters"]))
+        if FLOAT in plain:
+            if plain[FLOAT] not in ("nan", "inf", "-inf"):
+                raise ValueError(f"a number must be nan, inf or -inf to be written as text: got {plain[FLOAT]!r}")
+            return float(plain[FLOAT])
+        if TUPLE in plain:
+            return tuple(value(_list(plain[TUPLE])))
+        if DICT in plain:
+            return {value(name): value(item) for name, item in _list(plain[DICT])}
+        if ARRAY in plain:
+            return _array(plain[ARRAY], value(_list(plain["items"])))
+        return {name: value(item) for name, item in plain.items()}
+
+    return value(plain)
+
+
+def _list(items: Any) -> list[Any]:
+    if not isinstance(items, list):
+        raise ValueError(f"items must be a list: got {type(items).__name__}")
+    return items
+
+
+def _array(kind: Any, items: list[Any]) -> NDArray[Any]:
+    if kind == "O":
+        array = np.empty(len(items), dtype=object)
+        array[:] = items
+        return array
+    if kind == "U":
+        if not all(isinstance(item, str) for item in items):
+            raise ValueError("an array of text must hold text only")
+        if 4 * len(items) * max(map(len, items), default=0) > MOST_BYTES:
+            raise ValueError(f"an array of text must take {MOST_BYTES} bytes at most")
+        return np.array(items, dtype=np.str_)
+    dtype = np.dtype(str(kind))
+    if dtype.kind not in "biuf":
+        raise ValueError(f"an array must hold numbers or text: got {kind!r}")
+    return np.array(items, dtype=dtype)
+
+
+_ARRAYS = ("values", "offsets", "starts")
+
+
+def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
+    """Return what describes a panel, and its arrays."""
+    described = {
+        "ids": panel.ids,
+        "frequency": asdict(panel.frequency),
+        "season_length": panel.season_length,
+        "kind": panel.kind,
+        "roles": asdict(panel.roles),
+        "source": asdict(panel.source),
+        "facts": panel.facts,
+        "mending": asdict(panel.mending),
+        "notes": panel.notes,
+    }
+    return described, {f"panel.{name}": getattr(panel, name) for name in _ARRAYS}
+
+
+def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
+    """Undo `pack`.
+
+    Raises
+    ------
+    ModelFileError
+        With all parts that do not fit.
+    KeyError, TypeError
+        When a part is missing, or of another type.
+    """
+    panel = Panel(
+        **{name: numbers[f"panel.{name}"] for name in _ARRAYS},
+        ids=described["ids"],
+        frequency=typed(Frequency, described["frequency"]),
+        season_length=described["season_length"],
+        kind=described["kind"],
+        roles=typed(Roles, described["roles"]),
+        source=typed(Source, described["source"]),
+        facts=described["facts"],
+        mending=typed(Mending, described["mending"]),
+        notes=tuple(map(str, described["notes"])),
+    )
+    raise_any(_problems(panel), ModelFileError)
+    return panel
+
+
+def _problems(panel: Panel) -> list[str]:
+    """Return a sentence for each part that does not fit the others; later code relies on all of this."""
+    values, offsets, roles = panel.values, panel.offsets, panel.roles
+    if values.ndim != 2 or values.dtype not in (np.float32, np.float64):
+        return [f"values of a panel must be floats of shape (rows, C): got {values.dtype}, shape {values.shape}"]
+    if offsets.dtype != np.int64 or offsets.ndim != 1 or len(offsets) < 2:
+        return [f"offsets of a panel must be int64 of shape (N + 1,): got {offsets.dtype}, shape {offsets.shape}"]
+    problems = whole("season_length", panel.season_length, 1)
+    count = len(offsets) - 1
+    if offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) <= 0).any():
+        problems.append(f"offsets of a panel must go up from 0 to its {len(values)} rows")
+    if panel.starts.dtype != np.int64 or panel.starts.shape != (count,):
+        problems.append(f"starts of a panel must be int64 of shape ({count},): got shape {panel.starts.shape}")
+    for name, array in {"ids": panel.ids, **panel.facts}.items():
+        if not isinstance(array, np.ndarray) or array.shape != (count,):
+            problems.append(f"{name} must be {count}, one for each series")
+    if panel.kind not in ("none", "integer", "datetime"):
+        problems.append(f"the time axis must be none, integer or datetime: got {panel.kind!r}")
+    if panel.frequency.count < 1:
+        problems.append(f"a step must count up: got {panel.frequency.count}")
+    if not roles.target or len(roles.varying) != values.shape[1] or len(set(roles.varying)) != values.shape[1]:
+        problems.append(f"a panel must have a name for each of its {values.shape[1]} columns: got {roles.varying}")
+    if missing := {*roles.static, *([roles.group] if roles.group else [])} - set(panel.facts):
+        problems.append(f"a panel must have its static columns: {sorted(missing)} are missing")
+    if not 0 <= panel.source.horizon < max(1, int(np.diff(offsets).min())):
+        problems.append(f"ready-made windows must be longer than their horizon: got {panel.source.horizon}")
+    return problems

@@ -1,0 +1,231 @@
+"""Labelled recordings in batches: of similar length, padded no further than the longest of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tsforecast.networks.classify import LabelledBatch
+
+
+class Examples(Protocol):
+    """What a network learns from, or is scored on: windows of series, or whole recordings.
+
+    Attributes
+    ----------
+    kind : str
+        What the owners of examples are called, for messages.
+    names : array
+        Name of each owner.
+    """
+
+    kind: str
+    names: NDArray[Any]
+    device: torch.device
+
+    def __len__(self) -> int: ...
+
+    def owner(self, index: Tensor) -> Tensor:
+        """Return the place in `names` of each of the examples `index`, (B,)."""
+
+    def batch(self, index: Tensor) -> Any:
+        """Gather the examples `index`, (B,), in the form that the objective judges."""
+
+    def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
+        """Return the batches of one epoch, at most `steps` of them, in a new order each time."""
+
+
+class Objective(Protocol):
+    """How a network is judged."""
+
+    def of(self, network: Any, batch: Any, naive: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss of a network, or of the naive reference, over a batch, and what it sums over."""
+
+
+KNOTS = 4  # points between which the speed of a warped recording changes
+
+
+@dataclass(frozen=True, eq=False)
+class Augmentation:
+    """How recordings are varied; each part is drawn anew for each recording, and 0 leaves it out.
+
+    The parts are those of Um et al. (2017, arXiv 1706.00527), who recognise movements by the same kind of sensor.
+
+    Parameters
+    ----------
+    jitter : float
+        Standard deviation of noise that is added to each number, in units of the channel's own (scaled ones).
+    scale : float
+        Spread of the logarithm of a factor for each channel, around its mean.
+    time_warp : float
+        Spread of the logarithm of the speed, which changes smoothly, and of the length.
+    rotation : float
+        Standard deviation in degrees of an angle by which channels 0 to 2, 3 to 5 and so on are turned as vectors
+        about a random axis, as if a sensor were worn another way.
+    crop : float
+        At most this share of the steps is cut off, at both ends together.
+    units : two tensors of shape (C,), optional
+        Location and scale that lead back to the data's own numbers, in which vectors are turned.
+    least : int
+        Steps that a recording keeps at least, if it has them.
+    """
+
+    jitter: float = 0.0
+    scale: float = 0.0
+    time_warp: float = 0.0
+    rotation: float = 0.0
+    crop: float = 0.0
+    units: tuple[Tensor, Tensor] | None = None
+    least: int = 1
+
+    def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Vary padded recordings, (B, T, C), of `lengths`, (B,); return others, perhaps of other lengths."""
+        if self.time_warp or self.crop:
+            steps, lengths = self._resampled(steps, lengths)
+        if self.rotation:
+            steps = self._rotated(steps)
+        if self.scale:
+            steps = steps * torch.exp(self.scale * torch.randn_like(steps[:, :1]))
+        if self.jitter:
+            steps = steps + self.jitter * torch.randn_like(steps)
+        there = torch.arange(steps.shape[1], device=steps.device) < lengths[:, None]  # (B, T)
+        return steps * there[..., None], lengths
+
+    def _resampled(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Cut ends off and read what is left at changing speed, between steps along a line."""
+        batch, device = len(steps), steps.device
+        lost = (self.crop * torch.rand(batch, device=device) * lengths).floor()
+        kept = torch.maximum(lengths - lost, lengths.clamp(max=self.least))  # (B,)
+        begin = (torch.rand(batch, device=device) * (lengths - kept + 1)).floor()
+        stretch = torch.exp(self.time_warp * torch.randn(batch, device=device))
+        least = lengths.clamp(max=self.least)
+        made = torch.maximum((kept * stretch).round().long(), least).clamp(max=2 * steps.shape[1])  # (B,)
+        place = torch.arange(int(made.max()), device=device) / (made - 1).clamp(min=1)[:, None]  # (B, T'), 0 to 1
+        # Time passed is the sum of a speed that changes along lines between a few knots.
+        speed = torch.exp(self.time_warp * torch.randn(batch, KNOTS, device=device))  # (B, KNOTS)
+        passed = torch.cat([torch.zeros_like(speed[:, :1]), (speed[:, 1:] + speed[:, :-1]).cumsum(1)], dim=1)
+        passed = passed / passed[:, -1:]
+        at = place.clamp(max=1) * (KNOTS - 1)
+        knot = at.floor().long().clamp(max=KNOTS - 2)
+        low, high = passed.gather(1, knot), passed.gather(1, knot + 1)
+        source = begin[:, None] + (low + (high - low) * (at - knot)) * (kept - 1)[:, None]  # (B, T')
+        first = source.floor().long()
+        second = torch.minimum(first + 1, lengths[:, None] - 1)
+        share = (source - first)[..., None]
+        left, right = (torch.take_along_dim(steps, rows[..., None], dim=1) for rows in (first, second))
+        return left + (right - left) * share, made
+
+    def _rotated(self, steps: Tensor) -> Tensor:
+        """Turn each three channels about a random axis by a random angle."""
+        axis = torch.nn.functional.normalize(torch.randn(len(steps), 3, device=steps.device), dim=1)
+        angle = math.radians(self.rotation) * torch.randn(len(steps), 1, 1, device=steps.device)
+        cross = torch.zeros(len(steps), 3, 3, device=steps.device)  # v -> axis x v
+        cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
+        cross = cross - cross.transpose(1, 2)
+        turn = torch.eye(3, device=steps.device) + angle.sin() * cross + (1 - angle.cos()) * cross @ cross  # Rodrigues
+        location, scale = self.units or (steps.new_zeros(1), steps.new_ones(1))
+        own = steps * scale + location
+        vectors = own.reshape(*own.shape[:2], -1, 3)  # (B, T, C / 3, 3)
+        return (torch.einsum("bij,btgj->btgi", turn, vectors).reshape(own.shape) - location) / scale
+
+
+POOL = 8  # batches' worth of recordings that are sorted by length before they are cut into batches
+TILE = 32  # recordings that are asked about at once: always as many, and all of one length
+
+
+class LabelledRecordings:
+    """Recordings of any length with a label each.
+
+    Parameters
+    ----------
+    values : array of shape (rows, C)
+        Scaled numbers, all recordings below each other.
+    offsets : int64 array of shape (N + 1,)
+    labels : int64 array of shape (N,)
+    names : array of shape (N,), optional
+        What messages call the recordings; their numbers unless given.
+    augmentation : Augmentation, optional
+        How each batch is varied, anew each time; for training only.
+    device : torch device
+
+    Examples
+    --------
+    >>> found = LabelledRecordings(np.arange(5.0)[:, None], np.array([0, 2, 5]), np.array([0, 1]))
+    >>> batch = found.batch(torch.tensor([0, 1]))
+    >>> batch.steps[..., 0].tolist(), batch.lengths.tolist()
+    ([[0.0, 1.0, 0.0], [2.0, 3.0, 4.0]], [2, 3])
+    """
+
+    kind = "recording"  # what `names` name
+
+    def __init__(
+        self,
+        values: NDArray[Any],
+        offsets: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        names: NDArray[Any] | None = None,
+        augmentation: Augmentation | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.names = np.arange(len(labels)) if names is None else names
+        self._values = torch.from_numpy(np.ascontiguousarray(values)).to(device, torch.float32)
+        self._begin = torch.from_numpy(np.array(offsets[:-1])).to(device)
+        self._lengths = torch.from_numpy(np.diff(offsets)).to(device)
+        self._labels = torch.from_numpy(np.array(labels)).to(device)
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def owner(self, index: Tensor) -> Tensor:
+        """Return the recordings `index` themselves, (B,)."""
+        return index
+
+    def batch(self, index: Tensor) -> LabelledBatch:
+        """Gather the recordings `index`, int64 of shape (B,), in this order."""
+        lengths, begin = self._lengths[index], self._begin[index]  # (B,)
+        step = torch.arange(int(lengths.max()), device=self.device)
+        there = step < lengths[:, None]  # (B, T)
+        rows = begin[:, None] + torch.minimum(step, lengths[:, None] - 1)
+        steps = self._values[rows] * there[..., None]  # (B, T, C)
+        if self._augmentation is not None:
+            steps, lengths = self._augmentation(steps, lengths)
+        equal = bool((lengths == steps.shape[1]).all())
+        return LabelledBatch(steps, None if equal else lengths, self._labels[index])
+
+    def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
+        """Return the batches of one epoch, at most `steps`, in a random order, each with recordings of similar length.
+
+        Sorting few batches' worth at a time leaves it to chance who is in a batch with whom.
+        """
+        order = torch.randperm(len(self))[: steps * batch_size]
+        lengths = self._lengths.cpu()
+        batches: list[Tensor] = []
+        for pool in torch.split(order, POOL * batch_size):
+            alike = pool[torch.argsort(lengths[pool], stable=True)]
+            batches += torch.split(alike, batch_size)
+        return [batches[i] for i in torch.randperm(len(batches))]
+
+
+def tiles(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield numbers of recordings of one length and their steps, (TILE, T, C), filled up with zeros.
+
+    Nothing is padded in time, and a matrix product has a size that depends on T alone: products of other sizes may
+    round in another way, and what is said of a recording must not depend on its batch-mates.
+    """
+    lengths = np.diff(offsets)
+    for length in np.unique(lengths):
+        alike = np.flatnonzero(lengths == length)
+        for begin in range(0, len(alike), TILE):
+            index = alike[begin : begin + TILE]
+            steps = np.zeros((TILE, length, values.shape[1]), dtype=np.float32)
+            steps[: len(index)] = values[offsets[index][:, None] + np.arange(length)]
+            yield index, torch.from_numpy(steps)

@@ -1,0 +1,244 @@
+"""How a network is trained: what the user can set, and what follows from it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tsforecast.training.history import Epoch
+
+SCHEDULES = ("one-cycle", "cosine", "plateau", "constant")
+WARM_UP = 0.1  # share of training over which a cosine rises first
+FACTOR = 10.0  # a plateau divides the rate by it
+
+
+def rate_share(schedule: str, done: float, history: Sequence[Epoch], wait: int) -> float:
+    """Return the share of the highest learning rate.
+
+    Parameters
+    ----------
+    schedule : {"one-cycle", "cosine", "plateau", "constant"}
+    done : float
+        Share of all steps that is done, in [0, 1].
+    history : sequence of Epoch
+        What happened so far; a plateau looks at it.
+    wait : int
+        Epochs without a better loss that make a plateau.
+    """
+    if schedule == "one-cycle":
+        return one_cycle(done)
+    if schedule == "cosine":
+        return warm_cosine(done)
+    if schedule == "plateau":
+        return plateau(history, wait)
+    return 1.0
+
+
+def one_cycle(done: float) -> float:
+    """Rise from a 25th to the highest rate over the first 30 %, then fall to nearly nothing.
+
+    Both ways along half a cosine [Smith and Topin 2017, arXiv 1708.07120; shape and constants as in
+    torch's `OneCycleLR`].
+
+    Examples
+    --------
+    >>> [round(one_cycle(done), 4) for done in (0.0, 0.3, 1.0)]
+    [0.04, 1.0, 0.0]
+    """
+    start, top, end = 1 / 25, 1.0, 1 / 250_000
+    if done < 0.3:
+        return _cosine(start, top, done / 0.3)
+    return _cosine(top, end, (done - 0.3) / 0.7)
+
+
+def warm_cosine(done: float) -> float:
+    """Rise in a line over the first tenth, then fall to zero along half a cosine.
+
+    Without restarts [Loshchilov and Hutter 2016, arXiv 1608.03983].
+
+    Examples
+    --------
+    >>> [round(warm_cosine(done), 4) for done in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if done < WARM_UP:
+        return done / WARM_UP
+    return _cosine(1.0, 0.0, (done - WARM_UP) / (1 - WARM_UP))
+
+
+def plateau(history: Sequence[Epoch], wait: int) -> float:
+    """Divide the rate by ten each time that `wait` epochs have passed without a better loss.
+
+    The loss is that of validation, or of training where nothing validates.
+
+    Examples
+    --------
+    >>> losses = [3.0, 2.0, 2.5, 2.1, 1.9, 2.0, 2.0]
+    >>> [plateau([Epoch(n, None, loss, 0.1, 0.0) for n, loss in enumerate(losses[:k])], 2) for k in (3, 4, 6, 7)]
+    [1.0, 0.1, 0.1, 0.01]
+    """
+    best, since, share = math.inf, 0, 1.0
+    for epoch in history:
+        loss = epoch.train_loss if epoch.valid_loss is None else epoch.valid_loss
+        if loss is None:
+            continue
+        since += 1
+        if loss < best:
+            best, since = loss, 0
+        elif since >= wait:
+            share, since = share / FACTOR, 0
+    return share
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+def lay_flat(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+    """Lay parameters and their gradients one after the other in memory, and return all of it as one long vector.
+
+    They go on as they were, and whoever changes them changes the vector. Gradients must be set to zero, not taken away.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 3)
+    >>> whole = lay_flat(list(layer.parameters()))
+    >>> whole.data.zero_().shape, layer.weight.detach().abs().sum().item()
+    (torch.Size([9]), 0.0)
+    """
+    whole = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    whole.grad = torch.zeros_like(whole)
+    numbers = [parameter.numel() for parameter in parameters]
+    values, slopes = torch.split(whole.detach(), numbers), torch.split(whole.grad, numbers)
+    for parameter, value, slope in zip(parameters, values, slopes, strict=True):
+        parameter.data, parameter.grad = value.view_as(parameter), slope.view_as(parameter)
+    return whole
+
+
+def lay_apart(parameters: Iterable[nn.Parameter]) -> None:
+    """Give each parameter memory of its own again, and take gradients away; on a GPU nothing was laid flat."""
+    for parameter in parameters:
+        parameter.grad = None
+        if parameter.device.type == "cpu":
+            parameter.data = parameter.detach().clone()
+
+
+OPTIMIZERS = ("adamw", "adam", "sgd")
+MOMENTUM = 0.9  # of sgd
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes
+    ----------
+    batch_size, max_epochs : int
+    steps_per_epoch : int or None
+        At most so many batches an epoch, drawn anew each time; None takes all windows.
+    optimizer : {"adamw", "adam", "sgd"}
+        AdamW: Loshchilov and Hutter 2017, arXiv 1711.05101; Adam: Kingma and Ba 2014, arXiv 1412.6980; stochastic
+        gradient descent with momentum 0.9.
+    learning_rate : float
+        The highest one; `schedule` says which share of it a step takes.
+    schedule : {"one-cycle", "cosine", "plateau", "constant"}
+        See `tsforecast.training.optim`.
+    patience : int or None
+        Stop after so many epochs without a better validation loss; half of it makes a plateau.
+    weight_decay : float
+        L2 penalty on weights, not on biases and normalisation; decoupled with adamw.
+    clip : float or None
+        Largest norm of the gradient.
+    mixed_precision : bool
+        Compute in bfloat16 where that is safe.
+    stop : int or None
+        End after this epoch, on the schedule of `max_epochs`.
+    """
+
+    batch_size: int
+    max_epochs: int
+    learning_rate: float
+    steps_per_epoch: int | None = None
+    optimizer: str = "adamw"
+    schedule: str = "one-cycle"
+    patience: int | None = None
+    weight_decay: float = 1e-4
+    clip: float | None = 1.0
+    mixed_precision: bool = False
+    stop: int | None = None
+
+    @property
+    def plateau(self) -> int:
+        """Epochs without a better loss after which the rate falls."""
+        return max(1, (self.patience or 10) // 2)
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch, unless patience ends before."""
+        return self.max_epochs if self.stop is None else self.stop
+
+    def steps(self, windows: int) -> int:
+        """Return the number of batches in an epoch over so many windows.
+
+        Examples
+        --------
+        >>> Plan(64, 10, 0.1).steps(130), Plan(64, 10, 0.1, steps_per_epoch=2).steps(130)
+        (3, 2)
+        """
+        every = -(-windows // self.batch_size)
+        return every if self.steps_per_epoch is None else min(every, self.steps_per_epoch)
+
+
+def make_optimizer(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    """Return the optimiser of the parameters that are not frozen; on a CPU it sees them as one vector, or two."""
+    free = [p for p in network.parameters() if p.requires_grad]
+    kinds = [([p for p in free if p.ndim > 1], plan.weight_decay), ([p for p in free if p.ndim <= 1], 0.0)]
+    # A GPU's recurrent modules want their weights as they have laid them.
+    groups = [
+        {"params": [lay_flat(part)] if part[0].device.type == "cpu" else part, "weight_decay": decay}
+        for part, decay in kinds
+        if part
+    ]
+    if plan.optimizer == "sgd":
+        return _light(torch.optim.SGD)(groups, lr=plan.learning_rate, momentum=MOMENTUM)
+    kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
+    return _light(kind)(groups, lr=plan.learning_rate, fused=True)
+
+
+def clip(optimizer: torch.optim.Optimizer, largest: float) -> None:
+    """Scale gradients down to a norm of `largest` where theirs, of all numbers together, is larger.
+
+    As `torch.nn.utils.clip_grad_norm_` does, which for one or two vectors takes several times as long.
+    """
+    gradients = [parameter.grad for parameter in parameters(optimizer) if parameter.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+    share = (largest / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1)
+    for gradient in gradients:
+        gradient.mul_(share)
+
+
+def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """Return what an optimiser moves."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _light(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return an optimiser whose methods do without what takes long at small vectors: hooks, and torch's compiler.
+
+    The compiler would be loaded at the first use, for a second.
+    """
+
+    def zero_grad(self: torch.optim.Optimizer) -> None:
+        for parameter in parameters(self):
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+
+    names = ("add_param_group", "step", "state_dict", "load_state_dict")
+    methods = {name: torch.no_grad()(inspect.unwrap(getattr(kind, name))) for name in names}
+    methods["step"].hooked = True  # torch would hook its profiler in again
+    return type(kind.__name__, (kind,), methods | {"zero_grad": zero_grad})

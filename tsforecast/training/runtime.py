@@ -1,0 +1,74 @@
+"""Where a network is trained: device, threads and random numbers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from tsforecast.networks.kernels.memory import allow
+
+ONE_THREAD = 128  # units up to which one thread is as fast as two, or faster
+
+
+def torch_device(name: str) -> torch.device:
+    """Return a device by name; "auto" is a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+_lock = threading.Lock()
+_usual: list[int] = []  # torch's own number, as often as there are threads within `few_threads`
+_within = threading.local()  # the number that this thread works with, if it is within
+
+
+@contextmanager
+def few_threads(units: int) -> Iterator[None]:
+    """Run small networks on one thread, for a while; the quick kernels keep those that there were.
+
+    More threads of a small network only wait for each other, the more so on a busy machine. Threads of Python that come
+    later begin with the number that was set last, so each puts back what there was before the first one came.
+    """
+    outer = getattr(_within, "threads", None)
+    with _lock:
+        usual = _usual[0] if _usual else torch.get_num_threads()
+        _usual.append(usual)
+    _within.threads = 1 if units <= ONE_THREAD else usual
+    torch.set_num_threads(_within.threads)
+    try:
+        with allow(usual):
+            yield
+    finally:
+        with _lock:
+            _usual.pop()
+            torch.set_num_threads(usual if outer is None else outer)
+        _within.threads = outer
+
+
+_drawing = threading.RLock()
+
+
+def _forget() -> None:
+    global _drawing
+    _drawing = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget)  # whoever held it does not live on in a child
+
+
+@contextmanager
+def seeded(random_state: int | None) -> Iterator[None]:
+    """Seed torch's random numbers for a while, by chance where no seed is given.
+
+    All threads of a process draw from one source, so those that come here take turns.
+    """
+    with _drawing, torch.random.fork_rng():
+        if random_state is not None:
+            torch.manual_seed(random_state)
+        else:
+            torch.seed()
+        yield
