@@ -26,7 +26,7 @@ from tsforecast import (
     load_dataset,
 )
 from tsforecast.catalog.loaders import card
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.estimators.registry import CLASSICAL, NAIVE_FAMILY, NETWORKS, make
 from tsforecast.evaluation import metrics
@@ -73,7 +73,7 @@ def etth1(horizon: int, forecaster: Forecaster) -> Scores:
     squared, absolute, predicting = [], [], 0.0
     for part in np.array_split(cutoffs, 8):
         began = time.perf_counter()
-        forecasts = model.forecast(Past(panel, np.zeros_like(part), part), horizon)
+        forecasts = model.forecast(Context(panel, np.zeros_like(part), part), horizon)
         predicting += time.perf_counter() - began
         errors = (panel.values[part[:, None] + np.arange(horizon)] - forecasts) / scale
         squared.append((errors**2).sum())

@@ -21,7 +21,7 @@ from record import record
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV, GroupShuffleSplit
 
-from tsforecast import Conv1DClassifier, GRUClassifier, NearestNeighborClassifier, load_dataset, recognise
+from tsforecast import Conv1DClassifier, GRUClassifier, NearestNeighborClassifier, compare_classifiers, load_dataset
 from tsforecast.catalog.loaders import card
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.classification import tallied
@@ -118,7 +118,7 @@ def read(name: str) -> tuple[Panel, str]:
     if name != QUICK:
         return load_dataset(name), str(card(name).task.label)
     panel, label = load_dataset(SET), str(card(SET).task.label)
-    users, gestures = np.asarray(panel.groups), panel.facts[label]
+    users, gestures = np.asarray(panel.groups), panel.statics[label]
     few = np.isin(users, np.unique(users)[:5]) & np.isin(gestures, np.unique(gestures)[:5])
     return panel.select(few), label
 
@@ -126,9 +126,9 @@ def read(name: str) -> tuple[Panel, str]:
 def recognised(one: Measurement, seed: int, jobs: int = 1) -> list[dict[str, Any]]:
     """Return the rows of one model: a line for each fit and user, with what it took each class for."""
     panel, label = read(one.set)
-    test = panel.facts["part"] == "test" if one.protocol == "given" else None
+    test = panel.statics["part"] == "test" if one.protocol == "given" else None
     protocol = LEAVE_OUT if one.protocol == "given" else one.protocol
-    found = recognise(
+    found = compare_classifiers(
         {one.model: one.make(seed)}, panel, label, protocol=protocol, test=test, n_jobs=jobs, progress=said
     )
     keys = ["protocol", "model", "seed", "fold", "group", "chosen", "fit_seconds", "predict_seconds"]
@@ -176,7 +176,7 @@ def copies(name: str) -> list[dict[str, Any]]:
     panel, label = read(name)
     return [
         {"measured": "copies", "set": name, "names": one.names, "labels": one.labels, "groups": one.groups}
-        for one in find_copies(panel, panel.facts[label], panel.groups)
+        for one in find_copies(panel, panel.statics[label], panel.groups)
     ]
 
 

@@ -34,7 +34,7 @@ from tsforecast.networks.kernels.dispatch import kernels_for
 from tsforecast.networks.kernels.memory import allow
 from tsforecast.networks.layers import Architecture
 from tsforecast.networks.recurrent import CELLS, read, use_kernels
-from tsforecast.training.optim import Plan, clip, make_optimizer
+from tsforecast.training.optim import TrainingConfig, clip, make_optimizer
 
 UNITS, BATCHES, WINDOWS = (8, 16, 32, 64), (32, 256, 1024), (24, 96, 336)
 QUICK = {(8, 32, 24), (16, 256, 96), (32, 32, 24), (32, 256, 24), (64, 256, 24), (64, 1024, 96)}
@@ -53,7 +53,7 @@ def module_step(cell: str, units: int, batch: int, window: int) -> Step:
     module = CELLS[cell](1, units, batch_first=True)
     head = nn.Linear(units, 1)
     parts = nn.ModuleList([module, head])
-    optimizer = make_optimizer(parts, Plan(batch, 1, 1e-4))
+    optimizer = make_optimizer(parts, TrainingConfig(batch, 1, 1e-4))
     x, y = torch.randn(batch, window, 1), torch.randn(batch, 1)
 
     def step(fused: bool) -> None:
@@ -69,7 +69,7 @@ def module_step(cell: str, units: int, batch: int, window: int) -> Step:
 def network_step(cell: str, units: int, batch: int, window: int) -> Step:
     """Return a step of the network of a forecaster: fused or not."""
     network = ForecastNetwork(Architecture(cell, units), 1, 1, window, horizon=1, lags=np.array([[1]]))
-    optimizer = make_optimizer(network, Plan(batch, 1, 1e-4))
+    optimizer = make_optimizer(network, TrainingConfig(batch, 1, 1e-4))
     x, y = torch.randn(batch, window, 1), torch.randn(batch, 1, 1)
 
     def step(fused: bool) -> None:

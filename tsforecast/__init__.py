@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from tsforecast.estimators.persistence import load as load
     from tsforecast.estimators.persistence import save as save
     from tsforecast.evaluation.backtest import backtest as backtest
-    from tsforecast.evaluation.classification import Recognised as Recognised
-    from tsforecast.evaluation.compare_classifiers import recognise as recognise
+    from tsforecast.evaluation.classification import ClassificationResults as ClassificationResults
+    from tsforecast.evaluation.compare_classifiers import compare_classifiers as compare_classifiers
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.results import Leaderboard as Leaderboard
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve

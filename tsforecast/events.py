@@ -1,6 +1,6 @@
 """Who hears of fits and comparisons while they happen: nobody, unless somebody asks to.
 
-What works says so with `watched`; whoever wants to hear of it, such as `tsforecast.tracking`, says so with `watching`.
+What works says so with `observed`; whoever wants to hear of it, such as `tsforecast.tracking`, says so with `observing`.
 Neither knows the other.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 
 @dataclass(eq=False)
-class Work:
+class Activity:
     """Something under way: the fit of one model, or a comparison of many, in which others may lie.
 
     Attributes
@@ -29,7 +29,7 @@ class Work:
     subject: Any
     data: Any
     result: Any = None
-    _watchers: tuple[Watcher, ...] = field(default=(), repr=False)
+    _watchers: tuple[Observer, ...] = field(default=(), repr=False)
 
     def tell(self, fact: Any) -> None:
         """Let watchers hear of something that happened within: an epoch, or the outcome of one fit of many."""
@@ -47,22 +47,22 @@ class Work:
         return tell
 
 
-class Watcher(Protocol):
+class Observer(Protocol):
     """Hears of all work in its context; work within other work begins later and ends earlier."""
 
-    def began(self, work: Work) -> None: ...
+    def began(self, work: Activity) -> None: ...
 
-    def heard(self, work: Work, fact: Any) -> None: ...
+    def heard(self, work: Activity, fact: Any) -> None: ...
 
-    def ended(self, work: Work, error: BaseException | None) -> None: ...
+    def ended(self, work: Activity, error: BaseException | None) -> None: ...
 
 
 # Of a context: threads and processes that are started in it have their own, where nobody listens.
-_present: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
+_present: ContextVar[tuple[Observer, ...]] = ContextVar("watchers", default=())
 
 
 @contextmanager
-def watched(subject: Any, data: Any) -> Iterator[Work]:
+def observed(subject: Any, data: Any) -> Iterator[Activity]:
     """Let watchers hear that work begins, and of its end, good or bad.
 
     Examples
@@ -71,13 +71,13 @@ def watched(subject: Any, data: Any) -> Iterator[Work]:
     ...     def began(self, work): print("began", work.subject)
     ...     def heard(self, work, fact): print(fact)
     ...     def ended(self, work, error): print("ended")
-    >>> with watching(Printer()), watched("a fit", None) as work:
+    >>> with observing(Printer()), observed("a fit", None) as work:
     ...     work.tell("epoch 0")
     began a fit
     epoch 0
     ended
     """
-    work = Work(subject, data, _watchers=_present.get())
+    work = Activity(subject, data, _watchers=_present.get())
     for watcher in work._watchers:
         watcher.began(work)
     error: BaseException | None = None
@@ -92,21 +92,21 @@ def watched(subject: Any, data: Any) -> Iterator[Work]:
 
 
 @contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
+def observing(watcher: Observer) -> Iterator[None]:
     """Let a watcher hear of all work, for a while."""
     with _present_are((*_present.get(), watcher)):
         yield
 
 
 @contextmanager
-def unwatched() -> Iterator[None]:
+def unobserved() -> Iterator[None]:
     """Let nobody hear of what is tried only to prove something, for a while."""
     with _present_are(()):
         yield
 
 
 @contextmanager
-def _present_are(watchers: tuple[Watcher, ...]) -> Iterator[None]:
+def _present_are(watchers: tuple[Observer, ...]) -> Iterator[None]:
     before = _present.set(watchers)
     try:
         yield

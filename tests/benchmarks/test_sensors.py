@@ -31,8 +31,8 @@ def recordings(kind: str) -> Panel:
     random, parts = np.random.default_rng(0), []
     for who in "abcde":
         for i, length in enumerate(LENGTHS):
-            time, begun = np.arange(length)[:, None], random.uniform(0, 2 * np.pi, 2)
-            wave, walk = np.sin(0.6 * time + begun), random.normal(size=(length, 2)).cumsum(axis=0)
+            time, has_observations = np.arange(length)[:, None], random.uniform(0, 2 * np.pi, 2)
+            wave, walk = np.sin(0.6 * time + has_observations), random.normal(size=(length, 2)).cumsum(axis=0)
             x, y = (wave if kind == "waves" else walk).T
             parts.append(pd.DataFrame({"id": f"{who}{i}", "who": who, "x": x, "y": y}))
     return Panel.from_frame(pd.concat(parts), id="id", target=["x", "y"], group="who")

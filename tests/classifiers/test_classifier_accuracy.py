@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("data_folder")
 def test_warping_on_gunpoint_is_that_of_the_archive() -> None:
     # Source: timeseriesclassification.com, GunPoint, 1-NN DTW without a band: error 0.0933.
     panel = load_dataset("gunpoint")
-    train, test = (panel.select(panel.facts["part"] == part) for part in ("train", "test"))
+    train, test = (panel.select(panel.statics["part"] == part) for part in ("train", "test"))
     assert NearestNeighborClassifier().fit(train, "label").score(test, "label") == pytest.approx(0.9067, abs=1e-4)
 
 
@@ -29,7 +29,7 @@ def test_gestures_of_a_person_who_was_not_in_training_are_recognised() -> None:
     model = GRUClassifier(augment="motion", segment=2, validation=None, max_epochs=20, random_state=0).fit(
         learn, "gesture"
     )
-    truth = np.asarray(unseen.facts["gesture"])
+    truth = np.asarray(unseen.statics["gesture"])
     # 2026-11, torch 2.13.0: 0.9975; another machine may round, and so train, in another way.
     assert model.score(unseen, truth) > 0.98
     assert MajorityClassifier().fit(learn, "gesture").score(unseen, truth) < 0.1

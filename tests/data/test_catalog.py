@@ -106,7 +106,7 @@ def test_every_task_fits_into_its_dataset(name: str) -> None:
     oldest = RollingOrigin(task.horizon, task.origins, task.step).folds(panel)[0]
     assert (oldest.seen >= 1).all()
     assert (oldest.last - oldest.first == task.horizon).all()
-    assert task.label is None or task.label in panel.facts
+    assert task.label is None or task.label in panel.statics
     # A seasonal naive forecast needs a season before the oldest cutoff.
     assert (oldest.seen >= panel.season_length).all()
 
@@ -268,8 +268,8 @@ def test_sequences_in_ts_files_keep_length_label_part_and_missing_numbers(
     monkeypatch.setattr(catalog, "card", lambda name: masked)
     panel = load_dataset("gunpoint")
     assert panel.ids.tolist() == ["train/001", "train/002", "test/001"]
-    assert panel.facts["label"].tolist() == ["a", "b", "b"]
-    assert panel.facts["part"].tolist() == ["train", "train", "test"]
+    assert panel.statics["label"].tolist() == ["a", "b", "b"]
+    assert panel.statics["part"].tolist() == ["train", "train", "test"]
     assert panel.offsets.tolist() == [0, 3, 5, 8]
     np.testing.assert_array_equal(panel.values[:, 0], [1, 2, 3, 4, 5, 6, np.nan, 7])
 
@@ -341,9 +341,9 @@ def test_recordings_of_gestures_know_user_and_gesture() -> None:
     assert panel.series(0)[0].tolist() == [1.532289, -0.919373, 10.113108]
     assert panel.groups is not None
     assert len(set(panel.groups)) == 8
-    assert len(set(panel.facts["gesture"])) == 20
+    assert len(set(panel.statics["gesture"])) == 20
     assert all(
-        i == f"{u}/{g}/{i[-2:]}" for i, u, g in zip(panel.ids, panel.groups, panel.facts["gesture"], strict=True)
+        i == f"{u}/{g}/{i[-2:]}" for i, u, g in zip(panel.ids, panel.groups, panel.statics["gesture"], strict=True)
     )
 
 
@@ -359,10 +359,10 @@ def test_labelled_sequences_keep_their_official_parts(
     name: str, train: int, test: int, labels: int, first: str
 ) -> None:
     panel = load(name)
-    parts = panel.facts["part"].tolist()
+    parts = panel.statics["part"].tolist()
     assert (parts.count("train"), parts.count("test")) == (train, test)
-    assert len(set(panel.facts["label"])) == labels
-    assert panel.facts["label"][0] == first
+    assert len(set(panel.statics["label"])) == labels
+    assert panel.statics["label"][0] == first
 
 
 def test_each_column_of_the_hospital_file_is_a_series() -> None:

@@ -33,5 +33,5 @@ def test_those_with_different_labels_come_first_and_are_said_to_be_wrong() -> No
 @pytest.mark.usefixtures("data_folder")
 def test_the_gestures_have_one_recording_with_two_labels() -> None:
     panel = load_dataset("smartwatch-gestures")
-    (found,) = find_copies(panel, panel.facts["gesture"], panel.groups)
+    (found,) = find_copies(panel, panel.statics["gesture"], panel.groups)
     assert (found.names, found.labels, found.groups) == (("U02/13/20", "U02/14/01"), ("13", "14"), ("U02", "U02"))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import wave
 from tsforecast.data.calendar import CALENDAR, calendar_features
-from tsforecast.data.context import Past, extend
+from tsforecast.data.context import Context, extend
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import StaticEncoder
 from tsforecast.errors import DataError
@@ -44,7 +44,7 @@ def test_the_rows_ahead_hold_the_future_columns_alone(library: str) -> None:
         assert np.array_equal(extended.series(i)[:30], panel.series(i))
         assert np.isnan(extended.series(i)[30:, :2]).all()
         assert extended.series(i)[30:, 2].tolist() == [float(day.day % 7 == 0) for day in DAYS[30:35]]
-    past = Past(extended, np.arange(2), panel.lengths)
+    past = Context(extended, np.arange(2), panel.lengths)
     assert np.array_equal(past.ahead(5)[..., 0], extended.values.reshape(2, 35, 3)[:, 30:, 2])
 
 
@@ -136,7 +136,7 @@ def test_without_time_stamps_the_rows_of_the_future_are_taken_in_order() -> None
 
 def test_the_past_door_shows_the_future_of_future_columns_only() -> None:
     panel = Panel.from_frame(shops(), **ROLES)
-    past = Past(panel, np.array([0, 1]), np.array([20, 25]))
+    past = Context(panel, np.array([0, 1]), np.array([20, 25]))
     ahead = past.ahead(4)
     assert ahead.shape == (2, 4, 1)
     assert np.array_equal(ahead[0, :, 0], panel.series(0)[20:24, 2])
@@ -201,7 +201,7 @@ def test_what_is_missing_in_a_static_column_is_one_and_the_same_category(library
         columns = {"id": list("aabbcc"), "y": wave(6), "kind": np.repeat(np.array(kinds, dtype=object), 2).tolist()}
         columns["size"] = np.repeat(np.array(sizes, dtype=object), 2).tolist()
         frame = library(columns)
-        return Panel.from_frame(frame, id="id", target="y", static=["kind", "size"], season_length=6).facts
+        return Panel.from_frame(frame, id="id", target="y", static=["kind", "size"], season_length=6).statics
 
     encoder = StaticEncoder.fit(facts(["n", None, None], [1, None, 3]), ["kind", "size"])
     assert encoder.columns == (("kind", 0.0, 1.0, ("None", "n")), ("size", 2.0, 1.0, ()))
@@ -212,5 +212,5 @@ def test_what_is_missing_in_a_static_column_is_one_and_the_same_category(library
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
 def test_every_way_to_write_that_a_category_is_missing_means_the_same(missing: object) -> None:
     frame = pd.DataFrame({"id": list("aabb"), "y": wave(4), "kind": pd.Series(["n", "n", missing, None], dtype=object)})
-    facts = Panel.from_frame(frame, id="id", target="y", static="kind", season_length=6).facts
+    facts = Panel.from_frame(frame, id="id", target="y", static="kind", season_length=6).statics
     assert facts["kind"].tolist() == ["n", None]

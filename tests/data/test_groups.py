@@ -59,7 +59,7 @@ class Sees(Forecaster):
         self.rows_ = panel.lengths.tolist()
 
     def forecast(self, past: object, horizon: int) -> np.ndarray:
-        self.seen.append((self.users_, set(past.facts["user"].tolist()), self.rows_))
+        self.seen.append((self.users_, set(past.statics["user"].tolist()), self.rows_))
         return past.tail(1).repeat(horizon, axis=1)
 
 

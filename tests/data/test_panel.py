@@ -14,7 +14,7 @@ import torch
 from tests.conftest import wave
 from tsforecast.data.frames import Roles
 from tsforecast.data.panel import Panel
-from tsforecast.data.preprocessing import Inputs
+from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
@@ -80,7 +80,7 @@ def one_column_forms() -> dict[str, list[Panel]]:
 
 def tensors(panel: Panel) -> list[bytes]:
     """Return every window that a network would read and learn from, as bytes."""
-    inputs = Inputs.fit(panel, ScalingRecipe("log"))
+    inputs = Preprocessor.fit(panel, ScalingRecipe("log"))
     values, truth = inputs.rows(panel)
     windows = Windows(values, truth, panel.offsets, 5, 3, static=inputs.static(panel))
     batch = windows.batch(torch.arange(len(windows)))
@@ -242,7 +242,7 @@ def test_columns_are_left_out_whatever_their_role_and_all_else_stays() -> None:
     bare = panel.without("heat", "kind", "who")
     assert bare.roles == Roles(("y",), future=("open",))
     assert bare.values.tolist() == frame[["y", "open"]].to_numpy().tolist()
-    assert (bare.facts, bare.groups, bare.ids.tolist()) == ({}, None, ["a", "b"])
+    assert (bare.statics, bare.groups, bare.ids.tolist()) == ({}, None, ["a", "b"])
     assert panel.without().roles == panel.roles
     with pytest.raises(DataError) as caught:
         panel.without("y", "haet")

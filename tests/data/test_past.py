@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import small, wave
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.evaluation.backtest import backtest
@@ -35,18 +35,18 @@ def test_what_may_be_seen_equals_a_copy_that_is_filled_on_its_own(cut: st.DataOb
     panel = masked(*series)
     seen = np.array([cut.draw(st.integers(1, n)) for n in lengths])
     start = np.array([cut.draw(st.integers(0, n - 1)) for n in seen])
-    past = Past(panel, np.arange(len(panel)), seen, start)
+    past = Context(panel, np.arange(len(panel)), seen, start)
     for i, values in enumerate(series):
         expected = slow_past(np.array(values), start[i], seen[i])
-        alone = Past(panel, np.array([i]), seen[[i]], start[[i]])
+        alone = Context(panel, np.array([i]), seen[[i]], start[[i]])
         assert np.array_equal(alone.tail(len(expected))[0, :, 0], expected, equal_nan=True)
-        assert past.begun[i].tolist() == [not np.isnan(expected).all()]
+        assert past.has_observations[i].tolist() == [not np.isnan(expected).all()]
         filled = pd.Series(np.array(values[start[i] : seen[i]])).ffill().to_numpy()
         assert np.array_equal(past.history(i)[:, 0], filled, equal_nan=True)
 
 
 def test_rows_before_the_start_cannot_be_asked_for() -> None:
-    past = Past(Panel.of(wave()), np.array([0]), np.array([20]), np.array([15]))
+    past = Context(Panel.of(wave()), np.array([0]), np.array([20]), np.array([15]))
     with pytest.raises(DataError, match="lags must lie between 1 and the steps that may be seen: got 6 to 6"):
         past.back(np.array([[6]]))
     with pytest.raises(DataError, match=r"needs 6 steps, series '0' has 5; give more past, .* min_past of 6"):
@@ -110,6 +110,6 @@ def test_a_forecaster_that_reads_nothing_ahead_does_without_it() -> None:
 
 def test_history_is_as_it_was_measured_where_it_is_not_to_be_filled() -> None:
     values = np.array([np.nan, 1.0, np.nan, 3.0, np.nan, 5.0])
-    past = Past(Panel.from_array(values, nan_policy="mask"), np.array([0]), np.array([5]), np.array([1]))
+    past = Context(Panel.from_array(values, nan_policy="mask"), np.array([0]), np.array([5]), np.array([1]))
     assert past.history(0)[:, 0].tolist() == [1.0, 1.0, 3.0, 3.0]
     assert past.history(0, filled=False)[:, 0].tolist() == pytest.approx([1.0, np.nan, 3.0, np.nan], nan_ok=True)

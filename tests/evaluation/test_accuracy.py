@@ -11,7 +11,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tsforecast.evaluation.classification import Recognised, accuracy_by, chance, confusion, judge, over_users, tallied
+from tsforecast.evaluation.classification import (
+    ClassificationResults,
+    accuracy_by,
+    chance,
+    confusion,
+    judge,
+    over_users,
+    tallied,
+)
 
 
 def answers(users: int = 8, each: int = 10, right: Any = 0.9, seed: int = 0, **more: Any) -> pd.DataFrame:
@@ -52,7 +60,7 @@ def test_an_interval_is_that_of_student_over_users_and_more_recordings_of_each_d
     assert (found.low, found.high, found.users) == pytest.approx((low, high, 8))
     again = pd.concat([rows] * 10)  # ten times as many recordings, of the same people
     assert over_users(accuracy_by(again, "group")["gru"]) == found
-    line = Recognised(rows).table.set_index("model").loc["gru"]
+    line = ClassificationResults(rows).table.set_index("model").loc["gru"]
     assert (line["low"], line["high"], line["users"]) == (found.low, found.high, 8)
 
 
@@ -61,7 +69,7 @@ def test_a_user_with_many_recordings_counts_as_much_as_one_with_few() -> None:
     wrong = rows.assign(predicted=np.where(rows["group"] == "u0", "none", rows["predicted"]))
     heavy = pd.concat([wrong, *[wrong[wrong["group"] == "u0"]] * 9])
     for part in (wrong, heavy):
-        assert Recognised(part).table.set_index("model").loc["gru", "accuracy"] == 0.5
+        assert ClassificationResults(part).table.set_index("model").loc["gru", "accuracy"] == 0.5
 
 
 def test_chance_is_that_of_a_one_sided_t_test() -> None:
@@ -96,7 +104,7 @@ def test_many_models_are_held_to_more_than_one() -> None:
 
 def test_tallies_say_the_same_as_rows() -> None:
     rows = pd.concat([answers(seed=i, protocol=name) for i, name in enumerate(("leave-users-out", "random"))])
-    found, counted = Recognised(rows), Recognised(tallied(rows))
+    found, counted = ClassificationResults(rows), ClassificationResults(tallied(rows))
     assert len(counted.rows) < len(rows) / 3
     pd.testing.assert_frame_equal(found.table, counted.table)
     assert str(found) == str(counted)
@@ -107,6 +115,6 @@ def test_tallies_say_the_same_as_rows() -> None:
 def test_the_premium_is_the_mean_difference_user_by_user() -> None:
     shares = {"leave-users-out": 0.8, "random": 1.0}
     rows = pd.concat([answers(right=right, protocol=name) for name, right in shares.items()])
-    (premium,) = Recognised(rows).premiums
+    (premium,) = ClassificationResults(rows).premiums
     users = 1 - accuracy_by(rows[rows["protocol"] == "leave-users-out"], "group")["gru"]
     assert premium.gain == over_users(users)

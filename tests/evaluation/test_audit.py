@@ -20,7 +20,7 @@ from tests.conftest import small, wave
 from tsforecast import EnsembleForecaster, LeakageError, NaiveForecaster, Panel, audit, audit_procedure, leaderboard
 from tsforecast.audit import evidence
 from tsforecast.audit.report import MORE_RUNS, RUNS, AuditReport
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
@@ -49,7 +49,7 @@ class Cheat(NaiveForecaster):
         super().__init__(horizon)
         self.series, self.column = series, column
 
-    def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
+    def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
         panel, said = past._panel, super().forecast(past, horizon)
         which = past.series if self.series == "own" else np.full(len(past), len(panel) - 1)
         at = np.minimum(past._seen, panel.lengths[which] - 1)  # the first step that must not be seen
@@ -63,7 +63,7 @@ class OfTheBatch(NaiveForecaster):
         super().__init__(horizon)
         self.how = how
 
-    def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
+    def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
         said = super().forecast(past, horizon)
         return said - said.mean() if self.how == "mean" else said + np.arange(len(said))[:, None, None]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import small, wave
 from tsforecast.data.anchors import seasonal_scale
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
@@ -25,7 +25,7 @@ class Oracle(Forecaster):
     def _fit(self, panel: Panel) -> None:
         self.fitted_rows_ = int(panel.lengths.sum())
 
-    def forecast(self, past: Past, horizon: int) -> np.ndarray:
+    def forecast(self, past: Context, horizon: int) -> np.ndarray:
         steps = np.arange(horizon)[None, :, None]
         return 1000.0 * self.fitted_rows_ + past.lengths[:, None, None] + steps / 100 + np.zeros((1, 1, past.n_targets))
 

@@ -18,8 +18,8 @@ from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighbor
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError
-from tsforecast.evaluation.classification import Recognised
-from tsforecast.evaluation.compare_classifiers import ROW_COLUMNS, recognise
+from tsforecast.evaluation.classification import ClassificationResults
+from tsforecast.evaluation.compare_classifiers import ROW_COLUMNS, compare_classifiers
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 3, "random_state": 0}
 
@@ -31,7 +31,7 @@ def forgotten() -> None:
 
 def test_each_user_is_left_out_once_and_every_recording_is_answered_once() -> None:
     recordings, labels, users = movements()
-    rows = recognise(NearestNeighborClassifier(), recordings, labels, users).rows
+    rows = compare_classifiers(NearestNeighborClassifier(), recordings, labels, users).rows
     assert tuple(rows.columns) == ROW_COLUMNS
     for _, own in rows.groupby("model"):
         assert own["recording"].tolist() == list(range(len(recordings)))
@@ -44,7 +44,7 @@ def test_each_user_is_left_out_once_and_every_recording_is_answered_once() -> No
 
 
 def test_no_fit_sees_the_user_whom_it_is_tested_on() -> None:
-    recognise(Known(), *named_movements())
+    compare_classifiers(Known(), *named_movements())
     assert [users for users, _ in Known.seen] == [{*USERS} - {user} for user in USERS]
 
 
@@ -56,22 +56,22 @@ def test_a_classifier_that_goes_on_from_its_last_fit_begins_anew_in_each_fold() 
             self.users_ |= before
             return self
 
-    found = recognise({"warm": Warm()}, *named_movements())
+    found = compare_classifiers({"warm": Warm()}, *named_movements())
     assert found.by("group")["warm"].tolist() == [0.0] * 6  # nobody was seen before
 
 
 def test_what_a_tested_user_does_changes_no_answer_about_the_others_and_labels_change_none_about_him() -> None:
     recordings, labels, users = movements()
     model = NearestNeighborClassifier()
-    before = recognise(model, recordings, labels, users).rows.query("model == 'nearest-neighbor'")
+    before = compare_classifiers(model, recordings, labels, users).rows.query("model == 'nearest-neighbor'")
     theirs = users == "cem"
     swapped = np.where(theirs, np.where(labels == "slow", "fast", "slow"), labels)
-    after = recognise(model, recordings, swapped, users).rows.query("model == 'nearest-neighbor'")
+    after = compare_classifiers(model, recordings, swapped, users).rows.query("model == 'nearest-neighbor'")
     assert before["predicted"][theirs].tolist() == after["predicted"][theirs].tolist()
 
 
 def test_a_random_split_is_asked_for_by_name_and_its_premium_is_told() -> None:
-    found = recognise(Known(), *named_movements(), protocol=["random", "leave-users-out"])
+    found = compare_classifiers(Known(), *named_movements(), protocol=["random", "leave-users-out"])
     (premium,) = found.premiums
     assert (premium.random, premium.unseen) == (1.0, 0.0)
     assert str(premium) == (
@@ -81,11 +81,11 @@ def test_a_random_split_is_asked_for_by_name_and_its_premium_is_told() -> None:
     said = str(found)
     assert "random: users on both sides" in said
     assert "known does not beat majority: it recognises 0.0%, majority 50.0%." in said  # the honest protocol decides
-    assert recognise(Known(), *named_movements()).premiums == []
+    assert compare_classifiers(Known(), *named_movements()).premiums == []
 
 
 def test_a_random_split_learns_from_as_many_recordings_as_leaving_users_out() -> None:
-    rows = recognise(Known(), *named_movements(), protocol="random").rows
+    rows = compare_classifiers(Known(), *named_movements(), protocol="random").rows
     assert [count for _, count in Known.seen] == [40] * 6
     assert rows.query("model == 'known'").groupby("fold")["true"].value_counts().tolist() == [4] * 12
     assert sorted(rows.query("model == 'known'")["recording"]) == list(range(48))
@@ -96,7 +96,7 @@ def test_copies_are_reported_before_anything_is_trained_and_kept() -> None:
     recordings[9] = recordings[0].copy()  # bob's is ann's, with another label
     warns = pytest.warns(DataWarning, match="recordings '0' and '9' are the same, but labelled 'slow' and 'fast'")
     with warns:
-        found = recognise(Known(), recordings, labels, users, protocol=["leave-users-out", "random"])
+        found = compare_classifiers(Known(), recordings, labels, users, protocol=["leave-users-out", "random"])
     assert found.notes == [
         "recordings '0' and '9' are the same, but labelled 'slow' and 'fast': one label must be wrong; both are kept, "
         "on both sides of a fold of leave-users-out"
@@ -108,14 +108,14 @@ def test_copies_are_reported_before_anything_is_trained_and_kept() -> None:
             raise RuntimeError("trained")
 
     with warns, pytest.raises(RuntimeError, match="trained"):
-        recognise(Never(), recordings, labels, users)
+        compare_classifiers(Never(), recordings, labels, users)
 
 
 def test_copies_are_on_one_side_of_a_random_split() -> None:
     recordings, labels, users = movements()
     for i in range(0, 40, 8):
         recordings[i + 9] = recordings[i + 3]  # of another user, with the same label
-    found = recognise(MajorityClassifier(), recordings, labels, users, protocol="random")
+    found = compare_classifiers(MajorityClassifier(), recordings, labels, users, protocol="random")
     folds = found.rows.set_index("recording")["fold"]
     assert all(folds[i + 9] == folds[i + 3] for i in range(0, 40, 8))
     assert found.notes[0] == (
@@ -126,23 +126,23 @@ def test_copies_are_on_one_side_of_a_random_split() -> None:
 def test_a_split_that_came_with_the_recordings_is_used_once() -> None:
     recordings, labels, users = movements()
     tested = np.isin(users, ["eva", "fay"])
-    found = recognise(NearestNeighborClassifier(), recordings, labels, test=tested)
+    found = compare_classifiers(NearestNeighborClassifier(), recordings, labels, test=tested)
     assert found.rows.query("model == 'majority'")["recording"].tolist() == np.flatnonzero(tested).tolist()
     assert found.rows["protocol"].unique().tolist() == ["given"]
     assert np.isnan(found.table["low"]).all()  # of whom they are is not known
     assert "of unknown users" in found.verdicts["nearest-neighbor"].sentence
     assert found.verdicts["nearest-neighbor"].outcome == "cannot be told"
     alternating = np.arange(48) % 3 == 0
-    (note,) = recognise(MajorityClassifier(), recordings, labels, users, test=alternating).notes
+    (note,) = compare_classifiers(MajorityClassifier(), recordings, labels, users, test=alternating).notes
     assert note == "6 of 6 tested users are on both sides of the split that came with the recordings"
-    assert recognise(MajorityClassifier(), recordings, labels, users, test=tested).notes == []
+    assert compare_classifiers(MajorityClassifier(), recordings, labels, users, test=tested).notes == []
 
 
 def test_answers_do_not_depend_on_the_number_of_processes_and_seeds_differ() -> None:
     recordings, labels, users = movements(USERS[:3])
     models = {"small": GRUClassifier(**SMALL)}
-    one = recognise(models, recordings, labels, users, seeds=2)
-    two = recognise(models, recordings, labels, users, seeds=2, n_jobs=2)
+    one = compare_classifiers(models, recordings, labels, users, seeds=2)
+    two = compare_classifiers(models, recordings, labels, users, seeds=2, n_jobs=2)
     same = [name for name in ROW_COLUMNS if not name.endswith("seconds")]
     pd.testing.assert_frame_equal(one.rows[same], two.rows[same])
     assert one.rows.query("model == 'small'")["seed"].unique().tolist() == [0, 1]
@@ -160,11 +160,11 @@ def test_a_search_chooses_inside_the_users_that_it_learns_from() -> None:
 
     search = GridSearchCV(Picky(), {"luck": [0, 1]}, cv=LeaveGroupsOut())
     with pytest.raises(Exception, match="groups"):  # scikit-learn hands on what was asked for alone
-        recognise(search, recordings, labels, users)
+        compare_classifiers(search, recordings, labels, users)
     with config_context(enable_metadata_routing=True):
         search.estimator.set_fit_request(groups=True)
     Known.seen.clear()
-    found = recognise({"chosen": search}, recordings, labels, users)
+    found = compare_classifiers({"chosen": search}, recordings, labels, users)
     of_fold = np.split(np.array([users for users, _ in Known.seen], dtype=object), 6)
     for user, fits in zip(USERS, of_fold, strict=True):
         assert len(fits) == 11  # 5 inner users, 2 candidates, and the refit
@@ -175,7 +175,7 @@ def test_a_search_chooses_inside_the_users_that_it_learns_from() -> None:
 
 def test_a_search_that_keeps_the_default_settings_is_said_to() -> None:
     search = GridSearchCV(NearestNeighborClassifier(), [{}], cv=GroupKFold(2))
-    rows = recognise({"search": search}, *movements()).rows
+    rows = compare_classifiers({"search": search}, *movements()).rows
     assert rows.groupby("model")["chosen"].unique().map(list).to_dict() == {"majority": [""], "search": ["default"]}
 
 
@@ -191,23 +191,23 @@ def test_a_search_or_a_vote_lets_whole_users_validate(monkeypatch: pytest.Monkey
     monkeypatch.setattr(choices, "validating", spied)
     search = GridSearchCV(GRUClassifier(**SMALL), {"units": [4]}, cv=LeaveGroupsOut())
     vote = VotingClassifier([("a", GRUClassifier(**SMALL)), ("b", GRUClassifier(**SMALL))], voting="soft")
-    found = recognise({"search": search, "vote": vote}, recordings, labels, users)
+    found = compare_classifiers({"search": search, "vote": vote}, recordings, labels, users)
     assert given == [2, 2, 2, 3] * 4 + [3, 3] * 4
     assert set(found.table["model"]) == {"search", "vote", "majority"}
 
 
 def test_models_keep_their_names_and_what_is_no_classifier_is_refused() -> None:
     recordings, labels, users = movements(USERS[:2])
-    found = recognise([MajorityClassifier(), MajorityClassifier()], recordings, labels, users)
+    found = compare_classifiers([MajorityClassifier(), MajorityClassifier()], recordings, labels, users)
     assert set(found.table["model"]) == {"majority", "majority-2"}
     for wrong in (MajorityClassifier, "gru", object()):
         with pytest.raises(ParameterError, match="a classifier must have fit and predict_proba: got"):
-            recognise([wrong], recordings, labels, users)
+            compare_classifiers([wrong], recordings, labels, users)
 
 
 def refused(*data: Any, model: Any = None, **options: Any) -> str:
     with pytest.raises((DataError, ParameterError)) as caught:
-        recognise(model or Known(), *data, **options)
+        compare_classifiers(model or Known(), *data, **options)
     assert Known.seen == []  # nothing was trained in vain
     return str(caught.value)
 
@@ -258,6 +258,6 @@ def test_faulty_splits_are_explained() -> None:
 
 def test_one_user_and_a_class_of_one_recording_have_a_way_out() -> None:
     recordings, labels, _ = movements(("ann",), each=6)
-    found = recognise(NearestNeighborClassifier(), recordings, labels, ["ann"] * 12, protocol="random")
-    assert isinstance(found, Recognised)
+    found = compare_classifiers(NearestNeighborClassifier(), recordings, labels, ["ann"] * 12, protocol="random")
+    assert isinstance(found, ClassificationResults)
     assert found.verdicts["nearest-neighbor"].outcome in ("cannot be told", "does not beat")

@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from tests.conftest import small, wave
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
@@ -50,7 +50,7 @@ def test_weights_find_the_member_that_is_right_without_seeing_what_comes_later()
 class Remembers(NaiveForecaster):
     """Says what came next wherever that was fitted, and the last value elsewhere."""
 
-    def forecast(self, past: Past, horizon: int) -> np.ndarray:
+    def forecast(self, past: Context, horizon: int) -> np.ndarray:
         forecasts = super().forecast(past, horizon)
         known = getattr(self, "known_", np.zeros(0))
         for i, cutoff in enumerate(past.lengths):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
@@ -53,7 +53,7 @@ def test_the_seasonal_naive_equals_its_slow_twin(season: int, steps: int, horizo
 def test_many_cutoffs_at_once_equal_one_fit_for_each(name: str, ragged: Panel) -> None:
     model = make(name, horizon=7).fit(ragged)
     series, seen = np.array([0, 0, 1, 2]), np.array([40, 90, 31, 60])
-    together = model.forecast(Past(ragged, series, seen), 7)
+    together = model.forecast(Context(ragged, series, seen), 7)
     for row, i, n in zip(together, series, seen, strict=True):
         alone = make(name, horizon=7).fit(Panel.from_array(ragged.series(i)[:n].copy(), season_length=6)).predict()
         assert np.array_equal(row, alone)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import small, wave
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TrainingError, TrainingWarning
 from tsforecast.estimators.registry import NETWORKS
@@ -44,7 +44,7 @@ def test_the_value_eight_steps_back_is_found(cell: str) -> None:
     noise = np.tile(np.random.default_rng(0).normal(size=8), 80)  # each value returns after eight steps
     model = NeuralForecaster(cell, 8, 1, units=32, max_epochs=60, learning_rate=0.01, anchor="none", random_state=0)
     model.fit(noise[:-8])
-    past = Past(Panel.of(noise), np.zeros(8, dtype=int), np.arange(len(noise) - 8, len(noise)))
+    past = Context(Panel.of(noise), np.zeros(8, dtype=int), np.arange(len(noise) - 8, len(noise)))
     assert np.abs(model.forecast(past, 1).ravel() - noise[-8:]).max() < 0.25
 
 
@@ -54,7 +54,7 @@ def test_early_stopping_cannot_end_below_the_naive_forecast_on_validation() -> N
     losses = [epoch.valid_loss for epoch in model.history_]
     seen = 300 - model.resolved_["validation"]
     ends = np.arange(seen, 300 - 4)
-    past = Past(model.panel_, np.zeros(len(ends), dtype=int), ends)
+    past = Context(model.panel_, np.zeros(len(ends), dtype=int), ends)
     truth = np.stack([walk[e : e + 5] for e in ends])
     best = np.abs(model.forecast(past, 5)[..., 0] - truth).mean() / model.inputs_.scaling.scale.item()
     assert best == pytest.approx(min(losses), rel=1e-4)
@@ -145,9 +145,9 @@ def test_the_batch_that_a_series_is_forecast_in_does_not_matter(network: NeuralF
     try:
         model = network.fit(ragged)
         series, seen = np.arange(3), ragged.lengths
-        together = model.forecast(Past(ragged, series, seen), 3)
-        turned = model.forecast(Past(ragged, series[::-1], seen[::-1]), 3)[::-1]
-        alone = np.concatenate([model.forecast(Past(ragged, series[[i]], seen[[i]]), 3) for i in range(3)])
+        together = model.forecast(Context(ragged, series, seen), 3)
+        turned = model.forecast(Context(ragged, series[::-1], seen[::-1]), 3)[::-1]
+        alone = np.concatenate([model.forecast(Context(ragged, series[[i]], seen[[i]]), 3) for i in range(3)])
     finally:
         torch.set_num_threads(threads)
     assert np.array_equal(together, turned)

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_info
 
 from tests.conftest import wave
 from tsforecast import load_dataset
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import FitWarning, ParameterError
 from tsforecast.estimators.persistence import load, save
@@ -61,9 +61,9 @@ def trend_and_season(steps: int, level: float = 50.0) -> np.ndarray:
     return level + 0.5 * np.arange(steps) + np.resize(SEASON, steps)
 
 
-def at(panel: Panel, *cutoffs: tuple[int, int]) -> Past:
+def at(panel: Panel, *cutoffs: tuple[int, int]) -> Context:
     series, seen = np.array(cutoffs).T
-    return Past(panel, series, seen)
+    return Context(panel, series, seen)
 
 
 def fitted(model: StatisticalForecaster, y: np.ndarray, season: int = 6) -> Any:
@@ -384,7 +384,7 @@ def test_a_series_that_was_not_fitted_is_fitted_on_its_own_past(name: str) -> No
     panel = Panel.from_array([wave(60, seed) for seed in range(3)], season_length=6)
     model = make(name, horizon=4).fit(panel.select([0, 1]))
     own = make(name, horizon=4).fit(panel.select([2])).predict()
-    assert np.array_equal(model.forecast(Past.at_end(panel), 4)[2], np.asarray(own).reshape(4, 1))
+    assert np.array_equal(model.forecast(Context.at_end(panel), 4)[2], np.asarray(own).reshape(4, 1))
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
@@ -402,7 +402,7 @@ def test_short_and_constant_series_get_the_simplest_that_makes_sense(name: str) 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = make(name, horizon=7).fit(Panel.from_array([*parts, np.full(40, 3.0)], season_length=6))
-    forecasts = model.forecast(Past.at_end(model.panel_), 7)[..., 0]
+    forecasts = model.forecast(Context.at_end(model.panel_), 7)[..., 0]
     assert np.isfinite(forecasts).all()
     assert forecasts[0].tolist() == [parts[0][0]] * 7
     assert forecasts[1].tolist() == [parts[1][1]] * 7
@@ -450,7 +450,7 @@ def test_an_absurd_forecast_is_replaced_by_the_seasonal_naive_one_to_the_bit_and
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         model.fit(panel)
-        forecasts = model.forecast(Past.at_end(panel), 100)
+        forecasts = model.forecast(Context.at_end(panel), 100)
     assert [warning.category for warning in heard] == [FitWarning]
     assert str(heard[0].message).startswith(
         "ets could not be fitted for 1 of 2 series ('1'): its forecast is the seasonal naive one; the first because "
@@ -459,8 +459,8 @@ def test_an_absurd_forecast_is_replaced_by_the_seasonal_naive_one_to_the_bit_and
     assert len(model.failures_) == 1
     assert model.failures_[0].startswith("ets could not be fitted to 'y' of series '1': its forecast goes 2.7")
     assert model.failures_[0].endswith("the seasonal naive forecast stands in its place")
-    naive = SeasonalNaiveForecaster(100).fit(panel).forecast(Past.at_end(panel), 100)
-    assert model.replaced(Past.at_end(panel)).ravel().tolist() == [False, True]
+    naive = SeasonalNaiveForecaster(100).fit(panel).forecast(Context.at_end(panel), 100)
+    assert model.is_fallback(Context.at_end(panel)).ravel().tolist() == [False, True]
     assert np.array_equal(forecasts[1], naive[1])
     assert not np.array_equal(forecasts[0], naive[0])
 
@@ -481,9 +481,9 @@ def test_a_context_that_cannot_be_gone_on_from_is_marked_and_warned_of() -> None
     panel = above_and_below_zero()
     model = positive().fit(panel.select([0]))
     with pytest.warns(FitWarning, match=r"ets could not go on from 2 of 3 series \('1', '2'\): their forecasts are"):
-        forecasts = model.forecast(Past.at_end(panel), 12)
-    naive = SeasonalNaiveForecaster(12).fit(panel).forecast(Past.at_end(panel), 12)
-    assert model.replaced(Past.at_end(panel)).ravel().tolist() == [False, True, True]
+        forecasts = model.forecast(Context.at_end(panel), 12)
+    naive = SeasonalNaiveForecaster(12).fit(panel).forecast(Context.at_end(panel), 12)
+    assert model.is_fallback(Context.at_end(panel)).ravel().tolist() == [False, True, True]
     assert np.array_equal(forecasts[1:], naive[1:])
     assert model.failures_ == []
 

@@ -60,7 +60,7 @@ def test_nothing_that_version_1_wrote_is_forgotten(place: Path) -> None:
     told, model = json.loads((place / "model.json").read_text()), load(place)
     nothing_is_forgotten(told, model)
     assert model.panel_.ids.tolist() == told["panel"]["ids"]
-    assert {name: fact.tolist() for name, fact in model.panel_.facts.items()} == told["panel"]["facts"]
+    assert {name: fact.tolist() for name, fact in model.panel_.statics.items()} == told["panel"]["facts"]
 
 
 def test_there_are_models_of_every_version() -> None:

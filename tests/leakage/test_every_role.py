@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import small, wave
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ARRAYS, Scaling
 from tsforecast.estimators.registry import MODEL_NAMES, NETWORKS
@@ -72,7 +72,7 @@ def scales(scaling: Scaling) -> dict[str, list[Any]]:
 def test_no_forecast_depends_on_rows_after_the_cutoff(name: str, change: str) -> None:
     seen = np.full(len(SHOPS), CUTOFF)
     first, second = (
-        small(name, 4).fit(panel.until(seen).select([0, 1, 2, 3])).forecast(Past(panel, np.arange(5), seen), 7)
+        small(name, 4).fit(panel.until(seen).select([0, 1, 2, 3])).forecast(Context(panel, np.arange(5), seen), 7)
         for panel in pair(change)
     )
     assert first.shape == (5, 7, 1)
@@ -90,7 +90,7 @@ def test_no_scale_choice_or_static_number_depends_on_rows_after_the_cutoff(
     for panel in pair(change):
         model = small("gru", 4).set_params(window="auto", **settings)
         model.fit(panel.until(seen).select([0, 1, 2, 3]))
-        past = Past(panel, np.arange(5), seen)
+        past = Context(panel, np.arange(5), seen)
         learned.append(
             {
                 "fitted": scales(model.inputs_.scaling),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import wave
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import RollingOrigin
 from tsforecast.data.windows import Windows
@@ -46,7 +46,7 @@ def test_when_the_future_is_overwritten_the_forecast_is_unchanged(forecaster: Fo
     for panel in panels(change):
         model = forecaster.fit(panel.until(fold_of(panel)))
         # The later rows are at hand here; the past door must not let them through.
-        forecasts.append(model.forecast(Past(panel, np.arange(2), fold_of(panel)), 20))
+        forecasts.append(model.forecast(Context(panel, np.arange(2), fold_of(panel)), 20))
         if isinstance(model, NeuralForecaster):
             scaling = model.inputs_.scaling
             states.append(

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, READABLE, opened
 from tsforecast.data.sequences import Copies
-from tsforecast.evaluation.classification import Recognised
+from tsforecast.evaluation.classification import ClassificationResults
 from tsforecast.evaluation.report.classification import html_recognition, mistakes
 from tsforecast.files import write_or_return
 
@@ -65,8 +65,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = [f"{EVIL} <b>{i}</b>" for i in range(4)]
     models = {f"gru {EVIL}": 0.95, "nearest": 0.8, "majority": 0.25}
     rows = [answers(users, classes, models, name) for name in ("leave-users-out", "random")]
-    found = Recognised(pd.concat(rows), (Copies((), (EVIL, "b"), (EVIL, "d"), (EVIL, EVIL)),))
-    others = {EVIL: Recognised(answers([EVIL], classes, models, "given", group=None))}
+    found = ClassificationResults(pd.concat(rows), (Copies((), (EVIL, "b"), (EVIL, "d"), (EVIL, EVIL)),))
+    others = {EVIL: ClassificationResults(answers([EVIL], classes, models, "given", group=None))}
     path = tmp_path_factory.mktemp("recognition") / "page.html"
     write_or_return(html_recognition(found, EVIL, tuned(users), others, {EVIL: EVIL}), path)
     return path
@@ -123,7 +123,7 @@ def test_nothing_is_wider_than_the_window_and_all_words_can_be_read(page: Page) 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_matrix_of_many_classes_can_be_read_on_a_phone(browser: Browser, scheme: str, tmp_path: Path) -> None:
     classes = [f"{i:02d}" for i in range(30)]
-    found = Recognised(answers(["a", "b"], classes, {"gru": 0.9, "majority": 0.1}, "leave-users-out"))
+    found = ClassificationResults(answers(["a", "b"], classes, {"gru": 0.9, "majority": 0.1}, "leave-users-out"))
     write_or_return(html_recognition(found), tmp_path / "page.html")
     page = opened(browser, tmp_path / "page.html", NARROW, scheme)
     chart = page.locator("figure:has-text('Confusion matrix') .chart")
@@ -138,7 +138,7 @@ def test_a_matrix_of_many_classes_can_be_read_on_a_phone(browser: Browser, schem
 
 def test_what_is_not_known_is_left_out() -> None:
     classes = ["a", "b", "c"]
-    given = Recognised(answers(["-"], classes, {"gru": 0.9, "majority": 0.1}, "given", group=None))
+    given = ClassificationResults(answers(["-"], classes, {"gru": 0.9, "majority": 0.1}, "given", group=None))
     page = html_recognition(given)
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "All numbers",
@@ -147,7 +147,7 @@ def test_what_is_not_known_is_left_out() -> None:
     ]
     assert "No two recordings are the same." in page
     assert "gru cannot be told from majority" in page
-    perfect = Recognised(answers(["u"], classes, {"gru": 1.0, "majority": 0.1}, "random"))
+    perfect = ClassificationResults(answers(["u"], classes, {"gru": 1.0, "majority": 0.1}, "random"))
     assert mistakes(perfect, "gru") is None
     assert "gru recognises 100.0% of the recordings, with users on both sides of the split." in html_recognition(
         perfect
@@ -158,10 +158,12 @@ def test_mistakes_are_counted_by_what_they_are_and_whose() -> None:
     rows = answers(["ann", "bob"], ["up", "down"], {"gru": 1.0, "majority": 0.1}, "leave-users-out")
     wrong = {"model": "gru", "true": "up", "predicted": "down", "fold": 0, "protocol": "leave-users-out"}
     more = pd.DataFrame([wrong | {"group": "ann", "count": 3}, wrong | {"group": "bob", "count": 7}])
-    grid = mistakes(Recognised(pd.concat([rows, more])), "gru")
+    grid = mistakes(ClassificationResults(pd.concat([rows, more])), "gru")
     assert grid.rows == (("up", "down", "10", "20.0%", "bob (7), ann (3)"),)
 
 
 def test_where_only_the_majority_is_there_the_page_says_so() -> None:
-    page = html_recognition(Recognised(answers(list("abcdef"), ["x", "y"], {"majority": 0.5}, "leave-users-out")))
+    page = html_recognition(
+        ClassificationResults(answers(list("abcdef"), ["x", "y"], {"majority": 0.5}, "leave-users-out"))
+    )
     assert "majority recognises 50.0% of the recordings of users it has not seen" in page

@@ -57,13 +57,13 @@ def test_a_search_on_a_board_is_audited_and_sees_nothing_of_the_test(ray_here: N
 
 
 def test_a_search_runs_once_at_a_time(ray_here: None, tmp_path: Path) -> None:
-    begun = search(tmp_path, trials=1).fit(PANEL)
+    has_observations = search(tmp_path, trials=1).fit(PANEL)
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "thesis.txt").touch()
     with pytest.raises(OutputError, match="must be new or empty, or hold an older search"):
         search(tmp_path, name="else").fit(PANEL)
     with FileLock(tmp_path / "a" / "lock"), pytest.raises(ParameterError, match="another process runs the one in"):
-        begun.set_params(trials=2).fit(PANEL)
+        has_observations.set_params(trials=2).fit(PANEL)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

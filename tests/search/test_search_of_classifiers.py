@@ -20,11 +20,11 @@ from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.cli import tune as cli_search
 from tsforecast.cli.app import app
 from tsforecast.cli.data import Said, read_panel
-from tsforecast.cli.tune import tune_recognition
+from tsforecast.cli.tune import tune_classifier
 from tsforecast.data import sequences as recordings
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import NotFittedError
-from tsforecast.search.objective import Recognition, recognitions
+from tsforecast.search.objective import ClassificationObjective, classification_objectives
 from tsforecast.search.report import headline, html_search
 from tsforecast.search.search import RaySearch
 from tsforecast.search.storage import read_search
@@ -40,9 +40,9 @@ COLUMNS = ["--time", "step", "--id", "recording", "--target", "x,y", "--group", 
 
 def folds(
     share: float | int = 1, count: int = 1, metric: str = "error", groups: Any = PEOPLE, labels: Any = LABELS
-) -> list[Recognition]:
+) -> list[ClassificationObjective]:
     classes, places = np.unique(labels, return_inverse=True)
-    return recognitions(recordings.read(GESTURES), places, classes, groups, share, count, metric, seed=0)
+    return classification_objectives(recordings.read(GESTURES), places, classes, groups, share, count, metric, seed=0)
 
 
 def write(file: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_search_that_does_not_beat_the_majority_says_so_and_saves_no_model(
     monkeypatch.setattr(cli_search, "say", lambda sentence, style=None: told.append((sentence, style)))
     write(tmp_path / "moves.csv")
     said = Said("step", id="recording", target="x,y", group="person", label="gesture")
-    tune_recognition(Hopeless(), read_panel(str(tmp_path / "moves.csv"), said)[0], "gesture", 1, tmp_path / "out")
+    tune_classifier(Hopeless(), read_panel(str(tmp_path / "moves.csv"), said)[0], "gesture", 1, tmp_path / "out")
     assert told == [("without-person-dan: best settings: none beats majority", "yellow")]
     assert [path.name for path in (tmp_path / "out" / "without-person-dan").iterdir()] == ["search.html"]
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")

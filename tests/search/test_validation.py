@@ -144,8 +144,8 @@ def test_a_forecaster_without_epochs_is_scored_once(tmp_path: Path) -> None:
 def test_forecasting_while_a_network_trains_changes_nothing() -> None:
     seen: list[float] = []
     plain = small("gru").fit(wave(90))
-    watched = small("gru")
-    watched.fit(wave(90), on_epoch=lambda epoch: seen.append(float(watched.predict()[0])))
-    assert np.array_equal(plain.predict(), watched.predict())
+    observed = small("gru")
+    observed.fit(wave(90), on_epoch=lambda epoch: seen.append(float(observed.predict()[0])))
+    assert np.array_equal(plain.predict(), observed.predict())
     assert len(seen) == 3
     assert len(set(seen)) > 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.conftest import small, wave
 from tests.tracking.logged import history, runs
-from tsforecast.events import watching
+from tsforecast.events import observing
 from tsforecast.tracking.outbox import Outbox
 from tsforecast.tracking.runs import Tracker
 from tsforecast.tracking.store import Event, Store
@@ -62,7 +62,7 @@ def test_what_a_store_does_not_take_keeps_nothing_else_from_it(database: str, tm
 
 def test_a_fork_sends_nothing_and_takes_nothing_away(database: str, tmp_path: Path) -> None:
     outbox = Outbox(Store(database, "one"), tmp_path / "unsent")
-    with watching(Tracker(outbox, {})):
+    with observing(Tracker(outbox, {})):
         child = os.fork()
         if not child:
             small("naive").fit(wave())

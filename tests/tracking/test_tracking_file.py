@@ -47,8 +47,8 @@ def test_a_fit_is_a_run_with_all_that_it_was_and_became(database: str) -> None:
 def test_tracking_changes_nothing_that_is_fitted(database: str) -> None:
     alone = small("gru").fit(SALES).predict()
     with track():
-        watched = small("gru").fit(SALES).predict()
-    pd.testing.assert_frame_equal(watched, alone)
+        observed = small("gru").fit(SALES).predict()
+    pd.testing.assert_frame_equal(observed, alone)
 
 
 def test_nothing_is_imported_or_written_without_it(tmp_path: Path) -> None:

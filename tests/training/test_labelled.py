@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsforecast.training.batches import Augmentation, LabelledRecordings
+from tsforecast.training.batches import Augmentation, SequenceDataset
 
 LENGTHS = np.random.default_rng(0).integers(3, 40, size=100)
 OFFSETS = np.cumsum([0, *LENGTHS])
@@ -14,8 +14,8 @@ VALUES = np.random.default_rng(1).normal(size=(OFFSETS[-1], 3))
 LABELS = np.arange(100) % 4
 
 
-def recordings(augmentation: Augmentation | None = None) -> LabelledRecordings:
-    return LabelledRecordings(VALUES, OFFSETS, LABELS, augmentation=augmentation)
+def recordings(augmentation: Augmentation | None = None) -> SequenceDataset:
+    return SequenceDataset(VALUES, OFFSETS, LABELS, augmentation=augmentation)
 
 
 def test_a_batch_holds_each_recording_and_zeros_after_its_end() -> None:

@@ -17,7 +17,7 @@ from tsforecast.networks.losses import LOSSES, Objective
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import train
-from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, Plan, clip, make_optimizer, one_cycle
+from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, TrainingConfig, clip, make_optimizer, one_cycle
 
 CPU = torch.device("cpu")
 MAE = Objective(LOSSES["mae"], None)
@@ -33,8 +33,8 @@ def setting(truth: np.ndarray | None = None) -> tuple[ForecastNetwork, Windows, 
     return network, training, Windows(values, truth, offsets, 8, 3, first=np.array([70]))
 
 
-def plan(**changes: object) -> Plan:
-    return Plan(**{"batch_size": 16, "max_epochs": 4, "learning_rate": 0.02, **changes})
+def plan(**changes: object) -> TrainingConfig:
+    return TrainingConfig(**{"batch_size": 16, "max_epochs": 4, "learning_rate": 0.02, **changes})
 
 
 def fit(validate: bool = True, truth: np.ndarray | None = None, **changes: object) -> tuple[ForecastNetwork, list]:

@@ -14,20 +14,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from tsforecast.audit.evidence import Cut, Evidence, numbers
-from tsforecast.audit.perturb import REPLACEMENTS, as_floats, data_twins, group_twins, panel_twins, replaced, spared
-from tsforecast.audit.report import AuditReport, Ledger, joined
+from tsforecast.audit.perturb import REPLACEMENTS, as_floats, data_twins, group_twins, is_fallback, panel_twins, spared
+from tsforecast.audit.report import AuditLog, AuditReport, joined
 from tsforecast.checks import one_of, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
 from tsforecast.data.splits import Positions
 from tsforecast.errors import DataError, ParameterError, raise_any
-from tsforecast.events import unwatched
+from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
 
 Level = Literal["data", "fit"]
 
 
-@unwatched()
+@unobserved()
 def audit(
     forecaster: Any,
     data: Any,
@@ -112,7 +112,7 @@ def audit(
     return joined([audit_procedure(partial(_called, forecaster, at), data, at) for at in cutoffs])
 
 
-@unwatched()
+@unobserved()
 def audit_procedure(
     procedure: Callable[[Any], Any],
     data: Any,
@@ -181,7 +181,7 @@ def audit_procedure(
     columns = [columns] if isinstance(columns, str) else columns
     data = as_floats(data, columns)
     # A copy each time: a procedure that writes into its data must spoil neither the user's nor the next run's.
-    ledger = Ledger("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(copy.deepcopy(data))))
+    ledger = AuditLog("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(copy.deepcopy(data))))
     found: list[Iterator[tuple[str, Any]]] = []
     if cutoff is not None:
         found.append(data_twins(data, cutoff, columns, id, tested))
@@ -205,10 +205,12 @@ def _called(function: Callable[[Any, Any], Any], cutoff: Any, data: Any) -> Any:
     return function(data, cutoff)
 
 
-@unwatched()
+@unobserved()
 def of_cut(cut: Cut, panel: Panel) -> AuditReport:
     """Audit one cutoff of a panel."""
-    ledger = Ledger(cut.label(panel), "fit" if cut.trains else "data", lambda: cut.evidence(panel), sure=not cut.trains)
+    ledger = AuditLog(
+        cut.label(panel), "fit" if cut.trains else "data", lambda: cut.evidence(panel), sure=not cut.trains
+    )
     for probe, twin in panel_twins(panel, cut.seen(panel), cut.steps):
         ledger.compare(probe, lambda twin=twin: cut.evidence(twin))  # type: ignore[misc]
     for probe, look in cut.other_evidence(panel):
@@ -258,12 +260,12 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
 
     reports = []
     for train in cutoffs:
-        ledger = Ledger(f"row {train}", "fit", lambda train=train: run(train, X, y))  # type: ignore[misc]
+        ledger = AuditLog(f"row {train}", "fit", lambda train=train: run(train, X, y))  # type: ignore[misc]
         random = np.random.default_rng(0)
         for how in REPLACEMENTS:
             other_y, other_X = y.reshape(len(y), -1).copy(), X.reshape(len(X), -1).copy()
-            other_y[train:] = replaced(other_y[train:], how, random)
-            other_X[train + 1 :] = replaced(other_X[train + 1 :], how, random)
+            other_y[train:] = is_fallback(other_y[train:], how, random)
+            other_X[train + 1 :] = is_fallback(other_X[train + 1 :], how, random)
             twins = {"y from the cutoff on": (X, other_y.reshape(y.shape)),
                      "windows that are forecast at the same time": (other_X.reshape(X.shape), y)}  # fmt: skip
             for what, (later_X, later_y) in twins.items():

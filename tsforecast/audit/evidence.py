@@ -15,7 +15,7 @@ from sklearn.base import clone
 
 from tsforecast.audit.perturb import with_other
 from tsforecast.data import frames
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Fold, Positions, recordings_of_others, training_part
 from tsforecast.errors import DataError
@@ -153,9 +153,9 @@ class Cut:
         DataError
             When none has.
         """
-        test = test[fold.begun[test]]
+        test = test[fold.has_observations[test]]
         if len(test):
-            test = test[Past(panel, test, fold.seen[test], fold.start[test]).begun.any(axis=1)]
+            test = test[Context(panel, test, fold.seen[test], fold.start[test]).has_observations.any(axis=1)]
         if not len(test):
             raise DataError("no series has a past at the cutoff; use fewer cutoffs or a shorter horizon")
         return cls(forecaster, fold, learn, test, steps, trains)
@@ -217,12 +217,12 @@ class Cut:
 
         Without training, parts that are equal to the bit are looked at once: there is nothing else to compute it from.
         """
-        fields = (part.values, part.offsets, part.ids, part.starts, part.facts, part.roles, part.season_length)
+        fields = (part.values, part.offsets, part.ids, part.starts, part.statics, part.roles, part.season_length)
         key = joblib.hash(fields)
         if self.trains or key not in self._views:
             self._views[key] = {"training part": np.array(key)} | self.forecaster.view(part)
         return self._views[key]
 
-    def past(self, panel: Panel, series: Positions) -> Past:
+    def past(self, panel: Panel, series: Positions) -> Context:
         """Return what may be seen of some series."""
-        return Past(panel, series, self.fold.seen[series], self.fold.start[series])
+        return Context(panel, series, self.fold.seen[series], self.fold.start[series])

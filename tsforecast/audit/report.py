@@ -88,7 +88,7 @@ def _sentence(row: Any) -> str:
     return f"what is {known} must not depend on {row.probe}: {row.note or f'{row.moved} moved{where}{by}'}"
 
 
-class Ledger:
+class AuditLog:
     """The rows of a report as they come, for one cutoff.
 
     Parameters

@@ -326,7 +326,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         When a file does not hold what the card says.
     """
     roles, reading = card.roles, card.reading
-    facts = (*roles.static, *([roles.group] if roles.group else []))
+    statics = (*roles.static, *([roles.group] if roles.group else []))
     names = [name for name in (roles.time, roles.id) if name]
     try:
         frame = LAYOUTS[reading.layout](card, paths)
@@ -334,7 +334,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         if roles.time:
             frame = frame.with_columns(_stamps(card, frame))
         varying = [_numbers(frame[name]) for name in (*roles.target, *roles.past, *roles.future)]
-        frame = frame.with_columns(varying).select(*names, *[column.name for column in varying], *facts)
+        frame = frame.with_columns(varying).select(*names, *[column.name for column in varying], *statics)
     except (pl.exceptions.PolarsError, zipfile.BadZipFile, ValueError) as error:
         where = ", ".join(str(path) for path in paths) or "statsmodels"
         reason = str(error).strip().split("\n")[0]
@@ -455,11 +455,11 @@ def _named(card: Card, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.rename(dict(zip(frame.columns, card.reading.columns, strict=True)))
 
 
-def _stack(card: Card, blocks: list[np.ndarray], facts: dict[str, list[str]]) -> pl.DataFrame:
-    """Put sequences of shape (T, C) below each other, each row with the facts of its sequence."""
+def _stack(card: Card, blocks: list[np.ndarray], statics: dict[str, list[str]]) -> pl.DataFrame:
+    """Put sequences of shape (T, C) below each other, each row with the statics of its sequence."""
     values = np.concatenate(blocks)  # (rows, C)
     lengths = np.array([len(block) for block in blocks])
-    columns = [pl.Series(name, fact).gather(np.repeat(np.arange(len(fact)), lengths)) for name, fact in facts.items()]
+    columns = [pl.Series(name, fact).gather(np.repeat(np.arange(len(fact)), lengths)) for name, fact in statics.items()]
     numbers = zip(card.roles.target, values.T, strict=True)
     return pl.DataFrame([*columns, *[pl.Series(name, np.ascontiguousarray(column)) for name, column in numbers]])
 

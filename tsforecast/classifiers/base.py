@@ -11,15 +11,15 @@ from sklearn.base import ClassifierMixin
 from tsforecast.data import sequences as recordings
 from tsforecast.data.panel import Panel, origin
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
-from tsforecast.estimators.base import Savable
-from tsforecast.events import watched
+from tsforecast.estimators.base import Estimator
+from tsforecast.events import observed
 from tsforecast.forecasters.base import FLOATS, NotFittedError, numbers
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-class Classifier(ClassifierMixin, Savable):  # type: ignore[misc]
+class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     """Base of all classifiers of recordings.
 
     Subclasses learn in `_fit` and answer in `_probabilities`; what is wrong with their parameters they say in
@@ -74,7 +74,7 @@ class Classifier(ClassifierMixin, Savable):  # type: ignore[misc]
         ['wave', 'wave', 'wave']
         """
         panel, labels, sides = self._checked(X, y, groups)
-        with watched(self, panel):
+        with observed(self, panel):
             self._fit(panel, labels, sides)
             self.channels_ = panel.values.shape[1]
         return self
@@ -222,9 +222,9 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
     if y is None:
         raise DataError("fit requires y to be passed, but the target y is None: give one label for each recording")
     if isinstance(y, str) and isinstance(X, Panel):
-        if y not in X.facts:
-            raise DataError(f"the panel must have a static column {y!r}; {nearest(y, X.facts)}")
-        y = X.facts[y]
+        if y not in X.statics:
+            raise DataError(f"the panel must have a static column {y!r}; {nearest(y, X.statics)}")
+        y = X.statics[y]
     labels = column_or_1d(y, warn=True)
     if len(labels) != count:
         raise DataError(f"y must have one label for each recording: got {len(labels)} for {count} recordings")

@@ -19,12 +19,12 @@ from tsforecast.classifiers.settings import AUGMENTATIONS, setting_problems
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.errors import DataError
-from tsforecast.events import watched
+from tsforecast.events import observed
 from tsforecast.forecasters import assembly
-from tsforecast.networks.classify import ClassNetwork, CrossEntropy
+from tsforecast.networks.classify import CrossEntropy, SequenceClassifier
 from tsforecast.networks.layers import Architecture, under, with_weights
 from tsforecast.networks.recurrent import choose_kernels, use_kernels
-from tsforecast.training.batches import Augmentation, LabelledRecordings, tiles
+from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch, show_epochs
 from tsforecast.training.loop import finished, train
@@ -127,7 +127,7 @@ class NeuralClassifier(Classifier):
     """
 
     resolved_: dict[str, Any]
-    network_: ClassNetwork
+    network_: SequenceClassifier
     scaling_: Scaling
     scaled_on_: dict[str, Any]
     longest_: int
@@ -234,7 +234,7 @@ class NeuralClassifier(Classifier):
         epochs = self.epochs(int((~validates).sum()))
         self.resolved_ = {"validation": count, "max_epochs": epochs, "device": str(torch_device(self.device))}
         self.history_ = []
-        with watched(self, panel) as work:
+        with observed(self, panel) as work:
             train = checkpoints.phase("train")
             self.history_ = self._train(panel, labels, validates, epochs, train, work.also(on_epoch))
             best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
@@ -324,7 +324,7 @@ class NeuralClassifier(Classifier):
         checkpoints: Checkpoints | None,
         on_epoch: Callable[[Epoch], None] | None,
         scaling: Scaling,
-        network: ClassNetwork | None = None,
+        network: SequenceClassifier | None = None,
     ) -> list[Epoch]:
         """Train a new network, or one that is there, on recordings in their scales."""
         device = torch_device(self.device)
@@ -332,8 +332,8 @@ class NeuralClassifier(Classifier):
         weights = choices.class_weights(self.class_weight, self.classes_, own)
         objective = CrossEntropy(torch.from_numpy(weights).float().to(device), self.label_smoothing)
 
-        def examples(part: Panel, truth: Labels, augmentation: Augmentation | None = None) -> LabelledRecordings:
-            return LabelledRecordings(
+        def examples(part: Panel, truth: Labels, augmentation: Augmentation | None = None) -> SequenceDataset:
+            return SequenceDataset(
                 scaling.transform(part.values, 0), part.offsets, truth, part.ids, augmentation, device
             )
 
@@ -385,7 +385,7 @@ class NeuralClassifier(Classifier):
         self.network_ = with_weights(build, self.layers, weights).to(torch_device(self.device))
         use_kernels(self.network_, bool(self.resolved_.get("fused", False)))
 
-    def _network(self, channels: int, shares: Tensor, length: int) -> ClassNetwork:
+    def _network(self, channels: int, shares: Tensor, length: int) -> SequenceClassifier:
         """Return an untrained network for recordings of up to `length` steps and classes with these shares."""
         architecture = Architecture(
             cell=self.cell,
@@ -399,7 +399,7 @@ class NeuralClassifier(Classifier):
             kernel_size=int(self.kernel_size),
             activation=self.activation,
         )
-        return ClassNetwork(architecture, channels, self.pooling, self.differences, shares, length)
+        return SequenceClassifier(architecture, channels, self.pooling, self.differences, shares, length)
 
     def _augmentation(self, scaling: Scaling, device: torch.device) -> Augmentation | None:
         if not self.augment:

@@ -19,7 +19,7 @@ from tsforecast.cli.console import console, say
 from tsforecast.cli.options import PlainGroup
 from tsforecast.data.sequences import Copies
 from tsforecast.errors import DataError, UnknownNameError, nearest
-from tsforecast.evaluation.classification import Recognised
+from tsforecast.evaluation.classification import ClassificationResults
 from tsforecast.evaluation.report.classification import html_recognition
 from tsforecast.evaluation.report.forecasts import MOST_ROWS, NOTHING, Grid
 from tsforecast.reporting.page import page
@@ -181,10 +181,10 @@ def _recognition(name: str, rows: Rows) -> str:
     )
     curve = [row for row in of["transfer"] if row["set"] == first]
     return html_recognition(
-        Recognised(sets[first], copies),
+        ClassificationResults(sets[first], copies),
         f"{name.capitalize()}: {first}",
         _tallies(curve) if curve else None,
-        {key: Recognised(part) for key, part in sets.items() if key != first},
+        {key: ClassificationResults(part) for key, part in sets.items() if key != first},
         _models(of["recognition"], first) | facts(rows),
     )
 

@@ -50,7 +50,7 @@ LEAST = 3  # groups
 MOST_LETTERS = 100  # of the name of a folder
 
 
-def tune_recognition(search: RaySearch, panel: Panel, label: str, folds: int, out: Path) -> None:
+def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out: Path) -> None:
     """Search in the training part of each fold, then compare tuned, untuned and majority on the rest of it, once.
 
     Parameters
@@ -103,11 +103,13 @@ def recognition_problems(**asked: int | None) -> list[str]:
 
 
 def _labels(panel: Panel, label: str) -> NDArray[Any]:
-    if label not in panel.facts:
-        raise DataError(f"--label must name a column that is constant in each recording: {nearest(label, panel.facts)}")
+    if label not in panel.statics:
+        raise DataError(
+            f"--label must name a column that is constant in each recording: {nearest(label, panel.statics)}"
+        )
     if label == panel.roles.group:
         raise ParameterError(f"--label must be another column than the group: got {label!r} for both")
-    return panel.facts[label]
+    return panel.statics[label]
 
 
 def _folder(fold: str, number: int) -> str:
@@ -251,7 +253,7 @@ def tune(
     )
     with tracked(mlflow, data):
         if label:
-            tune_recognition(search, panel, label, folds, out)
+            tune_classifier(search, panel, label, folds, out)
         else:
             _tune_forecasts(search, panel, Protocol(ahead, *cutoffs_of(origins, step, task, ahead)), data, out)
 

@@ -18,7 +18,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, raise_any
 
 
-class Past:
+class Context:
     """The rows before n cutoffs of a panel; nothing here reveals a row at or after its cutoff, or before its start.
 
     Parameters
@@ -62,7 +62,7 @@ class Past:
         self.lengths = seen - self._start
 
     @classmethod
-    def at_end(cls, panel: Panel, later: Callable[[], Panel] | None = None) -> Past:
+    def at_end(cls, panel: Panel, later: Callable[[], Panel] | None = None) -> Context:
         """Return the past whose cutoffs are the ends of all series."""
         return cls(panel, np.arange(len(panel)), panel.lengths, later=later)
 
@@ -155,7 +155,7 @@ class Past:
         return first
 
     @property
-    def begun(self) -> NDArray[np.bool_]:
+    def has_observations(self) -> NDArray[np.bool_]:
         """Whether a number of each target may be seen, shape (n, K); nobody can forecast one without."""
         return np.asarray(self._first[:, : self.n_targets] < self._seen[:, None])
 
@@ -164,7 +164,7 @@ class Past:
         return [
             f"a target must have a number before its forecast: column {self.columns[k]!r} of series "
             f"{str(self.ids[i])!r} has none in {self.lengths[i]} steps; leave that series out, or give more of its past"
-            for i, k in np.argwhere(~self.begun)
+            for i, k in np.argwhere(~self.has_observations)
         ]
 
     def ahead(self, horizon: int) -> NDArray[np.float64]:
@@ -182,9 +182,9 @@ class Past:
         return known.astype(np.float64)
 
     @property
-    def facts(self) -> dict[str, NDArray[Any]]:
+    def statics(self) -> dict[str, NDArray[Any]]:
         """Static columns and the group of each cutoff's series, shape (n,) each."""
-        return {name: fact[self.series] for name, fact in self._panel.facts.items()}
+        return {name: fact[self.series] for name, fact in self._panel.statics.items()}
 
     def history(self, index: int, filled: bool = True) -> NDArray[np.float64]:
         """Return all rows before cutoff `index`, shape (T, C).

@@ -99,7 +99,7 @@ class Table:
     kind: TimeKind = "none"
     labels: NDArray[Any] | None = None
     offsets: NDArray[np.int64] | None = None
-    facts: dict[str, NDArray[Any]] = field(default_factory=dict)
+    statics: dict[str, NDArray[Any]] = field(default_factory=dict)
     hidden_id: str | None = None
 
 
@@ -167,7 +167,7 @@ def read(
         table.columns[name], problem = _numbers(frame[name])
         problems += problem
     names = (*roles.static, *([roles.group] if roles.group else []))
-    table.facts = {name: frame[name].to_numpy() for name in names}
+    table.statics = {name: frame[name].to_numpy() for name in names}
     for name in dict.fromkeys([*names, *([id] if id is not None else [])]):
         problems += _no_names(frame[name])
     if id is not None:

@@ -42,7 +42,7 @@ class Panel:
     frequency : Frequency
     season_length : int
         Steps in one season (m).
-    facts : dict of arrays of shape (N,)
+    statics : dict of arrays of shape (N,)
         Static columns and the group column.
     mending : Mending
         What was allowed to be mended while reading.
@@ -71,8 +71,8 @@ class Panel:
     kind: TimeKind
     roles: Roles
     source: Source
-    facts: dict[str, NDArray[Any]]
-    mending: repair.Mending = repair.Mending()
+    statics: dict[str, NDArray[Any]]
+    mending: repair.CleaningPolicy = repair.CleaningPolicy()
     notes: tuple[str, ...] = ()
     weights: NDArray[np.float64] | None = None
 
@@ -148,7 +148,7 @@ class Panel:
         """
         roles = Roles(_names(target or ()), _names(past), _names(future), _names(static), group)
         table = frames.read(data, roles, time, id)
-        mending = repair.Mending(nan_policy, fill_gaps, sort, duplicates)
+        mending = repair.CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
         return cls._build(table, frequency, season_length, mending)
 
     @classmethod
@@ -183,7 +183,7 @@ class Panel:
                 f"a wide frame must hold numbers besides its time: column {table.source.id!r} holds something else; "
                 "drop it, or read a long frame with Panel.from_frame(id=...)"
             )
-        mending = repair.Mending(nan_policy, fill_gaps, sort, duplicates)
+        mending = repair.CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
         return cls._build(frames.stack(table), frequency, season_length, mending)
 
     @classmethod
@@ -207,7 +207,7 @@ class Panel:
         >>> Panel.from_array([[1.0, 2.0, 3.0], [4.0, 5.0]])
         Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season 1
         """
-        return cls._build(arrays.read(data), None, season_length, repair.Mending(nan_policy))
+        return cls._build(arrays.read(data), None, season_length, repair.CleaningPolicy(nan_policy))
 
     def read_like(self, data: Any, what: str = "the context") -> Panel:
         """Read `data` as this panel was read: same columns, roles, step and mending; errors call it `what`.
@@ -250,7 +250,7 @@ class Panel:
         table: Table,
         frequency: str | Frequency | None = None,
         season_length: int | None = None,
-        mending: repair.Mending = repair.Mending(),
+        mending: repair.CleaningPolicy = repair.CleaningPolicy(),
     ) -> Panel:
         raise_any(whole("season_length", season_length, 1, [None]))
         step = Frequency.parse(frequency) if isinstance(frequency, str) else frequency
@@ -265,7 +265,7 @@ class Panel:
             kind=table.kind,
             roles=table.roles,
             source=table.source,
-            facts={name: _frozen(fact) for name, fact in rows.facts.items()},
+            statics={name: _frozen(fact) for name, fact in rows.statics.items()},
             mending=mending,
             notes=tuple(rows.notes),
         )
@@ -310,7 +310,7 @@ class Panel:
     @property
     def groups(self) -> NDArray[Any] | None:
         """The group of each series, shape (N,); None when no group column was named."""
-        return self.facts[self.roles.group] if self.roles.group else None
+        return self.statics[self.roles.group] if self.roles.group else None
 
     @cached_property
     def filled(self) -> NDArray[Any]:
@@ -383,7 +383,7 @@ class Panel:
             offsets=_frozen(offsets),
             ids=_frozen(self.ids[index]),
             starts=_frozen(self.frequency.advance(self.starts[index], first)),
-            facts={name: _frozen(fact[index]) for name, fact in self.facts.items()},
+            statics={name: _frozen(fact[index]) for name, fact in self.statics.items()},
             weights=None if self.weights is None else self.weights[index],
         )
 
@@ -424,7 +424,7 @@ class Panel:
         return replace(
             self,
             values=_frozen(np.compress([name not in names for name in self.roles.varying], self.values, axis=1)),
-            facts={name: fact for name, fact in self.facts.items() if name not in names},
+            statics={name: fact for name, fact in self.statics.items() if name not in names},
             roles=replace(self.roles, **left, group=None if roles.group in names else roles.group),
         )
 
@@ -548,9 +548,9 @@ def fingerprint(panel: Panel, labels: NDArray[np.int64] | None = None) -> str:
     told = hashlib.sha256(repr((panel.roles, panel.frequency, panel.kind, panel.season_length)).encode())
     for name, array in {"values": panel.values, "offsets": panel.offsets, "starts": panel.starts}.items():
         told.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    facts = {name: fact.tolist() for name, fact in panel.facts.items()}
+    statics = {name: fact.tolist() for name, fact in panel.statics.items()}
     weights = None if panel.weights is None else panel.weights.tolist()
-    told.update(repr((panel.ids.tolist(), facts, weights)).encode())
+    told.update(repr((panel.ids.tolist(), statics, weights)).encode())
     if labels is not None:
         told.update(np.ascontiguousarray(labels).tobytes())
     return told.hexdigest()

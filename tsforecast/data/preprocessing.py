@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel, origin
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 
@@ -36,11 +36,11 @@ class StaticEncoder:
     columns: tuple[tuple[str, float, float, tuple[str, ...]], ...] = ()
 
     @classmethod
-    def fit(cls, facts: Mapping[str, NDArray[Any]], names: Sequence[str]) -> StaticEncoder:
+    def fit(cls, statics: Mapping[str, NDArray[Any]], names: Sequence[str]) -> StaticEncoder:
         """Learn from one value for each training series."""
         learned: list[tuple[str, float, float, tuple[str, ...]]] = []
         for name in names:
-            values = facts[name]
+            values = statics[name]
             if values.dtype.kind in "iuf":
                 there = values[~np.isnan(values.astype(np.float64))].astype(np.float64)
                 mean, spread = (float(there.mean()), float(there.std())) if len(there) else (0.0, 1.0)
@@ -54,11 +54,11 @@ class StaticEncoder:
         """Columns that `encode` returns (S)."""
         return sum(len(categories) + 1 for *_, categories in self.columns)
 
-    def encode(self, facts: Mapping[str, NDArray[Any]], count: int) -> NDArray[np.float32]:
+    def encode(self, statics: Mapping[str, NDArray[Any]], count: int) -> NDArray[np.float32]:
         """Return the static columns of `count` series as numbers, shape (count, S)."""
         parts = [np.zeros((count, 0))]
         for name, mean, spread, categories in self.columns:
-            values = facts[name]
+            values = statics[name]
             if not categories:
                 scaled = (values.astype(np.float64) - mean) / spread
                 parts.append(np.nan_to_num(scaled)[:, None])  # a missing number is the mean
@@ -74,7 +74,7 @@ BLOCK = 1 << 16  # rows that are scaled at a time: float64 for all of them would
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
+class Preprocessor:
     """Scaling and static categories, learned once on rows that may be seen.
 
     Attributes
@@ -102,10 +102,10 @@ class Inputs:
     origin: dict[str, Any]
 
     @classmethod
-    def fit(cls, past: Panel, recipe: ScalingRecipe) -> Inputs:
+    def fit(cls, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
         """Learn from a panel that ends at the cutoff."""
         scaling = recipe.fit(past.values, past.offsets, past.n_targets, past.weights)
-        return cls(recipe, scaling, StaticEncoder.fit(past.facts, past.roles.static), past.ids, origin(past))
+        return cls(recipe, scaling, StaticEncoder.fit(past.statics, past.roles.static), past.ids, origin(past))
 
     def rows(self, panel: Panel, dtype: type[np.floating[Any]] = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K).
@@ -124,7 +124,7 @@ class Inputs:
             truth = np.where(missing, dtype(np.nan), truth)
         return np.nan_to_num(scaled, copy=False), truth
 
-    def of(self, past: Past) -> Scaling:
+    def of(self, past: Context) -> Scaling:
         """Return one scaling per cutoff: that of training, or of its own past for a series that is new."""
         return self._known(past.ids, past.history, past.n_targets)
 
@@ -132,7 +132,7 @@ class Inputs:
         """Return one scaling for each series of a panel."""
         return self._known(panel.ids, panel.series, panel.n_targets)
 
-    def with_series(self, past: Panel) -> Inputs:
+    def with_series(self, past: Panel) -> Preprocessor:
         """Return these inputs, and scalings learned on `past` for its series that had none."""
         new = ~np.isin(past.ids, self.ids)
         if not self.recipe.per_series or not new.any():
@@ -155,9 +155,9 @@ class Inputs:
                 )
         return problems
 
-    def static(self, series: Panel | Past) -> Floats32:
+    def static(self, series: Panel | Context) -> Floats32:
         """Return the static columns of each series or cutoff as numbers, shape (n, S)."""
-        return self.statics.encode(series.facts, len(series))
+        return self.statics.encode(series.statics, len(series))
 
     def _known(self, ids: NDArray[Any], rows_of: Callable[[int], NDArray[Any]], targets: int) -> Scaling:
         """Return one scaling for each of `ids`; what was not learned yet is learned from `rows_of` its place."""

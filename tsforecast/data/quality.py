@@ -26,7 +26,7 @@ TOO_LARGE = 1e100  # numbers beyond it cannot be squared and summed in float64
 
 
 @dataclass(frozen=True)
-class Mending:
+class CleaningPolicy:
     """What the caller allows to be mended; see `Panel.from_frame`."""
 
     nan_policy: NanPolicy | None = None
@@ -55,7 +55,7 @@ class Rows:
     stamps: Stamps = field(default_factory=lambda: EMPTY)
     row: NDArray[np.int64] = field(default_factory=lambda: EMPTY)
     frequency: Frequency = Frequency("integer")
-    facts: dict[str, NDArray[Any]] = field(default_factory=dict)
+    statics: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -81,7 +81,7 @@ class Rows:
         return f"row {self.row[at]}" if self.row[at] >= 0 else "an inserted row"
 
 
-def regular_rows(table: Table, frequency: Frequency | None, mending: Mending) -> Rows:
+def regular_rows(table: Table, frequency: Frequency | None, mending: CleaningPolicy) -> Rows:
     """Group a table by series and make sure that the time axis is regular and the numbers complete.
 
     Raises
@@ -145,10 +145,10 @@ def _group(table: Table) -> Rows:
 
 def _facts(table: Table, rows: Rows) -> Iterator[str]:
     """Reduce static columns and the group to one value per series; yield where they vary."""
-    for name, column in table.facts.items():
+    for name, column in table.statics.items():
         ordered = _one_kind_of_missing(column[rows.row] if len(rows.row) else column)
         first = ordered[rows.offsets[:-1]]
-        rows.facts[name] = first
+        rows.statics[name] = first
         same = (ordered == first[rows.owner]) | ((ordered != ordered) & (first != first)[rows.owner])
         if name == table.roles.group:
             nobody = first == None if first.dtype == object else first != first  # noqa: E711 - one by one
@@ -193,7 +193,7 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
         rows.notes.append(f"dropped {int(extra.sum())} duplicate time stamps, kept the {which} of each")
 
 
-def _irregularities(rows: Rows, table: Table, mending: Mending) -> Iterator[str]:
+def _irregularities(rows: Rows, table: Table, mending: CleaningPolicy) -> Iterator[str]:
     """Yield what keeps the time axis from being regular: order, duplicates, off-grid stamps, gaps."""
     kind = table.kind
     named = f", or name the id column: id={table.hidden_id!r}" if table.hidden_id else ""
@@ -282,11 +282,11 @@ def _drop_incomplete(rows: Rows) -> None:
     lengths = np.diff(rows.offsets)[stay]
     rows.keep(np.flatnonzero(stay[rows.owner]))
     rows.ids, rows.offsets = rows.ids[stay], np.concatenate([[0], np.cumsum(lengths)])
-    rows.facts = {name: fact[stay] for name, fact in rows.facts.items()}
+    rows.statics = {name: fact[stay] for name, fact in rows.statics.items()}
     rows.notes.append(f"dropped {len(hit)} series with NaN")
 
 
-def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Mending) -> Iterator[str]:
+def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: CleaningPolicy) -> Iterator[str]:
     """Yield counts of NaN, infinities and numbers too large to work with, per column and series."""
     leading = mending.nan_policy == "forward_fill"
     infinite = np.isinf(rows.values)

@@ -58,8 +58,8 @@ def read(data: Any) -> Panel:
     """
     if isinstance(data, Panel):
         raise_any(recording_problems([data.series(i) for i in range(len(data))]))
-        facts = {} if data.groups is None else {"group": data.groups}
-        return _panel(data.values, data.offsets, data.ids, data.roles.varying, facts)
+        statics = {} if data.groups is None else {"group": data.groups}
+        return _panel(data.values, data.offsets, data.ids, data.roles.varying, statics)
     parts, problems = [], []
     for i, one in enumerate(data):
         try:
@@ -116,7 +116,7 @@ def _panel(
     offsets: NDArray[np.int64],
     ids: NDArray[Any],
     names: tuple[str, ...],
-    facts: dict[str, NDArray[Any]],
+    statics: dict[str, NDArray[Any]],
 ) -> Panel:
     return Panel(
         values=values,
@@ -126,9 +126,9 @@ def _panel(
         frequency=Frequency("integer"),
         season_length=1,
         kind="none",
-        roles=Roles(names, group="group" if facts else None),
+        roles=Roles(names, group="group" if statics else None),
         source=Source("arrays", 2),
-        facts=facts,
+        statics=statics,
     )
 
 

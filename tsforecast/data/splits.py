@@ -44,7 +44,7 @@ class Fold:
     min_past: int = 1
 
     @property
-    def begun(self) -> NDArray[np.bool_]:
+    def has_observations(self) -> NDArray[np.bool_]:
         """Whether enough of each series may be seen to forecast it, shape (N,)."""
         return np.asarray(self.seen - self.start >= self.min_past)
 

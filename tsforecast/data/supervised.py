@@ -86,6 +86,6 @@ def _panel(values: NDArray[Any], roles: Roles, source: Source, weights: NDArray[
         kind="none",
         roles=roles,
         source=source,
-        facts={},
+        statics={},
         weights=weights,
     )

@@ -22,7 +22,7 @@ def unknown_settings(estimator: BaseEstimator, settings: Iterable[str]) -> list[
     ]
 
 
-class Savable(BaseEstimator):  # type: ignore[misc]
+class Estimator(BaseEstimator):  # type: ignore[misc]
     """Base of everything that is fitted and can be saved.
 
     Attributes

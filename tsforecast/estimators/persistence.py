@@ -18,7 +18,7 @@ import tsforecast
 from tsforecast.checks import whole
 from tsforecast.classifiers.base import Classifier
 from tsforecast.data import sequences as recordings
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel, span
 from tsforecast.errors import ModelFileError, ParameterError, nearest, raise_any
 from tsforecast.evaluation.record import machine, scaling_words, versions
@@ -81,8 +81,8 @@ def golden(model: Forecaster | Classifier) -> tuple[dict[str, Any], Numbers]:
     if isinstance(model, Classifier):
         waves = _waves(model)
         return {}, {ASKED: waves, SAID: _probabilities(model, waves)}
-    begun = Past.at_end(model.panel_).begun.all(axis=1)
-    series = np.flatnonzero(begun)[:SERIES]
+    has_observations = Context.at_end(model.panel_).has_observations.all(axis=1)
+    series = np.flatnonzero(has_observations)[:SERIES]
     return {"series": series.tolist()}, {SAID: _forecast(model, series)}
 
 
@@ -121,7 +121,7 @@ def _forecast(model: Forecaster, series: NDArray[np.int64]) -> NDArray[np.float6
     if series.min() < 0 or series.max() >= len(panel):
         raise ValueError(f"golden series must be among {len(panel)}: got {series.tolist()}")
     with np.errstate(all="ignore"):
-        said = model.forecast(Past(panel, series, panel.lengths[series] - panel.ready), model.horizon_)
+        said = model.forecast(Context(panel, series, panel.lengths[series] - panel.ready), model.horizon_)
     last = panel.lengths.copy()
     last[series] -= 1
     panel.between(last, panel.lengths).answer(said)  # in the caller's library, zone and names

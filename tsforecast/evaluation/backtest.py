@@ -18,7 +18,7 @@ from tsforecast.audit.audit import of_cut
 from tsforecast.audit.evidence import Cut
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.calendar import from_utc
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Piece, Protocol
 from tsforecast.data.splits import (
@@ -101,7 +101,7 @@ def backtest(
         time stamp seen), ``step`` (1 is the first after the cutoff and gap), ``time, phase`` (where in its season that
         lies; see `Frequency.phase`), ``y, forecast, seed``;
         ``leak_audit``, the outcome of the audit and its level;
-        ``replaced``, whether a simpler forecast stands in for one that the model could not make;
+        ``is_fallback``, whether a simpler forecast stands in for one that the model could not make;
         ``naive_mae, naive_mse``, the errors of the seasonal naive forecast on the past, which scale
         MASE and RMSSE; ``fit_seconds`` of the fit used and ``predict_seconds`` of the call.
 
@@ -135,7 +135,7 @@ def run(name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, pie
     cutoffs = _cutoffs(panel, piece.folds, piece.test)
     forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
     seconds = fitted - began, time.perf_counter() - fitted
-    rows = _rows(panel, cutoffs, forecasts, model.replaced(cutoffs.past(panel)), seconds)
+    rows = _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), seconds)
     rows.insert(0, "model", pd.Categorical([name]).repeat(len(rows)))
     rows["seed"] = pd.array([fit.seed], dtype="Int32").repeat(len(rows))
     rows["leak_audit"] = pd.Categorical([outcome]).repeat(len(rows))
@@ -181,8 +181,8 @@ class _Cutoffs:
     first: Positions
     last: Positions
 
-    def past(self, panel: Panel) -> Past:
-        return Past(panel, self.series, self.seen, self.start)
+    def past(self, panel: Panel) -> Context:
+        return Context(panel, self.series, self.seen, self.start)
 
     def where(self, chosen: NDArray[np.bool_]) -> _Cutoffs:
         return _Cutoffs(*(getattr(self, field.name)[chosen] for field in fields(self)))
@@ -196,7 +196,7 @@ def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> _Cutoffs:
     found = _Cutoffs(np.tile(np.arange(len(panel)), len(folds)), **rows)
     found = found.where(is_tested(folds).ravel() & np.isin(found.series, test))
     if len(found.series):
-        found = found.where(np.asarray(found.past(panel).begun.any(axis=1)))
+        found = found.where(np.asarray(found.past(panel).has_observations.any(axis=1)))
     if not len(found.series):
         raise DataError("no series has both a past and a target at any cutoff; use fewer origins or a shorter horizon")
     return found
@@ -206,7 +206,7 @@ def _rows(
     panel: Panel,
     cutoffs: _Cutoffs,
     forecasts: NDArray[np.float64],
-    replaced: NDArray[np.bool_],
+    is_fallback: NDArray[np.bool_],
     seconds: tuple[float, float],
 ) -> pd.DataFrame:
     """Lay n x H x K forecasts out as rows, next to the truth, which is read only here."""
@@ -237,7 +237,7 @@ def _rows(
             "phase": np.repeat(_phases(panel, times)[:, None], targets, axis=1).ravel(),
             "y": truth.transpose(0, 2, 1).ravel(),
             "forecast": forecasts.transpose(0, 2, 1).ravel(),
-            "replaced": np.repeat(replaced.ravel(), horizon),
+            "replaced": np.repeat(is_fallback.ravel(), horizon),
             "naive_mae": np.repeat(scales[..., 0].ravel(), horizon),
             "naive_mse": np.repeat(scales[..., 1].ravel(), horizon),
             "fit_seconds": np.float32(seconds[0]),
@@ -245,8 +245,8 @@ def _rows(
         }
     )
     # A target whose first number lies after the cutoff cannot be forecast by anyone, one without truth not be judged.
-    begun = cutoffs.past(panel).begun.ravel()  # (n * K)
-    return rows[np.repeat(begun, horizon) & ~np.isnan(rows["y"].to_numpy())]
+    has_observations = cutoffs.past(panel).has_observations.ravel()  # (n * K)
+    return rows[np.repeat(has_observations, horizon) & ~np.isnan(rows["y"].to_numpy())]
 
 
 def _times(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:

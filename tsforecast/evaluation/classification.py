@@ -156,7 +156,7 @@ SHOWN = {
 
 
 @dataclass(frozen=True)
-class Premium:
+class SplitOptimism:
     """What a random split seems to gain, since users are on both sides of it.
 
     Attributes
@@ -181,7 +181,7 @@ class Premium:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recognised:
+class ClassificationResults:
     """Answers of several classifiers; the table, verdicts and views are functions of them.
 
     Attributes
@@ -197,7 +197,7 @@ class Recognised:
     --------
     >>> one = {"protocol": "random", "seed": None, "fold": 0, "group": "ann", "true": "up", "fit_seconds": 1.0}
     >>> rows = [one | {"model": name, "predicted": name, "predict_seconds": 0.1} for name in ("up", "majority")]
-    >>> print(Recognised(pd.DataFrame(rows)).table[["model", "accuracy", "users"]].to_string(index=False))
+    >>> print(ClassificationResults(pd.DataFrame(rows)).table[["model", "accuracy", "users"]].to_string(index=False))
        model  accuracy  users
           up       1.0      1
     majority       0.0      1
@@ -229,14 +229,14 @@ class Recognised:
         return judge(self.of(self.protocols[0]))
 
     @cached_property
-    def premiums(self) -> list[Premium]:
+    def premiums(self) -> list[SplitOptimism]:
         """The leak premium of each model; none where only one of the two protocols was asked for."""
         if not {"leave-users-out", "random"} <= set(self.protocols) or not has_users(self.rows):
             return []
         unseen, random = (accuracy_by(self.of(name), "group") for name in ("leave-users-out", "random"))
         both = [name for name in unseen if name in random and name != REFERENCE]
         return [
-            Premium(
+            SplitOptimism(
                 name, float(random[name].mean()), float(unseen[name].mean()), over_users(random[name] - unseen[name])
             )
             for name in both

@@ -20,7 +20,7 @@ from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.data.splits import Positions
 from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.evaluation.backtest import ctrl_c_ends
-from tsforecast.evaluation.classification import Recognised
+from tsforecast.evaluation.classification import ClassificationResults
 from tsforecast.evaluation.folds import Fold, Labelled, both_sides, folds, model_problems
 from tsforecast.evaluation.runner import seeded
 
@@ -44,7 +44,7 @@ ROW_COLUMNS = (
 Models = Any | Iterable[Any] | Mapping[str, Any]
 
 
-def recognise(
+def compare_classifiers(
     classifiers: Models,
     X: Any,
     y: Any,
@@ -55,7 +55,7 @@ def recognise(
     seeds: int = 1,
     n_jobs: int | None = 1,
     progress: Callable[[str, str, int], None] | None = None,
-) -> Recognised:
+) -> ClassificationResults:
     """Compare classifiers with the majority, each tested on recordings that it has not learned from.
 
     Copies among the recordings are found and reported before anything is trained.
@@ -96,7 +96,7 @@ def recognise(
     >>> waves = [np.sin(np.arange(random.integers(9, 20)) * (1 + i % 2)) for i in range(36)]
     >>> labels, users = np.array(["slow", "fast"] * 18), np.repeat(["ann", "bob", "cem", "dan", "eva", "fay"], 6)
     >>> from tsforecast import NearestNeighborClassifier
-    >>> found = recognise(NearestNeighborClassifier(), waves, labels, users)
+    >>> found = compare_classifiers(NearestNeighborClassifier(), waves, labels, users)
     >>> found.table[["model", "accuracy"]].to_dict("records")
     [{'model': 'nearest-neighbor', 'accuracy': 1.0}, {'model': 'majority', 'accuracy': 0.5}]
     >>> print(found.verdicts["nearest-neighbor"])
@@ -115,7 +115,9 @@ def recognise(
         parts.append(rows)
         if progress:
             progress(name, fold.protocol, fold.number)
-    return Recognised(pd.concat(parts, ignore_index=True), tuple(data.copies), tuple(both_sides(data, every)))
+    return ClassificationResults(
+        pd.concat(parts, ignore_index=True), tuple(data.copies), tuple(both_sides(data, every))
+    )
 
 
 def named(classifiers: Models) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tsforecast.evaluation.backtest import joined
 from tsforecast.evaluation.record import Record
 from tsforecast.evaluation.results import Leaderboard, from_rows
 from tsforecast.evaluation.runner import Outcome, raise_failures, run_all
-from tsforecast.events import watched
+from tsforecast.events import observed
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
@@ -97,7 +97,7 @@ def leaderboard(
     protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past)
     panel = protocol.long_enough(Panel.of(data))
     needed = [name for name in models if name in (*ALWAYS, reference)]
-    with watched(models, panel) as work:
+    with observed(models, panel) as work:
         outcomes = run_all(models, panel, protocol, seeds, n_jobs, checkpoint, progress, needed, work.tell)
         parts = _complete(models, outcomes)
         notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))

@@ -44,7 +44,7 @@ def transfer_curve(
         Recordings of each class to tune on; 0 is the network as it came from the others. Drawn at random by the seed,
         the fewer among the more; the recordings that test are the same for all, and copies are always among them.
     seeds : int
-        As in `recognise`.
+        As in `compare_classifiers`.
     progress : callable, optional
         Called with the name of each user when it is done.
     **tuning

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.panel import Panel
-from tsforecast.data.preprocessing import Inputs
+from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.networks.forecast import ForecastNetwork
@@ -21,7 +21,7 @@ from tsforecast.networks.layers import Architecture
 from tsforecast.networks.losses import Units
 from tsforecast.networks.recurrent import choose_kernels
 from tsforecast.training.checkpoint import Checkpoints, parse_every
-from tsforecast.training.optim import Plan
+from tsforecast.training.optim import TrainingConfig
 
 if TYPE_CHECKING:
     from tsforecast.forecasters.neural import NeuralForecaster
@@ -58,7 +58,7 @@ def network(model: NeuralForecaster, panel: Panel) -> ForecastNetwork:
 
 
 def windows(
-    model: NeuralForecaster, inputs: Inputs, panel: Panel, seen: NDArray[np.int64]
+    model: NeuralForecaster, inputs: Preprocessor, panel: Panel, seen: NDArray[np.int64]
 ) -> tuple[Windows, Windows | None]:
     """Return the windows whose targets lie in the first `seen` rows of each series, and those of the rest, if any."""
     values, truth = inputs.rows(panel)
@@ -86,7 +86,7 @@ def windows(
     return cut(first=begin, last=seen), validation
 
 
-def fuse(model: NeuralForecaster, plan: Plan, count: int) -> bool:
+def fuse(model: NeuralForecaster, plan: TrainingConfig, count: int) -> bool:
     """Choose whether quick kernels read, for a training on so many windows; see `choose_kernels`."""
     rows = min(plan.batch_size, count) * (1 if model.network_.joint else model.network_.targets)
     segments = -(-model.resolved_["window"] // model.resolved_["segment"])
@@ -94,7 +94,7 @@ def fuse(model: NeuralForecaster, plan: Plan, count: int) -> bool:
 
 
 def units(
-    model: NeuralForecaster, inputs: Inputs, panel: Panel, seen: NDArray[np.int64], device: torch.device
+    model: NeuralForecaster, inputs: Preprocessor, panel: Panel, seen: NDArray[np.int64], device: torch.device
 ) -> Units:
     """Return what the loss must know of each series, learned on its first `seen` rows."""
     scaling, targets = inputs.scaling_of(panel), panel.n_targets
@@ -115,9 +115,9 @@ def weights(panel: Panel, device: torch.device) -> torch.Tensor | None:
     return torch.from_numpy((panel.weights / panel.weights.mean()).astype(np.float32)).to(device)
 
 
-def plan(model: Any, epochs: int | None = None) -> Plan:
+def plan(model: Any, epochs: int | None = None) -> TrainingConfig:
     """Return how to train any network, for as many epochs as it is set to unless given."""
-    return Plan(
+    return TrainingConfig(
         int(model.batch_size),
         int(model.max_epochs if epochs is None else epochs),
         model.learning_rate,

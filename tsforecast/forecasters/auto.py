@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.anchors import Anchor, anchor_lags
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import by_part
 from tsforecast.errors import DataError
@@ -95,7 +95,7 @@ def _wholes(panel: Panel) -> NDArray[np.int64] | None:
     return np.array([place[group] for group in panel.groups.tolist()]) if len(place) > 1 else None
 
 
-def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Past, NDArray[np.float64]]:
+def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Context, NDArray[np.float64]]:
     """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
     # A whole group that validates is forecast in its second half: members need a past.
     first = np.where(seen > 0, seen, panel.lengths - horizon if panel.ready else panel.lengths // 2)
@@ -105,7 +105,7 @@ def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Past,
     chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
     series, cutoffs = series[chosen], (first[series] + step)[chosen]
     rows = panel.offsets[series][:, None] + cutoffs[:, None] + np.arange(horizon)
-    return Past(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
+    return Context(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
 
 
 def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int, fixed: bool = False) -> int:

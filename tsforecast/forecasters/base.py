@@ -15,11 +15,11 @@ from sklearn.base import RegressorMixin
 from tsforecast.checks import whole
 from tsforecast.data import frames
 from tsforecast.data import supervised as ready
-from tsforecast.data.context import Past, extend
+from tsforecast.data.context import Context, extend
 from tsforecast.data.panel import Panel, origin
 from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError, raise_any
-from tsforecast.estimators.base import Savable
-from tsforecast.events import watched
+from tsforecast.estimators.base import Estimator
+from tsforecast.events import observed
 
 FLOATS = [np.float64, np.float32]
 FAR = 10.0  # ranges of X; a y that lies further away has other units
@@ -56,7 +56,7 @@ def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
     raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
 
 
-class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
+class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     """Base of all forecasters.
 
     A forecaster stores its parameters when it is made, learns in `fit`, and answers in `predict`. It has two doors:
@@ -116,7 +116,7 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
         [2.0, 4.0]
         """
         panel = self._checked(data, y, sample_weight)
-        with watched(self, panel):
+        with observed(self, panel):
             self._fit(panel)
             self._remember(panel)
         return self
@@ -158,7 +158,7 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
         later = cache(partial(extend, panel, steps, future))
         if future is not None:
             later()
-        past = Past.at_end(panel, later)
+        past = Context.at_end(panel, later)
         raise_any(past.problems())
         for caution in self._cautions(past):
             warnings.warn(caution, DataWarning, stacklevel=2)
@@ -214,7 +214,7 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
         if not hasattr(self, "panel_"):
             raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(data)")
 
-    def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
+    def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
         """Forecast `horizon` steps after each of n cutoffs.
 
         This is the door that evaluation uses: many cutoffs at once, and nothing but the past.
@@ -232,7 +232,7 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
         """
         return {"windows": panel.values}
 
-    def replaced(self, past: Past) -> NDArray[np.bool_]:
+    def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Say which forecasts after `past` are not this model's own but a simpler one's that stands in, (n, K)."""
         return np.zeros((len(past), past.n_targets), dtype=np.bool_)
 
@@ -245,8 +245,8 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
             raise ParameterError("sample_weight belongs to ready-made windows: give their y as well")
         else:
             panel = Panel.of(data)
-            past = Past.at_end(panel)
-            if not past.begun.any():  # a series that has not begun yet is fine beside others
+            past = Context.at_end(panel)
+            if not past.has_observations.any():  # a series that has not begun yet is fine beside others
                 raise_any(past.problems())
             for name in ("n_features_in_", "feature_names_in_"):  # of windows that were fitted before
                 self.__dict__.pop(name, None)
@@ -281,7 +281,7 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
 
         rows = numbers(X, lambda: validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS))
         panel = ready.contexts(rows, self.panel_)
-        return panel.answer(_seen_to_be_numbers(self.forecast(Past.at_end(panel), self.horizon_)))
+        return panel.answer(_seen_to_be_numbers(self.forecast(Context.at_end(panel), self.horizon_)))
 
     def _remember(self, panel: Panel) -> None:
         """Keep what was fitted, to go on from; of many windows only their form matters."""
@@ -299,7 +299,7 @@ class Forecaster(RegressorMixin, Savable):  # type: ignore[misc]
     def _fit(self, panel: Panel) -> None:
         """Learn from `panel`; its last rows are the cutoff."""
 
-    def _cautions(self, past: Past) -> list[str]:
+    def _cautions(self, past: Context) -> list[str]:
         """Return what a user should know about a forecast from `past`."""
         return []
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.checks import one_of, share_or_count, whole
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters import auto as choices
@@ -88,14 +88,14 @@ class EnsembleForecaster(Forecaster):
         views = [clone(member).set_params(horizon=horizon).view(panel) for member in self._given()]
         return {f"{name} of member {i}": part for i, view in enumerate(views) for name, part in view.items()}
 
-    def forecast(self, past: Past, horizon: int) -> Floats:
+    def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         each = np.stack([member.forecast(past, horizon) for member in self.members_])  # (M, n, H, K)
         return self._combined(each)
 
-    def replaced(self, past: Past) -> NDArray[np.bool_]:
+    def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Say where a simpler forecast stands in for that of a member, (n, K); see `Forecaster.replaced`."""
-        return np.asarray(np.any([member.replaced(past) for member in self.members_], axis=0))
+        return np.asarray(np.any([member.is_fallback(past) for member in self.members_], axis=0))
 
     def _combined(self, each: Floats) -> Floats:
         if self.combine == "median":
@@ -129,7 +129,9 @@ class EnsembleForecaster(Forecaster):
         past, truth = choices.held_out(panel, seen, self.horizon_)
         each = np.stack([member.forecast(past, self.horizon_) for member in members])  # (M, n, H, K)
         scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
-        there = ~np.isnan(truth) & past.begun[:, None]  # a target without any number before the cutoff is not forecast
+        there = (
+            ~np.isnan(truth) & past.has_observations[:, None]
+        )  # a target without any number before the cutoff is not forecast
         scale = np.broadcast_to(np.where(scale > 0, scale, 1.0), truth.shape)
         return _simplex_least_squares((each[:, there] / scale[there]).T, truth[there] / scale[there])
 

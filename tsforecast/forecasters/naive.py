@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import whole
 from tsforecast.data.anchors import anchor_lags
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.forecasters.base import Forecaster
 
@@ -31,7 +31,7 @@ class NaiveForecaster(Forecaster):
     def __init__(self, horizon: int = 1) -> None:
         self.horizon = horizon
 
-    def forecast(self, past: Past, horizon: int) -> Floats:
+    def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         last = past.tail(1)[:, :, : past.n_targets]  # (n, 1, K)
         return np.repeat(last, horizon, axis=1)  # (n, H, K)
@@ -62,7 +62,7 @@ class SeasonalNaiveForecaster(Forecaster):
     def _fit(self, panel: Panel) -> None:
         self.season_length_ = self.season_length or panel.season_length
 
-    def forecast(self, past: Past, horizon: int) -> Floats:
+    def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         lags = anchor_lags("seasonal", horizon, self.season_length_)[:, 0]  # (H,)
         long_enough = past.lengths >= self.season_length_
@@ -90,7 +90,7 @@ class DriftForecaster(Forecaster):
     def __init__(self, horizon: int = 1) -> None:
         self.horizon = horizon
 
-    def forecast(self, past: Past, horizon: int) -> Floats:
+    def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         steps = np.arange(1, horizon + 1)[:, None]  # (H, 1)
         return np.stack([self._line(past.history(i)[:, : past.n_targets], steps) for i in range(len(past))])
@@ -121,7 +121,7 @@ class MeanForecaster(Forecaster):
     def __init__(self, horizon: int = 1) -> None:
         self.horizon = horizon
 
-    def forecast(self, past: Past, horizon: int) -> Floats:
+    def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         means = [_mean(past.history(i)[:, : past.n_targets]) for i in range(len(past))]
         return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
@@ -152,7 +152,7 @@ class WindowAverageForecaster(Forecaster):
         season = panel.season_length if panel.season_length > 1 else 10
         self.window_ = self.window or season
 
-    def forecast(self, past: Past, horizon: int) -> Floats:
+    def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         means = [_mean(past.history(i)[-self.window_ :, : past.n_targets]) for i in range(len(past))]
         return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from tsforecast.data.anchors import Anchor
 from tsforecast.data.panel import Panel
-from tsforecast.data.preprocessing import Inputs
-from tsforecast.events import watched
+from tsforecast.data.preprocessing import Preprocessor
+from tsforecast.events import observed
 from tsforecast.forecasters import assembly
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.settings import setting_problems
@@ -28,7 +28,7 @@ from tsforecast.networks.recurrent import use_kernels
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch, show_epochs
 from tsforecast.training.loop import PREDICT_ROWS, finished, train
-from tsforecast.training.optim import Plan
+from tsforecast.training.optim import TrainingConfig
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 from tsforecast.typed import typed
 
@@ -243,7 +243,7 @@ class NeuralForecaster(WindowedForecaster):
         panel = self._checked(data, y, sample_weight)
         checkpoints = assembly.checkpoints(self, panel, checkpoint, checkpoint_every, resume_from)
         checkpoints.begin()
-        with watched(self, panel) as work:
+        with observed(self, panel) as work:
             seen = self._prepare(panel)
             plan, train = assembly.plan(self), checkpoints.phase("train")
             with self._torch_settings():
@@ -320,7 +320,7 @@ class NeuralForecaster(WindowedForecaster):
         self,
         panel: Panel,
         seen: NDArray[np.int64],
-        plan: Plan,
+        plan: TrainingConfig,
         checkpoints: Checkpoints | None,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> list[Epoch]:
@@ -346,7 +346,7 @@ class NeuralForecaster(WindowedForecaster):
 
     def _train_on_all(self, panel: Panel, checkpoints: Checkpoints) -> None:
         """Begin anew with all rows, for as many epochs as were best."""
-        self.inputs_ = Inputs.fit(panel, self._recipe())
+        self.inputs_ = Preprocessor.fit(panel, self._recipe())
         plan = replace(assembly.plan(self), stop=self.resolved_["best_epoch"])
         with self._torch_settings():
             self.network_ = assembly.network(self, panel).to(self._torch_device())

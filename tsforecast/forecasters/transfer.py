@@ -6,10 +6,10 @@ import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tsforecast.checks import one_of
-from tsforecast.data.preprocessing import Inputs
+from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.errors import ParameterError, raise_any
 from tsforecast.estimators.base import unknown_settings
-from tsforecast.events import watched
+from tsforecast.events import observed
 from tsforecast.forecasters import assembly
 from tsforecast.forecasters import auto as choices
 from tsforecast.training.history import best_epoch
@@ -41,9 +41,9 @@ def fine_tuned(
     past = panel.until(seen)
     if scaling == "keep":
         raise_any(f"{problem}; use scaling='new'" for problem in source.inputs_.beyond_transform(past))
-    model.inputs_ = Inputs.fit(past, model._recipe()) if scaling == "new" else source.inputs_.with_series(past)
+    model.inputs_ = Preprocessor.fit(past, model._recipe()) if scaling == "new" else source.inputs_.with_series(past)
     model.resolved_ |= {"validation": held_out}
-    with watched(model, panel) as work, model._torch_settings():
+    with observed(model, panel) as work, model._torch_settings():
         if head == "new":
             model.resolved_["head_layers"] = layers
             model.network_.renew_head(layers)

@@ -12,9 +12,9 @@ from sklearn.base import clone
 
 from tsforecast.checks import flag, one_of, whole
 from tsforecast.data.anchors import ANCHORS, Anchor, anchor_forecast, anchor_lags
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.preprocessing import Inputs, StaticEncoder
+from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
 from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
 from tsforecast.errors import ParameterError, shorten
 from tsforecast.forecasters import auto as choices
@@ -43,7 +43,7 @@ class WindowedForecaster(Forecaster):
     per_series: bool | str
     instance_norm: bool
     resolved_: dict[str, Any]
-    inputs_: Inputs
+    inputs_: Preprocessor
 
     def _training_rows(self, panel: Panel) -> tuple[int, NDArray[np.int64]]:
         """Return how many steps, or wholes, validate, and how many first rows of each series train."""
@@ -54,7 +54,7 @@ class WindowedForecaster(Forecaster):
         held_out, seen = self._training_rows(panel)
         past = panel.until(seen)
         self.resolved_ = self._resolve(panel, seen, past) | {"validation": held_out}
-        self.inputs_ = Inputs.fit(past, self._recipe())
+        self.inputs_ = Preprocessor.fit(past, self._recipe())
         return seen
 
     def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
@@ -104,7 +104,7 @@ class WindowedForecaster(Forecaster):
         """
         raise NotImplementedError(f"{type(self).__name__} must say how it corrects its anchor")
 
-    def forecast(self, past: Past, horizon: int) -> Floats:
+    def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`.
 
         Beyond what is forecast at once, the forecaster goes on from its own forecasts; past columns then keep
@@ -143,7 +143,7 @@ class WindowedForecaster(Forecaster):
         scaled = scaling.transform(naive, index)
         return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
 
-    def _cautions(self, past: Past) -> list[str]:
+    def _cautions(self, past: Context) -> list[str]:
         if self.resolved_["value_transform"] is None:
             return []
         rows = past.tail(self.resolved_["window"])[..., : past.n_targets]
@@ -174,7 +174,7 @@ class WindowedForecaster(Forecaster):
         self._require_window()
         powered, columns = self.resolved_["value_transform"] is not None, len(self.panel_.roles.varying)
         scaling = Scaling.from_numbers(numbers, powered, len(ids), self.panel_.n_targets, columns)
-        self.inputs_ = Inputs(self._recipe(), scaling, statics, ids, learned_from)
+        self.inputs_ = Preprocessor(self._recipe(), scaling, statics, ids, learned_from)
 
     def _require_window(self) -> None:
         """Raise ValueError unless what is read and corrected fits in the series that were fitted."""

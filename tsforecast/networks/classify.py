@@ -14,7 +14,7 @@ from tsforecast.networks.recurrent import RecurrentEncoder
 
 
 @dataclass(frozen=True)
-class LabelledBatch:
+class SequenceBatch:
     """B recordings with their labels.
 
     Attributes
@@ -32,7 +32,7 @@ class LabelledBatch:
     labels: Tensor
 
 
-class ClassNetwork(Freezable):
+class SequenceClassifier(Freezable):
     """Read a recording of any length and say the logits of its class.
 
     The last layer starts at zero and is added to the logarithm of how frequent each class is, so an untrained network
@@ -54,7 +54,7 @@ class ClassNetwork(Freezable):
 
     Examples
     --------
-    >>> network = ClassNetwork(Architecture(units=4), 3, "mean", False, torch.tensor([0.25, 0.25, 0.5]), length=9)
+    >>> network = SequenceClassifier(Architecture(units=4), 3, "mean", False, torch.tensor([0.25, 0.25, 0.5]), length=9)
     >>> network(torch.randn(2, 9, 3)).softmax(dim=1)[0].tolist()
     [0.25, 0.25, 0.5]
     """
@@ -151,7 +151,7 @@ class CrossEntropy:
     def __init__(self, weights: Tensor, smoothing: float = 0.0) -> None:
         self.weights, self.smoothing = weights, smoothing
 
-    def of(self, network: ClassNetwork, batch: LabelledBatch, naive: bool = False) -> tuple[Tensor, Tensor]:
+    def of(self, network: SequenceClassifier, batch: SequenceBatch, naive: bool = False) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss over the recordings of a batch, and their number."""
         say = network.naive if naive else network
         return self(say(batch.steps, batch.lengths), batch.labels), batch.labels.new_tensor(len(batch.labels))

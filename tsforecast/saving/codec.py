@@ -15,7 +15,7 @@ from tsforecast.checks import whole
 from tsforecast.data.calendar import Frequency
 from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
-from tsforecast.data.quality import Mending
+from tsforecast.data.quality import CleaningPolicy
 from tsforecast.errors import ModelFileError, raise_any
 from tsforecast.typed import typed
 
@@ -149,7 +149,7 @@ def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
         "kind": panel.kind,
         "roles": asdict(panel.roles),
         "source": asdict(panel.source),
-        "facts": panel.facts,
+        "facts": panel.statics,
         "mending": asdict(panel.mending),
         "notes": panel.notes,
     }
@@ -174,8 +174,8 @@ def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
         kind=described["kind"],
         roles=typed(Roles, described["roles"]),
         source=typed(Source, described["source"]),
-        facts=described["facts"],
-        mending=typed(Mending, described["mending"]),
+        statics=described["facts"],
+        mending=typed(CleaningPolicy, described["mending"]),
         notes=tuple(map(str, described["notes"])),
     )
     raise_any(_problems(panel), ModelFileError)
@@ -195,7 +195,7 @@ def _problems(panel: Panel) -> list[str]:
         problems.append(f"offsets of a panel must go up from 0 to its {len(values)} rows")
     if panel.starts.dtype != np.int64 or panel.starts.shape != (count,):
         problems.append(f"starts of a panel must be int64 of shape ({count},): got shape {panel.starts.shape}")
-    for name, array in {"ids": panel.ids, **panel.facts}.items():
+    for name, array in {"ids": panel.ids, **panel.statics}.items():
         if not isinstance(array, np.ndarray) or array.shape != (count,):
             problems.append(f"{name} must be {count}, one for each series")
     if panel.kind not in ("none", "integer", "datetime"):
@@ -204,7 +204,7 @@ def _problems(panel: Panel) -> list[str]:
         problems.append(f"a step must count up: got {panel.frequency.count}")
     if not roles.target or len(roles.varying) != values.shape[1] or len(set(roles.varying)) != values.shape[1]:
         problems.append(f"a panel must have a name for each of its {values.shape[1]} columns: got {roles.varying}")
-    if missing := {*roles.static, *([roles.group] if roles.group else [])} - set(panel.facts):
+    if missing := {*roles.static, *([roles.group] if roles.group else [])} - set(panel.statics):
         problems.append(f"a panel must have its static columns: {sorted(missing)} are missing")
     if not 0 <= panel.source.horizon < max(1, int(np.diff(offsets).min())):
         problems.append(f"ready-made windows must be longer than their horizon: got {panel.source.horizon}")

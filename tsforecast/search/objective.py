@@ -14,12 +14,12 @@ from tsforecast.classifiers import choices as class_choices
 from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.data.anchors import seasonal_scale
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation import metrics
-from tsforecast.events import unwatched
+from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
 
@@ -140,7 +140,7 @@ class Validation(Fold):
         Error of the seasonal naive forecast on what trains; squared for RMSSE.
     """
 
-    past: Past
+    past: Context
     truth: Floats
     scale: Floats
 
@@ -183,7 +183,7 @@ class Validation(Fold):
         return np.asarray(np.where(broken, np.nan, total / np.maximum(there.sum(axis=(1, 2)), 1)))
 
 
-@unwatched()  # the best naive forecast of all is trial 0
+@unobserved()  # the best naive forecast of all is trial 0
 def validations(panel: Panel, horizon: int, share: float | int, origins: int, metric: str) -> list[Validation]:
     """Return the validation origins, the newest first.
 
@@ -222,7 +222,7 @@ def validations(panel: Panel, horizon: int, share: float | int, origins: int, me
 
 def _validation(panel: Panel, seen: NDArray[np.int64], horizon: int, metric: str) -> Validation:
     past, truth = choices.held_out(panel, seen, horizon)
-    there = ~np.isnan(truth) & past.begun[:, None]
+    there = ~np.isnan(truth) & past.has_observations[:, None]
     truth = np.where(there, truth, np.nan)
     if not there.any():
         raise DataError("the validation part must hold a truth after a past: there is none; use a larger validation")
@@ -249,7 +249,7 @@ METRICS = ("error", "log_loss")
 
 
 @dataclass(frozen=True, eq=False)
-class Recognition(Fold):
+class ClassificationObjective(Fold):
     """Labelled recordings that train, and n others, of other groups where there are groups.
 
     Attributes
@@ -284,8 +284,8 @@ class Recognition(Fold):
         return np.where(np.isnan(said).any(axis=1), np.nan, said.argmax(axis=1) != right)
 
 
-@unwatched()  # the majority classifier is trial 0
-def recognitions(
+@unobserved()  # the majority classifier is trial 0
+def classification_objectives(
     panel: Panel,
     labels: Labels,
     classes: NDArray[Any],
@@ -294,7 +294,7 @@ def recognitions(
     folds: int,
     metric: str,
     seed: int,
-) -> list[Recognition]:
+) -> list[ClassificationObjective]:
     """Return what trials train on and are judged by, in each fold by other groups.
 
     Parameters
@@ -321,7 +321,7 @@ def recognitions(
     --------
     >>> panel = Panel.from_array(list(np.arange(24.0).reshape(6, 4)))
     >>> names, people = np.array(["rest", "wave"]), np.array(["ann", "ann", "bob", "bob", "cat", "cat"])
-    >>> both = recognitions(panel, np.array([0, 1] * 3), names, people, 1, 2, "error", seed=0)
+    >>> both = classification_objectives(panel, np.array([0, 1] * 3), names, people, 1, 2, "error", seed=0)
     >>> [(len(fold.part), fold.judged.ids.tolist(), fold.naive.tolist()) for fold in both]
     [(4, [4, 5], [0.0, 1.0]), (4, [2, 3], [0.0, 1.0])]
     """
@@ -350,12 +350,12 @@ def _recognition(
     groups: NDArray[Any] | None,
     judges: class_choices.Mask,
     metric: str,
-) -> Recognition:
+) -> ClassificationObjective:
     part, judged = panel.select(~judges), panel.select(judges)
     own = np.zeros(int(judges.sum())) if groups is None else groups[judges]
     _, owner, counts = np.unique(own, return_inverse=True, return_counts=True)
     weights = 1 / counts[owner] / len(counts)  # each person counts the same
     learned, truth = classes[labels[~judges]], classes[labels[judges]]
-    bare = Recognition(part, weights, metric, "majority", np.empty(0), learned, judged, truth)
+    bare = ClassificationObjective(part, weights, metric, "majority", np.empty(0), learned, judged, truth)
     naive = bare.losses(bare.fit(bare.baseline()))
-    return Recognition(part, weights, metric, "majority", naive, learned, judged, truth)
+    return ClassificationObjective(part, weights, metric, "majority", naive, learned, judged, truth)

@@ -17,15 +17,15 @@ from sklearn.utils.metaestimators import available_if
 from tsforecast.checks import flag, one_of, share_or_count, whole
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.neural import NeuralClassifier
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, TrainingError, TrainingWarning, raise_any, shorten
-from tsforecast.events import watched
+from tsforecast.events import observed
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.search import objective as recognition
 from tsforecast.search.journal import read, trials_table
-from tsforecast.search.objective import Fold, Validation, optimism, recognitions, validations
+from tsforecast.search.objective import Fold, Validation, classification_objectives, optimism, validations
 from tsforecast.search.space import Range, Space
 from tsforecast.search.storage import conclude, read_search
 from tsforecast.search.suggest import SCHEDULERS, SEARCHERS, pair_problems
@@ -209,9 +209,9 @@ class RaySearch(Forecaster):
         panel, labels, groups = reader._checked(data, y, groups)
         metric = "error" if self.metric == "skill" else self.metric
         how = self.validation, self.validation_origins, metric, self.random_state
-        folds = recognitions(panel, labels, reader.classes_, groups, *how)
+        folds = classification_objectives(panel, labels, reader.classes_, groups, *how)
         given = {"labels": joblib.hash((labels, reader.classes_, groups))}
-        with watched(self, panel):
+        with observed(self, panel):
             self._search(panel, folds, given, lambda model: model.fit(data, y, groups))
             self.panel_ = panel
         return self
@@ -324,13 +324,13 @@ class RaySearch(Forecaster):
         if len(self.members_) != 1:
             raise ValueError(f"a search must have one best estimator: got {len(self.members_)}")
 
-    def forecast(self, past: Past, horizon: int) -> NDArray[np.float64]:
+    def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
         """Return the forecasts of the best estimator, (n, H, K); see `Forecaster.forecast`."""
         return np.asarray(self.best_estimator_.forecast(past, horizon))
 
-    def replaced(self, past: Past) -> NDArray[np.bool_]:
+    def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Say where a simpler forecast stands in for that of the best estimator; see `Forecaster.replaced`."""
-        return np.asarray(self.best_estimator_.replaced(past))
+        return np.asarray(self.best_estimator_.is_fallback(past))
 
     def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return what trials are given and scored on; see `Forecaster.view`."""

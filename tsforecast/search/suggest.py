@@ -48,9 +48,9 @@ def listed_jobs(codes: list[Settings], earlier: list[Tried], epochs: int) -> lis
     >>> [(one["trial"], one["reported"]) for one in listed_jobs([{"units": i} for i in range(3)], [done, cut], 4)]
     [(2, 1), (3, 0)]
     """
-    begun = {one.trial for one in earlier}
+    has_observations = {one.trial for one in earlier}
     going_on = [job(one.trial, one.code, one) for one in earlier if not one.over(epochs)]
-    return going_on + [job(number, code) for number, code in enumerate(codes, 1) if number not in begun]
+    return going_on + [job(number, code) for number, code in enumerate(codes, 1) if number not in has_observations]
 
 
 class Remembering(Searcher):

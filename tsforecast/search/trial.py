@@ -149,13 +149,13 @@ def run_trial(
         newest.fit(model)
         scored(0)
         return
-    begun = (folder / FIT).exists()
-    if begun and mutates:
+    has_observations = (folder / FIT).exists()
+    if has_observations and mutates:
         adapt(folder / FIT, **{name: value for name, value in model.get_params().items() if name in MUTABLE})
     newest.fit(
         model,
         checkpoint=folder / FIT,
-        resume_from=folder / FIT if begun else None,
+        resume_from=folder / FIT if has_observations else None,
         on_epoch=lambda epoch: scored(epoch.number),
     )
 

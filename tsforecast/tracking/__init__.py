@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.errors import ParameterError, TrackingError, TrackingWarning, shorten
-from tsforecast.events import watching
+from tsforecast.events import observing
 
 if TYPE_CHECKING:
     from tsforecast.tracking.flavour import load_model as load_model
@@ -79,7 +79,7 @@ def track(experiment: str = "tsforecast", uri: str | Path | None = None, **tags:
     outbox = Outbox(store, Path(UNSENT))
     tracker = Tracker(outbox, tags)
     try:
-        with watching(tracker):
+        with observing(tracker):
             yield store.uri
     finally:
         outbox.close()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.reporting.figures import COLOURS, INK, QUIET, brief
@@ -44,7 +44,7 @@ class Ahead:
             return None
         from tsforecast.data.context import extend
 
-        said = model.forecast(Past.at_end(first, lambda: extend(first, model.horizon_)), model.horizon_)[0, :, 0]
+        said = model.forecast(Context.at_end(first, lambda: extend(first, model.horizon_)), model.horizon_)[0, :, 0]
         length = int(first.lengths[0])
         at = np.arange(max(0, length - SHOWN * max(model.horizon_, panel.season_length, 12)), length)
         values = first.series(0)[at, 0].astype(np.float64)

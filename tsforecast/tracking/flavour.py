@@ -206,7 +206,7 @@ def _example(panel: Panel, steps: int, ahead: int) -> pd.DataFrame:
         blocks.append(block)
     owner, values = np.concatenate(labels), np.concatenate(blocks)
     columns = dict(zip(given.varying, values.T, strict=True))
-    columns |= {name: panel.facts[name][owner] for name in (*given.static, *([given.group] if given.group else []))}
+    columns |= {name: panel.statics[name][owner] for name in (*given.static, *([given.group] if given.group else []))}
     stamps = None if panel.kind == "none" else np.concatenate(times)
     if stamps is not None and source.zone and source.wall_clock:
         stamps, source = to_utc(stamps, source.zone), replace(source, wall_clock=False)

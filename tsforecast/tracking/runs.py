@@ -25,7 +25,7 @@ from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation import summaries as views
 from tsforecast.evaluation.metrics import skill
 from tsforecast.evaluation.record import Fit, learned, machine, versions
-from tsforecast.events import Work
+from tsforecast.events import Activity
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.tracking import figures, flavour
 from tsforecast.tracking.outbox import Outbox
@@ -159,7 +159,7 @@ class _Run:
         Runs within, and what was told of them.
     """
 
-    work: Work
+    work: Activity
     name: str
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began: float = field(default_factory=time.perf_counter)
@@ -183,15 +183,15 @@ class Tracker:
         self._open: list[_Run] = []
         self._complained = False
 
-    def began(self, work: Work) -> None:
+    def began(self, work: Activity) -> None:
         """Begin a run, within that which is under way."""
         self._safely(self._begin, work)
 
-    def heard(self, work: Work, fact: Any) -> None:
+    def heard(self, work: Activity, fact: Any) -> None:
         """Log an epoch, or the outcome of one fit of a comparison."""
         self._safely(self._log_fact, work, fact)
 
-    def ended(self, work: Work, error: BaseException | None) -> None:
+    def ended(self, work: Activity, error: BaseException | None) -> None:
         """End a run with all that came of it."""
         self._safely(self._end, work, error)
         if not self._open:
@@ -219,7 +219,7 @@ class Tracker:
             _log.warning("a run could not be told of", exc_info=True)
             self._outbox.refused.append(reason(error))
 
-    def _begin(self, work: Work) -> None:
+    def _begin(self, work: Activity) -> None:
         model, params = work.subject, of_data(work.data)
         if isinstance(model, Mapping):
             kind, what = "leaderboard", f"{len(model)} models"
@@ -236,14 +236,14 @@ class Tracker:
         self._start(run.id, run.name, kind, params)
         self._open.append(run)
 
-    def _log_fact(self, work: Work, fact: Any) -> None:
+    def _log_fact(self, work: Activity, fact: Any) -> None:
         run = self._run_of(work)
         if run and isinstance(fact, Epoch):
             self._log(run.id, of_epochs([fact], _now()))
         elif run and isinstance(fact, Fit):
             self._outcome(run, fact)
 
-    def _end(self, work: Work, error: BaseException | None) -> None:
+    def _end(self, work: Activity, error: BaseException | None) -> None:
         run = self._run_of(work)
         if run is None:
             return
@@ -377,11 +377,11 @@ class Tracker:
         room = self._outbox.room()
         return room, self._outbox.folder / room
 
-    def _run_of(self, work: Work) -> _Run | None:
+    def _run_of(self, work: Activity) -> _Run | None:
         """Return the run of work; None where it could not begin."""
         return next((run for run in self._open if run.work is work), None)
 
-    def _data(self, work: Work) -> str:
+    def _data(self, work: Activity) -> str:
         recordings = not isinstance(work.subject, Forecaster | Mapping)
         return str(self._tags.get("data") or about(work.data, recordings))
 

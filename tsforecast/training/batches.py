@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsforecast.networks.classify import LabelledBatch
+from tsforecast.networks.classify import SequenceBatch
 
 
 class Examples(Protocol):
@@ -140,7 +140,7 @@ POOL = 8  # batches' worth of recordings that are sorted by length before they a
 TILE = 32  # recordings that are asked about at once: always as many, and all of one length
 
 
-class LabelledRecordings:
+class SequenceDataset:
     """Recordings of any length with a label each.
 
     Parameters
@@ -157,7 +157,7 @@ class LabelledRecordings:
 
     Examples
     --------
-    >>> found = LabelledRecordings(np.arange(5.0)[:, None], np.array([0, 2, 5]), np.array([0, 1]))
+    >>> found = SequenceDataset(np.arange(5.0)[:, None], np.array([0, 2, 5]), np.array([0, 1]))
     >>> batch = found.batch(torch.tensor([0, 1]))
     >>> batch.steps[..., 0].tolist(), batch.lengths.tolist()
     ([[0.0, 1.0, 0.0], [2.0, 3.0, 4.0]], [2, 3])
@@ -189,7 +189,7 @@ class LabelledRecordings:
         """Return the recordings `index` themselves, (B,)."""
         return index
 
-    def batch(self, index: Tensor) -> LabelledBatch:
+    def batch(self, index: Tensor) -> SequenceBatch:
         """Gather the recordings `index`, int64 of shape (B,), in this order."""
         lengths, begin = self._lengths[index], self._begin[index]  # (B,)
         step = torch.arange(int(lengths.max()), device=self.device)
@@ -199,7 +199,7 @@ class LabelledRecordings:
         if self._augmentation is not None:
             steps, lengths = self._augmentation(steps, lengths)
         equal = bool((lengths == steps.shape[1]).all())
-        return LabelledBatch(steps, None if equal else lengths, self._labels[index])
+        return SequenceBatch(steps, None if equal else lengths, self._labels[index])
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch, at most `steps`, in a random order, each with recordings of similar length.

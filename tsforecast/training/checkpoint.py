@@ -88,8 +88,8 @@ class Checkpoints:
     def phase(self, name: str) -> Checkpoints:
         """Return the checkpoints of one phase of a fit, in a folder of their own."""
         inside = [place and place / name for place in (self.folder, self.resume_from)]
-        begun = inside[1] is not None and inside[1].exists()
-        if name != "train" and not begun:
+        has_observations = inside[1] is not None and inside[1].exists()
+        if name != "train" and not has_observations:
             inside[1] = None  # the first phase must be there; this one had not begun
         return Checkpoints(inside[0], self.every, self.minutes, inside[1], self.settings)
 

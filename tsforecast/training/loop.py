@@ -16,7 +16,7 @@ from tsforecast.errors import TrainingError, TrainingWarning, shorten
 from tsforecast.training.batches import Examples, Objective
 from tsforecast.training.checkpoint import Checkpoints, Training
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.optim import Plan, clip, lay_apart, make_optimizer, rate_share
+from tsforecast.training.optim import TrainingConfig, clip, lay_apart, make_optimizer, rate_share
 
 PREDICT_ROWS = 1_024  # examples in one batch when nothing has to be remembered for gradients
 VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these says as much
@@ -27,7 +27,7 @@ def train(
     examples: Examples,
     validation: Examples | None,
     objective: Objective,
-    plan: Plan,
+    plan: TrainingConfig,
     device: torch.device,
     report: Callable[[Epoch], None],
     checkpoints: Checkpoints | None = None,
@@ -88,7 +88,7 @@ def _levels_to_the_caller() -> int:
     return level
 
 
-def finished(history: list[Epoch], plan: Plan, validates: bool) -> bool:
+def finished(history: list[Epoch], plan: TrainingConfig, validates: bool) -> bool:
     """Tell whether training is over: all epochs are done, or patience is."""
     last = history[-1].number
     waited = last - best_epoch(history).number
@@ -97,7 +97,7 @@ def finished(history: list[Epoch], plan: Plan, validates: bool) -> bool:
 
 
 def _pass(
-    training: Training, examples: Examples, objective: Objective, plan: Plan, device: torch.device
+    training: Training, examples: Examples, objective: Objective, plan: TrainingConfig, device: torch.device
 ) -> tuple[float, float]:
     """Train for one epoch; return the mean loss and the last learning rate."""
     network, optimizer, number = training.network, training.optimizer, len(training.history)

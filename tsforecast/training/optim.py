@@ -133,7 +133,7 @@ MOMENTUM = 0.9  # of sgd
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingConfig:
     """How to train.
 
     Attributes
@@ -187,14 +187,14 @@ class Plan:
 
         Examples
         --------
-        >>> Plan(64, 10, 0.1).steps(130), Plan(64, 10, 0.1, steps_per_epoch=2).steps(130)
+        >>> TrainingConfig(64, 10, 0.1).steps(130), TrainingConfig(64, 10, 0.1, steps_per_epoch=2).steps(130)
         (3, 2)
         """
         every = -(-windows // self.batch_size)
         return every if self.steps_per_epoch is None else min(every, self.steps_per_epoch)
 
 
-def make_optimizer(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, plan: TrainingConfig) -> torch.optim.Optimizer:
     """Return the optimiser of the parameters that are not frozen; on a CPU it sees them as one vector, or two."""
     free = [p for p in network.parameters() if p.requires_grad]
     kinds = [([p for p in free if p.ndim > 1], plan.weight_decay), ([p for p in free if p.ndim <= 1], 0.0)]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tsforecast.evaluation.classification import LABELS, REFERENCE, Premium, Recognised, shown, span
+from tsforecast.evaluation.classification import LABELS, REFERENCE, ClassificationResults, SplitOptimism, shown, span
 from tsforecast.evaluation.report.forecasts import BADGES, MOST_ROWS, NOTHING, Grid, Picture, picture
 from tsforecast.evaluation.transfer_curve import learning, of_users
 from tsforecast.reporting.figures import (
@@ -35,14 +35,14 @@ MOST_CLASSES = 24  # lines of a matrix whose numbers can be read on a phone
 TINT = 0.5  # of the strongest cell: words can be read on it
 
 
-def near(found: Recognised) -> list[str]:
+def near(found: ClassificationResults) -> list[str]:
     """Return the models that are worth a mark, the best first; the majority is where it is as good.
 
     Examples
     --------
     >>> one = {"protocol": "random", "seed": None, "fold": 0, "group": "ann", "true": "up", "fit_seconds": 1.0}
     >>> rows = [one | {"model": name, "predicted": name, "predict_seconds": 0.1} for name in ("up", "majority")]
-    >>> near(Recognised(pd.DataFrame(rows)))
+    >>> near(ClassificationResults(pd.DataFrame(rows)))
     ['up']
     """
     table = found.table[found.table["protocol"] == found.protocols[0]]
@@ -51,7 +51,7 @@ def near(found: Recognised) -> list[str]:
 
 
 @in_style()
-def accuracies(found: Recognised) -> Figure:
+def accuracies(found: ClassificationResults) -> Figure:
     """Draw the accuracy of each model with its interval, and each user as a tick."""
     table = found.table[found.table["protocol"] == found.protocols[0]].set_index("model")
     users, models = found.by("group"), near(found)
@@ -67,7 +67,7 @@ def accuracies(found: Recognised) -> Figure:
 
 
 @in_style()
-def of_each(found: Recognised, key: str) -> Figure:
+def of_each(found: ClassificationResults, key: str) -> Figure:
     """Draw the accuracy of the best models of each user, or of each class; where the best one is worst comes first."""
     models = near(found)
     shares = found.by(key)[models]
@@ -112,7 +112,7 @@ def matrix(table: pd.DataFrame) -> Figure:
 
 
 @in_style()
-def premium(premiums: list[Premium]) -> Figure:
+def premium(premiums: list[SplitOptimism]) -> Figure:
     """Draw what a random split says beside what users not seen say, a line from one to the other."""
     figure, axes = listed([one.model for one in premiums], room=0.34)
     for row, one in enumerate(premiums):
@@ -154,7 +154,7 @@ def _up_to_one(axes: Axes, low: float) -> None:
     in_percent(axes)
 
 
-def left_out(found: Recognised) -> str:
+def left_out(found: ClassificationResults) -> str:
     """Say which models have no mark."""
     users = found.by("group")
     rest = [f"{name} ({users[name].mean():.1%})" for name in users if name not in near(found)]
@@ -165,10 +165,10 @@ MISTAKES = 30  # that are listed, the most frequent ones
 
 
 def html_recognition(
-    found: Recognised,
+    found: ClassificationResults,
     title: str | None = None,
     curve: pd.DataFrame | None = None,
-    others: Mapping[str, Recognised] | None = None,
+    others: Mapping[str, ClassificationResults] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> str:
     """Return the report as one HTML page that needs nothing else.
@@ -194,7 +194,7 @@ def html_recognition(
     --------
     >>> one = {"protocol": "random", "seed": None, "fold": 0, "group": "ann", "true": "up", "fit_seconds": 1.0}
     >>> rows = [one | {"model": name, "predicted": name, "predict_seconds": 0.1} for name in ("up", "majority")]
-    >>> html_recognition(Recognised(pd.DataFrame(rows))).startswith("<!doctype html>")
+    >>> html_recognition(ClassificationResults(pd.DataFrame(rows))).startswith("<!doctype html>")
     True
     """
     best = near(found)[0]
@@ -219,7 +219,7 @@ def html_recognition(
     )
 
 
-def summary(found: Recognised, best: str) -> str:
+def summary(found: ClassificationResults, best: str) -> str:
     """Say in a sentence what the best model recognises."""
     table = found.table[found.table["protocol"] == found.protocols[0]].set_index("model")
     one = table.loc[best]
@@ -228,7 +228,7 @@ def summary(found: Recognised, best: str) -> str:
     return f"{best} recognises {one['accuracy']:.1%} of the recordings{whom.get(found.protocols[0], '')}{sure}."
 
 
-def mistakes(found: Recognised, model: str) -> Grid | None:
+def mistakes(found: ClassificationResults, model: str) -> Grid | None:
     """Return which class is most often taken for which other one, and of whom; None where nothing is mistaken."""
     rows = found.of(found.protocols[0])
     rows = rows[rows["model"] == model]
@@ -249,7 +249,7 @@ def mistakes(found: Recognised, model: str) -> Grid | None:
     return Grid(f"Mistakes of {model}", columns, told, words=("taken for", "users"), more=more)
 
 
-def _accuracies(found: Recognised) -> list[Picture]:
+def _accuracies(found: ClassificationResults) -> list[Picture]:
     users = "A tick is a user; lines are 95% intervals over users. " if found.by("group").index.notna().all() else ""
     caption = (
         f"Recordings recognised, {LABELS[found.protocols[0]]}. {users}A filled dot beats {REFERENCE}; a hollow one "
@@ -258,14 +258,14 @@ def _accuracies(found: Recognised) -> list[Picture]:
     return [picture("accuracy", "Accuracy of each model", accuracies(found), caption)]
 
 
-def _numbers(found: Recognised, protocol: str) -> Grid:
+def _numbers(found: ClassificationResults, protocol: str) -> Grid:
     told = shown(found.table[found.table["protocol"] == protocol])
     told = told.loc[:, (told != NOTHING).any()]
     rows = tuple(tuple(map(str, line)) for line in told.itertuples(index=False))
     return Grid(f"Accuracy of all models, {LABELS[protocol]}", tuple(told.columns), rows, marked=REFERENCE)
 
 
-def _each(found: Recognised, key: str, best: str) -> list[Picture]:
+def _each(found: ClassificationResults, key: str, best: str) -> list[Picture]:
     """Return the accuracy of each user, or of each class."""
     word, title = ("user", "Accuracy of each user") if key == "group" else ("class", "Accuracy of each class")
     shares = found.by(key)[best]
@@ -277,7 +277,7 @@ def _each(found: Recognised, key: str, best: str) -> list[Picture]:
     return [picture(f"each-{key}", title, of_each(found, key), caption)]
 
 
-def _matrix(found: Recognised, best: str) -> list[Picture]:
+def _matrix(found: ClassificationResults, best: str) -> list[Picture]:
     """Return what each class was taken for; of very many classes those with the most mistakes."""
     table = found.confusion(best)
     wrong = table.sum(axis=1) + table.sum(axis=0) - 2 * np.diag(table)
@@ -293,7 +293,7 @@ def _matrix(found: Recognised, best: str) -> list[Picture]:
     return [picture("confusion", "Confusion matrix", matrix(table.loc[shown_classes, shown_classes]), caption)]
 
 
-def _shares(found: Recognised, key: str) -> Grid | None:
+def _shares(found: ClassificationResults, key: str) -> Grid | None:
     """Return the accuracy of each model of each user, or class, over the protocols."""
     shares = found.by(key)
     if not shares.index.notna().all():
@@ -311,7 +311,7 @@ def _shares(found: Recognised, key: str) -> Grid | None:
     return Grid(f"Accuracy of each {word}", (word, "recordings", *shares.columns), rows, more=more)
 
 
-def _premium(found: Recognised) -> list[Picture]:
+def _premium(found: ClassificationResults) -> list[Picture]:
     if not found.premiums:
         return []
     caption = (
@@ -339,7 +339,7 @@ def span_of_gain(line: pd.Series) -> str:
     return f"{100 * line['gain_low']:+.1f} to {100 * line['gain_high']:+.1f}"
 
 
-def _others(others: Mapping[str, Recognised]) -> Grid | None:
+def _others(others: Mapping[str, ClassificationResults]) -> Grid | None:
     if not others:
         return None
     lines = []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.checks import one_of, whole
-from tsforecast.data.context import Past
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import FitWarning, ParameterError, shorten
 from tsforecast.estimators.registry import model_name
@@ -102,7 +102,7 @@ class StatisticalForecaster(Forecaster):
         self.models_, self.failures_ = [], []
         if panel.ready:
             return  # every row is a context of its own, and will be fitted when it is forecast
-        past = Past.at_end(panel)
+        past = Context.at_end(panel)
         tasks = {(i, k): _Task(y, None, False, True) for i, k, y in self._numbers(past) if len(y)}
         outcomes = dict(zip(tasks, self._done(list(tasks.values()), self.horizon_), strict=True))
         learned: list[list[Fit | None]] = [[None] * panel.n_targets for _ in range(len(panel))]
@@ -113,13 +113,13 @@ class StatisticalForecaster(Forecaster):
         self.failures_ = self._sentences(past, failed)
         self._warn(past, failed, "could not be fitted for")
 
-    def forecast(self, past: Past, horizon: int) -> Floats:
+    def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         forecasts, _, failed = self._answers(past, horizon)
         self._warn(past, failed, "could not go on from")
         return forecasts
 
-    def replaced(self, past: Past) -> NDArray[np.bool_]:
+    def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Say which forecasts of the own horizon are the seasonal naive ones, (n, K); found by forecasting again."""
         return self._answers(past, self.horizon_)[1]
 
@@ -141,26 +141,26 @@ class StatisticalForecaster(Forecaster):
                 raise ValueError(f"orders and seasons must fit in series of {longest} steps: got {fit.specification}")
         super().restore({**learned, "models_": models}, numbers)
 
-    def _answers(self, past: Past, horizon: int) -> tuple[Floats, NDArray[np.bool_], dict[tuple[int, int], str]]:
+    def _answers(self, past: Context, horizon: int) -> tuple[Floats, NDArray[np.bool_], dict[tuple[int, int], str]]:
         """Return forecasts (n, H, K), which of them stand in (n, K), and what newly went wrong where."""
         stand_ins = SeasonalNaiveForecaster(horizon, self.season_length_)
         stand_ins.season_length_ = self.season_length_
         forecasts = stand_ins.forecast(past, horizon)  # (n, H, K)
-        replaced = np.zeros((len(past), past.n_targets), dtype=np.bool_)
+        is_fallback = np.zeros((len(past), past.n_targets), dtype=np.bool_)
         failed = {}
         for tasks in _batches(self._tasks(past)):
             for (i, k), outcome in zip(tasks, self._done(list(tasks.values()), horizon), strict=True):
                 if outcome.fit.specification == STAND_IN:
-                    replaced[i, k] = True
+                    is_fallback[i, k] = True
                 else:
                     forecasts[i, :, k] = outcome.forecast
                 if outcome.trouble:  # of what failed when it was fitted, all is said
                     failed[i, k] = outcome.trouble
-        return forecasts, replaced, failed
+        return forecasts, is_fallback, failed
 
-    def _tasks(self, past: Past) -> Iterator[tuple[tuple[int, int], _Task]]:
+    def _tasks(self, past: Context) -> Iterator[tuple[tuple[int, int], _Task]]:
         """Yield what there is to do for each cutoff and target that has a number."""
-        fitted = Past.at_end(self.panel_)
+        fitted = Context.at_end(self.panel_)
         place = {name: j for j, name in enumerate(self.panel_.ids)} if self.models_ else {}
         began: dict[tuple[int, int], Floats] = {}
         ids = past.ids
@@ -182,14 +182,14 @@ class StatisticalForecaster(Forecaster):
             else:
                 yield (i, k), _Task(y, fit, again, same_start)
 
-    def _numbers(self, past: Past) -> Iterator[tuple[int, int, Floats]]:
+    def _numbers(self, past: Context) -> Iterator[tuple[int, int, Floats]]:
         """Yield cutoff, target and the past from its first number on."""
         for i in range(len(past)):
             rows = past.history(i, filled=not self._reads_gaps)
             for k in range(past.n_targets):
                 yield i, k, _begun(rows[:, k])
 
-    def _numbers_of(self, past: Past, i: int, k: int) -> Floats:
+    def _numbers_of(self, past: Context, i: int, k: int) -> Floats:
         return _begun(past.history(i, filled=not self._reads_gaps)[:, k])
 
     def _done(self, tasks: list[_Task], horizon: int) -> list[_Outcome]:
@@ -252,7 +252,7 @@ class StatisticalForecaster(Forecaster):
         plain = {name: value for name, value in fit.specification.items() if name != "rule"}
         return smoothing.forecast(Fit(plain, fit.parameters), filled(y), horizon, same_start)
 
-    def _sentences(self, past: Past, failed: dict[tuple[int, int], str]) -> list[str]:
+    def _sentences(self, past: Context, failed: dict[tuple[int, int], str]) -> list[str]:
         name = model_name(self)
         return [
             f"{name} could not be fitted to {past.columns[k]!r} of series {str(past.ids[i])!r}: {trouble}; the "
@@ -260,7 +260,7 @@ class StatisticalForecaster(Forecaster):
             for (i, k), trouble in failed.items()
         ]
 
-    def _warn(self, past: Past, failed: dict[tuple[int, int], str], what: str) -> None:
+    def _warn(self, past: Context, failed: dict[tuple[int, int], str], what: str) -> None:
         if not failed:
             return
         of = list(dict.fromkeys(str(past.ids[i]) for i, _ in failed))
