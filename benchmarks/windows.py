@@ -20,7 +20,7 @@ WINDOWS = f"""
 import json, resource, time
 import numpy as np
 import torch
-from tsforecast.data.preprocessing import Inputs
+from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.data.windows import Windows
@@ -35,7 +35,7 @@ for i in range({SERIES}):
 before = peak()
 began = time.perf_counter()
 panel = Panel.from_array(data)
-values, truth = Inputs.fit(panel, ScalingRecipe()).rows(panel)
+values, truth = Preprocessor.fit(panel, ScalingRecipe()).rows(panel)
 windows = Windows(values, truth, panel.offsets, {WINDOW}, {HORIZON})
 built = time.perf_counter() - began
 order = torch.randperm(len(windows), dtype=torch.int32)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.test_cli import in_a_process, tsforecast
 from tsforecast.cli import extras as cli_benchmark
-from tsforecast.cli.extras import html_benchmark, read_rows
+from tsforecast.cli.benchmark_report import html_benchmark, read_rows
 from tsforecast.errors import DataError
 from tsforecast.files import shipped
 

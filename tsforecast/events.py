@@ -1,6 +1,6 @@
 """Who hears of fits and comparisons while they happen: nobody, unless somebody asks to.
 
-What works says so with `observed`; whoever wants to hear of it, such as `tsforecast.tracking`, says so with `observing`.
+Work announces itself with `observed`; an observer such as `tsforecast.tracking` subscribes with `observing`.
 Neither knows the other.
 """
 

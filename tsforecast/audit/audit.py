@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from tsforecast.audit.evidence import Cut, Evidence, numbers
-from tsforecast.audit.perturb import REPLACEMENTS, as_floats, data_twins, group_twins, is_fallback, panel_twins, spared
+from tsforecast.audit.perturb import REPLACEMENTS, as_floats, data_twins, group_twins, panel_twins, perturbed, spared
 from tsforecast.audit.report import AuditLog, AuditReport, joined
 from tsforecast.checks import one_of, whole
 from tsforecast.data.panel import Panel
@@ -264,8 +264,8 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
         random = np.random.default_rng(0)
         for how in REPLACEMENTS:
             other_y, other_X = y.reshape(len(y), -1).copy(), X.reshape(len(X), -1).copy()
-            other_y[train:] = is_fallback(other_y[train:], how, random)
-            other_X[train + 1 :] = is_fallback(other_X[train + 1 :], how, random)
+            other_y[train:] = perturbed(other_y[train:], how, random)
+            other_X[train + 1 :] = perturbed(other_X[train + 1 :], how, random)
             twins = {"y from the cutoff on": (X, other_y.reshape(y.shape)),
                      "windows that are forecast at the same time": (other_X.reshape(X.shape), y)}  # fmt: skip
             for what, (later_X, later_y) in twins.items():

@@ -226,7 +226,7 @@ Floats = NDArray[np.float64]
 REPLACEMENTS = ("other values", "NaN", "infinities", "shuffled")
 
 
-def is_fallback(rows: Floats, how: str, random: np.random.Generator) -> Floats:
+def perturbed(rows: Floats, how: str, random: np.random.Generator) -> Floats:
     """Return other numbers in the place of rows of shape (n, C).
 
     Parameters
@@ -235,7 +235,7 @@ def is_fallback(rows: Floats, how: str, random: np.random.Generator) -> Floats:
 
     Examples
     --------
-    >>> is_fallback(np.array([[1.0], [2.0]]), "infinities", np.random.default_rng(0)).ravel().tolist()
+    >>> perturbed(np.array([[1.0], [2.0]]), "infinities", np.random.default_rng(0)).ravel().tolist()
     [inf, -inf]
     """
     if how == "NaN":
@@ -284,7 +284,7 @@ def with_other(panel: Panel, hidden: NDArray[np.bool_], how: str, random: np.ran
     values = panel.values.copy()
     for column in range(values.shape[1]):
         at = hidden if hidden.ndim == 1 else hidden[:, column]
-        values[at, column] = is_fallback(values[at, column : column + 1].astype(np.float64), how, random)[:, 0]
+        values[at, column] = perturbed(values[at, column : column + 1].astype(np.float64), how, random)[:, 0]
     return panel.with_values(values)
 
 
@@ -337,7 +337,7 @@ def data_twins(
         series = None if id is None else column(data, id)
         later = later_than(data, cutoff, series, tested)
         for how in REPLACEMENTS:
-            other = replace_rows(data, later, partial(is_fallback, how=how, random=random), columns)
+            other = replace_rows(data, later, partial(perturbed, how=how, random=random), columns)
             yield f"rows after the cutoff: {how}", other
         if columns is None:
             yield "rows after the cutoff: cut off", replace_rows(data, later, None)
@@ -413,7 +413,7 @@ def _rows_with(
     data: Any, rows: NDArray[np.bool_], how: str, random: np.random.Generator, columns: Sequence[str] | None
 ) -> Any:
     if not isinstance(data, Panel):
-        replace = None if how == "left out" else partial(is_fallback, how=how, random=random)
+        replace = None if how == "left out" else partial(perturbed, how=how, random=random)
         return replace_rows(data, rows, replace, columns)
     if how == "left out":
         return data.select(~rows[data.offsets[:-1]])
@@ -447,5 +447,5 @@ def _array_with(array: NDArray[Any], cutoff: int, how: str, random: np.random.Ge
         return array[: cutoff + 1].copy()
     values = array.copy()
     later = values[cutoff + 1 :]
-    values[cutoff + 1 :] = is_fallback(later.reshape(len(later), -1), how, random).reshape(later.shape)
+    values[cutoff + 1 :] = perturbed(later.reshape(len(later), -1), how, random).reshape(later.shape)
     return values

@@ -17,12 +17,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tsforecast.audit.report import AuditReport
 from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrackingWarning, TrainingWarning
-from tsforecast.evaluation.results import Leaderboard
 from tsforecast.files import new_file
 
 if TYPE_CHECKING:
+    from tsforecast.audit.report import AuditReport
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.results import Leaderboard
     from tsforecast.search.storage import Kept

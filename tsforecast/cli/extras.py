@@ -1,28 +1,20 @@
-"""`tsforecast benchmark`: measure anew what the toolkit claims, or draw the numbers that come along with it."""
+"""The command line's catalogue: `tsforecast datasets [show | download]`."""
 
 from __future__ import annotations
 
 import ast
-import json
 import os
 import runpy
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 from rich.markup import escape
 
 from tsforecast.cli.console import console, say
 from tsforecast.cli.options import PlainGroup
-from tsforecast.data.sequences import Copies
 from tsforecast.errors import DataError, UnknownNameError, nearest
-from tsforecast.evaluation.classification import ClassificationResults
-from tsforecast.evaluation.report.classification import html_recognition
-from tsforecast.evaluation.report.forecasts import MOST_ROWS, NOTHING, Grid
-from tsforecast.reporting.page import page
 
 if TYPE_CHECKING:
     from tsforecast.catalog.loaders import Task
@@ -100,145 +92,6 @@ def _cutoffs(task: Task) -> str:
     return "1 cutoff" if task.origins == 1 else f"{task.origins} cutoffs every {task.step} steps"
 
 
-Rows = list[dict[str, Any]]
-ABOUT = ("date", "machine", "versions")  # what `benchmarks/record.py` adds to each row
-
-
-def read_rows(path: Path) -> Rows:
-    """Return the rows of a benchmark, one JSON object a line.
-
-    Raises
-    ------
-    DataError
-    """
-    if not path.is_file():
-        raise DataError(f"{str(path)!r} must hold the rows of a benchmark: there is no such file; measure it first")
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    except ValueError as error:
-        raise DataError(f"{str(path)!r} must hold a JSON object in each line: {error}") from error
-
-
-def html_benchmark(name: str, rows: Rows, about: str = "") -> str:
-    """Return the page of a benchmark: with all that can be said of recognised recordings, or its numbers by set.
-
-    Parameters
-    ----------
-    name : str
-    rows : list of dict
-    about : str
-        What is measured, in a sentence.
-
-    Examples
-    --------
-    >>> row = {"set": "air", "model": "gru", "metric": "mase", "value": 0.75, "seed": 0, "date": "2026-01-31"}
-    >>> "gru</th>" in html_benchmark("accuracy", [row])
-    True
-    """
-    if any(row.get("measured") == "recognition" for row in rows):
-        return _recognition(name, rows)
-    told = pd.DataFrame(rows)
-    grids = [_of_set(str(key), part) for key, part in told.groupby("set", sort=False)] if "set" in told else []
-    return page(
-        "benchmark.html.jinja",
-        title=f"Benchmark: {name}",
-        about=about,
-        grids=grids if {"model", "value"} <= set(told) and grids else [_plain(told)],
-        facts=facts(rows),
-    )
-
-
-def facts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return when, where and with what rows were measured.
-
-    Examples
-    --------
-    >>> facts([{"date": "2026-01-31", "versions": {"torch": "2.9"}}, {"date": "2026-02-01"}])
-    {'Measured': '2026-01-31 to 2026-02-01', 'Versions': 'torch 2.9'}
-    """
-    dates = sorted({row["date"] for row in rows if "date" in row})
-    found = {"Measured": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"} if dates else {}
-    for title, key, between in (("Machine", "machine", ": "), ("Versions", "versions", " ")):
-        told = dict.fromkeys(
-            ", ".join(f"{name}{between}{value}" for name, value in row[key].items()) for row in rows if row.get(key)
-        )
-        if told:
-            found[title] = "; ".join(told)
-    return found
-
-
-def _recognition(name: str, rows: Rows) -> str:
-    """Return the page of recognised recordings: the first set in full, the others in a table."""
-    of = {kind: [row for row in rows if row["measured"] == kind] for kind in ("recognition", "transfer", "copies")}
-    answers = _tallies(of["recognition"])
-    sets = {str(key): part for key, part in answers.groupby("set", sort=False)}
-    with_users = [key for key, part in sets.items() if part["group"].notna().all()]
-    first = (with_users or list(sets))[0]
-    copies = tuple(
-        Copies((), tuple(row["names"]), tuple(row["labels"]), tuple(row["groups"]))
-        for row in of["copies"]
-        if row["set"] == first
-    )
-    curve = [row for row in of["transfer"] if row["set"] == first]
-    return html_recognition(
-        ClassificationResults(sets[first], copies),
-        f"{name.capitalize()}: {first}",
-        _tallies(curve) if curve else None,
-        {key: ClassificationResults(part) for key, part in sets.items() if key != first},
-        _models(of["recognition"], first) | facts(rows),
-    )
-
-
-def _models(rows: Rows, name: str) -> dict[str, str]:
-    """Return what each model of a set is."""
-    return {row["model"]: row["about"] for row in rows if row["set"] == name and "about" in row}
-
-
-def _tallies(rows: Rows) -> pd.DataFrame:
-    """Return a line for each class and what it was taken for."""
-    lines = [
-        {key: value for key, value in row.items() if key not in (*ABOUT, "answers")}
-        | {"true": true, "predicted": predicted, "count": count}
-        for row in rows
-        for true, said in row["answers"].items()
-        for predicted, count in said.items()
-    ]
-    found = pd.DataFrame(lines)
-    return found.assign(seed=found["seed"].astype("Int32"))
-
-
-def _of_set(name: str, rows: pd.DataFrame) -> Grid:
-    """Return the numbers of a set: a line for each model and kind of settings, the mean and range over seeds."""
-    keys = [key for key in ("model", "settings", "metric") if key in rows]
-    lines = []
-    for _, part in rows.groupby(keys, sort=False, dropna=False):
-        first, values = part.iloc[0], part["value"].dropna()
-        spread = f" ({values.min():.3f} to {values.max():.3f})" if len(values) > 1 else ""
-        seconds = part["fit_seconds"].median() if "fit_seconds" in part else float("nan")
-        told = f"{values.mean():.3f}{spread}" if len(values) else NOTHING
-        lines.append((*(str(first[key]) for key in keys), told, NOTHING if seconds != seconds else f"{seconds:.1f}"))
-    columns = (*keys, "value", "fit s")
-    return Grid(name, columns, tuple(lines[:MOST_ROWS]), words=tuple(keys[1:]), more=max(0, len(lines) - MOST_ROWS))
-
-
-def _plain(rows: pd.DataFrame) -> Grid:
-    """Return rows as they are, but for what is no number or word."""
-    names = [
-        name
-        for name in rows
-        if name not in ABOUT and not rows[name].map(lambda one: isinstance(one, (dict, list))).any()
-    ]
-    lines = tuple(tuple(_cell(one) for one in line) for line in rows[names].head(MOST_ROWS).itertuples(index=False))
-    words = tuple(name for name in names if not pd.api.types.is_numeric_dtype(rows[name]))
-    return Grid("What was measured", tuple(map(str, names)), lines, words=words, more=max(0, len(rows) - MOST_ROWS))
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return NOTHING
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 # In the order of the list; one whose script is not there is left out.
 BENCHMARKS = ("gestures", "sensors", "accuracy", "speed")
 
@@ -271,6 +124,7 @@ def benchmark(
     require_place(out, mark=page.name if not measure else rows.name)
     if measure:
         _run(scripts[name], context.args, out)
+    from tsforecast.cli.benchmark_report import html_benchmark, read_rows  # not before a mistake is said
 
     kept = read_rows(rows if measure else folder / "results" / rows.name)
     write_or_return(html_benchmark(name, kept, _about(scripts[name])), page)

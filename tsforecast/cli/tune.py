@@ -8,7 +8,6 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from numpy.typing import NDArray
 
@@ -39,6 +38,8 @@ from tsforecast.cli.options import (
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, reason
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tsforecast.data.panel import Panel
     from tsforecast.data.protocol import Protocol
     from tsforecast.search.search import RaySearch
@@ -126,6 +127,7 @@ def _folder(fold: str, number: int) -> str:
 
 def _folds(panel: Panel, labels: NDArray[Any], folds: int, seed: int) -> list[tuple[str, NDArray[np.bool_]]]:
     """Return the name of each fold, and which recordings test in it: one group, or a fifth of each class."""
+    import numpy as np
     from sklearn.model_selection import StratifiedKFold
 
     if panel.groups is not None:
@@ -154,7 +156,7 @@ def _show(rows: list[dict[str, Any]], label: str) -> None:
     for row in rows:
         table.add_row(escape(row["fold"]), str(row["recordings"]), *(f"{row[name]:.1%}" for name in list(row)[2:]))
     if len(rows) > 1:
-        means = [f"{np.mean([row[name] for row in rows]):.1%}" for name in list(rows[0])[2:]]
+        means = [f"{sum(row[name] for row in rows) / len(rows):.1%}" for name in list(rows[0])[2:]]
         table.add_row(f"mean of {len(rows)}", str(sum(row["recordings"] for row in rows)), *means, style="bold")
     console.print(table)
 
