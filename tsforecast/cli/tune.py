@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from numpy.typing import NDArray
 
 from tsforecast.cli.console import console, report_suffix, say, write_report
 from tsforecast.cli.data import Said, cutoffs_of, horizon_of, read_panel, tracked
@@ -39,6 +38,7 @@ from tsforecast.errors import DataError, ParameterError, nearest, raise_any, rea
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from tsforecast.data.panel import Panel
     from tsforecast.data.protocol import Protocol
