@@ -1,4 +1,4 @@
-"""Whoever listens hears of each fit, and of nothing that is tried only to prove something."""
+"""Observers are called for each fit and comparison, and for none that only checks something."""
 
 from __future__ import annotations
 
@@ -16,66 +16,66 @@ from tsforecast.events import Activity, observing
 from tsforecast.training.history import Epoch
 
 
-class Listener:
-    """Writes down what it hears."""
+class Recorder:
+    """Record of the calls as text."""
 
     def __init__(self) -> None:
-        self.heard_of: list[str] = []
+        self.calls: list[str] = []
 
-    def began(self, work: Activity) -> None:
-        self.heard_of.append(f"began {type(work.subject).__name__}")
+    def on_start(self, activity: Activity) -> None:
+        self.calls.append(f"start {type(activity.subject).__name__}")
 
-    def heard(self, work: Activity, fact: Any) -> None:
-        self.heard_of.append(f"epoch {fact.number}" if isinstance(fact, Epoch) else f"outcome of {fact.model}")
+    def on_event(self, activity: Activity, event: Any) -> None:
+        self.calls.append(f"epoch {event.number}" if isinstance(event, Epoch) else f"outcome of {event.model}")
 
-    def ended(self, work: Activity, error: BaseException | None) -> None:
-        self.heard_of.append(f"ended {type(work.subject).__name__} {type(error).__name__ if error else ''}".strip())
+    def on_end(self, activity: Activity, error: BaseException | None) -> None:
+        self.calls.append(f"end {type(activity.subject).__name__} {type(error).__name__ if error else ''}".strip())
 
 
-def test_a_fit_tells_of_its_epochs() -> None:
-    listener, own = Listener(), list[int]()
-    with observing(listener):
+def test_a_fit_reports_its_epochs() -> None:
+    recorder, own = Recorder(), list[int]()
+    with observing(recorder):
         small("gru").fit(wave(), on_epoch=lambda epoch: own.append(epoch.number))  # type: ignore[call-arg]
-    assert listener.heard_of == ["began GRUForecaster", "epoch 0", "epoch 1", "epoch 2", "ended GRUForecaster"]
+    assert recorder.calls == ["start GRUForecaster", "epoch 0", "epoch 1", "epoch 2", "end GRUForecaster"]
     assert own == [0, 1, 2]
 
 
-def test_a_comparison_tells_of_the_fits_inside_and_of_their_outcomes() -> None:
-    listener = Listener()
-    with observing(listener):
+def test_a_comparison_reports_its_fits_and_their_outcomes() -> None:
+    recorder = Recorder()
+    with observing(recorder):
         leaderboard([], wave(), horizon=2)
-    assert listener.heard_of[:4] == ["began dict", "began NaiveForecaster", "ended NaiveForecaster", "outcome of naive"]
-    assert listener.heard_of[-2:] == ["outcome of drift", "ended dict"]
+    assert recorder.calls[:4] == ["start dict", "start NaiveForecaster", "end NaiveForecaster", "outcome of naive"]
+    assert recorder.calls[-2:] == ["outcome of drift", "end dict"]
 
 
-def test_the_fits_of_an_audit_are_not_told_of() -> None:
-    listener = Listener()
-    with observing(listener):
+def test_the_fits_of_an_audit_are_not_reported() -> None:
+    recorder = Recorder()
+    with observing(recorder):
         audit(small("gru"), wave(), cutoffs=1)
-    assert listener.heard_of == []
+    assert recorder.calls == []
 
 
-def test_what_goes_wrong_within_is_told_and_raised() -> None:
-    listener = Listener()
-    with observing(listener), pytest.raises(DataError):
+def test_an_error_within_is_reported_and_raised() -> None:
+    recorder = Recorder()
+    with observing(recorder), pytest.raises(DataError):
         small("gru").set_params(window=1000).fit(wave())
-    assert listener.heard_of == ["began GRUForecaster", "ended GRUForecaster DataError"]
+    assert recorder.calls == ["start GRUForecaster", "end GRUForecaster DataError"]
 
 
-def test_other_threads_and_what_comes_after_are_not_heard() -> None:
-    listener = Listener()
-    with observing(listener):
+def test_other_threads_and_later_fits_are_not_reported() -> None:
+    recorder = Recorder()
+    with observing(recorder):
         other = threading.Thread(target=lambda: small("naive").fit(wave()))
         other.start()
         other.join()
     small("naive").fit(wave())
-    assert listener.heard_of == []
+    assert recorder.calls == []
 
 
 def test_an_outcome_is_a_record_of_the_fit() -> None:
-    facts: list[Any] = []
-    listener = Listener()
-    listener.heard = lambda work, fact: facts.append(fact)  # type: ignore[method-assign]
-    with observing(listener):
+    events: list[Any] = []
+    recorder = Recorder()
+    recorder.on_event = lambda activity, event: events.append(event)  # type: ignore[method-assign]
+    with observing(recorder):
         leaderboard([], wave(), horizon=2)
-    assert [type(fact) for fact in facts] == [Fit] * 3
+    assert [type(event) for event in events] == [Fit] * 3

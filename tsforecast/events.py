@@ -1,7 +1,7 @@
-"""Who hears of fits and comparisons while they happen: nobody, unless somebody asks to.
+"""Observer hooks for fits and comparisons; silent unless an observer subscribes.
 
-Work announces itself with `observed`; an observer such as `tsforecast.tracking` subscribes with `observing`.
-Neither knows the other.
+Fits and comparisons announce themselves with `observed`; an observer such as `tsforecast.tracking` subscribes with
+`observing`. Neither depends on the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 @dataclass(eq=False)
 class Activity:
-    """Something under way: the fit of one model, or a comparison of many, in which others may lie.
+    """One fit, or one comparison of several models; activities can be nested.
 
     Attributes
     ----------
@@ -23,92 +23,92 @@ class Activity:
         Forecaster or classifier that is fitted, or models by name.
     data : Panel
     result : Any
-        What came of a comparison; None until it is over.
+        Result of a comparison; None until it is over.
     """
 
     subject: Any
     data: Any
     result: Any = None
-    _watchers: tuple[Observer, ...] = field(default=(), repr=False)
+    _observers: tuple[Observer, ...] = field(default=(), repr=False)
 
-    def tell(self, fact: Any) -> None:
-        """Let watchers hear of something that happened within: an epoch, or the outcome of one fit of many."""
-        for watcher in self._watchers:
-            watcher.heard(self, fact)
+    def notify(self, event: Any) -> None:
+        """Send an event to the observers: an epoch, or the outcome of one fit of many."""
+        for observer in self._observers:
+            observer.on_event(self, event)
 
-    def also(self, hears: Callable[[Any], None] | None) -> Callable[[Any], None]:
-        """Return a function that tells a fact to `hears`, where there is one, and then to watchers."""
+    def with_callback(self, callback: Callable[[Any], None] | None) -> Callable[[Any], None]:
+        """Return a function that calls `callback`, if there is one, and then notifies the observers."""
 
-        def tell(fact: Any) -> None:
-            if hears:
-                hears(fact)
-            self.tell(fact)
+        def notify(event: Any) -> None:
+            if callback:
+                callback(event)
+            self.notify(event)
 
-        return tell
+        return notify
 
 
 class Observer(Protocol):
-    """Hears of all work in its context; work within other work begins later and ends earlier."""
+    """Methods called for every activity in a context; a nested activity starts later and ends earlier."""
 
-    def began(self, work: Activity) -> None: ...
+    def on_start(self, activity: Activity) -> None: ...
 
-    def heard(self, work: Activity, fact: Any) -> None: ...
+    def on_event(self, activity: Activity, event: Any) -> None: ...
 
-    def ended(self, work: Activity, error: BaseException | None) -> None: ...
+    def on_end(self, activity: Activity, error: BaseException | None) -> None: ...
 
 
-# Of a context: threads and processes that are started in it have their own, where nobody listens.
-_present: ContextVar[tuple[Observer, ...]] = ContextVar("watchers", default=())
+# Bound to a context: threads and processes started within it have their own, without observers.
+_observers: ContextVar[tuple[Observer, ...]] = ContextVar("observers", default=())
 
 
 @contextmanager
 def observed(subject: Any, data: Any) -> Iterator[Activity]:
-    """Let watchers hear that work begins, and of its end, good or bad.
+    """Report the start of an activity to the observers, and its end, with or without an error.
 
     Examples
     --------
     >>> class Printer:
-    ...     def began(self, work): print("began", work.subject)
-    ...     def heard(self, work, fact): print(fact)
-    ...     def ended(self, work, error): print("ended")
-    >>> with observing(Printer()), observed("a fit", None) as work:
-    ...     work.tell("epoch 0")
-    began a fit
+    ...     def on_start(self, activity): print("start of", activity.subject)
+    ...     def on_event(self, activity, event): print(event)
+    ...     def on_end(self, activity, error): print("end")
+    >>> with observing(Printer()), observed("a fit", None) as activity:
+    ...     activity.notify("epoch 0")
+    start of a fit
     epoch 0
-    ended
+    end
     """
-    work = Activity(subject, data, _watchers=_present.get())
-    for watcher in work._watchers:
-        watcher.began(work)
+    activity = Activity(subject, data, _observers=_observers.get())
+    for observer in activity._observers:
+        observer.on_start(activity)
     error: BaseException | None = None
     try:
-        yield work
+        yield activity
     except BaseException as raised:
         error = raised
         raise
     finally:
-        for watcher in reversed(work._watchers):
-            watcher.ended(work, error)
+        for observer in reversed(activity._observers):
+            observer.on_end(activity, error)
 
 
 @contextmanager
-def observing(watcher: Observer) -> Iterator[None]:
-    """Let a watcher hear of all work, for a while."""
-    with _present_are((*_present.get(), watcher)):
+def observing(observer: Observer) -> Iterator[None]:
+    """Subscribe an observer to all activities within the block."""
+    with _set_observers((*_observers.get(), observer)):
         yield
 
 
 @contextmanager
 def unobserved() -> Iterator[None]:
-    """Let nobody hear of what is tried only to prove something, for a while."""
-    with _present_are(()):
+    """Hide activities within the block from all observers, such as fits that only check something."""
+    with _set_observers(()):
         yield
 
 
 @contextmanager
-def _present_are(watchers: tuple[Observer, ...]) -> Iterator[None]:
-    before = _present.set(watchers)
+def _set_observers(observers: tuple[Observer, ...]) -> Iterator[None]:
+    before = _observers.set(observers)
     try:
         yield
     finally:
-        _present.reset(before)
+        _observers.reset(before)

@@ -234,9 +234,9 @@ class NeuralClassifier(Classifier):
         epochs = self.epochs(int((~validates).sum()))
         self.resolved_ = {"validation": count, "max_epochs": epochs, "device": str(torch_device(self.device))}
         self.history_ = []
-        with observed(self, panel) as work:
+        with observed(self, panel) as activity:
             train = checkpoints.phase("train")
-            self.history_ = self._train(panel, labels, validates, epochs, train, work.also(on_epoch))
+            self.history_ = self._train(panel, labels, validates, epochs, train, activity.with_callback(on_epoch))
             best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
             if self.refit and count and finished(self.history_, assembly.plan(self, epochs), validates=True):
                 # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.

@@ -97,12 +97,12 @@ def leaderboard(
     protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past)
     panel = protocol.long_enough(Panel.of(data))
     needed = [name for name in models if name in (*ALWAYS, reference)]
-    with observed(models, panel) as work:
-        outcomes = run_all(models, panel, protocol, seeds, n_jobs, checkpoint, progress, needed, work.tell)
+    with observed(models, panel) as activity:
+        outcomes = run_all(models, panel, protocol, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = _complete(models, outcomes)
         notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))
         record = Record.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
-        work.result = board = from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes, record)
+        activity.result = board = from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes, record)
     return board
 
 

@@ -243,14 +243,14 @@ class NeuralForecaster(WindowedForecaster):
         panel = self._checked(data, y, sample_weight)
         checkpoints = assembly.checkpoints(self, panel, checkpoint, checkpoint_every, resume_from)
         checkpoints.begin()
-        with observed(self, panel) as work:
+        with observed(self, panel) as activity:
             seen = self._prepare(panel)
             plan, train = assembly.plan(self), checkpoints.phase("train")
             with self._torch_settings():
                 self.network_ = assembly.network(self, panel).to(self._torch_device())
                 self.history_: list[Epoch] = []
                 self._remember(panel)  # from here on there are weights to forecast with, whatever happens
-                self.history_ = self._train(panel, seen, plan, train, work.also(on_epoch))
+                self.history_ = self._train(panel, seen, plan, train, activity.with_callback(on_epoch))
             self.resolved_["best_epoch"] = best_epoch(self.history_).number
             validates = self.refit and self.resolved_["validation"]
             if validates and finished(self.history_, plan, validates=True):  # not cut short

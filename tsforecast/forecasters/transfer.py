@@ -43,12 +43,12 @@ def fine_tuned(
         raise_any(f"{problem}; use scaling='new'" for problem in source.inputs_.beyond_transform(past))
     model.inputs_ = Preprocessor.fit(past, model._recipe()) if scaling == "new" else source.inputs_.with_series(past)
     model.resolved_ |= {"validation": held_out}
-    with observed(model, panel) as work, model._torch_settings():
+    with observed(model, panel) as activity, model._torch_settings():
         if head == "new":
             model.resolved_["head_layers"] = layers
             model.network_.renew_head(layers)
         model.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
-        model.history_ = model._train(panel, seen, assembly.plan(model), None, work.tell)
+        model.history_ = model._train(panel, seen, assembly.plan(model), None, activity.notify)
         model.network_.freeze(())
         model.resolved_["best_epoch"] = best_epoch(model.history_).number
         model._remember(panel)

@@ -150,7 +150,7 @@ class _Run:
 
     Attributes
     ----------
-    work : Work
+    activity : Activity
     name : str
     id : str
     children : list of str
@@ -159,7 +159,7 @@ class _Run:
         Runs within, and what was told of them.
     """
 
-    work: Activity
+    activity: Activity
     name: str
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began: float = field(default_factory=time.perf_counter)
@@ -183,17 +183,17 @@ class Tracker:
         self._open: list[_Run] = []
         self._complained = False
 
-    def began(self, work: Activity) -> None:
+    def on_start(self, activity: Activity) -> None:
         """Begin a run, within that which is under way."""
-        self._safely(self._begin, work)
+        self._safely(self._begin, activity)
 
-    def heard(self, work: Activity, fact: Any) -> None:
+    def on_event(self, activity: Activity, event: Any) -> None:
         """Log an epoch, or the outcome of one fit of a comparison."""
-        self._safely(self._log_fact, work, fact)
+        self._safely(self._log_event, activity, event)
 
-    def ended(self, work: Activity, error: BaseException | None) -> None:
+    def on_end(self, activity: Activity, error: BaseException | None) -> None:
         """End a run with all that came of it."""
-        self._safely(self._end, work, error)
+        self._safely(self._end, activity, error)
         if not self._open:
             self.complain()
 
@@ -219,8 +219,8 @@ class Tracker:
             _log.warning("a run could not be told of", exc_info=True)
             self._outbox.refused.append(reason(error))
 
-    def _begin(self, work: Activity) -> None:
-        model, params = work.subject, of_data(work.data)
+    def _begin(self, activity: Activity) -> None:
+        model, params = activity.subject, of_data(activity.data)
         if isinstance(model, Mapping):
             kind, what = "leaderboard", f"{len(model)} models"
         elif _searches(model):
@@ -232,19 +232,19 @@ class Tracker:
         else:
             kind, what = "fit", named(model)
             params |= of_settings(model)
-        run = _Run(work, f"{what} on {self._data(work)}")
+        run = _Run(activity, f"{what} on {self._data(activity)}")
         self._start(run.id, run.name, kind, params)
         self._open.append(run)
 
-    def _log_fact(self, work: Activity, fact: Any) -> None:
-        run = self._run_of(work)
-        if run and isinstance(fact, Epoch):
-            self._log(run.id, of_epochs([fact], _now()))
-        elif run and isinstance(fact, Fit):
-            self._outcome(run, fact)
+    def _log_event(self, activity: Activity, event: Any) -> None:
+        run = self._run_of(activity)
+        if run and isinstance(event, Epoch):
+            self._log(run.id, of_epochs([event], _now()))
+        elif run and isinstance(event, Fit):
+            self._outcome(run, event)
 
-    def _end(self, work: Activity, error: BaseException | None) -> None:
-        run = self._run_of(work)
+    def _end(self, activity: Activity, error: BaseException | None) -> None:
+        run = self._run_of(activity)
         if run is None:
             return
         self._open.remove(run)
@@ -254,9 +254,9 @@ class Tracker:
         try:
             if error is not None:
                 self._log(run.id, [], tags={"error": f"{type(error).__name__}: {reason(error)}"})
-            elif isinstance(work.subject, Mapping):
+            elif isinstance(activity.subject, Mapping):
                 self._leaderboard(run)
-            elif _searches(work.subject):
+            elif _searches(activity.subject):
                 self._search(run)
             else:
                 self._fit(run)
@@ -266,7 +266,7 @@ class Tracker:
 
     def _fit(self, run: _Run) -> None:
         """Log what a fitted model chose, its figures, and the model itself."""
-        model, panel = run.work.subject, run.work.data
+        model, panel = run.activity.subject, run.activity.data
         history = list(getattr(model, "history_", ()))
         best = best_epoch(history) if history else None
         numbers = {"loss/best_validation": best.valid_loss, "skill/best_validation": best.skill} if best else {}
@@ -288,7 +288,7 @@ class Tracker:
         """Log what became of one fit of a comparison: of the run that just ended here, else of one elsewhere."""
         tags, params = of_record(fit)
         seed = "" if fit.seed is None else f", seed {fit.seed}"
-        name = f"{fit.model}{seed} on {self._data(run.work)}"
+        name = f"{fit.model}{seed} on {self._data(run.activity)}"
         seconds = {"training/predict_seconds": fit.predict_seconds}
         if run.children:
             child = run.children.pop()
@@ -308,7 +308,7 @@ class Tracker:
 
     def _leaderboard(self, run: _Run) -> None:
         """Log scores and verdicts of a comparison: those of each model to its runs, all to its own."""
-        board = run.work.result
+        board = run.activity.result
         table, errors = board.table.set_index("model"), views.errors(board.rows)
         for child, fit in run.outcomes:
             key = fit.model, -1 if fit.seed is None else fit.seed
@@ -333,7 +333,7 @@ class Tracker:
 
     def _search(self, run: _Run) -> None:
         """Log the trials of a search as runs within, from what the search itself keeps of them."""
-        search, began = run.work.subject, _now()
+        search, began = run.activity.subject, _now()
         for trial in search.trials_.itertuples(index=False):
             child = uuid.uuid4().hex
             name = f"trial {trial.trial}: {search.reference_ if trial.status == 'naive' else _said(trial.params)}"
@@ -377,13 +377,13 @@ class Tracker:
         room = self._outbox.room()
         return room, self._outbox.folder / room
 
-    def _run_of(self, work: Activity) -> _Run | None:
-        """Return the run of work; None where it could not begin."""
-        return next((run for run in self._open if run.work is work), None)
+    def _run_of(self, activity: Activity) -> _Run | None:
+        """Return the run of an activity; None where it could not begin."""
+        return next((run for run in self._open if run.activity is activity), None)
 
-    def _data(self, work: Activity) -> str:
-        recordings = not isinstance(work.subject, Forecaster | Mapping)
-        return str(self._tags.get("data") or about(work.data, recordings))
+    def _data(self, activity: Activity) -> str:
+        recordings = not isinstance(activity.subject, Forecaster | Mapping)
+        return str(self._tags.get("data") or about(activity.data, recordings))
 
 
 def _searches(subject: Any) -> bool:
