@@ -25,7 +25,7 @@ from tsforecast import (
     backtest,
     load_dataset,
 )
-from tsforecast.catalog.loaders import card
+from tsforecast.catalog.card import card
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.estimators.registry import CLASSICAL, NAIVE_FAMILY, NETWORKS, make

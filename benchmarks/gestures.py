@@ -22,7 +22,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV, GroupShuffleSplit
 
 from tsforecast import Conv1DClassifier, GRUClassifier, NearestNeighborClassifier, compare_classifiers, load_dataset
-from tsforecast.catalog.loaders import card
+from tsforecast.catalog.card import card
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.classification import tallied
 from tsforecast.evaluation.transfer_curve import learning, transfer_curve

@@ -26,7 +26,7 @@ from record import record
 from torch import nn
 
 from tsforecast import backtest, load_dataset
-from tsforecast.catalog.loaders import card
+from tsforecast.catalog.card import card
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.kernels import dispatch as choice

@@ -10,11 +10,13 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tsforecast._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from tsforecast.audit.audit import audit as audit
     from tsforecast.audit.audit import audit_procedure as audit_procedure
     from tsforecast.audit.report import AuditReport as AuditReport
-    from tsforecast.catalog.loaders import dataset_names as dataset_names
+    from tsforecast.catalog.card import dataset_names as dataset_names
     from tsforecast.catalog.loaders import load_dataset as load_dataset
     from tsforecast.classifiers.baselines import MajorityClassifier as MajorityClassifier
     from tsforecast.classifiers.baselines import NearestNeighborClassifier as NearestNeighborClassifier
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from tsforecast.classifiers.cells import RNNClassifier as RNNClassifier
     from tsforecast.classifiers.neural import NeuralClassifier as NeuralClassifier
     from tsforecast.data.panel import Panel as Panel
+    from tsforecast.data.protocol import SealedPanel as SealedPanel
     from tsforecast.data.splits import GroupKFold as GroupKFold
     from tsforecast.data.splits import LeaveGroupsOut as LeaveGroupsOut
     from tsforecast.data.splits import RollingOrigin as RollingOrigin
@@ -65,14 +68,14 @@ if TYPE_CHECKING:
     from tsforecast.search.search import RaySearch as RaySearch
     from tsforecast.tracking import track as track
 
-__version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until somebody listens
 
 # In the order in which a newcomer meets them.
 _HOMES = {
     "load_dataset": "catalog.loaders",
-    "dataset_names": "catalog.loaders",
+    "dataset_names": "catalog.card",
     "Panel": "data.panel",
+    "SealedPanel": "data.protocol",
     "leaderboard": "evaluation.leaderboard",
     "Leaderboard": "evaluation.results",
     "backtest": "evaluation.backtest",

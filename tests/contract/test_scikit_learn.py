@@ -205,7 +205,7 @@ def test_a_pickle_of_another_version_is_warned_of_as_scikit_learn_does(monkeypat
     fitted = NaiveForecaster().fit(X, y)
     kept = pickle.dumps(fitted)
     assert pickle.loads(kept).score(X, y) == fitted.score(X, y)  # pytest makes a warning an error
-    monkeypatch.setattr("tsforecast.__version__", "9.9.9")
+    monkeypatch.setattr("tsforecast.forecasters.base.__version__", "9.9.9")
     with pytest.warns(InconsistentVersionWarning, match="a pickled NaiveForecaster of tsforecast 0.1.0 is read"):
         again = pickle.loads(kept)
     assert "_tsforecast_version" not in vars(again)

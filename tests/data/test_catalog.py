@@ -14,7 +14,8 @@ import pytest
 from tsforecast import files
 from tsforecast.catalog import download
 from tsforecast.catalog import loaders as catalog
-from tsforecast.catalog.loaders import card, dataset_names, load_dataset, parse_card
+from tsforecast.catalog.card import card, dataset_names, parse_card
+from tsforecast.catalog.loaders import load_dataset
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import RollingOrigin
 from tsforecast.errors import DataError, DownloadError, UnknownNameError

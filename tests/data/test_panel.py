@@ -362,12 +362,10 @@ def test_complex_numbers_are_refused() -> None:
 def test_a_name_in_place_of_data_is_answered_with_what_reads_it() -> None:
     with pytest.raises(DataError) as caught:
         Panel.of("co2-weekly")
-    assert str(caught.value) == "'co2-weekly' is the name of a dataset, not its data: pass load_dataset('co2-weekly')"
-    with pytest.raises(DataError) as caught:
-        Panel.of("shops.csv")
     assert str(caught.value) == (
-        "data must be a frame, a Series, numbers or a Panel: got the text 'shops.csv'; read a file first, for example "
-        "with pandas.read_csv, and a dataset with load_dataset"
+        "data must be a frame, a Series, numbers or a Panel: got the text 'co2-weekly'; pass "
+        "load_dataset('co2-weekly') if that is a dataset's name, and read a file first, for example with "
+        "pandas.read_csv"
     )
 
 

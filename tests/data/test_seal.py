@@ -7,13 +7,14 @@ import pytest
 
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
+from tsforecast.data.protocol import SealedPanel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 
 
 def test_fits_and_boards_see_the_rows_before_the_seal_alone(ragged: Panel) -> None:
-    sealed = ragged.seal(test=10)
+    sealed = SealedPanel(ragged, test=10)
     assert np.array_equal(sealed.train.lengths, ragged.lengths - 10)
     assert all(np.array_equal(sealed.train.series(i), ragged.series(i)[:-10]) for i in range(3))
     model = NaiveForecaster().fit(sealed)
@@ -25,14 +26,14 @@ def test_fits_and_boards_see_the_rows_before_the_seal_alone(ragged: Panel) -> No
 
 
 def test_no_attribute_of_the_seal_holds_the_rows(ragged: Panel) -> None:
-    sealed = ragged.seal(test=10)
+    sealed = SealedPanel(ragged, test=10)
     held = [value for value in vars(sealed).values() if isinstance(value, (Panel, np.ndarray))]
     assert held == [sealed.train]
     assert sealed.train.values.base is None or len(sealed.train.values.base) == len(sealed.train.values)
 
 
 def test_every_opening_is_counted_and_a_board_says_how_many() -> None:
-    sealed = Panel.from_array(wave(90), season_length=6).seal(test=0.1)
+    sealed = SealedPanel(Panel.from_array(wave(90), season_length=6), test=0.1)
     assert (sealed.test, sealed.opened) == (9, 0)
     first = sealed.open()
     assert np.array_equal(first.values[:, 0], wave(90))
@@ -45,7 +46,7 @@ def test_every_opening_is_counted_and_a_board_says_how_many() -> None:
 def test_the_fingerprint_is_that_of_the_test_part() -> None:
     data, other, early = wave(90), wave(90), wave(90)
     other[85], early[5] = 0.0, 0.0
-    prints = [Panel.of(one).seal(test=10).fingerprint for one in (data, other, early)]
+    prints = [SealedPanel(Panel.of(one), test=10).fingerprint for one in (data, other, early)]
     assert prints[0] == prints[2] != prints[1]
 
 
@@ -57,13 +58,13 @@ def test_series_that_begin_in_the_test_part_are_not_there_before_it() -> None:
         pd.DataFrame({"id": "old", "day": days, "y": 1.0}),
         pd.DataFrame({"id": "new", "day": days[35:], "y": 2.0}),
     ]
-    sealed = Panel.of(pd.concat(parts)).seal(test=10)
+    sealed = SealedPanel(Panel.of(pd.concat(parts)), test=10)
     assert sealed.train.ids.tolist() == ["old"]
     assert len(sealed.open()) == 2
 
 
 def test_a_seal_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(DataError, match="must leave steps to learn from: takes 90 of 90; use test < 90"):
-        Panel.of(wave(90)).seal(test=90)
+        SealedPanel(Panel.of(wave(90)), test=90)
     with pytest.raises(ParameterError, match="test must be a share in"):
-        Panel.of(wave(90)).seal(test=0)
+        SealedPanel(Panel.of(wave(90)), test=0)

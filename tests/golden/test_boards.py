@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsforecast.catalog.loaders import card, load_dataset
+from tsforecast.catalog.card import card
+from tsforecast.catalog.loaders import load_dataset
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.cells import GRUForecaster

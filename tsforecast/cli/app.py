@@ -80,7 +80,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 
 def _version(asked: bool) -> None:
     if asked:
-        from tsforecast import __version__
+        from tsforecast._version import __version__
 
         console.print(f"tsforecast {__version__}", highlight=False)
         raise typer.Exit

@@ -17,7 +17,7 @@ from tsforecast.errors import DataError, ModelFileError, ParameterError, Unknown
 from tsforecast.files import new_file
 
 if TYPE_CHECKING:
-    from tsforecast.catalog.loaders import Task
+    from tsforecast.catalog.card import Task
     from tsforecast.data.panel import Panel
 
 
@@ -78,7 +78,8 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
     ------
     UnknownNameError, ParameterError, DataError
     """
-    from tsforecast.catalog.loaders import card, dataset_names, load_dataset
+    from tsforecast.catalog.card import card, dataset_names
+    from tsforecast.catalog.loaders import load_dataset
     from tsforecast.data.panel import Panel
 
     if data in dataset_names():

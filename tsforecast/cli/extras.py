@@ -17,7 +17,7 @@ from tsforecast.cli.options import PlainGroup
 from tsforecast.errors import DataError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
-    from tsforecast.catalog.loaders import Task
+    from tsforecast.catalog.card import Task
 
 
 datasets_app = typer.Typer(cls=PlainGroup, help="The datasets that tsforecast knows.", invoke_without_command=True)
@@ -30,7 +30,7 @@ def datasets(context: typer.Context) -> None:
         return
     from rich.table import Table
 
-    from tsforecast.catalog.loaders import card, dataset_names
+    from tsforecast.catalog.card import card, dataset_names
 
     table = Table("name", "what it is", "step", "season")
     for name in dataset_names():
@@ -44,7 +44,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
     """Show a dataset's card: what it is, where it comes from, how it is read and tested."""
     from rich.table import Table
 
-    from tsforecast.catalog.loaders import card
+    from tsforecast.catalog.card import card
 
     one = card(name)
     table = Table(title=f"{one.name}: {one.title}", title_justify="left", title_style="bold", show_header=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from tsforecast.data import quality as repair
 from tsforecast.data.calendar import Frequency, Stamps, calendar_columns, calendar_features, calendar_problems, to_utc
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
 from tsforecast.errors import DataError, nearest, raise_any, shorten
-
-if TYPE_CHECKING:
-    from tsforecast.data.protocol import SealedPanel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,19 +77,25 @@ class Panel:
     def of(cls, data: Any) -> Panel:
         """Read any supported form: a panel, a frame, a Series, an array or a list of arrays.
 
+        An object with a method ``__panel__`` is read as the panel that it returns; `SealedPanel` has one.
+
         Raises
         ------
         DataError
             When the data are not regular, complete numbers; every problem is listed.
         """
-        from tsforecast.data.protocol import SealedPanel
-
-        if isinstance(data, (Panel, SealedPanel)):
-            return data if isinstance(data, Panel) else data.train
+        if isinstance(data, Panel):
+            return data
+        if hasattr(data, "__panel__"):
+            return cls.of(data.__panel__())
         if frames.is_frame(data):
             return cls.from_frame(data)
         if isinstance(data, (str, Path)):
-            raise DataError(_not_data(str(data)))
+            raise DataError(
+                f"data must be a frame, a Series, numbers or a Panel: got the text {str(data)!r}; pass "
+                f"load_dataset({str(data)!r}) if that is a dataset's name, and read a file first, for example with "
+                "pandas.read_csv"
+            )
         return cls.from_array(data)
 
     @classmethod
@@ -387,12 +390,6 @@ class Panel:
             weights=None if self.weights is None else self.weights[index],
         )
 
-    def seal(self, test: int | float) -> SealedPanel:
-        """Put the last steps, a number or share of them, under a seal; see `tsforecast.data.protocol.SealedPanel`."""
-        from tsforecast.data.protocol import SealedPanel
-
-        return SealedPanel(self, test)
-
     def without(self, *names: str) -> Panel:
         """Return a panel without some columns: past, future or static ones, or the groups.
 
@@ -486,18 +483,6 @@ class Panel:
             that its clocks skip, the stamp is the first one after it; of an hour that comes twice, it is the first.
         """
         return write(self, values)
-
-
-def _not_data(text: str) -> str:
-    """Say what to do with the name of a dataset or a file."""
-    from tsforecast.catalog.loaders import dataset_names
-
-    if text in dataset_names():
-        return f"{text!r} is the name of a dataset, not its data: pass load_dataset({text!r})"
-    return (
-        f"data must be a frame, a Series, numbers or a Panel: got the text {text!r}; read a file first, for example "
-        "with pandas.read_csv, and a dataset with load_dataset"
-    )
 
 
 def _names(names: str | Iterable[str]) -> tuple[str, ...]:

@@ -148,7 +148,7 @@ class SealedPanel:
 
     Examples
     --------
-    >>> sealed = Panel.of([float(step) for step in range(10)]).seal(test=3)
+    >>> sealed = SealedPanel(Panel.of(np.arange(10.0)), test=3)
     >>> sealed.train.lengths.tolist(), sealed.opened
     ([7], 0)
     >>> sealed.open().notes[0][:48]
@@ -169,6 +169,9 @@ class SealedPanel:
         tail = panel.between(seen, panel.lengths)
         self.fingerprint = hashlib.sha256(repr(tail.ids.tolist()).encode() + tail.values.tobytes()).hexdigest()
         self._open: Callable[[], Panel] = lambda: panel  # a function: no attribute leads to the rows by accident
+
+    def __panel__(self) -> Panel:
+        return self.train
 
     def open(self) -> Panel:
         """Return the whole panel, and count that."""

@@ -8,7 +8,7 @@ from typing import Any
 from tsforecast.data.frames import Roles, Source
 from tsforecast.errors import ModelFileError, shorten
 from tsforecast.estimators.persistence import made
-from tsforecast.evaluation.record import scaling_words
+from tsforecast.provenance import scaling_words
 from tsforecast.saving.codec import from_plain
 from tsforecast.saving.folder import read_description, read_numbers
 from tsforecast.saving.migrations import migrated, wrote

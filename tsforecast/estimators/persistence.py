@@ -21,11 +21,11 @@ from tsforecast.data import sequences as recordings
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel, span
 from tsforecast.errors import ModelFileError, ParameterError, nearest, raise_any
-from tsforecast.evaluation.record import machine, scaling_words, versions
 from tsforecast.files import require_place
 from tsforecast.forecasters.base import Forecaster, NotFittedError, require_forecaster
 from tsforecast.forecasters.settings import device_problems
 from tsforecast.networks.layers import under
+from tsforecast.provenance import machine, scaling_words, versions
 from tsforecast.saving.codec import Numbers, from_plain, pack, to_plain, unpack
 from tsforecast.saving.folder import DESCRIPTION, read_description, read_numbers, write
 from tsforecast.saving.migrations import VERSION, migrated, wrote

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import platform
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -18,8 +15,8 @@ from tsforecast.data.panel import Panel, fingerprint
 from tsforecast.data.protocol import Piece, Protocol
 from tsforecast.data.splits import Positions, recordings_of_others
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.provenance import machine, scaling_words, versions
 
-PACKAGES = ("tsforecast", "torch", "numpy", "pandas", "scikit-learn", "statsmodels")
 SEASONS = 2  # of the truth before the oldest cutoff that figures show; at least as much as the horizon
 PAST_ROWS = 200_000  # of that truth, at most
 
@@ -191,16 +188,6 @@ class Record:
         return {**shared, "fits": fits, "past": base64.b64encode(buffer.getvalue()).decode()}
 
 
-def versions() -> dict[str, str]:
-    """Return the version of everything that results depend on."""
-    return {name: _version(name) for name in PACKAGES}
-
-
-def machine() -> str:
-    """Return what kind of machine this is, in words."""
-    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-
-
 def seed_of(forecaster: Forecaster) -> int | None:
     """Return the seed of a forecaster that has one."""
     seed = forecaster.get_params().get("random_state")
@@ -230,20 +217,6 @@ def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def scaling_words(params: dict[str, Any]) -> str:
-    """Say how values are scaled: by what all, then by what each window."""
-    if "scaler" not in params:
-        return ""
-    scaler = params["scaler"]
-    words = [str(params["value_transform"])] if params.get("value_transform") else []
-    words += [f"{scaler if isinstance(scaler, str) else repr(scaler)} scaler"] if scaler is not None else []
-    if words and params.get("per_series"):
-        words.append("each series on its own")
-    if params.get("instance_norm"):
-        words.append("each window by its own spread")
-    return ", ".join(words) or "none"
-
-
 def _plain(value: Any) -> Any:
     """Return a value as JSON can hold it."""
     if isinstance(value, np.generic):
@@ -251,10 +224,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool)) or value is None else repr(value)
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown"

@@ -24,10 +24,11 @@ from tsforecast.data.panel import Panel, fingerprint
 from tsforecast.data.protocol import Piece, Protocol
 from tsforecast.errors import ParameterError, TsForecastError, reason
 from tsforecast.evaluation.backtest import run
-from tsforecast.evaluation.record import Fit, versions
+from tsforecast.evaluation.record import Fit
 from tsforecast.evaluation.storage import read_rows, write_rows
 from tsforecast.files import require_place
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.provenance import versions
 
 _log = logging.getLogger("tsforecast")
 

@@ -12,6 +12,7 @@ import sklearn.exceptions
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
+from tsforecast._version import __version__
 from tsforecast.checks import whole
 from tsforecast.data import frames
 from tsforecast.data import supervised as ready
@@ -196,14 +197,10 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        from tsforecast import __version__
-
         state: dict[str, Any] = super().__getstate__()
         return {**state, "_tsforecast_version": __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from tsforecast import __version__
-
         wrote = state.get("_tsforecast_version", "before 0.1.0")
         if wrote != __version__:
             warnings.warn(VersionWarning(type(self).__name__, __version__, wrote), stacklevel=2)

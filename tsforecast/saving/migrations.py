@@ -8,10 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tsforecast.errors import ModelFileError
-from tsforecast.estimators.registry import forecaster_class
+from tsforecast.errors import ModelFileError, nearest
 
 VERSION = 2
+
+# Classes by the names that version 1 wrote; frozen, whatever the models are called today.
+_CLASSES_1 = {
+    "naive": "NaiveForecaster",
+    "seasonal-naive": "SeasonalNaiveForecaster",
+    "drift": "DriftForecaster",
+    "mean": "MeanForecaster",
+    "window-average": "WindowAverageForecaster",
+    "ets": "ETSForecaster",
+    "arima": "ARIMAForecaster",
+    "theta": "ThetaForecaster",
+    "holt-winters": "HoltWintersForecaster",
+    "rnn": "RNNForecaster",
+    "gru": "GRUForecaster",
+    "lstm": "LSTMForecaster",
+    "conv1d": "Conv1DForecaster",
+    "reduction": "ReductionForecaster",
+    "neural": "NeuralForecaster",
+    "ensemble": "EnsembleForecaster",
+}
 
 
 def migrated(description: dict[str, Any]) -> dict[str, Any]:
@@ -71,17 +90,23 @@ def _model_from_1(described: dict[str, Any]) -> dict[str, Any]:
         learned |= {"scaled_ids_": _column(ids), "statics_": statics, "scaled_on_": {}}
     parameters = {name: _parameter_from_1(value) for name, value in described["parameters"].items()}
     return {
-        "class": forecaster_class(described["model"]).__name__,
+        "class": _class_1(described["model"]),
         "parameters": parameters,
         "learned": learned | {"fitted_on_": {}},
         "members": [_model_from_1(member) for member in described["members"]],
     }
 
 
+def _class_1(name: Any) -> str:
+    if name not in _CLASSES_1:
+        raise ModelFileError(f"model {str(name)[:80]!r} does not exist; {nearest(name, _CLASSES_1)}")
+    return _CLASSES_1[name]
+
+
 def _parameter_from_1(value: Any) -> Any:
     if isinstance(value, dict) and value.keys() >= {"model", "parameters"}:
         inner = {name: _parameter_from_1(item) for name, item in value["parameters"].items()}
-        return {"unfitted": forecaster_class(value["model"]).__name__, "parameters": inner}
+        return {"unfitted": _class_1(value["model"]), "parameters": inner}
     return [_parameter_from_1(item) for item in value] if isinstance(value, list) else value
 
 

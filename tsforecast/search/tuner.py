@@ -28,8 +28,8 @@ from platformdirs import user_data_dir
 
 from tsforecast.data.panel import Panel, fingerprint
 from tsforecast.errors import ParameterError, TsForecastError, reason
-from tsforecast.evaluation.record import machine, versions
 from tsforecast.files import OutputError
+from tsforecast.provenance import machine, versions
 from tsforecast.search import journal
 from tsforecast.search.journal import Tried
 from tsforecast.search.space import Settings, Space

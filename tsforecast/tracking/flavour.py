@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast import __version__
+from tsforecast._version import __version__
 from tsforecast.data import frames
 from tsforecast.data.calendar import to_utc
 from tsforecast.data.frames import Source

@@ -24,9 +24,10 @@ from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError,
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation import summaries as views
 from tsforecast.evaluation.metrics import skill
-from tsforecast.evaluation.record import Fit, learned, machine, versions
+from tsforecast.evaluation.record import Fit, learned
 from tsforecast.events import Activity
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.provenance import machine, versions
 from tsforecast.tracking import figures, flavour
 from tsforecast.tracking.outbox import Outbox
 from tsforecast.tracking.store import Event

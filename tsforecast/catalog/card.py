@@ -1,0 +1,212 @@
+"""Card: facts of a dataset before it is read: its files, how they are read, the roles of columns, the task."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from tsforecast.data.quality import Duplicates, NanPolicy
+from tsforecast.errors import DataError, UnknownNameError, nearest, raise_any
+from tsforecast.files import shipped
+
+# Ways in which the files of a dataset are laid out; `tsforecast.catalog.loaders` has a reader for each.
+LAYOUTS = ("long", "wide", "months", "m4", "gestures", "ts")
+
+
+@dataclass(frozen=True)
+class CardFile:
+    """One file of a dataset.
+
+    Parameters
+    ----------
+    path : str
+        Where it lies under ``TSFORECAST_DATA`` and in the cache.
+    url : str, optional
+        Where it is fetched from; without it there is no automatic download.
+    member : str, optional
+        The url is a zip archive, and this is the file's name in it.
+    sha256 : str, optional
+        Checksum of the file (not of an archive around it); none where the source grows.
+    """
+
+    path: str
+    url: str | None = None
+    member: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class CardRoles:
+    """Which column is what, as in `Panel.from_frame`; no `time` means an axis that only counts."""
+
+    target: tuple[str, ...]
+    time: str | None = None
+    id: str | None = None
+    past: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files become columns, and what may be mended on the way.
+
+    Parameters
+    ----------
+    layout : str
+        One of `LAYOUTS`.
+    statsmodels : str, optional
+        Read this dataset of statsmodels instead of files.
+    separator, header : str, bool
+        Of a text file.
+    columns : tuple of str
+        Names of all columns in order, for a file without names or with awkward ones.
+    stamp, time_format : str
+        How a time stamp is put together from columns, such as ``"{year}-{month}-01"``, and is read.
+    sort, duplicates, fill_gaps, nan_policy
+        As in `Panel.from_frame`.
+    """
+
+    layout: str
+    statsmodels: str | None = None
+    separator: str = ","
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    stamp: str | None = None
+    time_format: str = "%Y-%m-%d"
+    sort: bool = False
+    duplicates: Duplicates | None = None
+    fill_gaps: bool = False
+    nan_policy: NanPolicy | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """How models are compared on a dataset unless the user says otherwise.
+
+    Parameters
+    ----------
+    horizon, origins, step : int
+        As in `tsforecast.data.splits.RollingOrigin`.
+    protocol : str
+        The split in words.
+    train, validation, test : int, optional
+        Rows of each part in every series, where the split is official; `protocol` says where they lie.
+    label : str, optional
+        The static column to classify by, for labelled sequences.
+    """
+
+    horizon: int
+    origins: int
+    step: int
+    protocol: str
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a dataset before it is read.
+
+    Parameters
+    ----------
+    name, title, description, licence, citation : str
+    sources : tuple of str
+        Pages that describe the data.
+    frequency : str
+        An alias as in `Panel.from_frame`, or ``"index"`` for rows without time stamps.
+    season_length : int
+        Steps in one season.
+    roles : CardRoles
+    reading : Reading
+    task : Task
+    files : tuple of CardFile
+        Empty where the data are part of an installed package.
+    quirks : tuple of str
+        What a user would otherwise stumble over, one sentence each.
+    by_hand : str, optional
+        Where to get the files that have no automatic download.
+
+    Examples
+    --------
+    >>> found = card("co2-weekly")
+    >>> found.frequency, found.season_length, found.task.horizon
+    ('W', 52, 13)
+    """
+
+    name: str
+    title: str
+    description: str
+    sources: tuple[str, ...]
+    licence: str
+    citation: str
+    frequency: str
+    season_length: int
+    roles: CardRoles
+    reading: Reading
+    task: Task
+    files: tuple[CardFile, ...] = ()
+    quirks: tuple[str, ...] = ()
+    by_hand: str | None = None
+
+
+def dataset_names() -> list[str]:
+    """Return the names of all datasets, sorted.
+
+    Examples
+    --------
+    >>> "co2-weekly" in dataset_names()
+    True
+    """
+    return sorted(path.parent.name for path in shipped("datasets").glob("*/card.toml"))
+
+
+def card(name: str) -> Card:
+    """Return the card of a dataset.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no dataset of this name; the message names the nearest one.
+
+    Examples
+    --------
+    >>> card("co2-weekly").roles.target
+    ('co2',)
+    """
+    names = dataset_names()
+    if name not in names:
+        raise UnknownNameError(f"dataset {name!r} does not exist; {nearest(name, names)}")
+    return parse_card(name, (shipped("datasets") / name / "card.toml").read_text(encoding="utf-8"))
+
+
+def parse_card(name: str, text: str) -> Card:
+    """Read a card from its TOML text; every key that is not known or missing is reported."""
+    table = tomllib.loads(text)
+    problems: list[str] = []
+
+    def part(kind: type[Any], values: dict[str, Any], where: str) -> Any:
+        known = {field.name: field for field in fields(kind)}
+        unknown = [key for key in values if key not in known]
+        required = [key for key, field in known.items() if field.default is MISSING]
+        missing = [key for key in required if key not in values]
+        problems.extend(f"card {name!r}: key {key!r}{where} is not known; {nearest(key, known)}" for key in unknown)
+        problems.extend(f"card {name!r}: key {key!r}{where} is missing; add it" for key in missing)
+        if unknown or missing:
+            return None
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+    for key, kind in (("roles", CardRoles), ("reading", Reading), ("task", Task)):
+        if key in table:
+            table[key] = part(kind, table[key], f" in [{key}]")
+    table["files"] = [part(CardFile, file, " in [[files]]") for file in table.get("files", [])]
+    layout = table.get("reading") and table["reading"].layout
+    if layout and layout not in LAYOUTS:
+        problems.append(f"card {name!r}: layout {layout!r} in [reading] is not known; {nearest(layout, LAYOUTS)}")
+    found: Card = part(Card, {**table, "name": name}, "")
+    raise_any(problems, DataError)
+    return found

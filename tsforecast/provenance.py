@@ -1,0 +1,64 @@
+"""Facts that a result depends on besides its data: versions of libraries, the machine, the scaling."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = ("tsforecast", "torch", "numpy", "pandas", "scikit-learn", "statsmodels")
+
+
+def versions() -> dict[str, str]:
+    """Return the installed version of every package that results depend on, ``"unknown"`` where there is none.
+
+    Examples
+    --------
+    >>> list(versions())[:2]
+    ['tsforecast', 'torch']
+    """
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def machine() -> str:
+    """Return cores, processor, system and version of Python in one line.
+
+    Examples
+    --------
+    >>> machine()  # doctest: +ELLIPSIS
+    '... cores, ..., Python 3...'
+    """
+    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+
+
+def scaling_words(params: dict[str, Any]) -> str:
+    """Describe how values are scaled: first the steps that are the same for all windows, then those of each window.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of an estimator; an empty text is returned for one that does not scale.
+
+    Examples
+    --------
+    >>> scaling_words({"scaler": "standard", "value_transform": "log", "per_series": True, "instance_norm": True})
+    'log, standard scaler, each series on its own, each window by its own spread'
+    """
+    if "scaler" not in params:
+        return ""
+    scaler = params["scaler"]
+    words = [str(params["value_transform"])] if params.get("value_transform") else []
+    words += [f"{scaler if isinstance(scaler, str) else repr(scaler)} scaler"] if scaler is not None else []
+    if words and params.get("per_series"):
+        words.append("each series on its own")
+    if params.get("instance_norm"):
+        words.append("each window by its own spread")
+    return ", ".join(words) or "none"
