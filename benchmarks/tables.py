@@ -113,7 +113,7 @@ def peers() -> str:
             {
                 "what": BESIDE[task, part],
                 **{name: _seconds(value) for name, value in (own | theirs).items()},
-                **{f"quicker by, {way}": f"{peer / value:.1f}" for way, value in own.items()},
+                **{f"faster by, {way}": f"{peer / value:.1f}" for way, value in own.items()},
             }
         )
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
@@ -223,7 +223,7 @@ def speed() -> str:
             "step of": kinds[kind],
             "on": clocks[clock],
             "sizes": len(part),
-            "quicker by": f"{math.exp(part['ratio'].map(math.log).mean()):.1f}",
+            "faster by": f"{math.exp(part['ratio'].map(math.log).mean()):.1f}",
             "lowest": f"{part['ratio'].min():.2f}",
             "highest": f"{part['ratio'].max():.1f}",
         }
