@@ -99,7 +99,7 @@ def test_a_likelihood_with_two_outputs_slots_in(channels: str, instance_norm: bo
         assert np.abs(model.predict()).max() < 1.5
         past = torch.from_numpy(noise[-4:].astype(np.float32))[None]
         with torch.no_grad():
-            deviation = model.network_.forecast(past)[0, ..., 1].exp().mean(dim=0).numpy()
+            deviation = model.network_(past)[0, ..., 1].exp().mean(dim=0).numpy()
         assert deviation == pytest.approx([0.5, 2.0], rel=0.25)  # what was put in is found
     untrained = GRUForecaster(window=4, horizon=3, max_epochs=0, anchor="last", loss=Gaussian()).fit(noise)
     assert np.array_equal(untrained.predict(), np.tile(noise[-1], (3, 1)))

@@ -40,7 +40,7 @@ def test_windows_of_b_w_c_give_forecasts_of_b_h_k_p(
 ) -> None:
     made = network(cell, columns, targets, layers=2, segment=segment, channels=channels)
     assert made(torch.zeros(B, W, columns)).shape == (B, H, targets, 1)
-    assert made.forecast(torch.zeros(B, W, columns)).shape == (B, H, targets, 1)
+    assert made.corrections(torch.zeros(B, W, columns)).shape == (B, H, targets, 1)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
@@ -48,9 +48,9 @@ def test_windows_of_b_w_c_give_forecasts_of_b_h_k_p(
 def test_an_untrained_network_corrects_nothing(cell: str, channels: str) -> None:
     past = torch.randn(B, W, 3)
     made = network(cell, 3, 3, lags=LAGS, channels=channels)
-    assert torch.equal(made.forecast(past)[..., 0], past[:, W - LAGS[:, 0]])
-    assert torch.equal(made.naive(past), made.forecast(past))
-    assert torch.equal(network(cell, 3, 3).forecast(past), torch.zeros(B, H, 3, 1))
+    assert torch.equal(made(past)[..., 0], past[:, W - LAGS[:, 0]])
+    assert torch.equal(made.naive(past), made(past))
+    assert torch.equal(network(cell, 3, 3)(past), torch.zeros(B, H, 3, 1))
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
@@ -67,8 +67,8 @@ def test_the_first_step_of_the_window_is_read(cell: str, segment: int) -> None:
 def test_with_an_anchor_a_shift_of_the_window_shifts_the_forecast_and_no_more(cell: str) -> None:
     made = trained(cell, lags=np.ones((H, 1), dtype=int)).double()
     past = torch.randn(B, W, 1, dtype=torch.float64)
-    assert torch.allclose(made.forecast(past + 100), made.forecast(past) + 100)
-    assert not torch.allclose(trained(cell).double().forecast(past + 100), made.forecast(past) + 100)
+    assert torch.allclose(made(past + 100), made(past) + 100)
+    assert not torch.allclose(trained(cell).double()(past + 100), made(past) + 100)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
@@ -270,5 +270,5 @@ def test_a_network_that_doubts_its_anchor_wholly_says_the_last_value(channels: s
         with torch.no_grad():
             doubt.fill_(share)
         last, anchor = past[:, -1:].expand(-1, H, -1), past[:, W - LAGS[:, 0]]
-        assert torch.allclose(made.forecast(past)[..., 0], share * last + (1 - share) * anchor, atol=1e-6)
+        assert torch.allclose(made(past)[..., 0], share * last + (1 - share) * anchor, atol=1e-6)
     assert ForecastNetwork(architecture, 2, 2, W, H, np.ones((H, 1), dtype=int)).doubts == 0

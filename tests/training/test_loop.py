@@ -46,7 +46,7 @@ def fit(validate: bool = True, truth: np.ndarray | None = None, **changes: objec
 def score(network: ForecastNetwork, windows: Windows) -> float:
     batch = windows.batch(torch.arange(len(windows)))
     with torch.no_grad():
-        return float((network.forecast(batch.past)[..., 0] - batch.future).abs().mean())
+        return float((network(batch.past)[..., 0] - batch.future).abs().mean())
 
 
 def weights(network: ForecastNetwork) -> torch.Tensor:

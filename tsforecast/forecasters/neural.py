@@ -370,7 +370,7 @@ class NeuralForecaster(WindowedForecaster):
                 # Blocks of one size: a matrix product of another size may round in another way, and what is said of a
                 # window must not depend on its batch-mates.
                 filled = [F.pad(part, (0, 0) * (part.ndim - 1) + (0, -len(part) % TILE)).to(device) for part in batch]
-                said.append(self._loss().point(self.network_(*filled))[: len(batch[0])].cpu())
+                said.append(self._loss().point(self.network_(*filled, add_anchor=False))[: len(batch[0])].cpu())
             return np.asarray(torch.cat(said).numpy(), dtype=np.float64)
 
     def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

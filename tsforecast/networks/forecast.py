@@ -113,7 +113,7 @@ class ForecastNetwork(Freezable):
     Examples
     --------
     >>> network = ForecastNetwork(Architecture(units=4), 1, 1, window=3, horizon=2, lags=np.array([[1], [1]]))
-    >>> network.forecast(torch.tensor([[[1.0], [2.0], [5.0]]]))[0, :, 0, 0].tolist()
+    >>> network(torch.tensor([[[1.0], [2.0], [5.0]]]))[0, :, 0, 0].tolist()
     [5.0, 5.0]
     """
 
@@ -158,30 +158,32 @@ class ForecastNetwork(Freezable):
             ahead=ahead,
         )
 
-    def forward(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
-        """Return corrections of the anchor.
+    def forward(
+        self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None, *, add_anchor: bool = True
+    ) -> Tensor:
+        """Return the forecast in scaled units: anchor plus corrections.
 
         Parameters
         ----------
         past : tensor of shape (B, W, C)
         ahead : tensor of shape (B, H, F), when there are columns known ahead
         static : tensor of shape (B, S), when there are static columns
+        add_anchor : bool
+            Without it, corrections alone, for callers that add the anchor in the data's own units and in double
+            precision: where nothing is corrected that is the naive forecast to the bit.
 
         Returns
         -------
         tensor of shape (B, H, K, P)
         """
-        return self._said(past, ahead, static, self._anchor(past) if self.doubts else None)
-
-    def forecast(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
-        """Return what is said of each step, (B, H, K, P), its levels being anchor plus correction."""
-        if self.lags is None:
-            return self._said(past, ahead, static, None)
+        if self.lags is None or not add_anchor:
+            return self.corrections(past, ahead, static)
         anchor = self._anchor(past)  # (B, H, K)
-        said = self._said(past, ahead, static, anchor)
+        corrections = self.corrections(past, ahead, static, anchor)
         if self.outputs == self.levels:
-            return said + anchor[..., None]
-        return torch.cat([said[..., : self.levels] + anchor[..., None], said[..., self.levels :]], dim=-1)
+            return corrections + anchor[..., None]
+        levels = corrections[..., : self.levels] + anchor[..., None]
+        return torch.cat([levels, corrections[..., self.levels :]], dim=-1)
 
     def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
         """Return the naive forecast as this network would say it, (B, H, K, P): its anchor, or the last value."""
@@ -189,8 +191,10 @@ class ForecastNetwork(Freezable):
         others = levels.new_zeros(*levels.shape[:3], self.outputs - self.levels)
         return torch.cat([levels, others], dim=-1)
 
-    def _said(self, past: Tensor, ahead: Tensor | None, static: Tensor | None, anchor: Tensor | None) -> Tensor:
-        """Return corrections of the anchor (B, H, K), which a network that does not doubt it need not know."""
+    def corrections(
+        self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None, anchor: Tensor | None = None
+    ) -> Tensor:
+        """Return what `forward` adds to the anchor, (B, H, K, P); the anchor (B, H, K) is computed unless given."""
         own, level, size = self._centred(past[..., : self.targets])  # (B, W, K), twice (B, 1, K)
         rows = self._rows(own, past[..., self.targets :])  # (B, G, W, I)
         state = self.encoder(self._segments(rows).flatten(0, 1), self.embed)  # (B*G, U)
@@ -202,7 +206,8 @@ class ForecastNetwork(Freezable):
         shape = (len(past), self.horizon, self.targets, -1)
         said = said.view(shape) if self.joint else said.transpose(1, 2)  # (B, H, K, P)
         levels, others = said[..., : self.levels], said[..., self.levels : self.outputs]
-        if anchor is not None and self.doubts:
+        if self.doubts:
+            anchor = self._anchor(past) if anchor is None else anchor
             way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
             levels = levels - said[..., -1:] * way[..., None]
         if self.instance_norm:

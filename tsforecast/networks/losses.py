@@ -173,7 +173,7 @@ class Objective:
 
     def of(self, network: ForecastNetwork, batch: Batch, naive: bool = False) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss of a network, or of its anchor alone, over a batch, and the number of steps."""
-        say = network.naive if naive else network.forecast
+        say = network.naive if naive else network
         return self(say(batch.past, batch.ahead, batch.static), batch.future, batch.series, batch.gaps)
 
     def __call__(self, said: Tensor, truth: Tensor, series: Tensor, gaps: bool = True) -> tuple[Tensor, Tensor]:
