@@ -20,7 +20,7 @@ from tsforecast.errors import DataError, FitWarning, ParameterError, TsForecastE
 from tsforecast.estimators.registry import make
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.results import Leaderboard
-from tsforecast.evaluation.runner import seeded
+from tsforecast.evaluation.runner import seeded_clones
 from tsforecast.files import OutputError
 from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
@@ -151,10 +151,10 @@ def test_models_with_a_random_state_get_one_seed_after_the_other_and_others_run_
 
 def test_seeds_reach_what_an_ensemble_is_made_of_and_leave_states_alone_that_are_no_numbers() -> None:
     nested = EnsembleForecaster(GRUForecaster(random_state=5), random_state=1)
-    second = seeded(nested, 2)[1]
+    second = seeded_clones(nested, 2)[1]
     assert (second.random_state, second.forecasters.random_state) == (2, 6)
-    assert [model.random_state for model in seeded(GRUForecaster(), 2)] == [0, 1]
-    assert seeded(GRUForecaster(), 1)[0].random_state is None
+    assert [model.random_state for model in seeded_clones(GRUForecaster(), 2)] == [0, 1]
+    assert seeded_clones(GRUForecaster(), 1)[0].random_state is None
 
 
 def test_a_comparison_goes_on_from_what_it_kept(tmp_path: Path) -> None:

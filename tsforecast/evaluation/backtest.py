@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -19,7 +16,7 @@ from tsforecast.audit.evidence import Cut
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.calendar import from_utc
 from tsforecast.data.context import Context
-from tsforecast.data.panel import Panel
+from tsforecast.data.panel import Panel, fingerprint
 from tsforecast.data.protocol import Piece, Protocol
 from tsforecast.data.splits import (
     Fold,
@@ -30,9 +27,10 @@ from tsforecast.data.splits import (
     recordings_of_others,
     training_part,
 )
-from tsforecast.errors import DataError, TrainingWarning
+from tsforecast.errors import DataError
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation.record import Fit, learned
+from tsforecast.evaluation.runner import interruptible
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 
 ROW_COLUMNS = (
@@ -120,27 +118,61 @@ def backtest(
     protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past)
     panel = protocol.long_enough(Panel.of(data))
     name = name or model_name(forecaster)
-    return joined([run(name, forecaster, panel, protocol, piece)[0] for piece in protocol.pieces(panel)])
+    test = Backtest(panel, protocol)
+    return joined([test.run(name, forecaster, piece)[0] for piece in test.folds])
 
 
-def run(name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> tuple[pd.DataFrame, Fit]:
-    """Fit a clone once and forecast from each cutoff of the piece; return the rows and how that went."""
-    model = clone(forecaster).set_params(horizon=protocol.ahead)
-    fit = Fit.planned(name, forecaster, panel, protocol, piece)
-    outcome = _audited(model, panel, protocol, piece) if piece.number == 0 else ""
-    began = time.perf_counter()
-    with ctrl_c_ends():
-        model.fit(training_part(panel, piece.folds[0], piece.learn))
-    fitted = time.perf_counter()
-    cutoffs = _cutoffs(panel, piece.folds, piece.test)
-    forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
-    seconds = fitted - began, time.perf_counter() - fitted
-    rows = _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), seconds)
-    rows.insert(0, "model", pd.Categorical([name]).repeat(len(rows)))
-    rows["seed"] = pd.array([fit.seed], dtype="Int32").repeat(len(rows))
-    rows["leak_audit"] = pd.Categorical([outcome]).repeat(len(rows))
-    details = learned(model) | {"fit_seconds": seconds[0], "predict_seconds": seconds[1], "leak_audit": outcome}
-    return rows[list(ROW_COLUMNS)], replace(fit, **details)
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """The data and cutoffs that all forecasters of a comparison share; see `tsforecast.evaluation.runner.Experiment`.
+
+    Attributes
+    ----------
+    panel : Panel
+    protocol : Protocol
+    """
+
+    panel: Panel
+    protocol: Protocol
+
+    @property
+    def folds(self) -> list[Piece]:
+        """Pieces of the protocol."""
+        return self.protocol.pieces(self.panel)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Fingerprint of the data, and the protocol as code."""
+        return fingerprint(self.panel), repr(self.protocol)
+
+    @property
+    def record_type(self) -> type[Fit]:
+        """Type of the record of a fit."""
+        return Fit
+
+    def planned(self, name: str, forecaster: Forecaster, piece: Piece) -> Fit:
+        """Return the record of a fit before it begins."""
+        return Fit.planned(name, forecaster, self.panel, self.protocol, piece)
+
+    def run(self, name: str, forecaster: Forecaster, piece: Piece) -> tuple[pd.DataFrame, Fit]:
+        """Fit a clone once and forecast from each cutoff of the piece; return the rows and the record."""
+        panel, protocol = self.panel, self.protocol
+        model = clone(forecaster).set_params(horizon=protocol.ahead)
+        fit = self.planned(name, forecaster, piece)
+        outcome = _audited(model, panel, protocol, piece) if piece.number == 0 else ""
+        began = time.perf_counter()
+        with interruptible():
+            model.fit(training_part(panel, piece.folds[0], piece.learn))
+        fitted = time.perf_counter()
+        cutoffs = _cutoffs(panel, piece.folds, piece.test)
+        forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
+        seconds = fitted - began, time.perf_counter() - fitted
+        rows = _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), seconds)
+        rows.insert(0, "model", pd.Categorical([name]).repeat(len(rows)))
+        rows["seed"] = pd.array([fit.seed], dtype="Int32").repeat(len(rows))
+        rows["leak_audit"] = pd.Categorical([outcome]).repeat(len(rows))
+        details = learned(model) | {"fit_seconds": seconds[0], "predict_seconds": seconds[1], "leak_audit": outcome}
+        return rows[list(ROW_COLUMNS)], replace(fit, **details)
 
 
 def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
@@ -158,17 +190,6 @@ def _audited(model: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) 
     fold = piece.folds[-1 if recordings_of_others(panel, piece.learn) else 0]
     cut = Cut.of(model, panel, fold, piece.learn, piece.test, protocol.ahead, trains)
     return of_cut(cut, panel).outcome
-
-
-@contextmanager
-def ctrl_c_ends() -> Iterator[None]:
-    """Let Ctrl-C, after which a network alone goes on with what it has, end the whole comparison."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", TrainingWarning)
-        try:
-            yield
-        except TrainingWarning:
-            raise KeyboardInterrupt from None
 
 
 @dataclass(frozen=True, eq=False)

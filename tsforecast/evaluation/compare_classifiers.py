@@ -19,10 +19,9 @@ from tsforecast.checks import jobs, whole
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.data.splits import Positions
 from tsforecast.errors import DataWarning, ParameterError, raise_any
-from tsforecast.evaluation.backtest import ctrl_c_ends
 from tsforecast.evaluation.classification import ClassificationResults
 from tsforecast.evaluation.folds import Fold, Labelled, both_sides, folds, model_problems
-from tsforecast.evaluation.runner import seeded
+from tsforecast.evaluation.runner import interruptible, seeded_clones
 
 logger = logging.getLogger("tsforecast")
 MAJORITY = "majority"
@@ -108,7 +107,9 @@ def compare_classifiers(
     every = folds(data, [protocol] if isinstance(protocol, str) else list(protocol), test)
     raise_any(model_problems(models, data))
     _report_copies(data)
-    fits = [(name, one, fold) for name, model in models.items() for one in seeded(model, seeds) for fold in every]
+    fits = [
+        (name, one, fold) for name, model in models.items() for one in seeded_clones(model, seeds) for fold in every
+    ]
     answers = Parallel(n_jobs, return_as="generator")(delayed(_answers)(*each, data) for each in fits)
     parts = []
     for (name, _, fold), rows in zip(fits, answers, strict=True):
@@ -197,7 +198,7 @@ def fit(model: Any, data: Labelled, places: Positions) -> None:
     users, takes = data.users(places), inspect.signature(model.fit).parameters.values()
     routes = any(one.name == "groups" or one.kind is one.VAR_KEYWORD for one in takes)
     told = {} if users is None or not routes else {"groups": users}
-    with ctrl_c_ends(), config_context(enable_metadata_routing=True):  # so that a search hands groups on
+    with interruptible(), config_context(enable_metadata_routing=True):  # so that a search hands groups on
         model.fit(data.part(places), data.labels[places], **told)
 
 

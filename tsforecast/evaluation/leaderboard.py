@@ -15,10 +15,10 @@ from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import MODEL_NAMES, make, model_name
 from tsforecast.evaluation import summaries as views
-from tsforecast.evaluation.backtest import joined
+from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.record import Record
 from tsforecast.evaluation.results import Leaderboard, from_rows
-from tsforecast.evaluation.runner import Outcome, raise_failures, run_all
+from tsforecast.evaluation.runner import complete, run_all
 from tsforecast.events import observed
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 
@@ -98,8 +98,10 @@ def leaderboard(
     panel = protocol.long_enough(Panel.of(data))
     needed = [name for name in models if name in (*ALWAYS, reference)]
     with observed(models, panel) as activity:
-        outcomes = run_all(models, panel, protocol, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
-        parts = _complete(models, outcomes)
+        outcomes = run_all(
+            models, Backtest(panel, protocol), seeds, n_jobs, checkpoint, progress, needed, activity.notify
+        )
+        parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))
         record = Record.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         activity.result = board = from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes, record)
@@ -133,18 +135,6 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
         taken.add(unique)
         models[unique] = forecaster
     return models
-
-
-def _complete(models: Iterable[str], outcomes: list[Outcome]) -> list[pd.DataFrame]:
-    """Return the rows of each model that failed nowhere; raise the errors where none that was asked for is left."""
-    failed = {outcome.fit.model for outcome in outcomes if outcome.problem}
-    if not {name for name in models if name not in ALWAYS} - failed:
-        raise_failures(outcomes)
-    parts: dict[str, list[pd.DataFrame]] = {}
-    for outcome in outcomes:
-        if outcome.rows is not None and outcome.fit.model not in failed:
-            parts.setdefault(outcome.fit.model, []).append(outcome.rows)
-    return [joined(each) for each in parts.values()]
 
 
 def _left_out(panel: Panel, rows: pd.DataFrame) -> list[str]:

@@ -6,10 +6,11 @@ import base64
 import io
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from tsforecast.data.panel import Panel, fingerprint
 from tsforecast.data.protocol import Piece, Protocol
@@ -21,8 +22,8 @@ SEASONS = 2  # of the truth before the oldest cutoff that figures show; at least
 PAST_ROWS = 200_000  # of that truth, at most
 
 
-@dataclass(frozen=True)
-class Fit:
+@dataclass(frozen=True, kw_only=True)
+class FitRecord:
     """One fit of one model.
 
     Attributes
@@ -30,32 +31,27 @@ class Fit:
     model : str
     seed : int or None
     series : int
-        How many it learned from.
-    learned_from : tuple of str
-        First and last time stamp.
+        Number of series that it learned from.
     steps : int
-        Rows of all series that it learned from, those that validate among them.
+        Rows of all of them, including those that validate.
     left_out : tuple of str
         The groups that it was tested on, where groups are kept apart.
     settings : str
-        The forecaster as code.
+        The model as code.
     scaling : str
-        What was scaled, and by what.
+        Scaler and transform.
     resolved : dict
-        What was chosen from the training part.
+        Settings chosen from the training part.
     history : tuple of dict
         See `tsforecast.training.history.Epoch`; empty where nothing is trained in epochs.
     fit_seconds, predict_seconds : float
-    leak_audit : str
-        What the audit found at the cutoff of this fit; empty where it was not audited itself.
     error : str
-        Why there are no forecasts; empty where there are.
+        The reason for missing predictions; else empty.
     """
 
     model: str
     seed: int | None
     series: int
-    learned_from: tuple[str, str]
     steps: int
     left_out: tuple[str, ...]
     settings: str
@@ -64,18 +60,34 @@ class Fit:
     history: tuple[dict[str, Any], ...] = ()
     fit_seconds: float = float("nan")
     predict_seconds: float = float("nan")
-    leak_audit: str = ""
     error: str = ""
 
     @classmethod
-    def from_plain(cls, told: dict[str, Any]) -> Fit:
-        """Return the fit that `dataclasses.asdict` was told of, after a way through JSON."""
-        lists = {name: tuple(told[name]) for name in ("learned_from", "left_out", "history")}
-        return cls(**{**told, **lists})
+    def from_plain(cls, stored: dict[str, Any]) -> Self:
+        """Return the record that `dataclasses.asdict` made JSON of."""
+        names = {each.name for each in fields(cls) if str(each.type).startswith("tuple")}
+        values: dict[str, Any] = {name: tuple(each) if name in names else each for name, each in stored.items()}
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(FitRecord):
+    """One fit of one forecaster.
+
+    Attributes
+    ----------
+    learned_from : tuple of str
+        First and last time stamp.
+    leak_audit : str
+        Outcome of the audit at the cutoff of this fit; empty where it was not audited itself.
+    """
+
+    learned_from: tuple[str, str]
+    leak_audit: str = ""
 
     @classmethod
-    def planned(cls, model: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> Fit:
-        """Return what is known of a fit before it begins."""
+    def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> Fit:
+        """Return the part of the record that is known before the fit."""
         fold = piece.folds[0]
         whole = recordings_of_others(panel, piece.learn)  # see `training_part`
         start = np.zeros_like(fold.start) if whole else fold.start
@@ -84,18 +96,32 @@ class Fit:
         apart = panel.groups is not None and len(piece.test) < len(panel)
         groups = panel.groups[piece.test] if apart and panel.groups is not None else np.empty(0)
         return cls(
-            model,
-            seed_of(forecaster),
-            len(mine),
-            _span(panel, mine, start, seen),
-            int((seen - start)[mine].sum()),
-            tuple(sorted({str(group) for group in groups})),
-            repr(forecaster).replace("\n", " "),
+            model=name,
+            seed=seed_of(forecaster),
+            series=len(mine),
+            learned_from=_span(panel, mine, start, seen),
+            steps=int((seen - start)[mine].sum()),
+            left_out=tuple(sorted({str(group) for group in groups})),
+            settings=as_code(forecaster),
         )
 
 
-def learned(model: Forecaster) -> dict[str, Any]:
-    """Return what a fitted model chose and how it trained, as fields of `Fit`."""
+@dataclass(frozen=True, kw_only=True)
+class ClassifierFit(FitRecord):
+    """One fit of one classifier, on one side of a fold.
+
+    Attributes
+    ----------
+    protocol : {"leave-users-out", "random", "given"}
+    fold : int
+    """
+
+    protocol: str
+    fold: int
+
+
+def learned(model: BaseEstimator) -> dict[str, Any]:
+    """Return the choices and the training history of a fitted model, as fields of `FitRecord`."""
     chosen = {name: _plain(value) for name, value in getattr(model, "resolved_", {}).items()}
     history = tuple(asdict(epoch) for epoch in getattr(model, "history_", ()))
     return {"resolved": chosen, "scaling": scaling_words(model.get_params(deep=False) | chosen), "history": history}
@@ -186,6 +212,11 @@ class Record:
         shared = {each.name: getattr(self, each.name) for each in fields(self)}
         fits = [asdict(fit) for fit in self.fits]
         return {**shared, "fits": fits, "past": base64.b64encode(buffer.getvalue()).decode()}
+
+
+def as_code(model: BaseEstimator) -> str:
+    """Return a model with its settings on one line."""
+    return repr(model).replace("\n", " ")
 
 
 def seed_of(forecaster: Forecaster) -> int | None:

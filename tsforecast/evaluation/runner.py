@@ -1,4 +1,4 @@
-"""Many models, seeds and cutoffs: on several cores, with failures kept apart, going on where a run was cut short."""
+"""Run the fits of a comparison: in several processes, with failures kept apart, resumed from a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,182 +7,254 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import PicklingError
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import joblib
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from threadpoolctl import threadpool_info
 
 from tsforecast.checks import whole
-from tsforecast.data.panel import Panel, fingerprint
-from tsforecast.data.protocol import Piece, Protocol
-from tsforecast.errors import ParameterError, TsForecastError, reason
-from tsforecast.evaluation.backtest import run
-from tsforecast.evaluation.record import Fit
+from tsforecast.errors import ParameterError, TrainingWarning, TsForecastError, reason
+from tsforecast.evaluation.record import FitRecord
 from tsforecast.evaluation.storage import read_rows, write_rows
 from tsforecast.files import require_place
-from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import versions
 
 _log = logging.getLogger("tsforecast")
+Model = TypeVar("Model", bound=BaseEstimator)  # forecaster or classifier
+ModelIn = TypeVar("ModelIn", bound=BaseEstimator, contravariant=True)
+Fold = TypeVar("Fold")
+Record = TypeVar("Record", bound=FitRecord)
+RecordOut = TypeVar("RecordOut", bound=FitRecord, covariant=True)
+
+
+class Experiment(Protocol[ModelIn, Fold, RecordOut]):
+    """The data and folds that all fits of a comparison share; runs one fit."""
+
+    @property
+    def folds(self) -> Sequence[Fold]:
+        """One fit of each model and seed is made on each of these."""
+
+    @property
+    def identity(self) -> Any:
+        """Everything that outcomes depend on, except model, fold and versions."""
+
+    @property
+    def record_type(self) -> type[RecordOut]:
+        """Type of the record of a fit."""
+
+    def planned(self, name: str, model: ModelIn, fold: Fold) -> RecordOut:
+        """Return the record of a fit before it begins."""
+
+    def run(self, name: str, model: ModelIn, fold: Fold) -> tuple[pd.DataFrame, RecordOut]:
+        """Fit a clone of the model, and return one row for each prediction, and the record."""
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """One fit that is to be made."""
+class Task(Generic[Model, Fold, Record]):
+    """One fit of a comparison.
 
-    model: str
-    forecaster: Forecaster
-    piece: Piece
+    Attributes
+    ----------
+    name : str
+    model : Forecaster or classifier
+    fold : Piece or SequenceFold
+    experiment : Experiment
+    """
+
+    name: str
+    model: Model
+    fold: Fold
+    experiment: Experiment[Model, Fold, Record]
+
+    def attempt(self) -> Outcome[Record]:
+        """Run the fit; an exception becomes an outcome, too."""
+        try:
+            rows, fit = self.experiment.run(self.name, self.model, self.fold)
+        except TsForecastError as error:  # its sentence needs no line of code
+            return self.failure(error)
+        except Exception as error:
+            sentence = f"{type(error).__name__}: {reason(error) or 'no reason given'}"
+            return self.failure(TsForecastError(sentence), traceback.format_exc())
+        return Outcome(rows, fit)
+
+    def failure(self, problem: TsForecastError, trace: str = "") -> Outcome[Record]:
+        """Return the outcome of a fit that failed."""
+        fit = self.experiment.planned(self.name, self.model, self.fold)
+        return Outcome(None, replace(fit, error="; ".join(problem.problems)), problem, trace)
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """What came of a task: rows, or a problem.
+class Outcome(Generic[Record]):
+    """The result of a task: rows, or a problem.
 
     Attributes
     ----------
     rows : pandas.DataFrame or None
-    fit : Fit
+    fit : FitRecord
     problem : TsForecastError or None
     trace : str
-        Where in the code the problem arose.
+        Traceback of an unexpected exception.
     warnings : tuple of Warning
-        What was warned of in another process.
+        Warnings issued in another process.
     """
 
     rows: pd.DataFrame | None
-    fit: Fit
+    fit: Record
     problem: TsForecastError | None = None
     trace: str = ""
     warnings: tuple[Warning, ...] = ()
 
 
 def run_all(
-    models: Mapping[str, Forecaster],
-    panel: Panel,
-    protocol: Protocol,
+    models: Mapping[str, Model],
+    experiment: Experiment[Model, Any, Record],
     seeds: int = 1,
     n_jobs: int | None = 1,
     checkpoint: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
     needed: Collection[str] = (),
-    tell: Callable[[Fit], None] = lambda fit: None,
-) -> list[Outcome]:
-    """Fit and test every model with every seed; the order of what is returned does not depend on `n_jobs`.
+    on_fit: Callable[[Record], None] = lambda fit: None,
+) -> list[Outcome[Record]]:
+    """Fit and test every model with every seed on every fold, in an order that does not depend on `n_jobs`.
 
     Parameters
     ----------
-    models : dict of name to forecaster
-    panel : Panel
-    protocol : Protocol
+    models : dict of name to forecaster or classifier
+    experiment : Experiment
     seeds : int
-        How often a forecaster with a random state is fitted, with ``random_state, random_state + 1, ...``.
+        Number of fits of a model with a random state, with ``random_state, random_state + 1, ...``.
     n_jobs : int or None
         Processes; -1 for one on each core.
     checkpoint : path, optional
-        Folder in which each outcome is kept at once, and where those of an earlier run are found again.
+        Folder where each outcome is written at once, and from which those of an earlier run are read.
     progress : callable, optional
         Called with the name of each model when it starts.
     needed : collection of str
-        Models without which all others are in vain.
-    tell : callable
-        Called with each fit when it is over, or found again.
+        Models without which no other can be judged.
+    on_fit : callable
+        Called with the record of each fit that ended, or was read from the checkpoint.
 
     Raises
     ------
     ParameterError, DataError
         Also at once when a needed model fails.
     """
-    pieces = protocol.pieces(panel)
+    folds = experiment.folds
     tasks = [
-        Task(name, forecaster, piece)
-        for name, one in models.items()
-        for forecaster in seeded(one, seeds)
-        for piece in pieces
+        Task(name, seeded, fold, experiment)
+        for name, model in models.items()
+        for seeded in seeded_clones(model, seeds)
+        for fold in folds
     ]
-    files = _files(tasks, panel, protocol, checkpoint)
-    outcomes = {number: _kept(files[number]) for number in range(len(tasks)) if files and files[number].is_file()}
+    files = _files(tasks, experiment, checkpoint)
+    outcomes = {i: _read(files[i], experiment) for i in range(len(tasks)) if files and files[i].is_file()}
     for outcome in outcomes.values():
-        tell(outcome.fit)
-    open_tasks = {number: task for number, task in enumerate(tasks) if number not in outcomes}
-    for number, outcome in _run(open_tasks, panel, protocol, n_jobs, progress):
-        outcomes[number] = outcome
-        tell(outcome.fit)
+        on_fit(outcome.fit)
+    for i, outcome in _run({i: task for i, task in enumerate(tasks) if i not in outcomes}, n_jobs, progress):
+        outcomes[i] = outcome
+        on_fit(outcome.fit)
         if outcome.problem:
-            _log.warning("%s failed: %s\n%s", tasks[number].model, outcome.problem, outcome.trace)
-            if tasks[number].model in needed:
+            _log.warning("%s failed: %s\n%s", outcome.fit.model, outcome.problem, outcome.trace)
+            if outcome.fit.model in needed:
                 raise_failures([outcome])
         elif files and outcome.rows is not None:
-            write_rows(files[number], outcome.rows, {"fit": asdict(outcome.fit)})
+            write_rows(files[i], outcome.rows, {"fit": asdict(outcome.fit)})
         for warning in outcome.warnings:
             warnings.warn(warning, stacklevel=3)
-    return [outcomes[number] for number in range(len(tasks))]
+    return [outcomes[i] for i in range(len(tasks))]
 
 
-def raise_failures(outcomes: Iterable[Outcome]) -> None:
-    """Raise what went wrong, with the names of the models; the first error says of which kind."""
+def complete(outcomes: Iterable[Outcome[Any]], baselines: Collection[str]) -> dict[str, list[pd.DataFrame]]:
+    """Return the rows of each model that failed nowhere.
+
+    Raises
+    ------
+    TsForecastError
+        When every model other than the baselines failed somewhere, with all reasons.
+    """
+    outcomes = list(outcomes)
+    failed = {outcome.fit.model for outcome in outcomes if outcome.problem}
+    if not {outcome.fit.model for outcome in outcomes if outcome.fit.model not in baselines} - failed:
+        raise_failures(outcomes)
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for outcome in outcomes:
+        if outcome.rows is not None and outcome.fit.model not in failed:
+            parts.setdefault(outcome.fit.model, []).append(outcome.rows)
+    return parts
+
+
+def raise_failures(outcomes: Iterable[Outcome[Any]]) -> None:
+    """Raise every problem with the name of its model, as the type of the first one."""
     problems = {outcome.fit.model: outcome.problem for outcome in outcomes if outcome.problem}
     for problem in problems.values():
         raise type(problem)([f"{model}: {one}" for model, each in problems.items() for one in each.problems])
 
 
-def seeded(forecaster: Forecaster, seeds: int) -> list[Forecaster]:
-    """Return clones with one seed after the other; one clone where nothing in it is random.
+def seeded_clones(model: Model, seeds: int) -> list[Model]:
+    """Return one clone for each seed, or a single clone of a model without a random state.
 
     Examples
     --------
     >>> from tsforecast.estimators.registry import make
-    >>> [model.random_state for model in seeded(make("ensemble", random_state=7), 2)]
+    >>> [model.random_state for model in seeded_clones(make("ensemble", random_state=7), 2)]
     [7, 8]
-    >>> len(seeded(make("naive"), 2))
+    >>> len(seeded_clones(make("naive"), 2))
     1
     """
     states = {
         name: state
-        for name, state in forecaster.get_params(deep=True).items()
+        for name, state in model.get_params(deep=True).items()
         if re.fullmatch(r"(.*__)?random_state", name) and not whole(name, 0 if state is None else state, 0)
     }
     if seeds == 1 or not states:
-        return [clone(forecaster)]
+        return [clone(model)]
     return [
-        clone(forecaster).set_params(**{name: (state or 0) + seed for name, state in states.items()})
+        clone(model).set_params(**{name: (state or 0) + seed for name, state in states.items()})
         for seed in range(seeds)
     ]
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End the whole comparison on Ctrl-C, where a network alone would stop training and keep its best weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingWarning)
+        try:
+            yield
+        except TrainingWarning:
+            raise KeyboardInterrupt from None
+
+
 def _run(
-    tasks: dict[int, Task],
-    panel: Panel,
-    protocol: Protocol,
-    n_jobs: int | None,
-    progress: Callable[[str], None] | None,
-) -> Iterator[tuple[int, Outcome]]:
-    """Yield the outcome of each task when it is there."""
+    tasks: dict[int, Task[Model, Any, Record]], n_jobs: int | None, progress: Callable[[str], None] | None
+) -> Iterator[tuple[int, Outcome[Record]]]:
+    """Yield the outcome of each task as soon as it is available."""
     announced: set[str] = set()
 
-    def started() -> Iterator[tuple[int, Task]]:
+    def started() -> Iterator[tuple[int, Task[Model, Any, Record]]]:
         for number, task in tasks.items():
-            if progress and task.model not in announced:
-                announced.add(task.model)
-                progress(task.model)
+            if progress and task.name not in announced:
+                announced.add(task.name)
+                progress(task.name)
             yield number, task
 
     if joblib.effective_n_jobs(n_jobs) == 1:
         for number, task in started():
-            yield number, attempt(task, panel, protocol)
+            yield number, task.attempt()
         return
     threads = _threads()
     left = dict(tasks)
     with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=threads["blas"]):
-        run_in_process = joblib.delayed(_elsewhere)
-        jobs = (run_in_process(number, task, panel, protocol, threads["torch"]) for number, task in started())
+        run_in_process = joblib.delayed(_in_process)
+        jobs = (run_in_process(number, task, threads["torch"]) for number, task in started())
         parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
         try:
             for number, outcome in parallel(jobs):
@@ -191,79 +263,64 @@ def _run(
         except BrokenExecutor:
             _log.warning("a process was killed; the %s fits that are left run one by one", len(left))
     for number, task in left.items():
-        yield number, _alone(number, task, panel, protocol, threads["torch"])
+        yield number, _in_own_process(number, task, threads["torch"])
 
 
-def attempt(task: Task, panel: Panel, protocol: Protocol) -> Outcome:
-    """Run a task; an exception is an outcome, too."""
-    try:
-        rows, fit = run(task.model, task.forecaster, panel, protocol, task.piece)
-    except Exception as error:
-        if isinstance(error, TsForecastError):  # a sentence that needs no line of code
-            return _failure(task, panel, protocol, error)
-        told = f"{type(error).__name__}: {reason(error) or 'no reason given'}"
-        return _failure(task, panel, protocol, TsForecastError(told), traceback.format_exc())
-    return Outcome(rows, fit)
-
-
-def _failure(task: Task, panel: Panel, protocol: Protocol, problem: TsForecastError, trace: str = "") -> Outcome:
-    fit = Fit.planned(task.model, task.forecaster, panel, protocol, task.piece)
-    return Outcome(None, replace(fit, error="; ".join(problem.problems)), problem, trace)
-
-
-def _elsewhere(number: int, task: Task, panel: Panel, protocol: Protocol, threads: int | None) -> tuple[int, Outcome]:
-    """Run a task in a process of its own with the threads of the first one, so that sums round in the same way."""
+def _in_process(number: int, task: Task[Model, Any, Record], threads: int | None) -> tuple[int, Outcome[Record]]:
+    """Run a task in a worker process with as many threads as the main process, so that sums round alike."""
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    # Models that would start processes themselves fit one series after the other here.
+    # Models that would start processes of their own fit one series after the other here.
     with joblib.parallel_config("sequential"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        outcome = attempt(task, panel, protocol)
+        outcome = task.attempt()
     own = [item.message for item in caught if type(item.message).__module__.startswith("tsforecast")]
     return number, replace(outcome, warnings=tuple(message for message in own if isinstance(message, Warning)))
 
 
-def _alone(number: int, task: Task, panel: Panel, protocol: Protocol, threads: int | None) -> Outcome:
-    """Run a task in a process that it shares with nobody; that it is killed is an outcome, too."""
+def _in_own_process(number: int, task: Task[Model, Any, Record], threads: int | None) -> Outcome[Record]:
+    """Run a task in a process of its own; a killed process becomes an outcome, too."""
     from joblib.externals.loky import ProcessPoolExecutor
 
     with ProcessPoolExecutor(max_workers=1) as executor:
         try:
-            return executor.submit(_elsewhere, number, task, panel, protocol, threads).result()[1]  # type: ignore[no-any-return]
+            return executor.submit(_in_process, number, task, threads).result()[1]  # type: ignore[no-any-return]
         except BrokenExecutor:
             killed = "its process was killed, though it ran alone; it may need more memory: use smaller settings"
-            return _failure(task, panel, protocol, TsForecastError(killed))
+            return task.failure(TsForecastError(killed))
 
 
 def _threads() -> dict[str, int | None]:
-    """Return how many threads this process computes with; none of torch where that is not in use."""
+    """Return the number of threads of this process; None for torch where that is not imported."""
     blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     torch: Any = sys.modules.get("torch")
     return {"blas": max(blas, default=1), "torch": torch.get_num_threads() if torch else None}
 
 
-def _files(tasks: list[Task], panel: Panel, protocol: Protocol, checkpoint: str | Path | None) -> list[Path]:
-    """Return the file of each task, named after all that its outcome depends on; no files without a folder."""
+def _files(
+    tasks: list[Task[Model, Any, Record]], experiment: Experiment[Any, Any, Record], checkpoint: str | Path | None
+) -> list[Path]:
+    """Return the file of each task, named by a hash of all that its outcome depends on; none without a folder."""
     if checkpoint is None:
         return []
     folder = Path(checkpoint)
     require_place(folder)
-    shared = fingerprint(panel), repr(protocol), sorted(versions().items())
+    shared = experiment.identity, sorted(versions().items())
     files = []
     for task in tasks:
         try:
-            key = joblib.hash((shared, task.model, task.forecaster, task.piece.number))
+            key = joblib.hash((shared, task.name, task.model, task.fold))
         except (PicklingError, AttributeError, TypeError) as error:
             raise ParameterError(
-                f"{task.model} must be made of parts that can be pickled where a checkpoint is kept: {reason(error)}; "
+                f"{task.name} must be made of parts that can be pickled where a checkpoint is kept: {reason(error)}; "
                 "use functions with a name in a module, or no checkpoint"
             ) from error
-        files.append(folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', task.model)}-{key}.parquet")
+        files.append(folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', task.name)}-{key}.parquet")
     return files
 
 
-def _kept(file: Path) -> Outcome:
-    rows, told = read_rows(file)
-    return Outcome(rows, Fit.from_plain(told["fit"]))
+def _read(file: Path, experiment: Experiment[Any, Any, Record]) -> Outcome[Record]:
+    rows, stored = read_rows(file)
+    return Outcome(rows, experiment.record_type.from_plain(stored["fit"]))

@@ -18,7 +18,7 @@ from tsforecast.errors import ParameterError, raise_any, shorten
 from tsforecast.evaluation.classification import over_users
 from tsforecast.evaluation.compare_classifiers import fit
 from tsforecast.evaluation.folds import Fold, Labelled, folds
-from tsforecast.evaluation.runner import seeded
+from tsforecast.evaluation.runner import seeded_clones
 
 SHOTS = (0, 1, 3, 5)
 
@@ -79,7 +79,7 @@ def transfer_curve(
     raise_any(classifier.recording_problems(data.panel))
     raise_any(problem for fold in every for problem in _too_few(data, fold, max(shots)))
     parts = []
-    for model in seeded(classifier, seeds):
+    for model in seeded_clones(classifier, seeds):
         for fold in every:
             parts.append(_of_user(model, data, fold, sorted(shots), tuning))
             if progress:
