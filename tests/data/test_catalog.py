@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
 from tsforecast import files
 from tsforecast.catalog import download
@@ -53,9 +54,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(download, "PAUSE", 0.0)
 
     def offline(*args: object, **kwargs: object) -> None:
-        raise ConnectionRefusedError("these tests run without a network")
+        raise requests.ConnectionError("these tests run without a network")
 
-    monkeypatch.setattr(download.urllib.request, "urlopen", offline)
+    monkeypatch.setattr(requests, "get", offline)
     return tmp_path / "cache"
 
 

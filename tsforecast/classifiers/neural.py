@@ -24,12 +24,12 @@ from tsforecast.forecasters import assembly
 from tsforecast.networks.classify import CrossEntropy, SequenceClassifier
 from tsforecast.networks.layers import Architecture, under, with_weights
 from tsforecast.networks.recurrent import choose_kernels, use_kernels
+from tsforecast.saving.codec import typed
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch, show_epochs
 from tsforecast.training.loop import finished, train
 from tsforecast.training.runtime import few_threads, seeded, torch_device
-from tsforecast.typed import typed
 
 
 class NeuralClassifier(Classifier):

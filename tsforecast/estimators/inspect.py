@@ -9,11 +9,10 @@ from tsforecast.data.frames import Roles, Source
 from tsforecast.errors import ModelFileError, shorten
 from tsforecast.estimators.persistence import made
 from tsforecast.provenance import scaling_words
-from tsforecast.saving.codec import from_plain
+from tsforecast.saving.codec import from_plain, typed
 from tsforecast.saving.folder import read_description, read_numbers
 from tsforecast.saving.migrations import migrated, wrote
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.typed import typed
 
 NAMES = 8  # of classes or columns, before there are "more"
 

@@ -25,12 +25,12 @@ from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.layers import under, with_weights
 from tsforecast.networks.losses import LOSSES, Loss, Objective
 from tsforecast.networks.recurrent import use_kernels
+from tsforecast.saving.codec import typed
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import Epoch, best_epoch, show_epochs
 from tsforecast.training.loop import PREDICT_ROWS, finished, train
 from tsforecast.training.optim import TrainingConfig
 from tsforecast.training.runtime import few_threads, seeded, torch_device
-from tsforecast.typed import typed
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it

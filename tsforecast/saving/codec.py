@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,11 @@ from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
 from tsforecast.data.quality import CleaningPolicy
 from tsforecast.errors import ModelFileError, raise_any
-from tsforecast.typed import typed
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Record = TypeVar("Record")
 Numbers = dict[str, NDArray[Any]]
 FLOAT, TUPLE, DICT, ARRAY, UNFITTED = "float", "tuple", "dict", "array", "unfitted"
 _TAGS = {FLOAT, TUPLE, DICT, ARRAY, UNFITTED}
@@ -135,6 +139,46 @@ def _array(kind: Any, items: list[Any]) -> NDArray[Any]:
     if dtype.kind not in "biuf":
         raise ValueError(f"an array must hold numbers or text: got {kind!r}")
     return np.array(items, dtype=dtype)
+
+
+def typed(cls: type[Record], values: dict[str, Any]) -> Record:
+    """Return the dataclass `cls` with these values, once each is seen to have the type of its field.
+
+    Raises
+    ------
+    TypeError
+        When a value has another type, a field is missing, or there is no field of a name.
+
+    Examples
+    --------
+    >>> typed(Frequency, {"unit": "month", "count": 3})
+    Frequency(unit='month', count=3)
+    >>> typed(Frequency, {"unit": "month", "count": "3"})
+    Traceback (most recent call last):
+        ...
+    TypeError: count of Frequency: input should be a valid integer, got '3'
+    """
+    from pydantic import ValidationError
+
+    adapters = _adapters(cls)  # type: ignore[arg-type]  # a class can be hashed
+    for name, value in values.items():
+        if name not in adapters:
+            raise TypeError(f"{cls.__name__} has no {name!r}")
+        try:
+            adapters[name].validate_python(value)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"].replace("Input", "input", 1)
+            raise TypeError(f"{name} of {cls.__name__}: {problem}, got {value!r}") from None
+    return cls(**values)
+
+
+@cache
+def _adapters(cls: type[Any]) -> dict[str, TypeAdapter[Any]]:
+    """Return a strict check of each field of a dataclass, by its name."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    strict = ConfigDict(strict=True, arbitrary_types_allowed=True)
+    return {name: TypeAdapter(hint, config=strict) for name, hint in get_type_hints(cls).items()}
 
 
 _ARRAYS = ("values", "offsets", "starts")

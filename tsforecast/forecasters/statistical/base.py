@@ -22,7 +22,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.statistical import ets as smoothing
 from tsforecast.forecasters.statistical.fit import Fit, FitError, Floats, filled
-from tsforecast.typed import typed
+from tsforecast.saving.codec import typed
 
 FEWEST = 8  # numbers; a shorter series is smoothed simply
 ABSURD = 10.0  # times the range of all that was seen; see `_trouble`
