@@ -19,7 +19,7 @@ from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import LeaveGroupsOut
 from tsforecast.errors import DataError, ParameterError
-from tsforecast.forecasters.base import NotFittedError
+from tsforecast.estimators.base import NotFittedError
 
 
 def as_panel(recordings: list[np.ndarray], labels: np.ndarray, users: np.ndarray) -> Panel:

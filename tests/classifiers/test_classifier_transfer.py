@@ -11,7 +11,7 @@ from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.cells import GRUClassifier
 from tsforecast.errors import DataError, ParameterError
-from tsforecast.forecasters.base import NotFittedError
+from tsforecast.estimators.base import NotFittedError
 
 
 def turned(count: int = 12, seed: int = 5) -> tuple[list[np.ndarray], np.ndarray]:

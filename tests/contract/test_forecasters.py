@@ -14,7 +14,8 @@ from sklearn.base import clone
 from tests.conftest import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
-from tsforecast.forecasters.base import Forecaster, NotFittedError
+from tsforecast.estimators.base import NotFittedError
+from tsforecast.forecasters.base import Forecaster
 
 DAYS = pd.date_range("2024-01-01", periods=90, freq="D")
 
@@ -58,10 +59,10 @@ def test_the_default_forecaster_fits_and_forecasts_one_step(forecaster: Forecast
 
 def test_predict_changes_nothing_that_was_learned(forecaster: Forecaster) -> None:
     fitted = forecaster.fit(wave(90))
-    before, values = pickle.dumps(fitted.learned()), fitted.panel_.values.copy()
+    before, values = pickle.dumps(fitted.get_state()), fitted.panel_.values.copy()
     first = fitted.predict()
     fitted.predict(wave(50, 3), horizon=8)
-    assert pickle.dumps(fitted.learned()) == before
+    assert pickle.dumps(fitted.get_state()) == before
     assert np.array_equal(fitted.panel_.values, values)
     assert np.array_equal(fitted.predict(), first)
 

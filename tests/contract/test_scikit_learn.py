@@ -25,8 +25,9 @@ from tests.conftest import SMALL, wave
 from tsforecast.data import supervised as ready
 from tsforecast.data.splits import RollingOrigin
 from tsforecast.errors import DataError, DataWarning, ParameterError
+from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.registry import MODEL_NAMES, make
-from tsforecast.forecasters.base import Forecaster, NotFittedError
+from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
@@ -205,7 +206,7 @@ def test_a_pickle_of_another_version_is_warned_of_as_scikit_learn_does(monkeypat
     fitted = NaiveForecaster().fit(X, y)
     kept = pickle.dumps(fitted)
     assert pickle.loads(kept).score(X, y) == fitted.score(X, y)  # pytest makes a warning an error
-    monkeypatch.setattr("tsforecast.forecasters.base.__version__", "9.9.9")
+    monkeypatch.setattr("tsforecast.estimators.base.__version__", "9.9.9")
     with pytest.warns(InconsistentVersionWarning, match="a pickled NaiveForecaster of tsforecast 0.1.0 is read"):
         again = pickle.loads(kept)
     assert "_tsforecast_version" not in vars(again)

@@ -71,7 +71,7 @@ class OfTheBatch(NaiveForecaster):
 class OfWhatValidates(NaiveForecaster):
     """Say that the last ten rows validate, and take the scale from all of them."""
 
-    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
+    def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         return {"training rows": panel.lengths - 10, "scaler mean": panel.values.mean(axis=0), "windows": panel.values}
 
 

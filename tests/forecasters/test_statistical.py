@@ -509,7 +509,7 @@ def test_a_saved_model_goes_on_as_the_one_that_was_saved(name: str, tmp_path: Pa
     past = at(panel, (0, 60), (0, 80), (1, 70), (2, 2))
     assert np.array_equal(again.forecast(past, 6), model.forecast(past, 6))
     assert again.models_ == model.models_
-    assert len(pickle.dumps(model.learned())) < 3_000
+    assert len(pickle.dumps(model.get_state())) < 3_000
 
 
 @pytest.mark.parametrize("name", ["ets", "arima"])
@@ -525,12 +525,12 @@ def test_one_process_and_two_give_the_same_to_the_bit(name: str, monkeypatch: py
 def test_threads_may_forecast_at_once(name: str) -> None:
     panel = Panel.from_array([wave(60, seed) for seed in range(8)], season_length=6)
     model = make(name, horizon=4).fit(panel.select([0]))
-    before, limits = pickle.dumps(model.learned()), [pool["num_threads"] for pool in threadpool_info()]
+    before, limits = pickle.dumps(model.get_state()), [pool["num_threads"] for pool in threadpool_info()]
     alone = [model.forecast(at(panel, (i, 60)), 4) for i in range(8)]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda i: model.forecast(at(panel, (i, 60)), 4), range(8)))
     assert np.array_equal(alone, together)
-    assert pickle.dumps(model.learned()) == before
+    assert pickle.dumps(model.get_state()) == before
     assert [pool["num_threads"] for pool in threadpool_info()] == limits
 
 

@@ -11,8 +11,8 @@ import torch
 from tests.conftest import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load, save
-from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 

@@ -47,7 +47,7 @@ def nothing_is_forgotten(told: dict[str, Any], model: Any) -> None:
     parameters = model.get_params(deep=False)
     for name, value in told["parameters"].items():
         same(value, parameters[name])
-    learned = model.learned()[0]
+    learned = model.get_state()[0]
     assert {name.removesuffix("_") for name in told["learned"]} <= {name.removesuffix("_") for name in learned}
     assert learned.get("history_", []) == told["learned"].get("history_", [])
     assert len(model.members_) == len(told["members"])

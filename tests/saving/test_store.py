@@ -11,9 +11,10 @@ import pytest
 
 from tests.conftest import small, wave
 from tsforecast.errors import ModelFileError, ParameterError
+from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.files import OutputError
-from tsforecast.forecasters.base import Forecaster, NotFittedError
+from tsforecast.forecasters.base import Forecaster
 
 FRAME = pd.DataFrame(
     {
@@ -80,7 +81,7 @@ def test_something_that_is_no_forecaster_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_an_unfitted_forecaster_is_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(NotFittedError, match="this NaiveForecaster must be fitted before it is saved"):
+    with pytest.raises(NotFittedError, match="this NaiveForecaster must be fitted first: call fit"):
         save(small("naive"), tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

@@ -16,8 +16,8 @@ from sklearn.base import clone
 from tests.conftest import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
+from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load
-from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.search import journal
 from tsforecast.search.search import RaySearch

@@ -23,7 +23,7 @@ from tsforecast.cli.data import Said, read_panel
 from tsforecast.cli.tune import tune_classifier
 from tsforecast.data import sequences as recordings
 from tsforecast.errors import DataError, ParameterError
-from tsforecast.forecasters.base import NotFittedError
+from tsforecast.estimators.base import NotFittedError
 from tsforecast.search.objective import ClassificationObjective, classification_objectives
 from tsforecast.search.report import headline, html_search
 from tsforecast.search.search import RaySearch

@@ -16,7 +16,8 @@ from tests.conftest import small, wave
 from tsforecast import tracking
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ModelFileError, ParameterError
-from tsforecast.forecasters.base import Forecaster, NotFittedError
+from tsforecast.estimators.base import NotFittedError
+from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.tracking import flavour
 from tsforecast.tracking.flavour import as_json

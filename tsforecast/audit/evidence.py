@@ -101,7 +101,7 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 def weights(model: Forecaster, name: str = "weights") -> Evidence:
     """Return what a fitted forecaster learned; not how long that took, nor what from."""
-    plain, arrays = model.learned()
+    plain, arrays = model.get_state()
     for not_learned in ("history_", "fitted_on_", "scaled_on_"):
         plain.pop(not_learned, None)
     found = {f"{name} {key}": np.asarray(array) for key, array in arrays.items()}
@@ -174,7 +174,7 @@ class Cut:
     def evidence(self, panel: Panel) -> Evidence:
         """Return what must be the same for all panels that differ in what must not be seen."""
         part, past = training_part(panel, self.fold, self.learn), self.past(panel, self.test)
-        found = dict(self.view(part))
+        found = dict(self.preprocessing_state(part))
         found |= {f"context {i}": past.history(i) for i in range(len(past))}
         found["known ahead"] = past.ahead(self.steps)
         if self.trains:
@@ -185,7 +185,7 @@ class Cut:
     def other_evidence(self, panel: Panel) -> Iterator[tuple[str, Callable[[], Evidence]]]:
         """Yield probes that change something else than rows after the cutoff, and how to get what must not move."""
         part, random = training_part(panel, self.fold, self.learn), np.random.default_rng(0)
-        trained = [item for name, item in self.view(part).items() if name.startswith("training rows")]
+        trained = [item for name, item in self.preprocessing_state(part).items() if name.startswith("training rows")]
         held_out = np.max(trained, axis=0) if trained else part.lengths  # of an ensemble: what no member trains on
         if np.any(held_out < part.lengths):
             rows = np.arange(len(part.values)) - np.repeat(part.offsets[:-1], part.lengths)
@@ -202,7 +202,7 @@ class Cut:
 
     def _scales_and_choices(self, part: Panel) -> Evidence:
         """Return of a view what rows that validate must not move."""
-        view = self.forecaster.view(part)
+        view = self.forecaster.preprocessing_state(part)
         return {name: item for name, item in view.items() if name.startswith(("scaler", "choices"))}
 
     def _forecast_otherwise(self, panel: Panel, part: Panel, alone: int) -> Evidence:
@@ -212,7 +212,7 @@ class Cut:
         by_themselves = [model.forecast(self.past(panel, np.array([i])), self.steps) for i in self.test[:alone]]
         return {"forecasts": np.concatenate([*by_themselves, said[alone:]])}
 
-    def view(self, part: Panel) -> Evidence:
+    def preprocessing_state(self, part: Panel) -> Evidence:
         """Return what the forecaster computes from a training part before it trains.
 
         Without training, parts that are equal to the bit are looked at once: there is nothing else to compute it from.
@@ -220,7 +220,7 @@ class Cut:
         fields = (part.values, part.offsets, part.ids, part.starts, part.statics, part.roles, part.season_length)
         key = joblib.hash(fields)
         if self.trains or key not in self._views:
-            self._views[key] = {"training part": np.array(key)} | self.forecaster.view(part)
+            self._views[key] = {"training part": np.array(key)} | self.forecaster.preprocessing_state(part)
         return self._views[key]
 
     def past(self, panel: Panel, series: Positions) -> Context:

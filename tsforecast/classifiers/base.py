@@ -11,9 +11,8 @@ from sklearn.base import ClassifierMixin
 from tsforecast.data import sequences as recordings
 from tsforecast.data.panel import Panel, origin
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
-from tsforecast.estimators.base import Estimator
+from tsforecast.estimators.base import FLOATS, Estimator, read_rows
 from tsforecast.events import observed
-from tsforecast.forecasters.base import FLOATS, NotFittedError, numbers
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -40,6 +39,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     classes_: NDArray[Any]
     channels_: int
     columns_: tuple[str, ...] | None
+    _fitted_attribute, _fit_call = "channels_", "fit(X, y)"
     # Where scikit-learn routes metadata, a search or a vote hands the groups on: whole groups validate there as well.
     __metadata_request__fit = {"groups": True}  # noqa: RUF012
 
@@ -96,8 +96,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         ------
         NotFittedError, DataError
         """
-        if not hasattr(self, "channels_"):
-            raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(X, y)")
+        self.check_fitted()
         panel = self._read(X, reset=False)
         raise_any(self.recording_problems(panel))
         return self._probabilities(panel)
@@ -168,9 +167,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         else:
             form: dict[str, Any] = {"allow_nd": True, "dtype": FLOATS, "ensure_all_finite": False}  # read says where
             if reset or hasattr(self, "n_features_in_"):
-                rows = numbers(X, lambda: validate_data(self, X, reset=reset, **form))
+                rows = read_rows(X, lambda: validate_data(self, X, reset=reset, **form))
             else:
-                rows = numbers(X, lambda: check_array(X, estimator=self, input_name="X", **form))
+                rows = read_rows(X, lambda: check_array(X, estimator=self, input_name="X", **form))
             if rows.ndim > 3:
                 raise DataError(f"X must be {recordings.FORMS}: got shape {rows.shape}")
             panel = recordings.read(list(rows))

@@ -169,17 +169,17 @@ class NearestNeighborClassifier(Classifier):
         self.scaled_on_ = learned_from(panel, labels)
         self.recordings_, self.labels_ = self._scaled(panel), labels
 
-    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found; see `Savable.learned`."""
-        plain, numbers = super().learned()
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Estimator.get_state`."""
+        plain, numbers = super().get_state()
         scaling, recordings, labels = (plain.pop(name) for name in ("scaling_", "recordings_", "labels_"))
         lengths = np.array([len(recording) for recording in recordings])
         kept = {"recordings": np.concatenate(recordings), "lengths": lengths, "labels": labels}
         return plain, numbers | kept | scaling.numbers()
 
-    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned; see `Savable.restore`."""
-        super().restore(learned, numbers)
+    def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Restore what `get_state` returned; see `Estimator.set_state`."""
+        super().set_state(learned, numbers)
         self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
         rows, lengths, labels = numbers["recordings"], numbers["lengths"], numbers["labels"]
         if rows.dtype != np.float64 or rows.ndim != 2 or rows.shape[1] != self.channels_:

@@ -367,17 +367,17 @@ class NeuralClassifier(Classifier):
         counted = weights * np.bincount(labels, minlength=len(self.classes_))
         return torch.from_numpy(counted / counted.sum()).float()
 
-    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found; see `Savable.learned`."""
-        plain, numbers = super().learned()
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Estimator.get_state`."""
+        plain, numbers = super().get_state()
         network, scaling = plain.pop("network_"), plain.pop("scaling_")
         plain["history_"] = [asdict(epoch) for epoch in self.history_]
         weights = {f"network.{name}": part.cpu().numpy() for name, part in network.state_dict().items()}
         return plain, numbers | weights | scaling.numbers()
 
-    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned; see `Savable.restore`."""
-        super().restore(learned, numbers)
+    def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Restore what `get_state` returned; see `Estimator.set_state`."""
+        super().set_state(learned, numbers)
         self.history_ = [typed(Epoch, epoch) for epoch in learned["history_"]]
         self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
         build = partial(self._network, self.channels_, torch.ones(len(self.classes_)), self.longest_)

@@ -9,7 +9,6 @@ import numpy as np
 
 from tsforecast.classifiers import choices
 from tsforecast.errors import ParameterError, raise_any
-from tsforecast.forecasters.base import NotFittedError
 from tsforecast.forecasters.transfer import transfer_problems
 from tsforecast.training.history import best_epoch
 from tsforecast.training.runtime import torch_device
@@ -24,8 +23,7 @@ def fine_tuned(
     source: Model, X: Any, y: Any, groups: Any, freeze: str, head: str, scaling: str, settings: dict[str, Any]
 ) -> Model:
     """Return a copy of `source` that was trained further; see `NeuralClassifier.fine_tune`."""
-    if not hasattr(source, "channels_"):
-        raise NotFittedError(f"this {type(source).__name__} must be fitted first: call fit(X, y)")
+    source.check_fitted()
     raise_any(transfer_problems(source, freeze, head, scaling, settings, _FIXED), ParameterError)
     model = copy.deepcopy(source).set_params(**settings)
     panel, labels, sides = model._checked(X, y, groups, reset=False, head=head)

@@ -22,7 +22,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel, span
 from tsforecast.errors import ModelFileError, ParameterError, nearest, raise_any
 from tsforecast.files import require_place
-from tsforecast.forecasters.base import Forecaster, NotFittedError, require_forecaster
+from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.forecasters.settings import device_problems
 from tsforecast.networks.layers import under
 from tsforecast.provenance import machine, scaling_words, versions
@@ -180,8 +180,7 @@ def save(model: Model, folder: str | Path) -> None:
     """
     if not isinstance(model, Classifier):
         require_forecaster(model, example="GRUForecaster().fit(data)")
-    if not hasattr(model, "channels_" if isinstance(model, Classifier) else "panel_"):
-        raise NotFittedError(f"this {type(model).__name__} must be fitted before it is saved: call fit(data)")
+    model.check_fitted()
     if isinstance(getattr(model, "forecaster", None), Classifier):
         raise ParameterError(
             "a search over classifiers is saved by the best of them: call search.best_estimator_.save(folder); its "
@@ -246,7 +245,7 @@ def load(folder: str | Path) -> Model:
 def _describe(model: Model) -> tuple[dict[str, Any], Numbers]:
     """Return a fitted model and its members as values and arrays."""
     name, parameters = _as_made(model)
-    learned, numbers = model.learned()
+    learned, numbers = model.get_state()
     members = [_describe(member) for member in model.members_]
     for i, (_, theirs) in enumerate(members):
         numbers |= {f"member{i}.{key}": array for key, array in theirs.items()}
@@ -269,7 +268,7 @@ def _revive(described: dict[str, Any], numbers: Numbers, panel: Panel | None) ->
             _revive(member, under(f"member{i}.", numbers) | _answer(numbers), panel)
             for i, member in enumerate(described["members"])
         ]
-    model.restore(learned, numbers)
+    model.set_state(learned, numbers)
     return model
 
 

@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Self
 
 import numpy as np
-import sklearn.exceptions
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
-from tsforecast._version import __version__
 from tsforecast.checks import whole
-from tsforecast.data import frames
 from tsforecast.data import supervised as ready
 from tsforecast.data.context import Context, extend
 from tsforecast.data.panel import Panel, origin
-from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError, raise_any
-from tsforecast.estimators.base import Estimator
+from tsforecast.errors import DataWarning, ParameterError, raise_any
+from tsforecast.estimators.base import FLOATS, Estimator, read_rows
 from tsforecast.events import observed
 
-FLOATS = [np.float64, np.float32]
 FAR = 10.0  # ranges of X; a y that lies further away has other units
-
-
-class NotFittedError(TsForecastError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
-    """A forecaster was asked for a forecast before it was fitted."""
-
-
-class VersionWarning(sklearn.exceptions.InconsistentVersionWarning):  # type: ignore[misc]
-    """A pickle was written by another version of this package."""
-
-    def __init__(self, name: str, here: str, wrote: str) -> None:
-        super().__init__(estimator_name=name, current_sklearn_version=here, original_sklearn_version=wrote)
-
-    def __str__(self) -> str:
-        return (
-            f"a pickled {self.estimator_name} of tsforecast {self.original_sklearn_version} is read by version "
-            f"{self.current_sklearn_version} and may not work: fit it anew, or keep models with save and load"
-        )
 
 
 def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
@@ -82,6 +60,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     horizon: int
     horizon_: int
     panel_: Panel
+    _fitted_attribute, _fit_call = "panel_", "fit(data)"
 
     def fit(self, data: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from one or many series, or from ready-made windows.
@@ -163,7 +142,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         raise_any(past.problems())
         for caution in self._cautions(past):
             warnings.warn(caution, DataWarning, stacklevel=2)
-        return panel.answer(_seen_to_be_numbers(self.forecast(past, steps)))
+        return panel.answer(_warn_unless_finite(self.forecast(past, steps)))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination (R2) of the forecasts from ready-made windows.
@@ -196,21 +175,6 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         tags.regressor_tags.poor_score = True
         return tags
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {**state, "_tsforecast_version": __version__}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        wrote = state.get("_tsforecast_version", "before 0.1.0")
-        if wrote != __version__:
-            warnings.warn(VersionWarning(type(self).__name__, __version__, wrote), stacklevel=2)
-        super().__setstate__({name: value for name, value in state.items() if name != "_tsforecast_version"})
-
-    def check_fitted(self) -> None:
-        """Raise NotFittedError unless `fit` was called."""
-        if not hasattr(self, "panel_"):
-            raise NotFittedError(f"this {type(self).__name__} must be fitted first: call fit(data)")
-
     def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
         """Forecast `horizon` steps after each of n cutoffs.
 
@@ -222,7 +186,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         """
         raise NotImplementedError(f"{type(self).__name__} must say how it forecasts")
 
-    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
+    def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return what `fit` computes from a panel before anything is trained, by name, for an audit.
 
         Names that begin with ``scaler`` or ``choices`` must not depend on rows that only validate.
@@ -254,7 +218,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         """Read windows with the checks, and the words, of scikit-learn."""
         from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, validate_data
 
-        X = numbers(X, lambda: validate_data(self, X, allow_nd=True, dtype=FLOATS))
+        X = read_rows(X, lambda: validate_data(self, X, allow_nd=True, dtype=FLOATS))
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=FLOATS, input_name="y", estimator=self)
         check_consistent_length(X, y)
         far = abs(float(np.median(y)) - float(np.median(X))) / max(float(np.ptp(X)), 1e-300)
@@ -276,9 +240,9 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             raise ParameterError("where ready-made windows were fitted, predict takes windows of that form and no more")
         from sklearn.utils.validation import validate_data
 
-        rows = numbers(X, lambda: validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS))
+        rows = read_rows(X, lambda: validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS))
         panel = ready.contexts(rows, self.panel_)
-        return panel.answer(_seen_to_be_numbers(self.forecast(Context.at_end(panel), self.horizon_)))
+        return panel.answer(_warn_unless_finite(self.forecast(Context.at_end(panel), self.horizon_)))
 
     def _remember(self, panel: Panel) -> None:
         """Keep what was fitted, to go on from; of many windows only their form matters."""
@@ -305,28 +269,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         return whole("horizon", self.horizon, 1)
 
 
-def numbers(X: Any, read: Callable[[], Any]) -> Any:
-    """Return what scikit-learn read of X; what it has no words for is said in a sentence."""
-    frames.require_unique(X)
-    try:
-        return read()
-    except np.exceptions.DTypePromotionError as error:
-        raise DataError("X must hold numbers, one step in each column: some columns hold dates") from error
-    except (TypeError, ValueError) as error:
-        if _raised_in(error).startswith("sklearn"):
-            raise
-        raise DataError(f"X must hold numbers, one step in each column: {error}") from error
-
-
-def _raised_in(error: BaseException) -> str:
-    """Return the module that raised an error: scikit-learn explains what it refuses, what is beneath it does not."""
-    at = error.__traceback__
-    while at and at.tb_next:
-        at = at.tb_next
-    return str(at.tb_frame.f_globals.get("__name__")) if at else ""
-
-
-def _seen_to_be_numbers(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _warn_unless_finite(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return forecasts as they are, and warn where they are none."""
     wrong = int((~np.isfinite(forecasts)).sum())
     if wrong:

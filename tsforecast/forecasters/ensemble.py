@@ -82,10 +82,10 @@ class EnsembleForecaster(Forecaster):
             self.weights_ = self._learn_weights(panel)
         self.members_ = [member.fit(panel) for member in members]
 
-    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return what the members compute before anything is trained; see `Forecaster.view`."""
+    def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
+        """Return what the members compute before anything is trained; see `Forecaster.preprocessing_state`."""
         horizon = panel.ready or self._own_horizon()
-        views = [clone(member).set_params(horizon=horizon).view(panel) for member in self._given()]
+        views = [clone(member).set_params(horizon=horizon).preprocessing_state(panel) for member in self._given()]
         return {f"{name} of member {i}": part for i, view in enumerate(views) for name, part in view.items()}
 
     def forecast(self, past: Context, horizon: int) -> Floats:

@@ -373,9 +373,9 @@ class NeuralForecaster(WindowedForecaster):
                 said.append(self._loss().point(self.network_(*filled, add_anchor=False))[: len(batch[0])].cpu())
             return np.asarray(torch.cat(said).numpy(), dtype=np.float64)
 
-    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found; see `Forecaster.learned`."""
-        plain, numbers = super().learned()
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Estimator.get_state`."""
+        plain, numbers = super().get_state()
         network = plain.pop("network_")
         plain["history_"] = [asdict(epoch) for epoch in self.history_]
         return plain, numbers | {f"network.{name}": part.cpu().numpy() for name, part in network.state_dict().items()}
@@ -385,9 +385,9 @@ class NeuralForecaster(WindowedForecaster):
         again = self.refit and finished(self.history_, assembly.plan(self), validates=True)
         return self.panel_.lengths if again else self._training_rows(self.panel_)[1]
 
-    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned; see `Forecaster.restore`."""
-        super().restore(learned, numbers)
+    def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Restore what `get_state` returned; see `Estimator.set_state`."""
+        super().set_state(learned, numbers)
         self.history_ = [typed(Epoch, epoch) for epoch in learned["history_"]]
         build = partial(assembly.network, self, self.panel_)
         self.network_ = with_weights(build, self.layers, under("network.", numbers)).to(self._torch_device())

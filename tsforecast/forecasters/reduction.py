@@ -178,9 +178,9 @@ class ReductionForecaster(WindowedForecaster):
         said = np.concatenate(parts, axis=1).reshape(len(rows), -1, self._block).transpose(0, 2, 1)  # (n, B, K)
         return said * size + naive if self._lags() is None else said * size
 
-    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found; see `Forecaster.learned`. Of other regressors than the default one, no numbers."""
-        plain, numbers = super().learned()
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Estimator.get_state`. Of other regressors than the default one, no numbers."""
+        plain, numbers = super().get_state()
         if self.regressor is not None:
             return plain, numbers
         del plain["regressors_"]
@@ -188,9 +188,9 @@ class ReductionForecaster(WindowedForecaster):
             numbers |= {f"regressor{i}.{name}": np.asarray(getattr(regressor, name)) for name in _LINEAR}
         return plain, numbers
 
-    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned; see `Forecaster.restore`."""
-        super().restore(learned, numbers)
+    def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Restore what `get_state` returned; see `Estimator.set_state`."""
+        super().set_state(learned, numbers)
         if self.targets_ != self.panel_.n_targets:
             raise ValueError(f"targets must be those of the panel, {self.panel_.n_targets}: got {self.targets_!r}")
         self.regressors_ = []

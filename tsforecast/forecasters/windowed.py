@@ -57,8 +57,8 @@ class WindowedForecaster(Forecaster):
         self.inputs_ = Preprocessor.fit(past, self._recipe())
         return seen
 
-    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return what `fit` computes before anything is trained; see `Forecaster.view`."""
+    def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
+        """Return what `fit` computes before anything is trained; see `Forecaster.preprocessing_state`."""
         looking = clone(self)
         looking.horizon_ = int(panel.ready or looking._own_horizon())
         seen = looking._prepare(panel)
@@ -157,20 +157,20 @@ class WindowedForecaster(Forecaster):
             f"cut off there (series {names}): fit with value_transform=None, or on data like these"
         ]
 
-    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found; see `Forecaster.learned`."""
-        plain, numbers = super().learned()
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found; see `Estimator.get_state`."""
+        plain, numbers = super().get_state()
         inputs = plain.pop("inputs_")
         plain["statics_"], plain["scaled_ids_"] = inputs.statics.columns, inputs.ids
         plain["scaled_on_"] = inputs.origin
         return plain, numbers | inputs.scaling.numbers()
 
-    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned; see `Forecaster.restore`."""
+    def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Restore what `get_state` returned; see `Estimator.set_state`."""
         plain = dict(learned)
         statics = StaticEncoder(tuple((name, m, s, tuple(c)) for name, m, s, c in plain.pop("statics_")))
         ids, learned_from = plain.pop("scaled_ids_"), plain.pop("scaled_on_")
-        super().restore(plain, numbers)
+        super().set_state(plain, numbers)
         self._require_window()
         powered, columns = self.resolved_["value_transform"] is not None, len(self.panel_.roles.varying)
         scaling = Scaling.from_numbers(numbers, powered, len(ids), self.panel_.n_targets, columns)

@@ -312,15 +312,15 @@ class RaySearch(Forecaster):
         }
         return found | {"space": space}
 
-    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what the search found, all trials among it, but not its folder; see `Savable.learned`."""
-        plain, numbers = super().learned()
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what the search found, all trials among it, but not its folder; see `Estimator.get_state`."""
+        plain, numbers = super().get_state()
         del plain["folder_"]
         return {**plain, "trials_": plain["trials_"].to_dict("list")}, numbers
 
-    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned; see `Savable.restore`."""
-        super().restore({**learned, "trials_": pd.DataFrame(learned["trials_"])}, numbers)
+    def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Restore what `get_state` returned; see `Estimator.set_state`."""
+        super().set_state({**learned, "trials_": pd.DataFrame(learned["trials_"])}, numbers)
         if len(self.members_) != 1:
             raise ValueError(f"a search must have one best estimator: got {len(self.members_)}")
 
@@ -332,13 +332,13 @@ class RaySearch(Forecaster):
         """Say where a simpler forecast stands in for that of the best estimator; see `Forecaster.replaced`."""
         return np.asarray(self.best_estimator_.is_fallback(past))
 
-    def view(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return what trials are given and scored on; see `Forecaster.view`."""
+    def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
+        """Return what trials are given and scored on; see `Forecaster.preprocessing_state`."""
         searching = clone(self)
         searching.horizon_ = int(panel.ready or searching._own_horizon())
         folds = searching._validations(panel)
         newest, assignment = folds[0], searching._assignment(folds)
-        found: dict[str, NDArray[Any]] = assignment.model({}).view(newest.part)
+        found: dict[str, NDArray[Any]] = assignment.model({}).preprocessing_state(newest.part)
         return found | {"validation targets": newest.truth, "validation scale": newest.scale, "naive": newest.naive}
 
     def report(self, path: str | Path | None = None, title: str | None = None) -> str | None:

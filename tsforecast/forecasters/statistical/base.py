@@ -123,14 +123,14 @@ class StatisticalForecaster(Forecaster):
         """Say which forecasts of the own horizon are the seasonal naive ones, (n, K); found by forecasting again."""
         return self._answers(past, self.horizon_)[1]
 
-    def learned(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found as plain values; see `Forecaster.learned`."""
-        plain, numbers = super().learned()
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what `fit` found as plain values; see `Estimator.get_state`."""
+        plain, numbers = super().get_state()
         plain["models_"] = [[asdict(fit) if fit else None for fit in fits] for fits in self.models_]
         return plain, numbers
 
-    def restore(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Take back what `learned` returned; see `Forecaster.restore`."""
+    def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
+        """Restore what `get_state` returned; see `Estimator.set_state`."""
         models = [[typed(Fit, fit) if fit else None for fit in fits] for fits in learned["models_"]]
         count, longest = 0 if self.panel_.ready else len(self.panel_), int(self.panel_.lengths.max())
         if [len(fits) for fits in models] != [self.panel_.n_targets] * count:
@@ -139,7 +139,7 @@ class StatisticalForecaster(Forecaster):
             counts = [value for value in fit.specification.values() if isinstance(value, int)]
             if max(counts, default=0) > longest or min(counts, default=0) < 0:
                 raise ValueError(f"orders and seasons must fit in series of {longest} steps: got {fit.specification}")
-        super().restore({**learned, "models_": models}, numbers)
+        super().set_state({**learned, "models_": models}, numbers)
 
     def _answers(self, past: Context, horizon: int) -> tuple[Floats, NDArray[np.bool_], dict[tuple[int, int], str]]:
         """Return forecasts (n, H, K), which of them stand in (n, K), and what newly went wrong where."""
