@@ -195,7 +195,7 @@ class Cut:
             owner = np.repeat(np.arange(len(panel)), panel.lengths)
             changed = with_other(panel, np.isin(owner, self.test), "other values", random)
             learned = training_part(changed, self.fold, self.learn)
-            yield "the group that is tested: other values", partial(self.forecaster.view, learned)
+            yield "the group that is tested: other values", partial(self.forecaster.preprocessing_state, learned)
         if self.trains:
             yield "forecast in another order", partial(self._forecast_otherwise, panel, part, alone=0)
             yield "forecast one by one", partial(self._forecast_otherwise, panel, part, alone=ALONE)
