@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint test slow benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test slow benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -30,6 +30,9 @@ lint: $(VENV)/installed-test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+quick: $(VENV)/installed-test  ## Run the tests that need no other process, in a minute or two
+	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process" --numprocesses 2 --dist loadfile
 
 test: lint  ## Check style and types, run all tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

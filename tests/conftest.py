@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Fixtures and markers of all tests."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 # Before torch comes in: on a busy machine, threads of tiny networks mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
-from tsforecast.estimators.registry import MODEL_NAMES, NETWORKS, make
+from tsforecast.estimators.registry import MODEL_NAMES, NETWORKS
 from tsforecast.forecasters.base import Forecaster
 
 # The same examples in every run; `make slow` looks for new ones.
@@ -26,15 +26,7 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile("same")
 
-SMALL = {"window": 12, "units": 4, "max_epochs": 2, "random_state": 0, "season_length": 6}
-
 collect_ignore_glob = ["*conftest.py"]  # they have no examples, and share a name
-
-
-def small(name: str, horizon: int = 3) -> Forecaster:
-    """Return the forecaster of that name, small enough to fit in a moment."""
-    settings = SMALL if name in NETWORKS else {}
-    return make(name, horizon=horizon, **settings)
 
 
 @pytest.fixture(params=MODEL_NAMES)
@@ -47,12 +39,6 @@ def forecaster(request: pytest.FixtureRequest) -> Forecaster:
 def network(request: pytest.FixtureRequest) -> Forecaster:
     """Each forecaster that is a network."""
     return small(request.param)
-
-
-def wave(steps: int = 90, seed: int = 0) -> np.ndarray:
-    """Return a season of six with trend and noise, shape (steps,)."""
-    t = np.arange(steps)
-    return 10 + 0.05 * t + np.sin(2 * np.pi * t / 6) + 0.1 * np.random.default_rng(seed).normal(size=steps)
 
 
 @pytest.fixture
@@ -78,15 +64,23 @@ def only_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+# Markers that follow from the fixtures of a test; `process` stands at the tests themselves.
+MARKERS = {"only_ray": "ray", "browser": "browser", "empty_database": "mlflow"}
+
+
 @cache
 def starts_ray(file: Path) -> bool:
-    """Say whether a file of tests asks for a Ray, its own or a shared one."""
+    """Return whether a file of tests uses a Ray, its own or a shared one."""
     text = file.read_text(encoding="utf-8")
     return "only_ray" in text or "ray_here" in text
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what starts a Ray: one worker is busy with it for long, and the others take the rest meanwhile."""
+    """Mark tests by their fixtures, and put those that start a Ray first: they occupy one worker for long."""
+    for item in items:
+        for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKERS[fixture])
     items.sort(key=lambda item: not starts_ray(item.path))
 
 

@@ -6,9 +6,7 @@ import dataclasses
 import io
 import json
 import os
-import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +17,13 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import wave
+from tests.helpers.commands import in_a_process, tsforecast
+from tests.helpers.forecasters import wave
 from tsforecast import GRUForecaster, NaiveForecaster, Panel
 from tsforecast.cli.app import app, main
-from tsforecast.cli.console import console
 from tsforecast.estimators.registry import MODEL_NAMES
 from tsforecast.evaluation.backtest import ROW_COLUMNS
 from tsforecast.files import OutputError
-
-
-def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
-    """Run a command in this process, which has loaded the libraries already."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["tsforecast", *map(str, words)])
-        patch.setenv("COLUMNS", str(width))
-        patch.setattr(console, "width", width)  # it was made before, and looks at COLUMNS only then
-        if cwd:
-            patch.chdir(cwd)
-        with pytest.raises(SystemExit) as left:
-            main()
-    return subprocess.CompletedProcess(words, int(left.value.code or 0), out.getvalue(), err.getvalue())
-
-
-def in_a_process(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, as a shell does."""
-    command = [sys.executable, "-m", "tsforecast.cli.app", *map(str, words)]
-    environment = {**os.environ, "COLUMNS": str(width), "PYTHONWARNINGS": "error"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, timeout=240)
 
 
 @pytest.fixture
@@ -104,6 +81,7 @@ def test_a_dataset_is_downloaded_into_the_cache_from_a_server(tmp_path: Path, mo
     assert (tmp_path / "cache" / file.path).exists()
 
 
+@pytest.mark.process
 def test_a_leaderboard_of_an_embedded_dataset_prints_writes_and_says_who_wins(tmp_path: Path) -> None:
     out = tmp_path / "results"
     result = in_a_process("leaderboard", "sunspots-yearly", "--models", "mean,gru", "--epochs", "2", "--out", out)
@@ -390,7 +368,7 @@ def test_a_fit_that_found_nothing_better_than_naive_says_so(tmp_path: Path) -> N
 
 
 def test_the_report_of_a_search_is_drawn_while_it_runs_and_without_its_data(tmp_path: Path) -> None:
-    from tests.search.kept import searched
+    from tests.helpers.searches import searched
 
     searched(tmp_path / "kept", trials=25, over=False)
     result = tsforecast("tune-report", tmp_path / "kept", "--out", tmp_path / "a.html", "--title", "Mine")
@@ -462,6 +440,7 @@ def test_an_unusable_place_for_the_result_is_refused_before_any_model_runs(
             assert isinstance(result.exception, OutputError), result.exception
 
 
+@pytest.mark.process
 def test_predict_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
     result = in_a_process("predict", tmp_path)
     assert result.returncode == 2

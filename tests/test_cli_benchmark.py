@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import in_a_process, tsforecast
+from tests.helpers.commands import in_a_process, tsforecast
 from tsforecast.cli import extras as cli_benchmark
 from tsforecast.cli.benchmark_report import html_benchmark, read_rows
 from tsforecast.errors import DataError
@@ -25,6 +25,7 @@ def test_the_benchmarks_that_are_there_are_listed_with_what_they_measure() -> No
     assert "Recognise movements of people whom no model has seen" in result.stdout
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("data_folder")
 def test_a_benchmark_writes_rows_and_a_page_and_leaves_the_committed_rows_alone(tmp_path: Path) -> None:
     committed = {path: path.read_bytes() for path in RESULTS.iterdir()}
@@ -54,6 +55,7 @@ def test_what_was_committed_is_drawn_without_measuring(tmp_path: Path) -> None:
         assert row["model"] in page
 
 
+@pytest.mark.process
 def test_mistakes_get_one_message_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/other.txt").write_text("mine")
@@ -70,6 +72,7 @@ def test_mistakes_get_one_message_and_exit_code_2(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["other.txt"]
 
 
+@pytest.mark.process
 def test_data_that_are_not_there_are_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TSFORECAST_DATA", raising=False)
     monkeypatch.setenv("TSFORECAST_CACHE", str(tmp_path / "cache"))

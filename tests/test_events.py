@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.audit.audit import audit
 from tsforecast.errors import DataError
 from tsforecast.evaluation.leaderboard import leaderboard

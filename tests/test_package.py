@@ -32,10 +32,12 @@ def loaded_after(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in modules_after(statement)}
 
 
+@pytest.mark.process
 def test_importing_the_package_loads_no_other() -> None:
     assert loaded_after("import tsforecast") - loaded_after("pass") - sys.stdlib_module_names == {"tsforecast"}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [["--help"], ["tune", "--help"], ["--version"]])
 def test_the_command_line_loads_nothing_heavy_before_it_has_something_to_do(words: list[str]) -> None:
     lines = f"import tsforecast.cli.app as cli\ntry:\n    cli.app({words})\nexcept SystemExit:\n    pass"
@@ -46,6 +48,7 @@ def test_the_command_line_loads_nothing_heavy_before_it_has_something_to_do(word
     assert not loaded_after(lines) & heavy
 
 
+@pytest.mark.process
 def test_the_help_takes_little_longer_than_loading_its_libraries() -> None:
     def seconds(*words: str) -> float:
         runs = []
@@ -66,6 +69,7 @@ def test_rows_of_the_benchmark_keep_what_is_promised_of_a_start() -> None:
     assert median["tsforecast leaderboard co2-weekly --models gru"] < 6
 
 
+@pytest.mark.process
 def test_a_leaderboard_of_networks_loads_neither_torch_s_compiler_nor_what_draws() -> None:
     words = ["leaderboard", "sunspots-yearly", "--models", "conv1d", "--epochs", "1"]
     lines = f"import tsforecast.cli.app as cli\ntry:\n    cli.app({words})\nexcept SystemExit:\n    pass"
@@ -74,6 +78,7 @@ def test_a_leaderboard_of_networks_loads_neither_torch_s_compiler_nor_what_draws
     assert not modules & {"torch._dynamo", "torch._inductor", "matplotlib", "mlflow", "ray"}
 
 
+@pytest.mark.process
 def test_a_naive_forecast_needs_no_torch() -> None:
     statement = "import tsforecast as t\nt.NaiveForecaster(2).fit([1.0, 2.0]).predict()"
     assert "torch" not in loaded_after(statement)
@@ -147,6 +152,7 @@ def run_leaderboard(python: Path, folder: Path) -> str:
     return result.stdout
 
 
+@pytest.mark.process
 def test_a_wheel_brings_datasets_benchmarks_and_the_page_of_the_report_along(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env/bin/python"
@@ -162,6 +168,7 @@ def test_a_wheel_brings_datasets_benchmarks_and_the_page_of_the_report_along(tmp
     assert "m4-hourly" in (tmp_path / "drawn/accuracy.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it downloads all of torch
 def test_a_wheel_installed_into_an_empty_environment_runs_a_leaderboard(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import wave
-from tests.test_cli import in_a_process, tsforecast
+from tests.helpers.commands import in_a_process, tsforecast
+from tests.helpers.forecasters import wave
 
 pytestmark = pytest.mark.usefixtures("only_ray")
 ROOT = Path(__file__).parents[1]

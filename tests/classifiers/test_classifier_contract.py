@@ -12,7 +12,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
-from tests.classifiers.conftest import gestures, quick
+from tests.helpers.classifiers import gestures, quick
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier

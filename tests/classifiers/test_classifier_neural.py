@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.classifiers.conftest import QUICK, gestures, quick
+from tests.helpers.classifiers import QUICK, gestures, quick
 from tsforecast.classifiers import neural
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tests.classifiers.conftest import quick
+from tests.helpers.classifiers import quick
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier

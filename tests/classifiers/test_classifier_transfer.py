@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.classifiers.conftest import gestures, quick
+from tests.helpers.classifiers import gestures, quick
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.cells import GRUClassifier

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import small
 from tests.contract.inputs import arrays, frames, numbers
+from tests.helpers.forecasters import small
 from tsforecast import (
     Conv1DClassifier,
     EnsembleForecaster,

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from sklearn.base import clone
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import NotFittedError

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tests.conftest import SMALL, wave
+from tests.helpers.forecasters import SMALL, wave
 from tsforecast.data import supervised as ready
 from tsforecast.data.splits import RollingOrigin
 from tsforecast.errors import DataError, DataWarning, ParameterError
@@ -175,6 +175,7 @@ def test_a_grid_search_finds_the_better_setting(search: Any, splitter: Any) -> N
     assert found.predict(X).shape == y.shape
 
 
+@pytest.mark.process
 def test_cross_validation_scores_each_fold() -> None:
     X, y = rows()
     scores = cross_val_score(network(), X, y, cv=TimeSeriesSplit(3), n_jobs=2)
@@ -191,6 +192,7 @@ def test_others_combine_it() -> None:
     assert np.allclose(vote.predict(X), np.mean(parts, axis=0))
 
 
+@pytest.mark.process
 def test_processes_and_copies_say_the_same(forecaster: Forecaster) -> None:
     X, y = rows(window=12)
     fitted = forecaster.fit(X, y)

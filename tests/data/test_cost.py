@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from tsforecast.data.panel import Panel
@@ -27,6 +28,7 @@ def seconds(work: object, repeats: int = 3) -> float:
     return min(runs)
 
 
+@pytest.mark.process
 def test_twenty_thousand_series_need_no_more_than_their_own_size_and_150_mb() -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:

@@ -203,6 +203,7 @@ def test_an_archive_without_the_file_is_an_error(site: Site, tmp_path: Path) -> 
     assert left_behind(tmp_path / "hour.csv") == []
 
 
+@pytest.mark.process
 def test_two_processes_at_once_fetch_the_file_once(site: Site, tmp_path: Path) -> None:
     site.gate = threading.Event()
     code = (

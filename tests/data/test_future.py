@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.calendar import CALENDAR, calendar_features
 from tsforecast.data.context import Context, extend
 from tsforecast.data.panel import Panel

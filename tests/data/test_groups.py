@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, ParameterError

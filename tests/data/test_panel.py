@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.frames import Roles
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import SealedPanel
 from tsforecast.errors import DataError, ParameterError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.evaluation.recordings import USERS, movements
+from tests.helpers.movements import USERS, movements
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
 from tsforecast.classifiers.neural import NeuralClassifier

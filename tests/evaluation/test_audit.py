@@ -16,7 +16,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast import EnsembleForecaster, LeakageError, NaiveForecaster, Panel, audit, audit_procedure, leaderboard
 from tsforecast.audit import evidence
 from tsforecast.audit.report import MORE_RUNS, RUNS, AuditReport

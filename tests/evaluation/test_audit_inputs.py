@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast import DataError, GRUForecaster, NaiveForecaster, Panel, ParameterError, audit, audit_procedure
 
 STEPS, CUTOFF = 30, 19

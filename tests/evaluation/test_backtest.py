@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from tests.conftest import small, wave
 from tests.evaluation.test_backtest import Oracle
+from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation import metrics

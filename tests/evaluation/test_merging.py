@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest

@@ -12,7 +12,7 @@ from sklearn import config_context
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV
 
-from tests.evaluation.recordings import USERS, Known, movements, named_movements
+from tests.helpers.movements import USERS, Known, movements, named_movements
 from tsforecast.classifiers import choices
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
@@ -138,6 +138,7 @@ def test_a_split_that_came_with_the_recordings_is_used_once() -> None:
     assert compare_classifiers(MajorityClassifier(), recordings, labels, users, test=tested).notes == []
 
 
+@pytest.mark.process
 def test_answers_do_not_depend_on_the_number_of_processes_and_seeds_differ() -> None:
     recordings, labels, users = movements(USERS[:3])
     models = {"small": GRUClassifier(**SMALL)}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import SMALL, small, wave
+from tests.helpers.forecasters import SMALL, small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, FitWarning, ParameterError, TsForecastError
 from tsforecast.estimators.registry import make
@@ -73,6 +73,7 @@ def plain(board: Leaderboard) -> pd.DataFrame:
     return board.rows.drop(columns=SECONDS)
 
 
+@pytest.mark.process
 def test_several_processes_say_what_one_says_to_the_bit() -> None:
     data = np.stack([wave(90, i) for i in range(3)])[..., None]
     panel = Panel.from_array(data, season_length=6)
@@ -87,6 +88,7 @@ def test_several_processes_say_what_one_says_to_the_bit() -> None:
     ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_model_that_fails_at_one_cutoff_is_named_with_its_error_and_the_others_go_on(n_jobs: int) -> None:
     board = leaderboard(
@@ -125,6 +127,7 @@ def test_where_a_failure_arose_is_logged(caplog: pytest.LogCaptureFixture) -> No
     assert 'raise ZeroDivisionError("no denominator' in caplog.text
 
 
+@pytest.mark.process
 def test_a_process_that_is_killed_is_a_failure_of_its_model_alone() -> None:
     board = leaderboard({"killed": Killed(), "mean": MeanForecaster()}, wave(60), 3, origins=2, n_jobs=2)
     assert board.failures == {
@@ -133,6 +136,7 @@ def test_a_process_that_is_killed_is_a_failure_of_its_model_alone() -> None:
     assert board.table["mase"].notna().sum() == 4
 
 
+@pytest.mark.process
 def test_warnings_of_other_processes_are_heard() -> None:
     with pytest.warns(FitWarning, match="2 series are strange"):
         leaderboard({"warns": Warned()}, wave(60), 3, n_jobs=2)
@@ -195,7 +199,7 @@ def test_other_settings_or_seeds_are_fitted_anew(tmp_path: Path) -> None:
 
 SCRIPT = """
 import sys, time
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tests.evaluation.test_runs import Counted
 from tsforecast.evaluation.leaderboard import leaderboard
 class Slow(Counted):
@@ -208,6 +212,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.process
 def test_a_comparison_that_is_killed_loses_the_fit_it_was_at_and_no_other(tmp_path: Path) -> None:
     script, lines, kept = tmp_path / "script.py", tmp_path / "fits", tmp_path / "kept"
     script.write_text(SCRIPT)
@@ -262,6 +267,7 @@ def test_the_record_says_what_was_fitted_on_what() -> None:
     assert board.record.past["y"].iloc[13] == wave(60, 0)[54]
 
 
+@pytest.mark.process
 def test_progress_names_each_model_when_it_starts() -> None:
     for n_jobs in (1, 2):
         names: list[str] = []

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.results import from_rows

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation import metrics

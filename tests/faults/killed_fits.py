@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.errors import ModelFileError
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.training.checkpoint import Checkpoints

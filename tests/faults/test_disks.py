@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import small, wave
 from tests.faults.test_killed import BODY, SHA256, dripping  # noqa: F401 - a fixture
+from tests.helpers.forecasters import small, wave
 from tsforecast import Leaderboard, NaiveForecaster, backtest, leaderboard, load, save
 from tsforecast.catalog import download
 from tsforecast.cli.app import app
 from tsforecast.errors import DownloadError, TsForecastError
 from tsforecast.files import OutputError
 
+pytestmark = pytest.mark.process
 ROOM = 64 << 10  # bytes on the small disk
 PAGE = 4096  # bytes that a file on it takes at least
 

@@ -19,6 +19,7 @@ import pytest
 from tsforecast import NaiveForecaster, load
 from tsforecast.catalog import download
 
+pytestmark = pytest.mark.process
 BODY = np.random.default_rng(0).bytes(1 << 20)
 SHA256 = hashlib.sha256(BODY).hexdigest()
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.saving.models import FRAME, RECORDINGS, X, fitted
+from tests.helpers.models import FRAME, RECORDINGS, X, fitted
 from tsforecast.training.runtime import few_threads
 
 THREADS = 200
@@ -86,8 +86,8 @@ def test_many_threads_leave_torch_as_many_as_it_had() -> None:
 
 SOAK = """
 import resource, sys
-from tests.conftest import small, wave
-from tests.saving.models import CLASSIFIERS, fitted, said
+from tests.helpers.forecasters import small, wave
+from tests.helpers.models import CLASSIFIERS, fitted, said
 names = ("naive", "reduction", "gru", "conv1d", "theta", *CLASSIFIERS)
 grown = []
 for number in range(int(sys.argv[1])):
@@ -104,10 +104,12 @@ def soak(fits: int, slack: int) -> None:
     assert late - early < slack, f"{early} KiB after 50 fits, {late} KiB after {fits}"
 
 
+@pytest.mark.process
 def test_memory_stays_flat_over_a_hundred_and_fifty_fits() -> None:
     soak(150, slack=12 << 10)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_memory_stays_flat_over_a_thousand_fits() -> None:

@@ -46,6 +46,7 @@ def save(place: Path, horizon: int = 2) -> None:
     NaiveForecaster(horizon=horizon).fit([1.0, 2.0]).save(place)
 
 
+@pytest.mark.process
 def test_the_next_save_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     place = tmp_path / "model"
     processes = [python(BEGUN, place) for _ in range(3)]
@@ -66,6 +67,7 @@ def test_the_next_save_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         process.communicate()
 
 
+@pytest.mark.process
 def test_a_save_that_is_followed_by_none_leaves_what_is_known_by_its_name(tmp_path: Path) -> None:
     process = python(BEGUN, tmp_path / "model")
     process.kill()
@@ -77,6 +79,7 @@ def test_a_save_that_is_followed_by_none_leaves_what_is_known_by_its_name(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.process
 def test_processes_at_one_place_take_nothing_from_each_other(tmp_path: Path) -> None:
     place, random = tmp_path / "model", np.random.default_rng(0)
     processes = [python(AGAIN, place, 300, name) for name in "abc"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError

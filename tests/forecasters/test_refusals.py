@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.errors import DataError, DataWarning, ModelFileError, ParameterError
 from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMForecaster

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save

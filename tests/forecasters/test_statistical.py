@@ -19,7 +19,7 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 from statsmodels.tsa.innovations.arma_innovations import arma_innovations, arma_loglike
 from threadpoolctl import threadpool_info
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast import load_dataset
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
@@ -512,6 +512,7 @@ def test_a_saved_model_goes_on_as_the_one_that_was_saved(name: str, tmp_path: Pa
     assert len(pickle.dumps(model.get_state())) < 3_000
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["ets", "arima"])
 def test_one_process_and_two_give_the_same_to_the_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(per_series, "WORTH_PROCESSES", 0)
@@ -534,6 +535,7 @@ def test_threads_may_forecast_at_once(name: str) -> None:
     assert [pool["num_threads"] for pool in threadpool_info()] == limits
 
 
+@pytest.mark.process
 def test_statsmodels_is_loaded_only_when_something_is_fitted() -> None:
     code = "import sys, tsforecast; tsforecast.ETSForecaster(); sys.exit('statsmodels' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

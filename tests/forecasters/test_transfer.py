@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError

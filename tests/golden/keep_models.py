@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.saving.models import CLASSIFIERS, fitted, said
+from tests.helpers.models import CLASSIFIERS, fitted, said
 from tsforecast.estimators.persistence import save
 from tsforecast.saving.migrations import VERSION
 

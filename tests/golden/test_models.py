@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.golden.keep_models import HOME
-from tests.saving.models import said
+from tests.helpers.models import said
 from tsforecast.errors import ModelFileError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.saving.migrations import VERSION

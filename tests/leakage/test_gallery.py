@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tests.leakage.gallery import GALLERY
 from tests.leakage.gallery.entry import Entry
 from tsforecast import LeakageError, Panel, audit

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import RollingOrigin

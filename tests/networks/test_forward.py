@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.classifiers.conftest import gestures, quick
-from tests.conftest import small, wave
+from tests.helpers.classifiers import gestures, quick
+from tests.helpers.forecasters import small, wave
 from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
 from tsforecast.estimators.registry import NETWORKS
 from tsforecast.networks.forecast import ForecastNetwork

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tests.conftest import SMALL, wave
+from tests.helpers.forecasters import SMALL, wave
 from tsforecast.errors import TrainingWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
@@ -192,6 +192,7 @@ def test_many_threads_may_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             assert torch.equal(said, alone[number % 5])
 
 
+@pytest.mark.process
 def test_a_child_process_has_threads_of_its_own() -> None:
     code = """
 import os, torch

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.evaluation import metrics

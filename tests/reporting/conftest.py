@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.conftest import SMALL
+from tests.helpers.forecasters import SMALL
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import make

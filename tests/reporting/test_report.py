@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tests.reporting.conftest import EVIL
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import leaderboard

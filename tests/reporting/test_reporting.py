@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.audit.audit import audit
 from tsforecast.cli.console import show_audit, show_leaderboard
 from tsforecast.data.panel import Panel

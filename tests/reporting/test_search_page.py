@@ -15,9 +15,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 from rich.console import Console
 
+from tests.helpers.searches import about, searched, write_trial
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, PHONE, READABLE, column, opened, sorted_cells
-from tests.search.kept import about, searched, write_trial
 from tsforecast.cli.console import show_search
 from tsforecast.files import write_or_return
 from tsforecast.search import journal

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tests.golden.keep_models import HOME
-from tests.saving.models import RECORDINGS, X
+from tests.helpers.models import RECORDINGS, X
 from tsforecast.errors import TsForecastError
 from tsforecast.estimators.inspect import summary
 from tsforecast.estimators.persistence import load

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import small, wave
 from tests.golden.keep_models import HOME
-from tests.saving.models import fitted
+from tests.helpers.forecasters import small, wave
+from tests.helpers.models import fitted
 from tsforecast.cli.data import read_next
 from tsforecast.errors import ModelFileError
 from tsforecast.estimators.persistence import load, save
@@ -33,10 +33,12 @@ def mutations(first: int, last: int) -> None:
     assert found["counts"]["answered"] > 0.02 * (last - first)  # some mutations do no harm
 
 
+@pytest.mark.process
 def test_mutated_folders_are_refused_or_answer() -> None:
     mutations(0, 200)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(4))

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import small
 from tests.golden.keep_models import HOME
 from tests.golden.test_models import KEPT
-from tests.saving.models import FRAME, LABELS, RECORDINGS, fitted
-from tests.test_cli import tsforecast
+from tests.helpers.commands import tsforecast
+from tests.helpers.forecasters import small
+from tests.helpers.models import FRAME, LABELS, RECORDINGS, fitted
 from tsforecast import Conv1DClassifier, EnsembleForecaster, NaiveForecaster, Panel
 from tsforecast.estimators.inspect import summary
 from tsforecast.saving.codec import to_plain

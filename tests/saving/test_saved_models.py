@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import tsforecast
-from tests.conftest import small, wave
-from tests.saving.models import (
+from tests.helpers.forecasters import small, wave
+from tests.helpers.models import (
     CLASSIFIERS,
     FORECASTERS,
     FRAME,

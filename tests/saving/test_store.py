@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load, save

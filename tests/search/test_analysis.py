@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.search.kept import SPACE, searched
+from tests.helpers.searches import SPACE, searched
 from tsforecast.search import journal
 from tsforecast.search.importance import importance
 from tsforecast.search.journal import Tried, trials_table

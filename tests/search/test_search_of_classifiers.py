@@ -12,7 +12,7 @@ import pytest
 from sklearn.base import BaseEstimator, clone, is_classifier
 from typer.testing import CliRunner
 
-from tests.classifiers.conftest import gestures
+from tests.helpers.classifiers import gestures
 from tsforecast import Panel, load
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.evaluation.leaderboard import leaderboard

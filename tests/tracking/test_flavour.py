@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import torch
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast import tracking
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ModelFileError, ParameterError
@@ -22,6 +22,7 @@ from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.tracking import flavour
 from tsforecast.tracking.flavour import as_json
 
+pytestmark = pytest.mark.mlflow
 DAYS = pd.date_range("2024-01-01", periods=60)
 
 

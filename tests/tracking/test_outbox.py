@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import small, wave
-from tests.tracking.logged import history, runs
+from tests.helpers.forecasters import small, wave
+from tests.helpers.logged import history, runs
 from tsforecast.events import observing
 from tsforecast.tracking.outbox import Outbox
 from tsforecast.tracking.runs import Tracker

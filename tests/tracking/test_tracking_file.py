@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import small, wave
-from tests.tracking.logged import children, files, history, named, runs
+from tests.helpers.forecasters import small, wave
+from tests.helpers.logged import children, files, history, named, runs
 from tsforecast import GRUClassifier, ParameterError, ReductionForecaster, TrainingError, audit, leaderboard, track
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.record import fingerprint
@@ -20,6 +20,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 
+pytestmark = pytest.mark.mlflow
 DAYS = pd.date_range("2024-01-01", periods=90)
 SALES = pd.DataFrame({"day": DAYS, "sales": wave(90)})
 

@@ -13,15 +13,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
+from tests.helpers.logged import files, history, runs
 from tests.tracking.conftest import Service, free_port, server
-from tests.tracking.logged import files, history, runs
 from tsforecast import TrackingError, TrackingWarning, track
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.tracking import sync
 from tsforecast.tracking.outbox import LOCK
 from tsforecast.training.history import Epoch
 
+pytestmark = pytest.mark.mlflow
 SALES = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=90), "sales": wave(90)})
 
 

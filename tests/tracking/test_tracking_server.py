@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
+from tests.helpers.logged import children, files, named, runs
 from tests.tracking.conftest import Service
-from tests.tracking.logged import children, files, named, runs
 from tsforecast import RaySearch, leaderboard, track, tracking
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.tracking.flavour import as_json
 
+pytestmark = pytest.mark.mlflow
 SALES = pd.concat(
     [
         pd.DataFrame({"shop": name, "day": pd.date_range("2024-01-01", periods=90), "sales": wave(90, i)})

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.files import sha256
 from tsforecast.forecasters.neural import NeuralForecaster
@@ -84,9 +84,10 @@ def test_what_was_trained_once_more_is_not_trained_again(tmp_path: Path, monkeyp
     assert torch.equal(state(resumed), state(whole))
 
 
+@pytest.mark.process
 def test_a_process_that_is_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     code = f"""
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tests.training.test_checkpoint import model
 import tsforecast.training.loop as loop
 keep = loop.Checkpoints.keep

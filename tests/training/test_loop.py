@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import wave
+from tests.helpers.forecasters import wave
 from tsforecast.data.windows import Windows, shuffled
 from tsforecast.errors import TrainingError, TrainingWarning
 from tsforecast.networks.forecast import ForecastNetwork

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast.training.runtime import seeded
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tests.conftest import small, wave
+from tests.helpers.forecasters import small, wave
 from tsforecast import EnsembleForecaster, GRUClassifier, MajorityClassifier, NearestNeighborClassifier, Panel
 from tsforecast.estimators.registry import MODEL_NAMES
 

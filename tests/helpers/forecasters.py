@@ -1,0 +1,22 @@
+"""Small forecasters that fit in a moment, and a series for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tsforecast.estimators.registry import NETWORKS, make
+from tsforecast.forecasters.base import Forecaster
+
+SMALL = {"window": 12, "units": 4, "max_epochs": 2, "random_state": 0, "season_length": 6}
+
+
+def small(name: str, horizon: int = 3) -> Forecaster:
+    """Return the forecaster of that name, small enough to fit in a moment."""
+    settings = SMALL if name in NETWORKS else {}
+    return make(name, horizon=horizon, **settings)
+
+
+def wave(steps: int = 90, seed: int = 0) -> np.ndarray:
+    """Return a season of six with trend and noise, shape (steps,)."""
+    t = np.arange(steps)
+    return 10 + 0.05 * t + np.sin(2 * np.pi * t / 6) + 0.1 * np.random.default_rng(seed).normal(size=steps)
