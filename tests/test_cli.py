@@ -662,7 +662,7 @@ def test_a_leaderboard_is_not_written_among_files_of_others(tmp_path: Path) -> N
 def test_an_interrupted_fit_says_so_in_a_sentence_and_saves_the_best_so_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tsforecast.cli.app import app as cli
+    from tsforecast.cli import app as cli
     from tsforecast.training import loop
 
     def stop(*arguments: object) -> object:

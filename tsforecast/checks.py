@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.errors import nearest
+from tsforecast.errors import Parameter, Problem, nearest
 
 
 def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[str]:
@@ -23,7 +23,7 @@ def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[s
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least:
         return []
     others = "".join(f" or {other!r}" for other in also)
-    return [f"{name} must be a whole number >= {least}{others}: got {value!r}"]
+    return [Problem(f"must be a whole number >= {least}{others}", f"got {value!r}", parameter=name)]
 
 
 def jobs(n_jobs: Any) -> list[str]:
@@ -35,11 +35,12 @@ def jobs(n_jobs: Any) -> list[str]:
     ['n_jobs must be a whole number of processes, or -1 for one on each core: got 0']
     """
     fine = n_jobs is None or (not whole("n_jobs", abs(n_jobs), 1) if isinstance(n_jobs, int) else False)
-    return [] if fine else [f"n_jobs must be a whole number of processes, or -1 for one on each core: got {n_jobs!r}"]
+    must = "must be a whole number of processes, or -1 for one on each core"
+    return [] if fine else [Problem(must, f"got {n_jobs!r}", parameter="n_jobs")]
 
 
-def between(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> list[str]:
-    """Require a number in [low, high), or in (low, high) with `open_low`.
+def between(name: str, value: Any, low: float, high: float, *, open_low: bool = False, part: str = "") -> list[str]:
+    """Require a number in [low, high), or in (low, high) with `open_low`, of a parameter or a part of it.
 
     Examples
     --------
@@ -49,7 +50,8 @@ def between(name: str, value: Any, low: float, high: float, *, open_low: bool = 
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if number and (low < value if open_low else low <= value) and value < high:
         return []
-    return [f"{name} must be a number in {'(' if open_low else '['}{low:g}, {high:g}): got {value!r}"]
+    must = f"{part} must be a number in {'(' if open_low else '['}{low:g}, {high:g})"
+    return [Problem((Parameter(name), must), f"got {value!r}")]
 
 
 def share_or_count(name: str, value: Any, also: Sequence[Any] = ()) -> list[str]:
@@ -65,7 +67,7 @@ def share_or_count(name: str, value: Any, also: Sequence[Any] = ()) -> list[str]
     if isinstance(value, float) and 0 < value < 1:
         return []
     others = "".join(f" or {other!r}" for other in also)
-    return [f"{name} must be a share in (0, 1), a whole number >= 1{others}: got {value!r}"]
+    return [Problem(f"must be a share in (0, 1), a whole number >= 1{others}", f"got {value!r}", parameter=name)]
 
 
 def flag(name: str, value: Any) -> list[str]:
@@ -76,7 +78,8 @@ def flag(name: str, value: Any) -> list[str]:
     >>> flag("residual", "yes")
     ["residual must be True or False: got 'yes'"]
     """
-    return [] if isinstance(value, (bool, np.bool_)) else [f"{name} must be True or False: got {value!r}"]
+    fine = isinstance(value, (bool, np.bool_))
+    return [] if fine else [Problem("must be True or False", f"got {value!r}", parameter=name)]
 
 
 def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = ()) -> list[str]:
@@ -93,7 +96,7 @@ def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = 
         return []
     shown = [*options, *also]
     hint = "" if value is None else nearest(value, [option for option in shown if not isinstance(option, bool)])
-    tail = f"; {hint}" if hint.startswith("did") else ""
+    remedy = hint if hint.startswith("did") else ""
     for other in also:
-        tail = tail.replace(f"'{other}'", str(other))
-    return [f"{name} must be one of {', '.join(map(repr, shown))}: got {value!r}{tail}"]
+        remedy = remedy.replace(f"'{other}'", str(other))
+    return [Problem(f"must be one of {', '.join(map(repr, shown))}", f"got {value!r}", remedy, parameter=name)]

@@ -1,12 +1,175 @@
-"""What goes wrong, said in sentences: what must hold, what was got, what to do."""
+"""Errors: what must hold, what was got, what to do; as a sentence and as fields."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 MAX_SHOWN = 25  # problems in one message; all of them are in `problems`
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Name of a parameter: ``nan_policy`` in Python, ``--nan`` on the command line."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Argument:
+    """Keyword argument that a remedy asks for: ``sort=True``, ``time=...`` or, with an empty text, ``future=``.
+
+    The verb before it, if any, is part of it: "pass" on a call, but "fit the model with" for a model that is fitted.
+    """
+
+    name: str
+    value: object = ...
+    verb: str = ""
+
+    def __str__(self) -> str:
+        value = "" if self.value == "" else repr(self.value).replace("Ellipsis", "...")
+        return f"{self.verb} {self.name}={value}".lstrip()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Row of a table, counted from 0; of a CSV file, an editor shows a line."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"row {self.number}"
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words of the Python interface, such as "the frame", with a key by which another interface finds its own.
+
+    `value` is what stands in the phrase of either.
+    """
+
+    text: str
+    key: str
+    value: object = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Reference = Parameter | Argument | Row | Phrase
+Part = str | Reference
+Text = str | tuple[Part, ...]
+
+
+class Problem(str):
+    """Sentence about one thing that is wrong, with the fields that it is made of.
+
+    Parameters
+    ----------
+    must : str or tuple of parts
+        What must hold. Parts are texts and references: `Parameter`, `Argument`, `Row` and `Phrase`, which another
+        interface than Python shows in its own way, see `map`.
+    got : str or tuple of parts
+        What was found instead.
+    remedy : str or tuple of parts
+        What to do.
+    parameter : str, optional
+        Parameter that `must` is about; its name begins the sentence.
+    series : object
+        Id of the series that the problem is in.
+
+    Examples
+    --------
+    >>> problem = Problem("must be True or False", "got 'yes'", parameter="sort")
+    >>> print(problem, problem.parameter)
+    sort must be True or False: got 'yes' sort
+    >>> problem = Problem("stamps must go forward", ("not in ", Row(3)), Argument("sort", True, verb="pass"))
+    >>> print(problem, problem.row)
+    stamps must go forward: not in row 3; pass sort=True 3
+    """
+
+    must: tuple[Part, ...]
+    got: tuple[Part, ...]
+    remedy: tuple[Part, ...]
+    series: object
+
+    def __new__(
+        cls,
+        must: Text | Reference,
+        got: Text | Reference = "",
+        remedy: Text | Reference = "",
+        *,
+        parameter: str | None = None,
+        series: object = None,
+    ) -> Self:
+        fields = [_parts(field) for field in (must, got, remedy)]
+        if parameter is not None:
+            fields[0] = (Parameter(parameter), " ", *fields[0])
+        texts = ["".join(map(str, field)) for field in fields]
+        self = super().__new__(cls, texts[0] + (texts[1] and f": {texts[1]}") + (texts[2] and f"; {texts[2]}"))
+        self.must, self.got, self.remedy = fields
+        self.series = series
+        return self
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.must, self.got, self.remedy), {"series": self.series}
+
+    @classmethod
+    def of(cls, sentence: str) -> Problem:
+        """Return a problem as it is, and a plain sentence as a problem without fields."""
+        return sentence if isinstance(sentence, Problem) else cls(sentence)
+
+    @property
+    def parameter(self) -> str | None:
+        """Name of the parameter that it is about."""
+        return next((part.name for part in self.must if isinstance(part, Parameter)), None)
+
+    @property
+    def references(self) -> list[Reference]:
+        """Parts that are no plain text, in order."""
+        return [part for part in (*self.must, *self.got, *self.remedy) if not isinstance(part, str)]
+
+    @property
+    def row(self) -> int | None:
+        """First row that it names, counted from 0."""
+        return next((part.number for part in self.references if isinstance(part, Row)), None)
+
+    def map(self, change: Callable[[Reference], Part]) -> Problem:
+        """Return the problem with each reference replaced, for another interface.
+
+        Examples
+        --------
+        >>> print(Problem("must hold", ("not in ", Row(3))).map(lambda part: f"line {part.number + 2}"))
+        must hold: not in line 5
+        """
+
+        def changed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+            return tuple(part if isinstance(part, str) else change(part) for part in parts)
+
+        return Problem(changed(self.must), changed(self.got), changed(self.remedy), series=self.series)
+
+    def within(self, before: str = "", after: str = "") -> Problem:
+        """Return the problem with words before and after it that say where it arose.
+
+        Examples
+        --------
+        >>> Problem("must be True", parameter="sort").within("gru: ", " (of the model)")
+        'gru: sort must be True (of the model)'
+        """
+        fields = [(before, *self.must), self.got, self.remedy]
+        last = max(at for at, field in enumerate(fields) if field)
+        fields[last] = (*fields[last], after)
+        return Problem(*fields, series=self.series)
+
+
+def _parts(text: Text | Reference) -> tuple[Part, ...]:
+    return text if isinstance(text, tuple) else (text,) if text != "" else ()
 
 
 class TsForecastError(Exception):
@@ -15,21 +178,25 @@ class TsForecastError(Exception):
     Parameters
     ----------
     problems : str or sequence of str
-        One sentence for each thing that is wrong. All problems of one call are reported at once.
+        A sentence, or a `Problem`, for each thing that is wrong. All problems of one call are reported at once.
     """
 
-    def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems = tuple(map(Problem.of, (problems,) if isinstance(problems, str) else problems))
         super().__init__(self._message())
+
+    def map(self, change: Callable[[Reference], Part]) -> Self:
+        """Return the error with each reference of its problems replaced, see `Problem.map`."""
+        return type(self)([problem.map(change) for problem in self.problems])
 
     def _message(self) -> str:
         if len(self.problems) == 1:
-            return self.problems[0]
+            return str(self.problems[0])
         listed = "\n".join(f"  - {problem}" for problem in self.problems[:MAX_SHOWN])
         more = len(self.problems) - MAX_SHOWN
         return f"{len(self.problems)} problems:\n{listed}" + (f"\n  and {more} more of the kind" if more > 0 else "")
 
-    def __reduce__(self) -> tuple[type[TsForecastError], tuple[tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[TsForecastError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
 
 
@@ -85,7 +252,7 @@ class ModelFileError(TsForecastError, OSError):
 
 
 def raise_any(problems: Iterable[str], error: type[TsForecastError] = DataError) -> None:
-    """Raise `error` with every problem in `problems`; do nothing when there is none."""
+    """Raise `error` with every problem; do nothing when there is none."""
     found = list(problems)
     if found:
         raise error(found)

@@ -138,7 +138,7 @@ def test_the_number_of_splits_of_a_panel_is_that_of_its_groups() -> None:
     [
         (
             lambda: list(LeaveGroupsOut().split(Panel.of(wave()))),
-            "a panel must have groups to be split by them: name the column with group=...",
+            "a panel must have groups to be split by them; name the column with group=...",
         ),
         (
             lambda: list(GroupKFold(2).split(np.zeros(4))),

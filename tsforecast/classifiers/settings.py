@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tsforecast.checks import between, flag, one_of
 from tsforecast.data.scaling import SCALERS
-from tsforecast.errors import nearest
+from tsforecast.errors import Problem, nearest
 from tsforecast.forecasters.settings import network_problems
 from tsforecast.networks.layers import POOLINGS
 
@@ -31,9 +31,13 @@ def setting_problems(model: NeuralClassifier) -> list[str]:
 def _augment_problems(augment: Any) -> list[str]:
     if not isinstance(augment, dict):
         return one_of("augment", augment, tuple(AUGMENTATIONS), [None])
-    problems = [f"augment has no part {name!r}; {nearest(name, PARTS)}" for name in augment if name not in PARTS]
+    problems: list[str] = [
+        Problem(f"has no part {name!r}", "", nearest(name, PARTS), parameter="augment")
+        for name in augment
+        if name not in PARTS
+    ]
     for name, value in augment.items():
-        problems += between(f"augment {name!r}", value, 0, {"rotation": 180, "crop": 1}.get(name, 10))
+        problems += between("augment", value, 0, {"rotation": 180, "crop": 1}.get(name, 10), part=f" {name!r}")
     return problems
 
 
@@ -42,5 +46,5 @@ def _weight_problems(weights: Any) -> list[str]:
         return one_of("class_weight", weights, ("balanced",), [None])
     found = []
     for label, value in weights.items():
-        found += between(f"class_weight of {label!r}", value, 0, float("inf"), open_low=True)
+        found += between("class_weight", value, 0, float("inf"), open_low=True, part=f" of {label!r}")
     return found

@@ -57,7 +57,7 @@ from tsforecast.cli.options import (
     TargetColumns,
     TimeColumn,
     Window,
-    as_options,
+    as_option,
     usage_sentence,
 )
 from tsforecast.cli.tune import tune, tune_report
@@ -318,7 +318,7 @@ def main() -> None:
         with plain_warnings():
             sys.exit(app(prog_name="tsforecast", standalone_mode=False))
     except TsForecastError as error:
-        complain("Error", as_options(str(error)))
+        complain("Error", str(error.map(as_option)))
     except UsageError as error:
         sentence = usage_sentence(error, sys.argv[1:])
         if sentence:  # none: the help was shown

@@ -12,8 +12,11 @@ from typing import Any
 
 from tsforecast.cli.console import complain
 from tsforecast.errors import (
+    Argument,
     DataError,
     ParameterError,
+    Problem,
+    Row,
     TsForecastError,
     UnknownNameError,
     nearest,
@@ -24,7 +27,6 @@ from tsforecast.errors import (
 
 PEEK = 1 << 16  # characters of a file that tell how it is written
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
-_ROW = re.compile(r"(?<!['\"])\brow (\d+)\b")  # not in a text that is quoted
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
     r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
@@ -90,12 +92,11 @@ def lines_of(path: Path | None) -> Iterator[None]:
     try:
         yield
     except TsForecastError as error:
-        rows = {int(row) for problem in error.problems for row in _ROW.findall(problem)}
+        rows = {part.number for problem in error.problems for part in problem.references if isinstance(part, Row)}
         if not rows or path is None or path.suffix.lower() != ".csv":
             raise
         lines = _lines(path, rows)
-        told = [_ROW.sub(lambda found: f"line {lines[int(found[1])]}", problem) for problem in error.problems]
-        raise type(error)(told) from error
+        raise error.map(lambda part: f"line {lines[part.number]}" if isinstance(part, Row) else part) from error
 
 
 def suffix_of(path: Path) -> str:
@@ -191,7 +192,7 @@ def _encoding(path: Path) -> str:
     return "cp1252"
 
 
-def _thousands(column: Any) -> str | None:
+def _thousands(column: Any) -> Problem | None:
     """Say where a column of text, most of which are numbers, sets thousands apart."""
     import polars as pl
 
@@ -205,9 +206,10 @@ def _thousands(column: Any) -> str | None:
     value = column[row].strip()
     mark = re.search(r"[^\d+-]", value)
     plain = value.replace(mark[0], "") if mark else value
-    return (
-        f"column {column.name!r} must hold numbers with nothing between the thousands: row {row} holds {value!r}; "
-        f"write {plain}, and the others likewise"
+    return Problem(
+        f"column {column.name!r} must hold numbers with nothing between the thousands",
+        (Row(row), f" holds {value!r}"),
+        f"write {plain}, and the others likewise",
     )
 
 
@@ -291,9 +293,8 @@ def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
         found = [name for name in found if len(_by_format(frame[name], date_format).drop_nulls())]
         if len(found) != 1:
             listed = ", ".join(map(repr, found)) or "none"
-            raise DataError(
-                f"one column must hold dates like {date_format!r}: {listed} does; name the column with time=..."
-            )
+            must = f"one column must hold dates like {date_format!r}"
+            raise DataError(Problem(must, f"{listed} does", ("name the column with ", Argument("time"))))
         time = found[0]
     if time not in frame.columns:
         return frame  # said with the nearest name when the roles are read
@@ -302,10 +303,9 @@ def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
     stamps = _by_format(frame[time], date_format)
     wrong = (stamps.is_null() & frame[time].is_not_null()).arg_max()
     if stamps.null_count() > frame[time].null_count():
-        held = f"row {wrong} holds {frame[time][wrong]!r}"
-        raise DataError(
-            f"time column {time!r} must hold dates like {date_format!r}: {held}; mend the file or the format"
-        )
+        held = (Row(wrong), f" holds {frame[time][wrong]!r}")
+        must = f"time column {time!r} must hold dates like {date_format!r}"
+        raise DataError(Problem(must, held, "mend the file or the format"))
     return frame.with_columns(stamps)
 
 

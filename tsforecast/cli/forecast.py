@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,9 +13,9 @@ import typer
 from tsforecast.cli.console import as_polars, console, print_frame, say, shown, write_frame
 from tsforecast.cli.data import kept_format, read_next
 from tsforecast.cli.files import lines_of, suffix_of
-from tsforecast.errors import ParameterError, TsForecastError
+from tsforecast.errors import Argument, ParameterError, Part, Reference, TsForecastError
 
-_MENDS = re.compile(r"\b(pass|set|use)(?= (?:fill_gaps|sort|duplicates|nan_policy)=)")
+CLEANING = ("fill_gaps", "sort", "duplicates", "nan_policy")
 
 
 def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model.")]) -> None:
@@ -108,5 +107,10 @@ def _as_fitted() -> Iterator[None]:
     try:
         yield
     except TsForecastError as error:
-        told = [_MENDS.sub("fit the model with", problem) for problem in error.problems]
-        raise type(error)(told) from error
+        raise error.map(_when_fitted) from error
+
+
+def _when_fitted(part: Reference) -> Part:
+    if isinstance(part, Argument) and part.verb and part.name in CLEANING:
+        return Argument(part.name, part.value, "fit the model with")
+    return part

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tsforecast.errors import Parameter, Part, Phrase, Reference, Row
+
 ORDER = (
     "datasets",
     "leaderboard",
@@ -112,61 +114,54 @@ Mlflow = Annotated[
     typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or where MLFLOW_TRACKING_URI says."),
 ]
 
-# Keyword of the library -> option.
-_OPTIONS = {
-    "time": "--time",
-    "target": "--target",
-    "id": "--id",
-    "group": "--group",
-    "past": "--past",
-    "future": "--future",
-    "frequency": "--frequency",
-    "season_length": "--season",
-    "nan_policy": "--nan",
-    "fill_gaps": "--fill-gaps",
-    "sort": "--sort",
-    "duplicates": "--duplicates",
-    "max_epochs": "--epochs",
-    "random_state": "--seed",
-    "resume": "--resume",
-    "storage": "--out",
-    "time_budget": "--time-budget",
+# Options that are not called like the parameter of the library; the others are ALIKE.
+RENAMED = {
+    "season_length": "season",
+    "nan_policy": "nan",
+    "max_epochs": "epochs",
+    "random_state": "seed",
+    "storage": "out",
+    "n_jobs": "jobs",
 }
-_KEYWORD = re.compile(rf"\b({'|'.join(_OPTIONS)})=(True\b|\[[^\]]*\]|'[^']*'|(?=\.\.\.)|(?=[\s,;:)]|$))")
-_QUOTED = re.compile(r"'([^']*)'")
-# What is a frame to the library is a file on the command line.
-_FILES = (
-    (re.compile(r" to Panel\.from_frame or Panel\.from_array\b"), ""),
-    (re.compile(r"\bpass future=, a frame from\b"), "say --future FILE, with rows from"),
-    (re.compile(r"\bthe frame (must|has)\b"), r"the file \1"),
-    (re.compile(r"\bthe context must\b"), "the file of --data must"),
-    (re.compile(r"\b(to go on, or|give this one) another name\b"), r"\1 another --out"),
+ALIKE = (
+    *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
+    *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
+    *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference"),
 )
-_TO_DATES = re.compile(r"convert it first, for example with pandas\.to_datetime\(\.\.\., format=('[^']*')\)")
+FLAGS = ("fill_gaps", "sort", "resume")  # no value follows them, although `resume` takes one in Python
+# What is a frame, or a name, to the library is a file, or a folder, on the command line.
+PHRASES = {
+    "reader": "",
+    "future frame": "say --future FILE, with rows",
+    "data": "the file",
+    "context": "the file of --data",
+    "search": "--out",
+    "date format": "say how its dates are written, for example --date-format {!r}",
+}
 
 
-def as_options(message: str) -> str:
-    """Return an error message with the options of the command line in place of the library's keywords.
+def as_option(part: Reference) -> Part:
+    """Return a part of an error message as the command line shows it: options in place of the library's keywords.
 
     Examples
     --------
-    >>> as_options("sort by time first, pass sort=True, or name the id column: id='store'")
-    'sort by time first, pass --sort, or name the id column: --id store'
-    >>> as_options("name one with target='a', or several with target=['a', 'b c']; or time=...")
-    "name one with --target a, or several with --target 'a,b c'; or --time ..."
+    >>> from tsforecast.errors import Argument
+    >>> as_option(Argument("sort", True, verb="pass")), as_option(Parameter("nan_policy")), as_option(Row(3))
+    ('pass --sort', '--nan', Row(number=3))
+    >>> as_option(Argument("target", ["a", "b c"])), as_option(Argument("time"))
+    ("--target 'a,b c'", '--time ...')
     """
-
-    def option(found: re.Match[str]) -> str:
-        name, value = _OPTIONS[found[1]], found[2]
-        if value in ("True", "") or found[1] == "resume":  # whose words are True and 'auto'
-            return name + (" " if found.string[found.end() :].startswith("...") else "")
-        names = ",".join(_QUOTED.findall(value))
-        return f"{name} {shlex.quote(names) if names else '...'}"
-
-    for pattern, words in _FILES:
-        message = pattern.sub(words, message)
-    message = _TO_DATES.sub(r"say how its dates are written, for example --date-format \1", message)
-    return re.sub(r"\bnan_policy\b", "--nan", _KEYWORD.sub(option, message))
+    if isinstance(part, Phrase):
+        return PHRASES[part.key].format(part.value)
+    if isinstance(part, Row) or not (part.name in RENAMED or part.name in ALIKE):
+        return part
+    option = "--" + RENAMED.get(part.name, part.name).replace("_", "-")
+    if isinstance(part, Parameter) or part.name in FLAGS or part.value == "":
+        value = ""
+    else:
+        names = part.value if isinstance(part.value, list) else [part.value]
+        value = " ..." if ... in names else f" {shlex.quote(','.join(map(str, names)))}"
+    return f"{getattr(part, 'verb', '')} {option}{value}".lstrip()
 
 
 def usage_sentence(error: Exception, words: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.calendar import Stamps
-from tsforecast.errors import DataError, shorten
+from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
 LOOKED_AT = 100  # first values of a column of text that tell whether it holds dates or numbers
@@ -27,7 +27,7 @@ def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str |
     """
     found = [name for name in frame.columns if name not in taken and looks_like_time(frame[name])]
     if len(found) > 1:
-        raise DataError(f"columns {_quoted(found)} all hold dates; name one with time=...")
+        raise DataError(Problem(f"columns {_quoted(found)} all hold dates", "", ("name one with ", Argument("time"))))
     return found[0] if found else None
 
 
@@ -44,7 +44,8 @@ def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str
     if group in found and len(found) > 1:
         found.remove(group)
     if len(found) > 1:
-        raise DataError(f"columns {_quoted(found)} all hold text; name the series' column with id=...")
+        remedy = ("name the series' column with ", Argument("id"))
+        raise DataError(Problem(f"columns {_quoted(found)} all hold text", "", remedy))
     return found[0] if found else None
 
 
@@ -72,24 +73,37 @@ def guess_targets(
     if not found:
         what = ", ".join(f"{name!r} ({frame[name].dtype}{_example(frame[name])})" for name in frame.columns[:8])
         raise DataError(
-            f"a number column to forecast is needed: the frame has {what}; convert it, or name it with target=..."
+            Problem(
+                "a number column to forecast is needed",
+                (Phrase("the frame", "data"), f" has {what}"),
+                ("convert it, or name it with ", Argument("target")),
+            )
         )
     if several or len(found) == 1:
         return tuple(found)
-    hints = {name: f"{name!r} holds {value!r} in row {row}" for name, (row, value) in spoilt.items()}
+    hints: dict[str, tuple[Part, ...]] = {
+        name: (f"{name!r} holds {value!r} in ", Row(row)) for name, (row, value) in spoilt.items()
+    }
     for name in set(found) - set(spoilt):
         values = frame[name].drop_nulls().to_numpy()
         values = values.astype(np.float64) if values.dtype == object else values  # decimals
         if id is None and names_series(values):
-            hints[name] = f"{name!r} repeats {len(np.unique(values))} values and may be id={name!r}"
+            hints[name] = (f"{name!r} repeats {len(np.unique(values))} values and may be ", Argument("id", name))
         elif counts_up(values):
-            may = f"may be time={name!r}" if time is None else "may be no more than a row number"
-            hints[name] = f"{name!r} counts up by equal steps and {may}"
+            may = Argument("time", name) if time is None else "no more than a row number"
+            hints[name] = (f"{name!r} counts up by equal steps and may be ", may)
     likely = [name for name in found if name not in hints] or found
-    several_of = f"{likely[:2]!r}" if len(likely) > 1 else "[...]"
+    several_of = likely[:2] if len(likely) > 1 else [...]
     raise DataError(
-        f"which column to forecast must be clear: {_quoted(found)} hold numbers; name one with target={likely[0]!r}, "
-        f"or several with target={several_of}" + "".join(f"; {hints[name]}" for name in found if name in hints)
+        Problem(
+            "which column to forecast must be clear",
+            f"{_quoted(found)} hold numbers",
+            (
+                *("name one with ", Argument("target", likely[0])),
+                *(", or several with ", Argument("target", several_of)),
+                *(part for name in found if name in hints for part in ("; ", *hints[name])),
+            ),
+        )
     )
 
 

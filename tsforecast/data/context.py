@@ -15,7 +15,9 @@ from tsforecast.data import frames
 from tsforecast.data.calendar import Stamps, calendar_features, from_utc, to_utc
 from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, raise_any
+from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, raise_any
+
+FUTURE = Argument("future", "")
 
 
 class Context:
@@ -223,7 +225,8 @@ def extend(panel: Panel, horizon: int, future: Any = None) -> Panel:
     given = panel.roles.given.future
     if not panel.roles.future:
         if future is not None:
-            raise DataError("the panel has no future columns: name them with future=... when the data are read")
+            remedy = ("name them with ", Argument("future"), " when the data are read")
+            raise DataError(Problem("the panel has no future columns", "", remedy))
         return panel
     columns, count = panel.values.shape[1], len(panel)
     ahead = np.full((count, horizon, columns), np.nan)
@@ -246,8 +249,11 @@ def _on_the_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
     if bool(source.zone) != bool(given.zone):
         has, other = (f"the zone {source.zone}", "no zone") if source.zone else ("no zone", f"the zone {given.zone}")
         raise DataError(
-            f"future= must have time stamps like those of the data, which have {has}: got {other}; localize or convert "
-            "them first"
+            Problem(
+                (FUTURE, f" must have time stamps like those of the data, which have {has}"),
+                f"got {other}",
+                "localize or convert them first",
+            )
         )
     if not source.zone or not given.zone or (source.zone, source.wall_clock) == (given.zone, given.wall_clock):
         return stamps
@@ -260,24 +266,35 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     names = panel.roles.given.future
     quoted = ", ".join(repr(name) for name in names)
     count, horizon = stamps.shape
+    must = f"future columns {quoted} must be known for the {horizon} steps after each series"
     if future is None:
         raise DataError(
-            f"future columns {quoted} must be known for the {horizon} steps after each series: nothing was given; "
-            f"pass future=, a frame from {panel.label(stamps[0, 0])} to {panel.label(stamps[0, -1])}"
+            Problem(
+                must,
+                "nothing was given",
+                (
+                    Phrase("pass future=, a frame", "future frame"),
+                    f" from {panel.label(stamps[0, 0])} to {panel.label(stamps[0, -1])}",
+                ),
+            )
         )
     source = panel.source
     alone = source.id is None
     table = frames.read(future, Roles(future=names), source.time, source.id, one_series=alone, targets="none")
     values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
     raise_any(
-        f"future column {name!r} must hold finite numbers: row {int(np.isinf(column).argmax())} of future= holds "
-        f"{column[np.isinf(column)][0]}; correct it"
+        Problem(
+            f"future column {name!r} must hold finite numbers",
+            (Row(int(np.isinf(column).argmax())), " of ", FUTURE, f" holds {column[np.isinf(column)][0]}"),
+            "correct it",
+        )
         for name, column in zip(names, values.T, strict=True)
         if np.isinf(column).any()
     )
     if table.stamps is None:
         if len(values) != count * horizon:
-            raise DataError(f"future= must have {horizon} rows for each of {count} series: got {len(values)} rows")
+            due = (FUTURE, f" must have {horizon} rows for each of {count} series")
+            raise DataError(Problem(due, f"got {len(values)} rows"))
         known: NDArray[np.float64] = values.reshape(count, horizon, -1)
         raise_any(_gaps(panel, known, stamps))
         return known
@@ -288,16 +305,15 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), stamps.ravel()])
     place = given.get_indexer(wanted) if given.is_unique else None
     if place is None:
-        raise DataError("future= must have each time stamp of a series once: some occur twice; drop the extra rows")
+        once = (FUTURE, " must have each time stamp of a series once")
+        raise DataError(Problem(once, "some occur twice", "drop the extra rows"))
     known = values[place].reshape(count, horizon, -1)
     missing = (place < 0).reshape(count, horizon)
-    problems = []
+    problems: list[str] = []
     for i in np.flatnonzero(missing.sum(axis=1))[:MAX_LISTED]:
         since = panel.label(int(stamps[i, missing[i].argmax()]))
-        problems.append(
-            f"future columns {quoted} must be known for the {horizon} steps after each series: series "
-            f"{str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on; add them to future="
-        )
+        lacks = f"series {str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on"
+        problems.append(Problem(must, lacks, ("add them to ", FUTURE), series=panel.ids[i]))
     known[missing] = 0  # said already
     raise_any(problems + _gaps(panel, known, stamps))
     return known
@@ -305,14 +321,13 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
 
 def _gaps(panel: Panel, known: NDArray[np.float64], stamps: NDArray[np.int64]) -> list[str]:
     """Return where future columns that were given, shape (N, H, F), are no numbers."""
-    problems = []
+    problems: list[str] = []
     for at, name in enumerate(panel.roles.given.future):
         wrong = ~np.isfinite(known[..., at])  # (N, H)
         for i in np.flatnonzero(wrong.any(axis=1))[:MAX_LISTED]:
             first = int(wrong[i].argmax())
-            where = panel.label(int(stamps[i, first])) if panel.kind != "none" else f"row {i * wrong.shape[1] + first}"
-            problems.append(
-                f"future column {name!r} must be complete in future=: series {str(panel.ids[i])!r} has "
-                f"{wrong[i].sum()} NaN or infinite values, first at {where}; replace them by numbers"
-            )
+            where = panel.label(int(stamps[i, first])) if panel.kind != "none" else Row(int(i * wrong.shape[1] + first))
+            has = f"series {str(panel.ids[i])!r} has {wrong[i].sum()} NaN or infinite values, first at "
+            must = (f"future column {name!r} must be complete in ", FUTURE)
+            problems.append(Problem(must, (has, where), "replace them by numbers", series=panel.ids[i]))
     return problems

@@ -26,7 +26,7 @@ from tsforecast.data.columns import (
     is_text,
     zone_of,
 )
-from tsforecast.errors import DataError, nearest, raise_any, shorten
+from tsforecast.errors import DataError, Phrase, Problem, Row, Text, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -149,7 +149,8 @@ def read(
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     if not len(frame):
-        raise DataError(f"the frame must have rows: it has none (columns: {shorten(frame.columns, 8)})")
+        held = f"it has none (columns: {shorten(frame.columns, 8)})"
+        raise DataError(Problem((Phrase("the frame", "data"), " must have rows"), held))
 
     time, id = time or index_time, id or index_id
     _require_columns(frame.columns, roles, time, id)
@@ -288,7 +289,8 @@ def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
             continue
         if not is_number(value):
             remedy = "convert the column to numbers, or name another one"
-            return numbers, [f"column {column.name!r} must hold numbers: row {row} holds {value!r}; {remedy}"]
+            held = (Row(row), f" holds {value!r}")
+            return numbers, [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
         numbers[row] = float(value)
     return numbers, []
 
@@ -300,8 +302,9 @@ def _no_names(column: nw.Series[Any]) -> list[str]:
         try:
             hash(value)
         except TypeError:
-            held = f"row {row} holds {str(value)[:40]}, a {type(value).__name__}"
-            return [f"column {column.name!r} must hold text or numbers: {held}; convert it, or leave it out"]
+            held = (Row(row), f" holds {str(value)[:40]}, a {type(value).__name__}")
+            remedy = "convert it, or leave it out"
+            return [Problem(f"column {column.name!r} must hold text or numbers", held, remedy)]
     return []
 
 
@@ -311,9 +314,9 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     missing = int(column.is_null().sum())
     if missing:
         first = int(column.is_null().arg_max() or 0)
-        held = f"{missing} of {len(column)} stamps are missing, the first in row {first}"
-        remedy = "fill them in, or drop those rows (an empty line is one)"
-        return [f"time column {name!r} must be complete: {held}; {remedy}"]
+        held: Text = (f"{missing} of {len(column)} stamps are missing, the first in ", Row(first))
+        remedy: Text = "fill them in, or drop those rows (an empty line is one)"
+        return [Problem(f"time column {name!r} must be complete", held, remedy)]
     if column.dtype.is_integer():
         table.stamps, table.kind = column.to_numpy().astype(np.int64), "integer"
         return []
@@ -338,12 +341,13 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
         parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
         wrong = np.flatnonzero(parsed.isna())
         if len(wrong):
-            held = f"row {wrong[0]} holds {texts[wrong[0]]!r}"
+            held = (Row(int(wrong[0])), f" holds {texts[wrong[0]]!r}")
             # Whether 01/02/2023 is in January or in February is not for us to guess.
-            remedy = "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
+            convert = "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
+            remedy = (Phrase(convert, "date format", "%d/%m/%Y"),)
             if 2 * len(wrong) < len(texts):
                 remedy = f"mend or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
-            return [f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601): {held}; {remedy}"]
+            return [Problem(f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601)", held, remedy)]
         values = parsed.tz_localize(None).to_numpy()
     else:
         return [f"time column {name!r} must hold dates or whole numbers: it holds {column.dtype}; convert it first"]

@@ -17,7 +17,7 @@ from tsforecast.data import arrays, frames
 from tsforecast.data import quality as repair
 from tsforecast.data.calendar import Frequency, Stamps, calendar_columns, calendar_features, calendar_problems, to_utc
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
-from tsforecast.errors import DataError, nearest, raise_any, shorten
+from tsforecast.errors import DataError, Phrase, Problem, nearest, raise_any, shorten
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -220,6 +220,7 @@ class Panel:
         DataError
             When the data cannot have come from the same place.
         """
+        named = Phrase(what, "context")
         if isinstance(data, Panel):
             other = data
         elif frames.is_frame(data) and self.source.form in ("frame", "series", "wide"):
@@ -234,11 +235,14 @@ class Panel:
             other = Panel.from_array(data, season_length=self.season_length, nan_policy=self.mending.nan_policy)
         else:
             raise DataError(
-                f"{what} must have the form of the data that were fitted ({self.source.form}): "
-                f"got {type(data).__name__}; pass that form or a Panel"
+                Problem(
+                    (named, f" must have the form of the data that were fitted ({self.source.form})"),
+                    f"got {type(data).__name__}",
+                    "pass that form or a Panel",
+                )
             )
         raise_any(
-            f"{what} must have the {name} of the data that were fitted: {wanted!r}, got {got!r}"
+            Problem((named, f" must have the {name} of the data that were fitted"), f"{wanted!r}, got {got!r}")
             for name, wanted, got in (
                 ("columns", self.roles.varying, other.roles.varying),
                 ("frequency", str(self.frequency), str(other.frequency)),

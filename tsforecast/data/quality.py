@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps
 from tsforecast.data.frames import Table, TimeKind
-from tsforecast.errors import DataError, raise_any
+from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, raise_any
 
 NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
@@ -36,7 +36,8 @@ class CleaningPolicy:
 
     def __post_init__(self) -> None:
         if self.nan_policy not in (None, "forward_fill", "mask", "drop_series"):
-            raise DataError(f"nan_policy must be 'forward_fill', 'mask' or 'drop_series': got {self.nan_policy!r}")
+            must = "must be 'forward_fill', 'mask' or 'drop_series'"
+            raise DataError(Problem(must, f"got {self.nan_policy!r}", parameter="nan_policy"))
         if self.duplicates not in (None, "first", "last"):
             raise DataError(f"duplicates must be 'first' or 'last': got {self.duplicates!r}")
 
@@ -74,11 +75,11 @@ class Rows:
         self.stamps, self.row = (part[chosen] if len(part) else part for part in (self.stamps, self.row))
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
 
-    def where(self, at: int) -> str:
+    def where(self, at: int) -> Part:
         """Say where row `at` stood in the input."""
         if not len(self.row):
-            return f"row {at - self.offsets[np.searchsorted(self.offsets, at, side='right') - 1]}"
-        return f"row {self.row[at]}" if self.row[at] >= 0 else "an inserted row"
+            return Row(int(at - self.offsets[np.searchsorted(self.offsets, at, side="right") - 1]))
+        return Row(int(self.row[at])) if self.row[at] >= 0 else "an inserted row"
 
 
 def regular_rows(table: Table, frequency: Frequency | None, mending: CleaningPolicy) -> Rows:
@@ -99,8 +100,11 @@ def regular_rows(table: Table, frequency: Frequency | None, mending: CleaningPol
         inferred = frequency or infer_frequency(rows.stamps, rows.offsets, table.kind)
         if inferred is None:
             raise DataError(
-                "the step from one time stamp to the next must be known: no series has two rows; "
-                "give more rows or frequency=..."
+                Problem(
+                    "the step from one time stamp to the next must be known",
+                    "no series has two rows",
+                    ("give more rows or ", Argument("frequency")),
+                )
             )
         rows.frequency = inferred
         irregular = list(_irregularities(rows, table, mending))
@@ -153,20 +157,20 @@ def _facts(table: Table, rows: Rows) -> Iterator[str]:
         if name == table.roles.group:
             nobody = first == None if first.dtype == object else first != first  # noqa: E711 - one by one
             for series in np.flatnonzero(nobody)[:MAX_LISTED]:
-                yield (
-                    f"column {name!r} must name the group of every series: series {str(rows.ids[series])!r} has none; "
-                    "fill it in, or leave that series out"
+                yield Problem(
+                    f"column {name!r} must name the group of every series",
+                    f"series {str(rows.ids[series])!r} has none",
+                    "fill it in, or leave that series out",
+                    series=rows.ids[series],
                 )
         for series in np.unique(rows.owner[~same.astype(bool)])[:MAX_LISTED]:
             at = rows.offsets[series] + int(np.argmax(rows.owner[~same] == series))
-            yield (
-                f"column {name!r} must be constant within a series: series {str(rows.ids[series])!r} has "
-                f"{str(first[series])!r} and another value (near {rows.where(int(at))}); "
-                + (
-                    "give each group series of its own"
-                    if name == table.roles.group
-                    else "make it a past column or fix it"
-                )
+            held = f"series {str(rows.ids[series])!r} has {str(first[series])!r} and another value (near "
+            yield Problem(
+                f"column {name!r} must be constant within a series",
+                (held, rows.where(int(at)), ")"),
+                "give each group series of its own" if name == table.roles.group else "make it a past column or fix it",
+                series=rows.ids[series],
             )
 
 
@@ -196,7 +200,9 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
 def _irregularities(rows: Rows, table: Table, mending: CleaningPolicy) -> Iterator[str]:
     """Yield what keeps the time axis from being regular: order, duplicates, off-grid stamps, gaps."""
     kind = table.kind
-    named = f", or name the id column: id={table.hidden_id!r}" if table.hidden_id else ""
+    named: tuple[Part, ...] = (", or name the id column",)
+    if table.hidden_id:
+        named = (", or name the id column: ", Argument("id", table.hidden_id))
     later = inner_steps(rows.offsets)
     numbers, remainders = rows.frequency.split(rows.stamps)
     step = numbers[later] - numbers[later - 1]
@@ -209,17 +215,24 @@ def _irregularities(rows: Rows, table: Table, mending: CleaningPolicy) -> Iterat
         "off grid": (move > 0) & off_grid,
         "gap": (move > 0) & ~off_grid & (step > rows.frequency.count) & (not mending.fill_gaps),
     }
-    remedies = {
+    sort = Argument("sort", True, "pass")
+    remedies: dict[str, tuple[str, tuple[Part, ...]]] = {
         "unsorted": (
             "time stamps must go forward",
-            f"sort by time first{',' if named else ', or'} pass sort=True{named}",
+            ("sort by time first, ", sort, *named) if table.hidden_id else ("sort by time first, or ", sort),
         ),
         "duplicate": (
             "each time stamp must occur once",
-            f"drop the extra rows, pass duplicates='last'{named or ', or name the id column'}",
+            ("drop the extra rows, ", Argument("duplicates", "last", "pass"), *named),
         ),
-        "off grid": (f"time stamps must keep {step_name}", "resample first, or pass frequency=..."),
-        "gap": ("time stamps must have no gaps", "pass fill_gaps=True to insert them, with a nan_policy"),
+        "off grid": (
+            f"time stamps must keep {step_name}",
+            ("resample first, or ", Argument("frequency", verb="pass")),
+        ),
+        "gap": (
+            "time stamps must have no gaps",
+            (Argument("fill_gaps", True, "pass"), " to insert them, with a ", Parameter("nan_policy")),
+        ),
     }
     owner = rows.owner[later]
     # In a series that is out of order, distances between stamps mean nothing yet.
@@ -237,10 +250,9 @@ def _irregularities(rows: Rows, table: Table, mending: CleaningPolicy) -> Iterat
                 missing = f" ({missed} {'stamp' if missed == 1 else 'stamps'} missing)"
             here = label(int(rows.stamps[place]), kind)
             before = label(int(rows.stamps[place - 1]), kind)
-            yield (
-                f"{must}: series {str(rows.ids[index])!r} breaks this at {count} {'place' if count == 1 else 'places'}"
-                f"{missing}, first at {rows.where(int(place))} ({before} -> {here}); {remedy}"
-            )
+            breaks = f"series {str(rows.ids[index])!r} breaks this at {count} {'place' if count == 1 else 'places'}"
+            got = (f"{breaks}{missing}, first at ", rows.where(int(place)), f" ({before} -> {here})")
+            yield Problem(must, got, remedy, series=rows.ids[index])
         if len(series) > MAX_LISTED:
             yield f"{must}: {len(series) - MAX_LISTED} more series break this"
 
@@ -276,7 +288,11 @@ def _drop_incomplete(rows: Rows) -> None:
         return
     if len(hit) == len(rows.ids):
         raise DataError(
-            f"nan_policy='drop_series' must leave a series: all {len(hit)} have NaN; use 'forward_fill' or 'mask'"
+            Problem(
+                (Argument("nan_policy", "drop_series"), " must leave a series"),
+                f"all {len(hit)} have NaN",
+                "use 'forward_fill' or 'mask'",
+            )
         )
     stay = ~np.isin(np.arange(len(rows.ids)), hit)
     lengths = np.diff(rows.offsets)[stay]
@@ -292,17 +308,17 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Cl
     infinite = np.isinf(rows.values)
     most = min(TOO_LARGE, float(np.finfo(rows.values.dtype).max))  # float32 ends earlier
     large = (np.abs(rows.values) > most) & ~infinite
-    found = [
+    found: list[tuple[str, str, NDArray[np.bool_], Text]] = [
         ("complete", "infinite values", infinite, "replace them by NaN or by numbers first"),
         (f"within ±{TOO_LARGE:g}", "larger numbers", large, "replace them by NaN, or divide the column first"),
     ]
     if mending.nan_policy != "mask":
-        remedy = (
-            "pass nan_policy='forward_fill', 'mask' or 'drop_series' to Panel.from_frame or Panel.from_array, or fill "
-            "them first"
-        )
+        fill = Argument("nan_policy", "forward_fill", "pass")
+        reader = Phrase(" to Panel.from_frame or Panel.from_array", "reader")
+        remedy: Text = (fill, ", 'mask' or 'drop_series'", reader, ", or fill them first")
         if leading:
-            remedy = "there is nothing before them to fill from: cut them off or use nan_policy='mask'"
+            mask = Argument("nan_policy", "mask", "use")
+            remedy = ("there is nothing before them to fill from: cut them off or ", mask)
         found.append(("complete", "NaN", np.isnan(rows.values), remedy))
     for must, what, wrong, remedy in found:
         listed = 0
@@ -313,10 +329,9 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Cl
             for index, at, count in list(zip(series, places[first], counts, strict=True))[:MAX_LISTED]:
                 where = rows.where(int(at))
                 when = f" ({label(int(rows.stamps[at]), kind)})" if kind != "none" else ""
-                yield (
-                    f"column {names[column]!r} must be {must}: series {str(rows.ids[index])!r} has {count} {what}, "
-                    f"first at {where}{when}; {remedy}"
-                )
+                has = f"series {str(rows.ids[index])!r} has {count} {what}, first at "
+                got = (has, where, when)
+                yield Problem(f"column {names[column]!r} must be {must}", got, remedy, series=rows.ids[index])
             if len(series) > MAX_LISTED:
                 yield f"column {names[column]!r} must be {must}: {len(series) - MAX_LISTED} more series have {what}"
 

@@ -15,7 +15,7 @@ from sklearn import model_selection
 
 from tsforecast.checks import whole
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.errors import Argument, DataError, ParameterError, Problem, raise_any
 
 Positions = NDArray[np.int64]
 
@@ -237,7 +237,8 @@ class _PanelGroups:
         """Return something with one row for each group label, and the labels."""
         if isinstance(X, Panel):
             if X.groups is None:
-                raise DataError("a panel must have groups to be split by them: name the column with group=...")
+                remedy = ("name the column with ", Argument("group"))
+                raise DataError(Problem("a panel must have groups to be split by them", "", remedy))
             X, groups = np.zeros(len(X)), X.groups
         if groups is None:
             raise DataError("rows must have groups to be split by them: pass groups=..., one label for each row")

@@ -195,7 +195,7 @@ def raise_failures(outcomes: Iterable[Outcome[Any]]) -> None:
     """Raise every problem with the name of its model, as the type of the first one."""
     problems = {outcome.fit.model: outcome.problem for outcome in outcomes if outcome.problem}
     for problem in problems.values():
-        raise type(problem)([f"{model}: {one}" for model, each in problems.items() for one in each.problems])
+        raise type(problem)([one.within(f"{model}: ") for model, each in problems.items() for one in each.problems])
 
 
 def seeded_clones(model: Model, seeds: int) -> list[Model]:

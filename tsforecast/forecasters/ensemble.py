@@ -12,6 +12,7 @@ from sklearn.base import clone
 from tsforecast.checks import one_of, share_or_count, whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.errors import Problem
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
@@ -147,7 +148,8 @@ class EnsembleForecaster(Forecaster):
         if not several or any(not isinstance(member, Forecaster | None) for member in several):
             return [*problems, f"forecasters must be a forecaster or a list of them: got {given!r}"]
         for member in self._given():
-            problems += [f"{model_name(member)} of the ensemble: {problem}" for problem in member._problems()]
+            own = map(Problem.of, member._problems())
+            problems += [problem.within(f"{model_name(member)} of the ensemble: ") for problem in own]
         horizons = {member.horizon for member in self._given()}
         if self.horizon is None and len(horizons) > 1 and not problems:
             problems.append(f"horizon must be given where forecasters differ in theirs: got {sorted(horizons)}")

@@ -17,7 +17,7 @@ from tsforecast.checks import one_of, whole
 from tsforecast.data.anchors import Anchor, anchor_forecast
 from tsforecast.data.panel import Panel
 from tsforecast.data.windows import Batch, Windows
-from tsforecast.errors import DataError, ParameterError
+from tsforecast.errors import DataError, ParameterError, Problem
 from tsforecast.forecasters.windowed import WindowedForecaster
 
 Floats = NDArray[np.float64]
@@ -213,7 +213,8 @@ class ReductionForecaster(WindowedForecaster):
         problems += whole("max_windows", self.max_windows, 1, [None])
         regressor = self._regressor()
         if not isinstance(regressor, BaseEstimator) or not is_regressor(regressor):
-            problems.append(f"regressor must be a regressor of scikit-learn, such as Ridge(): got {self.regressor!r}")
+            must = "must be a regressor of scikit-learn, such as Ridge()"
+            problems.append(Problem(must, f"got {self.regressor!r}", parameter="regressor"))
         return problems
 
 

@@ -9,6 +9,7 @@ import torch
 
 from tsforecast.checks import between, flag, one_of, share_or_count, whole
 from tsforecast.data.scaling import SCALERS
+from tsforecast.errors import Problem
 from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, CHANNELS, NORMS
 from tsforecast.networks.losses import LOSSES, Loss, loss_problems
 from tsforecast.training.optim import OPTIMIZERS, SCHEDULES
@@ -24,9 +25,11 @@ def setting_problems(model: NeuralForecaster) -> list[str]:
     """Return a sentence for each setting that cannot work."""
     problems = network_problems(model, {"channels": CHANNELS}, NORMS)
     if isinstance(model.window, int) and isinstance(model.segment, int) and model.segment > model.window >= 1:
-        problems.append(f"segment must be <= window: got {model.segment}, window {model.window}")
+        got = f"got {model.segment}, window {model.window}"
+        problems.append(Problem("must be <= window", got, parameter="segment"))
     if model.bidirectional and model.cell == "conv1d":
-        problems.append("bidirectional must be False for cell 'conv1d', whose convolutions look back only: got True")
+        must = "must be False for cell 'conv1d', whose convolutions look back only"
+        problems.append(Problem(must, "got True", parameter="bidirectional"))
     return problems + _loss_problems(model)
 
 
@@ -72,17 +75,15 @@ def network_problems(
 def _loss_problems(model: NeuralForecaster) -> list[str]:
     loss = model.loss
     if not isinstance(loss, (str, Loss)):
-        return [
-            f"loss must be one of {', '.join(map(repr, LOSSES))}, or an instance of your own subclass of "
-            f"tsforecast.networks.losses.Loss: got {loss!r}"
-        ]
+        names = ", ".join(map(repr, LOSSES))
+        must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
+        return [Problem(must, f"got {loss!r}", parameter="loss")]
     problems = one_of("loss", loss, tuple(LOSSES)) if isinstance(loss, str) else loss_problems(loss)
     if not problems and model._loss().needs_units and not isinstance(model.scaler, str | None):
         named = repr(loss) if isinstance(loss, str) else f"{type(loss).__name__}()"
-        problems.append(
-            f"loss {named} judges in the data's own units, which scaler {type(model.scaler).__name__}() hides: "
-            f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
-        )
+        must = f"{named} judges in the data's own units, which scaler {type(model.scaler).__name__}() hides"
+        remedy = f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
+        problems.append(Problem(must, "", remedy, parameter="loss"))
     return problems
 
 
@@ -93,5 +94,6 @@ def device_problems(name: str) -> list[str]:
     try:
         torch.zeros(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError):
-        return [f"device must be 'auto', 'cpu' or a device that torch finds on this machine: got {name!r}"]
+        must = "must be 'auto', 'cpu' or a device that torch finds on this machine"
+        return [Problem(must, f"got {name!r}", parameter="device")]
     return []

@@ -16,7 +16,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
 from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
-from tsforecast.errors import ParameterError, shorten
+from tsforecast.errors import ParameterError, Problem, shorten
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
 
@@ -218,4 +218,5 @@ def _anchor_problems(anchor: Any) -> list[str]:
     meant = "; did you mean 'none'?" if anchor is None else ""
     if not whole("anchor", anchor, 1):
         meant = f"; did you mean ({anchor},)?"
-    return [f"anchor must be a name or season lengths such as (24, 168): got {anchor!r}{meant}"]
+    must = "must be a name or season lengths such as (24, 168)"
+    return [Problem(must, f"got {anchor!r}{meant}", parameter="anchor")]

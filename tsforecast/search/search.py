@@ -19,7 +19,7 @@ from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError, TrainingError, TrainingWarning, raise_any, shorten
+from tsforecast.errors import ParameterError, Problem, TrainingError, TrainingWarning, raise_any, shorten
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
@@ -410,8 +410,10 @@ class RaySearch(Forecaster):
         if self.resume != "auto":
             problems += flag("resume", self.resume)
         if self.time_budget is not None and not (isinstance(self.time_budget, (int, float)) and self.time_budget > 0):
-            problems.append(f"time_budget must be a number of seconds above 0: got {self.time_budget!r}")
-        return problems + [f"{problem} (of the forecaster)" for problem in self.forecaster._problems()]
+            must = "must be a number of seconds above 0"
+            problems.append(Problem(must, f"got {self.time_budget!r}", parameter="time_budget"))
+        own = map(Problem.of, self.forecaster._problems())
+        return problems + [problem.within(after=" (of the forecaster)") for problem in own]
 
 
 def _optimism(places: list[Path], folds: Sequence[Fold]) -> float:

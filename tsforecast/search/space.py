@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.errors import ParameterError, TsForecastError, raise_any
+from tsforecast.errors import ParameterError, Problem, TsForecastError, raise_any
 from tsforecast.estimators.base import unknown_settings
 from tsforecast.networks.layers import CELL_NAMES
 
@@ -250,7 +250,8 @@ class Space:
 
         try:
             changed = clone(model).set_params(**{name: self._steps(value)})
-            return [f"{problem} (of the space)" for problem in changed._problems() if problem.startswith(name)]
+            found = map(Problem.of, changed._problems())
+            return [f"{problem} (of the space)" for problem in found if problem.parameter == name]
         except TsForecastError as error:
             return list(error.problems)
 

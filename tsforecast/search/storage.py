@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsforecast.errors import DataError, ParameterError, shorten
+from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, shorten
 from tsforecast.files import new_file, require_place
 from tsforecast.search.journal import Tried, read, trials_table
 from tsforecast.search.space import Space
@@ -121,17 +121,23 @@ def begin(folder: Path, asked: dict[str, str], about: About, resume: bool | str)
     file = folder / ORDERS
     if not file.is_file():
         if resume is True:
-            raise ParameterError(f"resume=True must find a search in {str(folder)!r}: there is none; use resume='auto'")
+            must = (Argument("resume", True), f" must find a search in {str(folder)!r}")
+            raise ParameterError(Problem(must, "there is none", Argument("resume", "auto", verb="use")))
         _keep(file, {"asked": asked, "about": asdict(about)})
         return
     kept = _told(file)
     differing = [name for name in asked if kept["asked"].get(name) != asked[name]]
     if differing:
         raise ParameterError(
-            f"{str(folder)!r} holds a search with other {shorten(differing)}: give this one another name, or delete it"
+            Problem(
+                f"{str(folder)!r} holds a search with other {shorten(differing)}",
+                "",
+                ("give this one another ", Phrase("name", "search"), ", or delete it"),
+            )
         )
     if resume is False:
-        raise ParameterError(f"{str(folder)!r} holds this search already: use resume='auto' to go on, or another name")
+        remedy = (Argument("resume", "auto", verb="use"), " to go on, or another ", Phrase("name", "search"))
+        raise ParameterError(Problem(f"{str(folder)!r} holds this search already", "", remedy))
     if kept["about"]["trials"] != about.trials:
         _keep(file, {**kept, "about": {**kept["about"], "trials": about.trials}})
 

@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_data_dir
 
 from tsforecast.data.panel import Panel, fingerprint
-from tsforecast.errors import ParameterError, TsForecastError, reason
+from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, reason
 from tsforecast.files import OutputError
 from tsforecast.provenance import machine, versions
 from tsforecast.search import journal
@@ -429,8 +429,11 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise ParameterError(
-            f"a search must run once at a time: another process runs the one in {str(folder)!r}; wait for it, or give "
-            "this one another name"
+            Problem(
+                "a search must run once at a time",
+                f"another process runs the one in {str(folder)!r}",
+                ("wait for it, or give this one another ", Phrase("name", "search")),
+            )
         ) from error
     try:
         yield

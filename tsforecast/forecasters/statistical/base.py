@@ -16,7 +16,7 @@ from sklearn.base import clone
 from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.errors import FitWarning, ParameterError, shorten
+from tsforecast.errors import Argument, FitWarning, ParameterError, Problem, shorten
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
@@ -98,7 +98,8 @@ class StatisticalForecaster(Forecaster):
     def _fit(self, panel: Panel) -> None:
         self.season_length_ = self.season_length or panel.season_length
         if self.season_length_ == 1 and self._needs_season():
-            raise ParameterError("a model with a season needs its length: the data have none; give season_length=...")
+            remedy = ("give ", Argument("season_length"))
+            raise ParameterError(Problem("a model with a season needs its length", "the data have none", remedy))
         self.models_, self.failures_ = [], []
         if panel.ready:
             return  # every row is a context of its own, and will be fitted when it is forecast
@@ -280,7 +281,8 @@ class StatisticalForecaster(Forecaster):
         problems += one_of("parameters", self.parameters, ("keep", "refit"))
         jobs = self.n_jobs
         if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)) or jobs == 0):
-            problems.append(f"n_jobs must be a whole number other than 0, or None: got {jobs!r}")
+            must = "must be a whole number other than 0, or None"
+            problems.append(Problem(must, f"got {jobs!r}", parameter="n_jobs"))
         return problems
 
 

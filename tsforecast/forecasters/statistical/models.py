@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tsforecast.checks import one_of, whole
+from tsforecast.errors import Problem
 from tsforecast.forecasters.statistical import arima, theta
 from tsforecast.forecasters.statistical import ets as smoothing
 from tsforecast.forecasters.statistical.arma import Orders
@@ -88,7 +89,7 @@ class ETSForecaster(StatisticalForecaster):
         problems = super()._problems() + one_of("error", self.error, ("auto", "add", "mul"))
         problems += _component("trend", self.trend) + _component("season", self.season)
         if not isinstance(self.damped, bool) and self.damped != "auto":
-            problems.append(f"damped must be True, False or 'auto': got {self.damped!r}")
+            problems.append(Problem("must be True, False or 'auto'", f"got {self.damped!r}", parameter="damped"))
         if self.trend is None and self.damped is True:
             problems.append("a trend that is damped must be there: use trend='add', or damped=False")
         if self.error == "add" and "mul" in (self.trend, self.season):
@@ -175,7 +176,8 @@ class ARIMAForecaster(StatisticalForecaster):
             value = getattr(self, name)
             numbers = isinstance(value, (list, tuple)) and not any(whole("", item, 0) for item in value)
             if value != "auto" and not (numbers and len(value) == 3):
-                problems.append(f"{name} must be 'auto' or three whole numbers >= 0, such as (1, 1, 1): got {value!r}")
+                must = "must be 'auto' or three whole numbers >= 0, such as (1, 1, 1)"
+                problems.append(Problem(must, f"got {value!r}", parameter=name))
         return problems
 
 
@@ -302,9 +304,9 @@ class HoltWintersForecaster(StatisticalForecaster):
     def _problems(self) -> list[str]:
         problems = super()._problems() + _component("seasonal", self.seasonal)
         if self.trend not in ("add", None):
-            problems.append(f"trend must be 'add' or None: got {self.trend!r}")
+            problems.append(Problem("must be 'add' or None", f"got {self.trend!r}", parameter="trend"))
         if not isinstance(self.damped, bool):
-            problems.append(f"damped must be True or False: got {self.damped!r}")
+            problems.append(Problem("must be True or False", f"got {self.damped!r}", parameter="damped"))
         if self.trend is None and self.damped is True:
             problems.append("a trend that is damped must be there: use trend='add', or damped=False")
         return problems

@@ -1,0 +1,195 @@
+"""Errors have fields: the library and the command line show the same problem, each in its own words."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import pickle
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import tsforecast
+from tsforecast import GRUForecaster, Panel
+from tsforecast.checks import between, flag, jobs, one_of, share_or_count, whole
+from tsforecast.cli.files import lines_of
+from tsforecast.cli.options import ALIKE, FLAGS, PHRASES, RENAMED, as_option
+from tsforecast.errors import (
+    Argument,
+    DataError,
+    Parameter,
+    ParameterError,
+    Phrase,
+    Problem,
+    Row,
+    UnknownNameError,
+)
+from tsforecast.search.space import Space
+
+PACKAGE = Path(tsforecast.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("part", "library", "option"),
+    [
+        (Argument("fill_gaps", True, "pass"), "pass fill_gaps=True", "pass --fill-gaps"),
+        (Parameter("nan_policy"), "nan_policy", "--nan"),
+        (Argument("nan_policy", "forward_fill", "pass"), "pass nan_policy='forward_fill'", "pass --nan forward_fill"),
+        (Argument("id", "a store"), "id='a store'", "--id 'a store'"),
+        (Argument("target", ["a", "b c"]), "target=['a', 'b c']", "--target 'a,b c'"),
+        (Argument("frequency"), "frequency=...", "--frequency ..."),
+        (Argument("future", ""), "future=", "--future"),
+        (Argument("resume", "auto", "use"), "use resume='auto'", "use --resume"),
+        (Argument("season_length"), "season_length=...", "--season ..."),
+        (Parameter("min_past"), "min_past", "--min-past"),
+        (Phrase("the frame", "data"), "the frame", "the file"),
+        (Phrase("the context", "context"), "the context", "the file of --data"),
+    ],
+)
+def test_keywords_of_the_library_become_options(part: Argument, library: str, option: str) -> None:
+    assert str(part) == library
+    assert as_option(part) == option
+
+
+def test_what_no_option_stands_for_stays_as_it_is() -> None:
+    for part in (Row(3), Parameter("pooling"), Argument("groups")):
+        assert as_option(part) == part
+    assert as_option(Argument("target", [...])) == "--target ..."
+
+
+def test_each_option_of_a_message_exists() -> None:
+    import typer
+
+    from tsforecast.cli.app import app
+
+    group = typer.main.get_command(app)
+    options = {word for command in group.commands.values() for param in command.params for word in param.opts}  # type: ignore[attr-defined]
+    shown = {as_option(Parameter(name)) for name in (*RENAMED, *ALIKE)}
+    assert shown <= options
+    assert set(FLAGS) <= set(ALIKE)
+
+
+def test_each_phrase_of_the_library_has_words_on_the_command_line() -> None:
+    keys = {
+        call.args[1].value
+        for path in SOURCES
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Phrase"
+        if isinstance(call.args[1], ast.Constant)
+    }
+    assert keys == set(PHRASES)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        whole("size", 0, 1),
+        between("size", 2, 0, 1),
+        between("size", 2, 0, 1, part=" of a part"),
+        share_or_count("size", "a"),
+        flag("size", "a"),
+        one_of("size", "a", ["b"]),
+    ],
+)
+def test_checks_name_the_parameter(found: list[str]) -> None:
+    (problem,) = map(Problem.of, found)
+    assert problem.parameter == "size"
+    assert problem.startswith("size ")
+    assert "".join(map(str, problem.got)).startswith("got ")
+    assert [Problem.of(other).parameter for other in jobs(0)] == ["n_jobs"]
+
+
+def test_problems_keep_their_fields_through_errors_pickles_and_copies() -> None:
+    problem = Problem(
+        "must keep order", ("not in ", Row(12)), Argument("sort", True, "pass"), parameter="time", series="a"
+    )
+    error = DataError([problem, "another sentence"])
+    for other in (error, pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        first, second = other.problems
+        assert first == "time must keep order: not in row 12; pass sort=True"
+        assert (first.parameter, first.series, first.row) == ("time", "a", 12)
+        assert first.references == [Parameter("time"), Row(12), Argument("sort", True, "pass")]
+        assert (second, second.parameter, second.row, second.references) == ("another sentence", None, None, [])
+    assert str(UnknownNameError(problem)) == problem
+
+
+def test_words_around_a_problem_leave_its_fields() -> None:
+    problem = Problem("must be >= 1", "got 0", parameter="max_epochs").within("gru: ", " (of the forecaster)")
+    assert problem == "gru: max_epochs must be >= 1: got 0 (of the forecaster)"
+    assert problem.parameter == "max_epochs"
+    assert problem.map(as_option) == "gru: --epochs must be >= 1: got 0 (of the forecaster)"
+    assert Problem("alone").within(after=" x") == "alone x"
+
+
+def test_a_row_that_is_quoted_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("n,text\n1,row 1\n\n2,b\n")
+    with pytest.raises(DataError) as caught, lines_of(path):
+        raise DataError(Problem("must hold numbers", (Row(1), " holds 'row 1'")))
+    assert str(caught.value) == "must hold numbers: line 3 holds 'row 1'"
+
+
+def test_problems_of_data_name_series_row_and_remedy() -> None:
+    dates = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-02", "2024-01-03"])
+    with pytest.raises(DataError) as caught:
+        Panel.from_frame(pd.DataFrame({"shop": "a", "day": dates, "sales": [1.0, 2, 3, 4]}))
+    (problem,) = caught.value.problems
+    assert (problem.series, problem.row) == ("a", 2)
+    assert Argument("duplicates", "last", "pass") in problem.remedy
+    assert "pass --duplicates last" in problem.map(as_option)
+
+
+def test_of_a_space_only_problems_of_the_parameter_that_is_tried_count() -> None:
+    space = Space.of({"layers": [0, 1]}, season_length=1)
+    (problem,) = space.problems(GRUForecaster(units=0), longest=100)
+    assert problem == "layers must be a whole number >= 1: got 0 (of the space)"
+    with pytest.raises(ParameterError) as caught:
+        GRUForecaster(units=0).fit([1.0, 2.0, 3.0])
+    assert [problem.parameter for problem in caught.value.problems] == ["units"]
+
+
+def test_no_code_reads_a_message() -> None:
+    """No pattern, prefix or substring is looked for in problems, or in errors of our own."""
+    assert [found for path in SOURCES for found in _readings(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = re.sub(pattern, words, problem)",
+        "x = [p for problem in error.problems if problem.startswith(name)]",
+        "x = ROW.findall(problem)",
+        "x = PATTERN.sub('', str(error.problems[0]))",
+        "x = 'row' in problem",
+        "x = problem.split(':')",
+    ],
+)
+def test_code_that_reads_a_message_is_found(line: str) -> None:
+    assert len(_readings(line)) == 1
+
+
+READS = ("sub", "search", "match", "fullmatch", "findall", "finditer", "split", "partition", "replace")
+READS_START = ("startswith", "endswith", "removeprefix", "removesuffix")
+
+
+def _readings(source: str) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        read: list[ast.expr] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in READS:
+                read = [node.func.value, *node.args]
+            elif node.func.attr in READS_START:
+                read = [node.func.value]
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            read = [node.left, *node.comparators] if isinstance(node.left, ast.Constant) else []
+        names = {name for part in read for name in _names(part)}
+        if names & {"problem", "problems"}:
+            found.append(ast.unparse(node))
+    return found
+
+
+def _names(node: ast.expr) -> set[str]:
+    return {getattr(part, "id", None) or getattr(part, "attr", "") for part in ast.walk(node)}
