@@ -22,8 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.helpers.forecasters import SMALL, wave
-from tsforecast.data import supervised as ready
 from tsforecast.data.splits import RollingOrigin
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.registry import MODEL_NAMES, make
@@ -249,7 +249,7 @@ def test_the_two_doors_do_not_get_mixed_up() -> None:
     assert not hasattr(model, "n_features_in_")
     with pytest.raises(ParameterError, match="judge series with backtest or leaderboard"):
         model.score(X, y)
-    with pytest.raises(ParameterError, match="sample_weight belongs to ready-made windows"):
+    with pytest.raises(ParameterError, match="sample_weight belongs to supervised windows"):
         model.fit(wave(), sample_weight=np.ones(90))
     assert len(model.predict()) == 1  # its own horizon again
 
@@ -283,7 +283,7 @@ def test_bad_windows_are_refused_in_the_words_of_scikit_learn() -> None:
 
 def test_a_panel_of_windows_keeps_rows_and_weights_together() -> None:
     X, y = rows(window=12)
-    panel = ready.windows(X, y, np.arange(len(X), dtype=float))
+    panel = SupervisedPanel.from_rows(X, y, np.arange(len(X), dtype=float))
     part = panel.select([3, 7])
     assert part.weights is not None
     assert part.weights.tolist() == [3, 7]

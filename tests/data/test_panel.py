@@ -114,7 +114,7 @@ def test_every_form_of_one_column_gives_the_same_windows_to_the_bit(form: str) -
 @pytest.mark.parametrize("form", ["pandas", "pandas with index", "polars", "polars lazy", "arrow"])
 def test_an_answer_comes_back_in_the_library_and_columns_that_came_in(form: str) -> None:
     data = forms()[form]
-    answer = read(data).answer(np.arange(8.0).reshape(2, 2, 2))
+    answer = read(data).to_native(np.arange(8.0).reshape(2, 2, 2))
     expected_type = pl.DataFrame if form == "polars lazy" else type(data)
     assert type(answer) is expected_type
     frame = answer.to_pandas() if form in ("polars", "polars lazy", "arrow") else answer
@@ -132,27 +132,27 @@ def test_an_answer_comes_back_in_the_library_and_columns_that_came_in(form: str)
 )
 def test_an_array_is_answered_by_an_array_with_the_horizon_in_place_of_time(data: np.ndarray, shape: tuple) -> None:
     panel = Panel.of(data)
-    assert panel.answer(np.zeros((len(panel), 4, panel.n_targets))).shape == shape
+    assert panel.to_native(np.zeros((len(panel), 4, panel.n_targets))).shape == shape
 
 
 def test_a_list_of_ragged_arrays_is_answered_by_a_list() -> None:
-    answer = Panel.of([np.zeros(5), np.zeros(7)]).answer(np.zeros((2, 4, 1)))
+    answer = Panel.of([np.zeros(5), np.zeros(7)]).to_native(np.zeros((2, 4, 1)))
     assert [part.shape for part in answer] == [(4,), (4,)]
 
 
 def test_a_series_is_answered_by_a_series_with_its_name_and_later_stamps() -> None:
     series = pd.Series(wave(30), index=DAYS, name="load")
-    answer = Panel.of(series).answer(np.ones((1, 2, 1)))
+    answer = Panel.of(series).to_native(np.ones((1, 2, 1)))
     assert answer.name == "load"
     assert answer.index.astype(str).tolist() == ["2024-01-31", "2024-02-01"]
-    assert Panel.of(pl.Series("load", wave(30))).answer(np.ones((1, 2, 1))).to_list() == [1.0, 1.0]
+    assert Panel.of(pl.Series("load", wave(30))).to_native(np.ones((1, 2, 1))).to_list() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
 @pytest.mark.parametrize("alias", ["h", "D"])
 def test_time_zones_survive_a_change_of_the_clocks(zone: str, alias: str) -> None:
     index = pd.date_range("2024-03-25", periods=60, freq=alias, tz=zone)  # clocks change on the 31st in Berlin
-    answer = Panel.of(pd.Series(wave(40), index=index[:40])).answer(np.zeros((1, 20, 1)))
+    answer = Panel.of(pd.Series(wave(40), index=index[:40])).to_native(np.zeros((1, 20, 1)))
     assert (answer.index == index[40:]).all()
 
 
@@ -170,23 +170,23 @@ def test_a_forecast_for_an_hour_that_clocks_skip_or_show_twice_has_a_stamp(
 ) -> None:
     frame = pd.DataFrame({"day": pd.date_range(start, periods=5, tz="Europe/Berlin"), "y": wave(5)})
     panel = Panel.from_wide(frame) if form == "wide" else Panel.of(pl.from_pandas(frame) if form == "polars" else frame)
-    answer = panel.answer(np.zeros((1, 2, 1)))
+    answer = panel.to_native(np.zeros((1, 2, 1)))
     days = answer["day"].to_list()
     assert [day.isoformat(timespec="minutes") for day in days] == expected
 
 
 def test_periods_and_dates_come_back_as_periods_and_dates() -> None:
     months = pd.period_range("2024-01", periods=6, freq="M")
-    answer = Panel.of(pd.Series(wave(6), index=months)).answer(np.zeros((1, 2, 1)))
+    answer = Panel.of(pd.Series(wave(6), index=months)).to_native(np.zeros((1, 2, 1)))
     assert answer.index.tolist() == [pd.Period("2024-07", "M"), pd.Period("2024-08", "M")]
     dates = pl.DataFrame({"day": [datetime.date(2024, 1, d) for d in (1, 2, 3)], "y": [1.0, 2.0, 3.0]})
-    assert Panel.of(dates).answer(np.zeros((1, 1, 1)))["day"].to_list() == [datetime.date(2024, 1, 4)]
+    assert Panel.of(dates).to_native(np.zeros((1, 1, 1)))["day"].to_list() == [datetime.date(2024, 1, 4)]
 
 
 def test_integer_time_goes_on_in_its_own_steps() -> None:
     frame = pd.DataFrame({"tick": [10, 15, 20], "y": [1.0, 2.0, 3.0]})
     panel = Panel.from_frame(frame, time="tick", target="y")
-    assert panel.answer(np.zeros((1, 2, 1)))["tick"].tolist() == [25, 30]
+    assert panel.to_native(np.zeros((1, 2, 1)))["tick"].tolist() == [25, 30]
 
 
 def test_text_dates_are_read_as_dates() -> None:
@@ -212,7 +212,7 @@ def test_a_wide_frame_is_answered_by_a_wide_frame(library: str) -> None:
         "no dates": wide[["a", "b"]],
     }[library]
     panel = Panel.from_wide(data)
-    answer = panel.answer(np.array([[[10.0], [11.0]], [[20.0], [21.0]]]))
+    answer = panel.to_native(np.array([[[10.0], [11.0]], [[20.0], [21.0]]]))
     assert type(answer) is type(data)
     if library == "no dates":
         assert answer.to_numpy().tolist() == [[10.0, 20.0], [11.0, 21.0]]
@@ -296,7 +296,7 @@ def test_drop_series_drops_series_of_an_array(data: object) -> None:
     panel = Panel.from_array(data, nan_policy="drop_series")
     assert panel.values.ravel().tolist() == [1.0, 2.0]
     assert panel.ids.tolist() == [0]
-    assert np.shape(panel.answer(np.zeros((1, 3, 1))))[:2] == (1, 3)
+    assert np.shape(panel.to_native(np.zeros((1, 3, 1))))[:2] == (1, 3)
 
 
 def test_duplicates_and_order_are_mended_on_request() -> None:
@@ -522,9 +522,9 @@ def test_dates_that_pandas_holds_as_objects_are_dates() -> None:
 
 def test_an_index_that_counts_goes_on_counting() -> None:
     years = pd.RangeIndex(1900, 1930, name="year")
-    answer = Panel.of(pd.DataFrame({"y": wave(30)}, index=years)).answer(np.zeros((1, 2, 1)))
+    answer = Panel.of(pd.DataFrame({"y": wave(30)}, index=years)).to_native(np.zeros((1, 2, 1)))
     assert (answer.index.tolist(), answer.index.name) == ([1930, 1931], "year")
-    assert Panel.of(pd.Series(wave(30), index=range(5, 35))).answer(np.zeros((1, 2, 1))).index.tolist() == [35, 36]
+    assert Panel.of(pd.Series(wave(30), index=range(5, 35))).to_native(np.zeros((1, 2, 1))).index.tolist() == [35, 36]
     rows = pd.DataFrame({"day": DAYS[5:], "y": wave(25)}, index=range(5, 30))  # rows cut from a longer frame
     assert Panel.of(rows).kind == "datetime"
 
@@ -534,7 +534,7 @@ def test_an_index_that_counts_goes_on_counting() -> None:
 def test_stamps_come_back_in_the_unit_that_they_came_in(unit: str, zone: str | None) -> None:
     frame = pd.DataFrame({"day": DAYS.tz_localize(zone).as_unit(unit), "y": wave(30)})
     for data in (frame, pl.from_pandas(frame)):
-        answer = Panel.of(data).answer(np.zeros((1, 2, 1)))
+        answer = Panel.of(data).to_native(np.zeros((1, 2, 1)))
         assert str(answer["day"].dtype) == str(data["day"].dtype)
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.helpers.models import FRAME, RECORDINGS, X, fitted
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.training.runtime import few_threads
 
 THREADS = 200
@@ -29,7 +30,7 @@ def questions(model: Any, count: int) -> list[tuple[Any, dict[str, Any]]]:
     """Return different things to ask a model, each of which has an answer."""
     if hasattr(model, "classes_"):
         return [(RECORDINGS[i % 9 :], {}) for i in range(count)]
-    if model.panel_.ready:
+    if isinstance(model.panel_, SupervisedPanel):
         return [(X[i % 9 :], {}) for i in range(count)]
     contexts = [FRAME.assign(size=1.5).groupby("shop", group_keys=False).head(40 - i % 9) for i in range(count)]
     return [(context[["shop", "day", "sales", "size"]], {"horizon": 1 + i % 5}) for i, context in enumerate(contexts)]

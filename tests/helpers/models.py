@@ -13,6 +13,7 @@ import torch
 
 from tests.helpers.forecasters import small, wave
 from tsforecast import EnsembleForecaster, GRUClassifier, MajorityClassifier, NearestNeighborClassifier, Panel
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.estimators.registry import MODEL_NAMES
 
 DAYS = pd.date_range("2024-01-01", periods=40)
@@ -63,5 +64,5 @@ def said(model: Any) -> np.ndarray:
     """Return what a model says, as one array."""
     if hasattr(model, "classes_"):
         return model.predict_proba(RECORDINGS)
-    answer = model.predict(X[:2]) if model.panel_.ready else model.predict()
+    answer = model.predict(X[:2]) if isinstance(model.panel_, SupervisedPanel) else model.predict()
     return np.asarray(answer["sales"] if isinstance(answer, pd.DataFrame) else answer)

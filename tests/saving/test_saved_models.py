@@ -25,7 +25,6 @@ from tests.helpers.models import (
     said,
 )
 from tsforecast import Conv1DClassifier, GRUClassifier, Panel
-from tsforecast.data.panel import fingerprint
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.saving import folder
@@ -81,12 +80,12 @@ def test_the_data_the_split_and_what_scales_were_learned_from_are_said(tmp_path:
     model = small("gru").set_params(validation=8).fit(PANEL)
     save(model, tmp_path / "model")
     where = told(tmp_path / "model")["provenance"]
-    assert where["data"]["sha256"] == fingerprint(PANEL)
+    assert where["data"]["sha256"] == PANEL.fingerprint()
     assert where["data"]["panel"] == "2 series x 40 steps, target 'sales', frequency D, season 7"
     trained = {"series": 2, "steps": 64, "first": "2024-01-01", "last": "2024-02-01"}
     assert where["split"]["trained"] == trained
     assert where["split"]["validated"] == {"series": 2, "steps": 16, "first": "2024-02-02", "last": "2024-02-09"}
-    assert where["scaling"]["learned_from"] == trained | {"sha256": fingerprint(PANEL.until(np.array([32, 32])))}
+    assert where["scaling"]["learned_from"] == trained | {"sha256": PANEL.until(np.array([32, 32])).fingerprint()}
     assert where["scaling"]["steps"] == "log, standard scaler, each series on its own"
 
 
@@ -96,7 +95,7 @@ def test_scales_that_a_tuned_network_kept_are_said_to_be_from_elsewhere(tmp_path
                              static="size")  # fmt: skip
     save(source.fine_tune(other, max_epochs=1), tmp_path / "model")
     where = told(tmp_path / "model")["provenance"]
-    assert where["data"]["sha256"] == fingerprint(other)
+    assert where["data"]["sha256"] == other.fingerprint()
     assert where["scaling"]["learned_from"] == source.inputs_.origin
 
 
@@ -104,7 +103,7 @@ def test_a_network_that_was_trained_once_more_learned_from_all_rows(tmp_path: Pa
     save(small("gru").set_params(refit=True).fit(PANEL), tmp_path / "model")
     where = told(tmp_path / "model")["provenance"]
     assert (where["split"]["trained"]["steps"], where["split"]["validated"]["steps"]) == (80, 0)
-    assert where["scaling"]["learned_from"]["sha256"] == fingerprint(PANEL)
+    assert where["scaling"]["learned_from"]["sha256"] == PANEL.fingerprint()
 
 
 @pytest.mark.parametrize("name", ["gru", "arima", "reduction", "ensemble", "gru-classifier", "nearest"])

@@ -129,7 +129,7 @@ def test_a_search_is_refused_what_belongs_to_forecasts() -> None:
     search = RaySearch(SMALL, SPACE)
     assert is_classifier(search)
     assert not hasattr(RaySearch(None, SPACE), "predict_proba")
-    with pytest.raises(ParameterError, match="sample_weight belongs to ready-made windows"):
+    with pytest.raises(ParameterError, match="sample_weight belongs to supervised windows"):
         search.fit(GESTURES, LABELS, PEOPLE)
     with pytest.raises(ParameterError, match="metric must be one of"):
         clone(search).set_params(metric="mase").fit(GESTURES, LABELS)

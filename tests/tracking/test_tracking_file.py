@@ -15,7 +15,6 @@ from tests.helpers.forecasters import small, wave
 from tests.helpers.logged import children, files, history, named, runs
 from tsforecast import GRUClassifier, ParameterError, ReductionForecaster, TrainingError, audit, leaderboard, track
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.record import fingerprint
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
@@ -34,7 +33,7 @@ def test_a_fit_is_a_run_with_all_that_it_was_and_became(database: str) -> None:
     params, tags, metrics = run.data.params, run.data.tags, run.data.metrics
     assert (params["units"], params["window"], params["max_epochs"]) == ("4", "12", "2")
     assert {f"resolved/{name}": str(value) for name, value in model.resolved_.items()}.items() <= params.items()
-    assert params["data/fingerprint"] == fingerprint(Panel.of(SALES))
+    assert params["data/fingerprint"] == Panel.of(SALES).fingerprint()
     assert (params["data/first"], params["data/last"]) == ("2024-01-01", "2024-03-30")
     assert (params["split/training_last"], params["split/validation_first"]) == ("2024-03-16", "2024-03-17")
     assert (tags["team"], tags["kind"], tags["version.torch"][:2]) == ("north", "fit", "2.")

@@ -197,7 +197,7 @@ def audit_procedure(
 
 
 def _windows(data: Any) -> bool:
-    """Tell whether data are a pair (X, y) of ready-made windows."""
+    """Tell whether data are a pair (X, y) of supervised windows."""
     return isinstance(data, tuple) and len(data) == 2 and np.ndim(data[0]) > 1
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
 from tsforecast.data import sequences as recordings
-from tsforecast.data.panel import Panel, origin
+from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
 from tsforecast.estimators.base import FLOATS, Estimator, read_rows
 from tsforecast.events import observed
@@ -201,7 +201,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
 def learned_from(panel: Panel, labels: NDArray[Any]) -> dict[str, Any]:
     """Return what something was learned from: how many recordings, how long they are, and their fingerprint."""
-    return origin(panel, labels) | {"lengths": [int(panel.lengths.min()), int(panel.lengths.max())]}
+    return panel.origin(labels) | {"lengths": [int(panel.lengths.min()), int(panel.lengths.max())]}
 
 
 def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:

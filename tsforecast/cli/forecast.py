@@ -53,6 +53,7 @@ def predict(
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
     from tsforecast.data.frames import Source
+    from tsforecast.data.supervised import SupervisedPanel
     from tsforecast.estimators.persistence import load
     from tsforecast.files import require_place
     from tsforecast.forecasters.base import Forecaster
@@ -84,7 +85,7 @@ def predict(
         time = None if source.time_in_index else source.time  # what an index is called says nothing of a file
         with _as_fitted(), lines_of(None if source.form == "wide" else data):  # a wide table's rows are of its stack
             context, forms = read_next(data, model, time, date_format, known)
-            context = context if panel.ready else panel.read_like(context)
+            context = context if isinstance(panel, SupervisedPanel) else panel.read_like(context)
     elif source.form in ("array", "arrays"):  # which a table can hold once columns have names
         named = Source("frame", backend="polars", id="series" if len(panel) > 1 else None)
         context = replace(panel, source=named)

@@ -1,4 +1,4 @@
-"""In: plain arrays of numbers without time stamps, in every shape that people use."""
+"""In and out: plain arrays of numbers without time stamps, in every shape that people use."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def read(data: Any) -> Table:
     values = np.concatenate(parts)  # (rows, C); a copy, so that nobody can change the panel from outside
     offsets = np.cumsum([0, *map(len, parts)])
     return Table(dict(zip(names, values.T, strict=True)), Roles(names), source, offsets=offsets)
+
+
+def write(source: Source, values: NDArray[Any]) -> Any:
+    """Return forecasts of shape (N, H, K) in the form of the arrays, or of the y, that were read."""
+    if source.form == "array":
+        return {1: values[0, :, 0], 2: values[0], 3: values}[source.ndim]
+    if source.form == "windows":
+        return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
+    return list(values[..., 0] if source.ndim == 1 else values)
 
 
 def _parts(data: Any) -> tuple[list[NDArray[Any]], Source]:

@@ -42,8 +42,8 @@ class Context:
 
     Examples
     --------
-    >>> past = Past.at_end(Panel.of(np.arange(5.0)))
-    >>> past.tail(2)[0].ravel().tolist()
+    >>> context = Context.at_end(Panel.of(np.arange(5.0)))
+    >>> context.tail(2)[0].ravel().tolist()
     [3.0, 4.0]
     """
 

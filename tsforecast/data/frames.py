@@ -80,7 +80,7 @@ class Source:
     zone: str | None = None
     wall_clock: bool = True
     unit: Literal["ns", "us", "ms", "s"] = "us"
-    horizon: int = 0  # of ready-made windows
+    horizon: int = 0  # of supervised windows
 
 
 @dataclass

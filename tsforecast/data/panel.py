@@ -1,4 +1,4 @@
-"""What data there were: a fingerprint that only the same data have, and from where to where they reach."""
+"""Panel: one or many regular time series, immutable, with the roles of their columns."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import whole
-from tsforecast.data import arrays, frames
-from tsforecast.data import quality as repair
+from tsforecast.data import arrays, frames, quality
 from tsforecast.data.calendar import Frequency, Stamps, calendar_columns, calendar_features, calendar_problems, to_utc
 from tsforecast.data.frames import Roles, Source, Table, TimeKind
 from tsforecast.errors import DataError, Phrase, Problem, nearest, raise_any, shorten
@@ -59,6 +58,8 @@ class Panel:
     [3.0, 4.0, 5.0, 6.0]
     """
 
+    unit: ClassVar[str] = "group"  # that trains or validates as a whole
+
     values: NDArray[Any]
     offsets: NDArray[np.int64]
     ids: NDArray[Any]
@@ -69,7 +70,7 @@ class Panel:
     roles: Roles
     source: Source
     statics: dict[str, NDArray[Any]]
-    mending: repair.CleaningPolicy = repair.CleaningPolicy()
+    mending: quality.CleaningPolicy = quality.CleaningPolicy()
     notes: tuple[str, ...] = ()
     weights: NDArray[np.float64] | None = None
 
@@ -112,10 +113,10 @@ class Panel:
         group: str | None = None,
         frequency: str | None = None,
         season_length: int | None = None,
-        nan_policy: repair.NanPolicy | None = None,
+        nan_policy: quality.NanPolicy | None = None,
         fill_gaps: bool = False,
         sort: bool = False,
-        duplicates: repair.Duplicates | None = None,
+        duplicates: quality.Duplicates | None = None,
     ) -> Panel:
         """Read a long frame (pandas, polars, arrow; eager or lazy) or a Series.
 
@@ -151,7 +152,7 @@ class Panel:
         """
         roles = Roles(_names(target or ()), _names(past), _names(future), _names(static), group)
         table = frames.read(data, roles, time, id)
-        mending = repair.CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
+        mending = quality.CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
         return cls._build(table, frequency, season_length, mending)
 
     @classmethod
@@ -162,10 +163,10 @@ class Panel:
         time: str | None = None,
         frequency: str | None = None,
         season_length: int | None = None,
-        nan_policy: repair.NanPolicy | None = None,
+        nan_policy: quality.NanPolicy | None = None,
         fill_gaps: bool = False,
         sort: bool = False,
-        duplicates: repair.Duplicates | None = None,
+        duplicates: quality.Duplicates | None = None,
     ) -> Panel:
         """Read a wide frame in which every number column is a series of its own.
 
@@ -186,12 +187,12 @@ class Panel:
                 f"a wide frame must hold numbers besides its time: column {table.source.id!r} holds something else; "
                 "drop it, or read a long frame with Panel.from_frame(id=...)"
             )
-        mending = repair.CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
+        mending = quality.CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
         return cls._build(frames.stack(table), frequency, season_length, mending)
 
     @classmethod
     def from_array(
-        cls, data: Any, *, season_length: int | None = None, nan_policy: repair.NanPolicy | None = None
+        cls, data: Any, *, season_length: int | None = None, nan_policy: quality.NanPolicy | None = None
     ) -> Panel:
         """Read numbers without time stamps.
 
@@ -210,7 +211,7 @@ class Panel:
         >>> Panel.from_array([[1.0, 2.0, 3.0], [4.0, 5.0]])
         Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season 1
         """
-        return cls._build(arrays.read(data), None, season_length, repair.CleaningPolicy(nan_policy))
+        return cls._build(arrays.read(data), None, season_length, quality.CleaningPolicy(nan_policy))
 
     def read_like(self, data: Any, what: str = "the context") -> Panel:
         """Read `data` as this panel was read: same columns, roles, step and mending; errors call it `what`.
@@ -257,11 +258,11 @@ class Panel:
         table: Table,
         frequency: str | Frequency | None = None,
         season_length: int | None = None,
-        mending: repair.CleaningPolicy = repair.CleaningPolicy(),
+        mending: quality.CleaningPolicy = quality.CleaningPolicy(),
     ) -> Panel:
         raise_any(whole("season_length", season_length, 1, [None]))
         step = Frequency.parse(frequency) if isinstance(frequency, str) else frequency
-        rows = repair.regular_rows(table, step, mending)
+        rows = quality.regular_rows(table, step, mending)
         return cls(
             values=_frozen(rows.values),
             offsets=_frozen(rows.offsets),
@@ -310,11 +311,6 @@ class Panel:
         return len(self.roles.target)
 
     @property
-    def ready(self) -> int:
-        """Steps to forecast at the end of each ready-made window (`data.supervised`); 0 for a panel of series."""
-        return self.source.horizon
-
-    @property
     def groups(self) -> NDArray[Any] | None:
         """The group of each series, shape (N,); None when no group column was named."""
         return self.statics[self.roles.group] if self.roles.group else None
@@ -322,7 +318,7 @@ class Panel:
     @cached_property
     def filled(self) -> NDArray[Any]:
         """`values` with each NaN replaced by the number before it in its own series, if there is one."""
-        return repair.forward_fill(self.values, self.offsets)
+        return quality.forward_fill(self.values, self.offsets)
 
     @cached_property
     def first_numbers(self) -> NDArray[np.int64]:
@@ -351,6 +347,35 @@ class Panel:
         """Rows of each series that lie before `tick` on the shared clock, shape (N,); for ticks (F, 1), (F, N)."""
         return np.clip(tick - self.firsts, 0, self.lengths)
 
+    def horizon_or(self, own: int) -> int:
+        """Return the steps to forecast: those that the data fix (`SupervisedPanel`), or a model's `own` horizon."""
+        return own
+
+    @property
+    def context_lengths(self) -> NDArray[np.int64]:
+        """Rows of each series before the steps to forecast, shape (N,)."""
+        return self.lengths
+
+    @property
+    def target_starts(self) -> NDArray[np.int64]:
+        """First row of each series that may be a target in training, shape (N,)."""
+        return np.zeros_like(self.lengths)
+
+    @property
+    def units(self) -> NDArray[np.int64] | None:
+        """Number of the unit that each series belongs to, shape (N,); None where series may be cut in time.
+
+        A unit trains or validates as a whole: a group (in the order of first appearance), or a supervised window.
+        """
+        if self.groups is None:
+            return None
+        number = {group: i for i, group in enumerate(dict.fromkeys(self.groups.tolist()))}
+        return np.array([number[group] for group in self.groups.tolist()]) if len(number) > 1 else None
+
+    def first_cutoffs(self, horizon: int) -> NDArray[np.int64]:
+        """First cutoff in each series of a unit that validates as a whole, shape (N,): a forecast needs a context."""
+        return self.lengths // 2
+
     def series(self, index: int) -> NDArray[Any]:
         """All columns of series `index`, shape (T, C); a read-only view."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
@@ -361,7 +386,7 @@ class Panel:
 
     def label(self, stamp: int | np.int64) -> str:
         """Write one time stamp for a person to read."""
-        return repair.label(int(stamp), self.kind)
+        return quality.label(int(stamp), self.kind)
 
     def select(self, chosen: Sequence[int] | NDArray[Any]) -> Panel:
         """Return the panel of the chosen series (positions or a boolean mask)."""
@@ -472,7 +497,7 @@ class Panel:
         """The zone that stamps must be turned to for a calendar; None where they tell local time."""
         return None if self.source.wall_clock else self.source.zone
 
-    def answer(self, values: NDArray[Any]) -> Any:
+    def to_native(self, values: NDArray[Any]) -> Any:
         """Write forecasts for the steps after each series in the form that the data came in.
 
         Parameters
@@ -486,7 +511,61 @@ class Panel:
             number of dimensions, with H in place of T. Where days or longer steps of a time zone lead to an hour
             that its clocks skip, the stamp is the first one after it; of an hour that comes twice, it is the first.
         """
-        return write(self, values)
+        if self.source.form in ("array", "arrays", "windows"):
+            return arrays.write(self.source, values)
+        n, horizon, targets = values.shape
+        source, times = self.source, None
+        if self.kind != "none":
+            alike = bool((self.starts == self.starts[0]).all() and (self.lengths == self.lengths[0]).all())
+            kinds = 1 if alike else n  # series that begin and end together have the same times
+            ahead = self.lengths[:kinds, None] + np.arange(horizon)
+            later = self.frequency.advance(self.starts[:kinds, None], ahead)
+            times = np.broadcast_to(later, (n, horizon)).ravel()
+            if source.zone and source.wall_clock:
+                times, source = to_utc(times, source.zone), replace(source, wall_clock=False)
+        if source.form == "wide":
+            return frames.write_wide(source, times, self.kind, self.ids, values[..., 0])
+        columns = dict(zip(self.roles.target, values.reshape(n * horizon, targets).T, strict=True))
+        return frames.write(source, times, self.kind, self.ids, np.repeat(np.arange(n), horizon), columns)
+
+    def fingerprint(self, labels: NDArray[np.int64] | None = None) -> str:
+        """Return the SHA-256 of everything that models can read, and of the labels of the series if they are given.
+
+        Examples
+        --------
+        >>> one, other = Panel.of(np.arange(9.0)), Panel.of(np.arange(9.0) + 1)
+        >>> one.fingerprint() == Panel.of(np.arange(9.0)).fingerprint(), one.fingerprint() == other.fingerprint()
+        (True, False)
+        """
+        digest = hashlib.sha256(repr((self.roles, self.frequency, self.kind, self.season_length)).encode())
+        for name in ("values", "offsets", "starts"):
+            array = getattr(self, name)
+            digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        statics = {name: column.tolist() for name, column in self.statics.items()}
+        weights = None if self.weights is None else self.weights.tolist()
+        digest.update(repr((self.ids.tolist(), statics, weights)).encode())
+        if labels is not None:
+            digest.update(np.ascontiguousarray(labels).tobytes())
+        return digest.hexdigest()
+
+    def span(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> dict[str, Any]:
+        """Count the series with steps ``first[i]`` to ``last[i] - 1`` and their steps; label the first and last stamp.
+
+        Examples
+        --------
+        >>> Panel.of(np.arange(9.0)).span(np.array([2]), np.array([9]))
+        {'series': 1, 'steps': 7, 'first': '2', 'last': '8'}
+        """
+        index = np.flatnonzero(last > first)
+        if not len(index):
+            return {"series": 0, "steps": 0}
+        stamps = [self.frequency.advance(self.starts[index], steps[index]) for steps in (first, last - 1)]
+        ends = {"first": self.label(stamps[0].min()), "last": self.label(stamps[1].max())}
+        return {"series": len(index), "steps": int((last - first)[index].sum()), **ends}
+
+    def origin(self, labels: NDArray[np.int64] | None = None) -> dict[str, Any]:
+        """Return the span of all rows and their fingerprint, to record what something was learned from."""
+        return self.span(np.zeros_like(self.lengths), self.lengths) | {"sha256": self.fingerprint(labels)}
 
 
 def _names(names: str | Iterable[str]) -> tuple[str, ...]:
@@ -497,70 +576,3 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def write(panel: Panel, values: NDArray[Any]) -> Any:
-    """Write forecasts (N, H, K) for the steps after each series of a panel; see `Panel.answer`."""
-    n, horizon, targets = values.shape
-    source = panel.source
-    if source.form == "array":
-        shaped = {1: values[0, :, 0], 2: values[0], 3: values}
-        return shaped[source.ndim]
-    if source.form == "windows":
-        return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
-    if source.form == "arrays":
-        return list(values[..., 0] if source.ndim == 1 else values)
-    times = None
-    if panel.kind != "none":
-        alike = bool((panel.starts == panel.starts[0]).all() and (panel.lengths == panel.lengths[0]).all())
-        kinds = 1 if alike else n  # series that begin and end together have the same times
-        ahead = panel.lengths[:kinds, None] + np.arange(horizon)
-        later = panel.frequency.advance(panel.starts[:kinds, None], ahead)
-        times = np.broadcast_to(later, (n, horizon)).ravel()
-        if source.zone and source.wall_clock:
-            times, source = to_utc(times, source.zone), replace(source, wall_clock=False)
-    if source.form == "wide":
-        return frames.write_wide(source, times, panel.kind, panel.ids, values[..., 0])
-    columns = dict(zip(panel.roles.target, values.reshape(n * horizon, targets).T, strict=True))
-    return frames.write(source, times, panel.kind, panel.ids, np.repeat(np.arange(n), horizon), columns)
-
-
-def fingerprint(panel: Panel, labels: NDArray[np.int64] | None = None) -> str:
-    """Return the SHA-256 of everything in a panel that models can read, and of the labels of its series.
-
-    Examples
-    --------
-    >>> one, other = Panel.of(np.arange(9.0)), Panel.of(np.arange(9.0) + 1)
-    >>> fingerprint(one) == fingerprint(Panel.of(np.arange(9.0))), fingerprint(one) == fingerprint(other)
-    (True, False)
-    """
-    told = hashlib.sha256(repr((panel.roles, panel.frequency, panel.kind, panel.season_length)).encode())
-    for name, array in {"values": panel.values, "offsets": panel.offsets, "starts": panel.starts}.items():
-        told.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    statics = {name: fact.tolist() for name, fact in panel.statics.items()}
-    weights = None if panel.weights is None else panel.weights.tolist()
-    told.update(repr((panel.ids.tolist(), statics, weights)).encode())
-    if labels is not None:
-        told.update(np.ascontiguousarray(labels).tobytes())
-    return told.hexdigest()
-
-
-def span(panel: Panel, first: NDArray[np.int64], last: NDArray[np.int64]) -> dict[str, Any]:
-    """Return how many series have steps ``first[i]`` to ``last[i] - 1``, how many steps, the first and the last.
-
-    Examples
-    --------
-    >>> span(Panel.of(np.arange(9.0)), np.array([2]), np.array([9]))
-    {'series': 1, 'steps': 7, 'first': '2', 'last': '8'}
-    """
-    mine = np.flatnonzero(last > first)
-    if not len(mine):
-        return {"series": 0, "steps": 0}
-    stamps = [panel.frequency.advance(panel.starts[mine], steps[mine]) for steps in (first, last - 1)]
-    ends = {"first": panel.label(stamps[0].min()), "last": panel.label(stamps[1].max())}
-    return {"series": len(mine), "steps": int((last - first)[mine].sum()), **ends}
-
-
-def origin(panel: Panel, labels: NDArray[np.int64] | None = None) -> dict[str, Any]:
-    """Return what something was learned from: the span of a panel, and its fingerprint."""
-    return span(panel, np.zeros_like(panel.lengths), panel.lengths) | {"sha256": fingerprint(panel, labels)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.context import Context
-from tsforecast.data.panel import Panel, origin
+from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 
 
@@ -86,11 +86,11 @@ class Preprocessor:
     ids : array of shape (N,)
         Ids of the series that were learned from.
     origin : dict
-        What was learned from; see `tsforecast.data.panel.origin`.
+        What was learned from; see `tsforecast.data.panel.Panel.origin`.
 
     Examples
     --------
-    >>> inputs = Inputs.fit(Panel.of(np.array([1.0, 3.0])), ScalingRecipe())
+    >>> inputs = Preprocessor.fit(Panel.of(np.array([1.0, 3.0])), ScalingRecipe())
     >>> inputs.rows(Panel.of(np.array([1.0, 3.0, 5.0])))[0].ravel().tolist()
     [-1.0, 1.0, 3.0]
     """
@@ -105,7 +105,7 @@ class Preprocessor:
     def fit(cls, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
         """Learn from a panel that ends at the cutoff."""
         scaling = recipe.fit(past.values, past.offsets, past.n_targets, past.weights)
-        return cls(recipe, scaling, StaticEncoder.fit(past.statics, past.roles.static), past.ids, origin(past))
+        return cls(recipe, scaling, StaticEncoder.fit(past.statics, past.roles.static), past.ids, past.origin())
 
     def rows(self, panel: Panel, dtype: type[np.floating[Any]] = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K).

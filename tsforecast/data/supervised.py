@@ -1,8 +1,8 @@
-"""Ready-made windows, as scikit-learn hands them over: rows of X and y laid out as short series, and back."""
+"""Supervised windows: rows of X and y of scikit-learn as a panel of short series, and back."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,79 +13,116 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 
 
-def windows(X: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None) -> Panel:
-    """Lay out windows and the steps that follow them: each row becomes a series of W + H steps.
+class SupervisedPanel(Panel):
+    """A panel whose every series is one row of X (W steps) followed by its row of y (H steps to forecast).
 
-    Parameters
-    ----------
-    X : array of shape (n, W) or (n, W, C)
-    y : array of shape (n,), (n, H) or (n, H, K)
-        The first K channels of `X` are the targets' past; the others are known up to now.
-    weights : array of shape (n,), optional
-        How much each row counts in training.
-
-    Raises
-    ------
-    DataError
-        When the shapes are others, or there are more targets than channels.
+    Build one with `from_rows`. Rows are independent: each trains or validates as a whole.
 
     Examples
     --------
-    >>> panel = windows(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([3.0, 5.0]))
-    >>> panel.series(1).ravel().tolist(), panel.ready
-    ([3.0, 4.0, 5.0], 1)
+    >>> panel = SupervisedPanel.from_rows(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([3.0, 5.0]))
+    >>> panel.series(1).ravel().tolist(), panel.horizon, panel.context_lengths.tolist()
+    ([3.0, 4.0, 5.0], 1, [2, 2])
     """
-    if X.ndim not in (2, 3) or y.ndim not in (1, 2, 3) or 0 in X.shape + y.shape:
-        raise DataError(
-            f"windows must have shape (n, W) or (n, W, C), and y (n,), (n, H) or (n, H, K): got {X.shape} and {y.shape}"
-        )
-    past = X.reshape(len(X), X.shape[1], -1)  # (n, W, C)
-    later = y.reshape(len(y), -1, y.shape[2] if y.ndim == 3 else 1)  # (n, H, K)
-    (count, window, channels), (_, horizon, targets) = past.shape, later.shape
-    if targets > channels:
-        raise DataError(f"y must have at most as many targets as X has channels: got {targets} and {channels}")
-    values = np.full((count, window + horizon, channels), np.nan, dtype=np.result_type(past, later))
-    values[:, :window] = past
-    values[:, window:, :targets] = later
-    names = ("y",) if targets == 1 else tuple(f"y{k}" for k in range(targets))
-    roles = Roles(names, tuple(f"x{c}" for c in range(targets, channels)))
-    return _panel(values, roles, Source("windows", y.ndim, horizon=horizon), weights)
+
+    unit: ClassVar[str] = "window"
+
+    @classmethod
+    def from_rows(cls, X: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None) -> Self:
+        """Lay out windows and the steps that follow them.
+
+        Parameters
+        ----------
+        X : array of shape (n, W) or (n, W, C)
+        y : array of shape (n,), (n, H) or (n, H, K)
+            The first K channels of `X` are the targets' past; the others are past covariates.
+        weights : array of shape (n,), optional
+            Weight of each row in training.
+
+        Raises
+        ------
+        DataError
+            When the shapes are others, or there are more targets than channels.
+        """
+        if X.ndim not in (2, 3) or y.ndim not in (1, 2, 3) or 0 in X.shape + y.shape:
+            raise DataError(
+                f"windows must have shape (n, W) or (n, W, C), and y (n,), (n, H) or (n, H, K): got {X.shape} and "
+                f"{y.shape}"
+            )
+        past = X.reshape(len(X), X.shape[1], -1)  # (n, W, C)
+        later = y.reshape(len(y), -1, y.shape[2] if y.ndim == 3 else 1)  # (n, H, K)
+        (count, window, channels), (_, horizon, targets) = past.shape, later.shape
+        if targets > channels:
+            raise DataError(f"y must have at most as many targets as X has channels: got {targets} and {channels}")
+        values = np.full((count, window + horizon, channels), np.nan, dtype=np.result_type(past, later))
+        values[:, :window] = past
+        values[:, window:, :targets] = later
+        names = ("y",) if targets == 1 else tuple(f"y{k}" for k in range(targets))
+        roles = Roles(names, tuple(f"x{c}" for c in range(targets, channels)))
+        return cls(**_columns(values), roles=roles, source=Source("windows", y.ndim, horizon=horizon), weights=weights)
+
+    def contexts(self, X: NDArray[Any]) -> Panel:
+        """Lay out windows to forecast from, as a panel of n series of W steps, whose forecasts are written like y.
+
+        Parameters
+        ----------
+        X : array of shape (n, W) or (n, W, C)
+
+        Raises
+        ------
+        DataError
+            When the number of channels differs.
+        """
+        past = X.reshape(len(X), X.shape[1], -1)  # (n, W, C)
+        channels = len(self.roles.varying)
+        if past.shape[2] != channels:
+            raise DataError(f"X must have the {channels} channels that were fitted: got {past.shape[2]}")
+        return Panel(**_columns(past), roles=self.roles, source=self.source)
+
+    @property
+    def horizon(self) -> int:
+        """Steps to forecast at the end of each row (H)."""
+        return self.source.horizon
+
+    @property
+    def window(self) -> int:
+        """Steps of each row of X (W)."""
+        return int(self.lengths[0]) - self.horizon
+
+    def horizon_or(self, own: int) -> int:
+        """Return the steps of y, whatever the model's `own` horizon."""
+        return self.horizon
+
+    @property
+    def context_lengths(self) -> NDArray[np.int64]:
+        """Steps of X in each row, shape (n,)."""
+        return self.lengths - self.horizon
+
+    @property
+    def target_starts(self) -> NDArray[np.int64]:
+        """First step of y in each row, shape (n,): X is context only."""
+        return self.context_lengths
+
+    @property
+    def units(self) -> NDArray[np.int64]:
+        """Each row is a unit of its own, shape (n,)."""
+        return np.arange(len(self))
+
+    def first_cutoffs(self, horizon: int) -> NDArray[np.int64]:
+        """The one cutoff of each row, shape (n,)."""
+        return self.lengths - horizon
 
 
-def contexts(X: NDArray[Any], like: Panel) -> Panel:
-    """Lay out windows to forecast from: each row becomes a series of W steps.
-
-    Parameters
-    ----------
-    X : array of shape (n, W) or (n, W, C)
-    like : Panel
-        What `windows` returned for the data that were fitted.
-
-    Raises
-    ------
-    DataError
-        When the number of channels differs.
-    """
-    past = X.reshape(len(X), X.shape[1], -1)  # (n, W, C)
-    channels = len(like.roles.varying)
-    if past.shape[2] != channels:
-        raise DataError(f"X must have the {channels} channels that were fitted: got {past.shape[2]}")
-    return _panel(past, like.roles, like.source, None)
-
-
-def _panel(values: NDArray[Any], roles: Roles, source: Source, weights: NDArray[np.float64] | None) -> Panel:
-    """Return a panel of n series from values of shape (n, T, C)."""
+def _columns(values: NDArray[Any]) -> dict[str, Any]:
+    """Return the attributes of a panel of n series from values of shape (n, T, C), without roles and source."""
     count, steps, channels = values.shape
-    return Panel(
-        values=values.reshape(-1, channels),
-        offsets=np.arange(count + 1) * steps,
-        ids=np.arange(count),
-        starts=np.zeros(count, dtype=np.int64),
-        frequency=Frequency("integer"),
-        season_length=1,
-        kind="none",
-        roles=roles,
-        source=source,
-        statics={},
-        weights=weights,
-    )
+    return {
+        "values": values.reshape(-1, channels),
+        "offsets": np.arange(count + 1) * steps,
+        "ids": np.arange(count),
+        "starts": np.zeros(count, dtype=np.int64),
+        "frequency": Frequency("integer"),
+        "season_length": 1,
+        "kind": "none",
+        "statics": {},
+    }

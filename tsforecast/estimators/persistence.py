@@ -19,7 +19,8 @@ from tsforecast.checks import whole
 from tsforecast.classifiers.base import Classifier
 from tsforecast.data import sequences as recordings
 from tsforecast.data.context import Context
-from tsforecast.data.panel import Panel, span
+from tsforecast.data.panel import Panel
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ModelFileError, ParameterError, nearest, raise_any
 from tsforecast.files import require_place
 from tsforecast.forecasters.base import Forecaster, require_forecaster
@@ -41,7 +42,7 @@ def provenance(model: Forecaster | Classifier) -> dict[str, Any]:
         the epoch, as spans of series; or how many windows, recordings or groups chose it. ``scaling``: how, and what
         that was learned from. ``made`` and ``machine``.
     """
-    series = isinstance(model, Forecaster) and not model.panel_.ready
+    series = isinstance(model, Forecaster) and not isinstance(model.panel_, SupervisedPanel)
     taught = model.members_[0] if len(model.members_) == 1 else model  # a search is its best estimator
     return {
         "made": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -57,7 +58,7 @@ def provenance(model: Forecaster | Classifier) -> dict[str, Any]:
 
 def _split(model: Any) -> dict[str, Any]:
     panel, seen = model.panel_, model.learned_rows()
-    return {"trained": span(panel, np.zeros_like(seen), seen), "validated": span(panel, seen, panel.lengths)}
+    return {"trained": panel.span(np.zeros_like(seen), seen), "validated": panel.span(seen, panel.lengths)}
 
 
 def _scaled_on(model: Any) -> dict[str, Any]:
@@ -121,10 +122,10 @@ def _forecast(model: Forecaster, series: NDArray[np.int64]) -> NDArray[np.float6
     if series.min() < 0 or series.max() >= len(panel):
         raise ValueError(f"golden series must be among {len(panel)}: got {series.tolist()}")
     with np.errstate(all="ignore"):
-        said = model.forecast(Context(panel, series, panel.lengths[series] - panel.ready), model.horizon_)
+        said = model.forecast(Context(panel, series, panel.context_lengths[series]), model.horizon_)
     last = panel.lengths.copy()
     last[series] -= 1
-    panel.between(last, panel.lengths).answer(said)  # in the caller's library, zone and names
+    panel.between(last, panel.lengths).to_native(said)  # in the caller's library, zone and names
     return said
 
 

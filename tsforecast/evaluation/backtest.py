@@ -16,7 +16,7 @@ from tsforecast.audit.evidence import Cut
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.calendar import from_utc
 from tsforecast.data.context import Context
-from tsforecast.data.panel import Panel, fingerprint
+from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Piece, Protocol
 from tsforecast.data.splits import (
     Fold,
@@ -143,7 +143,7 @@ class Backtest:
     @property
     def identity(self) -> tuple[str, str]:
         """Fingerprint of the data, and the protocol as code."""
-        return fingerprint(self.panel), repr(self.protocol)
+        return self.panel.fingerprint(), repr(self.protocol)
 
     @property
     def record_type(self) -> type[Fit]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from tsforecast.data.panel import Panel, fingerprint
+from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Piece, Protocol
 from tsforecast.data.splits import Positions, recordings_of_others
 from tsforecast.forecasters.base import Forecaster
@@ -180,7 +180,7 @@ class Record:
         """Return the record of a finished comparison."""
         return cls(
             repr(panel).removeprefix("Panel: "),
-            fingerprint(panel),
+            panel.fingerprint(),
             panel.kind,
             panel.season_length,
             protocol.horizon,

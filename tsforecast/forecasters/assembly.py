@@ -74,9 +74,7 @@ def windows(
         names=panel.ids,
         device=model._torch_device(),
     )
-    begin = (
-        panel.lengths - panel.ready if panel.ready else np.zeros_like(seen)
-    )  # in a ready-made window, y alone counts
+    begin = panel.target_starts
     validation = cut(first=np.maximum(seen, begin)) if np.any(seen < panel.lengths) else None
     if validation is not None and not len(validation):
         raise DataError(

@@ -12,6 +12,7 @@ from tsforecast.data.anchors import Anchor, anchor_lags
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import by_part
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError
 
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
@@ -30,7 +31,7 @@ def training_rows(
     Parameters
     ----------
     validation : float, int or None
-        Share or number of the last steps, or of whole groups where the panel has several, or of ready-made windows.
+        Share or number of the last steps, or of whole groups where the panel has several, or of supervised windows.
     without : str
         The setting that does without validation, for the errors' sentences.
 
@@ -51,19 +52,18 @@ def training_rows(
     >>> training_rows(Panel.of(np.zeros(100)), 0.2, horizon=5)
     (20, array([80]))
     """
-    if not validation or (panel.ready and len(panel) == 1):
+    units = panel.units
+    if not validation or (units is not None and units.max() == 0):
         return 0, panel.lengths
-    wholes = _wholes(panel)
-    total, least = (int(panel.lengths.min()), horizon) if wholes is None else (int(wholes.max()) + 1, 1)
+    total, least = (int(panel.lengths.min()), horizon) if units is None else (int(units.max()) + 1, 1)
     count = max(least, round(validation * total)) if isinstance(validation, float) else int(validation)
-    if wholes is not None:
+    if units is not None:
         if count >= total:
-            what = "window" if panel.ready else "group"
             raise DataError(
-                f"validation must leave a {what} to train on: takes {count} of {total} {what}s; "
+                f"validation must leave a {panel.unit} to train on: takes {count} of {total} {panel.unit}s; "
                 f"use validation <= {total - 1}"
             )
-        return count, np.where(wholes >= total - count, 0, panel.lengths)
+        return count, np.where(units >= total - count, 0, panel.lengths)
     if horizon > total // 3 and not horizon <= count < total:
         raise DataError(
             f"the horizon must be far shorter than the series: it is {horizon}, the shortest has {total} steps"
@@ -82,23 +82,10 @@ def training_rows(
     return count, panel.lengths - count
 
 
-def _wholes(panel: Panel) -> NDArray[np.int64] | None:
-    """Return the number of the whole that each series belongs to and that is never cut, (N,); None if series are cut.
-
-    A whole is a group, in the order in which they first appear, or a ready-made window.
-    """
-    if panel.ready:
-        return np.arange(len(panel))
-    if panel.groups is None:
-        return None
-    place = {group: number for number, group in enumerate(dict.fromkeys(panel.groups.tolist()))}
-    return np.array([place[group] for group in panel.groups.tolist()]) if len(place) > 1 else None
-
-
 def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Context, NDArray[np.float64]]:
     """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
     # A whole group that validates is forecast in its second half: members need a past.
-    first = np.where(seen > 0, seen, panel.lengths - horizon if panel.ready else panel.lengths // 2)
+    first = np.where(seen > 0, seen, panel.first_cutoffs(horizon))
     counts = np.maximum(panel.lengths - horizon - first + 1, 0)
     series = np.repeat(np.arange(len(panel)), counts)
     step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -127,11 +114,12 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     DataError
         When a series has no room for window and horizon; with the arithmetic and what would fit.
     """
-    trains = np.ones(len(panel), dtype=bool) if _wholes(panel) is None else seen != 0  # a whole may validate
+    trains = np.ones(len(panel), dtype=bool) if panel.units is None else seen != 0  # a unit may validate
     shortest = int(seen[trains].min())
-    auto = shortest - horizon if panel.ready else _auto_window(panel.season_length, horizon, shortest)
+    supervised = isinstance(panel, SupervisedPanel)
+    auto = shortest - horizon if supervised else _auto_window(panel.season_length, horizon, shortest)
     chosen = auto if isinstance(asked, str) else int(asked)
-    if panel.ready and chosen > auto:
+    if supervised and chosen > auto:
         raise DataError(
             f"window must fit in the rows of X: needs {chosen} steps, they have {auto}; use window <= {auto}"
         )
@@ -185,7 +173,7 @@ def transform(past: Panel, asked: str | None) -> str | None:
     """
     if asked != "auto":
         return asked
-    if past.ready:
+    if isinstance(past, SupervisedPanel):
         past = replace(past, offsets=past.offsets[[0, -1]], ids=past.ids[:1])  # as one series
     targets = past.values[: past.offsets[-1], : past.n_targets]
     lowest, highest = (by_part(reduction, targets, past.offsets) for reduction in (np.fmin, np.fmax))
@@ -211,7 +199,7 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
         When an anchor looks back further than the window.
     """
     season = past.season_length
-    if asked == "auto" and past.ready:
+    if asked == "auto" and isinstance(past, SupervisedPanel):
         return _anchor_of_windows(past, horizon)
     if asked == "auto" and 1 < season < horizon / LONG and season <= window:
         return "average"
@@ -242,7 +230,7 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
     return found
 
 
-def _anchor_of_windows(past: Panel, horizon: int) -> str:
+def _anchor_of_windows(past: SupervisedPanel, horizon: int) -> str:
     """Return the last value, or none where the mean of y is closer to it: then y may be of another kind than X."""
     rows = past.values.reshape(len(past), -1, past.values.shape[1])[..., : past.n_targets].astype(np.float64)
     later, last = rows[:, -horizon:], rows[:, -horizon - 1 : -horizon]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
 from tsforecast.checks import whole
-from tsforecast.data import supervised as ready
 from tsforecast.data.context import Context, extend
-from tsforecast.data.panel import Panel, origin
+from tsforecast.data.panel import Panel
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator, read_rows
 from tsforecast.events import observed
@@ -39,7 +39,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     """Base of all forecasters.
 
     A forecaster stores its parameters when it is made, learns in `fit`, and answers in `predict`. It has two doors:
-    `fit(series)` and `predict()` speak of series; `fit(X, y)` and `predict(X)` of ready-made windows, one a row, as any
+    `fit(series)` and `predict()` speak of series; `fit(X, y)` and `predict(X)` of supervised windows, one a row, as any
     regressor of scikit-learn does.
 
     Subclasses say how in `_fit` and `forecast`, and what is wrong with their parameters in
@@ -48,11 +48,11 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     Attributes
     ----------
     panel_ : Panel
-        The data that were fitted; `predict` without a context goes on from its end. Of ready-made windows, the first.
+        The data that were fitted; `predict` without a context goes on from its end. Of supervised windows, the first.
     horizon_ : int
         Steps that are forecast: `horizon`, or the width of `y`.
     n_features_in_ : int
-        Steps in each ready-made window (W), where those were fitted.
+        Steps in each supervised window (W), where those were fitted.
     feature_names_in_ : array of shape (W,)
         Their names, where `X` was a frame.
     """
@@ -63,7 +63,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     _fitted_attribute, _fit_call = "panel_", "fit(data)"
 
     def fit(self, data: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Learn from one or many series, or from ready-made windows.
+        """Learn from one or many series, or from supervised windows.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         Parameters
         ----------
         context : like the data that were fitted, optional
-            Series to go on from; the fitted ones unless given. Where ready-made windows were fitted: the windows to
+            Series to go on from; the fitted ones unless given. Where supervised windows were fitted: the windows to
             forecast from, (n, W) or (n, W, C).
         future : frame, optional
             Where the data have future columns: those of the steps to forecast, with time and id. A forecaster that
@@ -128,8 +128,8 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             When the context or `future` cannot be used, or a target has no number to go on from.
         """
         self.check_fitted()
-        if self.panel_.ready:
-            return self._predict_rows(context, future, horizon)
+        if isinstance(self.panel_, SupervisedPanel):
+            return self._predict_rows(self.panel_, context, future, horizon)
         if horizon is not None:
             raise_any(whole("horizon", horizon, 1), ParameterError)
         steps = horizon or self.horizon_
@@ -142,10 +142,10 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         raise_any(past.problems())
         for caution in self._cautions(past):
             warnings.warn(caution, DataWarning, stacklevel=2)
-        return panel.answer(_warn_unless_finite(self.forecast(past, steps)))
+        return panel.to_native(_warn_unless_finite(self.forecast(past, steps)))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination (R2) of the forecasts from ready-made windows.
+        """Return the coefficient of determination (R2) of the forecasts from supervised windows.
 
         Parameters
         ----------
@@ -158,8 +158,8 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             When series were fitted; `backtest` and `leaderboard` judge those.
         """
         self.check_fitted()
-        if not self.panel_.ready:
-            raise ParameterError("score judges ready-made windows: judge series with backtest or leaderboard")
+        if not isinstance(self.panel_, SupervisedPanel):
+            raise ParameterError("score judges supervised windows: judge series with backtest or leaderboard")
         from sklearn.metrics import r2_score
 
         truth, said = (np.asarray(part).reshape(len(part), -1) for part in (y, self.predict(X)))
@@ -203,7 +203,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         if y is not None:
             panel = self._read_rows(data, y, sample_weight)
         elif sample_weight is not None:
-            raise ParameterError("sample_weight belongs to ready-made windows: give their y as well")
+            raise ParameterError("sample_weight belongs to supervised windows: give their y as well")
         else:
             panel = Panel.of(data)
             past = Context.at_end(panel)
@@ -211,7 +211,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
                 raise_any(past.problems())
             for name in ("n_features_in_", "feature_names_in_"):  # of windows that were fitted before
                 self.__dict__.pop(name, None)
-        self.horizon_ = int(panel.ready or self._own_horizon())
+        self.horizon_ = panel.horizon_or(self._own_horizon())
         return panel
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any) -> Panel:
@@ -230,24 +230,24 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
                 stacklevel=4,
             )
         if sample_weight is None:
-            return ready.windows(X, y)
+            return SupervisedPanel.from_rows(X, y)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        return ready.windows(X, y, weights)
+        return SupervisedPanel.from_rows(X, y, weights)
 
-    def _predict_rows(self, X: Any, future: Any, horizon: int | None) -> Any:
-        """Forecast from ready-made windows, in the form of y."""
+    def _predict_rows(self, fitted: SupervisedPanel, X: Any, future: Any, horizon: int | None) -> Any:
+        """Forecast from supervised windows, in the form of y."""
         if X is None or future is not None or horizon is not None:
-            raise ParameterError("where ready-made windows were fitted, predict takes windows of that form and no more")
+            raise ParameterError("where supervised windows were fitted, predict takes windows of that form and no more")
         from sklearn.utils.validation import validate_data
 
         rows = read_rows(X, lambda: validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS))
-        panel = ready.contexts(rows, self.panel_)
-        return panel.answer(_warn_unless_finite(self.forecast(Context.at_end(panel), self.horizon_)))
+        panel = fitted.contexts(rows)
+        return panel.to_native(_warn_unless_finite(self.forecast(Context.at_end(panel), self.horizon_)))
 
     def _remember(self, panel: Panel) -> None:
         """Keep what was fitted, to go on from; of many windows only their form matters."""
-        self.fitted_on_ = origin(panel)
-        self.panel_ = panel.select([0]) if panel.ready else panel
+        self.fitted_on_ = panel.origin()
+        self.panel_ = panel.select([0]) if isinstance(panel, SupervisedPanel) else panel
 
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each fitted series taught this model what it says; the others validated."""

@@ -85,7 +85,7 @@ class EnsembleForecaster(Forecaster):
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return what the members compute before anything is trained; see `Forecaster.preprocessing_state`."""
-        horizon = panel.ready or self._own_horizon()
+        horizon = panel.horizon_or(self._own_horizon())
         views = [clone(member).set_params(horizon=horizon).preprocessing_state(panel) for member in self._given()]
         return {f"{name} of member {i}": part for i, view in enumerate(views) for name, part in view.items()}
 

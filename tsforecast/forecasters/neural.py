@@ -217,7 +217,7 @@ class NeuralForecaster(WindowedForecaster):
         resume_from: str | Path | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> Self:
-        """Learn from one or many series, or from ready-made windows; see `Forecaster.fit`.
+        """Learn from one or many series, or from supervised windows; see `Forecaster.fit`.
 
         Ctrl-C ends training early and keeps the best network so far, with a warning.
 

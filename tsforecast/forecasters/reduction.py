@@ -116,7 +116,7 @@ class ReductionForecaster(WindowedForecaster):
             self._block,
             ahead=len(panel.roles.future),
             static=self.inputs_.static(panel),
-            first=panel.lengths - panel.ready if panel.ready else None,  # of ready ones y alone counts
+            first=panel.target_starts,
             dtype=torch.float64,
         )
         count = min(len(windows), self.max_windows or len(windows))

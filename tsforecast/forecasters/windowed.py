@@ -16,6 +16,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
 from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ParameterError, Problem, shorten
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
@@ -60,7 +61,7 @@ class WindowedForecaster(Forecaster):
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return what `fit` computes before anything is trained; see `Forecaster.preprocessing_state`."""
         looking = clone(self)
-        looking.horizon_ = int(panel.ready or looking._own_horizon())
+        looking.horizon_ = panel.horizon_or(looking._own_horizon())
         seen = looking._prepare(panel)
         values, truth = looking.inputs_.rows(panel)  # windows are views of these
         scaling = {f"scaler {name}": getattr(looking.inputs_.scaling, name) for name in ARRAYS}
@@ -69,11 +70,12 @@ class WindowedForecaster(Forecaster):
 
     def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
         """Return what is used where there was a choice; `past` is the training part, the first `seen` rows."""
-        if panel.ready and self.per_series is True:
+        supervised = isinstance(panel, SupervisedPanel)
+        if supervised and self.per_series is True:
             raise ParameterError(
                 "per_series=True must have series to learn scales from: rows of X are windows; use instance_norm=True"
             )
-        apart = bool(panel.ready) or panel.groups is not None  # what is tested was not fitted
+        apart = supervised or panel.groups is not None  # what is tested was not fitted
         window = choices.window(panel, seen, self.window, self.horizon_)
         return {
             "season_length": panel.season_length,

@@ -17,6 +17,7 @@ from tsforecast.data.calendar import Frequency
 from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
 from tsforecast.data.quality import CleaningPolicy
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ModelFileError, raise_any
 
 if TYPE_CHECKING:
@@ -210,14 +211,15 @@ def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
     KeyError, TypeError
         When a part is missing, or of another type.
     """
-    panel = Panel(
+    source = typed(Source, described["source"])
+    panel = (SupervisedPanel if source.form == "windows" else Panel)(
         **{name: numbers[f"panel.{name}"] for name in _ARRAYS},
         ids=described["ids"],
         frequency=typed(Frequency, described["frequency"]),
         season_length=described["season_length"],
         kind=described["kind"],
         roles=typed(Roles, described["roles"]),
-        source=typed(Source, described["source"]),
+        source=source,
         statics=described["facts"],
         mending=typed(CleaningPolicy, described["mending"]),
         notes=tuple(map(str, described["notes"])),
@@ -251,5 +253,5 @@ def _problems(panel: Panel) -> list[str]:
     if missing := {*roles.static, *([roles.group] if roles.group else [])} - set(panel.statics):
         problems.append(f"a panel must have its static columns: {sorted(missing)} are missing")
     if not 0 <= panel.source.horizon < max(1, int(np.diff(offsets).min())):
-        problems.append(f"ready-made windows must be longer than their horizon: got {panel.source.horizon}")
+        problems.append(f"supervised windows must be longer than their horizon: got {panel.source.horizon}")
     return problems

@@ -202,7 +202,7 @@ class RaySearch(Forecaster):
             return super().fit(data, y, sample_weight)
         if sample_weight is not None:
             raise ParameterError(
-                "sample_weight belongs to ready-made windows: recordings have class_weight, and groups=..., by name"
+                "sample_weight belongs to supervised windows: recordings have class_weight, and groups=..., by name"
             )
         raise_any(self._problems(), ParameterError)
         reader = clone(self.forecaster)
@@ -288,7 +288,7 @@ class RaySearch(Forecaster):
         return np.asarray(self.best_estimator_.predict_proba(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R2 of forecasts from ready-made windows, or the share of recordings whose label is said."""
+        """Return R2 of forecasts from supervised windows, or the share of recordings whose label is said."""
         if not _recognises(self):
             return super().score(X, y, sample_weight)
         self.check_fitted()
@@ -335,7 +335,7 @@ class RaySearch(Forecaster):
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return what trials are given and scored on; see `Forecaster.preprocessing_state`."""
         searching = clone(self)
-        searching.horizon_ = int(panel.ready or searching._own_horizon())
+        searching.horizon_ = panel.horizon_or(searching._own_horizon())
         folds = searching._validations(panel)
         newest, assignment = folds[0], searching._assignment(folds)
         found: dict[str, NDArray[Any]] = assignment.model({}).preprocessing_state(newest.part)

@@ -26,7 +26,7 @@ import ray.tune
 from filelock import FileLock, Timeout
 from platformdirs import user_data_dir
 
-from tsforecast.data.panel import Panel, fingerprint
+from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, reason
 from tsforecast.files import OutputError
 from tsforecast.provenance import machine, versions
@@ -74,7 +74,7 @@ def prepare(search: RaySearch, panel: Panel, space: Space, assignment: Assignmen
         When the folder holds another search, or something else, or cannot be written to.
     """
     about = _about(search, panel, space, assignment)
-    asked = {"data": fingerprint(panel), "forecaster": about.forecaster, "space": json.dumps(about.space)}
+    asked = {"data": panel.fingerprint(), "forecaster": about.forecaster, "space": json.dumps(about.space)}
     for name in ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation", "validation_origins"):
         asked[name] = str(getattr(search, name))
     asked |= {name: str(value) for name, value in assignment.folds[0].settings.items()} | given

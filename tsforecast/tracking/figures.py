@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.reporting.figures import COLOURS, INK, QUIET, brief
 from tsforecast.training.history import Epoch, best_epoch
@@ -40,7 +41,7 @@ class Ahead:
     def of(cls, model: Forecaster, panel: Panel) -> Ahead | None:
         """Forecast the first series of a panel; None where more must be known ahead than the panel tells."""
         first = panel.select([0])
-        if panel.ready or panel.roles.given.future:
+        if isinstance(panel, SupervisedPanel) or panel.roles.given.future:
             return None
         from tsforecast.data.context import extend
 

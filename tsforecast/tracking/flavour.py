@@ -20,6 +20,7 @@ from tsforecast.data import frames
 from tsforecast.data.calendar import to_utc
 from tsforecast.data.frames import Source
 from tsforecast.data.panel import Panel
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError
 from tsforecast.estimators import persistence as store
 from tsforecast.estimators.registry import model_name
@@ -27,7 +28,7 @@ from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.tracking.store import quiet
 
 SERIES_COLUMN = "series"  # names series where no column of the user's does
-SERIES, LEAST, ROWS = 3, 12, 3  # of an example: series, steps, ready-made windows
+SERIES, LEAST, ROWS = 3, 12, 3  # of an example: series, steps, supervised windows
 # Kind of a numpy array -> type of a column in MLflow's words.
 _TYPES = {"f": "double", "i": "long", "u": "long", "b": "boolean", "M": "datetime"}
 
@@ -41,13 +42,13 @@ class Interface:
     Attributes
     ----------
     inputs, outputs : tuple of (name, type)
-        Columns of the frames; of ready-made windows none, which come as an array.
+        Columns of the frames; of supervised windows none, which come as an array.
     example : pandas.DataFrame or array
         The end of the first few series; where columns are known ahead, the last `horizon` rows have no target.
     horizon : int
         Steps that are forecast unless asked otherwise.
     answer : array
-        Of ready-made windows: the shape of what comes back.
+        Of supervised windows: the shape of what comes back.
     """
 
     inputs: Columns
@@ -60,9 +61,9 @@ class Interface:
     def of(cls, forecaster: Forecaster, data: Panel | None = None) -> Interface:
         """Return the interface of a fitted forecaster; `data` are those that were fitted, its own unless given."""
         panel, horizon = forecaster.panel_, forecaster.horizon_
-        if panel.ready:
+        if isinstance(panel, SupervisedPanel):
             fitted = panel if data is None else data
-            rows = np.stack([fitted.series(i)[: -fitted.ready] for i in range(min(ROWS, len(fitted)))])  # (n, W, C)
+            rows = np.stack([fitted.series(i)[: -panel.horizon] for i in range(min(ROWS, len(fitted)))])  # (n, W, C)
             windows = rows[..., 0] if rows.shape[2] == 1 else rows
             return cls((), (), windows, horizon, np.asarray(forecaster.predict(windows)))
         unnamed, panel = _unnamed(panel), long(panel)
@@ -89,7 +90,7 @@ class Served:
     def __init__(self, forecaster: Forecaster) -> None:
         self.forecaster = forecaster
         self._unnamed = _unnamed(forecaster.panel_)
-        if not forecaster.panel_.ready:
+        if not isinstance(forecaster.panel_, SupervisedPanel):
             forecaster.panel_ = long(forecaster.panel_)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
@@ -99,7 +100,7 @@ class Served:
         ----------
         model_input : pandas.DataFrame or array
             Series to go on from, in the columns that were fitted. Where columns are known ahead, rows at the end of
-            each series that have no target tell them for the steps to forecast. An array where ready-made windows were
+            each series that have no target tell them for the steps to forecast. An array where supervised windows were
             fitted.
         params : dict, optional
             ``horizon``: steps to forecast.
@@ -109,7 +110,7 @@ class Served:
         DataError, ParameterError
         """
         forecaster, panel = self.forecaster, self.forecaster.panel_
-        if panel.ready:
+        if isinstance(panel, SupervisedPanel):
             return forecaster.predict(np.asarray(model_input))
         horizon = int((params or {}).get("horizon") or forecaster.horizon_)
         frame = as_dates(pd.DataFrame(model_input), panel.source)
@@ -125,7 +126,7 @@ def long(panel: Panel) -> Panel:
 
     Examples
     --------
-    >>> long(Panel.of([[1.0, 2.0], [3.0, 4.0, 5.0]])).answer(np.array([[[3.0]], [[6.0]]])).values.tolist()
+    >>> long(Panel.of([[1.0, 2.0], [3.0, 4.0, 5.0]])).to_native(np.array([[[3.0]], [[6.0]]])).values.tolist()
     [[0.0, 3.0], [1.0, 6.0]]
     """
     source = panel.source

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.data.panel import Panel, fingerprint
+from tsforecast.data.panel import Panel
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason, shorten
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation import summaries as views
@@ -61,7 +62,7 @@ def about(panel: Panel, recordings: bool = False) -> str:
     ('y, 2 series', 'y')
     """
     targets = shorten(list(panel.roles.target), 2)
-    if panel.ready or recordings:
+    if isinstance(panel, SupervisedPanel) or recordings:
         return f"{len(panel)} {'recordings' if recordings else 'windows'}"
     return targets if len(panel) == 1 else f"{targets}, {len(panel)} series"
 
@@ -83,7 +84,7 @@ def of_data(panel: Panel) -> Facts:
     span = {"data/first": panel.label(panel.starts.min()), "data/last": panel.label(ends.max())}
     return {
         "data": repr(panel).removeprefix("Panel: "),
-        "data/fingerprint": fingerprint(panel),
+        "data/fingerprint": panel.fingerprint(),
         **({} if panel.kind == "none" else span),
     }
 
@@ -100,7 +101,7 @@ def of_fitted(model: Any, panel: Panel) -> Facts:
     found = {f"resolved/{name}": value for name, value in told["resolved"].items()}
     found |= {"scaling": told["scaling"]} if told["scaling"] else {}
     kept = told["resolved"].get("validation")
-    if kept and panel.kind != "none" and panel.groups is None and not panel.ready:
+    if kept and panel.kind != "none" and panel.groups is None and not isinstance(panel, SupervisedPanel):
         ends = panel.lengths - int(kept)
         first = panel.frequency.advance(panel.starts, ends)
         found["split/training_last"] = panel.label(panel.frequency.advance(panel.starts, ends - 1).max())

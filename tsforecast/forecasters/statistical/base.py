@@ -16,6 +16,7 @@ from sklearn.base import clone
 from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import Argument, FitWarning, ParameterError, Problem, shorten
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster
@@ -101,7 +102,7 @@ class StatisticalForecaster(Forecaster):
             remedy = ("give ", Argument("season_length"))
             raise ParameterError(Problem("a model with a season needs its length", "the data have none", remedy))
         self.models_, self.failures_ = [], []
-        if panel.ready:
+        if isinstance(panel, SupervisedPanel):
             return  # every row is a context of its own, and will be fitted when it is forecast
         past = Context.at_end(panel)
         tasks = {(i, k): _Task(y, None, False, True) for i, k, y in self._numbers(past) if len(y)}
@@ -133,7 +134,8 @@ class StatisticalForecaster(Forecaster):
     def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
         """Restore what `get_state` returned; see `Estimator.set_state`."""
         models = [[typed(Fit, fit) if fit else None for fit in fits] for fits in learned["models_"]]
-        count, longest = 0 if self.panel_.ready else len(self.panel_), int(self.panel_.lengths.max())
+        count = 0 if isinstance(self.panel_, SupervisedPanel) else len(self.panel_)
+        longest = int(self.panel_.lengths.max())
         if [len(fits) for fits in models] != [self.panel_.n_targets] * count:
             raise ValueError(f"there must be a fit for each target of each of {count} series")
         for fit in (fit for fits in models for fit in fits if fit):
