@@ -30,7 +30,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.estimators.registry import CLASSICAL, NAIVE_FAMILY, NETWORKS, make
 from tsforecast.evaluation import metrics
-from tsforecast.evaluation.results import from_rows
+from tsforecast.evaluation.results import ForecastResults
 from tsforecast.forecasters.base import Forecaster
 
 NAIVE2_SMAPE, NAIVE2_MASE = 18.383, 2.395  # M4 Hourly; Mcompetitions/M4-methods
@@ -103,7 +103,7 @@ def _sunspots() -> Panel:
 
 
 def _errors(rows: Any) -> Scores:
-    table = from_rows(rows.assign(model="model"), reference="model").table.iloc[0]
+    table = ForecastResults.from_rows(rows.assign(model="model"), reference="model").table.iloc[0]
     names = ("mae", "rmse", "smape", "mase", "fit_seconds", "predict_seconds")
     return {name: float(table[name]) for name in names}
 

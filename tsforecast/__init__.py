@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.backtest import backtest as backtest
     from tsforecast.evaluation.classification import ClassificationResults as ClassificationResults
     from tsforecast.evaluation.compare_classifiers import compare_classifiers as compare_classifiers
+    from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
-    from tsforecast.evaluation.results import Leaderboard as Leaderboard
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
     from tsforecast.forecasters.cells import Conv1DForecaster as Conv1DForecaster
     from tsforecast.forecasters.cells import GRUForecaster as GRUForecaster
@@ -77,7 +77,7 @@ _HOMES = {
     "Panel": "data.panel",
     "SealedPanel": "data.protocol",
     "leaderboard": "evaluation.leaderboard",
-    "Leaderboard": "evaluation.results",
+    "Leaderboard": "evaluation.leaderboard",
     "backtest": "evaluation.backtest",
     "audit": "audit.audit",
     "audit_procedure": "audit.audit",

@@ -114,7 +114,7 @@ def test_what_other_groups_do_in_the_test_part_changes_no_forecast() -> None:
 
 def test_a_leaderboard_of_a_grouped_panel_has_all_series() -> None:
     board = leaderboard(["mean"], recordings(list("aabbc")), horizon=3)
-    assert board.basis.startswith("5 series, 1 target, 1 cutoff, horizon 3")
+    assert board.summary_line.startswith("5 series, 1 target, 1 cutoff, horizon 3")
 
 
 def test_the_splitters_work_inside_scikit_learn() -> None:

@@ -81,14 +81,14 @@ def test_chance_is_that_of_a_one_sided_t_test() -> None:
 def test_the_verdict_needs_users_and_more_than_luck() -> None:
     assert judge(answers())["gru"].outcome == "beats"
     few = judge(answers(users=4))["gru"]
-    assert few.outcome == "cannot be told"
-    assert few.sentence.endswith("in 4 users; at least 5 are needed to tell")
+    assert few.outcome == "inconclusive"
+    assert few.sentence.endswith("in 4 users; a verdict needs at least 5")
     assert judge(answers(right=0.1))["gru"].outcome == "does not beat"
     rows = answers(right=0.4, seed=2)
     unsure = judge(rows)["gru"]
-    assert unsure.outcome == "cannot be told"
+    assert unsure.outcome == "inconclusive"
     assert unsure.low < 0 < unsure.skill
-    assert "more in 8 users" in unsure.sentence
+    assert "more than majority in 8 users" in unsure.sentence
     assert judge(rows)["majority"].sentence == "majority is the reference: it recognises 33.3%"
 
 
@@ -98,8 +98,8 @@ def test_many_models_are_held_to_more_than_one() -> None:
     assert alone.outcome == "beats"
     others = [rows[rows["model"] == "gru"].assign(model=f"gru-{i}", predicted="a") for i in range(30)]
     among = judge(pd.concat([rows, *others]))["gru"]
-    assert among.chance == pytest.approx(31 * alone.chance)
-    assert among.outcome == ("beats" if among.chance < 0.05 else "cannot be told")
+    assert among.p_value == pytest.approx(31 * alone.p_value)
+    assert among.outcome == ("beats" if among.p_value < 0.05 else "inconclusive")
 
 
 def test_tallies_say_the_same_as_rows() -> None:

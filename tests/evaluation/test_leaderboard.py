@@ -16,7 +16,7 @@ from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.results import from_rows
+from tsforecast.evaluation.results import ForecastResults
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import NaiveForecaster
 
@@ -67,7 +67,7 @@ def test_models_are_sorted_by_the_metric_and_the_reference_is_the_best_naive_one
 def test_a_named_reference_is_taken() -> None:
     board = leaderboard([], RAMP, horizon=2, reference="seasonal-naive")
     assert board.reference == "seasonal-naive"
-    with pytest.raises(UnknownNameError, match="reference 'drit' is not on the board; did you mean 'drift'"):
+    with pytest.raises(UnknownNameError, match="reference 'drit' is not among the models; did you mean 'drift'"):
         leaderboard([], RAMP, horizon=2, reference="drit")
 
 
@@ -83,11 +83,11 @@ def test_a_model_equal_to_the_naive_forecast_does_not_beat_it() -> None:
     assert board.verdicts["same"].sentence == "same does not beat naive: its MASE is the same"
 
 
-def test_a_win_at_too_few_cutoffs_cannot_be_told_from_chance() -> None:
+def test_a_win_at_too_few_cutoffs_is_inconclusive() -> None:
     board = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=4, reference="naive")
     assert board.verdicts["good"].sentence == (
-        "good cannot be told from naive: 93.1% lower MASE in 4 cutoffs; "
-        "at least 5 cutoffs are needed to tell: use more origins"
+        "good is inconclusive: 93.1% lower MASE than naive in 4 cutoffs; "
+        "a verdict needs at least 5 cutoffs: use more origins"
     )
     enough = leaderboard({"good": Shifted(1.0)}, RAMP, horizon=1, origins=5, reference="naive")
     assert enough.verdicts["good"].sentence.startswith("good beats naive")
@@ -101,7 +101,7 @@ def test_a_series_that_is_never_forecast_is_named_under_the_table() -> None:
     assert board.notes == (
         "1 of 3 series has no past and target at any cutoff and is left out: 'C'; more origins may reach it",
     )
-    assert f"{board.basis}.\n\nNote: {board.notes[0]}.\n\n- " in board.to_markdown()
+    assert f"{board.summary_line}.\n\nNote: {board.notes[0]}.\n\n- " in board.to_markdown()
     assert leaderboard([], pd.concat(parts), horizon=2, origins=20).notes == ()
 
 
@@ -122,7 +122,7 @@ def test_copies_of_a_series_are_no_further_evidence() -> None:
 def test_with_one_cutoff_series_are_counted(ragged: Panel) -> None:
     board = leaderboard({"good": Shifted(0.01)}, ragged, horizon=3, reference="drift")
     assert any(
-        verdict.sentence.endswith("in 3 series; at least 5 cutoffs or series are needed to tell: use more origins")
+        verdict.sentence.endswith("in 3 series; a verdict needs at least 5 cutoffs or series: use more origins")
         for verdict in board.verdicts.values()
     )
 
@@ -159,14 +159,14 @@ def test_two_models_of_one_kind_get_names_of_their_own() -> None:
 def test_a_board_drawn_from_kept_rows_is_the_same(tmp_path: object) -> None:
     board = leaderboard([Oracle()], pd.Series(RAMP, index=pd.date_range("2024", periods=60)), horizon=3, origins=4)
     board.rows.to_parquet(tmp_path / "rows.parquet")
-    again = from_rows(pd.read_parquet(tmp_path / "rows.parquet"))
+    again = ForecastResults.from_rows(pd.read_parquet(tmp_path / "rows.parquet"))
     pd.testing.assert_frame_equal(again.table, board.table)
     assert [str(one) for one in again.verdicts.values()] == [str(one) for one in board.verdicts.values()]
 
 
 def test_rows_of_several_backtests_make_a_board() -> None:
     parts = [backtest(small(name), RAMP, horizon=3, origins=2) for name in ("naive", "mean")]
-    assert from_rows(pd.concat(parts)).table["model"].tolist() == ["naive", "mean"]
+    assert ForecastResults.from_rows(pd.concat(parts)).table["model"].tolist() == ["naive", "mean"]
 
 
 def test_markdown_has_the_table_and_a_sentence_for_each_model() -> None:

@@ -14,8 +14,7 @@ from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
-from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.results import Leaderboard, from_rows
+from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster
 
 DAYS = pd.date_range("2024-01-01", periods=90)
@@ -49,7 +48,7 @@ def test_another_metric_or_reference_can_be_looked_at_without_fitting_again(tmp_
     leaderboard(["mean"], wave(90), horizon=3, origins=6).to_parquet(tmp_path / "rows.parquet")
     board = Leaderboard.from_parquet(tmp_path, metric="smape", reference="drift")
     assert (board.metric, board.reference) == ("smape", "drift")
-    with pytest.raises(UnknownNameError, match="reference 'drit' is not on the board; did you mean 'drift'"):
+    with pytest.raises(UnknownNameError, match="reference 'drit' is not among the models; did you mean 'drift'"):
         Leaderboard.from_parquet(tmp_path, reference="drit")
     with pytest.raises(ParameterError, match="metric must be one of"):
         Leaderboard.from_parquet(tmp_path, metric="mape")
@@ -126,9 +125,9 @@ def test_rows_of_backtests_are_put_together_and_judged_on_the_same_targets_only(
     assert board.record is None
     assert set(board.table["model"]) == {"naive", "mean", "drift"}
     with pytest.raises(
-        DataError, match="a board must have a naive forecast, or a reference by name: the rows have 'gru'"
+        DataError, match="results must include a naive forecast, or name a reference: the rows have 'gru'"
     ):
-        from_rows(rows.assign(model="gru"))
+        Leaderboard.from_rows(rows.assign(model="gru"))
     fewer = backtest(MeanForecaster(), wave(90), 3, origins=5)
     other = backtest(MeanForecaster(), wave(90, 1), 3, origins=6)
     shorter = backtest(MeanForecaster(), wave(90), 2, origins=6, step=3)
@@ -139,7 +138,7 @@ def test_rows_of_backtests_are_put_together_and_judged_on_the_same_targets_only(
         (rows, "'drift' must forecast each target once: 18 rows are there again"),
     ):
         with pytest.raises(DataError, match=f"{words}"):
-            from_rows(pd.concat([rows, wrong]))
+            Leaderboard.from_rows(pd.concat([rows, wrong]))
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -18,8 +18,7 @@ from tests.helpers.forecasters import SMALL, small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, FitWarning, ParameterError, TsForecastError
 from tsforecast.estimators.registry import make
-from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.results import Leaderboard
+from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.evaluation.runner import seeded_clones
 from tsforecast.files import OutputError
 from tsforecast.forecasters.cells import GRUForecaster
@@ -101,7 +100,7 @@ def test_a_model_that_fails_at_one_cutoff_is_named_with_its_error_and_the_others
     assert board.verdicts["bad"].sentence == "bad failed: ZeroDivisionError: no denominator"
     assert "bad" not in set(board.rows["model"])
     assert "bad" not in board.by("step")
-    assert board.proof == "Leak audit of all models: passed (data)"
+    assert board.audit_line == "Leak audit of all models: passed (data)"
     assert [fit.error != "" for fit in board.record.fits if fit.model == "bad"] == [False, True, True]
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.results import from_rows
+from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.significance import diebold_mariano, holm
 from tsforecast.evaluation.verdict import Trials, Verdict, _verdict, judge, trials
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
@@ -20,16 +20,16 @@ CLEAR = Trials({"naive": NAIVE, "model": 0.8 * NAIVE + 0.02 * RANDOM.random((1, 
 FAINT = Trials({"naive": NAIVE, "model": NAIVE - 0.05 + 0.8 * (RANDOM.random((1, 30)) - 0.5)}, overlap=1)
 
 
-def told(found: Trials, error: float, chance: float) -> Verdict:
-    """Return the verdict on a model of which the error and the chance are given."""
-    return _verdict(found, "model", "naive", (error, 1.0), (found.skill("model", "naive"), chance), "MASE")
+def verdict_of(found: Trials, error: float, p_value: float) -> Verdict:
+    """Return the verdict on a model of a given error and p-value."""
+    return _verdict(found, "model", "naive", (error, 1.0), (found.skill("model", "naive"), p_value), "MASE")
 
 
 def test_a_win_needs_both_the_test_and_the_interval() -> None:
-    assert told(CLEAR, 0.8, 0.01).sentence.startswith("model beats naive by 20.0% (")
-    for found, chance in ((CLEAR, 0.06), (FAINT, 0.01)):
-        sentence = told(found, 0.98, chance).sentence
-        assert sentence.startswith("model cannot be told from naive: 2.0% lower MASE (")
+    assert verdict_of(CLEAR, 0.8, 0.01).sentence.startswith("model beats naive by 20.0% (")
+    for found, p_value in ((CLEAR, 0.06), (FAINT, 0.01)):
+        sentence = verdict_of(found, 0.98, p_value).sentence
+        assert sentence.startswith("model is inconclusive: 2.0% lower MASE than naive (")
         assert f"; 30 cutoffs would show gains above {found.skill('model', 'naive').detectable:.0%} only" in sentence
 
 
@@ -43,7 +43,7 @@ def test_overlap_is_how_many_neighbouring_cutoffs_share_targets(step: int, overl
 def test_losses_are_those_of_the_table(metric: str) -> None:
     data = [wave(90), wave(90, 1)]
     rows = pd.concat([backtest(model(), data, horizon=4, origins=6) for model in (NaiveForecaster, MeanForecaster)])
-    board = from_rows(rows, metric, "naive")
+    board = ForecastResults.from_rows(rows, metric, "naive")
     found, table = trials(board.rows, metric), board.table.set_index("model")[metric]
     assert found.shape == (2, 6)
     for name in ("naive", "mean"):
@@ -62,16 +62,16 @@ def rows_of(losses: dict[str, np.ndarray]) -> pd.DataFrame:
 
 def test_a_win_that_stands_alone_is_none_among_many_that_tried() -> None:
     naive, own = NAIVE[0], NAIVE[0] - 0.07 + 0.8 * (np.random.default_rng(3).random(30) - 0.5)
-    chance = diebold_mariano(own, naive)[1]
-    assert 0.005 < chance < 0.05
+    p_value = diebold_mariano(own, naive)[1]
+    assert 0.005 < p_value < 0.05
     alone = {"naive": naive, "model": own}
     many = alone | {f"other-{i}": naive + np.random.default_rng(i).random(30) for i in range(12)}
-    told = []
+    sentences = []
     for losses in (alone, many):
         errors = pd.Series({name: each.mean() for name, each in losses.items()})
-        told.append(judge(rows_of(losses), errors, "mae", "naive")["model"].sentence)
-    assert told[0].startswith("model beats naive by")
-    assert told[1].startswith("model cannot be told from naive")
+        sentences.append(judge(rows_of(losses), errors, "mae", "naive")["model"].sentence)
+    assert sentences[0].startswith("model beats naive by")
+    assert sentences[1].startswith("model is inconclusive: ")
 
 
 @pytest.mark.parametrize(("series", "cutoffs", "overlap"), [(1, 5, 1), (1, 24, 6), (20, 1, 1), (3, 8, 2)])
@@ -80,7 +80,7 @@ def test_an_oracle_always_beats_the_naive_forecast(series: int, cutoffs: int, ov
     rows = backtest(NaiveForecaster(), data, horizon=4, origins=cutoffs, step=-(-4 // overlap))
     for error in (0.0, 1e-3):
         oracle = rows.assign(model="oracle", forecast=rows["y"] + error)
-        verdict = from_rows(pd.concat([rows, oracle])).verdicts["oracle"]
+        verdict = ForecastResults.from_rows(pd.concat([rows, oracle])).verdicts["oracle"]
         assert verdict.outcome == "beats", verdict
         assert verdict.skill > 0.99
 
@@ -95,7 +95,7 @@ def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twen
         steps = np.abs(random.normal(size=(5, cutoffs + overlap - 1)))
         windows = np.lib.stride_tricks.sliding_window_view(steps, overlap, axis=1).mean(axis=2)
         found = Trials({name: each[None] for name, each in zip("abcde", windows, strict=True)}, overlap)
-        claims += min(holm([found.chance(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
+        claims += min(holm([found.p_value(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
     assert claims / boards < 0.05 + 3 * np.sqrt(0.05 * 0.95 / boards)  # three standard errors of so many boards
 
 
@@ -104,7 +104,7 @@ def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twen
     for _ in range(boards):
         people = 1 + random.random((8, 1))  # some are harder to forecast than others
         found = Trials({name: people * (1 + 0.2 * random.normal(size=(8, 1))) for name in "abcde"}, 1, "groups")
-        claims += min(holm([found.chance(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
+        claims += min(holm([found.p_value(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
     assert claims / boards < 0.05 + 3 * np.sqrt(0.05 * 0.95 / boards)
 
 
@@ -118,13 +118,13 @@ def people(gains: list[float], recordings: int = 5) -> pd.DataFrame:
 
 
 def test_where_groups_are_kept_apart_a_group_is_one_trial() -> None:
-    some = from_rows(people([0.9, 0.9, -0.3, -0.3, -0.3, 0.1])).verdicts["model"]
-    assert some.sentence.startswith("model cannot be told from naive: ")
+    some = ForecastResults.from_rows(people([0.9, 0.9, -0.3, -0.3, -0.3, 0.1])).verdicts["model"]
+    assert some.sentence.startswith("model is inconclusive: ")
     assert "; 6 groups would show gains above " in some.sentence
-    everyone = from_rows(people([0.3, 0.35, 0.25, 0.3, 0.4, 0.3])).verdicts["model"]
+    everyone = ForecastResults.from_rows(people([0.3, 0.35, 0.25, 0.3, 0.4, 0.3])).verdicts["model"]
     assert everyone.sentence.startswith("model beats naive by ")
-    few = from_rows(people([0.3, 0.35, 0.25])).verdicts["model"].sentence
-    assert few.endswith(" in 3 groups; at least 5 groups are needed to tell: test more of them")
+    few = ForecastResults.from_rows(people([0.3, 0.35, 0.25])).verdicts["model"].sentence
+    assert few.endswith(" in 3 groups; a verdict needs at least 5 groups: test more of them")
 
 
 def test_losses_of_groups_are_means_over_their_series() -> None:
@@ -136,11 +136,11 @@ def test_losses_of_groups_are_means_over_their_series() -> None:
     assert found.losses["naive"][0, 0] == pytest.approx((first["y"] - first["forecast"]).abs().mean())
 
 
-def test_cutoffs_that_share_targets_throughout_tell_nothing() -> None:
+def test_cutoffs_that_share_targets_throughout_are_inconclusive() -> None:
     rows = backtest(NaiveForecaster(), wave(90), horizon=12, origins=8, step=1)
     better = rows.assign(model="model", forecast=rows["y"] + 0.5 * (rows["forecast"] - rows["y"]))
-    verdict = from_rows(pd.concat([rows, better])).verdicts["model"]
+    verdict = ForecastResults.from_rows(pd.concat([rows, better])).verdicts["model"]
     assert verdict.sentence == (
-        "model cannot be told from naive: 50.0% lower MASE; 8 cutoffs that share targets throughout are too few to "
-        "tell: use more origins, or longer steps"
+        "model is inconclusive: 50.0% lower MASE than naive; 8 cutoffs that share targets throughout are too few: "
+        "use more origins, or longer steps"
     )

@@ -15,7 +15,7 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.results import from_rows
+from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.summaries import Ranks, average_ranks, critical_difference, errors_by, win_rates
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster, SeasonalNaiveForecaster
 
@@ -79,7 +79,7 @@ def test_a_view_is_refused_where_there_is_nothing_to_see_it_by(rows: pd.DataFram
     with pytest.raises(ParameterError, match=r"key must be one of .* got 'steps'; did you mean 'step'"):
         errors_by(rows, "steps", "mae")
     alone = backtest(NaiveForecaster(), wave(60), 4)
-    with pytest.raises(DataError, match="rows must have values of 'group' to be seen by it: they have none"):
+    with pytest.raises(DataError, match="rows must have values of 'group' to be summarised by it: they have none"):
         errors_by(alone, "group", "mae")
 
 
@@ -90,16 +90,16 @@ def test_seeds_are_averaged_after_their_errors_and_their_spread_stands_beside() 
         one.assign(model="net", seed=pd.array([k] * len(one), dtype="Int32"), forecast=one["forecast"] + noise[k])
         for k in range(3)
     ]
-    board = from_rows(pd.concat([one, *seeds]), "rmse")
+    board = ForecastResults.from_rows(pd.concat([one, *seeds]), "rmse")
     each = [metrics.rmse(part.y, part.forecast) for part in seeds]
     record = board.table.set_index("model").loc["net"]
     assert record["rmse"] == pytest.approx(np.mean(each))
     assert record["spread"] == pytest.approx(np.std(each, ddof=1))
     assert np.isnan(board.table.set_index("model").loc["naive", "spread"])
-    shown = board.shown.set_index("model")["RMSE"]
+    shown = board.display_table.set_index("model")["RMSE"]
     assert shown["net"] == f"{np.mean(each):.4g} ± {np.std(each, ddof=1):.4g}"
     assert "±" not in shown["naive"]
-    assert board.basis.endswith("; ± is the standard deviation over 3 seeds")
+    assert board.summary_line.endswith("; ± is the standard deviation over 3 seeds")
 
 
 def test_win_rates_count_cutoffs_of_series_and_a_tie_is_half_a_win(rows: pd.DataFrame) -> None:
@@ -140,10 +140,10 @@ def test_equal_models_lie_further_apart_than_the_critical_difference_in_one_of_t
     assert 0.03 < apart < 0.06
 
 
-def test_models_that_cannot_be_told_apart_stand_together_in_the_longest_runs() -> None:
+def test_models_without_a_difference_stand_together_in_the_longest_runs() -> None:
     ranks = Ranks(pd.Series({"a": 1.0, "b": 1.8, "c": 2.5, "d": 4.0, "e": 4.1}), 1.0, 9, "series")
-    assert ranks.together == [("a", "b"), ("b", "c"), ("d", "e")]
-    assert replace(ranks, critical_difference=0.05).together == []
+    assert ranks.ties == [("a", "b"), ("b", "c"), ("d", "e")]
+    assert replace(ranks, critical_difference=0.05).ties == []
 
 
 def test_the_order_of_ranks_agrees_with_a_test_of_friedman_where_one_model_is_far_better() -> None:
@@ -153,4 +153,4 @@ def test_the_order_of_ranks_agrees_with_a_test_of_friedman_where_one_model_is_fa
     losses = board.by("series")
     assert friedmanchisquare(*losses.to_numpy().T).pvalue < 0.01
     assert board.ranks.average.index[0] == "drift"
-    assert not any({"drift", "mean"} <= set(run) for run in board.ranks.together)
+    assert not any({"drift", "mean"} <= set(run) for run in board.ranks.ties)

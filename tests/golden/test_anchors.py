@@ -10,7 +10,9 @@ from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.estimators.registry import make
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.results import from_rows
+from tsforecast.evaluation.results import ForecastResults
+
+from_rows = ForecastResults.from_rows
 
 pytestmark = pytest.mark.usefixtures("data_folder")
 

@@ -15,8 +15,7 @@ from tests.helpers.forecasters import SMALL
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import make
-from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.results import Leaderboard
+from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 
 QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from tests.reporting.conftest import EVIL
+from tsforecast.evaluation.leaderboard import Leaderboard
 from tsforecast.evaluation.report.forecasts import html_report, html_table
-from tsforecast.evaluation.results import Leaderboard
 
 PHONE, DESK = 360, 1280
 READABLE = 4.5  # contrast of text that WCAG 2.1 asks for, level AA
@@ -150,7 +150,7 @@ def test_the_dark_page_is_dark_and_its_lines_are_not(browser: Browser, path: Pat
     for scheme in ("light", "dark"):
         page = opened(browser, path, scheme=scheme)
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        truth = page.locator("figure:has-text('truth') .legend path").first.evaluate(
+        truth = page.locator("figure:has-text('actual') .legend path").first.evaluate(
             "key => getComputedStyle(key).stroke"
         )
         colours[scheme] = [sum(map(int, re.findall(r"\d+", colour))) for colour in (ground, truth)]
@@ -193,7 +193,7 @@ def test_a_table_is_sorted_by_each_column_in_both_orders(desk: Page, evil: Leade
     heads = table.locator("thead th")
     before = table.locator("tbody tr").all_text_contents()
     seen = set()
-    for i, title in enumerate(evil.shown.columns):
+    for i, title in enumerate(evil.display_table):
         cells, button = column(table, i), heads.nth(i).locator("button")
         seen |= set(cells)
         for down in (False, True):
@@ -220,7 +220,7 @@ def test_heads_of_columns_are_reached_by_tab(desk: Page) -> None:
 
 def test_numbers_on_the_page_are_those_of_the_rows(desk: Page, evil: Leaderboard) -> None:
     table = desk.locator("table").first
-    shown = pd.DataFrame({title: column(table, i) for i, title in enumerate(evil.shown.columns)}).set_index("model")
+    shown = pd.DataFrame({title: column(table, i) for i, title in enumerate(evil.display_table)}).set_index("model")
     rows = evil.rows.astype({"model": str, "series": str})
     off = (rows["y"] - rows["forecast"]).abs()
     scaled = (off / rows["naive_mae"]).groupby([rows["model"], rows["series"]]).mean().groupby(level=0).mean()
@@ -236,7 +236,7 @@ def test_verdicts_come_first_and_say_in_words_what_was_found(desk: Page, evil: L
     badges = desk.locator(".badge").all_text_contents()
     sentences = desk.locator(".verdicts li > :nth-child(2)").all_text_contents()
     assert sorted(sentences) == sorted(f"{verdict.sentence}." for verdict in evil.verdicts.values())
-    order = ["beats", "not told", "reference", "does not", "failed"]
+    order = ["beats", "inconclusive", "reference", "does not", "failed"]
     assert [order.index(badge) for badge in badges] == sorted(order.index(badge) for badge in badges)
     assert badges.count("reference") == badges.count("failed") == 1
     assert f"no fit for {EVIL}" in sentences[-1]
@@ -251,7 +251,7 @@ def test_the_table_for_notebooks_stays_text_and_needs_no_style_sheet(
     page = opened(browser, path)
     assert page.evaluate("window.hacked") is None
     assert page.locator("script, style").count() == 0
-    assert column(page.locator("table"), 0) == evil.shown["model"].tolist()
-    assert column(page.locator("table"), 1) == evil.shown.iloc[:, 1].tolist()
+    assert column(page.locator("table"), 0) == evil.display_table["model"].tolist()
+    assert column(page.locator("table"), 1) == evil.display_table.iloc[:, 1].tolist()
     assert page.locator("li").count() == len(evil.verdicts)
     page.close()

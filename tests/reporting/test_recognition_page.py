@@ -23,10 +23,10 @@ NARROW = 390
 SECTIONS = [
     "All numbers",
     "Users",
-    "Classes, and what they are taken for",
-    "What a random split would have claimed",
+    "Classes and predictions",
+    "Optimism of a random split",
     "Transfer to a new user",
-    "Copies, and other notes",
+    "Duplicates and notes",
     "Other sets",
     "How it was measured",
 ]
@@ -142,11 +142,11 @@ def test_what_is_not_known_is_left_out() -> None:
     page = html_recognition(given)
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "All numbers",
-        "Classes, and what they are taken for",
-        "Copies, and other notes",
+        "Classes and predictions",
+        "Duplicates and notes",
     ]
-    assert "No two recordings are the same." in page
-    assert "gru cannot be told from majority" in page
+    assert "There are no duplicate recordings." in page
+    assert "gru is inconclusive: it recognises" in page
     perfect = ClassificationResults(answers(["u"], classes, {"gru": 1.0, "majority": 0.1}, "random"))
     assert mistakes(perfect, "gru") is None
     assert "gru recognises 100.0% of the recordings, with users on both sides of the split." in html_recognition(

@@ -14,15 +14,15 @@ import pytest
 from tests.helpers.forecasters import wave
 from tests.reporting.conftest import EVIL
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.report import figures as charts
-from tsforecast.evaluation.report import forecasts as grids
-from tsforecast.evaluation.report import forecasts as pictures
-from tsforecast.evaluation.report.figures import apart, forecasts, rows_of
+from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
+from tsforecast.evaluation.report import figures
+from tsforecast.evaluation.report import forecasts as report
+from tsforecast.evaluation.report.figures import disjoint_cutoffs, rows_of
 from tsforecast.evaluation.report.forecasts import html_report, html_table
-from tsforecast.evaluation.results import Leaderboard, from_rows
-from tsforecast.reporting.figures import INK, MOST, brief, canvas, in_style, near
+from tsforecast.evaluation.report.view import View
+from tsforecast.reporting.figures import INK, MAX_LINES, brief, canvas, in_style
 from tsforecast.reporting.svg import inline_svg, legend
+from tsforecast.reporting.tables import MAX_ROWS
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def with_models(board: Leaderboard, off: dict[str, float]) -> Leaderboard:
     one = rows[rows["model"] == "naive"]
     scale = one["naive_mae"] * random.normal(size=len(one))
     more = [one.assign(model=name, forecast=one["y"] + error * scale) for name, error in off.items()]
-    return from_rows(pd.concat([rows, *more], ignore_index=True))
+    return Leaderboard.from_rows(pd.concat([rows, *more], ignore_index=True))
 
 
 def titles(page: str) -> list[str]:
@@ -49,11 +49,11 @@ def test_sections_stand_in_the_order_of_what_matters(evil: Leaderboard) -> None:
     page = html_report(evil)
     assert titles(page) == [
         "All numbers",
-        "Forecasts and what came true",
-        "Where the error is",
-        "How often a model is better",
-        "How the networks were trained",
-        "What was fitted on what",
+        "Forecasts and actual values",
+        "Errors by step, season and group",
+        "Wins and ranks",
+        "Training of the networks",
+        "Data, protocol and fits",
         "Every series",
     ]
     assert page.index("verdicts") < page.index("All numbers")
@@ -63,7 +63,7 @@ def test_models_that_beat_the_reference_come_first_and_those_that_failed_last(bo
     mixed = with_models(board, {"good": 0.01, "poor": 1.8})
     mixed.__dict__["verdicts"] = dict(reversed(mixed.verdicts.items()))  # as if the table were in another order
     badges = re.findall(r'class="badge ([^"]+)"', html_report(mixed))
-    order = ["beats", "not-told", "reference", "does-not", "failed"]
+    order = ["beats", "inconclusive", "reference", "does-not", "failed"]
     assert badges == sorted(badges, key=order.index)
     assert {"beats", "reference", "does-not"} <= set(badges)
 
@@ -72,9 +72,9 @@ def test_what_does_not_apply_is_left_out() -> None:
     page = html_report(leaderboard(["mean"], np.arange(20.0), horizon=1))
     assert titles(page) == [
         "All numbers",
-        "Forecasts and what came true",
-        "How often a model is better",
-        "What was fitted on what",
+        "Forecasts and actual values",
+        "Wins and ranks",
+        "Data, protocol and fits",
     ]
 
 
@@ -90,17 +90,17 @@ def test_a_report_is_drawn_of_any_numbers(data: np.ndarray, origins: int) -> Non
     assert "</table>" in html_table(board)
 
 
-def test_a_model_that_forecasts_nan_is_said_to_have_failed_and_has_no_line(board: Leaderboard) -> None:
+def test_a_model_that_forecasts_nan_is_listed_as_failed_and_has_no_line(board: Leaderboard) -> None:
     rows = board.rows.copy()
     rows.loc[(rows["model"] == "theta").to_numpy().nonzero()[0][:1], "forecast"] = np.nan
-    broken = from_rows(rows, reference=board.reference)
+    broken = Leaderboard.from_rows(rows, reference=board.reference)
     assert '<span class="badge failed">failed</span><span>theta cannot be compared' in html_report(broken)
-    assert "theta" not in near(broken)
+    assert "theta" not in View(broken).drawn
 
 
 def test_rows_alone_make_a_report_that_says_what_was_not_kept(board: Leaderboard) -> None:
-    page = html_report(from_rows(board.rows))
-    assert "What each model was fitted on was not kept with these rows." in page
+    page = html_report(Leaderboard.from_rows(board.rows))
+    assert "These rows have no record of the data and fits behind them." in page
     assert "<dt>Cutoffs</dt><dd>70 to 85</dd>" in page
     assert "Fingerprint" not in page
     assert f"<dd>{board.record.fingerprint}</dd>" in html_report(board)
@@ -173,7 +173,7 @@ def lines(figure: object) -> dict[str, object]:
 
 
 def test_lines_of_errors_are_means_of_the_rows(board: Leaderboard) -> None:
-    drawn = lines(charts.error_by(board, "step", "steps ahead"))
+    drawn = lines(figures.error_by(View(board), "step", "steps ahead"))
     rows = board.rows.assign(scaled=(board.rows["y"] - board.rows["forecast"]).abs() / board.rows["naive_mae"])
     expected = (
         rows.groupby(["model", "step", "series"], observed=True)["scaled"]
@@ -181,7 +181,7 @@ def test_lines_of_errors_are_means_of_the_rows(board: Leaderboard) -> None:
         .groupby(level=[0, 1], observed=True)
         .mean()
     )
-    assert set(drawn) == {f"{board.reference} (reference)", *near(board)}
+    assert set(drawn) == {f"{board.reference} (reference)", *View(board).drawn}
     for label, line in drawn.items():
         name = label.removesuffix(" (reference)")
         assert line.get_ydata() == pytest.approx(expected[name].to_numpy())
@@ -190,7 +190,7 @@ def test_lines_of_errors_are_means_of_the_rows(board: Leaderboard) -> None:
 
 def test_skill_is_drawn_with_its_interval_and_filled_where_the_reference_is_beaten(board: Leaderboard) -> None:
     board = with_models(board, {"good": 0.01, "poor": 1.8, "hopeless": 50})
-    (axes,) = charts.skill(board).axes
+    (axes,) = figures.skill(View(board)).axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     flat = [line for line in axes.lines if len(set(line.get_ydata())) == 1]
     dots = {names[int(line.get_ydata()[0])]: line for line in flat if line.get_marker() == "o"}
@@ -207,37 +207,37 @@ def test_skill_is_drawn_with_its_interval_and_filled_where_the_reference_is_beat
     assert far["hopeless"] == f"−{-board.verdicts['hopeless'].skill:.0%}"
 
 
-def test_ranks_are_joined_where_they_cannot_be_told_apart(board: Leaderboard) -> None:
-    (axes,) = charts.ranks(board).axes
+def test_ranks_are_joined_where_they_do_not_differ(board: Leaderboard) -> None:
+    (axes,) = figures.ranks(View(board)).axes
     dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
     assert dots == board.ranks.average.tolist()
     joined = [tuple(np.round(line.get_ydata()).astype(int)) for line in axes.lines if line.get_marker() == "None"]
     names = board.ranks.average.index.tolist()
-    assert joined == [(names.index(run[0]), names.index(run[-1])) for run in board.ranks.together]
+    assert joined == [(names.index(run[0]), names.index(run[-1])) for run in board.ranks.ties]
 
 
 def test_the_typical_and_the_worst_series_are_those_of_the_skill_of_the_best_model(board: Leaderboard) -> None:
-    best = board.by("series")[near(board)[0]] / board.by("series")[board.reference]
+    best = board.by("series")[View(board).drawn[0]] / board.by("series")[board.reference]
     order = best.sort_values().index.tolist()  # the highest skill first
-    typical, worst = [picture.title for picture in pictures.of_forecasts(board)]
+    typical, worst = [picture.title for picture in report.forecast_figures(View(board))]
     assert typical == f"A typical series: {order[2]}"
     assert worst == f"The worst series: {order[-1]}"
 
 
 def test_a_single_series_shows_its_newest_cutoffs_and_the_worst_one() -> None:
     board = leaderboard(["mean"], wave(60), horizon=3, origins=6)
-    best = board.by("cutoff")[near(board)[0]] / board.by("cutoff")[board.reference]
-    newest, worst = pictures.of_forecasts(board)
+    best = board.by("cutoff")[View(board).drawn[0]] / board.by("cutoff")[board.reference]
+    newest, worst = report.forecast_figures(View(board))
     assert worst.title == f"The worst cutoff: {best.idxmax()}"
     assert newest.caption.startswith("Forecasts from 4 of 6 cutoffs, the newest ones that do not overlap")
 
 
 def test_forecasts_and_truth_are_drawn_as_in_the_rows_with_their_cutoffs(board: Leaderboard) -> None:
     rows = rows_of(board, 0, "y")
-    cutoffs = apart(rows)[-2:]
-    figure = forecasts(board, 0, "y", board.record.past, cutoffs)
+    cutoffs = disjoint_cutoffs(rows)[-2:]
+    figure = figures.forecasts(View(board), 0, "y", cutoffs)
     (axes,) = figure.axes
-    best = near(board)[0]
+    best = View(board).drawn[0]
     drawn = [line for line in axes.lines if line.get_color() == lines(figure)[best].get_color()]
     for line, cutoff in zip(drawn, cutoffs, strict=True):
         mine = rows[(rows["model"] == best) & (rows["cutoff"] == cutoff)]
@@ -245,24 +245,25 @@ def test_forecasts_and_truth_are_drawn_as_in_the_rows_with_their_cutoffs(board: 
         assert np.array_equal(line.get_xdata(), mine["time"])
     dotted = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"]
     assert dotted == list(cutoffs)
-    truth = lines(figure)["truth"]
+    truth = lines(figure)["actual"]
     assert np.array_equal(truth.get_ydata(), wave(90, 0)[truth.get_xdata()])
     assert truth.get_xdata()[0] < cutoffs[0]  # some of the past is there to compare with
-    assert legend(figure)[0].label == "truth"
+    assert legend(figure)[0].label == "actual"
 
 
 def test_the_truth_before_the_oldest_cutoff_comes_from_the_record(board: Leaderboard) -> None:
     cutoffs = np.array([board.rows["cutoff"].min()])
-    past = lines(forecasts(board, 0, "y", board.record.past, cutoffs))["truth"]
+    past = lines(figures.forecasts(View(board), 0, "y", cutoffs))["actual"]
     assert past.get_xdata()[0] == cutoffs[0] - 4  # as many steps as there are forecasts
     assert np.array_equal(past.get_ydata(), wave(90, 0)[past.get_xdata()])
-    assert lines(forecasts(board, 0, "y", None, cutoffs))["truth"].get_xdata()[0] == cutoffs[0] + 1
+    without = View(Leaderboard.from_rows(board.rows))
+    assert lines(figures.forecasts(without, 0, "y", cutoffs))["actual"].get_xdata()[0] == cutoffs[0] + 1
 
 
 def test_no_line_bridges_a_hole_in_the_truth() -> None:
     board = leaderboard([], wave(90), horizon=2, origins=3, step=20)
-    figure = forecasts(board, 0, "y", None, apart(board.rows))
-    assert np.isnan(lines(figure)["truth"].get_ydata()).sum() == 2
+    figure = figures.forecasts(View(board), 0, "y", disjoint_cutoffs(board.rows))
+    assert np.isnan(lines(figure)["actual"].get_ydata()).sum() == 2
 
 
 def test_every_seed_has_its_line() -> None:
@@ -270,16 +271,16 @@ def test_every_seed_has_its_line() -> None:
     seeded = pd.concat(
         [board.rows.assign(seed=pd.array([seed], dtype="Int32").repeat(len(board.rows))) for seed in (0, 1)]
     )
-    board = from_rows(seeded.reset_index(drop=True))
-    figure = forecasts(board, 0, "y", None, apart(board.rows))
-    best = lines(figure)[near(board)[0]]
+    board = Leaderboard.from_rows(seeded.reset_index(drop=True))
+    figure = figures.forecasts(View(board), 0, "y", disjoint_cutoffs(board.rows))
+    best = lines(figure)[View(board).drawn[0]]
     assert len([line for line in figure.axes[0].lines if line.get_color() == best.get_color()]) == 2
 
 
 def test_training_shows_each_fit_with_the_epoch_that_was_kept(evil: Leaderboard) -> None:
     histories = [fit.history for fit in evil.record.fits if fit.history]
     assert len(histories) == 6  # two seeds, three groups
-    (axes,) = charts.training(histories).axes
+    (axes,) = figures.training(histories).axes
     valid = [line for line in axes.lines if line.get_linestyle() == "-"]
     kept = [line for line in axes.lines if line.get_marker() == "o"]
     for history, line, dot in zip(histories, valid, kept, strict=True):
@@ -290,15 +291,15 @@ def test_training_shows_each_fit_with_the_epoch_that_was_kept(evil: Leaderboard)
 
 def test_at_most_so_many_models_have_a_line_and_the_rest_is_named() -> None:
     board = with_models(leaderboard([], wave(60), horizon=3, origins=6), {f"model {i}": 0.1 for i in range(9)})
-    assert len(lines(charts.error_by(board, "step", "steps ahead"))) <= MOST + 1
-    (caption, *_) = [picture.caption for picture in pictures.of_errors(board)]
+    assert len(lines(figures.error_by(View(board), "step", "steps ahead"))) <= MAX_LINES + 1
+    (caption, *_) = [picture.caption for picture in report.error_figures(View(board))]
     left_out = caption.partition("Left out: ")[2].rstrip(".").split(", ")
-    assert len(left_out) + len(near(board)) + 1 == len(board.table)
+    assert len(left_out) + len(View(board).drawn) + 1 == len(board.table)
 
 
 def test_groups_that_gain_least_come_first(evil: Leaderboard) -> None:
-    errors = charts.groups_shown(evil)
-    gain = 1 - errors[near(evil)[0]] / errors[evil.reference]
+    errors = figures.groups_shown(View(evil))
+    gain = 1 - errors[View(evil).drawn[0]] / errors[evil.reference]
     assert len(gain) == 3
     assert gain.is_monotonic_increasing
 
@@ -306,21 +307,21 @@ def test_groups_that_gain_least_come_first(evil: Leaderboard) -> None:
 def test_a_table_of_many_series_is_cut_and_says_so() -> None:
     panel = Panel.from_array([wave(30, seed) for seed in range(203)], season_length=6)
     board = leaderboard([], panel, horizon=2)
-    grid = grids.every_series(board)
-    assert (len(grid.rows), grid.more) == (grids.MOST_ROWS, 3)
+    grid = report.series_table(View(board))
+    assert (len(grid.rows), grid.more) == (MAX_ROWS, 3)
     assert "3 more series are not listed" in html_report(board)
     skills = [float(row[1].rstrip("%")) for row in grid.rows]
     assert skills == sorted(skills)
 
 
 def test_each_fit_has_a_row_with_what_it_learned_from(evil: Leaderboard) -> None:
-    grid = grids.fitted(evil.record.fits)
+    grid = report.fit_table(evil.record.fits)
     rows = pd.DataFrame(grid.rows, columns=grid.columns)
     assert len(rows) == len(evil.record.fits)
     assert rows["to"].tolist() == [fit.learned_from[1] for fit in evil.record.fits]
     assert rows.loc[rows["model"] == "broken", "error"].str.contains(EVIL, regex=False).all()
-    without = [dataclasses.replace(fit, error="") for fit in evil.record.fits]
-    assert "error" not in grids.fitted(without).columns  # a column that says nothing is left out
+    without = tuple(dataclasses.replace(fit, error="") for fit in evil.record.fits)
+    assert "error" not in report.fit_table(without).columns  # a column that says nothing is left out
 
 
 def test_a_report_of_the_rows_of_m4_hourly_takes_less_than_ten_seconds_and_five_megabytes() -> None:
@@ -348,6 +349,6 @@ def test_a_report_of_the_rows_of_m4_hourly_takes_less_than_ten_seconds_and_five_
     noise = [rng.normal(size=truth.size) * (models - i) for i in range(models)]
     rows = pd.concat([one.assign(model=name, forecast=one["y"] + off) for name, off in zip(names, noise, strict=True)])
     began = time.process_time()
-    page = html_report(from_rows(rows))
+    page = html_report(Leaderboard.from_rows(rows))
     assert time.process_time() - began < 10
     assert len(page.encode()) < 5_000_000

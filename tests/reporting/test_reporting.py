@@ -16,9 +16,8 @@ from tests.helpers.forecasters import wave
 from tsforecast.audit.audit import audit
 from tsforecast.cli.console import show_audit, show_leaderboard
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.evaluation.report.figures import plot_forecasts, save_figure
-from tsforecast.evaluation.results import Leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 
 
@@ -39,8 +38,8 @@ def test_the_figure_draws_the_truth_and_each_forecast_from_cutoffs_that_do_not_o
 ) -> None:
     (axes,) = plot_forecasts(board, panel).axes
     lines = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
-    assert {"truth", f"{board.reference} (reference)", "mean", "cutoff"} <= set(lines)
-    assert np.array_equal(lines["truth"].get_ydata(), panel.series(0)[-len(lines["truth"].get_ydata()) :, 0])
+    assert {"actual", f"{board.reference} (reference)", "mean", "cutoff"} <= set(lines)
+    assert np.array_equal(lines["actual"].get_ydata(), panel.series(0)[-len(lines["actual"].get_ydata()) :, 0])
     mine = board.rows[(board.rows["series"] == panel.ids[0]) & (board.rows["model"] == "mean")]
     cutoffs = np.unique(mine["cutoff"])[[0, 2, 4]]  # every second one: steps of two, four steps ahead
     drawn = [line for line in axes.lines if line.get_color() == lines["mean"].get_color()]
@@ -56,7 +55,7 @@ def test_a_figure_of_some_models_says_that_they_are_the_best() -> None:
     board = leaderboard(["mean", "window-average"], panel, horizon=4)
     (axes,) = plot_forecasts(board, panel).axes
     assert axes.get_title(loc="left").endswith("4 steps ahead (best three of 4 models and the reference)")
-    assert len([line for line in axes.lines if not line.get_label().startswith("_")]) == 6  # and truth and cutoff
+    assert len([line for line in axes.lines if not line.get_label().startswith("_")]) == 6  # and actual, cutoff
 
 
 def test_a_note_is_printed_under_what_was_tested() -> None:
@@ -121,9 +120,9 @@ def test_sentences_under_the_table_hang_where_they_do_not_fit(board: Leaderboard
     assert "\n    " in under
     whole = re.sub(r"\n(    |(?! ))", " ", under)  # a line begins anew where it begins with two spaces
     assert whole.rstrip().split("\n") == [
-        f"{under.split(')')[0]}) {board.basis}.".replace("\n", " "),
+        f"{under.split(')')[0]}) {board.summary_line}.".replace("\n", " "),
         *(f"  {verdict}" for verdict in list(board.verdicts.values())[:-1]),
-        f"  {list(board.verdicts.values())[-1]} {board.proof}.",
+        f"  {list(board.verdicts.values())[-1]} {board.audit_line}.",
     ]
 
 
@@ -148,4 +147,4 @@ def test_terminal_markdown_and_prompt_show_the_same_titles_and_cells(panel: Pane
 
 def test_what_was_not_measured_is_a_dash() -> None:
     board = leaderboard([], np.ones(40), horizon=3)  # no scale, so no MASE
-    assert board.shown["MASE"].tolist() == ["-"] * 3
+    assert board.display_table["MASE"].tolist() == ["-"] * 3

@@ -33,7 +33,7 @@ SECTIONS = [
     "What it costs",
     "What failed",
     "All trials",
-    "How it was searched",
+    "Search",
 ]
 
 
@@ -183,7 +183,7 @@ def test_where_nothing_beats_naive_that_is_the_headline(tmp_path: Path) -> None:
     assert lede(page) == (
         "No settings beat seasonal-naive: none of 28 trials did better than untrained, a skill of +0.0%."
     )
-    assert "The importance of each setting cannot be told: all trials have the same score." in page
+    assert "The importance of each setting is unknown: all trials have the same score." in page
     assert figures(page) == ["Learning curves", "One trial after the other", "Skill and time"]
     assert page.index('<th scope="row">naive') < page.index('<th scope="row">1<')  # first where it is as good
 
@@ -219,7 +219,7 @@ def test_a_search_of_any_size_has_a_page(curves: list[list[float]], words: str, 
     page = html_search(kept)
     assert words in lede(page)
     assert told in page
-    assert "How it was searched" in titles(page)
+    assert "Search" in titles(page)
     assert ("Best trials" in titles(page)) == bool(curves and curves[0])
     assert json.loads(json_search(kept))["headline"] == lede(page)
 

@@ -200,7 +200,7 @@ def report(
 ) -> None:
     """Draw the report of rows that were kept, without fitting again."""
     from tsforecast.cli.console import show_leaderboard
-    from tsforecast.evaluation.results import Leaderboard
+    from tsforecast.evaluation.leaderboard import Leaderboard
     from tsforecast.files import require_place
 
     report_suffix(out, (*REPORTS, ".parquet"))

@@ -13,8 +13,8 @@ from tsforecast.data.sequences import Copies
 from tsforecast.errors import DataError
 from tsforecast.evaluation.classification import ClassificationResults
 from tsforecast.evaluation.report.classification import html_recognition
-from tsforecast.evaluation.report.forecasts import MOST_ROWS, NOTHING, Grid
 from tsforecast.reporting.page import page
+from tsforecast.reporting.tables import MAX_ROWS, MISSING, Grid
 
 Rows = list[dict[str, Any]]
 ABOUT = ("date", "machine", "versions")  # what `benchmarks/record.py` adds to each row
@@ -131,10 +131,10 @@ def _of_set(name: str, rows: pd.DataFrame) -> Grid:
         first, values = part.iloc[0], part["value"].dropna()
         spread = f" ({values.min():.3f} to {values.max():.3f})" if len(values) > 1 else ""
         seconds = part["fit_seconds"].median() if "fit_seconds" in part else float("nan")
-        told = f"{values.mean():.3f}{spread}" if len(values) else NOTHING
-        lines.append((*(str(first[key]) for key in keys), told, NOTHING if seconds != seconds else f"{seconds:.1f}"))
+        told = f"{values.mean():.3f}{spread}" if len(values) else MISSING
+        lines.append((*(str(first[key]) for key in keys), told, MISSING if seconds != seconds else f"{seconds:.1f}"))
     columns = (*keys, "value", "fit s")
-    return Grid(name, columns, tuple(lines[:MOST_ROWS]), words=tuple(keys[1:]), more=max(0, len(lines) - MOST_ROWS))
+    return Grid(name, columns, tuple(lines[:MAX_ROWS]), words=tuple(keys[1:]), more=max(0, len(lines) - MAX_ROWS))
 
 
 def _plain(rows: pd.DataFrame) -> Grid:
@@ -144,12 +144,12 @@ def _plain(rows: pd.DataFrame) -> Grid:
         for name in rows
         if name not in ABOUT and not rows[name].map(lambda one: isinstance(one, (dict, list))).any()
     ]
-    lines = tuple(tuple(_cell(one) for one in line) for line in rows[names].head(MOST_ROWS).itertuples(index=False))
+    lines = tuple(tuple(_cell(one) for one in line) for line in rows[names].head(MAX_ROWS).itertuples(index=False))
     words = tuple(name for name in names if not pd.api.types.is_numeric_dtype(rows[name]))
-    return Grid("What was measured", tuple(map(str, names)), lines, words=words, more=max(0, len(rows) - MOST_ROWS))
+    return Grid("What was measured", tuple(map(str, names)), lines, words=words, more=max(0, len(rows) - MAX_ROWS))
 
 
 def _cell(value: Any) -> str:
     if value is None or value != value:
-        return NOTHING
+        return MISSING
     return f"{value:.4g}" if isinstance(value, float) else str(value)

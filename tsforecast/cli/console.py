@@ -23,7 +23,7 @@ from tsforecast.files import new_file
 if TYPE_CHECKING:
     from tsforecast.audit.report import AuditReport
     from tsforecast.data.panel import Panel
-    from tsforecast.evaluation.results import Leaderboard
+    from tsforecast.evaluation.leaderboard import Leaderboard
     from tsforecast.search.storage import Kept
 
 
@@ -32,7 +32,7 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
 
     On a narrow terminal the columns that matter least are left out, and said to be.
     """
-    shown = board.shown
+    shown = board.display_table
     names = list(shown.columns[1:])
     widths = [max(map(len, [name, *shown[name]])) + 3 for name in names]  # space and rule around each
     room = console.width - max(map(len, shown["model"])) - 4
@@ -48,12 +48,12 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
     console.print(table)
     if len(kept) < len(names):
         _say(console, f"(left out for width: {', '.join(names[len(kept) :])})", style="dim")
-    _say(console, f"{board.basis}.")
+    _say(console, f"{board.summary_line}.")
     for note in board.notes:
         _say(console, f"Note: {note}.", then=" " * len("Note: "))
     for verdict in board.verdicts.values():
         _say(console, verdict.sentence, first="  ", then="    ")
-    _say(console, f"{board.proof}.")
+    _say(console, f"{board.audit_line}.")
 
 
 def show_audit(report: AuditReport, title: str, console: Console) -> None:

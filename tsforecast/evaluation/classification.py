@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from tsforecast.data.sequences import Copies
 from tsforecast.evaluation.significance import holm
-from tsforecast.evaluation.verdict import CERTAIN, NEEDED, Verdict
+from tsforecast.evaluation.verdict import MIN_TRIALS, SIGNIFICANCE, Verdict
 
 LEVEL = 0.95
 FIT = ["protocol", "model", "seed", "fold"]  # what one fit is known by
@@ -312,7 +312,7 @@ def judge(rows: pd.DataFrame, reference: str = REFERENCE) -> dict[str, Verdict]:
     users = accuracy_by(rows, "group")
     best_first = users.mean().sort_values(ascending=False, kind="stable").index
     gains = {name: users[name] - users[reference] for name in best_first if name != reference}
-    told = has_users(rows) and len(users) >= NEEDED
+    told = has_users(rows) and len(users) >= MIN_TRIALS
     chances = dict(zip(gains, holm([chance(gain) for gain in gains.values()]), strict=True)) if told else {}
     found = {name: _verdict(name, users, gains[name], chances.get(name), reference) for name in gains}
     best = f"{reference} is the reference: it recognises {users[reference].mean():.1%}"
@@ -327,14 +327,16 @@ def _verdict(name: str, users: pd.DataFrame, gains: pd.Series, by_chance: float 
         outcome, sentence = "does not beat", f"{name} does not beat {reference}: {accuracies}"
     elif by_chance is None:
         whose = "1 user" if len(users) == 1 else f"{len(users)} users"
-        known = f"in {whose}; at least {NEEDED} are needed to tell" if users.index.notna().all() else "of unknown users"
-        outcome = "cannot be told"
-        sentence = f"{name} cannot be told from {reference}: {accuracies} {known}"
-    elif by_chance < CERTAIN and gain.low > 0:
+        known = (
+            f"in {whose}; a verdict needs at least {MIN_TRIALS}" if users.index.notna().all() else "of unknown users"
+        )
+        outcome = "inconclusive"
+        sentence = f"{name} is inconclusive: {accuracies} {known}"
+    elif by_chance < SIGNIFICANCE and gain.low > 0:
         outcome, sentence = "beats", f"{name} beats {reference} by {points(gain)}: {accuracies}"
     else:
-        outcome = "cannot be told"
-        sentence = f"{name} cannot be told from {reference}: {points(gain)} more in {gain.users} users; {accuracies}"
+        outcome = "inconclusive"
+        sentence = f"{name} is inconclusive: {points(gain)} more than {reference} in {gain.users} users; {accuracies}"
     return Verdict(name, outcome, sentence, skill, low, high, math.nan if by_chance is None else by_chance)
 
 

@@ -1,4 +1,4 @@
-"""Compare forecasters on the same cutoffs; the naive family is always among them."""
+"""Leaderboard: forecasters compared on the same cutoffs, always with the naive family, and its report."""
 
 from __future__ import annotations
 
@@ -14,17 +14,51 @@ from tsforecast.data.protocol import Protocol, option_problems
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import MODEL_NAMES, make, model_name
-from tsforecast.evaluation import summaries as views
 from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.record import Record
-from tsforecast.evaluation.results import Leaderboard, from_rows
+from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import complete, run_all
+from tsforecast.evaluation.summaries import METRICS
 from tsforecast.events import observed
+from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
 
 Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
+
+
+class Leaderboard(ForecastResults):
+    """Forecast results with a report: one page of HTML, JSON, and a table for notebooks; see `ForecastResults`."""
+
+    # The reports draw with matplotlib and render with jinja: both are loaded when a report is asked for.
+
+    def to_html(self, path: str | Path | None = None, title: str | None = None) -> str | None:
+        """Write the report to a file, or return it: one page of HTML that needs no network.
+
+        Raises
+        ------
+        OutputError
+        """
+        from tsforecast.evaluation.report.forecasts import html_report
+
+        return write_or_return(html_report(self, title), path)
+
+    def to_json(self, path: str | Path | None = None) -> str | None:
+        """Write table, verdicts, summaries and record to a file, or return them; NaN and infinities are null.
+
+        Raises
+        ------
+        OutputError
+        """
+        from tsforecast.evaluation.report.forecasts import json_report
+
+        return write_or_return(json_report(self), path)
+
+    def _repr_html_(self) -> str:
+        from tsforecast.evaluation.report.forecasts import html_table
+
+        return html_table(self)
 
 
 def leaderboard(
@@ -47,7 +81,7 @@ def leaderboard(
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
-    A model that fails is on the board with its error, and the others go on.
+    A model that fails is listed with its error, and the others continue.
 
     Parameters
     ----------
@@ -67,49 +101,50 @@ def leaderboard(
         Processes to share fits of models, seeds and (with `refit`) cutoffs between; -1 for one on each core. The
         forecasts are those of one process, to the bit.
     checkpoint : path, optional
-        Folder in which the rows of each fit are kept at once. A comparison that was cut short goes on from there when
-        it is called again; what does not fit to the data and settings of the call is not used.
+        Folder for the rows of each finished fit. An interrupted comparison resumes from them when it is called again;
+        fits of other data or settings are not used.
     progress : callable, optional
-        Called with the name of each model when it starts.
+        Called with the name of each model at its start.
     min_past : int
         See `backtest`.
 
     Raises
     ------
     UnknownNameError, ParameterError, DataError
-        Also when no model that was asked for could forecast, or one that all are compared with could not.
+        Also when every requested model failed, or one that all are compared with did.
 
     Examples
     --------
     >>> import numpy as np
-    >>> board = leaderboard(["mean"], np.arange(20.0), horizon=2, origins=3)
-    >>> board.reference, board.table["model"].tolist()
+    >>> results = leaderboard(["mean"], np.arange(20.0), horizon=2, origins=3)
+    >>> results.reference, results.table["model"].tolist()
     ('drift', ['drift', 'naive', 'seasonal-naive', 'mean'])
     """
-    problems = one_of("metric", metric, views.METRICS) + option_problems(refit, groups, audit)
+    problems = one_of("metric", metric, METRICS) + option_problems(refit, groups, audit)
     problems += whole("seeds", seeds, 1) + jobs(n_jobs)
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
     raise_any(problems, ParameterError)
     models = named(forecasters)
     if reference is not None and reference not in models:
-        raise UnknownNameError(f"reference {reference!r} is not on the board; {nearest(reference, models)}")
+        raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
     protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past)
     panel = protocol.long_enough(Panel.of(data))
     needed = [name for name in models if name in (*ALWAYS, reference)]
     with observed(models, panel) as activity:
-        outcomes = run_all(
-            models, Backtest(panel, protocol), seeds, n_jobs, checkpoint, progress, needed, activity.notify
-        )
+        backtest = Backtest(panel, protocol)
+        outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
-        notes = (*panel.notes, *_left_out(panel, parts[0]), *(note for part in parts for note in _replaced(part)))
+        fallbacks = [note for part in parts for note in _fallbacks(part)]
+        notes = (*panel.notes, *_skipped_series(panel, parts[0]), *fallbacks)
         record = Record.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
-        activity.result = board = from_rows(pd.concat(parts, ignore_index=True), metric, reference, notes, record)
-    return board
+        rows = pd.concat(parts, ignore_index=True)
+        activity.result = results = Leaderboard.from_rows(rows, metric, reference, notes, record)
+    return results
 
 
 def named(forecasters: Models) -> dict[str, Forecaster]:
-    """Return forecasters by name, with the naive ones that must not be missing first."""
+    """Return forecasters by name, after the naive ones that are always compared."""
     pairs: list[tuple[str, Forecaster]] = []
     if isinstance(forecasters, (str, Forecaster, type)):
         forecasters = [forecasters]
@@ -137,10 +172,10 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
     return models
 
 
-def _left_out(panel: Panel, rows: pd.DataFrame) -> list[str]:
-    """Say which series have no rows."""
-    judged = set(rows["series"])
-    missing = [repr(name) for name in map(str, panel.ids[[name not in judged for name in panel.ids]])]
+def _skipped_series(panel: Panel, rows: pd.DataFrame) -> list[str]:
+    """Return a note on the series without rows."""
+    tested = set(rows["series"])
+    missing = [repr(str(name)) for name in panel.ids if name not in tested]
     if not missing:
         return []
     has, are, reach = ("has", "is", "it") if len(missing) == 1 else ("have", "are", "them")
@@ -150,14 +185,14 @@ def _left_out(panel: Panel, rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _replaced(rows: pd.DataFrame) -> list[str]:
-    """Say which series one model does not forecast itself."""
-    stands_in = rows.loc[rows["replaced"], "series"]
-    names = [repr(str(name)) for name in stands_in.unique()]
+def _fallbacks(rows: pd.DataFrame) -> list[str]:
+    """Return a note on the series that one model left to the seasonal naive."""
+    replaced = rows.loc[rows["replaced"], "series"]
+    names = [repr(str(name)) for name in replaced.unique()]
     if not names:
         return []
     are = "is" if len(names) == 1 else "are"
-    some = "" if len(stands_in) == rows["series"].isin(stands_in).sum() else " at some cutoffs"
+    some = "" if len(replaced) == rows["series"].isin(replaced).sum() else " at some cutoffs"
     return [
         f"{rows['model'].iloc[0]}: {len(names)} of {rows['series'].nunique()} series {are} forecast by the seasonal "
         f"naive instead{some}: {shorten(names, 8)}"

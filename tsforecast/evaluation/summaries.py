@@ -1,4 +1,4 @@
-"""Rows seen from several sides: errors by model and by step, series, group or season phase; wins and ranks."""
+"""Summaries of rows: errors by model and by step, series, group or position in the season; win rates and ranks."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tsforecast.evaluation.verdict import Trials, trials
 
 METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
 KEYS = ("step", "series", "group", "phase", "cutoff")
-LEVEL = 0.05  # of the critical difference
+SIGNIFICANCE = 0.05  # of the critical difference
 _SQUARED = ["rmse", "rmsse"]
 
 
 def errors(rows: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
-    """Return every metric of each model and seed: over steps and cutoffs of a series and target, then over those.
+    """Return every metric of each model and seed, averaged over steps and cutoffs, then over series and targets.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         See `backtest`.
     by : {"step", "series", "group", "phase", "cutoff"}, optional
-        Once for each value of this column.
+        Separately for each value of this column.
 
     Returns
     -------
     pandas.DataFrame
         The index is model, seed (-1 where there is none) and `by`; a column for each of `METRICS`. A model that
-        forecasts NaN anywhere has no number: it must not be ranked on the rest.
+        forecasts NaN anywhere has NaN: it must not be ranked on the rest.
     """
     y, forecast = rows["y"].to_numpy(), rows["forecast"].to_numpy()
     absolute = metrics.absolute_errors(y, forecast)
@@ -60,13 +60,13 @@ def errors(rows: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
 
 
 def errors_by(rows: pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
-    """Return one metric for each value of a key and each model, over seeds.
+    """Return one metric for each value of a key and each model, averaged over seeds.
 
     Parameters
     ----------
     rows : pandas.DataFrame
     key : {"step", "series", "group", "phase", "cutoff"}
-        `phase` is the place in the season, from 0.
+        `phase` is the position in the season, from 0.
     metric : {"mase", "mae", "rmse", "smape", "rmsse"}
 
     Returns
@@ -82,15 +82,15 @@ def errors_by(rows: pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
     """
     raise_any(one_of("key", key, KEYS) + one_of("metric", metric, METRICS), ParameterError)
     if key not in rows or rows[key].isna().all():
-        raise DataError(f"rows must have values of {key!r} to be seen by it: they have none")
+        raise DataError(f"rows must have values of {key!r} to be summarised by it: they have none")
     found = errors(rows, key)[metric].groupby(level=["model", key], observed=True).mean()
     return found.unstack(level="model").rename_axis(columns=None)
 
 
 def win_rates(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return how often the model of a row has a smaller loss than that of a column; a tie is half a win.
+    """Return the share of trials on which the model of a row has a lower loss than that of a column.
 
-    Counted are the cutoffs of each series and target.
+    A trial is a cutoff of a series and target; a tie is half a win.
 
     Examples
     --------
@@ -105,16 +105,16 @@ def win_rates(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     found = pd.DataFrame(np.nan, index=list(losses), columns=list(losses))
     for one in losses:
         for other in losses:
-            there = ~(np.isnan(losses[one]) | np.isnan(losses[other]))
-            if one != other and there.any():
+            both = ~(np.isnan(losses[one]) | np.isnan(losses[other]))
+            if one != other and both.any():
                 less, same = losses[one] < losses[other], losses[one] == losses[other]
-                found.loc[one, other] = float((less + 0.5 * same)[there].mean())
+                found.loc[one, other] = float((less + 0.5 * same)[both].mean())
     return found
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Average ranks, and how far apart two must lie to be told apart.
+    """Average ranks, and the least difference of two that is significant.
 
     Attributes
     ----------
@@ -124,9 +124,9 @@ class Ranks:
         Of the Nemenyi test at 5 % [Demsar 2006, Journal of Machine Learning Research 7, 1-30]; NaN where there are
         fewer than two models or trials.
     count : int
-        Trials that were ranked, as far as they are independent.
+        Number of independent trials that were ranked.
     unit : str
-        What a trial is: "series", or "cutoffs" of a single one.
+        Unit of the trials: "series", or "cutoffs" of a single one.
     """
 
     average: pd.Series
@@ -135,8 +135,8 @@ class Ranks:
     unit: str
 
     @property
-    def together(self) -> list[tuple[str, ...]]:
-        """Models that cannot be told apart, the longest runs of them in order of rank."""
+    def ties(self) -> list[tuple[str, ...]]:
+        """Models without a significant difference: the longest runs of them in order of rank."""
         names, ranks = [str(name) for name in self.average.index], self.average.to_numpy()
         runs: list[tuple[int, int]] = []
         for first in range(len(names)):
@@ -175,7 +175,7 @@ def average_ranks(rows: pd.DataFrame, metric: str) -> Ranks:
 
 
 def critical_difference(models: int, count: int) -> float:
-    """Return how far apart average ranks over `count` trials must lie to differ at 5 % (Nemenyi).
+    """Return the least difference of average ranks over `count` trials that is significant at 5 % (Nemenyi).
 
     Examples
     --------
@@ -186,13 +186,13 @@ def critical_difference(models: int, count: int) -> float:
 
     if models < 2 or count < 2:
         return math.nan
-    quantile = float(studentized_range.ppf(1 - LEVEL, models, np.inf)) / math.sqrt(2)
+    quantile = float(studentized_range.ppf(1 - SIGNIFICANCE, models, np.inf)) / math.sqrt(2)
     return quantile * math.sqrt(models * (models + 1) / (6 * count))
 
 
 def _blocks(found: Trials) -> dict[str, NDArray[np.float64]]:
-    """Return the mean loss of each model on each trial: a series, or a cutoff of the only one."""
+    """Return the mean loss of each model on each trial: a series, or a cutoff of a single one."""
     axis = 1 if found.shape[0] > 1 else 0
     means = {name: pd.DataFrame(each).mean(axis=axis).to_numpy() for name, each in found.losses.items()}
-    kept = ~np.isnan(list(means.values())).all(axis=0)  # a trial that no model has is none
+    kept = ~np.isnan(list(means.values())).all(axis=0)  # trials that some model has
     return {name: each[kept] for name, each in means.items()}

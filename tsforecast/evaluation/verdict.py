@@ -1,8 +1,9 @@
-"""From rows to a sentence for each model: it beats the reference, does not, or cannot be told from it."""
+"""Verdicts: each model beats the reference, does not beat it, or is inconclusive beside it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,24 +14,34 @@ from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.significance import Skill, diebold_mariano, holm, skill_interval
 
-CERTAIN = 0.05  # a difference that chance alone makes more seldom is called one
-NEEDED = 5  # trials below which nothing is told
+SIGNIFICANCE = 0.05  # a p-value below it counts as a difference
+MIN_TRIALS = 5  # below which every verdict is inconclusive
+
+# Outcome of a verdict -> its badge, in the order of a report.
+BADGES = {
+    "beats": "beats",
+    "inconclusive": "inconclusive",
+    "reference": "reference",
+    "does not beat": "does not",
+    "cannot be compared": "failed",
+    "failed": "failed",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of one model beside the reference.
+    """Comparison of one model with the reference.
 
     Attributes
     ----------
     model : str
-    outcome : {"reference", "beats", "does not beat", "cannot be told", "cannot be compared"}
+    outcome : {"reference", "beats", "does not beat", "inconclusive", "cannot be compared", "failed"}
     sentence : str
     skill, low, high : float
-        The share of the reference's error that it removes and its 95 % interval; NaN where there is none.
-    chance : float
-        How likely a model as good as the reference has an error as low, adjusted for all that were tried; NaN where
-        that was not tested.
+        Share of the reference's error that the model removes, and its 95 % interval; NaN where there is none.
+    p_value : float
+        Probability of an error as low from a model as good as the reference, adjusted for the number of models; NaN
+        where that was not tested.
     """
 
     model: str
@@ -39,30 +50,43 @@ class Verdict:
     skill: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    chance: float = math.nan
+    p_value: float = math.nan
 
     def __str__(self) -> str:
         return self.sentence
 
 
+def findings(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
+    """Return the badge and sentence of each verdict, models that beat the reference first.
+
+    Examples
+    --------
+    >>> findings([Verdict("a", "does not beat", "a does not beat b"), Verdict("c", "beats", "c beats b")])
+    [('beats', 'c beats b'), ('does not', 'a does not beat b')]
+    """
+    order = list(BADGES)
+    ordered = sorted(verdicts, key=lambda verdict: order.index(verdict.outcome))
+    return [(BADGES[verdict.outcome], verdict.sentence) for verdict in ordered]
+
+
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Losses of every model at every cutoff, in order of time.
+    """Losses of every model by series and cutoff, in order of time.
 
     Attributes
     ----------
     losses : dict of arrays of shape (S, O)
-        Mean loss of each series and target at each cutoff, by model; NaN where there is none. Or of each group at all
-        cutoffs, (G, 1).
+        Mean loss of each series and target at each cutoff, by model; NaN where there is none. Of groups: the mean over
+        all cutoffs, (G, 1).
     overlap : int
         Neighbouring cutoffs that share targets.
-    what : {"series", "groups"}
-        What the rows of losses are of.
+    rows : {"series", "groups"}
+        The unit of the rows of losses.
     """
 
     losses: dict[str, NDArray[np.float64]]
     overlap: int
-    what: str = "series"
+    rows: str = "series"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -71,19 +95,19 @@ class Trials:
 
     @property
     def count(self) -> int:
-        """How many trials there are: cutoffs, or series where there is one cutoff."""
+        """Number of trials: cutoffs, or series where there is one cutoff."""
         return self.shape[1] if self.shape[1] > 1 else self.shape[0]
 
     @property
     def unit(self) -> str:
-        """What trials are. Series that share their time share their luck: they count one by one at one cutoff alone."""
-        return "cutoffs" if self.shape[1] > 1 else self.what
+        """Unit of the trials: cutoffs, since errors of series at one time are correlated; series at a single cutoff."""
+        return "cutoffs" if self.shape[1] > 1 else self.rows
 
-    def chance(self, model: str, reference: str, skill: Skill) -> float:
-        """Return how likely a model as good as the reference has a loss as low.
+    def p_value(self, model: str, reference: str, skill: Skill) -> float:
+        """Return the probability of a loss as low from a model as good as the reference.
 
-        That is by a Diebold-Mariano test, or by the bootstrap behind the interval where that doubts more: the former
-        claims too much where most cutoffs overlap.
+        The higher p-value of a Diebold-Mariano test and of the bootstrap behind the interval: the former is too low
+        where most cutoffs overlap.
         """
         axis = 0 if self.shape[1] > 1 else 1
         own, other = (np.nanmean(self.losses[name], axis=axis) for name in (model, reference))
@@ -92,7 +116,7 @@ class Trials:
 
     @property
     def counted(self) -> str:
-        """How many trials of what."""
+        """Number and unit of the trials, in words."""
         return f"{self.count} {self.unit}" if self.count > 1 or self.unit == "series" else f"1 {self.unit[:-1]}"
 
     def skill(self, model: str, reference: str) -> Skill:
@@ -100,16 +124,16 @@ class Trials:
         return skill_interval(self.losses[model], self.losses[reference], self.overlap)
 
 
-def trials(rows: pd.DataFrame, metric: str, what: str = "series") -> Trials:
-    """Lay rows out as losses.
+def trials(rows: pd.DataFrame, metric: str, unit: str = "series") -> Trials:
+    """Arrange rows as losses.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         See `backtest`.
     metric : {"mase", "mae", "rmse", "smape", "rmsse"}
-    what : {"series", "groups"}
-        Keep series and cutoffs apart, or take all of a group together.
+    unit : {"series", "groups"}
+        Losses by series and cutoff, or the mean of each group.
     """
     error = metrics.absolute_errors(rows["y"], rows["forecast"])
     squared = metric in ("rmse", "rmsse")
@@ -126,16 +150,16 @@ def trials(rows: pd.DataFrame, metric: str, what: str = "series") -> Trials:
     keys = [rows["model"].astype(str), rows["series"], rows["target"], -newest]
     means = pd.Series(np.asarray(each), index=rows.index).groupby(keys, observed=True, sort=True).mean()
     table = (np.sqrt(means) if squared else means).unstack(level=3)  # (models * S, O), the oldest cutoff first
-    if what == "groups":
+    if unit == "groups":
         models, series = (table.index.get_level_values(name) for name in ("model", "series"))
         group = series.map(rows.groupby("series", observed=True)["group"].first())
         table = table.mean(axis=1).groupby([models, group]).mean().to_frame()  # (models * G, 1)
     losses = {str(model): part.to_numpy(dtype=np.float64) for model, part in table.groupby(level=0, observed=True)}
-    return Trials(losses, 1 if what == "groups" else _overlap(rows), what)
+    return Trials(losses, 1 if unit == "groups" else _overlap(rows), unit)
 
 
 def _overlap(rows: pd.DataFrame) -> int:
-    """Return how many neighbouring cutoffs share targets, in the series with the most cutoffs."""
+    """Return the number of neighbouring cutoffs that share targets, in the series with the most cutoffs."""
     counts = rows.groupby("series", observed=True)["cutoff"].nunique()
     one = rows[rows["series"] == counts.idxmax()]
     times = one.groupby("cutoff", observed=True)["time"].agg(["min", "max"]).sort_index().to_numpy()
@@ -149,26 +173,25 @@ def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) ->
     ----------
     rows : pandas.DataFrame
     errors : pandas.Series
-        Error of each model by name, in the order of the sentences.
+        Error of each model by name, in the order of the verdicts.
     metric, reference : str
 
     Notes
     -----
-    A model beats the reference when its lower loss would come by chance less often than at 5 % (a one-sided
-    Diebold-Mariano test, adjusted by Holm for the number of models) and a 95 % interval of its skill lies above zero.
-    What is counted are cutoffs; series, where there is one cutoff; groups, where groups are kept apart.
+    A model beats the reference when the p-value of its lower loss is below 5 % (a one-sided Diebold-Mariano test,
+    adjusted by Holm for the number of models) and a 95 % interval of its skill lies above zero. Trials are cutoffs;
+    series, where there is one cutoff; groups, where models are tested on groups left out of the fit.
     """
-    # Groups are left out to learn about others like them: a group is one trial, however often it is forecast.
-    apart = "group" in rows and rows["group"].notna().any()
-    found, word = trials(rows, metric, "groups" if apart else "series"), metric.upper()
-    others = [str(name) for name in errors.index if name != reference]
-    comparable = [name for name in others if np.isfinite(errors[name]) and np.isfinite(errors[reference])]
-    skills = {name: found.skill(name, reference) for name in comparable if found.count >= NEEDED}
-    adjusted = holm([found.chance(name, reference, skill) for name, skill in skills.items()])
-    chances = dict(zip(skills, adjusted, strict=True))
+    # A group is one trial, however often it is forecast: models are to generalise to other groups.
+    grouped = "group" in rows and rows["group"].notna().any()
+    found, word = trials(rows, metric, "groups" if grouped else "series"), metric.upper()
+    names, best = [str(name) for name in errors.index], float(errors[reference])
+    comparable = [name for name in names if name != reference and np.isfinite(errors[name]) and np.isfinite(best)]
+    skills = {name: found.skill(name, reference) for name in comparable if found.count >= MIN_TRIALS}
+    adjusted = holm([found.p_value(name, reference, skill) for name, skill in skills.items()])
+    p_values = dict(zip(skills, adjusted, strict=True))
     verdicts = {}
-    for name in map(str, errors.index):
-        mine, best = float(errors[name]), float(errors[reference])
+    for name in names:
         if name == reference:
             best_naive = errors[[other for other in errors.index if other in NAIVE_FAMILY]].min() == best
             sentence = f"{name} is the reference" + (": the best naive forecast here" if best_naive else "")
@@ -178,8 +201,8 @@ def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) ->
             sentence = f"{name} cannot be compared: {which} has no finite {word}"
             verdicts[name] = Verdict(name, "cannot be compared", sentence)
         else:
-            evidence = skills.get(name), chances.get(name, math.nan)
-            verdicts[name] = _verdict(found, name, reference, (mine, best), evidence, word)
+            evidence = skills.get(name), p_values.get(name, math.nan)
+            verdicts[name] = _verdict(found, name, reference, (float(errors[name]), best), evidence, word)
     return verdicts
 
 
@@ -191,29 +214,29 @@ def _verdict(
     evidence: tuple[Skill | None, float],
     word: str,
 ) -> Verdict:
-    """Say whether a lower error is more than luck; a higher one is not lower."""
-    (mine, best), (interval, chance) = errors, evidence
+    """Compare one model with the reference by errors of both, and by skill and p-value where there are some."""
+    (mine, best), (interval, p_value) = errors, evidence
     skill = 1 - mine / best if best else 0.0 if mine == best else -math.inf
-    unsure = f"cannot be told from {reference}: {skill:.1%} lower {word}"
     low = high = math.nan
     if interval and math.isfinite(interval.detectable):
         low, high = (skill + bound - interval.value for bound in (interval.low, interval.high))
         high = min(high, 1.0)
     span = f"({100 * low:.1f} to {100 * high:.1f})"
+    outcome, lower = "inconclusive", f"{skill:.1%} lower {word} than {reference}"
     if mine >= best:
         how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
-        outcome, told = "does not beat", f"does not beat {reference}: its {word} is {how}"
+        outcome, text = "does not beat", f"does not beat {reference}: its {word} is {how}"
     elif interval is None:
         units = {"series": "cutoffs or series"}.get(found.unit, found.unit)
         remedy = "test more of them" if found.unit == "groups" else "use more origins"
-        few = f"at least {NEEDED} {units} are needed to tell: {remedy}"
-        outcome, told = "cannot be told", f"{unsure} in {found.counted}; {few}"
+        few = f"a verdict needs at least {MIN_TRIALS} {units}: {remedy}"
+        text = f"is inconclusive: {lower} in {found.counted}; {few}"
     elif math.isnan(low):
-        few = f"{found.counted} that share targets throughout are too few to tell: use more origins, or longer steps"
-        outcome, told = "cannot be told", f"{unsure}; {few}"
-    elif chance < CERTAIN and low > 0:
-        outcome, told = "beats", f"beats {reference} by {skill:.1%} {span}"
+        few = f"{found.counted} that share targets throughout are too few: use more origins, or longer steps"
+        text = f"is inconclusive: {lower}; {few}"
+    elif p_value < SIGNIFICANCE and low > 0:
+        outcome, text = "beats", f"beats {reference} by {skill:.1%} {span}"
     else:
         needed = f"{found.counted} would show gains above {interval.detectable:.0%} only"
-        outcome, told = "cannot be told", f"{unsure} {span}; {needed}"
-    return Verdict(name, outcome, f"{name} {told}", skill, low, high, chance)
+        text = f"is inconclusive: {lower} {span}; {needed}"
+    return Verdict(name, outcome, f"{name} {text}", skill, low, high, p_value)

@@ -1,27 +1,26 @@
-"""What all figures share: size, colours, and lines for the few models that are worth one."""
+"""Style, sizes and colours of all figures."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tsforecast.evaluation.results import Leaderboard
-
-# Colours of Okabe and Ito (2008), told apart by people with any colour vision.
+# Colours of Okabe and Ito (2008), distinct for people with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, REFERENCE, QUIET, RULE = "#111111", "#888888", "#666666", "#DDDDDD"
 PAPER = "#ffffff"  # inside a hollow dot
 
-MOST = 5  # models with a line of their own: more cannot be followed
-WORST = -1.0  # skill below which a model has no place in a figure: it would squeeze the rest
+MAX_LINES = 5  # models with a line of their own: more cannot be followed
 WIDTH = 4.4  # inches; drawn small, so that words can be read on a phone
-NAME = 22  # letters of a name that a figure has room for
+NAME_LENGTH = 22  # letters of a name that a figure has room for
+TINT = 0.5  # of the strongest cell of a matrix: words can be read on it
 
 STYLE = {
     "text.parse_math": False,  # a name may hold dollar signs
@@ -64,12 +63,12 @@ def canvas(height: float = 2.7) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def listed(names: list[str], room: float = 0.26) -> tuple[Figure, Axes]:
-    """Return a canvas with a line for each name, the first on top at 0.
+def rows_canvas(names: list[str], room: float = 0.26) -> tuple[Figure, Axes]:
+    """Return a canvas with a row for each name, the first on top at 0.
 
     Examples
     --------
-    >>> figure, axes = listed(["gru", "naive"])
+    >>> figure, axes = rows_canvas(["gru", "naive"])
     >>> [label.get_text() for label in axes.get_yticklabels()]
     ['gru', 'naive']
     """
@@ -91,53 +90,7 @@ def brief(name: object) -> str:
     ('turbine-north-2024-ho…', 'a\ufffdb')
     """
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name))
-    return text if len(text) <= NAME else text[: NAME - 1] + "…"
-
-
-def ranked(board: Leaderboard) -> list[str]:
-    """Return the models other than the reference that have an error, the best first.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tsforecast import leaderboard
-    >>> ranked(leaderboard([], np.arange(20.0), horizon=2))
-    ['naive', 'seasonal-naive']
-    """
-    table = board.table[board.table[board.metric].notna()]
-    return [str(name) for name in table["model"] if name != board.reference]
-
-
-def near(board: Leaderboard) -> list[str]:
-    """Return the models that are worth a line: the best few that come near the reference.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tsforecast import leaderboard
-    >>> near(leaderboard([], np.arange(20.0), horizon=2))  # none does: the best of them stays
-    ['naive']
-    """
-    skill = board.table.set_index("model")["skill"]
-    return [name for name in ranked(board)[:MOST] if skill[name] > WORST] or ranked(board)[:1]
-
-
-def looks(board: Leaderboard, names: list[str]) -> dict[str, dict[str, Any]]:
-    """Return how the lines of the reference and of other models look.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tsforecast import leaderboard
-    >>> looks(leaderboard([], np.arange(20.0), horizon=2), ["naive"])["naive"]
-    {'color': '#0072B2', 'linestyle': '-', 'label': 'naive'}
-    """
-    reference = {"color": REFERENCE, "linestyle": "--", "label": f"{brief(board.reference)} (reference)"}
-    others = {
-        name: {"color": colour, "linestyle": "-", "label": brief(name)}
-        for name, colour in zip(names, COLOURS, strict=False)
-    }
-    return {board.reference: reference, **others}
+    return text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"
 
 
 def percent(share: float) -> str:
@@ -151,7 +104,14 @@ def percent(share: float) -> str:
     return f"{round(100 * share, 6):g}%".replace("-", "\N{MINUS SIGN}")
 
 
-def in_percent(axes: Axes) -> None:
-    """Show shares on the x axis as percent."""
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(lambda share, _: percent(share))
+def percent_axis(axis: Axis, top: float = math.inf) -> None:
+    """Label an axis of shares in percent, without labels above `top`."""
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(lambda share, _: percent(share) if share <= top else "")
+
+
+def hide_frame(axes: Axes) -> None:
+    """Remove the lines of both axes and their ticks, for a figure of tinted cells."""
+    axes.tick_params(length=0)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)

@@ -1,9 +1,10 @@
-"""What pages share: templates in which data is escaped, style and script inside the page, and nothing from outside."""
+"""HTML pages: templates that escape data, with style and script inside and nothing from outside."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -11,13 +12,40 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from tsforecast.reporting.svg import Key, inline_svg, legend
 
 
-def page(name: str, /, **told: Any) -> str:
-    """Return a page of its template, with style and script, and the hash by which alone the script may run."""
+@dataclass(frozen=True)
+class CaptionedFigure:
+    """A figure of a page.
+
+    Attributes
+    ----------
+    title : str
+    svg : markupsafe.Markup
+    legend : list of Key
+    caption : str
+        How to read it.
+    """
+
+    title: str
+    svg: Markup
+    legend: list[Key]
+    caption: str
+
+
+def captioned(name: str, title: str, figure: Figure, caption: str) -> CaptionedFigure:
+    """Return a figure with its title, legend and caption; `name` prefixes the ids in it."""
+    return CaptionedFigure(title, inline_svg(figure, name, f"{title}. {caption}"), legend(figure), caption)
+
+
+def page(name: str, /, **values: Any) -> str:
+    """Render a template as a page with style, script, and the hash that permits this script alone."""
     script = _file("report.js")
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return template(name).render(style=_file("report.css"), script=script, script_hash=script_hash, **told)
+    return template(name).render(style=_file("report.css"), script=script, script_hash=script_hash, **values)
 
 
 def template(name: str) -> Template:
@@ -25,12 +53,12 @@ def template(name: str) -> Template:
     return _environment().get_template(name)
 
 
-def moment(made: str) -> str:
-    """Return a moment for a reader.
+def date_and_time(made: str) -> str:
+    """Return an ISO time stamp to the minute.
 
     Examples
     --------
-    >>> moment("2026-01-31T08:05:09+00:00")
+    >>> date_and_time("2026-01-31T08:05:09+00:00")
     '2026-01-31 08:05'
     """
     return datetime.fromisoformat(made).strftime("%Y-%m-%d %H:%M")
@@ -38,7 +66,7 @@ def moment(made: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Return the templates: what comes from data is escaped, and a name that is not given is an error."""
+    """Return the template environment: values are escaped, and a missing value is an error."""
     return Environment(
         loader=PackageLoader("tsforecast", "reporting"),
         autoescape=True,
@@ -49,5 +77,5 @@ def _environment() -> Environment:
 
 
 def _file(name: str) -> Markup:
-    """Return a file of this package that goes into the page as it is."""
+    """Return a file of this package as trusted text."""
     return Markup(resources.files("tsforecast.reporting").joinpath(name).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""From a figure to SVG that stands inside a page and takes the colours of its theme."""
+"""Figures as inline SVG that follows the theme of the page, with legend and caption."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DASHES = {"-": "none", "--": "5 3", ":": "1 3"}
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of a legend: the look of a line or of dots, and what it stands for."""
+    """An entry of a legend: the look of a line or of dots, and its label."""
 
     label: str
     colour: str
@@ -50,14 +50,14 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     figure : matplotlib.figure.Figure
         Drawn in the colours of `canvas`.
     name : str
-        Stands before every id, so that figures of one page do not share any.
+        Prefix of every id, so that figures of one page do not share any.
     description : str
-        For those who cannot see it.
+        Text for screen readers.
 
     Returns
     -------
     markupsafe.Markup
-        Words stay words: whatever they hold is escaped.
+        Text stays text and is escaped.
 
     Examples
     --------
@@ -85,15 +85,15 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
 
 
 def legend(figure: Figure) -> list[Key]:
-    """Return what the labelled lines of a figure are, for a legend that the page sets beside it.
+    """Return an entry for each labelled line of a figure, for a legend that the page sets beside it.
 
     Examples
     --------
     >>> from tsforecast.reporting.figures import canvas
     >>> figure, axes = canvas()
-    >>> _ = axes.plot([1, 2], color=INK, label="truth")
+    >>> _ = axes.plot([1, 2], color=INK, label="actual")
     >>> legend(figure)
-    [Key(label='truth', colour='var(--ink)', shape='line', dashes='none')]
+    [Key(label='actual', colour='var(--ink)', shape='line', dashes='none')]
     """
     return list(_keys(figure))
 
@@ -109,7 +109,7 @@ def _keys(figure: Figure) -> Iterator[Key]:
 
 
 def _drawn(figure: Figure) -> ElementTree.Element:
-    """Draw, with letters as text and nothing that differs from run to run."""
+    """Draw with letters as text and nothing that differs from run to run."""
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     file = io.StringIO()
     with warnings.catch_warnings(), in_style():
@@ -120,7 +120,7 @@ def _drawn(figure: Figure) -> ElementTree.Element:
 
 
 def _bare(name: str) -> str:
-    """Return a name without its namespace: inside HTML there is none."""
+    """Return a name without its namespace, which HTML lacks."""
     return name.rpartition("}")[2]
 
 
@@ -130,5 +130,5 @@ def _own(value: str, name: str) -> str:
 
 
 def _themed(value: str) -> str:
-    """Return an attribute with variables for colours, and without fonts: those of the page are used."""
-    return COLOUR.sub(lambda found: THEME.get(found[0], found[0]), FONTS.sub("", value))
+    """Return an attribute with variables for colours, and without fonts, so that those of the page apply."""
+    return COLOUR.sub(lambda match: THEME.get(match[0], match[0]), FONTS.sub("", value))

@@ -20,10 +20,10 @@ from tsforecast.reporting.figures import (
     WIDTH,
     brief,
     canvas,
-    in_percent,
     in_style,
-    listed,
     percent,
+    percent_axis,
+    rows_canvas,
 )
 from tsforecast.search.importance import Importance
 from tsforecast.search.results import Pair, Scale, at_last, best, differ, floor_of, front, scored
@@ -63,14 +63,14 @@ def curves(trials: pd.DataFrame, reference: str) -> Figure:
 @in_style()
 def importance(found: Importance) -> Figure:
     """Draw the importance of each setting with its interval."""
-    figure, axes = listed([share.setting for share in found.shares])
+    figure, axes = rows_canvas([share.setting for share in found.shares])
     for row, share in enumerate(found.shares):
         told = share.low > 0
         axes.plot([share.low, share.high], [row, row], color=INK, lw=1.2)
         axes.plot(share.mean, row, "o", ms=6, color=INK, mfc=INK if told else PAPER, mew=1.2)
     axes.axvline(0, color=REFERENCE, lw=1.4, ls="--", zorder=0.5)
     axes.set_xlabel("share of the differences between scores")
-    in_percent(axes)
+    percent_axis(axes.xaxis)
     return figure
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsforecast.evaluation.report.forecasts import MOST_ROWS, NOTHING, Grid, Picture, picture, plain_data
 from tsforecast.reporting.figures import percent
-from tsforecast.reporting.page import moment, page
+from tsforecast.reporting.page import CaptionedFigure, captioned, date_and_time, page
+from tsforecast.reporting.tables import MAX_ROWS, MISSING, Grid, cell, json_text
 from tsforecast.search import figures as search_charts
 from tsforecast.search.importance import Importance, importance
 from tsforecast.search.results import (
@@ -71,10 +70,10 @@ def all_trials(trials: pd.DataFrame, space: Space) -> Grid:
             _epoch_cells(one),
             _seconds(one.seconds),
         )
-        for one in ordered.head(MOST_ROWS).itertuples()
+        for one in ordered.head(MAX_ROWS).itertuples()
     )
     columns = ("trial", "skill", "last skill", "status", *names, "best epoch", "seconds")
-    more = max(0, len(ordered) - MOST_ROWS)
+    more = max(0, len(ordered) - MAX_ROWS)
     return Grid("All trials", columns, rows, words=("status", *_wordy(space, names)), marked=NAIVE, more=more)
 
 
@@ -106,22 +105,22 @@ def _name(one: Any) -> str:
 
 
 def _settings(params: dict[str, Any], names: list[str]) -> list[str]:
-    return [word_of(params[name]) if name in params else NOTHING for name in names]
+    return [word_of(params[name]) if name in params else MISSING for name in names]
 
 
 def _epoch_cells(one: Any) -> str:
-    return f"{one.best_epoch} of {one.epochs}" if one.trial and one.epochs else NOTHING
+    return f"{one.best_epoch} of {one.epochs}" if one.trial and one.epochs else MISSING
 
 
 def _skill(skill: float) -> str:
-    return NOTHING if math.isnan(skill) else f"{skill:+.1%}"
+    return cell(skill, "{:+.1%}")
 
 
 def _seconds(seconds: float) -> str:
-    return NOTHING if math.isnan(seconds) or not seconds else f"{seconds:.1f}"
+    return cell(seconds or math.nan, "{:.1f}")
 
 
-def of_learning(trials: pd.DataFrame, reference: str) -> list[Picture]:
+def of_learning(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
     """Return how trials learned and how the search went on.
 
     Examples
@@ -141,21 +140,21 @@ def of_learning(trials: pd.DataFrame, reference: str) -> list[Picture]:
             " A small dot marks where a trial was stopped early." if (tried["status"] == "stopped early").any() else ""
         )
         caption = f"Skill of each trial on validation at each epoch{large}.{dots}{below}"
-        found.append(picture("curves", "Learning curves", search_charts.curves(trials, reference), caption))
+        found.append(captioned("curves", "Learning curves", search_charts.curves(trials, reference), caption))
     if len(tried) > 1:
         caption = f"Each dot is a trial, at its best epoch; a hollow one did not run to the end.{_arrows(trials)}"
         figure = search_charts.progress(trials, reference)
-        found.append(picture("progress", "One trial after the other", figure, caption))
+        found.append(captioned("progress", "One trial after the other", figure, caption))
     return found
 
 
-def of_settings(trials: pd.DataFrame, space: Space, found: Importance) -> list[Picture]:
+def of_settings(trials: pd.DataFrame, space: Space, found: Importance) -> list[CaptionedFigure]:
     """Return which settings matter, and how trials with each did."""
     names, tried = varied(trials, space), scored(trials)
     pictures = []
     if found.shares:
         figure = search_charts.importance(found)
-        pictures.append(picture("importance", "Importance of each setting", figure, _about_importance(found, trials)))
+        pictures.append(captioned("importance", "Importance of each setting", figure, _about_importance(found, trials)))
     if names and differ(trials):
         figure = search_charts.parallel(trials, [scale_of(space, name) for name in names])
         few = min(search_charts.LEADERS, len(tried))
@@ -163,13 +162,13 @@ def of_settings(trials: pd.DataFrame, space: Space, found: Importance) -> list[P
             f"Each line is a trial: through its settings from top to bottom, down to its skill. The best {few} are "
             "coloured. A line passes by a setting that its cell does not have."
         )
-        pictures.append(picture("parallel", "From settings to skill", figure, caption))
+        pictures.append(captioned("parallel", "From settings to skill", figure, caption))
     return pictures
 
 
-def of_pairs(trials: pd.DataFrame, space: Space) -> list[Picture]:
+def of_pairs(trials: pd.DataFrame, space: Space) -> list[CaptionedFigure]:
     """Return the skill by pairs of settings."""
-    found: list[Picture] = []
+    found: list[CaptionedFigure] = []
     for pair in pairs(trials, space):
         across, down = pair.across, pair.down
         row, column = np.unravel_index(np.nanargmax(pair.mean), pair.mean.shape)
@@ -179,11 +178,11 @@ def of_pairs(trials: pd.DataFrame, space: Space) -> list[Picture]:
             f"trial{'' if count == 1 else 's'}."
         )
         title = f"{across.setting} and {down.setting}"
-        found.append(picture(f"pair-{len(found)}", title, search_charts.heat(pair), caption))
+        found.append(captioned(f"pair-{len(found)}", title, search_charts.heat(pair), caption))
     return found
 
 
-def of_cost(trials: pd.DataFrame, reference: str) -> list[Picture]:
+def of_cost(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
     """Return skill against time."""
     tried = scored(trials)
     if (tried["seconds"] > 0).sum() < 2:
@@ -192,7 +191,7 @@ def of_cost(trials: pd.DataFrame, reference: str) -> list[Picture]:
         "Each dot is a trial, with the time until its end; a hollow one did not run to the end. The line is the best "
         f"skill to be had for so much time or less.{_arrows(trials)}"
     )
-    return [picture("cost", "Skill and time", search_charts.cost(trials, reference), caption)]
+    return [captioned("cost", "Skill and time", search_charts.cost(trials, reference), caption)]
 
 
 def _about_importance(found: Importance, trials: pd.DataFrame) -> str:
@@ -256,7 +255,7 @@ def html_search(kept: Kept, title: str | None = None) -> str:
         headline=headline(kept, trials),
         counts=counts(kept, trials),
         about=kept.about,
-        made=moment(kept.about.made),
+        made=date_and_time(kept.about.made),
         best=best_trials(trials, space) if len(scored(trials)) else None,
         learning=of_learning(trials, reference),
         settings=of_settings(trials, space, found),
@@ -282,6 +281,7 @@ def json_search(kept: Kept) -> str:
     >>> counts = dict.fromkeys(("season_length", "epochs", "horizon", "cutoffs", "origins"), 1)
     >>> about = About(**words, **counts, trials=2, metric="mase", reference="drift", space={}, versions={})
     >>> tried = [Tried({"units": 1}, {0: 0.0, 1: 0.25}, 2.0)]
+    >>> import json
     >>> json.loads(json_search(Kept(Path(), about, Space.of({"units": [8, 16]}), tried, 0.05)))["headline"]
     'Best skill +25.0% against drift (of which about 5.0 points may be luck): trial 1 at epoch 1, with units 16.'
     """
@@ -294,7 +294,7 @@ def json_search(kept: Kept) -> str:
         "importance": importance(trials, kept.space),
         "about": asdict(kept.about),
     }
-    return json.dumps(plain_data(told), indent=2, ensure_ascii=False, allow_nan=False)
+    return json_text(told)
 
 
 def heading(kept: Kept) -> str:
@@ -360,7 +360,7 @@ def _facts(kept: Kept) -> dict[str, str]:
         "Season": f"{about.season_length} steps",
         "Versions": ", ".join(f"{name} {version}" for name, version in about.versions.items()),
         "Machine": about.machine,
-        "Begun": moment(about.made),
+        "Begun": date_and_time(about.made),
     }
 
 

@@ -23,7 +23,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason, shorten
 from tsforecast.estimators.registry import model_name
-from tsforecast.evaluation import summaries as views
+from tsforecast.evaluation import summaries
 from tsforecast.evaluation.metrics import skill
 from tsforecast.evaluation.record import Fit, learned
 from tsforecast.events import Activity
@@ -311,7 +311,7 @@ class Tracker:
     def _leaderboard(self, run: _Run) -> None:
         """Log scores and verdicts of a comparison: those of each model to its runs, all to its own."""
         board = run.activity.result
-        table, errors = board.table.set_index("model"), views.errors(board.rows)
+        table, errors = board.table.set_index("model"), summaries.errors(board.rows)
         for child, fit in run.outcomes:
             key = fit.model, -1 if fit.seed is None else fit.seed
             if key in errors.index:
@@ -325,7 +325,10 @@ class Tracker:
         params = {"metric": board.metric, "reference": board.reference, "horizon": record.horizon}
         params |= {"origins": record.origins, "step": record.step, "gap": record.gap, "refit": record.refit}
         told = "\n".join(f"- {verdict}" for verdict in board.verdicts.values())
-        tags = {"leak_audit": board.proof, "mlflow.note.content": f"{told}\n\n{board.proof}. {board.basis}."}
+        tags = {
+            "leak_audit": board.audit_line,
+            "mlflow.note.content": f"{told}\n\n{board.audit_line}. {board.summary_line}.",
+        }
         self._log(run.id, of_numbers(scores, _now()), params, tags)
         room, place = self._new_room()
         board.to_html(place / "report.html", run.name)

@@ -13,22 +13,23 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tsforecast.evaluation.classification import LABELS, REFERENCE, ClassificationResults, SplitOptimism, shown, span
-from tsforecast.evaluation.report.forecasts import BADGES, MOST_ROWS, NOTHING, Grid, Picture, picture
 from tsforecast.evaluation.transfer_curve import learning, of_users
+from tsforecast.evaluation.verdict import findings
 from tsforecast.reporting.figures import (
     COLOURS,
     INK,
-    MOST,
+    MAX_LINES,
     PAPER,
     QUIET,
     brief,
     canvas,
-    in_percent,
     in_style,
-    listed,
     percent,
+    percent_axis,
+    rows_canvas,
 )
-from tsforecast.reporting.page import page
+from tsforecast.reporting.page import CaptionedFigure, captioned, page
+from tsforecast.reporting.tables import MAX_ROWS, MISSING, Grid
 
 NEAR = 0.5  # of the best accuracy: a model below it has no place in a figure, it would squeeze the rest
 MOST_CLASSES = 24  # lines of a matrix whose numbers can be read on a phone
@@ -47,7 +48,7 @@ def near(found: ClassificationResults) -> list[str]:
     """
     table = found.table[found.table["protocol"] == found.protocols[0]]
     accuracy = table.set_index("model")["accuracy"]
-    return [str(name) for name in accuracy.index if accuracy[name] >= NEAR * accuracy.iloc[0]][:MOST]
+    return [str(name) for name in accuracy.index if accuracy[name] >= NEAR * accuracy.iloc[0]][:MAX_LINES]
 
 
 @in_style()
@@ -55,7 +56,7 @@ def accuracies(found: ClassificationResults) -> Figure:
     """Draw the accuracy of each model with its interval, and each user as a tick."""
     table = found.table[found.table["protocol"] == found.protocols[0]].set_index("model")
     users, models = found.by("group"), near(found)
-    figure, axes = listed(models, room=0.34)
+    figure, axes = rows_canvas(models, room=0.34)
     for row, name in enumerate(models):
         beats = found.verdicts[name].outcome == "beats"
         axes.plot(users[name], np.full(len(users), row), "|", ms=9, color=QUIET, mew=0.8)
@@ -72,7 +73,7 @@ def of_each(found: ClassificationResults, key: str) -> Figure:
     models = near(found)
     shares = found.by(key)[models]
     shares = shares.loc[shares[models[0]].sort_values(kind="stable").index]
-    figure, axes = listed([str(name) for name in shares.index], room=0.24)
+    figure, axes = rows_canvas([str(name) for name in shares.index], room=0.24)
     rows = np.arange(len(shares))
     for i, (name, colour) in enumerate(zip(models, COLOURS, strict=False)):
         axes.plot(shares[name], rows, "o", ms=6 if i == 0 else 4, color=colour, label=brief(name), zorder=3 - 0.1 * i)
@@ -114,7 +115,7 @@ def matrix(table: pd.DataFrame) -> Figure:
 @in_style()
 def premium(premiums: list[SplitOptimism]) -> Figure:
     """Draw what a random split says beside what users not seen say, a line from one to the other."""
-    figure, axes = listed([one.model for one in premiums], room=0.34)
+    figure, axes = rows_canvas([one.model for one in premiums], room=0.34)
     for row, one in enumerate(premiums):
         axes.plot([one.unseen, one.random], [row, row], color=COLOURS[1], lw=2, zorder=1)
     rows = np.arange(len(premiums))
@@ -151,7 +152,7 @@ def _up_to_one(axes: Axes, low: float) -> None:
     """Show shares from a little below the lowest one up to all."""
     room = max(1 - low, 0.01)
     axes.set_xlim(low - 0.06 * room, 1 + 0.04 * room)
-    in_percent(axes)
+    percent_axis(axes.xaxis)
 
 
 def left_out(found: ClassificationResults) -> str:
@@ -203,8 +204,7 @@ def html_recognition(
         title=title or "Which movements are recognised?",
         summary=summary(found, best),
         found=found,
-        badges=BADGES,
-        verdicts=sorted(found.verdicts.values(), key=lambda verdict: list(BADGES).index(verdict.outcome)),
+        findings=findings(found.verdicts.values()),
         accuracies=_accuracies(found),
         numbers={f"{name}: {LABELS[name]}": _numbers(found, name) for name in found.protocols},
         users=_each(found, "group", best) if found.by("group").index.notna().all() else [],
@@ -240,7 +240,7 @@ def mistakes(found: ClassificationResults, model: str) -> Grid | None:
     lines = []
     for (true, predicted), part in rows[wrong].assign(n=counts[wrong]).groupby(["true", "predicted"]):
         users = part.groupby("group")["n"].sum().sort_values(ascending=False)
-        whose = ", ".join(f"{name} ({count})" for name, count in users.items()) or NOTHING
+        whose = ", ".join(f"{name} ({count})" for name, count in users.items()) or MISSING
         lines.append((int(part["n"].sum()), str(true), str(predicted), part["n"].sum() / total[true], whose))
     lines.sort(key=lambda line: (-line[0], line[1:3]))
     told = tuple((true, said, str(n), f"{share:.1%}", whose) for n, true, said, share, whose in lines[:MISTAKES])
@@ -249,23 +249,23 @@ def mistakes(found: ClassificationResults, model: str) -> Grid | None:
     return Grid(f"Mistakes of {model}", columns, told, words=("taken for", "users"), more=more)
 
 
-def _accuracies(found: ClassificationResults) -> list[Picture]:
+def _accuracies(found: ClassificationResults) -> list[CaptionedFigure]:
     users = "A tick is a user; lines are 95% intervals over users. " if found.by("group").index.notna().all() else ""
     caption = (
         f"Recordings recognised, {LABELS[found.protocols[0]]}. {users}A filled dot beats {REFERENCE}; a hollow one "
         f"does not, or cannot be told from it.{left_out(found)}"
     )
-    return [picture("accuracy", "Accuracy of each model", accuracies(found), caption)]
+    return [captioned("accuracy", "Accuracy of each model", accuracies(found), caption)]
 
 
 def _numbers(found: ClassificationResults, protocol: str) -> Grid:
     told = shown(found.table[found.table["protocol"] == protocol])
-    told = told.loc[:, (told != NOTHING).any()]
+    told = told.loc[:, (told != MISSING).any()]
     rows = tuple(tuple(map(str, line)) for line in told.itertuples(index=False))
     return Grid(f"Accuracy of all models, {LABELS[protocol]}", tuple(told.columns), rows, marked=REFERENCE)
 
 
-def _each(found: ClassificationResults, key: str, best: str) -> list[Picture]:
+def _each(found: ClassificationResults, key: str, best: str) -> list[CaptionedFigure]:
     """Return the accuracy of each user, or of each class."""
     word, title = ("user", "Accuracy of each user") if key == "group" else ("class", "Accuracy of each class")
     shares = found.by(key)[best]
@@ -274,10 +274,10 @@ def _each(found: ClassificationResults, key: str, best: str) -> list[Picture]:
         f"{best} recognises least of {word} {shares.idxmin()}, {shares.min():.1%}, and most of {shares.idxmax()}, "
         f"{shares.max():.1%}.{apart}{left_out(found)}"
     )
-    return [picture(f"each-{key}", title, of_each(found, key), caption)]
+    return [captioned(f"each-{key}", title, of_each(found, key), caption)]
 
 
-def _matrix(found: ClassificationResults, best: str) -> list[Picture]:
+def _matrix(found: ClassificationResults, best: str) -> list[CaptionedFigure]:
     """Return what each class was taken for; of very many classes those with the most mistakes."""
     table = found.confusion(best)
     wrong = table.sum(axis=1) + table.sum(axis=0) - 2 * np.diag(table)
@@ -290,7 +290,7 @@ def _matrix(found: ClassificationResults, best: str) -> list[Picture]:
     caption = (
         f"Lines are what recordings are, columns what {best} takes them for{times}; blue is right, orange is not.{some}"
     )
-    return [picture("confusion", "Confusion matrix", matrix(table.loc[shown_classes, shown_classes]), caption)]
+    return [captioned("confusion", "Confusion matrix", matrix(table.loc[shown_classes, shown_classes]), caption)]
 
 
 def _shares(found: ClassificationResults, key: str) -> Grid | None:
@@ -305,23 +305,23 @@ def _shares(found: ClassificationResults, key: str) -> Grid | None:
     total = weights.groupby(counts[key]).sum()
     rows = tuple(
         (str(name), str(int(total[name])), *(f"{share:.1%}" for share in line))
-        for name, line in zip(shares.index[:MOST_ROWS], shares.to_numpy(), strict=False)
+        for name, line in zip(shares.index[:MAX_ROWS], shares.to_numpy(), strict=False)
     )
-    more = max(0, len(shares) - MOST_ROWS)
+    more = max(0, len(shares) - MAX_ROWS)
     return Grid(f"Accuracy of each {word}", (word, "recordings", *shares.columns), rows, more=more)
 
 
-def _premium(found: ClassificationResults) -> list[Picture]:
+def _premium(found: ClassificationResults) -> list[CaptionedFigure]:
     if not found.premiums:
         return []
     caption = (
         "The orange line is the leak premium: what a random split seems to gain, because recordings of each user are "
         "on both sides of it. Both learn from equally many recordings."
     )
-    return [picture("premium", "Leak premium", premium(found.premiums), caption)]
+    return [captioned("premium", "Leak premium", premium(found.premiums), caption)]
 
 
-def _curve(rows: pd.DataFrame) -> list[Picture]:
+def _curve(rows: pd.DataFrame) -> list[CaptionedFigure]:
     learned = learning(rows)
     first, last = learned.iloc[0], learned.iloc[-1]
     known = "" if math.isnan(last["gain_low"]) else f" ({span_of_gain(last)})"
@@ -331,7 +331,7 @@ def _curve(rows: pd.DataFrame) -> list[Picture]:
         f"class move the mean from {first['accuracy']:.1%} to {last['accuracy']:.1%}, by "
         f"{100 * last['gain']:+.1f} points{known}."
     )
-    return [picture("curve", "A few recordings of the new user", curve(learned, of_users(rows)), caption)]
+    return [captioned("curve", "A few recordings of the new user", curve(learned, of_users(rows)), caption)]
 
 
 def span_of_gain(line: pd.Series) -> str:
@@ -346,6 +346,6 @@ def _others(others: Mapping[str, ClassificationResults]) -> Grid | None:
     for name, found in others.items():
         table = found.table.set_index("model")
         lines.append({"set": name} | {str(model): f"{table.loc[model, 'accuracy']:.1%}" for model in table.index})
-    told = pd.DataFrame(lines).fillna(NOTHING)
+    told = pd.DataFrame(lines).fillna(MISSING)
     rows = tuple(tuple(map(str, line)) for line in told.itertuples(index=False))
     return Grid("Accuracy in other sets", tuple(told.columns), rows)

@@ -1,4 +1,4 @@
-"""Figures about errors: one plain function for each, board in, figure out."""
+"""Figures of a leaderboard: forecasts, errors, skill, ranks and training losses."""
 
 from __future__ import annotations
 
@@ -16,40 +16,41 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.results import Leaderboard
+from tsforecast.evaluation.report.view import MIN_SKILL, View
+from tsforecast.evaluation.results import ForecastResults
 from tsforecast.files import new_file
 from tsforecast.reporting.figures import (
     COLOURS,
     INK,
+    PAPER,
     QUIET,
     REFERENCE,
-    WORST,
     brief,
     canvas,
-    in_percent,
     in_style,
-    listed,
-    looks,
-    near,
     percent,
-    ranked,
+    percent_axis,
+    rows_canvas,
 )
 
-CUTOFFS = 4  # that a small figure has room for, at most
-NEAREST = 3  # models in a figure of forecasts, beside the reference
-APART = 4  # a hole of more usual steps than this is not bridged; a weekend without trade is
+MAX_CUTOFFS = 4  # of a figure of forecasts
+MAX_MODELS = 3  # of a figure of forecasts, beside the reference
+MAX_GROUPS = 20  # rows of a figure of groups
+MAX_GAP = 4  # usual steps that a line bridges; a weekend without trade is shorter
 _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 @in_style()
-def plot_forecasts(board: Leaderboard, panel: Panel, models: int = NEAREST, series: str | None = None) -> Figure:
-    """Draw what came true and what was forecast from each cutoff, for the best models and the reference.
+def plot_forecasts(
+    results: ForecastResults, panel: Panel, models: int = MAX_MODELS, series: str | None = None
+) -> Figure:
+    """Draw actual values and forecasts from each cutoff, for the best models and the reference.
 
     Parameters
     ----------
-    board : Leaderboard
+    results : ForecastResults
     panel : Panel
-        The data behind the board.
+        The data behind the results.
     models : int
         How many of the best models to draw beside the reference.
     series : optional
@@ -60,68 +61,54 @@ def plot_forecasts(board: Leaderboard, panel: Panel, models: int = NEAREST, seri
     matplotlib.figure.Figure
         Not attached to any window; save it with `Figure.savefig`.
     """
-    chosen = board.rows["series"].iloc[0] if series is None else series
-    target = panel.roles.target[0]
-    rows = rows_of(board, chosen, target)
-    cutoffs = apart(rows)
+    view, rows = View(results), results.rows
+    chosen, target = rows["series"].iloc[0] if series is None else series, panel.roles.target[0]
+    rows = rows_of(results, chosen, target)
+    cutoffs, total = disjoint_cutoffs(rows), rows["cutoff"].nunique()
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     axes = figure.subplots()
-    _draw(axes, board, rows, _series_of(panel, chosen), cutoffs, 2 * panel.season_length, ranked(board)[:models])
-    others, total, shown = ranked(board), rows["cutoff"].nunique(), []
-    if len(cutoffs) < total:
-        shown.append(f"{len(cutoffs)} of {total} cutoffs")
-    if models < len(others):
-        shown.append(f"best {_NUMBERS.get(models, models)} of {len(others)} models and the reference")
-    axes.set_title(
-        f"{chosen}: forecasts {int(rows['step'].max())} steps ahead" + (f" ({', '.join(shown)})" if shown else ""),
-        loc="left",
-        fontsize=11,
-    )
+    _draw(axes, view, rows, _first_target(panel, chosen), cutoffs, 2 * panel.season_length, view.ranked[:models])
+    limits = [f"{len(cutoffs)} of {total} cutoffs"] if len(cutoffs) < total else []
+    if models < len(view.ranked):
+        limits.append(f"best {_NUMBERS.get(models, models)} of {len(view.ranked)} models and the reference")
+    title = f"{chosen}: forecasts {int(rows['step'].max())} steps ahead" + (f" ({', '.join(limits)})" if limits else "")
+    axes.set_title(title, loc="left", fontsize=11)
     axes.set_ylabel(str(target))
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
 @in_style()
-def forecasts(
-    board: Leaderboard, series: object, target: object, past: pd.DataFrame | None, cutoffs: NDArray[Any]
-) -> Figure:
-    """Draw truth and forecasts of one series from some cutoffs, small.
+def forecasts(view: View, series: object, target: object, cutoffs: NDArray[Any]) -> Figure:
+    """Draw actual values and forecasts of one series from some cutoffs in order of time, small.
 
-    Parameters
-    ----------
-    board : Leaderboard
-    series, target : object
-        As in the rows.
-    past : pandas.DataFrame or None
-        Columns ``series, target, time, y``: the truth before the oldest cutoff.
-    cutoffs : array
-        In order of time.
+    The record holds the actual values before the oldest cutoff.
     """
-    rows = rows_of(board, series, target)
-    truth = rows.drop_duplicates("time").set_index("time")["y"]
-    if past is not None:
+    rows, record = rows_of(view.results, series, target), view.results.record
+    actual = rows.drop_duplicates("time").set_index("time")["y"]
+    if record and record.past is not None:
+        past = record.past
         before = past[(past["series"] == series) & (past["target"] == target)].set_index("time")["y"]
-        truth = pd.concat([before, truth])
-    truth = truth[~truth.index.duplicated()].sort_index()
+        actual = pd.concat([before, actual])
+    actual = actual[~actual.index.duplicated()].sort_index()
     figure, axes = canvas()
-    _draw(axes, board, rows, truth, cutoffs, 2 * int(rows["step"].max()), near(board)[:NEAREST])
+    _draw(axes, view, rows, actual, cutoffs, 2 * int(rows["step"].max()), view.drawn[:MAX_MODELS])
     axes.set_ylabel(brief(target))
     return figure
 
 
-def rows_of(board: Leaderboard, series: object, target: object) -> pd.DataFrame:
+def rows_of(results: ForecastResults, series: object, target: object) -> pd.DataFrame:
     """Return the rows of one series and target."""
-    rows = board.rows
+    rows = results.rows
     return rows[(rows["series"] == series) & (rows["target"] == target)]
 
 
-def apart(rows: pd.DataFrame) -> NDArray[Any]:
+def disjoint_cutoffs(rows: pd.DataFrame) -> NDArray[Any]:
     """Return cutoffs whose forecasts do not overlap, the newest among them.
 
     Examples
     --------
-    >>> apart(pd.DataFrame({"cutoff": [1, 1, 2, 2, 3, 3], "time": [2, 3, 3, 4, 4, 5]}))
+    >>> disjoint_cutoffs(pd.DataFrame({"cutoff": [1, 1, 2, 2, 3, 3], "time": [2, 3, 3, 4, 4, 5]}))
     array([1, 3])
     """
     ends = rows.groupby("cutoff")["time"].max()
@@ -134,28 +121,28 @@ def apart(rows: pd.DataFrame) -> NDArray[Any]:
 
 def _draw(
     axes: Axes,
-    board: Leaderboard,
+    view: View,
     rows: pd.DataFrame,
-    truth: pd.Series,
+    actual: pd.Series,
     cutoffs: NDArray[Any],
     least: int,
     names: list[str],
 ) -> None:
-    """Draw truth, forecasts and cutoffs; the truth before the first cutoff for at least half of `least` steps."""
+    """Draw actual values, forecasts and cutoffs, from at least half of `least` steps before the first cutoff."""
     shown = rows[rows["cutoff"].isin(cutoffs)]
-    first, last = truth.index.searchsorted(cutoffs[0]), truth.index.searchsorted(shown["time"].max())
-    truth = truth.iloc[max(0, first - max(last - first, least) // 2) : last + 1]
-    axes.plot(*_broken(truth), color=INK, lw=1.2, label="truth")
+    first, last = actual.index.searchsorted(cutoffs[0]), actual.index.searchsorted(shown["time"].max())
+    actual = actual.iloc[max(0, first - max(last - first, least) // 2) : last + 1]
+    axes.plot(*_broken(actual), color=INK, lw=1.2, label="actual")
     keys = ["cutoff", *(["seed"] if "seed" in rows else [])]
     alone = "o" if rows["step"].max() < 4 else None  # a line of few points is hardly one
-    for name, look in looks(board, names).items():
+    for name, look in view.styles(names).items():
         mine, label = shown[shown["model"] == name], look["label"]
         for _, part in mine.groupby(keys, dropna=False, observed=True):
             axes.plot(part["time"], part["forecast"], **{**look, "label": label}, marker=alone, ms=3)
             label = "_"  # one entry in the legend
     for cutoff in cutoffs:
         axes.axvline(cutoff, color=QUIET, lw=0.8, ls=":", label="cutoff" if cutoff == cutoffs[0] else "_")
-    dates = truth.index.dtype.kind == "M"
+    dates = actual.index.dtype.kind == "M"
     axes.set_xlabel("time" if dates else "step")
     if dates:
         locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
@@ -163,15 +150,15 @@ def _draw(
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def _broken(truth: pd.Series) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _broken(actual: pd.Series) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return times and values with NaN where steps are missing, so that no line bridges them."""
-    times, values = truth.index.to_numpy(), truth.to_numpy(dtype=np.float64)
-    gaps = np.diff(times)
-    holes = np.flatnonzero(gaps > APART * np.median(gaps)) + 1 if len(gaps) else np.empty(0, dtype=int)
-    return np.insert(times, holes, times[holes]), np.insert(values, holes, np.nan)
+    times, values = actual.index.to_numpy(), actual.to_numpy(dtype=np.float64)
+    distances = np.diff(times)
+    gaps = np.flatnonzero(distances > MAX_GAP * np.median(distances)) + 1 if len(distances) else np.empty(0, dtype=int)
+    return np.insert(times, gaps, times[gaps]), np.insert(values, gaps, np.nan)
 
 
-def _series_of(panel: Panel, chosen: object) -> pd.Series:
+def _first_target(panel: Panel, chosen: object) -> pd.Series:
     """Return the first target of a series by time."""
     index = int(np.flatnonzero(panel.ids == chosen)[0])
     values = panel.series(index)[:, 0]
@@ -185,108 +172,90 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(unfinished, format="png")
 
 
-GROUPS = 20  # lines that a figure of groups has at most
-
-
 @in_style()
-def skill(board: Leaderboard) -> Figure:
+def skill(view: View) -> Figure:
     """Draw the skill of each model with its interval, and the reference as the line at zero.
 
     A filled dot beats the reference. What lies left of the figure is written at its edge.
     """
-    models = ranked(board)
-    figure, axes = listed(models)
-    for row, verdict in enumerate(board.verdicts[name] for name in models):
-        if verdict.skill < WORST:
+    models = view.ranked
+    figure, axes = rows_canvas(models)
+    for row, verdict in enumerate(view.results.verdicts[name] for name in models):
+        if verdict.skill < MIN_SKILL:
             far = percent(round(verdict.skill, 2)) if np.isfinite(verdict.skill) else "without limit"
-            axes.plot(WORST, row, "<", ms=5, color=QUIET)
-            axes.annotate(far, (WORST, row), (7, 0), textcoords="offset points", va="center", color=QUIET)
+            axes.plot(MIN_SKILL, row, "<", ms=5, color=QUIET)
+            axes.annotate(far, (MIN_SKILL, row), (7, 0), textcoords="offset points", va="center", color=QUIET)
             continue
         beats = verdict.outcome == "beats"
-        axes.plot([max(verdict.low, WORST), verdict.high], [row, row], color=INK, lw=1.2)
-        axes.plot(verdict.skill, row, "o", ms=6, color=INK, mfc=INK if beats else "#ffffff", mew=1.2)
-    _skill_axis(axes, board)
+        axes.plot([max(verdict.low, MIN_SKILL), verdict.high], [row, row], color=INK, lw=1.2)
+        axes.plot(verdict.skill, row, "o", ms=6, color=INK, mfc=INK if beats else PAPER, mew=1.2)
+    _skill_axis(axes, view.results)
     return figure
 
 
 @in_style()
-def error_by(board: Leaderboard, key: str, label: str) -> Figure:
-    """Draw the error of the best models and the reference along a key of the rows that counts upwards."""
-    errors = board.by(key)
+def error_by(view: View, key: str, label: str) -> Figure:
+    """Draw the error of the best models and the reference along a key of the rows in ascending order."""
+    errors = view.errors(key)
     figure, axes = canvas()
-    for name, look in looks(board, near(board)).items():
+    for name, look in view.styles(view.drawn).items():
         marker = "o" if len(errors) < 13 else None
         axes.plot(errors.index, errors[name], marker=marker, ms=3, **look)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(label)
-    axes.set_ylabel(board.metric.upper())
+    axes.set_ylabel(view.results.metric.upper())
     axes.grid(axis="y")
     return figure
 
 
-def groups_shown(board: Leaderboard) -> pd.DataFrame:
-    """Return the errors of groups that a figure has room for: those where the best model gains least come first."""
-    errors = board.by("group")
-    gain = 1 - errors[ranked(board)[0]] / errors[board.reference]
-    return errors.loc[gain.sort_values(kind="stable").index[:GROUPS]]
+def groups_shown(view: View) -> pd.DataFrame:
+    """Return the errors of the groups in a figure: those where the best model gains least come first."""
+    errors = view.errors("group")
+    gain = 1 - errors[view.ranked[0]] / errors[view.results.reference]
+    return errors.loc[gain.sort_values(kind="stable").index[:MAX_GROUPS]]
 
 
 @in_style()
-def error_by_group(board: Leaderboard) -> Figure:
+def error_by_group(view: View) -> Figure:
     """Draw the error of the best models in each group as dots, and that of the reference as a bar."""
-    errors = groups_shown(board)
-    figure, axes = listed([str(name) for name in errors.index])
+    errors = groups_shown(view)
+    figure, axes = rows_canvas([str(name) for name in errors.index])
     rows = np.arange(len(errors))
-    for name, look in looks(board, near(board)).items():
+    for name, look in view.styles(view.drawn).items():
         mark: dict[str, Any] = (
-            {"marker": "|", "ms": 13, "mew": 2} if name == board.reference else {"marker": "o", "ms": 5}
+            {"marker": "|", "ms": 13, "mew": 2} if name == view.results.reference else {"marker": "o", "ms": 5}
         )
         axes.plot(errors[name], rows, ls="", color=look["color"], label=look["label"], **mark)
     axes.set_xlim(left=0)
-    axes.set_xlabel(board.metric.upper())
+    axes.set_xlabel(view.results.metric.upper())
     return figure
 
 
-def gains_by(board: Leaderboard, key: str) -> pd.DataFrame:
-    """Return the skill of each model for each value of a key, leaving out values where there is none.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> board = leaderboard([], np.arange(40.0).reshape(2, 20, 1) ** 2, horizon=2)
-    >>> gains_by(board, "series").shape
-    (2, 2)
-    """
-    errors = board.by(key)
-    gains = 1 - errors[ranked(board)].div(errors[board.reference], axis=0)
-    return gains[np.isfinite(gains).all(axis=1)]
-
-
 @in_style()
-def spread_of_skill(board: Leaderboard) -> Figure:
+def spread_of_skill(view: View) -> Figure:
     """Draw how the skill of each model differs from series to series."""
-    gains = gains_by(board, "series").clip(lower=WORST)
-    figure, axes = listed(list(gains.columns), room=0.32)
+    gains = view.gains("series").clip(lower=MIN_SKILL)
+    figure, axes = rows_canvas(list(gains.columns), room=0.32)
     for row, name in enumerate(gains.columns):
         low, first, median, third, high = np.quantile(gains[name], [0.05, 0.25, 0.5, 0.75, 0.95])
         _ticks(axes, gains[name].to_numpy(), row)
         axes.plot([low, high], [row, row], color=INK, lw=0.8)
         axes.plot([first, third], [row, row], color=INK, lw=4, solid_capstyle="butt")
-        axes.plot(median, row, "o", ms=6, color=INK, mfc="#ffffff", mew=1.2)
-    _skill_axis(axes, board)
+        axes.plot(median, row, "o", ms=6, color=INK, mfc=PAPER, mew=1.2)
+    _skill_axis(axes, view.results)
     return figure
 
 
 @in_style()
-def ranks(board: Leaderboard) -> Figure:
-    """Draw the average rank of each model, and a line beside each run of models that cannot be told apart."""
-    found = board.ranks
+def ranks(view: View) -> Figure:
+    """Draw the average rank of each model, and a line beside each run of models without a clear difference."""
+    found = view.results.ranks
     names, places = [str(name) for name in found.average.index], found.average.to_numpy()
-    figure, axes = listed(names)
+    figure, axes = rows_canvas(names)
     for row, (name, place) in enumerate(zip(names, places, strict=True)):
-        axes.plot(place, row, "o", ms=6, color=REFERENCE if name == board.reference else INK)
-    for run, together in enumerate(found.together, 1):
+        axes.plot(place, row, "o", ms=6, color=REFERENCE if name == view.results.reference else INK)
+    for run, together in enumerate(found.ties, 1):
         beside = places.max() + 0.06 * run * np.ptp(places)
         first, last = names.index(together[0]), names.index(together[-1])
         axes.plot([beside, beside], [first - 0.25, last + 0.25], color=REFERENCE, lw=2.5)
@@ -313,12 +282,14 @@ def training(histories: Sequence[Sequence[Mapping[str, Any]]]) -> Figure:
     return figure
 
 
-def _skill_axis(axes: Axes, board: Leaderboard) -> None:
+def _skill_axis(axes: Axes, results: ForecastResults) -> None:
     """Make the x axis one of skill, with the reference as its zero."""
     axes.axvline(0, color=REFERENCE, lw=1.4, ls="--", zorder=0.5)
-    axes.text(0, 1, brief(board.reference), transform=axes.get_xaxis_transform(), ha="center", va="bottom", color=QUIET)
-    axes.set_xlabel(f"skill: share of {board.metric.upper()} removed")
-    in_percent(axes)
+    axes.text(
+        0, 1, brief(results.reference), transform=axes.get_xaxis_transform(), ha="center", va="bottom", color=QUIET
+    )
+    axes.set_xlabel(f"skill: share of {results.metric.upper()} removed")
+    percent_axis(axes.xaxis)
 
 
 def _ticks(axes: Axes, values: np.ndarray, row: int) -> None:

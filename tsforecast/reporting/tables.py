@@ -1,0 +1,133 @@
+"""Tables and numbers of a page: a grid of text cells, and data as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MAX_ROWS = 200  # of a table that grows with the data; the rest is counted
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text whose first column names its rows.
+
+    Attributes
+    ----------
+    label : str
+        Title of the table, also for screen readers.
+    columns : tuple of str
+    rows : tuple of tuples of str
+    words : tuple of str
+        Columns after the first that hold words; the others hold numbers.
+    marked : str
+        Name of the row that the others are compared with.
+    more : int
+        Number of rows beyond those listed.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: tuple[str, ...] = ()
+    marked: str = ""
+    more: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        label: str,
+        columns: Iterable[object],
+        rows: Iterable[Sequence[object]],
+        *,
+        words: Sequence[str] = (),
+        marked: str = "",
+        limit: int = MAX_ROWS,
+        drop_empty: bool = False,
+    ) -> Grid:
+        """Build a grid from rows of any values; those beyond the limit are counted.
+
+        Parameters
+        ----------
+        label, words, marked
+            See `Grid`.
+        columns, rows
+            Titles and cells, turned into text.
+        limit : int
+            Most rows that are listed.
+        drop_empty : bool
+            Leave out columns in which every listed cell is missing.
+
+        Examples
+        --------
+        >>> rows = [("gru", "-", 1), ("mean", "-", 2), ("drift", "-", 3)]
+        >>> grid = Grid.of("Errors", ["model", "seed", "rank"], rows, limit=2, drop_empty=True)
+        >>> grid.columns, grid.rows, grid.more
+        (('model', 'rank'), (('gru', '1'), ('mean', '2')), 1)
+        """
+        lines, titles = list(rows), tuple(map(str, columns))
+        cells = [tuple(map(str, line)) for line in lines[:limit]]
+        kept = [i for i in range(len(titles)) if not drop_empty or any(line[i] != MISSING for line in cells)]
+        return cls(
+            label,
+            tuple(titles[i] for i in kept),
+            tuple(tuple(line[i] for i in kept) for line in cells),
+            tuple(words),
+            marked,
+            max(0, len(lines) - limit),
+        )
+
+    @classmethod
+    def of_frame(cls, label: str, frame: pd.DataFrame, **options: Any) -> Grid:
+        """Build a grid from a frame whose first column names its rows; see `Grid.of`."""
+        return cls.of(label, frame.columns, list(frame.itertuples(index=False)), **options)
+
+
+def cell(value: float | None, digits: str) -> str:
+    """Return a number as text, or a dash where there is none.
+
+    Examples
+    --------
+    >>> cell(0.25, "{:+.1%}"), cell(float("nan"), "{:.2f}"), cell(None, "{}")
+    ('+25.0%', '-', '-')
+    """
+    return MISSING if value is None or math.isnan(value) else digits.format(value)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as indented JSON: text for keys and time stamps, null for NaN and infinities.
+
+    Examples
+    --------
+    >>> print(json_text({"step": {1: np.float64(0.5), 2: math.nan}}))
+    {
+      "step": {
+        "1": 0.5,
+        "2": null
+      }
+    }
+    """
+    return json.dumps(_to_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _to_json(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, pd.Series):
+        value = value.to_dict()
+    if isinstance(value, dict):
+        return {str(key): _to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_json(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
