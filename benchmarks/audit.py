@@ -20,7 +20,7 @@ REPEATS = 3
 
 def main() -> None:
     panel, model = load_dataset("m4-hourly"), GRUForecaster(horizon=48, random_state=0)
-    (fold,), ((learn, test),) = RollingOrigin(48).folds(panel), sides(panel)
+    (fold,), ((learn, test),) = RollingOrigin(48).cutoffs(panel), sides(panel)
     fits, audits = [], []
     for _ in range(REPEATS):
         began = time.perf_counter()

@@ -105,7 +105,7 @@ def test_every_card_loads_to_a_panel_of_the_promised_shape(name: str) -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_task_fits_into_its_dataset(name: str) -> None:
     panel, task = load(name), card(name).task
-    oldest = RollingOrigin(task.horizon, task.origins, task.step).folds(panel)[0]
+    oldest = RollingOrigin(task.horizon, task.origins, task.step).cutoffs(panel)[0]
     assert (oldest.seen >= 1).all()
     assert (oldest.last - oldest.first == task.horizon).all()
     assert task.label is None or task.label in panel.statics

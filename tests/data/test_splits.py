@@ -47,7 +47,7 @@ def test_folds_of_a_panel_agree_with_the_split_of_one_long_series(settings: dict
     needed = splitter.gap + splitter.horizon + (splitter.origins - 1) * splitter.stride + 1
     longest = max(needed, *lengths)
     panel = Panel.from_array([np.zeros(longest), *(np.zeros(n) for n in lengths)])
-    for fold, (train, test) in zip(splitter.folds(panel), splitter.split(range(longest)), strict=True):
+    for fold, (train, test) in zip(splitter.cutoffs(panel), splitter.split(range(longest)), strict=True):
         for i, length in enumerate(panel.lengths):
             shift = longest - length  # all series end together
             assert set(range(fold.start[i], fold.seen[i])) == {t - shift for t in train if t >= shift}
@@ -61,7 +61,7 @@ def test_series_with_time_stamps_are_cut_at_the_same_time_not_at_the_same_row() 
     late = pd.DataFrame({"id": "late", "day": pd.date_range("2024-01-11", periods=10), "y": 1.0})
     gone = pd.DataFrame({"id": "gone", "day": pd.date_range("2024-01-01", periods=5), "y": 1.0})
     panel = Panel.of(pd.concat([early, late, gone]))
-    (fold,) = holdout(4).folds(panel)
+    (fold,) = holdout(4).cutoffs(panel)
     assert fold.seen.tolist() == [16, 6, 5]
     assert (fold.last - fold.first).tolist() == [4, 4, 0]
 
@@ -77,7 +77,7 @@ def test_a_panel_is_not_taken_for_an_array_of_its_series() -> None:
     with pytest.raises(DataError) as caught:
         list(RollingOrigin(horizon=2).split(panel))
     assert str(caught.value) == (
-        "split takes the rows of one array: got a panel, whose 20 series have rows of their own; use folds(panel)"
+        "split takes the rows of one array: got a panel, whose 20 series have rows of their own; use cutoffs(panel)"
     )
 
 
@@ -104,7 +104,7 @@ def test_where_no_number_of_origins_fits_the_remedy_is_one_that_works(settings: 
 
 def test_a_series_is_tested_from_cutoffs_that_see_enough_of_it() -> None:
     panel = Panel.from_array([np.zeros(n) for n in (12, 9, 5)])
-    folds = RollingOrigin(horizon=2, origins=3, min_past=6).folds(panel)
+    folds = RollingOrigin(horizon=2, origins=3, min_past=6).cutoffs(panel)
     assert [fold.seen.tolist() for fold in folds] == [[6, 3, 0], [8, 5, 1], [10, 7, 3]]
     assert is_tested(folds).tolist() == [[True, False, False], [True, False, False], [True, True, False]]
 
@@ -134,7 +134,7 @@ def test_too_few_steps_before_the_oldest_cutoff_are_refused_with_the_arithmetic(
 
 def test_an_array_with_fewer_rows_than_columns_is_said_to_be_read_as_steps_and_targets() -> None:
     with pytest.raises(DataError) as caught:
-        holdout(14).folds(Panel.of(np.zeros((5, 200))))
+        holdout(14).cutoffs(Panel.of(np.zeros((5, 200))))
     assert str(caught.value) == (
         "the origins, gap and horizon must leave a step to learn from: they need 15 steps, the data have 5 (the array "
         "was read as 5 steps of 200 targets: pass array[..., None] if its rows are series); use gap + horizon <= 4"

@@ -35,7 +35,7 @@ def panels(change: str) -> tuple[Panel, Panel]:
 
 
 def fold_of(panel: Panel) -> np.ndarray:
-    (fold,) = RollingOrigin(horizon=90 - CUTOFF).folds(panel)
+    (fold,) = RollingOrigin(horizon=90 - CUTOFF).cutoffs(panel)
     assert fold.seen.tolist() == [CUTOFF, CUTOFF]
     return fold.seen
 

@@ -47,7 +47,7 @@ def test_every_window_lies_on_its_side_of_every_cutoff(
     model = NeuralForecaster("gru", window, gap + horizon, units=1, validation=validation)
     model.set_params(value_transform=None, scaler=None, anchor="none")
     try:
-        folds = RollingOrigin(horizon, origins, gap=gap).folds(panel)
+        folds = RollingOrigin(horizon, origins, gap=gap).cutoffs(panel)
     except DataError:
         return
     for fold in folds:

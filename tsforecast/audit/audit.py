@@ -92,8 +92,8 @@ def audit(
         panel = protocol.long_enough(Panel.of(data))
         model = clone(forecaster).set_params(horizon=steps)
         cuts = [
-            Cut.of(model, panel, piece.folds[0], piece.learn, piece.test, steps, level == "fit")
-            for piece in sorted(protocol.pieces(panel), key=lambda piece: piece.folds[0].tick)
+            Cut.of(model, panel, piece.cutoffs[0], piece.train, piece.test, steps, level == "fit")
+            for piece in sorted(protocol.folds(panel), key=lambda piece: piece.cutoffs[0].tick)
         ]
         return joined([of_cut(cut, panel) for cut in cuts])
     if level == "data":

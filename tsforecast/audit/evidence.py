@@ -17,7 +17,7 @@ from tsforecast.audit.perturb import with_other
 from tsforecast.data import frames
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import Fold, Positions, recordings_of_others, training_part
+from tsforecast.data.splits import Cutoff, Positions, training_part, trains_on_other_groups
 from tsforecast.errors import DataError
 from tsforecast.forecasters.base import Forecaster
 
@@ -118,7 +118,7 @@ class Cut:
     Attributes
     ----------
     forecaster : Forecaster
-    fold : Fold
+    fold : Cutoff
     learn, test : int64 arrays
         Positions of series.
     steps : int
@@ -128,7 +128,7 @@ class Cut:
     """
 
     forecaster: Forecaster
-    fold: Fold
+    fold: Cutoff
     learn: Positions
     test: Positions
     steps: int
@@ -140,7 +140,7 @@ class Cut:
         cls,
         forecaster: Forecaster,
         panel: Panel,
-        fold: Fold,
+        fold: Cutoff,
         learn: Positions,
         test: Positions,
         steps: int,
@@ -162,7 +162,7 @@ class Cut:
 
     def seen(self, panel: Panel) -> Positions:
         """Return the rows of each series that may be seen, as learned from or as context, (N,)."""
-        if recordings_of_others(panel, self.learn):  # what is learned from has no cutoff
+        if trains_on_other_groups(panel, self.learn):  # what is learned from has no cutoff
             return np.where(np.isin(np.arange(len(panel)), self.test), self.fold.seen, panel.lengths)
         return self.fold.seen
 

@@ -423,7 +423,7 @@ def _rows_with(
 def _seen(panel: Panel, cutoff: Any, tested: Any) -> NDArray[np.int64]:
     """Return the rows of each series that may be seen, (N,)."""
     if isinstance(cutoff, (int, np.integer)):
-        seen = panel.seen(int(cutoff) + 1)
+        seen = panel.rows_before(int(cutoff) + 1)
         if tested is not None and panel.kind == "none":  # recordings share no clock: the cutoff is a row of that one
             seen = np.where(panel.ids == tested, min(int(cutoff) + 1, int(panel.lengths.max())), panel.lengths)
     elif panel.kind == "datetime":

@@ -51,7 +51,7 @@ class CardRoles:
 
 @dataclass(frozen=True)
 class Reading:
-    """How files become columns, and what may be mended on the way.
+    """How files become columns, and what may be repaired on the way.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """From files to a panel: one small reader for each way in which the catalogue's files are laid out.
 
 A layout returns columns by the names that the card gives them, one row per series and step. What is the
-same for all of them (numbers, time stamps, roles, mending) is done once, in `read_panel`.
+same for all of them (numbers, time stamps, roles, cleaning) is done once, in `read_panel`.
 """
 
 from __future__ import annotations

@@ -330,8 +330,8 @@ def _seen(panel: Panel, protocol: Protocol) -> Panel:
 
     if panel.groups is not None:
         return panel
-    piece = protocol.pieces(panel)[0]
-    return training_part(panel, piece.folds[0], piece.learn)
+    piece = protocol.folds(panel)[0]
+    return training_part(panel, piece.cutoffs[0], piece.train)
 
 
 def _read_space(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The sealed test part: nobody sees it before it is opened, and every opening is counted."""
+"""Protocol of a comparison: folds and cutoffs; and the sealed test part, whose every opening is counted."""
 
 from __future__ import annotations
 
@@ -11,33 +11,13 @@ import numpy as np
 
 from tsforecast.checks import flag, one_of, share_or_count
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import Fold, GroupKFold, LeaveGroupsOut, Positions, RollingOrigin, is_tested, sides
+from tsforecast.data.splits import Fold, GroupKFold, LeaveGroupsOut, RollingOrigin, is_tested, sides
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """One fit: the series that it learns from, those that it is tested on, and the cutoffs that it forecasts from.
-
-    Attributes
-    ----------
-    number : int
-        0 is the piece that is audited.
-    learn, test : int64 arrays
-        Positions of series.
-    folds : list of Fold
-        The oldest first; it is fitted there.
-    """
-
-    number: int
-    learn: Positions
-    test: Positions
-    folds: list[Fold]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """The same test for every model; see `backtest` for what the fields mean.
+    """Test that is the same for every model; `backtest` explains the fields.
 
     Raises
     ------
@@ -62,33 +42,33 @@ class Protocol:
         """Steps from a cutoff to the last target."""
         return self.gap + self.horizon
 
-    def pieces(self, panel: Panel) -> list[Piece]:
-        """Return what is to be fitted and forecast, piece by piece.
+    def folds(self, panel: Panel) -> list[Fold]:
+        """Return the fits of one model: one for each split by groups, and for each cutoff where it is refitted.
 
         Raises
         ------
         DataError
             When the series are too short, or there are too few groups.
         """
-        folds = self._cutoffs.folds(panel)
-        forecast, every = is_tested(folds), []
-        for learn, test in sides(panel, self.groups):
-            any_of_them = forecast[:, test].any(axis=1)  # of short recordings, the last few
-            mine = [folds[i] for i in np.flatnonzero(any_of_them)] or folds
-            every += [(learn, test, part) for part in ([[fold] for fold in mine] if self.refit else [mine])]
-        return [Piece(number, *piece) for number, piece in enumerate(every)]
+        cutoffs = self._origins.cutoffs(panel)
+        tested, found = is_tested(cutoffs), []
+        for train, test in sides(panel, self.groups):
+            any_tested = tested[:, test].any(axis=1)  # of short sequences, at the last few cutoffs
+            own = [cutoffs[i] for i in np.flatnonzero(any_tested)] or cutoffs
+            found += [(train, test, part) for part in ([[cutoff] for cutoff in own] if self.refit else [own])]
+        return [Fold(number, *fold) for number, fold in enumerate(found)]
 
     def long_enough(self, panel: Panel) -> Panel:
-        """Return the panel without the series that are shorter than min_past + gap + horizon, and a note of them.
+        """Return the panel without the series that are shorter than min_past + gap + horizon, with a note of them.
 
-        A `min_past` of 1 asks for nothing, and leaves none out.
+        All series are kept where `min_past` is 1.
 
         Raises
         ------
         DataError
             When there is no other.
         """
-        least = self._cutoffs.min_past + self.ahead
+        least = self._origins.min_past + self.ahead
         short = panel.lengths < least
         if self.min_past == 1 or not short.any():
             return panel
@@ -104,12 +84,12 @@ class Protocol:
         return replace(panel.select(np.flatnonzero(~short)), notes=(*panel.notes, note))
 
     @property
-    def _cutoffs(self) -> RollingOrigin:
+    def _origins(self) -> RollingOrigin:
         return RollingOrigin(self.horizon, self.origins, self.step, self.gap, self.train_length, self.min_past)
 
 
 def option_problems(refit: Any, groups: Any, audit: Any) -> list[str]:
-    """Return what is wrong with options that any model shares."""
+    """Return the problems of options that all models share."""
     problems = one_of("audit", audit, ("data", "fit"), [None]) + flag("refit", refit)
     if not isinstance(groups, LeaveGroupsOut | GroupKFold | None):
         problems.append(
@@ -120,10 +100,10 @@ def option_problems(refit: Any, groups: Any, audit: Any) -> list[str]:
 
 
 class SealedPanel:
-    """A panel without its last steps, and those under a seal.
+    """Panel whose last steps are sealed.
 
-    What takes data (`fit`, `leaderboard`, a search) sees `train` alone. `open` gives the whole panel, with a note of
-    how often it was opened, that a leaderboard repeats: a test part that was looked at many times proves little.
+    Whatever takes data (`fit`, `leaderboard`, a search) gets `train` alone. `open` returns the whole panel with a note
+    of how often it was opened, which a leaderboard repeats: a test part that was used many times proves little.
 
     Parameters
     ----------
@@ -138,7 +118,7 @@ class SealedPanel:
     test : int
         Steps of the test part.
     opened : int
-        How often it was opened.
+        Number of openings.
     fingerprint : str
         SHA-256 of ids and numbers of the test part.
 
@@ -163,7 +143,7 @@ class SealedPanel:
                 f"the test part must leave steps to learn from: takes {self.test} of {panel.clock_end}; use test < "
                 f"{panel.clock_end}"
             )
-        seen = panel.seen(panel.clock_end - self.test)
+        seen = panel.rows_before(panel.clock_end - self.test)
         self.train = panel.until(seen)
         self.opened = 0
         tail = panel.between(seen, panel.lengths)
@@ -174,7 +154,7 @@ class SealedPanel:
         return self.train
 
     def open(self) -> Panel:
-        """Return the whole panel, and count that."""
+        """Return the whole panel, and count the opening."""
         self.opened += 1
         times = "1 time" if self.opened == 1 else f"{self.opened} times"
         note = f"test part (the last {self.test} steps) opened {times}; sha256 {self.fingerprint[:12]}"

@@ -1,7 +1,7 @@
-"""From a table of rows to regular, complete series: refuse what is wrong, or mend it when asked.
+"""From a table of rows to regular, complete series: refuse what is wrong, or repair it on request.
 
 Each check looks at all rows at once; each problem names the series, the row and the remedy.
-Everything that mends looks back in time only.
+Repairs look back in time only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TOO_LARGE = 1e100  # numbers beyond it cannot be squared and summed in float64
 
 @dataclass(frozen=True)
 class CleaningPolicy:
-    """What the caller allows to be mended; see `Panel.from_frame`."""
+    """Repairs that the caller allows; see `Panel.from_frame`."""
 
     nan_policy: NanPolicy | None = None
     fill_gaps: bool = False
@@ -82,7 +82,7 @@ class Rows:
         return Row(int(self.row[at])) if self.row[at] >= 0 else "an inserted row"
 
 
-def regular_rows(table: Table, frequency: Frequency | None, mending: CleaningPolicy) -> Rows:
+def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPolicy) -> Rows:
     """Group a table by series and make sure that the time axis is regular and the numbers complete.
 
     Raises
@@ -93,10 +93,10 @@ def regular_rows(table: Table, frequency: Frequency | None, mending: CleaningPol
     rows = _group(table)
     problems = list(_facts(table, rows))
     if table.stamps is not None:
-        if mending.sort:
+        if cleaning.sort:
             rows.keep(np.lexsort((rows.stamps, rows.owner)))
-        if mending.duplicates:
-            _drop_duplicates(rows, mending.duplicates)
+        if cleaning.duplicates:
+            _drop_duplicates(rows, cleaning.duplicates)
         inferred = frequency or infer_frequency(rows.stamps, rows.offsets, table.kind)
         if inferred is None:
             raise DataError(
@@ -107,16 +107,16 @@ def regular_rows(table: Table, frequency: Frequency | None, mending: CleaningPol
                 )
             )
         rows.frequency = inferred
-        irregular = list(_irregularities(rows, table, mending))
+        irregular = list(_irregularities(rows, table, cleaning))
         problems += irregular
-        if mending.fill_gaps and not irregular:
+        if cleaning.fill_gaps and not irregular:
             _fill_gaps(rows)
     names = table.roles.varying
-    if mending.nan_policy == "drop_series":
+    if cleaning.nan_policy == "drop_series":
         _drop_incomplete(rows)
-    if mending.nan_policy == "forward_fill":
+    if cleaning.nan_policy == "forward_fill":
         rows.values = forward_fill(rows.values, rows.offsets)
-    problems += _bad_numbers(rows, names, table.kind, mending)
+    problems += _bad_numbers(rows, names, table.kind, cleaning)
     raise_any(problems)
     return rows
 
@@ -197,7 +197,7 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
         rows.notes.append(f"dropped {int(extra.sum())} duplicate time stamps, kept the {which} of each")
 
 
-def _irregularities(rows: Rows, table: Table, mending: CleaningPolicy) -> Iterator[str]:
+def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Iterator[str]:
     """Yield what keeps the time axis from being regular: order, duplicates, off-grid stamps, gaps."""
     kind = table.kind
     named: tuple[Part, ...] = (", or name the id column",)
@@ -213,7 +213,7 @@ def _irregularities(rows: Rows, table: Table, mending: CleaningPolicy) -> Iterat
         "unsorted": move < 0,
         "duplicate": move == 0,
         "off grid": (move > 0) & off_grid,
-        "gap": (move > 0) & ~off_grid & (step > rows.frequency.count) & (not mending.fill_gaps),
+        "gap": (move > 0) & ~off_grid & (step > rows.frequency.count) & (not cleaning.fill_gaps),
     }
     sort = Argument("sort", True, "pass")
     remedies: dict[str, tuple[str, tuple[Part, ...]]] = {
@@ -302,9 +302,9 @@ def _drop_incomplete(rows: Rows) -> None:
     rows.notes.append(f"dropped {len(hit)} series with NaN")
 
 
-def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: CleaningPolicy) -> Iterator[str]:
+def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, cleaning: CleaningPolicy) -> Iterator[str]:
     """Yield counts of NaN, infinities and numbers too large to work with, per column and series."""
-    leading = mending.nan_policy == "forward_fill"
+    leading = cleaning.nan_policy == "forward_fill"
     infinite = np.isinf(rows.values)
     most = min(TOO_LARGE, float(np.finfo(rows.values.dtype).max))  # float32 ends earlier
     large = (np.abs(rows.values) > most) & ~infinite
@@ -312,7 +312,7 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, mending: Cl
         ("complete", "infinite values", infinite, "replace them by NaN or by numbers first"),
         (f"within ±{TOO_LARGE:g}", "larger numbers", large, "replace them by NaN, or divide the column first"),
     ]
-    if mending.nan_policy != "mask":
+    if cleaning.nan_policy != "mask":
         fill = Argument("nan_policy", "forward_fill", "pass")
         reader = Phrase(" to Panel.from_frame or Panel.from_array", "reader")
         remedy: Text = (fill, ", 'mask' or 'drop_series'", reader, ", or fill them first")

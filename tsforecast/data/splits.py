@@ -1,6 +1,6 @@
-"""Splitters that keep groups apart: what is learned from one group is tested on another.
+"""Splits in time and by group: rolling origins, folds of groups; they return positions and never look at values.
 
-They are scikit-learn's own, and take a panel as well as arrays with ``groups``.
+Splitters of groups are those of scikit-learn, and take a panel as well as arrays with ``groups``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Fold:
-    """One cutoff: which rows of each series may be seen, and which are to be forecast.
+class Cutoff:
+    """One cutoff: the rows of each series that may be seen, and those to be forecast.
 
     Attributes
     ----------
@@ -49,12 +49,32 @@ class Fold:
         return np.asarray(self.seen - self.start >= self.min_past)
 
 
-def is_tested(folds: list[Fold]) -> NDArray[np.bool_]:
-    """Tell for each of several folds and each series whether it is forecast and has a target, shape (F, N)."""
+def is_tested(cutoffs: list[Cutoff]) -> NDArray[np.bool_]:
+    """Return for each cutoff and series whether the series is forecast there and has a target, shape (F, N)."""
     start, seen, first, last = (
-        np.stack([getattr(fold, name) for fold in folds]) for name in ("start", "seen", "first", "last")
+        np.stack([getattr(cutoff, name) for cutoff in cutoffs]) for name in ("start", "seen", "first", "last")
     )
-    return np.asarray((seen - start >= folds[0].min_past) & (last > first))
+    return np.asarray((seen - start >= cutoffs[0].min_past) & (last > first))
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One fit: the series to train on, those to test on, and the cutoffs to forecast them from.
+
+    Attributes
+    ----------
+    number : int
+        The audit looks at fold 0.
+    train, test : int64 arrays
+        Positions of series.
+    cutoffs : list of Cutoff
+        The oldest first; the model is fitted there.
+    """
+
+    number: int
+    train: Positions
+    test: Positions
+    cutoffs: list[Cutoff]
 
 
 @dataclass(frozen=True)
@@ -152,13 +172,15 @@ class RollingOrigin:
             )
         return [oldest + origin * self.stride for origin in range(self.origins)]
 
-    def folds(self, panel: Panel) -> list[Fold]:
-        """Return one fold for each cutoff, the oldest first."""
+    def cutoffs(self, panel: Panel) -> list[Cutoff]:
+        """Return the cutoffs on the shared clock of a panel, the oldest first."""
         ticks = np.array(self.ticks(panel.clock_end, panel.reading))[:, None]
-        seen, first, last = (panel.seen(ticks + more) for more in (0, self.gap, self.gap + self.horizon))  # (F, N)
-        start = np.zeros_like(seen) if self.train_length is None else panel.seen(ticks - self.train_length)
+        seen, first, last = (
+            panel.rows_before(ticks + more) for more in (0, self.gap, self.gap + self.horizon)
+        )  # (F, N)
+        start = np.zeros_like(seen) if self.train_length is None else panel.rows_before(ticks - self.train_length)
         rows = zip(ticks[:, 0].tolist(), start, seen, first, last, strict=True)
-        return [Fold(*row, self.min_past) for row in rows]
+        return [Cutoff(*row, self.min_past) for row in rows]
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Positions, Positions]]:
         """Yield train and test positions of the rows of `X`, as scikit-learn's splitters do.
@@ -173,7 +195,7 @@ class RollingOrigin:
         if isinstance(X, Panel):
             raise DataError(
                 f"split takes the rows of one array: got a panel, whose {len(X)} series have rows of their own; "
-                "use folds(panel)"
+                "use cutoffs(panel)"
             )
         for tick in self.ticks(len(X)):
             start = 0 if self.train_length is None else max(0, tick - self.train_length)
@@ -195,20 +217,20 @@ def holdout(horizon: int, gap: int = 0) -> RollingOrigin:
     return RollingOrigin(horizon, gap=gap)
 
 
-def recordings_of_others(panel: Panel, learn: Positions) -> bool:
-    """Tell whether what is learned are recordings of other groups, which share no clock with the tested ones."""
-    return panel.kind == "none" and len(learn) < len(panel)
+def trains_on_other_groups(panel: Panel, train: Positions) -> bool:
+    """Return whether the training series are sequences of other groups, which share no clock with the tested ones."""
+    return panel.kind == "none" and len(train) < len(panel)
 
 
-def training_part(panel: Panel, fold: Fold, learn: Positions) -> Panel:
-    """Return what may be learned at a cutoff: rows before it, of the series to learn from."""
-    if recordings_of_others(panel, learn):
-        return panel.select(learn)
-    return panel.select(learn).between(fold.start[learn], fold.seen[learn])
+def training_part(panel: Panel, cutoff: Cutoff, train: Positions) -> Panel:
+    """Return the training series up to a cutoff; all their rows where they share no clock with the tested ones."""
+    if trains_on_other_groups(panel, train):
+        return panel.select(train)
+    return panel.select(train).between(cutoff.start[train], cutoff.seen[train])
 
 
 class _PanelGroups:
-    """Take the groups, and the positions to split, from a panel."""
+    """Splitter that takes groups, and the positions to split, from a panel."""
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Yield train and test positions: of the series of a panel, or of the rows of an array.
@@ -310,7 +332,7 @@ class GroupKFold(_PanelGroups, model_selection.GroupKFold):  # type: ignore[misc
 def sides(
     panel: Panel, groups: LeaveGroupsOut | GroupKFold | None = None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return pairs of the series to learn from and the series to test on: apart where the panel has groups."""
+    """Return pairs of the series to train on and the series to test on, of different groups where the panel has any."""
     if panel.groups is None and groups is None:
         everyone = np.arange(len(panel))
         return [(everyone, everyone)]

@@ -17,15 +17,16 @@ from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.calendar import from_utc
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.protocol import Piece, Protocol
+from tsforecast.data.protocol import Protocol
 from tsforecast.data.splits import (
+    Cutoff,
     Fold,
     GroupKFold,
     LeaveGroupsOut,
     Positions,
     is_tested,
-    recordings_of_others,
     training_part,
+    trains_on_other_groups,
 )
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import model_name
@@ -136,9 +137,9 @@ class Backtest:
     protocol: Protocol
 
     @property
-    def folds(self) -> list[Piece]:
+    def folds(self) -> list[Fold]:
         """Pieces of the protocol."""
-        return self.protocol.pieces(self.panel)
+        return self.protocol.folds(self.panel)
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -150,11 +151,11 @@ class Backtest:
         """Type of the record of a fit."""
         return Fit
 
-    def planned(self, name: str, forecaster: Forecaster, piece: Piece) -> Fit:
+    def planned(self, name: str, forecaster: Forecaster, piece: Fold) -> Fit:
         """Return the record of a fit before it begins."""
         return Fit.planned(name, forecaster, self.panel, self.protocol, piece)
 
-    def run(self, name: str, forecaster: Forecaster, piece: Piece) -> tuple[pd.DataFrame, Fit]:
+    def run(self, name: str, forecaster: Forecaster, piece: Fold) -> tuple[pd.DataFrame, Fit]:
         """Fit a clone once and forecast from each cutoff of the piece; return the rows and the record."""
         panel, protocol = self.panel, self.protocol
         model = clone(forecaster).set_params(horizon=protocol.ahead)
@@ -162,9 +163,9 @@ class Backtest:
         outcome = _audited(model, panel, protocol, piece) if piece.number == 0 else ""
         began = time.perf_counter()
         with interruptible():
-            model.fit(training_part(panel, piece.folds[0], piece.learn))
+            model.fit(training_part(panel, piece.cutoffs[0], piece.train))
         fitted = time.perf_counter()
-        cutoffs = _cutoffs(panel, piece.folds, piece.test)
+        cutoffs = _cutoffs(panel, piece.cutoffs, piece.test)
         forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
         seconds = fitted - began, time.perf_counter() - fitted
         rows = _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), seconds)
@@ -182,19 +183,19 @@ def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return rows
 
 
-def _audited(model: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> str:
+def _audited(model: Forecaster, panel: Panel, protocol: Protocol, piece: Fold) -> str:
     if protocol.audit is None:
         return "not run"
     trains = protocol.audit == "fit"
     # What is learned from others' recordings is the same at each cutoff: the newest one has the most to forecast.
-    fold = piece.folds[-1 if recordings_of_others(panel, piece.learn) else 0]
-    cut = Cut.of(model, panel, fold, piece.learn, piece.test, protocol.ahead, trains)
+    fold = piece.cutoffs[-1 if trains_on_other_groups(panel, piece.train) else 0]
+    cut = Cut.of(model, panel, fold, piece.train, piece.test, protocol.ahead, trains)
     return of_cut(cut, panel).outcome
 
 
 @dataclass(frozen=True, eq=False)
 class _Cutoffs:
-    """Positions at n cutoffs, shape (n,) each: the series, and the rows of it as in `Fold`."""
+    """Positions at n cutoffs, shape (n,) each: the series, and the rows of it as in `Cutoff`."""
 
     series: Positions
     start: Positions
@@ -209,7 +210,7 @@ class _Cutoffs:
         return _Cutoffs(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def _cutoffs(panel: Panel, folds: list[Fold], test: Positions) -> _Cutoffs:
+def _cutoffs(panel: Panel, folds: list[Cutoff], test: Positions) -> _Cutoffs:
     """Return every cutoff at which a number is known and another one to be forecast."""
     rows = {
         name: np.concatenate([getattr(fold, name) for fold in folds]) for name in ("start", "seen", "first", "last")

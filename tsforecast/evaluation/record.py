@@ -13,8 +13,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from tsforecast.data.panel import Panel
-from tsforecast.data.protocol import Piece, Protocol
-from tsforecast.data.splits import Positions, recordings_of_others
+from tsforecast.data.protocol import Protocol
+from tsforecast.data.splits import Fold, Positions, trains_on_other_groups
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, scaling_words, versions
 
@@ -86,13 +86,13 @@ class Fit(FitRecord):
     leak_audit: str = ""
 
     @classmethod
-    def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Piece) -> Fit:
+    def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Fold) -> Fit:
         """Return the part of the record that is known before the fit."""
-        fold = piece.folds[0]
-        whole = recordings_of_others(panel, piece.learn)  # see `training_part`
+        fold = piece.cutoffs[0]
+        whole = trains_on_other_groups(panel, piece.train)  # see `training_part`
         start = np.zeros_like(fold.start) if whole else fold.start
         seen = panel.lengths if whole else fold.seen
-        mine = piece.learn[seen[piece.learn] > start[piece.learn]]
+        mine = piece.train[seen[piece.train] > start[piece.train]]
         apart = panel.groups is not None and len(piece.test) < len(panel)
         groups = panel.groups[piece.test] if apart and panel.groups is not None else np.empty(0)
         return cls(
@@ -234,7 +234,7 @@ def _span(panel: Panel, mine: Positions, start: Positions, seen: Positions) -> t
 
 def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
     """Return the truth before the oldest cutoff: of all series, or of as many as fit."""
-    fold = protocol.pieces(panel)[0].folds[0]
+    fold = protocol.folds(panel)[0].cutoffs[0]
     count = max(SEASONS * panel.season_length, protocol.ahead, 12)
     kept = max(1, PAST_ROWS // (count * panel.n_targets))
     parts = []

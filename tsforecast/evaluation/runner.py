@@ -65,7 +65,7 @@ class Task(Generic[Model, Fold, Record]):
     ----------
     name : str
     model : Forecaster or classifier
-    fold : Piece or SequenceFold
+    fold : Fold or SequenceFold
     experiment : Experiment
     """
 

@@ -195,7 +195,7 @@ def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
         "roles": asdict(panel.roles),
         "source": asdict(panel.source),
         "facts": panel.statics,
-        "mending": asdict(panel.mending),
+        "mending": asdict(panel.cleaning),
         "notes": panel.notes,
     }
     return described, {f"panel.{name}": getattr(panel, name) for name in _ARRAYS}
@@ -221,7 +221,7 @@ def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
         roles=typed(Roles, described["roles"]),
         source=source,
         statics=described["facts"],
-        mending=typed(CleaningPolicy, described["mending"]),
+        cleaning=typed(CleaningPolicy, described["mending"]),
         notes=tuple(map(str, described["notes"])),
     )
     raise_any(_problems(panel), ModelFileError)

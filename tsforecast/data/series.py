@@ -1,0 +1,291 @@
+"""Series: regular time series below each other in one immutable array, and views of them by position."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data import quality
+from tsforecast.data.calendar import Frequency, Stamps
+from tsforecast.data.frames import Roles, Source, TimeKind
+from tsforecast.errors import DataError, nearest, raise_any, shorten
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Series:
+    """Arrays and views of a `Panel`, which reads them from data of any form.
+
+    Attributes
+    ----------
+    values : array of shape (rows, C), float32 or float64
+        All series below each other; columns in the order of ``roles.varying``: targets first.
+    offsets : int64 array of shape (N + 1,)
+        Series i holds the rows ``offsets[i]:offsets[i + 1]``.
+    ids : array of shape (N,)
+    starts : int64 array of shape (N,)
+        Stamp of each first row: nanoseconds since 1970, or an integer.
+    frequency : Frequency
+    season_length : int
+        Steps in one season (m).
+    statics : dict of arrays of shape (N,)
+        Static columns and the group column.
+    cleaning : CleaningPolicy
+        What was allowed to be repaired while reading.
+    notes : tuple of str
+        What was repaired on request while reading.
+    weights : array of shape (N,), optional
+        How much each series counts in training.
+    """
+
+    unit: ClassVar[str] = "group"  # that trains or validates as a whole
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+    ids: NDArray[Any]
+    starts: Stamps
+    frequency: Frequency
+    season_length: int
+    kind: TimeKind
+    roles: Roles
+    source: Source
+    statics: dict[str, NDArray[Any]]
+    cleaning: quality.CleaningPolicy = quality.CleaningPolicy()
+    notes: tuple[str, ...] = ()
+    weights: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        lengths = self.lengths
+        steps = f"{lengths.min()} to {lengths.max()}" if lengths.min() < lengths.max() else str(lengths.max())
+        targets = shorten([repr(name) for name in self.roles.target], 8)
+        axis = f"frequency {self.frequency}" if self.kind == "datetime" else "integer axis"
+        word = "target" if self.n_targets == 1 else "targets"
+        return f"Panel: {len(self)} series x {steps} steps, {word} {targets}, {axis}, season {self.season_length}"
+
+    @property
+    def reading(self) -> str:
+        """How an array with fewer rows than columns was read, to end a sentence about its length; else empty."""
+        steps = int(self.lengths.max())
+        if self.source.form != "array" or self.source.ndim != 2 or steps >= self.n_targets:
+            return ""
+        return (
+            f" (the array was read as {steps} steps of {self.n_targets} targets: pass array[..., None] if its rows are "
+            "series)"
+        )
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps in each series, shape (N,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def n_targets(self) -> int:
+        """Number of target columns; they come first in `values`."""
+        return len(self.roles.target)
+
+    @property
+    def groups(self) -> NDArray[Any] | None:
+        """The group of each series, shape (N,); None when no group column was named."""
+        return self.statics[self.roles.group] if self.roles.group else None
+
+    @cached_property
+    def filled(self) -> NDArray[Any]:
+        """`values` with each NaN replaced by the number before it in its own series, if there is one."""
+        return quality.forward_fill(self.values, self.offsets)
+
+    @cached_property
+    def first_numbers(self) -> NDArray[np.int64]:
+        """Row of the first number of each series and column, shape (N, C); its length where there is none."""
+        there = ~np.isnan(self.values)
+        rows = [np.where(t.any(axis=0), t.argmax(axis=0), len(t)) for t in np.split(there, self.offsets[1:-1])]
+        return np.stack(rows)
+
+    @cached_property
+    def firsts(self) -> NDArray[np.int64]:
+        """First step of each series on a clock that all share, shape (N,).
+
+        Time stamps place series on that clock; series without time stamps all end at the same tick.
+        """
+        if self.kind == "none":
+            return np.asarray(self.lengths.max() - self.lengths)
+        numbers = self.frequency.split(self.starts)[0]
+        return np.asarray((numbers - numbers.min()) // self.frequency.count)
+
+    @property
+    def clock_end(self) -> int:
+        """Ticks of the shared clock up to the end of the latest series."""
+        return int((self.firsts + self.lengths).max())
+
+    def rows_before(self, tick: int | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of each series that lie before `tick` on the shared clock, shape (N,); for ticks (F, 1), (F, N)."""
+        return np.clip(tick - self.firsts, 0, self.lengths)
+
+    def horizon_or(self, own: int) -> int:
+        """Return the steps to forecast: those that the data fix (`SupervisedPanel`), or a model's `own` horizon."""
+        return own
+
+    @property
+    def context_lengths(self) -> NDArray[np.int64]:
+        """Rows of each series before the steps to forecast, shape (N,)."""
+        return self.lengths
+
+    @property
+    def target_starts(self) -> NDArray[np.int64]:
+        """First row of each series that may be a target in training, shape (N,)."""
+        return np.zeros_like(self.lengths)
+
+    @property
+    def units(self) -> NDArray[np.int64] | None:
+        """Number of the unit that each series belongs to, shape (N,); None where series may be cut in time.
+
+        A unit trains or validates as a whole: a group (in the order of first appearance), or a supervised window.
+        """
+        if self.groups is None:
+            return None
+        number = {group: i for i, group in enumerate(dict.fromkeys(self.groups.tolist()))}
+        return np.array([number[group] for group in self.groups.tolist()]) if len(number) > 1 else None
+
+    def first_cutoffs(self, horizon: int) -> NDArray[np.int64]:
+        """First cutoff in each series of a unit that validates as a whole, shape (N,): a forecast needs a context."""
+        return self.lengths // 2
+
+    def series(self, index: int) -> NDArray[Any]:
+        """All columns of series `index`, shape (T, C); a read-only view."""
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def stamps(self, index: int, steps: NDArray[np.int64] | int) -> Stamps:
+        """Time stamps of `steps` (0 is the first row; steps past the end are the future)."""
+        return self.frequency.advance(self.starts[index], steps)
+
+    def label(self, stamp: int | np.int64) -> str:
+        """Write one time stamp for a person to read."""
+        return quality.label(int(stamp), self.kind)
+
+    def select(self, chosen: Sequence[int] | NDArray[Any]) -> Self:
+        """Return the panel of the chosen series (positions or a boolean mask)."""
+        index = np.arange(len(self))[np.asarray(chosen)]
+        return self._cut(index, np.zeros(len(index), dtype=np.int64), self.lengths[index])
+
+    def between(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> Self:
+        """Return rows ``first[i]:last[i]`` of each series i; series left without rows are dropped."""
+        index = np.flatnonzero(last > first)
+        if not len(index):
+            raise DataError("a part of a panel must have rows: none lie in this part; move the cutoff")
+        return self._cut(index, first[index], last[index])
+
+    def until(self, seen: NDArray[np.int64]) -> Self:
+        """Return the first ``seen[i]`` rows of each series i: all that may be known at a cutoff."""
+        return self.between(np.zeros_like(seen), seen)
+
+    def _cut(self, index: NDArray[Any], first: NDArray[np.int64], last: NDArray[np.int64]) -> Self:
+        begin, end = self.offsets[index] + first, self.offsets[index] + last
+        offsets = np.concatenate([[0], np.cumsum(end - begin)])
+        pieces = [self.values[b:e] for b, e in zip(begin, end, strict=True)]
+        return replace(
+            self,
+            # A copy even of one piece: no part may lead back to the rows that were cut off.
+            values=frozen(np.concatenate(pieces)),
+            offsets=frozen(offsets),
+            ids=frozen(self.ids[index]),
+            starts=frozen(self.frequency.advance(self.starts[index], first)),
+            statics={name: frozen(fact[index]) for name, fact in self.statics.items()},
+            weights=None if self.weights is None else self.weights[index],
+        )
+
+    def without(self, *names: str) -> Self:
+        """Return a panel without some columns: past, future or static ones, or the groups.
+
+        Raises
+        ------
+        DataError
+            When there is no such column, or it is a target, or one of the calendar's.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from tsforecast import Panel
+        >>> frame = pd.DataFrame({"id": ["a", "a"], "step": [0, 1], "y": [1.0, 2.0], "kind": ["new", "new"]})
+        >>> panel = Panel.from_frame(frame, id="id", time="step", target="y", static="kind")
+        >>> panel.without("kind").roles.static
+        ()
+        """
+        roles = self.roles.given
+        known = (*roles.past, *roles.future, *roles.static, *([roles.group] if roles.group else []))
+        raise_any(
+            f"a column to leave out must be a past, future, static or group column: got {name!r}; "
+            f"{nearest(name, known) if known else 'there are none'}"
+            for name in names
+            if name not in known
+        )
+        left: dict[str, Any] = {
+            role: tuple(name for name in getattr(self.roles, role) if name not in names)
+            for role in ("past", "future", "static")
+        }
+        return replace(
+            self,
+            values=frozen(np.compress([name not in names for name in self.roles.varying], self.values, axis=1)),
+            statics={name: fact for name, fact in self.statics.items() if name not in names},
+            roles=replace(self.roles, **left, group=None if roles.group in names else roles.group),
+        )
+
+    def with_values(self, values: NDArray[Any]) -> Self:
+        """Return a panel that differs in its numbers only; `values` has the shape of ``self.values``."""
+        if values.shape != self.values.shape:
+            raise DataError(f"values must have shape {self.values.shape}: got {values.shape}")
+        return replace(self, values=frozen(np.array(values)))
+
+    def fingerprint(self, labels: NDArray[np.int64] | None = None) -> str:
+        """Return the SHA-256 of everything that models can read, and of the labels of the series if they are given.
+
+        Examples
+        --------
+        >>> from tsforecast import Panel
+        >>> one, other = Panel.of(np.arange(9.0)), Panel.of(np.arange(9.0) + 1)
+        >>> one.fingerprint() == Panel.of(np.arange(9.0)).fingerprint(), one.fingerprint() == other.fingerprint()
+        (True, False)
+        """
+        digest = hashlib.sha256(repr((self.roles, self.frequency, self.kind, self.season_length)).encode())
+        for name in ("values", "offsets", "starts"):
+            array = getattr(self, name)
+            digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        statics = {name: column.tolist() for name, column in self.statics.items()}
+        weights = None if self.weights is None else self.weights.tolist()
+        digest.update(repr((self.ids.tolist(), statics, weights)).encode())
+        if labels is not None:
+            digest.update(np.ascontiguousarray(labels).tobytes())
+        return digest.hexdigest()
+
+    def span(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> dict[str, Any]:
+        """Count the series with steps ``first[i]`` to ``last[i] - 1`` and their steps; label the first and last stamp.
+
+        Examples
+        --------
+        >>> from tsforecast import Panel
+        >>> Panel.of(np.arange(9.0)).span(np.array([2]), np.array([9]))
+        {'series': 1, 'steps': 7, 'first': '2', 'last': '8'}
+        """
+        index = np.flatnonzero(last > first)
+        if not len(index):
+            return {"series": 0, "steps": 0}
+        stamps = [self.frequency.advance(self.starts[index], steps[index]) for steps in (first, last - 1)]
+        ends = {"first": self.label(stamps[0].min()), "last": self.label(stamps[1].max())}
+        return {"series": len(index), "steps": int((last - first)[index].sum()), **ends}
+
+    def origin(self, labels: NDArray[np.int64] | None = None) -> dict[str, Any]:
+        """Return the span of all rows and their fingerprint, to record what something was learned from."""
+        return self.span(np.zeros_like(self.lengths), self.lengths) | {"sha256": self.fingerprint(labels)}
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
