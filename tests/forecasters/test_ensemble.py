@@ -11,6 +11,7 @@ from sklearn.base import clone
 from tests.helpers.forecasters import small, wave
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.data.synthetic import random_walk
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.evaluation.backtest import backtest
@@ -63,7 +64,7 @@ class Remembers(NaiveForecaster):
 
 
 def test_weights_are_learned_on_rows_that_no_member_was_fitted_on() -> None:
-    walk = np.cumsum(np.random.default_rng(0).normal(size=200))
+    walk = random_walk(200).past
     model = EnsembleForecaster([Remembers(), MeanForecaster()], horizon=5, weights="validation").fit(walk)
     twin = EnsembleForecaster([NaiveForecaster(), MeanForecaster()], horizon=5, weights="validation").fit(walk)
     assert model.weights_ == pytest.approx(twin.weights_)

@@ -23,6 +23,7 @@ from tests.helpers.forecasters import wave
 from tsforecast import load_dataset
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.data.synthetic import random_walk
 from tsforecast.errors import FitWarning, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import CLASSICAL, make
@@ -354,7 +355,7 @@ def test_a_later_past_is_filtered_with_the_parameters_that_were_fitted_or_they_a
 
 
 def test_arima_keeps_its_parameters_as_statsmodels_does() -> None:
-    y = np.cumsum(noise(120))
+    y = random_walk(120).past
     model = fitted(ARIMAForecaster(6, order=(1, 1, 1), seasonal_order=(0, 0, 0)), y[:70])
     twin = ARIMA(y[:70], order=(1, 1, 1)).fit()
     assert model.predict(y) == pytest.approx(twin.apply(y).forecast(6), rel=1e-3)
