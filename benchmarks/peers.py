@@ -47,11 +47,11 @@ SHOWN = ("measured", "library", "settings", "threads", "seconds", "lowest", "hig
 def ours(told: dict[str, Any]) -> dict[str, Any]:
     """Return with ours what `peer_runs.measured` returns with a peer."""
     from tsforecast import Panel, backtest
-    from tsforecast.forecasters import cells
+    from tsforecast.forecasters import neural
 
     fits: list[list[float]] = []
 
-    class Timed(getattr(cells, f"{told['cell']}Forecaster")):  # type: ignore[misc]
+    class Timed(getattr(neural, f"{told['cell']}Forecaster")):  # type: ignore[misc]
         def fit(self, data: Any) -> Any:
             result, seconds = timed(lambda: super(Timed, self).fit(data))
             fits.append(seconds)

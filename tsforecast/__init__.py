@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tsforecast.catalog.loaders import load_dataset as load_dataset
     from tsforecast.classifiers.baselines import MajorityClassifier as MajorityClassifier
     from tsforecast.classifiers.baselines import NearestNeighborClassifier as NearestNeighborClassifier
-    from tsforecast.classifiers.cells import Conv1DClassifier as Conv1DClassifier
-    from tsforecast.classifiers.cells import GRUClassifier as GRUClassifier
-    from tsforecast.classifiers.cells import LSTMClassifier as LSTMClassifier
-    from tsforecast.classifiers.cells import RNNClassifier as RNNClassifier
+    from tsforecast.classifiers.neural import Conv1DClassifier as Conv1DClassifier
+    from tsforecast.classifiers.neural import GRUClassifier as GRUClassifier
+    from tsforecast.classifiers.neural import LSTMClassifier as LSTMClassifier
     from tsforecast.classifiers.neural import NeuralClassifier as NeuralClassifier
+    from tsforecast.classifiers.neural import RNNClassifier as RNNClassifier
     from tsforecast.data.panel import Panel as Panel
     from tsforecast.data.protocol import SealedPanel as SealedPanel
     from tsforecast.data.splits import GroupKFold as GroupKFold
@@ -49,17 +49,17 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
-    from tsforecast.forecasters.cells import Conv1DForecaster as Conv1DForecaster
-    from tsforecast.forecasters.cells import GRUForecaster as GRUForecaster
-    from tsforecast.forecasters.cells import LSTMForecaster as LSTMForecaster
-    from tsforecast.forecasters.cells import RNNForecaster as RNNForecaster
     from tsforecast.forecasters.ensemble import EnsembleForecaster as EnsembleForecaster
     from tsforecast.forecasters.naive import DriftForecaster as DriftForecaster
     from tsforecast.forecasters.naive import MeanForecaster as MeanForecaster
     from tsforecast.forecasters.naive import NaiveForecaster as NaiveForecaster
     from tsforecast.forecasters.naive import SeasonalNaiveForecaster as SeasonalNaiveForecaster
     from tsforecast.forecasters.naive import WindowAverageForecaster as WindowAverageForecaster
+    from tsforecast.forecasters.neural import Conv1DForecaster as Conv1DForecaster
+    from tsforecast.forecasters.neural import GRUForecaster as GRUForecaster
+    from tsforecast.forecasters.neural import LSTMForecaster as LSTMForecaster
     from tsforecast.forecasters.neural import NeuralForecaster as NeuralForecaster
+    from tsforecast.forecasters.neural import RNNForecaster as RNNForecaster
     from tsforecast.forecasters.reduction import ReductionForecaster as ReductionForecaster
     from tsforecast.forecasters.statistical.models import ARIMAForecaster as ARIMAForecaster
     from tsforecast.forecasters.statistical.models import ETSForecaster as ETSForecaster
@@ -92,19 +92,19 @@ _HOMES = {
     "ARIMAForecaster": "forecasters.statistical.models",
     "ThetaForecaster": "forecasters.statistical.models",
     "HoltWintersForecaster": "forecasters.statistical.models",
-    "RNNForecaster": "forecasters.cells",
-    "GRUForecaster": "forecasters.cells",
-    "LSTMForecaster": "forecasters.cells",
-    "Conv1DForecaster": "forecasters.cells",
+    "RNNForecaster": "forecasters.neural",
+    "GRUForecaster": "forecasters.neural",
+    "LSTMForecaster": "forecasters.neural",
+    "Conv1DForecaster": "forecasters.neural",
     "NeuralForecaster": "forecasters.neural",
     "EnsembleForecaster": "forecasters.ensemble",
     "RaySearch": "search.search",
     "MajorityClassifier": "classifiers.baselines",
     "NearestNeighborClassifier": "classifiers.baselines",
-    "RNNClassifier": "classifiers.cells",
-    "GRUClassifier": "classifiers.cells",
-    "LSTMClassifier": "classifiers.cells",
-    "Conv1DClassifier": "classifiers.cells",
+    "RNNClassifier": "classifiers.neural",
+    "GRUClassifier": "classifiers.neural",
+    "LSTMClassifier": "classifiers.neural",
+    "Conv1DClassifier": "classifiers.neural",
     "NeuralClassifier": "classifiers.neural",
     "compare_classifiers": "evaluation.compare_classifiers",
     "ClassificationResults": "evaluation.classification",

@@ -7,7 +7,7 @@ import pytest
 
 from tsforecast.catalog.loaders import load_dataset
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.classifiers.cells import GRUClassifier
+from tsforecast.classifiers.neural import GRUClassifier
 from tsforecast.data.splits import LeaveGroupsOut
 
 pytestmark = pytest.mark.usefixtures("data_folder")

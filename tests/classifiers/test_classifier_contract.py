@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 from tests.helpers.classifiers import gestures, quick
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
+from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import LeaveGroupsOut
 from tsforecast.errors import DataError, ParameterError

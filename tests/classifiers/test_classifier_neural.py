@@ -14,9 +14,13 @@ from tests.helpers.classifiers import QUICK, gestures, quick
 from tsforecast.classifiers import neural
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier, LSTMClassifier
-from tsforecast.classifiers.choices import validating
-from tsforecast.classifiers.neural import NeuralClassifier
+from tsforecast.classifiers.neural import (
+    Conv1DClassifier,
+    GRUClassifier,
+    LSTMClassifier,
+    NeuralClassifier,
+    validation_mask,
+)
 from tsforecast.errors import DataError, ParameterError, TrainingError
 from tsforecast.networks.layers import POOLINGS
 
@@ -94,14 +98,14 @@ def test_recordings_that_validate_choose_no_scale_and_no_share() -> None:
 
 def test_groups_validate_as_wholes_and_else_each_class_alike() -> None:
     labels = np.repeat([0, 1, 2], [20, 40, 3])
-    count, mask = validating(labels, None, 0.25, np.random.default_rng(0))
+    count, mask = validation_mask(labels, None, 0.25, np.random.default_rng(0))
     assert count == 16
     assert [int(mask[labels == label].sum()) for label in range(3)] == [5, 10, 1]
     users = np.tile(["ann", "bob", "cem"], 21)
-    count, mask = validating(labels, users, 0.25, np.random.default_rng(0))
+    count, mask = validation_mask(labels, users, 0.25, np.random.default_rng(0))
     assert (count, set(users[mask])) == (1, {"cem"})
-    assert validating(labels, users, None, np.random.default_rng(0))[0] == 0
-    assert validating(np.array([0, 1]), None, 0.5, np.random.default_rng(0))[0] == 0  # each class keeps one
+    assert validation_mask(labels, users, None, np.random.default_rng(0))[0] == 0
+    assert validation_mask(np.array([0, 1]), None, 0.5, np.random.default_rng(0))[0] == 0  # each class keeps one
 
 
 def test_refit_learns_from_all_recordings_for_as_many_epochs_as_were_best(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from tests.helpers.classifiers import quick
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
+from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
 
 # The other cells differ in nothing that is checked here; the contract runs over all of them.
 CHECKED = [

@@ -9,7 +9,7 @@ import torch
 from tests.helpers.classifiers import gestures, quick
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.cells import GRUClassifier
+from tsforecast.classifiers.neural import GRUClassifier
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 

@@ -28,10 +28,9 @@ from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.registry import MODEL_NAMES, make
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
-from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.forecasters.neural import GRUForecaster, NeuralForecaster
 
 QUICK = {name: value for name, value in SMALL.items() if name not in ("window", "season_length")}
 
@@ -109,7 +108,7 @@ def test_each_window_counts_once_and_its_y_alone_is_a_target() -> None:
     model = network(window=8, validation=None, max_epochs=1)
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tsforecast.forecasters.neural.train", lambda net, windows, *rest: seen.append(windows) or [])
+        patch.setattr("tsforecast.estimators.network.train", lambda net, windows, *rest: seen.append(windows) or [])
         patch.setattr("tsforecast.forecasters.neural.best_epoch", lambda history: type("Epoch", (), {"number": 0}))
         model.fit(X, y)
     (windows,) = seen

@@ -20,7 +20,7 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.cells import GRUForecaster
+from tsforecast.forecasters.neural import GRUForecaster
 
 
 def recordings(users: list[str], steps: int = 30, dates: bool = False) -> Panel:

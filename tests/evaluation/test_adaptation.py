@@ -9,8 +9,7 @@ import pytest
 
 from tests.helpers.movements import USERS, movements
 from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
-from tsforecast.classifiers.neural import NeuralClassifier
+from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier, NeuralClassifier
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.transfer_curve import learning, of_users, transfer_curve
 

@@ -13,9 +13,9 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV
 
 from tests.helpers.movements import USERS, Known, movements, named_movements
-from tsforecast.classifiers import choices
+from tsforecast.classifiers import neural
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier
+from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.evaluation.classification import ClassificationResults
@@ -183,13 +183,13 @@ def test_a_search_that_keeps_the_default_settings_is_said_to() -> None:
 def test_a_search_or_a_vote_lets_whole_users_validate(monkeypatch: pytest.MonkeyPatch) -> None:
     recordings, labels, users = movements(USERS[:4])
     given = []
-    true = choices.validating
+    true = neural.validation_mask
 
     def spied(labels: Any, groups: Any, *rest: Any) -> Any:
         given.append(None if groups is None else len(set(groups.tolist())))
         return true(labels, groups, *rest)
 
-    monkeypatch.setattr(choices, "validating", spied)
+    monkeypatch.setattr(neural, "validation_mask", spied)
     search = GridSearchCV(GRUClassifier(**SMALL), {"units": [4]}, cv=LeaveGroupsOut())
     vote = VotingClassifier([("a", GRUClassifier(**SMALL)), ("b", GRUClassifier(**SMALL))], voting="soft")
     found = compare_classifiers({"search": search, "vote": vote}, recordings, labels, users)

@@ -21,9 +21,9 @@ from tsforecast.estimators.registry import make
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.evaluation.runner import seeded_clones
 from tsforecast.files import OutputError
-from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
+from tsforecast.forecasters.neural import GRUForecaster
 from tsforecast.forecasters.statistical.models import ETSForecaster
 
 SECONDS = ["fit_seconds", "predict_seconds"]

@@ -13,8 +13,8 @@ from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.record import Record
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.naive import WindowAverageForecaster
+from tsforecast.forecasters.neural import GRUForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 
 LENGTHS = [9, 12, 7, 6, 8, 10, 15, 4]  # of ann's, bob's and cem's recordings

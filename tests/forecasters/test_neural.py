@@ -12,9 +12,14 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TrainingError, TrainingWarning
 from tsforecast.estimators.registry import NETWORKS
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMForecaster, RNNForecaster
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
-from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.forecasters.neural import (
+    Conv1DForecaster,
+    GRUForecaster,
+    LSTMForecaster,
+    NeuralForecaster,
+    RNNForecaster,
+)
 from tsforecast.networks.losses import Elementwise
 from tsforecast.training import loop
 
@@ -33,7 +38,9 @@ def test_an_untrained_network_is_the_naive_forecast_to_the_bit(
 @pytest.mark.parametrize("cell", NETWORKS)
 def test_a_sine_is_learned_from_the_last_value(cell: str) -> None:
     sine = np.sin(2 * np.pi * np.arange(600) / 25)
-    model = NeuralForecaster(cell, 25, 5, units=16, max_epochs=30, learning_rate=0.01, anchor="last", random_state=1)
+    model = NeuralForecaster(
+        cell, window=25, horizon=5, units=16, max_epochs=30, learning_rate=0.01, anchor="last", random_state=1
+    )
     error = np.abs(model.fit(sine[:500]).predict() - sine[500:505]).max()
     assert error < 0.1
     assert np.abs(NaiveForecaster(5).fit(sine[:500]).predict() - sine[500:505]).max() > 0.5
@@ -42,7 +49,9 @@ def test_a_sine_is_learned_from_the_last_value(cell: str) -> None:
 @pytest.mark.parametrize("cell", NETWORKS)
 def test_the_value_eight_steps_back_is_found(cell: str) -> None:
     noise = np.tile(np.random.default_rng(0).normal(size=8), 80)  # each value returns after eight steps
-    model = NeuralForecaster(cell, 8, 1, units=32, max_epochs=60, learning_rate=0.01, anchor="none", random_state=0)
+    model = NeuralForecaster(
+        cell, window=8, horizon=1, units=32, max_epochs=60, learning_rate=0.01, anchor="none", random_state=0
+    )
     model.fit(noise[:-8])
     past = Context(Panel.of(noise), np.zeros(8, dtype=int), np.arange(len(noise) - 8, len(noise)))
     assert np.abs(model.forecast(past, 1).ravel() - noise[-8:]).max() < 0.25

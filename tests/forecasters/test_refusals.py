@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from tests.helpers.forecasters import small, wave
 from tsforecast.errors import DataError, DataWarning, ModelFileError, ParameterError
 from tsforecast.estimators.persistence import load
-from tsforecast.forecasters.cells import Conv1DForecaster, GRUForecaster, LSTMForecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
+from tsforecast.forecasters.neural import Conv1DForecaster, GRUForecaster, LSTMForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 from tsforecast.networks.losses import Loss
 
@@ -166,7 +166,7 @@ def test_a_refit_that_another_fit_left_is_not_taken_up(tmp_path: Path) -> None:
 
 def dies_in_training(model: Any, folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tsforecast.forecasters.neural.train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("tsforecast.estimators.network.train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         model.fit(wave(), checkpoint=folder)
 
 

@@ -15,9 +15,8 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import NETWORKS
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.forecasters.cells import GRUForecaster
 from tsforecast.forecasters.naive import NaiveForecaster
-from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.forecasters.neural import GRUForecaster, NeuralForecaster
 
 DAYS = pd.date_range("2020-01-01", periods=500)
 EVENTS = np.random.default_rng(0).integers(0, 2, size=500).astype(float)  # cannot be guessed
@@ -29,7 +28,9 @@ def events(days: int = 480) -> pd.DataFrame:
 
 @pytest.mark.parametrize("cell", NETWORKS)
 def test_a_column_known_ahead_is_used_for_the_steps_that_it_belongs_to(cell: str) -> None:
-    model = NeuralForecaster(cell, 5, 4, units=16, max_epochs=15, learning_rate=0.01, anchor="none", random_state=0)
+    model = NeuralForecaster(
+        cell, window=5, horizon=4, units=16, max_epochs=15, learning_rate=0.01, anchor="none", random_state=0
+    )
     model.fit(Panel.from_frame(events(), target="sales", future="event"))
     future = pd.DataFrame({"day": DAYS[480:484], "event": [1.0, 0.0, 0.0, 1.0]})
     assert np.abs(model.predict(future=future)["sales"].to_numpy() - [15, 10, 10, 15]).max() < 1
@@ -101,7 +102,9 @@ def test_each_step_of_scaling_changes_the_fit_and_keeps_the_naive_forecast_where
     cell: str, settings: dict
 ) -> None:
     panel = Panel.from_array([wave(90) * 5, wave(80, 1)], season_length=6)
-    plain = NeuralForecaster(cell, 12, 4, units=4, max_epochs=2, validation=None, anchor="last", random_state=0)
+    plain = NeuralForecaster(
+        cell, window=12, horizon=4, units=4, max_epochs=2, validation=None, anchor="last", random_state=0
+    )
     plain.set_params(value_transform=None)
     expected = [part.tolist() for part in plain.fit(panel).predict()]
     plain.set_params(**settings)

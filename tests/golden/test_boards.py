@@ -9,7 +9,7 @@ from tsforecast.catalog.card import card
 from tsforecast.catalog.loaders import load_dataset
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.forecasters.cells import GRUForecaster
+from tsforecast.forecasters.neural import GRUForecaster
 
 pytestmark = pytest.mark.usefixtures("data_folder")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
+from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
 
 QUICK: dict[str, Any] = {
     "units": 8,

@@ -44,7 +44,7 @@ def test_every_window_lies_on_its_side_of_every_cutoff(
     monkeypatch.setattr(neural, "train", keep)
     # Each number says which series and row it is.
     panel = Panel.from_array([1000.0 * i + np.arange(n) for i, n in enumerate(lengths)])
-    model = NeuralForecaster("gru", window, gap + horizon, units=1, validation=validation)
+    model = NeuralForecaster("gru", window=window, horizon=gap + horizon, units=1, validation=validation)
     model.set_params(value_transform=None, scaler=None, anchor="none")
     try:
         folds = RollingOrigin(horizon, origins, gap=gap).cutoffs(panel)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.helpers.classifiers import gestures, quick
 from tests.helpers.forecasters import small, wave
-from tsforecast.classifiers.cells import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
+from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
 from tsforecast.estimators.registry import NETWORKS
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import CELL_NAMES, Architecture

@@ -12,7 +12,7 @@ from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.evaluation import metrics
-from tsforecast.forecasters.cells import GRUForecaster
+from tsforecast.forecasters.neural import GRUForecaster
 from tsforecast.networks.losses import LOSSES, Loss, Objective, Units
 
 B, H, K = 6, 4, 2

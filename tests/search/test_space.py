@@ -10,8 +10,7 @@ import pytest
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
-from tsforecast.forecasters.cells import GRUForecaster
-from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.forecasters.neural import GRUForecaster, NeuralForecaster
 from tsforecast.search.space import Range, Space, log
 
 PANEL = Panel.from_array(wave(90), season_length=6)

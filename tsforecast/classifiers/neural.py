@@ -1,9 +1,8 @@
-"""Small networks that recognise recordings: RNN, GRU, LSTM and Conv1D behind one class."""
+"""NeuralClassifier and its four names: small networks that classify labelled sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,106 +12,178 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from tsforecast.classifiers import choices
+from tsforecast.checks import between, flag, one_of, whole
 from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
-from tsforecast.classifiers.settings import AUGMENTATIONS, setting_problems
 from tsforecast.data.panel import Panel
-from tsforecast.data.scaling import Scaling, ScalingRecipe
-from tsforecast.errors import DataError
+from tsforecast.data.scaling import SCALERS, Scaling, ScalingRecipe
+from tsforecast.errors import DataError, nearest, shorten
+from tsforecast.estimators.base import keyword_settings, setting
+from tsforecast.estimators.network import NetworkEstimator, OnEpoch, TrainingData
 from tsforecast.events import observed
-from tsforecast.forecasters import assembly
 from tsforecast.networks.classify import CrossEntropy, SequenceClassifier
-from tsforecast.networks.layers import Architecture, under, with_weights
-from tsforecast.networks.recurrent import choose_kernels, use_kernels
-from tsforecast.saving.codec import typed
+from tsforecast.networks.layers import POOLINGS
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
-from tsforecast.training.checkpoint import Checkpoints
-from tsforecast.training.history import Epoch, best_epoch, show_epochs
-from tsforecast.training.loop import finished, train
-from tsforecast.training.runtime import few_threads, seeded, torch_device
+from tsforecast.training.history import best_epoch
+from tsforecast.training.runtime import few_threads, torch_device
+
+Mask = NDArray[np.bool_]
+
+EPOCHS = 12  # at least
+STEPS = 1_200  # of the optimiser, at least: few recordings make short epochs
+MOST = 300  # epochs
+PARTS = ("jitter", "scale", "time_warp", "rotation", "crop")
+AUGMENTATIONS: dict[str, dict[str, float]] = {
+    "motion": {"jitter": 0.1, "scale": 0.1, "time_warp": 0.1, "rotation": 9.0},
+}
 
 
-class NeuralClassifier(Classifier):
-    """A small network, trained on labelled recordings of any length, that says which class another one belongs to.
-
-    Untrained it is the majority classifier: it says how frequent each class is. Scales are learned on the recordings
-    that train only. Those that validate, whole groups where there are groups, choose the epoch; epoch 0, the majority
-    classifier itself, is a candidate. What is said of a recording does not depend on others that are asked about.
+def validation_mask(
+    labels: Labels, groups: NDArray[Any] | None, validation: float | int | None, random: np.random.Generator
+) -> tuple[int, Mask]:
+    """Choose which recordings validate.
 
     Parameters
     ----------
-    cell : {"rnn", "gru", "lstm", "conv1d"}
-    segment : int
-        Consecutive steps read at once (S); 1 reads step by step.
-    units, layers : int
-        Width and depth.
-    dropout : float
-        In [0, 1); after each layer and before the last one.
-    residual : bool
-        Add to what a recurrent layer says what it was told; convolutions always do.
-    norm : {"layer"} or None
-        Normalise before each layer.
-    bidirectional : bool
-        Read recordings backwards, too; convolutions look ahead as far as back.
-    kernel_size : int
-        Steps (segments) that one convolution reads.
-    activation : {"relu", "gelu", "tanh", "sigmoid"}
-        Of embedding and convolutions.
-    pooling : {"mean-max", "mean", "max", "last", "attention"}
-        How the states at all steps become one; see `tsforecast.networks.layers`.
-    differences : bool
-        Read what changed since the step before as further channels.
-    scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
-        Of every channel.
-    augment : dict of floats, "motion" or None
-        Vary recordings that train, anew in each epoch, by any of ``jitter``, ``scale``, ``time_warp``, ``rotation`` and
-        ``crop``; see `tsforecast.training.batches`. Motion is a choice for sensors with three axes.
-    label_smoothing : float
-        Share of each truth that is spread over all classes.
-    class_weight : dict, "balanced" or None
-        How much a recording counts, by its label; balanced: all classes alike, however frequent.
-    optimizer : {"adamw", "adam", "sgd"}
-    learning_rate : float
-        Highest one of the schedule.
-    schedule : {"one-cycle", "cosine", "plateau", "constant"}
-    weight_decay : float
-        L2 penalty on weights, not on biases and normalisation.
-    clip : float or None
-        Largest norm of the gradient.
-    batch_size : int
-    max_epochs : int or "auto"
-        Auto: as many as make 1,200 steps, from 12 up to 300.
-    steps_per_epoch : int or None
-        At most so many batches an epoch.
-    patience : int or None
-        Stop after so many epochs without a better validation loss.
+    labels : int64 array of shape (N,)
+    groups : array of shape (N,) or None
     validation : float, int or None
-        Share or number of recordings kept from training, of each class alike; where there are groups, share or number
-        of whole groups instead, the last ones. None trains on all for `max_epochs`.
-    refit : bool
-        Train once more, on all recordings, for as many epochs as were best on validation: worth its time where groups
-        are few, and each that validates is missed.
-    mixed_precision : bool
-        Compute in bfloat16 where that is safe.
-    device : str
-        A torch device, or "auto" for a GPU where there is one.
-    random_state : int or None
-        Makes a fit repeatable on the same machine and number of threads.
-    verbose : int
-        1 shows the epochs as they come, in a terminal.
+        Share or number of the groups, the last ones in the order in which they appear; without groups of the
+        recordings, the same share of each class, of which one recording at least trains.
+
+    Returns
+    -------
+    int
+        Groups, or recordings, that validate.
+    bool array of shape (N,)
+
+    Raises
+    ------
+    DataError
+        When nothing would be left to train on, or nothing of some class.
+
+    Examples
+    --------
+    >>> count, mask = validation_mask(np.array([0, 0, 1, 1]), np.array(["ann", "bob", "ann", "bob"]), 0.5, None)
+    >>> count, mask.tolist()
+    (1, [False, True, False, True])
+    """
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    if not validation:
+        return 0, mask
+    if groups is None:
+        share = validation if isinstance(validation, float) else validation / len(labels)
+        if share >= 1:
+            raise DataError(
+                f"validation must leave recordings to train on: takes {validation} of {len(labels)}; use a smaller "
+                "number, or validation=None"
+            )
+        for label in np.unique(labels):
+            own = random.permutation(np.flatnonzero(labels == label))
+            mask[own[: min(round(share * len(own)), len(own) - 1)]] = True
+        return int(mask.sum()), mask
+    names = list(dict.fromkeys(groups.tolist()))
+    count = max(1, round(validation * len(names))) if isinstance(validation, float) else int(validation)
+    if count >= len(names):
+        if len(names) == 1:
+            raise DataError(
+                f"groups must be two at least, one to train on and one to validate: got 1 group, {str(names[0])!r}, "
+                f"for all {len(labels)} recordings; use validation=None, or recordings without groups"
+            )
+        raise DataError(
+            f"validation must leave a group to train on: takes {count} of {len(names)} groups; use validation <= "
+            f"{len(names) - 1}"
+        )
+    mask = np.isin(groups, np.array(names[-count:], dtype=groups.dtype))
+    lacking = sorted(set(labels.tolist()) - set(labels[~mask].tolist()))
+    if lacking:
+        held = shorten([repr(str(name)) for name in names[-count:]])
+        raise DataError(
+            f"every class must have recordings to train on: without the groups that validate ({held}) {len(lacking)} "
+            f"of {len(set(labels.tolist()))} classes have none; use validation=None, or order the recordings so that "
+            "other groups come last"
+        )
+    return count, mask
+
+
+def resolve_epochs(asked: int | str, steps: int) -> int:
+    """Return the epochs that were asked for; auto: as many as make 1,200 steps, from 12 up to 300.
+
+    Examples
+    --------
+    >>> [resolve_epochs(*asked) for asked in (("auto", 89), ("auto", 9), (5, 9))]
+    [14, 134, 5]
+    """
+    if not isinstance(asked, str):
+        return int(asked)
+    return min(MOST, max(EPOCHS, -(-STEPS // steps)))
+
+
+def class_weights(asked: dict[Any, float] | str | None, classes: NDArray[Any], labels: Labels) -> Floats:
+    """Return how much a recording of each class counts, (K,), 1 in the mean over those that train.
+
+    Parameters
+    ----------
+    asked : dict, "balanced" or None
+        Weights by label, 1 for one that is not named; or all classes count the same, however frequent they are.
+    labels : int64 array of shape (n,)
+        Of the recordings that train.
+
+    Examples
+    --------
+    >>> class_weights("balanced", np.array(["a", "b"]), np.array([0, 0, 0, 1])).round(2).tolist()
+    [0.67, 2.0]
+    """
+    counts = np.bincount(labels, minlength=len(classes)).astype(np.float64)
+    if asked is None:
+        return np.ones(len(classes))
+    named = {} if isinstance(asked, str) else asked
+    weights = (
+        1 / np.maximum(counts, 1) if isinstance(asked, str) else np.array([named.get(c, 1.0) for c in classes.tolist()])
+    )
+    return np.asarray(weights * len(labels) / (weights @ counts))
+
+
+def augment_problems(name: str, augment: Any) -> list[str]:
+    """Require a named augmentation, or sizes of its parts."""
+    if not isinstance(augment, dict):
+        return one_of(name, augment, tuple(AUGMENTATIONS), [None])
+    problems = [f"{name} has no part {part!r}; {nearest(part, PARTS)}" for part in augment if part not in PARTS]
+    for part, value in augment.items():
+        problems += between(f"{name} {part!r}", value, 0, {"rotation": 180, "crop": 1}.get(part, 10))
+    return problems
+
+
+def class_weight_problems(name: str, weights: Any) -> list[str]:
+    """Require "balanced", or a weight for each label that has one."""
+    if not isinstance(weights, dict):
+        return one_of(name, weights, ("balanced",), [None])
+    problems = []
+    for label, value in weights.items():
+        problems += between(f"{name} of {label!r}", value, 0, float("inf"), open_low=True)
+    return problems
+
+
+@keyword_settings
+class NeuralClassifier(NetworkEstimator, Classifier):
+    """A small network, trained on labelled sequences of any length, that classifies new ones.
+
+    Untrained it is the majority classifier: it predicts the share of each class. Scales are learned on the sequences
+    that train only. Those that validate, whole groups where there are groups, choose the epoch; epoch 0, the majority
+    classifier itself, is a candidate. The prediction for a sequence does not depend on its batch-mates.
 
     Attributes
     ----------
     classes_ : array of shape (K,)
     resolved_ : dict
-        What was used where there was a choice: validation (recordings, or groups), max_epochs, best_epoch, device,
-        fused (whether quick kernels read; sizes and length of the training decide).
-    network_ : ClassNetwork
+        Values used where a setting left a choice: validation (sequences, or groups), max_epochs, best_epoch, device,
+        head_layers (more than one after `fine_tune` with two), fused (whether fast kernels read; sizes and length of
+        the training decide).
+    network_ : tsforecast.networks.classify.SequenceClassifier
     scaling_ : Scaling
     scaled_on_ : dict
-        What scales, and the network, were learned from: recordings and steps, and their SHA-256.
+        Summary of the sequences that scales, and the network, were learned from: steps, and their SHA-256.
     longest_ : int
-        Steps of the longest recording that trained.
+        Steps of the longest sequence that trained.
     history_ : list of Epoch
         Losses are cross entropies; skill is the share of the majority classifier's that the network removes.
 
@@ -126,78 +197,56 @@ class NeuralClassifier(Classifier):
     1.0
     """
 
-    resolved_: dict[str, Any]
-    network_: SequenceClassifier
-    scaling_: Scaling
-    scaled_on_: dict[str, Any]
-    longest_: int
-    history_: list[Epoch]
-
-    def __init__(
-        self,
-        cell: str = "gru",
-        segment: int = 1,
-        units: int = 64,
-        layers: int = 2,
-        dropout: float = 0.1,
-        residual: bool = False,
-        norm: str | None = None,
-        bidirectional: bool = True,
-        kernel_size: int = 3,
-        activation: str = "relu",
-        pooling: str = "mean-max",
-        differences: bool = False,
-        scaler: Any = "standard",
-        augment: dict[str, float] | str | None = None,
-        label_smoothing: float = 0.1,
-        class_weight: dict[Any, float] | str | None = None,
-        optimizer: str = "adamw",
-        learning_rate: float = 0.006,
-        schedule: str = "one-cycle",
-        weight_decay: float = 0.01,
-        clip: float | None = 1.0,
-        batch_size: int = 32,
-        max_epochs: int | str = "auto",
-        steps_per_epoch: int | None = 200,
-        patience: int | None = None,
-        validation: float | int | None = 0.15,
-        refit: bool = False,
-        mixed_precision: bool = False,
-        device: str = "auto",
-        random_state: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.cell = cell
-        self.segment = segment
-        self.units = units
-        self.layers = layers
-        self.dropout = dropout
-        self.residual = residual
-        self.norm = norm
-        self.bidirectional = bidirectional
-        self.kernel_size = kernel_size
-        self.activation = activation
-        self.pooling = pooling
-        self.differences = differences
-        self.scaler = scaler
-        self.augment = augment
-        self.label_smoothing = label_smoothing
-        self.class_weight = class_weight
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip = clip
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.steps_per_epoch = steps_per_epoch
-        self.patience = patience
-        self.validation = validation
-        self.refit = refit
-        self.mixed_precision = mixed_precision
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    segment: int = setting(
+        default=1, check=partial(whole, least=1), doc="Consecutive steps read at once (S); 1 reads step by step."
+    )
+    layers: int = 2
+    dropout: float = 0.1
+    bidirectional: bool = True
+    pooling: Literal["mean", "max", "mean-max", "last", "attention"] = setting(
+        default="mean-max",
+        check=partial(one_of, options=POOLINGS),
+        fixed=True,
+        doc="Summary of the states at all steps; see `tsforecast.networks.layers.Pooling`.",
+    )
+    differences: bool = setting(
+        default=False, check=flag, fixed=True, doc="Read the changes since the step before as further channels."
+    )
+    augment: dict[str, float] | Literal["motion"] | None = setting(
+        default=None,
+        check=augment_problems,
+        doc="Variation of the sequences that train, anew in each epoch, by any of jitter, scale, time_warp, rotation "
+        "and crop; see `tsforecast.training.batches.Augmentation`. Motion is a choice for sensors with three axes.",
+    )
+    label_smoothing: float = setting(
+        default=0.1,
+        check=partial(between, low=0, high=1),
+        doc="Share of each true label that is spread over all classes.",
+    )
+    class_weight: dict[Any, float] | Literal["balanced"] | None = setting(
+        default=None,
+        check=class_weight_problems,
+        doc="Weight of a sequence, by its label; balanced: all classes alike, however frequent.",
+    )
+    learning_rate: float = 0.006
+    weight_decay: float = 0.01
+    batch_size: int = 32
+    max_epochs: int | Literal["auto"] = setting(
+        default="auto",
+        check=partial(whole, least=0, also=("auto",)),
+        doc="Epochs, unless patience ends training before. Auto: as many as make 1,200 steps, from 12 up to 300.",
+    )
+    patience: int | None = None
+    validation: float | int | None = setting(
+        default=0.15,
+        doc="Share or number of sequences kept from training, of each class alike; where there are groups, share or "
+        "number of whole groups, the last ones. None trains on all for `max_epochs`.",
+    )
+    refit: bool = setting(
+        default=False,
+        doc="Train once more, on all sequences, for as many epochs as were best on validation: worth its time where "
+        "groups are few, and each that validates is missed.",
+    )
 
     def fit(
         self,
@@ -208,7 +257,7 @@ class NeuralClassifier(Classifier):
         checkpoint: str | Path | None = None,
         checkpoint_every: int | str = 1,
         resume_from: str | Path | None = None,
-        on_epoch: Callable[[Epoch], None] | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> Self:
         """Learn from labelled recordings; see `Classifier.fit`.
 
@@ -216,6 +265,7 @@ class NeuralClassifier(Classifier):
 
         Parameters
         ----------
+        X, y, groups : as in `Classifier.fit`
         checkpoint, checkpoint_every, resume_from, on_epoch
             As in `tsforecast.NeuralForecaster.fit`.
 
@@ -226,26 +276,23 @@ class NeuralClassifier(Classifier):
             When the loss is no longer a number; the classifier then has the last good weights.
         """
         panel, labels, sides = self._checked(X, y, groups)
-        facts = {"labels": str(labels.tolist()), "groups": str(None if sides is None else sides.tolist())}
-        checkpoints = assembly.kept_in(self, panel, facts, checkpoint, checkpoint_every, resume_from)
-        checkpoints.begin()
-        random = np.random.default_rng(self.random_state)
-        count, validates = choices.validating(labels, sides, self.validation, random)
-        epochs = self.epochs(int((~validates).sum()))
-        self.resolved_ = {"validation": count, "max_epochs": epochs, "device": str(torch_device(self.device))}
+        same = {"labels": str(labels.tolist()), "groups": str(None if sides is None else sides.tolist())}
+        checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
+        validates = self._split(labels, sides)
+        config = self._training_config(self.resolved_["max_epochs"])
         self.history_ = []
         with observed(self, panel) as activity:
-            train = checkpoints.phase("train")
-            self.history_ = self._train(panel, labels, validates, epochs, train, activity.with_callback(on_epoch))
+            sequences, network = self._prepare(panel, labels, validates)
+            self.channels_ = panel.values.shape[1]  # from the first epoch on there are weights to predict with
+            self.history_ = self._train_network(
+                sequences, config, network, checkpoints.phase("train"), activity.with_callback(on_epoch)
+            )
             best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
-            if self.refit and count and finished(self.history_, assembly.plan(self, epochs), validates=True):
+            if self._refits(config):
                 # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
-                self._train(panel, labels, np.zeros_like(validates), best, checkpoints.phase("refit"), None)
+                sequences, network = self._prepare(panel, labels, np.zeros_like(validates))
+                self._train_network(sequences, self._training_config(best), network, checkpoints.phase("refit"))
         return self
-
-    def epochs(self, recordings: int) -> int:
-        """Return the epochs that training on so many recordings takes."""
-        return choices.epochs(self.max_epochs, assembly.plan(self, 0).steps(recordings))
 
     def fine_tune(
         self,
@@ -255,22 +302,26 @@ class NeuralClassifier(Classifier):
         *,
         freeze: Literal["none", "encoder"] = "none",
         head: Literal["keep", "new"] = "keep",
+        layers: Literal[1, 2] = 1,
         scaling: Literal["keep", "new"] = "keep",
         **settings: Any,
     ) -> Self:
-        """Train a fitted network further, on other recordings; this classifier stays as it is.
+        """Train a fitted network further, on other sequences; this classifier stays as it is.
 
         Parameters
         ----------
         X, y, groups : as in `fit`
-            Few recordings do: those that validate are chosen as in `fit`, and with one recording of a class none are.
+            A few sequences suffice: those that validate are chosen as in `fit`, and with one sequence of a class none
+            are.
         freeze : {"none", "encoder"}
-            What must not change: nothing, or what reads the recording (``embed.*`` and ``encoder.*``).
+            Parameters that stay as they are: none, or those that read the sequence (``embed.*`` and ``encoder.*``).
         head : {"keep", "new"}
-            Go on with the last layer, or put a new one in its place, which says the classes of `y`: untrained it is
-            their majority.
+            Continue with the last layer, or replace it by one for the classes of `y`: untrained it predicts their
+            shares.
+        layers : {1, 2}
+            Linear layers of a new head; two have an activation and dropout between them.
         scaling : {"keep", "new"}
-            Keep what was learned of scales, or learn it anew from the recordings that train.
+            Keep the scales, or learn them anew from the sequences that train.
         **settings
             Parameters of the new classifier that differ, such as ``max_epochs=30, learning_rate=1e-3``.
 
@@ -292,125 +343,105 @@ class NeuralClassifier(Classifier):
         >>> tuned.classes_.tolist()
         ['fast', 'slow']
         """
-        from tsforecast.classifiers.transfer import fine_tuned
+        model = self._copy_to_tune(freeze, head, layers, scaling, settings)
+        panel, labels, sides = model._checked(X, y, groups, reset=False, head=head)
+        validates = model._split(labels, sides)
+        model.resolved_["head_layers"] = layers if head == "new" else self.resolved_.get("head_layers", 1)
+        if scaling == "new":
+            model._scale(panel, labels, validates)
+        if head == "new":
+            with model._torch_settings():  # training draws from the same seed again, whatever the new head drew
+                model.network_.renew_head(model._shares(labels[~validates]), layers)
+        model.channels_ = panel.values.shape[1]
+        with observed(model, panel) as activity:
+            config = model._training_config(model.resolved_["max_epochs"])
+            model._tune_network(model._sequences(panel, labels, validates), config, freeze, None, activity.notify)
+        return model
 
-        return fine_tuned(self, X, y, groups, freeze, head, scaling, settings)
+    def _split(self, labels: Labels, groups: NDArray[Any] | None) -> Mask:
+        """Choose the sequences that validate, and what follows from their number."""
+        random = np.random.default_rng(self.random_state)
+        count, validates = validation_mask(labels, groups, self.validation, random)
+        self.resolved_ = {
+            "validation": count,
+            "max_epochs": self.epochs(int((~validates).sum())),
+            "device": str(torch_device(self.device)),
+            "head_layers": 1,
+        }
+        return validates
 
-    def _train(
-        self,
-        panel: Panel,
-        labels: Labels,
-        validates: choices.Mask,
-        epochs: int,
-        checkpoints: Checkpoints,
-        on_epoch: Callable[[Epoch], None] | None,
-    ) -> list[Epoch]:
-        """Learn scales, and train a new network, on all recordings but those that validate."""
-        scaling = self._scaling(panel.select(~validates), labels[~validates])
-        return self._learn(panel, labels, validates, epochs, checkpoints, on_epoch, scaling)
+    def epochs(self, sequences: int) -> int:
+        """Return the number of epochs for so many sequences."""
+        return resolve_epochs(self.max_epochs, self._training_config(0).steps(sequences))
 
-    def _scaling(self, panel: Panel, labels: Labels) -> Scaling:
-        """Learn the scales of recordings."""
-        self.scaled_on_ = learned_from(panel, labels)
+    def _prepare(
+        self, panel: Panel, labels: Labels, validates: Mask
+    ) -> tuple[TrainingData, Callable[[], SequenceClassifier]]:
+        """Learn scales on the sequences that train; return the examples, and how to build a network for them."""
+        self._scale(panel, labels, validates)
+        self.longest_ = int(panel.lengths[~validates].max())
+        return self._sequences(panel, labels, validates), partial(self._new_network, self._shares(labels[~validates]))
+
+    def _scale(self, panel: Panel, labels: Labels, validates: Mask) -> None:
+        """Learn scales on all sequences but those that validate."""
+        training = panel.select(~validates)
+        self.scaled_on_ = learned_from(training, labels[~validates])
         recipe = ScalingRecipe(None, self.scaler, per_series=False)
-        return recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
+        self.scaling_ = recipe.fit(training.values, training.offsets[[0, -1]], training.n_targets)
 
-    def _learn(
-        self,
-        panel: Panel,
-        labels: Labels,
-        validates: choices.Mask,
-        epochs: int,
-        checkpoints: Checkpoints | None,
-        on_epoch: Callable[[Epoch], None] | None,
-        scaling: Scaling,
-        network: SequenceClassifier | None = None,
-    ) -> list[Epoch]:
-        """Train a new network, or one that is there, on recordings in their scales."""
+    def _sequences(self, panel: Panel, labels: Labels, validates: Mask) -> TrainingData:
+        """Return the scaled sequences that train, augmented, and those that validate."""
         device = torch_device(self.device)
         training, own = panel.select(~validates), labels[~validates]
-        weights = choices.class_weights(self.class_weight, self.classes_, own)
+        weights = class_weights(self.class_weight, self.classes_, own)
         objective = CrossEntropy(torch.from_numpy(weights).float().to(device), self.label_smoothing)
 
-        def examples(part: Panel, truth: Labels, augmentation: Augmentation | None = None) -> SequenceDataset:
-            return SequenceDataset(
-                scaling.transform(part.values, 0), part.offsets, truth, part.ids, augmentation, device
-            )
+        def dataset(part: Panel, truth: Labels, augmentation: Augmentation | None = None) -> SequenceDataset:
+            values = self.scaling_.transform(part.values, 0)
+            return SequenceDataset(values, part.offsets, truth, part.ids, augmentation, device)
 
-        learned = examples(training, own, self._augmentation(scaling, device))
-        judged = examples(panel.select(validates), labels[validates]) if validates.any() else None
-        plan = assembly.plan(self, epochs)
-        with (
-            few_threads(self.units),
-            seeded(self.random_state),
-            show_epochs(self.verbose, plan.epochs, type(self).__name__) as show,
-        ):
-            if network is None:
-                self.longest_ = int(training.lengths.max())
-                network = self._network(panel.values.shape[1], self._shares(own), self.longest_).to(device)
-            self.scaling_, self.network_ = scaling, network
-            rows, steps = min(plan.batch_size, len(training)), -(-int(training.lengths.mean()) // int(self.segment))
-            batches = plan.max_epochs * plan.steps(len(training))
-            self.resolved_["fused"] = choose_kernels(network, batches, rows, steps)
-            self.channels_ = panel.values.shape[1]  # from here on there are weights to answer with, whatever happens
-
-            def report(epoch: Epoch) -> None:
-                show(epoch)
-                if on_epoch:
-                    on_epoch(epoch)
-
-            return train(self.network_, learned, judged, objective, plan, device, report, checkpoints)
+        validation = dataset(panel.select(validates), labels[validates]) if validates.any() else None
+        segments = -(-int(training.lengths.mean()) // int(self.segment))
+        return TrainingData(dataset(training, own, self._augmentation(device)), validation, objective, 1, segments)
 
     def _shares(self, labels: Labels) -> Tensor:
-        """Return how much of what is learned from each class is, (K,)."""
-        weights = choices.class_weights(self.class_weight, self.classes_, labels)
+        """Return the weighted share of each class in training, (K,)."""
+        weights = class_weights(self.class_weight, self.classes_, labels)
         counted = weights * np.bincount(labels, minlength=len(self.classes_))
         return torch.from_numpy(counted / counted.sum()).float()
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found; see `Estimator.get_state`."""
-        plain, numbers = super().get_state()
-        network, scaling = plain.pop("network_"), plain.pop("scaling_")
-        plain["history_"] = [asdict(epoch) for epoch in self.history_]
-        weights = {f"network.{name}": part.cpu().numpy() for name, part in network.state_dict().items()}
-        return plain, numbers | weights | scaling.numbers()
+        """Return the fitted state; see `Estimator.get_state`."""
+        plain, arrays = super().get_state()
+        scaling: Scaling = plain.pop("scaling_")
+        return plain, arrays | scaling.numbers()
 
-    def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Restore what `get_state` returned; see `Estimator.set_state`."""
-        super().set_state(learned, numbers)
-        self.history_ = [typed(Epoch, epoch) for epoch in learned["history_"]]
-        self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
-        build = partial(self._network, self.channels_, torch.ones(len(self.classes_)), self.longest_)
-        weights = under("network.", numbers)
-        self.network_ = with_weights(build, self.layers, weights).to(torch_device(self.device))
-        use_kernels(self.network_, bool(self.resolved_.get("fused", False)))
+    def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Restore the fitted state; see `Estimator.set_state`."""
+        super().set_state(plain, arrays)
+        self.scaling_ = Scaling.from_numbers(arrays, False, 1, self.channels_, self.channels_)
 
-    def _network(self, channels: int, shares: Tensor, length: int) -> SequenceClassifier:
-        """Return an untrained network for recordings of up to `length` steps and classes with these shares."""
-        architecture = Architecture(
-            cell=self.cell,
-            units=int(self.units),
-            layers=int(self.layers),
-            segment=int(self.segment),
-            residual=self.residual,
-            norm=self.norm,
-            dropout=self.dropout,
-            bidirectional=self.bidirectional,
-            kernel_size=int(self.kernel_size),
-            activation=self.activation,
+    def _untrained_network(self) -> SequenceClassifier:
+        """Return a network of the size of the fitted one, with random weights."""
+        return self._new_network(torch.ones(len(self.classes_)))
+
+    def _new_network(self, shares: Tensor) -> SequenceClassifier:
+        """Return an untrained network for classes with these shares, (K,)."""
+        return SequenceClassifier(
+            self._architecture(), self.channels_, self.pooling, self.differences, shares, self.longest_
         )
-        return SequenceClassifier(architecture, channels, self.pooling, self.differences, shares, length)
 
-    def _augmentation(self, scaling: Scaling, device: torch.device) -> Augmentation | None:
+    def _augmentation(self, device: torch.device) -> Augmentation | None:
         if not self.augment:
             return None
         parts = AUGMENTATIONS[self.augment] if isinstance(self.augment, str) else self.augment
-        if parts.get("rotation") and scaling.location.shape[1] % 3:
+        if parts.get("rotation") and self.scaling_.location.shape[1] % 3:
             raise DataError(
                 "augment 'rotation' must have channels in threes, the axes of a sensor: got "
-                f"{scaling.location.shape[1]}; leave rotation out"
+                f"{self.scaling_.location.shape[1]}; leave rotation out"
             )
-        location, scale = (torch.from_numpy(part[0]).float().to(device) for part in (scaling.location, scaling.scale))
+        parts_of_scaling = (self.scaling_.location, self.scaling_.scale)
+        location, scale = (torch.from_numpy(part[0]).float().to(device) for part in parts_of_scaling)
         return Augmentation(**parts, units=(location, scale), least=self._least_steps())
 
     @torch.inference_mode()
@@ -441,4 +472,38 @@ class NeuralClassifier(Classifier):
         ]
 
     def _problems(self) -> list[str]:
-        return super()._problems() + setting_problems(self)
+        return super()._problems() + (one_of("scaler", self.scaler, SCALERS) if isinstance(self.scaler, str) else [])
+
+
+@keyword_settings
+class RNNClassifier(NeuralClassifier):
+    """Classify with an Elman network: a `NeuralClassifier` with ``cell="rnn"``."""
+
+    cell: Literal["rnn"] = setting(default="rnn", init=False)
+
+
+@keyword_settings
+class GRUClassifier(NeuralClassifier):
+    """Classify with gated recurrent units: a `NeuralClassifier` with ``cell="gru"``.
+
+    Examples
+    --------
+    >>> GRUClassifier(units=8).get_params()["units"]
+    8
+    """
+
+    cell: Literal["gru"] = setting(default="gru", init=False)
+
+
+@keyword_settings
+class LSTMClassifier(NeuralClassifier):
+    """Classify with long short-term memory: a `NeuralClassifier` with ``cell="lstm"``."""
+
+    cell: Literal["lstm"] = setting(default="lstm", init=False)
+
+
+@keyword_settings
+class Conv1DClassifier(NeuralClassifier):
+    """Classify with dilated convolutions: a `NeuralClassifier` with ``cell="conv1d"``."""
+
+    cell: Literal["conv1d"] = setting(default="conv1d", init=False)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import types
 import warnings
 from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from textwrap import indent, wrap
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import sklearn.exceptions
@@ -127,7 +143,124 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _problems(self) -> list[str]:
         """Return one sentence for each parameter that cannot work."""
-        return []
+        fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+        checks = [(field.name, field.metadata["check"]) for field in fields if "check" in field.metadata]
+        return [problem for name, check in checks for problem in check(name, getattr(self, name))]
+
+
+Class = TypeVar("Class", bound=type[Estimator])
+Check = Callable[[str, Any], list[str]]  # from the name and the value of a setting to its problems
+
+
+def setting(
+    *, default: Any, doc: str = "", check: Check | None = None, fixed: bool = False, init: bool = True,
+    kw_only: bool = True,
+) -> Any:  # fmt: skip
+    """Declare a parameter of a `keyword_settings` class: default, explanation and check in one place.
+
+    A subclass that overrides the default alone, or the type, keeps explanation and check.
+
+    Parameters
+    ----------
+    default : Any
+    doc : str
+        Explanation, without the type.
+    check : callable, optional
+        Takes name and value, and returns problems as sentences; see `tsforecast.checks`.
+    fixed : bool
+        Whether the parameter belongs to a fitted network, so that `fine_tune` cannot change it.
+    init, kw_only : bool
+        As in `dataclasses.field`.
+    """
+    given = {"doc": doc, "check": check, "fixed": fixed}
+    metadata = {name: value for name, value in given.items() if value}
+    return dataclasses.field(default=default, init=init, kw_only=kw_only, metadata=metadata)
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(setting, dataclasses.field))
+def keyword_settings(cls: Class) -> Class:
+    """Turn declared settings into keyword parameters of `__init__`, and their explanations into the docstring.
+
+    The section "Parameters" comes before all others; "Attributes" are inherited by a class that lists none.
+
+    Examples
+    --------
+    >>> @keyword_settings
+    ... class Mean(Estimator):
+    ...     "Average the last steps."
+    ...     steps: int = setting(default=3, doc="Number of steps.")
+    >>> Mean(steps=5), inspect.signature(Mean), Mean.__doc__.splitlines()[4:6]
+    (Mean(steps=5), <Signature (*, steps: int = 3) -> None>, ['steps : int, default 3', '    Number of steps.'])
+    """
+    inherited = {field.name: field for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+    for name in inspect.get_annotations(cls):
+        own, above = cls.__dict__.get(name), inherited.get(name)
+        field = own if isinstance(own, dataclasses.Field) else None
+        if above is not None and name in cls.__dict__:
+            metadata = {**above.metadata, **(field.metadata if field else {})}
+            default, init = (field.default, field.init) if field else (own, True)
+            kept = dataclasses.field(default=default, init=init, kw_only=above.kw_only, metadata=metadata)
+            setattr(cls, name, kept)
+    made = dataclasses.dataclass(eq=False, repr=False, kw_only=True)(cls)
+    hints, generated = get_type_hints(made), made.__init__
+    settings = [field for field in dataclasses.fields(made) if field.init]
+    generated.__annotations__ = {field.name: hints[field.name] for field in settings} | {"return": None}
+
+    @wraps(generated)
+    def __init__(self: Any, *args: Any, **given: Any) -> None:
+        known = [field.name for field in settings]
+        for name in given.keys() - set(known):
+            own, general = type(self).__name__, _general_class(type(self))
+            if name == "cell":
+                raise TypeError(f"{own} has the cell {self.cell!r}; use {general}(cell=...) for another one")
+            raise TypeError(f"{own} has no setting {name!r}; {nearest(name, known)}")
+        generated(self, *args, **given)
+
+    made.__init__ = __init__  # type: ignore[method-assign]
+    made.__doc__ = _documented(made, settings, hints)
+    return cls
+
+
+def _general_class(cls: type) -> str:
+    """Return the name of the nearest base class whose cell is a parameter."""
+    return next((base.__name__ for base in cls.__mro__ if "cell" in inspect.signature(base).parameters), "")
+
+
+def _documented(cls: type, settings: list[dataclasses.Field[Any]], hints: dict[str, Any]) -> str:
+    """Return the docstring of a class with the section "Parameters" composed from its settings."""
+    summary, attributes, examples = _sections(inspect.cleandoc(cls.__doc__ or ""))
+    lines = ["Parameters", "----------"]
+    for field in settings:
+        lines.append(f"{field.name} : {_type_words(hints[field.name])}, default {field.default!r}")
+        lines += [indent(line, "    ") for line in wrap(field.metadata.get("doc", ""), 112)]
+    attributes = attributes or _sections(inspect.cleandoc(cls.__base__.__doc__ or "") if cls.__base__ else "")[1]
+    return "\n\n".join(part.strip() for part in (summary, "\n".join(lines), attributes, examples) if part) + "\n"
+
+
+def _sections(doc: str) -> tuple[str, str, str]:
+    """Split a docstring into summary, section "Attributes" and section "Examples"."""
+    head, mark, examples = doc.partition("Examples\n--------\n")
+    summary, other, attributes = head.partition("Attributes\n----------\n")
+    return summary.partition("Parameters\n----------\n")[0], other + attributes, mark + examples
+
+
+def _type_words(hint: Any) -> str:
+    """Return a type in the words of numpydoc.
+
+    Examples
+    --------
+    >>> _type_words(Literal["layer", "batch"] | None), _type_words(int | Literal["auto"]), _type_words(float)
+    ('{"layer", "batch"} or None', 'int or "auto"', 'float')
+    """
+    if get_origin(hint) is Literal:
+        options = [f'"{option}"' if isinstance(option, str) else str(option) for option in get_args(hint)]
+        return options[0] if len(options) == 1 else f"{{{', '.join(options)}}}"
+    if get_origin(hint) in (Union, types.UnionType):
+        parts = [_type_words(part) for part in get_args(hint)]
+        return f"{', '.join(parts[:-1])} or {parts[-1]}"
+    if hint is type(None) or get_args(hint):
+        return "None" if hint is type(None) else str(hint).replace("typing.", "").replace("collections.abc.", "")
+    return getattr(hint, "__name__", str(hint))
 
 
 def read_rows(X: Any, read: Callable[[], Any]) -> Any:

@@ -22,9 +22,9 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ModelFileError, ParameterError, nearest, raise_any
+from tsforecast.estimators.network import device_problems
 from tsforecast.files import require_place
 from tsforecast.forecasters.base import Forecaster, require_forecaster
-from tsforecast.forecasters.settings import device_problems
 from tsforecast.networks.layers import under
 from tsforecast.provenance import machine, scaling_words, versions
 from tsforecast.saving.codec import Numbers, from_plain, pack, to_plain, unpack
@@ -308,7 +308,7 @@ def made(name: str, parameters: dict[str, Any]) -> Model:
             f"a model must be of a class of tsforecast: got {str(name)[:80]!r}; {nearest(name, CLASSES)}"
         )
     device = parameters.get("device", "auto")
-    if device != "auto" and device_problems(device):
+    if device != "auto" and device_problems("device", device):
         logger.info("%s was fitted on device %r, which is not here: it is loaded with 'auto'", name, device)
         parameters = parameters | {"device": "auto"}
     model: Model = getattr(tsforecast, name)(**parameters)

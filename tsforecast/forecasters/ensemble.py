@@ -115,7 +115,7 @@ class EnsembleForecaster(Forecaster):
     def _given(self) -> list[Forecaster]:
         """Return the forecasters as a list."""
         if self.forecasters is None:
-            from tsforecast.forecasters.cells import GRUForecaster
+            from tsforecast.forecasters.neural import GRUForecaster
 
             return [GRUForecaster()]
         return [self.forecasters] if isinstance(self.forecasters, Forecaster) else list(self.forecasters)

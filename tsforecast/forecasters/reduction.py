@@ -16,6 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 from tsforecast.checks import one_of, whole
 from tsforecast.data.anchors import Anchor, anchor_forecast
 from tsforecast.data.panel import Panel
+from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.windows import Batch, Windows
 from tsforecast.errors import DataError, ParameterError, Problem
 from tsforecast.forecasters.windowed import WindowedForecaster
@@ -96,7 +97,8 @@ class ReductionForecaster(WindowedForecaster):
         self.max_windows = max_windows
 
     def _fit(self, panel: Panel) -> None:
-        self._prepare(panel)
+        self._split(panel)
+        self.inputs_ = Preprocessor.fit(panel, self._recipe())
         self.targets_ = panel.n_targets
         batch = self._windows(panel)
         past, ahead, static, future = (part.numpy() for part in (batch.past, batch.ahead, batch.static, batch.future))

@@ -50,23 +50,22 @@ class WindowedForecaster(Forecaster):
         """Return how many steps, or wholes, validate, and how many first rows of each series train."""
         return 0, panel.lengths
 
-    def _prepare(self, panel: Panel) -> NDArray[np.int64]:
-        """Choose what is left to choose, and learn scales; return how many first rows of each series train."""
-        held_out, seen = self._training_rows(panel)
-        past = panel.until(seen)
-        self.resolved_ = self._resolve(panel, seen, past) | {"validation": held_out}
-        self.inputs_ = Preprocessor.fit(past, self._recipe())
-        return seen
+    def _split(self, panel: Panel) -> NDArray[np.int64]:
+        """Resolve settings that leave a choice; return how many first rows of each series train."""
+        held_out, trains = self._training_rows(panel)
+        self.resolved_ = self._resolve(panel, trains, panel.until(trains)) | {"validation": held_out}
+        return trains
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return what `fit` computes before anything is trained; see `Forecaster.preprocessing_state`."""
-        looking = clone(self)
-        looking.horizon_ = panel.horizon_or(looking._own_horizon())
-        seen = looking._prepare(panel)
-        values, truth = looking.inputs_.rows(panel)  # windows are views of these
-        scaling = {f"scaler {name}": getattr(looking.inputs_.scaling, name) for name in ARRAYS}
-        chosen = {f"choices {name}": np.array(str(value)) for name, value in looking.resolved_.items()}
-        return {"windows": values, "targets": truth, "training rows": seen} | scaling | chosen
+        unfitted = clone(self)
+        unfitted.horizon_ = panel.horizon_or(unfitted._own_horizon())
+        trains = unfitted._split(panel)
+        inputs = Preprocessor.fit(panel.until(trains), unfitted._recipe())
+        values, truth = inputs.rows(panel)  # windows are views of these
+        scaling = {f"scaler {name}": getattr(inputs.scaling, name) for name in ARRAYS}
+        resolved = {f"choices {name}": np.array(str(value)) for name, value in unfitted.resolved_.items()}
+        return {"windows": values, "targets": truth, "training rows": trains} | scaling | resolved
 
     def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
         """Return what is used where there was a choice; `past` is the training part, the first `seen` rows."""

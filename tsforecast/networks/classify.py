@@ -83,7 +83,7 @@ class SequenceClassifier(Freezable):
         )
         self.pooling = Pooling(pooling, units, architecture.bidirectional)
         self.dropout = nn.Dropout(architecture.dropout)
-        self.renew_head(shares)
+        self.renew_head(shares, architecture.head_layers)
 
     def forward(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits: (B, K), or (B, 1) of the second of two classes.
@@ -102,14 +102,18 @@ class SequenceClassifier(Freezable):
         logits: Tensor = self.head(self.dropout(self.pooling(states, lengths))) + self.prior  # (B, Q)
         return logits
 
-    def renew_head(self, shares: Tensor) -> None:
-        """Put a new last layer in place, for classes with these shares, (K,); the network is their majority again."""
+    def renew_head(self, shares: Tensor, layers: int = 1) -> None:
+        """Replace the head by one or two new layers, for classes with these shares, (K,), which it then predicts."""
         # Two classes have one logit, that of the second against the first.
         prior = torch.log(shares[1:] / shares[:1]) if len(shares) == 2 else torch.log(shares)
         self.register_buffer("prior", prior)  # (Q,)
-        self.head = nn.Linear(self.pooling.width, len(prior))
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        architecture, width = self.architecture, self.pooling.width
+        last = nn.Linear(width if layers == 1 else architecture.units, len(prior))
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        activation, dropout = activation_layer(architecture.activation), nn.Dropout(architecture.dropout)
+        hidden = () if layers == 1 else (nn.Linear(width, architecture.units), activation, dropout)
+        self.head: nn.Module = nn.Sequential(*hidden, last) if hidden else last
 
     def naive(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the logits of the majority classifier, (B, Q)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.networks.layers import Architecture, activation_layer, norm_layer
+from tsforecast.networks.layers import Architecture, activation_layer, norm_layer, normalise, steps_of
 
 
 class CausalBlock(nn.Module):
@@ -34,7 +34,7 @@ class CausalBlock(nn.Module):
         """
         if halve:
             return self._halved(x)
-        steps = self.norm(x) if there is None else self.norm(x) * there
+        steps = self.norm(x) if there is None else normalise(self.norm, x, there) * there
         padded = F.pad(steps.transpose(1, 2), (self.reach - self.ahead, self.ahead))  # (B, U, reach + T)
         seen = self.convolution(padded).transpose(1, 2)  # (B, T, U)
         mixed: Tensor = x + self.dropout(self.activation(seen))
@@ -95,9 +95,8 @@ class ConvEncoder(nn.Module):
 
     def states(self, x: Tensor, lengths: Tensor | None = None, embed: nn.Sequential | None = None) -> Tensor:
         """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
-        x, there = x if embed is None else embed(x), None
-        if lengths is not None:
-            there = (torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None])[..., None]  # (B, T, 1)
+        x = x if embed is None else embed(x)
+        there = steps_of(x, lengths)  # (B, T, 1)
         for block in self.blocks:
             x = block(x, there)
         return x

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 CELL_NAMES = ("rnn", "gru", "lstm", "conv1d")
@@ -90,11 +91,34 @@ class Freezable(nn.Module):
         return self
 
 
-class _OverBatch(nn.BatchNorm1d):
-    """Batch normalisation of (B, T, U) over windows and steps [Ioffe and Szegedy 2015, arXiv 1502.03167]."""
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of (B, T, U) over sequences and steps [Ioffe and Szegedy 2015, arXiv 1502.03167]."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.flatten(0, 1)).view_as(x)  # (B, T, U)
+    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        """Normalise; steps that are not `there`, (B, T, 1), count for nothing and become zero."""
+        steps = x.flatten(0, 1) if there is None else x[there[..., 0]]  # (steps of all sequences, U)
+        if self.training and len(steps) == 1:  # which has no spread of its own
+            normed = F.batch_norm(steps, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        else:
+            normed = super().forward(steps)
+        if there is None:
+            return normed.view_as(x)  # (B, T, U)
+        padded = normed.new_zeros(x.shape)
+        padded[there[..., 0]] = normed
+        return padded
+
+
+def normalise(norm: nn.Module, x: Tensor, there: Tensor | None) -> Tensor:
+    """Apply a normalisation to (B, T, U), over the batch to the steps alone that are `there`, (B, T, 1)."""
+    normed: Tensor = norm(x, there) if isinstance(norm, BatchNorm) else norm(x)
+    return normed
+
+
+def steps_of(x: Tensor, lengths: Tensor | None) -> Tensor | None:
+    """Return which steps of (B, T, U) lie within sequences of `lengths`, (B,), as (B, T, 1); None where all do."""
+    if lengths is None:
+        return None
+    return (torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None])[..., None]
 
 
 def norm_layer(name: str | None, units: int) -> nn.Module:
@@ -104,7 +128,7 @@ def norm_layer(name: str | None, units: int) -> nn.Module:
     """
     if name is None:
         return nn.Identity()
-    return nn.LayerNorm(units) if name == "layer" else _OverBatch(units)
+    return nn.LayerNorm(units) if name == "layer" else BatchNorm(units)
 
 
 def activation_layer(name: str) -> nn.Module:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tsforecast.networks.kernels.dispatch import embeds, kernels_for, worth_loading
-from tsforecast.networks.layers import Architecture, norm_layer
+from tsforecast.networks.layers import Architecture, BatchNorm, norm_layer, normalise, steps_of
 
 CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -37,7 +37,7 @@ class RecurrentLayer(nn.Module):
         """
         if embed is not None and (self.residual or not isinstance(self.norm, nn.Identity)):
             x, embed = embed(x), None
-        x = self.norm(x)
+        x = normalise(self.norm, x, steps_of(x, lengths) if isinstance(self.norm, BatchNorm) else None)
         states, _ = read(self.cell, x, lengths, last=last, fused=self.fused, embed=embed)  # (B, T, U), or (B, T, 2U)
         said: Tensor = self.dropout(self.join(states))  # (B, T, U)
         return x[:, -said.shape[1] :] + said if self.residual else said

@@ -30,7 +30,7 @@ def write(folder: Path, description: dict[str, Any], numbers: Numbers) -> None:
     OutputError
     """
     with new_folder(folder, mark=DESCRIPTION) as place:
-        save_file({name: np.ascontiguousarray(array) for name, array in numbers.items()}, place / NUMBERS)
+        save_file({name: np.asarray(array, order="C") for name, array in numbers.items()}, place / NUMBERS)
         text = json.dumps(description | {CHECKSUM: sha256(place / NUMBERS)}, indent=1, allow_nan=False)
         (place / DESCRIPTION).write_text(text, encoding="utf-8")
         shutil.copymode(place / DESCRIPTION, place / NUMBERS)  # safetensors lets the owner alone read it

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.classifiers import choices as class_choices
 from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.classifiers.baselines import MajorityClassifier
+from tsforecast.classifiers.neural import Mask, validation_mask
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
@@ -329,7 +329,7 @@ def classification_objectives(
     names = [] if groups is None else list(dict.fromkeys(groups.tolist()))
     for number in range(folds):
         sides = None if groups is None else groups[order]
-        count, mask = class_choices.validating(labels[order], sides, share, np.random.default_rng(seed + number))
+        count, mask = validation_mask(labels[order], sides, share, np.random.default_rng(seed + number))
         if groups is not None and count * folds > len(names):
             raise DataError(
                 f"validation_origins must leave other groups to each: {folds} of {count} need {count * folds}, there "
@@ -348,7 +348,7 @@ def _recognition(
     labels: Labels,
     classes: NDArray[Any],
     groups: NDArray[Any] | None,
-    judges: class_choices.Mask,
+    judges: Mask,
     metric: str,
 ) -> ClassificationObjective:
     part, judged = panel.select(~judges), panel.select(judges)

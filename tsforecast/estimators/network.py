@@ -1,0 +1,367 @@
+"""NetworkEstimator: settings, training, fine-tuning and saved state that all networks share."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import TransformerMixin
+from torch import nn
+
+from tsforecast.checks import between, flag, one_of, share_or_count, whole
+from tsforecast.data.panel import Panel
+from tsforecast.errors import ParameterError, raise_any
+from tsforecast.estimators.base import Estimator, keyword_settings, setting, unknown_settings
+from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, NORMS, Architecture, Freezable, under, with_weights
+from tsforecast.networks.recurrent import choose_kernels, use_kernels
+from tsforecast.saving.codec import typed
+from tsforecast.training.batches import Examples, Objective
+from tsforecast.training.checkpoint import Checkpoints, parse_every
+from tsforecast.training.history import Epoch, best_epoch, show_epochs
+from tsforecast.training.loop import finished, train
+from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, TrainingConfig
+from tsforecast.training.runtime import few_threads, seeded, torch_device
+
+OnEpoch = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Examples to train and to validate on, and the objective.
+
+    Attributes
+    ----------
+    training : Examples
+    validation : Examples or None
+    objective : Objective
+    rows : int
+        Sequences that a cell reads for each example.
+    steps : int
+        Segments in a sequence, on average.
+    """
+
+    training: Examples
+    validation: Examples | None
+    objective: Objective
+    rows: int
+    steps: int
+
+
+def optional(check: Callable[..., list[str]], **limits: Any) -> Callable[[str, Any], list[str]]:
+    """Return a check that lets None pass."""
+    return lambda name, value: [] if value is None else check(name, value, **limits)
+
+
+def device_problems(name: str, device: str) -> list[str]:
+    """Require "auto" or the name of a device that torch finds."""
+    if device == "auto":
+        return []
+    try:
+        torch.zeros(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        return [f"{name} must be 'auto', 'cpu' or a device that torch finds on this machine: got {device!r}"]
+    return []
+
+
+@keyword_settings
+class NetworkEstimator(Estimator):
+    """Base of forecasters and classifiers that train a network.
+
+    Subclasses build the network, cut the data into `TrainingData`, and call `_train_network`.
+
+    Attributes
+    ----------
+    network_ : Module
+    history_ : list of Epoch
+    resolved_ : dict
+        Values used where a setting left a choice.
+    """
+
+    cell: Literal["rnn", "gru", "lstm", "conv1d"] = setting(
+        default="gru",
+        check=partial(one_of, options=CELL_NAMES),
+        fixed=True,
+        kw_only=False,
+        doc="Recurrent cell, or dilated convolutions.",
+    )
+    segment: int | Literal["auto"] = setting(
+        default="auto",
+        check=partial(whole, least=1, also=("auto",)),
+        fixed=True,
+        doc="Consecutive steps read, and forecast, at once (S) [Lin et al. 2023, SegRNN, arXiv 2308.11200]; 1 reads "
+        "step by step. Auto: the longest, up to 24, that a season is made of.",
+    )
+    units: int = setting(default=64, check=partial(whole, least=1), fixed=True, doc="Width of each layer (U).")
+    layers: int = setting(default=1, check=partial(whole, least=1), fixed=True, doc="Number of layers.")
+    dropout: float = setting(
+        default=0.0,
+        check=partial(between, low=0, high=1),
+        doc="Share of values dropped in training, in [0, 1): after each layer and before the output.",
+    )
+    residual: bool = setting(
+        default=False,
+        check=flag,
+        fixed=True,
+        doc="Add the input of a recurrent layer to its output; convolutions always do.",
+    )
+    norm: Literal["layer", "batch"] | None = setting(
+        default=None,
+        check=partial(one_of, options=NORMS, also=(None,)),
+        fixed=True,
+        doc="Normalisation before each layer.",
+    )
+    bidirectional: bool = setting(
+        default=False,
+        check=flag,
+        fixed=True,
+        doc="Recurrent layers read backwards, too; convolutions of a classifier look ahead as far as back.",
+    )
+    kernel_size: int = setting(
+        default=3, check=partial(whole, least=1), fixed=True, doc="Segments that one convolution reads."
+    )
+    activation: Literal["relu", "gelu", "tanh", "sigmoid"] = setting(
+        default="relu",
+        check=partial(one_of, options=ACTIVATIONS),
+        fixed=True,
+        doc="Activation of embedding, convolutions and decoder.",
+    )
+    scaler: Literal["standard", "min-max", "robust"] | TransformerMixin | None = setting(
+        default="standard", fixed=True, doc="Scaling of every column: a name, or a transformer of scikit-learn."
+    )
+    optimizer: Literal["adamw", "adam", "sgd"] = setting(
+        default="adamw", check=partial(one_of, options=OPTIMIZERS), doc="Optimiser; sgd has momentum 0.9."
+    )
+    learning_rate: float = setting(
+        default=0.002,
+        check=partial(between, low=0, high=10, open_low=True),
+        doc="Highest learning rate of the schedule.",
+    )
+    schedule: Literal["one-cycle", "cosine", "plateau", "constant"] = setting(
+        default="one-cycle",
+        check=partial(one_of, options=SCHEDULES),
+        doc="Course of the learning rate; a plateau divides it by ten after half of `patience` (five epochs without "
+        "one).",
+    )
+    weight_decay: float = setting(
+        default=1e-4,
+        check=partial(between, low=0, high=10),
+        doc="L2 penalty on weights, not on biases and normalisation.",
+    )
+    clip: float | None = setting(
+        default=1.0,
+        check=optional(between, low=0, high=float("inf"), open_low=True),
+        doc="Largest norm of the gradient.",
+    )
+    batch_size: int = setting(default=64, check=partial(whole, least=1), doc="Examples in a batch.")
+    max_epochs: int | Literal["auto"] = setting(
+        default=20, check=partial(whole, least=0), doc="Epochs, unless patience ends training before."
+    )
+    steps_per_epoch: int | None = setting(
+        default=200,
+        check=partial(whole, least=1, also=(None,)),
+        doc="Largest number of batches in an epoch; more examples are drawn from anew in each epoch.",
+    )
+    patience: int | None = setting(
+        default=8,
+        check=partial(whole, least=1, also=(None,)),
+        doc="Epochs without a better validation loss after which training stops.",
+    )
+    validation: float | int | None = setting(
+        default=0.15,
+        check=partial(share_or_count, also=(None,)),
+        doc="Share or number of the last steps kept from training (at least `horizon`); where the data have groups, "
+        "share or number of whole groups, the last ones. None trains on all for `max_epochs`.",
+    )
+    refit: bool = setting(
+        default=False,
+        check=flag,
+        fixed=True,
+        doc="Train once more, on all data, for as many epochs as were best on validation.",
+    )
+    mixed_precision: bool = setting(default=False, check=flag, doc="Compute in bfloat16 where that is safe.")
+    device: str = setting(
+        default="auto", check=device_problems, doc='Device of torch, or "auto" for a GPU where there is one.'
+    )
+    random_state: int | None = setting(
+        default=None,
+        check=partial(whole, least=0, also=(None,)),
+        doc="Seed; makes a fit repeatable on the same machine and number of threads.",
+    )
+    verbose: int = setting(
+        default=0,
+        check=partial(whole, least=0, also=(True, False)),
+        doc="1 shows the epochs as they come, in a terminal.",
+    )
+
+    network_: Any = dataclasses.field(init=False)
+    history_: list[Epoch] = dataclasses.field(init=False)
+    resolved_: dict[str, Any] = dataclasses.field(init=False)
+
+    def _untrained_network(self) -> Freezable:
+        """Return a network of the size of the fitted one, with random weights."""
+        raise NotImplementedError(f"{type(self).__name__} must build its network")
+
+    def _architecture(self, **settings: Any) -> Architecture:
+        """Return the shape of the network; whole numbers are Python's, as torch requires."""
+        return Architecture(
+            cell=self.cell,
+            units=int(self.units),
+            layers=int(self.layers),
+            segment=int(self.resolved_.get("segment", self.segment)),
+            residual=self.residual,
+            norm=self.norm,
+            dropout=self.dropout,
+            bidirectional=self.bidirectional,
+            kernel_size=int(self.kernel_size),
+            activation=self.activation,
+            head_layers=self.resolved_.get("head_layers", 1),
+            **settings,
+        )
+
+    def _training_config(self, epochs: int | None = None) -> TrainingConfig:
+        """Return how to train, for `max_epochs` unless given."""
+        return TrainingConfig(
+            batch_size=int(self.batch_size),
+            max_epochs=int(self.max_epochs if epochs is None else epochs),
+            learning_rate=self.learning_rate,
+            steps_per_epoch=self.steps_per_epoch,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            patience=self.patience,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            mixed_precision=self.mixed_precision,
+        )
+
+    def _train_network(
+        self,
+        data: TrainingData,
+        config: TrainingConfig,
+        network: Callable[[], Freezable],
+        checkpoints: Checkpoints | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> list[Epoch]:
+        """Train the network that `network` returns, with seeded random numbers, and keep the best epoch."""
+        device, count = torch_device(self.device), len(data.training)
+        with self._torch_settings(), show_epochs(self.verbose, config.epochs, type(self).__name__) as show:
+            self.network_ = network().to(device)
+            batches, rows = config.max_epochs * config.steps(count), min(config.batch_size, count) * data.rows
+            self.resolved_["fused"] = choose_kernels(self.network_, batches, rows, data.steps)
+
+            def report(epoch: Epoch) -> None:
+                show(epoch)
+                if on_epoch:
+                    on_epoch(epoch)
+
+            return train(
+                self.network_, data.training, data.validation, data.objective, config, device, report, checkpoints
+            )
+
+    @contextmanager
+    def _torch_settings(self) -> Iterator[None]:
+        """Seed torch, and run small networks on one thread, for a while."""
+        with few_threads(self.units), seeded(self.random_state):
+            yield
+
+    def _refits(self, config: TrainingConfig) -> bool:
+        """Return whether training on all data follows: requested, after a validated training that was not cut short."""
+        return bool(self.refit and self.resolved_["validation"] and finished(self.history_, config, validates=True))
+
+    def _copy_to_tune(self, freeze: str, head: str, layers: int, scaling: str, settings: Mapping[str, Any]) -> Self:
+        """Return a copy of this fitted estimator with other settings, once all arguments of `fine_tune` are checked."""
+        self.check_fitted()
+        fixed = {field.name for field in dataclasses.fields(self) if field.metadata.get("fixed")}
+        problems = one_of("freeze", freeze, ("none", "encoder")) + one_of("head", head, ("keep", "new"))
+        problems += one_of("scaling", scaling, ("keep", "new"))
+        problems += [
+            f"{name} belongs to the fitted network and cannot change: leave it out"
+            for name in settings
+            if name in fixed
+        ]
+        problems += unknown_settings(self, settings)
+        if layers not in (1, 2):
+            problems.append(f"layers of a new head must be 1 or 2: got {layers!r}")
+        if layers == 2 and head == "keep":
+            problems.append("layers=2 is for a new head: use head='new', or layers=1")
+        raise_any(problems, ParameterError)
+        model = copy.deepcopy(self).set_params(**settings)
+        raise_any(model._problems(), ParameterError)
+        return model
+
+    def _tune_network(
+        self,
+        data: TrainingData,
+        config: TrainingConfig,
+        freeze: str,
+        renew: Callable[[], None] | None,
+        on_epoch: OnEpoch | None = None,
+    ) -> None:
+        """Train the fitted network further, with a new head where `renew` puts one in place."""
+
+        def network() -> Freezable:
+            if renew is not None:
+                renew()
+            self.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
+            return self.network_  # type: ignore[no-any-return]
+
+        self.history_ = self._train_network(data, config, network, None, on_epoch)
+        self.network_.freeze(())
+        self.resolved_["best_epoch"] = best_epoch(self.history_).number
+
+    def _checkpoints(
+        self,
+        panel: Panel,
+        same: dict[str, str],
+        folder: str | Path | None,
+        every: int | str,
+        resume_from: str | Path | None,
+    ) -> Checkpoints:
+        """Return where training is kept and resumed from; settings, data and `same` must then be the same."""
+        number, minutes = parse_every(every)
+        named = {"checkpoint": folder, "resume_from": resume_from}
+        raise_any(
+            (
+                f"{name} must be the path of a folder: got {place!r}"
+                for name, place in named.items()
+                if not isinstance(place, (str, Path, type(None)))
+            ),
+            ParameterError,
+        )
+        if folder is None and every != 1:
+            raise ParameterError(f"checkpoint_every={every!r} must have a folder to write to: give checkpoint='folder'")
+        if folder is None and resume_from is None:
+            return Checkpoints(None, 1, False, None, {})
+        given = {name: value for name, value in self.get_params().items() if name not in ("verbose", "device")}
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        rows = panel.values.astype(np.float64).tobytes() + panel.offsets.tobytes()
+        kept = {name: repr(value) for name, value in ({"cell": self.cell} | plain).items()} | same
+        kept["data"] = f"{len(panel)} series of {len(panel.values)} rows ({hashlib.sha256(rows).hexdigest()[:12]})"
+        places = [None if place is None else Path(place) for place in (folder, resume_from)]
+        checkpoints = Checkpoints(places[0], number, minutes, places[1], kept)
+        checkpoints.begin()
+        return checkpoints
+
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the fitted state; see `Estimator.get_state`."""
+        plain, arrays = super().get_state()
+        network: nn.Module = plain.pop("network_")
+        plain["history_"] = [dataclasses.asdict(epoch) for epoch in self.history_]
+        return plain, arrays | {f"network.{name}": part.cpu().numpy() for name, part in network.state_dict().items()}
+
+    def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Restore the fitted state; see `Estimator.set_state`."""
+        super().set_state(plain, arrays)
+        self.history_ = [typed(Epoch, epoch) for epoch in plain["history_"]]
+        network = with_weights(self._untrained_network, self.layers, under("network.", arrays))
+        self.network_ = network.to(torch_device(self.device))
+        use_kernels(self.network_, bool(self.resolved_.get("fused", False)))
