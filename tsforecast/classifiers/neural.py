@@ -276,7 +276,7 @@ class NeuralClassifier(NetworkEstimator, Classifier):
             When the loss is no longer a number; the classifier then has the last good weights.
         """
         panel, labels, sides = self._checked(X, y, groups)
-        same = {"labels": str(labels.tolist()), "groups": str(None if sides is None else sides.tolist())}
+        same = {"labels": labels.tolist(), "groups": None if sides is None else sides.tolist()}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         validates = self._split(labels, sides)
         config = self._training_config(self.resolved_["max_epochs"])
@@ -285,13 +285,14 @@ class NeuralClassifier(NetworkEstimator, Classifier):
             sequences, network = self._prepare(panel, labels, validates)
             self.channels_ = panel.values.shape[1]  # from the first epoch on there are weights to predict with
             self.history_ = self._train_network(
-                sequences, config, network, checkpoints.phase("train"), activity.with_callback(on_epoch)
+                sequences, config, network, checkpoints and checkpoints.phase("train"), activity.with_callback(on_epoch)
             )
             best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
             if self._refits(config):
                 # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
                 sequences, network = self._prepare(panel, labels, np.zeros_like(validates))
-                self._train_network(sequences, self._training_config(best), network, checkpoints.phase("refit"))
+                phase = checkpoints and checkpoints.phase("refit")
+                self._train_network(sequences, self._training_config(best), network, phase)
         return self
 
     def fine_tune(

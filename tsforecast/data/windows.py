@@ -38,6 +38,11 @@ class Batch:
     series: Tensor
     gaps: bool
 
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Arguments of the network: past, future known and static covariates."""
+        return self.past, self.ahead, self.static
+
 
 class Windows:
     """All windows whose targets lie in given rows of each series.

@@ -321,12 +321,14 @@ class NetworkEstimator(Estimator):
     def _checkpoints(
         self,
         panel: Panel,
-        same: dict[str, str],
+        same: Mapping[str, object],
         folder: str | Path | None,
         every: int | str,
         resume_from: str | Path | None,
-    ) -> Checkpoints:
-        """Return where training is kept and resumed from; settings, data and `same` must then be the same."""
+    ) -> Checkpoints | None:
+        """Return where training is kept and resumed from, if it is; settings, data and `same` must then be the same."""
+        if folder is None and resume_from is None and every == 1:
+            return None
         number, minutes = parse_every(every)
         named = {"checkpoint": folder, "resume_from": resume_from}
         raise_any(
@@ -339,12 +341,11 @@ class NetworkEstimator(Estimator):
         )
         if folder is None and every != 1:
             raise ParameterError(f"checkpoint_every={every!r} must have a folder to write to: give checkpoint='folder'")
-        if folder is None and resume_from is None:
-            return Checkpoints(None, 1, False, None, {})
         given = {name: value for name, value in self.get_params().items() if name not in ("verbose", "device")}
         plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
         rows = panel.values.astype(np.float64).tobytes() + panel.offsets.tobytes()
-        kept = {name: repr(value) for name, value in ({"cell": self.cell} | plain).items()} | same
+        kept = {name: repr(value) for name, value in ({"cell": self.cell} | plain).items()}
+        kept |= {name: str(value) for name, value in same.items()}
         kept["data"] = f"{len(panel)} series of {len(panel.values)} rows ({hashlib.sha256(rows).hexdigest()[:12]})"
         places = [None if place is None else Path(place) for place in (folder, resume_from)]
         checkpoints = Checkpoints(places[0], number, minutes, places[1], kept)

@@ -206,9 +206,9 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             raise ParameterError("sample_weight belongs to supervised windows: give their y as well")
         else:
             panel = Panel.of(data)
-            past = Context.at_end(panel)
-            if not past.has_observations.any():  # a series that has not begun yet is fine beside others
-                raise_any(past.problems())
+            begun = panel.first_numbers[:, : panel.n_targets] < panel.lengths[:, None]
+            if not begun.any():  # a series that has not begun yet is fine beside others
+                raise_any(Context.at_end(panel).problems())
             for name in ("n_features_in_", "feature_names_in_"):  # of windows that were fitted before
                 self.__dict__.pop(name, None)
         self.horizon_ = panel.horizon_or(self._own_horizon())
@@ -266,7 +266,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
 
     def _problems(self) -> list[str]:
         """Return what is wrong with the parameters."""
-        return whole("horizon", self.horizon, 1)
+        return super()._problems() + whole("horizon", self.horizon, 1)
 
 
 def _warn_unless_finite(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -142,7 +142,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             When the loss is no longer a number; the forecaster then has the last good weights.
         """
         panel = self._checked(data, y, sample_weight)
-        same = {"frequency": str(panel.frequency), "season_length": str(panel.season_length)}
+        same = {"frequency": panel.frequency, "season_length": panel.season_length}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         with observed(self, panel) as activity:
             trains = self._split(panel)
@@ -151,11 +151,15 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             self.history_ = []
             self._remember(panel)  # from the first epoch on there are weights to forecast with
             self.history_ = self._train_network(
-                windows, config, self._untrained_network, checkpoints.phase("train"), activity.with_callback(on_epoch)
+                windows,
+                config,
+                self._untrained_network,
+                checkpoints and checkpoints.phase("train"),
+                activity.with_callback(on_epoch),
             )
             self.resolved_["best_epoch"] = best_epoch(self.history_).number
             if self._refits(config):
-                self._train_on_all(panel, checkpoints.phase("refit"))
+                self._train_on_all(panel, checkpoints and checkpoints.phase("refit"))
         return self
 
     def fine_tune(
@@ -274,7 +278,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         location, scale, shift, power, mae = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
         return Units(location, scale, shift, power, mae, scaling.powered)
 
-    def _train_on_all(self, panel: Panel, checkpoints: Checkpoints) -> None:
+    def _train_on_all(self, panel: Panel, checkpoints: Checkpoints | None) -> None:
         """Train a new network on all rows, for as many epochs as were best."""
         self.inputs_ = Preprocessor.fit(panel, self._recipe())
         config = replace(self._training_config(), stop=self.resolved_["best_epoch"])
@@ -282,15 +286,14 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
 
     def _untrained_network(self) -> ForecastNetwork:
         """Return a network of the size that settings and fitted panel ask for, with random weights."""
-        roles, targets = self.panel_.roles, self.panel_.n_targets
         return ForecastNetwork(
             self._architecture(channels=self.channels),
-            len(roles.varying),
-            targets,
+            self.panel_.values.shape[1],
+            self.panel_.n_targets,
             self.resolved_["window"],
             self.horizon_,
             lags=self._lags(),
-            ahead=len(roles.future),
+            ahead=len(self.panel_.roles.future),
             static=self.inputs_.statics.width,
             instance_norm=self.instance_norm,
             loss=self._loss(),

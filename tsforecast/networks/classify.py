@@ -31,6 +31,11 @@ class SequenceBatch:
     lengths: Tensor | None
     labels: Tensor
 
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor | None]:
+        """Arguments of the network."""
+        return self.steps, self.lengths
+
 
 class SequenceClassifier(Freezable):
     """Read a recording of any length and say the logits of its class.
@@ -155,10 +160,9 @@ class CrossEntropy:
     def __init__(self, weights: Tensor, smoothing: float = 0.0) -> None:
         self.weights, self.smoothing = weights, smoothing
 
-    def of(self, network: SequenceClassifier, batch: SequenceBatch, naive: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss over the recordings of a batch, and their number."""
-        say = network.naive if naive else network
-        return self(say(batch.steps, batch.lengths), batch.labels), batch.labels.new_tensor(len(batch.labels))
+    def loss_of(self, logits: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss of logits (B, Q) over the sequences of a batch, and their number."""
+        return self(logits, batch.labels), batch.labels.new_tensor(len(batch.labels))
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the sum of the loss of logits (B, Q), the truth being `labels`, int64 of shape (B,)."""

@@ -14,7 +14,6 @@ from tsforecast.errors import reason
 
 if TYPE_CHECKING:
     from tsforecast.data.windows import Batch
-    from tsforecast.networks.forecast import ForecastNetwork
 
 SMALL = 1e-8
 
@@ -171,10 +170,9 @@ class Objective:
     units: Units
     weights: Tensor | None = None
 
-    def of(self, network: ForecastNetwork, batch: Batch, naive: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss of a network, or of its anchor alone, over a batch, and the number of steps."""
-        say = network.naive if naive else network
-        return self(say(batch.past, batch.ahead, batch.static), batch.future, batch.series, batch.gaps)
+    def loss_of(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss of outputs (B, H, K, P) over a batch, and the number of steps with a truth."""
+        return self(outputs, batch.future, batch.series, batch.gaps)
 
     def __call__(self, said: Tensor, truth: Tensor, series: Tensor, gaps: bool = True) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss over the steps that have a truth, and their number.

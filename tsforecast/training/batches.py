@@ -36,7 +36,7 @@ class Examples(Protocol):
         """Return the place in `names` of each of the examples `index`, (B,)."""
 
     def batch(self, index: Tensor) -> Any:
-        """Gather the examples `index`, (B,), in the form that the objective judges."""
+        """Gather the examples `index`, (B,): `inputs` for the network, and what the objective compares with."""
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch, at most `steps` of them, in a new order each time."""
@@ -45,8 +45,8 @@ class Examples(Protocol):
 class Objective(Protocol):
     """How a network is judged."""
 
-    def of(self, network: Any, batch: Any, naive: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss of a network, or of the naive reference, over a batch, and what it sums over."""
+    def loss_of(self, outputs: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss of a network's outputs over a batch, and the number of its terms."""
 
 
 KNOTS = 4  # points between which the speed of a warped recording changes

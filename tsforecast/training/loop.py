@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,8 @@ def _pass(
         for group in optimizer.param_groups:
             group["lr"] = rate
         with precision:
-            error, count = objective.of(network, examples.batch(index.to(device)))
+            batch = examples.batch(index.to(device))
+            error, count = objective.loss_of(network(*batch.inputs), batch)
             loss = error / count.clamp(min=1)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -139,9 +141,11 @@ def _score(network: nn.Module, validation: Examples | None, objective: Objective
     if validation is None:
         return None
     network.eval()
+    forecast: Any = network.naive if naive else network
     total, count = 0.0, 0
     for index in _evenly(validation):
-        error, number = objective.of(network, validation.batch(index), naive)
+        batch = validation.batch(index)
+        error, number = objective.loss_of(forecast(*batch.inputs), batch)
         total, count = total + float(error), count + int(number)
     return total / count if count else None
 
