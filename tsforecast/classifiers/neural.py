@@ -16,7 +16,7 @@ from tsforecast.checks import between, flag, one_of, whole
 from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import SCALERS, Scaling, ScalingRecipe
-from tsforecast.errors import DataError, nearest, shorten
+from tsforecast.errors import DataError, Problem, nearest, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, OnEpoch, TrainingData
 from tsforecast.events import observed
@@ -147,9 +147,12 @@ def augment_problems(name: str, augment: Any) -> list[str]:
     """Require a named augmentation, or sizes of its parts."""
     if not isinstance(augment, dict):
         return one_of(name, augment, tuple(AUGMENTATIONS), [None])
-    problems = [f"{name} has no part {part!r}; {nearest(part, PARTS)}" for part in augment if part not in PARTS]
+    unknown = [part for part in augment if part not in PARTS]
+    problems: list[str] = [
+        Problem(f"has no part {part!r}", "", nearest(part, PARTS), parameter=name) for part in unknown
+    ]
     for part, value in augment.items():
-        problems += between(f"{name} {part!r}", value, 0, {"rotation": 180, "crop": 1}.get(part, 10))
+        problems += between(name, value, 0, {"rotation": 180, "crop": 1}.get(part, 10), part=f" {part!r}")
     return problems
 
 
@@ -159,7 +162,7 @@ def class_weight_problems(name: str, weights: Any) -> list[str]:
         return one_of(name, weights, ("balanced",), [None])
     problems = []
     for label, value in weights.items():
-        problems += between(f"{name} of {label!r}", value, 0, float("inf"), open_low=True)
+        problems += between(name, value, 0, float("inf"), open_low=True, part=f" of {label!r}")
     return problems
 
 

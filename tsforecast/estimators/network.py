@@ -20,7 +20,7 @@ from torch import nn
 
 from tsforecast.checks import between, flag, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError, raise_any
+from tsforecast.errors import ParameterError, Problem, raise_any
 from tsforecast.estimators.base import Estimator, keyword_settings, setting, unknown_settings
 from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, NORMS, Architecture, Freezable, under, with_weights
 from tsforecast.networks.recurrent import choose_kernels, use_kernels
@@ -69,7 +69,8 @@ def device_problems(name: str, device: str) -> list[str]:
     try:
         torch.zeros(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        return [f"{name} must be 'auto', 'cpu' or a device that torch finds on this machine: got {device!r}"]
+        must = "must be 'auto', 'cpu' or a device that torch finds on this machine"
+        return [Problem(must, f"got {device!r}", parameter=name)]
     return []
 
 

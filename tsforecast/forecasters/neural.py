@@ -18,7 +18,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.scaling import SCALERS
 from tsforecast.data.windows import Windows
-from tsforecast.errors import DataError, raise_any
+from tsforecast.errors import DataError, Problem, raise_any
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, OnEpoch, TrainingData
 from tsforecast.events import observed
@@ -324,27 +324,25 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
     def _problems(self) -> list[str]:
         problems = super()._problems()
         if isinstance(self.window, int) and isinstance(self.segment, int) and self.segment > self.window >= 1:
-            problems.append(f"segment must be <= window: got {self.segment}, window {self.window}")
+            got = f"got {self.segment}, window {self.window}"
+            problems.append(Problem("must be <= window", got, parameter="segment"))
         if self.bidirectional and self.cell == "conv1d":
-            problems.append(
-                "bidirectional must be False for cell 'conv1d', whose convolutions look back only: got True"
-            )
+            must = "must be False for cell 'conv1d', whose convolutions look back only"
+            problems.append(Problem(must, "got True", parameter="bidirectional"))
         return problems + self._loss_problems()
 
     def _loss_problems(self) -> list[str]:
         loss = self.loss
         if not isinstance(loss, (str, Loss)):
-            return [
-                f"loss must be one of {', '.join(map(repr, LOSSES))}, or an instance of your own subclass of "
-                f"tsforecast.networks.losses.Loss: got {loss!r}"
-            ]
+            names = ", ".join(map(repr, LOSSES))
+            must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
+            return [Problem(must, f"got {loss!r}", parameter="loss")]
         problems = one_of("loss", loss, tuple(LOSSES)) if isinstance(loss, str) else loss_problems(loss)
         if not problems and self._loss().needs_units and not isinstance(self.scaler, str | None):
             named = repr(loss) if isinstance(loss, str) else f"{type(loss).__name__}()"
-            problems.append(
-                f"loss {named} judges in the data's own units, which scaler {type(self.scaler).__name__}() hides: "
-                f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
-            )
+            must = f"{named} judges in the data's own units, which scaler {type(self.scaler).__name__}() hides"
+            remedy = f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
+            problems.append(Problem(must, "", remedy, parameter="loss"))
         return problems
 
 
