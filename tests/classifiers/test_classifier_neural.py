@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ import torch
 from torch import nn
 
 from tests.helpers.classifiers import QUICK, gestures, quick
-from tsforecast.classifiers import neural
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.neural import (
@@ -22,6 +22,7 @@ from tsforecast.classifiers.neural import (
     validation_mask,
 )
 from tsforecast.errors import DataError, ParameterError, TrainingError
+from tsforecast.estimators import network as training
 from tsforecast.networks.layers import POOLINGS
 
 
@@ -41,14 +42,14 @@ def test_what_is_said_does_not_depend_on_batch_mates_order_or_lengths_to_the_bit
     assert np.array_equal(model.predict_proba([*longer, *recordings])[150:], together)
 
 
-@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize(("both", "norm"), [(True, "layer"), (False, "batch")])
 @pytest.mark.parametrize("segment", [1, 3])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_padding_in_a_training_batch_is_not_read(
-    network: type[Classifier], pooling: str, segment: int, both: bool
+    network: type[Classifier], pooling: str, segment: int, both: bool, norm: str
 ) -> None:
     recordings, labels = gestures(12)
-    model = quick(network, pooling=pooling, segment=segment, bidirectional=both, norm="layer", max_epochs=2)
+    model = quick(network, pooling=pooling, segment=segment, bidirectional=both, norm=norm, max_epochs=2)
     net = model.fit(recordings, labels).network_.eval()
     lengths = torch.tensor([len(one) for one in recordings])
     padded = torch.full((12, 40, 2), 1e3)  # what follows a recording may be anything
@@ -57,6 +58,32 @@ def test_padding_in_a_training_batch_is_not_read(
     with torch.no_grad():
         alone = torch.cat([net(padded[[i], :length]) for i, length in enumerate(lengths.tolist())])
         assert torch.allclose(net(padded, lengths), alone, atol=1e-5)
+
+
+def test_batch_statistics_in_training_are_those_of_the_steps_of_sequences(network: type[Classifier]) -> None:
+    recordings, labels = gestures(12)
+    net = quick(network, norm="batch", dropout=0.0, max_epochs=1).fit(recordings, labels).network_
+    lengths = torch.tensor([len(one) for one in recordings])
+    statistics = []
+    for longest, padding in [(int(lengths.max()), 0.0), (40, 0.0), (40, 1e3)]:
+        padded = torch.full((12, longest, 2), padding)
+        for i, one in enumerate(recordings):
+            padded[i, : len(one)] = torch.from_numpy(one - 5)
+        copy = deepcopy(net).train()
+        copy(padded, lengths)
+        statistics.append([buffer for name, buffer in copy.named_buffers() if "running" in name])
+    for other in statistics[1:]:
+        assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(statistics[0], other, strict=True))
+
+
+def test_with_batch_norm_a_prediction_does_not_depend_on_batch_mates(network: type[Classifier]) -> None:
+    recordings, labels = gestures(40)
+    model = quick(network, norm="batch", max_epochs=2).fit(recordings, labels)
+    together = model.predict_proba(recordings)
+    for i in range(0, 40, 7):
+        assert np.array_equal(model.predict_proba([recordings[i]]), together[[i]])
+    single = quick(network, norm="batch", max_epochs=1, batch_size=1, kernel_size=1, validation=None)
+    assert np.isfinite(single.fit([one[:1] for one in recordings[:6]], labels[:6]).predict_proba(recordings)).all()
 
 
 def test_an_untrained_network_is_the_majority_classifier(network: type[Classifier]) -> None:
@@ -111,13 +138,13 @@ def test_groups_validate_as_wholes_and_else_each_class_alike() -> None:
 def test_refit_learns_from_all_recordings_for_as_many_epochs_as_were_best(monkeypatch: pytest.MonkeyPatch) -> None:
     recordings, labels = gestures(40)
     seen = []
-    true = neural.train
+    true = training.train
 
     def spied(net: nn.Module, examples: object, validation: object, *rest: object) -> object:
         seen.append((len(examples), validation is not None, rest[1].epochs))
         return true(net, examples, validation, *rest)
 
-    monkeypatch.setattr(neural, "train", spied)
+    monkeypatch.setattr(training, "train", spied)
     model = quick(GRUClassifier, max_epochs=4, refit=True).fit(recordings, labels)
     held = model.resolved_["validation"]
     assert seen == [(40 - held, True, 4), (40, False, model.resolved_["best_epoch"])]
@@ -140,7 +167,7 @@ def test_faulty_groups_are_explained() -> None:
 def test_all_faulty_settings_are_named_at_once() -> None:
     recordings, labels = gestures(12)
     model = NeuralClassifier(
-        cell="grru", pooling="men", augment={"jiter": 0.1, "scale": -1}, label_smoothing=1.0, norm="batch",
+        cell="grru", pooling="men", augment={"jiter": 0.1, "scale": -1}, label_smoothing=1.0, norm="bach",
         class_weight={"line": 0}, max_epochs="many", segment="auto", scaler="standrad",
     )  # fmt: skip
     with pytest.raises(ParameterError) as caught:
@@ -152,7 +179,7 @@ def test_all_faulty_settings_are_named_at_once() -> None:
         "augment has no part 'jiter'; did you mean 'jitter'?",
         "augment 'scale' must be a number in [0, 10): got -1",
         "label_smoothing must be a number in [0, 1): got 1.0",
-        "norm must be one of 'layer', None: got 'batch'",
+        "norm must be one of 'layer', 'batch', None: got 'bach'; did you mean 'batch'?",
         "class_weight of 'line' must be a number in (0, inf): got 0",
         "max_epochs must be a whole number >= 0 or 'auto': got 'many'",
         "segment must be a whole number >= 1: got 'auto'",

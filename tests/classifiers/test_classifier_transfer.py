@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.neural import GRUClassifier
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError
+from tsforecast.estimators.persistence import load
 
 
 def turned(count: int = 12, seed: int = 5) -> tuple[list[np.ndarray], np.ndarray]:
@@ -55,8 +58,21 @@ def test_a_new_head_starts_from_the_majority_of_its_own_classes_and_an_old_one_f
     assert fresh.classes_.tolist() == ["jump", "line"]
     naive = MajorityClassifier().fit(others, labels).predict_proba(others)
     assert np.allclose(fresh.predict_proba(others), naive, atol=1e-6)
+    deep = model.fine_tune(others, labels, head="new", layers=2, max_epochs=0, validation=None)
+    assert [type(part).__name__ for part in deep.network_.head] == ["Linear", "ReLU", "Dropout", "Linear"]
+    assert np.allclose(deep.predict_proba(others), naive, atol=1e-6)
     kept = model.fine_tune(*turned(), max_epochs=0)
     assert np.array_equal(kept.predict_proba(others), model.predict_proba(others))
+
+
+def test_a_head_of_two_layers_is_repeatable_kept_when_tuned_again_saved_and_loaded(tmp_path: Path) -> None:
+    model = quick(GRUClassifier, max_epochs=2, norm="batch", dropout=0.2).fit(*gestures(24))
+    tuned, again = (model.fine_tune(*turned(), head="new", layers=2, max_epochs=2) for _ in range(2))
+    assert all(torch.equal(*pair) for pair in zip(state(tuned).values(), state(again).values(), strict=True))
+    tuned.fine_tune(*turned(seed=7), max_epochs=1).save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert loaded.resolved_["head_layers"] == 2
+    assert loaded.network_.head[2].p == 0.2
 
 
 def test_a_person_who_moves_in_another_way_is_learned_from_two_recordings_of_each_movement() -> None:
@@ -84,11 +100,12 @@ def test_what_cannot_be_fine_tuned_is_refused() -> None:
         quick(GRUClassifier).fine_tune(recordings, labels)
     model = quick(GRUClassifier, max_epochs=1).fit(recordings, labels)
     with pytest.raises(ParameterError) as caught:
-        model.fine_tune(recordings, labels, freeze="encodr", units=5, lerning_rate=1)
+        model.fine_tune(recordings, labels, freeze="encodr", layers=2, units=5, lerning_rate=1)
     assert caught.value.problems == (
         "freeze must be one of 'none', 'encoder': got 'encodr'; did you mean 'encoder'?",
         "units belongs to the fitted network and cannot change: leave it out",
         "GRUClassifier has no setting 'lerning_rate'; did you mean 'learning_rate'?",
+        "layers=2 is for a new head: use head='new', or layers=1",
     )
     with pytest.raises(DataError) as caught:
         model.fine_tune(recordings, np.where(labels == "line", "jump", labels))

@@ -1,0 +1,84 @@
+"""Signature, docstring and checks of every network show the same parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import pickle
+import subprocess
+import sys
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+from sklearn.base import clone
+
+import tsforecast
+from tsforecast.estimators.network import NetworkEstimator
+
+CELLS = ("Neural", "RNN", "GRU", "LSTM", "Conv1D")
+NETWORKS = [getattr(tsforecast, cell + kind) for cell in CELLS for kind in ("Forecaster", "Classifier")]
+
+
+@pytest.mark.parametrize("cls", NETWORKS)
+def test_every_parameter_has_type_default_and_explanation_in_signature_and_docstring(cls: type) -> None:
+    parameters = inspect.signature(cls).parameters
+    assert sorted(parameters) == cls._get_param_names() == sorted(cls().get_params())
+    section = cls.__doc__.partition("Parameters\n----------\n")[2].partition("\n\n")[0].splitlines()
+    described = {line.partition(" : ")[0]: i for i, line in enumerate(section) if not line.startswith(" ")}
+    assert list(described) == list(parameters)
+    for name, parameter in parameters.items():
+        assert parameter.annotation not in (inspect.Parameter.empty, "")
+        assert not isinstance(parameter.annotation, str)
+        assert section[described[name]].endswith(f", default {parameter.default!r}")
+        assert section[described[name] + 1].startswith("    ")
+        assert parameter.default == getattr(cls(), name)
+        assert parameter.kind is (parameter.POSITIONAL_OR_KEYWORD if name == "cell" else parameter.KEYWORD_ONLY)
+
+
+@pytest.mark.parametrize("cls", NETWORKS)
+def test_options_in_a_type_are_those_that_the_check_takes(cls: type) -> None:
+    for name, hint in get_type_hints(cls).items():
+        options = (
+            [hint] if get_origin(hint) is Literal else [part for part in get_args(hint) if get_origin(part) is Literal]
+        )
+        for option in [value for part in options for value in get_args(part)]:
+            if name in cls._get_param_names() and not (name == "cell" and option == "conv1d"):
+                model = cls(**{name: option})
+                assert not [problem for problem in model._problems() if problem.startswith(f"{name} ")], (name, option)
+        if options:
+            wrong = cls()
+            setattr(wrong, name, "nonsense")
+            assert [problem for problem in wrong._problems() if problem.startswith(f"{name} ")], name
+
+
+def test_shared_settings_are_declared_once() -> None:
+    shared = {field.name for field in dataclasses.fields(NetworkEstimator) if field.init}
+    assert len(shared) == 26
+    for cls in NETWORKS:
+        assert shared - {"cell"} <= set(inspect.signature(cls).parameters)
+
+
+def test_a_network_by_name_is_cloned_and_pickled_with_its_settings() -> None:
+    for cls in NETWORKS:
+        model = cls(units=7, dropout=0.25)
+        for copy in (clone(model), pickle.loads(pickle.dumps(model))):
+            assert copy.get_params() == model.get_params()
+            assert copy.cell == model.cell
+            assert repr(copy) == repr(model)
+
+
+def test_a_subclass_may_have_parameters_of_its_own() -> None:
+    class Small(tsforecast.GRUForecaster):
+        def __init__(self, width: int = 4) -> None:
+            super().__init__(units=width, max_epochs=1)
+            self.width = width
+
+    assert Small(3).get_params() == {"width": 3}
+    assert clone(Small(3)).units == 3
+
+
+def test_help_shows_every_parameter() -> None:
+    code = "import tsforecast; help(tsforecast.GRUForecaster)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for name in tsforecast.GRUForecaster._get_param_names():
+        assert f"{name} : " in shown
