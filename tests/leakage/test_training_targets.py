@@ -12,7 +12,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.splits import RollingOrigin
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
-from tsforecast.forecasters import neural
+from tsforecast.estimators import network
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.training.history import Epoch
 
@@ -41,7 +41,7 @@ def test_every_window_lies_on_its_side_of_every_cutoff(
         caught.append((training, held_out))
         return [Epoch(0, None, None, 0.0, 0.0)]
 
-    monkeypatch.setattr(neural, "train", keep)
+    monkeypatch.setattr(network, "train", keep)
     # Each number says which series and row it is.
     panel = Panel.from_array([1000.0 * i + np.arange(n) for i, n in enumerate(lengths)])
     model = NeuralForecaster("gru", window=window, horizon=gap + horizon, units=1, validation=validation)
