@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
-from tsforecast.data import sequences as recordings
+from tsforecast.checks import whole
+from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
-from tsforecast.estimators.base import FLOATS, Estimator, read_rows
+from tsforecast.estimators.base import FLOATS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, Estimator, read_rows
 from tsforecast.events import observed
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+GOLDEN_STEPS = 24  # of the golden waves, unless sequences have one length
 
 
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
@@ -159,11 +161,11 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         """Read recordings; those that are rows of one array with the checks, and the words, of scikit-learn."""
         from sklearn.utils.validation import check_array, validate_data
 
-        if recordings.is_ragged(X):
+        if sequences.is_ragged(X):
             if reset:
                 for name in ("n_features_in_", "feature_names_in_"):  # of an array that was fitted before
                     self.__dict__.pop(name, None)
-            panel = recordings.read(X)
+            panel = sequences.read(X)
         else:
             form: dict[str, Any] = {"allow_nd": True, "dtype": FLOATS, "ensure_all_finite": False}  # read says where
             if reset or hasattr(self, "n_features_in_"):
@@ -171,8 +173,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             else:
                 rows = read_rows(X, lambda: check_array(X, estimator=self, input_name="X", **form))
             if rows.ndim > 3:
-                raise DataError(f"X must be {recordings.FORMS}: got shape {rows.shape}")
-            panel = recordings.read(list(rows))
+                raise DataError(f"X must be {sequences.FORMS}: got shape {rows.shape}")
+            panel = sequences.read(list(rows))
         channels, columns = panel.values.shape[1], panel.roles.varying if isinstance(X, Panel) else None
         if reset:
             self.columns_ = columns
@@ -181,6 +183,26 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         if not reset and hasattr(self, "channels_") and channels != self.channels_:
             raise DataError(f"X must have the {self.channels_} channels that were fitted: got {channels}")
         return panel
+
+    def golden(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the prediction for two waves of the size of the fitted sequences; see `Estimator.golden`."""
+        steps = getattr(self, "n_features_in_", None) or max(GOLDEN_STEPS, self._least_steps())
+        time, phases = np.linspace(0, 2 * np.pi, steps)[:, None], np.arange(self.channels_)
+        waves = np.stack([np.sin(time + phases), np.cos(3 * time - phases)])  # (2, T, C)
+        if hasattr(self, "scaling_"):
+            waves = np.stack([self.scaling_.inverse(wave, 0) for wave in waves])
+        return {}, {GOLDEN_INPUTS: waves, GOLDEN_OUTPUTS: self.golden_outputs({}, {GOLDEN_INPUTS: waves})}
+
+    def golden_outputs(self, question: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Floats:
+        """Return the probabilities of the golden waves, (2, K); see `Estimator.golden_outputs`."""
+        with np.errstate(all="ignore"):
+            return self._probabilities(sequences.read(list(arrays[GOLDEN_INPUTS])))
+
+    def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Restore the fitted state; see `Estimator.set_state`."""
+        if whole("channels_", plain["channels_"], 1) or not isinstance(plain["classes_"], np.ndarray):
+            raise ValueError(f"a classifier must have channels and classes: got {plain['channels_']!r} channels")
+        super().set_state(plain, arrays)
 
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
         """Learn from recordings, and labels that are places in `classes_`."""

@@ -30,9 +30,12 @@ from sklearn.base import BaseEstimator
 
 from tsforecast._version import __version__
 from tsforecast.data import frames
+from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any
+from tsforecast.provenance import scaling_words
 
 FLOATS = [np.float64, np.float32]
+GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden.recordings", "golden.said"  # names of arrays in saved models
 _VERSION = "_tsforecast_version"  # in a pickle
 
 
@@ -111,6 +114,65 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """Return the parameters that a saved model keeps."""
         parameters: dict[str, Any] = self.get_params(deep=False)
         return parameters
+
+    @classmethod
+    def params_for_this_machine(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return parameters of a saved model, changed where they name a device that is not here."""
+        return parameters
+
+    def saved_panel(self) -> Panel | None:
+        """Return the panel that a saved model keeps; None where it keeps none."""
+        return None
+
+    def set_panel(self, panel: Panel | None) -> None:
+        """Restore the panel that `saved_panel` returned.
+
+        Raises
+        ------
+        ValueError
+            When there must be one, or must be none.
+        """
+        if panel is not None:
+            raise ValueError(f"a {type(self).__name__} must have no panel")
+
+    def golden(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the question of a golden prediction, plain values and arrays, with its outputs among the arrays."""
+        raise NotImplementedError(f"{type(self).__name__} must make a golden prediction")
+
+    def golden_outputs(self, question: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Repeat the golden prediction that `golden` described.
+
+        Raises
+        ------
+        ValueError
+            When the question does not fit this model.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must repeat a golden prediction")
+
+    def provenance(self) -> dict[str, Any]:
+        """Return where this fitted model comes from.
+
+        Returns
+        -------
+        dict
+            ``data``: summary of what was fitted, with its SHA-256. ``split``: what trained, and what chose the epoch,
+            as spans of series; or how many windows, sequences or groups chose it. ``scaling``: its steps, and what it
+            was learned from.
+        """
+        source = self.members_[0] if len(self.members_) == 1 else self  # a search is its best estimator
+        resolved = getattr(source, "resolved_", {})
+        return {
+            "data": self.fitted_on_,
+            "split": source._split_spans(),
+            "scaling": {
+                "steps": scaling_words(source.get_params(deep=False) | resolved) or "none",
+                "learned_from": getattr(source, "scaled_on_", {}),
+            },
+        }
+
+    def _split_spans(self) -> dict[str, Any]:
+        """Return what trained and what validated, for `provenance`."""
+        return {"validated": getattr(self, "resolved_", {}).get("validation", 0)}
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the fitted state besides panel and members: plain values, and arrays, both by name."""
@@ -261,6 +323,20 @@ def _type_words(hint: Any) -> str:
     if hint is type(None) or get_args(hint):
         return "None" if hint is type(None) else str(hint).replace("typing.", "").replace("collections.abc.", "")
     return getattr(hint, "__name__", str(hint))
+
+
+def require_estimator(value: object, kind: type[Estimator], example: str) -> None:
+    """Raise ParameterError unless `value` is an estimator of a kind; explain what to do with a class, or several."""
+    if isinstance(value, kind):
+        return
+    got = type(value).__name__
+    if isinstance(value, type):
+        got = f"the class {value.__name__}; write {value.__name__}()"
+    elif isinstance(value, (list, tuple, dict)):
+        got += "; give one (leaderboard compares several)"
+    elif hasattr(value, "fit") and hasattr(value, "predict"):
+        got += f"; a regressor of scikit-learn becomes one as ReductionForecaster({got}())"
+    raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
 
 
 def read_rows(X: Any, read: Callable[[], Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ from tsforecast.checks import between, flag, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, raise_any
 from tsforecast.estimators.base import Estimator, keyword_settings, setting, unknown_settings
-from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, NORMS, Architecture, Freezable, under, with_weights
+from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, NORMS, Architecture, Freezable, with_weights
 from tsforecast.networks.recurrent import choose_kernels, use_kernels
-from tsforecast.saving.codec import typed
+from tsforecast.saving.codec import typed, under
 from tsforecast.training.batches import Examples, Objective
 from tsforecast.training.checkpoint import Checkpoints, parse_every
 from tsforecast.training.history import Epoch, best_epoch, show_epochs
@@ -32,6 +33,7 @@ from tsforecast.training.loop import finished, train
 from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, TrainingConfig
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 
+logger = logging.getLogger("tsforecast")
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -352,6 +354,15 @@ class NetworkEstimator(Estimator):
         checkpoints = Checkpoints(places[0], number, minutes, places[1], kept)
         checkpoints.begin()
         return checkpoints
+
+    @classmethod
+    def params_for_this_machine(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Replace a device that is not here; see `Estimator.params_for_this_machine`."""
+        device = parameters.get("device", "auto")
+        if not device_problems("device", device):
+            return parameters
+        logger.info("%s was fitted on device %r, which is not here: it is loaded with 'auto'", cls.__name__, device)
+        return parameters | {"device": "auto"}
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the fitted state; see `Estimator.get_state`."""

@@ -1,7 +1,7 @@
-"""Save a fitted model, and load it: a folder with numbers in safetensors and everything else in JSON, no code.
+"""Save a fitted model, and load it: a folder with arrays in safetensors and everything else in JSON, no code.
 
-`save` asks a model what it learned, adds where that comes from and a golden forecast, and writes all of it at once.
-`load` reads it with suspicion, brings its format up to date, revives the model and asks for the golden forecast again.
+`save` collects the fitted state, its provenance and a golden prediction, and writes all of it at once. `load` checks
+every value, migrates older formats, restores the model and compares its golden prediction.
 """
 
 from __future__ import annotations
@@ -12,148 +12,45 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-import tsforecast
-from tsforecast.checks import whole
-from tsforecast.classifiers.base import Classifier
-from tsforecast.data import sequences as recordings
-from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ModelFileError, ParameterError, nearest, raise_any
-from tsforecast.estimators.network import device_problems
+from tsforecast.estimators.base import GOLDEN_OUTPUTS, Estimator, require_estimator
+from tsforecast.estimators.registry import CLASSES, estimator_class
 from tsforecast.files import require_place
-from tsforecast.forecasters.base import Forecaster, require_forecaster
-from tsforecast.networks.layers import under
-from tsforecast.provenance import machine, scaling_words, versions
-from tsforecast.saving.codec import Numbers, from_plain, pack, to_plain, unpack
+from tsforecast.provenance import machine, versions
+from tsforecast.saving.codec import Numbers, from_plain, pack, to_plain, under, unpack
 from tsforecast.saving.folder import DESCRIPTION, read_description, read_numbers, write
 from tsforecast.saving.migrations import VERSION, migrated, wrote
 
-
-def provenance(model: Forecaster | Classifier) -> dict[str, Any]:
-    """Return where a model comes from.
-
-    Returns
-    -------
-    dict
-        ``data``: what was fitted, with its SHA-256, and in a sentence. ``split``: what was learned from, and what chose
-        the epoch, as spans of series; or how many windows, recordings or groups chose it. ``scaling``: how, and what
-        that was learned from. ``made`` and ``machine``.
-    """
-    series = isinstance(model, Forecaster) and not isinstance(model.panel_, SupervisedPanel)
-    taught = model.members_[0] if len(model.members_) == 1 else model  # a search is its best estimator
-    return {
-        "made": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "machine": machine(),
-        "data": model.fitted_on_ | ({"panel": repr(model.panel_).removeprefix("Panel: ")} if series else {}),
-        "split": _split(taught) if series else {"validated": getattr(taught, "resolved_", {}).get("validation", 0)},
-        "scaling": {
-            "steps": scaling_words(taught.get_params(deep=False) | getattr(taught, "resolved_", {})) or "none",
-            "learned_from": _scaled_on(taught),
-        },
-    }
-
-
-def _split(model: Any) -> dict[str, Any]:
-    panel, seen = model.panel_, model.learned_rows()
-    return {"trained": panel.span(np.zeros_like(seen), seen), "validated": panel.span(seen, panel.lengths)}
-
-
-def _scaled_on(model: Any) -> dict[str, Any]:
-    """Return what scales were learned from; nothing where there are none."""
-    found: dict[str, Any] = model.inputs_.origin if hasattr(model, "inputs_") else getattr(model, "scaled_on_", {})
-    return found
-
-
-SERIES = 3  # of a panel, whose forecasts are kept
-STEPS = 24  # of the recordings that a classifier is asked about, unless it knows one length only
-ASKED, SAID = "golden.recordings", "golden.said"  # names of arrays
-TOLERANCE = 1e-3  # of the spread of what was said: other machines and libraries round otherwise, and no more than that
-
-
-def golden(model: Forecaster | Classifier) -> tuple[dict[str, Any], Numbers]:
-    """Return a question, in numbers of a file and few words, and the answer of a fitted model.
-
-    A forecaster is asked to go on from the end of the first series that it was fitted on, which are saved anyway; a
-    classifier, which keeps no recordings, about waves in its own units.
-    """
-    if isinstance(model, Classifier):
-        waves = _waves(model)
-        return {}, {ASKED: waves, SAID: _probabilities(model, waves)}
-    has_observations = Context.at_end(model.panel_).has_observations.all(axis=1)
-    series = np.flatnonzero(has_observations)[:SERIES]
-    return {"series": series.tolist()}, {SAID: _forecast(model, series)}
-
-
-def require_same(model: Forecaster | Classifier, described: dict[str, Any], numbers: Numbers, wrote: str) -> None:
-    """Ask a loaded model again.
-
-    Raises
-    ------
-    ModelFileError
-        When it says something else; the message says which version wrote it.
-    """
-    then = numbers[SAID]
-    if isinstance(model, Classifier):
-        now = _probabilities(model, numbers[ASKED])
-    else:
-        now = _forecast(model, np.array(described["series"], dtype=np.int64))
-    if then.shape != now.shape:
-        raise ModelFileError(f"the golden forecast must have shape {now.shape}: it has {then.shape}")
-    spread = (
-        max(float(np.ptp(then)), 1e-6 * float(np.abs(then).max(initial=0.0)), 1e-300) if np.isfinite(then).all() else 1
-    )
-    apart = np.where((now == then) | (np.isnan(now) & np.isnan(then)), 0.0, np.abs(now - then)) / spread
-    if not apart.max(initial=0.0) <= TOLERANCE:
-        raise ModelFileError(
-            f"a loaded model must say what it said when it was saved: its golden forecast is off by "
-            f"{apart.max():.2g} of its spread, and {TOLERANCE:g} is allowed; load it with the versions that wrote it"
-            f"{wrote}, or fit it anew"
-        )
-
-
-def _forecast(model: Forecaster, series: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return forecasts from the end of some fitted series, (n, H, K), once they are seen to find a form."""
-    panel = model.panel_
-    if not len(series):
-        return np.zeros((0, model.horizon_, panel.n_targets))
-    if series.min() < 0 or series.max() >= len(panel):
-        raise ValueError(f"golden series must be among {len(panel)}: got {series.tolist()}")
-    with np.errstate(all="ignore"):
-        said = model.forecast(Context(panel, series, panel.context_lengths[series]), model.horizon_)
-    last = panel.lengths.copy()
-    last[series] -= 1
-    panel.between(last, panel.lengths).to_native(said)  # in the caller's library, zone and names
-    return said
-
-
-def _probabilities(model: Classifier, waves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a classifier says of recordings, (n, K)."""
-    with np.errstate(all="ignore"):
-        return model._probabilities(recordings.read(list(waves)))
-
-
-def _waves(model: Classifier) -> NDArray[np.float64]:
-    """Return two recordings, (2, T, C), of the size of those that were fitted."""
-    steps = getattr(model, "n_features_in_", None) or max(STEPS, model._least_steps())
-    time = np.linspace(0, 2 * np.pi, steps)[:, None]
-    places = np.arange(model.channels_)
-    waves = np.stack([np.sin(time + places), np.cos(3 * time - places)])
-    scaling = getattr(model, "scaling_", None)
-    return waves if scaling is None else np.stack([scaling.inverse(wave, 0) for wave in waves])
-
-
-Model = Forecaster | Classifier
-# The only classes that a file may name.
-CLASSES = tuple(name for name in tsforecast.__all__ if name.endswith(("Forecaster", "Classifier", "Search")))
-FURTHEST = 10_000  # steps ahead that a model may say it forecasts, or as many as its longest series has
+TOLERANCE = 1e-3  # of the spread of a golden prediction: other machines and libraries round otherwise
 
 logger = logging.getLogger("tsforecast")
 
 
-def save(model: Model, folder: str | Path) -> None:
+def require_same(model: Estimator, question: dict[str, Any], arrays: Numbers, wrote: str) -> None:
+    """Repeat the golden prediction of a loaded model.
+
+    Raises
+    ------
+    ModelFileError
+        When it differs; the message names the version that wrote it.
+    """
+    then, now = arrays[GOLDEN_OUTPUTS], model.golden_outputs(question, arrays)
+    if then.shape != now.shape:
+        raise ModelFileError(f"the golden forecast must have shape {now.shape}: it has {then.shape}")
+    finite = np.isfinite(then).all()
+    spread = max(float(np.ptp(then)), 1e-6 * float(np.abs(then).max(initial=0.0)), 1e-300) if finite else 1
+    difference = np.where((now == then) | (np.isnan(now) & np.isnan(then)), 0.0, np.abs(now - then)) / spread
+    if not difference.max(initial=0.0) <= TOLERANCE:
+        raise ModelFileError(
+            f"a loaded model must predict what it predicted when it was saved: its golden forecast is off by "
+            f"{difference.max():.2g} of its spread, and {TOLERANCE:g} is allowed; load it with the versions that wrote "
+            f"it{wrote}, or fit it anew"
+        )
+
+
+def save(model: Estimator, folder: str | Path) -> None:
     """Write a fitted forecaster, classifier or search to a folder, whole or not at all.
 
     Parameters
@@ -179,24 +76,23 @@ def save(model: Model, folder: str | Path) -> None:
     ...     load(f"{place}/model").predict().tolist()
     [4.0, 4.0]
     """
-    if not isinstance(model, Classifier):
-        require_forecaster(model, example="GRUForecaster().fit(data)")
+    require_estimator(model, Estimator, "GRUForecaster().fit(data)")
     model.check_fitted()
-    if isinstance(getattr(model, "forecaster", None), Classifier):
-        raise ParameterError(
-            "a search over classifiers is saved by the best of them: call search.best_estimator_.save(folder); its "
-            "trials stay in search.folder_"
-        )
-    question, answer = golden(model)
+    model.saved_params()  # which refuses what cannot be saved
+    question, golden = model.golden()
     try:
-        described, numbers = _describe(model)
-        panel, arrays = pack(model.panel_) if isinstance(model, Forecaster) else (None, {})
+        described, arrays = _describe(model)
+        panel, rows = (None, {}) if model.saved_panel() is None else pack(model.panel_)
         description = {
             "format_version": VERSION,
             "written_by": versions(),
             "fitted": described,
             "panel": panel,
-            "provenance": provenance(model),
+            "provenance": {
+                "made": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "machine": machine(),
+                **model.provenance(),
+            },
             "golden": question,
         }
         plain = to_plain(description, _as_made)
@@ -205,7 +101,7 @@ def save(model: Model, folder: str | Path) -> None:
             f"this {type(model).__name__} cannot be saved: {error}; use a setting that has a name, or keep the "
             "forecaster with pickle"
         ) from error
-    write(Path(folder), plain, numbers | arrays | answer)
+    write(Path(folder), plain, arrays | rows | golden)
 
 
 def check_folder(folder: str | Path) -> None:
@@ -213,7 +109,7 @@ def check_folder(folder: str | Path) -> None:
     require_place(Path(folder), mark=DESCRIPTION)
 
 
-def load(folder: str | Path) -> Model:
+def load(folder: str | Path) -> Any:
     """Read a model that `save` wrote. Nothing in the folder is executed.
 
     A model that was fitted on a device which is not here is loaded with ``device="auto"``.
@@ -231,7 +127,7 @@ def load(folder: str | Path) -> Model:
         description = from_plain(migrated(written), made)
         model = _revive(description["fitted"], numbers, _panel(description, numbers))
         if description["golden"] is None:
-            golden(model)  # whoever cannot answer at all has come to harm
+            model.golden()  # format 1 has no golden prediction: predict once, so that a corrupt model fails here
         else:
             require_same(model, description["golden"], numbers, wrote(written))
     except ModelFileError as error:
@@ -243,7 +139,7 @@ def load(folder: str | Path) -> Model:
     return model
 
 
-def _describe(model: Model) -> tuple[dict[str, Any], Numbers]:
+def _describe(model: Estimator) -> tuple[dict[str, Any], Numbers]:
     """Return a fitted model and its members as values and arrays."""
     name, parameters = _as_made(model)
     learned, numbers = model.get_state()
@@ -254,34 +150,18 @@ def _describe(model: Model) -> tuple[dict[str, Any], Numbers]:
     return described, numbers
 
 
-def _revive(described: dict[str, Any], numbers: Numbers, panel: Panel | None) -> Model:
+def _revive(described: dict[str, Any], numbers: Numbers, panel: Panel | None) -> Any:
     """Undo `_describe`."""
-    model, learned = made(described["class"], described["parameters"]), described["learned"]
-    if (panel is None) != isinstance(model, Classifier):
-        raise ValueError(f"a {type(model).__name__} must have {'no panel' if panel else 'the panel that was fitted'}")
-    if panel is not None:
-        model.panel_ = panel
-        _require_horizon(learned["horizon_"], numbers, panel)
-    elif whole("channels_", learned["channels_"], 1) or not isinstance(learned["classes_"], np.ndarray):
-        raise ValueError(f"a classifier must know channels and classes: got {learned['channels_']!r} channels")
+    model = made(described["class"], described["parameters"])
+    model.set_panel(panel)
     if described["members"]:
+        golden = {name: array for name, array in numbers.items() if name == GOLDEN_OUTPUTS}
         model.members_ = [
-            _revive(member, under(f"member{i}.", numbers) | _answer(numbers), panel)
+            _revive(member, under(f"member{i}.", numbers) | golden, panel)
             for i, member in enumerate(described["members"])
         ]
-    model.set_state(learned, numbers)
+    model.set_state(described["learned"], numbers)
     return model
-
-
-def _answer(numbers: Numbers) -> Numbers:
-    return {name: array for name, array in numbers.items() if name == SAID}
-
-
-def _require_horizon(horizon: Any, numbers: Numbers, panel: Panel) -> None:
-    """Raise ValueError unless a horizon is that of the golden forecast: what is not in the file is not allocated."""
-    most = numbers[SAID].shape[1] if SAID in numbers else max(FURTHEST, int(panel.lengths.max()))
-    if whole("horizon_", horizon, 1) or horizon > most:
-        raise ValueError(f"horizon_ must be a whole number up to {most}: got {horizon!r}")
 
 
 def _panel(description: dict[str, Any], numbers: Numbers) -> Panel | None:
@@ -291,12 +171,12 @@ def _panel(description: dict[str, Any], numbers: Numbers) -> Panel | None:
 def _as_made(model: Any) -> tuple[str, dict[str, Any]]:
     """Return class and parameters of a model of ours."""
     name = type(model).__name__
-    if name not in CLASSES or type(model) is not getattr(tsforecast, name):
+    if name not in CLASSES or type(model) is not estimator_class(name):
         raise TypeError(f"a saved model holds classes of tsforecast only, not {model!r}")
     return name, model.saved_params()
 
 
-def made(name: str, parameters: dict[str, Any]) -> Model:
+def made(name: str, parameters: dict[str, Any]) -> Any:
     """Return a model that was not fitted, of a class of ours; undo `_as_made`.
 
     Raises
@@ -307,10 +187,7 @@ def made(name: str, parameters: dict[str, Any]) -> Model:
         raise ModelFileError(
             f"a model must be of a class of tsforecast: got {str(name)[:80]!r}; {nearest(name, CLASSES)}"
         )
-    device = parameters.get("device", "auto")
-    if device != "auto" and device_problems("device", device):
-        logger.info("%s was fitted on device %r, which is not here: it is loaded with 'auto'", name, device)
-        parameters = parameters | {"device": "auto"}
-    model: Model = getattr(tsforecast, name)(**parameters)
+    cls = estimator_class(name)
+    model = cls(**cls.params_for_this_machine(parameters))
     raise_any(model._problems(), ModelFileError)
     return model

@@ -1,38 +1,84 @@
-"""Forecasters by name, for the command line, for tables and for saved models."""
+"""Estimators by name, for the command line, for tables and for saved models; classes are imported on use."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 from tsforecast.errors import UnknownNameError, nearest
-from tsforecast.forecasters.base import Forecaster
 
-_CLASSES = {
-    "naive": "naive:NaiveForecaster",
-    "seasonal-naive": "naive:SeasonalNaiveForecaster",
-    "drift": "naive:DriftForecaster",
-    "mean": "naive:MeanForecaster",
-    "window-average": "naive:WindowAverageForecaster",
-    "ets": "statistical.models:ETSForecaster",
-    "arima": "statistical.models:ARIMAForecaster",
-    "theta": "statistical.models:ThetaForecaster",
-    "holt-winters": "statistical.models:HoltWintersForecaster",
-    "rnn": "neural:RNNForecaster",
-    "gru": "neural:GRUForecaster",
-    "lstm": "neural:LSTMForecaster",
-    "conv1d": "neural:Conv1DForecaster",
-    "reduction": "reduction:ReductionForecaster",
-    "neural": "neural:NeuralForecaster",
-    "ensemble": "ensemble:EnsembleForecaster",
+_NAMES = {
+    "naive": "NaiveForecaster",
+    "seasonal-naive": "SeasonalNaiveForecaster",
+    "drift": "DriftForecaster",
+    "mean": "MeanForecaster",
+    "window-average": "WindowAverageForecaster",
+    "ets": "ETSForecaster",
+    "arima": "ARIMAForecaster",
+    "theta": "ThetaForecaster",
+    "holt-winters": "HoltWintersForecaster",
+    "rnn": "RNNForecaster",
+    "gru": "GRUForecaster",
+    "lstm": "LSTMForecaster",
+    "conv1d": "Conv1DForecaster",
+    "reduction": "ReductionForecaster",
+    "neural": "NeuralForecaster",
+    "ensemble": "EnsembleForecaster",
 }
+_CLASSES = {
+    "forecasters.naive": (
+        "NaiveForecaster",
+        "SeasonalNaiveForecaster",
+        "DriftForecaster",
+        "MeanForecaster",
+        "WindowAverageForecaster",
+    ),
+    "forecasters.statistical.models": (
+        "ETSForecaster",
+        "ARIMAForecaster",
+        "ThetaForecaster",
+        "HoltWintersForecaster",
+    ),
+    "forecasters.reduction": ("ReductionForecaster",),
+    "forecasters.ensemble": ("EnsembleForecaster",),
+    "forecasters.neural": (
+        "NeuralForecaster",
+        "RNNForecaster",
+        "GRUForecaster",
+        "LSTMForecaster",
+        "Conv1DForecaster",
+    ),
+    "classifiers.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
+    "classifiers.neural": (
+        "NeuralClassifier",
+        "RNNClassifier",
+        "GRUClassifier",
+        "LSTMClassifier",
+        "Conv1DClassifier",
+    ),
+    "search.search": ("RaySearch",),
+}
+_MODULES = {name: module for module, names in _CLASSES.items() for name in names}
+CLASSES = tuple(_MODULES)  # the only ones that a saved model may name
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
 MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, "reduction", *NETWORKS)
 
 
-def forecaster_class(name: str) -> type[Forecaster]:
+def estimator_class(name: str) -> type[Any]:
+    """Return an estimator's class by its name, which is one of `CLASSES`.
+
+    Examples
+    --------
+    >>> estimator_class("MajorityClassifier").__module__
+    'tsforecast.classifiers.baselines'
+    """
+    found: type[Any] = getattr(import_module(f"tsforecast.{_MODULES[name]}"), name)
+    return found
+
+
+def forecaster_class(name: str) -> type[Any]:
     """Return the class behind a model name.
 
     Raises
@@ -45,14 +91,12 @@ def forecaster_class(name: str) -> type[Forecaster]:
     >>> forecaster_class("drift").__name__
     'DriftForecaster'
     """
-    if name not in _CLASSES:
+    if name not in _NAMES:
         raise UnknownNameError(f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}")
-    module, _, attribute = _CLASSES[name].partition(":")
-    # Imported on use: the naive family needs no torch.
-    return cast(type[Forecaster], getattr(import_module(f"tsforecast.forecasters.{module}"), attribute))
+    return estimator_class(_NAMES[name])
 
 
-def make(name: str, **settings: Any) -> Forecaster:
+def make(name: str, **settings: Any) -> Any:
     """Make a forecaster by name with those of `settings` that it has.
 
     Examples
@@ -65,7 +109,7 @@ def make(name: str, **settings: Any) -> Forecaster:
     return cls(**{key: value for key, value in settings.items() if key in known})
 
 
-def model_name(forecaster: Forecaster) -> str:
+def model_name(forecaster: object) -> str:
     """Return the name of a forecaster's class, as tables show it.
 
     Examples
@@ -74,4 +118,4 @@ def model_name(forecaster: Forecaster) -> str:
     'seasonal-naive'
     """
     cls = type(forecaster).__name__
-    return next((name for name, path in _CLASSES.items() if path.endswith(f":{cls}")), cls)
+    return next((name for name, class_name in _NAMES.items() if class_name == cls), cls)

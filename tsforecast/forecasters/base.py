@@ -15,24 +15,17 @@ from tsforecast.data.context import Context, extend
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataWarning, ParameterError, raise_any
-from tsforecast.estimators.base import FLOATS, Estimator, read_rows
+from tsforecast.estimators.base import FLOATS, GOLDEN_OUTPUTS, Estimator, read_rows, require_estimator
 from tsforecast.events import observed
 
+GOLDEN_SERIES = 3  # of a panel, whose forecasts a saved model keeps
+FURTHEST = 10_000  # largest horizon of a saved model, or as many steps as its longest series has
 FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
 def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
     """Raise ParameterError unless `value` is a forecaster, and say what to do with a class or several of them."""
-    if isinstance(value, Forecaster):
-        return
-    got = type(value).__name__
-    if isinstance(value, type):
-        got = f"the class {value.__name__}; write {value.__name__}()"
-    elif isinstance(value, (list, tuple, dict)):
-        got += "; give one (leaderboard compares several)"
-    elif hasattr(value, "fit") and hasattr(value, "predict"):
-        got += f"; a regressor of scikit-learn becomes one as ReductionForecaster({got}())"
-    raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
+    require_estimator(value, Forecaster, example)
 
 
 class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
@@ -248,6 +241,57 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         """Keep what was fitted, to go on from; of many windows only their form matters."""
         self.fitted_on_ = panel.origin()
         self.panel_ = panel.select([0]) if isinstance(panel, SupervisedPanel) else panel
+
+    def saved_panel(self) -> Panel:
+        """Return the fitted panel."""
+        return self.panel_
+
+    def set_panel(self, panel: Panel | None) -> None:
+        """Restore the fitted panel; see `Estimator.set_panel`."""
+        if panel is None:
+            raise ValueError(f"a {type(self).__name__} must have the panel that was fitted")
+        self.panel_ = panel
+
+    def golden(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return a forecast from the end of the first fitted series; see `Estimator.golden`."""
+        has_observations = Context.at_end(self.panel_).has_observations.all(axis=1)
+        question = {"series": np.flatnonzero(has_observations)[:GOLDEN_SERIES].tolist()}
+        return question, {GOLDEN_OUTPUTS: self.golden_outputs(question, {})}
+
+    def golden_outputs(self, question: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Return forecasts of some fitted series, (n, H, K); see `Estimator.golden_outputs`."""
+        panel, series = self.panel_, np.array(question["series"], dtype=np.int64)
+        if not len(series):
+            return np.zeros((0, self.horizon_, panel.n_targets))
+        if series.min() < 0 or series.max() >= len(panel):
+            raise ValueError(f"golden series must be among {len(panel)}: got {series.tolist()}")
+        with np.errstate(all="ignore"):
+            forecasts = self.forecast(Context(panel, series, panel.context_lengths[series]), self.horizon_)
+        last = panel.lengths.copy()
+        last[series] -= 1
+        panel.between(last, panel.lengths).to_native(forecasts)  # the caller's library, zone and names work as well
+        return forecasts
+
+    def provenance(self) -> dict[str, Any]:
+        """Return where this fitted model comes from; see `Estimator.provenance`."""
+        found = super().provenance()
+        if not isinstance(self.panel_, SupervisedPanel):
+            found["data"] = found["data"] | {"panel": repr(self.panel_).removeprefix("Panel: ")}
+        return found
+
+    def _split_spans(self) -> dict[str, Any]:
+        if isinstance(self.panel_, SupervisedPanel):
+            return super()._split_spans()
+        panel, trains = self.panel_, self.learned_rows()
+        return {"trained": panel.span(np.zeros_like(trains), trains), "validated": panel.span(trains, panel.lengths)}
+
+    def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Restore the fitted state, once its horizon is that of the golden forecast: a file cannot make it huge."""
+        horizon, longest = plain["horizon_"], max(FURTHEST, int(self.panel_.lengths.max()))
+        most = arrays[GOLDEN_OUTPUTS].shape[1] if GOLDEN_OUTPUTS in arrays else longest
+        if whole("horizon_", horizon, 1) or horizon > most:
+            raise ValueError(f"horizon_ must be a whole number up to {most}: got {horizon!r}")
+        super().set_state(plain, arrays)
 
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each fitted series taught this model what it says; the others validated."""

@@ -144,6 +144,11 @@ class WindowedForecaster(Forecaster):
         scaled = scaling.transform(naive, index)
         return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
 
+    @property
+    def scaled_on_(self) -> dict[str, Any]:
+        """Summary of the rows that scales were learned from."""
+        return self.inputs_.origin
+
     def _cautions(self, past: Context) -> list[str]:
         if self.resolved_["value_transform"] is None:
             return []

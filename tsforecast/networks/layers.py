@@ -196,11 +196,6 @@ class _NothingInPlace(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def under(prefix: str, numbers: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the arrays whose names start with `prefix`, by the rest of their names."""
-    return {name.removeprefix(prefix): array for name, array in numbers.items() if name.startswith(prefix)}
-
-
 POOLINGS = ("mean", "max", "mean-max", "last", "attention")
 
 

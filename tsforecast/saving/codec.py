@@ -255,3 +255,8 @@ def _problems(panel: Panel) -> list[str]:
     if not 0 <= panel.source.horizon < max(1, int(np.diff(offsets).min())):
         problems.append(f"supervised windows must be longer than their horizon: got {panel.source.horizon}")
     return problems
+
+
+def under(prefix: str, numbers: Numbers) -> Numbers:
+    """Return the arrays whose names start with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in numbers.items() if name.startswith(prefix)}

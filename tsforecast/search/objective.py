@@ -163,7 +163,8 @@ class Validation(Fold):
 
     def baseline(self) -> Forecaster:
         """Return the best of the naive family."""
-        return make(self.reference, horizon=self.horizon)
+        forecaster: Forecaster = make(self.reference, horizon=self.horizon)
+        return forecaster
 
     def losses(self, model: Forecaster) -> Floats:
         """Return the loss of a fitted model from each cutoff, (n,)."""

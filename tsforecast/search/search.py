@@ -305,6 +305,11 @@ class RaySearch(Forecaster):
 
     def saved_params(self) -> dict[str, Any]:
         """Return what was searched for and how; not where, which belongs to a machine and not to a model."""
+        if isinstance(self.forecaster, Classifier):
+            raise ParameterError(
+                "a search over classifiers is saved by the best of them: call search.best_estimator_.save(folder); its "
+                "trials stay in search.folder_"
+            )
         found = {name: value for name, value in super().saved_params().items() if name not in _PLACES}
         space = {
             name: {"low": domain.low, "high": domain.high, "log": domain.log} if isinstance(domain, Range) else domain

@@ -296,7 +296,8 @@ def load_model(model_uri: str | Path) -> Forecaster:
         from mlflow.artifacts import download_artifacts
 
         place = download_artifacts(artifact_uri=str(model_uri))
-    return store.load(Path(place) / FOLDER)
+    model: Forecaster = store.load(Path(place) / FOLDER)
+    return model
 
 
 def keep(forecaster: Forecaster, place: Path, data: Any = None) -> tuple[str, Interface]:
