@@ -112,9 +112,8 @@ def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_us
                 imported.add(node.module.partition(".")[0])
     imported = {"scikit-learn" if name == "sklearn" else name for name in imported - {"tsforecast"}}
     third_party = imported - sys.stdlib_module_names
-    # scipy comes with scikit-learn, markupsafe with jinja2, llvmlite with numba; pandas loads tabulate for Markdown,
-    # ray loads hpbandster.
-    assert third_party - {"scipy", "markupsafe", "llvmlite"} == declared - {"tabulate", "hpbandster"}
+    # scipy comes with scikit-learn, markupsafe with jinja2, llvmlite with numba; pandas loads tabulate for Markdown.
+    assert third_party - {"scipy", "markupsafe", "llvmlite"} == declared - {"tabulate"}
 
 
 def test_the_constraints_pin_every_declared_library() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.search import journal
+from tsforecast.search.journal import append_event
 from tsforecast.search.space import Space, log
-from tsforecast.search.storage import About, Kept, begin, conclude, read_search
+from tsforecast.search.storage import SearchSpec, StoredSearch, open_search, read_search, write_outcome
 
 SPACE: dict[str, Any] = {
     "cell": ["rnn", "gru", "lstm", "conv1d"],
@@ -24,7 +24,7 @@ SPACE: dict[str, Any] = {
 GAIN = {"rnn": -0.05, "gru": 0.03, "lstm": 0.01, "conv1d": -0.02}
 
 
-def about(space: Space, trials: int, epochs: int, **other: Any) -> About:
+def about(space: Space, trials: int, epochs: int, **other: Any) -> SearchSpec:
     """Return what a search could be about."""
     told: dict[str, Any] = {
         "data": "3 series of 2,400 hours, 1 target",
@@ -44,29 +44,29 @@ def about(space: Space, trials: int, epochs: int, **other: Any) -> About:
         "versions": {"tsforecast": "0.1.0", "ray": "2.50.0"},
         "machine": "2 cores",
     }
-    return About(**(told | other))
+    return SearchSpec(**(told | other))
 
 
 def write_trial(folder: Path, trial: int, code: dict[str, Any], skills: list[float], seconds: float = 1.0) -> None:
     """Write that a trial began and reported these skills, from epoch 0 on."""
-    journal.write(folder, "began", trial, code=code)
+    append_event(folder, "began", trial, code=code)
     for epoch, skill in enumerate(skills[1:], 1):
         told = {"epoch": epoch, "skill": skill, "start": skills[0], "seconds": seconds * epoch / (len(skills) - 1)}
-        journal.write(folder, "epoch", trial, code=code, **told)
+        append_event(folder, "epoch", trial, code=code, **told)
 
 
 def searched(
     folder: Path, trials: int = 60, epochs: int = 40, shift: float = 0.1, over: bool = True, **other: Any
-) -> Kept:
+) -> StoredSearch:
     """Write a search in which cell and learning rate matter, with early stops, three failures of 60, and read it."""
     space, random = Space.of(SPACE, 24), np.random.default_rng(0)
-    begin(folder, {}, about(space, trials, epochs, **other), "auto")
+    open_search(folder, {}, about(space, trials, epochs, **other), "auto")
     for i in range(trials):
         settings = space.draw(random)
         code, trial, rate = space.encode(settings), i + 1, np.log10(settings["learning_rate"])
         if i % 20 == 7:
-            journal.write(folder, "began", trial, code=code)
-            journal.write(
+            append_event(folder, "began", trial, code=code)
+            append_event(
                 folder, "failed", trial, error="ValueError: loss is NaN at epoch 3" if i % 40 == 7 else "killed"
             )
             continue
@@ -78,7 +78,7 @@ def searched(
         stop = epochs if limit > shift - 0.02 else max(1, int(epochs * [0.25, 0.25, 0.75][i % 3]))
         seconds = (2 + settings["units"] / 16 * settings["layers"]) * stop / epochs * (1 + 0.2 * random.random())
         write_trial(folder, trial, code, [0.0, *curve[:stop].tolist()], float(seconds))
-        journal.write(folder, "done", trial)
+        append_event(folder, "done", trial)
     if over:
-        conclude(folder, 0.031)
+        write_outcome(folder, 0.031)
     return read_search(folder)

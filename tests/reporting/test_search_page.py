@@ -20,10 +20,10 @@ from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, PHONE, READABLE, column, opened, sorted_cells
 from tsforecast.cli.console import show_search
 from tsforecast.files import write_or_return
-from tsforecast.search import journal
+from tsforecast.search.journal import append_event
 from tsforecast.search.report import html_search, json_search
 from tsforecast.search.space import Space
-from tsforecast.search.storage import Kept, begin, conclude, read_search
+from tsforecast.search.storage import StoredSearch, open_search, read_search, write_outcome
 
 SECTIONS = [
     "Best trials",
@@ -37,21 +37,21 @@ SECTIONS = [
 ]
 
 
-def wicked(folder: Path) -> Kept:
+def wicked(folder: Path) -> StoredSearch:
     """Return a search in which whatever can be named is named like a script."""
     space = Space.of(
         {"cell": [f"gru {EVIL}", "$x_1$ <b>lstm</b>"], "layers": (1, 3), "units": [8, 16], f"a{EVIL}": [1, 2]}
     )
     names = dict.fromkeys(("data", "forecaster", "reference", "searcher", "scheduler", "machine"), EVIL)
-    begin(folder, {}, about(space, 30, 5, versions={EVIL: EVIL}, **names), "auto")
+    open_search(folder, {}, about(space, 30, 5, versions={EVIL: EVIL}, **names), "auto")
     random = np.random.default_rng(0)
     for i in range(30):
         code = space.encode(space.draw(random))
         curve = [0.0, *(0.1 * code["layers"] * (1 - 0.6 ** np.arange(1, 6)) + 0.01 * random.normal(size=5)).tolist()]
         write_trial(folder, i + 1, code, curve[: 3 + i % 4], 1.0 + i)
         event = ("failed", {"error": f"no fit for {EVIL}"}) if i % 10 == 9 else ("done", {})
-        journal.write(folder, event[0], i + 1, **event[1])
-    conclude(folder, 0.01)
+        append_event(folder, event[0], i + 1, **event[1])
+    write_outcome(folder, 0.01)
     return read_search(folder)
 
 
@@ -65,7 +65,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Usual(NamedTuple):
     """A search of 60 trials and its page."""
 
-    kept: Kept
+    kept: StoredSearch
     page: str
     path: Path
 
@@ -188,12 +188,12 @@ def test_where_nothing_beats_naive_that_is_the_headline(tmp_path: Path) -> None:
     assert page.index('<th scope="row">naive') < page.index('<th scope="row">1<')  # first where it is as good
 
 
-def few(folder: Path, curves: list[list[float]], asked: int = 4, **other: object) -> Kept:
+def few(folder: Path, curves: list[list[float]], asked: int = 4, **other: object) -> StoredSearch:
     """Return a search over units with these learning curves."""
     space = Space.of({"units": [8, 16], "layers": [1]})
-    begin(folder, {}, about(space, asked, 2, **other), "auto")
+    open_search(folder, {}, about(space, asked, 2, **other), "auto")
     for i, skills in enumerate(curves):
-        journal.write(folder, "began", i + 1, code={"units": i % 2, "layers": 0})
+        append_event(folder, "began", i + 1, code={"units": i % 2, "layers": 0})
         if skills:
             write_trial(folder, i + 1, {"units": i % 2, "layers": 0}, skills)
     return read_search(folder)
@@ -234,16 +234,16 @@ def test_settings_that_never_vary_have_no_place_in_a_figure(tmp_path: Path) -> N
 
 def test_luck_as_large_as_the_skill_is_all_of_it(tmp_path: Path) -> None:
     few(tmp_path, [[0.0, 0.02, 0.01]])
-    conclude(tmp_path, 0.05)
+    write_outcome(tmp_path, 0.05)
     assert "Best skill +2.0% against seasonal-naive (all of which may be luck)" in html_search(read_search(tmp_path))
 
 
 def test_a_search_that_trains_nothing_in_epochs_speaks_of_none(tmp_path: Path) -> None:
     space = Space.of({"units": [8, 16]})
-    begin(tmp_path, {}, about(space, 2, 0, scheduler="none"), "auto")
+    open_search(tmp_path, {}, about(space, 2, 0, scheduler="none"), "auto")
     for i in range(2):
         told = {"epoch": 0, "skill": 0.1 * i, "start": 0.1 * i, "seconds": 1.0}
-        journal.write(tmp_path, "epoch", i + 1, code={"units": i}, **told)
+        append_event(tmp_path, "epoch", i + 1, code={"units": i}, **told)
     page = html_search(read_search(tmp_path))
     assert "trial 2, with units 16." in lede(page)
     assert "no trial stopped early" in page
@@ -265,7 +265,7 @@ def test_the_json_holds_every_trial_and_no_number_that_is_none(usual: Usual) -> 
     assert [one["trial"] for one in told["trials"]] == list(range(61))
     assert told["trials"][8]["best_score"] is None
     assert told["importance"]["shares"][0]["setting"] == "learning_rate"
-    assert told["about"]["reference"] == "seasonal-naive"
+    assert told["specification"]["reference"] == "seasonal-naive"
     assert told["optimism"] == 0.031
 
 

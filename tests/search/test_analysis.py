@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from tests.helpers.searches import SPACE, searched
-from tsforecast.search import journal
 from tsforecast.search.importance import importance
-from tsforecast.search.journal import Tried, trials_table
+from tsforecast.search.journal import TrialRecord, append_event, trials_table
 from tsforecast.search.results import at_last, best, failures, floor_of, front, pairs, scale_of, scored, varied
 from tsforecast.search.space import Space, log
 
@@ -23,7 +22,7 @@ def trials_of(space: Space, count: int, score: object, seed: int = 0) -> pd.Data
     for i in range(count):
         settings = space.draw(random)
         skills = {1: float(score(settings, random.normal()))}
-        tried.append(Tried(space.encode(settings), skills, 1.0, ended=True, trial=i + 1))
+        tried.append(TrialRecord(space.encode(settings), skills, 1.0, ended=True, trial=i + 1))
     return trials_table(tried, space, 1)
 
 
@@ -177,6 +176,6 @@ def test_the_best_the_front_and_the_failures_are_those_of_the_journal(tmp_path: 
 
 def test_a_search_that_just_began_has_nothing_to_tell(tmp_path: Path) -> None:
     kept = searched(tmp_path, trials=0, over=False)
-    journal.write(tmp_path, "began", 1, code={"cell": 0})
+    append_event(tmp_path, "began", 1, code={"cell": 0})
     assert len(scored(kept.trials)) == len(best(kept.trials)) == len(failures(kept.trials)) == 0
     assert floor_of(kept.trials) == -1

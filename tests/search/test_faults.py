@@ -20,7 +20,7 @@ from tsforecast import audit, leaderboard
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, TrainingError, TrainingWarning
 from tsforecast.files import OutputError
-from tsforecast.search import journal
+from tsforecast.search.journal import LOG_FILE, read_log
 from tsforecast.search.search import RaySearch
 
 pytestmark = pytest.mark.usefixtures("only_ray")
@@ -34,12 +34,12 @@ def search(folder: Path, **other: object) -> RaySearch:
 
 def test_a_search_that_is_over_may_be_asked_for_more_trials(ray_here: None, tmp_path: Path) -> None:
     first = search(tmp_path).fit(PANEL)
-    lines = (tmp_path / "a" / journal.JOURNAL).read_text()
+    lines = (tmp_path / "a" / LOG_FILE).read_text()
     more = search(tmp_path, trials=5).fit(PANEL)
     assert more.trials_["scores"].tolist()[:4] == first.trials_["scores"].tolist()
     assert len(more.trials_) == 6
-    added = (tmp_path / "a" / journal.JOURNAL).read_text().removeprefix(lines)
-    assert {one.trial for one in journal.read(tmp_path / "a")} == {1, 2, 3, 4, 5}
+    added = (tmp_path / "a" / LOG_FILE).read_text().removeprefix(lines)
+    assert {one.trial for one in read_log(tmp_path / "a")} == {1, 2, 3, 4, 5}
     assert added.count('"event": "epoch"') == 2 * 3  # of the new ones alone
 
 
@@ -102,7 +102,7 @@ def interrupted(command: list[str], folder: Path, kept: Path) -> tuple[int, str,
     process = subprocess.Popen(
         command, cwd=folder, env=with_this_tree(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not any(one.skills for one in journal.read(kept)):
+    while not any(one.skills for one in read_log(kept)):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

@@ -10,10 +10,10 @@ import pytest
 
 from tsforecast.data.panel import Panel
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.search.objective import validations
+from tsforecast.search.objective import forecast_objectives
 from tsforecast.search.search import RaySearch
 from tsforecast.search.space import log
-from tsforecast.search.trial import Assignment
+from tsforecast.search.trial import TrialSetup
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,10 +41,10 @@ def echo(steps: int = 2_000) -> Panel:
 
 
 def test_only_one_cell_with_one_window_learns_the_echo() -> None:
-    folds = validations(echo(), 1, 0.2, 1, "mae")
+    folds = forecast_objectives(echo(), 1, 0.2, 1, "mae")
     skills = {}
     for cell, window in product(CELLS, WINDOWS):
-        model = Assignment(MODEL, folds, EPOCHS, 0).model({"cell": cell, "window": window})
+        model = TrialSetup(MODEL, folds, EPOCHS, 0).model({"cell": cell, "window": window})
         skills[cell, window] = folds[0].skill(folds[0].losses(folds[0].fit(model)))
     assert max(skills, key=lambda pair: skills[pair]) == (BEST["cell"], BEST["window"])
     assert sorted(skills.values())[-1] > 0.5 > 0.2 > sorted(skills.values())[-2]

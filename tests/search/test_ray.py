@@ -19,10 +19,10 @@ from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.search import journal
+from tsforecast.search.journal import LOG_FILE, read_log
 from tsforecast.search.search import RaySearch
 from tsforecast.search.space import log
-from tsforecast.search.suggest import SCHEDULERS, SEARCHERS, pair_problems
+from tsforecast.search.storage import SCHEDULERS, SEARCHERS, pair_problems
 
 PANEL = Panel.from_array(wave(120), season_length=6)
 SPACE = {"units": [2, 8], "cell": ["gru", "conv1d"], "kernel_size": [2, 3], "learning_rate": log(1e-3, 1e-1)}
@@ -123,15 +123,13 @@ def test_a_trial_that_raises_or_is_killed_is_a_row_and_the_search_goes_on(ray_he
 
 
 ALL = [(a, b) for a in SEARCHERS for b in SCHEDULERS if not pair_problems(a, b)]
-FEW = [("gp", "median"), ("random", "pbt")]  # in each run; all of them with pytest -m slow
+FEW = [("gp", "median"), ("random", "pbt"), ("bohb", "auto")]  # in each run; all of them with pytest -m slow
 
 
 @pytest.mark.parametrize(
     ("searcher", "scheduler"), [pytest.param(*pair, marks=[] if pair in FEW else pytest.mark.slow) for pair in ALL]
 )
 def test_each_searcher_works_with_each_scheduler(searcher: str, scheduler: str, ray_here: None, tmp_path: Path) -> None:
-    if searcher == "bohb":
-        pytest.importorskip("hpbandster", reason="BOHB's package is built from source: pip install '.[bohb]'")
     options = {"trials": 4, "max_epochs": 4, "storage": tmp_path, "searcher": searcher, "scheduler": scheduler}
     trials = RaySearch(BASE, SPACE, **options).fit(PANEL).trials_
     assert len(trials) == 5
@@ -156,12 +154,12 @@ def test_a_search_whose_driver_is_killed_goes_on_from_its_epochs(tmp_path: Path)
     command = [sys.executable, str(script), str(tmp_path)]
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
     process = subprocess.Popen(command, env=paths, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not any(one.skills and max(one.skills) >= 80 for one in journal.read(tmp_path / "a")):
+    while not any(one.skills and max(one.skills) >= 80 for one in read_log(tmp_path / "a")):
         assert process.poll() is None
         time.sleep(0.05)
     process.kill()
     process.wait()
-    before = [max(one.skills, default=0) for one in journal.read(tmp_path / "a")]
+    before = [max(one.skills, default=0) for one in read_log(tmp_path / "a")]
     lines = _epochs(tmp_path)
     again = subprocess.run(command, env=paths, capture_output=True, text=True, check=True)
     assert again.stdout.splitlines()[-1] == "[0, 150, 150, 150, 150]"
@@ -170,4 +168,4 @@ def test_a_search_whose_driver_is_killed_goes_on_from_its_epochs(tmp_path: Path)
 
 
 def _epochs(folder: Path) -> int:
-    return (folder / "a" / journal.JOURNAL).read_text().count('"event": "epoch"')
+    return (folder / "a" / LOG_FILE).read_text().count('"event": "epoch"')

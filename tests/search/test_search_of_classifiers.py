@@ -28,8 +28,8 @@ from tsforecast.search.objective import ClassificationObjective, classification_
 from tsforecast.search.report import headline, html_search
 from tsforecast.search.search import RaySearch
 from tsforecast.search.storage import read_search
-from tsforecast.search.trial import Assignment, Score, run_trial
-from tsforecast.search.tuner import show_trials
+from tsforecast.search.trial import Score, TrialSetup, run_trial
+from tsforecast.search.tuner import show_progress
 
 GESTURES, LABELS = gestures(36)
 PEOPLE = np.repeat(["ann", "bob", "cat", "dan"], 9)
@@ -58,10 +58,10 @@ def write(file: Path) -> None:
 
 def test_each_fold_is_judged_by_other_people_none_of_whom_trains() -> None:
     found = folds(count=3)
-    assert [np.unique(PEOPLE[fold.judged.ids]).tolist() for fold in found] == [["dan"], ["cat"], ["bob"]]
+    assert [np.unique(PEOPLE[fold.held_out.ids]).tolist() for fold in found] == [["dan"], ["cat"], ["bob"]]
     for fold in found:
-        assert sorted([*fold.part.ids, *fold.judged.ids]) == list(range(36))
-        assert np.array_equal(fold.truth, np.asarray(LABELS)[fold.judged.ids])
+        assert sorted([*fold.part.ids, *fold.held_out.ids]) == list(range(36))
+        assert np.array_equal(fold.truth, np.asarray(LABELS)[fold.held_out.ids])
         assert np.array_equal(fold.labels, np.asarray(LABELS)[fold.part.ids])
 
 
@@ -70,18 +70,18 @@ def test_without_groups_a_share_of_each_class_judges() -> None:
     for fold in (first, second):
         assert np.unique(fold.truth, return_counts=True)[1].tolist() == [4, 4, 4]
         assert len(fold.part) == 24
-    assert first.judged.ids.tolist() != second.judged.ids.tolist()
+    assert first.held_out.ids.tolist() != second.held_out.ids.tolist()
 
 
 def test_skill_is_the_share_of_wrong_labels_of_the_majority_that_are_right() -> None:
     fold = folds()[0]
     model = clone(SMALL).set_params(max_epochs=40).fit(fold.part, fold.labels)
-    wrong = 1 - model.score(fold.judged, fold.truth)
-    majority = 1 - MajorityClassifier().fit(fold.part, fold.labels).score(fold.judged, fold.truth)
+    wrong = 1 - model.score(fold.held_out, fold.truth)
+    majority = 1 - MajorityClassifier().fit(fold.part, fold.labels).score(fold.held_out, fold.truth)
     assert fold.skill(fold.losses(model)) == pytest.approx(1 - wrong / majority)
     assert fold.skill(fold.naive) == 0
     sure = folds(metric="log_loss")[0]
-    said = model.predict_proba(sure.judged)[np.arange(9), np.searchsorted(model.classes_, sure.truth)]
+    said = model.predict_proba(sure.held_out)[np.arange(9), np.searchsorted(model.classes_, sure.truth)]
     assert sure.losses(model) == pytest.approx(-np.log(said))
 
 
@@ -108,18 +108,18 @@ def test_a_trial_scores_each_epoch_and_goes_on_where_it_stopped(tmp_path: Path) 
     class Stopped(Exception):
         """As if killed."""
 
-    assignment = Assignment(SMALL, folds(count=2), None, seed=0)
+    setup = TrialSetup(SMALL, folds(count=2), None, seed=0)
     whole: list[Score] = []
-    run_trial(assignment, {"cell": "gru"}, tmp_path / "whole", whole.append)
+    run_trial(setup, {"cell": "gru"}, tmp_path / "whole", whole.append)
 
     def stops(score: Score) -> None:
         if score.epoch == 2:
             raise Stopped
 
     with pytest.raises(Stopped):
-        run_trial(assignment, {"cell": "gru"}, tmp_path / "cut", stops)
+        run_trial(setup, {"cell": "gru"}, tmp_path / "cut", stops)
     again: list[Score] = []
-    run_trial(assignment, {"cell": "gru"}, tmp_path / "cut", again.append, reported=1)
+    run_trial(setup, {"cell": "gru"}, tmp_path / "cut", again.append, reported=1)
     assert [score.epoch for score in whole] == [1, 2, 3]
     assert again == whole[1:]
     assert whole[0].start == pytest.approx(0, abs=0.5)  # an untrained network says what is frequent
@@ -160,7 +160,7 @@ def test_a_search_over_classifiers_finds_fits_and_tells(ray_here: None, tmp_path
     assert "against majority" in headline(kept, kept.trials)
     page = html_search(kept)
     assert "share of the wrong labels of majority" in page
-    assert "9 recordings in 1 validation part" in page
+    assert "9 sequences in 1 validation part" in page
     with pytest.raises(ParameterError, match="saved by the best of them"):
         search.save(tmp_path / "model")
     search.best_estimator_.save(tmp_path / "model")
@@ -189,7 +189,7 @@ def test_the_command_searches_without_each_person_that_it_tests(ray_here: None, 
     assert (scores["tuned"] > scores["majority"]).all()
     assert "mean of 2" in result.output
     for fold in folders:
-        assert "27 series" in read_search(tmp_path / "out" / fold).about.data  # the tested person is not in it
+        assert "27 series" in read_search(tmp_path / "out" / fold).spec.data  # the tested person is not in it
         assert (tmp_path / "out" / fold / "search.html").exists()
         assert load(tmp_path / "out" / fold / "model").classes_.tolist() == sorted(set(LABELS))
 
@@ -227,7 +227,7 @@ def test_a_search_that_does_not_beat_the_majority_says_so_and_saves_no_model(
 
 
 def test_the_progress_of_a_search_names_what_is_to_be_beaten(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "tsforecast"), show_trials(0, "4 combinations", 2, "majority") as listen:
+    with caplog.at_level("INFO", "tsforecast"), show_progress(0, "4 combinations", 2, "majority") as listen:
         listen("done", {"best_skill": 0.0})
     assert "1 of 2 trials, nothing beats majority yet, about" in caplog.text
 

@@ -36,11 +36,11 @@ def test_settings_that_a_cell_does_not_have_are_no_combinations_of_their_own() -
     space = Space.of({"cell": ["gru", "conv1d"], "kernel_size": [2, 3, 4], "units": [8, 16]})
     assert space.size == 2 + 2 * 3
     assert len(list(space.grid())) == 8
-    assert space.told(2) == "8 combinations; 2 trials see 25 %"
+    assert space.describe(2) == "8 combinations; 2 trials see 25 %"
     assert space.active({"cell": "gru", "kernel_size": 3, "units": 8}) == {"cell": "gru", "units": 8}
     free = Space.of({"units": [8, 16], "dropout": (0.0, 0.5)})
     assert math.isinf(free.size)
-    assert free.told(5) == "any number for dropout: 2 combinations of the others; 5 trials"
+    assert free.describe(5) == "any number for dropout: 2 combinations of the others; 5 trials"
 
 
 def test_a_code_is_read_back_as_it_was_written() -> None:

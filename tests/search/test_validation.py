@@ -14,8 +14,8 @@ from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
-from tsforecast.search.objective import optimism, validations
-from tsforecast.search.trial import Assignment, Score, losses_at_best, run_trial
+from tsforecast.search.objective import forecast_objectives, optimism
+from tsforecast.search.trial import Score, TrialSetup, losses_at_best, run_trial
 
 PANEL = Panel.from_array([wave(90, 0), wave(70, 1)], season_length=6)
 
@@ -23,7 +23,7 @@ PANEL = Panel.from_array([wave(90, 0), wave(70, 1)], season_length=6)
 @pytest.mark.parametrize("metric", ["mase", "mae", "rmse", "smape", "rmsse"])
 def test_skill_is_that_of_a_leaderboard_of_the_same_targets(metric: str) -> None:
     panel = Panel.from_array(wave(90), season_length=6)
-    fold = validations(panel, 3, 20, 1, metric)[0]
+    fold = forecast_objectives(panel, 3, 20, 1, metric)[0]
     board = leaderboard(["mean", "window-average"], panel, horizon=3, origins=18, step=1, metric=metric)
     model = NaiveForecaster(horizon=3).fit(fold.part)
     assert fold.reference == board.reference
@@ -33,9 +33,9 @@ def test_skill_is_that_of_a_leaderboard_of_the_same_targets(metric: str) -> None
 
 
 def test_the_targets_do_not_depend_on_the_window_and_lie_behind_what_trains() -> None:
-    fold = validations(PANEL, 3, 0.2, 1, "mase")[0]
+    fold = forecast_objectives(PANEL, 3, 0.2, 1, "mase")[0]
     assert fold.part.lengths.tolist() == [76, 56]
-    assert fold.past.lengths.min() >= 56
+    assert fold.context.lengths.min() >= 56
     assert fold.weights.sum() == pytest.approx(1)
     for window in (5, 20):
         assert len(fold.losses(NeuralForecaster(window=window, units=4, max_epochs=1).fit(fold.part))) == len(
@@ -44,10 +44,10 @@ def test_the_targets_do_not_depend_on_the_window_and_lie_behind_what_trains() ->
 
 
 def test_older_origins_lie_one_before_the_other() -> None:
-    folds = validations(PANEL, 3, 10, 3, "mae")
+    folds = forecast_objectives(PANEL, 3, 10, 3, "mae")
     assert [fold.part.lengths.tolist() for fold in folds] == [[80, 60], [70, 50], [60, 40]]
     with pytest.raises(DataError, match="validation_origins must leave steps to learn from: 9 of 10 steps"):
-        validations(PANEL, 3, 10, 9, "mae")
+        forecast_objectives(PANEL, 3, 10, 9, "mae")
 
 
 def test_what_lies_after_the_validation_part_moves_no_score() -> None:
@@ -56,14 +56,14 @@ def test_what_lies_after_the_validation_part_moves_no_score() -> None:
         [np.r_[PANEL.series(i)[: n - 8, 0], np.full(8, 1e6)] for i, n in enumerate(PANEL.lengths)], season_length=6
     )
     again = changed.until(changed.lengths - 8)
-    one, two = (validations(panel, 3, 0.2, 1, "mase")[0] for panel in (sealed, again))
+    one, two = (forecast_objectives(panel, 3, 0.2, 1, "mase")[0] for panel in (sealed, again))
     assert np.array_equal(one.truth, two.truth)
     assert np.array_equal(one.naive, two.naive)
 
 
 def test_the_best_of_many_equal_trials_looks_better_than_it_is_by_what_is_estimated() -> None:
     random, left = np.random.default_rng(0), []
-    fold = validations(Panel.of(random.normal(size=400)), 1, 0.25, 1, "mae")
+    fold = forecast_objectives(Panel.of(random.normal(size=400)), 1, 0.25, 1, "mae")
     naive = fold[0].naive
     for _ in range(40):
         # Twenty trials as good as naive on the whole; what each shows is luck.
@@ -79,7 +79,9 @@ def scores(settings: dict[str, object], folder: Path, folds: int = 1, model: obj
     """Run a trial and return what it reported."""
     found: list[Score] = []
     forecaster = model or NeuralForecaster(units=4, random_state=0)
-    run_trial(Assignment(forecaster, validations(PANEL, 3, 10, folds, "mae"), 4, 0), settings, folder, found.append)
+    run_trial(
+        TrialSetup(forecaster, forecast_objectives(PANEL, 3, 10, folds, "mae"), 4, 0), settings, folder, found.append
+    )
     return found
 
 
@@ -89,14 +91,14 @@ def test_a_trial_reports_each_epoch_and_its_score_is_the_best_so_far(tmp_path: P
     every = [found[0].start, *(one.skill for one in found)]
     assert [one.best_skill for one in found] == pytest.approx(np.maximum.accumulate(every)[1:])
     assert found[-1].best_epoch == int(np.argmax(every))
-    folds = validations(PANEL, 3, 10, 1, "mae")
+    folds = forecast_objectives(PANEL, 3, 10, 1, "mae")
     assert folds[0].skill(losses_at_best(tmp_path, folds)) == pytest.approx(found[-1].best_skill)
 
 
 def test_a_trial_over_several_origins_averages_their_skill(tmp_path: Path) -> None:
     found = scores({"window": 12}, tmp_path / "both", folds=2)
     newest = scores({"window": 12}, tmp_path / "one")
-    older = validations(PANEL, 3, 10, 2, "mae")[1]
+    older = forecast_objectives(PANEL, 3, 10, 2, "mae")[1]
     losses = np.load(tmp_path / "both" / "origin-1.npy")
     assert found[2].skill == pytest.approx((newest[2].skill + older.skill(losses[3])) / 2)
 
@@ -111,14 +113,14 @@ def test_a_trial_that_was_cut_short_goes_on_to_the_same_scores(tmp_path: Path) -
         if score.epoch == 2:
             raise Cut
 
-    model = Assignment(NeuralForecaster(units=4, random_state=0), validations(PANEL, 3, 10, 1, "mae"), 4, 0)
+    model = TrialSetup(NeuralForecaster(units=4, random_state=0), forecast_objectives(PANEL, 3, 10, 1, "mae"), 4, 0)
     with pytest.raises(Cut):
         run_trial(model, {"window": 12}, tmp_path / "cut", cut)
     assert scores({"window": 12}, tmp_path / "cut") == whole[2:]
 
 
 def test_a_population_goes_on_with_weights_that_were_trained_in_another_way(tmp_path: Path) -> None:
-    assignment = Assignment(NeuralForecaster(units=4, random_state=0), validations(PANEL, 3, 10, 1, "mae"), 4, 0)
+    setup = TrialSetup(NeuralForecaster(units=4, random_state=0), forecast_objectives(PANEL, 3, 10, 1, "mae"), 4, 0)
     found: list[Score] = []
 
     def first(score: Score) -> None:
@@ -127,8 +129,8 @@ def test_a_population_goes_on_with_weights_that_were_trained_in_another_way(tmp_
             raise KeyError
 
     with pytest.raises(KeyError):
-        run_trial(assignment, {"window": 12, "learning_rate": 0.01}, tmp_path, first)
-    run_trial(assignment, {"window": 12, "learning_rate": 0.05}, tmp_path, found.append, mutates=True)
+        run_trial(setup, {"window": 12, "learning_rate": 0.01}, tmp_path, first)
+    run_trial(setup, {"window": 12, "learning_rate": 0.05}, tmp_path, found.append, mutates=True)
     assert [one.epoch for one in found] == [1, 2, 3, 4]
     plain = scores({"window": 12, "learning_rate": 0.01}, tmp_path / "plain")
     assert found[:2] == plain[:2]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tsforecast.audit.report import AuditReport
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.leaderboard import Leaderboard
-    from tsforecast.search.storage import Kept
+    from tsforecast.search.storage import StoredSearch
 
 
 def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
@@ -68,7 +68,7 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
     _say(console, f"{report.verdict}.")
 
 
-def show_search(kept: Kept, title: str, console: Console) -> None:
+def show_search(search: StoredSearch, title: str, console: Console) -> None:
     """Print what a search found, its best trials, and how all ended.
 
     On a narrow terminal the last columns are left out, and said to be.
@@ -77,11 +77,11 @@ def show_search(kept: Kept, title: str, console: Console) -> None:
     from tsforecast.search.report import best_trials, counts, headline
     from tsforecast.search.results import scored
 
-    trials = kept.trials
+    trials = search.trials
     _say(console, title, style="bold")
-    _say(console, headline(kept, trials))
+    _say(console, headline(search, trials))
     if len(scored(trials)):
-        grid = best_trials(trials, kept.space)
+        grid = best_trials(trials, search.space)
         widths = [max(map(len, column)) + 3 for column in zip(grid.columns, *grid.rows, strict=True)]
         kept_columns = sum(reach < console.width for reach in accumulate(widths)) or 1
         table = Table()
@@ -93,7 +93,7 @@ def show_search(kept: Kept, title: str, console: Console) -> None:
         console.print(table)
         if kept_columns < len(grid.columns):
             _say(console, f"(left out for width: {', '.join(grid.columns[kept_columns:])})", style="dim")
-    _say(console, counts(kept, trials))
+    _say(console, counts(search, trials))
 
 
 def _say(console: Console, sentence: str, first: str = "", then: str = "", style: str | None = None) -> None:

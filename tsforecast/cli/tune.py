@@ -70,7 +70,7 @@ def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out
     from sklearn.base import clone
 
     from tsforecast.classifiers.baselines import MajorityClassifier
-    from tsforecast.search.trial import seeded
+    from tsforecast.search.trial import clone_with_seed
 
     labels = _labels(panel, label)
     rows: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out
         say_best(found, f"{name}: ")
         if found.best_params_:
             found.best_estimator_.save(place / "model")
-        untuned = seeded(search.forecaster, search.random_state).fit(part, known)
+        untuned = clone_with_seed(search.forecaster, search.random_state).fit(part, known)
         models = {"majority": MajorityClassifier().fit(part, known), "untuned": untuned, "tuned": found.best_estimator_}
         accuracy = {key: model.score(unknown, labels[tests]) for key, model in models.items()}
         rows.append({"fold": name, "recordings": int(tests.sum()), **accuracy})

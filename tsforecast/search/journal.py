@@ -1,4 +1,4 @@
-"""Trials as rows of a table, the naive forecast first."""
+"""The trial log of a search: one JSON line per event, read back as one record per trial or as a table."""
 
 from __future__ import annotations
 
@@ -10,84 +10,94 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsforecast.search.space import Space
+from tsforecast.search.space import Settings, Space
 
-JOURNAL = "journal.jsonl"  # in the folder of a search
+LOG_FILE = "journal.jsonl"  # in the folder of a search
 
 
 @dataclass
-class Tried:
-    """What is known of one trial.
+class TrialRecord:
+    """All that was logged of one trial.
 
     Attributes
     ----------
     code : dict
-        Its settings, as a searcher speaks of them; see `Space.decode`.
+        Its settings as the searcher encodes them; see `Space.decode`.
     skills : dict of int to float
-        At each epoch that was reported, from 0 on.
+        By reported epoch, from 0 on.
     seconds : float
     ended : bool
         Whether it was stopped or has failed.
     error : str
-        Empty where there is none, or where it went on since.
+        Empty without an error, or where the trial went on since.
     trial : int
         Its number, from 1 on.
     """
 
-    code: dict[str, Any]
+    code: Settings
     skills: dict[int, float] = field(default_factory=dict)
     seconds: float = float("nan")
     ended: bool = False
     error: str = ""
     trial: int = 1
 
-    def over(self, epochs: int) -> bool:
-        """Tell whether nothing of it is left to do, of so many epochs."""
+    def is_over(self, epochs: int) -> bool:
+        """Return whether nothing of so many epochs is left to train."""
         return self.ended or max(self.skills, default=-1) >= epochs
 
+    def status(self, epochs: int) -> str:
+        """Return how the trial ended, as `RaySearch.trials_` has it."""
+        if self.error:
+            return "failed"
+        if not self.skills:
+            return "not run"
+        if max(self.skills) >= epochs:
+            return "finished"
+        return "stopped early" if self.ended else "cut short"
 
-def write(folder: Path, event: str, trial: int, **told: Any) -> None:
-    """Add a line; each is whole on the disk before anything goes on."""
-    with (folder / JOURNAL).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps({"event": event, "trial": trial, **told}) + "\n")
+
+def append_event(folder: Path, event: str, trial: int, **fields: Any) -> None:
+    """Append a line to the log of a search; it is on the disk before anything goes on."""
+    with (folder / LOG_FILE).open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps({"event": event, "trial": trial, **fields}) + "\n")
 
 
-def mend(folder: Path) -> None:
-    """End a last line that was cut short, so that the next one does not go on in it."""
-    file = folder / JOURNAL
+def repair_log(folder: Path) -> None:
+    """End a truncated last line, so that the next event starts a line of its own."""
+    file = folder / LOG_FILE
     if file.exists() and not file.read_bytes().endswith(b"\n"):
         with file.open("a", encoding="utf-8") as lines:
             lines.write("\n")
 
 
-def read(folder: Path) -> list[Tried]:
-    """Return all trials by their number; a line that was cut short is left out.
+def read_log(folder: Path) -> list[TrialRecord]:
+    """Return a record of each trial by number; a truncated line is skipped.
 
     Examples
     --------
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as place:
-    ...     write(Path(place), "began", 1, code={"units": 0})
-    ...     write(Path(place), "epoch", 1, code={"units": 0}, epoch=1, skill=0.2, start=0.1, seconds=2.0)
-    ...     read(Path(place))[0].skills
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     append_event(Path(name), "began", 1, code={"units": 0})
+    ...     append_event(Path(name), "epoch", 1, code={"units": 0}, epoch=1, skill=0.2, start=0.1, seconds=2.0)
+    ...     read_log(Path(name))[0].skills
     {0: 0.1, 1: 0.2}
     """
-    file = folder / JOURNAL
-    found: dict[int, Tried] = {}
+    file = folder / LOG_FILE
+    records: dict[int, TrialRecord] = {}
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         try:
-            told = json.loads(line)
+            event = json.loads(line)
         except ValueError:
             continue
-        one = found.setdefault(told["trial"], Tried(told.get("code", {}), trial=told["trial"]))
-        if told["event"] == "epoch":
-            one.code, one.error = told["code"], ""  # a population varies it
-            one.skills[0] = told["start"]
-            one.skills[told["epoch"]] = told["skill"]
-            one.seconds = told["seconds"]
-        elif told["event"] in ("done", "failed"):
-            one.ended, one.error = not told.get("again"), told.get("error", "")
-    return [found[number] for number in sorted(found)]
+        record = records.setdefault(event["trial"], TrialRecord(event.get("code", {}), trial=event["trial"]))
+        if event["event"] == "epoch":
+            record.code, record.error = event["code"], ""  # population based training changes the code
+            record.skills[0] = event["start"]
+            record.skills[event["epoch"]] = event["skill"]
+            record.seconds = event["seconds"]
+        elif event["event"] in ("done", "failed"):
+            record.ended, record.error = not event.get("again"), event.get("error", "")
+    return [records[trial] for trial in sorted(records)]
 
 
 NAIVE: dict[str, Any] = {
@@ -104,51 +114,40 @@ NAIVE: dict[str, Any] = {
 }
 
 
-def trials_table(tried: list[Tried], space: Space, epochs: int) -> pd.DataFrame:
-    """Return a row for each trial; see `RaySearch.trials_`.
+def trials_table(records: list[TrialRecord], space: Space, epochs: int) -> pd.DataFrame:
+    """Return a row for each trial, the naive forecast first; see `RaySearch.trials_`.
 
     Parameters
     ----------
-    tried : list of Tried
+    records : list of TrialRecord
     space : Space
     epochs : int
-        Of a trial that was not stopped.
+        Epochs of a trial that is not stopped.
 
     Examples
     --------
-    >>> one = Tried({"units": 1}, skills={0: 0.0, 1: 0.3, 2: 0.2}, seconds=1.5, ended=True)
-    >>> trials_table([one], Space.of({"units": [8, 16]}), 4)[["trial", "status", "best_score", "best_epoch"]]
+    >>> record = TrialRecord({"units": 1}, skills={0: 0.0, 1: 0.3, 2: 0.2}, seconds=1.5, ended=True)
+    >>> trials_table([record], Space.of({"units": [8, 16]}), 4)[["trial", "status", "best_score", "best_epoch"]]
        trial         status  best_score  best_epoch
     0      0          naive         0.0           0
     1      1  stopped early         0.3           1
     """
-    return pd.DataFrame([NAIVE, *(_row(one, space, epochs) for one in tried)])
+    return pd.DataFrame([NAIVE, *(_row(record, space, epochs) for record in records)])
 
 
-def _row(one: Tried, space: Space, epochs: int) -> dict[str, Any]:
-    skills = [one.skills[epoch] for epoch in sorted(one.skills)]
-    settings = space.active(space.decode(one.code))
-    last = max(one.skills, default=0)
+def _row(record: TrialRecord, space: Space, epochs: int) -> dict[str, Any]:
+    skills = [record.skills[epoch] for epoch in sorted(record.skills)]
+    settings = space.active(space.decode(record.code))
     return {
-        "trial": one.trial,
-        "status": _status(one, last, epochs),
-        "error": one.error,
+        "trial": record.trial,
+        "status": record.status(epochs),
+        "error": record.error,
         "best_score": max(skills, default=np.nan),
-        "best_epoch": max(one.skills, key=lambda epoch: (one.skills[epoch], -epoch), default=0),
-        "last_score": one.skills[last] if skills else np.nan,
-        "epochs": last,
+        "best_epoch": max(record.skills, key=lambda epoch: (record.skills[epoch], -epoch), default=0),
+        "last_score": skills[-1] if skills else np.nan,
+        "epochs": max(record.skills, default=0),
         "scores": skills,
-        "seconds": one.seconds,
+        "seconds": record.seconds,
         "params": settings,
         **{f"param_{name}": value for name, value in settings.items()},
     }
-
-
-def _status(one: Tried, last: int, epochs: int) -> str:
-    if one.error:
-        return "failed"
-    if not one.skills:
-        return "not run"
-    if last >= epochs:
-        return "finished"
-    return "stopped early" if one.ended else "cut short"

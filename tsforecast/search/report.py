@@ -1,9 +1,8 @@
-"""One page that says what a search found: self-contained, for screens of any width and for paper."""
+"""Report of a search: one self-contained HTML page for screens of any width and for paper, or JSON."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,380 +10,335 @@ import pandas as pd
 
 from tsforecast.reporting.figures import percent
 from tsforecast.reporting.page import CaptionedFigure, captioned, date_and_time, page
-from tsforecast.reporting.tables import MAX_ROWS, MISSING, Grid, cell, json_text
-from tsforecast.search import figures as search_charts
+from tsforecast.reporting.tables import MISSING, Grid, cell, json_text
+from tsforecast.search import figures
 from tsforecast.search.importance import Importance, importance
 from tsforecast.search.results import (
-    at_last,
+    axis_of,
     best,
-    differ,
     failures,
-    floor_of,
     pairs,
-    scale_of,
+    score_floor,
     scored,
+    scores_differ,
+    value_text,
     varied,
-    word_of,
+    with_last_score,
 )
 from tsforecast.search.space import Space
-from tsforecast.search.storage import About, Kept
+from tsforecast.search.storage import SearchSpec, StoredSearch
 
 NAIVE = "naive"
 
 
-def best_trials(trials: pd.DataFrame, space: Space, count: int = 10) -> Grid:
-    """Return the best trials with the settings that were varied, and naive in its place among them.
-
-    Examples
-    --------
-    >>> from tsforecast.search.journal import Tried
-    >>> from tsforecast.search.journal import trials_table
-    >>> space = Space.of({"units": [8, 16], "cell": ["gru"]})
-    >>> tried = [Tried({"units": i, "cell": 0}, {0: 0.0, 1: 0.3 * i - 0.1}, 1.0, trial=i + 1) for i in (0, 1)]
-    >>> best_trials(trials_table(tried, space, 1), space).rows[0]
-    ('2', '+20.0%', '16', '1 of 1', '1.0')
-    """
-    first = best(trials, count)
-    had = {name for params in first["params"] for name in params}
-    names = [name for name in varied(trials, space) or list(space.domains) if name in had]
-    shown = _with_naive(first, trials)
-    rows = tuple(
-        (_name(one), _skill(one.best_score), *_settings(one.params, names), _epoch_cells(one), _seconds(one.seconds))
-        for one in shown.itertuples()
-    )
-    columns = ("trial", "skill", *names, "best epoch", "seconds")
-    return Grid("Best trials", columns, rows, words=_wordy(space, names), marked=NAIVE)
-
-
-def all_trials(trials: pd.DataFrame, space: Space) -> Grid:
-    """Return all trials, the best first and those without a score last; of very many the first ones."""
-    names = list(space.domains)
-    ordered = trials.sort_values("best_score", ascending=False, kind="stable", na_position="last")
-    rows = tuple(
-        (
-            _name(one),
-            _skill(one.best_score),
-            _skill(one.last_score),
-            one.status,
-            *_settings(one.params, names),
-            _epoch_cells(one),
-            _seconds(one.seconds),
-        )
-        for one in ordered.head(MAX_ROWS).itertuples()
-    )
-    columns = ("trial", "skill", "last skill", "status", *names, "best epoch", "seconds")
-    more = max(0, len(ordered) - MAX_ROWS)
-    return Grid("All trials", columns, rows, words=("status", *_wordy(space, names)), marked=NAIVE, more=more)
-
-
-def _with_naive(shown: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    both = pd.concat([trials[trials["trial"] == 0], shown])
-    return both.sort_values("best_score", ascending=False, kind="stable")
-
-
-def _wordy(space: Space, names: list[str]) -> tuple[str, ...]:
-    """Return the settings whose values are words, or numbers among words."""
-    wordy = []
-    for name in names:
-        scale = scale_of(space, name)
-        if not scale.numeric or any(not _number(word) for word in scale.words):
-            wordy.append(name)
-    return tuple(wordy)
-
-
-def _number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _name(one: Any) -> str:
-    return str(one.trial) if one.trial else NAIVE
-
-
-def _settings(params: dict[str, Any], names: list[str]) -> list[str]:
-    return [word_of(params[name]) if name in params else MISSING for name in names]
-
-
-def _epoch_cells(one: Any) -> str:
-    return f"{one.best_epoch} of {one.epochs}" if one.trial and one.epochs else MISSING
-
-
-def _skill(skill: float) -> str:
-    return cell(skill, "{:+.1%}")
-
-
-def _seconds(seconds: float) -> str:
-    return cell(seconds or math.nan, "{:.1f}")
-
-
-def of_learning(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
-    """Return how trials learned and how the search went on.
-
-    Examples
-    --------
-    >>> from tsforecast.search.journal import Tried
-    >>> from tsforecast.search.journal import trials_table
-    >>> tried = [Tried({"units": i}, {0: 0.0, 1: 0.3}, trial=i + 1) for i in (0, 1)]
-    >>> trials = trials_table(tried, Space.of({"units": [8, 16]}), 1)
-    >>> [picture.title for picture in of_learning(trials, "drift")]
-    ['Learning curves', 'One trial after the other']
-    """
-    tried, found = scored(trials), []
-    below = _below(trials)
-    if len(tried) and tried["epochs"].max() > 0:
-        large = "; the large dot is the best of all" if differ(trials) else ""
-        dots = (
-            " A small dot marks where a trial was stopped early." if (tried["status"] == "stopped early").any() else ""
-        )
-        caption = f"Skill of each trial on validation at each epoch{large}.{dots}{below}"
-        found.append(captioned("curves", "Learning curves", search_charts.curves(trials, reference), caption))
-    if len(tried) > 1:
-        caption = f"Each dot is a trial, at its best epoch; a hollow one did not run to the end.{_arrows(trials)}"
-        figure = search_charts.progress(trials, reference)
-        found.append(captioned("progress", "One trial after the other", figure, caption))
-    return found
-
-
-def of_settings(trials: pd.DataFrame, space: Space, found: Importance) -> list[CaptionedFigure]:
-    """Return which settings matter, and how trials with each did."""
-    names, tried = varied(trials, space), scored(trials)
-    pictures = []
-    if found.shares:
-        figure = search_charts.importance(found)
-        pictures.append(captioned("importance", "Importance of each setting", figure, _about_importance(found, trials)))
-    if names and differ(trials):
-        figure = search_charts.parallel(trials, [scale_of(space, name) for name in names])
-        few = min(search_charts.LEADERS, len(tried))
-        caption = (
-            f"Each line is a trial: through its settings from top to bottom, down to its skill. The best {few} are "
-            "coloured. A line passes by a setting that its cell does not have."
-        )
-        pictures.append(captioned("parallel", "From settings to skill", figure, caption))
-    return pictures
-
-
-def of_pairs(trials: pd.DataFrame, space: Space) -> list[CaptionedFigure]:
-    """Return the skill by pairs of settings."""
-    found: list[CaptionedFigure] = []
-    for pair in pairs(trials, space):
-        across, down = pair.across, pair.down
-        row, column = np.unravel_index(np.nanargmax(pair.mean), pair.mean.shape)
-        count = pair.count[row, column]
-        caption = (
-            f"Highest mean: {across.setting} {across.words[column]} with {down.setting} {down.words[row]}, of {count} "
-            f"trial{'' if count == 1 else 's'}."
-        )
-        title = f"{across.setting} and {down.setting}"
-        found.append(captioned(f"pair-{len(found)}", title, search_charts.heat(pair), caption))
-    return found
-
-
-def of_cost(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
-    """Return skill against time."""
-    tried = scored(trials)
-    if (tried["seconds"] > 0).sum() < 2:
-        return []
-    caption = (
-        "Each dot is a trial, with the time until its end; a hollow one did not run to the end. The line is the best "
-        f"skill to be had for so much time or less.{_arrows(trials)}"
-    )
-    return [captioned("cost", "Skill and time", search_charts.cost(trials, reference), caption)]
-
-
-def _about_importance(found: Importance, trials: pd.DataFrame) -> str:
-    below = f", and one below {_percent(found.floor)} as that" if _any_below(trials) else ""
-    return (
-        f"How much of the differences between the scores of {found.trials} trials each setting makes, alone and "
-        "together with others. Lines are 95% intervals over trials; a hollow dot may be nothing. Settings foretell "
-        f"{found.explained:.0%} of the differences between trials not seen before. Measured by shuffling each setting "
-        f"for a random forest (Breiman 2001). A trial stopped early counts with its best score so far{below}."
-    )
-
-
-def _below(trials: pd.DataFrame) -> str:
-    floor = floor_of(at_last(trials))
-    lowest = min((min(scores) for scores in scored(trials)["scores"]), default=0.0)
-    return f" What lies below {_percent(floor)} is not drawn." if lowest < floor else ""
-
-
-def _arrows(trials: pd.DataFrame) -> str:
-    return f" Arrows mark trials below {_percent(floor_of(trials))}." if _any_below(trials) else ""
-
-
-def _any_below(trials: pd.DataFrame) -> bool:
-    return bool((scored(trials)["best_score"] < floor_of(trials)).any())
-
-
-def _percent(floor: float) -> str:
-    return percent(round(floor, 2))
-
-
-# Status of a trial -> how several of them are told.
-TOLD = {
-    "finished": "finished",
-    "stopped early": "stopped early",
-    "failed": "failed",
-    "cut short": "cut short",
-    "not run": "without a score yet",
-}
-
-
-def html_search(kept: Kept, title: str | None = None) -> str:
+def html_search(search: StoredSearch, title: str | None = None) -> str:
     """Return the report of a search as one HTML page that needs nothing else.
 
     Parameters
     ----------
-    kept : Kept
+    search : StoredSearch
         See `read_search`; the search may still run.
     title : str, optional
 
     Returns
     -------
     str
-        What was found comes first, then the best trials, learning, settings, pairs of them, time, failures, all
-        trials, and how it was searched. Everything that came from data is escaped.
+        The result comes first, then the best trials, learning, settings, pairs of them, time, failures, all trials,
+        and the specification. All data are escaped.
     """
-    trials, space, reference = kept.trials, kept.space, kept.about.reference
-    found = importance(trials, space)
+    trials, space, spec = search.trials, search.space, search.spec
+    estimate = importance(trials, space)
     return page(
         "search.html.jinja",
-        title=title or heading(kept),
-        headline=headline(kept, trials),
-        counts=counts(kept, trials),
-        about=kept.about,
-        made=date_and_time(kept.about.made),
+        title=title or heading(search),
+        headline=headline(search, trials),
+        counts=counts(search, trials),
+        spec=spec,
+        made=date_and_time(spec.made),
         best=best_trials(trials, space) if len(scored(trials)) else None,
-        learning=of_learning(trials, reference),
-        settings=of_settings(trials, space, found),
-        reason=found.reason,
-        pairs=of_pairs(trials, space),
-        cost=of_cost(trials, reference),
+        learning=learning_figures(trials, spec.reference),
+        settings=setting_figures(trials, space, estimate),
+        reason=estimate.reason,
+        pairs=pair_figures(trials, space),
+        cost=cost_figures(trials, spec.reference),
         failures=failures(trials),
         trials=all_trials(trials, space),
-        facts=_facts(kept),
-        space={name: _domain(domain) for name, domain in space.domains.items()},
+        facts=_facts(search),
+        space={
+            name: ", ".join(map(value_text, domain)) if isinstance(domain, list) else str(domain)
+            for name, domain in space.domains.items()
+        },
     )
 
 
-def json_search(kept: Kept) -> str:
-    """Return trials, importance and what the search was about as JSON; what is no number is null.
+def json_search(search: StoredSearch) -> str:
+    """Return headline, trials, importance and specification as JSON; NaN is null.
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> from tsforecast.search.journal import Tried
-    >>> from tsforecast.search.space import Space
-    >>> words = dict.fromkeys(("data", "forecaster", "searcher", "scheduler", "made", "machine"), "")
-    >>> counts = dict.fromkeys(("season_length", "epochs", "horizon", "cutoffs", "origins"), 1)
-    >>> about = About(**words, **counts, trials=2, metric="mase", reference="drift", space={}, versions={})
-    >>> tried = [Tried({"units": 1}, {0: 0.0, 1: 0.25}, 2.0)]
     >>> import json
-    >>> json.loads(json_search(Kept(Path(), about, Space.of({"units": [8, 16]}), tried, 0.05)))["headline"]
+    >>> from pathlib import Path
+    >>> from tsforecast.search.journal import TrialRecord
+    >>> texts = dict.fromkeys(("data", "forecaster", "searcher", "scheduler", "made", "machine"), "")
+    >>> numbers = dict.fromkeys(("season_length", "epochs", "horizon", "cutoffs", "origins"), 1)
+    >>> spec = SearchSpec(**texts, **numbers, trials=2, metric="mase", reference="drift", space={}, versions={})
+    >>> records = [TrialRecord({"units": 1}, {0: 0.0, 1: 0.25}, 2.0)]
+    >>> search = StoredSearch(Path(), spec, Space.of({"units": [8, 16]}), records, 0.05)
+    >>> json.loads(json_search(search))["headline"]
     'Best skill +25.0% against drift (of which about 5.0 points may be luck): trial 1 at epoch 1, with units 16.'
     """
-    trials = kept.trials
-    records = trials[[name for name in trials.columns if not name.startswith("param_")]].to_dict("records")
-    told = {
-        "headline": headline(kept, trials),
-        "optimism": kept.optimism,
-        "trials": records,
-        "importance": importance(trials, kept.space),
-        "about": asdict(kept.about),
-    }
-    return json_text(told)
+    trials = search.trials
+    return json_text(
+        {
+            "headline": headline(search, trials),
+            "optimism": search.optimism,
+            "trials": trials[[name for name in trials.columns if not name.startswith("param_")]].to_dict("records"),
+            "importance": importance(trials, search.space),
+            "specification": search.spec,
+        }
+    )
 
 
-def heading(kept: Kept) -> str:
+def heading(search: StoredSearch) -> str:
     """Return the question that a search answers."""
-    return f"Which settings beat {kept.about.reference}?"
+    return f"Which settings beat {search.spec.reference}?"
 
 
-def headline(kept: Kept, trials: pd.DataFrame) -> str:
-    """Say in a sentence or two whether any settings beat naive, which, and how much of that may be luck."""
-    about, reference, tried = kept.about, kept.about.reference, scored(trials)
-    if tried.empty:
+def headline(search: StoredSearch, trials: pd.DataFrame) -> str:
+    """Return the result in a sentence: whether any settings beat naive, which, and the optimism of the choice."""
+    spec, reference, usable = search.spec, search.spec.reference, scored(trials)
+    if usable.empty:
         failed = (trials["status"] == "failed").sum()
         return f"All {failed} trials failed." if failed and failed == len(trials) - 1 else "No trial has a score yet."
     first = best(trials, 1).iloc[0]
-    skill, settings = float(first["best_score"]), _words(first["params"])
+    skill, untrained = float(first["best_score"]), spec.epochs and not first["best_epoch"]
+    settings = ", ".join(f"{name} {value_text(value)}" for name, value in first["params"].items())
     if skill <= 0:
-        trained = "1 trial" if len(tried) == 1 else f"{len(tried)} trials"
-        if about.epochs and not first["best_epoch"]:
+        trained = "1 trial" if len(usable) == 1 else f"{len(usable)} trials"
+        if untrained:
             return (
                 f"No settings beat {reference}: none of {trained} did better than untrained, a skill of {skill:+.1%}."
             )
         return f"No settings beat {reference}: the best of {trained} has a skill of {skill:+.1%}, with {settings}."
-    when = f" at epoch {first['best_epoch']}" if about.epochs else ""
-    luck = _luck(kept, skill)
-    if about.epochs and not first["best_epoch"]:
+    if search.optimism is None:
+        luck = "how much of it may be luck is known when the search is over"
+    elif search.optimism >= skill:
+        luck = "all of which may be luck"
+    else:
+        luck = f"of which about {_points(search.optimism)} may be luck"
+    if untrained:
         return (
-            f"Best skill {skill:+.1%} against {reference}{luck}, of a network that is not trained: none of "
-            f"{len(tried)} got better by training, so their settings say nothing."
+            f"Best skill {skill:+.1%} against {reference} ({luck}), of a network that is not trained: none of "
+            f"{len(usable)} got better by training, so their settings do not matter."
         )
-    return f"Best skill {skill:+.1%} against {reference}{luck}: trial {first['trial']}{when}, with {settings}."
+    when = f" at epoch {first['best_epoch']}" if spec.epochs else ""
+    return f"Best skill {skill:+.1%} against {reference} ({luck}): trial {first['trial']}{when}, with {settings}."
 
 
-def counts(kept: Kept, trials: pd.DataFrame) -> str:
-    """Say how many trials there were, and how they ended."""
+def counts(search: StoredSearch, trials: pd.DataFrame) -> str:
+    """Return the number of trials, and how they ended."""
     status = trials["status"].iloc[1:]
-    ends = [f"{count} {word}" for name, word in TOLD.items() if (count := int((status == name).sum()))]
-    asked = f"{len(status)} of {kept.about.trials} trials"
-    return f"{asked}: {', '.join(ends)}." if ends else f"{asked}."
+    names = ("finished", "stopped early", "failed", "cut short", "not run")
+    ends = [f"{n} {'without a score yet' if name == 'not run' else name}" for name in names if (n := sum(status == name))]
+    total = f"{len(status)} of {search.spec.trials} trials"
+    return f"{total}: {', '.join(ends)}." if ends else f"{total}."
 
 
-def _luck(kept: Kept, skill: float) -> str:
-    if kept.optimism is None:
-        return " (how much of it may be luck is known when the search is over)"
-    if kept.optimism >= skill:
-        return " (all of which may be luck)"
-    return f" (of which about {100 * max(0.0, kept.optimism):.1f} points may be luck)"
+def best_trials(trials: pd.DataFrame, space: Space, count: int = 10) -> Grid:
+    """Return a table of the best trials, with the settings that varied, and naive among them.
+
+    Examples
+    --------
+    >>> from tsforecast.search.journal import TrialRecord, trials_table
+    >>> space = Space.of({"units": [8, 16], "cell": ["gru"]})
+    >>> skills = [{0: 0.0, 1: -0.1}, {0: 0.0, 1: 0.2}]
+    >>> records = [TrialRecord({"units": i, "cell": 0}, skills[i], 1.0, trial=i + 1) for i in (0, 1)]
+    >>> best_trials(trials_table(records, space, 1), space).rows[0]
+    ('2', '+20.0%', '16', '1 of 1', '1.0')
+    """
+    first = best(trials, count)
+    present = {name for params in first["params"] for name in params}
+    names = [name for name in varied(trials, space) or list(space.domains) if name in present]
+    listed = pd.concat([trials[trials["trial"] == 0], first]).sort_values(
+        "best_score", ascending=False, kind="stable"
+    )
+    rows = [
+        (_name(trial), _skill(trial.best_score), *_settings(trial, names), *_epoch_and_seconds(trial))
+        for trial in listed.itertuples()
+    ]
+    columns = ("trial", "skill", *names, "best epoch", "seconds")
+    return Grid.of("Best trials", columns, rows, words=_text_settings(space, names), marked=NAIVE)
 
 
-def _words(params: dict[str, object]) -> str:
-    return ", ".join(f"{name} {word_of(value)}" for name, value in params.items())
+def all_trials(trials: pd.DataFrame, space: Space) -> Grid:
+    """Return a table of all trials, the best first and those without a score last."""
+    names = list(space.domains)
+    ordered = trials.sort_values("best_score", ascending=False, kind="stable", na_position="last")
+    rows = [
+        (
+            _name(trial),
+            _skill(trial.best_score),
+            _skill(trial.last_score),
+            trial.status,
+            *_settings(trial, names),
+            *_epoch_and_seconds(trial),
+        )
+        for trial in ordered.itertuples()
+    ]
+    columns = ("trial", "skill", "last skill", "status", *names, "best epoch", "seconds")
+    return Grid.of("All trials", columns, rows, words=("status", *_text_settings(space, names)), marked=NAIVE)
 
 
-def _facts(kept: Kept) -> dict[str, str]:
-    """Return how it was searched."""
-    about = kept.about
+def _text_settings(space: Space, names: list[str]) -> tuple[str, ...]:
+    """Return the settings whose values are text, or numbers among text."""
+    axes = {name: axis_of(space, name) for name in names}
+    return tuple(name for name, axis in axes.items() if not (axis.numeric and all(map(_is_number, axis.labels))))
+
+
+def _is_number(label: str) -> bool:
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True
+
+
+def _name(trial: Any) -> str:
+    return str(trial.trial) if trial.trial else NAIVE
+
+
+def _skill(skill: float) -> str:
+    return cell(skill, "{:+.1%}")
+
+
+def _settings(trial: Any, names: list[str]) -> list[str]:
+    return [value_text(trial.params[name]) if name in trial.params else MISSING for name in names]
+
+
+def _epoch_and_seconds(trial: Any) -> tuple[str, str]:
+    epoch = f"{trial.best_epoch} of {trial.epochs}" if trial.trial and trial.epochs else MISSING
+    return epoch, cell(trial.seconds or math.nan, "{:.1f}")
+
+
+def learning_figures(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
+    """Return figures of the learning curves, and of the scores in order of time.
+
+    Examples
+    --------
+    >>> from tsforecast.search.journal import TrialRecord, trials_table
+    >>> records = [TrialRecord({"units": i}, {0: 0.0, 1: 0.3}, trial=i + 1) for i in (0, 1)]
+    >>> trials = trials_table(records, Space.of({"units": [8, 16]}), 1)
+    >>> [figure.title for figure in learning_figures(trials, "drift")]
+    ['Learning curves', 'One trial after the other']
+    """
+    usable, drawn = scored(trials), []
+    if len(usable) and usable["epochs"].max() > 0:
+        caption = "Skill of each trial on validation at each epoch"
+        caption += "; the large dot is the best of all." if scores_differ(trials) else "."
+        if (usable["status"] == "stopped early").any():
+            caption += " A small dot marks where a trial was stopped early."
+        floor = score_floor(with_last_score(trials))
+        if min(min(scores) for scores in usable["scores"]) < floor:
+            caption += f" What lies below {_percent(floor)} is not drawn."
+        drawn.append(captioned("curves", "Learning curves", figures.curves(trials, reference), caption))
+    if len(usable) > 1:
+        caption = f"Each dot is a trial, at its best epoch; a hollow one did not run to the end.{_arrows(trials)}"
+        figure = figures.progress(trials, reference)
+        drawn.append(captioned("progress", "One trial after the other", figure, caption))
+    return drawn
+
+
+def setting_figures(trials: pd.DataFrame, space: Space, estimate: Importance) -> list[CaptionedFigure]:
+    """Return figures of the importance of settings, and of the score of each trial by its settings."""
+    names, drawn = varied(trials, space), []
+    if estimate.shares:
+        figure, caption = figures.importance(estimate), _importance_caption(estimate, trials)
+        drawn.append(captioned("importance", "Importance of each setting", figure, caption))
+    if names and scores_differ(trials):
+        figure = figures.parallel(trials, [axis_of(space, name) for name in names])
+        caption = (
+            f"Each line is a trial: through its settings from top to bottom, down to its skill. The best "
+            f"{min(figures.LEADERS, len(scored(trials)))} are coloured. A line passes by a setting that its cell does "
+            "not have."
+        )
+        drawn.append(captioned("parallel", "From settings to skill", figure, caption))
+    return drawn
+
+
+def pair_figures(trials: pd.DataFrame, space: Space) -> list[CaptionedFigure]:
+    """Return a figure of the skill by each pair of settings."""
+    drawn: list[CaptionedFigure] = []
+    for pair in pairs(trials, space):
+        row, column = np.unravel_index(np.nanargmax(pair.mean), pair.mean.shape)
+        across, down, count = pair.across, pair.down, pair.count[row, column]
+        caption = (
+            f"Highest mean: {across.setting} {across.labels[column]} with {down.setting} {down.labels[row]}, "
+            f"of {count} trial{'' if count == 1 else 's'}."
+        )
+        title = f"{across.setting} and {down.setting}"
+        drawn.append(captioned(f"pair-{len(drawn)}", title, figures.heat(pair), caption))
+    return drawn
+
+
+def cost_figures(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
+    """Return a figure of skill against time, where at least two trials have a time."""
+    if (scored(trials)["seconds"] > 0).sum() < 2:
+        return []
+    caption = (
+        "Each dot is a trial, with the time until its end; a hollow one did not run to the end. The line is the best "
+        f"skill for so much time or less.{_arrows(trials)}"
+    )
+    return [captioned("cost", "Skill and time", figures.cost(trials, reference), caption)]
+
+
+def _importance_caption(estimate: Importance, trials: pd.DataFrame) -> str:
+    below = f", and one below {_percent(estimate.floor)} as that" if _any_below_floor(trials) else ""
+    return (
+        f"Share of the differences between the scores of {estimate.trials} trials that each setting causes, alone and "
+        "together with others. Lines are 95% intervals over trials; a hollow dot may be no effect. Settings predict "
+        f"{estimate.explained:.0%} of the differences between held-out trials. Measured by shuffling each setting for "
+        f"a random forest (Breiman 2001). A trial stopped early counts with its best score so far{below}."
+    )
+
+
+def _arrows(trials: pd.DataFrame) -> str:
+    return f" Arrows mark trials below {_percent(score_floor(trials))}." if _any_below_floor(trials) else ""
+
+
+def _any_below_floor(trials: pd.DataFrame) -> bool:
+    return bool((scored(trials)["best_score"] < score_floor(trials)).any())
+
+
+def _percent(floor: float) -> str:
+    return percent(round(floor, 2))
+
+
+def _points(optimism: float) -> str:
+    return f"{100 * max(0.0, optimism):.1f} points"
+
+
+def _facts(search: StoredSearch) -> dict[str, str]:
+    """Return the specification as labelled texts."""
+    spec = search.spec
+    luck = "not yet known" if search.optimism is None else f"about {_points(search.optimism)}"
+    epochs = f"; {spec.epochs} epochs for a whole trial" if spec.epochs else ""
     return {
-        "Data": about.data,
-        "Scored on": f"{about.cases}; the same for all trials",
-        "Skill": f"share of the {about.error} of {about.reference} that a trial removes, at its best epoch",
-        "Luck": _about_luck(kept),
-        "Searched by": f"{about.searcher}, {_stopping(about)}{_epochs(about)}",
-        "Size": kept.space.told(about.trials),
-        "Season": f"{about.season_length} steps",
-        "Versions": ", ".join(f"{name} {version}" for name, version in about.versions.items()),
-        "Machine": about.machine,
-        "Begun": date_and_time(about.made),
+        "Data": spec.data,
+        "Scored on": f"{spec.cases}; the same for all trials",
+        "Skill": f"share of the {spec.error} of {spec.reference} that a trial removes, at its best epoch",
+        "Luck": f"the best of many looks better on the targets that chose it than it is: by a bootstrap, {luck}",
+        "Searched by": f"{spec.searcher}, {_stopping(spec)}{epochs}",
+        "Size": search.space.describe(spec.trials),
+        "Season": f"{spec.season_length} steps",
+        "Versions": ", ".join(f"{name} {version}" for name, version in spec.versions.items()),
+        "Machine": spec.machine,
+        "Started": date_and_time(spec.made),
     }
 
 
-def _about_luck(kept: Kept) -> str:
-    how = "the best of many looks better on the targets that chose it than it is: by a bootstrap over them"
-    if kept.optimism is None:
-        return f"{how}, not yet known"
-    return f"{how} about {100 * max(0.0, kept.optimism):.1f} points"
-
-
-def _stopping(about: About) -> str:
-    """Say what stops trials early; see `RaySearch` for what auto is."""
-    auto = "hyperband" if about.searcher == "bohb" else "asha"
-    name = auto if about.scheduler == "auto" else about.scheduler
-    told = {
+def _stopping(spec: SearchSpec) -> str:
+    special = {
         "none": "no trial stopped early",
         "pbt": "settings varied while weights were kept (pbt), the last ones count",
     }
-    return told.get(name, f"trials stopped early by {name}")
-
-
-def _epochs(about: About) -> str:
-    return f"; {about.epochs} epochs for a whole trial" if about.epochs else ""
-
-
-def _domain(domain: object) -> str:
-    return ", ".join(map(word_of, domain)) if isinstance(domain, list) else str(domain)
+    return special.get(spec.stopping, f"trials stopped early by {spec.stopping}")

@@ -200,10 +200,9 @@ def scored(trials: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from tsforecast.search.journal import Tried
-    >>> from tsforecast.search.journal import trials_table
-    >>> tried = [Tried({"units": 0}, {0: 0.0, 1: 0.3}), Tried({"units": 1}, error="full", trial=2)]
-    >>> scored(trials_table(tried, Space.of({"units": [8, 16]}), 1))["trial"].tolist()
+    >>> from tsforecast.search.journal import TrialRecord, trials_table
+    >>> records = [TrialRecord({"units": 0}, {0: 0.0, 1: 0.3}), TrialRecord({"units": 1}, error="full", trial=2)]
+    >>> scored(trials_table(records, Space.of({"units": [8, 16]}), 1))["trial"].tolist()
     [1]
     """
     return trials[(trials["trial"] > 0) & np.isfinite(trials["best_score"].astype(float))]

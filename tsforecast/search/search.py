@@ -1,16 +1,21 @@
-"""RaySearch: many settings tried at once, scored on the same validation, with naive as trial 0."""
+"""RaySearch: try many settings on the same validation, with the naive forecast as trial 0."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from platformdirs import user_data_dir
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
@@ -23,76 +28,93 @@ from tsforecast.errors import ParameterError, Problem, TrainingError, TrainingWa
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.search import objective as recognition
-from tsforecast.search.journal import read, trials_table
-from tsforecast.search.objective import Fold, Validation, classification_objectives, optimism, validations
+from tsforecast.provenance import machine, versions
+from tsforecast.search.journal import TrialRecord, read_log, trials_table
+from tsforecast.search.objective import (
+    CLASSIFICATION_METRICS,
+    FORECAST_METRICS,
+    ForecastObjective,
+    Objective,
+    classification_objectives,
+    forecast_objectives,
+    optimism,
+)
 from tsforecast.search.space import Range, Space
-from tsforecast.search.storage import conclude, read_search
-from tsforecast.search.suggest import SCHEDULERS, SEARCHERS, pair_problems
-from tsforecast.search.trial import Assignment, losses_at_best, seeded
-from tsforecast.search.tuner import prepare
+from tsforecast.search.storage import (
+    SCHEDULERS,
+    SEARCHERS,
+    SearchSpec,
+    open_search,
+    pair_problems,
+    read_search,
+    write_outcome,
+)
+from tsforecast.search.trial import TrialSetup, clone_with_seed, losses_at_best, trains_in_epochs
 
-_PLACES = ("storage", "name", "address", "resume")
-METRICS = ("skill", "mase", "mae", "rmse", "smape", "rmsse")
+if TYPE_CHECKING:
+    from tsforecast.search.tuner import RunConfig
+
+_PLACES = ("storage", "name", "address", "resume")  # parameters that belong to a machine and not to a model
+_RULES = ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation", "validation_origins")
 
 
-def _recognises(search: Any) -> bool:
-    """Tell whether a search is one over classifiers."""
+def _classifies(search: Any) -> bool:
+    """Return whether a search is one over classifiers."""
     return isinstance(search.forecaster, Classifier)
 
 
 class RaySearch(Forecaster):
-    """Try many settings of a forecaster, or of a classifier, with Ray, and answer with the best.
+    """Search for the settings of a forecaster, or of a classifier, with Ray, and predict with the best.
 
     All trials are scored on the same targets, whatever their window: forecasts from the cutoffs of the validation
-    part, with nothing but what lies before each. The naive forecast is trial 0. Classifiers are scored on the same
-    recordings, of other groups than those that train where there are groups; their trial 0 is the majority classifier.
-    A network is scored at each epoch, and its score is that of its best one. What the search chose looks better on the
-    targets that chose it than it is; by how much is estimated (`optimism_`).
+    part, given only the rows before each. The naive forecast is trial 0. Classifiers are scored on the same held-out
+    sequences, of groups that do not train where there are groups; their trial 0 is the majority classifier. A network
+    is scored at each epoch, and its score is that of its best one. The chosen trial looks better on the targets that
+    chose it than it is; `optimism_` estimates by how much.
 
     Parameters
     ----------
     forecaster : Forecaster or Classifier
         Cloned; `NeuralForecaster` or `NeuralClassifier` where cells are searched.
     space : dict
-        Name of a setting to what is tried of it: a list of choices, a pair ``(low, high)`` of whole or other numbers,
-        `log(low, high)`, or ``{"low": 8, "high": 128, "log": True}`` as a file may have it. A window may be said in
-        seasons: ``"2 seasons"``. Settings that a cell does not have (``kernel_size`` belongs to ``conv1d``) are left
-        out for it.
+        For each setting a list of choices, a range ``(low, high)`` of whole or other numbers, `log(low, high)`, or
+        ``{"low": 8, "high": 128, "log": True}``, which a file can hold. A window may be given in seasons:
+        ``"2 seasons"``. Settings that a cell does not have (``kernel_size`` belongs to ``conv1d``) are left out for it.
     trials : int
-        How many settings to try; a grid ends earlier where it is smaller. Trial 1 has the forecaster's own settings
-        where the space has them. A search that is resumed may ask for more.
+        Number of settings to try; a smaller grid ends earlier. Trial 1 has the forecaster's own settings where the
+        space has them. A resumed search may have more trials.
     searcher : {"tpe", "gp", "random", "grid", "bohb", "hyperopt"}
-        Tree-structured Parzen estimators [Bergstra et al. 2011] and Gaussian processes by Optuna; BOHB [Falkner et al.
-        2018], which brings its own HyperBand, and HyperOpt need packages of their own.
+        Tree-structured Parzen estimators [Bergstra et al. 2011] or Gaussian processes, both of Optuna; BOHB [Falkner et
+        al. 2018], that is Parzen estimators of all settings together with HyperBand; HyperOpt, which needs
+        ``pip install 'tsforecast[hyperopt]'``.
     scheduler : {"auto", "asha", "hyperband", "median", "pbt", "none"}
         Which trials are stopped early: by asynchronous successive halving [Li et al. 2020], HyperBand [Li et al. 2018],
         those worse than the median of the others, or none. Population based training [Jaderberg et al. 2017] varies
         instead how weights are trained. Auto: ASHA, and HyperBand with BOHB.
     metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse"} or {"skill", "error", "log_loss"}
-        The error whose skill counts; "skill" is that of MASE, or, of a classifier, that of wrong labels.
+        Error whose skill counts; "skill" is that of MASE, or, of a classifier, that of wrong labels.
     max_epochs : int, optional
-        Of each trial; the forecaster's own number unless given.
+        Epochs of each trial; the forecaster's own number unless given.
     time_budget : float, optional
-        Seconds after which no trial goes on; anew each time that a search is resumed.
+        Seconds after which all trials end; anew each time that a search is resumed.
     resources_per_trial : dict, optional
-        Of Ray; ``{"cpu": 1}`` unless given.
+        Resources of Ray; ``{"cpu": 1}`` unless given.
     address : str, optional
-        Of a Ray cluster: ``"auto"``, or ``"host:port"``. This machine unless given.
+        Ray cluster: ``"auto"``, or ``"host:port"``. This machine unless given.
     storage : path, optional
         Folder for searches; one of the user's data folder unless given.
     name : str, optional
-        Folder in `storage`; after data and settings unless given, so that the same search finds itself again.
+        Folder in `storage`; derived from data and settings unless given, so that the same search is resumed.
     resume : {"auto", True, False}
-        Go on with a search of this name: if there is one, or it is an error that there is none, or that there is one.
+        Resume a search of this name: if there is one; or raise an error if there is none; or if there is one.
     random_state : int
-        Of the searcher, and of forecasters without a seed.
+        Seed of the searcher, and of forecasters without one.
     validation : float or int
-        Share or number of last steps, or of whole groups, that score; of recordings without groups, of each class
+        Share or number of last steps, or of whole groups, that validate; of sequences without groups, of each class
         alike.
     validation_origins : int
-        How many validation parts, one before the other, or each of other groups, are averaged over; each trains a
-        network of its own.
+        Number of validation parts, one before the other, or each of other groups, whose skill is averaged; each trains
+        a network of its own.
     horizon : int, optional
         Steps to forecast; the forecaster's own unless given.
     verbose : int
@@ -101,34 +123,34 @@ class RaySearch(Forecaster):
     Raises
     ------
     ParameterError
-        When the space cannot work, with all that is wrong, before anything starts; when a cluster cannot be reached,
-        or a searcher lacks its package.
+        When the space cannot work, with all problems, before anything starts; when a cluster cannot be reached, or a
+        searcher lacks its package.
     TrainingError
         When no trial has a score.
     OutputError
-        When `storage` cannot be written to; what was kept goes on when there is room.
+        When `storage` cannot be written to; the search can be resumed when there is room.
 
     Attributes
     ----------
     trials_ : pandas.DataFrame
         A row for each trial, naive first: ``trial, status, error, best_score, best_epoch, last_score, epochs, scores``
-        (of every epoch reported), ``seconds``, and ``param_...`` for each setting.
+        (of every reported epoch), ``seconds``, and ``param_...`` for each setting.
     best_params_ : dict
         Empty where no trial beats the naive forecast.
     best_score_ : float
         Skill on validation.
     optimism_ : float
-        By how much `best_score_` is likely to flatter.
+        Estimate of how much of `best_score_` is due to the choice.
     complete_ : bool
-        Whether all trials are over; a search that was cut short goes on when it is fitted again.
+        Whether all trials are over; fit again to resume a search that was cut short.
     best_estimator_ : Forecaster or Classifier
-        Fitted with `best_params_` on all data, as a plain `fit` would; the best naive one where nothing beats it.
+        Fitted with `best_params_` on all data, as a plain `fit` would; the best naive one where no trial beats it.
     cv_results_ : dict of arrays
-        As scikit-learn's searches have it.
+        As of scikit-learn's searches.
     reference_ : str
         The best naive forecast on the validation targets, or "majority".
     classes_ : array of shape (K,)
-        The labels, of a classifier.
+        Labels, of a classifier.
     folder_ : Path
 
     Examples
@@ -183,20 +205,20 @@ class RaySearch(Forecaster):
         self.verbose = verbose
 
     def fit(self, data: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
-        """Search, and fit the best settings on everything.
+        """Search, and fit the best settings on all data.
 
         Parameters
         ----------
         data, y, sample_weight
-            As the forecaster's, or classifier's, own `fit` takes them.
+            As in the forecaster's, or classifier's, own `fit`.
         groups : array of shape (N,), optional
-            Who or what each recording is of, for a classifier; a panel brings its own. Whole groups score.
+            Group of each sequence, for a classifier; a panel brings its own. Whole groups validate.
 
         Raises
         ------
         ParameterError, DataError, TrainingError, OutputError
         """
-        if not _recognises(self):
+        if not _classifies(self):
             if groups is not None:
                 raise ParameterError("groups belong to recordings: series name theirs with Panel.from_frame(group=...)")
             return super().fit(data, y, sample_weight)
@@ -206,45 +228,97 @@ class RaySearch(Forecaster):
             )
         raise_any(self._problems(), ParameterError)
         reader = clone(self.forecaster)
-        panel, labels, groups = reader._checked(data, y, groups)
-        metric = "error" if self.metric == "skill" else self.metric
-        how = self.validation, self.validation_origins, metric, self.random_state
-        folds = classification_objectives(panel, labels, reader.classes_, groups, *how)
-        given = {"labels": joblib.hash((labels, reader.classes_, groups))}
+        panel, labels, sides = reader._checked(data, y, groups)
+        objectives = classification_objectives(
+            panel,
+            labels,
+            reader.classes_,
+            sides,
+            self.validation,
+            self.validation_origins,
+            "error" if self.metric == "skill" else self.metric,
+            self.random_state,
+        )
+        identity = {"labels": joblib.hash((labels, reader.classes_, sides))}
         with observed(self, panel):
-            self._search(panel, folds, given, lambda model: model.fit(data, y, groups))
+            self._search(panel, objectives, identity, lambda model: model.fit(data, y, groups))
             self.panel_ = panel
         return self
 
     def _fit(self, panel: Panel) -> None:
-        self._search(panel, self._validations(panel), {}, lambda model: model.fit(panel))
+        self._search(panel, self._objectives(panel), {}, lambda model: model.fit(panel))
 
-    def _search(self, panel: Panel, folds: Sequence[Fold], given: dict[str, str], fit: Callable[[Any], Any]) -> None:
-        """Try settings on the folds, and fit the best on everything; what is `given` besides must stay the same."""
-        from tsforecast.search.tuner import show_trials, tune
+    def _search(
+        self, panel: Panel, objectives: Sequence[Objective], identity: dict[str, str], fit: Callable[[Any], Any]
+    ) -> None:
+        """Run the trials, and fit the best settings with `fit`; `identity` is that of further data."""
+        from tsforecast.search.tuner import show_progress, tune  # loads Ray
 
-        assignment = self._assignment(folds)
-        space = Space.of(self.space, panel.season_length)
-        raise_any(self._space_problems(space, assignment), ParameterError)
-        orders = prepare(self, panel, space, assignment, given)
-        before = [one for one in read(orders.folder) if one.over(orders.epochs)]
-        best = max((skill for one in before for skill in one.skills.values()), default=0.0)
-        self.folder_, self.reference_ = orders.folder, folds[0].reference
-        shown = self.verbose, space.told(orders.trials), orders.trials, self.reference_, len(before), best
-        with show_trials(*shown) as listener:
-            tried = tune(assignment, space, orders, listener)
-        self.trials_ = trials_table(tried, space, orders.epochs)
-        self.optimism_ = _optimism([orders.place(one.trial) for one in tried], folds)
-        conclude(self.folder_, self.optimism_)
-        self._choose(space, folds[0], fit)
+        setup, space = self._setup(objectives), Space.of(self.space, panel.season_length)
+        raise_any(self._space_problems(space, objectives[-1]), ParameterError)
+        config = self._open(panel, space, setup, identity)
+        spec = config.spec
+        before = [record for record in read_log(config.folder) if record.is_over(spec.epochs)]
+        best = max((skill for record in before for skill in record.skills.values()), default=0.0)
+        self.folder_, self.reference_ = config.folder, spec.reference
+        size = space.describe(spec.trials)
+        with show_progress(self.verbose, size, spec.trials, spec.reference, len(before), best) as listener:
+            records = tune(setup, space, config, listener)
+        self.trials_ = trials_table(records, space, spec.epochs)
+        self.optimism_ = _optimism(config, records, objectives)
+        write_outcome(self.folder_, self.optimism_)
+        self._refit(space, objectives[0], fit)
         over = int((~self.trials_["status"].iloc[1:].isin(["cut short", "not run"])).sum())
-        self.complete_ = over >= orders.trials
+        self.complete_ = over >= spec.trials
         if not self.complete_:
-            told = f"the search was cut short: {over} of {orders.trials} trials are over; fit again to go on"
-            warnings.warn(told, TrainingWarning, stacklevel=3)
+            warnings.warn(
+                f"the search was cut short: {over} of {spec.trials} trials are over; fit again to go on",
+                TrainingWarning,
+                stacklevel=3,
+            )
 
-    def _choose(self, space: Space, fold: Fold, fit: Callable[[Any], Any]) -> None:
-        """Take the best trial and fit its settings on everything."""
+    def _open(self, panel: Panel, space: Space, setup: TrialSetup, identity: dict[str, str]) -> RunConfig:
+        """Return the configuration of a run, whose folder holds this search and no other.
+
+        Raises
+        ------
+        ParameterError, OutputError
+        """
+        from tsforecast.search.tuner import RunConfig
+
+        model, newest = setup.model({}), setup.objectives[0]
+        spec = SearchSpec(
+            data=repr(panel).removeprefix("Panel: "),
+            forecaster=" ".join(repr(self.forecaster).split()),
+            space=space.plain(),
+            season_length=panel.season_length,
+            epochs=int(model.get_params()["max_epochs"]) if trains_in_epochs(model) else 0,
+            trials=sum(1 for _ in islice(space.grid(), self.trials)) if self.searcher == "grid" else self.trials,
+            horizon=newest.settings.get("horizon", 0),
+            metric=newest.metric,
+            reference=newest.reference,
+            cutoffs=sum(len(objective.weights) for objective in setup.objectives),
+            origins=len(setup.objectives),
+            searcher=self.searcher,
+            scheduler=self.scheduler,
+            made=datetime.now().astimezone().isoformat(timespec="seconds"),
+            versions=versions() | {name: version(name) for name in ("ray", "optuna")},
+            machine=machine(),
+        )
+        identity = (
+            {"data": panel.fingerprint(), "forecaster": spec.forecaster, "space": json.dumps(spec.space)}
+            | {name: str(getattr(self, name)) for name in _RULES}
+            | {name: str(value) for name, value in newest.settings.items()}
+            | identity
+        )
+        folder = Path(self.storage or Path(user_data_dir("tsforecast"), "searches")).absolute()
+        folder /= self.name or f"{type(self.forecaster).__name__}-{joblib.hash(identity)[:12]}"
+        open_search(folder, identity, spec, self.resume)
+        resources = dict(self.resources_per_trial or {"cpu": 1})
+        return RunConfig(spec, folder, self.random_state, self.time_budget, resources, self.address)
+
+    def _refit(self, space: Space, objective: Objective, fit: Callable[[Any], Any]) -> None:
+        """Fit the settings of the best trial on all data."""
         scores = self.trials_["best_score"].astype(float)
         if scores.iloc[1:].isna().all():
             errors = [error for error in self.trials_["error"].iloc[1:].unique() if error]
@@ -257,8 +331,8 @@ class RaySearch(Forecaster):
         self.best_index_ = int(scores.fillna(-np.inf).idxmax())
         self.best_score_ = float(scores[self.best_index_])
         self.best_params_ = space.settings(self.trials_["params"][self.best_index_])
-        model = seeded(self.forecaster, self.random_state) if self.best_index_ else fold.baseline()
-        self.members_ = [fit(model.set_params(**self.best_params_, **fold.settings))]
+        model = clone_with_seed(self.forecaster, self.random_state) if self.best_index_ else objective.baseline()
+        self.members_ = [fit(model.set_params(**self.best_params_, **objective.settings))]
 
     @property
     def best_estimator_(self) -> Any:
@@ -268,44 +342,44 @@ class RaySearch(Forecaster):
         return self.members_[0]
 
     def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:
-        """Forecast, or say the label of recordings, with the best settings; see the model's own `predict`.
+        """Forecast, or classify sequences, with the best settings; see the model's own `predict`.
 
         Raises
         ------
         NotFittedError, ParameterError, DataError
         """
-        if not _recognises(self):
+        if not _classifies(self):
             return super().predict(context, future=future, horizon=horizon)
         self.check_fitted()
         if future is not None or horizon is not None:
             raise ParameterError("future and horizon belong to forecasts: a classifier takes recordings and no more")
         return self.best_estimator_.predict(context)
 
-    @available_if(_recognises)  # type: ignore[untyped-decorator]
+    @available_if(_classifies)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of each class of `classes_`, (N, K); see `Classifier.predict_proba`."""
         self.check_fitted()
         return np.asarray(self.best_estimator_.predict_proba(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R2 of forecasts from supervised windows, or the share of recordings whose label is said."""
-        if not _recognises(self):
+        """Return R2 of forecasts from supervised windows, or the accuracy of predicted labels."""
+        if not _classifies(self):
             return super().score(X, y, sample_weight)
         self.check_fitted()
         return float(self.best_estimator_.score(X, y, sample_weight))
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The labels, of a classifier that is fitted."""
+        """Labels of a fitted classifier, sorted."""
         return np.asarray(self.best_estimator_.classes_)
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn may expect of `fit`."""
-        return self.forecaster.__sklearn_tags__() if _recognises(self) else super().__sklearn_tags__()
+        """Return the tags of the classifier, or those of a forecaster."""
+        return self.forecaster.__sklearn_tags__() if _classifies(self) else super().__sklearn_tags__()
 
     def saved_params(self) -> dict[str, Any]:
-        """Return what was searched for and how; not where, which belongs to a machine and not to a model."""
-        if isinstance(self.forecaster, Classifier):
+        """Return the parameters without those that belong to a machine."""
+        if _classifies(self):
             raise ParameterError(
                 "a search over classifiers is saved by the best of them: call search.best_estimator_.save(folder); its "
                 "trials stay in search.folder_"
@@ -318,13 +392,13 @@ class RaySearch(Forecaster):
         return found | {"space": space}
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what the search found, all trials among it, but not its folder; see `Estimator.get_state`."""
+        """Return the fitted state with all trials, but without the folder; see `Estimator.get_state`."""
         plain, numbers = super().get_state()
         del plain["folder_"]
         return {**plain, "trials_": plain["trials_"].to_dict("list")}, numbers
 
     def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Restore what `get_state` returned; see `Estimator.set_state`."""
+        """Restore the fitted state; see `Estimator.set_state`."""
         super().set_state({**learned, "trials_": pd.DataFrame(learned["trials_"])}, numbers)
         if len(self.members_) != 1:
             raise ValueError(f"a search must have one best estimator: got {len(self.members_)}")
@@ -334,17 +408,17 @@ class RaySearch(Forecaster):
         return np.asarray(self.best_estimator_.forecast(past, horizon))
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
-        """Say where a simpler forecast stands in for that of the best estimator; see `Forecaster.replaced`."""
+        """Return where the best estimator used its fallback, (n, K); see `Forecaster.is_fallback`."""
         return np.asarray(self.best_estimator_.is_fallback(past))
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return what trials are given and scored on; see `Forecaster.preprocessing_state`."""
+        """Return the preprocessing of a trial, and the targets that score it; see `Forecaster.preprocessing_state`."""
         searching = clone(self)
         searching.horizon_ = panel.horizon_or(searching._own_horizon())
-        folds = searching._validations(panel)
-        newest, assignment = folds[0], searching._assignment(folds)
-        found: dict[str, NDArray[Any]] = assignment.model({}).preprocessing_state(newest.part)
-        return found | {"validation targets": newest.truth, "validation scale": newest.scale, "naive": newest.naive}
+        objectives = searching._objectives(panel)
+        newest = objectives[0]
+        state: dict[str, NDArray[Any]] = searching._setup(objectives).model({}).preprocessing_state(newest.part)
+        return state | {"validation targets": newest.truth, "validation scale": newest.scale, "naive": newest.naive}
 
     def report(self, path: str | Path | None = None, title: str | None = None) -> str | None:
         """Write the report to a file, or return it: one page of HTML that needs no network.
@@ -370,7 +444,7 @@ class RaySearch(Forecaster):
 
     @property
     def cv_results_(self) -> dict[str, Any]:
-        """What scikit-learn's searches tell of their candidates; naive is none of them."""
+        """Candidates as scikit-learn's searches report them, without the naive forecast."""
         tried = self.trials_.iloc[1:]
         scores = tried["best_score"].to_numpy(dtype=float)
         order = (-pd.Series(scores)).rank(method="min", na_option="bottom").astype(int).to_numpy()
@@ -385,19 +459,18 @@ class RaySearch(Forecaster):
             "mean_fit_time": tried["seconds"].to_numpy(dtype=float),
         }
 
-    def _validations(self, panel: Panel) -> list[Validation]:
+    def _objectives(self, panel: Panel) -> list[ForecastObjective]:
         metric = "mase" if self.metric == "skill" else self.metric
-        return validations(panel, self.horizon_, self.validation, self.validation_origins, metric)
+        return forecast_objectives(panel, self.horizon_, self.validation, self.validation_origins, metric)
 
-    def _assignment(self, folds: Sequence[Fold]) -> Assignment:
+    def _setup(self, objectives: Sequence[Objective]) -> TrialSetup:
         epochs = self.max_epochs
         if epochs is None and isinstance(self.forecaster, NeuralClassifier):
-            epochs = self.forecaster.epochs(len(folds[0].part))
-        return Assignment(self.forecaster, folds, epochs, self.random_state)
+            epochs = self.forecaster.epochs(len(objectives[0].part))
+        return TrialSetup(self.forecaster, objectives, epochs, self.random_state)
 
-    def _space_problems(self, space: Space, assignment: Assignment) -> list[str]:
-        fold = assignment.folds[-1]
-        return space.problems(self.forecaster, int(fold.part.lengths.min()) - fold.settings.get("horizon", 0))
+    def _space_problems(self, space: Space, oldest: Objective) -> list[str]:
+        return space.problems(self.forecaster, int(oldest.part.lengths.min()) - oldest.settings.get("horizon", 0))
 
     def _own_horizon(self) -> int:
         return self.horizon or self.forecaster._own_horizon()
@@ -405,7 +478,7 @@ class RaySearch(Forecaster):
     def _problems(self) -> list[str]:
         if not isinstance(self.forecaster, (Forecaster, Classifier)):
             return [f"forecaster must be a forecaster or classifier of tsforecast's: got {self.forecaster!r}"]
-        metrics = ("skill", *recognition.METRICS) if _recognises(self) else METRICS
+        metrics = ("skill", *(CLASSIFICATION_METRICS if _classifies(self) else FORECAST_METRICS))
         problems = whole("trials", self.trials, 1) + whole("horizon", self.horizon, 1, [None])
         problems += one_of("searcher", self.searcher, SEARCHERS) + one_of("scheduler", self.scheduler, SCHEDULERS)
         problems += one_of("metric", self.metric, metrics) + whole("max_epochs", self.max_epochs, 1, [None])
@@ -421,8 +494,9 @@ class RaySearch(Forecaster):
         return problems + [problem.within(after=" (of the forecaster)") for problem in own]
 
 
-def _optimism(places: list[Path], folds: Sequence[Fold]) -> float:
-    """Return the optimism of the best of all trials of which losses were kept, and naive."""
-    losses = [found for place in places if (found := losses_at_best(place, folds)) is not None]
-    naive = np.concatenate([fold.naive for fold in folds])
-    return optimism(folds, np.stack([naive, *losses])) if losses else float("nan")
+def _optimism(config: RunConfig, records: list[TrialRecord], objectives: Sequence[Objective]) -> float:
+    """Return the optimism of the best of naive and all trials whose losses were stored."""
+    folders = [config.trial_folder(record.trial) for record in records]
+    losses = [rows for folder in folders if (rows := losses_at_best(folder, objectives)) is not None]
+    naive = np.concatenate([objective.naive for objective in objectives])
+    return optimism(objectives, np.stack([naive, *losses])) if losses else float("nan")

@@ -95,7 +95,7 @@ class Space:
     Examples
     --------
     >>> space = Space.of({"units": [8, 16], "window": ["1 season", 10], "layers": (1, 3)}, season_length=6)
-    >>> space.size, space.told(trials=3)
+    >>> space.size, space.describe(trials=3)
     (12, '12 combinations; 3 trials see 25 %')
     >>> space.settings({"units": 8, "window": "1 season", "layers": 2})
     {'units': 8, 'window': 6, 'layers': 2}
@@ -151,8 +151,8 @@ class Space:
             return math.inf
         return sum(1 for _ in self.grid()) if self._conditional() else self._product()
 
-    def told(self, trials: int) -> str:
-        """Say how large the space is, and how much of it so many trials see."""
+    def describe(self, trials: int) -> str:
+        """Return the size of the space in words, and how much of it so many trials see."""
         if math.isinf(self.size):
             free = [name for name, domain in self.domains.items() if isinstance(domain, Range) and not domain.whole]
             listed = Space({name: domain for name, domain in self.domains.items() if name not in free})

@@ -1,4 +1,4 @@
-"""The folder of a search: what it was asked, what it tried, what it found; read again without the data."""
+"""The folder of a search: its specification, trials and outcome; readable without the data."""
 
 from __future__ import annotations
 
@@ -11,41 +11,54 @@ import pandas as pd
 
 from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, shorten
 from tsforecast.files import new_file, require_place
-from tsforecast.search.journal import Tried, read, trials_table
+from tsforecast.search.journal import TrialRecord, read_log, trials_table
 from tsforecast.search.space import Space
 
-ORDERS, OUTCOME = "search.json", "outcome.json"
+SPEC_FILE, OUTCOME_FILE = "search.json", "outcome.json"
+SEARCHERS = ("random", "grid", "tpe", "gp", "bohb", "hyperopt")
+SCHEDULERS = ("auto", "asha", "hyperband", "median", "pbt", "none")
+
+
+def pair_problems(searcher: str, scheduler: str) -> list[str]:
+    """Return a problem where a searcher and a scheduler do not work together."""
+    if searcher == "bohb" and scheduler not in ("auto", "hyperband"):
+        return [f"searcher 'bohb' must come with its HyperBand: got scheduler={scheduler!r}; leave scheduler out"]
+    if scheduler == "pbt" and searcher not in ("random", "grid"):
+        return [
+            "scheduler 'pbt' must come with searcher='random' or 'grid', since it proposes settings itself: got "
+            f"{searcher!r}"
+        ]
+    return []
 
 
 @dataclass(frozen=True)
-class About:
-    """What a search is about.
+class SearchSpec:
+    """Specification of a search.
 
     Attributes
     ----------
     data : str
-        A sentence about the panel.
+        Summary of the panel.
     forecaster : str
         As code.
     space : dict
         See `Space.plain`.
     season_length : int
-        What ``"2 seasons"`` of the space counts.
+        Steps of a season, in which windows may be given.
     epochs : int
-        Of a trial that is not stopped; 0 where nothing is trained in epochs.
+        Epochs of a trial that is not stopped; 0 where nothing is trained in epochs.
     trials : int
-        As asked.
     horizon : int
-        0 where recordings are recognised.
+        0 where sequences are classified.
     metric : str
-        The error whose skill counts.
+        Error whose skill counts.
     reference : str
         The best naive forecast on the validation targets, or the majority classifier.
     cutoffs, origins : int
-        Forecasts, or recordings, that a trial is scored on, and validation parts that they lie in.
+        Forecasts, or sequences, that a trial is scored on, and validation parts that they lie in.
     searcher, scheduler : str
     made : str
-        When it began, ISO 8601.
+        Start of the search, ISO 8601.
     versions : dict
     machine : str
     """
@@ -68,65 +81,79 @@ class About:
     machine: str
 
     @property
+    def stopping(self) -> str:
+        """Scheduler that stops trials, where ``auto`` is HyperBand for BOHB and ASHA for the others."""
+        auto = "hyperband" if self.searcher == "bohb" else "asha"
+        return auto if self.scheduler == "auto" else self.scheduler
+
+    @property
     def error(self) -> str:
-        """The error whose skill counts, in words."""
+        """Name of the error whose skill counts."""
         return {"error": "wrong labels", "log_loss": "log loss"}.get(self.metric, self.metric.upper())
 
     @property
     def cases(self) -> str:
-        """What a trial is scored on, in words."""
-        kind, ahead = ("cutoff", f", horizon {self.horizon}") if self.horizon else ("recording", "")
+        """Number and kind of the cases that a trial is scored on."""
+        kind, horizon = ("cutoff", f", horizon {self.horizon}") if self.horizon else ("sequence", "")
         parts = "1 validation part" if self.origins == 1 else f"{self.origins} validation parts"
-        return f"{self.cutoffs} {kind}{'' if self.cutoffs == 1 else 's'} in {parts}{ahead}"
+        return f"{self.cutoffs} {kind}{'' if self.cutoffs == 1 else 's'} in {parts}{horizon}"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A search as its folder tells it.
+class StoredSearch:
+    """A search as read from its folder.
 
     Attributes
     ----------
     folder : Path
-    about : About
+    spec : SearchSpec
     space : Space
-        Choices that JSON cannot hold are words.
-    tried : list of Tried
+        Choices that JSON cannot hold are texts.
+    records : list of TrialRecord
     optimism : float or None
         None until the search is over.
     """
 
     folder: Path
-    about: About
+    spec: SearchSpec
     space: Space
-    tried: list[Tried]
+    records: list[TrialRecord]
     optimism: float | None
 
     @property
     def trials(self) -> pd.DataFrame:
         """All trials, the naive forecast first; see `RaySearch.trials_`."""
-        return trials_table(self.tried, self.space, self.about.epochs)
+        return trials_table(self.records, self.space, self.spec.epochs)
 
 
-def begin(folder: Path, asked: dict[str, str], about: About, resume: bool | str) -> None:
-    """Keep what a search was asked, or make sure that it is the one that goes on.
+def open_search(folder: Path, identity: dict[str, str], spec: SearchSpec, resume: bool | str) -> None:
+    """Write the specification of a new search, or verify that the folder holds the search to resume.
+
+    Parameters
+    ----------
+    folder : Path
+    identity : dict
+        Data, model and rules that a resumed search must share.
+    spec : SearchSpec
+    resume : {"auto", True, False}
 
     Raises
     ------
     ParameterError
-        When the folder holds another search, or none and one must be there, or one and none must.
+        When the folder holds another search, or none with ``resume=True``, or one with ``resume=False``.
     OutputError
         When the folder holds something else, or cannot be written to.
     """
-    require_place(folder, mark=ORDERS)
-    file = folder / ORDERS
+    require_place(folder, mark=SPEC_FILE)
+    file = folder / SPEC_FILE
     if not file.is_file():
         if resume is True:
             must = (Argument("resume", True), f" must find a search in {str(folder)!r}")
             raise ParameterError(Problem(must, "there is none", Argument("resume", "auto", verb="use")))
-        _keep(file, {"asked": asked, "about": asdict(about)})
+        _write_json(file, {"asked": identity, "about": asdict(spec)})
         return
-    kept = _told(file)
-    differing = [name for name in asked if kept["asked"].get(name) != asked[name]]
+    stored = _read_json(file)
+    differing = [name for name in identity if stored["asked"].get(name) != identity[name]]
     if differing:
         raise ParameterError(
             Problem(
@@ -138,38 +165,41 @@ def begin(folder: Path, asked: dict[str, str], about: About, resume: bool | str)
     if resume is False:
         remedy = (Argument("resume", "auto", verb="use"), " to go on, or another ", Phrase("name", "search"))
         raise ParameterError(Problem(f"{str(folder)!r} holds this search already", "", remedy))
-    if kept["about"]["trials"] != about.trials:
-        _keep(file, {**kept, "about": {**kept["about"], "trials": about.trials}})
+    if stored["about"]["trials"] != spec.trials:
+        _write_json(file, {**stored, "about": {**stored["about"], "trials": spec.trials}})
 
 
-def conclude(folder: Path, optimism: float) -> None:
-    """Keep what only the data could tell."""
-    _keep(folder / OUTCOME, {"optimism": None if optimism != optimism else optimism})
+def write_outcome(folder: Path, optimism: float) -> None:
+    """Write the optimism of a search that is over, which cannot be computed without the data."""
+    _write_json(folder / OUTCOME_FILE, {"optimism": None if optimism != optimism else optimism})
 
 
-def read_search(folder: Path) -> Kept:
-    """Return what a folder tells of its search, whether it is over or not.
+def read_search(folder: Path) -> StoredSearch:
+    """Read a search from its folder, whether it is over or not.
 
     Raises
     ------
     DataError
         When there is none.
     """
-    if not (folder / ORDERS).is_file():
-        raise DataError(f"{str(folder)!r} must hold a search: it has no {ORDERS}; name the folder that a search wrote")
-    about = About(**_told(folder / ORDERS)["about"])
-    outcome = folder / OUTCOME
-    optimism = _told(outcome)["optimism"] if outcome.is_file() else None
-    return Kept(folder, about, Space.from_plain(about.space, about.season_length), read(folder), optimism)
+    if not (folder / SPEC_FILE).is_file():
+        raise DataError(
+            f"{str(folder)!r} must hold a search: it has no {SPEC_FILE}; name the folder that a search wrote"
+        )
+    spec = SearchSpec(**_read_json(folder / SPEC_FILE)["about"])
+    outcome = folder / OUTCOME_FILE
+    optimism = _read_json(outcome)["optimism"] if outcome.is_file() else None
+    space = Space.from_plain(spec.space, spec.season_length)
+    return StoredSearch(folder, spec, space, read_log(folder), optimism)
 
 
-def _told(file: Path) -> Any:
+def _read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{str(file)!r} must hold what a search was asked: it is no JSON ({error})") from error
+        raise DataError(f"{str(file)!r} must hold the specification of a search: it is no JSON ({error})") from error
 
 
-def _keep(file: Path, told: dict[str, Any]) -> None:
+def _write_json(file: Path, content: dict[str, Any]) -> None:
     with new_file(file) as unfinished:
-        unfinished.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
