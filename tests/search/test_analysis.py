@@ -11,7 +11,17 @@ import pytest
 from tests.helpers.searches import SPACE, searched
 from tsforecast.search.importance import importance
 from tsforecast.search.journal import TrialRecord, append_event, trials_table
-from tsforecast.search.results import at_last, best, failures, floor_of, front, pairs, scale_of, scored, varied
+from tsforecast.search.results import (
+    axis_of,
+    best,
+    failures,
+    pairs,
+    pareto_front,
+    score_floor,
+    scored,
+    varied,
+    with_last_score,
+)
 from tsforecast.search.space import Space, log
 
 
@@ -78,7 +88,7 @@ def test_importance_is_the_same_each_time() -> None:
     [
         (12, lambda one, noise: noise, "at least 20 trials with a score are needed, there are 12"),
         (40, lambda one, noise: 0.0, "all trials have the same score"),
-        (40, lambda one, noise: noise, "settings do not foretell the score of a trial"),
+        (40, lambda one, noise: noise, "settings do not predict the score of a trial"),
         (0, lambda one, noise: noise, "at least 20 trials with a score are needed, there are 0"),
     ],
 )
@@ -108,12 +118,12 @@ def test_one_trial_that_diverged_does_not_make_other_settings_vanish() -> None:
 def test_the_floor_lies_below_most_trials_and_not_at_those_that_diverged() -> None:
     for scores in ([0.3, 0.2, 0.1], [-3.0, -4.0, -5.0], [0.0, 0.0, 0.0], [0.1, -900.0, -1e9]):
         trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": scores})
-        assert min(max(scores), 0) - 1 <= floor_of(trials) < max(scores)
+        assert min(max(scores), 0) - 1 <= score_floor(trials) < max(scores)
 
 
 def test_learning_curves_reach_down_to_where_trials_are_whose_best_is_untrained() -> None:
     trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": 0.0, "last_score": [-0.2, -0.3, -0.4]})
-    assert floor_of(at_last(trials)) < -0.4 < floor_of(trials)
+    assert score_floor(with_last_score(trials)) < -0.4 < score_floor(trials)
 
 
 def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> None:
@@ -128,11 +138,14 @@ def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> 
         ("optimizer", "learning_rate"),
     ]
     pair = found["cell", "window"]
-    assert (pair.across.words, pair.down.words) == (("rnn", "gru", "lstm", "conv1d"), ("1 season", "2 seasons", "168"))
+    assert (pair.across.labels, pair.down.labels) == (
+        ("rnn", "gru", "lstm", "conv1d"),
+        ("1 season", "2 seasons", "168"),
+    )
     mine = trials[(trials["param_cell"] == "gru") & (trials["param_window"] == "2 seasons")]["best_score"]
     assert (pair.mean[1, 1], pair.best[1, 1], pair.count[1, 1]) == (pytest.approx(mine.mean()), mine.max(), len(mine))
     pair = found["optimizer", "learning_rate"]
-    assert pair.down.words == ("0.0001 to 0.00056", "0.00056 to 0.0032", "0.0032 to 0.018", "0.018 to 0.1")
+    assert pair.down.labels == ("0.0001 to 0.00056", "0.00056 to 0.0032", "0.0032 to 0.018", "0.018 to 0.1")
     low = (trials["param_learning_rate"] < 0.00056) & (trials["param_optimizer"] == "sgd")
     assert pair.count[0, 2] == low.sum() > 0
     for pair in found.values():
@@ -142,30 +155,30 @@ def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> 
 
 def test_choices_stand_in_order_where_they_are_numbers() -> None:
     space = Space.of({"units": [64, 8, 32], "anchor": ["last", None], "batch": list(range(12, 0, -1))}, 24)
-    assert scale_of(space, "units").words == ("8", "32", "64")
-    assert scale_of(space, "anchor").words == ("last", "none")
-    assert scale_of(space, "batch").binned().words == ("1 to 2", "3 to 4", "5 to 6", "7 to 8", "9 to 10", "11 to 12")
-    assert [scale_of(space, "batch").binned().bin(value) for value in (1, 2, 3, 12)] == [0, 0, 1, 5]
-    assert [scale_of(space, "units").part(value) for value in (8, 32, 64)] == [0, 0.5, 1]
+    assert axis_of(space, "units").labels == ("8", "32", "64")
+    assert axis_of(space, "anchor").labels == ("last", "none")
+    assert axis_of(space, "batch").binned().labels == ("1 to 2", "3 to 4", "5 to 6", "7 to 8", "9 to 10", "11 to 12")
+    assert [axis_of(space, "batch").binned().bin(value) for value in (1, 2, 3, 12)] == [0, 0, 1, 5]
+    assert [axis_of(space, "units").fraction(value) for value in (8, 32, 64)] == [0, 0.5, 1]
 
 
 @pytest.mark.parametrize("domain", [(1, 3), (16, 256), (0.0, 0.5), log(1e-4, 1e-1), [1, 2], ["a", "b"]])
 def test_every_value_has_a_place_and_a_bin(domain: object) -> None:
     space, random = Space.of({"x": domain}), np.random.default_rng(0)
-    scale = scale_of(space, "x")
+    axis = axis_of(space, "x")
     ends = domain if isinstance(domain, list) else space.domains["x"].bounds()
     for value in (*ends, *(space.draw(random)["x"] for _ in range(20))):
-        assert 0 <= scale.part(value) <= 1
-        assert 0 <= scale.binned().bin(value) < len(scale.binned().words)
-    assert [scale.part(value) for value in ends] == pytest.approx([0, 1])
-    assert (scale.binned().bin(ends[0]), scale.binned().bin(ends[1])) == (0, len(scale.binned().words) - 1)
+        assert 0 <= axis.fraction(value) <= 1
+        assert 0 <= axis.binned().bin(value) < len(axis.binned().labels)
+    assert [axis.fraction(value) for value in ends] == pytest.approx([0, 1])
+    assert (axis.binned().bin(ends[0]), axis.binned().bin(ends[1])) == (0, len(axis.binned().labels) - 1)
 
 
 def test_the_best_the_front_and_the_failures_are_those_of_the_journal(tmp_path: Path) -> None:
     kept = searched(tmp_path)
     trials = kept.trials
     assert best(trials, 3)["best_score"].tolist() == sorted(trials["best_score"].dropna(), reverse=True)[:3]
-    edge = front(trials)
+    edge = pareto_front(trials)
     assert edge["best_score"].is_monotonic_increasing
     assert edge["best_score"].iloc[-1] == trials["best_score"].max()
     assert [(one.error, one.trials) for one in failures(trials)] == [
@@ -178,4 +191,4 @@ def test_a_search_that_just_began_has_nothing_to_tell(tmp_path: Path) -> None:
     kept = searched(tmp_path, trials=0, over=False)
     append_event(tmp_path, "began", 1, code={"cell": 0})
     assert len(scored(kept.trials)) == len(best(kept.trials)) == len(failures(kept.trials)) == 0
-    assert floor_of(kept.trials) == -1
+    assert score_floor(kept.trials) == -1

@@ -26,7 +26,16 @@ from tsforecast.reporting.figures import (
     rows_canvas,
 )
 from tsforecast.search.importance import Importance
-from tsforecast.search.results import Pair, Scale, at_last, best, differ, floor_of, front, scored
+from tsforecast.search.results import (
+    Pair,
+    SettingAxis,
+    best,
+    pareto_front,
+    score_floor,
+    scored,
+    scores_differ,
+    with_last_score,
+)
 
 LEADERS = 3  # trials with a line of their own
 TINT = 0.5  # of the strongest cell of a heat map: words can be read on it
@@ -37,8 +46,8 @@ CROWDED = 6  # words on an axis above which they are set smaller, and shortened
 def curves(trials: pd.DataFrame, reference: str) -> Figure:
     """Draw the skill of each trial by epoch, the best one in colour, with a dot where one was stopped early."""
     figure, axes = canvas(3.0)
-    tried, floor = scored(trials), floor_of(at_last(trials))
-    winner = best(trials, 1)["trial"].iloc[0] if differ(trials) or len(tried) == 1 else None
+    tried, floor = scored(trials), score_floor(with_last_score(trials))
+    winner = best(trials, 1)["trial"].iloc[0] if scores_differ(trials) or len(tried) == 1 else None
     label = "trials" if winner is None else "other trials"
     for one in tried.itertuples():
         if one.trial == winner:
@@ -75,14 +84,14 @@ def importance(found: Importance) -> Figure:
 
 
 @in_style()
-def parallel(trials: pd.DataFrame, scales: list[Scale]) -> Figure:
+def parallel(trials: pd.DataFrame, scales: list[SettingAxis]) -> Figure:
     """Draw each trial as a line through its settings, one below the other, down to its score."""
     tried, last = scored(trials), len(scales)
     figure, axes = canvas(0.6 + 0.5 * (last + 1))
-    low, top = _span(max(floor_of(trials), float(tried["best_score"].min())), float(tried["best_score"].max()))
-    for row, scale in enumerate(scales):
+    low, top = _span(max(score_floor(trials), float(tried["best_score"].min())), float(tried["best_score"].max()))
+    for row, axis in enumerate(scales):
         axes.plot([0, 1], [row, row], color=REFERENCE, lw=0.8, zorder=1)
-        _words(axes, scale, row)
+        _words(axes, axis, row)
     axes.plot([0, 1], [last, last], color=INK, lw=0.8, zorder=1)
     for score in MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, top):
         if low <= score <= top:
@@ -95,7 +104,7 @@ def parallel(trials: pd.DataFrame, scales: list[Scale]) -> Figure:
     for rank, trial in enumerate(leaders):
         label = f"trial {trial}" + (", the best" if rank == 0 else "")
         axes.plot(*lines[trial], "-o", ms=3, color=COLOURS[rank], lw=1.8, zorder=4 - 0.1 * rank, label=label)
-    axes.set_yticks(range(last + 1), [*(brief(scale.setting) for scale in scales), "skill"], color=INK)
+    axes.set_yticks(range(last + 1), [*(brief(axis.setting) for axis in scales), "skill"], color=INK)
     axes.set_ylim(last + 0.55, -0.3)
     axes.set_xlim(-0.05, 1.05)
     axes.set_xticks([])
@@ -126,8 +135,8 @@ def heat(pair: Pair) -> Figure:
             axes.text(column, row + 0.22, words, ha="center", va="center", color=INK, size=8)
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_xticks(range(columns), [_short(word, columns) for word in pair.across.words], color=INK, size=size)
-    axes.set_yticks(range(rows), [brief(word) for word in pair.down.words], color=INK)
+    axes.set_xticks(range(columns), [_short(word, columns) for word in pair.across.labels], color=INK, size=size)
+    axes.set_yticks(range(rows), [brief(word) for word in pair.down.labels], color=INK)
     axes.tick_params(length=0)
     axes.set_xlabel(brief(pair.across.setting))
     axes.set_ylabel(brief(pair.down.setting))
@@ -140,10 +149,10 @@ def heat(pair: Pair) -> Figure:
 def cost(trials: pd.DataFrame, reference: str) -> Figure:
     """Draw score against seconds, with the trials that no cheaper one equals as a line."""
     figure, axes = canvas()
-    tried, floor = scored(trials), floor_of(trials)
+    tried, floor = scored(trials), score_floor(trials)
     tried = tried[tried["seconds"] > 0]
     _dots(axes, tried["seconds"], tried["best_score"], floor, tried["status"] == "finished")
-    edge = front(tried)
+    edge = pareto_front(tried)
     seconds = [*edge["seconds"], float(tried["seconds"].max())]
     scores = [*edge["best_score"], float(edge["best_score"].max())]
     axes.plot(seconds, np.maximum(scores, floor), color=COLOURS[0], drawstyle="steps-post", label="best for the time")
@@ -164,7 +173,7 @@ def cost(trials: pd.DataFrame, reference: str) -> Figure:
 def progress(trials: pd.DataFrame, reference: str) -> Figure:
     """Draw the score of one trial after the other, and the best so far."""
     figure, axes = canvas()
-    tried, floor = scored(trials), floor_of(trials)
+    tried, floor = scored(trials), score_floor(trials)
     _dots(axes, tried["trial"], tried["best_score"], floor, tried["status"] == "finished")
     best_so_far = np.maximum(tried["best_score"].cummax(), floor)
     axes.plot(tried["trial"], best_so_far, color=COLOURS[0], drawstyle="steps-post", label="best so far")
@@ -219,19 +228,19 @@ def _span(low: float, top: float) -> tuple[float, float]:
     return (low, top) if top - low > 1e-9 else (-0.01, 0.01)
 
 
-def _line(one: Any, scales: list[Scale], skill: float) -> tuple[list[float], list[int]]:
+def _line(one: Any, scales: list[SettingAxis], skill: float) -> tuple[list[float], list[int]]:
     """Return the line of a trial through its settings; those through the same word lie beside each other."""
     shift = ((one.trial * 0.618) % 1 - 0.5) * 0.03
-    rows = [row for row, scale in enumerate(scales) if scale.setting in one.params]
-    places = [scales[row].part(one.params[scales[row].setting]) + shift for row in rows]
+    rows = [row for row, axis in enumerate(scales) if axis.setting in one.params]
+    places = [scales[row].fraction(one.params[scales[row].setting]) + shift for row in rows]
     return [*places, max(0.0, skill)], [*rows, len(scales)]
 
 
-def _words(axes: Axes, scale: Scale, row: int) -> None:
+def _words(axes: Axes, axis: SettingAxis, row: int) -> None:
     """Write the values of a setting below its line; of many numbers some."""
-    words = scale.words
+    words = axis.labels
     places = np.linspace(0, 1, len(words)) if len(words) > 1 else np.array([0.5])
-    every = -(-len(words) // CROWDED) if scale.numeric else 1
+    every = -(-len(words) // CROWDED) if axis.numeric else 1
     for place, word in list(zip(places, words, strict=True))[::every]:
         _word(axes, float(place), row, _short(word, len(words[::every])))
 

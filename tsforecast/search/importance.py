@@ -1,4 +1,4 @@
-"""Which settings of a search mattered, and how surely."""
+"""Importance of the settings of a search, with intervals."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.search.results import differ, floor_of, scale_of, scored, varied
+from tsforecast.search.results import axis_of, score_floor, scored, scores_differ, varied
 from tsforecast.search.space import Space
 
-FEWEST = 20  # trials with a score below which importance is noise
+MIN_TRIALS = 20  # with a score; importance of fewer is noise
 DRAWS = 100  # of the bootstrap
 TREES = 12  # of the forest of each draw
-SHUFFLES = 4  # of each setting on the trials that a forest has not seen
-LOW, HIGH = 0.025, 0.975  # ends of an interval
+SHUFFLES = 4  # of each setting on the trials not drawn
+INTERVAL = (0.025, 0.975)  # quantiles
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which share of the variance of scores a setting makes, alone and together with others."""
+    """Share of the variance of scores that a setting causes, alone and together with others."""
 
     setting: str
     mean: float
@@ -30,21 +30,21 @@ class Share:
 
 @dataclass(frozen=True)
 class Importance:
-    """Which settings matter, the most important first.
+    """Importance of all settings.
 
     Attributes
     ----------
     shares : tuple of Share
-        Empty where nothing can be said.
+        The most important setting first; empty where importance cannot be estimated.
     explained : float
-        Share of the variance of scores that a forest foretells on trials that it has not seen; negative where the mean
-        score would foretell them better.
+        Share of the variance of scores that a forest predicts on trials not drawn; negative where their mean would be
+        a better prediction.
     trials : int
-        How many had a score.
+        Number of trials with a score.
     floor : float
-        Lower scores counted as this one.
+        Lower scores are raised to this one.
     reason : str
-        Why nothing can be said; empty where something can.
+        Why importance cannot be estimated; empty where it can.
     """
 
     shares: tuple[Share, ...]
@@ -55,17 +55,18 @@ class Importance:
 
 
 def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
-    """Estimate which settings make scores differ, with intervals.
+    """Estimate how much each setting makes scores differ, with intervals.
 
-    A random forest learns the score from the settings of trials drawn with replacement. On the trials not drawn, a
-    setting is shuffled, and the squared error grows [Breiman 2001, section 10]. Half of that is the variance of scores
-    that the setting makes, alone and together with others, as far as the forest knows it [Gregorutti, Michel and
+    A random forest is fitted to the scores of trials drawn with replacement. On the trials not drawn, a setting is
+    shuffled, and the squared error grows [Breiman 2001, section 10]. Half of that is the variance of scores that the
+    setting causes, alone and together with others, as far as the forest has learned it [Gregorutti, Michel and
     Saint-Pierre 2017]: the total effect of functional ANOVA. Many draws give its mean and a 95% interval over trials.
-    Functional ANOVA of the forest itself [Hutter, Hoos and Leyton-Brown 2014] looks at no trial that the forest has not
-    seen, so that of few trials every setting seems to matter; here one that does nothing lies around 0.
+    Functional ANOVA of the forest itself [Hutter, Hoos and Leyton-Brown 2014] uses no held-out trials, so that of few
+    trials every setting seems to matter; here one without effect is around 0.
 
     A trial that was stopped early or cut short counts with its best score so far, as in the search. One without a
-    score is left out. A setting that a cell does not have is filled in by chance, so that it tells nothing of the cell.
+    score is left out. A setting that a cell does not have is filled in at random, so that it carries no information
+    about the cell.
 
     Parameters
     ----------
@@ -84,37 +85,37 @@ def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
     >>> [share.setting for share in found.shares], found.shares[0].low > 0.5, found.shares[1].high < 0.1
     (['units', 'layers'], True, True)
     """
-    tried, names, floor = scored(trials), varied(trials, space), floor_of(trials)
-    scores = np.maximum(tried["best_score"].to_numpy(dtype=float), floor)
-    reason = _too_little(tried, names)
-    if reason:
+    usable, names, floor = scored(trials), varied(trials, space), score_floor(trials)
+    scores = np.maximum(usable["best_score"].to_numpy(dtype=float), floor)
+    if reason := _reason_against(usable, names):
         return Importance((), np.nan, len(scores), floor, reason)
     random = np.random.default_rng(seed)
-    table = _encoded(tried, space, names)
-    drawn = [one for _ in range(DRAWS) if (one := _one_draw(table, scores, random)) is not None]
-    losses = np.array([loss for loss, _ in drawn])  # (draws, settings)
-    explained = float(np.median([share for _, share in drawn])) if drawn else 0.0
+    table = _encoded(usable, space, names)
+    draws = [draw for _ in range(DRAWS) if (draw := _one_draw(table, scores, random)) is not None]
+    losses = np.array([loss for loss, _ in draws])  # (draws, settings)
+    explained = float(np.median([share for _, share in draws])) if draws else 0.0
     if explained <= 0:
-        return Importance((), explained, len(scores), floor, "settings do not foretell the score of a trial")
-    ends = np.quantile(losses, [LOW, HIGH], axis=0)
-    shares = [Share(*told) for told in zip(names, losses.mean(axis=0).tolist(), *ends.tolist(), strict=True)]
+        return Importance((), explained, len(scores), floor, "settings do not predict the score of a trial")
+    limits = np.quantile(losses, INTERVAL, axis=0)
+    shares = [Share(*fields) for fields in zip(names, losses.mean(axis=0).tolist(), *limits.tolist(), strict=True)]
     return Importance(tuple(sorted(shares, key=lambda share: -share.mean)), explained, len(scores), floor, "")
 
 
-def _too_little(tried: pd.DataFrame, names: list[str]) -> str:
-    """Say why importance cannot be told, or nothing."""
-    if len(tried) < FEWEST:
-        return f"at least {FEWEST} trials with a score are needed, there are {len(tried)}"
+def _reason_against(usable: pd.DataFrame, names: list[str]) -> str:
+    """Return why importance cannot be estimated, or an empty text."""
+    if len(usable) < MIN_TRIALS:
+        return f"at least {MIN_TRIALS} trials with a score are needed, there are {len(usable)}"
     if not names:
         return "no setting has more than one value"
-    return "" if differ(tried) else "all trials have the same score"
+    return "" if scores_differ(usable) else "all trials have the same score"
 
 
-def _encoded(tried: pd.DataFrame, space: Space, names: list[str]) -> NDArray[np.float64]:
+def _encoded(usable: pd.DataFrame, space: Space, names: list[str]) -> NDArray[np.float64]:
     """Return settings as numbers, (trials, settings), NaN where a cell has no such setting."""
-    scales = {name: scale_of(space, name) for name in names}
+    axes = {name: axis_of(space, name) for name in names}
     rows = [
-        [scales[name].place(params[name]) if name in params else np.nan for name in names] for params in tried["params"]
+        [axes[name].position(params[name]) if name in params else np.nan for name in names]
+        for params in usable["params"]
     ]
     return np.array(rows, dtype=float)
 
@@ -122,7 +123,10 @@ def _encoded(tried: pd.DataFrame, space: Space, names: list[str]) -> NDArray[np.
 def _one_draw(
     table: NDArray[np.float64], scores: NDArray[np.float64], random: np.random.Generator
 ) -> tuple[NDArray[np.float64], float] | None:
-    """Return what shuffling each setting loses on trials not drawn, and what is explained there; None of no spread."""
+    """Return the loss by shuffling each setting on trials not drawn, and the share explained there.
+
+    None where those trials do not differ.
+    """
     from sklearn.ensemble import RandomForestRegressor
 
     drawn = random.integers(len(scores), size=len(scores))
@@ -130,28 +134,28 @@ def _one_draw(
     variance = scores[left].var() if len(left) else 0.0
     if variance <= 0:
         return None
-    told = _filled(table, random)
-    # The draw is the bootstrap of the forest; some of the settings at each split keep its trees apart.
+    filled = _filled(table, random)
+    # The draw is the bootstrap of the forest; trees differ since each split considers some of the settings.
     forest = RandomForestRegressor(
         TREES,
         bootstrap=False,
         max_features=-(-3 * table.shape[1] // 4),
         min_samples_leaf=2,
         random_state=int(random.integers(2**31)),
-    ).fit(told[drawn], scores[drawn])
-    held, count = told[left], told.shape[1]
-    shuffled = np.tile(held, (count, SHUFFLES, 1, 1))  # (settings, shuffles, trials, settings)
+    ).fit(filled[drawn], scores[drawn])
+    held_out, count = filled[left], filled.shape[1]
+    shuffled = np.tile(held_out, (count, SHUFFLES, 1, 1))  # (settings, shuffles, trials, settings)
     for setting in range(count):
         for shuffle in range(SHUFFLES):
             random.shuffle(shuffled[setting, shuffle, :, setting])
-    forecast = forest.predict(np.concatenate([held[None, None].reshape(-1, count), shuffled.reshape(-1, count)]))
+    forecast = forest.predict(np.concatenate([held_out, shuffled.reshape(-1, count)]))
     squared = (forecast.reshape(-1, len(left)) - scores[left]) ** 2
     errors = squared.mean(axis=1) / variance
     return (errors[1:].reshape(count, SHUFFLES).mean(axis=1) - errors[0]) / 2, float(1 - errors[0])
 
 
 def _filled(table: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
-    """Return settings with what is missing drawn from the values that other trials have."""
+    """Return settings with missing ones drawn from the values of other trials."""
     filled = table.copy()
     for column in filled.T:
         missing = np.isnan(column)

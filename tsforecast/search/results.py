@@ -1,4 +1,4 @@
-"""What the trials of a search say: the best, which settings varied, pairs of them, cost, failures."""
+"""Results of a search: axes of settings, best trials, pairs of settings, cost, failures."""
 
 from __future__ import annotations
 
@@ -13,146 +13,10 @@ from numpy.typing import NDArray
 
 from tsforecast.search.space import Range, Space
 
-BINS = 4  # of a range
-MOST = 6  # values of a setting that are each told apart in bins
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The values of one setting in their order.
-
-    Attributes
-    ----------
-    setting : str
-    words : tuple of str
-        Of each choice, or of each bin; of a range that is not binned of its ends and its middle. They stand evenly.
-    numeric : bool
-        Whether values are numbers, so that neighbours are alike.
-    ends : tuple of float
-        Places of the first and the last value.
-    choices : tuple of str
-        How choices are told apart, in order; empty for a range.
-    log : bool
-        Whether numbers stand by their size.
-    few : bool
-        Whether it is a range of so few whole numbers that each has a word.
-    edges : tuple of float
-        Places where bins end, of which there is one more than bins; empty where nothing is binned.
-    """
-
-    setting: str
-    words: tuple[str, ...]
-    numeric: bool
-    ends: tuple[float, float]
-    choices: tuple[str, ...] = ()
-    log: bool = False
-    few: bool = False
-    edges: tuple[float, ...] = ()
-
-    def place(self, value: Any) -> float:
-        """Return where a value stands: of a choice its place in the order, of a number itself or its logarithm."""
-        if self.choices:
-            return float(self.choices.index(repr(value)))
-        return math.log(value) if self.log else float(value)
-
-    def part(self, value: Any) -> float:
-        """Return where a value stands between the ends, from 0 to 1."""
-        low, high = self.ends
-        return float(np.clip((self.place(value) - low) / (high - low), 0, 1)) if high > low else 0.5
-
-    def binned(self) -> Scale:
-        """Return the scale cut into bins: every choice its own where they are few, a range in equal parts.
-
-        Examples
-        --------
-        >>> space = Space.of({"dropout": (0.0, 0.4), "layers": (1, 3), "units": [8, 16, 32]})
-        >>> scale_of(space, "dropout").binned().words
-        ('0 to 0.1', '0.1 to 0.2', '0.2 to 0.3', '0.3 to 0.4')
-        >>> scale_of(space, "layers").binned().words, scale_of(space, "units").binned().words
-        (('1', '2', '3'), ('8', '16', '32'))
-        """
-        if self.choices:
-            return self._of_choices()
-        low, high = self.ends
-        if self.few:
-            return replace(self, edges=tuple(low - 0.5 + place for place in range(len(self.words) + 1)))
-        edges = np.linspace(low, high, BINS + 1)
-        numbers = np.exp(edges) if self.log else edges
-        words = tuple(f"{brief_number(a)} to {brief_number(b)}" for a, b in pairwise(numbers))
-        return replace(self, words=words, edges=tuple(edges.tolist()))
-
-    def bin(self, value: Any) -> int:
-        """Return which bin a value belongs to."""
-        return int(np.clip(np.searchsorted(self.edges, self.place(value), side="right") - 1, 0, len(self.words) - 1))
-
-    def _of_choices(self) -> Scale:
-        """Return each choice as a bin; of many numbers neighbours share one."""
-        count = len(self.choices)
-        starts = range(0, count, math.ceil(count / MOST) if self.numeric else 1)
-        groups = [self.words[start:end] for start, end in pairwise([*starts, count])]
-        words = tuple(group[0] if len(group) == 1 else f"{group[0]} to {group[-1]}" for group in groups)
-        return replace(self, words=words, edges=(*(start - 0.5 for start in starts), count - 0.5))
-
-
-def scale_of(space: Space, name: str) -> Scale:
-    """Return where the values of a setting of a space stand.
-
-    Choices that are numbers, or seasons, stand in order; others as they were listed.
-
-    Examples
-    --------
-    >>> space = Space.of({"window": ["2 seasons", 10, "1 season"], "cell": ["gru", "conv1d"]}, season_length=12)
-    >>> scale_of(space, "window").words, scale_of(space, "cell").place("conv1d")
-    (('10', '1 season', '2 seasons'), 1.0)
-    """
-    domain = space.domains[name]
-    if isinstance(domain, Range):
-        return _of_range(name, domain)
-    steps = {repr(choice): space.settings({name: choice})[name] for choice in domain}
-    numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in steps.values())
-    unique = list({repr(choice): choice for choice in domain}.values())
-    ordered = sorted(unique, key=lambda choice: steps[repr(choice)]) if numeric else unique
-    words = tuple(word_of(choice) for choice in ordered)
-    return Scale(name, words, numeric, (0.0, float(len(ordered) - 1)), choices=tuple(map(repr, ordered)))
-
-
-def _of_range(name: str, domain: Range) -> Scale:
-    low, high = domain.low, domain.high
-    few = domain.whole and high - low < MOST
-    numbers = domain.grid() if few else [low, math.sqrt(low * high) if domain.log else (low + high) / 2, high]
-    words = tuple(brief_number(round(number) if domain.whole else number) for number in numbers)
-    ends = (math.log(low), math.log(high)) if domain.log else (float(low), float(high))
-    return Scale(name, words, True, ends, log=domain.log, few=few)
-
-
-def word_of(value: Any) -> str:
-    """Return a value of a setting for a reader.
-
-    Examples
-    --------
-    >>> word_of(0.00123456), word_of("gru"), word_of(None), word_of(True)
-    ('0.00123', 'gru', 'none', 'yes')
-    """
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return brief_number(value, 3) if isinstance(value, float) else str(value)
-
-
-def brief_number(value: float, digits: int = 2) -> str:
-    """Return a number with few digits; a whole one below a million has all of its own.
-
-    Examples
-    --------
-    >>> brief_number(0.12345), brief_number(1e-5), brief_number(128), brief_number(0.0001), brief_number(-0.0)
-    ('0.12', '1e-05', '128', '0.0001', '0')
-    """
-    if value == round(value) and abs(value) < 1e6:
-        return str(round(value))
-    return f"{value:.{digits}g}"
-
-
-ALIKE = 1e-9  # scores that differ by no more are the same
-# Pairs that people study: columns of a heat map, then its rows.
+RANGE_BINS = 4
+MAX_BINS = 6  # of choices that are numbers; a range of fewer whole numbers has a bin for each
+SAME_SCORE = 1e-9  # largest difference between equal scores
+# Pairs of settings that are often studied: columns of a heat map, then its rows.
 PAIRS = (
     ("units", "layers"),
     ("cell", "layers"),
@@ -163,20 +27,148 @@ PAIRS = (
 
 
 @dataclass(frozen=True)
+class SettingAxis:
+    """Axis of one setting: its values in order, with labels.
+
+    Attributes
+    ----------
+    setting : str
+    labels : tuple of str
+        Evenly spaced: of each choice, or of each bin; of a range without bins those of its ends and its middle.
+    numeric : bool
+        Whether values are numbers, so that neighbours are alike.
+    limits : tuple of float
+        Positions of the first and the last value.
+    choices : tuple of str
+        Representations of the choices, in order; empty for a range.
+    log : bool
+        Whether positions are logarithms.
+    enumerated : bool
+        Whether it is a range of so few whole numbers that each has a label.
+    edges : tuple of float
+        Positions where bins end, one more than bins; empty without bins.
+    """
+
+    setting: str
+    labels: tuple[str, ...]
+    numeric: bool
+    limits: tuple[float, float]
+    choices: tuple[str, ...] = ()
+    log: bool = False
+    enumerated: bool = False
+    edges: tuple[float, ...] = ()
+
+    def position(self, value: Any) -> float:
+        """Return the index of a choice, or a number, or its logarithm."""
+        if self.choices:
+            return float(self.choices.index(repr(value)))
+        return math.log(value) if self.log else float(value)
+
+    def fraction(self, value: Any) -> float:
+        """Return the position of a value between the limits, from 0 to 1."""
+        low, high = self.limits
+        return float(np.clip((self.position(value) - low) / (high - low), 0, 1)) if high > low else 0.5
+
+    def binned(self) -> SettingAxis:
+        """Return the axis with bins: one for each of few choices, equal parts of a range.
+
+        Examples
+        --------
+        >>> space = Space.of({"dropout": (0.0, 0.4), "layers": (1, 3), "units": [8, 16, 32]})
+        >>> axis_of(space, "dropout").binned().labels
+        ('0 to 0.1', '0.1 to 0.2', '0.2 to 0.3', '0.3 to 0.4')
+        >>> axis_of(space, "layers").binned().labels, axis_of(space, "units").binned().labels
+        (('1', '2', '3'), ('8', '16', '32'))
+        """
+        low, high = self.limits
+        if self.choices:  # of many numbers, neighbours share a bin
+            starts = range(0, len(self.choices), math.ceil(len(self.choices) / MAX_BINS) if self.numeric else 1)
+            groups = [self.labels[start:end] for start, end in pairwise([*starts, len(self.choices)])]
+            labels = tuple(group[0] if len(group) == 1 else f"{group[0]} to {group[-1]}" for group in groups)
+            return replace(self, labels=labels, edges=(*(start - 0.5 for start in starts), len(self.choices) - 0.5))
+        if self.enumerated:
+            return replace(self, edges=tuple(low - 0.5 + i for i in range(len(self.labels) + 1)))
+        edges = np.linspace(low, high, RANGE_BINS + 1)
+        numbers = np.exp(edges) if self.log else edges
+        labels = tuple(f"{short_number(a)} to {short_number(b)}" for a, b in pairwise(numbers))
+        return replace(self, labels=labels, edges=tuple(edges.tolist()))
+
+    def bin(self, value: Any) -> int:
+        """Return the index of the bin of a value."""
+        index = np.searchsorted(self.edges, self.position(value), side="right") - 1
+        return int(np.clip(index, 0, len(self.labels) - 1))
+
+
+def axis_of(space: Space, name: str) -> SettingAxis:
+    """Return the axis of a setting of a space.
+
+    Choices that are numbers, or seasons, are sorted; others stay in the order of the space.
+
+    Examples
+    --------
+    >>> space = Space.of({"window": ["2 seasons", 10, "1 season"], "cell": ["gru", "conv1d"]}, season_length=12)
+    >>> axis_of(space, "window").labels, axis_of(space, "cell").position("conv1d")
+    (('10', '1 season', '2 seasons'), 1.0)
+    """
+    domain = space.domains[name]
+    if isinstance(domain, Range):
+        low, high = domain.low, domain.high
+        enumerated = domain.whole and high - low < MAX_BINS
+        middle = math.sqrt(low * high) if domain.log else (low + high) / 2
+        numbers = domain.grid() if enumerated else [low, middle, high]
+        labels = tuple(short_number(round(number) if domain.whole else number) for number in numbers)
+        limits = (math.log(low), math.log(high)) if domain.log else (float(low), float(high))
+        return SettingAxis(name, labels, True, limits, log=domain.log, enumerated=enumerated)
+    steps = {repr(choice): space.settings({name: choice})[name] for choice in domain}
+    numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in steps.values())
+    choices = list({repr(choice): choice for choice in domain}.values())
+    if numeric:
+        choices.sort(key=lambda choice: steps[repr(choice)])
+    labels = tuple(value_text(choice) for choice in choices)
+    return SettingAxis(name, labels, numeric, (0.0, float(len(choices) - 1)), choices=tuple(map(repr, choices)))
+
+
+def value_text(value: Any) -> str:
+    """Return the value of a setting as text.
+
+    Examples
+    --------
+    >>> value_text(0.00123456), value_text("gru"), value_text(None), value_text(True)
+    ('0.00123', 'gru', 'none', 'yes')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return short_number(value, 3) if isinstance(value, float) else str(value)
+
+
+def short_number(value: float, digits: int = 2) -> str:
+    """Return a number with few digits, but a whole one below a million with all of its digits.
+
+    Examples
+    --------
+    >>> short_number(0.12345), short_number(1e-5), short_number(128), short_number(0.0001), short_number(-0.0)
+    ('0.12', '1e-05', '128', '0.0001', '0')
+    """
+    if value == round(value) and abs(value) < 1e6:
+        return str(round(value))
+    return f"{value:.{digits}g}"
+
+
+@dataclass(frozen=True)
 class Pair:
     """Scores by two settings.
 
     Attributes
     ----------
-    across, down : Scale
+    across, down : SettingAxis
         Of the columns and of the rows.
     mean, best : array (rows, columns)
-        NaN where there is no trial.
+        NaN without trials.
     count : array (rows, columns)
     """
 
-    across: Scale
-    down: Scale
+    across: SettingAxis
+    down: SettingAxis
     mean: NDArray[np.float64]
     best: NDArray[np.float64]
     count: NDArray[np.int64]
@@ -191,7 +183,7 @@ class Failure:
 
 
 def scored(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials that have a score, without naive.
+    """Return the trials that have a score, without the naive forecast.
 
     Parameters
     ----------
@@ -209,28 +201,28 @@ def scored(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def best(trials: pd.DataFrame, count: int = 10) -> pd.DataFrame:
-    """Return the trials with the highest scores, the best first, the older one first where two are equal."""
+    """Return the trials with the highest scores, the best first, of equal ones the older first."""
     return scored(trials).sort_values("best_score", ascending=False, kind="stable").head(count)
 
 
 def varied(trials: pd.DataFrame, space: Space) -> list[str]:
-    """Return the settings of which trials with a score have more than one value, in the order of the space."""
+    """Return the settings of which trials with a score have several values, in the order of the space."""
     values: dict[str, set[str]] = {name: set() for name in space.domains}
     for params in scored(trials)["params"]:
         for name, value in params.items():
             values[name].add(repr(value))
-    return [name for name, seen in values.items() if len(seen) > 1]
+    return [name for name, distinct in values.items() if len(distinct) > 1]
 
 
-def floor_of(trials: pd.DataFrame) -> float:
-    """Return a score so low that what lies below it need not be told apart: a network that diverged says nothing more.
+def score_floor(trials: pd.DataFrame) -> float:
+    """Return a score below which differences do not matter, since such networks diverged.
 
-    It lies twice as far below the middle trial (or naive) as that lies below the best one, but within 100 points of it.
+    It is twice as far below the middle trial (or naive) as that is below the best one, but within 100 points of it.
 
     Examples
     --------
     >>> trials = pd.DataFrame({"trial": range(5), "best_score": [0, 0.3, 0.2, 0.1, -70]})
-    >>> round(floor_of(trials), 3)
+    >>> round(score_floor(trials), 3)
     -0.3
     """
     scores = scored(trials)["best_score"].to_numpy(dtype=float)
@@ -240,26 +232,27 @@ def floor_of(trials: pd.DataFrame) -> float:
     return float(max(min(middle, 0) - 2 * max(top - middle, 0.02), min(top, 0) - 1))
 
 
-def differ(trials: pd.DataFrame) -> bool:
-    """Tell whether there are scores that differ."""
+def scores_differ(trials: pd.DataFrame) -> bool:
+    """Return whether any two scores differ."""
     scores = scored(trials)["best_score"].to_numpy(dtype=float)
-    return len(scores) > 1 and bool(np.ptp(scores) > ALIKE)
+    return len(scores) > 1 and bool(np.ptp(scores) > SAME_SCORE)
 
 
-def at_last(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials with a score, each with its last one: where its learning curve ends.
+def with_last_score(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with a score, with their last one, where learning curves end, as the best.
 
     Examples
     --------
-    >>> at_last(pd.DataFrame({"trial": [1], "best_score": [0.0], "last_score": [-0.2]}))["best_score"].tolist()
+    >>> trials = pd.DataFrame({"trial": [1], "best_score": [0.0], "last_score": [-0.2]})
+    >>> with_last_score(trials)["best_score"].tolist()
     [-0.2]
     """
-    tried = scored(trials)
-    return tried.assign(best_score=tried["last_score"])
+    with_score = scored(trials)
+    return with_score.assign(best_score=with_score["last_score"])
 
 
 def pairs(trials: pd.DataFrame, space: Space) -> list[Pair]:
-    """Return scores by pairs of settings that people study, where both were varied and scores differ.
+    """Return scores by the pairs of settings in `PAIRS`, where both varied and scores differ.
 
     Examples
     --------
@@ -269,27 +262,42 @@ def pairs(trials: pd.DataFrame, space: Space) -> list[Pair]:
     >>> pair.mean.round(1).tolist()
     [[0.1, 0.3], [0.2, 0.4]]
     """
-    free = varied(trials, space) if differ(trials) else []
+    free = varied(trials, space) if scores_differ(trials) else []
     return [_pair(trials, space, *names) for names in PAIRS if set(names) <= set(free)]
 
 
-def front(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials that no cheaper one equals, the cheapest first.
+def _pair(trials: pd.DataFrame, space: Space, across: str, down: str) -> Pair:
+    columns, rows = axis_of(space, across).binned(), axis_of(space, down).binned()
+    shape = len(rows.labels), len(columns.labels)
+    mean, top, count = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
+    cells: dict[tuple[int, int], list[float]] = {}
+    for trial in scored(trials).itertuples():
+        if across in trial.params and down in trial.params:
+            cell = rows.bin(trial.params[down]), columns.bin(trial.params[across])
+            cells.setdefault(cell, []).append(trial.best_score)
+    for cell, scores in cells.items():
+        mean[cell], top[cell], count[cell] = np.mean(scores), max(scores), len(scores)
+    return Pair(columns, rows, mean, top, count)
+
+
+def pareto_front(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with a better score than every cheaper one, the cheapest first.
 
     Examples
     --------
     >>> trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": [0.1, 0.3, 0.2], "seconds": [1.0, 2.0, 3.0]})
-    >>> front(trials)["trial"].tolist()
+    >>> pareto_front(trials)["trial"].tolist()
     [1, 2]
     """
-    tried = scored(trials)
-    ordered = tried[tried["seconds"].notna()].sort_values(["seconds", "best_score"], ascending=[True, False])
+    with_score = scored(trials)
+    timed = with_score[with_score["seconds"].notna()]
+    ordered = timed.sort_values(["seconds", "best_score"], ascending=[True, False])
     before = ordered["best_score"].cummax().shift(fill_value=-np.inf)
     return ordered[ordered["best_score"] > before]
 
 
 def failures(trials: pd.DataFrame) -> list[Failure]:
-    """Return what trials failed of, the most frequent first.
+    """Return the errors of trials, the most frequent first.
 
     Examples
     --------
@@ -300,17 +308,3 @@ def failures(trials: pd.DataFrame) -> list[Failure]:
     failed = trials[trials["error"] != ""]
     groups = [Failure(str(error), tuple(map(int, group))) for error, group in failed.groupby("error")["trial"]]
     return sorted(groups, key=lambda failure: (-len(failure.trials), failure.trials))
-
-
-def _pair(trials: pd.DataFrame, space: Space, across: str, down: str) -> Pair:
-    scales = scale_of(space, across).binned(), scale_of(space, down).binned()
-    shape = len(scales[1].words), len(scales[0].words)
-    mean, top, count = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
-    cells: dict[tuple[int, int], list[float]] = {}
-    for one in scored(trials).itertuples():
-        if across in one.params and down in one.params:
-            place = scales[1].bin(one.params[down]), scales[0].bin(one.params[across])
-            cells.setdefault(place, []).append(one.best_score)
-    for place, scores in cells.items():
-        mean[place], top[place], count[place] = np.mean(scores), max(scores), len(scores)
-    return Pair(*scales, mean, top, count)

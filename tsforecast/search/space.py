@@ -1,4 +1,4 @@
-"""The search space as plain data: what may be tried, how many combinations that makes, and what cannot work."""
+"""Search space as plain data: domains of settings, number of combinations, and problems."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tsforecast.estimators.base import unknown_settings
 from tsforecast.networks.layers import CELL_NAMES
 
 Settings = dict[str, Any]
-GRID = 5  # numbers that a grid takes of a range
-# Settings that only some cells have; for the others they are left out.
+GRID = 5  # points of a range in a grid
+# Settings that only some cells have.
 ONLY_WITH = {
     "kernel_size": ("conv1d",),
     "bidirectional": tuple(name for name in CELL_NAMES if name != "conv1d"),
@@ -27,13 +27,13 @@ ONLY_WITH = {
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers between two bounds, both of which belong to it.
+    """Range of numbers, bounds included.
 
     Attributes
     ----------
     low, high : float
     log : bool
-        Whether numbers of all sizes are equally likely.
+        Whether the logarithm is uniform.
     whole : bool
     """
 
@@ -47,7 +47,7 @@ class Range:
         return [int(self.low), int(self.high)] if self.whole else [self.low, self.high]
 
     def draw(self, random: np.random.Generator) -> float:
-        """Return a number, each as likely as any other, or each order of size."""
+        """Draw a number, uniformly or log-uniformly."""
         if self.log:
             drawn = math.exp(random.uniform(math.log(self.low), math.log(self.high)))
             return round(drawn) if self.whole else drawn
@@ -57,11 +57,11 @@ class Range:
 
     def middle(self) -> float:
         """Return the number halfway between the bounds."""
-        found = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
-        return round(found) if self.whole else found
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return round(middle) if self.whole else middle
 
     def grid(self) -> list[float]:
-        """Return some numbers that lie evenly."""
+        """Return all numbers of a range of whole ones, or evenly spaced ones."""
         if self.whole and not self.log:
             return [int(value) for value in range(int(self.low), int(self.high) + 1)]
         values = [float(value) for value in (np.geomspace if self.log else np.linspace)(self.low, self.high, GRID)]
@@ -72,7 +72,7 @@ class Range:
 
 
 def log(low: float, high: float) -> Range:
-    """Return a range of which each order of size is as likely as any other; of whole numbers if both bounds are.
+    """Return a range with log-uniform values; of whole numbers if both bounds are.
 
     Examples
     --------
@@ -84,13 +84,13 @@ def log(low: float, high: float) -> Range:
 
 @dataclass(frozen=True)
 class Space:
-    """Settings of a forecaster by name, each with what may be tried of it.
+    """Domain of each setting of a forecaster.
 
     Attributes
     ----------
     domains : dict of name to list or Range
     season_length : int
-        What ``"2 seasons"`` counts.
+        Steps of a season, for windows such as ``"2 seasons"``.
 
     Examples
     --------
@@ -108,13 +108,12 @@ class Space:
     def of(cls, plain: Mapping[str, Any], season_length: int = 1) -> Space:
         """Read plain data: a list is a choice; a pair in round brackets, or ``{"low": 1, "high": 3}``, a range.
 
-        With ``"log": True`` each order of size is as likely as any other. Bounds that are whole numbers make a range of
-        whole numbers.
+        With ``"log": True`` the range is log-uniform. Bounds that are whole numbers make a range of whole numbers.
 
         Raises
         ------
         ParameterError
-            With everything that is no choice and no range.
+            With every domain that is no choice and no range.
         """
         if not isinstance(plain, Mapping) or not plain:
             raise ParameterError(f"space must name at least one setting and what to try of it: got {plain!r}")
@@ -125,13 +124,13 @@ class Space:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], season_length: int) -> Space:
-        """Undo `plain`."""
+        """Return the space of which `plain` returned the domains."""
         return cls(
             {name: Range(**each) if isinstance(each, dict) else each for name, each in plain.items()}, season_length
         )
 
     def plain(self) -> dict[str, Any]:
-        """Return the domains as JSON can hold them; of choices that it cannot, their words.
+        """Return the domains as JSON can hold them; choices that it cannot hold become text.
 
         Examples
         --------
@@ -140,16 +139,20 @@ class Space:
         (['last', '(6, 12)'], Range(low=0.0, high=0.5, log=False, whole=False))
         """
         return {
-            name: asdict(domain) if isinstance(domain, Range) else [_plain(choice) for choice in domain]
+            name: asdict(domain) if isinstance(domain, Range) else [_to_json(choice) for choice in domain]
             for name, domain in self.domains.items()
         }
 
     @property
     def size(self) -> float:
-        """How many combinations there are; infinite with a range of numbers that are not whole."""
+        """Number of combinations; infinite with a range of numbers that are not whole."""
         if any(isinstance(domain, Range) and not domain.whole for domain in self.domains.values()):
             return math.inf
-        return sum(1 for _ in self.grid()) if self._conditional() else self._product()
+        if "cell" in self.domains and any(name in ONLY_WITH for name in self.domains):
+            return sum(1 for _ in self.grid())
+        return math.prod(
+            len(domain.grid()) if isinstance(domain, Range) else len(domain) for domain in self.domains.values()
+        )
 
     def describe(self, trials: int) -> str:
         """Return the size of the space in words, and how much of it so many trials see."""
@@ -172,27 +175,27 @@ class Space:
         return {name: _own_or_middle(domain, own.get(name)) for name, domain in self.domains.items()}
 
     def draw(self, random: np.random.Generator) -> Settings:
-        """Return settings at random, without those that their cell does not have."""
-        drawn = {}
-        for name, domain in self.domains.items():
-            drawn[name] = (
-                domain.draw(random) if isinstance(domain, Range) else domain[int(random.integers(len(domain)))]
-            )
-        return self.active(drawn)
+        """Draw settings, without those that their cell does not have."""
+        return self.active(
+            {
+                name: domain.draw(random) if isinstance(domain, Range) else domain[int(random.integers(len(domain)))]
+                for name, domain in self.domains.items()
+            }
+        )
 
     def grid(self) -> Iterator[Settings]:
-        """Yield every combination, of a range that is not of whole numbers five each; none twice."""
+        """Yield every combination once, with five points of each range that is not of whole numbers."""
         values = [domain.grid() if isinstance(domain, Range) else domain for domain in self.domains.values()]
-        seen = set()
+        yielded = set()
         for combination in product(*values):
-            found = self.active(dict(zip(self.domains, combination, strict=True)))
-            key = repr(sorted(found.items()))
-            if key not in seen:
-                seen.add(key)
-                yield found
+            settings = self.active(dict(zip(self.domains, combination, strict=True)))
+            key = repr(sorted(settings.items()))
+            if key not in yielded:
+                yielded.add(key)
+                yield settings
 
     def active(self, chosen: Mapping[str, Any]) -> Settings:
-        """Return what was chosen without the settings that its cell does not have."""
+        """Return settings without those that their cell does not have."""
         cell = chosen.get("cell")
         return {
             name: value
@@ -201,30 +204,30 @@ class Space:
         }
 
     def encode(self, settings: Mapping[str, Any]) -> Settings:
-        """Return settings as a searcher speaks of them: a choice by its place in the list."""
-        places = {name: domain.index for name, domain in self.domains.items() if isinstance(domain, list)}
-        return {name: places[name](value) if name in places else value for name, value in settings.items()}
+        """Return settings as a searcher has them: a choice as its index."""
+        lists = {name: domain for name, domain in self.domains.items() if isinstance(domain, list)}
+        return {name: lists[name].index(value) if name in lists else value for name, value in settings.items()}
 
     def decode(self, code: Mapping[str, Any]) -> Settings:
-        """Undo `encode`; what is in `code` besides is left out."""
-        found = {}
-        for name, domain in self.domains.items():
-            if name in code:
-                found[name] = domain[int(code[name])] if isinstance(domain, list) else _own_kind(domain, code[name])
-        return found
+        """Return the settings of a code; other names in it are ignored."""
+        return {
+            name: domain[int(code[name])] if isinstance(domain, list) else (int if domain.whole else float)(code[name])
+            for name, domain in self.domains.items()
+            if name in code
+        }
 
     def settings(self, chosen: Mapping[str, Any]) -> Settings:
-        """Return what a forecaster takes: seasons are counted in steps."""
+        """Return parameters of a forecaster: seasons are converted to steps."""
         return {name: self._steps(value) for name, value in self.active(chosen).items()}
 
     def problems(self, model: Any, longest: int) -> list[str]:
-        """Return a sentence for each part of the space that cannot work.
+        """Return a problem for each part of the space that cannot work.
 
         Parameters
         ----------
         model : Forecaster or Classifier
         longest : int
-            Steps that the shortest series has for a window.
+            Longest window that the shortest series has room for.
         """
         problems = unknown_settings(model, dict.fromkeys(self.domains))
         if problems:
@@ -240,7 +243,7 @@ class Space:
         ]
 
     def _windows(self) -> list[int]:
-        """Return the windows that may be tried, in steps; of a range the longest."""
+        """Return the windows of the space in steps; of a range the longest."""
         domain = self.domains.get("window", [])
         values = domain.bounds()[1:] if isinstance(domain, Range) else domain
         return [steps for value in values if isinstance(steps := self._steps(value), int)]
@@ -260,35 +263,27 @@ class Space:
             return int(found[1]) * self.season_length
         return value
 
-    def _conditional(self) -> bool:
-        return "cell" in self.domains and any(name in ONLY_WITH for name in self.domains)
-
-    def _product(self) -> int:
-        sizes = [len(domain.grid()) if isinstance(domain, Range) else len(domain) for domain in self.domains.values()]
-        return math.prod(sizes)
-
 
 def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
-    """Read one entry of a space; what is wrong goes to `problems`."""
+    """Read one entry of a space; append to `problems` what is wrong."""
     if isinstance(value, Mapping) and {"low", "high"} <= set(value) <= {"low", "high", "log"}:
         value = (log if value.get("log") else _pair)(value["low"], value["high"])
     elif isinstance(value, tuple) and len(value) == 2:
         value = _pair(*value)
     if isinstance(value, list) and value:
         return list(value)
-    if not isinstance(value, Range) or not (_number(value.low) and _number(value.high)):
+    if not isinstance(value, Range) or not (_is_number(value.low) and _is_number(value.high)):
         problems.append(
             f"space of {name!r} must be a list of choices, a pair (low, high) or log(low, high): got {value!r}"
         )
         return []
-    found = value
-    if not found.low < found.high or (found.log and found.low <= 0):
-        least = "0 < low < high" if found.log else "low < high"
-        problems.append(f"range of {name!r} must have {least}: got {found.low:g} and {found.high:g}")
-    return found
+    if not value.low < value.high or (value.log and value.low <= 0):
+        least = "0 < low < high" if value.log else "low < high"
+        problems.append(f"range of {name!r} must have {least}: got {value.low:g} and {value.high:g}")
+    return value
 
 
-def _plain(choice: Any) -> Any:
+def _to_json(choice: Any) -> Any:
     choice = choice.item() if isinstance(choice, np.generic) else choice
     return choice if isinstance(choice, (str, int, float, bool)) or choice is None else str(choice)
 
@@ -296,7 +291,7 @@ def _plain(choice: Any) -> Any:
 def _own_or_middle(domain: list[Any] | Range, own: Any) -> Any:
     if isinstance(domain, list):
         return own if own in domain else domain[0]
-    return own if _number(own) and domain.low <= own <= domain.high else domain.middle()
+    return own if _is_number(own) and domain.low <= own <= domain.high else domain.middle()
 
 
 def _pair(low: Any, high: Any) -> Range:
@@ -307,9 +302,5 @@ def _all_whole(*values: Any) -> bool:
     return all(isinstance(value, (int, np.integer)) for value in values)
 
 
-def _own_kind(domain: Range, value: Any) -> float:
-    return int(value) if domain.whole else float(value)
-
-
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
