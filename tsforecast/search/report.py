@@ -29,6 +29,14 @@ from tsforecast.search.space import Space
 from tsforecast.search.storage import SearchSpec, StoredSearch
 
 NAIVE = "naive"
+# Status of a trial -> its name where trials are counted.
+ENDS = {
+    "finished": "finished",
+    "stopped early": "stopped early",
+    "failed": "failed",
+    "cut short": "cut short",
+    "not run": "without a score yet",
+}
 
 
 def html_search(search: StoredSearch, title: str | None = None) -> str:
@@ -129,7 +137,7 @@ def headline(search: StoredSearch, trials: pd.DataFrame) -> str:
     if untrained:
         return (
             f"Best skill {skill:+.1%} against {reference} ({luck}), of a network that is not trained: none of "
-            f"{len(usable)} got better by training, so their settings do not matter."
+            f"{len(usable)} got better by training, so nothing follows for their settings."
         )
     when = f" at epoch {first['best_epoch']}" if spec.epochs else ""
     return f"Best skill {skill:+.1%} against {reference} ({luck}): trial {first['trial']}{when}, with {settings}."
@@ -139,7 +147,9 @@ def counts(search: StoredSearch, trials: pd.DataFrame) -> str:
     """Return the number of trials, and how they ended."""
     status = trials["status"].iloc[1:]
     names = ("finished", "stopped early", "failed", "cut short", "not run")
-    ends = [f"{n} {'without a score yet' if name == 'not run' else name}" for name in names if (n := sum(status == name))]
+    ends = [
+        f"{n} {'without a score yet' if name == 'not run' else name}" for name in names if (n := sum(status == name))
+    ]
     total = f"{len(status)} of {search.spec.trials} trials"
     return f"{total}: {', '.join(ends)}." if ends else f"{total}."
 
@@ -159,9 +169,7 @@ def best_trials(trials: pd.DataFrame, space: Space, count: int = 10) -> Grid:
     first = best(trials, count)
     present = {name for params in first["params"] for name in params}
     names = [name for name in varied(trials, space) or list(space.domains) if name in present]
-    listed = pd.concat([trials[trials["trial"] == 0], first]).sort_values(
-        "best_score", ascending=False, kind="stable"
-    )
+    listed = pd.concat([trials[trials["trial"] == 0], first]).sort_values("best_score", ascending=False, kind="stable")
     rows = [
         (_name(trial), _skill(trial.best_score), *_settings(trial, names), *_epoch_and_seconds(trial))
         for trial in listed.itertuples()
