@@ -15,7 +15,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import read
 from tsforecast.forecasters.neural import GRUForecaster
 
-HOPS, MODULES = 4, 21  # at most
+HOPS, MODULES = 4, 20  # at most
 CORE = ("data", "networks", "training", "estimators", "forecasters", "classifiers")  # rooms, without kernels
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps
+from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, stamp_label
 from tsforecast.data.frames import Table, TimeKind
 from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, raise_any
 
@@ -248,8 +248,8 @@ def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Itera
             if name == "gap":
                 missed = (step[wrong & (owner == index)] // rows.frequency.count - 1).sum()
                 missing = f" ({missed} {'stamp' if missed == 1 else 'stamps'} missing)"
-            here = label(int(rows.stamps[place]), kind)
-            before = label(int(rows.stamps[place - 1]), kind)
+            here = stamp_label(int(rows.stamps[place]), kind)
+            before = stamp_label(int(rows.stamps[place - 1]), kind)
             breaks = f"series {str(rows.ids[index])!r} breaks this at {count} {'place' if count == 1 else 'places'}"
             got = (f"{breaks}{missing}, first at ", rows.where(int(place)), f" ({before} -> {here})")
             yield Problem(must, got, remedy, series=rows.ids[index])
@@ -328,7 +328,7 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, cleaning: C
             listed += len(series)
             for index, at, count in list(zip(series, places[first], counts, strict=True))[:MAX_LISTED]:
                 where = rows.where(int(at))
-                when = f" ({label(int(rows.stamps[at]), kind)})" if kind != "none" else ""
+                when = f" ({stamp_label(int(rows.stamps[at]), kind)})" if kind != "none" else ""
                 has = f"series {str(rows.ids[index])!r} has {count} {what}, first at "
                 got = (has, where, when)
                 yield Problem(f"column {names[column]!r} must be {must}", got, remedy, series=rows.ids[index])
@@ -350,11 +350,3 @@ def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[An
     begin = np.repeat(offsets[:-1], np.diff(offsets))[:, None]
     source = np.where(missing, begin, np.arange(len(values))[:, None])
     return np.take_along_axis(values, np.maximum.accumulate(source, axis=0), axis=0)
-
-
-def label(stamp: int, kind: TimeKind) -> str:
-    """Write one stamp for a person: the date alone at midnight, the number on an integer axis."""
-    if kind != "datetime":
-        return str(stamp)
-    text = str(np.datetime64(stamp, "ns").astype("datetime64[ms]"))
-    return text.removesuffix(".000").removesuffix("T00:00:00").replace("T", " ")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data import quality
-from tsforecast.data.calendar import Frequency, Stamps
+from tsforecast.data.calendar import Frequency, Stamps, stamp_label
 from tsforecast.data.frames import Roles, Source, TimeKind
 from tsforecast.errors import DataError, nearest, raise_any, shorten
 
@@ -167,7 +167,7 @@ class Series:
 
     def label(self, stamp: int | np.int64) -> str:
         """Write one time stamp for a person to read."""
-        return quality.label(int(stamp), self.kind)
+        return stamp_label(int(stamp), self.kind)
 
     def select(self, chosen: Sequence[int] | NDArray[Any]) -> Self:
         """Return the panel of the chosen series (positions or a boolean mask)."""

@@ -48,8 +48,8 @@ def train(
     TrainingError
         When a loss is no longer a number; the network then has the last good weights.
     """
-    naive = _score(network, validation, objective, naive=True)
     start = _score(network, validation, objective)
+    naive = _score(network, validation, objective, naive=True)
     history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive))]
     training = Training(network, make_optimizer(network, plan), history, copy.deepcopy(network.state_dict()))
     if checkpoints:
