@@ -11,8 +11,8 @@ import time
 from record import record
 
 from tsforecast import GRUForecaster, load_dataset
-from tsforecast.audit.audit import of_cut
-from tsforecast.audit.evidence import Cut
+from tsforecast.audit.audit import audit_case
+from tsforecast.audit.evidence import AuditCase
 from tsforecast.data.splits import RollingOrigin, sides, training_part
 
 REPEATS = 3
@@ -26,7 +26,7 @@ def main() -> None:
         began = time.perf_counter()
         model.fit(training_part(panel, fold, learn))
         fitted = time.perf_counter()
-        outcome = of_cut(Cut.of(model, panel, fold, learn, test, 48, trains=False), panel).outcome
+        outcome = audit_case(AuditCase.of(model, panel, fold, learn, test, 48, trains=False), panel).outcome
         fits.append(fitted - began)
         audits.append(time.perf_counter() - fitted)
     shares = [audit / fit for audit, fit in zip(audits, fits, strict=True)]

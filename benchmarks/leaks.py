@@ -31,7 +31,7 @@ def measured(entry: Entry) -> dict[str, Any]:
         "gain": round(100 * (1 - leaky / honest), 2),
         "caught": not found.passed,
         "accused": not twin.passed,
-        "probes": sorted(set(found.findings.loc[found.findings["outcome"] == "LEAK", "probe"])),
+        "probes": sorted(set(found.findings.loc[found.findings["outcome"] == "LEAK", "perturbation"])),
     }
 
 

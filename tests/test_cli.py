@@ -215,7 +215,7 @@ def test_an_audit_shows_each_probe_and_ends_with_1_where_something_moved(monkeyp
     result = tsforecast("audit", "co2-weekly", "--model", "drift", "--cutoffs", "1")
     assert result.returncode == 0, result.stderr
     assert "rows after the cutoff: infinities" in result.stdout
-    assert "passed: nothing moved in 7 probes (level fit; exact on this machine" in " ".join(result.stdout.split())
+    assert "passed: nothing moved in 7 perturbations (level fit; exact" in " ".join(result.stdout.split())
     peeks = lambda self, past, horizon: past._panel.values[-1] * np.ones((len(past), horizon, 1))  # noqa: E731
     monkeypatch.setattr("tsforecast.forecasters.naive.DriftForecaster.forecast", peeks)
     found = CliRunner().invoke(app, ["audit", "co2-weekly", "--model", "drift", "--cutoffs", "1"])

@@ -73,7 +73,7 @@ def test_a_forecast_depends_on_no_other_recording_of_that_person(sensors: Module
 
     report = audit_procedure(of_one, recordings("walks"), tested="b3")
     assert report.passed, report
-    assert "other series of the tested group: left out" in set(report.findings["probe"])
+    assert "other series of the tested group: left out" in set(report.findings["perturbation"])
 
 
 def test_the_watch_is_read_without_its_gestures(sensors: ModuleType, data_folder: Path) -> None:

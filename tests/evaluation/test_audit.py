@@ -1,4 +1,4 @@
-"""The audit, tried on forecasters that cheat in one way each: the probe made for that way must find it."""
+"""The audit, tried on forecasters that cheat in one way each: the perturbation made for that way must find it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tsforecast.forecasters.reduction import ReductionForecaster
 
 
 def leaks(report: AuditReport) -> set[str]:
-    """Return the probes in which something moved."""
-    return set(report.findings.loc[report.findings["outcome"] == "LEAK", "probe"])
+    """Return the perturbations in which something moved."""
+    return set(report.findings.loc[report.findings["outcome"] == "LEAK", "perturbation"])
 
 
 def two() -> Panel:
@@ -75,7 +75,7 @@ class OfWhatValidates(NaiveForecaster):
         return {"training rows": panel.lengths - 10, "scaler mean": panel.values.mean(axis=0), "windows": panel.values}
 
 
-# Each probe finds what it is made for ---------------------------------------------------------------------------
+# Each perturbation finds what it is made for --------------------------------------------------------------------
 
 
 def test_a_forecaster_that_looks_behind_the_door_is_found_by_every_change_of_later_rows() -> None:
@@ -87,7 +87,7 @@ def test_a_forecaster_that_looks_behind_the_door_is_found_by_every_change_of_lat
 
 def test_what_one_series_tells_of_another_is_found_by_changing_that_one_alone() -> None:
     report = audit(Cheat(series="last"), two(), cutoffs=1, horizon=3)
-    rows = report.findings.set_index("probe")
+    rows = report.findings.set_index("perturbation")
     alone = rows.loc["rows after the cutoff of one series: other values"]
     assert (alone["outcome"], alone["moved"], alone["where"]) == ("LEAK", "forecasts", "[0, 0, 0]")
 
@@ -117,7 +117,7 @@ def test_a_scale_that_knows_the_rows_that_validate_is_found_at_both_levels() -> 
 
 def test_the_rows_that_validate_are_changed_for_ensembles_too() -> None:
     honest = audit(EnsembleForecaster([small("gru"), small("gru")]), wave(60), cutoffs=1, level="data")
-    assert "rows that validate: other values" in set(honest.findings["probe"])
+    assert "rows that validate: other values" in set(honest.findings["perturbation"])
     assert honest.passed
     cheat = EnsembleForecaster([NaiveForecaster(), OfWhatValidates()])
     assert "rows that validate: other values" in leaks(audit(cheat, wave(60), cutoffs=1, level="data"))
@@ -146,13 +146,13 @@ def test_a_split_that_lets_later_rows_in_is_found(monkeypatch: pytest.MonkeyPatc
 
 def test_a_recording_that_is_on_both_sides_is_found_and_named() -> None:
     report = audit(NaiveForecaster(), grouped(copies=1), cutoffs=1, horizon=3)
-    assert leaks(report) == {"a recording that is on both sides"}
-    with pytest.raises(LeakageError, match=r"a recording that is on both sides: series 'r4' equals 'r0'"):
+    assert leaks(report) == {"a series on both sides"}
+    with pytest.raises(LeakageError, match=r"a series on both sides: series 'r4' equals 'r0'"):
         report.raise_if_leaking()
     assert leaks(audit(NaiveForecaster(), grouped(), cutoffs=1, horizon=3)) == set()
 
 
-def test_what_is_known_from_elsewhere_is_the_same_for_all_twins_and_stays_unseen() -> None:
+def test_what_is_known_from_elsewhere_is_the_same_for_all_copies_and_stays_unseen() -> None:
     truth = wave(60)
     assert audit_procedure(lambda series: truth[40:50], truth, 39).passed  # as the notes of `audit` say
 
@@ -160,7 +160,7 @@ def test_what_is_known_from_elsewhere_is_the_same_for_all_twins_and_stays_unseen
 # What a report says ---------------------------------------------------------------------------------------------
 
 
-def test_findings_name_probe_what_moved_where_first_and_by_how_much() -> None:
+def test_findings_name_perturbation_what_moved_where_first_and_by_how_much() -> None:
     def leaky(series: NDArray[np.float64]) -> dict[str, Any]:
         later = np.zeros(10) if len(series) == 10 else series[10:]
         return {"kept": series[:10], "moved": [0.0, 0.0, 5 * float(later[0] == 3.0)]}
@@ -169,7 +169,7 @@ def test_findings_name_probe_what_moved_where_first_and_by_how_much() -> None:
     series[10:] = 3.0
     report = audit_procedure(leaky, series, 9)
     first = report.findings.iloc[0].to_dict()
-    expected = {"cutoff": 9, "probe": "rows after the cutoff: other values", "outcome": "LEAK"}
+    expected = {"cutoff": 9, "perturbation": "rows after the cutoff: other values", "outcome": "LEAK"}
     assert first == expected | {"moved": "returned['moved']", "where": "[2]", "by": 5.0, "note": ""}
     assert report.findings["outcome"].tolist() == ["LEAK", "LEAK", "LEAK", "passed", "LEAK"]  # equal rows, shuffled
 
@@ -191,29 +191,29 @@ def test_every_leak_gets_a_sentence_and_all_come_at_once() -> None:
 def test_a_report_reads_well() -> None:
     leaking = str(audit_procedure(lambda series: series.mean(), np.arange(20.0), 9))
     assert leaking.startswith(
-        "LEAK: something moved in 4 of 5 probes (level fit; exact on this machine and number of threads)\n\n| cutoff"
+        "LEAK: something moved in 4 of 5 perturbations (level fit; exact on this machine and number of threads)\n\n"
     )
     assert "| 9        | rows after the cutoff: NaN          | LEAK      | returned |" in leaking
     honest = audit_procedure(lambda series: series[:10], np.arange(20.0), 9)
-    assert str(honest).startswith("passed: nothing moved in 5 probes (level fit; exact")
+    assert str(honest).startswith("passed: nothing moved in 5 perturbations (level fit; exact")
     assert "moved |" not in str(honest)
     assert repr(honest) == honest._repr_markdown_() == str(honest)
 
 
-def test_a_probe_that_breaks_the_procedure_is_not_run_and_says_why() -> None:
+def test_a_perturbation_that_breaks_the_procedure_is_not_run_and_says_why() -> None:
     def strict(series: NDArray[np.float64]) -> NDArray[np.float64]:
         if not np.isfinite(series).all():
             raise ValueError("no numbers")
         return series[:10]
 
     report = audit_procedure(strict, np.arange(20.0), 9)
-    notes = report.findings.set_index("probe")["note"]
+    notes = report.findings.set_index("perturbation")["note"]
     assert report.passed
     assert notes["rows after the cutoff: NaN"] == "ValueError: no numbers"
-    assert str(report).startswith("passed: nothing moved in 3 probes")
+    assert str(report).startswith("passed: nothing moved in 3 perturbations")
 
 
-def test_where_no_probe_can_be_run_nothing_has_passed() -> None:
+def test_where_no_perturbation_can_be_run_nothing_has_passed() -> None:
     def once(series: NDArray[np.float64]) -> NDArray[np.float64]:
         if len(series) < 20 or not np.array_equal(series, np.arange(20.0)):
             raise ValueError("other data")
@@ -276,7 +276,7 @@ def test_a_procedure_may_write_into_its_data_however_often_it_is_called() -> Non
 
     def shifting(series: NDArray[np.float64]) -> float:
         series[:10] += 100.0  # were it the same array again, each call would return more
-        far = 1e6 if next(calls) == RUNS else 0.0  # the first probe seems to move, so that it is looked at again
+        far = 1e6 if next(calls) == RUNS else 0.0  # the first perturbation seems to move, so that it is looked at again
         return float(series[:10].sum() + random.normal() + far)
 
     assert audit_procedure(shifting, np.arange(20.0), 9).passed
@@ -363,11 +363,11 @@ def test_a_procedure_that_writes_into_its_data_spoils_neither_them_nor_the_audit
     assert np.array_equal(array, wave(60))
 
 
-def test_columns_that_no_probe_touches_are_named() -> None:
+def test_columns_that_are_not_perturbed_are_named() -> None:
     frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "y": wave(60), "kind": ["a", "b"] * 30})
     last = audit_procedure(lambda data: data["y"].iloc[:9], frame, cutoff="2024-02-10").findings.iloc[-1]
-    assert (last["probe"], last["outcome"]) == ("columns left as they are", "not run")
-    assert last["note"].startswith("no probe replaces 'kind': text, flags, or numbers that may name series")
+    assert (last["perturbation"], last["outcome"]) == ("columns left as they are", "not run")
+    assert last["note"].startswith("'kind' not perturbed: text, flags, or numbers that may name series")
 
 
 def test_our_forecasters_are_audited_on_windows_as_any_object() -> None:
@@ -384,7 +384,7 @@ def test_what_predicts_too_few_rows_is_refused() -> None:
         def predict(self, X: np.ndarray) -> list[float]:
             return [1.0, 2.0]
 
-    with pytest.raises(DataError, match=r"predict must say something for each of 13 rows: got shape \(2,\)"):
+    with pytest.raises(DataError, match=r"predict must return a value for each of 13 rows: got \(2,\)"):
         audit(Two(), (np.ones((60, 3)), np.ones(60)))
 
 

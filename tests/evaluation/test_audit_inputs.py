@@ -94,7 +94,7 @@ def test_every_form_of_data_is_audited(form: str) -> None:
     report = audit_procedure(typed, data, cutoff)
     assert report.passed, str(report)
     assert report.findings["outcome"].tolist().count("passed") >= 5
-    found = audit_procedure(leaky, data, cutoff).findings.set_index("probe")["outcome"]
+    found = audit_procedure(leaky, data, cutoff).findings.set_index("perturbation")["outcome"]
     for how in ("other values", "NaN", "infinities", "cut off"):
         assert found[f"rows after the cutoff: {how}"] == "LEAK", how
     assert np.array_equal(column(data)[0], before)
@@ -111,10 +111,9 @@ def test_columns_that_may_name_series_are_left_and_said_to_be_unless_they_are_na
     frame = FRAME.assign(sold=np.tile([1, 5, 7], 10))
     report = audit_procedure(lambda frame: frame["sold"].sum(), frame, LIMIT)
     row = report.findings.iloc[-1]
-    assert (row["probe"], row["outcome"]) == ("columns left as they are", "not run")
+    assert (row["perturbation"], row["outcome"]) == ("columns left as they are", "not run")
     assert (
-        row["note"]
-        == "no probe replaces 'sold': text, flags, or numbers that may name series or count; use columns=[...]"
+        row["note"] == "'sold' not perturbed: text, flags, or numbers that may name series or count; use columns=[...]"
     )
     assert not audit_procedure(lambda frame: frame["sold"].sum(), frame, LIMIT, columns=["sold"]).passed
 
@@ -136,7 +135,7 @@ def test_a_number_that_is_returned_for_some_data_only_has_moved() -> None:
     def alarm(series: np.ndarray) -> dict[str, float]:
         return {"first": series[0]} | ({} if np.isfinite(series).all() else {"missing": 1.0})
 
-    found = audit_procedure(alarm, wave(STEPS), CUTOFF).findings.set_index("probe")
+    found = audit_procedure(alarm, wave(STEPS), CUTOFF).findings.set_index("perturbation")
     assert found.loc["rows after the cutoff: NaN", ["outcome", "moved"]].tolist() == ["LEAK", "returned['missing']"]
     assert found.loc["rows after the cutoff: other values", "outcome"] == "passed"
 
@@ -179,7 +178,7 @@ def mean_of(*users: str, own: int = 0, copy: bool = True) -> Callable[[Any], flo
 
 @pytest.mark.parametrize("form", [pd.DataFrame, pl.from_pandas, "panel"])
 def test_other_recordings_of_the_tested_user_and_copies_must_not_matter(form: Any) -> None:
-    def probes(procedure: Any, copies: bool = False) -> set[str]:
+    def leaking(procedure: Any, copies: bool = False) -> set[str]:
         frame = recordings(copies)
         names: dict[str, Any] = {"id": "id", "group": "user"}
         if form == "panel":
@@ -188,21 +187,23 @@ def test_other_recordings_of_the_tested_user_and_copies_must_not_matter(form: An
             data = form(frame)
         to_pandas = (lambda d: procedure(d.to_pandas())) if form is pl.from_pandas else procedure
         found = audit_procedure(to_pandas, data, 9, tested="a0", **names).findings
-        return set(found.loc[found["outcome"] == "LEAK", "probe"])
+        return set(found.loc[found["outcome"] == "LEAK", "perturbation"])
 
-    assert probes(mean_of("b", "c", own=10)) == set()
-    assert probes(mean_of("a", "b", "c")) >= {
+    assert leaking(mean_of("b", "c", own=10)) == set()
+    assert leaking(mean_of("a", "b", "c")) >= {
         f"other series of the tested group: {how}" for how in ("other values", "NaN", "left out")
     }
-    assert "rows after the cutoff: other values" in probes(mean_of("b", own=11))
-    assert probes(mean_of("b", "c"), copies=True) == {"copies of a tested series: left out"}
-    assert probes(mean_of("b", "c", copy=False), copies=True) == set()
+    assert "rows after the cutoff: other values" in leaking(mean_of("b", own=11))
+    assert leaking(mean_of("b", "c"), copies=True) == {"copies of a tested series: left out"}
+    assert leaking(mean_of("b", "c", copy=False), copies=True) == set()
 
 
 def test_without_a_cutoff_only_groups_are_changed() -> None:
     report = audit_procedure(mean_of("a"), recordings(), tested="a0", id="id", group="user")
-    assert {probe.partition(":")[0] for probe in report.findings["probe"]} == {"other series of the tested group"}
-    with pytest.raises(Exception, match="what is said of the tested series must not depend on other series of the te"):
+    assert {name.partition(":")[0] for name in report.findings["perturbation"]} == {"other series of the tested group"}
+    with pytest.raises(
+        Exception, match="what is returned for the tested series must not depend on other series of the te"
+    ):
         report.raise_if_leaking()
 
 
@@ -254,7 +255,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
                    "cutoffs must be a whole number >= 1: got 0"),
     "level": (lambda: audit(NaiveForecaster(), SERIES, level="deep"), ParameterError, "level must be"),  # type: ignore[arg-type]
     "level of a function": (lambda: audit(lambda s, at: s, SERIES, cutoffs=[9], level="data"), ParameterError,
-                            'level="data" looks at what forecasters of this package compute before they train'),
+                            'level="data" compares what forecasters of this package compute before they train'),
     "horizon": (lambda: audit(NaiveForecaster(), SERIES, horizon=0), ParameterError, "horizon must be a whole number"),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The audit finds every leak of the gallery, and none in the honest twins or in our own forecasters."""
+"""The audit finds every leak of the gallery, and none in the honest pipelines or in our own forecasters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def entry(request: pytest.FixtureRequest) -> Entry:
     return found
 
 
-def test_every_leak_is_flagged_and_no_honest_twin() -> None:
+def test_every_leak_is_flagged_and_no_honest_pipeline() -> None:
     flagged = [entry.name for entry in GALLERY if "LEAK" in entry.audit(entry.leaky).outcome]
     accused = [entry.name for entry in GALLERY if not entry.audit(entry.honest).passed]
     assert len(GALLERY) == len({entry.name for entry in GALLERY}) == 20
@@ -38,10 +38,10 @@ def test_what_is_found_is_said_in_a_sentence(entry: Entry) -> None:
     assert report.repeatable
 
 
-def test_honest_twins_are_judged_by_more_than_one_probe(entry: Entry) -> None:
+def test_honest_pipelines_are_judged_by_more_than_one_perturbation(entry: Entry) -> None:
     findings = entry.audit(entry.honest).findings
-    ran = set(findings.loc[findings["outcome"] == "passed", "probe"])
-    assert {probe.partition(": ")[2] for probe in ran} >= {"other values", "shuffled"}
+    ran = set(findings.loc[findings["outcome"] == "passed", "perturbation"])
+    assert {name.partition(": ")[2] for name in ran} >= {"other values", "shuffled"}
 
 
 def test_the_leak_buys_accuracy_that_is_not_there() -> None:
@@ -58,6 +58,6 @@ def test_none_of_our_forecasters_is_flagged(name: str) -> None:
     assert report.passed, str(report)
     assert report.repeatable
     assert report.outcome == "passed (fit)"
-    probes = set(report.findings["probe"])
-    assert {"rows after the cutoff: other values", "forecast in another order", "forecast one by one"} <= probes
+    names = set(report.findings["perturbation"])
+    assert {"rows after the cutoff: other values", "forecast in another order", "forecast one by one"} <= names
     assert not report.findings["outcome"].isin(["LEAK", "not run"]).any()

@@ -1,4 +1,4 @@
-"""The audit: change what must not be seen, and demand that nothing moves, to the bit."""
+"""Audit for leaks: perturb what must not be seen; nothing may move, to the bit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from tsforecast.audit.evidence import Cut, Evidence, numbers
-from tsforecast.audit.perturb import REPLACEMENTS, as_floats, data_twins, group_twins, panel_twins, perturbed, spared
-from tsforecast.audit.report import AuditLog, AuditReport, joined
+from tsforecast.audit.evidence import AuditCase, Fingerprint, numbers
+from tsforecast.audit.perturb import (
+    REPLACEMENTS,
+    as_floats,
+    perturb,
+    perturbed_after,
+    perturbed_groups,
+    perturbed_panels,
+    unperturbed,
+)
+from tsforecast.audit.report import AuditLog, AuditReport, join_reports
 from tsforecast.checks import one_of, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
@@ -37,24 +45,24 @@ def audit(
     level: Level = "fit",
     min_past: int = 1,
 ) -> AuditReport:
-    """Find out whether a forecaster sees what it must not.
+    """Check that a forecaster does not use data that must not be seen.
 
     Parameters
     ----------
     forecaster : Forecaster, any object with ``fit(X, y)`` and ``predict(X)``, or a function of data and cutoff
-        An object is copied. What a function returns may depend on rows up to the cutoff only.
-    data : anything that `Panel.of` reads; for an object (X, y), windows in order of time; for a function what it takes
+        An object is copied. The result of a function may depend on rows up to the cutoff only.
+    data : anything that `Panel.of` reads; for an object (X, y), windows in order of time; for a function its argument
     cutoffs : int, or sequence
-        Of a forecaster: how many, a horizon apart, the last one a horizon before the end. Of an object: how many, or
-        the numbers of the rows that are forecast, with the rows before them as training. Of a function: those that it
-        is called with; the last row, or time, that may be seen.
+        For a forecaster: their number, a horizon apart, the last one a horizon before the end. For an object: their
+        number, or the numbers of the rows that are forecast, with the rows before them as training. For a function:
+        those that it is called with; the last row, or time, that may be seen.
     horizon : int, optional
         Steps to forecast; the forecaster's own unless given.
     level : {"data", "fit"}
-        Compare windows, scaler statistics and what is chosen from the data, which needs no training; or weights and
+        Compare windows, scaler statistics and settings chosen from the data, which needs no training; or weights and
         forecasts as well. The former only for forecasters of this package.
     min_past : int
-        Of a forecaster: steps of a series that must lie before a cutoff, as in `backtest`.
+        For a forecaster: steps of a series that must lie before a cutoff, as in `backtest`.
 
     Returns
     -------
@@ -66,13 +74,13 @@ def audit(
 
     Notes
     -----
-    A probe is a twin of the data that differs in nothing but what must not be seen: rows after the cutoff hold other
-    numbers, NaN or infinities, are shuffled or cut off; those of one series or of past columns alone; the rows that
-    validate, which must not move scalers or choices; the group that is tested; the order and number of windows that
-    are forecast at a time.
+    Each perturbed copy of the data differs from the original only in what must not be seen: rows after the cutoff
+    hold other numbers, NaN or infinities, are shuffled or cut off; those of one series or of past covariates alone;
+    the rows that validate, which must not move scalers or choices; the group that is tested. The order and number of
+    windows that are forecast at a time are changed as well.
 
-    What a forecaster knows from elsewhere (a file, a global, weights that were trained on the test part) is the same
-    for all twins, so that no probe can tell.
+    Knowledge from elsewhere (a file, a global, weights that were trained on the test part) is the same for all
+    copies, so that no audit can find it.
 
     Examples
     --------
@@ -91,15 +99,15 @@ def audit(
         protocol = Protocol(steps, cutoffs, refit=True, min_past=min_past)
         panel = protocol.long_enough(Panel.of(data))
         model = clone(forecaster).set_params(horizon=steps)
-        cuts = [
-            Cut.of(model, panel, piece.cutoffs[0], piece.train, piece.test, steps, level == "fit")
-            for piece in sorted(protocol.folds(panel), key=lambda piece: piece.cutoffs[0].tick)
+        cases = [
+            AuditCase.of(model, panel, fold.cutoffs[0], fold.train, fold.test, steps, level == "fit")
+            for fold in sorted(protocol.folds(panel), key=lambda fold: fold.cutoffs[0].tick)
         ]
-        return joined([of_cut(cut, panel) for cut in cuts])
+        return join_reports([audit_case(case, panel) for case in cases])
     if level == "data":
         raise ParameterError(
-            'level="data" looks at what forecasters of this package compute before they train: of anything else '
-            'only what it returns is known; use level="fit"'
+            'level="data" compares what forecasters of this package compute before they train; anything else is known '
+            'by its results alone: use level="fit"'
         )
     if hasattr(forecaster, "fit") and hasattr(forecaster, "predict") and not isinstance(forecaster, type):
         return _of_estimator(forecaster, data, cutoffs)
@@ -109,7 +117,7 @@ def audit(
         )
     if isinstance(cutoffs, int):
         raise ParameterError("the cutoffs that a function is called with must be given: pass cutoffs=[...]")
-    return joined([audit_procedure(partial(_called, forecaster, at), data, at) for at in cutoffs])
+    return join_reports([audit_procedure(partial(_called, forecaster, at), data, at) for at in cutoffs])
 
 
 @unobserved()
@@ -123,10 +131,10 @@ def audit_procedure(
     id: str | None = None,
     group: str | None = None,
 ) -> AuditReport:
-    """Find out whether what a procedure returns depends on rows after a cutoff, or on others of the group it tests.
+    """Check that the result of a procedure depends neither on rows after a cutoff nor on the rest of a tested group.
 
-    The procedure may be anything: a notebook's own loop, the cross-validation of another library. What it returns must
-    be known at the cutoff: forecasts made there, or scores on rows up to there.
+    The procedure may be any function, such as a loop in a notebook or the cross-validation of another library. Its
+    result must be known at the cutoff: forecasts made there, or scores on rows up to there.
 
     Parameters
     ----------
@@ -135,21 +143,21 @@ def audit_procedure(
     data : array of shape (T,) or (T, C), list of such arrays, frame or Panel
         Whole numbers are handed to the procedure as floats, so that NaN can take their place.
     cutoff : int or time stamp
-        The last row, or time, that may be seen. None, where a tested series is named: no row is hidden for its time.
+        The last row, or time, that may be seen. None, if a tested series is named: no row is hidden for its time.
     columns : list of str, optional
-        Columns of a frame whose numbers are replaced; all that hold numbers, but do not seem to name series or count
-        steps, unless given. What is not replaced may be known ahead.
+        Columns of a frame whose numbers are perturbed; unless given, all that hold numbers and do not seem to name
+        series or count steps. The others may be known in the future.
     tested : optional
-        The series that the procedure returns numbers of. What it returns must not depend on the other series of its
-        group, which are replaced and left out, nor on series of other groups that equal one of its own, which are left
-        out. Without time the cutoff is a row of this series.
+        The series that the procedure returns numbers for. They must not depend on the other series of its group, which
+        are perturbed and left out, nor on series of other groups that equal one of its own, which are left out.
+        Without time the cutoff is a row of this series.
     id, group : str, optional
         Columns of a frame that name series and groups; a Panel has its own.
 
     Raises
     ------
     DataError
-        When there is nothing to change, or the procedure returns no numbers.
+        When there is nothing to perturb, or the procedure returns no numbers.
 
     Examples
     --------
@@ -160,7 +168,7 @@ def audit_procedure(
     >>> audit_procedure(leaky, series, cutoff=79).passed
     False
 
-    What is tested on ann's second recording must not be learned from her first one:
+    A test on ann's second recording must not use her first one for training:
 
     >>> import pandas as pd
     >>> names, steps = ["ann-1", "ann-2", "bob-1"], np.arange(4.0)
@@ -169,7 +177,7 @@ def audit_procedure(
     >>> def all_but_the_tested(frame):
     ...     return frame.loc[frame["id"] != "ann-2", "y"].mean()
     >>> report = audit_procedure(all_but_the_tested, frame, tested="ann-2", id="id", group="user")
-    >>> report.findings["probe"].iloc[-1], report.outcome
+    >>> report.findings["perturbation"].iloc[-1], report.outcome
     ('other series of the tested group: left out', 'LEAK (fit)')
     """
     if cutoff is None and tested is None:
@@ -180,24 +188,24 @@ def audit_procedure(
         )
     columns = [columns] if isinstance(columns, str) else columns
     data = as_floats(data, columns)
-    # A copy each time: a procedure that writes into its data must spoil neither the user's nor the next run's.
-    ledger = AuditLog("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(copy.deepcopy(data))))
-    found: list[Iterator[tuple[str, Any]]] = []
+    # A copy each time: a procedure that writes into its data must change neither the user's nor the next run's.
+    log = AuditLog("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(copy.deepcopy(data))))
+    copies: list[Iterator[tuple[str, Any]]] = []
     if cutoff is not None:
-        found.append(data_twins(data, cutoff, columns, id, tested))
+        copies.append(perturbed_after(data, cutoff, columns, id, tested))
     if tested is not None:
-        found.append(group_twins(data, tested, id, group, columns))
-    for probe, twin in chain(*found):
-        ledger.compare(probe, lambda twin=twin: numbers(procedure(copy.deepcopy(twin))))  # type: ignore[misc]
-    if columns is None and (left := set(spared(data)) - {id, group}):
+        copies.append(perturbed_groups(data, tested, id, group, columns))
+    for perturbation, other in chain(*copies):
+        log.compare(perturbation, lambda other=other: numbers(procedure(copy.deepcopy(other))))  # type: ignore[misc]
+    if columns is None and (left := set(unperturbed(data)) - {id, group}):
         names = ", ".join(repr(name) for name in sorted(left))
-        note = f"no probe replaces {names}: text, flags, or numbers that may name series or count; use columns=[...]"
-        ledger.add("columns left as they are", "not run", note=note)
-    return ledger.report()
+        note = f"{names} not perturbed: text, flags, or numbers that may name series or count; use columns=[...]"
+        log.add("columns left as they are", "not run", note=note)
+    return log.report()
 
 
 def _windows(data: Any) -> bool:
-    """Tell whether data are a pair (X, y) of supervised windows."""
+    """Return whether data are a pair (X, y) of supervised windows."""
     return isinstance(data, tuple) and len(data) == 2 and np.ndim(data[0]) > 1
 
 
@@ -206,22 +214,21 @@ def _called(function: Callable[[Any, Any], Any], cutoff: Any, data: Any) -> Any:
 
 
 @unobserved()
-def of_cut(cut: Cut, panel: Panel) -> AuditReport:
+def audit_case(case: AuditCase, panel: Panel) -> AuditReport:
     """Audit one cutoff of a panel."""
-    ledger = AuditLog(
-        cut.label(panel), "fit" if cut.trains else "data", lambda: cut.evidence(panel), sure=not cut.trains
-    )
-    for probe, twin in panel_twins(panel, cut.seen(panel), cut.steps):
-        ledger.compare(probe, lambda twin=twin: cut.evidence(twin))  # type: ignore[misc]
-    for probe, look in cut.other_evidence(panel):
-        ledger.compare(probe, look, part=True)
-    for first, second in _twice(panel, cut.learn, cut.test):
-        ledger.add("a recording that is on both sides", "LEAK", note=f"series {first!r} equals {second!r}")
-    return ledger.report()
+    level = "fit" if case.trains else "data"
+    log = AuditLog(case.label(panel), level, lambda: case.fingerprint(panel), deterministic=not case.trains)
+    for perturbation, other in perturbed_panels(panel, case.seen(panel), case.steps):
+        log.compare(perturbation, lambda other=other: case.fingerprint(other))  # type: ignore[misc]
+    for perturbation, run in case.other_perturbations(panel):
+        log.compare(perturbation, run, part=True)
+    for first, second in _on_both_sides(panel, case.learn, case.test):
+        log.add("a series on both sides", "LEAK", note=f"series {first!r} equals {second!r}")
+    return log.report()
 
 
-def _twice(panel: Panel, learn: Positions, test: Positions) -> list[tuple[str, str]]:
-    """Return pairs of equal series of which one is learned from and another one, of another group, is tested."""
+def _on_both_sides(panel: Panel, learn: Positions, test: Positions) -> list[tuple[str, str]]:
+    """Return pairs of equal series of different groups, one in the training part and one in the test part."""
     if len(learn) == len(panel):
         return []
     known = {panel.series(i)[:, : panel.n_targets].tobytes(): i for i in learn}
@@ -235,7 +242,7 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
         raise ParameterError(
             "an object with fit and predict is judged on windows: pass data=(X, y), rows in order of time"
         )
-    # Copies, each laid out alike: what an estimator keeps of them must differ in its numbers only.
+    # Copies in the same memory layout: arrays that an estimator keeps must differ in their numbers only.
     X, y = (np.array(part, dtype=np.float64, order="C") for part in data)
     if len(X) != len(y):
         raise DataError(f"X and y must have as many rows as each other: got {len(X)} and {len(y)}")
@@ -248,37 +255,36 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
             f"{', '.join(map(repr, outside)) or 'none'}"
         )
 
-    def run(train: int, X: Any, y: Any) -> Evidence:
+    def run(train: int, X: Any, y: Any) -> Fingerprint:
         model = clone(estimator) if isinstance(estimator, BaseEstimator) else copy.deepcopy(estimator)
         model.fit(X[:train].copy(), y[:train].copy())  # no view, whose base would lead to the rows after it
-        learned = _hashed(model)  # before it forecasts, which some keep count of
-        said = np.asarray(model.predict(X[train:]))
-        if said.shape[:1] != (len(X) - train,):
-            raise DataError(f"predict must say something for each of {len(X) - train} rows: got shape {said.shape}")
-        first = numbers(said[0], "forecast of the first row")
-        return learned | first
+        learned = _hashed(model)  # before it forecasts, since some count their calls
+        predicted = np.asarray(model.predict(X[train:]))
+        if predicted.shape[:1] != (len(X) - train,):
+            raise DataError(f"predict must return a value for each of {len(X) - train} rows: got {predicted.shape}")
+        return learned | numbers(predicted[0], "forecast of the first row")
 
     reports = []
     for train in cutoffs:
-        ledger = AuditLog(f"row {train}", "fit", lambda train=train: run(train, X, y))  # type: ignore[misc]
+        log = AuditLog(f"row {train}", "fit", lambda train=train: run(train, X, y))  # type: ignore[misc]
         random = np.random.default_rng(0)
         for how in REPLACEMENTS:
             other_y, other_X = y.reshape(len(y), -1).copy(), X.reshape(len(X), -1).copy()
-            other_y[train:] = perturbed(other_y[train:], how, random)
-            other_X[train + 1 :] = perturbed(other_X[train + 1 :], how, random)
-            twins = {"y from the cutoff on": (X, other_y.reshape(y.shape)),
+            other_y[train:] = perturb(other_y[train:], how, random)
+            other_X[train + 1 :] = perturb(other_X[train + 1 :], how, random)
+            copies = {"y from the cutoff on": (X, other_y.reshape(y.shape)),
                      "windows that are forecast at the same time": (other_X.reshape(X.shape), y)}  # fmt: skip
-            for what, (later_X, later_y) in twins.items():
-                ledger.compare(f"{what}: {how}", lambda at=train, a=later_X, b=later_y: run(at, a, b))  # type: ignore[misc]
+            for what, (later_X, later_y) in copies.items():
+                log.compare(f"{what}: {how}", lambda at=train, a=later_X, b=later_y: run(at, a, b))  # type: ignore[misc]
         # A matrix of another size is multiplied in another order: rounding is no leak.
-        ledger.compare("windows that are forecast at the same time: cut off",
+        log.compare("windows that are forecast at the same time: cut off",
                        lambda at=train: run(at, X[: at + 1], y[: at + 1]), rounding=True)  # type: ignore[misc]  # fmt: skip
-        reports.append(ledger.report())
-    return joined(reports)
+        reports.append(log.report())
+    return join_reports(reports)
 
 
-def _hashed(model: Any) -> Evidence:
-    """Return all that an object holds as one number; nothing where it holds what cannot be written down."""
+def _hashed(model: Any) -> Fingerprint:
+    """Return one hash of all that an object holds; an empty dict where something in it cannot be pickled."""
     try:
         return {"weights": np.array(joblib.hash(model))}
     except (pickle.PicklingError, TypeError, AttributeError):  # a function or class within a function, a lock

@@ -1,4 +1,4 @@
-"""Evidence: what a forecaster computes from data, laid out so that two runs can be compared to the bit."""
+"""Fingerprints of what a forecaster computes from data, comparable to the bit between two runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.audit.perturb import with_other
+from tsforecast.audit.perturb import perturb_panel
 from tsforecast.data import frames
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
@@ -21,12 +21,12 @@ from tsforecast.data.splits import Cutoff, Positions, training_part, trains_on_o
 from tsforecast.errors import DataError
 from tsforecast.forecasters.base import Forecaster
 
-Evidence = dict[str, NDArray[Any]]  # what must not move, by name
-ALONE = 8  # windows that are forecast one by one, to see that each does not depend on the others
+Fingerprint = dict[str, NDArray[Any]]  # arrays that must not change, by name
+ONE_BY_ONE = 8  # windows that are forecast one by one, to check that none depends on the others
 
 
-def differences(first: Evidence, second: Evidence) -> Iterator[tuple[str, tuple[int, ...], float]]:
-    """Yield the name of what differs, where first, and by how much at most; NaN where that is no number.
+def differences(first: Fingerprint, second: Fingerprint) -> Iterator[tuple[str, tuple[int, ...], float]]:
+    """Yield names of arrays that differ, the first place, and the largest difference; NaN where it is no number.
 
     Examples
     --------
@@ -41,34 +41,34 @@ def differences(first: Evidence, second: Evidence) -> Iterator[tuple[str, tuple[
             if not np.array_equal(one, other):
                 yield name, (), np.nan
         elif not np.array_equal(one, other, equal_nan=True):
-            apart = ~((one == other) | ((one != one) & (other != other)))
-            place = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), one.shape))
-            sizes = np.abs(one[apart].astype(np.float64) - other[apart].astype(np.float64))
-            yield name, place, float(sizes.max())
+            differ = ~((one == other) | ((one != one) & (other != other)))
+            first_place = tuple(int(i) for i in np.unravel_index(int(differ.argmax()), one.shape))
+            sizes = np.abs(one[differ].astype(np.float64) - other[differ].astype(np.float64))
+            yield name, first_place, float(sizes.max())
     for name in second.keys() - first.keys():
         yield name, (), np.nan
 
 
-def numbers(result: Any, name: str = "returned") -> Evidence:
-    """Return the numbers in whatever a procedure returned, by name; names and dates beside them are left out.
+def numbers(result: Any, name: str = "returned") -> Fingerprint:
+    """Return the numbers in the result of a procedure, by name; text and dates are left out.
 
     Raises
     ------
     DataError
-        When there is none, or something in which they cannot be found.
+        When there is none, or an object of another kind.
 
     Examples
     --------
     >>> sorted(numbers({"rmse": 1.0, "forecast": [2.0, 3.0], "model": "mine"}))
     ["returned['forecast']", "returned['rmse']"]
     """
-    found = _numbers(result, name)
-    if not any(item.size for item in found.values()):
+    arrays = _numbers(result, name)
+    if not any(array.size for array in arrays.values()):
         raise DataError(f"a procedure must return numbers, in arrays, frames, lists or dicts: got {result!r}")
-    return found
+    return arrays
 
 
-def _numbers(result: Any, name: str) -> Evidence:
+def _numbers(result: Any, name: str) -> Fingerprint:
     if isinstance(result, Mapping):
         parts = [_numbers(value, f"{name}[{key!r}]") for key, value in result.items()]
     elif frames.is_frame(result):
@@ -78,7 +78,7 @@ def _numbers(result: Any, name: str) -> Evidence:
         framed = native.collect() if isinstance(native, nw.LazyFrame) else native
         columns = [framed] if isinstance(framed, nw.Series) else [framed[column] for column in framed.columns]
         kept = [column for column in columns if column.dtype.is_numeric() or column.dtype == nw.Boolean]
-        parts = [{f"{name}[{column.name!r}]": _plain(column.to_numpy())} for column in kept]
+        parts = [{f"{name}[{column.name!r}]": _as_numbers(column.to_numpy())} for column in kept]
     else:
         try:
             array = np.asarray(result)
@@ -94,135 +94,135 @@ def _numbers(result: Any, name: str) -> Evidence:
     return {key: value for part in parts for key, value in part.items()}
 
 
-def _plain(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a column of numbers, some of which may be missing, as numbers."""
+def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a column of numbers, some of which may be missing, as an array of numbers."""
     return values if values.dtype.kind in "biuf" else values.astype(np.float64)
 
 
-def weights(model: Forecaster, name: str = "weights") -> Evidence:
-    """Return what a fitted forecaster learned; not how long that took, nor what from."""
+def weights(model: Forecaster, name: str = "weights") -> Fingerprint:
+    """Return the learned state of a fitted forecaster, without its training history and references to the data."""
     plain, arrays = model.get_state()
     for not_learned in ("history_", "fitted_on_", "scaled_on_"):
         plain.pop(not_learned, None)
-    found = {f"{name} {key}": np.asarray(array) for key, array in arrays.items()}
-    found[f"{name}, all"] = np.array(joblib.hash(plain))
+    state = {f"{name} {key}": np.asarray(array) for key, array in arrays.items()}
+    state[f"{name}, all"] = np.array(joblib.hash(plain))
     for i, member in enumerate(model.members_):
-        found |= weights(member, f"{name} of member {i}")
-    return found
+        state |= weights(member, f"{name} of member {i}")
+    return state
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """A forecaster at one cutoff: the series that it learns from and is tested on.
+class AuditCase:
+    """A forecaster at one cutoff, with the series that it learns from and is tested on.
 
     Attributes
     ----------
     forecaster : Forecaster
-    fold : Cutoff
+    cutoff : Cutoff
     learn, test : int64 arrays
         Positions of series.
     steps : int
         To forecast.
     trains : bool
-        Whether weights and forecasts are evidence, too.
+        Whether the fingerprint includes weights and forecasts.
     """
 
     forecaster: Forecaster
-    fold: Cutoff
+    cutoff: Cutoff
     learn: Positions
     test: Positions
     steps: int
     trains: bool
-    _views: dict[str, Evidence] = field(default_factory=dict)
+    _states: dict[str, Fingerprint] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
         forecaster: Forecaster,
         panel: Panel,
-        fold: Cutoff,
+        cutoff: Cutoff,
         learn: Positions,
         test: Positions,
         steps: int,
         trains: bool,
-    ) -> Cut:
-        """Return the cut with those of the tested series that have begun.
+    ) -> AuditCase:
+        """Return the case with those tested series that have observations.
 
         Raises
         ------
         DataError
             When none has.
         """
-        test = test[fold.has_observations[test]]
+        test = test[cutoff.has_observations[test]]
         if len(test):
-            test = test[Context(panel, test, fold.seen[test], fold.start[test]).has_observations.any(axis=1)]
+            test = test[Context(panel, test, cutoff.seen[test], cutoff.start[test]).has_observations.any(axis=1)]
         if not len(test):
             raise DataError("no series has a past at the cutoff; use fewer cutoffs or a shorter horizon")
-        return cls(forecaster, fold, learn, test, steps, trains)
+        return cls(forecaster, cutoff, learn, test, steps, trains)
 
     def seen(self, panel: Panel) -> Positions:
-        """Return the rows of each series that may be seen, as learned from or as context, (N,)."""
-        if trains_on_other_groups(panel, self.learn):  # what is learned from has no cutoff
-            return np.where(np.isin(np.arange(len(panel)), self.test), self.fold.seen, panel.lengths)
-        return self.fold.seen
+        """Return the rows of each series that may be seen, in training or as context, (N,)."""
+        if trains_on_other_groups(panel, self.learn):  # training series have no cutoff
+            return np.where(np.isin(np.arange(len(panel)), self.test), self.cutoff.seen, panel.lengths)
+        return self.cutoff.seen
 
     def label(self, panel: Panel) -> str:
         """Return the last time that may be seen."""
         first = int(self.test[0])
-        return panel.label(int(panel.stamps(first, int(self.fold.seen[first]) - 1)))
+        return panel.label(int(panel.stamps(first, int(self.cutoff.seen[first]) - 1)))
 
-    def evidence(self, panel: Panel) -> Evidence:
-        """Return what must be the same for all panels that differ in what must not be seen."""
-        part, past = training_part(panel, self.fold, self.learn), self.past(panel, self.test)
-        found = dict(self.preprocessing_state(part))
-        found |= {f"context {i}": past.history(i) for i in range(len(past))}
-        found["known ahead"] = past.ahead(self.steps)
+    def fingerprint(self, panel: Panel) -> Fingerprint:
+        """Return what must be the same for all panels that differ only in what must not be seen."""
+        part, past = training_part(panel, self.cutoff, self.learn), self.past(panel, self.test)
+        state = dict(self.preprocessing_state(part))
+        state |= {f"context {i}": past.history(i) for i in range(len(past))}
+        state["future covariates"] = past.ahead(self.steps)
         if self.trains:
             model = clone(self.forecaster).fit(part)
-            found |= weights(model) | {"forecasts": model.forecast(past, self.steps)}
-        return found
+            state |= weights(model) | {"forecasts": model.forecast(past, self.steps)}
+        return state
 
-    def other_evidence(self, panel: Panel) -> Iterator[tuple[str, Callable[[], Evidence]]]:
-        """Yield probes that change something else than rows after the cutoff, and how to get what must not move."""
-        part, random = training_part(panel, self.fold, self.learn), np.random.default_rng(0)
+    def other_perturbations(self, panel: Panel) -> Iterator[tuple[str, Callable[[], Fingerprint]]]:
+        """Yield perturbations other than of rows after the cutoff, with a function that returns the fingerprint."""
+        part, random = training_part(panel, self.cutoff, self.learn), np.random.default_rng(0)
         trained = [item for name, item in self.preprocessing_state(part).items() if name.startswith("training rows")]
-        held_out = np.max(trained, axis=0) if trained else part.lengths  # of an ensemble: what no member trains on
+        held_out = np.max(trained, axis=0) if trained else part.lengths  # of an ensemble: rows that no member trains on
         if np.any(held_out < part.lengths):
             rows = np.arange(len(part.values)) - np.repeat(part.offsets[:-1], part.lengths)
-            changed = with_other(part, rows >= np.repeat(held_out, part.lengths), "other values", random)
+            changed = perturb_panel(part, rows >= np.repeat(held_out, part.lengths), "other values", random)
             yield "rows that validate: other values", partial(self._scales_and_choices, changed)
         if len(self.learn) < len(panel):
             owner = np.repeat(np.arange(len(panel)), panel.lengths)
-            changed = with_other(panel, np.isin(owner, self.test), "other values", random)
-            learned = training_part(changed, self.fold, self.learn)
+            changed = perturb_panel(panel, np.isin(owner, self.test), "other values", random)
+            learned = training_part(changed, self.cutoff, self.learn)
             yield "the group that is tested: other values", partial(self.forecaster.preprocessing_state, learned)
         if self.trains:
-            yield "forecast in another order", partial(self._forecast_otherwise, panel, part, alone=0)
-            yield "forecast one by one", partial(self._forecast_otherwise, panel, part, alone=ALONE)
+            yield "forecast in another order", partial(self._forecast_reordered, panel, part, one_by_one=0)
+            yield "forecast one by one", partial(self._forecast_reordered, panel, part, one_by_one=ONE_BY_ONE)
 
-    def _scales_and_choices(self, part: Panel) -> Evidence:
-        """Return of a view what rows that validate must not move."""
-        view = self.forecaster.preprocessing_state(part)
-        return {name: item for name, item in view.items() if name.startswith(("scaler", "choices"))}
+    def _scales_and_choices(self, part: Panel) -> Fingerprint:
+        """Return the part of the preprocessing state that rows that validate must not change."""
+        state = self.forecaster.preprocessing_state(part)
+        return {name: item for name, item in state.items() if name.startswith(("scaler", "choices"))}
 
-    def _forecast_otherwise(self, panel: Panel, part: Panel, alone: int) -> Evidence:
-        """Return forecasts of the last series first, or of the first few each by itself."""
+    def _forecast_reordered(self, panel: Panel, part: Panel, one_by_one: int) -> Fingerprint:
+        """Return forecasts made in reverse order of the series, those of the first few one by one."""
         model = clone(self.forecaster).fit(part)
-        said = model.forecast(self.past(panel, self.test[::-1]), self.steps)[::-1]
-        by_themselves = [model.forecast(self.past(panel, np.array([i])), self.steps) for i in self.test[:alone]]
-        return {"forecasts": np.concatenate([*by_themselves, said[alone:]])}
+        reverse = model.forecast(self.past(panel, self.test[::-1]), self.steps)[::-1]
+        single = [model.forecast(self.past(panel, np.array([i])), self.steps) for i in self.test[:one_by_one]]
+        return {"forecasts": np.concatenate([*single, reverse[one_by_one:]])}
 
-    def preprocessing_state(self, part: Panel) -> Evidence:
+    def preprocessing_state(self, part: Panel) -> Fingerprint:
         """Return what the forecaster computes from a training part before it trains.
 
-        Without training, parts that are equal to the bit are looked at once: there is nothing else to compute it from.
+        Without training, it is computed once for all parts that are equal to the bit: it depends on nothing else.
         """
         fields = (part.values, part.offsets, part.ids, part.starts, part.statics, part.roles, part.season_length)
         key = joblib.hash(fields)
-        if self.trains or key not in self._views:
-            self._views[key] = {"training part": np.array(key)} | self.forecaster.preprocessing_state(part)
-        return self._views[key]
+        if self.trains or key not in self._states:
+            self._states[key] = {"training part": np.array(key)} | self.forecaster.preprocessing_state(part)
+        return self._states[key]
 
     def past(self, panel: Panel, series: Positions) -> Context:
-        """Return what may be seen of some series."""
-        return Context(panel, series, self.fold.seen[series], self.fold.start[series])
+        """Return the context of some series at the cutoff."""
+        return Context(panel, series, self.cutoff.seen[series], self.cutoff.start[series])

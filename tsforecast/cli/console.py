@@ -57,7 +57,7 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
 
 
 def show_audit(report: AuditReport, title: str, console: Console) -> None:
-    """Print the verdict of an audit, and a line for each probe."""
+    """Print the verdict of an audit, and a line for each perturbation."""
     _say(console, title, style="bold")
     shown = report.shown
     table = Table(*shown.columns)

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.audit.audit import of_cut
-from tsforecast.audit.evidence import Cut
+from tsforecast.audit.audit import audit_case
+from tsforecast.audit.evidence import AuditCase
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.calendar import from_utc
 from tsforecast.data.context import Context
@@ -189,8 +189,8 @@ def _audited(model: Forecaster, panel: Panel, protocol: Protocol, piece: Fold) -
     trains = protocol.audit == "fit"
     # What is learned from others' recordings is the same at each cutoff: the newest one has the most to forecast.
     fold = piece.cutoffs[-1 if trains_on_other_groups(panel, piece.train) else 0]
-    cut = Cut.of(model, panel, fold, piece.train, piece.test, protocol.ahead, trains)
-    return of_cut(cut, panel).outcome
+    case = AuditCase.of(model, panel, fold, piece.train, piece.test, protocol.ahead, trains)
+    return audit_case(case, panel).outcome
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What a leak of the gallery is: a pipeline that is plainly wrong, its honest twin, and data to try them on."""
+"""What a leak of the gallery is: a pipeline that is plainly wrong, its honest counterpart, and data to try them on."""
 
 from __future__ import annotations
 
