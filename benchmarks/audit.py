@@ -11,9 +11,9 @@ import time
 from record import record
 
 from tsforecast import GRUForecaster, load_dataset
-from tsforecast.audit.audit import audit_case
-from tsforecast.audit.evidence import AuditCase
 from tsforecast.data.splits import RollingOrigin, sides, training_part
+from tsforecast.leakage.audit import audit_case
+from tsforecast.leakage.evidence import AuditCase
 
 REPEATS = 3
 

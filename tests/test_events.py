@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.helpers.forecasters import small, wave
-from tsforecast.audit.audit import audit
 from tsforecast.errors import DataError
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.record import Fit
 from tsforecast.events import Activity, observing
+from tsforecast.leakage.audit import audit
 from tsforecast.training.history import Epoch
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -90,6 +91,10 @@ def test_every_public_name_can_be_reached_and_is_listed() -> None:
     assert set(tsforecast.__all__) <= set(dir(tsforecast))
     with pytest.raises(AttributeError, match="tsforecast has no 'GRUForcaster'; did you mean 'GRUForecaster'"):
         tsforecast.GRUForcaster  # noqa: B018
+
+
+def test_no_public_name_is_hidden_by_a_module_of_that_name() -> None:
+    assert not {module.name for module in pkgutil.iter_modules(tsforecast.__path__)} & set(tsforecast.__all__)
 
 
 def test_the_type_checker_sees_the_same_public_names() -> None:

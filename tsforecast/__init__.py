@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 from tsforecast._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from tsforecast.audit.audit import audit as audit
-    from tsforecast.audit.audit import audit_procedure as audit_procedure
-    from tsforecast.audit.report import AuditReport as AuditReport
     from tsforecast.catalog.card import dataset_names as dataset_names
     from tsforecast.catalog.loaders import load_dataset as load_dataset
     from tsforecast.classifiers.baselines import MajorityClassifier as MajorityClassifier
@@ -65,6 +62,9 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.statistical.models import ETSForecaster as ETSForecaster
     from tsforecast.forecasters.statistical.models import HoltWintersForecaster as HoltWintersForecaster
     from tsforecast.forecasters.statistical.models import ThetaForecaster as ThetaForecaster
+    from tsforecast.leakage.audit import audit as audit
+    from tsforecast.leakage.audit import audit_procedure as audit_procedure
+    from tsforecast.leakage.report import AuditReport as AuditReport
     from tsforecast.search.search import RaySearch as RaySearch
     from tsforecast.tracking import track as track
 
@@ -79,9 +79,9 @@ _HOMES = {
     "leaderboard": "evaluation.leaderboard",
     "Leaderboard": "evaluation.leaderboard",
     "backtest": "evaluation.backtest",
-    "audit": "audit.audit",
-    "audit_procedure": "audit.audit",
-    "AuditReport": "audit.report",
+    "audit": "leakage.audit",
+    "audit_procedure": "leakage.audit",
+    "AuditReport": "leakage.report",
     "NaiveForecaster": "forecasters.naive",
     "SeasonalNaiveForecaster": "forecasters.naive",
     "DriftForecaster": "forecasters.naive",

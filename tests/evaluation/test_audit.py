@@ -18,12 +18,12 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.helpers.forecasters import small, wave
 from tsforecast import EnsembleForecaster, LeakageError, NaiveForecaster, Panel, audit, audit_procedure, leaderboard
-from tsforecast.audit import evidence
-from tsforecast.audit.report import MORE_RUNS, RUNS, AuditReport
 from tsforecast.data.context import Context
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
+from tsforecast.leakage import evidence
+from tsforecast.leakage.report import MORE_RUNS, RUNS, AuditReport
 
 
 def leaks(report: AuditReport) -> set[str]:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsforecast.audit.audit import audit
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.evaluation.backtest import backtest
@@ -16,6 +15,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import WindowAverageForecaster
 from tsforecast.forecasters.neural import GRUForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
+from tsforecast.leakage.audit import audit
 
 LENGTHS = [9, 12, 7, 6, 8, 10, 15, 4]  # of ann's, bob's and cem's recordings
 PEOPLE = ["ann", "ann", "ann", "bob", "bob", "cem", "cem", "cem"]

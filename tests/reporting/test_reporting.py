@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from tests.helpers.forecasters import wave
-from tsforecast.audit.audit import audit
 from tsforecast.cli.console import show_audit, show_leaderboard
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.evaluation.report.figures import plot_forecasts, save_figure
 from tsforecast.forecasters.naive import NaiveForecaster
+from tsforecast.leakage.audit import audit
 
 
 @pytest.fixture(params=["dates", "index"])

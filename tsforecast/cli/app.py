@@ -288,8 +288,8 @@ def audit(
     duplicates: Duplicates = None,
 ) -> None:
     """Change what a model must not see, and look whether anything moves; exit code 1 if it does."""
-    from tsforecast.audit.audit import audit as examine
     from tsforecast.cli.console import show_audit
+    from tsforecast.leakage.audit import audit as examine
 
     forecaster = _one_model(model, _settings(window=window, max_epochs=epochs, random_state=seed))
     said = Said(time, date_format, target, id, past, future, frequency, season, nan, fill_gaps, sort, duplicates, group)

@@ -21,9 +21,9 @@ from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrackingW
 from tsforecast.files import new_file
 
 if TYPE_CHECKING:
-    from tsforecast.audit.report import AuditReport
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.leaderboard import Leaderboard
+    from tsforecast.leakage.report import AuditReport
     from tsforecast.search.storage import StoredSearch
 
 

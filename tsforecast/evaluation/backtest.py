@@ -11,8 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.audit.audit import audit_case
-from tsforecast.audit.evidence import AuditCase
 from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.calendar import from_utc
 from tsforecast.data.context import Context
@@ -33,6 +31,8 @@ from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation.record import Fit, learned
 from tsforecast.evaluation.runner import interruptible
 from tsforecast.forecasters.base import Forecaster, require_forecaster
+from tsforecast.leakage.audit import audit_case
+from tsforecast.leakage.evidence import AuditCase
 
 ROW_COLUMNS = (
     "model",

@@ -13,8 +13,15 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from tsforecast.audit.evidence import AuditCase, Fingerprint, numbers
-from tsforecast.audit.perturb import (
+from tsforecast.checks import one_of, whole
+from tsforecast.data.panel import Panel
+from tsforecast.data.protocol import Protocol
+from tsforecast.data.splits import Positions
+from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.events import unobserved
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.leakage.evidence import AuditCase, Fingerprint, numbers
+from tsforecast.leakage.perturb import (
     REPLACEMENTS,
     as_floats,
     perturb,
@@ -23,14 +30,7 @@ from tsforecast.audit.perturb import (
     perturbed_panels,
     unperturbed,
 )
-from tsforecast.audit.report import AuditLog, AuditReport, join_reports
-from tsforecast.checks import one_of, whole
-from tsforecast.data.panel import Panel
-from tsforecast.data.protocol import Protocol
-from tsforecast.data.splits import Positions
-from tsforecast.errors import DataError, ParameterError, raise_any
-from tsforecast.events import unobserved
-from tsforecast.forecasters.base import Forecaster
+from tsforecast.leakage.report import AuditLog, AuditReport, join_reports
 
 Level = Literal["data", "fit"]
 

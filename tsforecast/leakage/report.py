@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.audit.evidence import Fingerprint, differences
 from tsforecast.errors import LeakageError, raise_any, reason
+from tsforecast.leakage.evidence import Fingerprint, differences
 
 RUNS = 3  # equal runs, where two of them differ
 MORE_RUNS = 8  # more of both where something seems to move: a few may be close, or far apart, by chance
@@ -154,10 +154,8 @@ class AuditLog:
             found = run()
         expected = {name: item for name, item in self.expected.items() if name in found or not part}
         slack = {name: _rounding(item) if rounding else 0.0 for name, item in expected.items()}
-        differ = differences(expected, found)
-        return {
-            name: (at, by) for name, at, by in differ if self._beyond_spread(name, by) and not by <= slack.get(name, 0.0)
-        }
+        differ = [item for item in differences(expected, found) if self._beyond_spread(item[0], item[2])]
+        return {name: (at, by) for name, at, by in differ if not by <= slack.get(name, 0.0)}
 
     def _run_again(self) -> None:
         """Run once more, and update the spread of equal runs."""

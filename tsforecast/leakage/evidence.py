@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.audit.perturb import perturb_panel
 from tsforecast.data import frames
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Cutoff, Positions, training_part, trains_on_other_groups
 from tsforecast.errors import DataError
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.leakage.perturb import perturb_panel
 
 Fingerprint = dict[str, NDArray[Any]]  # arrays that must not change, by name
 ONE_BY_ONE = 8  # windows that are forecast one by one, to check that none depends on the others
