@@ -24,7 +24,7 @@ from sklearn.model_selection import GridSearchCV, GroupShuffleSplit
 from tsforecast import Conv1DClassifier, GRUClassifier, NearestNeighborClassifier, compare_classifiers, load_dataset
 from tsforecast.catalog.card import card
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.classification import tallied
+from tsforecast.evaluation.classification import counts, tallied
 from tsforecast.evaluation.transfer_curve import learning, transfer_curve
 
 NAME = "gestures"
@@ -182,8 +182,7 @@ def copies(name: str) -> list[dict[str, Any]]:
 
 def _told(part: pd.DataFrame) -> dict[str, Any]:
     """Return what was said of each class, and how much of it is right."""
-    counts = part["count"] if "count" in part else pd.Series(1, index=part.index)
-    said = counts.groupby([part["true"].astype(str), part["predicted"].astype(str)]).sum()
+    said = counts(part).groupby([part["true"].astype(str), part["predicted"].astype(str)]).sum()
     answers: dict[str, dict[str, int]] = {}
     for (true, predicted), count in said.items():
         answers.setdefault(true, {})[predicted] = int(count)

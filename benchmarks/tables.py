@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tsforecast.evaluation.classification import LABELS, over_users, points, span
+from tsforecast.evaluation.classification import LABELS, points, span
+from tsforecast.evaluation.significance import over_users
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"

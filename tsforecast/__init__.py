@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tsforecast.estimators.persistence import save as save
     from tsforecast.evaluation.backtest import backtest as backtest
     from tsforecast.evaluation.classification import ClassificationResults as ClassificationResults
+    from tsforecast.evaluation.compare_classifiers import ClassifierComparison as ClassifierComparison
     from tsforecast.evaluation.compare_classifiers import compare_classifiers as compare_classifiers
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
@@ -108,6 +109,7 @@ _HOMES = {
     "NeuralClassifier": "classifiers.neural",
     "compare_classifiers": "evaluation.compare_classifiers",
     "ClassificationResults": "evaluation.classification",
+    "ClassifierComparison": "evaluation.compare_classifiers",
     "transfer_curve": "evaluation.transfer_curve",
     "RollingOrigin": "data.splits",
     "holdout": "data.splits",

@@ -14,12 +14,11 @@ from scipy import stats
 from tsforecast.evaluation.classification import (
     ClassificationResults,
     accuracy_by,
-    chance,
     confusion,
     judge,
-    over_users,
     tallied,
 )
+from tsforecast.evaluation.significance import over_users, t_test
 
 
 def answers(users: int = 8, each: int = 10, right: Any = 0.9, seed: int = 0, **more: Any) -> pd.DataFrame:
@@ -72,10 +71,10 @@ def test_a_user_with_many_recordings_counts_as_much_as_one_with_few() -> None:
         assert ClassificationResults(part).table.set_index("model").loc["gru", "accuracy"] == 0.5
 
 
-def test_chance_is_that_of_a_one_sided_t_test() -> None:
+def test_the_p_value_is_that_of_a_one_sided_t_test() -> None:
     gains = np.random.default_rng(1).normal(0.02, 0.05, size=8)
-    assert chance(gains) == pytest.approx(stats.ttest_1samp(gains, 0, alternative="greater").pvalue)
-    assert math.isnan(chance([0.5]))
+    assert t_test(gains) == pytest.approx(stats.ttest_1samp(gains, 0, alternative="greater").pvalue)
+    assert math.isnan(t_test([0.5]))
 
 
 def test_the_verdict_needs_users_and_more_than_luck() -> None:
@@ -89,7 +88,7 @@ def test_the_verdict_needs_users_and_more_than_luck() -> None:
     assert unsure.outcome == "inconclusive"
     assert unsure.low < 0 < unsure.skill
     assert "more than majority in 8 users" in unsure.sentence
-    assert judge(rows)["majority"].sentence == "majority is the reference: it recognises 33.3%"
+    assert judge(rows)["majority"].sentence == "majority is the reference: accuracy 33.3%"
 
 
 def test_many_models_are_held_to_more_than_one() -> None:
@@ -112,9 +111,9 @@ def test_tallies_say_the_same_as_rows() -> None:
     assert tallied(counted.rows) is counted.rows
 
 
-def test_the_premium_is_the_mean_difference_user_by_user() -> None:
+def test_the_optimism_of_the_random_split_is_the_mean_difference_user_by_user() -> None:
     shares = {"leave-users-out": 0.8, "random": 1.0}
     rows = pd.concat([answers(right=right, protocol=name) for name, right in shares.items()])
-    (premium,) = ClassificationResults(rows).premiums
+    (optimism,) = ClassificationResults(rows).optimism
     users = 1 - accuracy_by(rows[rows["protocol"] == "leave-users-out"], "group")["gru"]
-    assert premium.gain == over_users(users)
+    assert optimism.gain == over_users(users)

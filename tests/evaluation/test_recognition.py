@@ -17,7 +17,7 @@ from tsforecast.classifiers import neural
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
-from tsforecast.errors import DataError, DataWarning, ParameterError
+from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError
 from tsforecast.evaluation.classification import ClassificationResults
 from tsforecast.evaluation.compare_classifiers import ROW_COLUMNS, compare_classifiers
 
@@ -70,18 +70,18 @@ def test_what_a_tested_user_does_changes_no_answer_about_the_others_and_labels_c
     assert before["predicted"][theirs].tolist() == after["predicted"][theirs].tolist()
 
 
-def test_a_random_split_is_asked_for_by_name_and_its_premium_is_told() -> None:
+def test_a_random_split_is_asked_for_by_name_and_its_optimism_is_reported() -> None:
     found = compare_classifiers(Known(), *named_movements(), protocol=["random", "leave-users-out"])
-    (premium,) = found.premiums
-    assert (premium.random, premium.unseen) == (1.0, 0.0)
-    assert str(premium) == (
-        "The leak premium of known is 100.0 points (100.0 to 100.0): a random split, with users on both sides, says "
-        "100.0%, users it has not seen say 0.0%"
+    (optimism,) = found.optimism
+    assert (optimism.random, optimism.unseen) == (1.0, 0.0)
+    assert str(optimism) == (
+        "The optimism of the random split (leak premium) is 100.0 points (100.0 to 100.0) for known: accuracy 100.0% "
+        "with users on both sides, 0.0% on users it has not seen"
     )
     said = str(found)
     assert "random: users on both sides" in said
-    assert "known does not beat majority: it recognises 0.0%, majority 50.0%." in said  # the honest protocol decides
-    assert compare_classifiers(Known(), *named_movements()).premiums == []
+    assert "known does not beat majority: accuracy 0.0%, majority 50.0%" in said  # the honest protocol decides
+    assert compare_classifiers(Known(), *named_movements()).optimism == []
 
 
 def test_a_random_split_learns_from_as_many_recordings_as_leaving_users_out() -> None:
@@ -97,17 +97,17 @@ def test_copies_are_reported_before_anything_is_trained_and_kept() -> None:
     warns = pytest.warns(DataWarning, match="recordings '0' and '9' are the same, but labelled 'slow' and 'fast'")
     with warns:
         found = compare_classifiers(Known(), recordings, labels, users, protocol=["leave-users-out", "random"])
-    assert found.notes == [
+    assert found.notes == (
         "recordings '0' and '9' are the same, but labelled 'slow' and 'fast': one label must be wrong; both are kept, "
-        "on both sides of a fold of leave-users-out"
-    ]
+        "on both sides of a fold of leave-users-out",
+    )
     assert found.rows["recording"].value_counts().unique().tolist() == [4]  # two models, two protocols
 
     class Never(Known):
         def fit(self, X: Any, y: Any, groups: Any = None) -> Any:
             raise RuntimeError("trained")
 
-    with warns, pytest.raises(RuntimeError, match="trained"):
+    with warns, pytest.raises(TsForecastError, match=r"^never: RuntimeError: trained$"):
         compare_classifiers(Never(), recordings, labels, users)
 
 
@@ -135,7 +135,7 @@ def test_a_split_that_came_with_the_recordings_is_used_once() -> None:
     alternating = np.arange(48) % 3 == 0
     (note,) = compare_classifiers(MajorityClassifier(), recordings, labels, users, test=alternating).notes
     assert note == "6 of 6 tested users are on both sides of the split that came with the recordings"
-    assert compare_classifiers(MajorityClassifier(), recordings, labels, users, test=tested).notes == []
+    assert compare_classifiers(MajorityClassifier(), recordings, labels, users, test=tested).notes == ()
 
 
 @pytest.mark.process
@@ -224,7 +224,7 @@ def test_faulty_recordings_labels_and_users_are_explained_before_anything_is_tra
     assert "groups must be one for each recording, (48,): got shape (2,)" in refused(recordings, labels, ["ann", "bob"])
     assert refused(recordings, labels, ["ann"] * 48) == (
         "groups must be two at least, one to learn from and one to test on: got 1 group, 'ann', for all 48 recordings; "
-        "protocol='random' tells how well that one is recognised"
+        "protocol='random' measures accuracy on that one"
     )
     assert refused(recordings, labels).startswith("recordings must have users to leave out: pass groups=...")
     jump = np.where((users == "bob") & (labels == "slow"), "jump", labels)
@@ -252,7 +252,7 @@ def test_faulty_splits_are_explained() -> None:
     assert "test must leave recordings on both sides: it is True for 48 of 48" in refused(
         recordings, labels, test=np.ones(48, dtype=bool)
     )
-    assert "test must say for each recording whether it is tested" in refused(recordings, labels, test=[0, 1])
+    assert "test must hold True (tested) or False for each recording" in refused(recordings, labels, test=[0, 1])
     assert "seeds must be a whole number >= 1: got 0" in refused(recordings, labels, users, seeds=0)
     assert "n_jobs must be a whole number of processes" in refused(recordings, labels, users, n_jobs=0)
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, READABLE, opened
 from tsforecast.data.sequences import Copies
-from tsforecast.evaluation.classification import ClassificationResults
+from tsforecast.evaluation.classification import ClassificationResults, copy_notes
 from tsforecast.evaluation.report.classification import html_recognition, mistakes
 from tsforecast.files import write_or_return
 
@@ -65,7 +65,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = [f"{EVIL} <b>{i}</b>" for i in range(4)]
     models = {f"gru {EVIL}": 0.95, "nearest": 0.8, "majority": 0.25}
     rows = [answers(users, classes, models, name) for name in ("leave-users-out", "random")]
-    found = ClassificationResults(pd.concat(rows), (Copies((), (EVIL, "b"), (EVIL, "d"), (EVIL, EVIL)),))
+    notes = copy_notes([Copies((), (EVIL, "b"), (EVIL, "d"), (EVIL, EVIL))], pd.concat(rows))
+    found = ClassificationResults(pd.concat(rows), tuple(notes))
     others = {EVIL: ClassificationResults(answers([EVIL], classes, models, "given", group=None))}
     path = tmp_path_factory.mktemp("recognition") / "page.html"
     write_or_return(html_recognition(found, EVIL, tuned(users), others, {EVIL: EVIL}), path)
@@ -99,7 +100,7 @@ def test_every_figure_is_drawn_inside_its_frame_and_described(page: Page) -> Non
         "Accuracy of each user",
         "Accuracy of each class",
         "Confusion matrix",
-        "Leak premium",
+        "Optimism of the random split",
         "A few recordings of the new user",
     ]
     for i, name in enumerate(names):
@@ -146,7 +147,7 @@ def test_what_is_not_known_is_left_out() -> None:
         "Duplicates and notes",
     ]
     assert "There are no duplicate recordings." in page
-    assert "gru is inconclusive: it recognises" in page
+    assert "gru is inconclusive: accuracy" in page
     perfect = ClassificationResults(answers(["u"], classes, {"gru": 1.0, "majority": 0.1}, "random"))
     assert mistakes(perfect, "gru") is None
     assert "gru recognises 100.0% of the recordings, with users on both sides of the split." in html_recognition(

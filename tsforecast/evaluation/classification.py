@@ -1,96 +1,57 @@
-"""What was recognised: answers, and all that follows from them; a verdict on each model beside the majority."""
+"""Classification results: predictions of several classifiers, with the tables and verdicts that follow from them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from tsforecast.data.sequences import Copies
-from tsforecast.evaluation.significance import holm
+from tsforecast.errors import ParameterError, raise_any
+from tsforecast.evaluation.record import ClassificationRecord
+from tsforecast.evaluation.significance import Interval, holm, over_users, t_test
+from tsforecast.evaluation.storage import differences, join_models, model_clashes, read_results, write_rows
 from tsforecast.evaluation.verdict import MIN_TRIALS, SIGNIFICANCE, Verdict
+from tsforecast.files import write_or_return
+from tsforecast.reporting.tables import json_text
 
-LEVEL = 0.95
-FIT = ["protocol", "model", "seed", "fold"]  # what one fit is known by
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over users and where that of all users lies.
-
-    Attributes
-    ----------
-    mean : float
-    low, high : float
-        The 95 % interval; NaN with fewer than two users.
-    users : int
-    """
-
-    mean: float
-    low: float
-    high: float
-    users: int
-
-
-def over_users(values: ArrayLike) -> Interval:
-    """Return the mean over users with an interval from Student's t over them.
-
-    Users are what the next recording may come from another one of: however many recordings each has, they count once.
-
-    Parameters
-    ----------
-    values : array of shape (users,)
-
-    Examples
-    --------
-    >>> found = over_users([0.9, 1.0, 0.95, 0.95])
-    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3), found.users
-    (0.95, 0.885, 1.015, 4)
-    """
-    from scipy.stats import t
-
-    each = np.asarray(values, dtype=np.float64)
-    mean, n = float(each.mean()), len(each)
-    if n < 2:
-        return Interval(mean, math.nan, math.nan, n)
-    reach = float(t.ppf((1 + LEVEL) / 2, n - 1) * each.std(ddof=1) / math.sqrt(n))
-    return Interval(mean, mean - reach, mean + reach, n)
-
-
-def chance(gains: ArrayLike) -> float:
-    """Return how likely gains as high are, one for each user, where there is none: a one-sided t test.
-
-    Examples
-    --------
-    >>> round(chance([0.1, 0.2, 0.15]), 4), chance([0.5, 0.5]), chance([0.0, 0.0])
-    (0.0175, 0.0, 1.0)
-    """
-    from scipy.stats import t
-
-    each = np.asarray(gains, dtype=np.float64)
-    if len(each) < 2:
-        return math.nan
-    spread = float(each.std(ddof=1))
-    if spread == 0:
-        return float(each[0] <= 0)
-    return float(t.sf(each.mean() / spread * math.sqrt(len(each)), len(each) - 1))
+FIT = ["protocol", "model", "seed", "fold"]  # columns that identify one fit
+NEEDED_COLUMNS = (*FIT, "group", "true", "predicted", "fit_seconds", "predict_seconds")
+REFERENCE = "majority"
+MAX_COPIES = 8  # notes about copies; further ones are counted
+# Protocol -> description beside every number of it.
+LABELS = {
+    "leave-users-out": "users it has not seen",
+    "random": "users on both sides",
+    "given": "the split that came with the recordings",
+}
+# Column of the table -> its title and format where it is displayed.
+DISPLAY = {
+    "accuracy": ("accuracy", "{:.1%}"),
+    "interval": ("95% interval", "{}"),
+    "lowest": ("lowest user", "{:.1%}"),
+    "seeds": ("seeds", "{}"),
+    "fit_seconds": ("fit s", "{:.1f}"),
+    "predict_seconds": ("predict s", "{:.2f}"),
+}
+# Field of the record that merged results share -> its name in a sentence.
+SHARED = {"fingerprint": "data", "protocols": "protocols", "split": "split"}
 
 
 def tallied(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return how often each fit said each class of recordings of each user and class; tallies stay as they are.
+    """Return the number of predictions of each fit, user, true and predicted class; tallies stay as they are.
 
-    Everything below takes rows or their tallies.
+    Every function here takes rows or their tallies.
 
     Examples
     --------
     >>> one = dict(zip(FIT, ["random", "gru", 0, 0])) | {"group": "ann", "true": "up", "chosen": "", "fit_seconds": 1.0}
-    >>> rows = pd.DataFrame([one | {"predicted": said, "predict_seconds": 0.1} for said in ("up", "up", "down")])
+    >>> rows = pd.DataFrame([one | {"predicted": label, "predict_seconds": 0.1} for label in ("up", "up", "down")])
     >>> tallied(rows)[["predicted", "count"]].to_numpy().tolist()
     [['down', 1], ['up', 2]]
     """
@@ -100,8 +61,25 @@ def tallied(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(keys, dropna=False, sort=True).size().rename("count").reset_index()
 
 
-def accuracy_by(rows: pd.DataFrame, key: Literal["group", "true", "fold", "seed"]) -> pd.DataFrame:
-    """Return the share of recordings that each model recognises, a line for each user, class, fold or seed.
+def counts(rows: pd.DataFrame) -> pd.Series:
+    """Return the number of predictions in each row: 1, or that of a tally.
+
+    Examples
+    --------
+    >>> counts(pd.DataFrame({"count": [3, 1]})).tolist(), counts(pd.DataFrame({"true": ["up", "up"]})).tolist()
+    ([3, 1], [1, 1])
+    """
+    return rows["count"] if "count" in rows else pd.Series(1, index=rows.index)
+
+
+def accuracy_by(rows: pd.DataFrame, key: str, column: str = "model") -> pd.DataFrame:
+    """Return accuracy by user, class, fold or seed, in lines, and by model, in columns.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    key : {"group", "true", "fold", "seed"}
+    column : {"model", "shots"}
 
     Examples
     --------
@@ -109,15 +87,14 @@ def accuracy_by(rows: pd.DataFrame, key: Literal["group", "true", "fold", "seed"
     >>> accuracy_by(rows.assign(true="up", predicted=["up", "down", "up"]), "group")["gru"].to_dict()
     {'ann': 0.75, 'bob': 1.0}
     """
-    counts = rows["count"] if "count" in rows else pd.Series(1, index=rows.index)
-    right = counts.where(rows["true"] == rows["predicted"], 0)
-    keys = [rows["model"], rows[key]]
-    shares = right.groupby(keys, dropna=False, sort=True).sum() / counts.groupby(keys, dropna=False, sort=True).sum()
-    return shares.unstack(level=0)[list(dict.fromkeys(rows["model"]))]
+    every, keys = counts(rows), [rows[column], rows[key]]
+    right = every.where(rows["true"] == rows["predicted"], 0)
+    shares = right.groupby(keys, dropna=False, sort=True).sum() / every.groupby(keys, dropna=False, sort=True).sum()
+    return shares.unstack(level=0)[list(dict.fromkeys(rows[column]))]
 
 
 def confusion(rows: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Return how many recordings of each class (a line) a model took for each class (a column), of all seeds.
+    """Return the number of predictions of a model by true class, in lines, and predicted class, over all seeds.
 
     Examples
     --------
@@ -126,44 +103,25 @@ def confusion(rows: pd.DataFrame, model: str) -> pd.DataFrame:
     [[1, 1], [0, 1]]
     """
     own = rows[rows["model"] == model]
-    counts = own["count"] if "count" in own else pd.Series(1, index=own.index)
     classes = sorted(set(own["true"]) | set(own["predicted"]))
-    table = counts.groupby([own["true"], own["predicted"]]).sum().unstack(fill_value=0)
+    table = counts(own).groupby([own["true"], own["predicted"]]).sum().unstack(fill_value=0)
     return table.reindex(index=classes, columns=classes, fill_value=0).astype(int)
 
 
 def has_users(rows: pd.DataFrame) -> bool:
-    """Tell whether it is known whom recordings are of."""
+    """Return whether the user of every sequence is known."""
     return bool(rows["group"].notna().all())
-
-
-REFERENCE = "majority"
-MOST_NOTES = 8  # about copies, those with several labels first; the rest is counted
-# Protocol -> what stands beside every number of it.
-LABELS = {
-    "leave-users-out": "users it has not seen",
-    "random": "users on both sides",
-    "given": "the split that came with the recordings",
-}
-SHOWN = {
-    "accuracy": ("accuracy", "{:.1%}"),
-    "interval": ("95% interval", "{}"),
-    "lowest": ("lowest user", "{:.1%}"),
-    "seeds": ("seeds", "{}"),
-    "fit_seconds": ("fit s", "{:.1f}"),
-    "predict_seconds": ("predict s", "{:.2f}"),
-}
 
 
 @dataclass(frozen=True)
 class SplitOptimism:
-    """What a random split seems to gain, since users are on both sides of it.
+    """Optimism of the random split, also called leak premium: accuracy it adds by having users on both sides.
 
     Attributes
     ----------
     model : str
     random, unseen : float
-        Accuracy with users on both sides, and of users it has not seen.
+        Accuracy with users on both sides, and on unseen users.
     gain : Interval
         Their difference, user by user.
     """
@@ -175,23 +133,23 @@ class SplitOptimism:
 
     def __str__(self) -> str:
         return (
-            f"The leak premium of {self.model} is {points(self.gain)}: a random split, with users on both sides, says "
-            f"{self.random:.1%}, users it has not seen say {self.unseen:.1%}"
+            f"The optimism of the random split (leak premium) is {points(self.gain)} for {self.model}: accuracy "
+            f"{self.random:.1%} with users on both sides, {self.unseen:.1%} on users it has not seen"
         )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClassificationResults:
-    """Answers of several classifiers; the table, verdicts and views are functions of them.
+    """Predictions of several classifiers on the same folds.
 
     Attributes
     ----------
     rows : pandas.DataFrame
-        One for each answer, see `tsforecast.evaluation.compare_classifiers.ROW_COLUMNS`; or tallies of them.
-    copies : tuple of Copies
-        Recordings of which there are several.
-    told : tuple of str
-        What else was found before anything was trained.
+        One for each prediction, see `tsforecast.evaluation.compare_classifiers.ROW_COLUMNS`; or tallies of them.
+    notes : tuple of str
+        Users on both sides of a split, and copies among the sequences.
+    record : ClassificationRecord or None
+        Data, folds and fits behind the rows; None where only rows were kept.
 
     Examples
     --------
@@ -204,156 +162,279 @@ class ClassificationResults:
     """
 
     rows: pd.DataFrame
-    copies: tuple[Copies, ...] = ()
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    record: ClassificationRecord | None = None
+
+    @classmethod
+    def from_parquet(cls, *paths: str | Path) -> Self:
+        """Read and merge results that were written to Parquet.
+
+        Parameters
+        ----------
+        paths : path
+            Files, or folders with a ``rows.parquet``.
+
+        Raises
+        ------
+        DataError
+            When a file holds no such rows, or several were not made from the same data and folds.
+        ParameterError
+        """
+        if not paths:
+            raise ParameterError("at least one file must be given: got none")
+        parts = []
+        for path in paths:
+            rows, stored = read_results(Path(path), NEEDED_COLUMNS, "classifier comparison")
+            record = ClassificationRecord.from_plain(stored["record"]) if stored.get("record") else None
+            parts.append(cls(rows, tuple(stored.get("notes", ())), record))
+        return cls._merged(parts)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write rows, and the record as metadata, to one file.
+
+        Raises
+        ------
+        OutputError
+        """
+        record = self.record.plain() if self.record else None
+        write_rows(Path(path), self.rows, {"notes": self.notes, "record": record})
+
+    def merge(self, other: ClassificationResults) -> Self:
+        """Return the models of both results side by side.
+
+        Raises
+        ------
+        DataError
+            When the two were not made from the same data and folds; the message names each difference.
+        """
+        return self._merged([self, other])
+
+    @classmethod
+    def _merged(cls, parts: Sequence[ClassificationResults]) -> Self:
+        first = parts[0]
+        for other in parts[1:]:
+            found = differences(first.record, other.record, SHARED) if first.record and other.record else []
+            raise_any(found or model_clashes(first.rows, other.rows, ("true", "predicted"), "compare_classifiers"))
+        return cls(*join_models(parts))
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols that were asked for, the one that leaves users out first: it decides."""
+        """The protocols of the rows; verdicts follow from the first, leave-users-out where it is among them."""
         return [name for name in LABELS if (self.rows["protocol"] == name).any()]
 
     def of(self, protocol: str) -> pd.DataFrame:
         """Return the rows of one protocol."""
         return self.rows[self.rows["protocol"] == protocol]
 
+    @property
+    def failures(self) -> dict[str, str]:
+        """Error of each model without predictions, by name."""
+        fits = self.record.fits if self.record else ()
+        return {fit.model: fit.error for fit in reversed(fits) if fit.error}
+
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A line for each model and protocol: accuracy (mean over users), its interval, the lowest user, seconds."""
-        parts = [pd.DataFrame(_table(self.of(name), name)) for name in self.protocols]
+        """One line for each protocol and model, the best first: accuracy (mean over users), interval, lowest user.
+
+        `fit_seconds` is the median time of one fit, `predict_seconds` of the predictions on one fold. Numbers of a
+        model that failed are NaN.
+        """
+        parts = [pd.DataFrame(self._lines(name)) for name in self.protocols]
         ranked = [part.sort_values("accuracy", ascending=False, kind="stable") for part in parts]
         return pd.concat(ranked, ignore_index=True)
 
-    @cached_property
-    def verdicts(self) -> dict[str, Verdict]:
-        """A verdict on each model beside the majority, by the first protocol."""
-        return judge(self.of(self.protocols[0]))
+    def _lines(self, protocol: str) -> list[dict[str, Any]]:
+        rows = self.of(protocol)
+        users, known = accuracy_by(rows, "group"), has_users(rows)
+        fits = rows.drop_duplicates(FIT).groupby("model")
+        lines = []
+        for name in users:
+            accuracy = over_users(users[name]) if known else Interval(float(users[name].mean()), math.nan, math.nan, 0)
+            own = fits.get_group(name)
+            lines.append(
+                {
+                    "protocol": protocol,
+                    "model": name,
+                    "accuracy": accuracy.mean,
+                    "low": accuracy.low,
+                    "high": accuracy.high,
+                    "lowest": float(users[name].min()) if known else math.nan,
+                    "users": accuracy.users,
+                    "seeds": max(1, int(own["seed"].nunique())),
+                    "fit_seconds": float(own["fit_seconds"].median()),
+                    "predict_seconds": float(own["predict_seconds"].median()),
+                }
+            )
+        nothing = dict.fromkeys(lines[0], math.nan) | {"protocol": protocol, "users": 0, "seeds": 0}
+        return lines + [nothing | {"model": name} for name in self.failures]
 
     @cached_property
-    def premiums(self) -> list[SplitOptimism]:
-        """The leak premium of each model; none where only one of the two protocols was asked for."""
+    def verdicts(self) -> dict[str, Verdict]:
+        """Verdict on each model beside the majority, by the first protocol."""
+        failed = {name: Verdict(name, "failed", f"{name} failed: {error}") for name, error in self.failures.items()}
+        return judge(self.of(self.protocols[0])) | failed
+
+    @cached_property
+    def optimism(self) -> list[SplitOptimism]:
+        """Optimism of the random split for each model; empty unless users were also left out."""
         if not {"leave-users-out", "random"} <= set(self.protocols) or not has_users(self.rows):
             return []
         unseen, random = (accuracy_by(self.of(name), "group") for name in ("leave-users-out", "random"))
-        both = [name for name in unseen if name in random and name != REFERENCE]
         return [
             SplitOptimism(
                 name, float(random[name].mean()), float(unseen[name].mean()), over_users(random[name] - unseen[name])
             )
-            for name in both
+            for name in unseen
+            if name in random and name != REFERENCE
         ]
 
-    @property
-    def notes(self) -> list[str]:
-        """What a reader must know: of users and of copies, and whether they were on both sides of a split."""
-        more = len(self.copies) - MOST_NOTES
-        found = [f"{copies.sentence}; {self._kept(copies)}" for copies in self.copies[:MOST_NOTES]]
-        return [*self.told, *found, *([f"{more} more recordings have copies"] if more > 0 else [])]
-
-    def _kept(self, copies: Copies) -> str:
-        which = "both are kept" if len(copies.names) == 2 else "all are kept"
-        if "recording" not in self.rows:
-            return which
-        apart = []
-        for protocol in self.protocols:
-            rows = self.of(protocol)
-            places = rows[rows["recording"].astype(str).isin(copies.names)].groupby("recording")["fold"].first()
-            if places.nunique() > 1 or 0 < len(places) < len(copies.names):
-                apart.append(protocol)
-        where = f"on both sides of a fold of {' and '.join(apart)}" if apart else "on one side of each fold"
-        return f"{which}, {where}"
-
-    def by(self, key: Any, protocol: str | None = None) -> pd.DataFrame:
+    def by(self, key: str, protocol: str | None = None) -> pd.DataFrame:
         """Return accuracy by ``"group"``, ``"true"`` (class), ``"fold"`` or ``"seed"``, a column for each model."""
         return accuracy_by(self.of(protocol or self.protocols[0]), key)
 
     def confusion(self, model: str, protocol: str | None = None) -> pd.DataFrame:
-        """Return what a model took each class for; see `tsforecast.evaluation.classification.confusion`."""
+        """Return predictions of a model by true and predicted class; see `confusion` of this module."""
         return confusion(self.of(protocol or self.protocols[0]), model)
-
-    def to_html(self, path: str | Path | None = None, title: str | None = None) -> str | None:
-        """Write the report, or return it where there is no path."""
-        from tsforecast.evaluation.report.classification import html_recognition
-        from tsforecast.files import write_or_return
-
-        return write_or_return(html_recognition(self, title), path)
 
     @property
     def basis(self) -> str:
-        """What was tested, in a sentence."""
+        """Number of recordings, users and classes, in words."""
         rows = self.of(self.protocols[0])
         rows = rows[rows["model"] == REFERENCE]  # fitted once
-        count = int(rows["count"].sum()) if "count" in rows else len(rows)
         users = f" of {rows['group'].nunique()} users" if has_users(rows) else ""
-        return f"{count} recordings{users}, {rows['true'].nunique()} classes"
+        return f"{int(counts(rows).sum())} recordings{users}, {rows['true'].nunique()} classes"
 
-    def __str__(self) -> str:
+    def to_markdown(self) -> str:
+        """Return the tables, verdicts, optimism of the random split and notes as Markdown."""
         parts = [f"{self.basis}."]
         for protocol in self.protocols:
-            own = self.table[self.table["protocol"] == protocol]
-            parts.append(f"\n{protocol}: {LABELS[protocol]}\n{shown(own).to_string(index=False)}")
-        parts += ["", *(f"{verdict}." for verdict in self.verdicts.values())]
-        parts += [f"{premium}." for premium in self.premiums] + [f"Note: {note}." for note in self.notes]
-        return "\n".join(parts)
+            text = display(self.table[self.table["protocol"] == protocol])
+            aligned = ["left"] + ["right"] * (len(text.columns) - 1)
+            parts.append(f"{protocol}: {LABELS[protocol]}")
+            parts.append(text.to_markdown(index=False, disable_numparse=True, colalign=aligned))
+        parts.append("\n".join(f"- {each}" for each in (*self.verdicts.values(), *self.optimism)))
+        return "\n\n".join([*parts, *(f"Note: {note}." for note in self.notes)]) + "\n"
 
-    __repr__ = __str__
+    def to_json(self, path: str | Path | None = None) -> str | None:
+        """Write tables, verdicts and record to a file, or return them; NaN is null.
+
+        Raises
+        ------
+        OutputError
+        """
+        protocols = {
+            name: {
+                "users": self.by("group", name).to_dict() if has_users(self.of(name)) else {},
+                "classes": self.by("true", name).to_dict(),
+                "confusion": {
+                    model: self.confusion(model, name).to_dict("index") for model in self.of(name)["model"].unique()
+                },
+            }
+            for name in self.protocols
+        }
+        content = {
+            "basis": self.basis,
+            "notes": self.notes,
+            "table": self.table.to_dict("records"),
+            "verdicts": [asdict(verdict) for verdict in self.verdicts.values()],
+            "optimism": [asdict(each) for each in self.optimism],
+            "protocols": protocols,
+            "record": self.record and self.record.plain(),
+        }
+        return write_or_return(json_text(content), path)
+
+    def __repr__(self) -> str:
+        return self.to_markdown()
+
+
+def copy_notes(copies: Sequence[Copies], rows: pd.DataFrame) -> list[str]:
+    """Return a note on each set of copies, and on whether a fold separates them.
+
+    Parameters
+    ----------
+    copies : sequence of Copies
+    rows : pandas.DataFrame
+        Of a comparison; tallies do not hold folds of single sequences.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"protocol": "random", "recording": ["0", "4"], "fold": [0, 1]})
+    >>> copy_notes([Copies((0, 4), ("0", "4"), ("up", "up"), ())], rows)
+    ["recordings '0' and '4' are the same; both are kept, on both sides of a fold of random"]
+    """
+    more = len(copies) - MAX_COPIES
+    found = [f"{each.sentence}; {_separated(each, rows)}" for each in copies[:MAX_COPIES]]
+    return found + [f"{more} more recordings have copies"] * (more > 0)
+
+
+def _separated(copies: Copies, rows: pd.DataFrame) -> str:
+    kept = "both are kept" if len(copies.names) == 2 else "all are kept"
+    if "recording" not in rows:
+        return kept
+    own, separated = rows[rows["recording"].astype(str).isin(copies.names)], []
+    for protocol in (name for name in LABELS if (rows["protocol"] == name).any()):
+        folds = own[own["protocol"] == protocol].groupby("recording")["fold"].first()
+        if folds.nunique() > 1 or 0 < len(folds) < len(copies.names):
+            separated.append(protocol)
+    where = f"on both sides of a fold of {' and '.join(separated)}" if separated else "on one side of each fold"
+    return f"{kept}, {where}"
 
 
 def judge(rows: pd.DataFrame, reference: str = REFERENCE) -> dict[str, Verdict]:
     """Return a verdict on each model beside the reference.
 
-    A model beats it when its higher accuracy would come by chance less often than at 5 % (a one-sided t test over
-    users, adjusted by Holm for the number of models) and the 95 % interval of its gain lies above zero.
+    A model beats it when the p-value of its higher accuracy is below 5 % (a one-sided t test over users, adjusted by
+    Holm for the number of models) and the 95 % interval of its gain lies above zero.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         Of one protocol.
+    reference : str
     """
     users = accuracy_by(rows, "group")
     best_first = users.mean().sort_values(ascending=False, kind="stable").index
     gains = {name: users[name] - users[reference] for name in best_first if name != reference}
-    told = has_users(rows) and len(users) >= MIN_TRIALS
-    chances = dict(zip(gains, holm([chance(gain) for gain in gains.values()]), strict=True)) if told else {}
-    found = {name: _verdict(name, users, gains[name], chances.get(name), reference) for name in gains}
-    best = f"{reference} is the reference: it recognises {users[reference].mean():.1%}"
-    return found | {reference: Verdict(reference, "reference", best, 0.0)}
+    tested = has_users(rows) and len(users) >= MIN_TRIALS
+    p_values = dict(zip(gains, holm([t_test(gain) for gain in gains.values()]), strict=True)) if tested else {}
+    found = {name: _verdict(name, users, gains[name], p_values.get(name, math.nan), reference) for name in gains}
+    sentence = f"{reference} is the reference: accuracy {users[reference].mean():.1%}"
+    return found | {reference: Verdict(reference, "reference", sentence, 0.0)}
 
 
-def _verdict(name: str, users: pd.DataFrame, gains: pd.Series, by_chance: float | None, reference: str) -> Verdict:
+def _verdict(name: str, users: pd.DataFrame, gains: pd.Series, p_value: float, reference: str) -> Verdict:
     gain, room = over_users(gains), 1 - float(users[reference].mean())
     skill, low, high = (bound / room if room else math.nan for bound in (gain.mean, gain.low, gain.high))
-    accuracies = f"it recognises {users[name].mean():.1%}, {reference} {users[reference].mean():.1%}"
+    accuracies = f"accuracy {users[name].mean():.1%}, {reference} {users[reference].mean():.1%}"
     if gain.mean <= 0:
-        outcome, sentence = "does not beat", f"{name} does not beat {reference}: {accuracies}"
-    elif by_chance is None:
-        whose = "1 user" if len(users) == 1 else f"{len(users)} users"
-        known = (
-            f"in {whose}; a verdict needs at least {MIN_TRIALS}" if users.index.notna().all() else "of unknown users"
-        )
+        outcome, sentence = "does not beat", f"does not beat {reference}: {accuracies}"
+    elif math.isnan(p_value):
+        counted = "1 user" if len(users) == 1 else f"{len(users)} users"
+        few = f"in {counted}; a verdict needs at least {MIN_TRIALS}"
         outcome = "inconclusive"
-        sentence = f"{name} is inconclusive: {accuracies} {known}"
-    elif by_chance < SIGNIFICANCE and gain.low > 0:
-        outcome, sentence = "beats", f"{name} beats {reference} by {points(gain)}: {accuracies}"
+        sentence = f"is inconclusive: {accuracies} {few if users.index.notna().all() else 'of unknown users'}"
+    elif p_value < SIGNIFICANCE and gain.low > 0:
+        outcome, sentence = "beats", f"beats {reference} by {points(gain)}: {accuracies}"
     else:
         outcome = "inconclusive"
-        sentence = f"{name} is inconclusive: {points(gain)} more than {reference} in {gain.users} users; {accuracies}"
-    return Verdict(name, outcome, sentence, skill, low, high, math.nan if by_chance is None else by_chance)
+        sentence = f"is inconclusive: {points(gain)} more than {reference} in {gain.users} users; {accuracies}"
+    return Verdict(name, outcome, f"{name} {sentence}", skill, low, high, p_value)
 
 
 def points(gain: Interval) -> str:
-    """Say a difference of accuracies in points, with its interval where there is one.
+    """Return a difference of accuracies in points, with its interval where there is one.
 
     Examples
     --------
     >>> points(Interval(0.025, 0.01, 0.04, 8)), points(Interval(0.025, math.nan, math.nan, 1))
     ('2.5 points (1.0 to 4.0)', '2.5 points')
     """
-    span = "" if math.isnan(gain.low) else f" ({100 * gain.low:.1f} to {100 * gain.high:.1f})"
-    return f"{100 * gain.mean:.1f} points{span}"
+    bounds = "" if math.isnan(gain.low) else f" ({100 * gain.low:.1f} to {100 * gain.high:.1f})"
+    return f"{100 * gain.mean:.1f} points{bounds}"
 
 
 def span(low: float, high: float) -> str:
-    """Say an interval of an accuracy, which ends at 0 and 1; a dash where there is none.
+    """Return an interval of an accuracy, within 0 and 1, in percent; a dash where there is none.
 
     Examples
     --------
@@ -363,36 +444,13 @@ def span(low: float, high: float) -> str:
     return "-" if math.isnan(low) else f"{100 * max(low, 0.0):.1f} to {100 * min(high, 1.0):.1f}"
 
 
-def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table as a reader sees it."""
-    told = table.assign(interval=[span(low, high) for low, high in zip(table["low"], table["high"], strict=True)])
+def display(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as text, with a dash for NaN."""
+    cells = table.assign(interval=[span(low, high) for low, high in zip(table["low"], table["high"], strict=True)])
     return pd.DataFrame(
-        {"model": told["model"]}
+        {"model": cells["model"]}
         | {
-            title: ["-" if value != value else digits.format(value) for value in told[name]]
-            for name, (title, digits) in SHOWN.items()
+            title: ["-" if value != value else digits.format(value) for value in cells[name]]
+            for name, (title, digits) in DISPLAY.items()
         }
     )
-
-
-def _table(rows: pd.DataFrame, protocol: str) -> list[dict[str, Any]]:
-    users, known = accuracy_by(rows, "group"), has_users(rows)
-    fits = rows.drop_duplicates(FIT).groupby("model")
-    lines = []
-    for name in users:
-        found = over_users(users[name]) if known else Interval(float(users[name].mean()), math.nan, math.nan, 0)
-        lines.append(
-            {
-                "protocol": protocol,
-                "model": name,
-                "accuracy": found.mean,
-                "low": found.low,
-                "high": found.high,
-                "lowest": float(users[name].min()) if known else math.nan,
-                "users": found.users,
-                "seeds": max(1, int(fits.get_group(name)["seed"].nunique())),
-                "fit_seconds": float(fits.get_group(name)["fit_seconds"].median()),
-                "predict_seconds": float(fits.get_group(name)["predict_seconds"].median()),
-            }
-        )
-    return lines

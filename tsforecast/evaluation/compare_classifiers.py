@@ -1,30 +1,31 @@
-"""Compare classifiers on recordings of people whom they have never seen; the majority is always among them."""
+"""Comparison of classifiers on sequences of users that they have not seen, always with the majority, and its report."""
 
 from __future__ import annotations
 
-import inspect
+import hashlib
 import logging
 import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from sklearn.base import clone
+from sklearn.base import ClassifierMixin, clone
 
 from tsforecast.checks import jobs, whole
 from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.data.splits import Positions
 from tsforecast.errors import DataWarning, ParameterError, raise_any
-from tsforecast.evaluation.classification import ClassificationResults
-from tsforecast.evaluation.folds import Fold, Labelled, both_sides, folds, model_problems
-from tsforecast.evaluation.runner import interruptible, seeded_clones
+from tsforecast.evaluation.classification import REFERENCE, ClassificationResults, copy_notes
+from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds, model_problems
+from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
+from tsforecast.evaluation.runner import complete, run_all
+from tsforecast.files import write_or_return
 
 logger = logging.getLogger("tsforecast")
-MAJORITY = "majority"
 ROW_COLUMNS = (
     "protocol",
     "model",
@@ -40,7 +41,22 @@ ROW_COLUMNS = (
     "predict_seconds",
 )
 
-Models = Any | Iterable[Any] | Mapping[str, Any]
+Models: TypeAlias = ClassifierMixin | Iterable[ClassifierMixin] | Mapping[str, ClassifierMixin]
+
+
+class ClassifierComparison(ClassificationResults):
+    """Classification results with a report; see `ClassificationResults`."""
+
+    def to_html(self, path: str | Path | None = None, title: str | None = None) -> str | None:
+        """Write the report to a file, or return it: one page of HTML that needs no network.
+
+        Raises
+        ------
+        OutputError
+        """
+        from tsforecast.evaluation.report.classification import html_recognition  # loads matplotlib and jinja
+
+        return write_or_return(html_recognition(self, title), path)
 
 
 def compare_classifiers(
@@ -53,41 +69,46 @@ def compare_classifiers(
     test: Any = None,
     seeds: int = 1,
     n_jobs: int | None = 1,
+    checkpoint: str | Path | None = None,
     progress: Callable[[str, str, int], None] | None = None,
-) -> ClassificationResults:
-    """Compare classifiers with the majority, each tested on recordings that it has not learned from.
+) -> ClassifierComparison:
+    """Compare classifiers with the majority, each tested on sequences that it has not learned from.
 
-    Copies among the recordings are found and reported before anything is trained.
+    Copies among the sequences are reported before anything is trained. A model that fails is listed with its error,
+    and the others continue.
 
     Parameters
     ----------
     classifiers : classifier, list of them, or dict of name to classifier
-        Ours or scikit-learn's, such as a search: what a ``GridSearchCV`` with ``cv=LeaveGroupsOut()`` chooses, it
-        chooses inside the users that it learns from. It stays as it is: clones are fitted.
+        Of this package or of scikit-learn, such as a search: a ``GridSearchCV`` with ``cv=LeaveGroupsOut()`` chooses
+        inside the users that it learns from. Clones are fitted.
     X, y, groups : as in `Classifier.fit`
-        A group is a user: a person, a machine, whatever the next recording may come from another one of.
+        A group is a user: a person, a machine, or another source that new sequences may come from.
     protocol : {"leave-users-out", "random"}, or both in a list
-        Leave each user out in turn; or, asked for by name, split at random into as many parts, with *users on both
-        sides*. With both, the difference is told: the leak premium.
+        Leave each user out in turn; or split at random into as many parts, with *users on both sides*. With both, the
+        difference is reported: the optimism of the random split, also called leak premium.
     test : bool array of shape (N,), optional
-        Which recordings are tested, once, where that split came with them; then there is no other protocol.
+        Which sequences are tested, once, in place of a protocol.
     seeds : int
-        How often each model with a random state is fitted, with ``random_state, random_state + 1, ...``.
+        Number of fits of each model with a random state, with ``random_state, random_state + 1, ...``.
     n_jobs : int or None
-        Processes to share the fits between; -1 for one on each core.
+        Processes to share the fits between; -1 for one on each core. The predictions are those of one process.
+    checkpoint : path, optional
+        Folder for the rows of each finished fit. An interrupted comparison resumes from them when it is called again;
+        fits of other data, folds or settings are not used.
     progress : callable, optional
-        Called with model, protocol and fold as each fit ends.
+        Called with model, protocol and fold at the end of each fit.
 
     Returns
     -------
-    Recognised
-        Its rows hold one answer each (see `ROW_COLUMNS`; ``probability`` is what the true label was given); all else
-        is a function of them.
+    ClassifierComparison
+        Its rows hold one prediction each (see `ROW_COLUMNS`; ``probability`` is that of the true label).
 
     Raises
     ------
     DataError, ParameterError
-        With every problem that can be told before anything is trained: of recordings, labels, users and splits.
+        With every problem of sequences, labels, users and splits, before anything is trained; also when every model,
+        or the majority, failed.
 
     Examples
     --------
@@ -99,29 +120,108 @@ def compare_classifiers(
     >>> found.table[["model", "accuracy"]].to_dict("records")
     [{'model': 'nearest-neighbor', 'accuracy': 1.0}, {'model': 'majority', 'accuracy': 0.5}]
     >>> print(found.verdicts["nearest-neighbor"])
-    nearest-neighbor beats majority by 50.0 points (50.0 to 50.0): it recognises 100.0%, majority 50.0%
+    nearest-neighbor beats majority by 50.0 points (50.0 to 50.0): accuracy 100.0%, majority 50.0%
     """
     raise_any(whole("seeds", seeds, 1) + jobs(n_jobs), ParameterError)
     models = named(classifiers)
-    data = Labelled.read(X, y, groups)
-    every = folds(data, [protocol] if isinstance(protocol, str) else list(protocol), test)
+    data = LabelledSequences.read(X, y, groups)
+    experiment = Classification(data, folds(data, [protocol] if isinstance(protocol, str) else list(protocol), test))
     raise_any(model_problems(models, data))
-    _report_copies(data)
-    fits = [
-        (name, one, fold) for name, model in models.items() for one in seeded_clones(model, seeds) for fold in every
-    ]
-    answers = Parallel(n_jobs, return_as="generator")(delayed(_answers)(*each, data) for each in fits)
-    parts = []
-    for (name, _, fold), rows in zip(fits, answers, strict=True):
-        parts.append(rows)
+    for copies in data.copies:
+        if copies.disagree:
+            warnings.warn(copies.sentence, DataWarning, stacklevel=2)
+        logger.info("%s", copies.sentence)
+
+    def ended(fit: ClassifierFit) -> None:
         if progress:
-            progress(name, fold.protocol, fold.number)
-    return ClassificationResults(
-        pd.concat(parts, ignore_index=True), tuple(data.copies), tuple(both_sides(data, every))
-    )
+            progress(fit.model, fit.protocol, fit.fold)
+
+    outcomes = run_all(models, experiment, seeds, n_jobs, checkpoint, needed=[REFERENCE], on_fit=ended)
+    parts = [part for each in complete(outcomes, [REFERENCE]).values() for part in each]
+    rows = pd.concat(parts, ignore_index=True)
+    notes = (*both_sides(data, experiment.folds), *copy_notes(data.copies, rows))
+    return ClassifierComparison(rows, notes, experiment.record(tuple(outcome.fit for outcome in outcomes)))
 
 
-def named(classifiers: Models) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """The sequences and folds that all classifiers share; see `tsforecast.evaluation.runner.Experiment`.
+
+    Attributes
+    ----------
+    data : LabelledSequences
+    folds : list of SequenceFold
+    """
+
+    data: LabelledSequences
+    folds: list[SequenceFold]
+
+    @property
+    def identity(self) -> str:
+        """Fingerprint of the data."""
+        return self.data.fingerprint
+
+    @property
+    def record_type(self) -> type[ClassifierFit]:
+        """Type of the record of a fit."""
+        return ClassifierFit
+
+    def planned(self, name: str, model: ClassifierMixin, fold: SequenceFold) -> ClassifierFit:
+        """Return the record of a fit before it begins."""
+        users, trained = self.data.users(fold.test), self.data.users(fold.train)
+        tested = set() if users is None else {str(user) for user in users}
+        mixed = set() if trained is None else {str(user) for user in trained}
+        return ClassifierFit(
+            model=name,
+            seed=_seed(model),
+            series=len(fold.train),
+            steps=int(self.data.panel.lengths[fold.train].sum()),
+            left_out=tuple(sorted(tested)) if not tested & mixed else (),
+            settings=as_code(model),
+            protocol=fold.protocol,
+            fold=fold.number,
+        )
+
+    def run(self, name: str, model: ClassifierMixin, fold: SequenceFold) -> tuple[pd.DataFrame, ClassifierFit]:
+        """Fit a clone on one side of a fold, and return a row for each sequence of the other, and the record."""
+        data, fit = self.data, self.planned(name, model, fold)
+        model = clone(model)  # a warm start would carry tested users over from another fold
+        began = time.perf_counter()
+        data.fit(model, fold.train)
+        fitted = time.perf_counter()
+        probabilities = np.asarray(model.predict_proba(data.part(fold.test)))
+        details = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
+        truth, classes = data.labels[fold.test], np.asarray(model.classes_)
+        columns = {
+            "protocol": fold.protocol,
+            "model": name,
+            "seed": fit.seed,
+            "fold": fold.number,
+            "group": data.users(fold.test),
+            "recording": data.panel.ids[fold.test],
+            "true": truth,
+            "predicted": classes[probabilities.argmax(axis=1)],
+            "probability": probabilities[np.arange(len(truth)), np.searchsorted(classes, truth)],
+            "chosen": _chosen(model),
+        }
+        rows = pd.DataFrame(columns | details, columns=list(ROW_COLUMNS))
+        rows["seed"] = rows["seed"].astype("Int32")
+        return rows, replace(fit, **(learned(model) | details))
+
+    def record(self, fits: tuple[ClassifierFit, ...]) -> ClassificationRecord:
+        """Return the record of a finished comparison."""
+        data, sides = self.data, [(fold.protocol, fold.train.tolist(), fold.test.tolist()) for fold in self.folds]
+        users = "" if data.groups is None else f" of {len(set(data.groups.tolist()))} users"
+        return ClassificationRecord(
+            data=f"{len(data)} recordings{users}, {len(set(data.labels.tolist()))} classes",
+            fingerprint=data.fingerprint,
+            fits=fits,
+            protocols=list(dict.fromkeys(fold.protocol for fold in self.folds)),
+            split=hashlib.sha256(repr(sides).encode()).hexdigest(),
+        )
+
+
+def named(classifiers: Models) -> dict[str, ClassifierMixin]:
     """Return classifiers by name, the majority last.
 
     Examples
@@ -135,7 +235,7 @@ def named(classifiers: Models) -> dict[str, Any]:
     else:
         several = classifiers if isinstance(classifiers, (list, tuple)) else [classifiers]
         pairs = [(_name(model), model) for model in several]
-    models: dict[str, Any] = {}
+    models: dict[str, ClassifierMixin] = {}
     for name, model in pairs:
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict_proba")):
             raise ParameterError(f"a classifier must have fit and predict_proba: got {model!r}; pass an object")
@@ -143,15 +243,15 @@ def named(classifiers: Models) -> dict[str, Any]:
         while unique in models:
             unique, again = f"{name}-{again}", again + 1
         models[unique] = model
-    return models if MAJORITY in models else models | {MAJORITY: MajorityClassifier()}
+    return models if REFERENCE in models else models | {REFERENCE: MajorityClassifier()}
 
 
-def _name(model: Any) -> str:
-    """Return a class's name without what all share: GRUClassifier is gru."""
+def _name(model: ClassifierMixin) -> str:
+    """Return a name from that of the class: gru for GRUClassifier."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(model).__name__.removesuffix("Classifier")).lower()
 
 
-def _seed(model: Any) -> int | None:
+def _seed(model: ClassifierMixin) -> int | None:
     """Return the first random state in a model."""
     states = [
         state
@@ -161,57 +261,9 @@ def _seed(model: Any) -> int | None:
     return int(states[0]) if states else None
 
 
-def _answers(name: str, model: Any, fold: Fold, data: Labelled) -> pd.DataFrame:
-    """Fit one model on one side of a fold and return a row for each recording of the other."""
-    model = clone(model)  # one that goes on from its last fit would have seen those who are tested now
-    began = time.perf_counter()
-    fit(model, data, fold.train)
-    fitted = time.perf_counter()
-    probabilities = np.asarray(model.predict_proba(data.part(fold.test)))
-    asked = time.perf_counter()
-    truth, classes = data.labels[fold.test], np.asarray(model.classes_)
-    of_truth = probabilities[np.arange(len(truth)), np.searchsorted(classes, truth)]
-    users = data.users(fold.test)
-    rows = {
-        "protocol": fold.protocol,
-        "model": name,
-        "seed": _seed(model),
-        "fold": fold.number,
-        "group": None if users is None else users,
-        "recording": data.panel.ids[fold.test],
-        "true": truth,
-        "predicted": classes[probabilities.argmax(axis=1)],
-        "probability": of_truth,
-        "chosen": _chosen(model),
-        "fit_seconds": fitted - began,
-        "predict_seconds": asked - fitted,
-    }
-    found = pd.DataFrame(rows, columns=list(ROW_COLUMNS))
-    found["seed"] = found["seed"].astype("Int32")
-    return found
-
-
-def fit(model: Any, data: Labelled, places: Positions) -> None:
-    """Fit a model on some recordings; it is told whom they are of if it can make use of that."""
-    from sklearn import config_context
-
-    users, takes = data.users(places), inspect.signature(model.fit).parameters.values()
-    routes = any(one.name == "groups" or one.kind is one.VAR_KEYWORD for one in takes)
-    told = {} if users is None or not routes else {"groups": users}
-    with interruptible(), config_context(enable_metadata_routing=True):  # so that a search hands groups on
-        model.fit(data.part(places), data.labels[places], **told)
-
-
-def _chosen(model: Any) -> str:
-    """Return what a search inside the training users chose; nothing of a model that chooses nothing."""
+def _chosen(model: ClassifierMixin) -> str:
+    """Return the settings chosen by a search inside the training users; empty for other models."""
     if not hasattr(model, "best_params_"):
         return ""
     settings = ", ".join(f"{name}={value!r}" for name, value in model.best_params_.items())
-    return settings or getattr(model, "reference_", "default")  # of ours, no settings are the majority's
-
-
-def _report_copies(data: Labelled) -> None:
-    for copies in data.copies:
-        if copies.disagree:
-            warnings.warn(copies.sentence, DataWarning, stacklevel=3)
-        logger.info("%s", copies.sentence)
+    return settings or getattr(model, "reference_", "default")  # no settings of RaySearch: the majority

@@ -1,36 +1,42 @@
-"""Who learns and who is tested: the folds on which classifiers of recordings are compared."""
+"""Folds of labelled sequences: leave users out, split at random, or use a given split."""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
+from sklearn.base import ClassifierMixin
 
 from tsforecast.classifiers.base import Classifier, labels_of
-from tsforecast.data import sequences as recordings
+from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import Copies, content, find_copies
 from tsforecast.data.splits import LeaveGroupsOut, Positions
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
+from tsforecast.evaluation.runner import interruptible
 
 PROTOCOLS = ("leave-users-out", "random")
-GIVEN = "given"  # the split came with the recordings
-PARTS = 5  # of a random split where there are no users to count
+GIVEN = "given"  # the split came with the sequences
+RANDOM_PARTS = 5  # of a random split of sequences without users
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
-    """Recordings with a label each, and the user of each where that is known.
+class LabelledSequences:
+    """Sequences with a label each, and the user of each where that is known.
 
     Attributes
     ----------
     panel : Panel
     labels : array of shape (N,)
     groups : array of shape (N,) or None
+        Users.
     copies : list of Copies
     """
 
@@ -40,14 +46,15 @@ class Labelled:
     copies: list[Copies]
 
     @classmethod
-    def read(cls, X: Any, y: Any, groups: Any = None) -> Labelled:
-        """Read what `Classifier.fit` takes, with every problem said at once.
+    def read(cls, X: Any, y: Any, groups: Any = None) -> LabelledSequences:
+        """Read the arguments of `Classifier.fit`.
 
         Raises
         ------
         DataError
+            With every problem.
         """
-        panel = recordings.read(X)
+        panel = sequences.read(X)
         labels = labels_of(X, y, len(panel))
         problems = []
         classes = sorted(set(labels.tolist()))
@@ -65,22 +72,36 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.panel)
 
-    def part(self, places: Positions) -> list[NDArray[Any]]:
-        """Return recordings as arrays, which any splitter of scikit-learn can take apart again."""
-        return [self.panel.series(i) for i in places]
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of sequences, labels and users."""
+        users = None if self.groups is None else self.groups.tolist()
+        return hashlib.sha256(repr((self.panel.fingerprint(), self.labels.tolist(), users)).encode()).hexdigest()
 
-    def users(self, places: Positions) -> NDArray[Any] | None:
-        """Return the user of each of some recordings."""
-        return None if self.groups is None else self.groups[places]
+    def part(self, positions: Positions) -> list[NDArray[Any]]:
+        """Return sequences as arrays, which every splitter of scikit-learn can index."""
+        return [self.panel.series(i) for i in positions]
+
+    def users(self, positions: Positions) -> NDArray[Any] | None:
+        """Return the user of each of some sequences."""
+        return None if self.groups is None else self.groups[positions]
+
+    def fit(self, model: ClassifierMixin, positions: Positions) -> None:
+        """Fit a model on some sequences, with their users where `fit` takes groups."""
+        users, takes = self.users(positions), inspect.signature(model.fit).parameters.values()
+        routes = any(each.name == "groups" or each.kind is each.VAR_KEYWORD for each in takes)
+        groups = {} if users is None or not routes else {"groups": users}
+        with interruptible(), config_context(enable_metadata_routing=True):  # so that a search hands groups on
+            model.fit(self.part(positions), self.labels[positions], **groups)
 
 
 @dataclass(frozen=True, eq=False)
-class Fold:
-    """One fit: the recordings that it learns from, and those that it is tested on.
+class SequenceFold:
+    """Positions of the sequences to learn from, and of those to test on.
 
     Attributes
     ----------
-    protocol : str
+    protocol : {"leave-users-out", "random", "given"}
     number : int
     train, test : int64 arrays
     """
@@ -91,29 +112,29 @@ class Fold:
     test: Positions
 
 
-def folds(data: Labelled, protocols: Sequence[str], test: Any = None) -> list[Fold]:
+def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -> list[SequenceFold]:
     """Return the folds of each protocol, or the one that a given split makes.
 
     Parameters
     ----------
-    data : Labelled
+    data : LabelledSequences
     protocols : list of {"leave-users-out", "random"}
-        See `tsforecast.recognise`.
+        See `tsforecast.compare_classifiers`.
     test : bool array of shape (N,), optional
 
     Raises
     ------
     DataError, ParameterError
-        Also when a class would be tested that has no recordings to learn from.
+        Also when a tested class has no sequences to learn from.
 
     Examples
     --------
-    >>> data = Labelled.read(np.arange(8.0).reshape(4, 2), ["up", "down"] * 2, ["ann", "ann", "bob", "bob"])
+    >>> data = LabelledSequences.read(np.arange(8.0).reshape(4, 2), ["up", "down"] * 2, ["ann", "ann", "bob", "bob"])
     >>> [(fold.train.tolist(), fold.test.tolist()) for fold in folds(data, ["leave-users-out"])]
     [([2, 3], [0, 1]), ([0, 1], [2, 3])]
     """
     if test is not None:
-        found = [Fold(GIVEN, 0, *_given(data, test))]
+        found = [SequenceFold(GIVEN, 0, *_given(data, test))]
     else:
         unknown = [
             f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}: got {name!r}; {nearest(name, PROTOCOLS)}"
@@ -124,17 +145,17 @@ def folds(data: Labelled, protocols: Sequence[str], test: Any = None) -> list[Fo
         found = []
         for name in protocols:
             pairs = _leaving_users_out(data) if name == "leave-users-out" else _at_random(data)
-            found += [Fold(name, number, *pair) for number, pair in enumerate(pairs)]
+            found += [SequenceFold(name, number, *pair) for number, pair in enumerate(pairs)]
     raise_any(problem for fold in found for problem in _lacking(data, fold))
     return found
 
 
-def both_sides(data: Labelled, every: Sequence[Fold]) -> list[str]:
-    """Say how many users are on both sides of a split that came with the recordings.
+def both_sides(data: LabelledSequences, every: Sequence[SequenceFold]) -> list[str]:
+    """Return a note on the users who are on both sides of a given split.
 
     Examples
     --------
-    >>> data = Labelled.read(np.arange(6.0).reshape(3, 2), ["up", "down", "up"], ["ann", "ann", "ann"])
+    >>> data = LabelledSequences.read(np.arange(6.0).reshape(3, 2), ["up", "down", "up"], ["ann", "ann", "ann"])
     >>> both_sides(data, folds(data, [], test=[False, False, True]))
     ['1 of 1 tested users is on both sides of the split that came with the recordings']
     """
@@ -149,17 +170,17 @@ def both_sides(data: Labelled, every: Sequence[Fold]) -> list[str]:
     return found
 
 
-def model_problems(models: dict[str, Any], data: Labelled) -> list[str]:
-    """Return what stands in the way of fitting any of the models, so that nothing is trained in vain."""
+def model_problems(models: Mapping[str, ClassifierMixin], data: LabelledSequences) -> list[str]:
+    """Return every problem of the data for any of the models, before one is trained."""
     found: list[str] = []
     for name, model in models.items():
-        inner = getattr(model, "estimator", model)  # what a search tries
+        inner = getattr(model, "estimator", model)  # of a search
         if isinstance(inner, Classifier):
             found += [f"{name}: {problem}" for problem in inner.recording_problems(data.panel)]
     return found
 
 
-def _leaving_users_out(data: Labelled) -> list[tuple[Positions, Positions]]:
+def _leaving_users_out(data: LabelledSequences) -> list[tuple[Positions, Positions]]:
     if data.groups is None:
         raise DataError(
             "recordings must have users to leave out: pass groups=..., one for each recording; or test=... for a split "
@@ -169,31 +190,31 @@ def _leaving_users_out(data: Labelled) -> list[tuple[Positions, Positions]]:
     if len(names) < 2:
         raise DataError(
             f"groups must be two at least, one to learn from and one to test on: got 1 group, {names[0]!r}, for all "
-            f"{len(data)} recordings; protocol='random' tells how well that one is recognised"
+            f"{len(data)} recordings; protocol='random' measures accuracy on that one"
         )
     return list(LeaveGroupsOut().split(np.arange(len(data)), groups=data.groups))
 
 
-def _at_random(data: Labelled) -> list[tuple[Positions, Positions]]:
-    """Split at random, each class alike, into as many parts as there are users: each learns as much as without one.
+def _at_random(data: LabelledSequences) -> list[tuple[Positions, Positions]]:
+    """Split at random, stratified by class, into one part for each user, so that a fit learns from as many sequences.
 
-    Copies stay together: one of them that is learned from would give the other one away.
+    Copies stay together: a copy among the training sequences would give the label away.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    parts = PARTS if data.groups is None else max(2, len(set(data.groups.tolist())))
+    parts = RANDOM_PARTS if data.groups is None else max(2, len(set(data.groups.tolist())))
     parts = min(parts, max(2, int(np.unique(data.labels, return_counts=True)[1].max())))
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=0)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # what it lacks is said in our words
+        warnings.filterwarnings("ignore", message="The least populated class")  # see _lacking
         return list(splitter.split(np.zeros(len(data)), data.labels, content(data.panel)))
 
 
-def _given(data: Labelled, test: Any) -> tuple[Positions, Positions]:
+def _given(data: LabelledSequences, test: Any) -> tuple[Positions, Positions]:
     mask = np.asarray(test)
     if mask.shape != (len(data),) or mask.dtype != np.bool_:
         raise DataError(
-            f"test must say for each recording whether it is tested, True or False, ({len(data)},): got shape "
+            f"test must hold True (tested) or False for each recording, ({len(data)},): got shape "
             f"{mask.shape} of {mask.dtype}"
         )
     if mask.all() or not mask.any():
@@ -203,8 +224,8 @@ def _given(data: Labelled, test: Any) -> tuple[Positions, Positions]:
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
-def _lacking(data: Labelled, fold: Fold) -> list[str]:
-    """Return what is wrong with a fold that tests classes which it cannot learn."""
+def _lacking(data: LabelledSequences, fold: SequenceFold) -> list[str]:
+    """Return the problems of a fold with tested classes that it cannot learn."""
     learned = set(data.labels[fold.train].tolist())
     tested = data.labels[fold.test].tolist()
     found = []
@@ -220,7 +241,7 @@ def _lacking(data: Labelled, fold: Fold) -> list[str]:
         )
     if len(learned) < 2 and not found:
         found.append(
-            f"what is learned from must have two classes at least: fold {fold.number + 1} of {fold.protocol} has "
-            f"{shorten([repr(str(label)) for label in learned])} alone"
+            f"recordings to learn from must have two classes at least: fold {fold.number + 1} of {fold.protocol} "
+            f"has {shorten([repr(str(label)) for label in learned])} alone"
         )
     return found

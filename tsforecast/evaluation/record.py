@@ -1,4 +1,4 @@
-"""What was fitted on what: the record that travels with rows, so that a result can be traced without fitting again."""
+"""Records that travel with rows: data, versions and fits, so that a result can be traced without fitting again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import io
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from tsforecast.data.splits import Fold, Positions, trains_on_other_groups
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, scaling_words, versions
 
-SEASONS = 2  # of the truth before the oldest cutoff that figures show; at least as much as the horizon
+SEASONS = 2  # of the truth before the oldest cutoff, for figures; at least the horizon
 PAST_ROWS = 200_000  # of that truth, at most
 
 
@@ -127,16 +127,65 @@ def learned(model: BaseEstimator) -> dict[str, Any]:
     return {"resolved": chosen, "scaling": scaling_words(model.get_params(deep=False) | chosen), "history": history}
 
 
-@dataclass(frozen=True, eq=False)
-class Record:
-    """What all models of a board share, and a line for each fit.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ComparisonRecord:
+    """The data, versions and fits behind the rows of a comparison.
 
     Attributes
     ----------
     data : str
-        The panel in a sentence.
+        The data in a sentence.
     fingerprint : str
         SHA-256 of everything that models can read.
+    versions : dict of str
+    machine : str
+    made : str
+        Time of the comparison, in ISO 8601.
+    fits : tuple of FitRecord
+    """
+
+    fit_type: ClassVar[type[FitRecord]] = FitRecord
+    data: str
+    fingerprint: str
+    versions: dict[str, str] = field(default_factory=versions)
+    machine: str = field(default_factory=machine)
+    made: str = field(default_factory=lambda: datetime.now().astimezone().isoformat(timespec="seconds"))
+    fits: tuple[FitRecord, ...]
+
+    @classmethod
+    def from_plain(cls, stored: dict[str, Any]) -> Self:
+        """Return the record that `plain` made JSON of."""
+        return cls(**{**stored, "fits": tuple(map(cls.fit_type.from_plain, stored["fits"]))})
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record as JSON can hold it."""
+        shared = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**shared, "fits": [asdict(fit) for fit in self.fits]}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClassificationRecord(ComparisonRecord):
+    """Record of a comparison of classifiers.
+
+    Attributes
+    ----------
+    protocols : list of str
+    split : str
+        SHA-256 of which sequences are learned from and tested in each fold.
+    """
+
+    fit_type = ClassifierFit
+    fits: tuple[ClassifierFit, ...]
+    protocols: list[str]
+    split: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Record(ComparisonRecord):
+    """Record of a comparison of forecasters.
+
+    Attributes
+    ----------
     kind : {"datetime", "integer", "none"}
         Of the time axis.
     season_length, horizon, origins, gap, train_length : int
@@ -145,19 +194,14 @@ class Record:
         Between cutoffs.
     refit : bool
     groups, audit : str
-    versions : dict of str
-    machine : str
-    made : str
-        When, in ISO 8601.
-    fits : tuple of Fit
     past : pandas.DataFrame
         ``series, target, time, y``: the truth shortly before the oldest cutoff, for figures.
     min_past : int
-        Steps that were seen of a series at least.
+        Least number of steps before a cutoff.
     """
 
-    data: str
-    fingerprint: str
+    fit_type = Fit
+    fits: tuple[Fit, ...]
     kind: str
     season_length: int
     horizon: int
@@ -168,10 +212,6 @@ class Record:
     train_length: int | None
     groups: str
     audit: str
-    versions: dict[str, str]
-    machine: str
-    made: str
-    fits: tuple[Fit, ...]
     past: pd.DataFrame
     min_past: int = 1
 
@@ -179,39 +219,34 @@ class Record:
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[Fit, ...]) -> Record:
         """Return the record of a finished comparison."""
         return cls(
-            repr(panel).removeprefix("Panel: "),
-            panel.fingerprint(),
-            panel.kind,
-            panel.season_length,
-            protocol.horizon,
-            protocol.origins,
-            protocol.step or protocol.horizon,
-            protocol.gap,
-            protocol.refit,
-            protocol.train_length,
-            repr(protocol.groups) if protocol.groups else "each left out in turn" if panel.groups is not None else "",
-            protocol.audit or "none",
-            versions(),
-            machine(),
-            datetime.now().astimezone().isoformat(timespec="seconds"),
-            fits,
-            _past(panel, protocol),
-            protocol.min_past,
+            data=repr(panel).removeprefix("Panel: "),
+            fingerprint=panel.fingerprint(),
+            fits=fits,
+            kind=panel.kind,
+            season_length=panel.season_length,
+            horizon=protocol.horizon,
+            origins=protocol.origins,
+            step=protocol.step or protocol.horizon,
+            gap=protocol.gap,
+            refit=protocol.refit,
+            train_length=protocol.train_length,
+            groups=repr(protocol.groups) if protocol.groups else "each left out in turn" * (panel.groups is not None),
+            audit=protocol.audit or "none",
+            past=_past(panel, protocol),
+            min_past=protocol.min_past,
         )
 
     @classmethod
-    def from_plain(cls, told: dict[str, Any]) -> Record:
-        """Return the record that `plain` was told of, after a way through JSON."""
-        past = pd.read_feather(io.BytesIO(base64.b64decode(told["past"])))
-        return cls(**{**told, "fits": tuple(map(Fit.from_plain, told["fits"])), "past": past})
+    def from_plain(cls, stored: dict[str, Any]) -> Self:
+        """Return the record that `plain` made JSON of."""
+        past = pd.read_feather(io.BytesIO(base64.b64decode(stored["past"])))
+        return super().from_plain({**stored, "past": past})
 
     def plain(self) -> dict[str, Any]:
-        """Return the record as JSON can hold it."""
+        """Return the record as JSON can hold it, the past as Arrow in base 64."""
         buffer = io.BytesIO()
         self.past.to_feather(buffer, compression="zstd")
-        shared = {each.name: getattr(self, each.name) for each in fields(self)}
-        fits = [asdict(fit) for fit in self.fits]
-        return {**shared, "fits": fits, "past": base64.b64encode(buffer.getvalue()).decode()}
+        return super().plain() | {"past": base64.b64encode(buffer.getvalue()).decode()}
 
 
 def as_code(model: BaseEstimator) -> str:
@@ -233,7 +268,7 @@ def _span(panel: Panel, mine: Positions, start: Positions, seen: Positions) -> t
 
 
 def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
-    """Return the truth before the oldest cutoff: of all series, or of as many as fit."""
+    """Return the truth before the oldest cutoff, of at most `PAST_ROWS` rows."""
     fold = protocol.folds(panel)[0].cutoffs[0]
     count = max(SEASONS * panel.season_length, protocol.ahead, 12)
     kept = max(1, PAST_ROWS // (count * panel.n_targets))

@@ -1,4 +1,4 @@
-"""Could it be chance? Tests and intervals for differences between forecasts that overlap in time."""
+"""Significance: tests and intervals for differences between forecasts that overlap in time, and between users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tsforecast.errors import DataError
 
 Floats = NDArray[np.float64]
 DRAWS = 2_000  # of the bootstrap
-POWER = 0.8  # share of experiments that find a gain that is there, where a smallest gain is named
+POWER = 0.8  # of the smallest detectable gain
+LEVEL = 0.95  # of intervals over users
 
 
 def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tuple[float, float]:
@@ -24,8 +25,8 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tu
     first, second : arrays of shape (n,)
         Their losses from n cutoffs in order of time.
     overlap : int
-        How many neighbouring cutoffs share targets: the horizon over the steps between cutoffs, rounded up. Losses
-        further apart are taken as independent.
+        Number of neighbouring cutoffs that share targets: the horizon over the steps between cutoffs, rounded up.
+        Losses further apart are taken as independent.
 
     Returns
     -------
@@ -34,16 +35,16 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tu
         Newbold 1997; negative where the first is better, infinite where it is by the same everywhere. NaN with fewer
         than two cutoffs.
     float
-        One-sided probability of a statistic as small by chance, from Student's t with n - 1 degrees of freedom.
+        One-sided p-value, from Student's t with n - 1 degrees of freedom.
 
     Notes
     -----
-    Where the autocovariances make the variance negative, those of a Bartlett window do instead.
+    Where the autocovariances make the variance negative, a Bartlett window weights them.
 
     Examples
     --------
-    >>> statistic, chance = diebold_mariano([1.0, 2.0, 1.5, 1.0, 0.5], [2.0, 2.5, 3.0, 1.5, 1.0])
-    >>> round(statistic, 3), round(chance, 4)
+    >>> statistic, p_value = diebold_mariano([1.0, 2.0, 1.5, 1.0, 0.5], [2.0, 2.5, 3.0, 1.5, 1.0])
+    >>> round(statistic, 3), round(p_value, 4)
     (-4.0, 0.0081)
     """
     from scipy.stats import t
@@ -65,42 +66,108 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tu
     return statistic, float(t.cdf(statistic, n - 1))
 
 
-def holm(chances: Sequence[float]) -> list[float]:
-    """Adjust the probabilities of several tests so that one false claim among all stays as unlikely [Holm 1979].
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of several tests so that they bound the probability of any false claim [Holm 1979].
 
     Examples
     --------
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    found, worst = [1.0] * len(chances), 0.0
-    known = [i for i in np.argsort(chances, kind="stable").tolist() if not math.isnan(chances[i])]
+    adjusted, worst = [1.0] * len(p_values), 0.0
+    known = [i for i in np.argsort(p_values, kind="stable").tolist() if not math.isnan(p_values[i])]
     for rank, i in enumerate(known):
-        worst = max(worst, min(1.0, (len(known) - rank) * chances[i]))
-        found[i] = worst
-    return found
+        worst = max(worst, min(1.0, (len(known) - rank) * p_values[i]))
+        adjusted[i] = worst
+    return adjusted
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over users, with its 95 % interval.
+
+    Attributes
+    ----------
+    mean : float
+    low, high : float
+        NaN with fewer than two users.
+    users : int
+    """
+
+    mean: float
+    low: float
+    high: float
+    users: int
+
+
+def over_users(values: ArrayLike) -> Interval:
+    """Return the mean over users with an interval from Student's t.
+
+    The next sequence may come from a new user: a user counts once, however many sequences there are of each.
+
+    Parameters
+    ----------
+    values : array of shape (users,)
+
+    Examples
+    --------
+    >>> found = over_users([0.9, 1.0, 0.95, 0.95])
+    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3), found.users
+    (0.95, 0.885, 1.015, 4)
+    """
+    from scipy.stats import t
+
+    each = np.asarray(values, dtype=np.float64)
+    mean, n = float(each.mean()), len(each)
+    if n < 2:
+        return Interval(mean, math.nan, math.nan, n)
+    reach = float(t.ppf((1 + LEVEL) / 2, n - 1) * each.std(ddof=1) / math.sqrt(n))
+    return Interval(mean, mean - reach, mean + reach, n)
+
+
+def t_test(gains: ArrayLike) -> float:
+    """Return the p-value of a one-sided t test that the mean gain, over users, is positive; NaN for one user.
+
+    Parameters
+    ----------
+    gains : array of shape (users,)
+
+    Examples
+    --------
+    >>> round(t_test([0.1, 0.2, 0.15]), 4), t_test([0.5, 0.5]), t_test([0.0, 0.0])
+    (0.0175, 0.0, 1.0)
+    """
+    from scipy.stats import t
+
+    each = np.asarray(gains, dtype=np.float64)
+    if len(each) < 2:
+        return math.nan
+    spread = float(each.std(ddof=1))
+    if spread == 0:
+        return float(each[0] <= 0)
+    return float(t.sf(each.mean() / spread * math.sqrt(len(each)), len(each) - 1))
 
 
 @dataclass(frozen=True)
 class Skill:
-    """How much of the reference's loss a model removes, and how sure that is.
+    """Share of the reference's loss that a model removes, with its uncertainty.
 
     Attributes
     ----------
     value : float
     low, high : float
-        Bounds between which it lies with the level that was asked for.
+        Interval of the requested level.
     detectable : float
-        The smallest skill that four of five such experiments would tell from none.
-    chance : float
-        How likely a skill as high is where there is none.
+        The smallest skill that four of five such experiments would find.
+    p_value : float
+        Probability of a skill as high where there is none.
     """
 
     value: float
     low: float
     high: float
     detectable: float
-    chance: float
+    p_value: float
 
 
 def skill_interval(
@@ -113,8 +180,8 @@ def skill_interval(
     model, reference : arrays of shape (S, O)
         Mean loss of each series at each of O cutoffs, in order of time; NaN where there is none.
     overlap : int
-        As in `diebold_mariano`; blocks are twice as long, so that most of what hangs together stays together, and
-        longer where there are many cutoffs.
+        As in `diebold_mariano`; blocks are twice as long, to keep most of the correlation, and longer where there are
+        many cutoffs.
     level : float
     seed : int
 
@@ -126,8 +193,8 @@ def skill_interval(
     -----
     Each draw takes series with replacement, and blocks of neighbouring cutoffs on a circle [Politis and Romano 1992]
     that all series share. The draws give the standard error; the interval takes its width from Student's t with as
-    many degrees of freedom as there are blocks (or series, where there is one block) less one, and widens the error of
-    so few, since percentiles of a handful of blocks are too narrow.
+    many degrees of freedom as there are blocks (or series, where there is one block) less one, and inflates the error
+    of few blocks, whose percentiles are too narrow.
 
     Raises
     ------
@@ -165,24 +232,24 @@ def skill_interval(
     error = float(np.std(draws[np.isfinite(draws)], ddof=1)) if np.isfinite(draws).sum() > 1 else math.nan
     independent = cutoffs / block if cutoffs > block else count
     value = float(1 - own.sum() / other.sum()) if other.sum() else math.nan
-    if independent <= 1:  # one block of one series says nothing about another one
+    if independent <= 1:  # one block of one series has no spread
         return Skill(value, -math.inf, math.inf, math.inf, 0.5)
     error *= math.sqrt(independent / max(independent - 1, 0.5) * _missed(overlap, block))
     freedom = max(1.0, independent - 1)
     reach = float(t.ppf((1 + level) / 2, freedom)) * error
     needed = reach + float(t.ppf(POWER, freedom)) * error
-    chance = float(t.sf(value / error, freedom)) if error else float(value <= 0)
-    return Skill(value, value - reach, value + reach, needed, chance)
+    p_value = float(t.sf(value / error, freedom)) if error else float(value <= 0)
+    return Skill(value, value - reach, value + reach, needed, p_value)
 
 
 def _missed(overlap: int, block: int) -> float:
-    """Return by how much blocks understate a variance, where cutoffs hang together as far as they share targets."""
+    """Return the factor by which blocks understate a variance, where cutoffs correlate as far as they share targets."""
     lags = np.abs(np.arange(1 - overlap, overlap))
     shared = 1 - lags / overlap
     return float(shared.sum() / (shared @ np.clip(1 - lags / block, 0, None)))
 
 
 def _block(cutoffs: int, overlap: int) -> int:
-    """Return how many neighbouring cutoffs stay together: twice what overlaps, or less where that leaves few blocks."""
+    """Return the length of a block: twice the overlap, or less where that leaves few blocks."""
     block = max(2 * overlap if overlap > 1 else 1, round(cutoffs ** (1 / 3)))
     return min(cutoffs, block if 4 * block <= cutoffs else max(overlap, cutoffs // 3))

@@ -1,4 +1,4 @@
-"""How much a few recordings of one more user help: a curve from none to several of each class."""
+"""Few-shot transfer curve: accuracy on a new user after fine-tuning on none to several sequences of each class."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tsforecast.checks import whole
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.splits import Positions
 from tsforecast.errors import ParameterError, raise_any, shorten
-from tsforecast.evaluation.classification import over_users
-from tsforecast.evaluation.compare_classifiers import fit
-from tsforecast.evaluation.folds import Fold, Labelled, folds
+from tsforecast.evaluation.classification import accuracy_by
+from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, folds
 from tsforecast.evaluation.runner import seeded_clones
+from tsforecast.evaluation.significance import over_users
 
 SHOTS = (0, 1, 3, 5)
 
@@ -34,32 +34,32 @@ def transfer_curve(
     progress: Callable[[str], None] | None = None,
     **tuning: Any,
 ) -> pd.DataFrame:
-    """Learn from all users but one, `fine_tune` on a few recordings of that one, and test on the rest of them.
+    """Fit on all users but one, `fine_tune` on a few sequences of that one, and test on the rest of them.
 
     Parameters
     ----------
     classifier : NeuralClassifier
     X, y, groups : as in `Classifier.fit`
     shots : list of int
-        Recordings of each class to tune on; 0 is the network as it came from the others. Drawn at random by the seed,
-        the fewer among the more; the recordings that test are the same for all, and copies are always among them.
+        Sequences of each class to tune on, drawn at random by the seed, each draw within the next larger one; 0 is the
+        network as fitted on the others. All are tested on the same sequences, which include all copies.
     seeds : int
         As in `compare_classifiers`.
     progress : callable, optional
-        Called with the name of each user when it is done.
+        Called with the name of each user at its end.
     **tuning
         As in `NeuralClassifier.fine_tune`.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each answer: ``seed, shots, group, recording, true, predicted, tuned_on`` (recordings) and
-        ``fit_seconds``. See `learning`.
+        A row for each prediction: ``seed, shots, group, recording, true, predicted, tuned_on`` (number of sequences)
+        and ``fit_seconds``. See `learning`.
 
     Raises
     ------
     DataError, ParameterError
-        Also when a user has too few recordings of a class to tune on so many and test on another one.
+        Also when a user has too few sequences of a class to tune on so many and test on another one.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def transfer_curve(
         raise ParameterError(f"a transfer curve needs a network with fine_tune: got {classifier!r}")
     problems = whole("seeds", seeds, 1) + [problem for count in shots for problem in whole("shots", count, 0)]
     raise_any(problems, ParameterError)
-    data = Labelled.read(X, y, groups)
+    data = LabelledSequences.read(X, y, groups)
     every = folds(data, ["leave-users-out"])
     raise_any(classifier.recording_problems(data.panel))
     raise_any(problem for fold in every for problem in _too_few(data, fold, max(shots)))
@@ -88,7 +88,7 @@ def transfer_curve(
 
 
 def learning(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy by number of recordings of each class that were tuned on, with intervals over users.
+    """Return accuracy by number of sequences of each class for fine-tuning, with intervals over users.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def learning(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_users(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracy of each user, a line, after each number of shots, a column.
+    """Return accuracy by user, in lines, and number of shots, in columns.
 
     Examples
     --------
@@ -133,19 +133,17 @@ def of_users(rows: pd.DataFrame) -> pd.DataFrame:
     >>> of_users(rows).loc["ann"].to_dict()
     {0: 0.0, 1: 1.0}
     """
-    counts = rows["count"] if "count" in rows else pd.Series(1, index=rows.index)
-    right, keys = counts.where(rows["true"] == rows["predicted"], 0), [rows["shots"], rows["group"]]
-    return (right.groupby(keys).sum() / counts.groupby(keys).sum()).unstack(level=0)
+    return accuracy_by(rows, "group", "shots").sort_index(axis=1)
 
 
 def _of_user(
-    model: NeuralClassifier, data: Labelled, fold: Fold, shots: list[int], tuning: dict[str, Any]
+    model: NeuralClassifier, data: LabelledSequences, fold: SequenceFold, shots: list[int], tuning: dict[str, Any]
 ) -> pd.DataFrame:
-    """Return the answers about one user, after each number of shots."""
+    """Return the predictions for one user, after each number of shots."""
     drawn = _drawn(data, fold, max(shots), model.random_state)
     tested = np.setdiff1d(fold.test, drawn)
     model = clone(model)
-    fit(model, data, fold.train)
+    data.fit(model, fold.train)
     parts = []
     for count in shots:
         own = drawn[:, :count].ravel()
@@ -168,26 +166,26 @@ def _of_user(
     return pd.concat(parts)
 
 
-def _drawn(data: Labelled, fold: Fold, most: int, seed: int | None) -> NDArray[np.int64]:
-    """Draw recordings of each class to tune on, (K, most); none of which there is a copy."""
+def _drawn(data: LabelledSequences, fold: SequenceFold, most: int, seed: int | None) -> NDArray[np.int64]:
+    """Draw sequences of each class to tune on, (K, most), from those without copies."""
     random = np.random.default_rng(seed)
     classes = np.unique(data.labels[fold.test])
-    found = [random.permutation(_alone(data, fold, label))[:most] for label in classes]
+    found = [random.permutation(_without_copies(data, fold, label))[:most] for label in classes]
     return np.array(found, dtype=np.int64).reshape(len(classes), most)
 
 
-def _alone(data: Labelled, fold: Fold, label: Any) -> Positions:
-    """Return the tested recordings of a class that have no copies."""
+def _without_copies(data: LabelledSequences, fold: SequenceFold, label: Any) -> Positions:
+    """Return the tested sequences of a class that have no copies."""
     copied = [place for copies in data.copies for place in copies.places]
     return np.setdiff1d(fold.test[data.labels[fold.test] == label], copied)
 
 
-def _too_few(data: Labelled, fold: Fold, most: int) -> list[str]:
+def _too_few(data: LabelledSequences, fold: SequenceFold, most: int) -> list[str]:
     tested = data.labels[fold.test].tolist()
     lacking = [
         f"{tested.count(label)} of {str(label)!r}"
         for label in sorted(set(tested))
-        if min(len(_alone(data, fold, label)), tested.count(label) - 1) < most
+        if min(len(_without_copies(data, fold, label)), tested.count(label) - 1) < most
     ]
     if not lacking or data.groups is None:
         return []

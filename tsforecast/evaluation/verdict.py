@@ -112,7 +112,7 @@ class Trials:
         axis = 0 if self.shape[1] > 1 else 1
         own, other = (np.nanmean(self.losses[name], axis=axis) for name in (model, reference))
         tested = diebold_mariano(own, other, self.overlap if axis == 0 else 1)[1]
-        return float(np.maximum(tested, skill.chance))
+        return float(np.maximum(tested, skill.p_value))
 
     @property
     def counted(self) -> str:

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tsforecast.evaluation.classification import LABELS, REFERENCE, ClassificationResults, SplitOptimism, shown, span
+from tsforecast.evaluation.classification import (
+    LABELS,
+    REFERENCE,
+    ClassificationResults,
+    SplitOptimism,
+    counts,
+    display,
+    span,
+)
 from tsforecast.evaluation.transfer_curve import learning, of_users
 from tsforecast.evaluation.verdict import findings
 from tsforecast.reporting.figures import (
@@ -113,15 +121,15 @@ def matrix(table: pd.DataFrame) -> Figure:
 
 
 @in_style()
-def premium(premiums: list[SplitOptimism]) -> Figure:
-    """Draw what a random split says beside what users not seen say, a line from one to the other."""
-    figure, axes = rows_canvas([one.model for one in premiums], room=0.34)
-    for row, one in enumerate(premiums):
+def optimism(found: list[SplitOptimism]) -> Figure:
+    """Draw accuracy with users on both sides of a random split, and on unseen users, with a line between."""
+    figure, axes = rows_canvas([one.model for one in found], room=0.34)
+    for row, one in enumerate(found):
         axes.plot([one.unseen, one.random], [row, row], color=COLOURS[1], lw=2, zorder=1)
-    rows = np.arange(len(premiums))
-    axes.plot([one.unseen for one in premiums], rows, "o", ms=7, color=INK, label="users it has not seen")
-    axes.plot([one.random for one in premiums], rows, "o", ms=7, color=COLOURS[1], label="users on both sides")
-    _up_to_one(axes, min(one.unseen for one in premiums))
+    rows = np.arange(len(found))
+    axes.plot([one.unseen for one in found], rows, "o", ms=7, color=INK, label="users it has not seen")
+    axes.plot([one.random for one in found], rows, "o", ms=7, color=COLOURS[1], label="users on both sides")
+    _up_to_one(axes, min(one.unseen for one in found))
     axes.set_xlabel("recordings recognised")
     return figure
 
@@ -188,7 +196,7 @@ def html_recognition(
     Returns
     -------
     str
-        Verdicts come first, then all numbers, users, classes and what they are taken for, the leak premium, copies,
+        Verdicts come first, then all numbers, users, classes and confusion, the optimism of the random split, copies,
         transfer, other sets, and how it was measured. Everything that came from data is escaped.
 
     Examples
@@ -212,7 +220,7 @@ def html_recognition(
         classes=[*_each(found, "true", best), *_matrix(found, best)],
         of_classes=_shares(found, "true"),
         mistakes=mistakes(found, best),
-        premium=_premium(found),
+        optimism=_optimism(found),
         curve=_curve(curve) if curve is not None and len(curve) else [],
         others=_others(others or {}),
         facts=facts or {},
@@ -232,13 +240,13 @@ def mistakes(found: ClassificationResults, model: str) -> Grid | None:
     """Return which class is most often taken for which other one, and of whom; None where nothing is mistaken."""
     rows = found.of(found.protocols[0])
     rows = rows[rows["model"] == model]
-    counts = rows["count"] if "count" in rows else pd.Series(1, index=rows.index)
+    every = counts(rows)
     wrong = rows["true"] != rows["predicted"]
     if not wrong.any():
         return None
-    total = counts.groupby(rows["true"]).sum()
+    total = every.groupby(rows["true"]).sum()
     lines = []
-    for (true, predicted), part in rows[wrong].assign(n=counts[wrong]).groupby(["true", "predicted"]):
+    for (true, predicted), part in rows[wrong].assign(n=every[wrong]).groupby(["true", "predicted"]):
         users = part.groupby("group")["n"].sum().sort_values(ascending=False)
         whose = ", ".join(f"{name} ({count})" for name, count in users.items()) or MISSING
         lines.append((int(part["n"].sum()), str(true), str(predicted), part["n"].sum() / total[true], whose))
@@ -259,7 +267,7 @@ def _accuracies(found: ClassificationResults) -> list[CaptionedFigure]:
 
 
 def _numbers(found: ClassificationResults, protocol: str) -> Grid:
-    told = shown(found.table[found.table["protocol"] == protocol])
+    told = display(found.table[found.table["protocol"] == protocol])
     told = told.loc[:, (told != MISSING).any()]
     rows = tuple(tuple(map(str, line)) for line in told.itertuples(index=False))
     return Grid(f"Accuracy of all models, {LABELS[protocol]}", tuple(told.columns), rows, marked=REFERENCE)
@@ -299,10 +307,9 @@ def _shares(found: ClassificationResults, key: str) -> Grid | None:
     if not shares.index.notna().all():
         return None
     word = "user" if key == "group" else "class"
-    counts = found.of(found.protocols[0])
-    counts = counts[counts["model"] == REFERENCE]
-    weights = counts["count"] if "count" in counts else pd.Series(1, index=counts.index)
-    total = weights.groupby(counts[key]).sum()
+    own = found.of(found.protocols[0])
+    own = own[own["model"] == REFERENCE]
+    total = counts(own).groupby(own[key]).sum()
     rows = tuple(
         (str(name), str(int(total[name])), *(f"{share:.1%}" for share in line))
         for name, line in zip(shares.index[:MAX_ROWS], shares.to_numpy(), strict=False)
@@ -311,14 +318,14 @@ def _shares(found: ClassificationResults, key: str) -> Grid | None:
     return Grid(f"Accuracy of each {word}", (word, "recordings", *shares.columns), rows, more=more)
 
 
-def _premium(found: ClassificationResults) -> list[CaptionedFigure]:
-    if not found.premiums:
+def _optimism(found: ClassificationResults) -> list[CaptionedFigure]:
+    if not found.optimism:
         return []
     caption = (
-        "The orange line is the leak premium: what a random split seems to gain, because recordings of each user are "
-        "on both sides of it. Both learn from equally many recordings."
+        "The orange line is the optimism of the random split (leak premium): accuracy gained because recordings of "
+        "each user are on both sides of it. Both splits train on equally many recordings."
     )
-    return [captioned("premium", "Leak premium", premium(found.premiums), caption)]
+    return [captioned("optimism", "Optimism of the random split", optimism(found.optimism), caption)]
 
 
 def _curve(rows: pd.DataFrame) -> list[CaptionedFigure]:
