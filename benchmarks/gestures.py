@@ -1,9 +1,8 @@
-"""Recognise movements of people whom no model has seen, beside the majority and the nearest recording.
+"""Classify movements of unseen people, beside the majority and the nearest recording.
 
-Smartwatch gestures by leaving users out, and by a random split for the leak premium; what a few recordings of the
-eighth user add; and three sets of the UCR archive by the split that comes with them. ``python benchmarks/gestures.py``
-writes rows to ``results/gestures.jsonl`` as they come, an hour's worth; it needs the folder of data that
-TSFORECAST_DATA names.
+Smartwatch gestures by leaving users out, and by a random split for its optimism (leak premium); what a few recordings
+of the eighth user add; and three sets of the UCR archive by their own split. ``python benchmarks/gestures.py`` writes
+rows to ``results/gestures.jsonl`` as they come, an hour's worth, from the data in TSFORECAST_DATA.
 """
 
 from __future__ import annotations
@@ -123,8 +122,8 @@ def read(name: str) -> tuple[Panel, str]:
     return panel.select(few), label
 
 
-def recognised(one: Measurement, seed: int, jobs: int = 1) -> list[dict[str, Any]]:
-    """Return the rows of one model: a line for each fit and user, with what it took each class for."""
+def compared(one: Measurement, seed: int, jobs: int = 1) -> list[dict[str, Any]]:
+    """Return the rows of one model: a line for each fit and user, with its predictions by class."""
     panel, label = read(one.set)
     test = panel.statics["part"] == "test" if one.protocol == "given" else None
     protocol = LEAVE_OUT if one.protocol == "given" else one.protocol
@@ -232,7 +231,7 @@ def main() -> None:
     for seed in options.seeds[:1] if options.quick else options.seeds:
         for one in picked:
             if one.seeds is None or seed < one.seeds:
-                _keep(recognised(one, seed, options.jobs))
+                _keep(compared(one, seed, options.jobs))
         if "transfer" in also:
             rows = _plain(transferred(main_set, make, seed))
             record(NAME, rows, {"measured": "transfer", "set": main_set, "seed": rows[0]["seed"]})

@@ -1,4 +1,4 @@
-"""Backtest: forecast from rolling origins, and keep every forecast as a flat row."""
+"""Backtest: forecasts from rolling origins, one row for each."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def backtest(
     audit: Literal["data", "fit"] | None = "data",
     min_past: int = 1,
 ) -> pd.DataFrame:
-    """Forecast from rolling cutoffs with a clone of `forecaster` that knows nothing but each past.
+    """Forecast from rolling cutoffs with a clone of `forecaster`, which sees only the past of each.
 
     Parameters
     ----------
@@ -77,32 +77,30 @@ def backtest(
         Cloned, with its own horizon replaced by `gap` + `horizon`.
     data : anything that `Panel.of` reads
     horizon, origins, step, gap, train_length
-        See `RollingOrigin`. What is learned from other groups without time stamps is their whole series.
+        See `RollingOrigin`. Series of other groups without time stamps are learned from as a whole.
     refit : bool
         Fit anew at each cutoff; else fit once at the oldest cutoff and forecast from the later ones.
     name : str, optional
         The model's name in the rows.
     groups : LeaveGroupsOut or GroupKFold, optional
-        How groups are kept apart where the panel has them: a model forecasts series of groups that it was
-        not fitted on. Each group is left out in turn unless given.
+        Splitter of a panel with groups: a model forecasts series of groups that it was not fitted on. Each group is
+        left out in turn unless given.
     audit : {"data", "fit"} or None
-        How far to prove, at the oldest cutoff (and for the first groups that are left out), that nothing leaks; see
-        `tsforecast.audit`. Level `data` takes a few hundredths of the time of a fit, `fit` fits about ten times more.
+        Level of the leak audit at the oldest cutoff, and for the first groups that are left out; see
+        `tsforecast.audit`. `data` takes a few hundredths of the time of a fit, `fit` fits about ten times more.
     min_past : int
-        Forecast a series only from cutoffs that see at least so many of its steps. Series without such a cutoff,
-        shorter than `min_past` + `gap` + `horizon`, are left out altogether: of short recordings, those that a
-        model with a window of `min_past` steps could not learn from.
+        Least number of steps of a series before a cutoff, such as the window of a model. Series shorter than
+        `min_past` + `gap` + `horizon` are left out.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each series, target, cutoff and step: ``model, series, group, target, cutoff`` (the last
-        time stamp seen), ``step`` (1 is the first after the cutoff and gap), ``time, phase`` (where in its season that
-        lies; see `Frequency.phase`), ``y, forecast, seed``;
-        ``leak_audit``, the outcome of the audit and its level;
-        ``is_fallback``, whether a simpler forecast stands in for one that the model could not make;
-        ``naive_mae, naive_mse``, the errors of the seasonal naive forecast on the past, which scale
-        MASE and RMSSE; ``fit_seconds`` of the fit used and ``predict_seconds`` of the call.
+        One row for each series, target, cutoff and step: ``model, series, group, target, cutoff`` (last time stamp
+        before the forecast), ``step`` (1 is the first after the cutoff and gap), ``time``, ``phase`` (position in
+        season, see `Frequency.phase`), ``y, forecast, seed``; ``leak_audit``, the outcome of the audit and its level;
+        ``replaced``, whether a simpler forecast was used as fallback; ``naive_mae, naive_mse``, the errors of the
+        seasonal naive forecast on the past, which scale MASE and RMSSE; ``fit_seconds`` of the fit and
+        ``predict_seconds`` of the call.
 
     Raises
     ------
@@ -120,7 +118,7 @@ def backtest(
     panel = protocol.long_enough(Panel.of(data))
     name = name or model_name(forecaster)
     test = Backtest(panel, protocol)
-    return joined([test.run(name, forecaster, piece)[0] for piece in test.folds])
+    return joined([test.run(name, forecaster, fold)[0] for fold in test.folds])
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +136,7 @@ class Backtest:
 
     @property
     def folds(self) -> list[Fold]:
-        """Pieces of the protocol."""
+        """Folds of the protocol."""
         return self.protocol.folds(self.panel)
 
     @property
@@ -151,21 +149,21 @@ class Backtest:
         """Type of the record of a fit."""
         return Fit
 
-    def planned(self, name: str, forecaster: Forecaster, piece: Fold) -> Fit:
+    def planned(self, name: str, forecaster: Forecaster, fold: Fold) -> Fit:
         """Return the record of a fit before it begins."""
-        return Fit.planned(name, forecaster, self.panel, self.protocol, piece)
+        return Fit.planned(name, forecaster, self.panel, self.protocol, fold)
 
-    def run(self, name: str, forecaster: Forecaster, piece: Fold) -> tuple[pd.DataFrame, Fit]:
-        """Fit a clone once and forecast from each cutoff of the piece; return the rows and the record."""
+    def run(self, name: str, forecaster: Forecaster, fold: Fold) -> tuple[pd.DataFrame, Fit]:
+        """Fit a clone once and forecast from each cutoff of the fold; return the rows and the record."""
         panel, protocol = self.panel, self.protocol
         model = clone(forecaster).set_params(horizon=protocol.ahead)
-        fit = self.planned(name, forecaster, piece)
-        outcome = _audited(model, panel, protocol, piece) if piece.number == 0 else ""
+        fit = self.planned(name, forecaster, fold)
+        outcome = _audited(model, panel, protocol, fold) if fold.number == 0 else ""
         began = time.perf_counter()
         with interruptible():
-            model.fit(training_part(panel, piece.cutoffs[0], piece.train))
+            model.fit(training_part(panel, fold.cutoffs[0], fold.train))
         fitted = time.perf_counter()
-        cutoffs = _cutoffs(panel, piece.cutoffs, piece.test)
+        cutoffs = _cutoffs(panel, fold.cutoffs, fold.test)
         forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
         seconds = fitted - began, time.perf_counter() - fitted
         rows = _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), seconds)
@@ -177,25 +175,25 @@ class Backtest:
 
 
 def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Join the rows of one model; what the audit found in its first piece is said of all of them."""
+    """Join the rows of one model, with the outcome of the audit in its first fold for all of them."""
     rows = pd.concat(parts, ignore_index=True)
     rows["leak_audit"] = pd.Categorical([parts[0]["leak_audit"].iloc[0]]).repeat(len(rows))
     return rows
 
 
-def _audited(model: Forecaster, panel: Panel, protocol: Protocol, piece: Fold) -> str:
+def _audited(model: Forecaster, panel: Panel, protocol: Protocol, fold: Fold) -> str:
     if protocol.audit is None:
         return "not run"
     trains = protocol.audit == "fit"
-    # What is learned from others' recordings is the same at each cutoff: the newest one has the most to forecast.
-    fold = piece.cutoffs[-1 if trains_on_other_groups(panel, piece.train) else 0]
-    case = AuditCase.of(model, panel, fold, piece.train, piece.test, protocol.ahead, trains)
+    # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
+    cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train) else 0]
+    case = AuditCase.of(model, panel, cutoff, fold.train, fold.test, protocol.ahead, trains)
     return audit_case(case, panel).outcome
 
 
 @dataclass(frozen=True, eq=False)
 class _Cutoffs:
-    """Positions at n cutoffs, shape (n,) each: the series, and the rows of it as in `Cutoff`."""
+    """Positions at n cutoffs, shape (n,) each: the series, and its rows as in `Cutoff`."""
 
     series: Positions
     start: Positions
@@ -210,13 +208,14 @@ class _Cutoffs:
         return _Cutoffs(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def _cutoffs(panel: Panel, folds: list[Cutoff], test: Positions) -> _Cutoffs:
-    """Return every cutoff at which a number is known and another one to be forecast."""
+def _cutoffs(panel: Panel, cutoffs: list[Cutoff], test: Positions) -> _Cutoffs:
+    """Return every cutoff with an observation before it and a target after it."""
     rows = {
-        name: np.concatenate([getattr(fold, name) for fold in folds]) for name in ("start", "seen", "first", "last")
+        name: np.concatenate([getattr(cutoff, name) for cutoff in cutoffs])
+        for name in ("start", "seen", "first", "last")
     }
-    found = _Cutoffs(np.tile(np.arange(len(panel)), len(folds)), **rows)
-    found = found.where(is_tested(folds).ravel() & np.isin(found.series, test))
+    found = _Cutoffs(np.tile(np.arange(len(panel)), len(cutoffs)), **rows)
+    found = found.where(is_tested(cutoffs).ravel() & np.isin(found.series, test))
     if len(found.series):
         found = found.where(np.asarray(found.past(panel).has_observations.any(axis=1)))
     if not len(found.series):
@@ -231,13 +230,13 @@ def _rows(
     is_fallback: NDArray[np.bool_],
     seconds: tuple[float, float],
 ) -> pd.DataFrame:
-    """Lay n x H x K forecasts out as rows, next to the truth, which is read only here."""
+    """Return n x H x K forecasts as rows, with the truth, which is read only here."""
     _, horizon, targets = forecasts.shape
     series = cutoffs.series
-    at = cutoffs.first[:, None] + np.arange(horizon)  # (n, H): rows of the truth in their own series
+    at = cutoffs.first[:, None] + np.arange(horizon)  # (n, H): rows of the truth in each series
     inside = at < cutoffs.last[:, None]
-    place = np.where(inside, panel.offsets[series][:, None] + at, 0)
-    truth = np.where(inside[..., None], panel.values[place, :targets], np.nan)  # (n, H, K)
+    rows_of_truth = np.where(inside, panel.offsets[series][:, None] + at, 0)
+    truth = np.where(inside[..., None], panel.values[rows_of_truth, :targets], np.nan)  # (n, H, K)
     scales = _scales(panel, cutoffs)  # (n, K, 2)
 
     n = len(series)
@@ -266,7 +265,7 @@ def _rows(
             "predict_seconds": np.float32(seconds[1]),
         }
     )
-    # A target whose first number lies after the cutoff cannot be forecast by anyone, one without truth not be judged.
+    # No row for a target without observations before the cutoff, or without truth.
     has_observations = cutoffs.past(panel).has_observations.ravel()  # (n * K)
     return rows[np.repeat(has_observations, horizon) & ~np.isnan(rows["y"].to_numpy())]
 
@@ -282,7 +281,7 @@ def _groups(panel: Panel, series: Positions) -> Any:
 
 
 def _phases(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return where in the season each stamp lies, by the clocks of the data's zone."""
+    """Return the position in season of each stamp, in local time."""
     if panel.local_zone and panel.kind == "datetime":
         stamps = from_utc(stamps.ravel(), panel.local_zone).reshape(stamps.shape)
     return panel.frequency.phase(stamps, panel.season_length).astype(np.int32)

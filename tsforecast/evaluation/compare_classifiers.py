@@ -22,7 +22,7 @@ from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.evaluation.classification import REFERENCE, ClassificationResults, copy_notes
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds, model_problems
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
-from tsforecast.evaluation.runner import complete, run_all
+from tsforecast.evaluation.runner import complete, run_all, unique_names
 from tsforecast.files import write_or_return
 
 logger = logging.getLogger("tsforecast")
@@ -235,14 +235,11 @@ def named(classifiers: Models) -> dict[str, ClassifierMixin]:
     else:
         several = classifiers if isinstance(classifiers, (list, tuple)) else [classifiers]
         pairs = [(_name(model), model) for model in several]
-    models: dict[str, ClassifierMixin] = {}
-    for name, model in pairs:
+    for _, model in pairs:
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict_proba")):
             raise ParameterError(f"a classifier must have fit and predict_proba: got {model!r}; pass an object")
-        unique, again = name, 2
-        while unique in models:
-            unique, again = f"{name}-{again}", again + 1
-        models[unique] = model
+    names = unique_names(name for name, _ in pairs)
+    models = dict(zip(names, (model for _, model in pairs), strict=True))
     return models if REFERENCE in models else models | {REFERENCE: MajorityClassifier()}
 
 

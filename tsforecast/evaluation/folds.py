@@ -18,7 +18,7 @@ from tsforecast.classifiers.base import Classifier, labels_of
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import Copies, content, find_copies
-from tsforecast.data.splits import LeaveGroupsOut, Positions
+from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
 from tsforecast.evaluation.runner import interruptible
 
@@ -96,20 +96,15 @@ class LabelledSequences:
 
 
 @dataclass(frozen=True, eq=False)
-class SequenceFold:
-    """Positions of the sequences to learn from, and of those to test on.
+class SequenceFold(Fold):
+    """Sequences to train on and to test on, without cutoffs; see `Fold`.
 
     Attributes
     ----------
     protocol : {"leave-users-out", "random", "given"}
-    number : int
-    train, test : int64 arrays
     """
 
     protocol: str
-    number: int
-    train: Positions
-    test: Positions
 
 
 def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -> list[SequenceFold]:
@@ -134,7 +129,7 @@ def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -
     [([2, 3], [0, 1]), ([0, 1], [2, 3])]
     """
     if test is not None:
-        found = [SequenceFold(GIVEN, 0, *_given(data, test))]
+        found = [SequenceFold(0, *_given(data, test), [], GIVEN)]
     else:
         unknown = [
             f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}: got {name!r}; {nearest(name, PROTOCOLS)}"
@@ -145,7 +140,7 @@ def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -
         found = []
         for name in protocols:
             pairs = _leaving_users_out(data) if name == "leave-users-out" else _at_random(data)
-            found += [SequenceFold(name, number, *pair) for number, pair in enumerate(pairs)]
+            found += [SequenceFold(number, *pair, [], name) for number, pair in enumerate(pairs)]
     raise_any(problem for fold in found for problem in _lacking(data, fold))
     return found
 

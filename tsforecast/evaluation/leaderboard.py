@@ -17,7 +17,7 @@ from tsforecast.estimators.registry import MODEL_NAMES, make, model_name
 from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.record import Record
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.runner import complete, run_all
+from tsforecast.evaluation.runner import complete, run_all, unique_names
 from tsforecast.evaluation.summaries import METRICS
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
@@ -160,16 +160,8 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
             pairs.append((item, make(item)) if isinstance(item, str) else (model_name(item), item))
     for _, forecaster in pairs:
         require_forecaster(forecaster)
-    models: dict[str, Forecaster] = {name: make(name) for name in ALWAYS}
-    taken: set[str] = set()
-    for name, forecaster in pairs:
-        again = 2
-        unique = name
-        while unique in taken:
-            unique, again = f"{name}-{again}", again + 1
-        taken.add(unique)
-        models[unique] = forecaster
-    return models
+    names = unique_names(name for name, _ in pairs)
+    return {name: make(name) for name in ALWAYS} | dict(zip(names, (model for _, model in pairs), strict=True))
 
 
 def _skipped_series(panel: Panel, rows: pd.DataFrame) -> list[str]:

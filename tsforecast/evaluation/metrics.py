@@ -1,7 +1,6 @@
 """Metrics: arrays in, numbers out.
 
-Arrays are of any shape; a NaN in `y` marks a missing truth and is left out. Where nothing is left the
-result is NaN.
+Arrays are of any shape; NaN in `y` is a missing truth and is left out. Where nothing is left the result is NaN.
 """
 
 from __future__ import annotations
@@ -129,5 +128,5 @@ def divide(numerator: ArrayLike, denominator: ArrayLike) -> Any:
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if there.size else float("nan")
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")

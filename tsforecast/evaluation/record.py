@@ -86,15 +86,15 @@ class Fit(FitRecord):
     leak_audit: str = ""
 
     @classmethod
-    def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, piece: Fold) -> Fit:
+    def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, fold: Fold) -> Fit:
         """Return the part of the record that is known before the fit."""
-        fold = piece.cutoffs[0]
-        whole = trains_on_other_groups(panel, piece.train)  # see `training_part`
-        start = np.zeros_like(fold.start) if whole else fold.start
-        seen = panel.lengths if whole else fold.seen
-        mine = piece.train[seen[piece.train] > start[piece.train]]
-        apart = panel.groups is not None and len(piece.test) < len(panel)
-        groups = panel.groups[piece.test] if apart and panel.groups is not None else np.empty(0)
+        oldest = fold.cutoffs[0]
+        whole = trains_on_other_groups(panel, fold.train)  # see `training_part`
+        start = np.zeros_like(oldest.start) if whole else oldest.start
+        seen = panel.lengths if whole else oldest.seen
+        mine = fold.train[seen[fold.train] > start[fold.train]]
+        apart = panel.groups is not None and len(fold.test) < len(panel)
+        groups = panel.groups[fold.test] if apart and panel.groups is not None else np.empty(0)
         return cls(
             model=name,
             seed=seed_of(forecaster),
@@ -269,12 +269,12 @@ def _span(panel: Panel, mine: Positions, start: Positions, seen: Positions) -> t
 
 def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
     """Return the truth before the oldest cutoff, of at most `PAST_ROWS` rows."""
-    fold = protocol.folds(panel)[0].cutoffs[0]
+    cutoff = protocol.folds(panel)[0].cutoffs[0]
     count = max(SEASONS * panel.season_length, protocol.ahead, 12)
     kept = max(1, PAST_ROWS // (count * panel.n_targets))
     parts = []
     for i in range(min(len(panel), kept)):
-        steps = np.arange(max(fold.start[i], fold.seen[i] - count), fold.seen[i])
+        steps = np.arange(max(cutoff.start[i], cutoff.seen[i] - count), cutoff.seen[i])
         stamps = panel.stamps(i, steps)
         times = stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
         for k, target in enumerate(panel.roles.target):

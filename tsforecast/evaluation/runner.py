@@ -191,6 +191,23 @@ def complete(outcomes: Iterable[Outcome[Any]], baselines: Collection[str]) -> di
     return parts
 
 
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Return names with a number after each repetition.
+
+    Examples
+    --------
+    >>> unique_names(["gru", "mean", "gru"])
+    ['gru', 'mean', 'gru-2']
+    """
+    found: list[str] = []
+    for name in names:
+        unique, number = name, 2
+        while unique in found:
+            unique, number = f"{name}-{number}", number + 1
+        found.append(unique)
+    return found
+
+
 def raise_failures(outcomes: Iterable[Outcome[Any]]) -> None:
     """Raise every problem with the name of its model, as the type of the first one."""
     problems = {outcome.fit.model: outcome.problem for outcome in outcomes if outcome.problem}
