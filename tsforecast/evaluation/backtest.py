@@ -210,10 +210,8 @@ class _Cutoffs:
 
 def _cutoffs(panel: Panel, cutoffs: list[Cutoff], test: Positions) -> _Cutoffs:
     """Return every cutoff with an observation before it and a target after it."""
-    rows = {
-        name: np.concatenate([getattr(cutoff, name) for cutoff in cutoffs])
-        for name in ("start", "seen", "first", "last")
-    }
+    names = ("start", "seen", "first", "last")
+    rows = {name: np.concatenate([getattr(cutoff, name) for cutoff in cutoffs]) for name in names}
     found = _Cutoffs(np.tile(np.arange(len(panel)), len(cutoffs)), **rows)
     found = found.where(is_tested(cutoffs).ravel() & np.isin(found.series, test))
     if len(found.series):
