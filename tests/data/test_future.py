@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.forecasters import wave
 from tsforecast.data.calendar import CALENDAR, calendar_features
-from tsforecast.data.context import Context, extend
+from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import StaticEncoder
 from tsforecast.errors import DataError
@@ -38,30 +38,30 @@ def test_the_rows_ahead_hold_the_future_columns_alone(library: str) -> None:
     future = {"pandas": future, "polars": pl.from_pandas(future), "shuffled": future.sample(frac=1, random_state=0)}[
         library
     ]
-    extended = extend(panel, 5, future)
+    extended = with_future(panel, 5, future)
     assert extended.lengths.tolist() == [35, 35]
     for i in range(2):
         assert np.array_equal(extended.series(i)[:30], panel.series(i))
         assert np.isnan(extended.series(i)[30:, :2]).all()
         assert extended.series(i)[30:, 2].tolist() == [float(day.day % 7 == 0) for day in DAYS[30:35]]
     past = Context(extended, np.arange(2), panel.lengths)
-    assert np.array_equal(past.ahead(5)[..., 0], extended.values.reshape(2, 35, 3)[:, 30:, 2])
+    assert np.array_equal(past.future_known(5)[..., 0], extended.values.reshape(2, 35, 3)[:, 30:, 2])
 
 
 def test_missing_dates_are_named() -> None:
     panel = Panel.from_frame(shops(DAYS[:30]), **ROLES)
     with pytest.raises(DataError) as caught:
-        extend(panel, 5, known(DAYS[30:33]))
+        with_future(panel, 5, known(DAYS[30:33]))
     assert str(caught.value).splitlines()[1] == (
         "  - future columns 'holiday' must be known for the 5 steps after each series: series 'a' lacks 2, "
         "from 2024-02-03 on; add them to future="
     )
     with pytest.raises(DataError, match=r"nothing was given; pass future=, a frame from 2024-01-31 to 2024-02-04"):
-        extend(panel, 5)
+        with_future(panel, 5)
     with pytest.raises(DataError, match="future= must have each time stamp of a series once"):
-        extend(panel, 5, pd.concat([known(DAYS[30:36])] * 2))
+        with_future(panel, 5, pd.concat([known(DAYS[30:36])] * 2))
     with pytest.raises(DataError, match=r"^future column 'holiday' does not exist"):
-        extend(panel, 5, known(DAYS[30:36]).drop(columns="holiday"))
+        with_future(panel, 5, known(DAYS[30:36]).drop(columns="holiday"))
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
@@ -69,7 +69,7 @@ def test_an_infinite_number_ahead_is_refused(value: float) -> None:
     future = known(DAYS[30:36])
     future.loc[2, "holiday"] = value
     with pytest.raises(DataError) as caught:
-        extend(Panel.from_frame(shops(DAYS[:30]), **ROLES), 5, future)
+        with_future(Panel.from_frame(shops(DAYS[:30]), **ROLES), 5, future)
     assert str(caught.value) == (
         f"future column 'holiday' must hold finite numbers: row 2 of future= holds {value}; correct it"
     )
@@ -90,7 +90,7 @@ def test_stamps_with_and_without_a_zone_are_not_taken_for_each_other(
     panel = Panel.from_frame(zoned(alias, zone, 0, 40), target="y", future="on")
     words = {None: "no zone", "Europe/Berlin": "the zone Europe/Berlin"}
     with pytest.raises(DataError) as caught:
-        extend(panel, 5, zoned(alias, other, 40, 45))
+        with_future(panel, 5, zoned(alias, other, 40, 45))
     assert str(caught.value) == (
         f"future= must have time stamps like those of the data, which have {words[zone]}: got {words[other]}; "
         "localize or convert them first"
@@ -102,7 +102,7 @@ def test_stamps_with_and_without_a_zone_are_not_taken_for_each_other(
 @pytest.mark.parametrize("horizon", [1, 20])
 def test_stamps_of_another_zone_are_the_same_moments(alias: str, zone: str, horizon: int) -> None:
     panel = Panel.from_frame(zoned(alias, "Europe/Berlin", 0, 40), target="y", future="on")
-    extended = extend(panel, horizon, zoned(alias, zone, 40, 40 + horizon))
+    extended = with_future(panel, horizon, zoned(alias, zone, 40, 40 + horizon))
     assert extended.values[40:, 1].tolist() == list(range(40, 40 + horizon))
 
 
@@ -111,33 +111,33 @@ def test_nan_in_the_future_is_called_nan_and_not_a_missing_row() -> None:
     future = known(DAYS[30:36])
     future.loc[(future["shop"] == "b") & (future["day"] == DAYS[32]), "holiday"] = np.nan
     with pytest.raises(DataError) as caught:
-        extend(panel, 5, future)
+        with_future(panel, 5, future)
     assert str(caught.value) == (
         "future column 'holiday' must be complete in future=: series 'b' has 1 NaN or infinite values, first at "
         "2024-02-02; replace them by numbers"
     )
     untimed = Panel.from_frame(pd.DataFrame({"y": wave(20), "on": np.arange(20.0)}), target="y", future="on")
     with pytest.raises(DataError, match=r"has 1 NaN or infinite values, first at row 1; replace them by numbers"):
-        extend(untimed, 2, pd.DataFrame({"on": [7.0, np.nan]}))
+        with_future(untimed, 2, pd.DataFrame({"on": [7.0, np.nan]}))
 
 
 def test_a_future_that_nobody_asked_for_is_refused() -> None:
     with pytest.raises(DataError, match="the panel has no future columns"):
-        extend(Panel.of(wave()), 3, known(DAYS))
+        with_future(Panel.of(wave()), 3, known(DAYS))
 
 
 def test_without_time_stamps_the_rows_of_the_future_are_taken_in_order() -> None:
     frame = pd.DataFrame({"y": wave(20), "on": np.arange(20.0)})
     panel = Panel.from_frame(frame, target="y", future="on")
-    assert extend(panel, 3, pd.DataFrame({"on": [7.0, 8.0, 9.0]})).values[20:, 1].tolist() == [7.0, 8.0, 9.0]
+    assert with_future(panel, 3, pd.DataFrame({"on": [7.0, 8.0, 9.0]})).values[20:, 1].tolist() == [7.0, 8.0, 9.0]
     with pytest.raises(DataError, match="future= must have 3 rows for each of 1 series: got 2 rows"):
-        extend(panel, 3, pd.DataFrame({"on": [7.0, 8.0]}))
+        with_future(panel, 3, pd.DataFrame({"on": [7.0, 8.0]}))
 
 
 def test_the_past_door_shows_the_future_of_future_columns_only() -> None:
     panel = Panel.from_frame(shops(), **ROLES)
     past = Context(panel, np.array([0, 1]), np.array([20, 25]))
-    ahead = past.ahead(4)
+    ahead = past.future_known(4)
     assert ahead.shape == (2, 4, 1)
     assert np.array_equal(ahead[0, :, 0], panel.series(0)[20:24, 2])
     assert np.array_equal(ahead[1, :, 0], panel.series(1)[25:29, 2])
@@ -146,7 +146,7 @@ def test_the_past_door_shows_the_future_of_future_columns_only() -> None:
 def test_calendar_columns_go_on_by_themselves() -> None:
     panel = Panel.from_frame(shops(DAYS[:30])[["shop", "day", "sales"]]).with_calendar("weekday", "yearday")
     whole = Panel.from_frame(shops()[["shop", "day", "sales"]]).with_calendar("weekday", "yearday")
-    extended = extend(panel, 10)
+    extended = with_future(panel, 10)
     assert np.array_equal(extended.values[:, 1:], whole.values[:, 1:])
     assert panel.roles.future == ("weekday_sine", "weekday_cosine", "yearday_sine", "yearday_cosine")
     assert panel.read_like(shops(DAYS[:35])[["shop", "day", "sales"]]).roles == panel.roles

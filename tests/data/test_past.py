@@ -47,8 +47,8 @@ def test_what_may_be_seen_equals_a_copy_that_is_filled_on_its_own(cut: st.DataOb
 
 def test_rows_before_the_start_cannot_be_asked_for() -> None:
     past = Context(Panel.of(wave()), np.array([0]), np.array([20]), np.array([15]))
-    with pytest.raises(DataError, match="lags must lie between 1 and the steps that may be seen: got 6 to 6"):
-        past.back(np.array([[6]]))
+    with pytest.raises(DataError, match="lags must lie between 1 and the steps of the context: got 6 to 6"):
+        past.lagged(np.array([[6]]))
     with pytest.raises(DataError, match=r"needs 6 steps, series '0' has 5; give more past, .* min_past of 6"):
         past.tail(6)
 

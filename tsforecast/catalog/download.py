@@ -16,8 +16,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from tsforecast import files
 from tsforecast.errors import DownloadError, reason
+from tsforecast.files import sha256 as checksum
 
 Progress = Callable[[int, int | None], None]
 
@@ -162,7 +162,7 @@ def _check(url: str, part: Path, member: str | None, sha256: str | None) -> None
         except (zipfile.BadZipFile, KeyError) as error:
             raise DownloadError(f"{url} must be a zip archive with the file {member!r}: {error}") from error
         part.write_bytes(body)
-    if sha256 is not None and (got := files.sha256(part)) != sha256.lower():
+    if sha256 is not None and (got := checksum(part)) != sha256.lower():
         raise DownloadError(
             f"{url} must have the sha256 checksum {sha256}: got {got} ({part.stat().st_size} bytes); its source has "
             f"changed, or the download was damaged"

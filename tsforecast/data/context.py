@@ -1,4 +1,4 @@
-"""What is known ahead: the rows after each series, with the future columns filled in and nothing else."""
+"""Context of forecasts: the rows before each cutoff, and the known future covariates after it."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, raise_any
 
 FUTURE = Argument("future", "")
+MAX_LISTED = 10  # problems of one kind
 
 
 class Context:
-    """The rows before n cutoffs of a panel; nothing here reveals a row at or after its cutoff, or before its start.
+    """Rows before n cutoffs of a panel; no method reveals a row at or after its cutoff, or before its start.
 
     Parameters
     ----------
     panel : Panel
     series : int64 array of shape (n,)
         Position in the panel of the series of each cutoff.
-    seen : int64 array of shape (n,)
-        The rows before this one may be seen; at least 1.
+    n_observed : int64 array of shape (n,)
+        Rows of the series before the cutoff; at least 1.
     start : int64 array of shape (n,), optional
-        The first row that may be seen, less than `seen`; 0 unless given.
-    later : callable, optional
-        Returns the panel with the rows in which `ahead` finds the future columns, where they do not lie in `panel`.
+        First row of the context, less than `n_observed`; 0 unless given.
+    extended : callable, optional
+        Returns the panel with the rows that hold the future covariates, where they do not lie in `panel`.
 
     Attributes
     ----------
     lengths : int64 array of shape (n,)
-        Rows that may be seen.
+        Rows of each context.
 
     Examples
     --------
@@ -51,22 +52,22 @@ class Context:
         self,
         panel: Panel,
         series: NDArray[np.int64],
-        seen: NDArray[np.int64],
+        n_observed: NDArray[np.int64],
         start: NDArray[np.int64] | None = None,
-        later: Callable[[], Panel] | None = None,
+        extended: Callable[[], Panel] | None = None,
     ) -> None:
         self._panel = panel
-        self._seen = seen
-        self._start = np.zeros_like(seen) if start is None else start
-        self._later = later
+        self._n_observed = n_observed
+        self._start = np.zeros_like(n_observed) if start is None else start
+        self._extended = extended
         self._tails: dict[int, NDArray[np.float64]] = {}  # read by cautions and forecasts alike
         self.series = series
-        self.lengths = seen - self._start
+        self.lengths = n_observed - self._start
 
     @classmethod
-    def at_end(cls, panel: Panel, later: Callable[[], Panel] | None = None) -> Context:
-        """Return the past whose cutoffs are the ends of all series."""
-        return cls(panel, np.arange(len(panel)), panel.lengths, later=later)
+    def at_end(cls, panel: Panel, extended: Callable[[], Panel] | None = None) -> Context:
+        """Return the context whose cutoffs are the ends of all series."""
+        return cls(panel, np.arange(len(panel)), panel.lengths, extended=extended)
 
     def __len__(self) -> int:
         return len(self.series)
@@ -89,8 +90,8 @@ class Context:
     def tail(self, window: int) -> NDArray[np.float64]:
         """Return the last `window` rows before each cutoff, shape (n, W, C), not to be written to.
 
-        A missing number is replaced by the one before it; at the start of what may be seen by the first number
-        there, if that lies before the cutoff. NaN is left only where nothing is known at the cutoff.
+        A missing number is replaced by the one before it, at the start of the context by the first number in it.
+        NaN is left only in a column that has no number before the cutoff.
 
         Raises
         ------
@@ -109,19 +110,19 @@ class Context:
         if window not in self._tails:
             # One copy of so many rows each, quicker than row by row.
             every = sliding_window_view(self._panel.filled, window, axis=0)  # (rows - W + 1, C, W)
-            found = every[self._panel.offsets[self.series] + self._seen - window].transpose(0, 2, 1)  # (n, W, C)
-            rows = self._known(found, self._seen[:, None] - np.arange(window, 0, -1))
+            found = every[self._panel.offsets[self.series] + self._n_observed - window].transpose(0, 2, 1)  # (n, W, C)
+            rows = self._known(found, self._n_observed[:, None] - np.arange(window, 0, -1))
             rows.setflags(write=False)
             self._tails[window] = rows
         return self._tails[window]
 
-    def back(self, lags: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the rows that lie `lags` steps before each cutoff; 1 is the last row that may be seen.
+    def lagged(self, lags: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the rows that lie `lags` steps before each cutoff; 1 is the last row of the context.
 
         Parameters
         ----------
         lags : int64 array of shape (n, L)
-            Between 1 and the length of the series' past.
+            Between 1 and the length of the context.
 
         Returns
         -------
@@ -129,16 +130,16 @@ class Context:
             NaN as in `tail`.
         """
         if lags.min() < 1 or np.any(lags > self.lengths[:, None]):
-            raise DataError(f"lags must lie between 1 and the steps that may be seen: got {lags.min()} to {lags.max()}")
-        rows = self._seen[:, None] - lags  # (n, L)
+            raise DataError(f"lags must lie between 1 and the steps of the context: got {lags.min()} to {lags.max()}")
+        rows = self._n_observed[:, None] - lags  # (n, L)
         return self._known(self._panel.filled[self._panel.offsets[self.series][:, None] + rows], rows)
 
     def _known(self, found: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return filled numbers (n, L, C) of `rows` as they are known at each cutoff."""
+        """Return filled numbers (n, L, C) of `rows` as known at each cutoff."""
         if self._start.any() or np.isnan(found).any():
             first = self._first  # (n, C)
-            # Where nothing is known, the last row that may be seen holds NaN.
-            place = np.minimum(first, self._seen[:, None] - 1)
+            # Where nothing is known, the last row of the context holds NaN.
+            place = np.minimum(first, self._n_observed[:, None] - 1)
             begin = self._panel.offsets[self.series][:, None]
             known = self._panel.values[begin + place, np.arange(found.shape[2])]  # (n, C)
             found = np.where(rows[..., None] < first[:, None], known[:, None], found)
@@ -146,20 +147,20 @@ class Context:
 
     @cached_property
     def _first(self) -> NDArray[np.int64]:
-        """Row of the first number of each column that may be seen, (n, C); not before the cutoff if there is none."""
+        """Row of the first number of each column in the context, (n, C); not before the cutoff if there is none."""
         first = np.maximum(self._panel.first_numbers[self.series], self._start[:, None])
         begin = self._panel.offsets[self.series]
-        at = begin[:, None] + np.minimum(first, self._seen[:, None] - 1)
-        missing = np.isnan(self._panel.values[at, np.arange(first.shape[1])]) & (first < self._seen[:, None])
-        for i in np.flatnonzero(missing.any(axis=1)):  # its past starts with missing numbers
-            there = ~np.isnan(self._panel.values[begin[i] + self._start[i] : begin[i] + self._seen[i]])
-            first[i] = np.where(there.any(axis=0), self._start[i] + there.argmax(axis=0), self._seen[i])
+        at = begin[:, None] + np.minimum(first, self._n_observed[:, None] - 1)
+        missing = np.isnan(self._panel.values[at, np.arange(first.shape[1])]) & (first < self._n_observed[:, None])
+        for i in np.flatnonzero(missing.any(axis=1)):  # the context starts with missing numbers
+            there = ~np.isnan(self._panel.values[begin[i] + self._start[i] : begin[i] + self._n_observed[i]])
+            first[i] = np.where(there.any(axis=0), self._start[i] + there.argmax(axis=0), self._n_observed[i])
         return first
 
     @property
     def has_observations(self) -> NDArray[np.bool_]:
-        """Whether a number of each target may be seen, shape (n, K); nobody can forecast one without."""
-        return np.asarray(self._first[:, : self.n_targets] < self._seen[:, None])
+        """Whether the context has a number of each target, shape (n, K); a forecast needs one."""
+        return np.asarray(self._first[:, : self.n_targets] < self._n_observed[:, None])
 
     def problems(self) -> list[str]:
         """Return a sentence for each target that cannot be forecast."""
@@ -169,16 +170,16 @@ class Context:
             for i, k in np.argwhere(~self.has_observations)
         ]
 
-    def ahead(self, horizon: int) -> NDArray[np.float64]:
-        """Return the future columns of the steps after each cutoff, shape (n, horizon, F): no other column.
+    def future_known(self, horizon: int) -> NDArray[np.float64]:
+        """Return the known future covariates of the steps after each cutoff, shape (n, horizon, F).
 
-        Where the data end, or a number is missing, the one before it stands.
+        Where the data end, or a number is missing, the number before it is repeated.
         """
         width = len(self._panel.roles.future)
         if not width:
             return np.zeros((len(self), horizon, 0))
-        panel = self._later() if self._later else self._panel
-        steps = self._seen[:, None] + np.arange(horizon)  # (n, H)
+        panel = self._extended() if self._extended else self._panel
+        steps = self._n_observed[:, None] + np.arange(horizon)  # (n, H)
         rows = np.minimum(steps, panel.lengths[self.series][:, None] - 1)
         known: NDArray[Any] = panel.filled[panel.offsets[self.series][:, None] + rows, -width:]
         return known.astype(np.float64)
@@ -194,27 +195,24 @@ class Context:
         A missing number is replaced by the one before it, so that NaN is left before the first number only; unless
         `filled` is false.
         """
-        begin, start, seen = self._panel.offsets[self.series[index]], self._start[index], self._seen[index]
+        begin, start, end = self._panel.offsets[self.series[index]], self._start[index], self._n_observed[index]
         if not filled:
-            return self._panel.values[begin + start : begin + seen].astype(np.float64)
-        rows = self._panel.filled[begin + start : begin + seen].astype(np.float64)
-        if start:  # what was filled from before the start is not known
-            rows[np.arange(start, seen)[:, None] < self._first[index]] = np.nan
+            return self._panel.values[begin + start : begin + end].astype(np.float64)
+        rows = self._panel.filled[begin + start : begin + end].astype(np.float64)
+        if start:  # a number from before the start is not known
+            rows[np.arange(start, end)[:, None] < self._first[index]] = np.nan
         return rows
 
 
-MAX_LISTED = 10
-
-
-def extend(panel: Panel, horizon: int, future: Any = None) -> Panel:
-    """Return a panel with `horizon` more rows per series in which only what is known ahead is filled in.
+def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
+    """Return a panel with `horizon` more rows per series that hold the known future covariates, and NaN elsewhere.
 
     Parameters
     ----------
     panel : Panel
     horizon : int
     future : frame, optional
-        The future columns of the steps after each series, with the time and id columns of the data;
+        Future covariates of the steps after each series, with the time and id columns of the data;
         without a time axis, exactly `horizon` rows for each series, in the panel's order.
 
     Raises
@@ -244,8 +242,8 @@ def extend(panel: Panel, horizon: int, future: Any = None) -> Panel:
     )
 
 
-def _on_the_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
-    """Return the stamps of a frame that was read as `given` in the way those of `source` are kept."""
+def _on_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
+    """Convert the stamps of a frame that was read as `given` to the clock of `source`."""
     if bool(source.zone) != bool(given.zone):
         has, other = (f"the zone {source.zone}", "no zone") if source.zone else ("no zone", f"the zone {given.zone}")
         raise DataError(
@@ -301,7 +299,7 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     import pandas as pd
 
     labels = np.repeat(panel.ids[:1], len(values)) if table.labels is None else table.labels
-    given = pd.MultiIndex.from_arrays([labels, _on_the_clock_of(source, table.stamps, table.source)])
+    given = pd.MultiIndex.from_arrays([labels, _on_clock_of(source, table.stamps, table.source)])
     wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), stamps.ravel()])
     place = given.get_indexer(wanted) if given.is_unique else None
     if place is None:
@@ -314,13 +312,13 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
         since = panel.label(int(stamps[i, missing[i].argmax()]))
         lacks = f"series {str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on"
         problems.append(Problem(must, lacks, ("add them to ", FUTURE), series=panel.ids[i]))
-    known[missing] = 0  # said already
+    known[missing] = 0  # reported above
     raise_any(problems + _gaps(panel, known, stamps))
     return known
 
 
 def _gaps(panel: Panel, known: NDArray[np.float64], stamps: NDArray[np.int64]) -> list[str]:
-    """Return where future columns that were given, shape (N, H, F), are no numbers."""
+    """Return a problem for each series whose future columns, shape (N, H, F), hold something else than numbers."""
     problems: list[str] = []
     for at, name in enumerate(panel.roles.given.future):
         wrong = ~np.isfinite(known[..., at])  # (N, H)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
 from tsforecast.checks import whole
-from tsforecast.data.context import Context, extend
+from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataWarning, ParameterError, raise_any
@@ -128,7 +128,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         steps = horizon or self.horizon_
         panel = self.panel_ if context is None else self.panel_.read_like(context)
         # Only who asks for what is known ahead needs it; what is given is read at once, and refused if it is wrong.
-        later = cache(partial(extend, panel, steps, future))
+        later = cache(partial(with_future, panel, steps, future))
         if future is not None:
             later()
         past = Context.at_end(panel, later)

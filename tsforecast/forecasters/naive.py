@@ -66,7 +66,7 @@ class SeasonalNaiveForecaster(Forecaster):
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         lags = anchor_lags("seasonal", horizon, self.season_length_)[:, 0]  # (H,)
         long_enough = past.lengths >= self.season_length_
-        rows = past.back(np.where(long_enough[:, None], lags, 1))  # (n, H, C)
+        rows = past.lagged(np.where(long_enough[:, None], lags, 1))  # (n, H, C)
         return rows[:, :, : past.n_targets]  # (n, H, K)
 
     def _problems(self) -> list[str]:

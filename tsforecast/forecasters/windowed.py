@@ -116,7 +116,7 @@ class WindowedForecaster(Forecaster):
         scaling = self.inputs_.of(past)
         static = self.inputs_.static(past)  # (n, S)
         blocks = math.ceil(horizon / block)
-        known = past.ahead(blocks * block)  # (n, blocks * B, F)
+        known = past.future_known(blocks * block)  # (n, blocks * B, F)
         parts: list[Floats] = []
         for ahead in np.split(known, blocks, axis=1):  # (n, B, F)
             part = self._forecast_block(rows, ahead, static, scaling)  # (n, B, K)

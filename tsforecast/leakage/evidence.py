@@ -176,7 +176,7 @@ class AuditCase:
         part, past = training_part(panel, self.cutoff, self.learn), self.past(panel, self.test)
         state = dict(self.preprocessing_state(part))
         state |= {f"context {i}": past.history(i) for i in range(len(past))}
-        state["future covariates"] = past.ahead(self.steps)
+        state["future covariates"] = past.future_known(self.steps)
         if self.trains:
             model = clone(self.forecaster).fit(part)
             state |= weights(model) | {"forecasts": model.forecast(past, self.steps)}

@@ -43,9 +43,11 @@ class Ahead:
         first = panel.select([0])
         if isinstance(panel, SupervisedPanel) or panel.roles.given.future:
             return None
-        from tsforecast.data.context import extend
+        from tsforecast.data.context import with_future
 
-        said = model.forecast(Context.at_end(first, lambda: extend(first, model.horizon_)), model.horizon_)[0, :, 0]
+        said = model.forecast(Context.at_end(first, lambda: with_future(first, model.horizon_)), model.horizon_)[
+            0, :, 0
+        ]
         length = int(first.lengths[0])
         at = np.arange(max(0, length - SHOWN * max(model.horizon_, panel.season_length, 12)), length)
         values = first.series(0)[at, 0].astype(np.float64)
