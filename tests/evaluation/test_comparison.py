@@ -19,7 +19,7 @@ import pytest
 
 from tests.helpers.movements import USERS, Known, movements, named_movements
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.classifiers.cells import GRUClassifier
+from tsforecast.classifiers.neural import GRUClassifier
 from tsforecast.errors import DataError, ParameterError, TsForecastError
 from tsforecast.evaluation.compare_classifiers import ROW_COLUMNS, ClassifierComparison, compare_classifiers
 from tsforecast.evaluation.leaderboard import leaderboard
