@@ -129,7 +129,7 @@ def test_learning_curves_reach_down_to_where_trials_are_whose_best_is_untrained(
 def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> None:
     kept = searched(tmp_path)
     trials = scored(kept.trials)
-    found = {(pair.across.setting, pair.down.setting): pair for pair in pairs(kept.trials, kept.space)}
+    found = {(pair.across.name, pair.down.name): pair for pair in pairs(kept.trials, kept.space)}
     assert list(found) == [
         ("units", "layers"),
         ("cell", "layers"),

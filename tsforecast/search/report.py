@@ -280,10 +280,10 @@ def pair_figures(trials: pd.DataFrame, space: Space) -> list[CaptionedFigure]:
         row, column = np.unravel_index(np.nanargmax(pair.mean), pair.mean.shape)
         across, down, count = pair.across, pair.down, pair.count[row, column]
         caption = (
-            f"Highest mean: {across.setting} {across.labels[column]} with {down.setting} {down.labels[row]}, "
+            f"Highest mean: {across.name} {across.labels[column]} with {down.name} {down.labels[row]}, "
             f"of {count} trial{'' if count == 1 else 's'}."
         )
-        title = f"{across.setting} and {down.setting}"
+        title = f"{across.name} and {down.name}"
         drawn.append(captioned(f"pair-{len(drawn)}", title, figures.heat(pair), caption))
     return drawn
 

@@ -32,7 +32,7 @@ class SettingAxis:
 
     Attributes
     ----------
-    setting : str
+    name : str
     labels : tuple of str
         Evenly spaced: of each choice, or of each bin; of a range without bins those of its ends and its middle.
     numeric : bool
@@ -49,7 +49,7 @@ class SettingAxis:
         Positions where bins end, one more than bins; empty without bins.
     """
 
-    setting: str
+    name: str
     labels: tuple[str, ...]
     numeric: bool
     limits: tuple[float, float]
@@ -308,3 +308,29 @@ def failures(trials: pd.DataFrame) -> list[Failure]:
     failed = trials[trials["error"] != ""]
     groups = [Failure(str(error), tuple(map(int, group))) for error, group in failed.groupby("error")["trial"]]
     return sorted(groups, key=lambda failure: (-len(failure.trials), failure.trials))
+
+
+def cv_results(trials: pd.DataFrame) -> dict[str, Any]:
+    """Return all trials but the naive forecast as `cv_results_` of scikit-learn's searches.
+
+    Examples
+    --------
+    >>> from tsforecast.search.journal import TrialRecord, trials_table
+    >>> records = [TrialRecord({"units": i}, {0: 0.0, 1: 0.1 * i}, trial=i + 1) for i in (0, 1)]
+    >>> candidates = cv_results(trials_table(records, Space.of({"units": [8, 16]}), 1))
+    >>> candidates["params"], candidates["rank_test_score"].tolist()
+    ([{'units': 8}, {'units': 16}], [2, 1])
+    """
+    candidates = trials.iloc[1:]
+    scores = candidates["best_score"].to_numpy(dtype=float)
+    names = [name for name in candidates.columns if name.startswith("param_")]
+    missing = candidates.isna()
+    return {
+        "params": candidates["params"].tolist(),
+        **{name: np.ma.masked_array(candidates[name].to_numpy(dtype=object), missing[name]) for name in names},
+        "mean_test_score": scores,
+        "std_test_score": np.zeros(len(candidates)),
+        "rank_test_score": (-pd.Series(scores)).rank(method="min", na_option="bottom").astype(int).to_numpy(),
+        "split0_test_score": scores,
+        "mean_fit_time": candidates["seconds"].to_numpy(dtype=float),
+    }

@@ -39,6 +39,7 @@ from tsforecast.search.objective import (
     forecast_objectives,
     optimism,
 )
+from tsforecast.search.results import cv_results
 from tsforecast.search.space import Range, Space
 from tsforecast.search.storage import (
     SCHEDULERS,
@@ -444,20 +445,8 @@ class RaySearch(Forecaster):
 
     @property
     def cv_results_(self) -> dict[str, Any]:
-        """Candidates as scikit-learn's searches report them, without the naive forecast."""
-        tried = self.trials_.iloc[1:]
-        scores = tried["best_score"].to_numpy(dtype=float)
-        order = (-pd.Series(scores)).rank(method="min", na_option="bottom").astype(int).to_numpy()
-        names = [name for name in tried.columns if name.startswith("param_")]
-        return {
-            "params": tried["params"].tolist(),
-            **{name: np.ma.masked_array(tried[name].to_numpy(dtype=object), tried[name].isna()) for name in names},
-            "mean_test_score": scores,
-            "std_test_score": np.zeros(len(tried)),
-            "rank_test_score": order,
-            "split0_test_score": scores,
-            "mean_fit_time": tried["seconds"].to_numpy(dtype=float),
-        }
+        """Candidates as scikit-learn's searches report them; see `cv_results`."""
+        return cv_results(self.trials_)
 
     def _objectives(self, panel: Panel) -> list[ForecastObjective]:
         metric = "mase" if self.metric == "skill" else self.metric
