@@ -1,4 +1,4 @@
-"""Views are plain means of rows: each has a slow twin here, and ranks of equal models differ as seldom as promised."""
+"""Summaries are plain means of rows, each with a slow twin; ranks of equal models differ as seldom as promised."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SLOW = {
 
 @pytest.mark.parametrize("key", ["step", "series", "group", "phase", "cutoff"])
 @pytest.mark.parametrize("metric", SLOW)
-def test_a_view_is_the_mean_over_series_and_targets_of_the_metric_of_each(
+def test_a_summary_is_the_mean_over_series_and_targets_of_the_metric_of_each(
     rows: pd.DataFrame, key: str, metric: str
 ) -> None:
     found = errors_by(rows, key, metric)
@@ -75,7 +75,7 @@ def test_phases_are_weekdays_months_and_hours_and_the_group_of_a_series_is_its_o
     assert (hours["phase"] == local.dt.hour).all()
 
 
-def test_a_view_is_refused_where_there_is_nothing_to_see_it_by(rows: pd.DataFrame) -> None:
+def test_a_summary_by_a_column_without_values_is_refused(rows: pd.DataFrame) -> None:
     with pytest.raises(ParameterError, match=r"key must be one of .* got 'steps'; did you mean 'step'"):
         errors_by(rows, "steps", "mae")
     alone = backtest(NaiveForecaster(), wave(60), 4)

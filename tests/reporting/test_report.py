@@ -1,4 +1,4 @@
-"""What the report shows follows from the rows, whatever the board."""
+"""The report follows from the rows, for any results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def board() -> Leaderboard:
 
 
 def with_models(board: Leaderboard, off: dict[str, float]) -> Leaderboard:
-    """Return the board with models more that err by about so many times the scale of MASE."""
+    """Return the board with more models whose errors are about so many times the scale of MASE."""
     rows, random = board.rows.astype({"model": str}), np.random.default_rng(0)
     one = rows[rows["model"] == "naive"]
     scale = one["naive_mae"] * random.normal(size=len(one))
@@ -98,7 +98,7 @@ def test_a_model_that_forecasts_nan_is_listed_as_failed_and_has_no_line(board: L
     assert "theta" not in View(broken).drawn
 
 
-def test_rows_alone_make_a_report_that_says_what_was_not_kept(board: Leaderboard) -> None:
+def test_rows_alone_make_a_report_that_names_the_missing_record(board: Leaderboard) -> None:
     page = html_report(Leaderboard.from_rows(board.rows))
     assert "These rows have no record of the data and fits behind them." in page
     assert "<dt>Cutoffs</dt><dd>70 to 85</dd>" in page
@@ -232,7 +232,7 @@ def test_a_single_series_shows_its_newest_cutoffs_and_the_worst_one() -> None:
     assert newest.caption.startswith("Forecasts from 4 of 6 cutoffs, the newest ones that do not overlap")
 
 
-def test_forecasts_and_truth_are_drawn_as_in_the_rows_with_their_cutoffs(board: Leaderboard) -> None:
+def test_forecasts_and_actual_values_are_drawn_as_in_the_rows_with_their_cutoffs(board: Leaderboard) -> None:
     rows = rows_of(board, 0, "y")
     cutoffs = disjoint_cutoffs(rows)[-2:]
     figure = figures.forecasts(View(board), 0, "y", cutoffs)
@@ -251,7 +251,7 @@ def test_forecasts_and_truth_are_drawn_as_in_the_rows_with_their_cutoffs(board: 
     assert legend(figure)[0].label == "actual"
 
 
-def test_the_truth_before_the_oldest_cutoff_comes_from_the_record(board: Leaderboard) -> None:
+def test_actual_values_before_the_oldest_cutoff_come_from_the_record(board: Leaderboard) -> None:
     cutoffs = np.array([board.rows["cutoff"].min()])
     past = lines(figures.forecasts(View(board), 0, "y", cutoffs))["actual"]
     assert past.get_xdata()[0] == cutoffs[0] - 4  # as many steps as there are forecasts
@@ -260,7 +260,7 @@ def test_the_truth_before_the_oldest_cutoff_comes_from_the_record(board: Leaderb
     assert lines(figures.forecasts(without, 0, "y", cutoffs))["actual"].get_xdata()[0] == cutoffs[0] + 1
 
 
-def test_no_line_bridges_a_hole_in_the_truth() -> None:
+def test_no_line_bridges_a_hole_in_the_actual_values() -> None:
     board = leaderboard([], wave(90), horizon=2, origins=3, step=20)
     figure = figures.forecasts(View(board), 0, "y", disjoint_cutoffs(board.rows))
     assert np.isnan(lines(figure)["actual"].get_ydata()).sum() == 2

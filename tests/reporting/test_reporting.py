@@ -1,4 +1,4 @@
-"""Figures and tables show what stands in the rows."""
+"""Figures and tables show the rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def board(panel: Panel) -> Leaderboard:
     return leaderboard(["mean"], panel, horizon=4, origins=5, step=2)
 
 
-def test_the_figure_draws_the_truth_and_each_forecast_from_cutoffs_that_do_not_overlap(
+def test_the_figure_draws_actual_values_and_each_forecast_from_cutoffs_that_do_not_overlap(
     board: Leaderboard, panel: Panel
 ) -> None:
     (axes,) = plot_forecasts(board, panel).axes

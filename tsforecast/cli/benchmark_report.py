@@ -12,7 +12,7 @@ import pandas as pd
 from tsforecast.data.sequences import Copies
 from tsforecast.errors import DataError
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
-from tsforecast.evaluation.report.classification import html_recognition
+from tsforecast.evaluation.report.classification import html_classification
 from tsforecast.reporting.page import page
 from tsforecast.reporting.tables import MAX_ROWS, MISSING, Grid
 
@@ -96,7 +96,7 @@ def _recognition(name: str, rows: Rows) -> str:
         if row["set"] == first
     )
     curve = [row for row in of["transfer"] if row["set"] == first]
-    return html_recognition(
+    return html_classification(
         ClassificationResults(sets[first], tuple(copy_notes(copies, sets[first]))),
         f"{name.capitalize()}: {first}",
         _tallies(curve) if curve else None,

@@ -297,7 +297,7 @@ class ClassificationResults:
         return confusion(self.of(protocol or self.protocols[0]), model)
 
     @property
-    def basis(self) -> str:
+    def summary_line(self) -> str:
         """Number of recordings, users and classes, in words."""
         rows = self.of(self.protocols[0])
         rows = rows[rows["model"] == REFERENCE]  # fitted once
@@ -306,7 +306,7 @@ class ClassificationResults:
 
     def to_markdown(self) -> str:
         """Return the tables, verdicts, optimism of the random split and notes as Markdown."""
-        parts = [f"{self.basis}."]
+        parts = [f"{self.summary_line}."]
         for protocol in self.protocols:
             text = display(self.table[self.table["protocol"] == protocol])
             aligned = ["left"] + ["right"] * (len(text.columns) - 1)
@@ -333,7 +333,7 @@ class ClassificationResults:
             for name in self.protocols
         }
         content = {
-            "basis": self.basis,
+            "summary_line": self.summary_line,
             "notes": self.notes,
             "table": self.table.to_dict("records"),
             "verdicts": [asdict(verdict) for verdict in self.verdicts.values()],

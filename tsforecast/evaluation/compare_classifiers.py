@@ -54,9 +54,9 @@ class ClassifierComparison(ClassificationResults):
         ------
         OutputError
         """
-        from tsforecast.evaluation.report.classification import html_recognition  # loads matplotlib and jinja
+        from tsforecast.evaluation.report.classification import html_classification  # loads matplotlib and jinja
 
-        return write_or_return(html_recognition(self, title), path)
+        return write_or_return(html_classification(self, title), path)
 
 
 def compare_classifiers(

@@ -1,16 +1,16 @@
-"""One page that says what was recognised: self-contained, for screens of any width and for paper."""
+"""Report of a classifier comparison: one self-contained HTML page for screens and paper, and its figures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tsforecast.evaluation.classification import (
     LABELS,
@@ -29,330 +29,322 @@ from tsforecast.reporting.figures import (
     MAX_LINES,
     PAPER,
     QUIET,
+    TINT,
+    WIDTH,
     brief,
     canvas,
+    hide_frame,
     in_style,
-    percent,
     percent_axis,
     rows_canvas,
 )
 from tsforecast.reporting.page import CaptionedFigure, captioned, page
-from tsforecast.reporting.tables import MAX_ROWS, MISSING, Grid
+from tsforecast.reporting.tables import MISSING, Grid
 
-NEAR = 0.5  # of the best accuracy: a model below it has no place in a figure, it would squeeze the rest
-MOST_CLASSES = 24  # lines of a matrix whose numbers can be read on a phone
-TINT = 0.5  # of the strongest cell: words can be read on it
-
-
-def near(found: ClassificationResults) -> list[str]:
-    """Return the models that are worth a mark, the best first; the majority is where it is as good.
-
-    Examples
-    --------
-    >>> one = {"protocol": "random", "seed": None, "fold": 0, "group": "ann", "true": "up", "fit_seconds": 1.0}
-    >>> rows = [one | {"model": name, "predicted": name, "predict_seconds": 0.1} for name in ("up", "majority")]
-    >>> near(ClassificationResults(pd.DataFrame(rows)))
-    ['up']
-    """
-    table = found.table[found.table["protocol"] == found.protocols[0]]
-    accuracy = table.set_index("model")["accuracy"]
-    return [str(name) for name in accuracy.index if accuracy[name] >= NEAR * accuracy.iloc[0]][:MAX_LINES]
+MIN_SHARE = 0.5  # of the best accuracy: a model below it has no place in a figure, it would squeeze the rest
+MAX_CLASSES = 24  # of a matrix whose numbers can be read on a phone
+MAX_MISTAKES = 30  # that are listed, the most frequent ones
+WHOSE = {"leave-users-out": " on users it has not seen", "random": " with users on both sides of the split"}
 
 
-@in_style()
-def accuracies(found: ClassificationResults) -> Figure:
-    """Draw the accuracy of each model with its interval, and each user as a tick."""
-    table = found.table[found.table["protocol"] == found.protocols[0]].set_index("model")
-    users, models = found.by("group"), near(found)
-    figure, axes = rows_canvas(models, room=0.34)
-    for row, name in enumerate(models):
-        beats = found.verdicts[name].outcome == "beats"
-        axes.plot(users[name], np.full(len(users), row), "|", ms=9, color=QUIET, mew=0.8)
-        axes.plot([table.loc[name, "low"], min(table.loc[name, "high"], 1.0)], [row, row], color=INK, lw=1.2)
-        axes.plot(table.loc[name, "accuracy"], row, "o", ms=6, color=INK, mfc=INK if beats else PAPER, mew=1.2)
-    _up_to_one(axes, float(users[models].min().min()))
-    axes.set_xlabel("recordings recognised")
-    return figure
-
-
-@in_style()
-def of_each(found: ClassificationResults, key: str) -> Figure:
-    """Draw the accuracy of the best models of each user, or of each class; where the best one is worst comes first."""
-    models = near(found)
-    shares = found.by(key)[models]
-    shares = shares.loc[shares[models[0]].sort_values(kind="stable").index]
-    figure, axes = rows_canvas([str(name) for name in shares.index], room=0.24)
-    rows = np.arange(len(shares))
-    for i, (name, colour) in enumerate(zip(models, COLOURS, strict=False)):
-        axes.plot(shares[name], rows, "o", ms=6 if i == 0 else 4, color=colour, label=brief(name), zorder=3 - 0.1 * i)
-    _up_to_one(axes, float(shares.min().min()))
-    axes.set_xlabel("recordings recognised")
-    return figure
-
-
-@in_style()
-def matrix(table: pd.DataFrame) -> Figure:
-    """Draw what each class (a line) was taken for (a column): tints are shares of the line, numbers are recordings."""
-    size = len(table)
-    cell = 4.4 * 0.86 / max(size, 6)  # inches: as wide as high
-    figure, axes = canvas(0.9 + cell * size)
-    shares = table.div(table.sum(axis=1).replace(0, 1), axis=0).to_numpy()
-    letters = float(np.clip(72 * cell * 0.55, 7.2, 9))
-    for (row, column), share in np.ndenumerate(shares):
-        count = int(table.iat[row, column])
-        if not count:
-            continue
-        shade = COLOURS[0] if row == column else COLOURS[1]
-        alpha = TINT * (share if row == column else min(1.0, 0.15 + 3 * share))
-        axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=shade, alpha=alpha, lw=0))
-        axes.text(column, row, str(count), ha="center", va="center", color=INK, size=letters)
-    names = [brief(name) for name in table.index]
-    axes.set_xlim(-0.5, size - 0.5)
-    axes.set_ylim(size - 0.5, -0.5)
-    turned = 90 if max(map(len, names)) * size > 50 else 0
-    axes.set_xticks(range(size), names, color=INK, size=max(letters, 7.5), rotation=turned)
-    axes.set_yticks(range(size), names, color=INK, size=max(letters, 7.5))
-    axes.tick_params(length=0, pad=2)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("truth")
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
-    return figure
-
-
-@in_style()
-def optimism(found: list[SplitOptimism]) -> Figure:
-    """Draw accuracy with users on both sides of a random split, and on unseen users, with a line between."""
-    figure, axes = rows_canvas([one.model for one in found], room=0.34)
-    for row, one in enumerate(found):
-        axes.plot([one.unseen, one.random], [row, row], color=COLOURS[1], lw=2, zorder=1)
-    rows = np.arange(len(found))
-    axes.plot([one.unseen for one in found], rows, "o", ms=7, color=INK, label="users it has not seen")
-    axes.plot([one.random for one in found], rows, "o", ms=7, color=COLOURS[1], label="users on both sides")
-    _up_to_one(axes, min(one.unseen for one in found))
-    axes.set_xlabel("recordings recognised")
-    return figure
-
-
-@in_style()
-def curve(learned: pd.DataFrame, users: pd.DataFrame) -> Figure:
-    """Draw accuracy by number of recordings that were tuned on, with its interval, and a thin line for each user."""
-    figure, axes = canvas(3.0)
-    shots = learned["shots"].to_numpy()
-    for place, (_, one) in enumerate(users.iterrows()):
-        axes.plot(shots, one[shots], color=QUIET, lw=0.7, alpha=0.6, label="_" if place else "a user")
-    axes.plot([], [], color=COLOURS[0], lw=1.8, label="mean, 95% interval")
-    for at, low, high in learned[["shots", "low", "high"]].itertuples(index=False):
-        axes.plot([at, at], [low, min(high, 1.0)], color=COLOURS[0], lw=1.2)
-    axes.plot(shots, learned["accuracy"], "-o", ms=5, color=COLOURS[0], lw=1.8)
-    low = float(np.nanmin([users.min().min(), learned["low"].min()]))
-    axes.set_ylim(low - 0.06 * (1 - low), 1 + 0.04 * (1 - low))
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share) if share <= 1 else ""))
-    axes.set_xticks(shots)
-    axes.set_xlabel("recordings of each class of the new user")
-    axes.set_ylabel("recordings recognised")
-    axes.grid(axis="y")
-    return figure
-
-
-def _up_to_one(axes: Axes, low: float) -> None:
-    """Show shares from a little below the lowest one up to all."""
-    room = max(1 - low, 0.01)
-    axes.set_xlim(low - 0.06 * room, 1 + 0.04 * room)
-    percent_axis(axes.xaxis)
-
-
-def left_out(found: ClassificationResults) -> str:
-    """Say which models have no mark."""
-    users = found.by("group")
-    rest = [f"{name} ({users[name].mean():.1%})" for name in users if name not in near(found)]
-    return f" Left out: {', '.join(rest)}." if rest else ""
-
-
-MISTAKES = 30  # that are listed, the most frequent ones
-
-
-def html_recognition(
-    found: ClassificationResults,
+def html_classification(
+    results: ClassificationResults,
     title: str | None = None,
     curve: pd.DataFrame | None = None,
     others: Mapping[str, ClassificationResults] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the report as one HTML page that needs nothing else.
+    """Render results as one self-contained HTML page.
 
     Parameters
     ----------
-    found : Recognised
+    results : ClassificationResults
     title : str, optional
     curve : pandas.DataFrame, optional
-        Of `tsforecast.transfer_curve`: what a few recordings of one more user add.
-    others : dict of name to Recognised, optional
-        What was recognised in other sets, for a table.
+        Of `tsforecast.transfer_curve`: accuracy after a few sequences of a new user.
+    others : dict of name to ClassificationResults, optional
+        Results on other sets, for a table.
     facts : dict of str, optional
-        What else a reader may want to know: data, machine, versions.
+        Data, machine and versions, by title.
 
     Returns
     -------
     str
-        Verdicts come first, then all numbers, users, classes and confusion, the optimism of the random split, copies,
-        transfer, other sets, and how it was measured. Everything that came from data is escaped.
+        Verdicts first, then all numbers, users, classes, the optimism of the random split, the transfer curve,
+        duplicates, other sets and facts. Everything that came from data is escaped.
 
     Examples
     --------
     >>> one = {"protocol": "random", "seed": None, "fold": 0, "group": "ann", "true": "up", "fit_seconds": 1.0}
     >>> rows = [one | {"model": name, "predicted": name, "predict_seconds": 0.1} for name in ("up", "majority")]
-    >>> html_recognition(ClassificationResults(pd.DataFrame(rows))).startswith("<!doctype html>")
+    >>> html_classification(ClassificationResults(pd.DataFrame(rows))).startswith("<!doctype html>")
     True
     """
-    best = near(found)[0]
+    names, known = drawn_models(results), _users_known(results)
     return page(
-        "recognition.html.jinja",
-        title=title or "Which movements are recognised?",
-        summary=summary(found, best),
-        found=found,
-        findings=findings(found.verdicts.values()),
-        accuracies=_accuracies(found),
-        numbers={f"{name}: {LABELS[name]}": _numbers(found, name) for name in found.protocols},
-        users=_each(found, "group", best) if found.by("group").index.notna().all() else [],
-        of_users=_shares(found, "group"),
-        classes=[*_each(found, "true", best), *_matrix(found, best)],
-        of_classes=_shares(found, "true"),
-        mistakes=mistakes(found, best),
-        optimism=_optimism(found),
-        curve=_curve(curve) if curve is not None and len(curve) else [],
-        others=_others(others or {}),
+        "classification.html.jinja",
+        title=title or "Which classifiers beat the majority?",
+        summary=_summary(results, names[0]),
+        results=results,
+        findings=findings(results.verdicts.values()),
+        accuracies=_accuracy_figures(results, names),
+        numbers={f"{name}: {LABELS[name]}": _accuracy_table(results, name) for name in results.protocols},
+        users=_figures_of_each(results, "group", names) if known else [],
+        of_users=_table_of_each(results, "group") if known else None,
+        classes=[*_figures_of_each(results, "true", names), *_confusion_figures(results, names[0])],
+        of_classes=_table_of_each(results, "true"),
+        mistakes=mistake_table(results, names[0]),
+        optimism=_optimism_figures(results),
+        curve=_curve_figures(curve) if curve is not None and len(curve) else [],
+        others=_other_sets(others or {}),
         facts=facts or {},
     )
 
 
-def summary(found: ClassificationResults, best: str) -> str:
-    """Say in a sentence what the best model recognises."""
-    table = found.table[found.table["protocol"] == found.protocols[0]].set_index("model")
-    one = table.loc[best]
-    sure = f" (95% interval {span(one['low'], one['high'])})" if not math.isnan(one["low"]) else ""
-    whom = {"leave-users-out": " of users it has not seen", "random": ", with users on both sides of the split"}
-    return f"{best} recognises {one['accuracy']:.1%} of the recordings{whom.get(found.protocols[0], '')}{sure}."
+def drawn_models(results: ClassificationResults) -> list[str]:
+    """Return the models with a mark in figures, the best first; the majority where it is as good.
+
+    Examples
+    --------
+    >>> one = {"protocol": "random", "seed": None, "fold": 0, "group": "ann", "true": "up", "fit_seconds": 1.0}
+    >>> rows = [one | {"model": name, "predicted": name, "predict_seconds": 0.1} for name in ("up", "majority")]
+    >>> drawn_models(ClassificationResults(pd.DataFrame(rows)))
+    ['up']
+    """
+    accuracy = _first(results)["accuracy"]
+    return [str(name) for name in accuracy.index if accuracy[name] >= MIN_SHARE * accuracy.iloc[0]][:MAX_LINES]
 
 
-def mistakes(found: ClassificationResults, model: str) -> Grid | None:
-    """Return which class is most often taken for which other one, and of whom; None where nothing is mistaken."""
-    rows = found.of(found.protocols[0])
+def _first(results: ClassificationResults) -> pd.DataFrame:
+    """Return the table of the protocol that decides, by model."""
+    return results.table[results.table["protocol"] == results.protocols[0]].set_index("model")
+
+
+def _users_known(results: ClassificationResults) -> bool:
+    return bool(results.of(results.protocols[0])["group"].notna().all())
+
+
+def _omitted(results: ClassificationResults, names: list[str]) -> str:
+    """Return a sentence that names the models without a mark."""
+    shares = results.by("group")
+    rest = [f"{name} ({shares[name].mean():.1%})" for name in shares if name not in names]
+    return f" Left out: {', '.join(rest)}." if rest else ""
+
+
+def _summary(results: ClassificationResults, best: str) -> str:
+    """Return the accuracy of the best model in a sentence."""
+    line = _first(results).loc[best]
+    interval = f" (95% interval {span(line['low'], line['high'])})" if not math.isnan(line["low"]) else ""
+    whose = WHOSE.get(results.protocols[0], "")
+    return f"{best} reaches an accuracy of {line['accuracy']:.1%}{whose}{interval}."
+
+
+# Tables
+
+
+def mistake_table(results: ClassificationResults, model: str) -> Grid | None:
+    """Return the most frequent pairs of true and predicted class, and their users; None without mistakes."""
+    rows = results.of(results.protocols[0])
     rows = rows[rows["model"] == model]
-    every = counts(rows)
-    wrong = rows["true"] != rows["predicted"]
-    if not wrong.any():
-        return None
-    total = every.groupby(rows["true"]).sum()
+    rows = rows.assign(n=counts(rows))
+    wrong, total = rows[rows["true"] != rows["predicted"]], rows.groupby("true")["n"].sum()
     lines = []
-    for (true, predicted), part in rows[wrong].assign(n=every[wrong]).groupby(["true", "predicted"]):
+    for (true, predicted), part in wrong.groupby(["true", "predicted"]):
         users = part.groupby("group")["n"].sum().sort_values(ascending=False)
         whose = ", ".join(f"{name} ({count})" for name, count in users.items()) or MISSING
-        lines.append((int(part["n"].sum()), str(true), str(predicted), part["n"].sum() / total[true], whose))
-    lines.sort(key=lambda line: (-line[0], line[1:3]))
-    told = tuple((true, said, str(n), f"{share:.1%}", whose) for n, true, said, share, whose in lines[:MISTAKES])
-    columns = ("truth", "taken for", "recordings", "of all of it", "users")
-    more = max(0, len(lines) - MISTAKES)
-    return Grid(f"Mistakes of {model}", columns, told, words=("taken for", "users"), more=more)
+        lines.append((true, predicted, int(part["n"].sum()), f"{part['n'].sum() / total[true]:.1%}", whose))
+    lines.sort(key=lambda line: (-line[2], str(line[0]), str(line[1])))
+    columns = ("truth", "predicted", "recordings", "of the class", "users")
+    label, words = f"Mistakes of {model}", ("predicted", "users")
+    return Grid.of(label, columns, lines, words=words, limit=MAX_MISTAKES) if lines else None
 
 
-def _accuracies(found: ClassificationResults) -> list[CaptionedFigure]:
-    users = "A tick is a user; lines are 95% intervals over users. " if found.by("group").index.notna().all() else ""
-    caption = (
-        f"Recordings recognised, {LABELS[found.protocols[0]]}. {users}A filled dot beats {REFERENCE}; a hollow one "
-        f"does not, or cannot be told from it.{left_out(found)}"
-    )
-    return [captioned("accuracy", "Accuracy of each model", accuracies(found), caption)]
+def _accuracy_table(results: ClassificationResults, protocol: str) -> Grid:
+    table = display(results.table[results.table["protocol"] == protocol])
+    return Grid.of_frame(f"Accuracy of all models, {LABELS[protocol]}", table, marked=REFERENCE, drop_empty=True)
 
 
-def _numbers(found: ClassificationResults, protocol: str) -> Grid:
-    told = display(found.table[found.table["protocol"] == protocol])
-    told = told.loc[:, (told != MISSING).any()]
-    rows = tuple(tuple(map(str, line)) for line in told.itertuples(index=False))
-    return Grid(f"Accuracy of all models, {LABELS[protocol]}", tuple(told.columns), rows, marked=REFERENCE)
-
-
-def _each(found: ClassificationResults, key: str, best: str) -> list[CaptionedFigure]:
-    """Return the accuracy of each user, or of each class."""
-    word, title = ("user", "Accuracy of each user") if key == "group" else ("class", "Accuracy of each class")
-    shares = found.by(key)[best]
-    apart = " Each user was left out of the fit." if (key, found.protocols[0]) == ("group", "leave-users-out") else ""
-    caption = (
-        f"{best} recognises least of {word} {shares.idxmin()}, {shares.min():.1%}, and most of {shares.idxmax()}, "
-        f"{shares.max():.1%}.{apart}{left_out(found)}"
-    )
-    return [captioned(f"each-{key}", title, of_each(found, key), caption)]
-
-
-def _matrix(found: ClassificationResults, best: str) -> list[CaptionedFigure]:
-    """Return what each class was taken for; of very many classes those with the most mistakes."""
-    table = found.confusion(best)
-    wrong = table.sum(axis=1) + table.sum(axis=0) - 2 * np.diag(table)
-    shown_classes = sorted(wrong.sort_values(ascending=False, kind="stable").index[:MOST_CLASSES])
-    some = f" Shown are the {len(shown_classes)} of {len(table)} classes with the most mistakes." * (
-        len(table) > len(shown_classes)
-    )
-    seeds = found.of(found.protocols[0]).query("model == @best")["seed"].nunique()
-    times = f", {seeds} seeds together" if seeds > 1 else ""
-    caption = (
-        f"Lines are what recordings are, columns what {best} takes them for{times}; blue is right, orange is not.{some}"
-    )
-    return [captioned("confusion", "Confusion matrix", matrix(table.loc[shown_classes, shown_classes]), caption)]
-
-
-def _shares(found: ClassificationResults, key: str) -> Grid | None:
-    """Return the accuracy of each model of each user, or class, over the protocols."""
-    shares = found.by(key)
-    if not shares.index.notna().all():
-        return None
-    word = "user" if key == "group" else "class"
-    own = found.of(found.protocols[0])
+def _table_of_each(results: ClassificationResults, key: Literal["group", "true"]) -> Grid:
+    """Return the accuracy of each model on each user or class."""
+    shares, word = results.by(key), "user" if key == "group" else "class"
+    own = results.of(results.protocols[0])
     own = own[own["model"] == REFERENCE]
     total = counts(own).groupby(own[key]).sum()
-    rows = tuple(
-        (str(name), str(int(total[name])), *(f"{share:.1%}" for share in line))
-        for name, line in zip(shares.index[:MAX_ROWS], shares.to_numpy(), strict=False)
+    rows = [
+        (name, int(total[name]), *(f"{share:.1%}" for share in line))
+        for name, line in zip(shares.index, shares.to_numpy(), strict=True)
+    ]
+    return Grid.of(f"Accuracy of each {word}", (word, "recordings", *shares.columns), rows)
+
+
+def _other_sets(others: Mapping[str, ClassificationResults]) -> Grid | None:
+    if not others:
+        return None
+    accuracy = {name: results.table.set_index("model")["accuracy"] for name, results in others.items()}
+    lines = [
+        {"set": name} | {str(model): f"{value:.1%}" for model, value in each.items()} for name, each in accuracy.items()
+    ]
+    return Grid.of_frame("Accuracy in other sets", pd.DataFrame(lines).fillna(MISSING))
+
+
+# Figures with captions
+
+
+def _accuracy_figures(results: ClassificationResults, names: list[str]) -> list[CaptionedFigure]:
+    ticks = "A tick is a user; lines are 95% intervals over users. " if _users_known(results) else ""
+    caption = (
+        f"Accuracy ({LABELS[results.protocols[0]]}). {ticks}A filled dot beats {REFERENCE}; a hollow one does not, or "
+        f"is inconclusive.{_omitted(results, names)}"
     )
-    more = max(0, len(shares) - MAX_ROWS)
-    return Grid(f"Accuracy of each {word}", (word, "recordings", *shares.columns), rows, more=more)
+    return [captioned("accuracy", "Accuracy of each model", accuracy_figure(results, names), caption)]
 
 
-def _optimism(found: ClassificationResults) -> list[CaptionedFigure]:
-    if not found.optimism:
+def _figures_of_each(
+    results: ClassificationResults, key: Literal["group", "true"], names: list[str]
+) -> list[CaptionedFigure]:
+    """Return the accuracy of the best models on each user or class."""
+    word, shares = "user" if key == "group" else "class", results.by(key)[names]
+    left_out = (key, results.protocols[0]) == ("group", "leave-users-out")
+    best, unseen = shares[names[0]], " Each user was left out of the fit." if left_out else ""
+    ends = f"lowest on {word} {best.idxmin()}, {best.min():.1%}, and highest on {best.idxmax()}, {best.max():.1%}"
+    caption = f"Accuracy of {names[0]} is {ends}.{unseen}{_omitted(results, names)}"
+    return [captioned(f"each-{key}", f"Accuracy of each {word}", figure_of_each(shares), caption)]
+
+
+def _confusion_figures(results: ClassificationResults, best: str) -> list[CaptionedFigure]:
+    """Return the confusion matrix; of very many classes that of those with the most mistakes."""
+    table = results.confusion(best)
+    wrong = table.sum(axis=1) + table.sum(axis=0) - 2 * np.diag(table)
+    kept = sorted(wrong.sort_values(ascending=False, kind="stable").index[:MAX_CLASSES])
+    part = f" Shown are the {len(kept)} of {len(table)} classes with the most mistakes."
+    some = part if len(kept) < len(table) else ""
+    rows = results.of(results.protocols[0])
+    seeds = rows.loc[rows["model"] == best, "seed"].nunique()
+    times = f", over {seeds} seeds" if seeds > 1 else ""
+    caption = f"Rows are true classes, columns those predicted by {best}{times}; blue is right, orange is wrong.{some}"
+    return [captioned("confusion", "Confusion matrix", confusion_figure(table.loc[kept, kept]), caption)]
+
+
+def _optimism_figures(results: ClassificationResults) -> list[CaptionedFigure]:
+    if not results.optimism:
         return []
     caption = (
         "The orange line is the optimism of the random split (leak premium): accuracy gained because recordings of "
         "each user are on both sides of it. Both splits train on equally many recordings."
     )
-    return [captioned("optimism", "Optimism of the random split", optimism(found.optimism), caption)]
+    return [captioned("optimism", "Optimism of the random split", optimism_figure(results.optimism), caption)]
 
 
-def _curve(rows: pd.DataFrame) -> list[CaptionedFigure]:
+def _curve_figures(rows: pd.DataFrame) -> list[CaptionedFigure]:
     learned = learning(rows)
     first, last = learned.iloc[0], learned.iloc[-1]
-    known = "" if math.isnan(last["gain_low"]) else f" ({span_of_gain(last)})"
+    low, high = 100 * last["gain_low"], 100 * last["gain_high"]
+    interval = "" if math.isnan(low) else f" ({low:+.1f} to {high:+.1f})"
     caption = (
-        f"Learned from all users but one, then tuned on {', '.join(map(str, learned['shots'].tolist()))} recordings of "
+        f"Trained on all users but one, then tuned on {', '.join(map(str, learned['shots'].tolist()))} recordings of "
         f"each class of that one; always tested on the same other ones of the same user. {last['shots']:.0f} of each "
-        f"class move the mean from {first['accuracy']:.1%} to {last['accuracy']:.1%}, by "
-        f"{100 * last['gain']:+.1f} points{known}."
+        f"class change the mean accuracy from {first['accuracy']:.1%} to {last['accuracy']:.1%}, by "
+        f"{100 * last['gain']:+.1f} points{interval}."
     )
-    return [captioned("curve", "A few recordings of the new user", curve(learned, of_users(rows)), caption)]
+    return [captioned("curve", "A few recordings of the new user", curve_figure(learned, of_users(rows)), caption)]
 
 
-def span_of_gain(line: pd.Series) -> str:
-    """Say the interval of a gain in points."""
-    return f"{100 * line['gain_low']:+.1f} to {100 * line['gain_high']:+.1f}"
+# Figures
 
 
-def _others(others: Mapping[str, ClassificationResults]) -> Grid | None:
-    if not others:
-        return None
-    lines = []
-    for name, found in others.items():
-        table = found.table.set_index("model")
-        lines.append({"set": name} | {str(model): f"{table.loc[model, 'accuracy']:.1%}" for model in table.index})
-    told = pd.DataFrame(lines).fillna(MISSING)
-    rows = tuple(tuple(map(str, line)) for line in told.itertuples(index=False))
-    return Grid("Accuracy in other sets", tuple(told.columns), rows)
+@in_style()
+def accuracy_figure(results: ClassificationResults, names: list[str]) -> Figure:
+    """Draw the accuracy of each model with its interval, and each user as a tick."""
+    table, users = _first(results), results.by("group")
+    figure, axes = rows_canvas(names, room=0.34)
+    for row, name in enumerate(names):
+        beats = results.verdicts[name].outcome == "beats"
+        axes.plot(users[name], np.full(len(users), row), "|", ms=9, color=QUIET, mew=0.8)
+        axes.plot([table.loc[name, "low"], min(table.loc[name, "high"], 1.0)], [row, row], color=INK, lw=1.2)
+        axes.plot(table.loc[name, "accuracy"], row, "o", ms=6, color=INK, mfc=INK if beats else PAPER, mew=1.2)
+    _accuracy_axis(axes, float(users[names].min().min()))
+    return figure
+
+
+@in_style()
+def figure_of_each(shares: pd.DataFrame) -> Figure:
+    """Draw the accuracy of models (columns, the best first) by user or class, where the best is worst first."""
+    shares = shares.loc[shares.iloc[:, 0].sort_values(kind="stable").index]
+    figure, axes = rows_canvas([str(name) for name in shares.index], room=0.24)
+    rows = np.arange(len(shares))
+    for i, (name, colour) in enumerate(zip(shares, COLOURS, strict=False)):
+        axes.plot(shares[name], rows, "o", ms=6 if i == 0 else 4, color=colour, label=brief(name), zorder=3 - 0.1 * i)
+    _accuracy_axis(axes, float(shares.min().min()))
+    return figure
+
+
+@in_style()
+def confusion_figure(table: pd.DataFrame) -> Figure:
+    """Draw counts by true class (row) and predicted class (column); tints are shares of the row."""
+    size = len(table)
+    side = WIDTH * 0.86 / max(size, 6)  # inches: as wide as high
+    figure, axes = canvas(0.9 + side * size)
+    shares = table.div(table.sum(axis=1).replace(0, 1), axis=0).to_numpy()
+    letters = float(np.clip(72 * side * 0.55, 7.2, 9))
+    for (row, column), share in np.ndenumerate(shares):
+        if count := int(table.iat[row, column]):
+            colour = COLOURS[0] if row == column else COLOURS[1]
+            alpha = TINT * (share if row == column else min(1.0, 0.15 + 3 * share))
+            axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=alpha, lw=0))
+            axes.text(column, row, str(count), ha="center", va="center", color=INK, size=letters)
+    names = [brief(name) for name in table.index]
+    axes.set_xlim(-0.5, size - 0.5)
+    axes.set_ylim(size - 0.5, -0.5)
+    rotation = 90 if max(map(len, names)) * size > 50 else 0
+    axes.set_xticks(range(size), names, color=INK, size=max(letters, 7.5), rotation=rotation)
+    axes.set_yticks(range(size), names, color=INK, size=max(letters, 7.5))
+    axes.tick_params(pad=2)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    hide_frame(axes)
+    return figure
+
+
+@in_style()
+def optimism_figure(optimism: list[SplitOptimism]) -> Figure:
+    """Draw accuracy on unseen users and with users on both sides of a random split, with a line between."""
+    figure, axes = rows_canvas([each.model for each in optimism], room=0.34)
+    unseen, random = [each.unseen for each in optimism], [each.random for each in optimism]
+    rows = np.arange(len(optimism))
+    axes.hlines(rows, unseen, random, color=COLOURS[1], lw=2, zorder=1)
+    axes.plot(unseen, rows, "o", ms=7, color=INK, label="users it has not seen")
+    axes.plot(random, rows, "o", ms=7, color=COLOURS[1], label="users on both sides")
+    _accuracy_axis(axes, min(unseen))
+    return figure
+
+
+@in_style()
+def curve_figure(learned: pd.DataFrame, users: pd.DataFrame) -> Figure:
+    """Draw accuracy by number of tuning sequences, with its interval, and a thin line for each user."""
+    figure, axes = canvas(3.0)
+    shots = learned["shots"].to_numpy()
+    for i, (_, accuracy) in enumerate(users.iterrows()):
+        axes.plot(shots, accuracy[shots], color=QUIET, lw=0.7, alpha=0.6, label="_" if i else "a user")
+    axes.plot([], [], color=COLOURS[0], lw=1.8, label="mean, 95% interval")
+    for at, low, high in learned[["shots", "low", "high"]].itertuples(index=False):
+        axes.plot([at, at], [low, min(high, 1.0)], color=COLOURS[0], lw=1.2)
+    axes.plot(shots, learned["accuracy"], "-o", ms=5, color=COLOURS[0], lw=1.8)
+    axes.set_ylim(_limits(float(np.nanmin([users.min().min(), learned["low"].min()]))))
+    percent_axis(axes.yaxis, top=1)
+    axes.set_xticks(shots)
+    axes.set_xlabel("recordings of each class of the new user")
+    axes.set_ylabel("accuracy")
+    axes.grid(axis="y")
+    return figure
+
+
+def _limits(low: float) -> tuple[float, float]:
+    """Return the ends of an axis of accuracy, from a little below the lowest one to a little above 1."""
+    room = max(1 - low, 0.01)
+    return low - 0.06 * room, 1 + 0.04 * room
+
+
+def _accuracy_axis(axes: Axes, low: float) -> None:
+    axes.set_xlim(_limits(low))
+    percent_axis(axes.xaxis)
+    axes.set_xlabel("accuracy")

@@ -1,4 +1,4 @@
-"""The page of recognised recordings, opened in a real browser, and what it says of few and of many."""
+"""The page of a classifier comparison in a real browser, with few and with many classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, READABLE, opened
 from tsforecast.data.sequences import Copies
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
-from tsforecast.evaluation.report.classification import html_recognition, mistakes
+from tsforecast.evaluation.report.classification import html_classification, mistake_table
 from tsforecast.files import write_or_return
 
 NARROW = 390
@@ -69,7 +69,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = ClassificationResults(pd.concat(rows), tuple(notes))
     others = {EVIL: ClassificationResults(answers([EVIL], classes, models, "given", group=None))}
     path = tmp_path_factory.mktemp("recognition") / "page.html"
-    write_or_return(html_recognition(found, EVIL, tuned(users), others, {EVIL: EVIL}), path)
+    write_or_return(html_classification(found, EVIL, tuned(users), others, {EVIL: EVIL}), path)
     return path
 
 
@@ -125,7 +125,7 @@ def test_nothing_is_wider_than_the_window_and_all_words_can_be_read(page: Page) 
 def test_a_matrix_of_many_classes_can_be_read_on_a_phone(browser: Browser, scheme: str, tmp_path: Path) -> None:
     classes = [f"{i:02d}" for i in range(30)]
     found = ClassificationResults(answers(["a", "b"], classes, {"gru": 0.9, "majority": 0.1}, "leave-users-out"))
-    write_or_return(html_recognition(found), tmp_path / "page.html")
+    write_or_return(html_classification(found), tmp_path / "page.html")
     page = opened(browser, tmp_path / "page.html", NARROW, scheme)
     chart = page.locator("figure:has-text('Confusion matrix') .chart")
     ratios, letters = chart.evaluate(f"chart => {LOOK}.tints(chart)"), page.evaluate(f"{LOOK}.letters()")
@@ -140,7 +140,7 @@ def test_a_matrix_of_many_classes_can_be_read_on_a_phone(browser: Browser, schem
 def test_what_is_not_known_is_left_out() -> None:
     classes = ["a", "b", "c"]
     given = ClassificationResults(answers(["-"], classes, {"gru": 0.9, "majority": 0.1}, "given", group=None))
-    page = html_recognition(given)
+    page = html_classification(given)
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "All numbers",
         "Classes and predictions",
@@ -149,22 +149,20 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "There are no duplicate recordings." in page
     assert "gru is inconclusive: accuracy" in page
     perfect = ClassificationResults(answers(["u"], classes, {"gru": 1.0, "majority": 0.1}, "random"))
-    assert mistakes(perfect, "gru") is None
-    assert "gru recognises 100.0% of the recordings, with users on both sides of the split." in html_recognition(
-        perfect
-    )
+    assert mistake_table(perfect, "gru") is None
+    assert "gru reaches an accuracy of 100.0% with users on both sides of the split." in html_classification(perfect)
 
 
 def test_mistakes_are_counted_by_what_they_are_and_whose() -> None:
     rows = answers(["ann", "bob"], ["up", "down"], {"gru": 1.0, "majority": 0.1}, "leave-users-out")
     wrong = {"model": "gru", "true": "up", "predicted": "down", "fold": 0, "protocol": "leave-users-out"}
     more = pd.DataFrame([wrong | {"group": "ann", "count": 3}, wrong | {"group": "bob", "count": 7}])
-    grid = mistakes(ClassificationResults(pd.concat([rows, more])), "gru")
+    grid = mistake_table(ClassificationResults(pd.concat([rows, more])), "gru")
     assert grid.rows == (("up", "down", "10", "20.0%", "bob (7), ann (3)"),)
 
 
 def test_where_only_the_majority_is_there_the_page_says_so() -> None:
-    page = html_recognition(
+    page = html_classification(
         ClassificationResults(answers(list("abcdef"), ["x", "y"], {"majority": 0.5}, "leave-users-out"))
     )
-    assert "majority recognises 50.0% of the recordings of users it has not seen" in page
+    assert "majority reaches an accuracy of 50.0% on users it has not seen" in page
