@@ -1,24 +1,27 @@
-"""When kernels read instead of torch: where they are there, right, and quicker."""
+"""When kernels replace torch's own modules: where they are available, exact enough and faster."""
 
 from __future__ import annotations
 
 import warnings
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from tsforecast.errors import TrainingWarning
 
-# Units up to which kernels are used: quicker in all rows of benchmarks/results/speed.jsonl, which end at 64, but one
-# (an LSTM of 64 units on both cores, 32 windows of 24 steps: 0.93), and in a look at 128; at 256 torch was quicker at
+if TYPE_CHECKING:
+    from tsforecast.networks.kernels.cells import Cell
+
+# Units up to which kernels are used: faster in all rows of benchmarks/results/speed.jsonl, which end at 64, but one
+# (an LSTM of 64 units on both cores, 32 windows of 24 steps: 0.93), and in a trial at 128; at 256 torch was faster at
 # one size.
 WIDEST = {"RNN_TANH": 128, "GRU": 128, "LSTM": 128}
 BLOCKS = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}  # of U rows in a weight
-# What kernels win of a batch on one core, in microseconds, fitted to 24 sizes of a cell, of 8 to 64 units, 32 and 256
-# rows, 1 to 14 steps: at its first step, where torch may be quicker, and there for each unit of each row; at each
+# Microseconds that kernels save in a batch on one core, fitted to 24 sizes of a cell, of 8 to 64 units, 32 and 256
+# rows, 1 to 14 steps: at its first step, where torch may be faster, and there for each unit of each row; at each
 # further step, there for each row, and for each unit of each row.
 GAIN = {
     "RNN_TANH": (-50.0, -0.004, 30.0, 0.1, 0.005),
@@ -29,7 +32,7 @@ LOADING = 0.45  # s; compiling, once on each machine, takes ten
 
 
 def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> bool:
-    """Tell whether so much training wins more than it takes to load kernels; it depends on sizes alone.
+    """Return whether so much training saves more time than kernels take to load; it depends on sizes alone.
 
     Examples
     --------
@@ -42,12 +45,12 @@ def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> boo
         return False
     first, of_first, step, of_row, of_unit = GAIN[cell.mode]
     units = batch * cell.hidden_size
-    won = first + of_first * units + (steps - 1) * (step + of_row * batch + of_unit * units)
-    return 1e-6 * batches * won > LOADING
+    saved = first + of_first * units + (steps - 1) * (step + of_row * batch + of_unit * units)
+    return 1e-6 * batches * saved > LOADING
 
 
-def kernels_for(cell: nn.RNNBase, x: Tensor) -> Any:
-    """Return the kernels that may read x, (B, T, I), in place of a module of torch; None where torch must."""
+def kernels_for(cell: nn.RNNBase, x: Tensor) -> Cell | None:
+    """Return the kernels that can read x, (B, T, I), in place of a module of torch; None where they cannot."""
     covered = (
         cell.mode in WIDEST
         and cell.hidden_size <= WIDEST[cell.mode]
@@ -64,30 +67,31 @@ def kernels_for(cell: nn.RNNBase, x: Tensor) -> Any:
 
 
 def embeds(embed: nn.Sequential, cell: nn.RNNBase, x: Tensor) -> bool:
-    """Tell whether kernels can embed x, (B, T, I), on the way to a cell: by a linear layer and ReLU.
+    """Return whether kernels can embed x, (B, T, I), on the way to a cell: by a linear layer and ReLU.
 
-    Not where both directions would do it again, or where x itself needs a gradient.
+    They cannot where both directions would repeat it, or where x itself needs a gradient.
     """
     return isinstance(embed[1], nn.ReLU) and not cell.bidirectional and not x.requires_grad
 
 
 @cache
-def _loaded(mode: str) -> Any:
-    """Return the kernels of a cell, compiled and tried out; None, with a warning, where that fails."""
+def _loaded(mode: str) -> Cell | None:
+    """Return the kernels of a cell, compiled and tried on a few numbers; None, with a warning, where that fails."""
     if find_spec("numba") is None:
         return None
     try:
-        from tsforecast.networks.kernels.autograd import CELLS, read_layer
+        from tsforecast.networks.kernels.autograd import read_layer
+        from tsforecast.networks.kernels.cells import CELLS
 
         kernels = CELLS[mode]
         with torch.inference_mode(False), torch.enable_grad():
             shapes = [(BLOCKS[mode], 1)] * 2 + [(BLOCKS[mode],)] * 2
             weights = [torch.ones(shape, requires_grad=True) for shape in shapes]
             read_layer(kernels, torch.ones(1, 1, 1), None, None, weights, False, True)[1].sum().backward()  # type: ignore[no-untyped-call]
-    except Exception as error:  # numba is a compiler: whatever is wrong with it, torch can do without
+    except Exception as error:  # whatever fails in a compiler, torch works without it
         what = str(error).partition("\n")[0]
         warnings.warn(
-            f"numba must compile the quick kernels and cannot ({type(error).__name__}: {what}): torch's own modules do "
+            f"numba must compile the fast kernels and cannot ({type(error).__name__}: {what}): torch's own modules do "
             "the same more slowly; install numba anew",
             TrainingWarning,
             stacklevel=2,

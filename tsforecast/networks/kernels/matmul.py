@@ -1,4 +1,4 @@
-"""Products of matrices with tiles, and the way into a tile and out of it."""
+"""Products of matrices with tiles, gradients of their weights, and the way into a tile and out of it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 
 from tsforecast.networks.kernels.vectors import (
     LANES,
+    helper,
     kernel,
     load,
-    part,
+    load_transposed,
     splat,
     store,
+    store_transposed,
     sums,
-    turn_in,
-    turn_out,
     where_positive,
     zeros,
 )
 
 BLOCK = 8  # rows of a product whose sums stay in registers
 CHUNK = 65_536  # numbers that stay in the second cache until weights get their gradient
-SIDE = 4  # of a square of sums over windows, LANES of them
+SIDE = 4  # of a square of LANES sums over windows
 
 
-@part
-def packed(weight: Any) -> Any:
-    """Return a matrix (R, K) as (R / BLOCK, K, BLOCK), the numbers that a product needs at once beside each other."""
+@helper
+def pack(weight: Any) -> Any:
+    """Lay a matrix (R, K) out as (R / BLOCK, K, BLOCK): what a product needs at once is contiguous."""
     high, wide = weight.shape
     laid = np.zeros((-(-high // BLOCK), wide, BLOCK), weight.dtype)
     for r in range(high):
@@ -36,9 +36,9 @@ def packed(weight: Any) -> Any:
     return laid
 
 
-@part
-def turned_and_packed(weight: Any, shift: int) -> Any:
-    """Return the transpose of a matrix, packed, its columns moved on by `shift`, the last ones to the front."""
+@helper
+def pack_transposed(weight: Any, shift: int) -> Any:
+    """Pack the transpose of a matrix, its columns rotated by `shift`."""
     high, wide = weight.shape
     laid = np.zeros((-(-wide // BLOCK), high, BLOCK), weight.dtype)
     for r in range(high):
@@ -47,19 +47,19 @@ def turned_and_packed(weight: Any, shift: int) -> Any:
     return laid
 
 
-@part
-def padded(bias: Any) -> Any:
-    """Return a bias with zeros behind it, for a product with a packed matrix."""
+@helper
+def pad(bias: Any) -> Any:
+    """Pad a bias with zeros, for a product with a packed matrix."""
     longer = np.zeros(-(-len(bias) // BLOCK) * BLOCK, bias.dtype)
     longer[: len(bias)] = bias
     return longer
 
 
-@part
+@helper
 def product(weight: Any, start: Any, source: Any, s: int, target: Any, add: bool) -> None:
-    """Write start + W x of a packed W to the rows of `target`, x being the rows of `source` from s on.
+    """Write start + W x of a packed W to the rows of `target`; x are the rows of `source` from s on.
 
-    With `add` the product is added to what is there instead.
+    With `add`, add the product to `target` instead.
     """
     for block in range(weight.shape[0]):
         row = BLOCK * block
@@ -89,7 +89,7 @@ def product(weight: Any, start: Any, source: Any, s: int, target: Any, add: bool
         store(target, row + 7, h)
 
 
-@part
+@helper
 def add_outer(left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any) -> None:
     """Add the sums over windows and steps of left x right to squares of a matrix, (P / SIDE, Q / SIDE, LANES).
 
@@ -118,61 +118,61 @@ def add_outer(left: Any, p: int, left_step: int, right: Any, q: int, right_step:
             store(flat, 0, load(flat, 0) + square)
 
 
-@part
-def gather(values: Any, tile: int, target: Any, t: int, ends: Any, time: int) -> None:
-    """Put the rows of a tile, values (B, K), into K rows of lanes from t on; zeros for windows that have ended."""
+@helper
+def gather(values: Any, tile: int, target: Any, t: int, lengths: Any, time: int) -> None:
+    """Read a tile of values (B, K) into K vectors from row t on; zeros for windows that have ended."""
     width, row = values.shape[1], tile * LANES
-    if width >= LANES and all_there(values, row, ends, time):
+    if width >= LANES and is_full(values, row, lengths, time):
         for block in range(0, width, LANES):
             k = min(block, width - LANES)  # the last block may do some columns again
-            turn_in(values, row, k, target, t + k)
+            load_transposed(values, row, k, target, t + k)
         return
     for lane in range(LANES):
-        there = row + lane < len(values) and time < ends[row + lane]
+        there = row + lane < len(values) and time < lengths[row + lane]
         for k in range(width):
             target[(t + k) * LANES + lane] = values[row + lane, k] if there else 0
 
 
-@part
-def scatter(source: Any, s: int, values: Any, tile: int, ends: Any, time: int) -> None:
-    """Put K rows of lanes from s on back into the rows of a tile, values (B, K); zeros for windows that have ended."""
+@helper
+def scatter(source: Any, s: int, values: Any, tile: int, lengths: Any, time: int) -> None:
+    """Write K vectors from row s on to a tile of values (B, K); zeros for windows that have ended."""
     width, row = values.shape[1], tile * LANES
-    if width >= LANES and all_there(values, row, ends, time):
+    if width >= LANES and is_full(values, row, lengths, time):
         for block in range(0, width, LANES):
             k = min(block, width - LANES)
-            turn_out(source, s + k, values, row, k)
+            store_transposed(source, s + k, values, row, k)
         return
     for lane in range(min(LANES, len(values) - row)):
-        there = time < ends[row + lane]
+        there = time < lengths[row + lane]
         for k in range(width):
             values[row + lane, k] = source[(s + k) * LANES + lane] if there else 0
 
 
-@part
-def read_in(
-    values: Any, tile: int, raw: Any, xs: Any, place: int, weight: Any, bias: Any, told: Any, inputs: int, ends: Any,
-    time: int,
+@helper
+def load_input(
+    values: Any, tile: int, raw: Any, xs: Any, place: int, weight: Any, bias: Any, embedded: Any, inputs: int,
+    lengths: Any, time: int,
 ) -> None:  # fmt: skip
-    """Put what a cell reads at a step into the `place`-th rows of xs: the rows of a tile, values (B, K).
+    """Read the input of a step, a tile of values (B, K), into the rows of step `place` in xs.
 
-    Where there is a packed weight, `raw` takes them, and xs what is positive in their embedding.
+    With a packed weight they go to `raw`, and the ReLU of their embedding to xs.
     """
     wide = values.shape[1]
     if not len(weight):
-        gather(values, tile, xs, place * wide, ends, time)
+        gather(values, tile, xs, place * wide, lengths, time)
         return
-    gather(values, tile, raw, place * wide, ends, time)
-    product(weight, bias, raw, place * wide, told, False)
+    gather(values, tile, raw, place * wide, lengths, time)
+    product(weight, bias, raw, place * wide, embedded, False)
     for i in range(inputs):
-        store(xs, place * inputs + i, where_positive(load(told, i), load(told, i)))
+        store(xs, place * inputs + i, where_positive(load(embedded, i), load(embedded, i)))
 
 
-@part
+@helper
 def add_embedding(
     of_x: Any, xs: Any, inputs: int, raw: Any, wide: int, slopes: Any, chunk: int, place: int, steps: int, step: int,
     dwe: Any, dbe: Any,
 ) -> None:  # fmt: skip
-    """Add to the gradients of an embedding what the gradient of x says, once for each chunk of steps."""
+    """Add to the gradients of an embedding, from the gradient of x, once for each chunk of steps."""
     slope = step % chunk * inputs
     for i in range(inputs):
         store(slopes, slope + i, where_positive(load(xs, place * inputs + i), load(of_x, i)))
@@ -182,13 +182,13 @@ def add_embedding(
         add_outer(slopes, 0, inputs, raw, place * wide, wide, count, dwe)
 
 
-@part
-def all_there(values: Any, row: int, ends: Any, time: int) -> bool:
-    """Tell whether a tile from `row` on is full, and none of its windows has ended."""
-    return row + LANES <= len(values) and ends[row : row + LANES].min() > time
+@helper
+def is_full(values: Any, row: int, lengths: Any, time: int) -> bool:
+    """Return whether a tile from `row` on is full, and none of its windows has ended."""
+    return row + LANES <= len(values) and lengths[row : row + LANES].min() > time
 
 
-@part
+@helper
 def add_rows(source: Any, step: int, steps: int, target: Any) -> None:
     """Add the sums over steps of `step` rows of `source` to as many rows of `target`."""
     for row in range(step):
@@ -198,32 +198,32 @@ def add_rows(source: Any, step: int, steps: int, target: Any) -> None:
         store(target, row, total)
 
 
-@part
-def tiles_of(piece: int, tiles: int, pieces: int) -> Any:
-    """Return the first tile of a piece, and of the next one."""
-    return piece * tiles // pieces, (piece + 1) * tiles // pieces
+@helper
+def tiles_of(part: int, tiles: int, parts: int) -> Any:
+    """Return the first tile of a partial sum, and of the next one."""
+    return part * tiles // parts, (part + 1) * tiles // parts
 
 
-@part
+@helper
 def chunk_of(steps: int, rows: int) -> int:
     """Return how many steps of so many rows stay in the nearer caches."""
     return max(1, min(steps, CHUNK // (rows * LANES)))
 
 
-@part
-def height(weight: Any) -> int:
-    """Return how many rows a product with a packed matrix fills."""
+@helper
+def padded_rows(weight: Any) -> int:
+    """Return the number of rows that a product with a packed matrix writes."""
     return int(weight.shape[0] * BLOCK)
 
 
-@part
+@helper
 def add_gradients(
     slopes: Any, blocks: int, shift: int, units: int, chunk: int, xs: Any, inputs: int, states: Any, tile: int,
     steps: int, step: int, dwi: Any, dwh: Any, db: Any,
 ) -> None:  # fmt: skip
-    """Add to the gradients of the weights what a chunk of steps says, once the slopes of its first `step` are there.
+    """Add to the gradients of the weights, once the slopes of the first `step` of a chunk are computed.
 
-    The input moves the first blocks of slopes, the state those from `shift` on.
+    The first blocks of slopes belong to the product with the input, those from `shift` on to that with the state.
     """
     if step % chunk:
         return
@@ -237,7 +237,7 @@ def add_gradients(
 def collect(
     dwi: Any, dwh: Any, db: Any, dwe: Any, dbe: Any, shift: int, wi: Any, wh: Any, bi: Any, bh: Any, we: Any, be: Any
 ) -> None:
-    """Write the gradients of weights and biases, summed over pieces, as torch has them."""
+    """Sum partial gradients of weights and biases, and write them in the order of torch."""
     join(dwi, -shift, wi)
     join(dwh, 0, wh)
     if len(we):
@@ -249,22 +249,22 @@ def collect(
         bh[r] = slopes[r + len(slopes) - len(bh)]
 
 
-@part
+@helper
 def totals(sums: Any) -> Any:
-    """Add up pieces of rows of lanes, each row to one number."""
+    """Add up partial sums of vectors, each to one number."""
     whole = np.zeros(sums.shape[1] // LANES, sums.dtype)
-    for piece in range(len(sums)):
+    for part in range(len(sums)):
         for r in range(len(whole)):
-            whole[r] += sums[piece, r * LANES : (r + 1) * LANES].sum()
+            whole[r] += sums[part, r * LANES : (r + 1) * LANES].sum()
     return whole
 
 
-@part
+@helper
 def join(sums: Any, shift: int, target: Any) -> None:
-    """Add up pieces of a matrix in squares, and write it with its rows moved on by `shift`."""
+    """Add up partial sums of a matrix in squares, and write it with its rows rotated by `shift`."""
     whole = sums[0]
-    for piece in range(1, len(sums)):
-        whole += sums[piece]
+    for part in range(1, len(sums)):
+        whole += sums[part]
     high, wide = target.shape
     for r in range(high):
         row, first = target[(r + shift) % high], r % SIDE * SIDE

@@ -1,4 +1,4 @@
-"""Several cores at work on the tiles of one batch."""
+"""Memory that kernels use again, and threads that share the tiles of a batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 ALIGNED = 64  # bytes of a line of the processor's cache
-ROOM = 4  # times what is needed, at most, that a block may have
+ROOM = 4  # largest size of a block, as a multiple of what is needed
 
 _blocks: deque[NDArray[np.uint8]] = deque(maxlen=8)  # taken and put back by any thread: a deque needs no lock
 
@@ -27,7 +27,7 @@ def clear() -> None:
 
 
 class Buffers:
-    """Arrays of any content, for as long as this object lives; then their memory waits for the next ones.
+    """Uninitialised arrays that live as long as this object; their memory is then used again.
 
     Examples
     --------
@@ -36,25 +36,25 @@ class Buffers:
     [(4,), (2, 3)]
     """
 
-    def __init__(self, kind: np.dtype[Any], *shapes: int | tuple[int, ...]) -> None:
-        sizes = [math.prod((shape,) if isinstance(shape, int) else shape) * kind.itemsize for shape in shapes]
+    def __init__(self, dtype: np.dtype[Any], *shapes: int | tuple[int, ...]) -> None:
+        sizes = [math.prod((shape,) if isinstance(shape, int) else shape) * dtype.itemsize for shape in shapes]
         begins = [0]
         for size in sizes:
             begins.append(begins[-1] + size + -size % ALIGNED)
-        self._block = _taken(begins[-1] + ALIGNED)
+        self._block = _take_block(begins[-1] + ALIGNED)
         block = self._block[-self._block.ctypes.data % ALIGNED :]
         pairs = zip(begins, sizes, shapes, strict=False)
-        self.parts = [block[begin : begin + size].view(kind).reshape(shape) for begin, size, shape in pairs]
+        self.parts = [block[begin : begin + size].view(dtype).reshape(shape) for begin, size, shape in pairs]
 
     def __del__(self) -> None:
         _blocks.append(self._block)
 
 
-def _taken(size: int) -> NDArray[np.uint8]:
+def _take_block(size: int) -> NDArray[np.uint8]:
     for _ in range(len(_blocks)):
         try:
             block = _blocks.popleft()
-        except IndexError:  # another thread was quicker
+        except IndexError:  # another thread took it
             break
         if size <= len(block) <= ROOM * size:
             return block
@@ -78,7 +78,7 @@ os.register_at_fork(after_in_child=_forget)  # threads do not live on in a child
 
 @contextmanager
 def allow(threads: int) -> Iterator[None]:
-    """Let kernels use so many threads for a while, whatever torch does beside them, and then give back their memory."""
+    """Let kernels use so many threads, whatever the number of torch's own, and give their memory back at the end."""
     token = _allowed.set(threads)
     try:
         yield
@@ -90,8 +90,8 @@ def allow(threads: int) -> Iterator[None]:
 def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any) -> None:
     """Call ``kernel(first, last, *arguments)`` for parts of range(count), on as many threads as the work is worth.
 
-    A kernel lets go of Python's lock. Threads of a pool take parts, the caller the first one, so many callers at once
-    never wait for each other in a circle.
+    A kernel releases Python's lock. The caller computes the first part itself, so that callers never wait for each
+    other in a circle.
     """
     global _pool
     threads = min(_allowed.get() or torch.get_num_threads(), count) if work > WORTH_SHARING else 1
@@ -104,7 +104,7 @@ def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any)
     others = [_pool.submit(kernel, *part, *arguments) for part in parts[1:]]
     try:
         kernel(*parts[0], *arguments)
-    finally:  # whatever happens here, nobody writes to memory that others are given next
+    finally:  # no thread may still write to memory that is used again
         wait(others)
     for other in others:
         other.result()

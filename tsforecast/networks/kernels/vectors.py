@@ -1,4 +1,4 @@
-"""Squares of sixteen lanes by sixteen: turned, so that rows of a matrix become lanes and back, and summed."""
+"""A vector of sixteen numbers as a type of numba: load, store, arithmetic, transposition of squares, sums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numba.extending import intrinsic, lower_builtin, models, overload, register
 from tsforecast.networks.kernels.memory import ALIGNED
 
 LANES = 16
-SLACK = 8  # rows behind a buffer that may be read, for nothing
+SLACK = 8  # rows behind a buffer that may be read, without effect
 
 # tanh(x) = x P(x²) / Q(x²) up to a relative error of 2e-8 on [-9, 9], fitted by reweighted least squares; beyond that
 # it is one to the last digit of a float32.
@@ -27,7 +27,7 @@ UNDER = (1.000000000e00, 4.671434039e-01, 2.587697841e-02, 3.285633251e-04, 7.77
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function when it is first called, and keep it in numba's cache; it runs without Python's lock.
 
-    The cache looks at the file of the function alone: whoever changes what it calls deletes ``*.nbi`` in `__pycache__`.
+    The cache looks at the file of the function alone: when what it calls changes, delete ``*.nbi`` in `__pycache__`.
     """
     try:
         compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
@@ -36,33 +36,38 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-def part(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that kernels call, and nobody else."""
-    compiled: Callable[..., Any] = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(
-        function
-    )
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that only kernels call."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    compiled: Callable[..., Any] = numba.njit(**options)(function)
     return compiled
 
 
-class Lanes(types.Type):
-    """The type of sixteen numbers, float32 or float64."""
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function into each kernel that calls it."""
+    compiled: Callable[..., Any] = numba.njit(forceinline=True, error_model="numpy")(function)
+    return compiled
+
+
+class Vector(types.Type):
+    """The type of LANES numbers, float32 or float64."""
 
     def __init__(self, scalar: Any) -> None:
-        super().__init__(name=f"Lanes({scalar})")
+        super().__init__(name=f"Vector({scalar})")
         self.scalar = scalar
 
 
-@register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, lanes: Lanes) -> None:
-        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.scalar).get_value_type(), LANES))
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.scalar).get_value_type(), LANES))
 
 
 def address(context: Any, builder: Any, array: Any, values: Any) -> Any:
-    """Return where row `values[1]` of a flat buffer begins."""
+    """Return a pointer to row `values[1]` of a flat buffer."""
     data = context.make_array(array)(context, builder, values[0]).data
     begin = builder.gep(data, [builder.mul(values[1], values[1].type(LANES))])
-    return builder.bitcast(begin, context.get_value_type(Lanes(array.dtype)).as_pointer())
+    return builder.bitcast(begin, context.get_value_type(Vector(array.dtype)).as_pointer())
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -73,32 +78,32 @@ def load(typing: Any, buffer: Any, row: Any) -> Any:
         where = address(context, builder, buffer, values)
         return builder.load(where, align=buffer.dtype.bitwidth // 8)
 
-    return Lanes(buffer.dtype)(buffer, types.intp), build
+    return Vector(buffer.dtype)(buffer, types.intp), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def store(typing: Any, buffer: Any, row: Any, lanes: Any) -> Any:
-    """Put lanes into row `row` of a flat buffer."""
+def store(typing: Any, buffer: Any, row: Any, vector: Any) -> Any:
+    """Write a vector to row `row` of a flat buffer."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         where = address(context, builder, buffer, values)
         builder.store(values[2], where, align=buffer.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(buffer, types.intp, lanes), build
+    return types.void(buffer, types.intp, vector), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def zeros(typing: Any, buffer: Any) -> Any:
-    """Return lanes of zeros, in the precision of a buffer."""
+    """Return a vector of zeros, in the precision of a buffer."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return ir.Constant(context.get_value_type(signature.return_type), None)
 
-    return Lanes(buffer.dtype)(buffer), build
+    return Vector(buffer.dtype)(buffer), build
 
 
-@part
+@helper
 def rows(like: Any, count: int) -> Any:
     """Return a flat buffer of zeros with `count` rows, and some beyond for squares that reach over the edge."""
     size = (count + SLACK) * LANES
@@ -114,7 +119,7 @@ def splat(typing: Any, number: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return _splat(builder, values[0])
 
-    return Lanes(number)(number), build
+    return Vector(number)(number), build
 
 
 def _splat(builder: Any, value: Any) -> Any:
@@ -125,30 +130,30 @@ def _splat(builder: Any, value: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def within(typing: Any, time: Any, ends: Any, inside: Any, outside: Any) -> Any:
-    """Return the lanes of `inside` where `time` comes before `ends`, those of `outside` elsewhere."""
+def within(typing: Any, time: Any, lengths: Any, inside: Any, outside: Any) -> Any:
+    """Return `inside` in the lanes where `time` comes before `lengths`, and `outside` elsewhere."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        time, ends, inside, outside = values
-        return builder.select(builder.fcmp_ordered("<", _splat(builder, time), ends), inside, outside)
+        time, lengths, inside, outside = values
+        return builder.select(builder.fcmp_ordered("<", _splat(builder, time), lengths), inside, outside)
 
-    return inside(ends.scalar, ends, inside, inside), build
+    return inside(lengths.scalar, lengths, inside, inside), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def where_positive(typing: Any, lanes: Any, inside: Any) -> Any:
-    """Return the lanes of `inside` where others are positive, or no numbers, and zeros elsewhere."""
+def where_positive(typing: Any, vector: Any, inside: Any) -> Any:
+    """Return `inside` in the lanes where `vector` is positive or NaN, and zeros elsewhere."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         none = ir.Constant(values[0].type, None)
         return builder.select(builder.fcmp_unordered(">", values[0], none), values[1], none)
 
-    return lanes(lanes, lanes), build
+    return vector(vector, vector), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _clamped(typing: Any, lanes: Any) -> Any:
-    """Return lanes within [-CLAMP, CLAMP]; what is no number stays so."""
+def _clamped(typing: Any, vector: Any) -> Any:
+    """Clip a vector to [-CLAMP, CLAMP]; NaN stays NaN."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         bound = values[0]
@@ -157,43 +162,43 @@ def _clamped(typing: Any, lanes: Any) -> Any:
             bound = builder.select(builder.fcmp_ordered(sign, bound, edge), edge, bound)
         return bound
 
-    return lanes(lanes), build
+    return vector(vector), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _exact_exp(typing: Any, lanes: Any) -> Any:
+def _exact_exp(typing: Any, vector: Any) -> Any:
     """Return the exponential by the C library, one lane after the other."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = values[0].type
-        name = f"llvm.exp.v{LANES}f{lanes.scalar.bitwidth}"
+        name = f"llvm.exp.v{LANES}f{vector.scalar.bitwidth}"
         function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
         return builder.call(function, values)
 
-    return lanes(lanes), build
+    return vector(vector), build
 
 
 def _define(symbol: Any, name: str) -> None:
-    """Teach numba an operation on lanes, or on lanes and a number; product and sum may become one instruction."""
+    """Define an operation on vectors, or a vector and a number; product and sum may become one instruction."""
 
     @type_callable(symbol)  # type: ignore[untyped-decorator]
     def typing(context: Any) -> Any:
         def result(left: Any, right: Any) -> Any:
-            kinds = [kind for kind in (left, right) if isinstance(kind, Lanes)]
+            kinds = [kind for kind in (left, right) if isinstance(kind, Vector)]
             plain = [kind for kind in (left, right) if isinstance(kind, types.Float)]
             return kinds[0] if kinds and len(kinds) + len(plain) == 2 else None
 
         return result
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        lanes = signature.return_type
+        vector = signature.return_type
         both = [
-            value if kind == lanes else _splat(builder, context.cast(builder, value, kind, lanes.scalar))
+            value if kind == vector else _splat(builder, context.cast(builder, value, kind, vector.scalar))
             for value, kind in zip(values, signature.args, strict=True)
         ]
         return getattr(builder, name)(*both, flags=("contract",))
 
-    for kinds in ((Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
+    for kinds in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
         lower_builtin(symbol, *kinds)(build)
 
 
@@ -207,7 +212,7 @@ for _symbol, _name in {
 
 
 def tanh(x: Any) -> Any:
-    """Return the hyperbolic tangent of lanes, up to 3e-7 in float32 and to the last digits in float64."""
+    """Return the hyperbolic tangent of a vector, up to 3e-7 in float32 and to the last digits in float64."""
     raise NotImplementedError
 
 
@@ -226,70 +231,70 @@ def _tanh(x: Any) -> Any:
     return approximate
 
 
-@part
+@helper
 def sigmoid(x: Any) -> Any:
-    """Return the logistic function of lanes."""
+    """Return the logistic function of a vector."""
     return tanh(x * 0.5) * 0.5 + 0.5
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def turn_in(typing: Any, matrix: Any, first: Any, column: Any, buffer: Any, row: Any) -> Any:
-    """Put sixteen columns of sixteen rows of a matrix, from `first` and `column` on, into rows of lanes."""
+def load_transposed(typing: Any, matrix: Any, first: Any, column: Any, buffer: Any, row: Any) -> Any:
+    """Write sixteen columns of sixteen rows of a matrix, from `first` and `column` on, to vectors."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         across = [builder.load(where, align=buffer.dtype.bitwidth // 8)
-                  for where in _places(context, builder, signature.args[0], values[:3])]  # fmt: skip
-        for number, lanes in enumerate(_turned(builder, across)):
+                  for where in _row_pointers(context, builder, signature.args[0], values[:3])]  # fmt: skip
+        for number, vector in enumerate(_transposed(builder, across)):
             at = builder.add(values[4], values[4].type(number))
-            builder.store(lanes, address(context, builder, buffer, (values[3], at)), align=buffer.dtype.bitwidth // 8)
+            builder.store(vector, address(context, builder, buffer, (values[3], at)), align=buffer.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(matrix, types.intp, types.intp, buffer, types.intp), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def turn_out(typing: Any, buffer: Any, row: Any, matrix: Any, first: Any, column: Any) -> Any:
-    """Put rows of lanes into sixteen columns of sixteen rows of a matrix, from `first` and `column` on."""
+def store_transposed(typing: Any, buffer: Any, row: Any, matrix: Any, first: Any, column: Any) -> Any:
+    """Write vectors to sixteen columns of sixteen rows of a matrix, from `first` and `column` on."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         rows_of = [builder.add(values[1], values[1].type(number)) for number in range(LANES)]
         down = [builder.load(address(context, builder, buffer, (values[0], at)), align=buffer.dtype.bitwidth // 8)
                 for at in rows_of]  # fmt: skip
-        places = _places(context, builder, signature.args[2], values[2:])
-        for lanes, where in zip(_turned(builder, down), places, strict=True):
-            builder.store(lanes, where, align=buffer.dtype.bitwidth // 8)
+        places = _row_pointers(context, builder, signature.args[2], values[2:])
+        for vector, where in zip(_transposed(builder, down), places, strict=True):
+            builder.store(vector, where, align=buffer.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(buffer, types.intp, matrix, types.intp, types.intp), build
 
 
-def _places(context: Any, builder: Any, kind: Any, values: Any) -> list[Any]:
-    """Return where sixteen rows of a matrix begin, from a row and a column on; its columns lie beside each other."""
+def _row_pointers(context: Any, builder: Any, kind: Any, values: Any) -> list[Any]:
+    """Return pointers to sixteen rows of a matrix, from a row and a column on; its columns are contiguous."""
     matrix = context.make_array(kind)(context, builder, values[0])
     step = cgutils.unpack_tuple(builder, matrix.strides)[0]  # bytes from row to row
     begin = builder.add(builder.ptrtoint(matrix.data, step.type), builder.mul(values[1], step))
     begin = builder.add(begin, builder.mul(values[2], values[2].type(kind.dtype.bitwidth // 8)))
     places = [builder.add(begin, builder.mul(step, step.type(number))) for number in range(LANES)]
-    return [builder.inttoptr(place, context.get_value_type(Lanes(kind.dtype)).as_pointer()) for place in places]
+    return [builder.inttoptr(place, context.get_value_type(Vector(kind.dtype)).as_pointer()) for place in places]
 
 
-def _turned(builder: Any, square: list[Any]) -> list[Any]:
-    """Return lanes of which the first holds the first number of each that was given, and so on."""
+def _transposed(builder: Any, square: list[Any]) -> list[Any]:
+    """Transpose a square of vectors."""
     width = 1
     while width < LANES:  # of each two that lie `width` apart, blocks of that width change places
         low = [i if i // width % 2 == 0 else i + LANES - width for i in range(LANES)]
         kept = list(square)
         for one in (i for i in range(LANES) if i // width % 2 == 0):
             pair = square[one], square[one + width]
-            kept[one] = _picked(builder, *pair, low)
-            kept[one + width] = _picked(builder, *pair, [i + width for i in low])
+            kept[one] = _shuffled(builder, *pair, low)
+            kept[one + width] = _shuffled(builder, *pair, [i + width for i in low])
         square, width = kept, 2 * width
     return square
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def sums(typing: Any, parts: Any) -> Any:
-    """Return the sums of sixteen lanes, each in a lane of its own."""
+    """Return the sums of sixteen vectors, each in a lane of its own."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kept, width = list(cgutils.unpack_tuple(builder, values[0])), LANES
@@ -299,7 +304,7 @@ def sums(typing: Any, parts: Any) -> Any:
             low += [LANES + i for i in low]
             pairs = zip(kept[::2], kept[1::2], strict=True)
             kept = [
-                builder.fadd(_picked(builder, *pair, low), _picked(builder, *pair, [i + half for i in low]))
+                builder.fadd(_shuffled(builder, *pair, low), _shuffled(builder, *pair, [i + half for i in low]))
                 for pair in pairs
             ]
             width = half
@@ -308,5 +313,5 @@ def sums(typing: Any, parts: Any) -> Any:
     return parts.dtype(parts), build
 
 
-def _picked(builder: Any, left: Any, right: Any, places: list[int]) -> Any:
+def _shuffled(builder: Any, left: Any, right: Any, places: list[int]) -> Any:
     return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), LANES), places))

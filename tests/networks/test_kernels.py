@@ -23,11 +23,9 @@ from tests.helpers.forecasters import SMALL, wave
 from tsforecast.errors import TrainingWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
-from tsforecast.networks.kernels import dispatch as choice
-from tsforecast.networks.kernels import memory as buffers
-from tsforecast.networks.kernels import memory as threads
-from tsforecast.networks.kernels import vectors as lanes
-from tsforecast.networks.kernels.autograd import CELLS, read_layer
+from tsforecast.networks.kernels import dispatch, memory, vectors
+from tsforecast.networks.kernels.autograd import read_layer
+from tsforecast.networks.kernels.cells import CELLS
 from tsforecast.networks.kernels.dispatch import embeds, kernels_for, worth_loading
 from tsforecast.networks.kernels.memory import Buffers
 from tsforecast.networks.recurrent import read
@@ -159,11 +157,11 @@ def test_dropout_is_between_layers_and_in_training_only(mode: str) -> None:
 def test_what_is_said_of_a_window_depends_neither_on_batch_mates_nor_on_threads_to_the_bit(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "WORTH_SHARING", 0)
+    monkeypatch.setattr(memory, "WORTH_SHARING", 0)
     cell, x = MODULES[mode](5, 12, batch_first=True), torch.randn(75, 9, 5)
 
     def said(rows: Tensor, cores: int) -> list[Tensor]:
-        with threads.allow(cores):
+        with memory.allow(cores):
             states, _ = read(cell, rows)
             return [states, *torch.autograd.grad(states.square().sum(), list(cell.parameters()))]
 
@@ -179,11 +177,11 @@ def test_what_is_said_of_a_window_depends_neither_on_batch_mates_nor_on_threads_
 
 
 def test_many_threads_may_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "WORTH_SHARING", 0)
+    monkeypatch.setattr(memory, "WORTH_SHARING", 0)
     cell, x = nn.GRU(4, 8, batch_first=True), torch.randn(60, 6, 4)
 
     def gradient(number: int) -> Tensor:
-        with threads.allow(2):
+        with memory.allow(2):
             return torch.autograd.grad(read(cell, x + number % 5)[0].sum(), cell.weight_hh_l0)[0]
 
     alone = [gradient(number) for number in range(5)]
@@ -196,17 +194,16 @@ def test_many_threads_may_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_process_has_threads_of_its_own() -> None:
     code = """
 import os, torch
-from tsforecast.networks.kernels import memory as threads
 from tsforecast.networks.recurrent import read
-threads.WORTH_SHARING = 0
+memory.WORTH_SHARING = 0
 cell, x = torch.nn.GRU(2, 4, batch_first=True), torch.randn(40, 3, 2)
-with torch.no_grad(), threads.allow(2):
+with torch.no_grad(), memory.allow(2):
     said = read(cell, x)[0]
     child = os.fork()
     if not child:
         os._exit(0 if torch.equal(read(cell, x)[0], said) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert threads._pool is not None
+    assert memory._pool is not None
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -239,30 +236,30 @@ def test_a_graph_may_be_differentiated_again_but_not_its_gradient() -> None:
 
 def test_memory_is_used_again_and_given_back() -> None:
     kind = np.dtype(np.float32)
-    buffers.clear()
+    memory.clear()
     first, second = (Buffers(kind, 1000, (2, 50)) for _ in range(2))
     assert all(part.ctypes.data % 64 == 0 for part in (*first.parts, *second.parts))
     block = first._block
     del first, second
-    assert len(buffers._blocks) == 2
+    assert len(memory._blocks) == 2
     again = [Buffers(kind, 900, (2, 50)), Buffers(kind, 1000, (2, 50))]
-    assert not buffers._blocks
+    assert not memory._blocks
     assert any(taken._block is block for taken in again)
     assert not np.shares_memory(again[0].parts[0], again[1].parts[0])
     del again
     Buffers(kind, 10)  # of which there is far too much room in those that wait
-    assert len(buffers._blocks) == 3
-    with threads.allow(1):
+    assert len(memory._blocks) == 3
+    with memory.allow(1):
         pass
-    assert not buffers._blocks
+    assert not memory._blocks
 
 
-@lanes.kernel
+@vectors.kernel
 def squashed(values: Any, tanh: Any, sigmoid: Any) -> None:
-    for row in range(len(values) // lanes.LANES):
-        x = lanes.load(values, row)
-        lanes.store(tanh, row, lanes.tanh(x))
-        lanes.store(sigmoid, row, lanes.sigmoid(x))
+    for row in range(len(values) // vectors.LANES):
+        x = vectors.load(values, row)
+        vectors.store(tanh, row, vectors.tanh(x))
+        vectors.store(sigmoid, row, vectors.sigmoid(x))
 
 
 @pytest.mark.parametrize(("kind", "error"), [(np.float32, 3e-7), (np.float64, 1e-15)])
@@ -306,14 +303,14 @@ def test_mixed_precision_is_left_to_torch() -> None:
 
 @pytest.fixture
 def unloaded() -> Iterator[None]:
-    choice._loaded.cache_clear()
+    dispatch._loaded.cache_clear()
     yield
-    choice._loaded.cache_clear()
+    dispatch._loaded.cache_clear()
 
 
 @pytest.mark.usefixtures("unloaded")
 def test_without_numba_torch_reads_and_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(dispatch, "find_spec", lambda name: None)
     cell, x = nn.GRU(3, 4, batch_first=True), torch.randn(5, 6, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -330,7 +327,7 @@ def test_a_broken_numba_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.warns(TrainingWarning) as caught:
         assert torch.equal(read(cell, x)[0], cell(x)[0])
     assert [str(warning.message) for warning in caught] == [
-        "numba must compile the quick kernels and cannot (OSError: libllvmlite.so: cannot open shared object file): "
+        "numba must compile the fast kernels and cannot (OSError: libllvmlite.so: cannot open shared object file): "
         "torch's own modules do the same more slowly; install numba anew"
     ]
     read(cell, x)  # and no more
@@ -341,7 +338,7 @@ def test_a_kernel_without_a_place_for_its_cache_is_compiled_all_the_same() -> No
     exec("def twice(x):\n    return 2 * x", space)  # a function without a file has no place
     with pytest.raises(RuntimeError, match="cannot cache"):
         numba.njit(cache=True)(space["twice"])
-    assert lanes.kernel(space["twice"])(4) == 8
+    assert vectors.kernel(space["twice"])(4) == 8
 
 
 def test_kernels_are_loaded_where_a_training_is_long_enough() -> None:
@@ -364,7 +361,7 @@ def test_a_fit_with_kernels_is_repeatable_is_saved_as_such_and_says_what_one_wit
     model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     plain = fitted(model=model).fit(wave())
-    monkeypatch.setattr(choice, "LOADING", 0.0)
+    monkeypatch.setattr(dispatch, "LOADING", 0.0)
     ours, again = (fitted(model=model).fit(wave()) for _ in range(2))
     assert (plain.resolved_["fused"], ours.resolved_["fused"]) == (False, True)
     assert [e.train_loss for e in ours.history_] == [e.train_loss for e in again.history_]
@@ -379,7 +376,7 @@ def test_a_fit_with_kernels_is_repeatable_is_saved_as_such_and_says_what_one_wit
 def test_a_fit_with_kernels_goes_on_from_a_checkpoint_to_the_same_weights(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(choice, "LOADING", 0.0)
+    monkeypatch.setattr(dispatch, "LOADING", 0.0)
     whole = fitted(layers=2, dropout=0.3).fit(wave())
 
     def stop(epoch: Any) -> None:
@@ -402,7 +399,7 @@ def test_a_step_of_training_is_quicker_than_with_torch(mode: str, least: float) 
         read(cell, x, fused=fused, last=True)[0].sum().backward()
         return time.thread_time() - began
 
-    with threads.allow(1):
+    with memory.allow(1):
         runs = [(seconds(True), seconds(False)) for _ in range(12)]
     ours, theirs = (min(run[i] for run in runs) for i in (0, 1))
     assert theirs / ours > least
