@@ -43,10 +43,10 @@ class NothingSaid(Constant):
 
 
 class InUnits(Loss):
-    needs_units = True
+    needs_scale = True
 
     def errors(self, said: Tensor, truth: Tensor, series: Tensor, units: Any) -> Tensor:
-        return (units.own(self.point(said), series) - units.own(truth, series)).abs()
+        return (units.to_data(self.point(said), series) - units.to_data(truth, series)).abs()
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ class InUnits(Loss):
     [
         ({"loss": nn.L1Loss()}, "loss must be one of 'mae', .* or an instance of your own subclass .*: got L1Loss"),
         ({"loss": InUnits}, "or an instance of your own subclass of tsforecast.networks.losses.Loss: got <class"),
-        ({"loss": Constant()}, r"Constant\(\).errors must depend on what is said: its result has no gradient"),
+        ({"loss": Constant()}, r"Constant\(\).errors must depend on the outputs: its result has no gradient"),
         ({"loss": Mean()}, r"Mean\(\).errors must return a number for each step.*: for \(2, 3, 1\) it gave \(\)"),
         (
             {"loss": TwoArguments()},
-            r"loss TwoArguments.. must judge what is said.*it raised TypeError",
+            r"loss TwoArguments.. must compare outputs.*it raised TypeError",
         ),
         ({"loss": NothingSaid()}, "must have 1 <= levels <= outputs: got levels 1, outputs 0"),
         ({"loss": InUnits(), "scaler": StandardScaler()}, r"loss InUnits\(\) judges in the data's own units"),

@@ -1,4 +1,4 @@
-"""Losses judge in the units that they say, and a likelihood slots in without touching networks or loop."""
+"""Losses compare in the scale that they name, and a likelihood slots in without touching networks or loop."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.evaluation import metrics
 from tsforecast.forecasters.neural import GRUForecaster
-from tsforecast.networks.losses import LOSSES, Loss, Objective, Units
+from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective
 
 B, H, K = 6, 4, 2
 
 
-def units_of(scaling: object, naive: np.ndarray) -> Units:
+def units_of(scaling: object, naive: np.ndarray) -> DataScale:
     parts = (scaling.location[:, :K], scaling.scale[:, :K], scaling.shift, scaling.power, naive)
-    return Units(*(torch.from_numpy(part).float() for part in parts), scaling.powered)
+    return DataScale(*(torch.from_numpy(part).float() for part in parts), scaling.powered)
 
 
 @pytest.fixture(params=[None, "log", "box-cox"])
@@ -38,7 +38,7 @@ def truth_and_units(request: pytest.FixtureRequest) -> tuple:
 
 def test_units_undo_the_scaling_as_numpy_does(truth_and_units: tuple) -> None:
     _, forecast, series, _, said, _, units = truth_and_units
-    assert np.allclose(units.own(said[..., 0], torch.from_numpy(series)).numpy(), forecast, rtol=1e-4)
+    assert np.allclose(units.to_data(said[..., 0], torch.from_numpy(series)).numpy(), forecast, rtol=1e-4)
 
 
 def test_mase_and_smape_equal_the_metrics_of_the_same_names(truth_and_units: tuple) -> None:
@@ -68,7 +68,7 @@ def test_a_missing_truth_carries_no_loss_and_no_gradient() -> None:
     for loss in LOSSES.values():
         said = torch.ones(B, H, K, 1, requires_grad=True)
         ones = torch.ones(1, K)
-        units = Units(0 * ones, ones, 0 * ones, ones, ones, powered=False)
+        units = DataScale(0 * ones, ones, 0 * ones, ones, ones, powered=False)
         total, count = Objective(loss, units)(said, truth, torch.zeros(B, dtype=torch.int64))
         total.backward()
         assert int(count) == (B - 1) * H * K
@@ -81,7 +81,7 @@ class Gaussian(Loss):
 
     outputs, levels = 2, 1
 
-    def errors(self, said: torch.Tensor, truth: torch.Tensor, series: torch.Tensor, units: Units) -> torch.Tensor:
+    def errors(self, said: torch.Tensor, truth: torch.Tensor, series: torch.Tensor, units: DataScale) -> torch.Tensor:
         level, log_deviation = said.unbind(-1)
         return ((truth - level) / log_deviation.exp()) ** 2 / 2 + log_deviation + math.log(2 * math.pi) / 2
 

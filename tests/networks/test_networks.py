@@ -261,14 +261,14 @@ def test_the_last_state_of_convolutions_is_the_last_of_all_states(
 
 @pytest.mark.parametrize("channels", ["independent", "joint"])
 @pytest.mark.parametrize("instance_norm", [False, True])
-def test_a_network_that_doubts_its_anchor_wholly_says_the_last_value(channels: str, instance_norm: bool) -> None:
+def test_a_network_with_an_open_anchor_gate_forecasts_the_last_value(channels: str, instance_norm: bool) -> None:
     architecture = Architecture("gru", units=U, segment=4, channels=channels)
     made = ForecastNetwork(architecture, 2, 2, W, H, LAGS, instance_norm=instance_norm)
     past = torch.randn(B, W, 2)
-    doubt = made.decoder.head.bias.view(4, -1, 2)[..., 1]  # (S, K or 1): beside each level, the doubt
+    gate = made.decoder.head.bias.view(4, -1, 2)[..., 1]  # (S, K or 1): beside each level, the gate
     for share in (1.0, 0.25):
         with torch.no_grad():
-            doubt.fill_(share)
+            gate.fill_(share)
         last, anchor = past[:, -1:].expand(-1, H, -1), past[:, W - LAGS[:, 0]]
         assert torch.allclose(made(past)[..., 0], share * last + (1 - share) * anchor, atol=1e-6)
-    assert ForecastNetwork(architecture, 2, 2, W, H, np.ones((H, 1), dtype=int)).doubts == 0
+    assert ForecastNetwork(architecture, 2, 2, W, H, np.ones((H, 1), dtype=int)).gates == 0

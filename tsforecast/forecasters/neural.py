@@ -26,7 +26,7 @@ from tsforecast.forecasters import auto
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import CHANNELS
-from tsforecast.networks.losses import LOSSES, Loss, Objective, Units, loss_problems
+from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective, loss_problems
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import best_epoch
 from tsforecast.training.loop import PREDICT_ROWS
@@ -266,17 +266,19 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         segments = -(-window // self.resolved_["segment"])
         return TrainingData(cut(first=begin, last=trains), validation, objective, rows, segments)
 
-    def _loss_units(self, inputs: Preprocessor, panel: Panel, trains: NDArray[np.int64], device: torch.device) -> Units:
+    def _loss_units(
+        self, inputs: Preprocessor, panel: Panel, trains: NDArray[np.int64], device: torch.device
+    ) -> DataScale:
         """Return the scale of each series for the loss, learned on its rows that train."""
         scaling, targets = inputs.scaling_of(panel), panel.n_targets
         naive = np.ones((len(panel), targets))
-        for i in range(len(panel)) if self._loss().needs_units else ():
+        for i in range(len(panel)) if self._loss().needs_scale else ():
             for k in range(targets):
                 error, _ = seasonal_scale(panel.series(i)[: trains[i] or None, k], panel.season_length)
                 naive[i, k] = error if error > 0 else 1.0
         parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
         location, scale, shift, power, mae = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
-        return Units(location, scale, shift, power, mae, scaling.powered)
+        return DataScale(location, scale, shift, power, mae, scaling.powered)
 
     def _train_on_all(self, panel: Panel, checkpoints: Checkpoints | None) -> None:
         """Train a new network on all rows, for as many epochs as were best."""
@@ -338,7 +340,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
             return [Problem(must, f"got {loss!r}", parameter="loss")]
         problems = one_of("loss", loss, tuple(LOSSES)) if isinstance(loss, str) else loss_problems(loss)
-        if not problems and self._loss().needs_units and not isinstance(self.scaler, str | None):
+        if not problems and self._loss().needs_scale and not isinstance(self.scaler, str | None):
             named = repr(loss) if isinstance(loss, str) else f"{type(loss).__name__}()"
             must = f"{named} judges in the data's own units, which scaler {type(self.scaler).__name__}() hides"
             remedy = f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"

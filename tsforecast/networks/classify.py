@@ -1,4 +1,4 @@
-"""The network that says which class a recording belongs to, and how it is judged."""
+"""The classifier network for sequences of any length, its batch and its loss."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tsforecast.networks.recurrent import RecurrentEncoder
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """B recordings with their labels.
+    """B labelled sequences.
 
     Attributes
     ----------
     steps : float32 tensor of shape (B, T, C)
         Scaled; zeros after the end of each.
     lengths : int64 tensor of shape (B,) or None
-        Steps of each recording; None where all have T.
+        Steps of each sequence; None where all have T.
     labels : int64 tensor of shape (B,)
         Numbers of the classes.
     """
@@ -38,24 +38,24 @@ class SequenceBatch:
 
 
 class SequenceClassifier(Freezable):
-    """Read a recording of any length and say the logits of its class.
+    """Read a sequence of any length and return the logits of its class.
 
-    The last layer starts at zero and is added to the logarithm of how frequent each class is, so an untrained network
+    The last layer starts at zero and is added to the logarithm of the shares of the classes, so an untrained network
     *is* the majority classifier.
 
     Parameters
     ----------
     architecture : Architecture
-        Its `segment` is how many steps are read at once (S).
+        Its `segment` is the number of steps that are read at once (S).
     channels : int
         Numbers in a step (C).
     pooling : {"mean", "max", "mean-max", "last", "attention"}
     differences : bool
-        Read what changed since the step before, too.
+        Also read the change since the step before.
     shares : tensor of shape (K,)
-        How frequent each class is, none of them 0.
+        Of the classes, none of them 0.
     length : int
-        Steps that a convolutional state must have seen.
+        Steps that a convolutional state must reach back.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class SequenceClassifier(Freezable):
         ----------
         steps : tensor of shape (B, T, C)
         lengths : int64 tensor of shape (B,), optional
-            Steps of each recording where not all have T; what follows them is zero and is not read.
+            Steps of each sequence where not all have T; zeros follow them and are not read.
         """
         if self.differences:
             before = torch.cat([steps[:, :1], steps[:, :-1]], dim=1)
@@ -125,7 +125,7 @@ class SequenceClassifier(Freezable):
         return self.prior.expand(len(steps), -1)
 
     def _segments(self, steps: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Cut (B, T, C) into segments (B, G, S*C); one that is not full repeats the last step of its recording."""
+        """Cut (B, T, C) into segments (B, G, S*C); the last step of a sequence fills up its last one."""
         size = self.architecture.segment
         if size == 1:
             return steps, lengths
@@ -146,14 +146,14 @@ class CrossEntropy:
     Parameters
     ----------
     weights : tensor of shape (K,)
-        How much a recording of each class counts, 1 in the mean over those that train.
+        Of a sequence of each class, 1 in the mean over the training part.
     smoothing : float
         Share of each truth that is spread over all classes [Szegedy et al. 2016, arXiv 1512.00567].
 
     Examples
     --------
-    >>> judge = CrossEntropy(torch.ones(2), smoothing=0.0)
-    >>> round(float(judge(torch.zeros(1, 1), torch.tensor([1]))), 4)
+    >>> loss = CrossEntropy(torch.ones(2), smoothing=0.0)
+    >>> round(float(loss(torch.zeros(1, 1), torch.tensor([1]))), 4)
     0.6931
     """
 

@@ -10,7 +10,7 @@ from tsforecast.networks.layers import Architecture, activation_layer, norm_laye
 
 
 class CausalBlock(nn.Module):
-    """One residual step: normalise, a convolution that looks back only, activation, dropout, plus what came in.
+    """One residual block: normalise, a convolution that looks back only, activation, dropout, plus the input.
 
     A bidirectional one looks as far ahead as it looks back.
     """
@@ -26,42 +26,42 @@ class CausalBlock(nn.Module):
         self.activation = activation_layer(architecture.activation)
         self.dropout = nn.Dropout(architecture.dropout)
 
-    def forward(self, x: Tensor, there: Tensor | None = None, halve: bool = False) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None, halve: bool = False) -> Tensor:
         """Map (B, T, U) to (B, T, U); step t of the result depends on steps up to t, unless the block looks ahead.
 
-        Steps that are not `there`, (B, T, 1), are read as zeros. With `halve`, the steps of x are those that lie a
+        Steps outside the `mask`, (B, T, 1), are read as zeros. With `halve`, the steps of x are those that lie a
         dilation apart, and every other one is returned, the last among them, (B, ceil(T / 2), U).
         """
         if halve:
             return self._halved(x)
-        steps = self.norm(x) if there is None else normalise(self.norm, x, there) * there
+        steps = self.norm(x) if mask is None else normalise(self.norm, x, mask) * mask
         padded = F.pad(steps.transpose(1, 2), (self.reach - self.ahead, self.ahead))  # (B, U, reach + T)
-        seen = self.convolution(padded).transpose(1, 2)  # (B, T, U)
-        mixed: Tensor = x + self.dropout(self.activation(seen))
+        convolved = self.convolution(padded).transpose(1, 2)  # (B, T, U)
+        mixed: Tensor = x + self.dropout(self.activation(convolved))
         return mixed
 
     def _halved(self, x: Tensor) -> Tensor:
-        """Return what the last of every two steps say, as one product of matrices."""
+        """Return every other step, the last among them, as one product of matrices."""
         width, odd = self.convolution.kernel_size[0], (x.shape[1] - 1) % 2
         padded = F.pad(self.norm(x), (0, 0, width - 1 - odd, 0))  # (B, P, U); a kernel of one step drops the first
         taps = [padded[:, i : padded.shape[1] - (width - 1 - i) : 2] for i in range(width)]  # k of (B, ceil(T / 2), U)
         weight = self.convolution.weight.transpose(1, 2).flatten(1)  # (U, kU)
-        seen = F.linear(torch.cat(taps, dim=2), weight, self.convolution.bias)
-        mixed: Tensor = x[:, odd::2] + self.dropout(self.activation(seen))
+        convolved = F.linear(torch.cat(taps, dim=2), weight, self.convolution.bias)
+        mixed: Tensor = x[:, odd::2] + self.dropout(self.activation(convolved))
         return mixed
 
 
 class ConvEncoder(nn.Module):
     """Read embedded segments with stacks of dilated convolutions and return the state at the last one.
 
-    In each of the `layers` stacks the dilation doubles from block to block until the last state has seen the
-    whole window [van den Oord et al. 2016, arXiv 1609.03499; Bai et al. 2018, arXiv 1803.01271].
+    In each of the `layers` stacks the dilation doubles from block to block until the last state reaches back over
+    the whole window [van den Oord et al. 2016, arXiv 1609.03499; Bai et al. 2018, arXiv 1803.01271].
 
     Parameters
     ----------
     architecture : Architecture
     length : int
-        Segments that the last state must have seen (T).
+        Segments that the last state must reach back (T).
 
     Examples
     --------
@@ -74,29 +74,31 @@ class ConvEncoder(nn.Module):
         super().__init__()
         dilations: list[int] = []
         reach, dilation = 1, 1
-        while not dilations or (reach < length and architecture.kernel_size > 1):  # one of a single step never will
+        while not dilations or (
+            reach < length and architecture.kernel_size > 1
+        ):  # one of a single step never reaches further
             dilations.append(dilation)
             reach += (architecture.kernel_size - 1) * dilation
             dilation *= 2
         self.blocks = nn.Sequential(
             *(CausalBlock(architecture, d) for _ in range(architecture.layers) for d in dilations)
         )
-        # What the last state depends on thins out on the way up. Blocks that look ahead, and norms over a batch, need
-        # all steps.
+        # Fewer steps matter to the last state from block to block. Blocks that look ahead, and norms over a batch,
+        # need all of them.
         skips = not architecture.bidirectional and architecture.norm != "batch"
         self.skipping = len(dilations) if skips else 0  # last blocks that compute only what the next one reads
 
     def forward(self, x: Tensor, embed: nn.Sequential | None = None) -> Tensor:
-        """Map segments of shape (B, T, U), or what becomes such by `embed`, to states of shape (B, U)."""
+        """Map segments of shape (B, T, U), or the inputs of `embed`, to states of shape (B, U)."""
         x = x if embed is None else embed(x)
         for left, block in zip(range(len(self.blocks), 0, -1), self.blocks, strict=True):
             x = block(x, halve=left <= self.skipping)
         return x[:, -1]  # (B, U)
 
     def states(self, x: Tensor, lengths: Tensor | None = None, embed: nn.Sequential | None = None) -> Tensor:
-        """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
+        """Map (B, T, U) to the state at each step, (B, T, U); beyond `lengths`, (B,), it has no meaning."""
         x = x if embed is None else embed(x)
-        there = steps_of(x, lengths)  # (B, T, 1)
+        mask = steps_of(x, lengths)  # (B, T, 1)
         for block in self.blocks:
-            x = block(x, there)
+            x = block(x, mask)
         return x

@@ -1,4 +1,4 @@
-"""The whole network: segments, an encoder by name, a decoder, and the naive forecast that they correct."""
+"""The forecast network: segments, an encoder by name, a decoder, and the anchor that they correct."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Decoder(nn.Module):
     """Turn a state into outputs for every step, a segment of steps at a time and all segments in parallel.
 
     Each segment of the horizon has an embedding of its place, each channel one of its own [cf. Lin et al. 2023,
-    SegRNN, arXiv 2308.11200]; state, embeddings and what is known ahead are added, activated and read out. The
-    last layer starts at zero, so an untrained network says nothing.
+    SegRNN, arXiv 2308.11200]; state, embeddings and future covariates are added and activated, and the head reads
+    them. Its last layer starts at zero: outputs of an untrained network are zero.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class Decoder(nn.Module):
     channels : int
         Channels that share the network, one row each (G).
     outputs : int
-        Numbers said per step and row (Q).
+        Numbers per step and row (Q).
     ahead : int
-        Columns known ahead (F).
+        Future covariates (F).
     architecture : Architecture
         Width (U), dropout, activation and layers of the head.
 
@@ -57,7 +57,7 @@ class Decoder(nn.Module):
         self.head = self.new_head(architecture.head_layers)
 
     def new_head(self, layers: int) -> nn.Module:
-        """Return a head of one or two linear layers that says nothing yet."""
+        """Return a head of one or two linear layers, the last of them zero."""
         units = self.architecture.units
         last = nn.Linear(units, self.segment * self.outputs)
         nn.init.zeros_(last.weight)
@@ -68,7 +68,7 @@ class Decoder(nn.Module):
         return nn.Sequential(nn.Linear(units, units), activation, dropout, last)
 
     def forward(self, state: Tensor, ahead: Tensor) -> Tensor:
-        """Map states (B, G, U) and columns known ahead (B, H, F) to outputs (B, G, H, Q)."""
+        """Map states (B, G, U) and future covariates (B, H, F) to outputs (B, G, H, Q)."""
         mixed = self.state(state)[:, :, None] + self.place  # (B, G, M, U)
         if self.channel is not None:
             mixed = mixed + self.channel[:, None]
@@ -77,8 +77,8 @@ class Decoder(nn.Module):
             padded = F.pad(ahead, (0, 0, 0, beyond))  # (B, M*S, F)
             known = self.ahead(padded.reshape(len(ahead), self.count, -1))  # (B, M, U)
             mixed = mixed + known[:, None]
-        said: Tensor = self.head(self.dropout(self.activation(mixed)))  # (B, G, M, S*Q)
-        return said.reshape(*state.shape[:2], -1, self.outputs)[:, :, : self.horizon]  # (B, G, H, Q)
+        outputs: Tensor = self.head(self.dropout(self.activation(mixed)))  # (B, G, M, S*Q)
+        return outputs.reshape(*state.shape[:2], -1, self.outputs)[:, :, : self.horizon]  # (B, G, H, Q)
 
 
 def _small(*shape: int) -> Tensor:
@@ -89,10 +89,9 @@ def _small(*shape: int) -> Tensor:
 class ForecastNetwork(Freezable):
     """Read a window segment by segment and forecast all steps of the horizon at once.
 
-    With an anchor, a target is read as differences from its last value, and the output is what must be added to
-    the naive forecast. Where the anchor is another one than the last value, the network also says for each step
-    how much it doubts it: the share of the way back from the anchor to the last value. The decoder starts at
-    zero, so an untrained network *is* the naive forecast.
+    With an anchor, a target is read as differences from its last value, and corrections are added to the naive
+    forecast. An anchor other than the last value has a gate: for each step, the share of the way back from the anchor
+    to the last value. The decoder starts at zero, so an untrained network *is* the naive forecast.
 
     Parameters
     ----------
@@ -103,12 +102,12 @@ class ForecastNetwork(Freezable):
     lags : int64 array of shape (H, A) or None
         The anchor as steps back (see `tsforecast.data.anchors`); None for no anchor.
     ahead, static : int
-        Columns known ahead (F) and per series (S).
+        Future (F) and static (S) covariates.
     instance_norm : bool
         Read each target divided by its own standard deviation over the window, and multiply the output by it
         [cf. Kim et al. 2022, RevIN].
     loss : Loss, optional
-        Says how many numbers are said per step (P); one unless given.
+        Decides the number of outputs per step (P); one unless given.
 
     Examples
     --------
@@ -134,12 +133,12 @@ class ForecastNetwork(Freezable):
         loss = loss or LOSSES["mae"]
         self.architecture, self.targets, self.horizon = architecture, targets, horizon
         self.lags, self.instance_norm = lags, instance_norm
-        places = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
-        self.places: Tensor
-        self.register_buffer("places", torch.from_numpy(places), persistent=False)  # rows that the anchor copies
+        rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
+        self.anchor_rows: Tensor
+        self.register_buffer("anchor_rows", torch.from_numpy(rows), persistent=False)  # that the anchor copies
         self.levels, self.outputs = loss.levels, loss.outputs
         self.joint = architecture.channels == "joint"
-        self.doubts = int(lags is not None and bool((lags > 1).any()))  # numbers said per step about the anchor
+        self.gates = int(lags is not None and bool((lags > 1).any()))  # of the anchor, per step
         count = -(-window // architecture.segment)  # segments of the window (T)
         inputs = columns if self.joint else 1 + columns - targets
         self.embed = nn.Sequential(
@@ -154,7 +153,7 @@ class ForecastNetwork(Freezable):
             min(architecture.segment, horizon),
             horizon,
             channels=1 if self.joint else targets,
-            outputs=(loss.outputs + self.doubts) * (targets if self.joint else 1),
+            outputs=(loss.outputs + self.gates) * (targets if self.joint else 1),
             ahead=ahead,
         )
 
@@ -166,8 +165,8 @@ class ForecastNetwork(Freezable):
         Parameters
         ----------
         past : tensor of shape (B, W, C)
-        ahead : tensor of shape (B, H, F), when there are columns known ahead
-        static : tensor of shape (B, S), when there are static columns
+        ahead : tensor of shape (B, H, F), when there are future covariates
+        static : tensor of shape (B, S), when there are static covariates
         add_anchor : bool
             Without it, corrections alone, for callers that add the anchor in the data's own units and in double
             precision: where nothing is corrected that is the naive forecast to the bit.
@@ -186,7 +185,7 @@ class ForecastNetwork(Freezable):
         return torch.cat([levels, corrections[..., self.levels :]], dim=-1)
 
     def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
-        """Return the naive forecast as this network would say it, (B, H, K, P): its anchor, or the last value."""
+        """Return the naive forecast in the shape of outputs, (B, H, K, P): the anchor, or the last value."""
         levels = self._anchor(past)[..., None].expand(-1, -1, -1, self.levels)
         others = levels.new_zeros(*levels.shape[:3], self.outputs - self.levels)
         return torch.cat([levels, others], dim=-1)
@@ -202,32 +201,32 @@ class ForecastNetwork(Freezable):
         if self.from_static is not None and static is not None:
             state = state + torch.tanh(self.from_static(static))[:, None]
         known = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
-        said: Tensor = self.decoder(state, known)  # (B, G, H, Q)
+        outputs: Tensor = self.decoder(state, known)  # (B, G, H, Q)
         shape = (len(past), self.horizon, self.targets, -1)
-        said = said.view(shape) if self.joint else said.transpose(1, 2)  # (B, H, K, P)
-        levels, others = said[..., : self.levels], said[..., self.levels : self.outputs]
-        if self.doubts:
+        outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
+        levels, others = outputs[..., : self.levels], outputs[..., self.levels : self.outputs]
+        if self.gates:
             anchor = self._anchor(past) if anchor is None else anchor
             way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
-            levels = levels - said[..., -1:] * way[..., None]
+            levels = levels - outputs[..., -1:] * way[..., None]
         if self.instance_norm:
             levels = levels * size[..., None] + level[..., None]
         return levels if self.outputs == self.levels else torch.cat([levels, others], dim=-1)
 
     def _anchor(self, past: Tensor) -> Tensor:
-        """Return the naive forecast that is corrected, (B, H, K); the last value where none is."""
-        (horizon, averaged), own = self.places.shape, past[..., : self.targets]
-        copied = own.index_select(1, self.places.flatten())  # (B, H * A, K), the copied numbers to the bit
+        """Return the naive forecast, (B, H, K): the anchor, or the last value."""
+        (horizon, averaged), own = self.anchor_rows.shape, past[..., : self.targets]
+        copied = own.index_select(1, self.anchor_rows.flatten())  # (B, H * A, K), the copied numbers to the bit
         if averaged == 1:
             return copied
         return copied.view(len(past), horizon, averaged, -1).mean(2)
 
     def renew_head(self, layers: int) -> None:
-        """Put a new head in place of the last layer; the network says nothing until it is trained."""
+        """Replace the head; the network corrects nothing until it is trained."""
         self.decoder.head = self.decoder.new_head(layers).to(self.decoder.place.device)
 
     def _centred(self, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the targets (B, W, K) as the network reads them, and what moves its output back: level and size."""
+        """Return the targets (B, W, K) as the network reads them, and the level and size that undo it."""
         level, size = torch.zeros_like(own[:, :1]), torch.ones_like(own[:, :1])  # (B, 1, K)
         if self.lags is not None:
             own = own - own[:, -1:]
@@ -238,16 +237,16 @@ class ForecastNetwork(Freezable):
         return own, level, size
 
     def _rows(self, own: Tensor, shared: Tensor) -> Tensor:
-        """Return the windows that are read: one for each target with what all share, or one with everything."""
+        """Return the windows to read: one for each target with the columns that all share, or one with all columns."""
         if self.joint:
             return torch.cat([own, shared], dim=2)[:, None]  # (B, 1, W, C)
-        apart = own.transpose(1, 2)[..., None]  # (B, K, W, 1)
+        each = own.transpose(1, 2)[..., None]  # (B, K, W, 1)
         if not shared.shape[2]:
-            return apart
-        return torch.cat([apart, shared[:, None].expand(-1, self.targets, -1, -1)], dim=3)  # (B, K, W, 1+C-K)
+            return each
+        return torch.cat([each, shared[:, None].expand(-1, self.targets, -1, -1)], dim=3)  # (B, K, W, 1+C-K)
 
     def _segments(self, rows: Tensor) -> Tensor:
-        """Cut (B, G, W, I) into (B, G, T, S*I); a first segment that is not full repeats the first step."""
+        """Cut (B, G, W, I) into segments (B, G, T, S*I); the first step fills up the first segment."""
         lacking = -rows.shape[2] % self.architecture.segment
         if lacking:
             rows = torch.cat([rows[:, :, :1].expand(-1, -1, lacking, -1), rows], dim=2)

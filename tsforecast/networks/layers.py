@@ -1,4 +1,4 @@
-"""Pooling: from the states at all steps of a recording to one."""
+"""Architecture of a network, the layers that networks share, and saved weights put into a network."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ CELL_NAMES = ("rnn", "gru", "lstm", "conv1d")
 CHANNELS = ("independent", "joint")
 NORMS = ("layer", "batch")
 ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid")
+POOLINGS = ("mean", "max", "mean-max", "last", "attention")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Architecture:
     channels : {"independent", "joint"}
         Each target forecast from its own past by one network that all share, or all from the past of all.
     residual : bool
-        Add to what a layer says what it was told.
+        Add its input to the output of each layer.
     norm : {"layer", "batch"} or None
         Before each layer.
     dropout : float
@@ -44,7 +45,7 @@ class Architecture:
     activation : {"relu", "gelu", "tanh", "sigmoid"}
         Of embedding, convolutions and decoder.
     head_layers : {1, 2}
-        Linear layers that read out what the decoder holds.
+        Linear layers of the head.
     """
 
     cell: str = "gru"
@@ -69,48 +70,37 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-class Freezable(nn.Module):
-    """A network of which parts can be kept as they are while the rest is trained further."""
+def activation_layer(name: str) -> nn.Module:
+    """Return an activation by name; GELU is that of Hendrycks and Gimpel (2016, arXiv 1606.08415).
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.frozen: tuple[str, ...] = ()
-
-    def freeze(self, names: tuple[str, ...]) -> None:
-        """Keep every parameter whose name starts with one of `names` as it is, and let all others move."""
-        self.frozen = names
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(not name.startswith(names) if names else True)
-
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, but not for frozen parts: their statistics and dropout rest as well."""
-        super().train(mode)
-        for name, part in self.named_modules():
-            if self.frozen and f"{name}.".startswith(self.frozen):
-                part.training = False
-        return self
+    Examples
+    --------
+    >>> activation_layer("tanh")
+    Tanh()
+    """
+    return _ACTIVATIONS[name]()
 
 
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation of (B, T, U) over sequences and steps [Ioffe and Szegedy 2015, arXiv 1502.03167]."""
 
-    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
-        """Normalise; steps that are not `there`, (B, T, 1), count for nothing and become zero."""
-        steps = x.flatten(0, 1) if there is None else x[there[..., 0]]  # (steps of all sequences, U)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalise; steps outside the `mask`, (B, T, 1), are not counted and become zero."""
+        steps = x.flatten(0, 1) if mask is None else x[mask[..., 0]]  # (steps of all sequences, U)
         if self.training and len(steps) == 1:  # which has no spread of its own
             normed = F.batch_norm(steps, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         else:
             normed = super().forward(steps)
-        if there is None:
+        if mask is None:
             return normed.view_as(x)  # (B, T, U)
         padded = normed.new_zeros(x.shape)
-        padded[there[..., 0]] = normed
+        padded[mask[..., 0]] = normed
         return padded
 
 
-def normalise(norm: nn.Module, x: Tensor, there: Tensor | None) -> Tensor:
-    """Apply a normalisation to (B, T, U), over the batch to the steps alone that are `there`, (B, T, 1)."""
-    normed: Tensor = norm(x, there) if isinstance(norm, BatchNorm) else norm(x)
+def normalise(norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+    """Apply a normalisation to (B, T, U); one over the batch reads only the steps in the `mask`, (B, T, 1)."""
+    normed: Tensor = norm(x, mask) if isinstance(norm, BatchNorm) else norm(x)
     return normed
 
 
@@ -131,86 +121,18 @@ def norm_layer(name: str | None, units: int) -> nn.Module:
     return nn.LayerNorm(units) if name == "layer" else BatchNorm(units)
 
 
-def activation_layer(name: str) -> nn.Module:
-    """Return an activation by name; GELU is that of Hendrycks and Gimpel (2016, arXiv 1606.08415).
-
-    Examples
-    --------
-    >>> activation_layer("tanh")
-    Tanh()
-    """
-    return _ACTIVATIONS[name]()
-
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def with_weights(build: Callable[[], Network], layers: int, weights: Mapping[str, NDArray[Any]]) -> Network:
-    """Return the network that `build` makes, with these weights.
-
-    Nothing is allocated before all shapes are seen to be those of the weights: a file that asks for a huge network
-    without bringing its weights costs nothing.
-
-    Parameters
-    ----------
-    build : callable
-    layers : int
-        Of the network; each has a weight at least.
-    weights : dict of arrays
-
-    Raises
-    ------
-    ValueError
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> with_weights(lambda: nn.Linear(10**9, 10**9), 1, {"weight": np.ones((1, 2)), "bias": np.ones(1)})
-    Traceback (most recent call last):
-        ...
-    ValueError: weights must be those of the network: 'bias' has shape (1,), and (1000000000,) is needed
-    """
-    if layers > len(weights):
-        raise ValueError(f"weights must be those of the network: {len(weights)} arrays are no {layers} layers")
-    with torch.device("meta"), _NothingInPlace():
-        needed = {name: tuple(part.shape) for name, part in build().state_dict().items()}
-    there = {name: array.shape for name, array in weights.items()}
-    for name in sorted(needed.keys() | there.keys()):
-        if there.get(name) != needed.get(name):
-            found = f"has shape {there[name]}" if name in there else "is missing"
-            wanted = f"{needed[name]} is needed" if name in needed else "nothing of the name is needed"
-            raise ValueError(f"weights must be those of the network: {name!r} {found}, and {wanted}")
-    with torch.random.fork_rng(devices=[]):  # what `build` draws is not used
-        network = build()
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    return network
-
-
-class _NothingInPlace(TorchFunctionMode):
-    """What fills a tensor is left out: of shapes alone there is nothing to fill, and torch imports a lot to do so."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        if name.endswith("_") and not name.startswith("_"):
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
-POOLINGS = ("mean", "max", "mean-max", "last", "attention")
-
-
 class Pooling(nn.Module):
-    """Sum up the states of each sequence over its own steps; padding counts for nothing.
+    """Sum up the states of each sequence over its own steps, without padding.
 
     Parameters
     ----------
     name : {"mean", "max", "mean-max", "last", "attention"}
         Attention is a mean with weights that one layer reads from each state [Yang et al. 2016, Hierarchical
-        Attention Networks]; mean-max puts both beside each other.
+        Attention Networks]; mean-max concatenates both.
     units : int
         Width of a state (U).
     bidirectional : bool
-        States look ahead as well: the last word then is what the mean of the first and the last state says.
+        States look ahead as well: "last" is then the mean of the first and the last state.
 
     Examples
     --------
@@ -233,18 +155,94 @@ class Pooling(nn.Module):
         if lengths is None:
             lengths = torch.full((batch,), steps)
         lengths = lengths.to(states.device)
-        there = (torch.arange(steps, device=states.device) < lengths[:, None])[..., None]  # (B, T, 1)
+        mask = (torch.arange(steps, device=states.device) < lengths[:, None])[..., None]  # (B, T, 1)
         if self.name == "last":
             last = states[torch.arange(batch, device=states.device), lengths - 1]  # (B, U)
             return (last + states[:, 0]) / 2 if self.bidirectional else last
         if self.name == "max":
-            return _maximum(states, there)
+            return _maximum(states, mask)
         if self.name == "attention":
-            weights = torch.softmax(self.score(states).masked_fill(~there, -torch.inf), dim=1)  # (B, T, 1)
+            weights = torch.softmax(self.score(states).masked_fill(~mask, -torch.inf), dim=1)  # (B, T, 1)
             return (states * weights).sum(dim=1)
-        mean = torch.where(there, states, 0.0).sum(dim=1) / lengths[:, None]  # (B, U)
-        return mean if self.name == "mean" else torch.cat([mean, _maximum(states, there)], dim=1)
+        mean = torch.where(mask, states, 0.0).sum(dim=1) / lengths[:, None]  # (B, U)
+        return mean if self.name == "mean" else torch.cat([mean, _maximum(states, mask)], dim=1)
 
 
-def _maximum(states: Tensor, there: Tensor) -> Tensor:
-    return states.masked_fill(~there, -torch.inf).amax(dim=1)  # (B, U)
+def _maximum(states: Tensor, mask: Tensor) -> Tensor:
+    return states.masked_fill(~mask, -torch.inf).amax(dim=1)  # (B, U)
+
+
+class Freezable(nn.Module):
+    """A network of which parts can be frozen while the rest is trained further."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen: tuple[str, ...] = ()
+
+    def freeze(self, names: tuple[str, ...]) -> None:
+        """Freeze every parameter whose name starts with one of `names`, and free all others."""
+        self.frozen = names
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(not name.startswith(names) if names else True)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, but not for frozen parts: their statistics and dropout are off as well."""
+        super().train(mode)
+        for name, part in self.named_modules():
+            if self.frozen and f"{name}.".startswith(self.frozen):
+                part.training = False
+        return self
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def with_weights(build: Callable[[], Network], layers: int, weights: Mapping[str, NDArray[Any]]) -> Network:
+    """Build a network and load its weights.
+
+    Nothing is allocated before all shapes are known to match: a file that describes a huge network without its weights
+    costs nothing.
+
+    Parameters
+    ----------
+    build : callable
+    layers : int
+        Layers of the network; each has at least one weight.
+    weights : dict of arrays
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> with_weights(lambda: nn.Linear(10**9, 10**9), 1, {"weight": np.ones((1, 2)), "bias": np.ones(1)})
+    Traceback (most recent call last):
+        ...
+    ValueError: weights must be those of the network: 'bias' has shape (1,), and (1000000000,) is needed
+    """
+    if layers > len(weights):
+        raise ValueError(f"weights must be those of the network: {len(weights)} arrays are no {layers} layers")
+    with torch.device("meta"), _NothingInPlace():
+        needed = {name: tuple(part.shape) for name, part in build().state_dict().items()}
+    given = {name: array.shape for name, array in weights.items()}
+    for name in sorted(needed.keys() | given.keys()):
+        if given.get(name) != needed.get(name):
+            found = f"has shape {given[name]}" if name in given else "is missing"
+            wanted = f"{needed[name]} is needed" if name in needed else "nothing of the name is needed"
+            raise ValueError(f"weights must be those of the network: {name!r} {found}, and {wanted}")
+    with torch.random.fork_rng(devices=[]):  # initial weights are not used
+        network = build()
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return network
+
+
+class _NothingInPlace(TorchFunctionMode):
+    """Skip in-place operations: of shapes alone there is nothing to fill, and torch imports a lot to do so."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name.endswith("_") and not name.startswith("_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))

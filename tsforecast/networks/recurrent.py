@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from tsforecast.networks.kernels.dispatch import embeds, kernels_for, worth_loading
 from tsforecast.networks.layers import Architecture, BatchNorm, norm_layer, normalise, steps_of
 
+if TYPE_CHECKING:
+    from tsforecast.networks.kernels.cells import Cell
+
 CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class RecurrentLayer(nn.Module):
-    """One layer: normalise, read forwards (and backwards, if asked), drop, and add what came in."""
+    """One layer: normalise, read forwards (and backwards, if bidirectional), drop, and add the input (if residual)."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -26,21 +29,21 @@ class RecurrentLayer(nn.Module):
         self.join = nn.Linear(2 * units, units) if both else nn.Identity()
         self.dropout = nn.Dropout(architecture.dropout)
         self.residual = architecture.residual
-        self.fused = False  # read with the quick kernels where they can
+        self.fused = False  # read with the fast kernels where possible
 
     def forward(
         self, x: Tensor, lengths: Tensor | None = None, last: bool = False, embed: nn.Sequential | None = None
     ) -> Tensor:
         """Map (B, T, U) to (B, T, U), or to the last step alone, (B, 1, U).
 
-        Sequences that end before T have their `lengths`, (B,), and zeros after them. With `embed`, that comes first.
+        Sequences that end before T have their `lengths`, (B,), and zeros after them. `embed` comes first, if given.
         """
         if embed is not None and (self.residual or not isinstance(self.norm, nn.Identity)):
             x, embed = embed(x), None
         x = normalise(self.norm, x, steps_of(x, lengths) if isinstance(self.norm, BatchNorm) else None)
         states, _ = read(self.cell, x, lengths, last=last, fused=self.fused, embed=embed)  # (B, T, U), or (B, T, 2U)
-        said: Tensor = self.dropout(self.join(states))  # (B, T, U)
-        return x[:, -said.shape[1] :] + said if self.residual else said
+        outputs: Tensor = self.dropout(self.join(states))  # (B, T, U)
+        return x[:, -outputs.shape[1] :] + outputs if self.residual else outputs
 
 
 class RecurrentEncoder(nn.Module):
@@ -60,14 +63,14 @@ class RecurrentEncoder(nn.Module):
         self.layers = nn.Sequential(*(RecurrentLayer(architecture) for _ in range(architecture.layers)))
 
     def forward(self, x: Tensor, embed: nn.Sequential | None = None) -> Tensor:
-        """Map segments of shape (B, T, U), or what becomes such by `embed`, to states of shape (B, U)."""
+        """Map segments of shape (B, T, U), or the inputs of `embed`, to states of shape (B, U)."""
         *lower, top = self.layers
         for layer in lower:
             x, embed = layer(x, embed=embed), None
         return top(x, last=True, embed=embed)[:, 0]  # type: ignore[no-any-return]  # (B, U)
 
     def states(self, x: Tensor, lengths: Tensor | None = None, embed: nn.Sequential | None = None) -> Tensor:
-        """Map (B, T, U) to the state at each step, (B, T, U); what lies beyond `lengths`, (B,), says nothing."""
+        """Map (B, T, U) to the state at each step, (B, T, U); beyond `lengths`, (B,), it has no meaning."""
         for layer in self.layers:
             x, embed = layer(x, lengths, embed=embed), None
         return x
@@ -82,7 +85,7 @@ def read(
     fused: bool = True,
     embed: nn.Sequential | None = None,
 ) -> tuple[Tensor, Any]:
-    """Read sequences with a module of torch, by the quick kernels where they can and by the module itself elsewhere.
+    """Read sequences with a module of torch: by the fast kernels where possible, by the module itself elsewhere.
 
     Parameters
     ----------
@@ -91,13 +94,13 @@ def read(
     lengths : int64 tensor of shape (B,), optional
         Steps of each sequence where not all have T.
     state : tensor of shape (L, B, U), or a pair of them for the LSTM, optional
-        Where to begin; L counts layers, and their directions.
+        The first state; L counts layers, and their directions.
     last : bool
         Return the states of the last step alone.
     fused : bool
-        Let kernels read.
+        Use kernels where possible.
     embed : linear layer and activation, optional
-        What x goes through before the cell reads it; kernels do that on the way where they can.
+        Layers before the cell; kernels compute them on the way where they can.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def read(
 
 
 def _by_kernels(
-    kernels: Any,
+    kernels: Cell,
     cell: nn.RNNBase,
     x: Tensor,
     lengths: Tensor | None,
@@ -140,14 +143,14 @@ def _by_kernels(
     for depth in range(cell.num_layers):
         top = depth == cell.num_layers - 1
         whole = not (last and top and ways == 1)
-        said = []
+        outputs = []
         for way in range(ways):
             number = depth * ways + way
             weights, begin = cell.all_weights[number], None if first is None else first[:, number]
             states, end = read_layer(kernels, x, lengths, begin, weights, way == 1, whole, embedding)
-            said.append(states)
+            outputs.append(states)
             ended.append(end)
-        x, embedding = torch.cat(said, dim=2) if ways == 2 else said[0], []
+        x, embedding = torch.cat(outputs, dim=2) if ways == 2 else outputs[0], []
         if not top:
             x = F.dropout(x, cell.dropout, cell.training)
     after = torch.stack(ended, dim=1) if len(ended) > 1 else ended[0][:, None]  # (S, L, B, U)
@@ -155,13 +158,13 @@ def _by_kernels(
 
 
 def choose_kernels(network: nn.Module, batches: int, batch: int, steps: int) -> bool:
-    """Let the recurrent layers of a network use kernels if so much training is worth loading them; tell whether it is.
+    """Use kernels in the recurrent layers of a network if that saves more time than loading them; return whether.
 
     Parameters
     ----------
     network : Module
     batches, batch, steps : int
-        Batches of the training, rows in one that a cell reads, steps in a row.
+        Batches of the training, rows in a batch, steps in a row.
     """
     pays = any(worth_loading(layer.cell, batches, batch, steps) for layer in _layers(network))
     use_kernels(network, pays)
@@ -169,7 +172,7 @@ def choose_kernels(network: nn.Module, batches: int, batch: int, steps: int) -> 
 
 
 def use_kernels(network: nn.Module, use: bool) -> None:
-    """Let the recurrent layers of a network use kernels, or not."""
+    """Use kernels in the recurrent layers of a network, or not."""
     for layer in _layers(network):
         layer.fused = use
 
