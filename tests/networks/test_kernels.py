@@ -194,6 +194,7 @@ def test_many_threads_may_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_process_has_threads_of_its_own() -> None:
     code = """
 import os, torch
+from tsforecast.networks.kernels import memory
 from tsforecast.networks.recurrent import read
 memory.WORTH_SHARING = 0
 cell, x = torch.nn.GRU(2, 4, batch_first=True), torch.randn(40, 3, 2)
