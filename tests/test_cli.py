@@ -668,7 +668,7 @@ def test_an_interrupted_fit_says_so_in_a_sentence_and_saves_the_best_so_far(
     def stop(*arguments: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "_pass", stop)
+    monkeypatch.setattr(loop, "run_epoch", stop)
     out = str(tmp_path / "model")
     monkeypatch.setattr(sys, "argv", ["tsforecast", "fit", "sunspots-yearly", "--horizon", "2", "--out", out])
     with pytest.warns() as others, pytest.raises(SystemExit) as left:  # noqa: PT012, PT031

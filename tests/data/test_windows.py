@@ -64,7 +64,7 @@ def test_the_owner_of_a_window_is_the_series_that_it_was_cut_from() -> None:
     values = np.zeros((12, 1))
     windows = Windows(values, values, np.array([0, 5, 7, 12]), window=2, horizon=1)
     assert windows.counts.tolist() == [3, 0, 3]
-    assert windows.owner(torch.arange(6)).tolist() == [0, 0, 0, 2, 2, 2]
+    assert windows.series_index(torch.arange(6)).tolist() == [0, 0, 0, 2, 2, 2]
 
 
 def test_memory_does_not_grow_with_the_window() -> None:

@@ -313,7 +313,7 @@ def test_an_interrupt_ends_a_fit_with_a_warning_and_a_backtest_as_a_whole(monkey
     def stop(*arguments: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "_pass", stop)
+    monkeypatch.setattr(loop, "run_epoch", stop)
     model = GRUForecaster(window=12, units=2, horizon=3, anchor="last")
     with pytest.warns(TrainingWarning, match="interrupted in epoch 1: the weights of epoch 0"):
         model.fit(wave(90))

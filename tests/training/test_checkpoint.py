@@ -31,7 +31,7 @@ def state(fitted: NeuralForecaster) -> torch.Tensor:
 def interrupted(which: NeuralForecaster, folder: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit until `after` passes were made, and die in the next one."""
     passes = 0
-    original = loop._pass
+    original = loop.run_epoch
 
     def dies(*arguments: object) -> object:
         nonlocal passes
@@ -41,7 +41,7 @@ def interrupted(which: NeuralForecaster, folder: Path, after: int, monkeypatch: 
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_pass", dies)
+        patch.setattr(loop, "run_epoch", dies)
         with pytest.raises(SystemExit):
             which.fit(wave(), checkpoint=folder)
 
@@ -69,7 +69,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(
 
 
 def test_what_was_trained_once_more_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, passes, one_pass = model(refit=True).fit(wave()), [], loop._pass
+    whole, passes, one_pass = model(refit=True).fit(wave()), [], loop.run_epoch
     best = whole.resolved_["best_epoch"]
     assert best > 2
     interrupted(model(refit=True), tmp_path / "kept", 6 + 2, monkeypatch)
@@ -78,7 +78,7 @@ def test_what_was_trained_once_more_is_not_trained_again(tmp_path: Path, monkeyp
         passes.append(arguments)
         return one_pass(*arguments)
 
-    monkeypatch.setattr(loop, "_pass", counted)
+    monkeypatch.setattr(loop, "run_epoch", counted)
     resumed = model(refit=True).fit(wave(), resume_from=tmp_path / "kept")
     assert len(passes) == best - 2  # nothing of the six epochs, and of the second training what was left
     assert torch.equal(state(resumed), state(whole))

@@ -125,13 +125,13 @@ class Windows:
         """Return the batches of one epoch: windows in a new order, each at most once."""
         return shuffled(len(self), batch_size, steps)
 
-    def owner(self, index: Tensor) -> Tensor:
+    def series_index(self, index: Tensor) -> Tensor:
         """Return the series that each of the windows `index` belongs to, shape (B,)."""
         return torch.searchsorted(self._bounds, index, right=True)
 
     def batch(self, index: Tensor) -> Batch:
         """Gather the windows `index` (int64, shape (B,))."""
-        series = self.owner(index)
+        series = self.series_index(index)
         start = index + self._shift.index_select(0, series)  # (B,)
         rows = self._gather(self._values, start, self.window + self.horizon)  # (B, W + H, C)
         past, future = rows[:, : self.window], rows[:, self.window :]

@@ -23,10 +23,10 @@ from tsforecast.checks import between, flag, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, raise_any
 from tsforecast.estimators.base import Estimator, keyword_settings, setting, unknown_settings
-from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, NORMS, Architecture, Freezable, with_weights
+from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, NORMS, Architecture, TrainableNetwork, with_weights
 from tsforecast.networks.recurrent import choose_kernels, use_kernels
 from tsforecast.saving.codec import typed, under
-from tsforecast.training.batches import Examples, Objective
+from tsforecast.training.batches import Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, parse_every
 from tsforecast.training.history import Epoch, best_epoch, show_epochs
 from tsforecast.training.loop import finished, train
@@ -43,8 +43,8 @@ class TrainingData:
 
     Attributes
     ----------
-    training : Examples
-    validation : Examples or None
+    training : Dataset
+    validation : Dataset or None
     objective : Objective
     rows : int
         Sequences that a cell reads for each example.
@@ -52,9 +52,9 @@ class TrainingData:
         Segments in a sequence, on average.
     """
 
-    training: Examples
-    validation: Examples | None
-    objective: Objective
+    training: Dataset[Any]
+    validation: Dataset[Any] | None
+    objective: Objective[Any]
     rows: int
     steps: int
 
@@ -210,7 +210,7 @@ class NetworkEstimator(Estimator):
     history_: list[Epoch] = dataclasses.field(init=False)
     resolved_: dict[str, Any] = dataclasses.field(init=False)
 
-    def _untrained_network(self) -> Freezable:
+    def _untrained_network(self) -> TrainableNetwork:
         """Return a network of the size of the fitted one, with random weights."""
         raise NotImplementedError(f"{type(self).__name__} must build its network")
 
@@ -250,7 +250,7 @@ class NetworkEstimator(Estimator):
         self,
         data: TrainingData,
         config: TrainingConfig,
-        network: Callable[[], Freezable],
+        network: Callable[[], TrainableNetwork],
         checkpoints: Checkpoints | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> list[Epoch]:
@@ -311,7 +311,7 @@ class NetworkEstimator(Estimator):
     ) -> None:
         """Train the fitted network further, with a new head where `renew` puts one in place."""
 
-        def network() -> Freezable:
+        def network() -> TrainableNetwork:
             if renew is not None:
                 renew()
             self.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsforecast.networks.conv import ConvEncoder
-from tsforecast.networks.layers import Architecture, Freezable, Pooling, activation_layer
+from tsforecast.networks.layers import Architecture, Pooling, TrainableNetwork, activation_layer
 from tsforecast.networks.recurrent import RecurrentEncoder
 
 
@@ -37,7 +37,7 @@ class SequenceBatch:
         return self.steps, self.lengths
 
 
-class SequenceClassifier(Freezable):
+class SequenceClassifier(TrainableNetwork):
     """Read a sequence of any length and return the logits of its class.
 
     The last layer starts at zero and is added to the logarithm of the shares of the classes, so an untrained network

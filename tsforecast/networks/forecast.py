@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsforecast.networks.conv import ConvEncoder
-from tsforecast.networks.layers import Architecture, Freezable, activation_layer
+from tsforecast.networks.layers import Architecture, TrainableNetwork, activation_layer
 from tsforecast.networks.losses import LOSSES, Loss
 from tsforecast.networks.recurrent import RecurrentEncoder
 
@@ -86,7 +86,7 @@ def _small(*shape: int) -> Tensor:
     return nn.init.normal_(torch.empty(*shape)).mul_(0.1)
 
 
-class ForecastNetwork(Freezable):
+class ForecastNetwork(TrainableNetwork):
     """Read a window segment by segment and forecast all steps of the horizon at once.
 
     With an anchor, a target is read as differences from its last value, and corrections are added to the naive

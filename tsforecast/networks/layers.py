@@ -172,12 +172,16 @@ def _maximum(states: Tensor, mask: Tensor) -> Tensor:
     return states.masked_fill(~mask, -torch.inf).amax(dim=1)  # (B, U)
 
 
-class Freezable(nn.Module):
-    """A network of which parts can be frozen while the rest is trained further."""
+class TrainableNetwork(nn.Module):
+    """A network with a naive reference, of which parts can be frozen while the rest is trained further."""
 
     def __init__(self) -> None:
         super().__init__()
         self.frozen: tuple[str, ...] = ()
+
+    def naive(self, *inputs: Any, **named: Any) -> Tensor:
+        """Return the outputs of the naive reference for the inputs of `forward`."""
+        raise NotImplementedError(f"{type(self).__name__} must have a naive reference")
 
     def freeze(self, names: tuple[str, ...]) -> None:
         """Freeze every parameter whose name starts with one of `names`, and free all others."""

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tsforecast.data.windows import Batch
 from tsforecast.errors import reason
-
-if TYPE_CHECKING:
-    from tsforecast.data.windows import Batch
 
 SMALL = 1e-8
 
@@ -164,14 +162,13 @@ class Objective:
     Attributes
     ----------
     loss : Loss
-    scale : DataScale or None
-        None for a loss that does not read it.
+    scale : DataScale
     weights : tensor of shape (N,), optional
         Of the series, 1 in the mean.
     """
 
     loss: Loss
-    scale: DataScale | None
+    scale: DataScale
     weights: Tensor | None = None
 
     def loss_of(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,11 @@
-"""Labelled recordings in batches: of similar length, padded no further than the longest of them."""
+"""What training reads: protocols of datasets and objectives, and labelled sequences in batches, perhaps augmented."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,16 +14,31 @@ from torch import Tensor
 
 from tsforecast.networks.classify import SequenceBatch
 
+KNOTS = 4  # points between which the speed of a warped sequence changes
+POOL = 8  # batches' worth of sequences that are sorted by length before they are cut into batches
+TILE = 32  # sequences that are classified at once: always as many, and all of one length
 
-class Examples(Protocol):
-    """What a network learns from, or is scored on: windows of series, or whole recordings.
+
+class Batch(Protocol):
+    """Examples with the arguments of the network among them."""
+
+    @property
+    def inputs(self) -> tuple[Tensor | None, ...]: ...
+
+
+Batch_co = TypeVar("Batch_co", bound=Batch, covariant=True)
+Batch_contra = TypeVar("Batch_contra", bound=Batch, contravariant=True)
+
+
+class Dataset(Protocol[Batch_co]):
+    """Examples that a network trains or is scored on: windows of series, or whole sequences.
 
     Attributes
     ----------
     kind : str
-        What the owners of examples are called, for messages.
+        What `names` are the names of, for messages.
     names : array
-        Name of each owner.
+        Name of each series.
     """
 
     kind: str
@@ -32,49 +47,46 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def owner(self, index: Tensor) -> Tensor:
-        """Return the place in `names` of each of the examples `index`, (B,)."""
+    def series_index(self, index: Tensor) -> Tensor:
+        """Return the position in `names` of each of the examples `index`, (B,)."""
 
-    def batch(self, index: Tensor) -> Any:
-        """Gather the examples `index`, (B,): `inputs` for the network, and what the objective compares with."""
+    def batch(self, index: Tensor) -> Batch_co:
+        """Gather the examples `index`, (B,): `inputs` for the network, and the truth for the objective."""
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch, at most `steps` of them, in a new order each time."""
 
 
-class Objective(Protocol):
-    """How a network is judged."""
+class Objective(Protocol[Batch_contra]):
+    """The loss of outputs on a batch."""
 
-    def loss_of(self, outputs: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
+    def loss_of(self, outputs: Tensor, batch: Batch_contra) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss of a network's outputs over a batch, and the number of its terms."""
-
-
-KNOTS = 4  # points between which the speed of a warped recording changes
 
 
 @dataclass(frozen=True, eq=False)
 class Augmentation:
-    """How recordings are varied; each part is drawn anew for each recording, and 0 leaves it out.
+    """Random variation of sequences; each part is drawn anew for each sequence, and 0 leaves it out.
 
-    The parts are those of Um et al. (2017, arXiv 1706.00527), who recognise movements by the same kind of sensor.
+    The parts are those of Um et al. (2017, arXiv 1706.00527), for movements measured by wearable sensors.
 
     Parameters
     ----------
     jitter : float
-        Standard deviation of noise that is added to each number, in units of the channel's own (scaled ones).
+        Standard deviation of noise that is added to each number, of the scaled channel.
     scale : float
         Spread of the logarithm of a factor for each channel, around its mean.
     time_warp : float
         Spread of the logarithm of the speed, which changes smoothly, and of the length.
     rotation : float
-        Standard deviation in degrees of an angle by which channels 0 to 2, 3 to 5 and so on are turned as vectors
+        Standard deviation in degrees of the angle by which channels 0 to 2, 3 to 5 and so on are rotated as vectors
         about a random axis, as if a sensor were worn another way.
     crop : float
         At most this share of the steps is cut off, at both ends together.
     units : two tensors of shape (C,), optional
-        Location and scale that lead back to the data's own numbers, in which vectors are turned.
+        Location and scale that lead back to the scale of the data, in which vectors are rotated.
     least : int
-        Steps that a recording keeps at least, if it has them.
+        Steps that a sequence keeps at least, if it has them.
     """
 
     jitter: float = 0.0
@@ -86,7 +98,7 @@ class Augmentation:
     least: int = 1
 
     def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Vary padded recordings, (B, T, C), of `lengths`, (B,); return others, perhaps of other lengths."""
+        """Vary padded sequences, (B, T, C), of `lengths`, (B,); return others, perhaps of other lengths."""
         if self.time_warp or self.crop:
             steps, lengths = self._resampled(steps, lengths)
         if self.rotation:
@@ -95,24 +107,26 @@ class Augmentation:
             steps = steps * torch.exp(self.scale * torch.randn_like(steps[:, :1]))
         if self.jitter:
             steps = steps + self.jitter * torch.randn_like(steps)
-        there = torch.arange(steps.shape[1], device=steps.device) < lengths[:, None]  # (B, T)
-        return steps * there[..., None], lengths
+        mask = torch.arange(steps.shape[1], device=steps.device) < lengths[:, None]  # (B, T)
+        return steps * mask[..., None], lengths
 
     def _resampled(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Cut ends off and read what is left at changing speed, between steps along a line."""
+        """Crop both ends and resample the rest at changing speed, by linear interpolation."""
         batch, device = len(steps), steps.device
-        lost = (self.crop * torch.rand(batch, device=device) * lengths).floor()
-        kept = torch.maximum(lengths - lost, lengths.clamp(max=self.least))  # (B,)
+        cropped = (self.crop * torch.rand(batch, device=device) * lengths).floor()
+        kept = torch.maximum(lengths - cropped, lengths.clamp(max=self.least))  # (B,)
         begin = (torch.rand(batch, device=device) * (lengths - kept + 1)).floor()
         stretch = torch.exp(self.time_warp * torch.randn(batch, device=device))
         least = lengths.clamp(max=self.least)
-        made = torch.maximum((kept * stretch).round().long(), least).clamp(max=2 * steps.shape[1])  # (B,)
-        place = torch.arange(int(made.max()), device=device) / (made - 1).clamp(min=1)[:, None]  # (B, T'), 0 to 1
-        # Time passed is the sum of a speed that changes along lines between a few knots.
+        resampled = torch.maximum((kept * stretch).round().long(), least).clamp(max=2 * steps.shape[1])  # (B,)
+        position = (
+            torch.arange(int(resampled.max()), device=device) / (resampled - 1).clamp(min=1)[:, None]
+        )  # (B, T'), 0 to 1
+        # Elapsed time is the integral of a speed that is linear between a few knots.
         speed = torch.exp(self.time_warp * torch.randn(batch, KNOTS, device=device))  # (B, KNOTS)
         passed = torch.cat([torch.zeros_like(speed[:, :1]), (speed[:, 1:] + speed[:, :-1]).cumsum(1)], dim=1)
         passed = passed / passed[:, -1:]
-        at = place.clamp(max=1) * (KNOTS - 1)
+        at = position.clamp(max=1) * (KNOTS - 1)
         knot = at.floor().long().clamp(max=KNOTS - 2)
         low, high = passed.gather(1, knot), passed.gather(1, knot + 1)
         source = begin[:, None] + (low + (high - low) * (at - knot)) * (kept - 1)[:, None]  # (B, T')
@@ -120,10 +134,10 @@ class Augmentation:
         second = torch.minimum(first + 1, lengths[:, None] - 1)
         share = (source - first)[..., None]
         left, right = (torch.take_along_dim(steps, rows[..., None], dim=1) for rows in (first, second))
-        return left + (right - left) * share, made
+        return left + (right - left) * share, resampled
 
     def _rotated(self, steps: Tensor) -> Tensor:
-        """Turn each three channels about a random axis by a random angle."""
+        """Rotate each three channels about a random axis by a random angle."""
         axis = torch.nn.functional.normalize(torch.randn(len(steps), 3, device=steps.device), dim=1)
         angle = math.radians(self.rotation) * torch.randn(len(steps), 1, 1, device=steps.device)
         cross = torch.zeros(len(steps), 3, 3, device=steps.device)  # v -> axis x v
@@ -136,34 +150,30 @@ class Augmentation:
         return (torch.einsum("bij,btgj->btgi", turn, vectors).reshape(own.shape) - location) / scale
 
 
-POOL = 8  # batches' worth of recordings that are sorted by length before they are cut into batches
-TILE = 32  # recordings that are asked about at once: always as many, and all of one length
-
-
 class SequenceDataset:
-    """Recordings of any length with a label each.
+    """Labelled sequences of any length.
 
     Parameters
     ----------
     values : array of shape (rows, C)
-        Scaled numbers, all recordings below each other.
+        Scaled numbers, all sequences below each other.
     offsets : int64 array of shape (N + 1,)
     labels : int64 array of shape (N,)
     names : array of shape (N,), optional
-        What messages call the recordings; their numbers unless given.
+        For messages; their positions unless given.
     augmentation : Augmentation, optional
-        How each batch is varied, anew each time; for training only.
+        Of each batch, anew each time; for training only.
     device : torch device
 
     Examples
     --------
-    >>> found = SequenceDataset(np.arange(5.0)[:, None], np.array([0, 2, 5]), np.array([0, 1]))
-    >>> batch = found.batch(torch.tensor([0, 1]))
+    >>> dataset = SequenceDataset(np.arange(5.0)[:, None], np.array([0, 2, 5]), np.array([0, 1]))
+    >>> batch = dataset.batch(torch.tensor([0, 1]))
     >>> batch.steps[..., 0].tolist(), batch.lengths.tolist()
     ([[0.0, 1.0, 0.0], [2.0, 3.0, 4.0]], [2, 3])
     """
 
-    kind = "recording"  # what `names` name
+    kind = "recording"
 
     def __init__(
         self,
@@ -185,26 +195,26 @@ class SequenceDataset:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def owner(self, index: Tensor) -> Tensor:
-        """Return the recordings `index` themselves, (B,)."""
+    def series_index(self, index: Tensor) -> Tensor:
+        """Return `index` itself, (B,): each example is a whole sequence."""
         return index
 
     def batch(self, index: Tensor) -> SequenceBatch:
-        """Gather the recordings `index`, int64 of shape (B,), in this order."""
+        """Gather the sequences `index`, int64 of shape (B,), in this order."""
         lengths, begin = self._lengths[index], self._begin[index]  # (B,)
         step = torch.arange(int(lengths.max()), device=self.device)
-        there = step < lengths[:, None]  # (B, T)
+        mask = step < lengths[:, None]  # (B, T)
         rows = begin[:, None] + torch.minimum(step, lengths[:, None] - 1)
-        steps = self._values[rows] * there[..., None]  # (B, T, C)
+        steps = self._values[rows] * mask[..., None]  # (B, T, C)
         if self._augmentation is not None:
             steps, lengths = self._augmentation(steps, lengths)
         equal = bool((lengths == steps.shape[1]).all())
         return SequenceBatch(steps, None if equal else lengths, self._labels[index])
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
-        """Return the batches of one epoch, at most `steps`, in a random order, each with recordings of similar length.
+        """Return the batches of one epoch, at most `steps`, in a random order, each with sequences of similar length.
 
-        Sorting few batches' worth at a time leaves it to chance who is in a batch with whom.
+        Sorting few batches' worth at a time keeps batches random.
         """
         order = torch.randperm(len(self))[: steps * batch_size]
         lengths = self._lengths.cpu()
@@ -216,10 +226,10 @@ class SequenceDataset:
 
 
 def tiles(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Yield numbers of recordings of one length and their steps, (TILE, T, C), filled up with zeros.
+    """Yield positions of sequences of one length and their steps, (TILE, T, C), filled up with zeros.
 
-    Nothing is padded in time, and a matrix product has a size that depends on T alone: products of other sizes may
-    round in another way, and what is said of a recording must not depend on its batch-mates.
+    Nothing is padded in time, and the size of a matrix product depends on T alone: other sizes may round differently,
+    and a prediction must not depend on its batch-mates.
     """
     lengths = np.diff(offsets)
     for length in np.unique(lengths):

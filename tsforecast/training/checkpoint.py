@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a training, written whole or not at all, and taken up again."""
+"""Checkpoints: the state of training, written atomically, and resumed to the bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHECKSUM = "sha256"  # of the tensors
 
 
 def parse_every(every: int | str) -> tuple[int, bool]:
-    """Read a time between checkpoints: a number of epochs, or minutes as in ``"10min"``.
+    """Read the interval of checkpoints: a number of epochs, or minutes as in ``"10min"``.
 
     Raises
     ------
@@ -43,8 +43,8 @@ def parse_every(every: int | str) -> tuple[int, bool]:
 
 
 @dataclass
-class Training:
-    """A training under way: everything that decides how it goes on.
+class TrainingState:
+    """Everything that decides how training continues.
 
     Attributes
     ----------
@@ -62,18 +62,18 @@ class Training:
 
 @dataclass
 class Checkpoints:
-    """Where and how often a training is kept, and where it goes on from.
+    """Where and how often the state of training is written, and where it resumes.
 
     Parameters
     ----------
     folder : path or None
-        Replaced at each checkpoint; None keeps nothing.
+        Replaced at each checkpoint; None writes none.
     every : int
         Epochs between checkpoints, or with `minutes` minutes: at the end of the first epoch after them.
     minutes : bool
     resume_from : path or None
     settings : dict
-        What must be the same for the training to go on: parameters and data.
+        What must be equal to resume: parameters and data.
     """
 
     folder: Path | None
@@ -90,11 +90,11 @@ class Checkpoints:
         inside = [place and place / name for place in (self.folder, self.resume_from)]
         has_observations = inside[1] is not None and inside[1].exists()
         if name != "train" and not has_observations:
-            inside[1] = None  # the first phase must be there; this one had not begun
+            inside[1] = None  # the first phase must exist; this one had not begun
         return Checkpoints(inside[0], self.every, self.minutes, inside[1], self.settings)
 
     def begin(self) -> None:
-        """Make sure that the folder keeps no other fit, which would be lost.
+        """Require that the folder holds no other fit, which would be lost.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Checkpoints:
         try:
             kept = json.loads((self.folder / "train" / _STATE).read_text(encoding="utf-8"))["settings"]
         except (OSError, ValueError, KeyError, TypeError):
-            return  # none, or one that nobody can go on from
+            return  # no checkpoint that could be resumed
         now = json.loads(json.dumps(self.settings))
         differing = [name for name in now if kept.get(name) != now[name]]
         if differing:
@@ -115,34 +115,34 @@ class Checkpoints:
             )
         shutil.rmtree(self.folder / "refit", ignore_errors=True)  # of an earlier fit, that began with other weights
 
-    def keep(self, training: Training, done: bool) -> None:
-        """Write a checkpoint if it is time, or if training is done."""
-        number = training.history[-1].number
+    def keep(self, state: TrainingState, done: bool) -> None:
+        """Write a checkpoint if it is due, or if training is done."""
+        number = state.history[-1].number
         due = time.monotonic() - self._kept >= 60 * self.every if self.minutes else number % self.every == 0
         if self.folder is None or not (due or done):
             return
-        state = training.optimizer.state_dict()["state"]
-        tensors = {f"network.{name}": tensor for name, tensor in training.network.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in training.best.items()}
-        tensors |= {f"optimizer.{i}.{name}": value for i, part in state.items() for name, value in part.items()}
+        optimizer = state.optimizer.state_dict()["state"]
+        tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
+        tensors |= {f"optimizer.{i}.{name}": value for i, part in optimizer.items() for name, value in part.items()}
         tensors["random"] = torch.get_rng_state()
-        state_of = {"history": [asdict(e) for e in training.history], "settings": self.settings}
+        record = {"history": [asdict(e) for e in state.history], "settings": self.settings}
         with new_folder(self.folder, mark=_STATE) as place:
             save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, place / _TENSORS)
-            text = json.dumps(state_of | {_CHECKSUM: sha256(place / _TENSORS)}, indent=1)
+            text = json.dumps(record | {_CHECKSUM: sha256(place / _TENSORS)}, indent=1)
             (place / _STATE).write_text(text, encoding="utf-8")
-            shutil.copymode(place / _STATE, place / _TENSORS)  # safetensors lets the owner alone read it
+            shutil.copymode(place / _STATE, place / _TENSORS)  # safetensors writes it readable by its owner alone
         self._kept = time.monotonic()
 
-    def resume(self, training: Training) -> None:
-        """Bring a training to where its checkpoint was, to the bit.
+    def resume(self, state: TrainingState) -> None:
+        """Restore the state of a checkpoint, to the bit.
 
         Raises
         ------
         ModelFileError
             When the folder holds no checkpoint.
         ParameterError
-            When the checkpoint belongs to another training; every difference is named.
+            When the checkpoint belongs to another fit; every difference is named.
         """
         if self.resume_from is None:
             return
@@ -152,7 +152,7 @@ class Checkpoints:
                 raise ValueError("tensors are not those that were written")
             tensors = load_file(self.resume_from / _TENSORS)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            # What a parser says of broken text helps nobody.
+            # The message of a parser does not help.
             what = reason(error) if isinstance(error, OSError) else "it is cut short or spoilt"
             raise ModelFileError(
                 f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {what}; leave resume_from out to "
@@ -169,26 +169,26 @@ class Checkpoints:
                 ]
             )
         parts = {name.partition(".")[::2]: tensor for name, tensor in _under("optimizer.", tensors).items()}
-        sizes = {(str(i), part.numel()) for i, part in enumerate(parameters(training.optimizer))}
+        sizes = {(str(i), part.numel()) for i, part in enumerate(parameters(state.optimizer))}
         if any(tensor.ndim and (i, tensor.numel()) not in sizes for (i, _), tensor in parts.items()):
             raise ModelFileError(
                 f"{str(self.resume_from)!r} must hold a checkpoint of this version of tsforecast: an earlier one laid "
                 "out its optimiser otherwise; leave resume_from out to start anew"
             )
-        training.history[:] = [Epoch(**epoch) for epoch in kept["history"]]
-        training.best = _under("best.", tensors)
-        training.network.load_state_dict(_under("network.", tensors))
-        state = training.optimizer.state_dict()
-        for (i, what), tensor in parts.items():
-            state["state"].setdefault(int(i), {})[what] = tensor
-        training.optimizer.load_state_dict(state)
+        state.history[:] = [Epoch(**epoch) for epoch in kept["history"]]
+        state.best = _under("best.", tensors)
+        state.network.load_state_dict(_under("network.", tensors))
+        optimizer = state.optimizer.state_dict()
+        for (i, name), tensor in parts.items():
+            optimizer["state"].setdefault(int(i), {})[name] = tensor
+        state.optimizer.load_state_dict(optimizer)
         torch.set_rng_state(tensors["random"])
 
 
 def adapt(folder: Path, **settings: Any) -> None:
-    """Let the training that a checkpoint keeps go on with other settings of how it trains.
+    """Let a checkpoint resume with other settings of training.
 
-    Population based training takes weights over and varies what they are trained with [Jaderberg et al. 2017, arXiv
+    Population based training copies weights and varies the settings they are trained with [Jaderberg et al. 2017, arXiv
     1711.09846].
     """
     file = folder / "train" / _STATE

@@ -1,4 +1,4 @@
-"""Show the epochs of a fit as they come; silent unless asked and in a terminal."""
+"""The history of training, one record per epoch, and its progress bar."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Epoch:
     ----------
     number : int
     train_loss, valid_loss : float or None
-        Mean of the loss over all steps that have a truth; None where nothing was measured.
+        Mean of the loss over all steps with a truth; None where there is none.
     learning_rate : float
         At the end of the epoch.
     seconds : float
     skill : float or None
-        Share of the naive forecast's validation loss that the network removes.
+        Share of the validation loss of the naive reference that the network removes.
     """
 
     number: int
@@ -52,7 +52,7 @@ logger = logging.getLogger("tsforecast")
 
 @contextmanager
 def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[Epoch], None]]:
-    """Yield a function that takes each epoch; it logs all of them and, at a terminal, draws a bar when asked.
+    """Yield a function that logs each epoch and, with `verbose`, shows a progress bar in a terminal.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = get_console()
-    # The whole line has room in 80 columns: no name and no rate on it, a short bar.
+    # The line fits in 80 columns: no name, no rate, a short bar.
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), TimeRemainingColumn())
     silent = not (console.is_terminal or console.is_jupyter)
     with Progress(*columns, console=console, transient=True, disable=silent) as progress:
@@ -80,7 +80,7 @@ def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[
 
 
 def describe(epoch: Epoch) -> str:
-    """Say an epoch in a few words.
+    """Describe an epoch in one line.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Train a network: epochs of steps, a score after each, and the best one kept."""
+"""The training loop: epochs of steps, a validation score after each, the weights of the best one."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tsforecast.errors import TrainingError, TrainingWarning, shorten
-from tsforecast.training.batches import Examples, Objective
-from tsforecast.training.checkpoint import Checkpoints, Training
+from tsforecast.networks.layers import TrainableNetwork
+from tsforecast.training.batches import Batch, Dataset, Objective
+from tsforecast.training.checkpoint import Checkpoints, TrainingState
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.optim import TrainingConfig, clip, lay_apart, make_optimizer, rate_share
+from tsforecast.training.optim import TrainingConfig, clip, make_optimizer, rate_share, unflatten_parameters
 
-PREDICT_ROWS = 1_024  # examples in one batch when nothing has to be remembered for gradients
-VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these says as much
+PREDICT_ROWS = 1_024  # examples in one batch without gradients
+VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these is as exact as needed
+
+Batch_ = TypeVar("Batch_", bound=Batch)
 
 
 def train(
-    network: nn.Module,
-    examples: Examples,
-    validation: Examples | None,
-    objective: Objective,
-    plan: TrainingConfig,
+    network: TrainableNetwork,
+    training: Dataset[Batch_],
+    validation: Dataset[Batch_] | None,
+    objective: Objective[Batch_],
+    config: TrainingConfig,
     device: torch.device,
     report: Callable[[Epoch], None],
     checkpoints: Checkpoints | None = None,
@@ -51,21 +54,21 @@ def train(
     start = _score(network, validation, objective)
     naive = _score(network, validation, objective, naive=True)
     history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive))]
-    training = Training(network, make_optimizer(network, plan), history, copy.deepcopy(network.state_dict()))
+    state = TrainingState(network, make_optimizer(network, config), history, copy.deepcopy(network.state_dict()))
     if checkpoints:
-        checkpoints.resume(training)
+        checkpoints.resume(state)
     report(history[-1])
     try:
-        while not finished(history, plan, validation is not None):
+        while not finished(history, config, validation is not None):
             began, number = time.perf_counter(), len(history)
-            train_loss, rate = _pass(training, examples, objective, plan, device)
+            train_loss, rate = run_epoch(state, training, objective, config, device)
             score = _score(network, validation, objective)
             seconds = time.perf_counter() - began
             history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive)))
             if best_epoch(history) is history[-1]:
-                training.best = copy.deepcopy(network.state_dict())
+                state.best = copy.deepcopy(network.state_dict())
             if checkpoints:
-                checkpoints.keep(training, done=finished(history, plan, validation is not None))
+                checkpoints.keep(state, done=finished(history, config, validation is not None))
             report(history[-1])
     except KeyboardInterrupt:
         best = best_epoch(history).number
@@ -75,84 +78,90 @@ def train(
             stacklevel=_levels_to_the_caller(),
         )
     finally:
-        network.load_state_dict(training.best)
-        lay_apart(network.parameters())
+        network.load_state_dict(state.best)
+        unflatten_parameters(network.parameters())
         network.eval()
     return history
 
 
 def _levels_to_the_caller() -> int:
-    """Return the `stacklevel` with which a warning of the function that asks shows the line outside this package."""
+    """Return the `stacklevel` with which a warning of the calling function shows the line outside this package."""
     frame, level = sys._getframe(1), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "tsforecast":
         frame, level = frame.f_back, level + 1
     return level
 
 
-def finished(history: list[Epoch], plan: TrainingConfig, validates: bool) -> bool:
-    """Tell whether training is over: all epochs are done, or patience is."""
+def finished(history: list[Epoch], config: TrainingConfig, validates: bool) -> bool:
+    """Return whether training is over: all epochs are done, or patience is exhausted."""
     last = history[-1].number
     waited = last - best_epoch(history).number
-    out_of_patience = plan.patience is not None and validates and waited >= plan.patience
-    return last >= plan.epochs or out_of_patience
+    out_of_patience = config.patience is not None and validates and waited >= config.patience
+    return last >= config.epochs or out_of_patience
 
 
-def _pass(
-    training: Training, examples: Examples, objective: Objective, plan: TrainingConfig, device: torch.device
+def run_epoch(
+    state: TrainingState,
+    training: Dataset[Batch_],
+    objective: Objective[Batch_],
+    config: TrainingConfig,
+    device: torch.device,
 ) -> tuple[float, float]:
     """Train for one epoch; return the mean loss and the last learning rate."""
-    network, optimizer, number = training.network, training.optimizer, len(training.history)
-    steps = plan.steps(len(examples))
+    network, optimizer, number = state.network, state.optimizer, len(state.history)
+    steps = config.steps(len(training))
     losses, rate = torch.zeros(steps, device=device), 0.0
-    order = examples.shuffled(plan.batch_size, steps)
-    precision = torch.autocast(device.type, torch.bfloat16) if plan.mixed_precision else nullcontext()
+    order = training.shuffled(config.batch_size, steps)
+    precision = torch.autocast(device.type, torch.bfloat16) if config.mixed_precision else nullcontext()
     network.train()
     for step, index in enumerate(order):
-        done = (step + (number - 1) * steps) / (steps * plan.max_epochs)
-        rate = plan.learning_rate * rate_share(plan.schedule, done, training.history, plan.plateau)
+        done = (step + (number - 1) * steps) / (steps * config.max_epochs)
+        rate = config.learning_rate * rate_share(config.schedule, done, state.history, config.plateau)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with precision:
-            batch = examples.batch(index.to(device))
+            batch = training.batch(index.to(device))
             error, count = objective.loss_of(network(*batch.inputs), batch)
             loss = error / count.clamp(min=1)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if plan.clip is not None:
-            clip(optimizer, plan.clip)
+        if config.clip is not None:
+            clip(optimizer, config.clip)
         optimizer.step()
-        losses[step] = loss.detach()  # looked at once an epoch: a device need not be waited for
+        losses[step] = loss.detach()  # read once an epoch, so as not to wait for the device
     broken = (~torch.isfinite(losses)).nonzero()
     if len(broken):
         step = int(broken[0])
-        owners = sorted(set(examples.owner(order[step].to(device)).tolist()))
-        where = shorten([repr(str(examples.names[i])) for i in owners])
+        series = sorted(set(training.series_index(order[step].to(device)).tolist()))
+        where = shorten([repr(str(training.names[i])) for i in series])
         raise TrainingError(
             f"the training loss must stay a number: it became {float(losses[step])} in epoch {number}, step {step + 1} "
-            f"of {steps}, on a batch from {examples.kind} {where}; use a learning_rate below {plan.learning_rate:g} or "
-            f"look for extreme values there. The weights of epoch {best_epoch(training.history).number} are kept"
+            f"of {steps}, on a batch from {training.kind} {where}; use a learning_rate below {config.learning_rate:g} "
+            f"or look for extreme values there. The weights of epoch {best_epoch(state.history).number} are kept"
         )
     return float(losses.mean()), rate
 
 
 @torch.inference_mode()
-def _score(network: nn.Module, validation: Examples | None, objective: Objective, naive: bool = False) -> float | None:
-    """Return the mean loss over the validation examples; None without any truth to compare with."""
+def _score(
+    network: TrainableNetwork, validation: Dataset[Batch_] | None, objective: Objective[Batch_], naive: bool = False
+) -> float | None:
+    """Return the mean loss over the validation examples; None without any truth."""
     if validation is None:
         return None
     network.eval()
-    forecast: Any = network.naive if naive else network
+    forward = network.naive if naive else network
     total, count = 0.0, 0
     for index in _evenly(validation):
         batch = validation.batch(index)
-        error, number = objective.loss_of(forecast(*batch.inputs), batch)
+        error, number = objective.loss_of(forward(*batch.inputs), batch)
         total, count = total + float(error), count + int(number)
     return total / count if count else None
 
 
-def _evenly(examples: Examples) -> Iterator[Tensor]:
-    chosen = min(len(examples), VALIDATION_WINDOWS)
-    index = torch.arange(chosen, device=examples.device) * len(examples) // chosen
+def _evenly(dataset: Dataset[Any]) -> Iterator[Tensor]:
+    chosen = min(len(dataset), VALIDATION_WINDOWS)
+    index = torch.arange(chosen, device=dataset.device) * len(dataset) // chosen
     yield from torch.split(index, PREDICT_ROWS)
 
 

@@ -1,4 +1,4 @@
-"""How a network is trained: what the user can set, and what follows from it."""
+"""Optimisation: learning rate schedules, settings of training, and the optimiser over flat parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tsforecast.training.history import Epoch
 
 SCHEDULES = ("one-cycle", "cosine", "plateau", "constant")
 WARM_UP = 0.1  # share of training over which a cosine rises first
-FACTOR = 10.0  # a plateau divides the rate by it
+PLATEAU_FACTOR = 10.0  # a plateau divides the rate by it
 
 
 def rate_share(schedule: str, done: float, history: Sequence[Epoch], wait: int) -> float:
@@ -26,7 +26,7 @@ def rate_share(schedule: str, done: float, history: Sequence[Epoch], wait: int) 
     done : float
         Share of all steps that is done, in [0, 1].
     history : sequence of Epoch
-        What happened so far; a plateau looks at it.
+        Epochs so far; a plateau reads them.
     wait : int
         Epochs without a better loss that make a plateau.
     """
@@ -91,7 +91,7 @@ def plateau(history: Sequence[Epoch], wait: int) -> float:
         if loss < best:
             best, since = loss, 0
         elif since >= wait:
-            share, since = share / FACTOR, 0
+            share, since = share / PLATEAU_FACTOR, 0
     return share
 
 
@@ -99,15 +99,15 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
-def lay_flat(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
-    """Lay parameters and their gradients one after the other in memory, and return all of it as one long vector.
+def flatten_parameters(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+    """Move parameters and their gradients into one vector, and return it.
 
-    They go on as they were, and whoever changes them changes the vector. Gradients must be set to zero, not taken away.
+    The parameters become views of the vector. Gradients must be set to zero, not to None.
 
     Examples
     --------
     >>> layer = nn.Linear(2, 3)
-    >>> whole = lay_flat(list(layer.parameters()))
+    >>> whole = flatten_parameters(list(layer.parameters()))
     >>> whole.data.zero_().shape, layer.weight.detach().abs().sum().item()
     (torch.Size([9]), 0.0)
     """
@@ -120,8 +120,8 @@ def lay_flat(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
     return whole
 
 
-def lay_apart(parameters: Iterable[nn.Parameter]) -> None:
-    """Give each parameter memory of its own again, and take gradients away; on a GPU nothing was laid flat."""
+def unflatten_parameters(parameters: Iterable[nn.Parameter]) -> None:
+    """Give each parameter memory of its own again, and remove gradients; on a GPU nothing was flattened."""
     for parameter in parameters:
         parameter.grad = None
         if parameter.device.type == "cpu":
@@ -134,20 +134,20 @@ MOMENTUM = 0.9  # of sgd
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train.
+    """Settings of training.
 
     Attributes
     ----------
     batch_size, max_epochs : int
     steps_per_epoch : int or None
-        At most so many batches an epoch, drawn anew each time; None takes all windows.
+        Upper limit of batches per epoch, drawn anew each time; None for all windows.
     optimizer : {"adamw", "adam", "sgd"}
         AdamW: Loshchilov and Hutter 2017, arXiv 1711.05101; Adam: Kingma and Ba 2014, arXiv 1412.6980; stochastic
         gradient descent with momentum 0.9.
     learning_rate : float
-        The highest one; `schedule` says which share of it a step takes.
+        The highest one; `schedule` scales it at each step.
     schedule : {"one-cycle", "cosine", "plateau", "constant"}
-        See `tsforecast.training.optim`.
+        See `rate_share`.
     patience : int or None
         Stop after so many epochs without a better validation loss; half of it makes a plateau.
     weight_decay : float
@@ -194,20 +194,20 @@ class TrainingConfig:
         return every if self.steps_per_epoch is None else min(every, self.steps_per_epoch)
 
 
-def make_optimizer(network: nn.Module, plan: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimiser of the parameters that are not frozen; on a CPU it sees them as one vector, or two."""
+def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser of the parameters that are not frozen; on a CPU they are one vector, or two."""
     free = [p for p in network.parameters() if p.requires_grad]
-    kinds = [([p for p in free if p.ndim > 1], plan.weight_decay), ([p for p in free if p.ndim <= 1], 0.0)]
-    # A GPU's recurrent modules want their weights as they have laid them.
+    kinds = [([p for p in free if p.ndim > 1], config.weight_decay), ([p for p in free if p.ndim <= 1], 0.0)]
+    # Recurrent modules on a GPU need the layout of their own weights.
     groups = [
-        {"params": [lay_flat(part)] if part[0].device.type == "cpu" else part, "weight_decay": decay}
+        {"params": [flatten_parameters(part)] if part[0].device.type == "cpu" else part, "weight_decay": decay}
         for part, decay in kinds
         if part
     ]
-    if plan.optimizer == "sgd":
-        return _light(torch.optim.SGD)(groups, lr=plan.learning_rate, momentum=MOMENTUM)
-    kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
-    return _light(kind)(groups, lr=plan.learning_rate, fused=True)
+    if config.optimizer == "sgd":
+        return _without_hooks(torch.optim.SGD)(groups, lr=config.learning_rate, momentum=MOMENTUM)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return _without_hooks(kind)(groups, lr=config.learning_rate, fused=True)
 
 
 def clip(optimizer: torch.optim.Optimizer, largest: float) -> None:
@@ -223,14 +223,14 @@ def clip(optimizer: torch.optim.Optimizer, largest: float) -> None:
 
 
 def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """Return what an optimiser moves."""
+    """Return the parameters of an optimiser."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _light(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    """Return an optimiser whose methods do without what takes long at small vectors: hooks, and torch's compiler.
+def _without_hooks(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return an optimiser without what is slow for small vectors: hooks, and torch's compiler.
 
-    The compiler would be loaded at the first use, for a second.
+    Loading the compiler at the first use takes a second.
     """
 
     def zero_grad(self: torch.optim.Optimizer) -> None:
@@ -240,5 +240,5 @@ def _light(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optim
 
     names = ("add_param_group", "step", "state_dict", "load_state_dict")
     methods = {name: torch.no_grad()(inspect.unwrap(getattr(kind, name))) for name in names}
-    methods["step"].hooked = True  # torch would hook its profiler in again
+    methods["step"].hooked = True  # torch would add the hook of its profiler again
     return type(kind.__name__, (kind,), methods | {"zero_grad": zero_grad})

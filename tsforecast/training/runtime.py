@@ -1,4 +1,4 @@
-"""Where a network is trained: device, threads and random numbers."""
+"""The runtime of training: device, threads and random numbers."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def torch_device(name: str) -> torch.device:
 
 
 _lock = threading.Lock()
-_usual: list[int] = []  # torch's own number, as often as there are threads within `few_threads`
-_within = threading.local()  # the number that this thread works with, if it is within
+_usual: list[int] = []  # torch's own number, once for each thread within `few_threads`
+_within = threading.local()  # the number of this thread, within `few_threads`
 
 
 @contextmanager
 def few_threads(units: int) -> Iterator[None]:
-    """Run small networks on one thread, for a while; the quick kernels keep those that there were.
+    """Run small networks on one thread; the fast kernels keep the usual number.
 
-    More threads of a small network only wait for each other, the more so on a busy machine. Threads of Python that come
-    later begin with the number that was set last, so each puts back what there was before the first one came.
+    More threads of a small network only wait for each other, the more so on a busy machine. A new thread of Python
+    starts with the number that was set last, so each restores the number from before the first one.
     """
     outer = getattr(_within, "threads", None)
     with _lock:
@@ -52,19 +52,19 @@ def few_threads(units: int) -> Iterator[None]:
 _drawing = threading.RLock()
 
 
-def _forget() -> None:
+def _renew_lock() -> None:
     global _drawing
     _drawing = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_forget)  # whoever held it does not live on in a child
+os.register_at_fork(after_in_child=_renew_lock)  # a thread that held it does not exist in the child
 
 
 @contextmanager
 def seeded(random_state: int | None) -> Iterator[None]:
-    """Seed torch's random numbers for a while, by chance where no seed is given.
+    """Seed torch's random numbers, at random without a seed, and restore their state at the end.
 
-    All threads of a process draw from one source, so those that come here take turns.
+    All threads of a process share one generator, so they take turns.
     """
     with _drawing, torch.random.fork_rng():
         if random_state is not None:
