@@ -296,13 +296,13 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         ("nearly a file", "file 'shop.csv' does not exist; did you mean 'shops.csv'?"),
         ("no command", "Error: no such command 'leaderbord'; did you mean 'leaderboard'?\n"),
         ("no number", "Error: invalid value for '--horizon'"),
-        ("no out", "Error: missing option '--out'; tsforecast fit --help shows what can be said\n"),
+        ("no out", "Error: missing option '--out'; tsforecast fit --help lists the options\n"),
         (
             "spaces",
             "Error: names must have commas between them, and no spaces: got --models gru mean; "
             "write --models gru,mean\n",
         ),
-        ("a word too many", "Error: 'mean' is one word too many for tsforecast leaderboard; tsforecast"),
+        ("a word too many", "Error: 'mean' is one argument too many for tsforecast leaderboard; tsforecast"),
         ("unknown column", "target column 'sale' does not exist; did you mean 'sales'?"),
         ("unknown model", "model 'grru' does not exist; did you mean 'gru'?"),
         ("other suffix", "a file must end in .csv or .parquet"),
@@ -357,7 +357,7 @@ def test_columns_known_ahead_are_given_for_the_steps_to_forecast(tmp_path: Path)
         "day", "30.04.2024", "01.05.2024", "02.05.2024",
     ]  # fmt: skip
     missing = tsforecast("predict", tmp_path / "model")
-    assert "nothing was given; say --future FILE, with rows from 2024-04-30 to 2024-05-02" in missing.stderr
+    assert "nothing was given; pass --future FILE, with rows from 2024-04-30 to 2024-05-02" in missing.stderr
 
 
 def test_a_fit_that_found_nothing_better_than_naive_says_so(tmp_path: Path) -> None:
@@ -554,8 +554,8 @@ def test_a_note_of_dates_that_is_not_what_fit_wrote_is_refused(what: str, tmp_pa
     said = tsforecast("predict", tmp_path / "model")
     assert said.returncode == 2
     why = "it does not" if what in ("list", "text") else "must be a file that lies in the folder, and no link out of it"
-    assert "must say how dates are written" in said.stderr
-    assert f"{why}; say it with --date-format" in " ".join(said.stderr.split())
+    assert "must hold how dates are written" in said.stderr
+    assert f"{why}; give it with --date-format" in " ".join(said.stderr.split())
 
 
 def test_remedies_of_predict_name_what_it_can_be_told(tmp_path: Path) -> None:

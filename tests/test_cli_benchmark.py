@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.commands import in_a_process, tsforecast
 from tsforecast.cli import extras as cli_benchmark
-from tsforecast.cli.benchmark_report import html_benchmark, read_rows
+from tsforecast.cli.benchmark_page import html_benchmark, read_rows
 from tsforecast.errors import DataError
 from tsforecast.files import shipped
 

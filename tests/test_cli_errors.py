@@ -164,6 +164,7 @@ def test_no_code_reads_a_message() -> None:
         "x = PATTERN.sub('', str(error.problems[0]))",
         "x = 'row' in problem",
         "x = problem.split(':')",
+        "x = hint.startswith('did')",
     ],
 )
 def test_code_that_reads_a_message_is_found(line: str) -> None:
@@ -186,7 +187,7 @@ def _readings(source: str) -> list[str]:
         elif isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
             read = [node.left, *node.comparators] if isinstance(node.left, ast.Constant) else []
         names = {name for part in read for name in _names(part)}
-        if names & {"problem", "problems"}:
+        if names & {"problem", "problems"} or ("hint" in names and "startswith" in ast.unparse(node)):
             found.append(ast.unparse(node))
     return found
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tsforecast.cli.data import Said, read_panel
+from tsforecast.cli.data import read_panel
 from tsforecast.cli.files import read_file
-from tsforecast.cli.options import as_option
+from tsforecast.cli.options import DataOptions, as_option
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 
 DAY = datetime.date(2023, 2, 1)
@@ -23,7 +23,7 @@ def file(folder: Path, *lines: str) -> Path:
 
 
 def test_what_a_recording_is_recognised_as_is_not_read_where_it_is_forecast(data_folder: Path) -> None:
-    panel, task = read_panel("smartwatch-gestures", Said())
+    panel, task = read_panel("smartwatch-gestures", DataOptions())
     assert task is not None
     assert task.label == "gesture"
     assert (panel.roles.static, panel.roles.group) == ((), "user")
@@ -57,7 +57,7 @@ def test_empty_lines_at_the_end_are_no_rows(end: str, tmp_path: Path) -> None:
 
 def test_empty_lines_between_rows_are_said(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        read_panel(str(file(tmp_path, "day,sales", "2023-02-01,1", "", "2023-02-02,2")), Said())
+        read_panel(str(file(tmp_path, "day,sales", "2023-02-01,1", "", "2023-02-02,2")), DataOptions())
     assert str(caught.value) == (
         "time column 'day' must be complete: 1 of 3 stamps are missing, the first in line 3; fill them in, or drop "
         "those rows (an empty line is one)"
@@ -83,7 +83,7 @@ def test_columns_may_have_whole_numbers_as_names(tmp_path: Path) -> None:
 def test_where_no_column_holds_numbers_what_they_hold_is_shown(value: str, tmp_path: Path) -> None:
     shown = value.strip('"')
     with pytest.raises(DataError) as caught:
-        read_panel(str(file(tmp_path, "day,sales", f"2023-02-01,{value}", f"2023-02-02,{value}")), Said())
+        read_panel(str(file(tmp_path, "day,sales", f"2023-02-01,{value}", f"2023-02-02,{value}")), DataOptions())
     assert str(caught.value) == (
         f"a number column to forecast is needed: the frame has 'day' (Date), 'sales' (String, such as {shown!r}); "
         "convert it, or name it with target=..."
@@ -93,7 +93,7 @@ def test_where_no_column_holds_numbers_what_they_hold_is_shown(value: str, tmp_p
 def test_a_year_of_five_digits_is_a_date_and_no_name(tmp_path: Path) -> None:
     path = file(tmp_path, "day,sales", "99999-01-01,1", "99999-01-02,2")
     with pytest.raises(DataError, match=r"time column 'day' must hold dates like .*: line 2 holds '99999-01-01'; "):
-        read_panel(str(path), Said())
+        read_panel(str(path), DataOptions())
 
 
 def test_a_line_with_too_many_cells_is_named(tmp_path: Path) -> None:
@@ -124,13 +124,13 @@ def test_dates_are_read_only_when_there_is_one_way_to_read_them(text: str, kind:
 def test_other_dates_are_refused_unless_the_user_says_how_they_are_written(tmp_path: Path) -> None:
     path = file(tmp_path, "day,sales", "01/02/2023,1", "02/02/2023,2", "03/02/2023,3")
     with pytest.raises(DataError) as caught:
-        read_panel(str(path), Said())
+        read_panel(str(path), DataOptions())
     assert str(caught.value.map(as_option)) == (
         "time column 'day' must hold dates like 2024-01-31 (ISO 8601): line 2 holds '01/02/2023'; "
-        "say how its dates are written, for example --date-format '%d/%m/%Y'"
+        "give its format, for example --date-format '%d/%m/%Y'"
     )
     for time in ("day", None):
-        panel, _ = read_panel(str(path), Said(time=time, date_format="%d/%m/%Y"))
+        panel, _ = read_panel(str(path), DataOptions(time=time, date_format="%d/%m/%Y"))
         assert panel.label(panel.starts[0]) == "2023-02-01"
         assert str(panel.frequency) == "D"
 
@@ -150,7 +150,7 @@ def test_a_date_that_does_not_fit_the_format_is_shown_with_its_row(tmp_path: Pat
 
 def test_every_role_and_mending_of_the_library_can_be_asked_for(tmp_path: Path) -> None:
     lines = ["2023-02-03,a,3,1,0", "2023-02-01,a,1,1,0", "2023-02-01,a,7,1,0", "2023-02-05,a,5,1,1"]
-    said = Said(
+    said = DataOptions(
         time="day", id="shop", target="sales", past="price", future="open", frequency="D", season=2, nan="forward_fill",
         fill_gaps=True, sort=True, duplicates="last",
     )  # fmt: skip
@@ -159,8 +159,8 @@ def test_every_role_and_mending_of_the_library_can_be_asked_for(tmp_path: Path) 
     assert panel.values[:, 0].tolist() == [7, 7, 3, 3, 5]
     assert (panel.roles.past, panel.roles.future) == (("price",), ("open",))
     assert panel.season_length == 2
-    with pytest.raises(ParameterError, match="dataset 'co2-weekly' has its own columns, season and mending"):
-        read_panel("co2-weekly", Said(sort=True))
+    with pytest.raises(ParameterError, match="dataset 'co2-weekly' has its own columns, season and cleaning"):
+        read_panel("co2-weekly", DataOptions(sort=True))
 
 
 @pytest.mark.parametrize(
@@ -170,12 +170,12 @@ def test_every_role_and_mending_of_the_library_can_be_asked_for(tmp_path: Path) 
 def test_numbers_with_thousands_set_apart_are_shown_with_line_and_remedy(held: str, plain: str, tmp_path: Path) -> None:
     path = file(tmp_path, "day;sales;n", "2023-02-01;950,00;1", f"2023-02-02;{held};2")
     said = (
-        f"column 'sales' must hold numbers with nothing between the thousands: line 3 holds {held!r}; "
+        f"column 'sales' must hold numbers without thousands separators: line 3 holds {held!r}; "
         f"write {plain}, and the others likewise"
     )
     for target in ("sales", None):
         with pytest.raises(DataError) as caught:
-            read_panel(str(path), Said(target=target))
+            read_panel(str(path), DataOptions(target=target))
         assert str(caught.value) == said
     assert read_file(path, numbers=["n"])["sales"].to_list() == ["950,00", held]  # nobody reads it as a number
 
@@ -183,7 +183,7 @@ def test_numbers_with_thousands_set_apart_are_shown_with_line_and_remedy(held: s
 def test_numbers_beside_another_text_are_not_taken_for_thousands(tmp_path: Path) -> None:
     path = file(tmp_path, "day,sales", "2023-02-01,1.234", "2023-02-02,5.678", "2023-02-03,much")
     with pytest.raises(DataError, match="column 'sales' must hold numbers: line 4 holds 'much'"):
-        read_panel(str(path), Said())
+        read_panel(str(path), DataOptions())
 
 
 def test_text_of_the_windows_kind_is_read_and_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,7 +216,7 @@ def test_a_date_format_without_codes_is_answered_with_an_example(tmp_path: Path)
 
 def test_a_file_that_does_not_exist_is_no_dataset_with_a_typo(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError) as caught:
-        read_panel(str(tmp_path / "nosuch.csv"), Said())
+        read_panel(str(tmp_path / "nosuch.csv"), DataOptions())
     assert str(caught.value) == (
         f"file {str(tmp_path / 'nosuch.csv')!r} does not exist; check the name and the folder, which is "
         f"{str(tmp_path)!r}"
@@ -224,7 +224,7 @@ def test_a_file_that_does_not_exist_is_no_dataset_with_a_typo(tmp_path: Path) ->
     with pytest.raises(UnknownNameError, match=r"file '.*' does not exist; did you mean 'data\.csv'"):
         read_file(file(tmp_path, "a", "1").with_name("dta.csv"))
     with pytest.raises(UnknownNameError, match="dataset 'co2' does not exist; did you mean 'co2-weekly'"):
-        read_panel("co2", Said())
+        read_panel("co2", DataOptions())
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

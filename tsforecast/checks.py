@@ -1,4 +1,4 @@
-"""Checks of parameters: each returns the problems that it finds, so that a caller can report all at once."""
+"""Checks of parameters; each returns its problems, so that a caller can report all at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.errors import Parameter, Problem, nearest
+from tsforecast.errors import Parameter, Problem, guess
 
 
 def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[str]:
@@ -95,8 +95,5 @@ def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = 
     if any(value is other for other in also) or (isinstance(value, str) and value in options):
         return []
     shown = [*options, *also]
-    hint = "" if value is None else nearest(value, [option for option in shown if not isinstance(option, bool)])
-    remedy = hint if hint.startswith("did") else ""
-    for other in also:
-        remedy = remedy.replace(f"'{other}'", str(other))
+    remedy = "" if value is None else guess(value, [option for option in shown if not isinstance(option, bool)])
     return [Problem(f"must be one of {', '.join(map(repr, shown))}", f"got {value!r}", remedy, parameter=name)]

@@ -155,7 +155,7 @@ class Problem(str):
         return Problem(changed(self.must), changed(self.got), changed(self.remedy), series=self.series)
 
     def within(self, before: str = "", after: str = "") -> Problem:
-        """Return the problem with words before and after it that say where it arose.
+        """Return the problem with its origin in words before and after it.
 
         Examples
         --------
@@ -216,35 +216,35 @@ class UnknownNameError(TsForecastError, KeyError):
 
 
 class LeakageError(TsForecastError, AssertionError):
-    """Something depends on what must not be seen."""
+    """A result depends on data that must not be used for it."""
 
 
 class TrainingError(TsForecastError, ArithmeticError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class TrainingWarning(UserWarning):
-    """Training ended in another way than planned."""
+    """Training ended otherwise than planned."""
 
 
 class DataWarning(UserWarning):
-    """Numbers lie outside what a forecaster can make sense of."""
+    """Numbers lie outside the range that a forecaster can work with."""
 
 
 class FitWarning(UserWarning):
-    """A model could not be fitted to some series, and a simpler forecast stands in its place."""
+    """A model could not be fitted to some series, which get a simpler fallback forecast."""
 
 
 class TrackingWarning(UserWarning):
-    """Runs are no longer sent to where they are tracked."""
+    """Runs can no longer be sent to their tracking server."""
 
 
 class TrackingError(TsForecastError, OSError):
-    """Runs cannot be tracked where it was asked for."""
+    """The tracking server or store of runs cannot be used."""
 
 
 class DownloadError(TsForecastError, OSError):
-    """A dataset could not be fetched, or what came is not what was expected."""
+    """A dataset could not be downloaded, or has another checksum than expected."""
 
 
 class ModelFileError(TsForecastError, OSError):
@@ -259,7 +259,7 @@ def raise_any(problems: Iterable[str], error: type[TsForecastError] = DataError)
 
 
 def reason(error: BaseException) -> str:
-    """Return what went wrong in the first line of words, without the operating system's number for it.
+    """Return the first line of an error's message, without the operating system's number for it.
 
     Examples
     --------
@@ -268,7 +268,7 @@ def reason(error: BaseException) -> str:
     """
     words = error.strerror if isinstance(error, OSError) else None
     first = (words or str(error)).strip().split("\n")[0]
-    return re.sub(r" \(os error \d+\)", "", first)  # as libraries in Rust have it
+    return re.sub(r" \(os error \d+\)", "", first)  # of libraries in Rust
 
 
 def nearest(name: object, options: Iterable[object]) -> str:
@@ -284,12 +284,21 @@ def nearest(name: object, options: Iterable[object]) -> str:
     "choose from 'gru', 'lstm'"
     """
     names = [str(option) for option in options]
-    wanted, by_lower = str(name).lower(), {option.lower(): option for option in names}
+    return guess(name, names) or "choose from " + (shorten(list(map(repr, names)), 12) or "nothing: none exist")
+
+
+def guess(name: object, options: Iterable[object]) -> str:
+    """Return a hint that names the closest of `options`, whatever its case; nothing where none is close.
+
+    Examples
+    --------
+    >>> guess("none", ["layer", None]), guess("zzz", ["gru", "lstm"])
+    ('did you mean None?', '')
+    """
+    wanted, by_lower = str(name).lower(), {str(option).lower(): option for option in options}
     close = difflib.get_close_matches(wanted, by_lower, n=1)
     close = close or [lower for lower in by_lower if len(wanted) > 2 and wanted in lower][:1]
-    if close:
-        return f"did you mean {by_lower[close[0]]!r}?"
-    return "choose from " + (shorten([repr(n) for n in names], 12) or "nothing: none exist")
+    return f"did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 def shorten(items: Sequence[str], limit: int = 3) -> str:

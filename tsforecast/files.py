@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever finds half of one."""
+"""Atomic files and folders: written whole, or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tsforecast.errors import TsForecastError, reason
 
 try:
     import fcntl
-except ImportError:  # not Unix: what a killed process leaves there stays
+except ImportError:  # not Unix: folders of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
@@ -27,7 +27,7 @@ class OutputError(TsForecastError, OSError):
 
 
 def shipped(name: str) -> Path:
-    """Return a folder that comes along with the package: in an installed one within it, in a checkout beside it.
+    """Return a folder that is distributed with the package: inside an installed one, beside it in a checkout.
 
     Examples
     --------
@@ -46,15 +46,14 @@ def new_folder(target: Path, mark: str) -> Iterator[Path]:
     Parameters
     ----------
     target : Path
-        An older folder of the same kind stays there until then and is replaced.
+        An older folder of the same kind is replaced then.
     mark : str
-        The file by which a folder of the same kind is known; any other folder with something in it, and any
-        file, is left alone.
+        File that identifies a folder of the same kind; any other folder with content, and any file, is left alone.
 
     Raises
     ------
     OutputError
-        When the place cannot be written to, or holds something else.
+        When the place cannot be written to, or has other content.
 
     Examples
     --------
@@ -80,14 +79,14 @@ def new_folder(target: Path, mark: str) -> Iterator[Path]:
 
 
 def require_place(target: Path, mark: str | None = None) -> None:
-    """Refuse a folder that cannot be written to; before long work, so that its result finds a place.
+    """Refuse a folder that cannot be written to, before long work whose result goes there.
 
     Parameters
     ----------
     target : Path
         Nothing is made there.
     mark : str, optional
-        As in `new_folder`; what is in the folder does not matter without it.
+        As in `new_folder`; any content is accepted without it.
 
     Raises
     ------
@@ -102,7 +101,7 @@ def require_place(target: Path, mark: str | None = None) -> None:
     if not nearest.is_dir():
         raise OutputError(_unusable(target, f"{str(nearest)!r} is a file"))
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(_unusable(target, f"{str(nearest)!r} lets nobody like you write"))
+        raise OutputError(_unusable(target, f"no permission to write to {str(nearest)!r}"))
     if mark and target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
         count = sum(1 for _ in target.iterdir())
         raise OutputError(
@@ -134,7 +133,7 @@ def _unusable(target: Path, why: str) -> str:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Let two folders change places at once, where the system can: between two renames, a kill would leave neither."""
+    """Swap two folders atomically, where the system can: a kill between two renames would leave neither."""
     try:
         swap = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError, TypeError):  # not Linux
@@ -144,7 +143,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 @contextmanager
 def _fresh(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside `target`; whatever is left of it is removed, as are folders made for it in vain."""
+    """Yield a new folder beside `target`; its remains are removed, as are parent folders that stayed empty."""
     absent: list[Path] = []
     folder, lock = None, None
     try:
@@ -155,7 +154,7 @@ def _fresh(target: Path) -> Iterator[Path]:
         folder.chmod(0o755)
         yield folder
     except Exception as error:
-        # What safetensors makes of a full disk goes by its name: `--help` must not load it.
+        # The error of safetensors on a full disk is known by its name: `--help` must not load the library.
         of_disk = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
         if isinstance(error, TsForecastError) or not of_disk:
             raise
@@ -165,13 +164,13 @@ def _fresh(target: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
-        with suppress(OSError):  # the first that has something in it stays, and all above it
+        with suppress(OSError):  # the first with content stays, and all above it
             for place in absent:
                 place.rmdir()
 
 
 def _clear(target: Path) -> None:
-    """Remove what processes left beside `target` when they were killed; a living one holds a lock on its folder."""
+    """Remove the folders that killed processes left beside `target`; a living one holds a lock on its own."""
     for folder in target.parent.glob(glob.escape(_unfinished(target)) + "*"):
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY)
@@ -183,12 +182,12 @@ def _clear(target: Path) -> None:
 
 
 def _locked_folder(target: Path) -> tuple[Path, int | None]:
-    """Return a new folder beside `target`, and the lock on it, to be closed at the end; none where there are none."""
+    """Return a new folder beside `target`, and the open lock on it; None where locks do not exist."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_unfinished(target), dir=target.parent))
         if fcntl is None:
             return folder, None
-        with suppress(FileNotFoundError):  # another process took it for one that was left, before it had its lock
+        with suppress(FileNotFoundError):  # another process removed it before it had its lock
             lock = os.open(folder, os.O_RDONLY)
             _locked(lock, wait=True)
             if folder.exists():
@@ -201,12 +200,12 @@ def _unfinished(target: Path) -> str:
 
 
 def _locked(lock: int, wait: bool) -> bool:
-    """Lock what is open, until it is closed or this process ends, however it does; false where that cannot be."""
+    """Lock an open folder until it is closed or this process ends; False where that cannot be."""
     if fcntl is None:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody has it, or these disks have no locks
+    except OSError:  # it is locked already, or the file system has no locks
         return False
     return True
 

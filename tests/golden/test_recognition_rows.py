@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from tsforecast.cli.benchmark_report import html_benchmark, read_rows
+from tsforecast.cli.benchmark_page import html_benchmark, read_rows
 from tsforecast.files import shipped
 
 ROWS = read_rows(shipped("benchmarks") / "results" / "gestures.jsonl")

@@ -174,5 +174,5 @@ def test_loading_takes_no_more_memory_than_twice_the_file(tmp_path: Path) -> Non
 def test_how_dates_are_written_is_text(told: str, tmp_path: Path) -> None:
     (tmp_path / "reading.json").write_text(told)
     (tmp_path / "data.csv").write_text("day,sales\n2024-01-01,1\n")
-    with pytest.raises(ModelFileError, match=r"must say how dates are written: .*; say it with --date-format"):
+    with pytest.raises(ModelFileError, match=r"must hold how dates are written: .*; give it with --date-format"):
         read_next(tmp_path / "data.csv", tmp_path, None, None, None)

@@ -19,7 +19,8 @@ from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.cli import tune as cli_search
 from tsforecast.cli.app import app
-from tsforecast.cli.data import Said, read_panel
+from tsforecast.cli.data import read_panel
+from tsforecast.cli.options import DataOptions
 from tsforecast.cli.tune import tune_classifier
 from tsforecast.data import sequences as recordings
 from tsforecast.errors import DataError, ParameterError
@@ -185,7 +186,7 @@ def test_the_command_searches_without_each_person_that_it_tests(ray_here: None, 
     folders = ["without-person-________b_-1", "without-person-cat"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == folders
     assert sorted(path.name for path in tmp_path.iterdir()) == ["moves.csv", "out", "space.toml"]
-    assert scores["recordings"].tolist() == [9, 9]
+    assert scores["sequences"].tolist() == [9, 9]
     assert (scores["tuned"] > scores["majority"]).all()
     assert "mean of 2" in result.output
     for fold in folders:
@@ -216,10 +217,11 @@ def test_a_search_that_does_not_beat_the_majority_says_so_and_saves_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, str | None]] = []
-    monkeypatch.setattr(cli_search, "say", lambda sentence, style=None: told.append((sentence, style)))
+    monkeypatch.setattr(cli_search, "echo", lambda sentence, style=None: told.append((sentence, style)))
     write(tmp_path / "moves.csv")
-    said = Said("step", id="recording", target="x,y", group="person", label="gesture")
-    tune_classifier(Hopeless(), read_panel(str(tmp_path / "moves.csv"), said)[0], "gesture", 1, tmp_path / "out")
+    reading = DataOptions(time="step", id="recording", target="x,y", group="person")
+    panel, _ = read_panel(str(tmp_path / "moves.csv"), reading, "gesture")
+    tune_classifier(Hopeless(), panel, "gesture", 1, tmp_path / "out")
     assert told[0] == ("without-person-dan: best settings: none beats majority", "yellow")
     assert [path.name for path in (tmp_path / "out" / "without-person-dan").iterdir()] == ["search.html"]
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")

@@ -1,4 +1,4 @@
-"""What the command line says and writes: notes, errors, progress, forecasts, leaderboards."""
+"""Output of the command line: notes, errors, progress, tables, forecasts and reports."""
 
 from __future__ import annotations
 
@@ -28,16 +28,13 @@ if TYPE_CHECKING:
 
 
 def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
-    """Print the table, what was tested, and a sentence for each model.
-
-    On a narrow terminal the columns that matter least are left out, and said to be.
-    """
+    """Print the table, a summary of the test and a sentence for each model; columns that do not fit are listed."""
     shown = board.display_table
     names = list(shown.columns[1:])
     widths = [max(map(len, [name, *shown[name]])) + 3 for name in names]  # space and rule around each
     room = console.width - max(map(len, shown["model"])) - 4
     kept = [name for name, reach in zip(names, accumulate(widths), strict=True) if reach <= room] or names[:1]
-    _say(console, title, style="bold")
+    _wrap(console, title, style="bold")
     table = Table()
     table.add_column("model", no_wrap=True)
     for name in kept:
@@ -47,39 +44,36 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
         table.add_row(*map(escape, row), style=style)
     console.print(table)
     if len(kept) < len(names):
-        _say(console, f"(left out for width: {', '.join(names[len(kept) :])})", style="dim")
-    _say(console, f"{board.summary_line}.")
+        _wrap(console, f"(left out for width: {', '.join(names[len(kept) :])})", style="dim")
+    _wrap(console, f"{board.summary_line}.")
     for note in board.notes:
-        _say(console, f"Note: {note}.", then=" " * len("Note: "))
+        _wrap(console, f"Note: {note}.", then=" " * len("Note: "))
     for verdict in board.verdicts.values():
-        _say(console, verdict.sentence, first="  ", then="    ")
-    _say(console, f"{board.audit_line}.")
+        _wrap(console, verdict.sentence, first="  ", then="    ")
+    _wrap(console, f"{board.audit_line}.")
 
 
 def show_audit(report: AuditReport, title: str, console: Console) -> None:
     """Print the verdict of an audit, and a line for each perturbation."""
-    _say(console, title, style="bold")
+    _wrap(console, title, style="bold")
     shown = report.shown
     table = Table(*shown.columns)
     styles = {"LEAK": "bold red", "not run": "yellow"}
     for row in shown.itertuples(index=False):
         table.add_row(*(escape(str(cell)) for cell in row), style=styles.get(row.outcome))
     console.print(table)
-    _say(console, f"{report.verdict}.")
+    _wrap(console, f"{report.verdict}.")
 
 
 def show_search(search: StoredSearch, title: str, console: Console) -> None:
-    """Print what a search found, its best trials, and how all ended.
-
-    On a narrow terminal the last columns are left out, and said to be.
-    """
+    """Print the result of a search, its best trials and how all ended; columns that do not fit are listed."""
     # A page can be made of them, for which matplotlib is loaded: a leaderboard does not wait for that.
     from tsforecast.search.report import best_trials, counts, headline
     from tsforecast.search.results import scored
 
     trials = search.trials
-    _say(console, title, style="bold")
-    _say(console, headline(search, trials))
+    _wrap(console, title, style="bold")
+    _wrap(console, headline(search, trials))
     if len(scored(trials)):
         grid = best_trials(trials, search.space)
         widths = [max(map(len, column)) + 3 for column in zip(grid.columns, *grid.rows, strict=True)]
@@ -92,12 +86,12 @@ def show_search(search: StoredSearch, title: str, console: Console) -> None:
             table.add_row(*map(escape, row[:kept_columns]), style=style)
         console.print(table)
         if kept_columns < len(grid.columns):
-            _say(console, f"(left out for width: {', '.join(grid.columns[kept_columns:])})", style="dim")
-    _say(console, counts(search, trials))
+            _wrap(console, f"(left out for width: {', '.join(grid.columns[kept_columns:])})", style="dim")
+    _wrap(console, counts(search, trials))
 
 
-def _say(console: Console, sentence: str, first: str = "", then: str = "", style: str | None = None) -> None:
-    """Print a sentence with `first` before it, and `then` before each line that it goes on in."""
+def _wrap(console: Console, sentence: str, first: str = "", then: str = "", style: str | None = None) -> None:
+    """Print a sentence, indented by `first` on its first line and by `then` on the following ones."""
     lines = textwrap.fill(sentence, console.width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False)
     console.print(lines, style=style, highlight=False, markup=False, soft_wrap=True)
 
@@ -107,42 +101,41 @@ BOARD = "leaderboard.md"  # the file by which the folder of a leaderboard is kno
 console = Console()
 
 
-def shown(words: str) -> str:
-    r"""Return words of others as a terminal may print them: not as markup, nor as codes that steer it.
+def printable(text: str) -> str:
+    r"""Escape foreign text for a terminal: markup, and control characters.
 
     Examples
     --------
-    >>> print(shown("a\x1b[31mb"))
+    >>> print(printable("a\x1b[31mb"))
     a\x1b[31mb
     """
-    return escape(_harmless(words))
+    return escape(_without_controls(text))
 
 
-def _harmless(words: str) -> str:
-    letters = (letter if letter in "\n\t" or category(letter) != "Cc" else repr(letter)[1:-1] for letter in words)
-    return "".join(letters)
+def _without_controls(text: str) -> str:
+    return "".join(letter if letter in "\n\t" or category(letter) != "Cc" else repr(letter)[1:-1] for letter in text)
 
 
-def say(sentence: str, style: str | None = None) -> None:
-    """Print a sentence as it is, on one line."""
-    console.print(shown(sentence), style=style, highlight=False, soft_wrap=True)
+def echo(sentence: str, style: str | None = None) -> None:
+    """Print a sentence on one line."""
+    console.print(printable(sentence), style=style, highlight=False, soft_wrap=True)
 
 
-def complain(word: str, sentence: str) -> None:
-    """Print what is wrong, or not as expected, beside the results."""
+def warn(word: str, sentence: str) -> None:
+    """Print an error, a warning or a note to stderr."""
     style = "red" if word == "Error" else "yellow"
-    Console(stderr=True).print(f"[bold {style}]{word}:[/] {shown(sentence)}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(f"[bold {style}]{word}:[/] {printable(sentence)}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Show our own warnings as sentences, without the line of code that says so."""
+    """Show our own warnings as sentences, without the line of code."""
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, (TrainingWarning, FitWarning, DataWarning, TrackingWarning)):
-                complain("Warning", str(message))
+                warn("Warning", str(message))
             else:
                 usual(message, category, *where, **more)
 
@@ -184,7 +177,7 @@ def as_polars(forecasts: Any) -> Any:
 
 
 def write_frame(frame: Any, forms: Mapping[str, str], out: Path) -> None:
-    """Write a polars frame as its suffix says, whole or not at all; see `print_frame` for the dates in text."""
+    """Write a polars frame to CSV or Parquet by its suffix, atomically; see `print_frame` for `forms`."""
     with new_file(out) as unfinished:
         if out.suffix.lower() == ".parquet":
             frame.write_parquet(unfinished)
@@ -198,10 +191,10 @@ def print_frame(frame: Any, forms: Mapping[str, str]) -> None:
     Parameters
     ----------
     forms : dict of str
-        How the dates of a column are written, in strptime codes; ISO 8601 unless said.
+        How the dates of a column are written, in strptime codes; ISO 8601 unless given.
     """
     text = _with_texts(frame, forms).write_csv()
-    sys.stdout.write(_harmless(text) if sys.stdout.isatty() else text)
+    sys.stdout.write(_without_controls(text) if sys.stdout.isatty() else text)
 
 
 def _with_texts(frame: Any, forms: Mapping[str, str]) -> Any:
@@ -230,7 +223,7 @@ def _shortest(dates: Any) -> str:
 
 
 def report_suffix(path: Path, known: tuple[str, ...] = REPORTS) -> str:
-    """Return the ending that says what to write.
+    """Return the ending of a report that can be written.
 
     Raises
     ------
@@ -243,7 +236,7 @@ def report_suffix(path: Path, known: tuple[str, ...] = REPORTS) -> str:
 
 
 def write_report(board: Leaderboard, path: Path, title: str) -> None:
-    """Write a report as its suffix says."""
+    """Write a report in the format of its suffix."""
     suffix = path.suffix.lower()
     if suffix == ".html":
         board.to_html(path, title)
@@ -254,21 +247,21 @@ def write_report(board: Leaderboard, path: Path, title: str) -> None:
     else:
         with new_file(path) as unwritten:
             unwritten.write_text(f"# {title}\n\n{board.to_markdown()}", encoding="utf-8")
-    say(f"wrote {path}")
+    echo(f"wrote {path}")
 
 
 def unfinished(out: Path) -> Path:
-    """Return the folder beside `out` where the rows of fits lie until all are made."""
+    """Return the folder beside `out` that keeps the rows of finished fits until all are done."""
     return out.with_name(f"{out.name}.unfinished")
 
 
 def write_board(board: Leaderboard, panel: Panel, out: Path, title: str) -> None:
-    """Write report, table, rows and figure of a leaderboard; what was kept of single fits is no longer needed."""
+    """Write report, table, rows and figure of a leaderboard, and remove the rows kept of single fits."""
     from tsforecast.evaluation.report.figures import plot_forecasts, save_figure
 
     figure = plot_forecasts(board, panel)  # drawn before anything is written
     for name in (BOARD, "report.html", "rows.parquet"):
         write_report(board, out / name, title)
     save_figure(figure, out / "forecasts.png")
-    say(f"wrote {out / 'forecasts.png'}")
+    echo(f"wrote {out / 'forecasts.png'}")
     shutil.rmtree(unfinished(out), ignore_errors=True)

@@ -1,18 +1,16 @@
-"""What the command line reads: datasets and files, with what the user or a saved model says about their columns."""
+"""Data of the command line: a dataset or a file as a panel, rows for a saved model, and tracked runs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from tsforecast.cli.console import say
+from tsforecast.cli.console import echo
 from tsforecast.cli.files import lines_of, read_and_forms, read_file
+from tsforecast.cli.options import DataOptions
 from tsforecast.errors import DataError, ModelFileError, ParameterError, UnknownNameError, nearest, reason
 from tsforecast.files import new_file
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def tracked(mlflow: bool, data: str) -> Iterator[None]:
-    """Let fits be runs if that was asked for, with the data as the command names them."""
+    """Track fits as runs of MLflow if `mlflow`, with the data as the command names them."""
     if not mlflow:
         yield
         return
@@ -32,47 +30,23 @@ def tracked(mlflow: bool, data: str) -> Iterator[None]:
     with track(data=Path(data).stem) as uri:
         yield
     look = f"; look at them with: mlflow server --backend-store-uri {uri}" if uri.startswith("sqlite:") else ""
-    say(f"runs are in {uri}{look}")
+    echo(f"runs are in {uri}{look}")
 
 
-def track_sync(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs that were not sent.")] = Path(
-        "mlflow-unsent"
-    ),
-) -> None:
-    """Send runs to MLflow that could not be sent when they happened."""
-    from tsforecast.tracking import sync
-
-    for sentence in sync(folder):
-        say(sentence)
-
-
-MOST_TEXT = 1 << 12  # characters of that file which are read
 FORMAT_FILE = "reading.json"  # beside a saved model: how dates were written in the file that it was fitted on
+MOST_TEXT = 1 << 12  # characters of that file which are read
 
 
-@dataclass(frozen=True)
-class Said:
-    """What the user says about a file; as in `Panel.from_frame`, names of several columns with commas."""
-
-    time: str | None = None
-    date_format: str | None = None
-    target: str | None = None
-    id: str | None = None
-    past: str | None = None
-    future: str | None = None
-    frequency: str | None = None
-    season: int | None = None
-    nan: Any = None
-    fill_gaps: bool = False
-    sort: bool = False
-    duplicates: Any = None
-    group: str | None = None
-    label: str | None = None  # what is recognised; nothing is read as a label unless it is said
-
-
-def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
+def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tuple[Panel, Task | None]:
     """Return the panel of a dataset or a file, and the task of its card if it has one.
+
+    Parameters
+    ----------
+    data : str
+        Name of a dataset, or path of a file.
+    reading : DataOptions
+    label : str, optional
+        Static column to classify by; without it, a dataset's own label is left out.
 
     Raises
     ------
@@ -83,40 +57,41 @@ def read_panel(data: str, said: Said) -> tuple[Panel, Task | None]:
     from tsforecast.data.panel import Panel
 
     if data in dataset_names():
-        if replace(said, label=None) != Said():
-            raise ParameterError(f"dataset {data!r} has its own columns, season and mending; leave those options out")
+        if reading != DataOptions():
+            raise ParameterError(f"dataset {data!r} has its own columns, season and cleaning; leave those options out")
         panel, task = load_dataset(data), card(data).task
-        # What a recording will be recognised as is not known while it goes on.
-        return panel.without(task.label) if task.label and not said.label else panel, task
+        return panel.without(task.label) if task.label and not label else panel, task
     path = Path(data)
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
-    target, past, future, own = map(_names, (said.target, said.past, said.future, said.label))
-    read = (*target, *past, *future, *own, *_names(said.group)) if target else None
+    target, past, future, group, labels = map(
+        _names, (reading.target, reading.past, reading.future, reading.group, label)
+    )
     with lines_of(path):
+        numbers = (*target, *past, *future, *labels, *group) if target else None
         panel = Panel.from_frame(
-            read_file(path, said.time, said.date_format, read),
-            time=said.time,
-            id=said.id,
+            read_file(path, reading.time, reading.date_format, numbers),
+            time=reading.time,
+            id=reading.id,
             target=target or None,
             past=past,
             future=future,
-            static=said.label or (),
-            group=said.group,
-            frequency=said.frequency,
-            season_length=said.season,
-            nan_policy=said.nan,
-            fill_gaps=said.fill_gaps,
-            sort=said.sort,
-            duplicates=said.duplicates,
+            static=label or (),
+            group=reading.group,
+            frequency=reading.frequency,
+            season_length=reading.season,
+            nan_policy=reading.nan,  # type: ignore[arg-type]
+            fill_gaps=reading.fill_gaps,
+            sort=reading.sort,
+            duplicates=reading.duplicates,  # type: ignore[arg-type]
         )
     return panel, None
 
 
-def horizon_of(asked: int | None, task: Task | None, panel: Panel) -> int:
-    """Return what was asked for, or the card's, or one season but no more than a tenth of the shortest series."""
-    if asked is not None:
-        return asked
+def horizon_of(given: int | None, task: Task | None, panel: Panel) -> int:
+    """Return the given horizon, or the card's, or one season but no more than a tenth of the shortest series."""
+    if given is not None:
+        return given
     if task:
         return task.horizon
     season = panel.season_length if panel.season_length > 1 else 10
@@ -124,7 +99,7 @@ def horizon_of(asked: int | None, task: Task | None, panel: Panel) -> int:
 
 
 def cutoffs_of(origins: int | None, step: int | None, task: Task | None, horizon: int) -> tuple[int, int | None]:
-    """Return how many cutoffs are tested, and the steps between them: as asked, or the card's.
+    """Return the number of cutoffs and the steps between them: as given, or the card's.
 
     The card's cutoffs belong to the card's horizon; another horizon starts from one cutoff again.
     """
@@ -136,14 +111,14 @@ def cutoffs_of(origins: int | None, step: int | None, task: Task | None, horizon
 
 
 def keep_format(model: Path, date_format: str | None) -> None:
-    """Note beside a saved model how dates were written in the file that it was fitted on."""
+    """Keep beside a saved model how dates were written in the file that it was fitted on."""
     if date_format:
         with new_file(model / FORMAT_FILE) as unfinished:
             unfinished.write_text(json.dumps({"date_format": date_format}), encoding="utf-8")
 
 
 def kept_format(model: Path) -> str | None:
-    """Return how dates were written in the file that a saved model was fitted on, where that was noted.
+    """Return how dates were written in the file that a saved model was fitted on, where that was kept.
 
     Raises
     ------
@@ -163,17 +138,16 @@ def kept_format(model: Path) -> str | None:
     except (OSError, ValueError) as error:
         why = reason(error)
     if not isinstance(remembered, str):
-        raise ModelFileError(f"{str(kept)!r} must say how dates are written: {why}; say it with --date-format")
+        raise ModelFileError(f"{str(kept)!r} must hold how dates are written: {why}; give it with --date-format")
     return remembered
 
 
 def read_next(
     path: Path, model: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
 ) -> tuple[Any, dict[str, str]]:
-    """Return the table in a file for a saved model, its dates read as those that the model was fitted on.
+    """Return the table in a file for a saved model, and how each column of dates is written, in strptime codes.
 
-    What the user says comes first; and dates that are ISO 8601, or no text, need no format. Beside the table stands
-    how each column of dates was written, in strptime codes.
+    Dates are read by `date_format`, or as those that the model was fitted on, or as ISO 8601.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The command line's catalogue: `tsforecast datasets [show | download]`."""
+"""Commands besides forecasts: `tsforecast datasets [show | download] | benchmark | track-sync`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from tsforecast.cli.console import console, say
+from tsforecast.cli.console import console, echo
 from tsforecast.cli.options import PlainGroup
 from tsforecast.errors import DataError, UnknownNameError, nearest
 
@@ -85,7 +85,7 @@ def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=None)
         panel = load_dataset(name, lambda got, total: bar.update(task, completed=got, total=total))
-    say(f"{name} is here. {panel}")
+    echo(f"{name} is here. {panel}")
 
 
 def _cutoffs(task: Task) -> str:
@@ -113,7 +113,7 @@ def benchmark(
     scripts = {name: folder / f"{name}.py" for name in BENCHMARKS if (folder / f"{name}.py").is_file()}
     if name is None:
         for known, script in scripts.items():
-            say(f"{known:<10} {_about(script)}")
+            echo(f"{known:<10} {_about(script)}")
         return
     if name not in scripts:
         raise UnknownNameError(f"benchmark {name!r} does not exist; {nearest(name, scripts)}")
@@ -124,15 +124,15 @@ def benchmark(
     require_place(out, mark=page.name if not measure else rows.name)
     if measure:
         _run(scripts[name], context.args, out)
-    from tsforecast.cli.benchmark_report import html_benchmark, read_rows  # not before a mistake is said
+    from tsforecast.cli.benchmark_page import html_benchmark, read_rows  # after the checks: it loads pandas
 
     kept = read_rows(rows if measure else folder / "results" / rows.name)
     write_or_return(html_benchmark(name, kept, _about(scripts[name])), page)
-    say(f"wrote {page}")
+    echo(f"wrote {page}")
 
 
 def _run(script: Path, words: list[str], out: Path) -> None:
-    """Run a script as if it were called with these words; its rows go to `out`."""
+    """Run a script with these arguments; its rows go to `out`."""
     os.environ["TSFORECAST_RESULTS"] = str(out.absolute())
     sys.path.insert(0, str(script.parent))  # scripts share what records rows
     sys.argv = [f"tsforecast benchmark {script.stem}", *words]
@@ -140,5 +140,17 @@ def _run(script: Path, words: list[str], out: Path) -> None:
 
 
 def _about(script: Path) -> str:
-    """Return the first line of what a script says of itself."""
+    """Return the first line of a script's docstring."""
     return (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").split("\n")[0]
+
+
+def track_sync(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs that were not sent.")] = Path(
+        "mlflow-unsent"
+    ),
+) -> None:
+    """Send runs to MLflow that could not be sent when they happened."""
+    from tsforecast.tracking import sync
+
+    for sentence in sync(folder):
+        echo(sentence)

@@ -1,4 +1,4 @@
-"""Files as people have them: CSV in its many forms, Parquet; errors about a CSV file name its lines."""
+"""Readers of CSV files in their many dialects, and of Parquet; errors about a CSV file name its lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from tsforecast.cli.console import complain
+from tsforecast.cli.console import warn
 from tsforecast.errors import (
     Argument,
     DataError,
@@ -19,13 +19,13 @@ from tsforecast.errors import (
     Row,
     TsForecastError,
     UnknownNameError,
-    nearest,
+    guess,
     raise_any,
     reason,
     shorten,
 )
 
-PEEK = 1 << 16  # characters of a file that tell how it is written
+PEEK = 1 << 16  # characters of a file from which its dialect is inferred
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
@@ -39,8 +39,8 @@ def read_file(
 ) -> Any:
     """Return the table in a CSV or Parquet file as a polars frame.
 
-    Separator, decimal comma and encoding of a CSV file are found. Dates are read where they are ISO 8601, and in the
-    time column where `date_format` says how they are written.
+    Separator, decimal comma and encoding of a CSV file are inferred. Dates are read where they are ISO 8601, and in
+    the time column where they are written as `date_format`.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def read_file(
 def read_and_forms(
     path: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
 ) -> tuple[Any, dict[str, str]]:
-    """Return what `read_file` does, and in strptime codes how each column of dates was written where it was text."""
+    """Return the table of `read_file`, and the strptime format of each column of dates that was text."""
     import polars as pl
 
     suffix = suffix_of(path)
@@ -88,7 +88,7 @@ def read_and_forms(
 
 @contextmanager
 def lines_of(path: Path | None) -> Iterator[None]:
-    """Let errors about a CSV file name lines, as an editor shows them, where those of a frame name rows."""
+    """Replace rows by lines, as an editor counts them, in errors about a CSV file."""
     try:
         yield
     except TsForecastError as error:
@@ -114,12 +114,11 @@ def suffix_of(path: Path) -> str:
 
 
 def _missing(path: Path) -> str:
-    """Say that a file does not exist, and name one beside it that may be meant."""
+    """Return the message for a missing file; it names a similar one beside it."""
     beside = path.parent.glob("*") if path.parent.is_dir() else ()
-    hint = nearest(path.name, sorted(file.name for file in beside if file.suffix.lower() in (".csv", ".parquet")))
-    if not hint.startswith("did"):
-        hint = f"check the name and the folder, which is {str(path.absolute().parent)!r}"
-    return f"file {str(path)!r} does not exist; {hint}"
+    meant = guess(path.name, sorted(file.name for file in beside if file.suffix.lower() in (".csv", ".parquet")))
+    where = f"check the name and the folder, which is {str(path.absolute().parent)!r}"
+    return f"file {str(path)!r} does not exist; {meant or where}"
 
 
 def _read_csv(path: Path) -> Any:
@@ -139,7 +138,7 @@ def _read_csv(path: Path) -> Any:
 
 
 def _nameless(path: Path, names: list[str]) -> list[str]:
-    """Refuse a first line of dates and decimals alone: whoever wrote it meant it as the first row."""
+    """Refuse a first line of dates and decimals alone: it is meant as the first row."""
     if not all(re.match(f"{_ISO}|{_PLAIN}", name) for name in names) or all(name.strip().isdigit() for name in names):
         return []
     held = shorten([repr(name) for name in names])
@@ -147,7 +146,7 @@ def _nameless(path: Path, names: list[str]) -> list[str]:
 
 
 def _named_twice(path: Path, names: tuple[Any, ...]) -> list[str]:
-    """Refuse two columns of one name: whoever reads one of them may mean the other."""
+    """Refuse two columns of one name."""
     twice = [repr(name) for name in dict.fromkeys(names) if name is not None and names.count(name) > 1]
     if not twice:
         return []
@@ -155,7 +154,7 @@ def _named_twice(path: Path, names: tuple[Any, ...]) -> list[str]:
 
 
 def _empty_end(path: Path) -> int:
-    """Count the lines at the end in which nothing stands, not even a separator: they are no rows."""
+    """Count the empty lines at the end, without even a separator: they are no rows."""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - PEEK))
         lines = file.read().splitlines()
@@ -163,7 +162,7 @@ def _empty_end(path: Path) -> int:
 
 
 def _encoding(path: Path) -> str:
-    """Return ``utf8``, or ``cp1252`` for text of the Windows kind, and say so: its letters may be others.
+    """Return ``utf8``, or ``cp1252`` for Windows text, with a note: some letters may differ.
 
     Raises
     ------
@@ -184,7 +183,7 @@ def _encoding(path: Path) -> str:
         text = "\0"
     if text is not None:
         raise DataError(f"file {str(path)!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8")
-    complain(
+    warn(
         "Note",
         f"file {str(path)!r} is not UTF-8 and was read as Windows-1252 (latin-1); if names in it look wrong, save it "
         "anew as CSV in UTF-8",
@@ -193,7 +192,7 @@ def _encoding(path: Path) -> str:
 
 
 def _thousands(column: Any) -> Problem | None:
-    """Say where a column of text, most of which are numbers, sets thousands apart."""
+    """Return the problem if a column of text, most of which are numbers, has thousands separators."""
     import polars as pl
 
     if column.dtype != pl.String:
@@ -207,21 +206,21 @@ def _thousands(column: Any) -> Problem | None:
     mark = re.search(r"[^\d+-]", value)
     plain = value.replace(mark[0], "") if mark else value
     return Problem(
-        f"column {column.name!r} must hold numbers with nothing between the thousands",
+        f"column {column.name!r} must hold numbers without thousands separators",
         (Row(row), f" holds {value!r}"),
         f"write {plain}, and the others likewise",
     )
 
 
 def _separator(path: Path) -> str:
-    """Return the character that keeps the names in the first line apart."""
+    """Return the character that separates the names in the first line."""
     with open(path, encoding="utf-8", errors="replace") as file:
         header = re.sub(r'"[^"]*"', "", file.readline(PEEK))
     return max(",;\t|", key=header.count)
 
 
 def _ragged(path: Path) -> str | None:
-    """Say which line of a CSV file has more cells than the first one, if any."""
+    """Return a description of the first line of a CSV file with more cells than its header, if any."""
     try:
         with open(path, encoding="utf-8", errors="replace", newline="") as file:
             lines = csv.reader(file, delimiter=_separator(path))
@@ -230,7 +229,7 @@ def _ragged(path: Path) -> str | None:
                 if len(cells) > width:
                     return f"line {lines.line_num} has {len(cells)} cells, the first line {width}"
     except (OSError, csv.Error):
-        pass  # what polars said stands
+        pass  # the message of polars is used
     return None
 
 
@@ -243,7 +242,7 @@ def _lines(path: Path, rows: Collection[int]) -> dict[int, int]:
         begins = records.line_num + 1
         for row, _ in enumerate(records):
             if row in lines:
-                lines[row] = begins  # a cell may have gone on over several lines
+                lines[row] = begins  # a cell may span several lines
             begins = records.line_num + 1
     return lines
 
@@ -263,7 +262,7 @@ def _iso_dates(column: Any) -> Any:
             return column
         return pl.Series(column.name, pd.to_datetime(column.to_list(), format="ISO8601", utc=bool(zoned.any())))
     except (pl.exceptions.PolarsError, ValueError):
-        return column  # 2024-02-31: what is wrong with it is said when it is read as the time
+        return column  # 2024-02-31: refused when it is read as the time
 
 
 def _iso_form(column: Any) -> str:
@@ -297,7 +296,7 @@ def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
             raise DataError(Problem(must, f"{listed} does", ("name the column with ", Argument("time"))))
         time = found[0]
     if time not in frame.columns:
-        return frame  # said with the nearest name when the roles are read
+        return frame  # refused, with the nearest name, when the roles are read
     if frame[time].dtype.is_temporal():
         return frame  # a Parquet file holds dates, not a way to write them
     stamps = _by_format(frame[time], date_format)

@@ -1,25 +1,200 @@
-"""Commands that take a saved model: `tsforecast inspect | predict`."""
+"""Commands on forecasts: `tsforecast leaderboard | report | fit | predict | inspect | audit`."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsforecast.cli.console import as_polars, console, print_frame, say, shown, write_frame
-from tsforecast.cli.data import kept_format, read_next
+from tsforecast.cli.console import (
+    BOARD,
+    REPORTS,
+    as_polars,
+    console,
+    echo,
+    print_frame,
+    printable,
+    progress,
+    report_suffix,
+    unfinished,
+    write_board,
+    write_frame,
+    write_report,
+)
+from tsforecast.cli.data import cutoffs_of, horizon_of, keep_format, kept_format, read_next, read_panel, tracked
 from tsforecast.cli.files import lines_of, suffix_of
-from tsforecast.errors import Argument, ParameterError, Part, Reference, TsForecastError
+from tsforecast.cli.options import (
+    Data,
+    DataOptions,
+    Horizon,
+    MinPast,
+    Mlflow,
+    Model,
+    NetworkOptions,
+    Origins,
+    Step,
+    expand_options,
+)
+from tsforecast.errors import (
+    Argument,
+    ParameterError,
+    Part,
+    Reference,
+    TsForecastError,
+    UnknownNameError,
+    nearest,
+)
+
+if TYPE_CHECKING:
+    from tsforecast.data.panel import Panel
+    from tsforecast.forecasters.base import Forecaster
 
 CLEANING = ("fill_gaps", "sort", "duplicates", "nan_policy")
 
 
+@expand_options
+def leaderboard(
+    data: Data,
+    networks: NetworkOptions,
+    reading: DataOptions,
+    horizon: Horizon = None,
+    models: Annotated[
+        str, typer.Option(help="Names with commas, or all; naive, seasonal-naive and drift are always there.")
+    ] = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d",
+    origins: Origins = None,
+    step: Step = None,
+    gap: Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")] = 0,
+    min_past: MinPast = 1,
+    refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
+    audit: Annotated[
+        str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
+    ] = "data",
+    metric: Annotated[str, typer.Option(help="Ranks the models: mase, mae, rmse, smape or rmsse.")] = "mase",
+    seeds: Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")] = 1,
+    report: Annotated[
+        Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")
+    ] = None,
+    mlflow: Mlflow = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report, table and rows; a comparison that is cut short goes on from there."),
+    ] = None,
+) -> None:
+    """Compare networks with the naive forecasts on a dataset or on your own file."""
+    from tsforecast.cli.console import show_leaderboard
+    from tsforecast.data.splits import RollingOrigin
+    from tsforecast.evaluation.leaderboard import leaderboard as compare
+    from tsforecast.evaluation.leaderboard import named
+
+    chosen = _models(models, networks.settings())
+    _require_places(report, out)
+    panel, task = read_panel(data, reading)
+    horizon = horizon_of(horizon, task, panel)
+    origins, step = cutoffs_of(origins, step, task, horizon)
+    RollingOrigin(horizon, origins, step, gap, min_past=min_past).ticks(panel.clock_end)  # refuse before it trains
+    title = f"{data}, horizon {horizon}"
+    with tracked(mlflow, data), progress(f"{data}: ", len(named(chosen))) as started:
+        board = compare(
+            chosen,
+            panel,
+            horizon,
+            origins=origins,
+            step=step,
+            gap=gap,
+            refit=refit,
+            metric=metric,
+            audit=None if audit == "none" else audit,  # type: ignore[arg-type]
+            seeds=seeds,
+            n_jobs=jobs,
+            checkpoint=unfinished(out) if out else None,
+            progress=started,
+            min_past=min_past,
+        )
+    show_leaderboard(board, title, console)
+    if out:
+        write_board(board, panel, out, title)
+    if report:
+        write_report(board, report, title)
+    if board.failures:
+        raise typer.Exit(1)
+
+
+def report(
+    rows: Annotated[
+        list[Path], typer.Argument(help="Folders that leaderboard wrote, or files of rows; several are merged.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON; Parquet keeps merged rows."),
+    ] = Path("report.html"),
+    metric: Annotated[str | None, typer.Option(help="Ranks the models.", show_default="as before")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Model that skill is relative to.", show_default="as before")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Heading.", show_default="a description of the data")] = None,
+) -> None:
+    """Draw the report of rows that were kept, without fitting again."""
+    from tsforecast.cli.console import show_leaderboard
+    from tsforecast.evaluation.leaderboard import Leaderboard
+    from tsforecast.files import require_place
+
+    report_suffix(out, (*REPORTS, ".parquet"))
+    require_place(out.parent)
+    board = Leaderboard.from_parquet(*rows, metric=metric, reference=reference)
+    title = title or (board.record.data if board.record else " and ".join(map(str, rows)))
+    show_leaderboard(board, title, console)
+    write_report(board, out, title)
+
+
+@expand_options
+def fit(
+    data: Data,
+    networks: NetworkOptions,
+    reading: DataOptions,
+    out: Annotated[Path, typer.Option(help="Folder for the fitted model.")],
+    model: Model = "gru",
+    horizon: Horizon = None,
+    mlflow: Mlflow = False,
+) -> None:
+    """Fit one model on all of the data and save it."""
+    from tsforecast.estimators.persistence import check_folder, save
+
+    check_folder(out)
+    panel, task = read_panel(data, reading)
+    horizon = horizon_of(horizon, task, panel)
+    settings = {**networks.settings(), "horizon": horizon, "verbose": int(console.is_terminal)}
+    forecaster = _one_model(model, settings)
+    with tracked(mlflow, data):
+        forecaster.fit(panel)
+    save(forecaster, out)
+    keep_format(out, reading.date_format)
+    echo(f"fitted {model} on {panel}")
+    _echo_next_step(forecaster, model, panel, horizon, out)
+
+
+def _echo_next_step(forecaster: Any, model: str, panel: Panel, horizon: int, out: Path) -> None:
+    """Print how to forecast with a model that was saved; that it is no better than its anchor stands out."""
+    from tsforecast.estimators.registry import NETWORKS
+
+    chosen = getattr(forecaster, "resolved_", {})
+    if chosen.get("validation") and not chosen["best_epoch"]:
+        echo(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")
+    future = panel.roles.given.future if model in NETWORKS else ()
+    command = f"tsforecast predict {shlex.quote(str(out))}{' --future FILE' if future else ''}"
+    echo(f"saved in {out}; forecast with: {command}")
+    if future:
+        columns = [name for name in (panel.source.time, panel.source.id, *future) if name]
+        echo(f"FILE must hold {', '.join(map(repr, columns))} for the {horizon} steps after each series")
+
+
 def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model.")]) -> None:
-    """Say what a saved model is, which data it was fitted on, and which versions wrote it."""
+    """Describe a saved model: its kind, the data it was fitted on, and the versions that wrote it."""
     from rich.table import Table
 
     from tsforecast.estimators.inspect import summary
@@ -27,18 +202,18 @@ def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model
     table = Table(show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, words in summary(folder).items():
-        table.add_row(name, shown(words))
+    for name, text in summary(folder).items():
+        table.add_row(name, printable(text))
     console.print(table)
 
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file to go on from.", show_default="the fitted data")
+        Path | None, typer.Option(help="CSV or Parquet file to forecast from.", show_default="the fitted data")
     ] = None,
     future: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file of the columns known ahead, for the steps to forecast.")
+        Path | None, typer.Option(help="CSV or Parquet file of the future covariates, for the steps to forecast.")
     ] = None,
     date_format: Annotated[
         str | None,
@@ -52,59 +227,72 @@ def predict(
     ] = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
-    from tsforecast.data.frames import Source
-    from tsforecast.data.supervised import SupervisedPanel
-    from tsforecast.estimators.persistence import load
     from tsforecast.files import require_place
-    from tsforecast.forecasters.base import Forecaster
 
     if out:
         suffix_of(out)
         require_place(out.parent)
-    forecaster = load(model)
-    if not isinstance(forecaster, Forecaster):
-        raise ParameterError(
-            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is asked from Python"
-        )
+    forecaster = _load_forecaster(model)
     panel = forecaster.panel_
-    ahead = panel.roles.given.future
-    if future and not ahead:
+    if future and not panel.roles.given.future:
         raise ParameterError(
             f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
             "name them when it is fitted, with tsforecast fit --future COLUMNS"
         )
-    source = panel.source
-    if data and source.form in ("array", "arrays"):
-        raise ParameterError(
-            f"--data must be left out: the model in {str(model)!r} was fitted on arrays, whose columns have no names; "
-            "let it go on from others in Python, with load and predict"
-        )
-    known = (*panel.roles.target, *panel.roles.given.past, *ahead)
-    context, later, forms = None, None, dict[str, str]()
-    if data:
-        time = None if source.time_in_index else source.time  # what an index is called says nothing of a file
-        with _as_fitted(), lines_of(None if source.form == "wide" else data):  # a wide table's rows are of its stack
-            context, forms = read_next(data, model, time, date_format, known)
-            context = context if isinstance(panel, SupervisedPanel) else panel.read_like(context)
-    elif source.form in ("array", "arrays"):  # which a table can hold once columns have names
-        named = Source("frame", backend="polars", id="series" if len(panel) > 1 else None)
-        context = replace(panel, source=named)
-    elif source.time and (written := kept_format(model)):
-        forms = {source.time: written}
+    context, forms = _context(panel, model, data, date_format)
     with lines_of(future):
+        rows = None
         if future:
-            later, _ = read_next(future, model, source.time, date_format, ahead)
-        frame = as_polars(forecaster.predict(context, future=later, horizon=horizon))
+            rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future)
+        frame = as_polars(forecaster.predict(context, future=rows, horizon=horizon))
     if out:
         write_frame(frame, forms, out)
-        say(f"{len(frame)} forecasts in {out}")
+        echo(f"{len(frame)} forecasts in {out}")
     else:
         print_frame(frame, forms)
 
 
+def _load_forecaster(model: Path) -> Forecaster:
+    from tsforecast.estimators.persistence import load
+    from tsforecast.forecasters.base import Forecaster
+
+    forecaster = load(model)
+    if not isinstance(forecaster, Forecaster):
+        raise ParameterError(
+            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is used from Python"
+        )
+    return forecaster
+
+
+def _context(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, dict[str, str]]:
+    """Return the rows to forecast from, None for the fitted ones, and how each column of dates is written."""
+    from tsforecast.data.frames import Source
+    from tsforecast.data.supervised import SupervisedPanel
+
+    source, given = panel.source, panel.roles.given
+    arrays = source.form in ("array", "arrays")
+    if data and arrays:
+        raise ParameterError(
+            f"--data must be left out: the model in {str(model)!r} was fitted on arrays, whose columns have no names; "
+            "forecast from others in Python, with load and predict"
+        )
+    if data:
+        time = None if source.time_in_index else source.time  # the name of an index is no column of a file
+        numbers = (*panel.roles.target, *given.past, *given.future)
+        wide = source.form == "wide"  # its rows are those of the stacked table, not lines
+        with _remedies_of_a_fitted_model(), lines_of(None if wide else data):
+            frame, forms = read_next(data, model, time, date_format, numbers)
+            return frame if isinstance(panel, SupervisedPanel) else panel.read_like(frame), forms
+    if arrays:  # which a table can hold once columns have names
+        named = Source("frame", backend="polars", id="series" if len(panel) > 1 else None)
+        return replace(panel, source=named), {}
+    form = kept_format(model) if source.time else None
+    return None, {source.time: form} if source.time and form else {}
+
+
 @contextmanager
-def _as_fitted() -> Iterator[None]:
-    """Let errors about data say what this command has no option for: data are mended as the model was told to."""
+def _remedies_of_a_fitted_model() -> Iterator[None]:
+    """Let errors name `fit` where this command has no option: data are cleaned as those that were fitted."""
     try:
         yield
     except TsForecastError as error:
@@ -115,3 +303,67 @@ def _when_fitted(part: Reference) -> Part:
     if isinstance(part, Argument) and part.verb and part.name in CLEANING:
         return Argument(part.name, part.value, "fit the model with")
     return part
+
+
+@expand_options
+def audit(
+    data: Data,
+    networks: NetworkOptions,
+    reading: DataOptions,
+    model: Model = "gru",
+    horizon: Horizon = None,
+    cutoffs: Annotated[int, typer.Option(help="Cutoffs to audit, a horizon apart.")] = 2,
+    level: Annotated[
+        str, typer.Option(help="data (windows and scalers, trains nothing) or fit (weights and forecasts).")
+    ] = "fit",
+    min_past: MinPast = 1,
+) -> None:
+    """Change what a model must not see, and look whether anything moves; exit code 1 if it does."""
+    from tsforecast.cli.console import show_audit
+    from tsforecast.leakage.audit import audit as run_audit
+
+    forecaster = _one_model(model, networks.settings())
+    panel, task = read_panel(data, reading)
+    horizon = horizon_of(horizon, task, panel)
+    report = run_audit(
+        forecaster,
+        panel,
+        cutoffs=cutoffs,
+        horizon=horizon,
+        level=level,  # type: ignore[arg-type]
+        min_past=min_past,
+    )
+    show_audit(report, f"{model} on {data}, horizon {horizon}", console)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _models(names: str, settings: dict[str, Any]) -> dict[str, Forecaster]:
+    from tsforecast.estimators.registry import MODEL_NAMES, make
+
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise ParameterError(f"at least one model must be named: got {names!r}; choose from {', '.join(MODEL_NAMES)}")
+    wanted = [name for word in wanted for name in (MODEL_NAMES if word == "all" else [word])]
+    unknown = [name for name in wanted if name not in MODEL_NAMES]
+    if unknown:
+        raise UnknownNameError([f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown])
+    return {name: make(name, **settings) for name in wanted}
+
+
+def _one_model(name: str, settings: dict[str, Any]) -> Forecaster:
+    models = _models(name, settings)
+    if len(models) != 1:
+        raise ParameterError(f"--model takes one name: got {name}; leaderboard compares several")
+    return next(iter(models.values()))
+
+
+def _require_places(report: Path | None, out: Path | None) -> None:
+    """Refuse places that results cannot be written to, before anything is trained."""
+    from tsforecast.files import require_place
+
+    if report:
+        report_suffix(report)
+        require_place(report.parent)
+    if out:
+        require_place(out, mark=BOARD)

@@ -1,39 +1,30 @@
-"""The options of the command line, and the errors of the library in their words."""
+"""Options of the command line: declared once, expanded into commands, and named in errors."""
 
 from __future__ import annotations
 
-import re
+import inspect
 import shlex
-from collections.abc import Sequence
-from itertools import takewhile
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial, wraps
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperGroup
 
 from tsforecast.errors import Parameter, Part, Phrase, Reference, Row
 
-ORDER = (
-    "datasets",
-    "leaderboard",
-    "report",
-    "fit",
-    "predict",
-    "inspect",
-    "tune",
-    "tune-report",
-    "audit",
-    "benchmark",
-    "track-sync",
-)
-
 
 class PlainGroup(TyperGroup):
-    """Commands whose flags are shown without ``<bool>``, since nothing is to be said after them."""
+    """Commands whose flags are shown without ``<bool>``, since no value follows them."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the group's own options."""
         return _plain(super().get_params(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return names in the order of declaration, groups first."""
+        return sorted(super().list_commands(ctx), key=lambda name: not isinstance(self.commands[name], TyperGroup))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command of the group."""
@@ -41,14 +32,6 @@ class PlainGroup(TyperGroup):
         if command is not None:
             _plain(command.get_params(ctx))  # --help among them, which no command declares
         return command
-
-
-class InOrder(PlainGroup):
-    """All commands."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return their names as a newcomer needs them."""
-        return sorted(super().list_commands(ctx), key=ORDER.index)
 
 
 def _plain(params: list[Any]) -> list[Any]:
@@ -59,60 +42,99 @@ def _plain(params: list[Any]) -> list[Any]:
 
 
 Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV or Parquet file.")]
-Horizon = Annotated[
-    int | None,
-    typer.Option("--horizon", help="Steps to forecast.", show_default="the dataset's, or a season"),
-]
-Origins = Annotated[
-    int | None,
-    typer.Option("--origins", help="Cutoffs to test.", show_default="the dataset's, or 1"),
-]
-StepBetween = Annotated[
-    int | None,
-    typer.Option("--step", help="Steps between cutoffs.", show_default="the dataset's, or the horizon"),
-]
-MinPast = Annotated[
-    int,
-    typer.Option("--min-past", help="Steps that a cutoff must see of a series; shorter series are left out."),
-]
-TimeColumn = Annotated[str | None, typer.Option("--time", help="Column of time stamps.")]
-DateFormat = Annotated[
-    str | None,
-    typer.Option("--date-format", help="How dates are written, such as %d/%m/%Y.", show_default="2024-01-31, ISO 8601"),
-]
-TargetColumns = Annotated[str | None, typer.Option("--target", help="Column to forecast; several with commas.")]
-IdColumn = Annotated[str | None, typer.Option("--id", help="Column that names the series.")]
-GroupColumn = Annotated[
-    str | None,
-    typer.Option("--group", help="Column that names who or what a series is of; groups are left out whole."),
-]
-PastColumns = Annotated[str | None, typer.Option("--past", help="Columns known up to now, with commas.")]
-FutureColumns = Annotated[str | None, typer.Option("--future", help="Columns known ahead, with commas.")]
-StepName = Annotated[
-    str | None,
-    typer.Option("--frequency", help="Step between time stamps, such as h, D or MS.", show_default="from the data"),
-]
-Season = Annotated[
-    int | None,
-    typer.Option("--season", help="Steps in one season.", show_default="from the frequency"),
-]
-NanChoice = Annotated[str | None, typer.Option("--nan", help="NaN: forward_fill, mask or drop_series.")]
-FillGaps = Annotated[bool, typer.Option("--fill-gaps", help="Insert missing time stamps.")]
-Sort = Annotated[bool, typer.Option("--sort", help="Sort each series by time.")]
-Duplicates = Annotated[
-    str | None,
-    typer.Option("--duplicates", help="Which row of equal time stamps to keep: first or last."),
-]
-Window = Annotated[
-    int | None,
-    typer.Option("--window", help="Steps that a network reads.", show_default="auto"),
-]
-Seed = Annotated[int, typer.Option("--seed", help="Makes the networks repeatable.")]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="At most so many epochs.")]
+Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
+Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 1")]
+Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
+MinPast = Annotated[int, typer.Option(help="Steps that a cutoff must see of a series; shorter series are left out.")]
+Model = Annotated[str, typer.Option(help="Name of the model.")]
+Epochs = Annotated[int | None, typer.Option(help="At most so many epochs.")]
+Seed = Annotated[int, typer.Option(help="Makes the networks repeatable.")]
 Mlflow = Annotated[
     bool,
-    typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or where MLFLOW_TRACKING_URI says."),
+    typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or at MLFLOW_TRACKING_URI."),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Settings of networks."""
+
+    window: Annotated[int | None, typer.Option(help="Steps that a network reads.", show_default="auto")] = None
+    epochs: Epochs = None
+    seed: Seed = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Return the parameters that were given, as an estimator calls them."""
+        given = {"window": self.window, "max_epochs": self.epochs, "random_state": self.seed}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+_reading = partial(typer.Option, rich_help_panel="Reading a file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Roles of the columns of a file, and how it is cleaned; as in `Panel.from_frame`, several names with commas."""
+
+    time: Annotated[str | None, _reading(help="Column of time stamps.")] = None
+    date_format: Annotated[
+        str | None,
+        _reading(help="How dates are written, such as %d/%m/%Y.", show_default="2024-01-31, ISO 8601"),
+    ] = None
+    target: Annotated[str | None, _reading(help="Column to forecast; several with commas.")] = None
+    id: Annotated[str | None, _reading(help="Column that names the series.")] = None
+    group: Annotated[
+        str | None, _reading(help="Column that names who or what a series is of; groups are left out whole.")
+    ] = None
+    past: Annotated[str | None, _reading(help="Past covariates: columns known up to now, with commas.")] = None
+    future: Annotated[str | None, _reading(help="Future covariates: columns known ahead, with commas.")] = None
+    frequency: Annotated[
+        str | None, _reading(help="Step between time stamps, such as h, D or MS.", show_default="from the data")
+    ] = None
+    season: Annotated[int | None, _reading(help="Steps in one season.", show_default="from the frequency")] = None
+    nan: Annotated[str | None, _reading(help="NaN: forward_fill, mask or drop_series.")] = None
+    fill_gaps: Annotated[bool, _reading("--fill-gaps", help="Insert missing time stamps.")] = False
+    sort: Annotated[bool, _reading("--sort", help="Sort each series by time.")] = False
+    duplicates: Annotated[str | None, _reading(help="Which row of equal time stamps to keep: first or last.")] = None
+
+
+def expand_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take the fields of its dataclass parameters as options, after its own ones.
+
+    Examples
+    --------
+    >>> @expand_options
+    ... def fit(data: str, network: NetworkOptions, model: str = "gru") -> None:
+    ...     print(model, network.settings())
+    >>> list(inspect.signature(fit).parameters)
+    ['data', 'model', 'window', 'epochs', 'seed']
+    >>> fit(data="a.csv", model="rnn", window=3, epochs=None, seed=0)
+    rnn {'window': 3, 'random_state': 0}
+    """
+    hints: dict[str, Any] = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    params = [
+        param.replace(annotation=hints[name], kind=param.KEYWORD_ONLY)
+        for name, param in inspect.signature(command).parameters.items()
+        if name not in groups
+    ]
+    for kind in groups.values():
+        declared = get_type_hints(kind, include_extras=True)
+        only = inspect.Parameter.KEYWORD_ONLY
+        params += [
+            inspect.Parameter(one.name, only, default=one.default, annotation=declared[one.name])
+            for one in fields(kind)
+        ]
+
+    @wraps(command)
+    def expanded(**given: Any) -> None:
+        built = {name: kind(**{one.name: given.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()}
+        command(**given, **built)
+
+    expanded.__signature__ = inspect.Signature(params)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {param.name: param.annotation for param in params} | {"return": None}
+    return expanded
+
 
 # Options that are not called like the parameter of the library; the others are ALIKE.
 RENAMED = {
@@ -132,11 +154,11 @@ FLAGS = ("fill_gaps", "sort", "resume")  # no value follows them, although `resu
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.
 PHRASES = {
     "reader": "",
-    "future frame": "say --future FILE, with rows",
+    "future frame": "pass --future FILE, with rows",
     "data": "the file",
     "context": "the file of --data",
     "search": "--out",
-    "date format": "say how its dates are written, for example --date-format {!r}",
+    "date format": "give its format, for example --date-format {!r}",
 }
 
 
@@ -162,37 +184,3 @@ def as_option(part: Reference) -> Part:
         names = part.value if isinstance(part.value, list) else [part.value]
         value = " ..." if ... in names else f" {shlex.quote(','.join(map(str, names)))}"
     return f"{getattr(part, 'verb', '')} {option}{value}".lstrip()
-
-
-def usage_sentence(error: Exception, words: Sequence[str]) -> str:
-    """Return what typer says about the words of a command as one sentence; nothing if it has shown the help.
-
-    Examples
-    --------
-    >>> error = typer.BadParameter("Got unexpected extra argument(s) (mean)")
-    >>> usage_sentence(error, ["leaderboard", "co2-weekly", "--models", "gru", "mean"])
-    'names must have commas between them, and no spaces: got --models gru mean; write --models gru,mean'
-    >>> usage_sentence(error, ["leaderboard", "--models", "gru", "mean", "co2-weekly"]).endswith(" --models gru,mean")
-    True
-    """
-    message = str(getattr(error, "format_message", error.__str__)()).strip().rstrip(".")
-    if not message:
-        return ""
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "tsforecast"
-    extra = re.search(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
-    if not extra:
-        message = f"{message[0].lower()}{message[1:]}".replace(". Did you", "; did you")
-        return message if message.endswith("?") else f"{message}; {command} --help shows what can be said"
-    count = len(extra[1].split())
-    for option in ("--models", "--target", "--past", "--future"):
-        at = words.index(option) + 1 if option in words else len(words)
-        # The data may be named after the names: as many words as are too many belong to the first one.
-        names = list(takewhile(lambda word: not word.startswith("-"), words[at:]))[: count + 1]
-        if len(names) > 1:
-            joined = ",".join(name.strip(",") for name in names)
-            return (
-                f"names must have commas between them, and no spaces: got {option} {' '.join(names)}; "
-                f"write {option} {shlex.quote(joined)}"
-            )
-    return f"{extra[1]!r} is one word too many for {command}; {command} --help shows what can be said"

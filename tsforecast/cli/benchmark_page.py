@@ -1,4 +1,4 @@
-"""The page of a benchmark, drawn from its rows."""
+"""HTML page of a benchmark, from its rows; apart from the command, since it loads pandas and the report toolkit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tsforecast.reporting.page import page
 from tsforecast.reporting.tables import MAX_ROWS, MISSING, Grid
 
 Rows = list[dict[str, Any]]
-ABOUT = ("date", "machine", "versions")  # what `benchmarks/record.py` adds to each row
+ABOUT = ("date", "machine", "versions")  # keys that `benchmarks/record.py` adds to each row
 
 
 def read_rows(path: Path) -> Rows:
@@ -36,14 +36,14 @@ def read_rows(path: Path) -> Rows:
 
 
 def html_benchmark(name: str, rows: Rows, about: str = "") -> str:
-    """Return the page of a benchmark: with all that can be said of recognised recordings, or its numbers by set.
+    """Return the page of a benchmark: a classification report, or a table for each set.
 
     Parameters
     ----------
     name : str
     rows : list of dict
     about : str
-        What is measured, in a sentence.
+        The measurement in a sentence.
 
     Examples
     --------
@@ -52,20 +52,20 @@ def html_benchmark(name: str, rows: Rows, about: str = "") -> str:
     True
     """
     if any(row.get("measured") == "recognition" for row in rows):
-        return _recognition(name, rows)
-    told = pd.DataFrame(rows)
-    grids = [_of_set(str(key), part) for key, part in told.groupby("set", sort=False)] if "set" in told else []
+        return _classification(name, rows)
+    table = pd.DataFrame(rows)
+    grids = [_of_set(str(key), part) for key, part in table.groupby("set", sort=False)] if "set" in table else []
     return page(
         "benchmark.html.jinja",
         title=f"Benchmark: {name}",
         about=about,
-        grids=grids if {"model", "value"} <= set(told) and grids else [_plain(told)],
+        grids=grids if {"model", "value"} <= set(table) and grids else [_plain(table)],
         facts=facts(rows),
     )
 
 
 def facts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return when, where and with what rows were measured.
+    """Return the dates, machines and versions of the rows.
 
     Examples
     --------
@@ -75,19 +75,19 @@ def facts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     dates = sorted({row["date"] for row in rows if "date" in row})
     found = {"Measured": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"} if dates else {}
     for title, key, between in (("Machine", "machine", ": "), ("Versions", "versions", " ")):
-        told = dict.fromkeys(
+        held = dict.fromkeys(
             ", ".join(f"{name}{between}{value}" for name, value in row[key].items()) for row in rows if row.get(key)
         )
-        if told:
-            found[title] = "; ".join(told)
+        if held:
+            found[title] = "; ".join(held)
     return found
 
 
-def _recognition(name: str, rows: Rows) -> str:
-    """Return the page of recognised recordings: the first set in full, the others in a table."""
+def _classification(name: str, rows: Rows) -> str:
+    """Return the page of a classifier comparison: the first set in full, the others in a table."""
     of = {kind: [row for row in rows if row["measured"] == kind] for kind in ("recognition", "transfer", "copies")}
-    answers = _tallies(of["recognition"])
-    sets = {str(key): part for key, part in answers.groupby("set", sort=False)}
+    tallies = _tallies(of["recognition"])
+    sets = {str(key): part for key, part in tallies.groupby("set", sort=False)}
     with_users = [key for key, part in sets.items() if part["group"].notna().all()]
     first = (with_users or list(sets))[0]
     copies = tuple(
@@ -106,39 +106,39 @@ def _recognition(name: str, rows: Rows) -> str:
 
 
 def _models(rows: Rows, name: str) -> dict[str, str]:
-    """Return what each model of a set is."""
+    """Return a description of each model of a set."""
     return {row["model"]: row["about"] for row in rows if row["set"] == name and "about" in row}
 
 
 def _tallies(rows: Rows) -> pd.DataFrame:
-    """Return a line for each class and what it was taken for."""
+    """Return a line for each true and predicted class."""
     lines = [
         {key: value for key, value in row.items() if key not in (*ABOUT, "answers")}
         | {"true": true, "predicted": predicted, "count": count}
         for row in rows
-        for true, said in row["answers"].items()
-        for predicted, count in said.items()
+        for true, counts in row["answers"].items()
+        for predicted, count in counts.items()
     ]
     found = pd.DataFrame(lines)
     return found.assign(seed=found["seed"].astype("Int32"))
 
 
 def _of_set(name: str, rows: pd.DataFrame) -> Grid:
-    """Return the numbers of a set: a line for each model and kind of settings, the mean and range over seeds."""
+    """Return the table of a set: the mean and range over seeds for each model and its settings."""
     keys = [key for key in ("model", "settings", "metric") if key in rows]
     lines = []
     for _, part in rows.groupby(keys, sort=False, dropna=False):
         first, values = part.iloc[0], part["value"].dropna()
         spread = f" ({values.min():.3f} to {values.max():.3f})" if len(values) > 1 else ""
         seconds = part["fit_seconds"].median() if "fit_seconds" in part else float("nan")
-        told = f"{values.mean():.3f}{spread}" if len(values) else MISSING
-        lines.append((*(str(first[key]) for key in keys), told, MISSING if seconds != seconds else f"{seconds:.1f}"))
+        mean = f"{values.mean():.3f}{spread}" if len(values) else MISSING
+        lines.append((*(str(first[key]) for key in keys), mean, MISSING if seconds != seconds else f"{seconds:.1f}"))
     columns = (*keys, "value", "fit s")
     return Grid(name, columns, tuple(lines[:MAX_ROWS]), words=tuple(keys[1:]), more=max(0, len(lines) - MAX_ROWS))
 
 
 def _plain(rows: pd.DataFrame) -> Grid:
-    """Return rows as they are, but for what is no number or word."""
+    """Return the numbers and words of rows as a table."""
     names = [
         name
         for name in rows
