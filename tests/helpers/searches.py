@@ -26,7 +26,7 @@ GAIN = {"rnn": -0.05, "gru": 0.03, "lstm": 0.01, "conv1d": -0.02}
 
 def about(space: Space, trials: int, epochs: int, **other: Any) -> SearchSpec:
     """Return what a search could be about."""
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "data": "3 series of 2,400 hours, 1 target",
         "forecaster": "NeuralForecaster(horizon=24)",
         "space": space.plain(),
@@ -44,15 +44,15 @@ def about(space: Space, trials: int, epochs: int, **other: Any) -> SearchSpec:
         "versions": {"tsforecast": "0.1.0", "ray": "2.50.0"},
         "machine": "2 cores",
     }
-    return SearchSpec(**(told | other))
+    return SearchSpec(**(fields | other))
 
 
 def write_trial(folder: Path, trial: int, code: dict[str, Any], skills: list[float], seconds: float = 1.0) -> None:
     """Write that a trial began and reported these skills, from epoch 0 on."""
     append_event(folder, "began", trial, code=code)
     for epoch, skill in enumerate(skills[1:], 1):
-        told = {"epoch": epoch, "skill": skill, "start": skills[0], "seconds": seconds * epoch / (len(skills) - 1)}
-        append_event(folder, "epoch", trial, code=code, **told)
+        fields = {"epoch": epoch, "skill": skill, "start": skills[0], "seconds": seconds * epoch / (len(skills) - 1)}
+        append_event(folder, "epoch", trial, code=code, **fields)
 
 
 def searched(

@@ -58,14 +58,14 @@ def wicked(folder: Path) -> StoredSearch:
 @pytest.fixture(scope="session")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")
-    write_or_return(html_search(wicked(folder / "kept")), folder / "search.html")
+    write_or_return(html_search(wicked(folder / "search")), folder / "search.html")
     return folder / "search.html"
 
 
 class Usual(NamedTuple):
     """A search of 60 trials and its page."""
 
-    kept: StoredSearch
+    search: StoredSearch
     page: str
     path: Path
 
@@ -73,10 +73,10 @@ class Usual(NamedTuple):
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory: pytest.TempPathFactory) -> Usual:
     folder = tmp_path_factory.mktemp("usual")
-    kept = searched(folder / "kept")
-    page = html_search(kept)
+    search = searched(folder / "search")
+    page = html_search(search)
     write_or_return(page, folder / "search.html")
-    return Usual(kept, page, folder / "search.html")
+    return Usual(search, page, folder / "search.html")
 
 
 @pytest.fixture(params=[(DESK, "light"), (PHONE, "dark")], ids=str)
@@ -165,9 +165,9 @@ def test_the_table_of_the_best_is_sorted_by_keyboard(browser: Browser, path: Pat
 
 
 def test_sections_stand_in_the_order_of_what_matters_and_the_headline_says_what_was_found(usual: Usual) -> None:
-    kept, page, _ = usual
+    search, page, _ = usual
     assert titles(page) == SECTIONS
-    top = kept.trials.loc[kept.trials["best_score"].idxmax()]
+    top = search.trials.loc[search.trials["best_score"].idxmax()]
     assert lede(page).startswith(
         f"Best skill {top['best_score']:+.1%} against seasonal-naive (of which about 3.1 points may be luck): "
         f"trial {top['trial']} at epoch {top['best_epoch']}, with cell gru, units "
@@ -200,7 +200,7 @@ def few(folder: Path, curves: list[list[float]], asked: int = 4, **other: object
 
 
 @pytest.mark.parametrize(
-    ("curves", "words", "told"),
+    ("curves", "words", "counted"),
     [
         ([], "No trial has a score yet.", "0 of 4 trials."),
         ([[]], "No trial has a score yet.", "1 of 4 trials: 1 without a score yet."),
@@ -214,14 +214,14 @@ def few(folder: Path, curves: list[list[float]], asked: int = 4, **other: object
         ([[0.0, -1e9, -1e9], [-5.0, -6.0, -7.0]], "none of 2 trials did better than untrained", "2 finished"),
     ],
 )
-def test_a_search_of_any_size_has_a_page(curves: list[list[float]], words: str, told: str, tmp_path: Path) -> None:
-    kept = few(tmp_path, curves)
-    page = html_search(kept)
+def test_a_search_of_any_size_has_a_page(curves: list[list[float]], words: str, counted: str, tmp_path: Path) -> None:
+    search = few(tmp_path, curves)
+    page = html_search(search)
     assert words in lede(page)
-    assert told in page
+    assert counted in page
     assert "Search" in titles(page)
     assert ("Best trials" in titles(page)) == bool(curves and curves[0])
-    assert json.loads(json_search(kept))["headline"] == lede(page)
+    assert json.loads(json_search(search))["headline"] == lede(page)
 
 
 def test_settings_that_never_vary_have_no_place_in_a_figure(tmp_path: Path) -> None:
@@ -242,8 +242,8 @@ def test_a_search_that_trains_nothing_in_epochs_speaks_of_none(tmp_path: Path) -
     space = Space.of({"units": [8, 16]})
     open_search(tmp_path, {}, about(space, 2, 0, scheduler="none"), "auto")
     for i in range(2):
-        told = {"epoch": 0, "skill": 0.1 * i, "start": 0.1 * i, "seconds": 1.0}
-        append_event(tmp_path, "epoch", i + 1, code={"units": i}, **told)
+        fields = {"epoch": 0, "skill": 0.1 * i, "start": 0.1 * i, "seconds": 1.0}
+        append_event(tmp_path, "epoch", i + 1, code={"units": i}, **fields)
     page = html_search(read_search(tmp_path))
     assert "trial 2, with units 16." in lede(page)
     assert "no trial stopped early" in page
@@ -251,28 +251,28 @@ def test_a_search_that_trains_nothing_in_epochs_speaks_of_none(tmp_path: Path) -
 
 
 def test_a_large_search_makes_a_small_page_soon(tmp_path: Path) -> None:
-    kept = searched(tmp_path, trials=500, epochs=50)
+    search = searched(tmp_path, trials=500, epochs=50)
     began = time.process_time()
-    page = html_search(kept)
+    page = html_search(search)
     assert time.process_time() - began < 10
     assert len(page.encode()) < 3e6
     assert "301 more trials are not listed." in page
-    assert kept.trials["trial"].max() == 500
+    assert search.trials["trial"].max() == 500
 
 
 def test_the_json_holds_every_trial_and_no_number_that_is_none(usual: Usual) -> None:
-    told = json.loads(json_search(usual.kept))
-    assert [one["trial"] for one in told["trials"]] == list(range(61))
-    assert told["trials"][8]["best_score"] is None
-    assert told["importance"]["shares"][0]["setting"] == "learning_rate"
-    assert told["specification"]["reference"] == "seasonal-naive"
-    assert told["optimism"] == 0.031
+    content = json.loads(json_search(usual.search))
+    assert [one["trial"] for one in content["trials"]] == list(range(61))
+    assert content["trials"][8]["best_score"] is None
+    assert content["importance"]["shares"][0]["setting"] == "learning_rate"
+    assert content["specification"]["reference"] == "seasonal-naive"
+    assert content["optimism"] == 0.031
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_the_terminal_shows_the_best_in_whole_columns(width: int, usual: Usual) -> None:
     text = io.StringIO()
-    show_search(usual.kept, "a title", Console(file=text, width=width))
+    show_search(usual.search, "a title", Console(file=text, width=width))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert not [line for line in lines if "…" in line]

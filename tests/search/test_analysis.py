@@ -1,4 +1,4 @@
-"""What trials say: the settings that matter are found, those that do not are not, and too little is said to be so."""
+"""Results of trials: settings that matter are found, others are not, and too few trials are reported as such."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_intervals_are_wider_where_trials_are_fewer() -> None:
     assert widths[0] > 2 * widths[1]
 
 
-def test_a_setting_that_some_cells_lack_tells_nothing_of_the_cell() -> None:
+def test_a_setting_that_some_cells_lack_carries_no_information_about_the_cell() -> None:
     space = Space.of({"cell": ["gru", "conv1d"], "kernel_size": [2, 3, 5]})
     trials = trials_of(space, 100, lambda one, noise: 0.2 * (one["cell"] == "gru") + 0.01 * noise)
     shares = {share.setting: share for share in importance(trials, space).shares}
@@ -92,7 +92,7 @@ def test_importance_is_the_same_each_time() -> None:
         (0, lambda one, noise: noise, "at least 20 trials with a score are needed, there are 0"),
     ],
 )
-def test_where_little_can_be_told_it_is_said_why(count: int, score: object, words: str) -> None:
+def test_where_importance_cannot_be_estimated_the_reason_is_given(count: int, score: object, words: str) -> None:
     space = Space.of({"units": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
     found = importance(trials_of(space, count, score), space)
     assert (found.shares, found.reason) == ((), words)
@@ -127,9 +127,9 @@ def test_learning_curves_reach_down_to_where_trials_are_whose_best_is_untrained(
 
 
 def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> None:
-    kept = searched(tmp_path)
-    trials = scored(kept.trials)
-    found = {(pair.across.name, pair.down.name): pair for pair in pairs(kept.trials, kept.space)}
+    search = searched(tmp_path)
+    trials = scored(search.trials)
+    found = {(pair.across.name, pair.down.name): pair for pair in pairs(search.trials, search.space)}
     assert list(found) == [
         ("units", "layers"),
         ("cell", "layers"),
@@ -175,8 +175,8 @@ def test_every_value_has_a_place_and_a_bin(domain: object) -> None:
 
 
 def test_the_best_the_front_and_the_failures_are_those_of_the_journal(tmp_path: Path) -> None:
-    kept = searched(tmp_path)
-    trials = kept.trials
+    search = searched(tmp_path)
+    trials = search.trials
     assert best(trials, 3)["best_score"].tolist() == sorted(trials["best_score"].dropna(), reverse=True)[:3]
     edge = pareto_front(trials)
     assert edge["best_score"].is_monotonic_increasing
@@ -188,7 +188,7 @@ def test_the_best_the_front_and_the_failures_are_those_of_the_journal(tmp_path: 
 
 
 def test_a_search_that_just_began_has_nothing_to_tell(tmp_path: Path) -> None:
-    kept = searched(tmp_path, trials=0, over=False)
+    search = searched(tmp_path, trials=0, over=False)
     append_event(tmp_path, "began", 1, code={"cell": 0})
-    assert len(scored(kept.trials)) == len(best(kept.trials)) == len(failures(kept.trials)) == 0
-    assert score_floor(kept.trials) == -1
+    assert len(scored(search.trials)) == len(best(search.trials)) == len(failures(search.trials)) == 0
+    assert score_floor(search.trials) == -1

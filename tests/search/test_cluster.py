@@ -23,7 +23,7 @@ pytestmark = [  # what ray leaves open when it ends is its own
 
 
 class Witness(NeuralForecaster):
-    """Says where it was fitted, and waits there until the other node has begun, too."""
+    """Records the node that fits it, and waits there until the other node has begun, too."""
 
     def _fit(self, panel: Any) -> None:
         raise NotImplementedError

@@ -97,12 +97,12 @@ def with_this_tree() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
 
 
-def interrupted(command: list[str], folder: Path, kept: Path) -> tuple[int, str, str]:
-    """Press Ctrl-C once a trial is in the journal in `kept`; return exit code and what was said."""
+def interrupted(command: list[str], folder: Path, search: Path) -> tuple[int, str, str]:
+    """Press Ctrl-C once a trial is in the trial log of `search`; return exit code, output and errors."""
     process = subprocess.Popen(
         command, cwd=folder, env=with_this_tree(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not any(one.skills for one in read_log(kept)):
+    while not any(one.skills for one in read_log(search)):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -136,7 +136,7 @@ def test_ctrl_c_ends_tune_before_anything_is_tested(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_said_and_what_was_kept_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_the_search_resumes_when_there_is_room(tmp_path: Path) -> None:
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "none", place], capture_output=True)

@@ -21,7 +21,7 @@ from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.search.journal import LOG_FILE, read_log
 from tsforecast.search.search import RaySearch
-from tsforecast.search.space import log
+from tsforecast.search.space import Space, log
 from tsforecast.search.storage import SCHEDULERS, SEARCHERS, pair_problems
 
 PANEL = Panel.from_array(wave(120), season_length=6)
@@ -96,8 +96,31 @@ def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, 
         clone(again).set_params(resume=False).fit(PANEL)
 
 
+def test_a_searcher_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tsforecast.search.suggest import make_searcher
+
+    monkeypatch.setitem(sys.modules, "hyperopt", None)
+    with pytest.raises(ParameterError, match=r"pip install 'tsforecast\[hyperopt\]'; or use searcher='tpe'"):
+        make_searcher("hyperopt", Space.of(SPACE), 4, 0, {"units": 2, "cell": "gru"}, [])
+
+
+def test_bohb_is_hyperband_over_parzen_estimators_of_all_settings_together() -> None:
+    from ray.tune.schedulers import HyperBandScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    from tsforecast.search.suggest import make_scheduler, make_searcher
+
+    space = Space.of(SPACE)
+    searcher, listed = make_searcher("bohb", space, 4, 0, space.start(BASE.get_params()), [])
+    assert listed == []
+    assert isinstance(searcher, OptunaSearch)
+    first = searcher.suggest("a")
+    assert space.settings(space.decode(first)) == space.active(space.start(BASE.get_params()))
+    assert isinstance(make_scheduler("hyperband", space, 9), HyperBandScheduler)
+
+
 class Faulty(NeuralForecaster):
-    """Raises, or ends its process, where it is told to."""
+    """Raises, or ends its process, for some numbers of units."""
 
     def _fit(self, panel: Panel) -> None:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""A search over classifiers: trials are judged by the same recordings, of people whom none has seen."""
+"""A search over classifiers: trials are scored on the same held-out recordings of other people."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write(file: Path) -> None:
     pd.DataFrame(rows).to_csv(file, index=False)
 
 
-def test_each_fold_is_judged_by_other_people_none_of_whom_trains() -> None:
+def test_each_fold_holds_out_other_people_none_of_whom_trains() -> None:
     found = folds(count=3)
     assert [np.unique(PEOPLE[fold.held_out.ids]).tolist() for fold in found] == [["dan"], ["cat"], ["bob"]]
     for fold in found:
@@ -82,8 +82,8 @@ def test_skill_is_the_share_of_wrong_labels_of_the_majority_that_are_right() -> 
     assert fold.skill(fold.losses(model)) == pytest.approx(1 - wrong / majority)
     assert fold.skill(fold.naive) == 0
     sure = folds(metric="log_loss")[0]
-    said = model.predict_proba(sure.held_out)[np.arange(9), np.searchsorted(model.classes_, sure.truth)]
-    assert sure.losses(model) == pytest.approx(-np.log(said))
+    probabilities = model.predict_proba(sure.held_out)[np.arange(9), np.searchsorted(model.classes_, sure.truth)]
+    assert sure.losses(model) == pytest.approx(-np.log(probabilities))
 
 
 def test_each_person_counts_the_same_however_many_recordings_there_are_of_them() -> None:
@@ -143,7 +143,7 @@ def test_a_search_is_refused_what_belongs_to_forecasts() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_search_over_classifiers_finds_fits_and_tells(ray_here: None, tmp_path: Path) -> None:
+def test_a_search_over_classifiers_finds_fits_and_reports(ray_here: None, tmp_path: Path) -> None:
     model = clone(SMALL).set_params(max_epochs=30)
     space = SPACE | {"learning_rate": [1e-5, 6e-3]}
     search = RaySearch(model, space, trials=4, scheduler="none", storage=tmp_path, name="s", validation=1)
@@ -157,9 +157,9 @@ def test_a_search_over_classifiers_finds_fits_and_tells(ray_here: None, tmp_path
     assert search.predict(GESTURES).tolist() == plain.predict(GESTURES).tolist()
     assert search.score(GESTURES, LABELS) == plain.score(GESTURES, LABELS)
     assert search.classes_.tolist() == sorted(set(LABELS))
-    kept = read_search(tmp_path / "s")
-    assert "against majority" in headline(kept, kept.trials)
-    page = html_search(kept)
+    stored = read_search(tmp_path / "s")
+    assert "against majority" in headline(stored, stored.trials)
+    page = html_search(stored)
     assert "share of the wrong labels of majority" in page
     assert "9 sequences in 1 validation part" in page
     with pytest.raises(ParameterError, match="saved by the best of them"):
@@ -216,13 +216,13 @@ class Hopeless(BaseEstimator):  # type: ignore[misc]
 def test_a_search_that_does_not_beat_the_majority_says_so_and_saves_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[str, str | None]] = []
-    monkeypatch.setattr(cli_search, "echo", lambda sentence, style=None: told.append((sentence, style)))
+    lines: list[tuple[str, str | None]] = []
+    monkeypatch.setattr(cli_search, "echo", lambda sentence, style=None: lines.append((sentence, style)))
     write(tmp_path / "moves.csv")
     reading = DataOptions(time="step", id="recording", target="x,y", group="person")
     panel, _ = read_panel(str(tmp_path / "moves.csv"), reading, "gesture")
     tune_classifier(Hopeless(), panel, "gesture", 1, tmp_path / "out")
-    assert told[0] == ("without-person-dan: best settings: none beats majority", "yellow")
+    assert lines[0] == ("without-person-dan: best settings: none beats majority", "yellow")
     assert [path.name for path in (tmp_path / "out" / "without-person-dan").iterdir()] == ["search.html"]
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")
     assert scores["tuned"].tolist() == scores["majority"].tolist()

@@ -51,7 +51,7 @@ def test_a_code_is_read_back_as_it_was_written() -> None:
     assert space.settings({"window": "2 seasons", "layers": 2}) == {"window": 12, "layers": 2}
 
 
-def test_everything_that_is_wrong_with_a_space_is_said_at_once() -> None:
+def test_everything_that_is_wrong_with_a_space_is_reported_at_once() -> None:
     with pytest.raises(ParameterError) as caught:
         Space.of({"units": [], "layers": (3, 1), "dropout": "low", "learning_rate": log(0, 1)})
     assert [problem.split(" must")[0] for problem in caught.value.problems] == [

@@ -155,7 +155,7 @@ class Space:
         )
 
     def describe(self, trials: int) -> str:
-        """Return the size of the space in words, and how much of it so many trials see."""
+        """Return the size of the space in words, and the share that so many trials cover."""
         if math.isinf(self.size):
             free = [name for name, domain in self.domains.items() if isinstance(domain, Range) and not domain.whole]
             listed = Space({name: domain for name, domain in self.domains.items() if name not in free})
@@ -165,7 +165,7 @@ class Space:
         return f"{int(self.size):,} combinations; {trials} trials see {float(f'{share:.2g}'):g} %"
 
     def start(self, own: Mapping[str, Any]) -> Settings:
-        """Return a forecaster's own settings; where the space has not got them, the first choice or the middle.
+        """Return a forecaster's own settings; where the space does not have them, the first choice or the middle.
 
         Examples
         --------
@@ -234,7 +234,7 @@ class Space:
             return problems
         for name, domain in self.domains.items():
             for value in domain.bounds() if isinstance(domain, Range) else domain:
-                problems += self._refused(model, name, value)
+                problems += self._problems_with(model, name, value)
         return problems + [
             f"window {window} of the space must fit in the training part: the shortest series has room for {longest} "
             f"steps; leave out windows above {longest}"
@@ -248,13 +248,14 @@ class Space:
         values = domain.bounds()[1:] if isinstance(domain, Range) else domain
         return [steps for value in values if isinstance(steps := self._steps(value), int)]
 
-    def _refused(self, model: Any, name: str, value: Any) -> list[str]:
+    def _problems_with(self, model: Any, name: str, value: Any) -> list[str]:
+        """Return the problems of a model with one value of a setting."""
         from sklearn.base import clone
 
         try:
             changed = clone(model).set_params(**{name: self._steps(value)})
-            found = map(Problem.of, changed._problems())
-            return [f"{problem} (of the space)" for problem in found if problem.parameter == name]
+            problems = map(Problem.of, changed._problems())
+            return [problem.within(after=" (of the space)") for problem in problems if problem.parameter == name]
         except TsForecastError as error:
             return list(error.problems)
 

@@ -122,7 +122,7 @@ def remaining_jobs(codes: list[Settings], earlier: list[TrialRecord], epochs: in
 
 
 class SeededSearcher(Searcher):
-    """A searcher of Ray's that knows the results of earlier trials, and numbers new ones.
+    """A searcher of Ray's, seeded with the results of earlier trials, that numbers new ones.
 
     Parameters
     ----------

@@ -126,10 +126,10 @@ def run_trial(
     last = max(0, len(losses) - 1 if reported is None else reported)
     skills: list[float] = []
 
-    def judge(epoch: int) -> None:
+    def report_epoch(epoch: int) -> None:
         rest = [objective.skill(rows[epoch]) for objective, rows in zip(others, older, strict=True)]
         skills.append(float(np.mean([newest.skill(losses[epoch]), *rest])))
-        # Neither an untrained network nor an epoch that was reported before is news to a searcher.
+        # Epoch 0 is untrained and goes along as `start`; earlier epochs were reported before.
         if epoch > last or not epochs:
             best = int(np.argmax(skills))
             report(Score(epoch, skills[-1], skills[0], skills[best], best))
@@ -139,10 +139,10 @@ def run_trial(
             return
         losses.append(_finite_losses(newest, model))
         _write_losses(folder / LOSSES, losses)
-        judge(epoch)
+        report_epoch(epoch)
 
     for epoch in range(len(losses)):
-        judge(epoch)
+        report_epoch(epoch)
     if not epochs:
         newest.fit(model)
         score(0)

@@ -335,7 +335,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Silence Ray and the searchers; the trial log has what matters."""
+    """Silence Ray and the searchers, since errors are in the trial log."""
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     log = logging.getLogger("ray")
