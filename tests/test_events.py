@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.forecasters import small, wave
 from tsforecast.errors import DataError
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.record import Fit
+from tsforecast.evaluation.record import ForecastFit
 from tsforecast.events import Activity, observing
 from tsforecast.leakage.audit import audit
 from tsforecast.training.history import Epoch
@@ -78,4 +78,4 @@ def test_an_outcome_is_a_record_of_the_fit() -> None:
     recorder.on_event = lambda activity, event: events.append(event)  # type: ignore[method-assign]
     with observing(recorder):
         leaderboard([], wave(), horizon=2)
-    assert [type(event) for event in events] == [Fit] * 3
+    assert [type(event) for event in events] == [ForecastFit] * 3

@@ -10,7 +10,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.record import Record
+from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import WindowAverageForecaster
 from tsforecast.forecasters.neural import GRUForecaster
@@ -78,7 +78,7 @@ def test_a_model_with_a_window_as_long_as_the_past_learns_from_what_is_left() ->
         "2 of 8 series are shorter than min_past + gap + horizon = 5 + 0 + 2 = 7 steps and are left out: 'r3', 'r7'",
     )
     assert board.record is not None
-    assert Record.from_plain(board.record.plain()).min_past == 5
+    assert ForecastRecord.from_plain(board.record.plain()).min_past == 5
 
 
 def test_the_audit_looks_at_every_recording_of_the_first_person_that_is_left_out() -> None:

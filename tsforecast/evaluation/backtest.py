@@ -28,7 +28,7 @@ from tsforecast.data.splits import (
 )
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import model_name
-from tsforecast.evaluation.record import Fit, learned
+from tsforecast.evaluation.record import ForecastFit, learned
 from tsforecast.evaluation.runner import interruptible
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.leakage.audit import audit_case
@@ -145,15 +145,15 @@ class Backtest:
         return self.panel.fingerprint(), repr(self.protocol)
 
     @property
-    def record_type(self) -> type[Fit]:
+    def record_type(self) -> type[ForecastFit]:
         """Type of the record of a fit."""
-        return Fit
+        return ForecastFit
 
-    def planned(self, name: str, forecaster: Forecaster, fold: Fold) -> Fit:
+    def planned(self, name: str, forecaster: Forecaster, fold: Fold) -> ForecastFit:
         """Return the record of a fit before it begins."""
-        return Fit.planned(name, forecaster, self.panel, self.protocol, fold)
+        return ForecastFit.planned(name, forecaster, self.panel, self.protocol, fold)
 
-    def run(self, name: str, forecaster: Forecaster, fold: Fold) -> tuple[pd.DataFrame, Fit]:
+    def run(self, name: str, forecaster: Forecaster, fold: Fold) -> tuple[pd.DataFrame, ForecastFit]:
         """Fit a clone once and forecast from each cutoff of the fold; return the rows and the record."""
         panel, protocol = self.panel, self.protocol
         model = clone(forecaster).set_params(horizon=protocol.ahead)

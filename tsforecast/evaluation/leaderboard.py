@@ -15,7 +15,7 @@ from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import MODEL_NAMES, make, model_name
 from tsforecast.evaluation.backtest import Backtest, joined
-from tsforecast.evaluation.record import Record
+from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import complete, run_all, unique_names
 from tsforecast.evaluation.summaries import METRICS
@@ -137,7 +137,7 @@ def leaderboard(
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         fallbacks = [note for part in parts for note in _fallbacks(part)]
         notes = (*panel.notes, *_skipped_series(panel, parts[0]), *fallbacks)
-        record = Record.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
+        record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = pd.concat(parts, ignore_index=True)
         activity.result = results = Leaderboard.from_rows(rows, metric, reference, notes, record)
     return results

@@ -17,6 +17,7 @@ from tsforecast.data.protocol import Protocol
 from tsforecast.data.splits import Fold, Positions, trains_on_other_groups
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, scaling_words, versions
+from tsforecast.reporting.tables import to_plain
 
 SEASONS = 2  # of the truth before the oldest cutoff, for figures; at least the horizon
 PAST_ROWS = 200_000  # of that truth, at most
@@ -71,7 +72,7 @@ class FitRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(FitRecord):
+class ForecastFit(FitRecord):
     """One fit of one forecaster.
 
     Attributes
@@ -86,7 +87,7 @@ class Fit(FitRecord):
     leak_audit: str = ""
 
     @classmethod
-    def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, fold: Fold) -> Fit:
+    def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, fold: Fold) -> ForecastFit:
         """Return the part of the record that is known before the fit."""
         oldest = fold.cutoffs[0]
         whole = trains_on_other_groups(panel, fold.train)  # see `training_part`
@@ -122,7 +123,7 @@ class ClassifierFit(FitRecord):
 
 def learned(model: BaseEstimator) -> dict[str, Any]:
     """Return the choices and the training history of a fitted model, as fields of `FitRecord`."""
-    chosen = {name: _plain(value) for name, value in getattr(model, "resolved_", {}).items()}
+    chosen = {name: to_plain(value) for name, value in getattr(model, "resolved_", {}).items()}
     history = tuple(asdict(epoch) for epoch in getattr(model, "history_", ()))
     return {"resolved": chosen, "scaling": scaling_words(model.get_params(deep=False) | chosen), "history": history}
 
@@ -181,7 +182,7 @@ class ClassificationRecord(ComparisonRecord):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Record(ComparisonRecord):
+class ForecastRecord(ComparisonRecord):
     """Record of a comparison of forecasters.
 
     Attributes
@@ -200,8 +201,8 @@ class Record(ComparisonRecord):
         Least number of steps before a cutoff.
     """
 
-    fit_type = Fit
-    fits: tuple[Fit, ...]
+    fit_type = ForecastFit
+    fits: tuple[ForecastFit, ...]
     kind: str
     season_length: int
     horizon: int
@@ -216,7 +217,7 @@ class Record(ComparisonRecord):
     min_past: int = 1
 
     @classmethod
-    def of(cls, panel: Panel, protocol: Protocol, fits: tuple[Fit, ...]) -> Record:
+    def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:
         """Return the record of a finished comparison."""
         return cls(
             data=repr(panel).removeprefix("Panel: "),
@@ -281,12 +282,3 @@ def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
             y = panel.series(i)[steps, k].astype(np.float64)
             parts.append(pd.DataFrame({"series": panel.ids[i], "target": target, "time": times, "y": y}))
     return pd.concat(parts, ignore_index=True)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, (str, int, float, bool)) or value is None else repr(value)

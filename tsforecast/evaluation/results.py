@@ -13,7 +13,7 @@ from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
-from tsforecast.evaluation.record import Record
+from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.storage import Kept, coverage_problems, merged, write_rows
 from tsforecast.evaluation.summaries import METRICS, Ranks, average_ranks, errors, errors_by, win_rates
 from tsforecast.evaluation.verdict import Verdict, judge
@@ -48,7 +48,7 @@ class ForecastResults:
         named.
     notes : tuple of str
         Imputed values, series without forecasts, and series on which a model fell back on another one.
-    record : Record or None
+    record : ForecastRecord or None
         Data, protocol and fits behind the rows; None where only rows were kept.
     """
 
@@ -56,7 +56,7 @@ class ForecastResults:
     metric: str
     reference: str
     notes: tuple[str, ...] = ()
-    record: Record | None = None
+    record: ForecastRecord | None = None
 
     @classmethod
     def from_rows(
@@ -65,7 +65,7 @@ class ForecastResults:
         metric: str = "mase",
         reference: str | None = None,
         notes: tuple[str, ...] = (),
-        record: Record | None = None,
+        record: ForecastRecord | None = None,
     ) -> Self:
         """Build results from rows of `backtest`.
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from tsforecast.errors import DataError, raise_any, reason, shorten
-from tsforecast.evaluation.record import ComparisonRecord, Record
+from tsforecast.evaluation.record import ComparisonRecord, ForecastRecord
 from tsforecast.files import new_file
 
 KEY = b"tsforecast"  # of the metadata of a file
@@ -107,13 +107,13 @@ class Kept:
     metric: str | None = None
     reference: str | None = None
     notes: tuple[str, ...] = ()
-    record: Record | None = None
+    record: ForecastRecord | None = None
 
     @classmethod
     def read(cls, path: Path) -> Kept:
         """Read the rows of a backtest or leaderboard; see `read_results`."""
         rows, stored = read_results(path, (*TARGET, "forecast", "naive_mae", "naive_mse"), "backtest")
-        record = Record.from_plain(stored["record"]) if stored.get("record") else None
+        record = ForecastRecord.from_plain(stored["record"]) if stored.get("record") else None
         return cls(rows, stored.get("metric"), stored.get("reference"), tuple(stored.get("notes", ())), record)
 
 

@@ -114,18 +114,19 @@ def json_text(value: Any) -> str:
       }
     }
     """
-    return json.dumps(_to_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(to_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _to_json(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """Return a value as JSON can hold it; see `json_text`."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, pd.Series):
         value = value.to_dict()
     if isinstance(value, dict):
-        return {str(key): _to_json(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_to_json(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

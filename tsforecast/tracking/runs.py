@@ -25,7 +25,7 @@ from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError,
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation import summaries
 from tsforecast.evaluation.metrics import skill
-from tsforecast.evaluation.record import Fit, learned
+from tsforecast.evaluation.record import ForecastFit, learned
 from tsforecast.events import Activity
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, versions
@@ -109,7 +109,7 @@ def of_fitted(model: Any, panel: Panel) -> Facts:
     return found
 
 
-def of_record(fit: Fit) -> tuple[Facts, Facts]:
+def of_record(fit: ForecastFit) -> tuple[Facts, Facts]:
     """Return tags and parameters of one fit of a comparison."""
     params = {"split/first": fit.learned_from[0], "split/last": fit.learned_from[1], "split/series": fit.series}
     params |= {"split/steps": fit.steps} | ({"split/left_out": ", ".join(fit.left_out)} if fit.left_out else {})
@@ -157,7 +157,7 @@ class _Run:
     id : str
     children : list of str
         Runs that ended within, and that nothing was told of since.
-    outcomes : list of (str, Fit)
+    outcomes : list of (str, ForecastFit)
         Runs within, and what was told of them.
     """
 
@@ -166,7 +166,7 @@ class _Run:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began: float = field(default_factory=time.perf_counter)
     children: list[str] = field(default_factory=list)
-    outcomes: list[tuple[str, Fit]] = field(default_factory=list)
+    outcomes: list[tuple[str, ForecastFit]] = field(default_factory=list)
 
 
 class Tracker:
@@ -242,7 +242,7 @@ class Tracker:
         run = self._run_of(activity)
         if run and isinstance(event, Epoch):
             self._log(run.id, of_epochs([event], _now()))
-        elif run and isinstance(event, Fit):
+        elif run and isinstance(event, ForecastFit):
             self._outcome(run, event)
 
     def _end(self, activity: Activity, error: BaseException | None) -> None:
@@ -286,7 +286,7 @@ class Tracker:
             return
         self._outbox.put(partial(_model, run.id, self._outbox.folder, place, kept, named(model), run.name))
 
-    def _outcome(self, run: _Run, fit: Fit) -> None:
+    def _outcome(self, run: _Run, fit: ForecastFit) -> None:
         """Log what became of one fit of a comparison: of the run that just ended here, else of one elsewhere."""
         tags, params = of_record(fit)
         seed = "" if fit.seed is None else f", seed {fit.seed}"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.evaluation.record import Fit, Record
+from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.report import figures
 from tsforecast.evaluation.report.view import MIN_SKILL, View
 from tsforecast.evaluation.results import DISPLAY, ForecastResults
@@ -161,7 +161,7 @@ def series_table(view: View) -> Grid:
     return Grid.of(f"{results.metric.upper()} of each series", ("series", f"skill of {best}", *models), rows)
 
 
-def fit_table(fits: tuple[Fit, ...]) -> Grid:
+def fit_table(fits: tuple[ForecastFit, ...]) -> Grid:
     """Return the training data, audit and duration of each fit, without columns that are empty.
 
     Examples
@@ -192,7 +192,7 @@ def fit_table(fits: tuple[Fit, ...]) -> Grid:
     return Grid.of("Fits", (*words, *counts), rows, words=words, drop_empty=True)
 
 
-def _epochs(fit: Fit) -> tuple[object, object]:
+def _epochs(fit: ForecastFit) -> tuple[object, object]:
     """Return the number of epochs of a network, and the one that was kept."""
     if not fit.history:
         return MISSING, MISSING
@@ -283,7 +283,7 @@ def rank_figures(view: View) -> list[CaptionedFigure]:
     return found
 
 
-def training_figures(record: Record | None) -> list[CaptionedFigure]:
+def training_figures(record: ForecastRecord | None) -> list[CaptionedFigure]:
     """Return the training and validation loss of each network by epoch."""
     histories: dict[str, list[Any]] = {}
     for fit in record.fits if record else ():
@@ -383,7 +383,7 @@ def _facts(results: ForecastResults) -> dict[str, str]:
     } | facts
 
 
-def _settings(record: Record) -> dict[str, str]:
+def _settings(record: ForecastRecord) -> dict[str, str]:
     """Return the settings of each model, with the values that replaced "auto"."""
     found = {}
     for fit in record.fits:

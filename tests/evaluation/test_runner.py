@@ -199,7 +199,7 @@ def test_other_settings_or_seeds_are_fitted_anew(tmp_path: Path) -> None:
 SCRIPT = """
 import sys, time
 from tests.helpers.forecasters import wave
-from tests.evaluation.test_runs import Counted
+from tests.evaluation.test_runner import Counted
 from tsforecast.evaluation.leaderboard import leaderboard
 class Slow(Counted):
     def _fit(self, panel):

@@ -128,7 +128,7 @@ def test_a_comparison_resumes_from_its_checkpoint_and_other_data_folds_or_settin
 SCRIPT = """
 import sys, time
 from tests.helpers.movements import movements
-from tests.evaluation.test_comparison import Counted
+from tests.evaluation.test_classifier_runs import Counted
 from tsforecast import compare_classifiers
 class Slow(Counted):
     def _fit(self, *args):
