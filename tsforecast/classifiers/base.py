@@ -1,4 +1,4 @@
-"""The one contract of all classifiers: fit on labelled recordings, say the label of others."""
+"""Classifier: fit on labelled sequences, predict the labels of new ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ GOLDEN_STEPS = 24  # of the golden waves, unless sequences have one length
 
 
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
-    """Base of all classifiers of recordings.
+    """Base of all classifiers of sequences.
 
-    Subclasses learn in `_fit` and answer in `_probabilities`; what is wrong with their parameters they say in
-    `_problems`.
+    Subclasses implement `_fit` and `_probabilities`, and list problems with their parameters in `_problems`.
 
     Attributes
     ----------
@@ -35,7 +34,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     columns_ : tuple of str or None
         Their names, where they came in a panel.
     n_features_in_ : int
-        Steps of each recording (T), where they came as one array: then all others must have as many.
+        Steps of each sequence (T), where they came as one array: then all others must have as many.
     """
 
     classes_: NDArray[Any]
@@ -46,7 +45,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     __metadata_request__fit = {"groups": True}  # noqa: RUF012
 
     def fit(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Self:
-        """Learn from labelled recordings.
+        """Learn from labelled sequences.
 
         Parameters
         ----------
@@ -55,7 +54,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         y : array of shape (N,), or str
             A label for each; of a panel also the name of the static column that holds it.
         groups : array of shape (N,), optional
-            Who or what each recording is of. Whole groups validate, where something does; a panel brings its own.
+            Person or thing that each sequence is of. Whole groups validate, where any do; a panel brings its own.
 
         Returns
         -------
@@ -71,8 +70,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         Examples
         --------
         >>> from tsforecast.classifiers.baselines import MajorityClassifier
-        >>> recordings = [np.zeros((3, 1)), np.ones((5, 1)), np.ones((2, 1))]
-        >>> MajorityClassifier().fit(recordings, ["rest", "wave", "wave"]).predict(recordings).tolist()
+        >>> sequences = [np.zeros((3, 1)), np.ones((5, 1)), np.ones((2, 1))]
+        >>> MajorityClassifier().fit(sequences, ["rest", "wave", "wave"]).predict(sequences).tolist()
         ['wave', 'wave', 'wave']
         """
         panel, labels, sides = self._checked(X, y, groups)
@@ -82,7 +81,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most probable label of each recording, (N,); `X` as in `fit`.
+        """Return the most probable label of each sequence, (N,); `X` as in `fit`.
 
         Raises
         ------
@@ -104,7 +103,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return self._probabilities(panel)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of recordings whose label is said (accuracy).
+        """Return the share of sequences whose label is predicted (accuracy).
 
         Parameters
         ----------
@@ -115,12 +114,12 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         ------
         NotFittedError
         DataError
-            Also when there are labels that were not fitted, which nobody could say.
+            Also when there are labels that were not fitted, which cannot be predicted.
         """
-        said = self.predict(X)
-        truth = labels_of(X, y, len(said))
+        predicted = self.predict(X)
+        truth = labels_of(X, y, len(predicted))
         raise_any(_unfitted(truth, self.classes_, "fit on recordings of every class, or leave those out"))
-        return float(np.average(said == truth, weights=sample_weight))
+        return float(np.average(predicted == truth, weights=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may expect of `fit`."""
@@ -131,9 +130,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def _checked(
         self, X: Any, y: Any, groups: Any, reset: bool = True, head: str = "new"
     ) -> tuple[Panel, Labels, NDArray[Any] | None]:
-        """Read what `fit` was given, once the parameters are found to make sense; labels become numbers.
+        """Check parameters and read the data of `fit`; labels become numbers.
 
-        Without `reset` recordings must be like those that were fitted, and with the `head` kept their labels, too.
+        Without `reset` sequences must be like those that were fitted, and with the `head` kept their labels, too.
         """
         raise_any(self._problems(), ParameterError)
         panel = self._read(X, reset=reset)
@@ -158,7 +157,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return panel, np.searchsorted(classes, given).astype(np.int64), sides
 
     def _read(self, X: Any, reset: bool) -> Panel:
-        """Read recordings; those that are rows of one array with the checks, and the words, of scikit-learn."""
+        """Read sequences; rows of one array with the checks, and the messages, of scikit-learn."""
         from sklearn.utils.validation import check_array, validate_data
 
         if sequences.is_ragged(X):
@@ -167,7 +166,11 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
                     self.__dict__.pop(name, None)
             panel = sequences.read(X)
         else:
-            form: dict[str, Any] = {"allow_nd": True, "dtype": FLOATS, "ensure_all_finite": False}  # read says where
+            form: dict[str, Any] = {
+                "allow_nd": True,
+                "dtype": FLOATS,
+                "ensure_all_finite": False,
+            }
             if reset or hasattr(self, "n_features_in_"):
                 rows = read_rows(X, lambda: validate_data(self, X, reset=reset, **form))
             else:
@@ -205,29 +208,29 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         super().set_state(plain, arrays)
 
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
-        """Learn from recordings, and labels that are places in `classes_`."""
-        raise NotImplementedError(f"{type(self).__name__} must say how it learns")
+        """Learn from sequences, and labels that are positions in `classes_`."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _fit")
 
     def _probabilities(self, panel: Panel) -> Floats:
         """Return the probability of each class, (N, K)."""
-        raise NotImplementedError(f"{type(self).__name__} must say what it finds probable")
+        raise NotImplementedError(f"{type(self).__name__} must implement _probabilities")
 
     def _least_steps(self) -> int:
-        """Return the steps that a recording must have."""
+        """Return the least number of steps of a sequence."""
         return 1
 
     def recording_problems(self, panel: Panel) -> list[str]:
-        """Return what is wrong with recordings that have the right form."""
+        """Return problems of sequences that have the right form."""
         return []
 
 
 def learned_from(panel: Panel, labels: NDArray[Any]) -> dict[str, Any]:
-    """Return what something was learned from: how many recordings, how long they are, and their fingerprint."""
+    """Return a summary of sequences: their number, lengths and fingerprint."""
     return panel.origin(labels) | {"lengths": [int(panel.lengths.min()), int(panel.lengths.max())]}
 
 
 def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
-    """Return one label for each of `count` recordings.
+    """Return one label for each of `count` sequences.
 
     Parameters
     ----------
@@ -259,7 +262,7 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
 
 
 def _unfitted(labels: NDArray[Any], classes: NDArray[Any], remedy: str) -> list[str]:
-    """Return what is wrong with labels of which some are none of the classes that were fitted."""
+    """Return problems of labels that are not among the fitted classes."""
     strange = {label: int((labels == label).sum()) for label in dict.fromkeys(labels[~np.isin(labels, classes)])}
     if not strange:
         return []

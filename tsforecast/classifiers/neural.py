@@ -29,7 +29,7 @@ from tsforecast.training.runtime import few_threads, torch_device
 Mask = NDArray[np.bool_]
 
 EPOCHS = 12  # at least
-STEPS = 1_200  # of the optimiser, at least: few recordings make short epochs
+STEPS = 1_200  # of the optimiser, at least
 MOST = 300  # epochs
 PARTS = ("jitter", "scale", "time_warp", "rotation", "crop")
 AUGMENTATIONS: dict[str, dict[str, float]] = {
@@ -40,7 +40,7 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
 def validation_mask(
     labels: Labels, groups: NDArray[Any] | None, validation: float | int | None, random: np.random.Generator
 ) -> tuple[int, Mask]:
-    """Choose which recordings validate.
+    """Choose the sequences that validate.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ def validation_mask(
     groups : array of shape (N,) or None
     validation : float, int or None
         Share or number of the groups, the last ones in the order in which they appear; without groups of the
-        recordings, the same share of each class, of which one recording at least trains.
+        sequences, the same share of each class, of which one at least trains.
 
     Returns
     -------
     int
-        Groups, or recordings, that validate.
+        Number of groups, or sequences, that validate.
     bool array of shape (N,)
 
     Raises
@@ -105,28 +105,28 @@ def validation_mask(
     return count, mask
 
 
-def resolve_epochs(asked: int | str, steps: int) -> int:
-    """Return the epochs that were asked for; auto: as many as make 1,200 steps, from 12 up to 300.
+def resolve_epochs(epochs: int | str, steps: int) -> int:
+    """Return the number of epochs; auto: as many as make 1,200 steps, from 12 up to 300.
 
     Examples
     --------
-    >>> [resolve_epochs(*asked) for asked in (("auto", 89), ("auto", 9), (5, 9))]
+    >>> [resolve_epochs(*each) for each in (("auto", 89), ("auto", 9), (5, 9))]
     [14, 134, 5]
     """
-    if not isinstance(asked, str):
-        return int(asked)
+    if not isinstance(epochs, str):
+        return int(epochs)
     return min(MOST, max(EPOCHS, -(-STEPS // steps)))
 
 
-def class_weights(asked: dict[Any, float] | str | None, classes: NDArray[Any], labels: Labels) -> Floats:
-    """Return how much a recording of each class counts, (K,), 1 in the mean over those that train.
+def class_weights(weight: dict[Any, float] | str | None, classes: NDArray[Any], labels: Labels) -> Floats:
+    """Return the weight of a sequence of each class, (K,), 1 in the mean over those that train.
 
     Parameters
     ----------
-    asked : dict, "balanced" or None
+    weight : dict, "balanced" or None
         Weights by label, 1 for one that is not named; or all classes count the same, however frequent they are.
     labels : int64 array of shape (n,)
-        Of the recordings that train.
+        Of the sequences that train.
 
     Examples
     --------
@@ -134,12 +134,12 @@ def class_weights(asked: dict[Any, float] | str | None, classes: NDArray[Any], l
     [0.67, 2.0]
     """
     counts = np.bincount(labels, minlength=len(classes)).astype(np.float64)
-    if asked is None:
+    if weight is None:
         return np.ones(len(classes))
-    named = {} if isinstance(asked, str) else asked
-    weights = (
-        1 / np.maximum(counts, 1) if isinstance(asked, str) else np.array([named.get(c, 1.0) for c in classes.tolist()])
-    )
+    if isinstance(weight, str):
+        weights = 1 / np.maximum(counts, 1)
+    else:
+        weights = np.array([weight.get(label, 1.0) for label in classes.tolist()])
     return np.asarray(weights * len(labels) / (weights @ counts))
 
 
@@ -193,10 +193,10 @@ class NeuralClassifier(NetworkEstimator, Classifier):
     Examples
     --------
     >>> random = np.random.default_rng(0)
-    >>> recordings = [np.sin(np.arange(random.integers(9, 20)) * (1 + i % 2)) for i in range(40)]
+    >>> sequences = [np.sin(np.arange(random.integers(9, 20)) * (1 + i % 2)) for i in range(40)]
     >>> labels = ["slow", "fast"] * 20
-    >>> model = NeuralClassifier("gru", units=16, layers=1, max_epochs=40, random_state=0).fit(recordings, labels)
-    >>> model.score(recordings, labels)
+    >>> model = NeuralClassifier("gru", units=16, layers=1, max_epochs=40, random_state=0).fit(sequences, labels)
+    >>> model.score(sequences, labels)
     1.0
     """
 
@@ -262,9 +262,7 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         resume_from: str | Path | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Self:
-        """Learn from labelled recordings; see `Classifier.fit`.
-
-        Ctrl-C ends training early and keeps the best network so far, with a warning.
+        """Learn from labelled sequences; see `Classifier.fit`.
 
         Parameters
         ----------
@@ -315,19 +313,10 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         Parameters
         ----------
         X, y, groups : as in `fit`
-            A few sequences suffice: those that validate are chosen as in `fit`, and with one sequence of a class none
-            are.
-        freeze : {"none", "encoder"}
-            Parameters that stay as they are: none, or those that read the sequence (``embed.*`` and ``encoder.*``).
-        head : {"keep", "new"}
-            Continue with the last layer, or replace it by one for the classes of `y`: untrained it predicts their
-            shares.
-        layers : {1, 2}
-            Linear layers of a new head; two have an activation and dropout between them.
-        scaling : {"keep", "new"}
-            Keep the scales, or learn them anew from the sequences that train.
-        **settings
-            Parameters of the new classifier that differ, such as ``max_epochs=30, learning_rate=1e-3``.
+            A few sequences suffice: with one of a class none validate.
+        freeze, head, layers, scaling, **settings
+            As in `tsforecast.NeuralForecaster.fine_tune`; a new head is for the classes of `y`, and untrained it
+            predicts their shares.
 
         Returns
         -------
@@ -375,7 +364,7 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         return validates
 
     def epochs(self, sequences: int) -> int:
-        """Return the number of epochs for so many sequences."""
+        """Return the number of epochs for a number of sequences."""
         return resolve_epochs(self.max_epochs, self._training_config(0).steps(sequences))
 
     def _prepare(
@@ -384,7 +373,8 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         """Learn scales on the sequences that train; return the examples, and how to build a network for them."""
         self._scale(panel, labels, validates)
         self.longest_ = int(panel.lengths[~validates].max())
-        return self._sequences(panel, labels, validates), partial(self._new_network, self._shares(labels[~validates]))
+        shares = self._shares(labels[~validates])
+        return self._sequences(panel, labels, validates), partial(self._untrained_network, shares)
 
     def _scale(self, panel: Panel, labels: Labels, validates: Mask) -> None:
         """Learn scales on all sequences but those that validate."""
@@ -425,12 +415,9 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         super().set_state(plain, arrays)
         self.scaling_ = Scaling.from_numbers(arrays, False, 1, self.channels_, self.channels_)
 
-    def _untrained_network(self) -> SequenceClassifier:
-        """Return a network of the size of the fitted one, with random weights."""
-        return self._new_network(torch.ones(len(self.classes_)))
-
-    def _new_network(self, shares: Tensor) -> SequenceClassifier:
-        """Return an untrained network for classes with these shares, (K,)."""
+    def _untrained_network(self, shares: Tensor | None = None) -> SequenceClassifier:
+        """Return a network with random weights, for classes with these shares, (K,)."""
+        shares = torch.ones(len(self.classes_)) if shares is None else shares
         return SequenceClassifier(
             self._architecture(), self.channels_, self.pooling, self.differences, shares, self.longest_
         )
@@ -464,7 +451,7 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         return np.asarray(torch.softmax(logits.double(), dim=1).numpy())
 
     def _least_steps(self) -> int:
-        """Return the steps that a recording must have."""
+        """Return the least number of steps of a sequence."""
         return int(self.kernel_size) if self.cell == "conv1d" else 1
 
     def recording_problems(self, panel: Panel) -> list[str]:

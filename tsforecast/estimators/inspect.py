@@ -1,4 +1,4 @@
-"""What a folder says of the model in it, in words; the model itself is not revived."""
+"""Summary of a saved model in words; the model itself is not restored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = 8  # of classes or columns, before there are "more"
 
 
 def summary(folder: str | Path) -> dict[str, str]:
-    """Return what a saved model is, by name; what is not known is left out.
+    """Summarise a saved model: facts by name, without those that are not known.
 
     Raises
     ------
@@ -30,8 +30,8 @@ def summary(folder: str | Path) -> dict[str, str]:
     >>> from tsforecast.classifiers.baselines import MajorityClassifier
     >>> with tempfile.TemporaryDirectory() as place:
     ...     MajorityClassifier().fit([[1.0, 2.0], [3.0]], ["rest", "wave"]).save(f"{place}/model")
-    ...     told = summary(f"{place}/model")
-    >>> told["classes"], told["data"]
+    ...     facts = summary(f"{place}/model")
+    >>> facts["classes"], facts["data"]
     ("2: 'rest', 'wave'", '2 recordings of 1 to 2 steps, 3 in all')
     """
     place = Path(folder)
@@ -42,7 +42,7 @@ def summary(folder: str | Path) -> dict[str, str]:
         fitted, where = description["fitted"], description["provenance"]
         learned, data, scaling = fitted["learned"], where.get("data", {}), where.get("scaling", {})
         panel = description["panel"]
-        told = {
+        facts = {
             "model": _as_code(fitted),
             "members": ", ".join(map(_as_code, fitted["members"])),
             "classes": _counted(learned["classes_"]) if "classes_" in learned else "",
@@ -60,7 +60,7 @@ def summary(folder: str | Path) -> dict[str, str]:
             "made": where.get("made", ""),
             "machine": where.get("machine", ""),
             "format": f"version {written['format_version']}{wrote(description)}",
-            "golden": "a forecast that load asks for again" if description["golden"] is not None else "none",
+            "golden": "a forecast that load repeats" if description["golden"] is not None else "none",
             "numbers": f"{len(numbers)} arrays, {sum(array.nbytes for array in numbers.values()):,} bytes",
         }
     except ModelFileError as error:
@@ -69,7 +69,7 @@ def summary(folder: str | Path) -> dict[str, str]:
         raise ModelFileError(
             f"{str(place)!r} must hold a whole model: {type(error).__name__}: {error}"[:500]
         ) from error
-    return {name: str(words) for name, words in told.items() if words is not None and str(words)}
+    return {name: str(words) for name, words in facts.items() if words is not None and str(words)}
 
 
 def _as_code(described: dict[str, Any]) -> str:
@@ -86,7 +86,7 @@ def _counted(names: Any) -> str:
 
 
 def _columns(learned: dict[str, Any], panel: dict[str, Any] | None) -> str:
-    """Say which columns there are, and what each is; of recordings and windows how many numbers they bring."""
+    """List the columns by role; of sequences and windows their steps."""
     steps = f", {learned['n_features_in_']} steps each" if "n_features_in_" in learned else ""
     if panel is None:
         count, names = learned["channels_"], learned.get("columns_")
@@ -103,8 +103,8 @@ def _columns(learned: dict[str, Any], panel: dict[str, Any] | None) -> str:
 
 
 def _of_members(description: dict[str, Any]) -> dict[str, str]:
-    """Say what members of an ensemble validated on, and how they scale: by number, once for those that are alike."""
-    told: dict[str, dict[str, list[str]]] = {"validated": {}, "scaling": {}, "scales from": {}}
+    """Describe validation and scaling of the members of an ensemble: by number, once for those that are alike."""
+    facts: dict[str, dict[str, list[str]]] = {"validated": {}, "scaling": {}, "scales from": {}}
     members = description["fitted"]["members"]
     for number, member in enumerate(members, 1):
         while len(member["members"]) == 1:  # a search is its best estimator
@@ -116,27 +116,27 @@ def _of_members(description: dict[str, Any]) -> dict[str, str]:
             scaling_words(member["parameters"] | chosen),
             _span(learned.get("scaled_on_", {}), description),
         )
-        for name, said in zip(told, words, strict=True):
-            told[name].setdefault(said, []).append(str(number))
+        for name, text in zip(facts, words, strict=True):
+            facts[name].setdefault(text, []).append(str(number))
     return {
         name: "; ".join(
-            f"{'members' if len(who) > 1 else 'member'} {', '.join(who)}: {said}" if len(who) < len(members) else said
-            for said, who in by_words.items()
-            if said
+            f"{'members' if len(who) > 1 else 'member'} {', '.join(who)}: {text}" if len(who) < len(members) else text
+            for text, who in by_words.items()
+            if text
         )
-        for name, by_words in told.items()
+        for name, by_words in facts.items()
     }
 
 
 def _last(count: int, description: dict[str, Any]) -> str:
-    """Say what a member validated on: so many windows, or last steps."""
+    """Describe the validation part of a member: a number of windows, or of last steps."""
     if not count or typed(Source, description["panel"]["source"]).horizon:
         return _span(count, description)
     return f"the last {f'{count} steps' if count > 1 else 'step'} of each series"
 
 
 def _training(history: list[dict[str, Any]]) -> str:
-    """Say which epoch was the best, and how good it was."""
+    """Describe the best epoch."""
     if not history:
         return ""
     epochs = [typed(Epoch, epoch) for epoch in history]
@@ -147,7 +147,7 @@ def _training(history: list[dict[str, Any]]) -> str:
 
 
 def _span(part: Any, description: dict[str, Any]) -> str:
-    """Say which part of the data this is."""
+    """Describe a part of the data."""
     panel, learned = description["panel"], description["fitted"]["learned"]
     kind = "recordings" if panel is None else "windows" if typed(Source, panel["source"]).horizon else "series"
     if not isinstance(part, dict):

@@ -117,8 +117,8 @@ def load(folder: str | Path) -> Any:
     Raises
     ------
     ModelFileError
-        When the folder does not hold a whole model of a known format, or the model does not say any more what it said
-        when it was saved.
+        When the folder does not hold a whole model of a known format, or the model does not predict any more what it
+        predicted when it was saved.
     """
     place = Path(folder)
     written = read_description(place)

@@ -33,29 +33,12 @@ _CLASSES = {
         "MeanForecaster",
         "WindowAverageForecaster",
     ),
-    "forecasters.statistical.models": (
-        "ETSForecaster",
-        "ARIMAForecaster",
-        "ThetaForecaster",
-        "HoltWintersForecaster",
-    ),
+    "forecasters.statistical.models": ("ETSForecaster", "ARIMAForecaster", "ThetaForecaster", "HoltWintersForecaster"),
     "forecasters.reduction": ("ReductionForecaster",),
     "forecasters.ensemble": ("EnsembleForecaster",),
-    "forecasters.neural": (
-        "NeuralForecaster",
-        "RNNForecaster",
-        "GRUForecaster",
-        "LSTMForecaster",
-        "Conv1DForecaster",
-    ),
+    "forecasters.neural": ("NeuralForecaster", "RNNForecaster", "GRUForecaster", "LSTMForecaster", "Conv1DForecaster"),
     "classifiers.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
-    "classifiers.neural": (
-        "NeuralClassifier",
-        "RNNClassifier",
-        "GRUClassifier",
-        "LSTMClassifier",
-        "Conv1DClassifier",
-    ),
+    "classifiers.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),
     "search.search": ("RaySearch",),
 }
 _MODULES = {name: module for module, names in _CLASSES.items() for name in names}

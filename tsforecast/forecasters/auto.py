@@ -1,4 +1,4 @@
-"""What a network forecaster chooses from the data: which rows train, window, segment, anchor, value_transform."""
+"""Auto-configuration from the data: training rows, window, segment, anchor and value_transform."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError
 
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
-SEGMENT = 24  # steps that one segment has at most, unless asked for
+SEGMENT = 24  # steps that one segment has at most, unless given
 LONG = 5  # seasons; a longer horizon is corrected from a level
 CUTOFFS = 2_000  # of the validation part that are forecast from, at most
 SAMPLE = 100  # series that stand for all of a panel when anchors are compared
@@ -26,7 +26,7 @@ NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than 
 def training_rows(
     panel: Panel, validation: float | int | None, horizon: int, without: str = "validation=None"
 ) -> tuple[int, NDArray[np.int64]]:
-    """Choose what trains and what validates.
+    """Choose the rows that train and those that validate.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Conte
     return Context(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
 
 
-def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int, fixed: bool = False) -> int:
-    """Return the window that was asked for, or as much as helps and fits.
+def window(panel: Panel, seen: NDArray[np.int64], given: int | str, horizon: int, fixed: bool = False) -> int:
+    """Return the window that was given, or as much as helps and fits.
 
     Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest;
     at most a third of the shortest series' training part.
@@ -105,7 +105,7 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     ----------
     seen : int64 array of shape (N,)
         First rows of each series that train.
-    asked : int or "auto"
+    given : int or "auto"
     fixed : bool
         Whether window and horizon belong to a fitted network, so that more rows alone would help.
 
@@ -118,7 +118,7 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     shortest = int(seen[trains].min())
     supervised = isinstance(panel, SupervisedPanel)
     auto = shortest - horizon if supervised else _auto_window(panel.season_length, horizon, shortest)
-    chosen = auto if isinstance(asked, str) else int(asked)
+    chosen = auto if isinstance(given, str) else int(given)
     if supervised and chosen > auto:
         raise DataError(
             f"window must fit in the rows of X: needs {chosen} steps, they have {auto}; use window <= {auto}"
@@ -135,7 +135,7 @@ def window(panel: Panel, seen: NDArray[np.int64], asked: int | str, horizon: int
     ways += [f"horizon <= {has - chosen}"] if has > chosen else []
     if fixed or not ways:
         ways = [f"at least {needed - has} more rows", *(["less validation"] if held else [])]
-    if panel.groups is not None and len(short) < trains.sum():  # of recordings, some are always short
+    if panel.groups is not None and len(short) < trains.sum():  # some sequences are always short
         ways += [f"a min_past of {chosen} in a backtest, which leaves such series out"]
     raise DataError(
         f"window + horizon must fit in the training part: needs {chosen} + {horizon} = {needed} steps, "
@@ -150,29 +150,29 @@ def _auto_window(season: int, horizon: int, shortest: int) -> int:
     return fitting - fitting % step if fitting >= step else fitting
 
 
-def segment(asked: int | str, season_length: int) -> int:
-    """Return the segment that was asked for, or the longest one, up to 24 steps, that a season is made of.
+def segment(given: int | str, season_length: int) -> int:
+    """Return the segment that was given, or the longest one, up to 24 steps, that a season is made of.
 
     Examples
     --------
     >>> [segment("auto", season) for season in (24, 48, 7, 12, 52, 132, 1, 29)]
     [24, 24, 7, 12, 13, 22, 1, 1]
     """
-    if not isinstance(asked, str):
-        return asked
+    if not isinstance(given, str):
+        return given
     return max(size for size in range(1, SEGMENT + 1) if season_length % size == 0)
 
 
-def transform(past: Panel, asked: str | None) -> str | None:
-    """Return the transform that was asked for; auto: the logarithm where all numbers are well above zero.
+def transform(past: Panel, given: str | None) -> str | None:
+    """Return the transform that was given; auto: the logarithm where all numbers are well above zero.
 
     Parameters
     ----------
     past : Panel
         The training part.
     """
-    if asked != "auto":
-        return asked
+    if given != "auto":
+        return given
     if isinstance(past, SupervisedPanel):
         past = replace(past, offsets=past.offsets[[0, -1]], ids=past.ids[:1])  # as one series
     targets = past.values[: past.offsets[-1], : past.n_targets]
@@ -185,8 +185,8 @@ def transform(past: Panel, asked: str | None) -> str | None:
     return "log"
 
 
-def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[int]:
-    """Return the anchor that was asked for, or the one with the smallest error on the training part.
+def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[int]:
+    """Return the anchor that was given, or the one with the smallest error on the training part.
 
     Auto compares the last value, the last season, means of two and three seasons, the mean of the last season's
     values, and, where a season is a day, the same hours a week ago and their mean with yesterday's. Where the
@@ -199,16 +199,16 @@ def anchor(past: Panel, asked: Anchor, window: int, horizon: int) -> str | list[
         When an anchor looks back further than the window.
     """
     season = past.season_length
-    if asked == "auto" and isinstance(past, SupervisedPanel):
+    if given == "auto" and isinstance(past, SupervisedPanel):
         return _anchor_of_windows(past, horizon)
-    if asked == "auto" and 1 < season < horizon / LONG and season <= window:
+    if given == "auto" and 1 < season < horizon / LONG and season <= window:
         return "average"
-    if asked == "auto":
+    if given == "auto":
         every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(season)]
         fitting = [(option, lags) for option, lags in every if lags.max() <= window]
         furthest = max(int(lags.max()) for _, lags in fitting)
         return min(fitting, key=lambda pair: _anchor_error(past, pair[1], furthest))[0]
-    found = asked if isinstance(asked, str) else [int(length) for length in asked]
+    found = given if isinstance(given, str) else [int(length) for length in given]
     if found == "none":
         return found
     if found in ("seasonal", "average") and season == 1:

@@ -1,4 +1,4 @@
-"""The one contract of all forecasters: fit on series, predict the steps that follow."""
+"""Forecaster: fit on series, predict the steps that follow."""
 
 from __future__ import annotations
 
@@ -24,24 +24,23 @@ FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
 def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
-    """Raise ParameterError unless `value` is a forecaster, and say what to do with a class or several of them."""
+    """Raise ParameterError unless `value` is a forecaster; explain what to do with a class, or several."""
     require_estimator(value, Forecaster, example)
 
 
 class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     """Base of all forecasters.
 
-    A forecaster stores its parameters when it is made, learns in `fit`, and answers in `predict`. It has two doors:
+    A forecaster stores its parameters when it is made, and learns in `fit`. It has two interfaces:
     `fit(series)` and `predict()` speak of series; `fit(X, y)` and `predict(X)` of supervised windows, one a row, as any
     regressor of scikit-learn does.
 
-    Subclasses say how in `_fit` and `forecast`, and what is wrong with their parameters in
-    `_problems`.
+    Subclasses implement `_fit` and `forecast`, and list problems with their parameters in `_problems`.
 
     Attributes
     ----------
     panel_ : Panel
-        The data that were fitted; `predict` without a context goes on from its end. Of supervised windows, the first.
+        The data that were fitted; `predict` without a context continues from its end. Of supervised windows, the first.
     horizon_ : int
         Steps that are forecast: `horizon`, or the width of `y`.
     n_features_in_ : int
@@ -100,7 +99,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         Parameters
         ----------
         context : like the data that were fitted, optional
-            Series to go on from; the fitted ones unless given. Where supervised windows were fitted: the windows to
+            Series to continue; the fitted ones unless given. Where supervised windows were fitted: the windows to
             forecast from, (n, W) or (n, W, C).
         future : frame, optional
             Where the data have future columns: those of the steps to forecast, with time and id. A forecaster that
@@ -118,7 +117,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         ------
         NotFittedError, ParameterError
         DataError
-            When the context or `future` cannot be used, or a target has no number to go on from.
+            When the context or `future` cannot be used, or a target has no number to continue from.
         """
         self.check_fitted()
         if isinstance(self.panel_, SupervisedPanel):
@@ -127,7 +126,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             raise_any(whole("horizon", horizon, 1), ParameterError)
         steps = horizon or self.horizon_
         panel = self.panel_ if context is None else self.panel_.read_like(context)
-        # Only who asks for what is known ahead needs it; what is given is read at once, and refused if it is wrong.
+        # What is given is read at once, so that wrong covariates are refused; else only when a model needs them.
         later = cache(partial(with_future, panel, steps, future))
         if future is not None:
             later()
@@ -155,8 +154,8 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             raise ParameterError("score judges supervised windows: judge series with backtest or leaderboard")
         from sklearn.metrics import r2_score
 
-        truth, said = (np.asarray(part).reshape(len(part), -1) for part in (y, self.predict(X)))
-        return float(r2_score(truth, said, sample_weight=sample_weight))
+        truth, forecasts = (np.asarray(part).reshape(len(part), -1) for part in (y, self.predict(X)))
+        return float(r2_score(truth, forecasts, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may expect of `fit(X, y)`."""
@@ -171,27 +170,27 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
         """Forecast `horizon` steps after each of n cutoffs.
 
-        This is the door that evaluation uses: many cutoffs at once, and nothing but the past.
+        Evaluation calls this: many cutoffs at once, and nothing but their context.
 
         Returns
         -------
         array of shape (n, H, K)
         """
-        raise NotImplementedError(f"{type(self).__name__} must say how it forecasts")
+        raise NotImplementedError(f"{type(self).__name__} must implement forecast")
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return what `fit` computes from a panel before anything is trained, by name, for an audit.
+        """Return the preprocessed data and resolved settings that training starts from, by name, for an audit.
 
         Names that begin with ``scaler`` or ``choices`` must not depend on rows that only validate.
         """
         return {"windows": panel.values}
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
-        """Say which forecasts after `past` are not this model's own but a simpler one's that stands in, (n, K)."""
+        """Return which forecasts after `past` are those of a simpler fallback model, (n, K)."""
         return np.zeros((len(past), past.n_targets), dtype=np.bool_)
 
     def _checked(self, data: Any, y: Any = None, sample_weight: Any = None) -> Panel:
-        """Read what `fit` was given, once the parameters are found to make sense."""
+        """Check parameters and read the data of `fit`."""
         raise_any(self._problems(), ParameterError)
         if y is not None:
             panel = self._read_rows(data, y, sample_weight)
@@ -238,7 +237,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         return panel.to_native(_warn_unless_finite(self.forecast(Context.at_end(panel), self.horizon_)))
 
     def _remember(self, panel: Panel) -> None:
-        """Keep what was fitted, to go on from; of many windows only their form matters."""
+        """Keep the fitted panel, to continue from; of supervised windows one is enough to show their form."""
         self.fitted_on_ = panel.origin()
         self.panel_ = panel.select([0]) if isinstance(panel, SupervisedPanel) else panel
 
@@ -294,22 +293,22 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         super().set_state(plain, arrays)
 
     def learned_rows(self) -> NDArray[np.int64]:
-        """Return how many first rows of each fitted series taught this model what it says; the others validated."""
+        """Return how many first rows of each fitted series trained this model; the others validated."""
         return self.panel_.lengths
 
     def _own_horizon(self) -> int:
-        """Return the steps to forecast where `y` does not say it."""
+        """Return the horizon where no `y` sets it."""
         return self.horizon
 
     def _fit(self, panel: Panel) -> None:
         """Learn from `panel`; its last rows are the cutoff."""
 
     def _cautions(self, past: Context) -> list[str]:
-        """Return what a user should know about a forecast from `past`."""
+        """Return warnings about a forecast from `past`."""
         return []
 
     def _problems(self) -> list[str]:
-        """Return what is wrong with the parameters."""
+        """Return one sentence for each parameter that cannot work."""
         return super()._problems() + whole("horizon", self.horizon, 1)
 
 

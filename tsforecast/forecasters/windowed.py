@@ -1,4 +1,4 @@
-"""What forecasters that learn from windows share: which window, what is scaled, which naive forecast is corrected."""
+"""WindowedForecaster: window, scaling and the anchor that is corrected, shared by networks and reduction."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Floats = NDArray[np.float64]
 
 
 class WindowedForecaster(Forecaster):
-    """Base of forecasters that read a window and correct an anchor, both scaled by what the training part taught.
+    """Base of forecasters that read a window and correct an anchor, both scaled as learned on the training part.
 
-    Subclasses learn in `_fit`, and say in `_corrections` what must be added to the anchor.
+    Subclasses implement `_fit`, and in `_corrections` what is added to the anchor.
 
     Attributes
     ----------
     resolved_ : dict
-        What was used where there was a choice.
-    inputs_ : Inputs
-        What was learned about scales and static categories.
+        Values used where a setting left a choice.
+    inputs_ : Preprocessor
+        Scaling and static categories, learned on the training part.
     """
 
     window: int | str
@@ -57,7 +57,7 @@ class WindowedForecaster(Forecaster):
         return trains
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return what `fit` computes before anything is trained; see `Forecaster.preprocessing_state`."""
+        """Return the preprocessed data and resolved settings; see `Forecaster.preprocessing_state`."""
         unfitted = clone(self)
         unfitted.horizon_ = panel.horizon_or(unfitted._own_horizon())
         trains = unfitted._split(panel)
@@ -68,20 +68,20 @@ class WindowedForecaster(Forecaster):
         return {"windows": values, "targets": truth, "training rows": trains} | scaling | resolved
 
     def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
-        """Return what is used where there was a choice; `past` is the training part, the first `seen` rows."""
+        """Return the values of settings that leave a choice; `past` is the training part, the first `seen` rows."""
         supervised = isinstance(panel, SupervisedPanel)
         if supervised and self.per_series is True:
             raise ParameterError(
                 "per_series=True must have series to learn scales from: rows of X are windows; use instance_norm=True"
             )
-        apart = supervised or panel.groups is not None  # what is tested was not fitted
+        new_series = supervised or panel.groups is not None  # test series are not among the fitted ones
         window = choices.window(panel, seen, self.window, self.horizon_)
         return {
             "season_length": panel.season_length,
             "window": window,
             "anchor": choices.anchor(past, self.anchor, window, self.horizon_),
             "value_transform": choices.transform(past, self.value_transform),
-            "per_series": not apart if isinstance(self.per_series, str) else self.per_series,
+            "per_series": not new_series if isinstance(self.per_series, str) else self.per_series,
         }
 
     @property
@@ -90,7 +90,7 @@ class WindowedForecaster(Forecaster):
         return self.horizon_
 
     def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
-        """Return what must be added to the anchor of one block, in scaled units.
+        """Return the corrections of the anchor of one block, in scaled units.
 
         Parameters
         ----------
@@ -103,12 +103,12 @@ class WindowedForecaster(Forecaster):
         -------
         array of shape (n, B, K)
         """
-        raise NotImplementedError(f"{type(self).__name__} must say how it corrects its anchor")
+        raise NotImplementedError(f"{type(self).__name__} must implement _corrections")
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`.
 
-        Beyond what is forecast at once, the forecaster goes on from its own forecasts; past columns then keep
+        Beyond what is forecast at once, the forecaster continues from its own forecasts; past covariates then keep
         their last value.
         """
         window, block = self.resolved_["window"], self._block
