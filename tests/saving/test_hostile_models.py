@@ -67,8 +67,8 @@ def changed(folder: Path, old: str, new: str) -> Path:
         ('"members": []', '"members": ' + "[" * 500 + "]" * 500, "must not nest deeper than 100 levels"),
         ('"members": []', '"members": ' + "[" * 100_000, "recursion"),
         ('"class": "GRUForecaster"', '"class": "TsForecastError"', "must be of a class of tsforecast: got 'TsF"),
-        ('"fitted_on_"', '"predict"', "'predict' is nothing that a GRUForecaster learns"),
-        ('"fitted_on_"', '"members_"', "'members_' is nothing that a GRUForecaster learns"),
+        ('"fitted_on_"', '"predict"', "'predict' is no fitted attribute of a GRUForecaster"),
+        ('"fitted_on_"', '"members_"', "'members_' is no fitted attribute of a GRUForecaster"),
         ('"series": [', '"series": [77, ', "golden series must be among 2: got"),
     ],
 )  # fmt: skip

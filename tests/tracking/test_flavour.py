@@ -136,7 +136,7 @@ def test_a_frame_without_the_columns_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_not_fitted_or_no_forecaster_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotFittedError, match="must be fitted before it is saved"):
+    with pytest.raises(NotFittedError, match="must be fitted first"):
         tracking.save_model(small("gru"), tmp_path / "model")
     with pytest.raises(ParameterError, match="a forecaster is needed"):
         tracking.save_model("gru", tmp_path / "model")  # type: ignore[arg-type]
