@@ -170,12 +170,12 @@ def fitted(name: str, model: str, make: Callable[[int], Any]) -> dict[str, Any]:
 
 def copies(name: str) -> list[dict[str, Any]]:
     """Return a row for each recording of which a set has several."""
-    from tsforecast.data.sequences import find_copies
+    from tsforecast.data.sequences import find_duplicates
 
     panel, label = read(name)
     return [
         {"measured": "copies", "set": name, "names": one.names, "labels": one.labels, "groups": one.groups}
-        for one in find_copies(panel, panel.statics[label], panel.groups)
+        for one in find_duplicates(panel, panel.statics[label], panel.groups)
     ]
 
 

@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from tsforecast.catalog.loaders import load_dataset
-from tsforecast.data.sequences import content, find_copies, read
+from tsforecast.data.sequences import content, find_duplicates, read
 
 
 def test_only_the_same_numbers_in_the_same_order_are_copies() -> None:
     one = np.arange(6.0).reshape(3, 2)
     others = [one.copy(), one[::-1], one[:2], one + 1e-12, np.vstack([one, one]), one.astype(np.float32), -one]
     panel = read([one, *others])
-    found = find_copies(panel, np.arange(8), np.arange(8) % 2)
+    found = find_duplicates(panel, np.arange(8), np.arange(8) % 2)
     assert [copies.places for copies in found] == [(0, 1, 6)]
     assert content(panel).tolist() == [0, 0, 1, 2, 3, 4, 0, 5]
     zero = read([np.zeros((2, 1)), np.array([[-0.0], [0.0]])])
-    assert len(find_copies(zero, np.array(["a", "a"]))) == 1
+    assert len(find_duplicates(zero, np.array(["a", "a"]))) == 1
 
 
 def test_those_with_different_labels_come_first_and_are_said_to_be_wrong() -> None:
     panel = read([[1.0], [2.0], [1.0], [2.0], [2.0]])
-    first, second = find_copies(panel, np.array(["a", "b", "a", "b", "c"]), np.array(["x", "x", "y", "x", "x"]))
+    first, second = find_duplicates(panel, np.array(["a", "b", "a", "b", "c"]), np.array(["x", "x", "y", "x", "x"]))
     assert first.disagree
     assert first.sentence == (
         "recordings '1', '3', '4' are the same, but labelled 'b', 'b', 'c': one label must be wrong"
@@ -33,5 +33,5 @@ def test_those_with_different_labels_come_first_and_are_said_to_be_wrong() -> No
 @pytest.mark.usefixtures("data_folder")
 def test_the_gestures_have_one_recording_with_two_labels() -> None:
     panel = load_dataset("smartwatch-gestures")
-    (found,) = find_copies(panel, panel.statics["gesture"], panel.groups)
+    (found,) = find_duplicates(panel, panel.statics["gesture"], panel.groups)
     assert (found.names, found.labels, found.groups) == (("U02/13/20", "U02/14/01"), ("13", "14"), ("U02", "U02"))

@@ -480,7 +480,7 @@ def test_text_that_is_no_iso_date_is_refused_with_row_and_value() -> None:
     spoilt = frame.assign(day=DAYS.strftime("%Y-%m-%d"))
     spoilt.loc[7, "day"] = "soon"
     assert refused(spoilt, target=None) == (
-        "time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 7 holds 'soon'; mend or drop that row"
+        "time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 7 holds 'soon'; correct or drop that row"
     )
 
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, READABLE, opened
-from tsforecast.data.sequences import Copies
+from tsforecast.data.sequences import DuplicateSet
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
 from tsforecast.evaluation.report.classification import html_classification, mistake_table
 from tsforecast.files import write_or_return
@@ -65,7 +65,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = [f"{EVIL} <b>{i}</b>" for i in range(4)]
     models = {f"gru {EVIL}": 0.95, "nearest": 0.8, "majority": 0.25}
     rows = [answers(users, classes, models, name) for name in ("leave-users-out", "random")]
-    notes = copy_notes([Copies((), (EVIL, "b"), (EVIL, "d"), (EVIL, EVIL))], pd.concat(rows))
+    notes = copy_notes([DuplicateSet((), (EVIL, "b"), (EVIL, "d"), (EVIL, EVIL))], pd.concat(rows))
     found = ClassificationResults(pd.concat(rows), tuple(notes))
     others = {EVIL: ClassificationResults(answers([EVIL], classes, models, "given", group=None))}
     path = tmp_path_factory.mktemp("recognition") / "page.html"

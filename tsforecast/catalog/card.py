@@ -38,7 +38,7 @@ class CardFile:
 
 @dataclass(frozen=True)
 class CardRoles:
-    """Which column is what, as in `Panel.from_frame`; no `time` means an axis that only counts."""
+    """Roles of columns, as in `Panel.from_frame`; no `time` means an axis that only counts."""
 
     target: tuple[str, ...]
     time: str | None = None
@@ -51,7 +51,7 @@ class CardRoles:
 
 @dataclass(frozen=True)
 class Reading:
-    """How files become columns, and what may be repaired on the way.
+    """Layout of the files, and repairs while they are read.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Task:
-    """How models are compared on a dataset unless the user says otherwise.
+    """Default comparison of models on a dataset.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Card:
-    """What is known about a dataset before it is read.
+    """Card of a dataset.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ class Card:
     files : tuple of CardFile
         Empty where the data are part of an installed package.
     quirks : tuple of str
-        What a user would otherwise stumble over, one sentence each.
+        Pitfalls of the data, one sentence each.
     by_hand : str, optional
-        Where to get the files that have no automatic download.
+        Where to get files without an automatic download.
 
     Examples
     --------

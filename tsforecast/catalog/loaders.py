@@ -1,7 +1,7 @@
-"""From files to a panel: one small reader for each way in which the catalogue's files are laid out.
+"""Loaders: from the files of a card to a panel, with one small reader for each layout.
 
-A layout returns columns by the names that the card gives them, one row per series and step. What is the
-same for all of them (numbers, time stamps, roles, cleaning) is done once, in `read_panel`.
+A reader returns columns by the names of the card, one row per series and step. Whatever is the same for all layouts
+(numbers, time stamps, roles, cleaning) is done once, in `read_panel`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
     name : str
         One of `dataset_names`.
     progress : callable, optional
-        Called with the bytes that have come and the bytes expected (or None) during a download.
+        Called with the bytes received and the bytes expected (or None) during a download.
 
     Raises
     ------
@@ -42,8 +42,8 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
     DownloadError
         When a file is neither here nor can be fetched; the message says where to put it by hand.
     DataError
-        When a file is not what its card says. One without a checksum that came by download is then removed from
-        the cache: it may be an answer about an outage, and would stand in the way of the file for ever.
+        When a file does not match its card. One without a checksum that was downloaded is then removed from the
+        cache: it may be a page about an outage, and would be taken for the file for ever.
 
     Examples
     --------
@@ -59,13 +59,13 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
         for file, place in zip(known.files, places, strict=True):
             if file.url and not file.sha256 and place == cache / file.path:
                 place.unlink(missing_ok=True)
-                told = f"{place} was removed from the cache: the next attempt fetches {file.url} anew"
-                error = DataError([*error.problems, told])
+                removed = f"{place} was removed from the cache: the next attempt fetches {file.url} anew"
+                error = DataError([*error.problems, removed])
         raise error
 
 
 def _locate(known: Card, progress: download.Progress | None) -> list[Path]:
-    """Return where the files of a dataset lie on this machine, once they do."""
+    """Return the local paths of the files of a dataset; download those that are missing."""
     data = os.environ.get("TSFORECAST_DATA")
     places = [_place(file, data) for file in known.files]
     lacking = [file for file, place in zip(known.files, places, strict=True) if place is None and file.url is None]
@@ -86,7 +86,7 @@ def _place(file: CardFile, data: str | None) -> Path | None:
 
 
 def _state(data: str | None) -> str:
-    """Say what TSFORECAST_DATA is, to a person whose file was not found there."""
+    """Describe the value of TSFORECAST_DATA, for a message about a file that is not there."""
     if not data:
         return "is not set"
     return f"is {data!r}, and it is not there" if Path(data).is_dir() else f"is {data!r}, and there is no such folder"
@@ -110,7 +110,7 @@ _RECORDING = re.compile(r"((U\d+)/(\d+)/\d+)\.txt$")
 
 
 def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
-    """Read the files of a dataset as its card says.
+    """Read the files of a dataset as described by its card.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
     Raises
     ------
     DataError
-        When a file does not hold what the card says.
+        When a file does not match the card.
     """
     roles, reading = card.roles, card.reading
     statics = (*roles.static, *([roles.group] if roles.group else []))
@@ -202,7 +202,7 @@ def _gestures(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
 
 
 def _ts(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
-    """Labelled sequences, one a line: channels apart by colons, numbers by commas, the label last."""
+    """Labelled sequences, one a line: channels separated by colons, numbers by commas, the label last."""
     ids, labels, origins, blocks = [], [], [], []
     for path in paths:
         part = path.stem.rsplit("_", 1)[-1].lower()
@@ -228,7 +228,7 @@ _READERS: dict[str, Callable[[Card, Sequence[Path]], pl.DataFrame]] = {
 
 
 def _table(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
-    """Return the one table that the card speaks of, with its names for the columns."""
+    """Return the table of the card, with its names of columns."""
     if card.reading.statsmodels is None:
         return _csv(card, paths[0])
     data = importlib.import_module(f"statsmodels.datasets.{card.reading.statsmodels}").load_pandas().data

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsforecast.data.sequences import Copies
+from tsforecast.data.sequences import DuplicateSet
 from tsforecast.errors import DataError
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
 from tsforecast.evaluation.report.classification import html_classification
@@ -91,7 +91,7 @@ def _classification(name: str, rows: Rows) -> str:
     with_users = [key for key, part in sets.items() if part["group"].notna().all()]
     first = (with_users or list(sets))[0]
     copies = tuple(
-        Copies((), tuple(row["names"]), tuple(row["labels"]), tuple(row["groups"]))
+        DuplicateSet((), tuple(row["names"]), tuple(row["labels"]), tuple(row["groups"]))
         for row in of["copies"]
         if row["set"] == first
     )

@@ -1,6 +1,6 @@
 """Anchors: the naive forecast of a window, as steps back from its end.
 
-A naive forecast copies what lay some steps back, or the mean of several such steps. Said as lags, one
+A naive forecast copies what lay some steps back, or the mean of several such steps. Written as lags, one
 definition serves the naive forecasters, the networks that correct them, and the scale of MASE.
 """
 

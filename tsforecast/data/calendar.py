@@ -1,4 +1,4 @@
-"""The time axis: how far one step is, what a season is, and which stamps come next.
+"""Time axis: frequencies, seasons, the stamps that follow, and calendar features.
 
 A stamp is an int64: nanoseconds since 1970 for dates and times, the number itself for an integer axis.
 A `Frequency` splits stamps into a *number* that grows by `count` from step to step (nanoseconds,
@@ -44,7 +44,7 @@ _ALIASES: dict[str, tuple[Unit, int]] = {
 
 @dataclass(frozen=True)
 class Frequency:
-    """The distance between neighbouring time steps.
+    """Distance between neighbouring time steps.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Frequency:
 
     @property
     def season_length(self) -> int:
-        """Steps in the season that people expect at this frequency; 1 where there is none.
+        """Steps in the customary season of this frequency; 1 where there is none.
 
         A day for anything from a minute up to a day, a week for days (five steps for business
         days), a year for weeks, months and quarters.
@@ -187,7 +187,7 @@ def to_utc(stamps: Stamps, zone: str) -> Stamps:
 
 
 def from_utc(stamps: Stamps, zone: str) -> Stamps:
-    """Turn stamps in UTC into what the clocks of a zone show."""
+    """Convert stamps in UTC to the wall clock of a zone."""
     import pandas as pd
 
     index = pd.DatetimeIndex(stamps.astype("datetime64[ns]")).tz_localize("UTC").tz_convert(zone).tz_localize(None)
@@ -257,7 +257,7 @@ CALENDAR = tuple(_CYCLES)
 
 
 def calendar_problems(names: Sequence[str], kind: str) -> list[str]:
-    """Return what is wrong with calendar features of these names on a time axis of this kind.
+    """Return the problems of calendar features of these names on a time axis of this kind.
 
     Examples
     --------

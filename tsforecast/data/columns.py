@@ -1,4 +1,4 @@
-"""Which column is what, where the caller does not say: a guess is made only when there is one candidate."""
+"""Inference of column roles: time, id and target, each only where there is a single candidate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tsforecast.data.calendar import Stamps
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
-LOOKED_AT = 100  # first values of a column of text that tell whether it holds dates or numbers
+LOOKED_AT = 100  # first values of a column of text by which dates and numbers are recognised
 
 
 def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str | None:
@@ -108,7 +108,7 @@ def guess_targets(
 
 
 def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], stamps: Stamps) -> str | None:
-    """Return a column that tells series apart whose stamps, each for itself, go forward."""
+    """Return a column that splits the rows into series whose stamps all go forward."""
     import pandas as pd
 
     for name in frame.columns:
@@ -116,7 +116,7 @@ def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], sta
             continue
         try:
             codes, _ = pd.factorize(frame[name].to_numpy())
-        except TypeError:  # lists and the like tell nothing apart
+        except TypeError:  # lists and the like cannot be ids
             continue
         order = np.argsort(codes, kind="stable")
         moves = np.diff(stamps[order])[np.diff(codes[order]) == 0]
@@ -126,7 +126,7 @@ def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], sta
 
 
 def looks_like_time(column: nw.Series[Any]) -> bool:
-    """Tell whether a column holds time stamps, or text most of which is written like dates."""
+    """Return whether a column holds time stamps, or text most of which is written like dates."""
     if isinstance(column.dtype, (nw.Datetime, nw.Date)) or zone_of(column) or is_period(column):
         return True
     if column.dtype != nw.String:
@@ -147,7 +147,7 @@ def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:
 
 
 def is_number(value: object) -> bool:
-    """Tell whether a value is a number or can be read as one."""
+    """Return whether a value is a number or can be read as one."""
     try:
         float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -165,23 +165,23 @@ def zone_of(column: nw.Series[Any]) -> str | None:
 
 
 def is_period(column: nw.Series[Any]) -> bool:
-    """Tell whether a column holds periods of pandas."""
+    """Return whether a column holds periods of pandas."""
     return str(getattr(column.to_native(), "dtype", "")).startswith("period[")
 
 
 def is_text(column: nw.Series[Any]) -> bool:
-    """Tell whether a column holds text, categories or any other objects."""
+    """Return whether a column holds text, categories or any other objects."""
     return isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object))
 
 
 def names_series(values: NDArray[Any]) -> bool:
-    """Tell whether numbers are few and come again and again, as names of series do; 0 and 1 alone are a flag."""
+    """Return whether numbers are few and come again and again, as names of series do; 0 and 1 alone are a flag."""
     distinct = np.unique(values)
     return 1 < len(distinct) <= np.sqrt(len(values)) and not np.isin(distinct, (0, 1)).all()
 
 
 def counts_up(values: NDArray[Any]) -> bool:
-    """Tell whether whole numbers grow by equal steps, beginning anew every ten rows (for each series) at most."""
+    """Return whether whole numbers grow by equal steps, beginning anew every ten rows (for each series) at most."""
     if values.dtype.kind not in "iu" or len(np.unique(values)) <= np.sqrt(len(values)):
         return False
     moves = np.diff(values.astype(np.int64))

@@ -1,7 +1,7 @@
-"""In and out: with `guesses` the only module that knows pandas, polars and arrow frames (through narwhals).
+"""Frames of pandas, polars and arrow, in and out; with `columns` the only module that uses narwhals.
 
-`read` turns whatever the caller has into a `Table` of plain numpy columns and remembers in a `Source`
-what it was, so that `write` can answer in the same library and with the same names.
+`read` turns a frame into a `Table` of plain numpy columns and keeps its form in a `Source`, so that `write` returns
+forecasts in the same library and with the same names.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Backend = Literal["pandas", "polars", "pyarrow"]
 
 @dataclass(frozen=True)
 class Roles:
-    """Which column is what: names of the caller's columns.
+    """Roles of columns, by name.
 
     Parameters
     ----------
     target, past, future, static : tuple of str
-        Columns to forecast, known up to now, known ahead, constant per series.
+        Targets, past covariates, known future covariates, static covariates.
     group : str or None
         Column whose values never straddle a split.
     calendar : tuple of str
@@ -67,7 +67,7 @@ class Roles:
 
 @dataclass(frozen=True)
 class Source:
-    """What the caller handed over, kept so that answers come back in the same form."""
+    """Form of the data as they were given, so that forecasts are returned in the same form."""
 
     form: Literal["array", "arrays", "series", "frame", "wide", "windows"] = "array"
     ndim: int = 1
@@ -104,12 +104,12 @@ class Table:
 
 
 def is_frame(data: object) -> bool:
-    """Tell whether `data` is a frame or series of a library that narwhals speaks."""
+    """Return whether `data` is a frame or series that narwhals supports."""
     return nw.dependencies.is_into_dataframe(data) or _is_lazy(data) or is_series(data)
 
 
 def is_series(data: object) -> bool:
-    """Tell whether `data` is a pandas or polars series."""
+    """Return whether `data` is a pandas or polars series."""
     return bool(nw.dependencies.is_into_series(data))
 
 
@@ -221,7 +221,7 @@ def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
     if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or _counts(index, data):
         name = str(index.name or "time")
         return data.reset_index(names=[name]), name, None
-    for name, kind in data.dtypes.items():  # what pandas holds as objects may be dates elsewhere
+    for name, kind in data.dtypes.items():  # objects of pandas may be dates of Python
         if str(kind) == "object" and data[name].map(lambda value: isinstance(value, datetime.date)).all():
             data[name] = pd.to_datetime(data[name])
     return data.reset_index(drop=True), None, None
@@ -238,7 +238,7 @@ def require_unique(data: Any) -> None:
 
 
 def _counts(index: Any, data: Any) -> bool:
-    """Tell whether a pandas index of whole numbers counts time: it has a name or starts late, beside numbers only."""
+    """Return whether a pandas index of whole numbers counts time: it has a name or starts late, beside numbers only."""
     if not all(kind.kind in "biuf" for kind in data.dtypes if hasattr(kind, "kind")) or index.dtype.kind not in "iu":
         return False
     late = getattr(index, "start", 0) != 0  # rows cut from a longer frame, or numbered by the caller
@@ -296,7 +296,7 @@ def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
 
 
 def _no_names(column: nw.Series[Any]) -> list[str]:
-    """Return the problem if a column holds what can tell nothing apart, such as lists."""
+    """Return the problem of a column whose values cannot be names, such as lists."""
     values = column.to_numpy()
     for row, value in enumerate(values if values.dtype == object else ()):
         try:
@@ -309,7 +309,7 @@ def _no_names(column: nw.Series[Any]) -> list[str]:
 
 
 def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
-    """Fill in `table.stamps` and what is needed to write times back; return the problems."""
+    """Fill in `table.stamps`, and its source with the form of the times; return the problems."""
     name, source = column.name, table.source
     missing = int(column.is_null().sum())
     if missing:
@@ -342,11 +342,11 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
         wrong = np.flatnonzero(parsed.isna())
         if len(wrong):
             held = (Row(int(wrong[0])), f" holds {texts[wrong[0]]!r}")
-            # Whether 01/02/2023 is in January or in February is not for us to guess.
+            # 01/02/2023 is ambiguous: no guess is made.
             convert = "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
             remedy = (Phrase(convert, "date format", "%d/%m/%Y"),)
             if 2 * len(wrong) < len(texts):
-                remedy = f"mend or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
+                remedy = f"correct or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
             return [Problem(f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601)", held, remedy)]
         values = parsed.tz_localize(None).to_numpy()
     else:
@@ -354,7 +354,7 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     in_days = np.asarray(values).astype("datetime64[D]").astype(np.int64)
     if np.abs(in_days).max() > 106_000:  # datetime64[ns] ends in the years 1677 and 2262
         far = str(np.asarray(values)[np.abs(in_days).argmax()])[:10]
-        return [f"time column {name!r} must lie between the years 1678 and 2262: it holds {far}; mend or drop it"]
+        return [f"time column {name!r} must lie between the years 1678 and 2262: it holds {far}; correct or drop it"]
     table.stamps, table.kind = _nanoseconds(values), "datetime"
     return []
 

@@ -95,7 +95,7 @@ class Panel(Series):
         season_length : int, optional
             Steps in one season; taken from the frequency otherwise.
         nan_policy : {"forward_fill", "mask", "drop_series"}, optional
-            What to do with NaN; without it NaN is an error. `mask` keeps them: they carry no loss
+            Treatment of NaN; without it NaN is an error. `mask` keeps them: they carry no loss
             and no metric. `drop_series` leaves out each series with NaN in any row, once, while reading. It is the
             one policy that looks at all rows, those after a later cutoff as well, because a panel is the same at
             every cutoff; where what was measured at all tells about the future (machines that fail, shops that
@@ -241,7 +241,7 @@ class Panel(Series):
         )
 
     def with_calendar(self, *names: str) -> Panel:
-        """Return a panel with calendar features as columns that are known ahead.
+        """Return a panel with calendar features as known future covariates.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class Panel(Series):
 
     @property
     def local_zone(self) -> str | None:
-        """The zone that stamps must be turned to for a calendar; None where they tell local time."""
+        """The zone that stamps must be turned to for a calendar; None where they are local time."""
         return None if self.source.wall_clock else self.source.zone
 
     def to_native(self, values: NDArray[Any]) -> Any:

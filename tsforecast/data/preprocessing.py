@@ -1,4 +1,4 @@
-"""Inputs: from the rows of a panel to the numbers that a network reads, as learned on the past."""
+"""Preprocessor: scaling and static encoding, fitted on the past, from a panel to the inputs of a model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tsforecast.data.scaling import Scaling, ScalingRecipe
 
 @dataclass(frozen=True)
 class StaticEncoder:
-    """Turn static columns into numbers.
+    """Encode static columns as numbers.
 
     A number becomes its distance from the mean in standard deviations; a category becomes one column
-    for each value seen in training, and one more for every value that was not.
+    for each value of the training series, and one for all other values.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class StaticEncoder:
 
     @classmethod
     def fit(cls, statics: Mapping[str, NDArray[Any]], names: Sequence[str]) -> StaticEncoder:
-        """Learn from one value for each training series."""
+        """Fit on one value for each training series."""
         learned: list[tuple[str, float, float, tuple[str, ...]]] = []
         for name in names:
             values = statics[name]
@@ -75,7 +75,7 @@ BLOCK = 1 << 16  # rows that are scaled at a time: float64 for all of them would
 
 @dataclass(frozen=True, eq=False)
 class Preprocessor:
-    """Scaling and static categories, learned once on rows that may be seen.
+    """Scaling and static encoding, fitted once on the training rows.
 
     Attributes
     ----------
@@ -84,9 +84,9 @@ class Preprocessor:
         One entry for each series of `ids`.
     statics : StaticEncoder
     ids : array of shape (N,)
-        Ids of the series that were learned from.
+        Ids of the training series.
     origin : dict
-        What was learned from; see `tsforecast.data.panel.Panel.origin`.
+        Span and fingerprint of the training rows; see `tsforecast.data.panel.Panel.origin`.
 
     Examples
     --------
@@ -103,14 +103,14 @@ class Preprocessor:
 
     @classmethod
     def fit(cls, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
-        """Learn from a panel that ends at the cutoff."""
+        """Fit on a panel that ends at the cutoff."""
         scaling = recipe.fit(past.values, past.offsets, past.n_targets, past.weights)
         return cls(recipe, scaling, StaticEncoder.fit(past.statics, past.roles.static), past.ids, past.origin())
 
     def rows(self, panel: Panel, dtype: type[np.floating[Any]] = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K).
 
-        A series that was not learned from is scaled by all its rows in `panel`; see `with_series`.
+        A series that was not fitted is scaled by all its rows in `panel`; see `with_series`.
         """
         scaling = self._known(panel.ids, panel.series, panel.n_targets)
         scaled = np.empty(panel.values.shape, dtype=dtype)
@@ -125,7 +125,7 @@ class Preprocessor:
         return np.nan_to_num(scaled, copy=False), truth
 
     def of(self, past: Context) -> Scaling:
-        """Return one scaling per cutoff: that of training, or of its own past for a series that is new."""
+        """Return one scaling per cutoff: that of training, or one fitted on the context for a new series."""
         return self._known(past.ids, past.history, past.n_targets)
 
     def scaling_of(self, panel: Panel) -> Scaling:
@@ -133,7 +133,7 @@ class Preprocessor:
         return self._known(panel.ids, panel.series, panel.n_targets)
 
     def with_series(self, past: Panel) -> Preprocessor:
-        """Return these inputs, and scalings learned on `past` for its series that had none."""
+        """Return a preprocessor that also scales the series of `past` that it had no scaling for, fitted on `past`."""
         new = ~np.isin(past.ids, self.ids)
         if not self.recipe.per_series or not new.any():
             return self
@@ -142,7 +142,7 @@ class Preprocessor:
         return replace(self, scaling=self.scaling.with_series(learned), ids=np.concatenate([self.ids, added.ids]))
 
     def beyond_transform(self, panel: Panel) -> list[str]:
-        """Return a sentence for each target whose numbers the transform that was learned cannot tell apart."""
+        """Return a problem for each target with numbers below the domain of the fitted transform."""
         scaling, problems = self.scaling_of(panel), []
         for i in range(len(panel)):
             targets = panel.series(i)[:, : panel.n_targets].astype(np.float64)
@@ -160,7 +160,7 @@ class Preprocessor:
         return self.statics.encode(series.statics, len(series))
 
     def _known(self, ids: NDArray[Any], rows_of: Callable[[int], NDArray[Any]], targets: int) -> Scaling:
-        """Return one scaling for each of `ids`; what was not learned yet is learned from `rows_of` its place."""
+        """Return one scaling for each of `ids`; that of a new series is fitted on the rows that `rows_of` returns."""
         if not self.recipe.per_series:
             return self.scaling.take(np.zeros(len(ids), dtype=np.int64))  # learned once for all
         if np.array_equal(ids, self.ids):

@@ -1,4 +1,4 @@
-"""From a table of rows to regular, complete series: refuse what is wrong, or repair it on request.
+"""Regular time axis and complete numbers: refuse what is wrong, or repair it on request.
 
 Each check looks at all rows at once; each problem names the series, the row and the remedy.
 Repairs look back in time only.
@@ -76,7 +76,7 @@ class Rows:
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
 
     def where(self, at: int) -> Part:
-        """Say where row `at` stood in the input."""
+        """Return the row of the input that row `at` was."""
         if not len(self.row):
             return Row(int(at - self.offsets[np.searchsorted(self.offsets, at, side="right") - 1]))
         return Row(int(self.row[at])) if self.row[at] >= 0 else "an inserted row"
@@ -91,7 +91,7 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
         With all problems of the time axis and of the numbers at once.
     """
     rows = _group(table)
-    problems = list(_facts(table, rows))
+    problems = list(_statics(table, rows))
     if table.stamps is not None:
         if cleaning.sort:
             rows.keep(np.lexsort((rows.stamps, rows.owner)))
@@ -147,7 +147,7 @@ def _group(table: Table) -> Rows:
     return Rows(values, offsets, np.asarray(ids), stamps, row)
 
 
-def _facts(table: Table, rows: Rows) -> Iterator[str]:
+def _statics(table: Table, rows: Rows) -> Iterator[str]:
     """Reduce static columns and the group to one value per series; yield where they vary."""
     for name, column in table.statics.items():
         ordered = _one_kind_of_missing(column[rows.row] if len(rows.row) else column)
@@ -198,7 +198,7 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
 
 
 def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Iterator[str]:
-    """Yield what keeps the time axis from being regular: order, duplicates, off-grid stamps, gaps."""
+    """Yield a problem for each irregularity of the time axis: order, duplicates, off-grid stamps, gaps."""
     kind = table.kind
     named: tuple[Part, ...] = (", or name the id column",)
     if table.hidden_id:

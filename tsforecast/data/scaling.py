@@ -1,4 +1,4 @@
-"""Scaling: what is learned on rows that may be seen, applied to any rows, and undone.
+"""Scaling: a value transform and a scaler, fitted on training rows, applied to any rows, and inverted.
 
 Two steps, each optional: a value transform of the targets (a power with an offset; the logarithm is the
 power 0), then a scaler of every column. The two steps that belong to single windows, instance
@@ -21,16 +21,16 @@ Floats = NDArray[np.float64]
 Series = NDArray[np.int64] | int
 
 TRANSFORMS = ("log", "box-cox")
-TINY = 1e-100  # what varies by less does not vary
-BLOCK = 1 << 16  # rows that are learned from at a time
+TINY = 1e-100  # a smaller spread counts as none
+BLOCK = 1 << 16  # rows that are fitted at a time
 PADDING = 1.0  # in the place of columns that are not there, where a transformer wants all; logarithms take it, too
 SCALERS = ("standard", "min-max", "robust")
-ARRAYS = ("shift", "power", "edge", "location", "scale")  # what a scaling consists of, transformers apart
+ARRAYS = ("shift", "power", "edge", "location", "scale")  # of a scaling, besides its transformers
 
 
 @dataclass(frozen=True)
 class ScalingRecipe:
-    """How to scale.
+    """Recipe of a scaling.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class ScalingRecipe:
         targets: int,
         weights: NDArray[np.float64] | None = None,
     ) -> Scaling:
-        """Learn from rows that may be seen; what is not here cannot leak.
+        """Fit on training rows alone.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class ScalingRecipe:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """What a `ScalingRecipe` learned; it also undoes itself.
+    """Fitted `ScalingRecipe`: transforms, and inverts its transform.
 
     Attributes
     ----------
@@ -160,11 +160,11 @@ class Scaling:
         return cls(powered, **arrays)
 
     def numbers(self) -> dict[str, Floats]:
-        """Return what was learned as arrays with names; what transformers learned is not among them."""
+        """Return the fitted arrays by name; the state of transformers is not among them."""
         return {f"scaling.{name}": getattr(self, name) for name in ARRAYS}
 
     def transform(self, values: NDArray[Any], series: Series) -> Floats:
-        """Scale `values` with what was learned from `series`.
+        """Scale `values` as fitted on `series`.
 
         Parameters
         ----------
@@ -182,7 +182,7 @@ class Scaling:
         return np.asarray((values - self._of(self.location, series, values)) / self._of(self.scale, series, values))
 
     def held(self, targets: NDArray[Any], series: Series) -> NDArray[np.bool_]:
-        """Tell which of the targets, as in `transform`, lie so far below training that they are held at an edge."""
+        """Return which targets, as in `transform`, lie so far below training that they are held at an edge."""
         shift, edge = self._of(self.shift, series, targets), self._of(self.edge, series, targets)
         return np.asarray((targets + shift < edge) & self.powered)
 

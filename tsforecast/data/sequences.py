@@ -1,4 +1,4 @@
-"""Copies: recordings that hold the same numbers, found before anything is learned from them."""
+"""Sequences to classify as a panel, and duplicates among them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMS = "a list of (T, C) arrays, an array of shape (N, T, C) or (N, T), or a Pa
 
 
 def is_ragged(data: Any) -> bool:
-    """Tell whether recordings come one by one, each of its own length, rather than as rows of one array.
+    """Return whether sequences are given one by one, each of its own length, rather than as rows of one array.
 
     Examples
     --------
@@ -37,18 +37,18 @@ def is_ragged(data: Any) -> bool:
 
 
 def read(data: Any) -> Panel:
-    """Lay out recordings below each other.
+    """Read sequences into a panel.
 
     Parameters
     ----------
     data : list of (T, C) or (T,) arrays, array of shape (N, T, C) or (N, T), or Panel
-        One without C has one channel. All columns of a panel that vary are channels; what is constant per series is
-        not read, since the label is there, but its groups are kept.
+        Without C there is one channel. All varying columns of a panel are channels; its static columns, the label
+        among them, are not read, but its groups are kept.
 
     Raises
     ------
     DataError
-        With every recording that is empty, has another shape or number of channels, or holds something else than
+        With every sequence that is empty, has another shape or number of channels, or holds something else than
         numbers.
 
     Examples
@@ -79,7 +79,7 @@ def read(data: Any) -> Panel:
 
 
 def recording_problems(parts: Sequence[NDArray[Any]]) -> list[str]:
-    """Return a sentence for each recording, (T, C), that cannot be read as the first one is."""
+    """Return a problem for each sequence, (T, C), that is empty, not finite, or of another shape than the first."""
     found = []
     channels = next((part.shape[1] for part in parts if part.ndim == 2 and part.size), 1)
     for i, part in enumerate(parts):
@@ -98,7 +98,7 @@ def recording_problems(parts: Sequence[NDArray[Any]]) -> list[str]:
 
 
 def _broken(i: int, part: NDArray[Any]) -> list[str]:
-    """Return what is no finite number in a recording."""
+    """Return the problem of a sequence with NaN or infinite numbers."""
     broken = ~np.isfinite(part)
     if not broken.any():
         return []
@@ -133,13 +133,13 @@ def _panel(
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Recordings that hold the same numbers, step by step.
+class DuplicateSet:
+    """Sequences that hold the same numbers, step by step.
 
     Attributes
     ----------
     places : tuple of int
-        Positions of the recordings.
+        Positions of the sequences.
     names, labels, groups : tuples of str
         Of each; groups are empty where there are none.
     """
@@ -151,16 +151,16 @@ class Copies:
 
     @property
     def disagree(self) -> bool:
-        """Whether they have different labels, of which one at most can be true."""
+        """Whether their labels differ, of which one at most can be true."""
         return len(set(self.labels)) > 1
 
     @property
     def sentence(self) -> str:
-        """What was found, for a person.
+        """Description of the finding.
 
         Examples
         --------
-        >>> Copies((0, 4), ("ann/03", "ann/17"), ("wave", "circle"), ("ann", "ann")).sentence
+        >>> DuplicateSet((0, 4), ("ann/03", "ann/17"), ("wave", "circle"), ("ann", "ann")).sentence
         "recordings 'ann/03' and 'ann/17' are the same, but labelled 'wave' and 'circle': one label must be wrong"
         """
         named = _joined(self.names)
@@ -170,8 +170,8 @@ class Copies:
         return f"recordings {named} are the same{whose}"
 
 
-def find_copies(panel: Panel, labels: NDArray[Any], groups: NDArray[Any] | None = None) -> list[Copies]:
-    """Return the recordings of which there are several, those with different labels first.
+def find_duplicates(panel: Panel, labels: NDArray[Any], groups: NDArray[Any] | None = None) -> list[DuplicateSet]:
+    """Return the sequences that occur several times, those with different labels first.
 
     Parameters
     ----------
@@ -181,11 +181,11 @@ def find_copies(panel: Panel, labels: NDArray[Any], groups: NDArray[Any] | None 
     Examples
     --------
     >>> panel = Panel.from_array([[1.0, 2.0], [3.0], [1.0, 2.0]])
-    >>> find_copies(panel, np.array(["up", "up", "down"]))[0].places
+    >>> find_duplicates(panel, np.array(["up", "up", "down"]))[0].places
     (0, 2)
     """
     found = [
-        Copies(
+        DuplicateSet(
             tuple(places),
             tuple(str(panel.ids[i]) for i in places),
             tuple(str(labels[i]) for i in places),
@@ -194,11 +194,11 @@ def find_copies(panel: Panel, labels: NDArray[Any], groups: NDArray[Any] | None 
         for places in _alike(panel).values()
         if len(places) > 1
     ]
-    return sorted(found, key=lambda copies: (not copies.disagree, copies.places))
+    return sorted(found, key=lambda found: (not found.disagree, found.places))
 
 
 def content(panel: Panel) -> NDArray[np.int64]:
-    """Return a number for each recording, (N,), that its copies share.
+    """Return a number for each sequence, (N,), that its duplicates share.
 
     Examples
     --------
@@ -212,7 +212,7 @@ def content(panel: Panel) -> NDArray[np.int64]:
 
 
 def _alike(panel: Panel) -> dict[bytes, list[int]]:
-    """Return the positions of recordings by what they hold."""
+    """Return the positions of sequences by their bytes."""
     found: dict[bytes, list[int]] = {}
     for i in range(len(panel)):
         found.setdefault((panel.series(i) + 0.0).tobytes(), []).append(i)  # -0.0 and 0.0 are the same number

@@ -40,7 +40,7 @@ class Series:
     notes : tuple of str
         What was repaired on request while reading.
     weights : array of shape (N,), optional
-        How much each series counts in training.
+        Weight of each series in training.
     """
 
     unit: ClassVar[str] = "group"  # that trains or validates as a whole
@@ -166,7 +166,7 @@ class Series:
         return self.frequency.advance(self.starts[index], steps)
 
     def label(self, stamp: int | np.int64) -> str:
-        """Write one time stamp for a person to read."""
+        """Format one time stamp."""
         return stamp_label(int(stamp), self.kind)
 
     def select(self, chosen: Sequence[int] | NDArray[Any]) -> Self:

@@ -1,4 +1,4 @@
-"""Windows: past and future of many cutoffs, cut from one tensor without ever copying them all."""
+"""Sliding windows: contexts and targets of many cutoffs, gathered from one tensor without copying them all."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Batch:
     Attributes
     ----------
     past : float32 tensor of shape (B, W, C)
-        What a model reads; all columns, targets first; no NaN.
+        Input of a model: all columns, targets first; no NaN.
     ahead : float32 tensor of shape (B, H, F)
-        What it may know of the steps to forecast.
+        Known future covariates.
     static : float32 tensor of shape (B, S)
-        What it may know of the series.
+        Static covariates.
     future : float32 tensor of shape (B, H, K)
-        What it should say; NaN where the truth is missing.
+        Targets; NaN where the truth is missing.
     series : int64 tensor of shape (B,)
         The series that each window is cut from.
     gaps : bool
@@ -55,18 +55,18 @@ class Windows:
     values : array of shape (rows, C)
         Scaled numbers, all series below each other, without NaN; targets first, future columns last.
     truth : array of shape (rows, K)
-        The targets again, with NaN where the loss must not look.
+        The targets again, with NaN where the loss skips them.
     offsets : int64 array of shape (N + 1,)
     window, horizon : int
         Steps to read (W) and to forecast (H).
     ahead : int
-        How many of the last columns are known ahead (F).
+        Number of known future covariates, the last columns (F).
     static : array of shape (N, S), optional
     first, last : int64 arrays of shape (N,), optional
         Targets lie in rows ``first[i]:last[i]`` of series i; the past may reach back before them.
         All rows unless given.
     names : array of shape (N,), optional
-        What messages call the series; their numbers unless given.
+        Names of the series in messages; their numbers unless given.
     device : torch device
     dtype : torch dtype
 

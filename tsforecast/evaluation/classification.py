@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from tsforecast.data.sequences import Copies
+from tsforecast.data.sequences import DuplicateSet
 from tsforecast.errors import ParameterError, raise_any
 from tsforecast.evaluation.record import ClassificationRecord
 from tsforecast.evaluation.significance import Interval, holm, over_users, t_test
@@ -347,19 +347,19 @@ class ClassificationResults:
         return self.to_markdown()
 
 
-def copy_notes(copies: Sequence[Copies], rows: pd.DataFrame) -> list[str]:
+def copy_notes(copies: Sequence[DuplicateSet], rows: pd.DataFrame) -> list[str]:
     """Return a note on each set of copies, and on whether a fold separates them.
 
     Parameters
     ----------
-    copies : sequence of Copies
+    copies : sequence of DuplicateSet
     rows : pandas.DataFrame
         Of a comparison; tallies do not hold folds of single sequences.
 
     Examples
     --------
     >>> rows = pd.DataFrame({"protocol": "random", "recording": ["0", "4"], "fold": [0, 1]})
-    >>> copy_notes([Copies((0, 4), ("0", "4"), ("up", "up"), ())], rows)
+    >>> copy_notes([DuplicateSet((0, 4), ("0", "4"), ("up", "up"), ())], rows)
     ["recordings '0' and '4' are the same; both are kept, on both sides of a fold of random"]
     """
     more = len(copies) - MAX_COPIES
@@ -367,7 +367,7 @@ def copy_notes(copies: Sequence[Copies], rows: pd.DataFrame) -> list[str]:
     return found + [f"{more} more recordings have copies"] * (more > 0)
 
 
-def _separated(copies: Copies, rows: pd.DataFrame) -> str:
+def _separated(copies: DuplicateSet, rows: pd.DataFrame) -> str:
     kept = "both are kept" if len(copies.names) == 2 else "all are kept"
     if "recording" not in rows:
         return kept

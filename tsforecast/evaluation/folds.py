@@ -17,7 +17,7 @@ from sklearn.base import ClassifierMixin
 from tsforecast.classifiers.base import Classifier, labels_of
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
-from tsforecast.data.sequences import Copies, content, find_copies
+from tsforecast.data.sequences import DuplicateSet, content, find_duplicates
 from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
 from tsforecast.evaluation.runner import interruptible
@@ -37,13 +37,13 @@ class LabelledSequences:
     labels : array of shape (N,)
     groups : array of shape (N,) or None
         Users.
-    copies : list of Copies
+    copies : list of DuplicateSet
     """
 
     panel: Panel
     labels: NDArray[Any]
     groups: NDArray[Any] | None
-    copies: list[Copies]
+    copies: list[DuplicateSet]
 
     @classmethod
     def read(cls, X: Any, y: Any, groups: Any = None) -> LabelledSequences:
@@ -67,7 +67,7 @@ class LabelledSequences:
         if users is not None and users.shape != (len(panel),):
             problems.append(f"groups must be one for each recording, ({len(panel)},): got shape {users.shape}")
         raise_any(problems)
-        return cls(panel, labels, users, find_copies(panel, labels, users))
+        return cls(panel, labels, users, find_duplicates(panel, labels, users))
 
     def __len__(self) -> int:
         return len(self.panel)

@@ -1,4 +1,4 @@
-"""A panel as plain values and arrays, and back once its parts are seen to fit each other."""
+"""Codec: values and panels as JSON and arrays, and back once their parts are checked."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _array(kind: Any, items: list[Any]) -> NDArray[Any]:
 
 
 def typed(cls: type[Record], values: dict[str, Any]) -> Record:
-    """Return the dataclass `cls` with these values, once each is seen to have the type of its field.
+    """Return the dataclass `cls` with these values, once each has the type of its field.
 
     Raises
     ------
@@ -186,7 +186,7 @@ _ARRAYS = ("values", "offsets", "starts")
 
 
 def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
-    """Return what describes a panel, and its arrays."""
+    """Return the description of a panel, and its arrays."""
     described = {
         "ids": panel.ids,
         "frequency": asdict(panel.frequency),
@@ -229,7 +229,7 @@ def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
 
 
 def _problems(panel: Panel) -> list[str]:
-    """Return a sentence for each part that does not fit the others; later code relies on all of this."""
+    """Return a problem for each part that does not fit the others; later code relies on all of them."""
     values, offsets, roles = panel.values, panel.offsets, panel.roles
     if values.ndim != 2 or values.dtype not in (np.float32, np.float64):
         return [f"values of a panel must be floats of shape (rows, C): got {values.dtype}, shape {values.shape}"]

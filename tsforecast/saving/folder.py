@@ -1,4 +1,4 @@
-"""The folder of a saved model: a description in JSON and numbers in safetensors, written whole, read with suspicion."""
+"""Folder of a saved model: a description in JSON, arrays in safetensors; written atomically, checked when read."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def read_numbers(folder: Path, description: dict[str, Any]) -> Numbers:
-    """Return the arrays in a folder; none is made before the header is seen to fit the file, and the file to be whole.
+    """Return the arrays in a folder; none is allocated before header, size and checksum are checked.
 
     Damage that the golden forecast does not depend on, such as in a series' early past, is found by the checksum alone.
 
@@ -105,7 +105,7 @@ def read_numbers(folder: Path, description: dict[str, Any]) -> Numbers:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return a file of the folder, once it is seen to be a file, and in there.
+    """Return a file of the folder; refuse links that lead out of it.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Older formats, brought up to today's step by step; `tests/golden/models/` keeps models of each version.
+"""Migrations of older formats to the current one, step by step; `tests/golden/models/` keeps models of each version.
 
-Every version reads all older ones. Who changes the format raises `VERSION`, adds a function here and a folder there.
+Every version reads all older ones. A change of the format raises `VERSION`, adds a function here and a folder there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CLASSES_1 = {
 
 
 def migrated(description: dict[str, Any]) -> dict[str, Any]:
-    """Return a description in today's format.
+    """Return a description in the current format.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def migrated(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def wrote(description: dict[str, Any]) -> str:
-    """Say which versions wrote a model, in brackets; nothing where it does not say."""
+    """Return the versions that wrote a model, in brackets; empty where they were not recorded."""
     versions = description.get("written_by")
     if not isinstance(versions, dict) or not versions:
         return ""
@@ -111,7 +111,7 @@ def _parameter_from_1(value: Any) -> Any:
 
 
 def _column(items: list[Any]) -> dict[str, Any]:
-    """Return ids, or a static column, as an array says what it holds."""
+    """Return ids, or a static column, as an encoded array."""
     kinds = {float if isinstance(item, dict) else type(item) for item in items}  # NaN came as an object
     name = "bool" if kinds == {bool} else "int64" if kinds == {int} else "float64" if kinds <= {int, float} else "O"
     return {"array": name, "items": items}
