@@ -1,4 +1,4 @@
-"""A leaderboard always has the naive family, ranks by rows alone and says no more than they show."""
+"""A leaderboard always has the naive family, ranks by rows alone and claims no more than they show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sentence claims a win when both the test and the interval allow it, and counts what overlaps, and how many try."""
+"""A verdict needs both test and interval, and accounts for overlapping cutoffs and the number of models."""
 
 from __future__ import annotations
 

@@ -39,10 +39,9 @@ def answers(users: list[str], classes: list[str], models: dict[str, float], prot
         for i, true in enumerate(classes):
             count = int(random.binomial(20, right)) if model != "majority" else 20 * (i == 0)
             other = classes[0] if model == "majority" else classes[(i + 1) % len(classes)]
-            for said, n in ((true, count), (other, 20 - count)):
-                rows += [{"model": model, "group": user, "fold": fold, "true": true, "predicted": said, "count": n}] * (
-                    n > 0
-                )
+            answer = {"model": model, "group": user, "fold": fold, "true": true}
+            for predicted, n in ((true, count), (other, 20 - count)):
+                rows += [answer | {"predicted": predicted, "count": n}] * (n > 0)
     about = {"protocol": protocol, "seed": pd.NA, "chosen": "", "fit_seconds": 1.5, "predict_seconds": 0.25}
     return pd.DataFrame(rows).assign(**(about | more))
 
@@ -50,10 +49,10 @@ def answers(users: list[str], classes: list[str], models: dict[str, float], prot
 def tuned(users: list[str]) -> pd.DataFrame:
     """Return tallies of a transfer curve that rises."""
     rows = [
-        {"seed": 0, "shots": shots, "group": user, "true": "a", "predicted": said, "count": n}
+        {"seed": 0, "shots": shots, "group": user, "true": "a", "predicted": predicted, "count": n}
         for user in users
         for shots in (0, 1, 3, 5)
-        for said, n in (("a", 80 + 3 * shots + len(user) % 3), ("b", 15))
+        for predicted, n in (("a", 80 + 3 * shots + len(user) % 3), ("b", 15))
     ]
     return pd.DataFrame(rows)
 

@@ -145,19 +145,16 @@ def leaderboard(
 
 def named(forecasters: Models) -> dict[str, Forecaster]:
     """Return forecasters by name, after the naive ones that are always compared."""
-    pairs: list[tuple[str, Forecaster]] = []
-    if isinstance(forecasters, (str, Forecaster, type)):
-        forecasters = [forecasters]
     if isinstance(forecasters, Mapping):
         pairs = list(forecasters.items())
     else:
-        items = [name for item in forecasters for name in (MODEL_NAMES if item == "all" else [item])]
+        several = [forecasters] if isinstance(forecasters, (str, Forecaster, type)) else forecasters
+        items = [name for item in several for name in (MODEL_NAMES if item == "all" else [item])]
         unknown = [item for item in items if isinstance(item, str) and item not in MODEL_NAMES]
         raise_any(
             (f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown), UnknownNameError
         )
-        for item in items:
-            pairs.append((item, make(item)) if isinstance(item, str) else (model_name(item), item))
+        pairs = [(item, make(item)) if isinstance(item, str) else (model_name(item), item) for item in items]
     for _, forecaster in pairs:
         require_forecaster(forecaster)
     names = unique_names(name for name, _ in pairs)

@@ -54,16 +54,7 @@ class Grid:
     ) -> Grid:
         """Build a grid from rows of any values; those beyond the limit are counted.
 
-        Parameters
-        ----------
-        label, words, marked
-            See `Grid`.
-        columns, rows
-            Titles and cells, turned into text.
-        limit : int
-            Most rows that are listed.
-        drop_empty : bool
-            Leave out columns in which every listed cell is missing.
+        With `drop_empty`, columns in which every listed cell is missing are left out.
 
         Examples
         --------
