@@ -1,13 +1,13 @@
-"""A step of training with the quick kernels and with torch's own modules, side by side.
+"""A step of training with the fast kernels and with torch's own modules, side by side.
 
 Run with ``python benchmarks/speed.py`` (a quarter of an hour, on a machine with nothing else to do); ``--cells gru``
 measures some cells alone, ``--quick`` few sizes and keeps no rows. Three kinds: `module` is a step of the cell alone,
 reading one series, with a linear head, MAE and AdamW; `network` is one of what `fit` does, the whole network of a
 forecaster, clipping included; `score` fits whole models on the embedded datasets, with kernels and without, and asks
-whether they forecast as well. Torch may use one thread or all: its quicker one counts. A ratio is that of medians over
-interleaved runs; above 1 kernels are quicker. On a busy machine, where several threads wait for each other, ``--clock
-processor`` counts the seconds that one thread computes, for both. The floor is what the multiplications of the cell,
-forwards and twice as many back, take at the pace of a product of large matrices here.
+whether they forecast as well. Torch may use one thread or all: the faster of the two counts. A ratio is that of medians
+over interleaved runs; above 1 kernels are faster. On a busy machine, where several threads wait for each other,
+``--clock processor`` counts the seconds that one thread computes, for both. The floor is what the multiplications of
+the cell, forwards and twice as many back, take at the pace of a product of large matrices here.
 """
 
 from __future__ import annotations

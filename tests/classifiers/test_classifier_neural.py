@@ -224,6 +224,6 @@ def test_a_loss_that_is_no_number_names_the_recordings_and_leaves_the_majority()
     recordings, labels = gestures(12)
     model = NeuralClassifier(**QUICK | {"learning_rate": 9.0, "optimizer": "sgd", "clip": None, "max_epochs": 300})
     model.set_params(scaler=None)
-    with pytest.raises(TrainingError, match=r"on a batch from recording '0'"):
+    with pytest.raises(TrainingError, match=r"on a batch from sequence '0'"):
         model.fit([1e30 * one for one in recordings], labels)
     assert np.isfinite(model.predict_proba(recordings)).all()

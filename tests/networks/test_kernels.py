@@ -1,4 +1,4 @@
-"""The quick kernels say what torch.nn says, and give the same gradients, whoever else is in the batch."""
+"""The fast kernels give the outputs and gradients of torch.nn, whatever else is in the batch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ROUNDING = 1e-5  # of float32, in sums over steps and windows
 modes = pytest.mark.parametrize("mode", MODULES)
 
 
-def apart(ours: Any, theirs: Any) -> float:
+def difference(ours: Any, theirs: Any) -> float:
     """Return the largest difference between tensors, as a share of the largest number in each."""
     pairs = zip(ours, theirs, strict=True)
     return max(float((a - b).detach().abs().max() / (1 + b.detach().abs().max())) for a, b in pairs)
@@ -68,7 +68,7 @@ def test_states_and_gradients_are_those_of_torch(
     first = torch.randn(layers * (1 + both), batch, units, requires_grad=True)
     assert kernels_for(cell, x) is not None
 
-    def said(fused: bool) -> list[Tensor]:
+    def outputs(fused: bool) -> list[Tensor]:
         state = None if not begins else (first, 2 * first) if mode == "LSTM" else first
         states, state = read(cell, x, lengths, state, last, fused)
         after = torch.stack(state) if mode == "LSTM" else state
@@ -77,7 +77,7 @@ def test_states_and_gradients_are_those_of_torch(
         wanted = [x, *cell.parameters(), *([first] if begins else [])]
         return [states, after, *torch.autograd.grad(loss, wanted)]
 
-    assert apart(said(fused=True), said(fused=False)) < ROUNDING
+    assert difference(outputs(fused=True), outputs(fused=False)) < ROUNDING
 
 
 @modes
@@ -93,13 +93,13 @@ def test_an_embedding_on_the_way_is_that_of_torch(
     x = torch.randn(batch, steps, inputs)
     lengths = ragged(batch, steps) if ends else None
 
-    def said(fused: bool) -> list[Tensor]:
+    def outputs(fused: bool) -> list[Tensor]:
         states, _ = read(cell, x, lengths, None, last, fused, embed)
         weights = torch.linspace(-1, 1, states.numel()).view(states.shape)
         return [states, *torch.autograd.grad((states * weights).sum(), [*cell.parameters(), *embed.parameters()])]
 
     assert embeds(embed, cell, x)
-    assert apart(said(fused=True), said(fused=False)) < ROUNDING
+    assert difference(outputs(fused=True), outputs(fused=False)) < ROUNDING
 
 
 @modes
@@ -110,13 +110,13 @@ def test_where_kernels_cannot_embed_it_is_done_before(mode: str, why: str) -> No
     embed = nn.Sequential(nn.Linear(3, 4), nn.GELU() if why == "gelu" else nn.ReLU())
     x = torch.randn(20, 6, 3, requires_grad=why == "a gradient of x")
 
-    def said(fused: bool) -> list[Tensor]:
+    def outputs(fused: bool) -> list[Tensor]:
         states, _ = read(cell, x, fused=fused, embed=embed)
         wanted = [*embed.parameters(), *([x] if x.requires_grad else [])]
         return [states, *torch.autograd.grad(states.square().sum(), wanted)]
 
     assert not embeds(embed, cell, x)
-    assert apart(said(fused=True), said(fused=False)) < ROUNDING
+    assert difference(outputs(fused=True), outputs(fused=False)) < ROUNDING
 
 
 @modes
@@ -136,8 +136,8 @@ def test_in_double_precision_gradients_agree_to_ten_digits(
     packed, _ = cell(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
     theirs = pad_packed_sequence(packed, batch_first=True, total_length=steps)[0][..., -units:]
     scale = torch.linspace(-1, 1, ours.numel(), dtype=torch.float64).view(ours.shape)
-    grads = [torch.autograd.grad((said * scale).sum(), [x, *weights]) for said in (ours, theirs)]
-    assert apart([ours, *grads[0]], [theirs, *grads[1]]) < 1e-12
+    grads = [torch.autograd.grad((outputs * scale).sum(), [x, *weights]) for outputs in (ours, theirs)]
+    assert difference([ours, *grads[0]], [theirs, *grads[1]]) < 1e-12
 
 
 @modes
@@ -145,31 +145,31 @@ def test_dropout_is_between_layers_and_in_training_only(mode: str) -> None:
     x = torch.randn(9, 5, 3)
     cell = MODULES[mode](3, 6, 2, batch_first=True, dropout=0.5)
     assert not torch.equal(read(cell, x)[0], read(cell, x)[0])
-    assert apart(read(cell.eval(), x)[:1], read(cell, x, fused=False)[:1]) < ROUNDING
+    assert difference(read(cell.eval(), x)[:1], read(cell, x, fused=False)[:1]) < ROUNDING
     cell.dropout = 1.0  # nothing comes through, here and there
-    assert apart(read(cell.train(), x)[:1], read(cell, x, fused=False)[:1]) < ROUNDING
+    assert difference(read(cell.train(), x)[:1], read(cell, x, fused=False)[:1]) < ROUNDING
     one = MODULES[mode](3, 6, 1, batch_first=True)
     one.dropout = 0.5
     assert torch.equal(read(one, x)[0], read(one, x)[0])
 
 
 @modes
-def test_what_is_said_of_a_window_depends_neither_on_batch_mates_nor_on_threads_to_the_bit(
+def test_outputs_of_a_window_depend_neither_on_batch_mates_nor_on_threads_to_the_bit(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "WORTH_SHARING", 0)
     cell, x = MODULES[mode](5, 12, batch_first=True), torch.randn(75, 9, 5)
 
-    def said(rows: Tensor, cores: int) -> list[Tensor]:
+    def outputs(rows: Tensor, cores: int) -> list[Tensor]:
         with memory.allow(cores):
             states, _ = read(cell, rows)
             return [states, *torch.autograd.grad(states.square().sum(), list(cell.parameters()))]
 
-    together, order = said(x, 1), torch.randperm(75)
+    together, order = outputs(x, 1), torch.randperm(75)
     for cores in (2, 3):
-        assert all(torch.equal(a, b) for a, b in zip(said(x, cores), together, strict=True))
-    assert torch.equal(said(x[order], 2)[0], together[0][order])
-    assert torch.equal(torch.cat([said(x[[i]], 1)[0] for i in range(75)]), together[0])
+        assert all(torch.equal(a, b) for a, b in zip(outputs(x, cores), together, strict=True))
+    assert torch.equal(outputs(x[order], 2)[0], together[0][order])
+    assert torch.equal(torch.cat([outputs(x[[i]], 1)[0] for i in range(75)]), together[0])
     with torch.no_grad():
         assert torch.equal(read(cell, x)[0], together[0])
     with torch.inference_mode():
@@ -186,8 +186,8 @@ def test_many_threads_may_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     alone = [gradient(number) for number in range(5)]
     with ThreadPoolExecutor(100) as pool:
-        for number, said in enumerate(pool.map(gradient, range(200))):
-            assert torch.equal(said, alone[number % 5])
+        for number, outputs in enumerate(pool.map(gradient, range(200))):
+            assert torch.equal(outputs, alone[number % 5])
 
 
 @pytest.mark.process
@@ -199,10 +199,10 @@ from tsforecast.networks.recurrent import read
 memory.WORTH_SHARING = 0
 cell, x = torch.nn.GRU(2, 4, batch_first=True), torch.randn(40, 3, 2)
 with torch.no_grad(), memory.allow(2):
-    said = read(cell, x)[0]
+    outputs = read(cell, x)[0]
     child = os.fork()
     if not child:
-        os._exit(0 if torch.equal(read(cell, x)[0], said) else 1)
+        os._exit(0 if torch.equal(read(cell, x)[0], outputs) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert memory._pool is not None
 """
@@ -214,22 +214,22 @@ def test_what_is_no_number_stays_in_its_window_and_padding_of_any_kind_is_not_re
     lengths = ragged(20, 6)
     clean = read(cell, x, lengths)[0]
     spoiled = torch.where(torch.arange(6)[:, None] < lengths[:, None, None], x, torch.nan).requires_grad_()
-    said, _ = read(cell, spoiled, lengths)
-    assert torch.equal(said, clean)
-    assert all(grad.isfinite().all() for grad in torch.autograd.grad(said.sum(), [spoiled, *cell.parameters()]))
+    outputs, _ = read(cell, spoiled, lengths)
+    assert torch.equal(outputs, clean)
+    assert all(grad.isfinite().all() for grad in torch.autograd.grad(outputs.sum(), [spoiled, *cell.parameters()]))
     broken = x.clone()
     broken[3, 2, 0] = torch.nan
-    said = read(cell, broken)[0]
-    assert said[3, 2:].isnan().all()
-    assert said[[*range(3), *range(4, 20)]].isfinite().all()
+    outputs = read(cell, broken)[0]
+    assert outputs[3, 2:].isnan().all()
+    assert outputs[[*range(3), *range(4, 20)]].isfinite().all()
 
 
 def test_a_graph_may_be_differentiated_again_but_not_its_gradient() -> None:
     cell, x = nn.GRU(2, 4, batch_first=True), torch.randn(20, 6, 2, requires_grad=True)
-    said = read(cell, x)[0].square().sum()
-    first = torch.autograd.grad(said, x, retain_graph=True)[0]
+    outputs = read(cell, x)[0].square().sum()
+    first = torch.autograd.grad(outputs, x, retain_graph=True)[0]
     read(cell, x + 1)[0].sum().backward()  # takes memory of its own
-    (second,) = torch.autograd.grad(said, x, create_graph=True)
+    (second,) = torch.autograd.grad(outputs, x, create_graph=True)
     assert torch.equal(first, second)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         second.sum().backward()
@@ -310,7 +310,7 @@ def unloaded() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unloaded")
-def test_without_numba_torch_reads_and_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_numba_torch_reads_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "find_spec", lambda name: None)
     cell, x = nn.GRU(3, 4, batch_first=True), torch.randn(5, 6, 3)
     with warnings.catch_warnings():
@@ -358,7 +358,7 @@ def fitted(**settings: Any) -> Any:
 
 
 @pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
-def test_a_fit_with_kernels_is_repeatable_is_saved_as_such_and_says_what_one_without_says(
+def test_a_fit_with_kernels_is_repeatable_is_saved_as_such_and_forecasts_as_one_without(
     model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     plain = fitted(model=model).fit(wave())
@@ -391,7 +391,7 @@ def test_a_fit_with_kernels_goes_on_from_a_checkpoint_to_the_same_weights(
 
 
 @pytest.mark.parametrize(("mode", "least"), [("RNN_TANH", 1.2), ("GRU", 1.6), ("LSTM", 1.1)])
-def test_a_step_of_training_is_quicker_than_with_torch(mode: str, least: float) -> None:
+def test_a_step_of_training_is_faster_than_with_torch(mode: str, least: float) -> None:
     # On one thread; a generous floor: benchmarks/speed.py measures, this notices when something breaks.
     cell, x = MODULES[mode](16, 16, batch_first=True), torch.randn(128, 24, 16)
 

@@ -79,8 +79,8 @@ def test_independent_targets_do_not_read_each_other_and_all_read_the_past_column
     before = made(past)
     other = past.clone()
     other[..., 1] += torch.randn(B, W)
-    apart = torch.allclose(made(other)[:, :, 0], before[:, :, 0], atol=1e-6)
-    assert apart == (channels == "independent")
+    independent = torch.allclose(made(other)[:, :, 0], before[:, :, 0], atol=1e-6)
+    assert independent == (channels == "independent")
     assert not torch.allclose(made(other)[:, :, 1], before[:, :, 1], atol=1e-3)
     shared = past.clone()
     shared[..., 2] += torch.randn(B, W)
@@ -91,11 +91,11 @@ def test_independent_targets_do_not_read_each_other_and_all_read_the_past_column
 def test_channels_have_an_embedding_of_their_own() -> None:
     made = trained("gru", columns=2, targets=2)
     same = torch.randn(B, W, 1).expand(-1, -1, 2)
-    said = made(same)
-    assert not torch.allclose(said[:, :, 0], said[:, :, 1], atol=1e-3)
+    outputs = made(same)
+    assert not torch.allclose(outputs[:, :, 0], outputs[:, :, 1], atol=1e-3)
     torch.nn.init.zeros_(made.decoder.channel)
-    said = made(same)
-    assert torch.allclose(said[:, :, 0], said[:, :, 1])
+    outputs = made(same)
+    assert torch.allclose(outputs[:, :, 0], outputs[:, :, 1])
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
@@ -132,17 +132,17 @@ def test_gradients_of_the_weights_agree_with_finite_differences(cell: str) -> No
     + [(cell, *choice) for cell in ("rnn", "gru", "lstm") for choice in [("residual", True), ("bidirectional", True)]]
     + [("conv1d", "kernel_size", 2)],
 )  # fmt: skip
-def test_every_choice_of_architecture_changes_what_is_said(cell: str, name: str, value: object) -> None:
+def test_every_choice_of_architecture_changes_the_outputs(cell: str, name: str, value: object) -> None:
     past = torch.randn(B, W, 1)
 
-    def said(**choices: object) -> torch.Tensor:
+    def outputs(**choices: object) -> torch.Tensor:
         made = network(cell, **choices).train()  # a batch normalises itself in training only
         with torch.no_grad():
             for parameter in made.parameters():
                 parameter.add_(0.3)
         return made(past)
 
-    assert not torch.allclose(said(), said(**{name: value}), atol=1e-4)
+    assert not torch.allclose(outputs(), outputs(**{name: value}), atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
@@ -174,7 +174,7 @@ def test_layer_norm_reads_over_units_and_batch_norm_over_the_batch() -> None:
     assert torch.allclose(batch.mean(dim=(0, 1)), torch.zeros(U), atol=1e-5)
 
 
-def test_what_is_frozen_gets_no_gradient_and_rests() -> None:
+def test_frozen_parts_get_no_gradient_and_stay_in_evaluation() -> None:
     made = trained("gru", norm="batch", dropout=0.5)
     made.freeze(("embed.", "encoder."))
     made.train()
@@ -217,11 +217,11 @@ def test_what_is_known_ahead_of_a_segment_moves_that_segment_only() -> None:
 
 def test_segments_of_the_horizon_differ_by_their_place_alone() -> None:
     made = trained("gru", segment=3)
-    said = made(torch.randn(B, W, 1))[:, :6, 0, 0].view(B, 2, 3)
-    assert not torch.allclose(said[:, 0], said[:, 1], atol=1e-3)
+    outputs = made(torch.randn(B, W, 1))[:, :6, 0, 0].view(B, 2, 3)
+    assert not torch.allclose(outputs[:, 0], outputs[:, 1], atol=1e-3)
     torch.nn.init.zeros_(made.decoder.place)
-    said = made(torch.randn(B, W, 1))[:, :6, 0, 0].view(B, 2, 3)
-    assert torch.allclose(said[:, 0], said[:, 1])
+    outputs = made(torch.randn(B, W, 1))[:, :6, 0, 0].view(B, 2, 3)
+    assert torch.allclose(outputs[:, 0], outputs[:, 1])
 
 
 def test_a_causal_block_looks_back_only() -> None:
@@ -252,10 +252,10 @@ def test_the_last_state_of_convolutions_is_the_last_of_all_states(
     reads = [torch.randn(B, length, U, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     reads[1].data.copy_(reads[0])
     encoder.double()
-    said, gradients = [encoder(reads[0]), encoder.states(reads[1])[:, -1]], []
-    for x, state in zip(reads, said, strict=True):
+    outputs, gradients = [encoder(reads[0]), encoder.states(reads[1])[:, -1]], []
+    for x, state in zip(reads, outputs, strict=True):
         gradients.append(torch.autograd.grad(state.square().sum(), [x, *encoder.parameters()]))
-    torch.testing.assert_close(*said)
+    torch.testing.assert_close(*outputs)
     torch.testing.assert_close(*gradients)
 
 

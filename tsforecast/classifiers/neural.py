@@ -433,7 +433,7 @@ class NeuralClassifier(NetworkEstimator, Classifier):
             )
         parts_of_scaling = (self.scaling_.location, self.scaling_.scale)
         location, scale = (torch.from_numpy(part[0]).float().to(device) for part in parts_of_scaling)
-        return Augmentation(**parts, units=(location, scale), least=self._least_steps())
+        return Augmentation(**parts, data_scale=(location, scale), least=self._least_steps())
 
     @torch.inference_mode()
     def _probabilities(self, panel: Panel) -> Floats:

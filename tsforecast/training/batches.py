@@ -83,7 +83,7 @@ class Augmentation:
         about a random axis, as if a sensor were worn another way.
     crop : float
         At most this share of the steps is cut off, at both ends together.
-    units : two tensors of shape (C,), optional
+    data_scale : two tensors of shape (C,), optional
         Location and scale that lead back to the scale of the data, in which vectors are rotated.
     least : int
         Steps that a sequence keeps at least, if it has them.
@@ -94,7 +94,7 @@ class Augmentation:
     time_warp: float = 0.0
     rotation: float = 0.0
     crop: float = 0.0
-    units: tuple[Tensor, Tensor] | None = None
+    data_scale: tuple[Tensor, Tensor] | None = None
     least: int = 1
 
     def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +144,7 @@ class Augmentation:
         cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
         cross = cross - cross.transpose(1, 2)
         turn = torch.eye(3, device=steps.device) + angle.sin() * cross + (1 - angle.cos()) * cross @ cross  # Rodrigues
-        location, scale = self.units or (steps.new_zeros(1), steps.new_ones(1))
+        location, scale = self.data_scale or (steps.new_zeros(1), steps.new_ones(1))
         own = steps * scale + location
         vectors = own.reshape(*own.shape[:2], -1, 3)  # (B, T, C / 3, 3)
         return (torch.einsum("bij,btgj->btgi", turn, vectors).reshape(own.shape) - location) / scale
@@ -173,7 +173,7 @@ class SequenceDataset:
     ([[0.0, 1.0, 0.0], [2.0, 3.0, 4.0]], [2, 3])
     """
 
-    kind = "recording"
+    kind = "sequence"
 
     def __init__(
         self,

@@ -281,7 +281,7 @@ def _row_pointers(context: Any, builder: Any, kind: Any, values: Any) -> list[An
 def _transposed(builder: Any, square: list[Any]) -> list[Any]:
     """Transpose a square of vectors."""
     width = 1
-    while width < LANES:  # of each two that lie `width` apart, blocks of that width change places
+    while width < LANES:  # in each pair at a distance of `width`, swap blocks of that width
         low = [i if i // width % 2 == 0 else i + LANES - width for i in range(LANES)]
         kept = list(square)
         for one in (i for i in range(LANES) if i // width % 2 == 0):

@@ -65,7 +65,7 @@ def test_a_rotation_keeps_the_length_of_vectors_in_the_units_of_the_data() -> No
     torch.manual_seed(0)
     location, scale = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 2.0, 4.0])
     own = torch.randn(5, 9, 3)
-    turned, _ = Augmentation(rotation=30.0, units=(location, scale))((own - location) / scale, torch.full((5,), 9))
+    turned, _ = Augmentation(rotation=30.0, data_scale=(location, scale))((own - location) / scale, torch.full((5,), 9))
     back = turned * scale + location
     assert torch.allclose(back.norm(dim=2), own.norm(dim=2), rtol=1e-4)
     assert not torch.allclose(back, own, atol=0.1)

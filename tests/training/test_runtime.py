@@ -17,14 +17,14 @@ from tsforecast.training.runtime import seeded
 def test_fits_in_several_threads_give_what_each_gives_alone() -> None:
     noise = wave(120) + np.random.default_rng(0).normal(size=120)
 
-    def said(seed: int | None) -> np.ndarray:
+    def losses(seed: int | None) -> np.ndarray:
         model = small("gru").set_params(dropout=0.2, max_epochs=8, patience=None, random_state=seed)
         return np.asarray([epoch.train_loss for epoch in model.fit(noise).history_[1:]])
 
     seeds = [0, 1, 2, None, 0, 1, None, 2]
-    alone = {seed: said(seed) for seed in (0, 1, 2)}
+    alone = {seed: losses(seed) for seed in (0, 1, 2)}
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(said, seeds))
+        together = list(pool.map(losses, seeds))
     assert not np.array_equal(alone[0], alone[1])
     assert all(np.array_equal(got, alone[seed]) for seed, got in zip(seeds, together, strict=True) if seed is not None)
 

@@ -43,6 +43,6 @@ def test_cross_entropy_is_that_of_the_formula(classes: int, smoothing: float) ->
     log_share = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     truth = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
     expected = (weights[labels] * -(truth * log_share).sum(axis=1)).sum()
-    said = logits[:, 1:] - logits[:, :1] if classes == 2 else logits
+    outputs = logits[:, 1:] - logits[:, :1] if classes == 2 else logits
     judge = CrossEntropy(torch.from_numpy(weights).float(), smoothing)
-    assert float(judge(torch.from_numpy(said), torch.from_numpy(labels))) == pytest.approx(expected, rel=1e-5)
+    assert float(judge(torch.from_numpy(outputs), torch.from_numpy(labels))) == pytest.approx(expected, rel=1e-5)

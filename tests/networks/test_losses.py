@@ -31,49 +31,49 @@ def truth_and_units(request: pytest.FixtureRequest) -> tuple:
     series = rng.integers(0, 3, size=B)
     y, forecast = values[rng.integers(0, 60, (2, B, H)), :]
     naive = rng.uniform(1, 2, size=(3, K))
-    said = torch.from_numpy(scaling.transform(forecast, series)).float()[..., None]
+    outputs = torch.from_numpy(scaling.transform(forecast, series)).float()[..., None]
     truth = torch.from_numpy(scaling.transform(y, series)).float()
-    return y, forecast, series, naive, said, truth, units_of(scaling, naive)
+    return y, forecast, series, naive, outputs, truth, units_of(scaling, naive)
 
 
 def test_units_undo_the_scaling_as_numpy_does(truth_and_units: tuple) -> None:
-    _, forecast, series, _, said, _, units = truth_and_units
-    assert np.allclose(units.to_data(said[..., 0], torch.from_numpy(series)).numpy(), forecast, rtol=1e-4)
+    _, forecast, series, _, outputs, _, units = truth_and_units
+    assert np.allclose(units.to_data(outputs[..., 0], torch.from_numpy(series)).numpy(), forecast, rtol=1e-4)
 
 
 def test_mase_and_smape_equal_the_metrics_of_the_same_names(truth_and_units: tuple) -> None:
-    y, forecast, series, naive, said, truth, units = truth_and_units
+    y, forecast, series, naive, outputs, truth, units = truth_and_units
     for name, expected in [
         ("mase", metrics.mase(y, forecast, naive[series][:, None])),
         ("smape", metrics.smape(y, forecast) / 100),
     ]:
-        total, count = Objective(LOSSES[name], units)(said, truth, torch.from_numpy(series))
+        total, count = Objective(LOSSES[name], units)(outputs, truth, torch.from_numpy(series))
         assert float(total / count) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_scaled_losses_are_torch_s_own() -> None:
-    said, truth = torch.randn(B, H, K, 1) * 3, torch.randn(B, H, K)
+    outputs, truth = torch.randn(B, H, K, 1) * 3, torch.randn(B, H, K)
     for name, theirs in [
         ("mae", torch.nn.functional.l1_loss),
         ("mse", torch.nn.functional.mse_loss),
         ("huber", torch.nn.functional.huber_loss),
     ]:
-        total, count = Objective(LOSSES[name], None)(said, truth, torch.zeros(B, dtype=torch.int64))
-        assert float(total / count) == pytest.approx(float(theirs(said[..., 0], truth)), rel=1e-5)
+        total, count = Objective(LOSSES[name], None)(outputs, truth, torch.zeros(B, dtype=torch.int64))
+        assert float(total / count) == pytest.approx(float(theirs(outputs[..., 0], truth)), rel=1e-5)
 
 
 def test_a_missing_truth_carries_no_loss_and_no_gradient() -> None:
     truth = torch.zeros(B, H, K)
     truth[0] = torch.nan
     for loss in LOSSES.values():
-        said = torch.ones(B, H, K, 1, requires_grad=True)
+        outputs = torch.ones(B, H, K, 1, requires_grad=True)
         ones = torch.ones(1, K)
         units = DataScale(0 * ones, ones, 0 * ones, ones, ones, powered=False)
-        total, count = Objective(loss, units)(said, truth, torch.zeros(B, dtype=torch.int64))
+        total, count = Objective(loss, units)(outputs, truth, torch.zeros(B, dtype=torch.int64))
         total.backward()
         assert int(count) == (B - 1) * H * K
-        assert torch.isfinite(said.grad).all()
-        assert (said.grad[0] == 0).all()
+        assert torch.isfinite(outputs.grad).all()
+        assert (outputs.grad[0] == 0).all()
 
 
 class Gaussian(Loss):
@@ -81,8 +81,10 @@ class Gaussian(Loss):
 
     outputs, levels = 2, 1
 
-    def errors(self, said: torch.Tensor, truth: torch.Tensor, series: torch.Tensor, units: DataScale) -> torch.Tensor:
-        level, log_deviation = said.unbind(-1)
+    def errors(
+        self, outputs: torch.Tensor, truth: torch.Tensor, series: torch.Tensor, units: DataScale
+    ) -> torch.Tensor:
+        level, log_deviation = outputs.unbind(-1)
         return ((truth - level) / log_deviation.exp()) ** 2 / 2 + log_deviation + math.log(2 * math.pi) / 2
 
 
