@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data import arrays, frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems, to_utc
-from tsforecast.data.frames import Roles, Table
+from tsforecast.data.frames import Roles, Source, Table
 from tsforecast.data.series import Series, frozen
 from tsforecast.errors import DataError, Phrase, Problem, raise_any
 
@@ -174,6 +174,22 @@ class Panel(Series):
         Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season 1
         """
         return cls._build(arrays.read(data), None, season_length, quality.CleaningPolicy(nan_policy))
+
+    @classmethod
+    def untimed(
+        cls,
+        values: NDArray[Any],
+        offsets: NDArray[np.int64],
+        ids: NDArray[Any],
+        roles: Roles,
+        source: Source,
+        statics: dict[str, NDArray[Any]] | None = None,
+        weights: NDArray[np.float64] | None = None,
+    ) -> Self:
+        """Return a panel of checked values without time stamps; the parameters are the attributes of `Series`."""
+        starts = np.zeros(len(ids), dtype=np.int64)
+        step = Frequency("integer")
+        return cls(values, offsets, ids, starts, step, 1, "none", roles, source, statics or {}, weights=weights)
 
     def read_like(self, data: Any, what: str = "the context") -> Panel:
         """Read `data` as this panel was read: same columns, roles, step and cleaning; errors call it `what`.

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Frequency
 from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, raise_any, shorten
@@ -59,7 +58,8 @@ def read(data: Any) -> Panel:
     if isinstance(data, Panel):
         raise_any(recording_problems([data.series(i) for i in range(len(data))]))
         statics = {} if data.groups is None else {"group": data.groups}
-        return _panel(data.values, data.offsets, data.ids, data.roles.varying, statics)
+        roles = Roles(data.roles.varying, group="group" if statics else None)
+        return Panel.untimed(data.values, data.offsets, data.ids, roles, Source("arrays", 2), statics)
     parts, problems = [], []
     for i, one in enumerate(data):
         try:
@@ -75,7 +75,7 @@ def read(data: Any) -> Panel:
     raise_any(recording_problems(parts))
     offsets = np.cumsum([0, *map(len, parts)])
     names = tuple(f"c{c}" for c in range(parts[0].shape[1]))
-    return _panel(np.concatenate(parts), offsets, np.arange(len(parts)), names, {})
+    return Panel.untimed(np.concatenate(parts), offsets, np.arange(len(parts)), Roles(names), Source("arrays", 2))
 
 
 def recording_problems(parts: Sequence[NDArray[Any]]) -> list[str]:
@@ -109,27 +109,6 @@ def _broken(i: int, part: NDArray[Any]) -> list[str]:
         f"recording {i} must hold finite numbers: it has {' and '.join(counts)}, the first at step {step}, channel "
         f"{channel}; fill them in, or leave the recording out"
     ]
-
-
-def _panel(
-    values: NDArray[Any],
-    offsets: NDArray[np.int64],
-    ids: NDArray[Any],
-    names: tuple[str, ...],
-    statics: dict[str, NDArray[Any]],
-) -> Panel:
-    return Panel(
-        values=values,
-        offsets=offsets,
-        ids=ids,
-        starts=np.zeros(len(ids), dtype=np.int64),
-        frequency=Frequency("integer"),
-        season_length=1,
-        kind="none",
-        roles=Roles(names, group="group" if statics else None),
-        source=Source("arrays", 2),
-        statics=statics,
-    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Frequency
 from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
@@ -59,7 +58,7 @@ class SupervisedPanel(Panel):
         values[:, window:, :targets] = later
         names = ("y",) if targets == 1 else tuple(f"y{k}" for k in range(targets))
         roles = Roles(names, tuple(f"x{c}" for c in range(targets, channels)))
-        return cls(**_columns(values), roles=roles, source=Source("windows", y.ndim, horizon=horizon), weights=weights)
+        return cls.untimed(*_rows(values), roles, Source("windows", y.ndim, horizon=horizon), weights=weights)
 
     def contexts(self, X: NDArray[Any]) -> Panel:
         """Lay out windows to forecast from, as a panel of n series of W steps, whose forecasts are written like y.
@@ -77,7 +76,7 @@ class SupervisedPanel(Panel):
         channels = len(self.roles.varying)
         if past.shape[2] != channels:
             raise DataError(f"X must have the {channels} channels that were fitted: got {past.shape[2]}")
-        return Panel(**_columns(past), roles=self.roles, source=self.source)
+        return Panel.untimed(*_rows(past), self.roles, self.source)
 
     @property
     def horizon(self) -> int:
@@ -113,16 +112,7 @@ class SupervisedPanel(Panel):
         return self.lengths - horizon
 
 
-def _columns(values: NDArray[Any]) -> dict[str, Any]:
-    """Return the attributes of a panel of n series from values of shape (n, T, C), without roles and source."""
+def _rows(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """Return values, offsets and ids of n series from values of shape (n, T, C)."""
     count, steps, channels = values.shape
-    return {
-        "values": values.reshape(-1, channels),
-        "offsets": np.arange(count + 1) * steps,
-        "ids": np.arange(count),
-        "starts": np.zeros(count, dtype=np.int64),
-        "frequency": Frequency("integer"),
-        "season_length": 1,
-        "kind": "none",
-        "statics": {},
-    }
+    return values.reshape(-1, channels), np.arange(count + 1) * steps, np.arange(count)

@@ -1,4 +1,4 @@
-"""What is known ahead comes through its own door: dates of the horizon, future columns, nothing else."""
+"""Known future covariates are dates of the horizon and future columns, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings that hold the same numbers are found, whatever they are called."""
+"""Sequences that hold the same numbers are found, whatever their names."""
 
 from __future__ import annotations
 

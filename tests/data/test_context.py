@@ -1,4 +1,4 @@
-"""The past door: what may be seen is what a slow twin finds, and what nobody knows is said."""
+"""A context is what a slow twin finds before the cutoff; targets without a number there are reported."""
 
 from __future__ import annotations
 
