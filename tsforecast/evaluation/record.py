@@ -36,7 +36,7 @@ class FitRecord:
     steps : int
         Rows of all of them, including those that validate.
     left_out : tuple of str
-        The groups that it was tested on, where groups are kept apart.
+        The groups that it was tested on, where groups are left out of the fit.
     settings : str
         The model as code.
     scaling : str
@@ -94,8 +94,8 @@ class ForecastFit(FitRecord):
         start = np.zeros_like(oldest.start) if whole else oldest.start
         seen = panel.lengths if whole else oldest.seen
         mine = fold.train[seen[fold.train] > start[fold.train]]
-        apart = panel.groups is not None and len(fold.test) < len(panel)
-        groups = panel.groups[fold.test] if apart and panel.groups is not None else np.empty(0)
+        left_out = panel.groups is not None and len(fold.test) < len(panel)
+        groups = panel.groups[fold.test] if left_out and panel.groups is not None else np.empty(0)
         return cls(
             model=name,
             seed=seed_of(forecaster),

@@ -1,4 +1,4 @@
-"""Run the fits of a comparison: in several processes, with failures kept apart, resumed from a checkpoint."""
+"""Run the fits of a comparison: in several processes, with failures as outcomes, resumed from a checkpoint."""
 
 from __future__ import annotations
 

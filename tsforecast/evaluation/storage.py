@@ -252,8 +252,8 @@ def _first_difference(one: pd.DataFrame, other: pd.DataFrame) -> str:
     for column, word in {"series": "series", "target": "targets", "step": "horizons", "cutoff": "cutoffs"}.items():
         ours, theirs = (part[column].astype(str).unique() for part in (one, other))
         if set(ours) != set(theirs):
-            apart = sorted(set(ours) ^ set(theirs))
-            return f"{word} ({len(ours)} and {len(theirs)}; not in both: {shorten(apart)})"
+            different = sorted(set(ours) ^ set(theirs))
+            return f"{word} ({len(ours)} and {len(theirs)}; not in both: {shorten(different)})"
     return f"rows ({len(one)} and {len(other)})" if len(one) != len(other) else "the true values"
 
 
