@@ -31,8 +31,7 @@ from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
-from tsforecast.forecasters.statistical import base as per_series
-from tsforecast.forecasters.statistical import ets as smoothing
+from tsforecast.forecasters.statistical import base, ets
 from tsforecast.forecasters.statistical.arma import (
     Covariance,
     Orders,
@@ -42,7 +41,7 @@ from tsforecast.forecasters.statistical.arma import (
     polynomials,
 )
 from tsforecast.forecasters.statistical.base import StatisticalForecaster
-from tsforecast.forecasters.statistical.fit import Fit
+from tsforecast.forecasters.statistical.fit import FittedModel
 from tsforecast.forecasters.statistical.models import (
     ARIMAForecaster,
     ETSForecaster,
@@ -259,7 +258,7 @@ def test_the_exact_likelihood_equals_that_of_the_innovations_algorithm() -> None
 
 def test_a_past_hardly_longer_than_the_polynomials_is_gone_on_from_as_by_statsmodels() -> None:
     coefficients, y = [0.3, 0.1, -0.2, 0.3, 0.5, 0.4, 0.3], noise(5)
-    fit = Fit(Orders(4, 0, 3).plain(), coefficients)
+    fit = FittedModel(Orders(4, 0, 3).plain(), coefficients)
     twin = ARIMA(y, order=(4, 0, 3), trend="n").filter([*coefficients, 1.0])
     assert arima.forecast(fit, y, 5) == pytest.approx(twin.forecast(5), rel=1e-8)
 
@@ -292,8 +291,8 @@ def test_ets_runs_as_that_of_statsmodels_and_is_at_least_as_likely(kind: tuple) 
 def test_holt_winters_errs_no_more_than_that_of_statsmodels(seasonal: str) -> None:
     y = trend_and_season(90) + noise(90)
     fit = fitted(HoltWintersForecaster(seasonal=seasonal), y).models_[0][0]
-    engine = smoothing.Engine(y, 6, smoothing.Components("add", "add", seasonal, False))
-    smoothing._run(engine.model, 6, np.array(fit.parameters), y, engine._yhat, engine._states)
+    engine = ets.Engine(y, 6, ets.Components("add", "add", seasonal, False))
+    ets._run(engine.model, 6, np.array(fit.parameters), y, engine._yhat, engine._states)
     mine = ((y - engine._yhat) ** 2).sum()
     twin = ExponentialSmoothing(y, trend="add", seasonal=seasonal, seasonal_periods=6).fit().sse
     assert mine < 1.01 * twin
@@ -429,7 +428,7 @@ def test_targets_are_fitted_each_on_its_own() -> None:
 
 
 def calm_and_explosive() -> Panel:
-    """Return a calm series and one that doubles at every step, whose line leads far beyond all that was seen."""
+    """Return a calm series and one that doubles at every step, whose line leads far beyond all observed numbers."""
     return Panel.from_array([wave(40), 2.0 ** np.arange(40)], season_length=6)
 
 
@@ -481,7 +480,7 @@ def test_a_fit_that_is_not_possible_is_replaced_and_all_of_them_said_in_one_sent
 def test_a_context_that_cannot_be_gone_on_from_is_marked_and_warned_of() -> None:
     panel = above_and_below_zero()
     model = positive().fit(panel.select([0]))
-    with pytest.warns(FitWarning, match=r"ets could not go on from 2 of 3 series \('1', '2'\): their forecasts are"):
+    with pytest.warns(FitWarning, match=r"ets could not forecast 2 of 3 series \('1', '2'\): their forecasts are"):
         forecasts = model.forecast(Context.at_end(panel), 12)
     naive = SeasonalNaiveForecaster(12).fit(panel).forecast(Context.at_end(panel), 12)
     assert model.is_fallback(Context.at_end(panel)).ravel().tolist() == [False, True, True]
@@ -516,7 +515,7 @@ def test_a_saved_model_goes_on_as_the_one_that_was_saved(name: str, tmp_path: Pa
 @pytest.mark.process
 @pytest.mark.parametrize("name", ["ets", "arima"])
 def test_one_process_and_two_give_the_same_to_the_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(per_series, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(base, "WORTH_PROCESSES", 0)
     panel = Panel.from_array([wave(50, seed) for seed in range(19)], season_length=6)
     one, two = (make(name, horizon=4, n_jobs=jobs).fit(panel) for jobs in (1, 2))
     assert one.models_ == two.models_
@@ -554,7 +553,7 @@ def test_parameters_that_cannot_work_are_refused_all_at_once() -> None:
     )
     with pytest.raises(ParameterError, match=r"order must be 'auto' or three whole numbers >= 0, .* got \(1, 0\)"):
         ARIMAForecaster(order=(1, 0)).fit(wave())
-    with pytest.raises(ParameterError, match="a trend that is damped must be there: use trend='add'"):
+    with pytest.raises(ParameterError, match="a damped trend needs a trend: use trend='add'"):
         HoltWintersForecaster(trend=None, damped=True).fit(wave())
 
 
@@ -573,7 +572,7 @@ def test_many_cutoffs_in_small_batches_give_the_same(batch: int, monkeypatch: py
     panel = Panel.from_array(np.stack([wave(60), wave(60, 1)], axis=1), season_length=6)
     model, past = ThetaForecaster(4).fit(panel), at(panel, (0, 50), (0, 55), (0, 60))
     whole = model.forecast(past, 4)
-    monkeypatch.setattr(per_series, "BATCH", batch)
+    monkeypatch.setattr(base, "BATCH", batch)
     assert np.array_equal(model.forecast(past, 4), whole)
 
 

@@ -24,35 +24,33 @@ from tsforecast.forecasters.statistical.arma import (
     named,
     polynomials,
 )
-from tsforecast.forecasters.statistical.fit import BAD, Fit, FitError, Floats, aicc, filled, minimise
+from tsforecast.forecasters.statistical.fit import BAD, FitError, FittedModel, Floats, aicc, filled, minimise
 
 MOST, MOST_SEASONAL = 5, 2  # orders of each polynomial in the search, as in R's auto.arima
 MOST_DIFFERENCES = 2
 STRONG_SEASON = 0.64  # seasonal strength from which the season is differenced, as in R's nsdiffs
 KPSS_CRITICAL = 0.463  # 5 % point for a constant level [Kwiatkowski et al. 1992, table 1]
 FARTHEST_ROOT = 1.01  # candidates with a root nearer to the unit circle are left out, as in R's auto.arima
-LONGEST_SEASON = 52  # longer seasons are differenced but have no polynomials: their cost grows with the square
-STEPS = 94  # models looked at, at most
-TRIES = 5  # choices estimated, at most, before the plainest
-ROUNDING = 1e-12  # of the largest number: differences that differ by less are equal
-FEWEST_EQUAL = 4  # equal differences that are no chance
+LONGEST_SEASON = 52  # longer seasons are differenced but have no polynomials: their cost grows quadratically
+MOST_MODELS = 94  # compared in a search
+MOST_ESTIMATES = 5  # candidates estimated before the simplest one
+ROUNDING = 1e-12  # relative to the largest number: smaller differences are zero
+FEWEST_EQUAL = 4  # equal differences that are not by chance
 
 
-def estimate(y: Floats, orders: Orders) -> Fit:
+def estimate(y: Floats, orders: Orders) -> FittedModel:
     """Estimate the coefficients of known orders by exact maximum likelihood; `y` may hold NaN.
 
     Raises
     ------
     FitError
     """
-    there = np.flatnonzero(~np.isnan(y))
-    whole = filled(y)
-    w, unit = _standardised(whole, orders)
+    w, unit = _standardised(filled(y), orders)
     if len(w) <= orders.longest + sum(orders.counts) + 1:
         raise FitError(f"its {len(y)} steps are too few for {named(orders)}")
     level = constant(y, orders)
-    if level is not None and (orders.mean or level == 0):  # nothing is left to estimate coefficients from
-        return Fit(orders.plain(), [0.0] * sum(orders.counts) + [level] * orders.mean)
+    if level is not None and (orders.mean or level == 0):  # nothing is left to estimate
+        return FittedModel(orders.plain(), [0.0] * sum(orders.counts) + [level] * orders.mean)
     start = least_squares(w, orders)
     if start is None or not inside(start, orders, 1.001):
         start = np.zeros(sum(orders.counts) + orders.mean)
@@ -60,18 +58,18 @@ def estimate(y: Floats, orders: Orders) -> Fit:
     if not log_likelihood(w, orders, found) >= log_likelihood(w, orders, start):
         found = start
     found = np.append(found[: sum(orders.counts)], found[sum(orders.counts) :] * unit)
-    if len(there) < len(y):
+    if np.isnan(y).any():
         found = _maximum_with_gaps(y, orders, found, unit)
-    return Fit(orders.plain(), found.tolist())
+    return FittedModel(orders.plain(), found.tolist())
 
 
-def fitted(
+def choose(
     y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
-) -> Fit:
+) -> FittedModel:
     """Choose the orders that are None, and estimate; `y` may hold NaN.
 
-    A choice whose estimate is not stationary and invertible, or errs more one step ahead than its differences alone,
-    gives way to the next best. A root near to the unit circle is no reason: one difference too many leaves it there.
+    A candidate whose estimate is not stationary and invertible, or has larger errors one step ahead than its
+    differences alone, is skipped. A root near the unit circle is no reason: overdifferencing leaves it there.
 
     Raises
     ------
@@ -83,22 +81,22 @@ def fitted(
     if exact:
         return estimate(y, exact)
     whole = filled(y)
-    *ranked, last = choose(whole, season_length, order, seasonal)
+    *ranked, last = rank_orders(whole, season_length, order, seasonal)
     for orders in ranked:
         with suppress(FitError):
-            fit = estimate(y, orders)
-            if _sound(fit, orders, whole):
-                return fit
+            model = estimate(y, orders)
+            if _is_sound(model, orders, whole):
+                return model
     return estimate(y, last)
 
 
-def choose(
+def rank_orders(
     y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
 ) -> list[Orders]:
     """Choose the orders that are None, after Hyndman and Khandakar (2008): a few models, the best first.
 
     The season is differenced where it is strong, the rest while a KPSS test rejects a constant level; the other
-    orders start from four usual models and move by one while AICc gets smaller. The last one is the plainest seen.
+    orders start from four usual models and change by one while AICc decreases. The last one is the simplest compared.
     """
     m = season_length if seasonal or len(y) >= 2 * season_length + 2 else 1
     big_d = seasonal[1] if seasonal else int(m > 1 and seasonal_strength(y, m) > STRONG_SEASON)
@@ -107,9 +105,9 @@ def choose(
 
 
 def constant(y: Floats, orders: Orders) -> float | None:
-    """Return the number that the differences are all equal to, but for rounding; None where they are not.
+    """Return the value of the differences where all are equal up to rounding; None where they are not.
 
-    `y` may hold NaN. The difference of numbers around 1e6 is no better known than to 1e-6 * ROUNDING.
+    `y` may hold NaN. Rounding is relative to the largest number of `y`.
     """
     w = differenced(y, orders.d, orders.D, orders.m)
     steps, w = len(w), w[~np.isnan(w)]
@@ -123,9 +121,9 @@ def constant(y: Floats, orders: Orders) -> float | None:
 def _exact(
     y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
 ) -> Orders | None:
-    """Return the fewest differences that leave a constant, with it as mean; None where no few do.
+    """Return the fewest differences that leave a constant, with it as mean; None where none do.
 
-    There, tests and likelihoods have nothing to go by: the variance is zero.
+    Tests and likelihoods are undefined there: the variance is zero.
     """
     p, q = (order[0], order[2]) if order else (0, 0)
     P, Q = (seasonal[0], seasonal[2]) if seasonal else (0, 0)
@@ -140,9 +138,9 @@ def _exact(
     return None
 
 
-def _sound(fit: Fit, orders: Orders, y: Floats) -> bool:
-    """Say whether a fit is stationary and invertible, and errs no more one step ahead than its differences alone."""
-    x = np.array(fit.parameters)
+def _is_sound(model: FittedModel, orders: Orders, y: Floats) -> bool:
+    """Return whether a model is stationary, invertible, and no worse one step ahead than its differences alone."""
+    x = np.array(model.parameters)
     if not sum(orders.counts):
         return True
     if not inside(x, orders, 1.0):
@@ -177,22 +175,23 @@ class _Search:
         self._seen: dict[Orders, float] = {}
 
     def ranked(self) -> list[Orders]:
+        """Return the best models compared, the best first, and the simplest one last."""
         mean = self._means[-1]
         starts = [((2, 2, 1, 1), mean), ((0, 0, 0, 0), mean), ((1, 0, 1, 0), mean), ((0, 1, 0, 1), mean)]
         starts.append(((0, 0, 0, 0), False))
         best = min((self._within(counts, mean) for counts, mean in starts), key=self._criterion)
-        moved = True
-        while moved and len(self._seen) < STEPS:
-            moved = False
-            for other in self._around(best):
+        improved = True
+        while improved and len(self._seen) < MOST_MODELS:
+            improved = False
+            for other in self._neighbours(best):
                 if self._criterion(other) < self._criterion(best):
-                    best, moved = other, True
+                    best, improved = other, True
                     break
         ranked = sorted((o for o, value in self._seen.items() if np.isfinite(value)), key=self._criterion)
-        plain = [o for o in ranked if o.counts == self._within((0, 0, 0, 0), False).counts]
-        plainest = plain[0] if plain else self._within((0, 0, 0, 0), False)  # may be too short for any
-        better = ranked[: ranked.index(plainest)] if plainest in ranked else ranked
-        return [*better[:TRIES], plainest]
+        default = self._within((0, 0, 0, 0), False)  # the series may be too short for any
+        simplest = next((o for o in ranked if o.counts == default.counts), default)
+        better = ranked[: ranked.index(simplest)] if simplest in ranked else ranked
+        return [*better[:MOST_ESTIMATES], simplest]
 
     def _orders(self, counts: tuple[int, ...], mean: bool) -> Orders:
         p, q, P, Q = counts
@@ -202,7 +201,7 @@ class _Search:
         near = [min(max(count, low), high) for count, (low, high) in zip(counts, self._limits, strict=True)]
         return self._orders(tuple(near), mean)
 
-    def _around(self, orders: Orders) -> Iterator[Orders]:
+    def _neighbours(self, orders: Orders) -> Iterator[Orders]:
         """Yield the neighbours of a model in the order of R's auto.arima."""
         moves = [(0, 0, -1, 0), (0, 0, 0, -1), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 1, 1), (0, 0, -1, -1)]
         moves += [(0, 0, -1, 1), (0, 0, 1, -1), (-1, 0, 0, 0), (0, -1, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0)]
@@ -217,11 +216,12 @@ class _Search:
             yield other
 
     def _criterion(self, orders: Orders) -> float:
+        """Return AICc at the conditional least squares estimate; infinite where there is none."""
         if orders not in self._seen:
-            self._seen[orders] = self._scored(orders)
+            self._seen[orders] = self._aicc(orders)
         return self._seen[orders]
 
-    def _scored(self, orders: Orders) -> float:
+    def _aicc(self, orders: Orders) -> float:
         w = self._w
         if len(w) <= orders.longest + sum(orders.counts) + 1:
             return np.inf
@@ -232,7 +232,7 @@ class _Search:
 
 
 def seasonal_strength(y: Floats, m: int) -> float:
-    """Return how much of what is not trend the season explains, 0 to 1 [Wang, Smith and Hyndman 2006]."""
+    """Return the share of the detrended variance that the season explains, 0 to 1 [Wang, Smith and Hyndman 2006]."""
     from statsmodels.tsa.seasonal import STL
 
     parts = STL(np.ascontiguousarray(y), period=m, seasonal=11).fit()
@@ -241,9 +241,9 @@ def seasonal_strength(y: Floats, m: int) -> float:
 
 
 def differences(y: Floats, size: float = 0.0) -> int:
-    """Return how often to difference until a KPSS test does not reject a constant level.
+    """Return the number of differences until a KPSS test does not reject a constant level.
 
-    What varies by no more than rounding, around numbers of that size, is a constant level.
+    Variation within rounding, around numbers of the given size, is a constant level.
     """
     for d in range(MOST_DIFFERENCES):
         if len(y) < 4 or y.std() <= max(1e-10 * np.abs(y).max(), ROUNDING * size) or _kpss(y) < KPSS_CRITICAL:
@@ -263,17 +263,17 @@ def _kpss(y: Floats) -> float:
     return float((np.cumsum(errors) ** 2).sum()) / (n * variance) if variance > 0 else 0.0
 
 
-def forecast(fit: Fit, y: Floats, horizon: int) -> Floats:
+def forecast(fitted: FittedModel, y: Floats, horizon: int) -> Floats:
     """Forecast H steps after `y`, which may hold NaN.
 
     Raises
     ------
     FitError
     """
-    orders = Orders.of(fit.specification)
+    orders, x = Orders.of(fitted.specification), np.array(fitted.parameters)
     if np.isnan(y).any():
-        return _forecast_with_gaps(fit, orders, y, horizon)
-    x = np.array(fit.parameters)
+        filtered = _state_space(y, orders).filter(_for_state_space(x, orders))
+        return np.asarray(filtered.forecast(horizon), dtype=np.float64)
     w = differenced(y, orders.d, orders.D, orders.m)
     if len(w) <= orders.longest:
         raise FitError(f"its {len(y)} steps are too few for {named(orders)}")
@@ -284,7 +284,7 @@ def forecast(fit: Fit, y: Floats, horizon: int) -> Floats:
     for lag, times in ((1, orders.d), (orders.m, orders.D)):
         for _ in range(times):
             operator = np.convolve(operator, np.r_[1.0, np.zeros(lag - 1), -1.0])
-    weights = -operator[:0:-1]  # of the oldest value first
+    weights = -operator[:0:-1]  # the oldest value first
     known = np.concatenate([y[len(y) - len(weights) :], np.zeros(horizon)])
     constant = mean * ar.sum()
     for step in range(horizon):
@@ -294,12 +294,12 @@ def forecast(fit: Fit, y: Floats, horizon: int) -> Floats:
 
 
 def _standardised(y: Floats, orders: Orders) -> tuple[Floats, float]:
-    """Return the differenced series divided by its standard deviation, and that."""
+    """Return the differenced series divided by its standard deviation, and the divisor."""
     if len(y) <= orders.lost:
         raise FitError(f"its {len(y)} steps are too few for {named(orders)}")
     w = differenced(y, orders.d, orders.D, orders.m)
     unit = float(w.std())
-    if unit <= ROUNDING * float(np.abs(y).max()):  # but for rounding, a constant
+    if unit <= ROUNDING * float(np.abs(y).max()):  # a constant up to rounding
         unit = float(np.abs(w).max()) or 1.0
     return w / unit, unit
 
@@ -323,10 +323,10 @@ def _maximum(w: Floats, orders: Orders, start: Floats) -> Floats:
 
 
 def _state_space(y: Floats, orders: Orders) -> Any:
-    """Return statsmodels' model, which can pass over NaN; the variance is put at its best value."""
+    """Return the model of statsmodels, which handles NaN, with the variance concentrated out."""
     from statsmodels.tsa.statespace.sarimax import SARIMAX
 
-    trend = None if not orders.mean else "c"
+    trend = "c" if orders.mean else None
     seasonal = (orders.P, orders.D, orders.Q, orders.m if orders.P + orders.D + orders.Q else 0)
     return SARIMAX(
         y, order=(orders.p, orders.d, orders.q), seasonal_order=seasonal, trend=trend, concentrate_scale=True
@@ -334,7 +334,7 @@ def _state_space(y: Floats, orders: Orders) -> Any:
 
 
 def _for_state_space(x: Floats, orders: Orders) -> Floats:
-    """Order coefficients as statsmodels does; the mean becomes the constant of the autoregression."""
+    """Order coefficients like statsmodels, with the mean as constant of the autoregression."""
     if not orders.mean:
         return x
     constant = x[-1] * polynomials(x, orders)[0].sum()
@@ -342,7 +342,7 @@ def _for_state_space(x: Floats, orders: Orders) -> Floats:
 
 
 def _maximum_with_gaps(y: Floats, orders: Orders, start: Floats, unit: float) -> Floats:
-    """Maximise the likelihood of the numbers that are there, from the estimate on filled numbers."""
+    """Maximise the likelihood of the observed numbers, starting from the estimate on filled ones."""
     if not len(start):
         return start
     model = _state_space(y, orders)
@@ -357,15 +357,9 @@ def _maximum_with_gaps(y: Floats, orders: Orders, start: Floats, unit: float) ->
         value = -float(model.loglike(_for_state_space(coefficients(u), orders)))
         return value if np.isfinite(value) else BAD
 
-    inner = 0.9 * start  # from the bounds nothing leads back
+    inner = 0.9 * start  # at the bounds the gradient vanishes
     if orders.mean:
         inner[-1] = start[-1] / unit
-    # Differences cost numbers around every gap, which makes this likelihood flat and slow: it need not be exhausted.
+    # Differences lose numbers around every gap, so that this likelihood is flat and slow: a few iterations will do.
     found = minimise(function, constrained(inner, orders, back=True), iterations=30, precision=1e-7)
     return coefficients(found.x) if found.value < BAD else start
-
-
-def _forecast_with_gaps(fit: Fit, orders: Orders, y: Floats, horizon: int) -> Floats:
-    model = _state_space(y, orders)
-    filtered = model.filter(_for_state_space(np.array(fit.parameters), orders))
-    return np.asarray(filtered.forecast(horizon), dtype=np.float64)

@@ -27,35 +27,33 @@ class Orders:
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
-        """Coefficients of each of the four polynomials."""
+        """Number of coefficients of each of the four polynomials."""
         return self.p, self.q, self.P, self.Q
 
     @property
     def lost(self) -> int:
-        """Steps that differences cost."""
+        """Steps lost by differencing."""
         return self.d + self.D * self.m
 
     @property
     def longest(self) -> int:
-        """The longer of the two polynomials."""
+        """Degree of the longer of the two polynomials."""
         return max(self.p + self.P * self.m, self.q + self.Q * self.m)
 
     def plain(self) -> dict[str, Any]:
-        """Return the specification as it is kept."""
-        return {
-            "order": [self.p, self.d, self.q],
-            "seasonal_order": [self.P, self.D, self.Q, self.m],
-            "mean": self.mean,
-        }
+        """Return the specification as JSON values."""
+        seasonal = [self.P, self.D, self.Q, self.m]
+        return {"order": [self.p, self.d, self.q], "seasonal_order": seasonal, "mean": self.mean}
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Orders:
-        """Undo `plain`."""
+        """Invert `plain`."""
         (p, d, q), (P, D, Q, m) = plain["order"], plain["seasonal_order"]
         return cls(p, d, q, P, D, Q, m, plain["mean"])
 
 
 def differenced(y: Floats, d: int, big_d: int, m: int) -> Floats:
+    """Return seasonal and then ordinary differences of `y`."""
     for _ in range(big_d):
         y = y[m:] - y[:-m]
     return np.diff(y, d)
@@ -85,7 +83,7 @@ def _seasonal(polynomial: Floats, coefficients: Floats, m: int) -> Floats:
 
 
 def inside(x: Floats, orders: Orders, farthest: float) -> bool:
-    """Say whether all roots lie outside the circle of that radius."""
+    """Return whether all roots lie outside the circle of that radius."""
     p, q, P, Q = orders.counts
     start = 0
     for sign, count, lag in ((-1, p, 1), (1, q, 1), (-1, P, orders.m), (1, Q, orders.m)):
@@ -98,7 +96,7 @@ def inside(x: Floats, orders: Orders, farthest: float) -> bool:
 
 
 def least_squares(w: Floats, orders: Orders) -> Floats | None:
-    """Estimate by least squares, given that nothing happened before the first step."""
+    """Estimate by conditional least squares: zero before the first step; None where it fails."""
     from scipy.optimize import leastsq
     from scipy.signal import lfilter
 
@@ -111,7 +109,7 @@ def least_squares(w: Floats, orders: Orders) -> Floats | None:
     def residuals(x: Floats) -> Floats:
         ar, ma = polynomials(x, orders)
         found: Floats = lfilter(ar, ma, w - x[-1] if orders.mean else w)[dropped:]
-        return found if np.abs(found).max() < 1e6 else far  # NaN and what explodes
+        return found if np.abs(found).max() < 1e6 else far  # NaN or divergence
 
     start = np.full(size, 0.1)
     if orders.mean:
@@ -121,17 +119,16 @@ def least_squares(w: Floats, orders: Orders) -> Floats | None:
 
 
 def log_likelihood(w: Floats, orders: Orders, x: Floats) -> float:
-    """Return the exact log-likelihood, the variance put at its best value."""
+    """Return the exact log-likelihood, with the variance concentrated out."""
     ar, ma = polynomials(x, orders)
     return Covariance(ar, ma, len(w)).log_likelihood(w - x[-1] if orders.mean else w)
 
 
 class Covariance:
-    """Covariance of n steps of an ARMA process after a transform that leaves few diagonals [Ansley 1979].
+    """Banded covariance of n transformed steps of an ARMA process [Ansley 1979].
 
-    The first max(p, q) steps stay as they are, the others are filtered by the autoregressive polynomial. All is in
-    units of the variance of the shocks. The innovations algorithm of statsmodels gives the same likelihood; this one
-    takes a fifth of its time or less.
+    The first max(p, q) steps are kept, the others filtered by the autoregressive polynomial, in units of the variance
+    of the shocks. The likelihood equals that of the innovations algorithm of statsmodels, in a fifth of its time.
     """
 
     def __init__(self, ar: Floats, ma: Floats, n: int) -> None:
@@ -154,7 +151,7 @@ class Covariance:
         self._factor, self._failed = dpbtrf(diagonals, lower=1)
 
     def log_likelihood(self, w: Floats) -> float:
-        """Return the log-likelihood of `w`, the variance of the shocks put at its best value."""
+        """Return the log-likelihood of `w`, with the variance of the shocks concentrated out."""
         if self._failed or not np.isfinite(self._factor[0]).all():
             return -np.inf
         errors = self._shocks(w)
@@ -171,7 +168,7 @@ class Covariance:
         return np.asarray(self._factor[0] * self._shocks(w))
 
     def expected(self, w: Floats, horizon: int) -> Floats:
-        """Return what the moving-average part is expected to add to each of the next H steps."""
+        """Return the expected contribution of the moving-average part to each of the next H steps."""
         from scipy.linalg.lapack import dpbtrs
 
         if self._failed:
@@ -213,7 +210,7 @@ class Covariance:
         own = np.zeros(len(right))
         try:
             own[: p + 1] = np.linalg.solve(matrix, right[: p + 1])
-        except np.linalg.LinAlgError:  # on the edge of what is stationary; a search turns round there
+        except np.linalg.LinAlgError:  # on the edge of stationarity
             return np.full(len(right), np.nan)
         for lag in range(p + 1, len(right)):
             own[lag] = right[lag] - self._ar[1:] @ own[lag - p : lag][::-1]
@@ -222,7 +219,7 @@ class Covariance:
 
 @lru_cache(maxsize=64)
 def _places(p: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return which coefficients meet in each place of the equations for the autocovariance; p + 1 stands for none."""
+    """Return indices of the coefficients in the equations for the autocovariance; p + 1 stands for none."""
     row, column = np.indices((p + 1, p + 1))
     ahead = np.where(row + column <= p, row + column, p + 1)
     back = np.where(row >= column, row - column, p + 1)

@@ -1,7 +1,7 @@
 """Exponential smoothing in state-space form: states, likelihood, choice of components, forecast.
 
-The loop over the steps is the compiled one of statsmodels' ETSModel, called directly: through the class each
-likelihood costs many times as much, and choosing a model takes thousands of them.
+The loop over the steps is the compiled one of statsmodels' ETSModel, called directly: each likelihood costs many times
+as much through the class, and choosing a model takes thousands of them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.forecasters.statistical.fit import BAD, Fit, FitError, Floats, Minimum, aicc, minimise
+from tsforecast.forecasters.statistical.fit import BAD, FitError, FittedModel, Floats, Minimum, aicc, minimise
 
 ADD, MUL = "add", "mul"
 FIRST_STATE = 4  # parameters: alpha, beta / alpha, gamma / (1 - alpha), phi, level, trend, then one season backwards
 LOWEST, HIGHEST = 1e-4, 1 - 1e-4
 DAMPING = (0.8, 0.98)  # [Hyndman and Athanasopoulos 2021, section 8.2]
-LONGEST_ESTIMATED_SEASON = 24  # beyond, initial seasonal states are the heuristic ones: R's ets has no season there
+LONGEST_ESTIMATED_SEASON = 24  # beyond, initial seasonal states are heuristic: R's ets has no season there
 POLISH = 100  # iterations that estimate initial states
 FINALISTS = 3  # candidates whose initial states are estimated as well
 NEAR = 10.0  # AICc with heuristic states within which a candidate can still win
@@ -28,7 +28,7 @@ NEAR = 10.0  # AICc with heuristic states within which a candidate can still win
 
 @dataclass(frozen=True)
 class Components:
-    """Which components a model has."""
+    """Components of a model."""
 
     error: str
     trend: str | None
@@ -49,9 +49,9 @@ class Components:
 def admissible(
     error: str, trend: str | None, season: str | None, damped: bool | str, season_length: int
 ) -> list[Components]:
-    """Return the models that the settings leave open, "auto" being any.
+    """Return the models that the settings allow, "auto" being any.
 
-    Left out are additive errors with a multiplicative trend or season, whose forecasts are unstable, multiplicative
+    Excluded are additive errors with a multiplicative trend or season, whose forecasts are unstable, multiplicative
     trend with additive season, and multiplicative trends unless asked for, as in R's ets [Hyndman et al. 2008].
     """
     errors = (ADD, MUL) if error == "auto" else (error,)
@@ -69,7 +69,7 @@ def admissible(
     ]
 
 
-def choose(y: Floats, season_length: int, models: list[Components]) -> Fit:
+def choose(y: Floats, season_length: int, models: list[Components]) -> FittedModel:
     """Fit every model that `y` allows, and return the one with the smallest AICc.
 
     All are fitted from heuristic initial states; initial states are estimated for the best few only.
@@ -81,43 +81,47 @@ def choose(y: Floats, season_length: int, models: list[Components]) -> Fit:
     allowed = [model for model in models if not model.multiplicative or y.min() > 0]
     if not allowed:
         raise FitError("its multiplicative components need numbers above zero")
-    seen = []
+    candidates = []
     for model in allowed:
         engine = Engine(y, season_length, model)
         if np.isfinite(engine.criterion(0.0)) or len(allowed) == 1:
             rough = engine.smoothing_alone()
-            seen.append((engine.criterion(rough.value), engine, rough))
-    if not seen:
+            candidates.append((engine.criterion(rough.value), engine, rough))
+    if not candidates:
         raise FitError(f"its {len(y)} steps are too few for any of its models")
-    seen.sort(key=lambda entry: entry[0])
-    finalists = [entry for entry in seen[:FINALISTS] if entry[0] <= seen[0][0] + NEAR or not np.isfinite(entry[0])]
+    candidates.sort(key=lambda entry: entry[0])
+    close = candidates[0][0] + NEAR
+    finalists = [entry for entry in candidates[:FINALISTS] if entry[0] <= close or not np.isfinite(entry[0])]
     fits = [(engine, engine.with_states(rough)) for _, engine, rough in finalists]
-    good = [(engine.criterion(minimum.value), engine, minimum) for engine, minimum in fits if minimum.converged]
-    good = [entry for entry in good if entry[2].value < BAD]
+    good = [
+        (engine.criterion(minimum.value), engine, minimum)
+        for engine, minimum in fits
+        if minimum.converged and minimum.value < BAD
+    ]
     if not good:
         raise FitError("its likelihood has no maximum that can be found")
     _, engine, minimum = min(good, key=lambda entry: (entry[0], entry[2].value))
-    return Fit({**asdict(engine.model), "season_length": engine.m}, minimum.x.tolist())
+    return FittedModel({**asdict(engine.model), "season_length": engine.m}, minimum.x.tolist())
 
 
-def estimate(y: Floats, specification: dict[str, Any]) -> Fit:
+def estimate(y: Floats, specification: dict[str, Any]) -> FittedModel:
     """Estimate a known specification anew."""
     names = ("error", "trend", "season", "damped")
     return choose(y, specification["season_length"], [Components(**{name: specification[name] for name in names})])
 
 
-def forecast(fit: Fit, y: Floats, horizon: int, same_start: bool) -> Floats:
-    """Run the states of `fit` over `y` and go on for H steps.
+def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
+    """Run the states of a fitted model over `y` and forecast H steps.
 
-    Initial states belong to where a series starts; where `y` starts elsewhere they are the heuristic ones.
+    Initial states belong to the first step of a series; where `y` starts elsewhere, heuristic ones are used.
     """
-    plain = dict(fit.specification)
+    plain = dict(fitted.specification)
     m = plain.pop("season_length")
     model = Components(**plain)
     if model.multiplicative and y.min() <= 0:
         raise FitError("its multiplicative components need numbers above zero")
-    parameters = np.array(fit.parameters)
-    if not same_start:
+    parameters = np.array(fitted.parameters)
+    if not same_origin:
         parameters[FIRST_STATE:] = initial_states(y, m, model)
     states = np.zeros((len(y), 2 + m))
     _run(model, m, parameters, y, np.zeros(len(y)), states)
@@ -151,16 +155,16 @@ def initial_states(y: Floats, m: int, model: Components) -> Floats:
 
 
 def _season_of(start: Floats, m: int, multiplicative: bool) -> Floats:
-    """Return the mean season of a few, by the ratio or difference to a centred moving average; shape (m,)."""
+    """Return the mean of a few seasons, as ratio or difference to a centred moving average; shape (m,)."""
     weights = np.full(m + 1 - m % 2, 1.0 / m)
     if m % 2 == 0:
         weights[[0, -1]] /= 2
     middle = np.convolve(start, weights, mode="valid")
     first = len(weights) // 2
     inner = start[first : first + len(middle)]
-    moved = inner / middle if multiplicative else inner - middle
-    place = (first + np.arange(len(middle))) % m
-    season = np.bincount(place, moved, m) / np.maximum(np.bincount(place, minlength=m), 1)
+    detrended = inner / middle if multiplicative else inner - middle
+    phase = (first + np.arange(len(middle))) % m
+    season = np.bincount(phase, detrended, m) / np.maximum(np.bincount(phase, minlength=m), 1)
     if multiplicative:
         season = np.maximum(season, 1e-2)
         return np.asarray(season / season.mean())
@@ -170,22 +174,22 @@ def _season_of(start: Floats, m: int, multiplicative: bool) -> Floats:
 class Engine:
     """The likelihood of one model on one series, as a function of its free parameters.
 
-    Parameters move in units in which all of them are of the order of one.
+    Parameters are scaled so that all of them are of the order of one.
     """
 
     def __init__(self, y: Floats, season_length: int, model: Components) -> None:
         self.model = model
         self.m = season_length if model.season else 1
-        self._y = np.array(y)  # the compiled loop wants to be able to write
+        self._y = np.array(y)  # the compiled loop needs a writable array
         self._yhat = np.zeros(len(y))
         self._states = np.zeros((len(y), 2 + self.m))
         self._free_smoothing = [i for i, free in enumerate((True, model.trend, model.season, model.damped)) if free]
-        spread = float(y[: max(10, 2 * self.m)].std() or y.std())  # initial states move as the first steps do
+        spread = float(y[: max(10, 2 * self.m)].std() or y.std())  # scale of the initial states
         self._unit = np.ones(FIRST_STATE + 2 + self.m)
         relative = spread / max(float(np.abs(y).mean()), 1e-300)
         self._unit[4] = spread
         self._unit[5] = spread / 10 if model.trend == ADD else relative / 10
-        # A perfect fit has no likelihood: errors are not told apart below what rounding leaves of them.
+        # A perfect fit has no likelihood: squared errors are bounded from below by rounding.
         self._least = 1e-16 * float(((y - y.mean()) ** 2).sum())
         if model.error == MUL:
             self._least /= float((y**2).mean())
@@ -196,13 +200,13 @@ class Engine:
         self._loop, self._none = _loop(model), np.zeros(len(self._base), dtype=np.int64)
 
     def criterion(self, value: float) -> float:
-        """Return AICc where the function that is minimised has this value."""
+        """Return AICc for a value of the minimised function."""
         n = len(self._y)
         constant = n / 2 * (np.log(2 * np.pi / n) + 1)
         return aicc(-value - constant if value < BAD else -np.inf, self.model.count(self.m), n)
 
     def smoothing_alone(self) -> Minimum:
-        """Estimate the smoothing parameters, initial states as they are."""
+        """Estimate the smoothing parameters, with heuristic initial states."""
         free = self._free_smoothing
         function = self._function(free)
         betas = (0.05, 0.3, 0.9) if self.model.trend else (0.05,)
@@ -216,7 +220,7 @@ class Engine:
         return Minimum(parameters, found.value, found.converged)
 
     def with_states(self, rough: Minimum) -> Minimum:
-        """Estimate initial states as well, from where `smoothing_alone` came to."""
+        """Estimate initial states as well, from the result of `smoothing_alone` on."""
         free = [*self._free_smoothing, 4]
         if self.model.trend:
             free.append(5)
@@ -233,7 +237,7 @@ class Engine:
             return rough
         parameters = rough.x.copy()
         parameters[free] = base[free] + self._unit[free] * found.x
-        # Every step on the way is better than where it began: this search need not come to its end.
+        # Every step improves on the start: this search need not converge.
         return Minimum(parameters, found.value, rough.converged)
 
     def _start(self, alpha: float, beta: float, gamma: float) -> Floats:

@@ -1,4 +1,4 @@
-"""What a statistical model keeps of one series, and the minimiser that its estimates share."""
+"""Fitted state of a statistical model for one series, its errors, and the shared minimiser."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-LIMIT = 500  # iterations; who needs more does not converge
-BAD = 1e12  # stands for infinity: a line search can step back from it
+LIMIT = 500  # maximum iterations; beyond, treated as not converged
+BAD = 1e12  # in place of infinity: a line search can step back from it
 
 
 class FitError(Exception):
-    """A model cannot be fitted to a series, and why."""
+    """A model cannot be fitted to a series, with the reason."""
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A chosen specification, as values that JSON knows, and the parameters estimated for it.
+class FittedModel:
+    """A chosen specification, as JSON values, and the parameters estimated for it.
 
-    They are those of the series divided by `unit`, which is other than 1 where its numbers are so small or large that
-    their squares come near the ends of what floats can hold.
+    Parameters belong to the series divided by `unit`, which differs from 1 where the numbers are so small or large
+    that their squares come near the limits of floats.
     """
 
     specification: dict[str, Any]
@@ -34,7 +34,7 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """Where a function is smallest, how small, and whether the search came to its end."""
+    """Result of a minimisation: place, value, and whether the search converged."""
 
     x: Floats
     value: float

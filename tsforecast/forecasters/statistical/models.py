@@ -1,20 +1,37 @@
-"""Classical models: exponential smoothing, ARIMA, Theta and Holt-Winters."""
+"""Classical models: exponential smoothing, ARIMA, Theta and Holt-Winters; their parameters and checks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tsforecast.checks import one_of, whole
 from tsforecast.errors import Problem
-from tsforecast.forecasters.statistical import arima, theta
-from tsforecast.forecasters.statistical import ets as smoothing
+from tsforecast.forecasters.statistical import arima, ets, theta
 from tsforecast.forecasters.statistical.arma import Orders
 from tsforecast.forecasters.statistical.base import StatisticalForecaster
-from tsforecast.forecasters.statistical.fit import Fit, Floats
+from tsforecast.forecasters.statistical.fit import FittedModel, Floats
 
 
-class ETSForecaster(StatisticalForecaster):
+class _Smoothing(StatisticalForecaster):
+    """Exponential smoothing with the best of some combinations of components."""
+
+    def _candidates(self, season_length: int) -> list[ets.Components]:
+        raise NotImplementedError
+
+    def _choose(self, y: Floats, season_length: int) -> FittedModel:
+        return ets.choose(y, season_length, self._candidates(season_length))
+
+    def _estimate(self, y: Floats, specification: dict[str, Any]) -> FittedModel:
+        return ets.estimate(y, specification)
+
+    def _forecast_from(self, fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
+        return ets.forecast(fitted, y, horizon, same_origin)
+
+
+@dataclass(eq=False, repr=False)
+class ETSForecaster(_Smoothing):
     """Exponential smoothing, its components chosen by AICc [Hyndman et al. 2002; Hyndman et al. 2008].
 
     Errors, trend and season may each be additive or multiplicative, the latter for numbers above zero alone; with
@@ -26,23 +43,23 @@ class ETSForecaster(StatisticalForecaster):
     horizon : int
         Steps to forecast.
     season_length : int, optional
-        Steps in one season; that of the data unless given.
+        Steps in one season; taken from the data unless given.
     error : {"auto", "add", "mul"}
     trend : {"auto", "add", "mul"} or None
-        Automatic choice leaves multiplicative trends out.
+        "auto" excludes multiplicative trends.
     season : {"auto", "add", "mul"} or None
     damped : {"auto"} or bool
         Whether the trend levels off.
     parameters : {"keep", "refit"}
-        Whether a later past of a fitted series is filtered with the parameters that `fit` found, or they are
-        estimated anew, with the chosen components.
+        Whether a later past of a fitted series is filtered with the estimated parameters, or they are estimated anew,
+        with the chosen components.
     n_jobs : int or None
-        Processes, as joblib counts them: -1 is one for each core. Few series are fitted in this one.
+        Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.
 
     Attributes
     ----------
     models_, failures_
-        See `StatisticalForecaster`, which also says what short and difficult series get.
+        See `StatisticalForecaster`, also for short and difficult series.
 
     Examples
     --------
@@ -52,38 +69,20 @@ class ETSForecaster(StatisticalForecaster):
     [1.0, 5.0, 2.0]
     """
 
-    def __init__(
-        self,
-        horizon: int = 1,
-        season_length: int | None = None,
-        error: str = "auto",
-        trend: str | None = "auto",
-        season: str | None = "auto",
-        damped: bool | str = "auto",
-        parameters: str = "keep",
-        n_jobs: int | None = -1,
-    ) -> None:
-        self.horizon = horizon
-        self.season_length = season_length
-        self.error = error
-        self.trend = trend
-        self.season = season
-        self.damped = damped
-        self.parameters = parameters
-        self.n_jobs = n_jobs
+    horizon: int = 1
+    season_length: int | None = None
+    error: str = "auto"
+    trend: str | None = "auto"
+    season: str | None = "auto"
+    damped: bool | str = "auto"
+    parameters: str = "keep"
+    n_jobs: int | None = -1
 
     def _needs_season(self) -> bool:
         return self.season in ("add", "mul")
 
-    def _choose(self, y: Floats, season_length: int) -> Fit:
-        models = smoothing.admissible(self.error, self.trend, self.season, self.damped, season_length)
-        return smoothing.choose(y, season_length, models)
-
-    def _estimate(self, y: Floats, specification: dict[str, Any]) -> Fit:
-        return smoothing.estimate(y, specification)
-
-    def _go_on(self, fit: Fit, y: Floats, horizon: int, same_start: bool) -> Floats:
-        return smoothing.forecast(fit, y, horizon, same_start)
+    def _candidates(self, season_length: int) -> list[ets.Components]:
+        return ets.admissible(self.error, self.trend, self.season, self.damped, season_length)
 
     def _problems(self) -> list[str]:
         problems = super()._problems() + one_of("error", self.error, ("auto", "add", "mul"))
@@ -91,7 +90,7 @@ class ETSForecaster(StatisticalForecaster):
         if not isinstance(self.damped, bool) and self.damped != "auto":
             problems.append(Problem("must be True, False or 'auto'", f"got {self.damped!r}", parameter="damped"))
         if self.trend is None and self.damped is True:
-            problems.append("a trend that is damped must be there: use trend='add', or damped=False")
+            problems.append("a damped trend needs a trend: use trend='add', or damped=False")
         if self.error == "add" and "mul" in (self.trend, self.season):
             problems.append("a multiplicative trend or season needs multiplicative errors: use error='mul' or 'auto'")
         if self.trend == "mul" and self.season == "add":
@@ -99,36 +98,37 @@ class ETSForecaster(StatisticalForecaster):
         return problems
 
 
+@dataclass(eq=False, repr=False)
 class ARIMAForecaster(StatisticalForecaster):
     """Seasonal ARIMA, its orders chosen by AICc [Hyndman and Khandakar 2008].
 
     The season is differenced once where it is strong, the rest while a KPSS test rejects a constant level; the
-    other orders are looked for step by step, at most 5 and, for the season, 2. Candidates are estimated by
-    conditional least squares, the chosen one by exact maximum likelihood. A mean, or a drift where one difference is
-    taken, is there where AICc says so. Numbers whose differences are all equal, such as a line, or a season and a line,
-    are those differences and that number as mean. NaN between numbers is passed over, not filled.
+    other orders are found by a stepwise search, at most 5 and, for the season, 2. Candidates are estimated by
+    conditional least squares, the chosen one by exact maximum likelihood. A mean, or a drift with one difference, is
+    included where AICc selects it. A series whose differences are all equal, such as a line, or a season and a line, is
+    modelled by those differences and their value as mean. NaN between numbers is missing to the model, not filled.
 
     Parameters
     ----------
     horizon : int
         Steps to forecast.
     season_length : int, optional
-        Steps in one season; that of the data unless given. Seasons of more than 52 steps are differenced but
+        Steps in one season; taken from the data unless given. Seasons of more than 52 steps are differenced but
         get no coefficients of their own unless `seasonal_order` asks for them.
     order : {"auto"} or tuple of int
         Orders (p, d, q).
     seasonal_order : {"auto"} or tuple of int
-        Orders (P, D, Q). With both orders given there is a mean where nothing is differenced.
+        Orders (P, D, Q). With both orders given, a mean is included if there is no difference.
     parameters : {"keep", "refit"}
-        Whether a later past of a fitted series is filtered with the parameters that `fit` found, or they are
-        estimated anew, with the chosen orders.
+        Whether a later past of a fitted series is filtered with the estimated parameters, or they are estimated anew,
+        with the chosen orders.
     n_jobs : int or None
-        Processes, as joblib counts them: -1 is one for each core. Few series are fitted in this one.
+        Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.
 
     Attributes
     ----------
     models_, failures_
-        See `StatisticalForecaster`, which also says what short and difficult series get.
+        See `StatisticalForecaster`, also for short and difficult series.
 
     Examples
     --------
@@ -141,34 +141,25 @@ class ARIMAForecaster(StatisticalForecaster):
 
     _reads_gaps = True
 
-    def __init__(
-        self,
-        horizon: int = 1,
-        season_length: int | None = None,
-        order: str | Sequence[int] = "auto",
-        seasonal_order: str | Sequence[int] = "auto",
-        parameters: str = "keep",
-        n_jobs: int | None = -1,
-    ) -> None:
-        self.horizon = horizon
-        self.season_length = season_length
-        self.order = order
-        self.seasonal_order = seasonal_order
-        self.parameters = parameters
-        self.n_jobs = n_jobs
+    horizon: int = 1
+    season_length: int | None = None
+    order: str | Sequence[int] = "auto"
+    seasonal_order: str | Sequence[int] = "auto"
+    parameters: str = "keep"
+    n_jobs: int | None = -1
 
     def _needs_season(self) -> bool:
         return any(_orders(self.seasonal_order) or ())
 
-    def _choose(self, y: Floats, season_length: int) -> Fit:
+    def _choose(self, y: Floats, season_length: int) -> FittedModel:
         seasonal = _orders(self.seasonal_order) if season_length > 1 else (0, 0, 0)
-        return arima.fitted(y, season_length, _orders(self.order), seasonal)
+        return arima.choose(y, season_length, _orders(self.order), seasonal)
 
-    def _estimate(self, y: Floats, specification: dict[str, Any]) -> Fit:
+    def _estimate(self, y: Floats, specification: dict[str, Any]) -> FittedModel:
         return arima.estimate(y, Orders.of(specification))
 
-    def _go_on(self, fit: Fit, y: Floats, horizon: int, same_start: bool) -> Floats:
-        return arima.forecast(fit, y, horizon)
+    def _forecast_from(self, fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
+        return arima.forecast(fitted, y, horizon)
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
@@ -181,10 +172,11 @@ class ARIMAForecaster(StatisticalForecaster):
         return problems
 
 
+@dataclass(eq=False, repr=False)
 class ThetaForecaster(StatisticalForecaster):
     """The Theta method [Assimakopoulos and Nikolopoulos 2000], as statsmodels' ThetaModel computes it.
 
-    Where a test of the autocorrelation at one season finds a season, it is taken out by classical decomposition:
+    Where a test of the autocorrelation at one season finds a season, it is removed by classical decomposition:
     multiplicative for numbers above zero, else additive. The rest is smoothed exponentially, and half the slope of
     the straight line through it added [Hyndman and Billah 2003].
 
@@ -193,17 +185,17 @@ class ThetaForecaster(StatisticalForecaster):
     horizon : int
         Steps to forecast.
     season_length : int, optional
-        Steps in one season; that of the data unless given.
+        Steps in one season; taken from the data unless given.
     parameters : {"keep", "refit"}
-        Whether a later past of a fitted series is smoothed with the parameter, slope and season that `fit` found, or
-        they are estimated anew.
+        Whether a later past of a fitted series is smoothed with the estimated parameter, slope and season, or they are
+        estimated anew.
     n_jobs : int or None
-        Processes, as joblib counts them: -1 is one for each core. Few series are fitted in this one.
+        Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.
 
     Attributes
     ----------
     models_, failures_
-        See `StatisticalForecaster`, which also says what short and difficult series get.
+        See `StatisticalForecaster`, also for short and difficult series.
 
     Examples
     --------
@@ -212,53 +204,48 @@ class ThetaForecaster(StatisticalForecaster):
     [19.5, 20.0, 20.5]
     """
 
-    def __init__(
-        self,
-        horizon: int = 1,
-        season_length: int | None = None,
-        parameters: str = "keep",
-        n_jobs: int | None = -1,
-    ) -> None:
-        self.horizon = horizon
-        self.season_length = season_length
-        self.parameters = parameters
-        self.n_jobs = n_jobs
+    horizon: int = 1
+    season_length: int | None = None
+    parameters: str = "keep"
+    n_jobs: int | None = -1
 
-    def _choose(self, y: Floats, season_length: int) -> Fit:
+    def _choose(self, y: Floats, season_length: int) -> FittedModel:
         return theta.choose(y, season_length)
 
-    def _estimate(self, y: Floats, specification: dict[str, Any]) -> Fit:
+    def _estimate(self, y: Floats, specification: dict[str, Any]) -> FittedModel:
         return theta.estimate(y, specification["season_length"], specification["season"])
 
-    def _go_on(self, fit: Fit, y: Floats, horizon: int, same_start: bool) -> Floats:
-        return theta.forecast(fit, y, horizon, same_start)
+    def _forecast_from(self, fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
+        return theta.forecast(fitted, y, horizon, same_origin)
 
 
-class HoltWintersForecaster(StatisticalForecaster):
+@dataclass(eq=False, repr=False)
+class HoltWintersForecaster(_Smoothing):
     """Holt-Winters smoothing of level, trend and season by least squares [Holt 1957; Winters 1960].
+
+    The additive-error case of `ETSForecaster`, with initial states estimated in the same way.
 
     Parameters
     ----------
     horizon : int
         Steps to forecast.
     season_length : int, optional
-        Steps in one season; that of the data unless given.
+        Steps in one season; taken from the data unless given.
     trend : {"add"} or None
     seasonal : {"auto", "add", "mul"} or None
-        The kind with the smaller squared error one step ahead, unless given; multiplicative for numbers above
-        zero alone.
+        "auto" takes the type with the smaller squared error one step ahead; multiplicative for numbers above zero only.
     damped : bool
         Whether the trend levels off.
     parameters : {"keep", "refit"}
-        Whether a later past of a fitted series is filtered with the parameters that `fit` found, or they are
-        estimated anew, with the chosen kind of season.
+        Whether a later past of a fitted series is filtered with the estimated parameters, or they are estimated anew,
+        with the chosen type of season.
     n_jobs : int or None
-        Processes, as joblib counts them: -1 is one for each core. Few series are fitted in this one.
+        Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.
 
     Attributes
     ----------
     models_, failures_
-        See `StatisticalForecaster`, which also says what short and difficult series get.
+        See `StatisticalForecaster`, also for short and difficult series.
 
     Examples
     --------
@@ -267,39 +254,22 @@ class HoltWintersForecaster(StatisticalForecaster):
     [20.0, 21.0, 22.0]
     """
 
-    def __init__(
-        self,
-        horizon: int = 1,
-        season_length: int | None = None,
-        trend: str | None = "add",
-        seasonal: str | None = "auto",
-        damped: bool = False,
-        parameters: str = "keep",
-        n_jobs: int | None = -1,
-    ) -> None:
-        self.horizon = horizon
-        self.season_length = season_length
-        self.trend = trend
-        self.seasonal = seasonal
-        self.damped = damped
-        self.parameters = parameters
-        self.n_jobs = n_jobs
+    horizon: int = 1
+    season_length: int | None = None
+    trend: str | None = "add"
+    seasonal: str | None = "auto"
+    damped: bool = False
+    parameters: str = "keep"
+    n_jobs: int | None = -1
 
     def _needs_season(self) -> bool:
         return self.seasonal in ("add", "mul")
 
-    def _choose(self, y: Floats, season_length: int) -> Fit:
+    def _candidates(self, season_length: int) -> list[ets.Components]:
         kinds = ("add", "mul") if self.seasonal == "auto" else (self.seasonal,)
-        if season_length == 1:
-            kinds = (None,)
-        models = [smoothing.Components("add", self.trend, kind, self.damped) for kind in kinds]
-        return smoothing.choose(y, season_length, models)
-
-    def _estimate(self, y: Floats, specification: dict[str, Any]) -> Fit:
-        return smoothing.estimate(y, specification)
-
-    def _go_on(self, fit: Fit, y: Floats, horizon: int, same_start: bool) -> Floats:
-        return smoothing.forecast(fit, y, horizon, same_start)
+        return [
+            ets.Components("add", self.trend, kind, self.damped) for kind in (kinds if season_length > 1 else (None,))
+        ]
 
     def _problems(self) -> list[str]:
         problems = super()._problems() + _component("seasonal", self.seasonal)
@@ -308,7 +278,7 @@ class HoltWintersForecaster(StatisticalForecaster):
         if not isinstance(self.damped, bool):
             problems.append(Problem("must be True or False", f"got {self.damped!r}", parameter="damped"))
         if self.trend is None and self.damped is True:
-            problems.append("a trend that is damped must be there: use trend='add', or damped=False")
+            problems.append("a damped trend needs a trend: use trend='add', or damped=False")
         return problems
 
 

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from tsforecast.forecasters.statistical.fit import Fit, Floats
+from tsforecast.forecasters.statistical.fit import FittedModel, Floats
 
 LOWEST, HIGHEST = 1e-4, 1 - 1e-4
 SEASONAL = 1.645**2  # 10 % point for the autocorrelation at one season
 
 
-def choose(y: Floats, season_length: int) -> Fit:
-    """Take the season out where a test finds one, then estimate; as statsmodels' ThetaModel does."""
+def choose(y: Floats, season_length: int) -> FittedModel:
+    """Remove the season where a test finds one, then estimate, like statsmodels' ThetaModel."""
     kind = None
     if 1 < season_length <= len(y) // 2 and _has_season(y, season_length):
         kind = "mul" if y.min() > 0 else "add"
     return estimate(y, season_length, kind)
 
 
-def estimate(y: Floats, season_length: int, kind: str | None) -> Fit:
+def estimate(y: Floats, season_length: int, kind: str | None) -> FittedModel:
     """Estimate with a season of a known kind: "mul", "add" or None."""
     season = np.zeros(0)
     if kind:
         kind, season = season_of(y, season_length, kind)
-    without = _without(y, kind, season)
+    adjusted = _adjusted(y, kind, season)
     steps = np.arange(len(y)) - (len(y) - 1) / 2
-    slope = float(steps @ without / (steps @ steps))
+    slope = float(steps @ adjusted / (steps @ steps))
     specification = {"season": kind, "season_length": season_length}
-    return Fit(specification, [_smoothing(without), slope, *season.tolist()])
+    return FittedModel(specification, [_smoothing(adjusted), slope, *season.tolist()])
 
 
 def season_of(y: Floats, m: int, kind: str) -> tuple[str, Floats]:
@@ -40,17 +40,17 @@ def season_of(y: Floats, m: int, kind: str) -> tuple[str, Floats]:
     return kind, found
 
 
-def forecast(fit: Fit, y: Floats, horizon: int, same_start: bool) -> Floats:
-    """Run the smoothing over `y` and go on for H steps; where `y` starts elsewhere its season is found anew."""
-    kind, m = fit.specification["season"], fit.specification["season_length"]
-    alpha, slope = fit.parameters[:2]
-    season = np.array(fit.parameters[2:])
-    if kind and not same_start:
+def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
+    """Run the smoothing over `y` and forecast H steps; where `y` starts elsewhere, its season is estimated anew."""
+    kind, m = fitted.specification["season"], fitted.specification["season_length"]
+    alpha, slope = fitted.parameters[:2]
+    season = np.array(fitted.parameters[2:])
+    if kind and not same_origin:
         if len(y) >= 2 * m and (kind == "add" or y.min() > 0):
             kind, season = season_of(y, m, kind)
         else:
             kind = None
-    level = _levels(_without(y, kind, season), alpha)[-1]
+    level = _levels(_adjusted(y, kind, season), alpha)[-1]
     ahead = np.arange(horizon)
     line = level + slope / 2 * (ahead + (1 - (1 - alpha) ** len(y)) / alpha)
     if not kind:
@@ -67,7 +67,8 @@ def _has_season(y: Floats, m: int) -> bool:
     return bool(len(y) * rho[m] ** 2 / (rho[:m] ** 2).sum() > SEASONAL)
 
 
-def _without(y: Floats, kind: str | None, season: Floats) -> Floats:
+def _adjusted(y: Floats, kind: str | None, season: Floats) -> Floats:
+    """Return `y` without its season."""
     if not kind:
         return y
     tiled = np.resize(season, len(y))
