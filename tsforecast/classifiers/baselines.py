@@ -1,4 +1,4 @@
-"""The classic that networks must beat: the label of the nearest recording, time warped."""
+"""Baselines of classifiers: the majority class, and the nearest neighbour by dynamic time warping."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import SCALERS, Scaling, ScalingRecipe
 
+CELLS = 1 << 20  # most cells of cost matrices in memory at once
+
 
 class MajorityClassifier(Classifier):
-    """Say the most frequent class of training, whatever the recording; of equals the first.
+    """Predict the most frequent class of training for every sequence; of equal ones the first.
 
     Attributes
     ----------
     shares_ : array of shape (K,)
-        How frequent each class is; what `predict_proba` says of every recording.
+        Share of each class, predicted by `predict_proba` for every sequence.
 
     Examples
     --------
@@ -33,7 +35,7 @@ class MajorityClassifier(Classifier):
     shares_: Floats
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn may expect of `fit`."""
+        """Return the tags of scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.poor_score = True
         return tags
@@ -45,106 +47,28 @@ class MajorityClassifier(Classifier):
         return np.tile(self.shares_, (len(panel), 1))
 
 
-CELLS = 1 << 20  # of cost matrices that are held at once
-
-
-def warping_distances(one: Floats, others: list[Floats], band: float | None = None) -> Floats:
-    """Return the distance of one recording to each of many.
-
-    The square root of the smallest sum of squared Euclidean distances along a path of matched steps [Sakoe and Chiba
-    1978, IEEE Transactions on Acoustics, Speech and Signal Processing 26, 43-49]; all channels are warped together.
-
-    Parameters
-    ----------
-    one : array of shape (T, C)
-    others : list of arrays of shape (T, C), each with its own T
-    band : float, optional
-        Matched steps are at most this share of the longer recording apart, or as much as the lengths differ by.
-
-    Returns
-    -------
-    array of shape (n,)
-
-    Examples
-    --------
-    >>> early, late = np.array([[0.0], [1.0], [0.0], [0.0]]), np.array([[0.0], [0.0], [1.0], [0.0]])
-    >>> warping_distances(early, [late, early + 1]).tolist()
-    [0.0, 2.0]
-    """
-    found = np.empty(len(others))
-    for chosen in _alike(one, others):
-        found[chosen] = _together(one, [others[i] for i in chosen], band)
-    return np.sqrt(found)
-
-
-def _alike(one: Floats, others: list[Floats]) -> Iterator[NDArray[np.int64]]:
-    """Yield numbers of recordings of similar length, as many as memory should hold."""
-    lengths = np.array([len(other) for other in others])
-    order = np.argsort(lengths, kind="stable")
-    while len(order):
-        # Each is padded to the longest of its part, and parts get smaller as recordings get longer.
-        count = max(1, min(len(order), CELLS // (len(one) * int(lengths[order[0]]))))
-        while count > 1 and count * len(one) * lengths[order[count - 1]] > 2 * CELLS:
-            count //= 2
-        yield order[:count]
-        order = order[count:]
-
-
-def _together(one: Floats, others: list[Floats], band: float | None) -> Floats:
-    """Return the smallest sum of squares for each of n recordings, all of them step by step along the diagonals.
-
-    Cells of one diagonal (i + j) depend on the two diagonals before it only, so n diagonals are one array.
-    """
-    rows, columns = len(one), max(len(other) for other in others)
-    lengths = np.array([len(other) for other in others])
-    padded = np.zeros((len(others), columns, one.shape[1]))
-    for number, other in enumerate(others):
-        padded[number, : len(other)] = other
-    costs = np.zeros((len(others), rows, columns))  # what is padded lies behind every path's end
-    for c in range(one.shape[1]):
-        costs += (one[:, None, c] - padded[:, None, :, c]) ** 2
-    if band is not None:
-        reach = np.maximum(np.ceil(band * np.maximum(lengths, rows)), np.abs(lengths - rows))  # (n,)
-        apart = np.abs(np.arange(rows)[:, None] - np.arange(columns))
-        costs = np.where(apart > reach[:, None, None], math.inf, costs)
-    # Entry i + 1 of a diagonal is its cell in row i; entry 0 is the border.
-    before = np.full((len(others), rows + 1), math.inf)
-    last = before.copy()
-    before[:, 0] = 0.0  # the path begins in the first cell
-    found = np.empty(len(others))
-    for diagonal in range(rows + columns - 1):
-        i = np.arange(max(0, diagonal - columns + 1), min(diagonal, rows - 1) + 1)
-        now = np.full_like(last, math.inf)
-        best = np.minimum(np.minimum(last[:, i + 1], last[:, i]), before[:, i])
-        now[:, i + 1] = costs[:, i, diagonal - i] + best
-        ends = lengths == diagonal - rows + 2  # whose last cell lies on this diagonal
-        found[ends] = now[ends, rows]
-        before, last = last, now
-    return found
-
-
 class NearestNeighborClassifier(Classifier):
-    """Say the label of the training recording with the smallest dynamic time warping distance.
+    """Predict the label of the training sequence with the smallest dynamic time warping distance.
 
     The usual baseline for labelled sequences [Bagnall et al. 2017, The great time series classification bake off].
-    It learns nothing; saying the label of one recording takes time in proportion to all that were fitted.
+    Fitting only stores the sequences; the time of a prediction is proportional to their number.
 
     Parameters
     ----------
     band : float or None
-        Matched steps are at most this share of the longer recording apart; None lets them be anywhere.
+        Matched steps are at most this share of the longer sequence apart; None is no limit.
     scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
-        Of every channel, learned on training recordings alone.
+        Scaler of every channel, fitted on training sequences alone.
 
     Attributes
     ----------
     scaling_ : Scaling
     scaled_on_ : dict
-        What scales were learned from: recordings and steps, and their SHA-256.
+        Number of training sequences and steps, and their SHA-256.
     recordings_ : list of arrays of shape (T, C)
-        Scaled training recordings.
+        Scaled training sequences.
     labels_ : int64 array of shape (N,)
-        Their places in `classes_`.
+        Their positions in `classes_`.
 
     Examples
     --------
@@ -170,7 +94,7 @@ class NearestNeighborClassifier(Classifier):
         self.recordings_, self.labels_ = self._scaled(panel), labels
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found; see `Estimator.get_state`."""
+        """Return the fitted state; see `Estimator.get_state`."""
         plain, numbers = super().get_state()
         scaling, recordings, labels = (plain.pop(name) for name in ("scaling_", "recordings_", "labels_"))
         lengths = np.array([len(recording) for recording in recordings])
@@ -178,7 +102,7 @@ class NearestNeighborClassifier(Classifier):
         return plain, numbers | kept | scaling.numbers()
 
     def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Restore what `get_state` returned; see `Estimator.set_state`."""
+        """Restore the state that `get_state` returned; see `Estimator.set_state`."""
         super().set_state(learned, numbers)
         self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
         rows, lengths, labels = numbers["recordings"], numbers["lengths"], numbers["labels"]
@@ -206,3 +130,78 @@ class NearestNeighborClassifier(Classifier):
     def _problems(self) -> list[str]:
         problems = [] if self.band is None else between("band", self.band, 0, 1)
         return problems + (one_of("scaler", self.scaler, SCALERS) if isinstance(self.scaler, str) else [])
+
+
+def warping_distances(one: Floats, others: list[Floats], band: float | None = None) -> Floats:
+    """Return the dynamic time warping distance of one sequence to each of many.
+
+    The square root of the smallest sum of squared Euclidean distances along a path of matched steps [Sakoe and Chiba
+    1978, IEEE Transactions on Acoustics, Speech and Signal Processing 26, 43-49]; all channels are warped together.
+
+    Parameters
+    ----------
+    one : array of shape (T, C)
+    others : list of arrays of shape (T, C), each with its own T
+    band : float, optional
+        Matched steps are at most this share of the longer sequence apart, or as far as the lengths differ.
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Examples
+    --------
+    >>> early, late = np.array([[0.0], [1.0], [0.0], [0.0]]), np.array([[0.0], [0.0], [1.0], [0.0]])
+    >>> warping_distances(early, [late, early + 1]).tolist()
+    [0.0, 2.0]
+    """
+    squared = np.empty(len(others))
+    for chosen in _batches(one, others):
+        squared[chosen] = _squared_distances(one, [others[i] for i in chosen], band)
+    return np.sqrt(squared)
+
+
+def _batches(one: Floats, others: list[Floats]) -> Iterator[NDArray[np.int64]]:
+    """Yield positions of sequences of similar length, in batches that fit in memory."""
+    lengths = np.array([len(other) for other in others])
+    order = np.argsort(lengths, kind="stable")
+    while len(order):
+        # Sequences are padded to the longest of their batch; batches get smaller as sequences get longer.
+        count = max(1, min(len(order), CELLS // (len(one) * int(lengths[order[0]]))))
+        while count > 1 and count * len(one) * lengths[order[count - 1]] > 2 * CELLS:
+            count //= 2
+        yield order[:count]
+        order = order[count:]
+
+
+def _squared_distances(one: Floats, others: list[Floats], band: float | None) -> Floats:
+    """Return the smallest sum of squares for each of n sequences, by dynamic programming along the diagonals.
+
+    Cells of one diagonal (i + j) depend on the two diagonals before it only, so n diagonals are one array.
+    """
+    rows, columns = len(one), max(len(other) for other in others)
+    lengths = np.array([len(other) for other in others])
+    padded = np.zeros((len(others), columns, one.shape[1]))
+    for number, other in enumerate(others):
+        padded[number, : len(other)] = other
+    costs = np.zeros((len(others), rows, columns))  # padding lies behind the end of every path
+    for c in range(one.shape[1]):
+        costs += (one[:, None, c] - padded[:, None, :, c]) ** 2
+    if band is not None:
+        reach = np.maximum(np.ceil(band * np.maximum(lengths, rows)), np.abs(lengths - rows))  # (n,)
+        distance = np.abs(np.arange(rows)[:, None] - np.arange(columns))
+        costs = np.where(distance > reach[:, None, None], math.inf, costs)
+    # Entry i + 1 of a diagonal is its cell in row i; entry 0 is the border.
+    before = np.full((len(others), rows + 1), math.inf)
+    last = before.copy()
+    before[:, 0] = 0.0  # the path begins in the first cell
+    total = np.empty(len(others))
+    for diagonal in range(rows + columns - 1):
+        i = np.arange(max(0, diagonal - columns + 1), min(diagonal, rows - 1) + 1)
+        now = np.full_like(last, math.inf)
+        best = np.minimum(np.minimum(last[:, i + 1], last[:, i]), before[:, i])
+        now[:, i + 1] = costs[:, i, diagonal - i] + best
+        ends = lengths == diagonal - rows + 2  # sequences whose last cell is on this diagonal
+        total[ends] = now[ends, rows]
+        before, last = last, now
+    return total

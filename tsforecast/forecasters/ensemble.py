@@ -1,4 +1,4 @@
-"""Several forecasters as one."""
+"""Ensemble of several forecasters, or of one with several seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import Problem
 from tsforecast.estimators.registry import model_name
-from tsforecast.forecasters import auto as choices
+from tsforecast.forecasters import auto
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]
@@ -22,7 +22,7 @@ COMBINE = ("mean", "median")
 
 
 class EnsembleForecaster(Forecaster):
-    """The mean or median of what several forecasters say, or of one with several seeds.
+    """Mean or median of the forecasts of several forecasters, or of one with several seeds.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ class EnsembleForecaster(Forecaster):
     horizon : int, optional
         Steps to forecast; those of the forecasters unless given.
     seeds : int
-        How often one forecaster is fitted, with the seeds ``random_state, random_state + 1, ...``.
+        Number of fits of a single forecaster, with the seeds ``random_state, random_state + 1, ...``.
     combine : {"mean", "median"}
     weights : {"validation"} or None
-        Weigh the mean: the members, fitted without the validation part, forecast it, and the weights (none
-        negative, sum 1) with the smallest squared error there are kept; then the members are fitted on all rows.
-        Equal weights unless given.
+        Weighted mean: weights (none negative, sum 1) with the smallest squared error on the validation part, which
+        members forecast that were fitted without it; then the members are fitted on all rows. Equal weights unless
+        given.
     validation : float or int
-        Share or number of last steps, or of whole groups, that weights are learned on.
+        Share or number of last steps, or of whole groups, used to learn the weights.
     random_state : int
         First seed; of several forecasters those that have none get ``random_state, random_state + 1, ...``.
 
@@ -84,10 +84,10 @@ class EnsembleForecaster(Forecaster):
         self.members_ = [member.fit(panel) for member in members]
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return what the members compute before anything is trained; see `Forecaster.preprocessing_state`."""
+        """Return the preprocessing state of all members; see `Forecaster.preprocessing_state`."""
         horizon = panel.horizon_or(self._own_horizon())
-        views = [clone(member).set_params(horizon=horizon).preprocessing_state(panel) for member in self._given()]
-        return {f"{name} of member {i}": part for i, view in enumerate(views) for name, part in view.items()}
+        states = [clone(member).set_params(horizon=horizon).preprocessing_state(panel) for member in self._given()]
+        return {f"{name} of member {i}": part for i, state in enumerate(states) for name, part in state.items()}
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
@@ -95,7 +95,7 @@ class EnsembleForecaster(Forecaster):
         return self._combined(each)
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
-        """Say where a simpler forecast stands in for that of a member, (n, K); see `Forecaster.replaced`."""
+        """Return where a fallback stands in for the forecast of a member, (n, K); see `Forecaster.is_fallback`."""
         return np.asarray(np.any([member.is_fallback(past) for member in self.members_], axis=0))
 
     def _combined(self, each: Floats) -> Floats:
@@ -105,10 +105,10 @@ class EnsembleForecaster(Forecaster):
 
     def _new_members(self) -> list[Forecaster]:
         given = self._given()
-        alone = len(given) == 1 and not isinstance(self.forecasters, (list, tuple))
-        members = [clone(member) for member in (given * self.seeds if alone else given)]
+        single = len(given) == 1 and not isinstance(self.forecasters, (list, tuple))
+        members = [clone(member) for member in (given * self.seeds if single else given)]
         for seed, member in enumerate(members, self.random_state):
-            if alone or member.get_params().get("random_state", seed) is None:
+            if single or member.get_params().get("random_state", seed) is None:
                 member.set_params(**{name: seed for name in ("random_state",) if name in member.get_params()})
         return [member.set_params(horizon=self.horizon_) for member in members]
 
@@ -125,16 +125,15 @@ class EnsembleForecaster(Forecaster):
 
     def _learn_weights(self, panel: Panel) -> list[float]:
         """Return the weights with the smallest squared error on the validation part."""
-        _, seen = choices.training_rows(panel, self.validation, self.horizon_, without="weights=None")
+        _, seen = auto.training_rows(panel, self.validation, self.horizon_, without="weights=None")
         members = [member.fit(panel.until(seen)) for member in self._new_members()]
-        past, truth = choices.held_out(panel, seen, self.horizon_)
+        past, truth = auto.held_out(panel, seen, self.horizon_)
         each = np.stack([member.forecast(past, self.horizon_) for member in members])  # (M, n, H, K)
         scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
-        there = (
-            ~np.isnan(truth) & past.has_observations[:, None]
-        )  # a target without any number before the cutoff is not forecast
+        # A target without observations before the cutoff is not forecast.
+        valid = ~np.isnan(truth) & past.has_observations[:, None]
         scale = np.broadcast_to(np.where(scale > 0, scale, 1.0), truth.shape)
-        return _simplex_least_squares((each[:, there] / scale[there]).T, truth[there] / scale[there])
+        return _simplex_least_squares((each[:, valid] / scale[valid]).T, truth[valid] / scale[valid])
 
     def _problems(self) -> list[str]:
         problems = whole("horizon", self.horizon, 1, [None]) + one_of("combine", self.combine, COMBINE)
@@ -161,5 +160,5 @@ def _simplex_least_squares(each: Floats, truth: Floats) -> list[float]:
     from scipy.optimize import nnls
 
     heavy = 1e3 * np.sqrt(len(truth)) * max(float(np.abs(truth).max()), 1.0)  # one more equation: the sum is 1
-    found, _ = nnls(np.vstack([each, np.full((1, each.shape[1]), heavy)]), np.append(truth, heavy))
-    return [float(weight) for weight in found / found.sum()]
+    weights, _ = nnls(np.vstack([each, np.full((1, each.shape[1]), heavy)]), np.append(truth, heavy))
+    return [float(weight) for weight in weights / weights.sum()]

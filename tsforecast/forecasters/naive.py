@@ -1,4 +1,4 @@
-"""The naive family: what every model must beat [Hyndman and Athanasopoulos 2021, section 5.2]."""
+"""Naive forecasts, the baselines of all models [Hyndman and Athanasopoulos 2021, section 5.2]."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class SeasonalNaiveForecaster(Forecaster):
     horizon : int
         Steps to forecast.
     season_length : int, optional
-        Steps in one season; that of the data unless given. Where the past is shorter than one
-        season, the last value is repeated.
+        Steps in one season; taken from the data unless given. Where the past is shorter than
+        one season, the last value is repeated.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class SeasonalNaiveForecaster(Forecaster):
 
 
 class DriftForecaster(Forecaster):
-    """Go on along the line from the first to the last value.
+    """Extend the line from the first to the last value.
 
     Parameters
     ----------
@@ -135,8 +135,7 @@ class WindowAverageForecaster(Forecaster):
     horizon : int
         Steps to forecast.
     window : int, optional
-        Steps to average, or what there is of them; one season unless given, ten steps where the
-        data have no season.
+        Steps to average, or as many as there are; one season unless given, ten steps where the data have no season.
 
     Examples
     --------
@@ -163,7 +162,7 @@ class WindowAverageForecaster(Forecaster):
 
 def _mean(values: Floats) -> Floats:
     """Return the mean of each column, shape (K,), without NaN; NaN where there is no number."""
-    there = ~np.isnan(values)
-    count = there.sum(axis=0)
-    total = np.where(there, values, 0.0).sum(axis=0)
+    observed = ~np.isnan(values)
+    count = observed.sum(axis=0)
+    total = np.where(observed, values, 0.0).sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,4 +1,4 @@
-"""Forecasting by regression: any regressor of scikit-learn on windows, one for all series."""
+"""Forecasting by regression: any scikit-learn regressor on windows, shared by all series."""
 
 from __future__ import annotations
 
@@ -22,41 +22,40 @@ from tsforecast.errors import DataError, ParameterError, Problem
 from tsforecast.forecasters.windowed import WindowedForecaster
 
 Floats = NDArray[np.float64]
-TILE = 64  # rows that a regressor is asked about at once
+TILE = 64  # rows of one call of predict
 SMALL = 1e-4  # standard deviation below which a window is not divided by it
-_LINEAR = ("coef_", "intercept_")  # what a linear regressor learned
+_LINEAR = ("coef_", "intercept_")  # fitted state of a linear regressor
 STRATEGIES = ("multioutput", "direct", "recursive")
 
 
 class ReductionForecaster(WindowedForecaster):
-    """A regressor that says from a window what must be added to the naive forecast [Bontempi et al. 2013].
+    """Regression of the residual of the naive forecast on windows [Bontempi et al. 2013].
 
-    The same regressors serve all series and targets. A row of what they learn from is the scaled window of one
-    target, less its last value where there is an anchor; the windows of past and future columns; the future columns
-    of the steps to forecast; the static columns; and, of several targets, which one it is.
+    The same regressors serve all series and targets. The features are the scaled window of one target, less its last
+    value where there is an anchor; the windows of past and future covariates; the future covariates of the steps to
+    forecast; the static covariates; and, with several targets, an indicator of the target.
 
     Parameters
     ----------
     regressor : scikit-learn regressor, optional
         Cloned; ``Ridge()`` unless given.
     strategy : {"multioutput", "direct", "recursive"}
-        One regressor that says all steps of the horizon at once (where it can say one number only, one for each step);
-        one for each step, that reads the future columns of that step alone; or one for the next step, that goes on
-        from its own forecasts.
+        One regressor of all steps of the horizon (where it predicts one number only, one for each step); one for each
+        step, with the future covariates of that step alone; or one for the next step, applied to its own forecasts.
     window, anchor, value_transform, scaler, per_series
         As in `NeuralForecaster`.
     horizon : int
         Steps to forecast.
     instance_norm : bool
-        Divide the target in each window by its standard deviation there, and multiply what is said by it.
+        Divide the target in each window by its standard deviation there, and multiply the prediction by it.
     max_windows : int or None
-        Learn from at most so many windows, taken evenly from all.
+        Train on at most so many windows, taken evenly from all.
 
     Attributes
     ----------
     resolved_ : dict
-        What was used where there was a choice: window, anchor, value_transform, per_series, season_length.
-    inputs_ : Inputs
+        Values used for automatic settings: window, anchor, value_transform, per_series, season_length.
+    inputs_ : Preprocessor
     regressors_ : list of fitted regressors
         One for each step of the horizon with `direct`, else one.
     targets_ : int
@@ -102,13 +101,15 @@ class ReductionForecaster(WindowedForecaster):
         self.targets_ = panel.n_targets
         batch = self._windows(panel)
         past, ahead, static, future = (part.numpy() for part in (batch.past, batch.ahead, batch.static, batch.future))
-        X, naive, size = self._read(past, static)
+        X, naive, size = self._features(past, static)
         y = ((future - naive) / size).transpose(0, 2, 1).reshape(len(X), -1)  # (n * K, B)
         weights = None if panel.weights is None else np.repeat(panel.weights[batch.series.numpy()], panel.n_targets)
-        self.regressors_ = [self._learn(_with(X, ahead[:, steps]), y[:, steps], weights) for steps in self._said()]
+        self.regressors_ = [
+            self._fitted_on(_with_future(X, ahead[:, steps]), y[:, steps], weights) for steps in self._steps()
+        ]
 
     def _windows(self, panel: Panel) -> Batch:
-        """Return the windows to learn from, all in one."""
+        """Return the training windows as one batch."""
         values, truth = self.inputs_.rows(panel, np.float64)
         windows = Windows(
             values,
@@ -124,8 +125,8 @@ class ReductionForecaster(WindowedForecaster):
         count = min(len(windows), self.max_windows or len(windows))
         return windows.batch(torch.arange(count) * len(windows) // count)
 
-    def _read(self, past: Floats, static: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
-        """Return what regressors read, (n * K, features), and what brings back what they say: naive (n, B, K), size.
+    def _features(self, past: Floats, static: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+        """Return features (n * K, features), naive forecast (n, B, K) and scale (n, 1, K) of windows.
 
         Parameters
         ----------
@@ -145,16 +146,16 @@ class ReductionForecaster(WindowedForecaster):
             features.append(np.tile(np.eye(targets), (len(past), 1)))
         return np.concatenate(features, axis=1), naive, size
 
-    def _said(self) -> list[slice]:
-        """Return which steps of a block each regressor says."""
+    def _steps(self) -> list[slice]:
+        """Return the steps of a block that each regressor predicts."""
         if self.strategy != "direct":
             return [slice(0, self._block)]
         return [slice(step, step + 1) for step in range(self._block)]
 
-    def _learn(self, X: Floats, y: Floats, weights: Floats | None) -> Any:
-        """Return a fitted clone of the regressor; rows without truth teach nothing."""
-        there = ~np.isnan(y).any(axis=1)
-        if not there.any():
+    def _fitted_on(self, X: Floats, y: Floats, weights: Floats | None) -> Any:
+        """Return a clone of the regressor, fitted on the rows that have a truth."""
+        valid = ~np.isnan(y).any(axis=1)
+        if not valid.any():
             raise DataError("a step to forecast must be known after some window: it is missing everywhere; fill it in")
         regressor = clone(self._regressor())
         if weights is not None and not has_fit_parameter(regressor, "sample_weight"):
@@ -163,25 +164,25 @@ class ReductionForecaster(WindowedForecaster):
             )
         if y.shape[1] > 1 and not get_tags(regressor).target_tags.multi_output:
             regressor = MultiOutputRegressor(regressor)
-        counted = {} if weights is None else {"sample_weight": weights[there]}
-        return regressor.fit(X[there], y[there] if y.shape[1] > 1 else y[there, 0], **counted)
+        options = {} if weights is None else {"sample_weight": weights[valid]}
+        return regressor.fit(X[valid], y[valid] if y.shape[1] > 1 else y[valid, 0], **options)
 
     @property
     def _block(self) -> int:
         return 1 if self.strategy == "recursive" else self.horizon_
 
     def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
-        """Return what the regressors say; see `WindowedForecaster._corrections`."""
-        X, naive, size = self._read(np.nan_to_num(rows), static)
+        """Return the predictions of the regressors; see `WindowedForecaster._corrections`."""
+        X, naive, size = self._features(np.nan_to_num(rows), static)
         parts = [
-            _predict(regressor, _with(X, np.nan_to_num(ahead[:, steps])))
-            for regressor, steps in zip(self.regressors_, self._said(), strict=True)
+            _predict(regressor, _with_future(X, np.nan_to_num(ahead[:, steps])))
+            for regressor, steps in zip(self.regressors_, self._steps(), strict=True)
         ]
-        said = np.concatenate(parts, axis=1).reshape(len(rows), -1, self._block).transpose(0, 2, 1)  # (n, B, K)
-        return said * size + naive if self._lags() is None else said * size
+        predicted = np.concatenate(parts, axis=1).reshape(len(rows), -1, self._block).transpose(0, 2, 1)  # (n, B, K)
+        return predicted * size + naive if self._lags() is None else predicted * size
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what `fit` found; see `Estimator.get_state`. Of other regressors than the default one, no numbers."""
+        """Return the fitted state; see `Estimator.get_state`. Regressors other than the default one have no arrays."""
         plain, numbers = super().get_state()
         if self.regressor is not None:
             return plain, numbers
@@ -191,12 +192,12 @@ class ReductionForecaster(WindowedForecaster):
         return plain, numbers
 
     def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
-        """Restore what `get_state` returned; see `Estimator.set_state`."""
+        """Restore the state that `get_state` returned; see `Estimator.set_state`."""
         super().set_state(learned, numbers)
         if self.targets_ != self.panel_.n_targets:
             raise ValueError(f"targets must be those of the panel, {self.panel_.n_targets}: got {self.targets_!r}")
         self.regressors_ = []
-        for i in range(len(self._said())):
+        for i in range(len(self._steps())):
             regressor = Ridge()
             for name in _LINEAR:
                 setattr(regressor, name, numbers[f"regressor{i}.{name}"])
@@ -221,7 +222,7 @@ class ReductionForecaster(WindowedForecaster):
 
 
 def _predict(regressor: Any, X: Floats) -> Floats:
-    """Return what a regressor says of each row, (n, B), whatever other rows there are: as for networks, in tiles."""
+    """Predict in tiles of fixed size, (n, B), so that a row does not depend on its batch-mates."""
     filled = np.concatenate([X, np.zeros((-len(X) % TILE, X.shape[1]))])
     tiles = [np.asarray(regressor.predict(tile)) for tile in filled.reshape(-1, TILE, X.shape[1])]
     for tile in tiles:
@@ -233,8 +234,8 @@ def _predict(regressor: Any, X: Floats) -> Floats:
     return np.concatenate(tiles).reshape(len(filled), -1)[: len(X)]
 
 
-def _with(X: Floats, ahead: Floats) -> Floats:
-    """Return what regressors read, (n * K, features), and the future columns (n, B, F) of the steps that they say."""
+def _with_future(X: Floats, ahead: Floats) -> Floats:
+    """Append the future covariates (n, B, F) of the predicted steps to the features (n * K, features)."""
     if not ahead.size:
         return X
     flat = ahead.reshape(len(ahead), -1)

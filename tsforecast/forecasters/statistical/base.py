@@ -229,12 +229,11 @@ class StatisticalForecaster(Forecaster):
             elif task.refit:
                 fitted = self._estimate(y, fitted.specification)
             forecast = unit * self._any_forecast(fitted, y, horizon, task.same_origin or task.refit)
+            outcome = _Outcome(replace(fitted, unit=unit), forecast)
             problem = _problem_of(forecast, task.y)
         except (FitError, ArithmeticError, ValueError, IndexError) as error:
             problem = str(error) or type(error).__name__
-        if problem:
-            return _Outcome(FittedModel(dict(FALLBACK), []), np.zeros(horizon), problem)
-        return _Outcome(replace(fitted, unit=unit), forecast)
+        return _Outcome(FittedModel(dict(FALLBACK), []), np.zeros(horizon), problem) if problem else outcome
 
     def _simple_model(self, y: Floats) -> FittedModel | None:
         """Return a simpler model for a series that is too short or constant; None for others."""
