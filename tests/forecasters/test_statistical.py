@@ -348,9 +348,9 @@ def test_a_later_past_is_filtered_with_the_parameters_that_were_fitted_or_they_a
     assert np.array_equal(keep.forecast(end, 5), again.forecast(end, 5))
     kept = keep.forecast(later, 5)[0, :, 0]
     assert not np.array_equal(kept, again.forecast(later, 5)[0, :, 0])
-    assert kept.tolist() == keep._go_on(keep.models_[0][0], y[:110], 5, True).tolist()
+    assert kept.tolist() == keep._forecast_from(keep.models_[0][0], y[:110], 5, True).tolist()
     anew = keep._estimate(y[:110], keep.models_[0][0].specification)
-    assert again.forecast(later, 5)[0, :, 0].tolist() == again._go_on(anew, y[:110], 5, True).tolist()
+    assert again.forecast(later, 5)[0, :, 0].tolist() == again._forecast_from(anew, y[:110], 5, True).tolist()
 
 
 def test_arima_keeps_its_parameters_as_statsmodels_does() -> None:
