@@ -1,6 +1,6 @@
 """MLflow: every fit, leaderboard and search within `track` is a run; the only room that knows mlflow.
 
-What happens in a fit becomes events (`runs`, from what `tsforecast.events` lets it hear), which go through a queue to
+Fits and comparisons become events (`runs`, an observer of `tsforecast.events`), which go through a queue to
 a thread that sends them (`outbox`, `store`); from the first that cannot be sent on, they go to a folder, and `sync`
 reads the same events from there and sends them in the same way. `flavour` and `serving` make a model of MLflow's out of
 a forecaster. mlflow is imported where it is used, and only then.
@@ -27,7 +27,7 @@ __all__ = ["load_model", "log_model", "save_model", "sync", "track"]
 
 @contextmanager
 def track(experiment: str = "tsforecast", uri: str | Path | None = None, **tags: Any) -> Iterator[str]:
-    """Let every fit within be a run of MLflow; leaderboards and searches are runs with those of their fits inside.
+    """Log every fit in the block as an MLflow run; leaderboards and searches are runs with nested runs of their fits.
 
     A run has parameters and what was chosen from the data, metrics of each epoch, dates and fingerprint of the data,
     what the leak audit found, versions, figures and the model. All of it is sent beside training, which does not wait.
@@ -93,7 +93,7 @@ def track(experiment: str = "tsforecast", uri: str | Path | None = None, **tags:
 
 
 def sync(folder: str | Path = "mlflow-unsent") -> list[str]:
-    """Send what could not be sent when it happened; see `track`.
+    """Send the events that could not be sent at their time; see `track`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures of one fit, drawn from plain numbers beside whatever else the process does: no setting of all is touched."""
+"""Figures of one fit, drawn from plain numbers in a thread: no global setting of matplotlib changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forecasters as MLflow models: kept as `tsforecast.save` does, with signature, example and pinned requirements."""
+"""Forecasters as MLflow models: saved as by `tsforecast.save`, with signature, example and pinned requirements."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Columns = tuple[tuple[str, str], ...]  # name and type
 
 @dataclass(frozen=True, eq=False)
 class Interface:
-    """What a service takes and gives, as the fitted panel tells it.
+    """Input and output of a service, from the fitted panel.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Interface:
 
     @classmethod
     def of(cls, forecaster: Forecaster, data: Panel | None = None) -> Interface:
-        """Return the interface of a fitted forecaster; `data` are those that were fitted, its own unless given."""
+        """Return the interface of a fitted forecaster; `data` is the training panel, its own unless given."""
         panel, horizon = forecaster.panel_, forecaster.horizon_
         if isinstance(panel, SupervisedPanel):
             fitted = panel if data is None else data
@@ -79,7 +79,7 @@ class Interface:
 
 
 class Served:
-    """Answers as `Forecaster.predict` does, in long frames that JSON can hold.
+    """Forecasts as by `Forecaster.predict`, in long frames of JSON values.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Served:
             forecaster.panel_ = long(forecaster.panel_)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """Return forecasts of what follows.
+        """Return forecasts of the steps that follow.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Served:
 
 
 def long(panel: Panel) -> Panel:
-    """Return a panel whose data come, and whose forecasts go, as long pandas frames.
+    """Return a panel with input and forecasts in long pandas frames.
 
     Examples
     --------
@@ -136,12 +136,12 @@ def long(panel: Panel) -> Panel:
 
 
 def _unnamed(panel: Panel) -> bool:
-    """Tell whether there is one series, and no column of the user's that names it."""
+    """Return whether there is one series without an id column."""
     return len(panel) == 1 and panel.source.form in ("array", "arrays", "wide")
 
 
 def as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Turn time stamps that JSON had to hold as text into what was fitted: of a zone, or periods."""
+    """Convert time stamps from text to the fitted type: with a zone, or periods."""
     time = source.time
     if time is None or time not in frame or not (source.zone or source.period):
         return frame
@@ -151,13 +151,13 @@ def as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn time stamps of a zone, and periods, into text."""
+    """Convert time stamps with a zone, and periods, to text."""
     strange = [name for name, kind in frame.dtypes.items() if isinstance(kind, (pd.DatetimeTZDtype, pd.PeriodDtype))]
     return frame.assign(**{name: [_iso(stamp) for stamp in frame[name]] for name in strange})
 
 
 def as_json(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return a frame as a service reads it, numbers to their last digit.
+    """Return a frame as JSON for a service, with all digits of numbers.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def _iso(stamp: Any) -> str:
 
 
 def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the rows to go on from, and those that tell what is known ahead."""
+    """Return the context rows, and the rows with future covariates."""
     given = panel.roles.given
     if not given.future:
         return frame, None
@@ -223,7 +223,7 @@ EXAMPLE, POSTED = "input_example.json", "serving_input_example.json"
 
 
 def save_model(forecaster: Forecaster, path: str | Path, mlflow_model: Any = None) -> None:
-    """Write a fitted forecaster as an MLflow model, which `mlflow models serve` and `mlflow.pyfunc` understand.
+    """Write a fitted forecaster as an MLflow model for `mlflow models serve` and `mlflow.pyfunc`.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ def load_model(model_uri: str | Path) -> Forecaster:
 
 
 def keep(forecaster: Forecaster, place: Path, data: Any = None) -> tuple[str, Interface]:
-    """Write the forecaster itself; return its name and what a service of it takes and gives.
+    """Write the forecaster itself; return its name and its interface.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def keep(forecaster: Forecaster, place: Path, data: Any = None) -> tuple[str, In
 
 
 def describe(kept: tuple[str, Interface], place: Path, mlflow_model: Any = None) -> None:
-    """Write beside a forecaster what MLflow must know of it: signature, example, requirements."""
+    """Write the metadata of MLflow beside a forecaster: signature, example, requirements."""
     from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -346,7 +346,7 @@ def describe(kept: tuple[str, Interface], place: Path, mlflow_model: Any = None)
 
 
 def _write_example(interface: Interface, place: Path) -> dict[str, str]:
-    """Write the example twice, for MLflow's readers and as it is posted to a service; return what MLflow notes."""
+    """Write the example twice, for MLflow and as posted to a service; return the metadata of MLflow."""
     if interface.inputs:
         kept: Any = as_json(interface.example)
         posted, kind = {"dataframe_split": kept}, {"type": "dataframe", "pandas_orient": "split"}
@@ -359,7 +359,7 @@ def _write_example(interface: Interface, place: Path) -> dict[str, str]:
 
 
 def pinned() -> list[str]:
-    """Return this package and all that it needs, in the versions that are at work here.
+    """Return the requirements: this package and its dependencies, in the installed versions.
 
     Examples
     --------
@@ -379,12 +379,12 @@ def pinned() -> list[str]:
 
 
 def _load_pyfunc(path: str) -> Served:
-    """Return what MLflow serves; it looks for this name."""
+    """Return the model that MLflow serves; the name is given by MLflow."""
     return Served(store.load(path))
 
 
 def _anywhere(forecaster: Forecaster) -> Forecaster:
-    """Return a copy that computes where it can, and not on the device alone that it was trained on."""
+    """Return a copy that does not need the device that it was trained on."""
     twin = copy.copy(forecaster)
     if "device" in twin.get_params(deep=False):
         twin.device = "auto"

@@ -1,4 +1,4 @@
-"""Events on their way: through a queue to a thread that sends them; where nobody takes them any more, into a folder."""
+"""Send run events from a background thread; spool them to disk when the server is unreachable."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = logging.getLogger("tsforecast")
 
 
 class Outbox:
-    """Sends events in their order, without letting anybody wait.
+    """Queue of events, sent in order by a background thread.
 
     Parameters
     ----------
@@ -62,19 +62,19 @@ class Outbox:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether this is a fork of the process that sends, where nobody does."""
+        """Whether this is a fork of the sending process, which has no sending thread."""
         return os.getpid() != self._process
 
     def put(self, event: Event | Callable[[], Event]) -> None:
-        """Send an event, or what a function returns that has to draw or write something first."""
+        """Queue an event, or a function that prepares files and returns an event."""
         self._queue.put(event)
 
     def room(self) -> str:
-        """Return the name of a new folder, in that of all events, for the files of one."""
+        """Return the name of a new folder for the files of one event."""
         return Path(tempfile.mkdtemp(dir=self.folder)).name
 
     def close(self) -> None:
-        """Wait until all is sent, or kept."""
+        """Wait until all events are sent or spooled."""
         if self.elsewhere:
             return
         self._queue.put(None)
@@ -111,7 +111,7 @@ class Outbox:
                 time.sleep(AGAIN)
 
     def _keep(self, event: Event) -> None:
-        """Add an event, and its files, to what is sent later."""
+        """Spool an event and its files."""
         if not self.kept.exists():
             self.kept.mkdir(parents=True)
             self._lock.acquire()
@@ -122,7 +122,7 @@ class Outbox:
             lines.write(json.dumps(asdict(event)) + "\n")
 
     def _batches(self) -> Iterator[Event]:
-        """Yield events; metrics of one run that come at about the same time are one."""
+        """Yield events; metrics of one run in quick succession are merged into one event."""
         event = self._next()
         while isinstance(event, Event):
             following: Event | str = LATE
@@ -134,7 +134,7 @@ class Outbox:
             event = self._next() if following == LATE else following
 
     def _next(self, until: float | None = None) -> Event | str:
-        """Wait for an event; return OVER at the end of all, and LATE if none comes until then."""
+        """Wait for an event; return OVER at the end of the queue, and LATE at a timeout."""
         while True:
             try:
                 item = self._queue.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
@@ -150,7 +150,7 @@ class Outbox:
 
 
 def send_later(place: Path) -> tuple[str, int]:
-    """Send what one folder keeps, and remove it; what cannot be sent stays.
+    """Send the events of one spool folder, and remove it; events that cannot be sent stay.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""From work to runs: what begins, happens and ends becomes events of a run; work within other work is its child."""
+"""Turn fits and comparisons into MLflow runs; nested activities become nested runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tsforecast.training.history import Epoch, best_epoch
 Facts = dict[str, Any]
 Metric = list[Any]  # name, value, milliseconds, step
 
-# Field of an epoch -> its name in MLflow, whose page puts together what has the same word before the slash.
+# Field of an epoch -> metric in MLflow, which groups metrics by the word before the slash.
 EPOCH = {
     "train_loss": "loss/training",
     "valid_loss": "loss/validation",
@@ -48,13 +48,13 @@ EPOCH = {
 
 
 def named(model: Any) -> str:
-    """Return the name of a model, with its cell where the class does not tell."""
+    """Return the name of a model; the cell for a neural model of any cell."""
     name = model_name(model)
     return str(model.cell) if name == "neural" else name
 
 
 def about(panel: Panel, recordings: bool = False) -> str:
-    """Return what data are about, in a few words.
+    """Return a short description of the data.
 
     Examples
     --------
@@ -68,18 +68,18 @@ def about(panel: Panel, recordings: bool = False) -> str:
 
 
 def origin() -> Facts:
-    """Return tags that say where a run came from: versions, machine, program, user."""
+    """Return tags with the origin of a run: versions, machine, program, user."""
     found = {f"version.{name}": number for name, number in (versions() | {"mlflow": version("mlflow")}).items()}
     source = {"mlflow.source.name": Path(sys.argv[0] or "python").name, "mlflow.source.type": "LOCAL"}
     try:
         source["mlflow.user"] = getpass.getuser()
-    except (OSError, KeyError):  # a container may have no name for who runs it
+    except (OSError, KeyError):  # a container may have no name for the user
         source["mlflow.user"] = str(os.getuid())
     return found | source | {"machine": machine()}
 
 
 def of_data(panel: Panel) -> Facts:
-    """Return parameters about data: how much, from when to when, and their fingerprint."""
+    """Return parameters of the data: size, span and fingerprint."""
     ends = panel.frequency.advance(panel.starts, panel.lengths - 1)
     span = {"data/first": panel.label(panel.starts.min()), "data/last": panel.label(ends.max())}
     return {
@@ -96,7 +96,7 @@ def of_settings(model: Any) -> Facts:
 
 
 def of_fitted(model: Any, panel: Panel) -> Facts:
-    """Return parameters that follow from a fit: what was chosen, how it was scaled, what trained and what validated."""
+    """Return parameters resolved by a fit: settings, scaling, training and validation parts."""
     told = learned(model)
     found = {f"resolved/{name}": value for name, value in told["resolved"].items()}
     found |= {"scaling": told["scaling"]} if told["scaling"] else {}
@@ -118,7 +118,7 @@ def of_record(fit: ForecastFit) -> tuple[Facts, Facts]:
 
 
 def of_epochs(epochs: Iterable[Epoch], at: int) -> list[Metric]:
-    """Return the metrics of epochs; what was not measured is left out.
+    """Return the metrics of epochs, without missing ones.
 
     Examples
     --------
@@ -134,12 +134,12 @@ def of_epochs(epochs: Iterable[Epoch], at: int) -> list[Metric]:
 
 
 def of_numbers(numbers: dict[str, Any], at: int) -> list[Metric]:
-    """Return metrics without a step; what is no finite number is left out."""
+    """Return metrics without a step, only those that are finite numbers."""
     return [[name, float(value), at, 0] for name, value in numbers.items() if is_number(value)]
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number."""
+    """Return whether a value is a finite number."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -148,7 +148,7 @@ _log = logging.getLogger("tsforecast")
 
 @dataclass(eq=False)
 class _Run:
-    """A run under way.
+    """An open run.
 
     Attributes
     ----------
@@ -156,9 +156,9 @@ class _Run:
     name : str
     id : str
     children : list of str
-        Runs that ended within, and that nothing was told of since.
+        Nested runs that ended, without an outcome yet.
     outcomes : list of (str, ForecastFit)
-        Runs within, and what was told of them.
+        Nested runs and their outcomes.
     """
 
     activity: Activity
@@ -170,7 +170,7 @@ class _Run:
 
 
 class Tracker:
-    """Hears of work, and sends what it hears; nothing that goes wrong here reaches the work.
+    """Observer that sends activities as runs; its errors never reach the activity.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ class Tracker:
         self._complained = False
 
     def on_start(self, activity: Activity) -> None:
-        """Begin a run, within that which is under way."""
+        """Start a run, nested in the open one."""
         self._safely(self._begin, activity)
 
     def on_event(self, activity: Activity, event: Any) -> None:
@@ -194,13 +194,13 @@ class Tracker:
         self._safely(self._log_event, activity, event)
 
     def on_end(self, activity: Activity, error: BaseException | None) -> None:
-        """End a run with all that came of it."""
+        """End a run with its results."""
         self._safely(self._end, activity, error)
         if not self._open:
             self.complain()
 
     def complain(self) -> None:
-        """Say once that tracking stopped."""
+        """Warn once that tracking stopped."""
         if self._outbox.problem and not self._complained:
             self._complained = True
             store = self._outbox.store.uri
@@ -267,7 +267,7 @@ class Tracker:
             self._finish(run.id, "FINISHED" if error is None else "KILLED" if stopped else "FAILED")
 
     def _fit(self, run: _Run) -> None:
-        """Log what a fitted model chose, its figures, and the model itself."""
+        """Log the resolved settings of a fitted model, its figures, and the model itself."""
         model, panel = run.activity.subject, run.activity.data
         history = list(getattr(model, "history_", ()))
         best = best_epoch(history) if history else None
@@ -287,7 +287,7 @@ class Tracker:
         self._outbox.put(partial(_model, run.id, self._outbox.folder, place, kept, named(model), run.name))
 
     def _outcome(self, run: _Run, fit: ForecastFit) -> None:
-        """Log what became of one fit of a comparison: of the run that just ended here, else of one elsewhere."""
+        """Log the outcome of one fit of a comparison, to the run that just ended or to a new one."""
         tags, params = of_record(fit)
         seed = "" if fit.seed is None else f", seed {fit.seed}"
         name = f"{fit.model}{seed} on {self._data(run.activity)}"
@@ -303,13 +303,13 @@ class Tracker:
             resolved = {f"resolved/{key}": value for key, value in fit.resolved.items()}
             self._log(child, of_epochs((Epoch(**epoch) for epoch in fit.history), _now()), resolved)
             self._finish(child, "FINISHED")
-        if fit.error:  # also where a fit went well, and its forecasts did not
+        if fit.error:  # also where the forecasts failed after a good fit
             self._finish(child, "FAILED")
         self._log(child, of_numbers(seconds, _now()), params, tags)
         run.outcomes.append((child, fit))
 
     def _leaderboard(self, run: _Run) -> None:
-        """Log scores and verdicts of a comparison: those of each model to its runs, all to its own."""
+        """Log scores and verdicts of a comparison, to the runs of the models and to its own."""
         board = run.activity.result
         table, errors = board.table.set_index("model"), summaries.errors(board.rows)
         for child, fit in run.outcomes:
@@ -337,11 +337,13 @@ class Tracker:
         self._outbox.put(Event("files", run.id, {"under": ""}, room))
 
     def _search(self, run: _Run) -> None:
-        """Log the trials of a search as runs within, from what the search itself keeps of them."""
+        """Log the trials of a search as nested runs, from its stored results."""
         search, began = run.activity.subject, _now()
         for trial in search.trials_.itertuples(index=False):
             child = uuid.uuid4().hex
-            name = f"trial {trial.trial}: {search.reference_ if trial.status == 'naive' else _said(trial.params)}"
+            name = (
+                f"trial {trial.trial}: {search.reference_ if trial.status == 'naive' else _settings_line(trial.params)}"
+            )
             self._start(child, name, "trial", trial.params, parent=run.id)
             skills = [["skill/validation", skill, began, epoch] for epoch, skill in enumerate(trial.scores)]
             numbers = {"skill/best_validation": trial.best_score, "training/fit_seconds": trial.seconds}
@@ -392,7 +394,7 @@ class Tracker:
 
 
 def _searches(subject: Any) -> bool:
-    """Tell whether this is a search; whoever made one has loaded its module, which others need not."""
+    """Return whether this is a search, without loading the module of searches."""
     module = sys.modules.get("tsforecast.search.search")
     return module is not None and isinstance(subject, module.RaySearch)
 
@@ -407,15 +409,15 @@ def _model(run: str, folder: Path, room: str, kept: tuple[str, Any], name: str, 
     return Event("model", run, {"name": name, "params": {"run": of}}, room)
 
 
-def _said(settings: Mapping[str, Any]) -> str:
-    """Say settings in a line, numbers with as many digits as tell them apart."""
+def _settings_line(settings: Mapping[str, Any]) -> str:
+    """Return settings in a line, numbers with three digits."""
     return ", ".join(
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()
     )
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON can hold them."""
+    """Return values as JSON values."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Where runs are kept: an MLflow server or a database file, reached before anything is trained; how events go there."""
+"""The MLflow store, a server or a database file: reached before training, then sent events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEEDED = ("mlflow.models", "mlflow.pyfunc", "mlflow.artifacts")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Load MLflow, and keep what its libraries say to each other from users, for a while.
+    """Load MLflow, with the warnings and logs of its libraries silenced.
 
     Not for threads beside others: filters of warnings belong to the whole process.
     """
@@ -59,12 +59,12 @@ _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 
 
 
 class Refused(Exception):
-    """A store runs, but does not take an event."""
+    """A reachable store rejects an event."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a run, as JSON can hold it.
+    """Event of a run, in JSON values.
 
     Attributes
     ----------
@@ -133,11 +133,11 @@ class Store:
 
     @property
     def tries(self) -> int:
-        """How often an event should be sent before it counts as lost."""
+        """Number of attempts before an event counts as lost."""
         return TRIES if self.uri.startswith("sqlite:") else 1
 
     def send(self, event: Event, folder: Path) -> None:
-        """Let the store know of an event; whatever the client raises is raised.
+        """Send an event to the store; errors of the client are raised.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class Store:
         self._client.set_terminated(self.runs[event.run], event.told["status"], event.told["at"])
 
     def _known(self, run: str) -> bool:
-        """Tell whether a run was begun, though nobody could hear so before the store was lost."""
+        """Return whether a run exists in the store, although the confirmation was lost."""
         found = self._client.search_runs([self._experiment_id], f"tags.`tsforecast.run` = '{run}'", max_results=1)
         if found:
             self.runs[run] = found[0].info.run_id
@@ -221,7 +221,7 @@ class Store:
 
 
 def require_reachable(uri: str) -> None:
-    """Knock at a store before anything is trained.
+    """Check that a store can be reached, before training.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def require_reachable(uri: str) -> None:
 
 
 def _alone(uri: str) -> AbstractContextManager[Any]:
-    """Let one process at a time open a database file: the first one makes its tables."""
+    """Lock a database file while one process opens it: the first one creates its tables."""
     return FileLock(f"{uri.removeprefix('sqlite:///')}.lock") if uri.startswith("sqlite:///") else nullcontext()
 
 
@@ -286,7 +286,7 @@ def _as_text(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _key(name: str) -> str:
-    """Return a name with such letters only as MLflow takes.
+    """Return a name with only the characters that MLflow allows.
 
     Examples
     --------
