@@ -379,7 +379,7 @@ def test_the_report_of_a_search_is_drawn_while_it_runs_and_without_its_data(tmp_
     command = ["tune-report", str(tmp_path / "kept"), "--out"]
     assert CliRunner().invoke(app, [*command, str(tmp_path / "a.json")]).exit_code == 0
     told = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
-    assert list(told) == ["headline", "optimism", "trials", "importance", "about"]
+    assert list(told) == ["headline", "optimism", "trials", "importance", "specification"]
     none = CliRunner().invoke(app, ["tune-report", str(tmp_path), "--out", str(tmp_path / "b.html")])
     assert str(none.exception) == (
         f"{str(tmp_path)!r} must hold a search: it has no search.json; name the folder that a search wrote"

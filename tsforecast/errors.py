@@ -23,10 +23,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Argument:
-    """Keyword argument that a remedy asks for: ``sort=True``, ``time=...`` or, with an empty text, ``future=``.
-
-    The verb before it, if any, is part of it: "pass" on a call, but "fit the model with" for a model that is fitted.
-    """
+    """Keyword argument of a remedy, with the verb before it: ``pass sort=True``, ``time=...``, ``future=``."""
 
     name: str
     value: object = ...
@@ -49,10 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words of the Python interface, such as "the frame", with a key by which another interface finds its own.
-
-    `value` is what stands in the phrase of either.
-    """
+    """Words of the Python interface, such as "the frame"; another interface has its own for the key and value."""
 
     text: str
     key: str
@@ -73,8 +67,7 @@ class Problem(str):
     Parameters
     ----------
     must : str or tuple of parts
-        What must hold. Parts are texts and references: `Parameter`, `Argument`, `Row` and `Phrase`, which another
-        interface than Python shows in its own way, see `map`.
+        What must hold. Parts are texts and references, which other interfaces render in their own way, see `map`.
     got : str or tuple of parts
         What was found instead.
     remedy : str or tuple of parts

@@ -128,7 +128,7 @@ def test_ctrl_c_ends_tune_before_anything_is_tested(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tsforecast.cli.app", *words]
     code, out, err = interrupted(command, tmp_path, tmp_path / "tuned")
     assert code == 130, err
-    assert "nothing was tested yet; the same command with --resume goes on" in out
+    assert "nothing was tested yet; the same command with --resume continues" in out
     assert {"model", "report.html"}.isdisjoint(path.name for path in (tmp_path / "tuned").iterdir())
     again = subprocess.run(command, cwd=tmp_path, env=with_this_tree(), capture_output=True, text=True)
     assert again.returncode == 2

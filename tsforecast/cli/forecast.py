@@ -83,7 +83,7 @@ def leaderboard(
     mlflow: Mlflow = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for report, table and rows; a comparison that is cut short goes on from there."),
+        typer.Option(help="Folder for report, table and rows; an interrupted comparison resumes from there."),
     ] = None,
 ) -> None:
     """Compare networks with the naive forecasts on a dataset or on your own file."""
@@ -318,7 +318,7 @@ def audit(
     ] = "fit",
     min_past: MinPast = 1,
 ) -> None:
-    """Change what a model must not see, and look whether anything moves; exit code 1 if it does."""
+    """Perturb data that a model must not use, and check that no result changes; exit code 1 if one does."""
     from tsforecast.cli.console import show_audit
     from tsforecast.leakage.audit import audit as run_audit
 

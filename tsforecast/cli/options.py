@@ -45,10 +45,10 @@ Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's n
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
 Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 1")]
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
-MinPast = Annotated[int, typer.Option(help="Steps that a cutoff must see of a series; shorter series are left out.")]
+MinPast = Annotated[int, typer.Option(help="Observed steps that a cutoff needs; shorter series are left out.")]
 Model = Annotated[str, typer.Option(help="Name of the model.")]
-Epochs = Annotated[int | None, typer.Option(help="At most so many epochs.")]
-Seed = Annotated[int, typer.Option(help="Makes the networks repeatable.")]
+Epochs = Annotated[int | None, typer.Option(help="Maximum number of epochs.")]
+Seed = Annotated[int, typer.Option(help="Random seed of the networks.")]
 Mlflow = Annotated[
     bool,
     typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or at MLFLOW_TRACKING_URI."),
