@@ -26,15 +26,16 @@ demo: $(VENV)/installed  ## Compare networks with naive forecasts on two dataset
 mlflow: $(VENV)/installed  ## Show the runs in mlflow.db at http://127.0.0.1:5000, and take those of other machines
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db --default-artifact-root mlartifacts --host 127.0.0.1
 
-lint: $(VENV)/installed-test  ## Check style and types
+lint: $(VENV)/installed-test  ## Check style, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 quick: $(VENV)/installed-test  ## Run the tests that need no other process, in a minute or two
 	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process" --numprocesses 2 --dist loadfile
 
-test: lint  ## Check style and types, run all tests but the slow ones
+test: lint  ## Check style, types and the import contract, run all tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(VENV)/installed-test  ## Run the longer checks

@@ -1,0 +1,40 @@
+"""The package fits in the head; `make lint` checks that its rooms point one way (import-linter, pyproject.toml)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "tsforecast"
+CORE = ("data", "networks", "training", "estimators", "forecasters")
+OUTSIDE = ("statistical", "kernels")  # large, and not needed to follow a fit
+
+LINES = {
+    ".".join(file.relative_to(PACKAGE).with_suffix("").parts): file.read_text(encoding="utf-8").splitlines()
+    for file in sorted(PACKAGE.rglob("*.py"))
+}
+CODE = {name: lines for name, lines in LINES.items() if lines}
+
+
+def test_the_core_has_forty_modules_and_the_package_one_hundred_and_thirty() -> None:
+    parts = {name: name.split(".") for name in CODE}
+    core = [name for name, (room, *rest) in parts.items() if room in CORE and not set(rest) & set(OUTSIDE)]
+    assert len(core) <= 40, core
+    assert len(CODE) <= 130
+
+
+def test_files_are_neither_long_nor_tiny() -> None:
+    assert {name: len(lines) for name, lines in CODE.items() if len(lines) > 500} == {}
+    tiny = {name: lines[0] for name, lines in CODE.items() if len(lines) < 60 and not name.endswith("__init__")}
+    assert {name: line for name, line in tiny.items() if "so that" not in line} == {}
+
+
+def test_no_module_imports_the_package_that_imports_them_all() -> None:
+    found = set()
+    for name, lines in CODE.items():
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            imported = [node.module] if isinstance(node, ast.ImportFrom) else []
+            imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if "tsforecast" in imported:
+                found.add(name)
+    assert found == set()
