@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.errors import Parameter, Problem, guess
+from tsforecast.errors import Parameter, ParameterError, Problem, guess
 
 
 def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[str]:
@@ -97,3 +97,17 @@ def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = 
     shown = [*options, *also]
     remedy = "" if value is None else guess(value, [option for option in shown if not isinstance(option, bool)])
     return [Problem(f"must be one of {', '.join(map(repr, shown))}", f"got {value!r}", remedy, parameter=name)]
+
+
+def require_estimator(value: object, kind: type, example: str) -> None:
+    """Raise ParameterError unless `value` is an estimator of a kind; explain what to do with a class, or several."""
+    if isinstance(value, kind) and not isinstance(value, type):
+        return
+    got = type(value).__name__
+    if isinstance(value, type):
+        got = f"the class {value.__name__}; write {value.__name__}()"
+    elif isinstance(value, (list, tuple, dict)):
+        got += "; give one (leaderboard compares several)"
+    elif hasattr(value, "fit") and hasattr(value, "predict"):
+        got += f"; a regressor of scikit-learn becomes one as ReductionForecaster({got}())"
+    raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")

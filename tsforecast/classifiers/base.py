@@ -12,8 +12,9 @@ from tsforecast.checks import whole
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
-from tsforecast.estimators.base import FLOATS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, Estimator, read_rows
+from tsforecast.estimators.base import FLOATS, Estimator, read_rows
 from tsforecast.events import observed
+from tsforecast.saving.folder import GOLDEN_INPUTS, GOLDEN_OUTPUTS
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]

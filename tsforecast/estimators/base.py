@@ -32,10 +32,10 @@ from tsforecast._version import __version__
 from tsforecast.data import frames
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any
+from tsforecast.estimators.persistence import save
 from tsforecast.provenance import scaling_words
 
 FLOATS = [np.float64, np.float32]
-GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden.recordings", "golden.said"  # names of arrays in saved models
 _VERSION = "_tsforecast_version"  # in a pickle
 
 
@@ -106,8 +106,6 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         ------
         ParameterError, NotFittedError, OutputError
         """
-        from tsforecast.estimators.persistence import save
-
         save(self, folder)
 
     def saved_params(self) -> dict[str, Any]:
@@ -323,20 +321,6 @@ def _type_words(hint: Any) -> str:
     if hint is type(None) or get_args(hint):
         return "None" if hint is type(None) else str(hint).replace("typing.", "").replace("collections.abc.", "")
     return getattr(hint, "__name__", str(hint))
-
-
-def require_estimator(value: object, kind: type[Estimator], example: str) -> None:
-    """Raise ParameterError unless `value` is an estimator of a kind; explain what to do with a class, or several."""
-    if isinstance(value, kind):
-        return
-    got = type(value).__name__
-    if isinstance(value, type):
-        got = f"the class {value.__name__}; write {value.__name__}()"
-    elif isinstance(value, (list, tuple, dict)):
-        got += "; give one (leaderboard compares several)"
-    elif hasattr(value, "fit") and hasattr(value, "predict"):
-        got += f"; a regressor of scikit-learn becomes one as ReductionForecaster({got}())"
-    raise ParameterError(f"a forecaster is needed, such as {example}: got {got}")
 
 
 def read_rows(X: Any, read: Callable[[], Any]) -> Any:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tsforecast.checks import require_estimator
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ModelFileError, ParameterError, nearest, raise_any
-from tsforecast.estimators.base import GOLDEN_OUTPUTS, Estimator, require_estimator
 from tsforecast.estimators.registry import CLASSES, estimator_class
 from tsforecast.files import require_place
 from tsforecast.provenance import machine, versions
 from tsforecast.saving.codec import Numbers, from_plain, pack, to_plain, under, unpack
-from tsforecast.saving.folder import DESCRIPTION, read_description, read_numbers, write
+from tsforecast.saving.folder import DESCRIPTION, GOLDEN_OUTPUTS, read_description, read_numbers, write
 from tsforecast.saving.migrations import VERSION, migrated, wrote
 
 TOLERANCE = 1e-3  # of the spread of a golden prediction: other machines and libraries round otherwise
@@ -28,7 +29,28 @@ TOLERANCE = 1e-3  # of the spread of a golden prediction: other machines and lib
 logger = logging.getLogger("tsforecast")
 
 
-def require_same(model: Estimator, question: dict[str, Any], arrays: Numbers, wrote: str) -> None:
+@runtime_checkable
+class Model(Protocol):
+    """A model that can be saved, as `tsforecast.estimators.base.Estimator` describes it; no class is named here."""
+
+    members_: list[Any]
+
+    def check_fitted(self) -> None: ...
+
+    def saved_params(self) -> dict[str, Any]: ...
+
+    def saved_panel(self) -> Panel | None: ...
+
+    def golden(self) -> tuple[dict[str, Any], Numbers]: ...
+
+    def golden_outputs(self, question: dict[str, Any], arrays: Numbers) -> NDArray[np.float64]: ...
+
+    def provenance(self) -> dict[str, Any]: ...
+
+    def get_state(self) -> tuple[dict[str, Any], Numbers]: ...
+
+
+def require_same(model: Model, question: dict[str, Any], arrays: Numbers, wrote: str) -> None:
     """Repeat the golden prediction of a loaded model.
 
     Raises
@@ -50,7 +72,7 @@ def require_same(model: Estimator, question: dict[str, Any], arrays: Numbers, wr
         )
 
 
-def save(model: Estimator, folder: str | Path) -> None:
+def save(model: Model, folder: str | Path) -> None:
     """Write a fitted forecaster, classifier or search to a folder, whole or not at all.
 
     Parameters
@@ -76,13 +98,14 @@ def save(model: Estimator, folder: str | Path) -> None:
     ...     load(f"{place}/model").predict().tolist()
     [4.0, 4.0]
     """
-    require_estimator(model, Estimator, "GRUForecaster().fit(data)")
+    require_estimator(model, Model, "GRUForecaster().fit(data)")
     model.check_fitted()
     model.saved_params()  # which refuses what cannot be saved
     question, golden = model.golden()
     try:
         described, arrays = _describe(model)
-        panel, rows = (None, {}) if model.saved_panel() is None else pack(model.panel_)
+        fitted = model.saved_panel()
+        panel, rows = (None, {}) if fitted is None else pack(fitted)
         description = {
             "format_version": VERSION,
             "written_by": versions(),
@@ -139,7 +162,7 @@ def load(folder: str | Path) -> Any:
     return model
 
 
-def _describe(model: Estimator) -> tuple[dict[str, Any], Numbers]:
+def _describe(model: Model) -> tuple[dict[str, Any], Numbers]:
     """Return a fitted model and its members as values and arrays."""
     name, parameters = _as_made(model)
     learned, numbers = model.get_state()

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
-from tsforecast.checks import whole
+from tsforecast.checks import require_estimator, whole
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataWarning, ParameterError, raise_any
-from tsforecast.estimators.base import FLOATS, GOLDEN_OUTPUTS, Estimator, read_rows, require_estimator
+from tsforecast.estimators.base import FLOATS, Estimator, read_rows
 from tsforecast.events import observed
+from tsforecast.saving.folder import GOLDEN_OUTPUTS
 
 GOLDEN_SERIES = 3  # of a panel, whose forecasts a saved model keeps
 FURTHEST = 10_000  # largest horizon of a saved model, or as many steps as its longest series has

@@ -15,6 +15,7 @@ from tsforecast.errors import ModelFileError, reason
 from tsforecast.files import new_folder, sha256
 from tsforecast.saving.codec import FLOAT, Numbers
 
+GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden.recordings", "golden.said"  # names of arrays
 DESCRIPTION, NUMBERS = "model.json", "numbers.safetensors"
 MOST_TEXT = 1 << 26  # bytes of a description; read, text takes several times its size
 DEPTH = 100  # lists and objects within each other
