@@ -18,6 +18,7 @@ from tests.helpers.models import FRAME, RECORDINGS, X, fitted
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.training.runtime import few_threads
 
+pytestmark = pytest.mark.process
 THREADS = 200
 
 
