@@ -10,7 +10,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tsforecast._version import __version__ as __version__
+from tsforecast.provenance import __version__ as __version__
 
 if TYPE_CHECKING:
     from tsforecast.catalog.card import dataset_names as dataset_names

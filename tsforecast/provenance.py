@@ -7,6 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+__version__ = "0.1.0"
 PACKAGES = ("tsforecast", "torch", "numpy", "pandas", "scikit-learn", "statsmodels")
 
 

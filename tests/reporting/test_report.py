@@ -17,9 +17,8 @@ from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.evaluation.report import figures
 from tsforecast.evaluation.report import forecasts as report
-from tsforecast.evaluation.report.figures import disjoint_cutoffs, rows_of
+from tsforecast.evaluation.report.figures import View, disjoint_cutoffs, rows_of
 from tsforecast.evaluation.report.forecasts import html_report, html_table
-from tsforecast.evaluation.report.view import View
 from tsforecast.reporting.figures import INK, MAX_LINES, brief, canvas, in_style
 from tsforecast.reporting.svg import inline_svg, legend
 from tsforecast.reporting.tables import MAX_ROWS

@@ -38,7 +38,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def _version(shown: bool) -> None:
     if shown:
-        from tsforecast._version import __version__
+        from tsforecast.provenance import __version__
 
         console.print(f"tsforecast {__version__}", highlight=False)
         raise typer.Exit

@@ -28,12 +28,11 @@ import sklearn.exceptions
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from tsforecast._version import __version__
 from tsforecast.data import frames
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any
 from tsforecast.estimators.persistence import save
-from tsforecast.provenance import scaling_words
+from tsforecast.provenance import __version__, scaling_words
 
 FLOATS = [np.float64, np.float32]
 _VERSION = "_tsforecast_version"  # in a pickle

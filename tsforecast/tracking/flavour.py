@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast._version import __version__
 from tsforecast.data import frames
 from tsforecast.data.calendar import to_utc
 from tsforecast.data.frames import Source
@@ -25,6 +24,7 @@ from tsforecast.errors import DataError
 from tsforecast.estimators import persistence as store
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster, require_forecaster
+from tsforecast.provenance import __version__
 from tsforecast.tracking.store import quiet
 
 SERIES_COLUMN = "series"  # names series where no column of the user's does

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.report import figures
-from tsforecast.evaluation.report.view import MIN_SKILL, View
+from tsforecast.evaluation.report.figures import MIN_SKILL, View
 from tsforecast.evaluation.results import DISPLAY, ForecastResults
 from tsforecast.evaluation.summaries import KEYS
 from tsforecast.evaluation.verdict import BADGES, findings

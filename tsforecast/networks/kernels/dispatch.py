@@ -1,4 +1,13 @@
-"""When kernels replace torch's own modules: where they are available, exact enough and faster."""
+"""Choice between fast kernels and torch's own modules: where kernels are available, exact enough and faster.
+
+torch spends most of a step between its operations, not on arithmetic. Here one compiled function reads all steps of a
+layer, and another one goes back through them. A *tile* is sixteen windows side by side: each row of a buffer is a
+vector (`vectors`) with one number of each, so that every instruction works on all sixteen. A step embeds its input,
+where that is asked for, makes two products of a weight matrix with rows (`matmul`) and one pass over the units for
+gates and state (`cells`). On the way back, gradients of the weights are summed over a chunk of steps while it is in the
+cache. Tiles go to all cores (`memory`), and sums over tiles have an order that does not depend on how many there are.
+`autograd` makes it differentiable, this module decides when it is used, for `tsforecast.networks.recurrent`.
+"""
 
 from __future__ import annotations
 
