@@ -83,7 +83,7 @@ def test_columns_of_a_forecaster_have_their_roles(tmp_path: Path) -> None:
     assert summary(HOME / "v2" / "windows")["columns"] == "windows, 6 steps each"
 
 
-def test_what_was_mended_and_what_each_member_of_an_ensemble_validated_and_scaled_on_is_said(tmp_path: Path) -> None:
+def test_what_was_cleaned_and_what_each_member_of_an_ensemble_validated_and_scaled_on_is_said(tmp_path: Path) -> None:
     frame = FRAME[FRAME["shop"] == FRAME["shop"].iloc[0]].drop(columns="shop").drop(index=[5, 6])
     panel = Panel.from_frame(frame, target="sales", fill_gaps=True, nan_policy="forward_fill")
     members = [
@@ -94,7 +94,7 @@ def test_what_was_mended_and_what_each_member_of_an_ensemble_validated_and_scale
     ]
     told = described(EnsembleForecaster(members, horizon=3).fit(panel), tmp_path / "model")
     assert told["columns"] == "time 'day', target 'sales'"
-    assert told["mended"] == "inserted 2 missing time stamps"
+    assert told["cleaned"] == "inserted 2 missing time stamps"
     assert (
         told["validated"] == "members 1, 4: the last 6 steps of each series; member 3: the last 4 steps of each series"
     )

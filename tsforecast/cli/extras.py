@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tsforecast.catalog.card import Task
 
 
-datasets_app = typer.Typer(cls=PlainGroup, help="The datasets that tsforecast knows.", invoke_without_command=True)
+datasets_app = typer.Typer(cls=PlainGroup, help="List, show and download datasets.", invoke_without_command=True)
 
 
 @datasets_app.callback()

@@ -108,7 +108,7 @@ class Context:
                 f"(a backtest with a min_past of {window} leaves such cutoffs out)"
             )
         if window not in self._tails:
-            # One copy of so many rows each, quicker than row by row.
+            # One copy of so many rows each, faster than row by row.
             every = sliding_window_view(self._panel.filled, window, axis=0)  # (rows - W + 1, C, W)
             found = every[self._panel.offsets[self.series] + self._n_observed - window].transpose(0, 2, 1)  # (n, W, C)
             rows = self._known(found, self._n_observed[:, None] - np.arange(window, 0, -1))

@@ -51,7 +51,7 @@ def summary(folder: str | Path) -> dict[str, str]:
             "chosen": ", ".join(f"{name}={value!r}" for name, value in learned.get("resolved_", {}).items()),
             "training": _training(learned.get("history_", [])),
             "data": data.get("panel") or _span(data, description),
-            "mended": ", ".join(panel["notes"]) if panel else "",
+            "cleaned": ", ".join(panel["notes"]) if panel else "",
             "fingerprint": data.get("sha256", ""),
             **{part: _span(each, description) for part, each in where.get("split", {}).items()},
             "scaling": scaling.get("steps", ""),

@@ -1,4 +1,4 @@
-"""MLflow: every fit, leaderboard and search within `track` is a run; the only room that knows mlflow.
+"""MLflow: every fit, leaderboard and search within `track` is a run; the only room that imports mlflow.
 
 Fits and comparisons become events (`runs`, an observer of `tsforecast.events`), which go through a queue to
 a thread that sends them (`outbox`, `store`); from the first that cannot be sent on, they go to a folder, and `sync`

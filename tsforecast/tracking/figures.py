@@ -45,14 +45,14 @@ class Ahead:
             return None
         from tsforecast.data.context import with_future
 
-        said = model.forecast(Context.at_end(first, lambda: with_future(first, model.horizon_)), model.horizon_)[
+        forecast = model.forecast(Context.at_end(first, lambda: with_future(first, model.horizon_)), model.horizon_)[
             0, :, 0
         ]
         length = int(first.lengths[0])
         at = np.arange(max(0, length - SHOWN * max(model.horizon_, panel.season_length, 12)), length)
         values = first.series(0)[at, 0].astype(np.float64)
         times, later = _times(first, at), _times(first, length + np.arange(model.horizon_))
-        return cls(str(first.ids[0]), first.roles.target[0], (times, values), (later, said))
+        return cls(str(first.ids[0]), first.roles.target[0], (times, values), (later, forecast))
 
 
 def draw(place: Path, ahead: Ahead | None, history: list[Epoch]) -> None:

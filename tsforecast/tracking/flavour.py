@@ -100,7 +100,7 @@ class Served:
         ----------
         model_input : pandas.DataFrame or array
             Series to go on from, in the columns that were fitted. Where columns are known ahead, rows at the end of
-            each series that have no target tell them for the steps to forecast. An array where supervised windows were
+            each series that have no target hold them for the steps to forecast. An array where supervised windows were
             fitted.
         params : dict, optional
             ``horizon``: steps to forecast.

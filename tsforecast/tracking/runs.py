@@ -97,10 +97,10 @@ def of_settings(model: Any) -> Facts:
 
 def of_fitted(model: Any, panel: Panel) -> Facts:
     """Return parameters resolved by a fit: settings, scaling, training and validation parts."""
-    told = learned(model)
-    found = {f"resolved/{name}": value for name, value in told["resolved"].items()}
-    found |= {"scaling": told["scaling"]} if told["scaling"] else {}
-    kept = told["resolved"].get("validation")
+    state = learned(model)
+    found = {f"resolved/{name}": value for name, value in state["resolved"].items()}
+    found |= {"scaling": state["scaling"]} if state["scaling"] else {}
+    kept = state["resolved"].get("validation")
     if kept and panel.kind != "none" and panel.groups is None and not isinstance(panel, SupervisedPanel):
         ends = panel.lengths - int(kept)
         first = panel.frequency.advance(panel.starts, ends)
@@ -212,13 +212,13 @@ class Tracker:
                 stacklevel=2,
             )
 
-    def _safely(self, step: Callable[..., None], *told: Any) -> None:
+    def _safely(self, step: Callable[..., None], *arguments: Any) -> None:
         if self._outbox.elsewhere:
             return
         try:
-            step(*told)
+            step(*arguments)
         except Exception as error:
-            _log.warning("a run could not be told of", exc_info=True)
+            _log.warning("a run could not be recorded", exc_info=True)
             self._outbox.refused.append(reason(error))
 
     def _begin(self, activity: Activity) -> None:
@@ -324,10 +324,10 @@ class Tracker:
         record = board.record
         params = {"metric": board.metric, "reference": board.reference, "horizon": record.horizon}
         params |= {"origins": record.origins, "step": record.step, "gap": record.gap, "refit": record.refit}
-        told = "\n".join(f"- {verdict}" for verdict in board.verdicts.values())
+        sentences = "\n".join(f"- {verdict}" for verdict in board.verdicts.values())
         tags = {
             "leak_audit": board.audit_line,
-            "mlflow.note.content": f"{told}\n\n{board.audit_line}. {board.summary_line}.",
+            "mlflow.note.content": f"{sentences}\n\n{board.audit_line}. {board.summary_line}.",
         }
         self._log(run.id, of_numbers(scores, _now()), params, tags)
         room, place = self._new_room()
@@ -364,8 +364,8 @@ class Tracker:
     def _start(self, run: str, name: str, kind: str, params: Mapping[str, Any], parent: str | None = None) -> None:
         parent = parent or (self._open[-1].id if self._open else None)
         tags = {**self._origin, "kind": kind, **self._tags}
-        told = {"name": name, "parent": parent, "at": _now(), "tags": tags, "params": _plain(params)}
-        self._outbox.put(Event("begin", run, _plain(told)))
+        begun = {"name": name, "parent": parent, "at": _now(), "tags": tags, "params": _plain(params)}
+        self._outbox.put(Event("begin", run, _plain(begun)))
 
     def _log(
         self,
@@ -374,8 +374,8 @@ class Tracker:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> None:
-        told = {"metrics": metrics, "params": _plain(params or {}), "tags": _plain(tags or {})}
-        self._outbox.put(Event("log", run, told))
+        logged = {"metrics": metrics, "params": _plain(params or {}), "tags": _plain(tags or {})}
+        self._outbox.put(Event("log", run, logged))
 
     def _finish(self, run: str, status: str) -> None:
         self._outbox.put(Event("end", run, {"status": status, "at": _now()}))
