@@ -52,7 +52,7 @@ class Cheat(NaiveForecaster):
     def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
         panel, said = past._panel, super().forecast(past, horizon)
         which = past.series if self.series == "own" else np.full(len(past), len(panel) - 1)
-        at = np.minimum(past._seen, panel.lengths[which] - 1)  # the first step that must not be seen
+        at = np.minimum(past._n_observed, panel.lengths[which] - 1)  # the first step that must not be seen
         return said + panel.values[panel.offsets[which] + at, self.column][:, None, None]
 
 
