@@ -60,7 +60,7 @@ def test_nothing_is_imported_or_written_without_it(tmp_path: Path) -> None:
 
 def test_a_fit_that_fails_is_a_run_that_failed(database: str) -> None:
     class Wrong(NeuralForecaster):
-        def _prepare(self, panel: Panel) -> np.ndarray:
+        def _split(self, panel: Panel) -> np.ndarray:
             raise TrainingError("the loss must stay a number")
 
     with pytest.raises(TrainingError), track():
