@@ -22,7 +22,7 @@ def test_the_benchmarks_that_are_there_are_listed_with_what_they_measure() -> No
     there = [name for name in cli_benchmark.BENCHMARKS if (shipped("benchmarks") / f"{name}.py").is_file()]
     assert [line.split()[0] for line in result.stdout.splitlines()] == there
     assert {"gestures", "accuracy"} <= set(there)
-    assert "Recognise movements of people whom no model has seen" in result.stdout
+    assert "Classify movements of unseen people" in result.stdout
 
 
 @pytest.mark.process
