@@ -140,7 +140,7 @@ def test_a_date_that_does_not_fit_the_format_is_shown_with_its_row(tmp_path: Pat
     with pytest.raises(DataError) as caught:
         read_file(path, "day", "%d.%m.%Y %H:%M")
     assert str(caught.value) == (
-        "time column 'day' must hold dates like '%d.%m.%Y %H:%M': row 1 holds 'bad'; mend the file or the format"
+        "time column 'day' must hold dates like '%d.%m.%Y %H:%M': row 1 holds 'bad'; correct the file or the format"
     )
     with pytest.raises(DataError, match=r"one column must hold dates like '%Y': none does; name the column with time="):
         read_file(path, None, "%Y")

@@ -108,6 +108,28 @@ def test_a_season_that_differs_is_named() -> None:
         one.merge(two)
 
 
+def test_a_model_that_failed_on_one_board_is_taken_from_the_other() -> None:
+    data = Panel.from_array(wave(60), season_length=6)
+    failed = leaderboard({"gru": small("gru").set_params(window=500), "mean": MeanForecaster()}, data, horizon=3)
+    complete = leaderboard({"gru": small("gru")}, data, horizon=3)
+    for board in (failed.merge(complete), complete.merge(failed)):
+        assert board.failures == {}
+        assert (board.rows["model"] == "gru").sum() == (complete.rows["model"] == "gru").sum()
+        assert (board.rows["model"] == "mean").any()
+
+
+def test_what_is_no_board_is_not_merged() -> None:
+    board = leaderboard([], Panel.from_array(wave(60), season_length=6), horizon=3)
+    with pytest.raises(ParameterError, match="merge needs another ForecastResults: got DataFrame"):
+        board.merge(board.rows)
+
+
+def test_a_window_that_cannot_be_is_named_on_the_board() -> None:
+    data = Panel.from_array(wave(60), season_length=6)
+    board = leaderboard({"gru": small("gru").set_params(window=-1), "mean": MeanForecaster()}, data, horizon=3)
+    assert board.failures["gru"] == "window must be a whole number >= 1 or 'auto': got -1"
+
+
 def test_one_name_for_two_models_is_refused() -> None:
     one, two = (leaderboard({"mine": model}, **BASE) for model in (MeanForecaster(), DriftForecaster()))
     with pytest.raises(

@@ -43,7 +43,7 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
         When a file is neither here nor can be fetched; the message says where to put it by hand.
     DataError
         When a file does not match its card. One without a checksum that was downloaded is then removed from the
-        cache: it may be a page about an outage, and would be taken for the file for ever.
+        cache: it may be a page about an outage, and would stand for the file for ever.
 
     Examples
     --------

@@ -304,7 +304,7 @@ def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
     if stamps.null_count() > frame[time].null_count():
         held = (Row(wrong), f" holds {frame[time][wrong]!r}")
         must = f"time column {time!r} must hold dates like {date_format!r}"
-        raise DataError(Problem(must, held, "mend the file or the format"))
+        raise DataError(Problem(must, held, "correct the file or the format"))
     return frame.with_columns(stamps)
 
 

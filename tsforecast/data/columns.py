@@ -14,7 +14,7 @@ from tsforecast.data.calendar import Stamps
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
-LOOKED_AT = 100  # first values of a column of text by which dates and numbers are recognised
+LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
 
 
 def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str | None:

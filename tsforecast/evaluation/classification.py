@@ -15,7 +15,14 @@ from tsforecast.data.sequences import DuplicateSet
 from tsforecast.errors import ParameterError, raise_any
 from tsforecast.evaluation.record import ClassificationRecord
 from tsforecast.evaluation.significance import Interval, holm, over_users, t_test
-from tsforecast.evaluation.storage import differences, join_models, model_clashes, read_results, write_rows
+from tsforecast.evaluation.storage import (
+    differences,
+    join_models,
+    model_clashes,
+    read_results,
+    require_kind,
+    write_rows,
+)
 from tsforecast.evaluation.verdict import MIN_TRIALS, SIGNIFICANCE, Verdict
 from tsforecast.files import write_or_return
 from tsforecast.reporting.tables import json_text
@@ -207,6 +214,7 @@ class ClassificationResults:
         DataError
             When the two were not made from the same data and folds; the message names each difference.
         """
+        require_kind(ClassificationResults, other)
         return self._merged([self, other])
 
     @classmethod

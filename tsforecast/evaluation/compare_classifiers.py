@@ -107,8 +107,9 @@ def compare_classifiers(
     Raises
     ------
     DataError, ParameterError
-        With every problem of sequences, labels, users and splits, before anything is trained; also when every model,
-        or the majority, failed.
+        With every problem of sequences, labels, users and splits, before anything is trained.
+    TsForecastError
+        When every model, or the majority, failed.
 
     Examples
     --------

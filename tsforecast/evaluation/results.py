@@ -14,7 +14,7 @@ from tsforecast.errors import DataError, ParameterError, UnknownNameError, neare
 from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.record import ForecastRecord
-from tsforecast.evaluation.storage import Kept, coverage_problems, merged, write_rows
+from tsforecast.evaluation.storage import Kept, coverage_problems, merged, require_kind, write_rows
 from tsforecast.evaluation.summaries import METRICS, Ranks, average_ranks, errors, errors_by, win_rates
 from tsforecast.evaluation.verdict import Verdict, judge
 
@@ -146,6 +146,7 @@ class ForecastResults:
         DataError
             When the two were not made from the same data in the same way; the message names each difference.
         """
+        require_kind(ForecastResults, other)
         return self._of(merged([self, other], None, reference))
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from tsforecast.errors import DataError, raise_any, reason, shorten
+from tsforecast.errors import DataError, ParameterError, raise_any, reason, shorten
 from tsforecast.evaluation.record import ComparisonRecord, ForecastRecord
 from tsforecast.files import new_file
 
@@ -157,15 +157,25 @@ def merged(parts: Sequence[Any], metric: str | None = None, reference: str | Non
     return Kept(rows, metric or first.metric, reference or first.reference, notes, record)
 
 
+def require_kind(kind: type, other: object) -> None:
+    """Raise ParameterError unless results of a kind are merged with others of that kind."""
+    if not isinstance(other, kind):
+        raise ParameterError(f"merge needs another {kind.__name__}: got {type(other).__name__}")
+
+
 def join_models(parts: Sequence[Results]) -> tuple[pd.DataFrame, tuple[str, ...], Any]:
-    """Return rows, notes and record of several comparisons; a model in several of them is taken from the first."""
+    """Return rows, notes and record of several comparisons; a model in several of them is taken from the first.
+
+    Where it failed in one and not in another, it is taken from the other.
+    """
     records = [part.record for part in parts]
+    complete = {name for part in parts for name in part.rows["model"].astype(str).unique()}
     taken: set[str] = set()
     rows, fits = [], []
     for part in parts:
         new = ~part.rows["model"].astype(str).isin(taken)
         names = {*part.rows.loc[new, "model"].astype(str)}
-        names |= {fit.model for fit in part.record.fits if fit.error} - taken if part.record else set()
+        names |= {fit.model for fit in part.record.fits if fit.error} - taken - complete if part.record else set()
         rows.append(part.rows[new])
         fits += [fit for fit in part.record.fits if fit.model in names] if part.record else []
         taken |= names

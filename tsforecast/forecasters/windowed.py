@@ -17,7 +17,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
 from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.errors import ParameterError, Problem, shorten
+from tsforecast.errors import ParameterError, Problem, raise_any, shorten
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
 
@@ -58,6 +58,7 @@ class WindowedForecaster(Forecaster):
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessed data and resolved settings; see `Forecaster.preprocessing_state`."""
+        raise_any(self._problems(), ParameterError)  # an audit asks before anything is fitted
         unfitted = clone(self)
         unfitted.horizon_ = panel.horizon_or(unfitted._own_horizon())
         trains = unfitted._split(panel)
