@@ -18,9 +18,7 @@ def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[s
     >>> whole("horizon", 0, 1)
     ['horizon must be a whole number >= 1: got 0']
     """
-    if any(value is other or (isinstance(other, str) and value == other) for other in also):
-        return []
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least:
+    if _among(value, also) or (_is_whole(value) and value >= least):
         return []
     others = "".join(f" or {other!r}" for other in also)
     return [Problem(f"must be a whole number >= {least}{others}", f"got {value!r}", parameter=name)]
@@ -34,7 +32,7 @@ def jobs(n_jobs: Any) -> list[str]:
     >>> jobs(0)
     ['n_jobs must be a whole number of processes, or -1 for one on each core: got 0']
     """
-    fine = n_jobs is None or (not whole("n_jobs", abs(n_jobs), 1) if isinstance(n_jobs, int) else False)
+    fine = n_jobs is None or (isinstance(n_jobs, int) and n_jobs != 0)
     must = "must be a whole number of processes, or -1 for one on each core"
     return [] if fine else [Problem(must, f"got {n_jobs!r}", parameter="n_jobs")]
 
@@ -47,7 +45,7 @@ def between(name: str, value: Any, low: float, high: float, *, open_low: bool = 
     >>> between("dropout", 1.5, 0, 1)
     ['dropout must be a number in [0, 1): got 1.5']
     """
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    number = _is_whole(value) or isinstance(value, (float, np.floating))
     if number and (low < value if open_low else low <= value) and value < high:
         return []
     must = f"{part} must be a number in {'(' if open_low else '['}{low:g}, {high:g})"
@@ -62,9 +60,7 @@ def share_or_count(name: str, value: Any, also: Sequence[Any] = ()) -> list[str]
     >>> share_or_count("validation", "20%", [None])
     ["validation must be a share in (0, 1), a whole number >= 1 or None: got '20%'"]
     """
-    if any(value is other for other in also) or not whole(name, value, 1):
-        return []
-    if isinstance(value, float) and 0 < value < 1:
+    if _among(value, also) or (_is_whole(value) and value >= 1) or (isinstance(value, float) and 0 < value < 1):
         return []
     others = "".join(f" or {other!r}" for other in also)
     return [Problem(f"must be a share in (0, 1), a whole number >= 1{others}", f"got {value!r}", parameter=name)]
@@ -92,11 +88,20 @@ def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = 
     >>> one_of("norm", "none", ["layer"], [None])
     ["norm must be one of 'layer', None: got 'none'; did you mean None?"]
     """
-    if any(value is other for other in also) or (isinstance(value, str) and value in options):
+    if _among(value, [*options, *also]):
         return []
     shown = [*options, *also]
     remedy = "" if value is None else guess(value, [option for option in shown if not isinstance(option, bool)])
     return [Problem(f"must be one of {', '.join(map(repr, shown))}", f"got {value!r}", remedy, parameter=name)]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _among(value: Any, options: Sequence[Any]) -> bool:
+    """Return whether a value is one of the options; texts are compared, others are identical."""
+    return any(value is other or (isinstance(value, str) and value == other) for other in options)
 
 
 def require_estimator(value: object, kind: type, example: str) -> None:

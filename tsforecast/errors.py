@@ -62,20 +62,10 @@ Text = str | tuple[Part, ...]
 
 
 class Problem(str):
-    """Sentence about one thing that is wrong, with the fields that it is made of.
+    """Sentence about one thing that is wrong: what must hold, what was found instead, and what to do.
 
-    Parameters
-    ----------
-    must : str or tuple of parts
-        What must hold. Parts are texts and references, which other interfaces render in their own way, see `map`.
-    got : str or tuple of parts
-        What was found instead.
-    remedy : str or tuple of parts
-        What to do.
-    parameter : str, optional
-        Parameter that `must` is about; its name begins the sentence.
-    series : object
-        Id of the series that the problem is in.
+    Each field consists of texts and references; other interfaces render the references in their own way, see `map`.
+    `parameter` names the parameter that `must` is about, and begins the sentence.
 
     Examples
     --------
@@ -90,7 +80,7 @@ class Problem(str):
     must: tuple[Part, ...]
     got: tuple[Part, ...]
     remedy: tuple[Part, ...]
-    series: object
+    series: object  # id of the series that the problem is in
 
     def __new__(
         cls,
@@ -141,20 +131,12 @@ class Problem(str):
         >>> print(Problem("must hold", ("not in ", Row(3))).map(lambda part: f"line {part.number + 2}"))
         must hold: not in line 5
         """
-
-        def changed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-            return tuple(part if isinstance(part, str) else change(part) for part in parts)
-
-        return Problem(changed(self.must), changed(self.got), changed(self.remedy), series=self.series)
+        fields = (self.must, self.got, self.remedy)
+        changed = [tuple(part if isinstance(part, str) else change(part) for part in field) for field in fields]
+        return Problem(*changed, series=self.series)
 
     def within(self, before: str = "", after: str = "") -> Problem:
-        """Return the problem with its origin in words before and after it.
-
-        Examples
-        --------
-        >>> Problem("must be True", parameter="sort").within("gru: ", " (of the model)")
-        'gru: sort must be True (of the model)'
-        """
+        """Return the problem with its origin in words before and after it: ``"gru: sort must be True (of ...)"``."""
         fields = [(before, *self.must), self.got, self.remedy]
         last = max(at for at, field in enumerate(fields) if field)
         fields[last] = (*fields[last], after)
@@ -176,18 +158,15 @@ class TsForecastError(Exception):
 
     def __init__(self, problems: str | Iterable[str]) -> None:
         self.problems = tuple(map(Problem.of, (problems,) if isinstance(problems, str) else problems))
-        super().__init__(self._message())
+        message, count = str(self.problems[0]), len(self.problems)
+        if count > 1:
+            message = "\n  - ".join([f"{count} problems:", *self.problems[:MAX_SHOWN]])
+            message += f"\n  and {count - MAX_SHOWN} more of the kind" if count > MAX_SHOWN else ""
+        super().__init__(message)
 
     def map(self, change: Callable[[Reference], Part]) -> Self:
         """Return the error with each reference of its problems replaced, see `Problem.map`."""
         return type(self)([problem.map(change) for problem in self.problems])
-
-    def _message(self) -> str:
-        if len(self.problems) == 1:
-            return str(self.problems[0])
-        listed = "\n".join(f"  - {problem}" for problem in self.problems[:MAX_SHOWN])
-        more = len(self.problems) - MAX_SHOWN
-        return f"{len(self.problems)} problems:\n{listed}" + (f"\n  and {more} more of the kind" if more > 0 else "")
 
     def __reduce__(self) -> tuple[type[TsForecastError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
@@ -204,8 +183,7 @@ class ParameterError(TsForecastError, ValueError):
 class UnknownNameError(TsForecastError, KeyError):
     """A dataset, model or column of this name does not exist."""
 
-    def __str__(self) -> str:  # KeyError would show the repr of the sentence
-        return self._message()
+    __str__ = Exception.__str__  # KeyError would show the repr of the sentence
 
 
 class LeakageError(TsForecastError, AssertionError):

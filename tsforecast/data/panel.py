@@ -238,7 +238,8 @@ class Panel(Series):
         season_length: int | None = None,
         cleaning: quality.CleaningPolicy = quality.CleaningPolicy(),
     ) -> Panel:
-        raise_any(whole("season_length", season_length, 1, [None]))
+        if problems := whole("season_length", season_length, 1, [None]):
+            raise DataError(problems)
         step = Frequency.parse(frequency) if isinstance(frequency, str) else frequency
         rows = quality.regular_rows(table, step, cleaning)
         return cls(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, stamp_label
 from tsforecast.data.frames import Table, TimeKind
-from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, raise_any
+from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text
 
 NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
@@ -117,7 +117,8 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
     if cleaning.nan_policy == "forward_fill":
         rows.values = forward_fill(rows.values, rows.offsets)
     problems += _bad_numbers(rows, names, table.kind, cleaning)
-    raise_any(problems)
+    if problems:
+        raise DataError(problems)
     return rows
 
 

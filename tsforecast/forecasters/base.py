@@ -192,7 +192,8 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
 
     def _checked(self, data: Any, y: Any = None, sample_weight: Any = None) -> Panel:
         """Check parameters and read the data of `fit`."""
-        raise_any(self._problems(), ParameterError)
+        if problems := self._problems():
+            raise ParameterError(problems)
         if y is not None:
             panel = self._read_rows(data, y, sample_weight)
         elif sample_weight is not None:
