@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import tsforecast
+from tests.helpers.commands import tsforecast as tsforecast_command
 from tsforecast import GRUForecaster, Panel
 from tsforecast.checks import between, flag, jobs, one_of, share_or_count, whole
 from tsforecast.cli.files import lines_of
@@ -194,3 +195,19 @@ def _readings(source: str) -> list[str]:
 
 def _names(node: ast.expr) -> set[str]:
     return {getattr(part, "id", None) or getattr(part, "attr", "") for part in ast.walk(node)}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fit", "--model", "naive", "--window", "5"], "--window must be left out: naive has no such setting"),
+        (["leaderboard", "--models", "ets,mean", "--epochs", "5"], "--epochs must be left out: ets, mean have no such"),
+        (["tune", "--folds", "3"], "--folds must be left out without --label: forecasts are tested at cutoffs"),
+    ],
+)
+def test_options_without_an_effect_are_refused(words: list[str], sentence: str, tmp_path: Path) -> None:
+    command, *options = words
+    result = tsforecast_command(command, "sunspots-yearly", *options, "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from tsforecast.cli import files
 from tsforecast.cli.data import read_panel
-from tsforecast.cli.files import read_file
 from tsforecast.cli.options import DataOptions, as_option
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 
@@ -20,6 +21,11 @@ def file(folder: Path, *lines: str) -> Path:
     path = folder / "data.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def read_file(*given: Any, **more: Any) -> pl.DataFrame:
+    frame: pl.DataFrame = files.read_file(*given, **more)[0]
+    return frame
 
 
 def test_what_a_recording_is_recognised_as_is_not_read_where_it_is_forecast(data_folder: Path) -> None:

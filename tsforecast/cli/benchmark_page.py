@@ -14,19 +14,14 @@ from tsforecast.errors import DataError
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
 from tsforecast.evaluation.report.classification import html_classification
 from tsforecast.reporting.page import page
-from tsforecast.reporting.tables import MAX_ROWS, MISSING, Grid
+from tsforecast.reporting.tables import MISSING, Grid, cell
 
 Rows = list[dict[str, Any]]
 ABOUT = ("date", "machine", "versions")  # keys that `benchmarks/record.py` adds to each row
 
 
 def read_rows(path: Path) -> Rows:
-    """Return the rows of a benchmark, one JSON object a line.
-
-    Raises
-    ------
-    DataError
-    """
+    """Return the rows of a benchmark, one JSON object a line."""
     if not path.is_file():
         raise DataError(f"{str(path)!r} must hold the rows of a benchmark: there is no such file; measure it first")
     try:
@@ -36,21 +31,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def html_benchmark(name: str, rows: Rows, about: str = "") -> str:
-    """Return the page of a benchmark: a classification report, or a table for each set.
-
-    Parameters
-    ----------
-    name : str
-    rows : list of dict
-    about : str
-        The measurement in a sentence.
-
-    Examples
-    --------
-    >>> row = {"set": "air", "model": "gru", "metric": "mase", "value": 0.75, "seed": 0, "date": "2026-01-31"}
-    >>> "gru</th>" in html_benchmark("accuracy", [row])
-    True
-    """
+    """Return the page of a benchmark: a classification report, or a table for each set; `about` is a sentence."""
     if any(row.get("measured") == "recognition" for row in rows):
         return _classification(name, rows)
     table = pd.DataFrame(rows)
@@ -90,6 +71,7 @@ def _classification(name: str, rows: Rows) -> str:
     sets = {str(key): part for key, part in tallies.groupby("set", sort=False)}
     with_users = [key for key, part in sets.items() if part["group"].notna().all()]
     first = (with_users or list(sets))[0]
+    abouts = {row["model"]: row["about"] for row in of["recognition"] if row["set"] == first and "about" in row}
     copies = tuple(
         DuplicateSet((), tuple(row["names"]), tuple(row["labels"]), tuple(row["groups"]))
         for row in of["copies"]
@@ -101,13 +83,8 @@ def _classification(name: str, rows: Rows) -> str:
         f"{name.capitalize()}: {first}",
         _tallies(curve) if curve else None,
         {key: ClassificationResults(part) for key, part in sets.items() if key != first},
-        _models(of["recognition"], first) | facts(rows),
+        abouts | facts(rows),
     )
-
-
-def _models(rows: Rows, name: str) -> dict[str, str]:
-    """Return a description of each model of a set."""
-    return {row["model"]: row["about"] for row in rows if row["set"] == name and "about" in row}
 
 
 def _tallies(rows: Rows) -> pd.DataFrame:
@@ -132,9 +109,8 @@ def _of_set(name: str, rows: pd.DataFrame) -> Grid:
         spread = f" ({values.min():.3f} to {values.max():.3f})" if len(values) > 1 else ""
         seconds = part["fit_seconds"].median() if "fit_seconds" in part else float("nan")
         mean = f"{values.mean():.3f}{spread}" if len(values) else MISSING
-        lines.append((*(str(first[key]) for key in keys), mean, MISSING if seconds != seconds else f"{seconds:.1f}"))
-    columns = (*keys, "value", "fit s")
-    return Grid(name, columns, tuple(lines[:MAX_ROWS]), words=tuple(keys[1:]), more=max(0, len(lines) - MAX_ROWS))
+        lines.append((*(first[key] for key in keys), mean, cell(seconds, "{:.1f}")))
+    return Grid.of(name, (*keys, "value", "fit s"), lines, words=keys[1:])
 
 
 def _plain(rows: pd.DataFrame) -> Grid:
@@ -144,12 +120,6 @@ def _plain(rows: pd.DataFrame) -> Grid:
         for name in rows
         if name not in ABOUT and not rows[name].map(lambda one: isinstance(one, (dict, list))).any()
     ]
-    lines = tuple(tuple(_cell(one) for one in line) for line in rows[names].head(MAX_ROWS).itertuples(index=False))
-    words = tuple(name for name in names if not pd.api.types.is_numeric_dtype(rows[name]))
-    return Grid("What was measured", tuple(map(str, names)), lines, words=words, more=max(0, len(rows) - MAX_ROWS))
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return MISSING
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    words = [name for name in names if not pd.api.types.is_numeric_dtype(rows[name])]
+    texts = rows[names].map(lambda one: f"{one:.4g}" if isinstance(one, float) else str(one), na_action="ignore")
+    return Grid.of_frame("What was measured", texts.astype(object).where(texts.notna(), MISSING), words=words)

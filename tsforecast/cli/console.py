@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
@@ -18,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrackingWarning, TrainingWarning
-from tsforecast.files import new_file
+from tsforecast.files import new_file, write_or_return
 
 if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
@@ -28,23 +27,11 @@ if TYPE_CHECKING:
 
 
 def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
-    """Print the table, a summary of the test and a sentence for each model; columns that do not fit are listed."""
+    """Print the table, a summary of the test and a sentence for each model."""
     shown = board.display_table
-    names = list(shown.columns[1:])
-    widths = [max(map(len, [name, *shown[name]])) + 3 for name in names]  # space and rule around each
-    room = console.width - max(map(len, shown["model"])) - 4
-    kept = [name for name, reach in zip(names, accumulate(widths), strict=True) if reach <= room] or names[:1]
+    styles = {name: "green" for name, skill in zip(shown["model"], board.table["skill"], strict=True) if skill > 0}
     _wrap(console, title, style="bold")
-    table = Table()
-    table.add_column("model", no_wrap=True)
-    for name in kept:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row, skill in zip(shown[["model", *kept]].itertuples(index=False), board.table["skill"], strict=True):
-        style = "dim" if row[0] == board.reference else "green" if skill > 0 else None
-        table.add_row(*map(escape, row), style=style)
-    console.print(table)
-    if len(kept) < len(names):
-        _wrap(console, f"(left out for width: {', '.join(names[len(kept) :])})", style="dim")
+    _show_columns(console, shown.columns, shown.itertuples(index=False), styles | {board.reference: "dim"})
     _wrap(console, f"{board.summary_line}.")
     for note in board.notes:
         _wrap(console, f"Note: {note}.", then=" " * len("Note: "))
@@ -66,7 +53,7 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
 
 
 def show_search(search: StoredSearch, title: str, console: Console) -> None:
-    """Print the result of a search, its best trials and how all ended; columns that do not fit are listed."""
+    """Print the result of a search, its best trials and how all ended."""
     # A page can be made of them, for which matplotlib is loaded: a leaderboard does not wait for that.
     from tsforecast.search.report import best_trials, counts, headline
     from tsforecast.search.results import scored
@@ -76,18 +63,31 @@ def show_search(search: StoredSearch, title: str, console: Console) -> None:
     _wrap(console, headline(search, trials))
     if len(scored(trials)):
         grid = best_trials(trials, search.space)
-        widths = [max(map(len, column)) + 3 for column in zip(grid.columns, *grid.rows, strict=True)]
-        kept_columns = sum(reach < console.width for reach in accumulate(widths)) or 1
-        table = Table()
-        for column in grid.columns[:kept_columns]:
-            table.add_column(column, justify="left" if column in ("trial", *grid.words) else "right", no_wrap=True)
-        for row in grid.rows:
-            style = "dim" if row[0] == grid.marked else "green" if row[1].strip("+-0.%") and row[1][0] == "+" else None
-            table.add_row(*map(escape, row[:kept_columns]), style=style)
-        console.print(table)
-        if kept_columns < len(grid.columns):
-            _wrap(console, f"(left out for width: {', '.join(grid.columns[kept_columns:])})", style="dim")
+        better = (row for row in grid.rows if row[1].strip("+-0.%") and row[1][0] == "+")
+        styles = {row[0]: "green" for row in better} | {grid.marked: "dim"}
+        _show_columns(console, grid.columns, grid.rows, styles, grid.words)
     _wrap(console, counts(search, trials))
+
+
+def _show_columns(
+    console: Console,
+    columns: Iterable[str],
+    rows: Iterable[Sequence[str]],
+    styles: Mapping[str, str],
+    words: Sequence[str] = (),
+) -> None:
+    """Print a table whose rows have the style of their first cell; columns that do not fit are listed below it."""
+    names, lines = list(columns), list(rows)
+    widths = [max(map(len, column)) + 3 for column in zip(names, *lines, strict=True)]  # space and rule around each
+    kept = max(2, sum(reach < console.width for reach in accumulate(widths)))
+    table = Table()
+    for name in names[:kept]:
+        table.add_column(name, justify="left" if name in (names[0], *words) else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(*map(escape, line[:kept]), style=styles.get(line[0]))
+    console.print(table)
+    if kept < len(names):
+        _wrap(console, f"(left out for width: {', '.join(names[kept:])})", style="dim")
 
 
 def _wrap(console: Console, sentence: str, first: str = "", then: str = "", style: str | None = None) -> None:
@@ -102,13 +102,7 @@ console = Console()
 
 
 def printable(text: str) -> str:
-    r"""Escape foreign text for a terminal: markup, and control characters.
-
-    Examples
-    --------
-    >>> print(printable("a\x1b[31mb"))
-    a\x1b[31mb
-    """
+    """Escape foreign text for a terminal: markup, and control characters."""
     return escape(_without_controls(text))
 
 
@@ -149,15 +143,8 @@ def progress(title: str, total: int) -> Iterator[Any]:
     from rich.progress import Progress
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        done = -1
-
-        def report(name: str) -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, completed=done, description=f"{title}{name}")
-
-        yield report
+        task, done = bar.add_task(title, total=total), count()
+        yield lambda name: bar.update(task, completed=next(done), description=f"{title}{name}")
 
 
 def as_polars(forecasts: Any) -> Any:
@@ -188,10 +175,7 @@ def write_frame(frame: Any, forms: Mapping[str, str], out: Path) -> None:
 def print_frame(frame: Any, forms: Mapping[str, str]) -> None:
     """Print a polars frame as CSV: exact for programs, and without codes that steer a terminal for people.
 
-    Parameters
-    ----------
-    forms : dict of str
-        How the dates of a column are written, in strptime codes; ISO 8601 unless given.
+    Dates are written as `forms` has it for their column, in strptime codes; in ISO 8601 unless given.
     """
     text = _with_texts(frame, forms).write_csv()
     sys.stdout.write(_without_controls(text) if sys.stdout.isatty() else text)
@@ -223,12 +207,7 @@ def _shortest(dates: Any) -> str:
 
 
 def report_suffix(path: Path, known: tuple[str, ...] = REPORTS) -> str:
-    """Return the ending of a report that can be written.
-
-    Raises
-    ------
-    ParameterError
-    """
+    """Return the ending of a report; refuse one that cannot be written."""
     suffix = path.suffix.lower()
     if suffix not in known:
         raise ParameterError(f"a report must end in {', '.join(known[:-1])} or {known[-1]}: got {str(path)!r}")
@@ -245,18 +224,12 @@ def write_report(board: Leaderboard, path: Path, title: str) -> None:
     elif suffix == ".parquet":
         board.to_parquet(path)
     else:
-        with new_file(path) as unwritten:
-            unwritten.write_text(f"# {title}\n\n{board.to_markdown()}", encoding="utf-8")
+        write_or_return(f"# {title}\n\n{board.to_markdown()}", path)
     echo(f"wrote {path}")
 
 
-def unfinished(out: Path) -> Path:
-    """Return the folder beside `out` that keeps the rows of finished fits until all are done."""
-    return out.with_name(f"{out.name}.unfinished")
-
-
 def write_board(board: Leaderboard, panel: Panel, out: Path, title: str) -> None:
-    """Write report, table, rows and figure of a leaderboard, and remove the rows kept of single fits."""
+    """Write report, table, rows and figure of a leaderboard."""
     from tsforecast.evaluation.report.figures import plot_forecasts, save_figure
 
     figure = plot_forecasts(board, panel)  # drawn before anything is written
@@ -264,4 +237,3 @@ def write_board(board: Leaderboard, panel: Panel, out: Path, title: str) -> None
         write_report(board, out / name, title)
     save_figure(figure, out / "forecasts.png")
     echo(f"wrote {out / 'forecasts.png'}")
-    shutil.rmtree(unfinished(out), ignore_errors=True)

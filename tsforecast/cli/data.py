@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.cli.console import echo
-from tsforecast.cli.files import lines_of, read_and_forms, read_file
+from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions
 from tsforecast.errors import DataError, ModelFileError, ParameterError, UnknownNameError, nearest, reason
 from tsforecast.files import new_file
@@ -40,17 +40,7 @@ MOST_TEXT = 1 << 12  # characters of that file which are read
 def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tuple[Panel, Task | None]:
     """Return the panel of a dataset or a file, and the task of its card if it has one.
 
-    Parameters
-    ----------
-    data : str
-        Name of a dataset, or path of a file.
-    reading : DataOptions
-    label : str, optional
-        Static column to classify by; without it, a dataset's own label is left out.
-
-    Raises
-    ------
-    UnknownNameError, ParameterError, DataError
+    Sequences are classified by the static column `label`; without it, a dataset's own label is left out.
     """
     from tsforecast.catalog.card import card, dataset_names
     from tsforecast.catalog.loaders import load_dataset
@@ -69,8 +59,9 @@ def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tup
     )
     with lines_of(path):
         numbers = (*target, *past, *future, *labels, *group) if target else None
+        frame, _ = read_file(path, reading.time, reading.date_format, numbers)
         panel = Panel.from_frame(
-            read_file(path, reading.time, reading.date_format, numbers),
+            frame,
             time=reading.time,
             id=reading.id,
             target=target or None,
@@ -118,50 +109,39 @@ def keep_format(model: Path, date_format: str | None) -> None:
 
 
 def kept_format(model: Path) -> str | None:
-    """Return how dates were written in the file that a saved model was fitted on, where that was kept.
-
-    Raises
-    ------
-    ModelFileError
-    """
+    """Return how dates were written in the file that a saved model was fitted on, where that was kept."""
     from tsforecast.saving.folder import inside
 
-    kept, remembered = model / FORMAT_FILE, None
+    kept, why = model / FORMAT_FILE, "it does not"
     if not kept.exists():
         return None
-    why = "it does not"
     try:
         with inside(model, FORMAT_FILE).open(encoding="utf-8") as file:
             remembered = json.loads(file.read(MOST_TEXT))["date_format"]
+        if isinstance(remembered, str):
+            return remembered
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         pass
     except (OSError, ValueError) as error:
         why = reason(error)
-    if not isinstance(remembered, str):
-        raise ModelFileError(f"{str(kept)!r} must hold how dates are written: {why}; give it with --date-format")
-    return remembered
+    raise ModelFileError(f"{str(kept)!r} must hold how dates are written: {why}; give it with --date-format")
 
 
 def read_next(
     path: Path, model: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
 ) -> tuple[Any, dict[str, str]]:
-    """Return the table in a file for a saved model, and how each column of dates is written, in strptime codes.
+    """Return the table in a file for a saved model, and how each column of dates is written; see `read_file`.
 
     Dates are read by `date_format`, or as those that the model was fitted on, or as ISO 8601.
-
-    Raises
-    ------
-    UnknownNameError, ParameterError, DataError, ModelFileError
     """
     remembered = None if date_format else kept_format(model)
-    if not remembered:
-        return read_and_forms(path, time, date_format, numbers)
     try:
-        return read_and_forms(path, time, remembered, numbers)
+        return read_file(path, time, date_format or remembered, numbers)
     except DataError:
-        frame, forms = read_and_forms(path, time, None, numbers)
-        if time in frame.columns and frame[time].dtype.is_temporal():
-            return frame, forms
+        if remembered:
+            frame, forms = read_file(path, time, None, numbers)
+            if time in frame.columns and frame[time].dtype.is_temporal():
+                return frame, forms
         raise
 
 

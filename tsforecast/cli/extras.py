@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -15,10 +15,7 @@ from rich.markup import escape
 from tsforecast.cli.console import console, echo
 from tsforecast.cli.options import PlainGroup
 from tsforecast.errors import DataError, UnknownNameError, nearest
-
-if TYPE_CHECKING:
-    from tsforecast.catalog.card import Task
-
+from tsforecast.files import require_place, shipped, write_or_return
 
 datasets_app = typer.Typer(cls=PlainGroup, help="List, show and download datasets.", invoke_without_command=True)
 
@@ -55,6 +52,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
         for role, names in vars(one.roles).items()
         if names
     }
+    cutoffs = "1 cutoff" if one.task.origins == 1 else f"{one.task.origins} cutoffs every {one.task.step} steps"
     lines = {
         "what": one.description,
         "source": "\n".join(one.sources),
@@ -64,7 +62,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
         **roles,
         "files": "\n".join(file.path for file in one.files) or "part of an installed package",
         "by hand": one.by_hand,
-        "task": f"horizon {one.task.horizon}, {_cutoffs(one.task)}",
+        "task": f"horizon {one.task.horizon}, {cutoffs}",
         "protocol": one.task.protocol,
         "quirks": "\n".join(one.quirks),
     }
@@ -88,10 +86,6 @@ def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.
     echo(f"{name} is here. {panel}")
 
 
-def _cutoffs(task: Task) -> str:
-    return "1 cutoff" if task.origins == 1 else f"{task.origins} cutoffs every {task.step} steps"
-
-
 # In the order of the list; one whose script is not there is left out.
 BENCHMARKS = ("gestures", "sensors", "accuracy", "speed")
 
@@ -107,8 +101,6 @@ def benchmark(
     Options that are not listed here are the benchmark's own, such as --quick of gestures; see
     tsforecast benchmark NAME -- --help.
     """
-    from tsforecast.files import require_place, shipped, write_or_return
-
     folder = shipped("benchmarks")
     scripts = {name: folder / f"{name}.py" for name in BENCHMARKS if (folder / f"{name}.py").is_file()}
     if name is None:
@@ -123,20 +115,15 @@ def benchmark(
     rows, page = out / f"{name}.jsonl", out / f"{name}.html"
     require_place(out, mark=page.name if not measure else rows.name)
     if measure:
-        _run(scripts[name], context.args, out)
+        os.environ["TSFORECAST_RESULTS"] = str(out.absolute())
+        sys.path.insert(0, str(folder))  # scripts share what records rows
+        sys.argv = [f"tsforecast benchmark {name}", *context.args]
+        runpy.run_path(str(scripts[name]), run_name="__main__")
     from tsforecast.cli.benchmark_page import html_benchmark, read_rows  # after the checks: it loads pandas
 
     kept = read_rows(rows if measure else folder / "results" / rows.name)
     write_or_return(html_benchmark(name, kept, _about(scripts[name])), page)
     echo(f"wrote {page}")
-
-
-def _run(script: Path, words: list[str], out: Path) -> None:
-    """Run a script with these arguments; its rows go to `out`."""
-    os.environ["TSFORECAST_RESULTS"] = str(out.absolute())
-    sys.path.insert(0, str(script.parent))  # scripts share what records rows
-    sys.argv = [f"tsforecast benchmark {script.stem}", *words]
-    runpy.run_path(str(script), run_name="__main__")
 
 
 def _about(script: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
@@ -25,6 +25,7 @@ from tsforecast.errors import (
     shorten,
 )
 
+SUFFIXES = (".csv", ".parquet")
 PEEK = 1 << 16  # characters of a file from which its dialect is inferred
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
@@ -36,33 +37,21 @@ _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one wa
 
 def read_file(
     path: Path, time: str | None = None, date_format: str | None = None, numbers: Collection[str] | None = None
-) -> Any:
-    """Return the table in a CSV or Parquet file as a polars frame.
+) -> tuple[Any, dict[str, str]]:
+    """Return the table in a CSV or Parquet file as a polars frame, and the strptime format of dates that were text.
 
     Separator, decimal comma and encoding of a CSV file are inferred. Dates are read where they are ISO 8601, and in
-    the time column where they are written as `date_format`.
-
-    Parameters
-    ----------
-    numbers : names of columns, optional
-        Those that will be read as numbers; any but the time may be unless given.
-
-    Raises
-    ------
-    UnknownNameError, ParameterError, DataError
+    the time column where they are written as `date_format`. The columns `numbers` will be read as numbers; any but the
+    time may be unless given.
     """
-    return read_and_forms(path, time, date_format, numbers)[0]
-
-
-def read_and_forms(
-    path: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
-) -> tuple[Any, dict[str, str]]:
-    """Return the table of `read_file`, and the strptime format of each column of dates that was text."""
     import polars as pl
 
     suffix = suffix_of(path)
     if not path.exists():
-        raise UnknownNameError(_missing(path))
+        beside = path.parent.glob("*") if path.parent.is_dir() else ()
+        meant = guess(path.name, sorted(file.name for file in beside if file.suffix.lower() in SUFFIXES))
+        where = f"check the name and the folder, which is {str(path.absolute().parent)!r}"
+        raise UnknownNameError(f"file {str(path)!r} does not exist; {meant or where}")
     if date_format is not None and "%" not in date_format:
         raise ParameterError(
             f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
@@ -100,25 +89,11 @@ def lines_of(path: Path | None) -> Iterator[None]:
 
 
 def suffix_of(path: Path) -> str:
-    """Return ``.csv`` or ``.parquet``.
-
-    Raises
-    ------
-    ParameterError
-        When the file has another ending.
-    """
+    """Return ``.csv`` or ``.parquet``; refuse another ending."""
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
+    if suffix not in SUFFIXES:
         raise ParameterError(f"a file must end in .csv or .parquet: got {str(path)!r}")
     return suffix
-
-
-def _missing(path: Path) -> str:
-    """Return the message for a missing file; it names a similar one beside it."""
-    beside = path.parent.glob("*") if path.parent.is_dir() else ()
-    meant = guess(path.name, sorted(file.name for file in beside if file.suffix.lower() in (".csv", ".parquet")))
-    where = f"check the name and the folder, which is {str(path.absolute().parent)!r}"
-    return f"file {str(path)!r} does not exist; {meant or where}"
 
 
 def _read_csv(path: Path) -> Any:
@@ -132,43 +107,30 @@ def _read_csv(path: Path) -> Any:
     # A file whose name has brackets or stars is that file alone.
     how: dict[str, Any] = {"separator": separator, "encoding": encoding, "glob": False}
     frame = pl.read_csv(path, decimal_comma=comma, infer_schema_length=None, **how)
-    first = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False, **how)
-    raise_any(_nameless(path, frame.columns) + _named_twice(path, first.row(0)))
-    return frame.head(len(frame) - _empty_end(path)) if len(frame.columns) > 1 else frame
+    first = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False, **how).row(0)
+    raise_any(_bad_names(path, first))
+    if len(frame.columns) == 1:
+        return frame
+    with open(path, "rb") as end:  # empty lines there, without even a separator, are no rows
+        end.seek(max(0, path.stat().st_size - PEEK))
+        empty = sum(1 for _ in takewhile(lambda line: not line, reversed(end.read().splitlines())))
+    return frame.head(len(frame) - empty)
 
 
-def _nameless(path: Path, names: list[str]) -> list[str]:
-    """Refuse a first line of dates and decimals alone: it is meant as the first row."""
-    if not all(re.match(f"{_ISO}|{_PLAIN}", name) for name in names) or all(name.strip().isdigit() for name in names):
-        return []
-    held = shorten([repr(name) for name in names])
-    return [f"the first line of {str(path)!r} must hold the names of its columns: it holds {held}; add a line of names"]
-
-
-def _named_twice(path: Path, names: tuple[Any, ...]) -> list[str]:
-    """Refuse two columns of one name."""
-    twice = [repr(name) for name in dict.fromkeys(names) if name is not None and names.count(name) > 1]
-    if not twice:
-        return []
-    return [f"columns of {str(path)!r} must have names of their own: {shorten(twice)} stands there twice; rename one"]
-
-
-def _empty_end(path: Path) -> int:
-    """Count the empty lines at the end, without even a separator: they are no rows."""
-    with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - PEEK))
-        lines = file.read().splitlines()
-    return sum(1 for _ in takewhile(lambda line: not line, reversed(lines)))
+def _bad_names(path: Path, first: Sequence[str | None]) -> Iterator[str]:
+    """Refuse a first line of dates and decimals alone, which is meant as the first row, and two columns of one name."""
+    names = [name for name in first if name is not None]
+    numbers = len(names) == len(first) and all(re.match(f"{_ISO}|{_PLAIN}", name) for name in names)
+    if numbers and not all(name.strip().isdigit() for name in names):
+        must = f"the first line of {str(path)!r} must hold the names of its columns"
+        yield f"{must}: it holds {shorten([repr(name) for name in names])}; add a line of names"
+    twice = [repr(name) for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        yield f"columns of {str(path)!r} must have names of their own: {shorten(twice)} stands there twice; rename one"
 
 
 def _encoding(path: Path) -> str:
-    """Return ``utf8``, or ``cp1252`` for Windows text, with a note: some letters may differ.
-
-    Raises
-    ------
-    DataError
-        When the file is neither.
-    """
+    """Return ``utf8``, or ``cp1252`` for Windows text, with a note: some letters may differ; refuse anything else."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             while file.read(PEEK):

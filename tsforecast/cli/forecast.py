@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +20,8 @@ from tsforecast.cli.console import (
     printable,
     progress,
     report_suffix,
-    unfinished,
+    show_audit,
+    show_leaderboard,
     write_board,
     write_frame,
     write_report,
@@ -44,11 +44,14 @@ from tsforecast.errors import (
     Argument,
     ParameterError,
     Part,
+    Problem,
     Reference,
     TsForecastError,
     UnknownNameError,
     nearest,
+    raise_any,
 )
+from tsforecast.files import require_place
 
 if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
@@ -87,13 +90,17 @@ def leaderboard(
     ] = None,
 ) -> None:
     """Compare networks with the naive forecasts on a dataset or on your own file."""
-    from tsforecast.cli.console import show_leaderboard
     from tsforecast.data.splits import RollingOrigin
     from tsforecast.evaluation.leaderboard import leaderboard as compare
     from tsforecast.evaluation.leaderboard import named
 
     chosen = _models(models, networks.settings())
-    _require_places(report, out)
+    if report:
+        report_suffix(report)
+        require_place(report.parent)
+    if out:
+        require_place(out, mark=BOARD)
+    unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
     panel, task = read_panel(data, reading)
     horizon = horizon_of(horizon, task, panel)
     origins, step = cutoffs_of(origins, step, task, horizon)
@@ -112,13 +119,14 @@ def leaderboard(
             audit=None if audit == "none" else audit,  # type: ignore[arg-type]
             seeds=seeds,
             n_jobs=jobs,
-            checkpoint=unfinished(out) if out else None,
+            checkpoint=unfinished,
             progress=started,
             min_past=min_past,
         )
     show_leaderboard(board, title, console)
-    if out:
+    if out and unfinished:
         write_board(board, panel, out, title)
+        shutil.rmtree(unfinished, ignore_errors=True)
     if report:
         write_report(board, report, title)
     if board.failures:
@@ -140,9 +148,7 @@ def report(
     title: Annotated[str | None, typer.Option(help="Heading.", show_default="a description of the data")] = None,
 ) -> None:
     """Draw the report of rows that were kept, without fitting again."""
-    from tsforecast.cli.console import show_leaderboard
     from tsforecast.evaluation.leaderboard import Leaderboard
-    from tsforecast.files import require_place
 
     report_suffix(out, (*REPORTS, ".parquet"))
     require_place(out.parent)
@@ -164,6 +170,7 @@ def fit(
 ) -> None:
     """Fit one model on all of the data and save it."""
     from tsforecast.estimators.persistence import check_folder, save
+    from tsforecast.estimators.registry import NETWORKS
 
     check_folder(out)
     panel, task = read_panel(data, reading)
@@ -175,13 +182,6 @@ def fit(
     save(forecaster, out)
     keep_format(out, reading.date_format)
     echo(f"fitted {model} on {panel}")
-    _echo_next_step(forecaster, model, panel, horizon, out)
-
-
-def _echo_next_step(forecaster: Any, model: str, panel: Panel, horizon: int, out: Path) -> None:
-    """Print how to forecast with a model that was saved; that it is no better than its anchor stands out."""
-    from tsforecast.estimators.registry import NETWORKS
-
     chosen = getattr(forecaster, "resolved_", {})
     if chosen.get("validation") and not chosen["best_epoch"]:
         echo(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")
@@ -227,12 +227,17 @@ def predict(
     ] = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
-    from tsforecast.files import require_place
+    from tsforecast.estimators.persistence import load
+    from tsforecast.forecasters.base import Forecaster
 
     if out:
         suffix_of(out)
         require_place(out.parent)
-    forecaster = _load_forecaster(model)
+    forecaster = load(model)
+    if not isinstance(forecaster, Forecaster):
+        raise ParameterError(
+            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is used from Python"
+        )
     panel = forecaster.panel_
     if future and not panel.roles.given.future:
         raise ParameterError(
@@ -252,18 +257,6 @@ def predict(
         print_frame(frame, forms)
 
 
-def _load_forecaster(model: Path) -> Forecaster:
-    from tsforecast.estimators.persistence import load
-    from tsforecast.forecasters.base import Forecaster
-
-    forecaster = load(model)
-    if not isinstance(forecaster, Forecaster):
-        raise ParameterError(
-            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is used from Python"
-        )
-    return forecaster
-
-
 def _context(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, dict[str, str]]:
     """Return the rows to forecast from, None for the fitted ones, and how each column of dates is written."""
     from tsforecast.data.frames import Source
@@ -280,9 +273,12 @@ def _context(panel: Panel, model: Path, data: Path | None, date_format: str | No
         time = None if source.time_in_index else source.time  # the name of an index is no column of a file
         numbers = (*panel.roles.target, *given.past, *given.future)
         wide = source.form == "wide"  # its rows are those of the stacked table, not lines
-        with _remedies_of_a_fitted_model(), lines_of(None if wide else data):
-            frame, forms = read_next(data, model, time, date_format, numbers)
-            return frame if isinstance(panel, SupervisedPanel) else panel.read_like(frame), forms
+        try:
+            with lines_of(None if wide else data):
+                frame, forms = read_next(data, model, time, date_format, numbers)
+                return frame if isinstance(panel, SupervisedPanel) else panel.read_like(frame), forms
+        except TsForecastError as error:
+            raise error.map(_when_fitted) from error
     if arrays:  # which a table can hold once columns have names
         named = Source("frame", backend="polars", id="series" if len(panel) > 1 else None)
         return replace(panel, source=named), {}
@@ -290,16 +286,8 @@ def _context(panel: Panel, model: Path, data: Path | None, date_format: str | No
     return None, {source.time: form} if source.time and form else {}
 
 
-@contextmanager
-def _remedies_of_a_fitted_model() -> Iterator[None]:
-    """Let errors name `fit` where this command has no option: data are cleaned as those that were fitted."""
-    try:
-        yield
-    except TsForecastError as error:
-        raise error.map(_when_fitted) from error
-
-
 def _when_fitted(part: Reference) -> Part:
+    """Name `fit` where `predict` has no option: data are cleaned as those that were fitted."""
     if isinstance(part, Argument) and part.verb and part.name in CLEANING:
         return Argument(part.name, part.value, "fit the model with")
     return part
@@ -319,7 +307,6 @@ def audit(
     min_past: MinPast = 1,
 ) -> None:
     """Perturb data that a model must not use, and check that no result changes; exit code 1 if one does."""
-    from tsforecast.cli.console import show_audit
     from tsforecast.leakage.audit import audit as run_audit
 
     forecaster = _one_model(model, networks.settings())
@@ -348,7 +335,12 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Forecaster]:
     unknown = [name for name in wanted if name not in MODEL_NAMES]
     if unknown:
         raise UnknownNameError([f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown])
-    return {name: make(name, **settings) for name in wanted}
+    models = {name: make(name, **settings) for name in wanted}
+    known = {name for model in models.values() for name in model.get_params(deep=False)}
+    lack = f"{', '.join(models)} {'have' if len(models) > 1 else 'has'} no such setting"
+    ignored = [name for name in ("window", "max_epochs") if name in settings and name not in known]
+    raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)
+    return models
 
 
 def _one_model(name: str, settings: dict[str, Any]) -> Forecaster:
@@ -356,14 +348,3 @@ def _one_model(name: str, settings: dict[str, Any]) -> Forecaster:
     if len(models) != 1:
         raise ParameterError(f"--model takes one name: got {name}; leaderboard compares several")
     return next(iter(models.values()))
-
-
-def _require_places(report: Path | None, out: Path | None) -> None:
-    """Refuse places that results cannot be written to, before anything is trained."""
-    from tsforecast.files import require_place
-
-    if report:
-        report_suffix(report)
-        require_place(report.parent)
-    if out:
-        require_place(out, mark=BOARD)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from tsforecast.errors import Parameter, Part, Phrase, Reference, Row
+from tsforecast.errors import Parameter, ParameterError, Part, Phrase, Problem, Reference, Row, raise_any
 
 
 class PlainGroup(TyperGroup):
@@ -47,8 +47,6 @@ Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_defau
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
 MinPast = Annotated[int, typer.Option(help="Observed steps that a cutoff needs; shorter series are left out.")]
 Model = Annotated[str, typer.Option(help="Name of the model.")]
-Epochs = Annotated[int | None, typer.Option(help="Maximum number of epochs.")]
-Seed = Annotated[int, typer.Option(help="Random seed of the networks.")]
 Mlflow = Annotated[
     bool,
     typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or at MLFLOW_TRACKING_URI."),
@@ -56,17 +54,23 @@ Mlflow = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """Settings of networks."""
+class TrainingOptions:
+    """Settings of the training of networks."""
 
-    window: Annotated[int | None, typer.Option(help="Steps that a network reads.", show_default="auto")] = None
-    epochs: Epochs = None
-    seed: Seed = 0
+    epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None
+    seed: Annotated[int, typer.Option(help="Random seed of the networks.")] = 0
 
     def settings(self) -> dict[str, Any]:
         """Return the parameters that were given, as an estimator calls them."""
-        given = {"window": self.window, "max_epochs": self.epochs, "random_state": self.seed}
-        return {name: value for name, value in given.items() if value is not None}
+        names = {"epochs": "max_epochs", "seed": "random_state"}
+        return {names.get(name, name): value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(TrainingOptions):
+    """Settings of networks."""
+
+    window: Annotated[int | None, typer.Option(help="Steps that a network reads.", show_default="auto")] = None
 
 
 _reading = partial(typer.Option, rich_help_panel="Reading a file")
@@ -107,33 +111,30 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     ... def fit(data: str, network: NetworkOptions, model: str = "gru") -> None:
     ...     print(model, network.settings())
     >>> list(inspect.signature(fit).parameters)
-    ['data', 'model', 'window', 'epochs', 'seed']
+    ['data', 'model', 'epochs', 'seed', 'window']
     >>> fit(data="a.csv", model="rnn", window=3, epochs=None, seed=0)
-    rnn {'window': 3, 'random_state': 0}
+    rnn {'random_state': 0, 'window': 3}
     """
-    hints: dict[str, Any] = get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
-    params = [
-        param.replace(annotation=hints[name], kind=param.KEYWORD_ONLY)
-        for name, param in inspect.signature(command).parameters.items()
-        if name not in groups
-    ]
-    for kind in groups.values():
-        declared = get_type_hints(kind, include_extras=True)
-        only = inspect.Parameter.KEYWORD_ONLY
-        params += [
-            inspect.Parameter(one.name, only, default=one.default, annotation=declared[one.name])
-            for one in fields(kind)
-        ]
+    parameters = inspect.signature(command, eval_str=True).parameters
+    kinds: dict[str, Any] = {name: one.annotation for name, one in parameters.items() if is_dataclass(one.annotation)}
+    fields = {name: inspect.signature(kind, eval_str=True).parameters for name, kind in kinds.items()}
+    own = [one.replace(kind=one.KEYWORD_ONLY) for name, one in parameters.items() if name not in kinds]
 
     @wraps(command)
     def expanded(**given: Any) -> None:
-        built = {name: kind(**{one.name: given.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()}
+        built = {name: kind(**{field: given.pop(field) for field in fields[name]}) for name, kind in kinds.items()}
         command(**given, **built)
 
+    params = [*own, *(one for group in fields.values() for one in group.values())]
     expanded.__signature__ = inspect.Signature(params)  # type: ignore[attr-defined]
-    expanded.__annotations__ = {param.name: param.annotation for param in params} | {"return": None}
+    expanded.__annotations__ = {one.name: one.annotation for one in params} | {"return": None}
     return expanded
+
+
+def require_absent(where: str, why: str, **given: object) -> None:
+    """Refuse options that were given where they would have no effect."""
+    ignored = [name for name, value in given.items() if value is not None]
+    raise_any([Problem(f"--{name} must be left out {where}", why) for name in ignored], ParameterError)
 
 
 # Options that are not called like the parameter of the library; the others are ALIKE.
@@ -163,16 +164,7 @@ PHRASES = {
 
 
 def as_option(part: Reference) -> Part:
-    """Return a part of an error message as the command line shows it: options in place of the library's keywords.
-
-    Examples
-    --------
-    >>> from tsforecast.errors import Argument
-    >>> as_option(Argument("sort", True, verb="pass")), as_option(Parameter("nan_policy")), as_option(Row(3))
-    ('pass --sort', '--nan', Row(number=3))
-    >>> as_option(Argument("target", ["a", "b c"])), as_option(Argument("time"))
-    ("--target 'a,b c'", '--time ...')
-    """
+    """Return a part of an error message as the command line shows it: options in place of the library's keywords."""
     if isinstance(part, Phrase):
         return PHRASES[part.key].format(part.value)
     if isinstance(part, Row) or not (part.name in RENAMED or part.name in ALIKE):

@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsforecast.cli.console import console, echo, report_suffix, write_report
+from tsforecast.cli.console import console, echo, report_suffix, show_leaderboard, show_search, write_report
 from tsforecast.cli.data import cutoffs_of, horizon_of, read_panel, tracked
-from tsforecast.cli.options import Data, DataOptions, Epochs, Horizon, Mlflow, Origins, Seed, Step, expand_options
-from tsforecast.errors import DataError, ParameterError, Problem, nearest, raise_any, reason
+from tsforecast.cli.options import (
+    Data,
+    DataOptions,
+    Horizon,
+    Mlflow,
+    Origins,
+    Step,
+    TrainingOptions,
+    expand_options,
+    require_absent,
+)
+from tsforecast.errors import DataError, ParameterError, nearest, reason
+from tsforecast.files import require_place, write_or_return
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +54,7 @@ CLASSIFIER_SPACE = {name: values for name, values in SPACE.items() if name != "w
 def tune(
     data: Data,
     reading: DataOptions,
+    training: TrainingOptions,
     space: Annotated[
         Path | None, typer.Option(help="TOML file of the space.", show_default="cells, units, layers, window, ...")
     ] = None,
@@ -66,12 +78,13 @@ def tune(
     label: Annotated[
         str | None, typer.Option(help="Classify series by this static column, instead of forecasting.")
     ] = None,
-    folds: Annotated[int, typer.Option(help="With --label: groups to test, each with a search of its own.")] = 1,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="With --label: groups to test, each with a search of its own.", show_default="1"),
+    ] = None,
     horizon: Horizon = None,
     origins: Origins = None,
     step: Step = None,
-    epochs: Epochs = None,
-    seed: Seed = 0,
     mlflow: Mlflow = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the search.", show_default="tune-NAME")] = None,
 ) -> None:
@@ -82,15 +95,16 @@ def tune(
     from tsforecast.search.search import RaySearch
 
     if label:
-        _require_no_forecast(horizon=horizon, origins=origins, step=step)
+        why = "it belongs to forecasts, sequences are classified whole"
+        require_absent("with --label", why, horizon=horizon, origins=origins, step=step)
+    else:
+        require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
     panel, task = read_panel(data, reading, label)
     ahead = horizon_of(horizon, task, panel)
     out = out or Path(f"tune-{Path(data).stem}")
-    model = NeuralClassifier(random_state=seed) if label else NeuralForecaster(random_state=seed)
-    if epochs is not None:
-        model.set_params(max_epochs=epochs)
+    settings = training.settings()
     search = RaySearch(
-        model,
+        NeuralClassifier(**settings) if label else NeuralForecaster(**settings),
         _read_space(space) if space else CLASSIFIER_SPACE if label else SPACE,
         trials=trials,
         searcher=searcher,
@@ -101,14 +115,14 @@ def tune(
         storage=out.absolute().parent,
         name=out.name,
         resume="auto" if resume else False,
-        random_state=seed,
+        random_state=training.seed,
         validation_origins=validation_origins,
         horizon=None if label else ahead,
         verbose=1,
     )
     with tracked(mlflow, data):
         if label:
-            tune_classifier(search, panel, label, folds, out)
+            tune_classifier(search, panel, label, 1 if folds is None else folds, out)
         else:
             _tune_forecaster(search, panel, Protocol(ahead, *cutoffs_of(origins, step, task, ahead)), data, out)
 
@@ -121,8 +135,6 @@ def tune_report(
     ] = None,
 ) -> None:
     """Draw the report of a search, without its data."""
-    from tsforecast.cli.console import show_search
-    from tsforecast.files import require_place, write_or_return
     from tsforecast.search.report import heading, html_search, json_search
     from tsforecast.search.storage import read_search
 
@@ -137,17 +149,8 @@ def tune_report(
 def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out: Path) -> None:
     """Search in the training part of each fold, then compare tuned, untuned and majority on the rest of it, once.
 
-    Parameters
-    ----------
-    search : RaySearch
-        Over a classifier; cloned for each fold.
-    panel : Panel
-    label : str
-        Static column of the classes.
-    folds : int
-        Number of groups that are left out, one after the other, the last ones first.
-    out : Path
-        Holds a folder for each fold with its search and report, and the scores of all.
+    Groups are left out one after the other, the last ones first. `out` holds a folder for each fold with its search and
+    report, and the scores of all.
     """
     import pandas as pd
     from sklearn.base import clone
@@ -155,7 +158,11 @@ def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out
     from tsforecast.classifiers.baselines import MajorityClassifier
     from tsforecast.search.trial import clone_with_seed
 
-    labels = _labels(panel, label)
+    if label not in panel.statics:
+        raise DataError(f"--label must name a column that is constant in each series: {nearest(label, panel.statics)}")
+    if label == panel.roles.group:
+        raise ParameterError(f"--label must be another column than the group: got {label!r} for both")
+    labels = panel.statics[label]
     rows: list[dict[str, Any]] = []
     if panel.groups is None:
         echo("without --group the same user may be on both sides of a test", style="yellow")
@@ -177,29 +184,8 @@ def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out
     echo(f"wrote {out / SCORES}, and for each fold {REPORT} and the tuned model, if any, in its folder")
 
 
-def _require_no_forecast(**given: int | None) -> None:
-    """Refuse the options of forecasts where sequences are classified."""
-    why = "it belongs to forecasts, sequences are classified whole"
-    found = [name for name, value in given.items() if value is not None]
-    raise_any([Problem(f"--{name} must be left out with --label", why) for name in found], ParameterError)
-
-
-def _labels(panel: Panel, label: str) -> NDArray[Any]:
-    if label not in panel.statics:
-        raise DataError(f"--label must name a column that is constant in each series: {nearest(label, panel.statics)}")
-    if label == panel.roles.group:
-        raise ParameterError(f"--label must be another column than the group: got {label!r} for both")
-    return panel.statics[label]
-
-
 def _folder(fold: str, number: int) -> str:
-    """Return a safe name for the folder of a fold: groups are named by data, and may be called ``../x``.
-
-    Examples
-    --------
-    >>> _folder("without-user-U07", 0), _folder("without-user-../../x", 1)
-    ('without-user-U07', 'without-user-______x-2')
-    """
+    """Return a safe name for the folder of a fold: groups are named by data, and may be called ``../x``."""
     safe = re.sub(r"[^\w-]", "_", fold)[:MOST_LETTERS]
     return safe if safe == fold else f"{safe}-{number + 1}"
 
@@ -245,11 +231,15 @@ def _tune_forecaster(search: RaySearch, panel: Panel, protocol: Protocol, data: 
     """Search before the test part, compare tuned and untuned on it, and keep the tuned model."""
     from sklearn.base import clone
 
-    from tsforecast.cli.console import show_leaderboard
+    from tsforecast.data.splits import training_part
     from tsforecast.estimators.persistence import save
     from tsforecast.evaluation.leaderboard import leaderboard
 
-    search.fit(_before_test(panel, protocol))
+    before = panel  # of the test, as far as the search does not keep groups apart itself
+    if panel.groups is None:
+        fold = protocol.folds(panel)[0]
+        before = training_part(panel, fold.cutoffs[0], fold.train)
+    search.fit(before)
     _stop_if_cut_short(search)
     search.report(out / REPORT, f"Search on {data}, horizon {protocol.horizon}")
     echo(f"wrote {out / REPORT}")
@@ -269,16 +259,6 @@ def _tune_forecaster(search: RaySearch, panel: Panel, protocol: Protocol, data: 
     if search.best_params_:
         save(chosen.set_params(verbose=0).fit(panel), out / "model")
         echo(f"fitted on all of the data; forecast with: tsforecast predict {shlex.quote(str(out / 'model'))}")
-
-
-def _before_test(panel: Panel, protocol: Protocol) -> Panel:
-    """Return the rows before the oldest cutoff of the test; everything where groups are kept apart."""
-    from tsforecast.data.splits import training_part
-
-    if panel.groups is not None:
-        return panel
-    fold = protocol.folds(panel)[0]
-    return training_part(panel, fold.cutoffs[0], fold.train)
 
 
 def _echo_best(search: RaySearch, where: str = "") -> None:
