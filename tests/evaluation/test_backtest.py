@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from tests.helpers.forecasters import small, wave
-from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import seasonal_scale
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
 from tsforecast.forecasters.base import Forecaster

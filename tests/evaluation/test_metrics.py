@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tsforecast.data.anchors import seasonal_scale
+from tsforecast.data.scaling import seasonal_scale
 from tsforecast.evaluation import metrics
 
 NASTY = [

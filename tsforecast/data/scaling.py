@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tsforecast.errors import ParameterError
 
@@ -392,3 +392,20 @@ def _lower(values: Floats, shift: Floats, power: Floats) -> Floats:
         safe = np.where(power == 0, 1.0, power)
         logs = np.where(power == 0, values, np.log1p(np.maximum(safe * values, -1 + 1e-12)) / safe)
     return np.exp(np.minimum(logs, 700.0)) - shift  # e**709 is the largest float64
+
+
+def seasonal_scale(values: ArrayLike, season_length: int) -> tuple[float, float]:
+    """Mean absolute and mean squared error of the seasonal naive forecast on a training part, (T,).
+
+    NaN is left out. With at most `season_length` steps, neighbouring steps are compared instead.
+
+    Examples
+    --------
+    >>> seasonal_scale([1.0, 2.0, 4.0, 2.0], season_length=2)
+    (1.5, 4.5)
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    lag = season_length if len(numbers) > season_length else 1
+    moves = np.abs(numbers[lag:] - numbers[:-lag])
+    moves = moves[~np.isnan(moves)]
+    return (float(moves.mean()), float((moves**2).mean())) if moves.size else (float("nan"), float("nan"))

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.calendar import from_utc
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
+from tsforecast.data.scaling import seasonal_scale
 from tsforecast.data.splits import (
     Cutoff,
     Fold,

@@ -64,7 +64,7 @@ def mase(y: ArrayLike, forecast: ArrayLike, naive_mae: ArrayLike) -> float:
     ----------
     naive_mae : number or array like y
         Mean absolute error of the seasonal naive forecast on the training part
-        (`tsforecast.data.anchors.seasonal_scale`).
+        (`tsforecast.data.scaling.seasonal_scale`).
         Where it is 0 the error has no scale and is left out.
 
     Examples

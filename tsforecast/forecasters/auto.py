@@ -1,20 +1,27 @@
-"""Auto-configuration from the data: training rows, window, segment, anchor and value_transform."""
+"""Auto-configuration from the data: training rows, window, segment, anchor and value_transform.
+
+An anchor, a naive forecast that is corrected, copies what lay some steps back, or the mean of several such steps;
+`anchor_lags` is its definition for naive forecasters and networks alike.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.anchors import Anchor, anchor_lags
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import by_part
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError
 
+ANCHORS = ("last", "seasonal", "average", "none")
+Anchor = str | Sequence[int]  # a name, or the lengths of the seasons whose naive forecasts are averaged
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
 SEGMENT = 24  # steps that one segment has at most, unless given
 LONG = 5  # seasons; a longer horizon is corrected from a level
@@ -183,6 +190,36 @@ def transform(past: Panel, given: str | None) -> str | None:
         if len(numbers) and numbers.min() <= NEAR_ZERO * np.median(numbers):
             return None
     return "log"
+
+
+def anchor_lags(anchor: Anchor, horizon: int, season_length: int) -> NDArray[np.int64]:
+    """Return how many steps back from the first forecast step each forecast step looks, shape (H, A).
+
+    An anchor is the last value, the last season, the average of the last season's values, or the mean of the seasonal
+    naive forecasts of several season lengths, such as ``(24, 168)``.
+
+    Examples
+    --------
+    >>> anchor_lags("last", 3, 2).ravel().tolist()
+    [1, 1, 1]
+    >>> anchor_lags("seasonal", 5, 3).ravel().tolist()
+    [3, 2, 1, 3, 2]
+    >>> anchor_lags([2, 3], 3, 1).tolist()
+    [[2, 3], [1, 2], [2, 1]]
+    """
+    if anchor == "last":
+        return np.ones((horizon, 1), dtype=np.int64)
+    if anchor == "average":
+        return np.tile(np.arange(1, season_length + 1), (horizon, 1))
+    seasons = np.array([season_length] if isinstance(anchor, str) else anchor, dtype=np.int64)
+    return np.asarray(seasons - np.arange(horizon)[:, None] % seasons)
+
+
+def anchor_forecast(past: NDArray[Any], lags: NDArray[np.int64]) -> NDArray[Any]:
+    """Return naive forecasts (B, H, C) of windows (B, W, C): means over the A steps of each row of `lags` (H, A)."""
+    if lags.shape[1] == 1:
+        return past[:, past.shape[1] - lags[:, 0]]  # (B, H, C), the copied numbers to the bit
+    return np.asarray(past[:, past.shape[1] - lags].mean(2))  # (B, H, A, C) -> (B, H, C)
 
 
 def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[int]:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import whole
-from tsforecast.data.anchors import anchor_lags
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.forecasters.auto import anchor_lags
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from tsforecast.checks import one_of
-from tsforecast.data.anchors import Anchor, seasonal_scale
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
-from tsforecast.data.scaling import SCALERS
+from tsforecast.data.scaling import SCALERS, seasonal_scale
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError, Problem, raise_any
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, OnEpoch, TrainingData
 from tsforecast.events import observed
 from tsforecast.forecasters import auto
+from tsforecast.forecasters.auto import Anchor
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import CHANNELS

@@ -14,11 +14,11 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from tsforecast.checks import one_of, whole
-from tsforecast.data.anchors import Anchor, anchor_forecast
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.windows import Batch, Windows
 from tsforecast.errors import DataError, ParameterError, Problem
+from tsforecast.forecasters.auto import Anchor, anchor_forecast
 from tsforecast.forecasters.windowed import WindowedForecaster
 
 Floats = NDArray[np.float64]

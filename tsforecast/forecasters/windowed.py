@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.checks import flag, one_of, whole
-from tsforecast.data.anchors import ANCHORS, Anchor, anchor_forecast, anchor_lags
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
@@ -19,6 +18,7 @@ from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, Scalin
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ParameterError, Problem, raise_any, shorten
 from tsforecast.forecasters import auto as choices
+from tsforecast.forecasters.auto import ANCHORS, Anchor, anchor_forecast, anchor_lags
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]

@@ -100,7 +100,7 @@ class ForecastNetwork(TrainableNetwork):
         Columns of a window, targets first (C), and how many of them are targets (K).
     window, horizon : int
     lags : int64 array of shape (H, A) or None
-        The anchor as steps back (see `tsforecast.data.anchors`); None for no anchor.
+        The anchor as steps back (see `tsforecast.forecasters.auto.anchor_lags`); None for no anchor.
     ahead, static : int
         Future (F) and static (S) covariates.
     instance_norm : bool

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.neural import validation_mask
-from tsforecast.data.anchors import seasonal_scale
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import seasonal_scale
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation import metrics
