@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.helpers.forecasters import small, wave
-from tsforecast import EnsembleForecaster, LeakageError, NaiveForecaster, Panel, audit, audit_procedure, leaderboard
+from tsforecast import (
+    EnsembleForecaster,
+    GRUClassifier,
+    GRUForecaster,
+    LeakageError,
+    MajorityClassifier,
+    NaiveForecaster,
+    Panel,
+    audit,
+    audit_procedure,
+    leaderboard,
+)
 from tsforecast.data.context import Context
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import Forecaster
@@ -374,6 +390,80 @@ def test_our_forecasters_are_audited_on_windows_as_any_object() -> None:
     every = np.lib.stride_tricks.sliding_window_view(wave(120), 15)
     for model in (NaiveForecaster(), ReductionForecaster()):
         assert audit(model, (every[:, :12], every[:, 12:])).outcome == "passed (fit)"
+
+
+class IntoTheWeights(GRUForecaster):
+    """Add the targets that must not be seen to a weight that no forecast is made with."""
+
+    def fit(self, data: Any, y: Any = None, sample_weight: Any = None, **how: Any) -> IntoTheWeights:
+        super().fit(data, y, sample_weight, **how)
+        peeked = sys._getframe(1).f_locals["y"][len(y) :]  # all rows of the audit
+        self.network_.register_buffer("unused", torch.tensor(peeked.sum()))
+        return self
+
+
+class OfTorch(Ridge):  # type: ignore[misc]
+    """Train a module of torch for nothing, and keep the time that it took."""
+
+    def __init__(self, leaks: bool = False) -> None:
+        super().__init__()
+        self.leaks = leaks
+
+    def fit(self, X: Any, y: Any) -> Any:
+        torch.manual_seed(0)
+        self.module, self.refit_time_ = torch.nn.GRU(2, 2), time.perf_counter()
+        self.kept = {"state": self.module.state_dict(), "mean_fit_time": time.perf_counter()}
+        if self.leaks:
+            self.kept["later"] = torch.tensor(sys._getframe(1).f_locals["y"][len(y) :].sum())
+        self.lock = threading.Lock()  # cannot be pickled
+        return super().fit(X, y)
+
+
+def test_networks_with_a_seed_are_repeatable_on_windows() -> None:
+    searched = GridSearchCV(small("gru"), {"units": [2, 3]}, cv=2)
+    for model in (small("gru"), small("conv1d"), make_pipeline(StandardScaler(), small("lstm")), searched, OfTorch()):
+        report = audit(model, rows_of(), cutoffs=1)
+        assert report.repeatable, type(model).__name__
+        assert report.passed, str(report)
+    assert not audit(small("gru").set_params(random_state=None), rows_of(), cutoffs=1).repeatable
+
+
+@pytest.mark.parametrize(
+    ("model", "moved"),
+    [
+        (IntoTheWeights(window=12, units=4, max_epochs=1, random_state=0), "weights network.unused"),
+        (OfTorch(leaks=True), "attribute kept"),
+    ],
+)
+def test_a_leak_into_the_weights_alone_is_found_on_windows(model: BaseEstimator, moved: str) -> None:
+    report = audit(model, rows_of(), cutoffs=1)
+    assert report.repeatable
+    assert leaks(report) >= {f"y from the cutoff on: {how}" for how in ("other values", "NaN", "infinities")}
+    assert "windows that are forecast at the same time: other values" not in leaks(report)
+    found = report.findings.loc[report.findings["outcome"] == "LEAK", "moved"]
+    assert all(name.startswith(moved) for name in found)
+
+
+def test_classifiers_are_audited_on_labels_and_on_recordings_of_different_lengths() -> None:
+    random = np.random.default_rng(0)
+    labels = [f"class {i % 2}" for i in range(40)]
+    ragged = [random.normal(size=(5 + i % 3, 2)) for i in range(40)]
+    network = GRUClassifier(units=4, max_epochs=1, random_state=0)
+    for model, X in ((LogisticRegression(), random.normal(size=(40, 4))), (network, ragged)):
+        for y in (labels, np.array(labels), np.array(labels, dtype=object)):
+            report = audit(model, (X, y), cutoffs=1)
+            assert report.passed, str(report)
+            assert report.repeatable
+            assert "y from the cutoff on: shuffled" in set(report.findings["perturbation"])
+    before = [one.copy() for one in ragged]
+
+    class OfTheBatch(MajorityClassifier):
+        def predict(self, X: Any) -> Any:
+            return np.array(labels[1:2] * len(X)) if np.concatenate(X).max() > 5 else super().predict(X)
+
+    found = leaks(audit(OfTheBatch(), (ragged, labels), cutoffs=1))
+    assert found == {f"windows that are forecast at the same time: {how}" for how in ("other values", "infinities")}
+    assert all(np.array_equal(one, other) for one, other in zip(ragged, before, strict=True))
 
 
 def test_what_predicts_too_few_rows_is_refused() -> None:

@@ -278,3 +278,7 @@ def test_windows_that_cannot_be_audited_are_refused_in_a_sentence() -> None:
         audit(Ridge(), (X, y[:9]))
     with pytest.raises(ParameterError, match=r"cutoffs must be numbers of rows from 1 to 9, .*: got 0, 10"):
         audit(Ridge(), (X, y), cutoffs=[0, 5, 10])
+    with pytest.raises(DataError, match="X must be rows of numbers or a list of recordings"):
+        audit(Ridge(), (["a", "b"], y[:2]))
+    with pytest.raises(DataError, match="a forecaster learns from windows: the rows of X must have equal lengths"):
+        audit(NaiveForecaster(), ([np.ones(3), np.ones(4)] * 5, y))

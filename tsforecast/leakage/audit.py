@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from tsforecast.checks import one_of, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
+from tsforecast.data.sequences import is_ragged
 from tsforecast.data.splits import Positions
 from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.leakage.evidence import AuditCase, Fingerprint, numbers
+from tsforecast.leakage.evidence import AuditCase, Fingerprint, learned, numbers
 from tsforecast.leakage.perturb import (
     REPLACEMENTS,
     as_floats,
-    perturb,
+    as_rows,
     perturbed_after,
     perturbed_groups,
     perturbed_panels,
+    perturbed_rows,
     unperturbed,
 )
 from tsforecast.leakage.report import AuditLog, AuditReport, join_reports
@@ -206,7 +206,7 @@ def audit_procedure(
 
 def _windows(data: Any) -> bool:
     """Return whether data are a pair (X, y) of supervised windows."""
-    return isinstance(data, tuple) and len(data) == 2 and np.ndim(data[0]) > 1
+    return isinstance(data, tuple) and len(data) == 2 and (is_ragged(data[0]) or np.ndim(data[0]) > 1)
 
 
 def _called(function: Callable[[Any, Any], Any], cutoff: Any, data: Any) -> Any:
@@ -242,10 +242,11 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
         raise ParameterError(
             "an object with fit and predict is judged on windows: pass data=(X, y), rows in order of time"
         )
-    # Copies in the same memory layout: arrays that an estimator keeps must differ in their numbers only.
-    X, y = (np.array(part, dtype=np.float64, order="C") for part in data)
+    X, y = as_rows(data[0], "X"), as_rows(data[1], "y")
     if len(X) != len(y):
         raise DataError(f"X and y must have as many rows as each other: got {len(X)} and {len(y)}")
+    if isinstance(X, list) and isinstance(estimator, Forecaster):
+        raise DataError("a forecaster learns from windows: the rows of X must have equal lengths")
     if isinstance(cutoffs, int):
         cutoffs = [len(X) - 1 - (back + 1) * max(1, len(X) // 10) for back in range(cutoffs)][::-1]
     outside = [at for at in cutoffs if not 1 <= at < len(X)]
@@ -257,23 +258,23 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
 
     def run(train: int, X: Any, y: Any) -> Fingerprint:
         model = clone(estimator) if isinstance(estimator, BaseEstimator) else copy.deepcopy(estimator)
-        model.fit(X[:train].copy(), y[:train].copy())  # no view, whose base would lead to the rows after it
-        learned = _hashed(model)  # before it forecasts, since some count their calls
+        model.fit(copy.deepcopy(X[:train]), y[:train].copy())  # no view, whose base would lead to the rows after it
+        state = learned(model)  # before it forecasts, since some count their calls
         predicted = np.asarray(model.predict(X[train:]))
         if predicted.shape[:1] != (len(X) - train,):
             raise DataError(f"predict must return a value for each of {len(X) - train} rows: got {predicted.shape}")
-        return learned | numbers(predicted[0], "forecast of the first row")
+        name, first = "forecast of the first row", np.asarray(predicted[0])
+        return state | ({name: first} if first.dtype.kind in "US" else numbers(first, name))
 
     reports = []
     for train in cutoffs:
         log = AuditLog(f"row {train}", "fit", lambda train=train: run(train, X, y))  # type: ignore[misc]
         random = np.random.default_rng(0)
         for how in REPLACEMENTS:
-            other_y, other_X = y.reshape(len(y), -1).copy(), X.reshape(len(X), -1).copy()
-            other_y[train:] = perturb(other_y[train:], how, random)
-            other_X[train + 1 :] = perturb(other_X[train + 1 :], how, random)
-            copies = {"y from the cutoff on": (X, other_y.reshape(y.shape)),
-                     "windows that are forecast at the same time": (other_X.reshape(X.shape), y)}  # fmt: skip
+            copies = {}
+            if y.dtype.kind == "f" or how == "shuffled":  # labels have no other values
+                copies["y from the cutoff on"] = X, perturbed_rows(y, train, how, random)
+            copies["windows that are forecast at the same time"] = perturbed_rows(X, train + 1, how, random), y
             for what, (later_X, later_y) in copies.items():
                 log.compare(f"{what}: {how}", lambda at=train, a=later_X, b=later_y: run(at, a, b))  # type: ignore[misc]
         # A matrix of another size is multiplied in another order: rounding is no leak.
@@ -281,11 +282,3 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
                        lambda at=train: run(at, X[: at + 1], y[: at + 1]), rounding=True)  # type: ignore[misc]  # fmt: skip
         reports.append(log.report())
     return join_reports(reports)
-
-
-def _hashed(model: Any) -> Fingerprint:
-    """Return one hash of all that an object holds; an empty dict where something in it cannot be pickled."""
-    try:
-        return {"weights": np.array(joblib.hash(model))}
-    except (pickle.PicklingError, TypeError, AttributeError):  # a function or class within a function, a lock
-        return {}

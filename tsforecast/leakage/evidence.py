@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -10,6 +12,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+from joblib.hashing import NumpyHasher
 from numpy.typing import NDArray
 from sklearn.base import clone
 
@@ -18,10 +21,12 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Cutoff, Positions, training_part, trains_on_other_groups
 from tsforecast.errors import DataError
+from tsforecast.estimators.base import Estimator
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.perturb import perturb_panel
 
 Fingerprint = dict[str, NDArray[Any]]  # arrays that must not change, by name
+TIMES = re.compile(r"(fit|refit|score)_time_?|seconds")  # attributes and keys that two equal runs differ in
 ONE_BY_ONE = 8  # windows that are forecast one by one, to check that none depends on the others
 
 
@@ -99,16 +104,41 @@ def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
     return values if values.dtype.kind in "biuf" else values.astype(np.float64)
 
 
-def weights(model: Forecaster, name: str = "weights") -> Fingerprint:
+def weights(model: Estimator, name: str = "weights") -> Fingerprint:
     """Return the learned state of a fitted forecaster, without its training history and references to the data."""
     plain, arrays = model.get_state()
     for not_learned in ("history_", "fitted_on_", "scaled_on_"):
         plain.pop(not_learned, None)
     state = {f"{name} {key}": np.asarray(array) for key, array in arrays.items()}
-    state[f"{name}, all"] = np.array(joblib.hash(plain))
+    state[f"{name}, all"] = np.array(_Hasher().hash(plain))
     for i, member in enumerate(model.members_):
         state |= weights(member, f"{name} of member {i}")
     return state
+
+
+def learned(model: Any) -> Fingerprint:
+    """Return all that a fitted object holds: the state of an estimator of this package, and a hash of each attribute.
+
+    Attributes that cannot be pickled are left out, such as a lock, or a function within a function.
+    """
+    state = weights(model) if isinstance(model, Estimator) else {}
+    for name, value in getattr(model, "__dict__", {"": model}).items():
+        with suppress(Exception):
+            state |= {} if TIMES.fullmatch(name) else {f"attribute {name}": np.array(_Hasher().hash(value))}
+    return state
+
+
+class _Hasher(NumpyHasher):  # type: ignore[misc]
+    """Hash of an object that is the same for equal runs: tensors count by their numbers, times not at all."""
+
+    def save(self, obj: Any) -> None:
+        if hasattr(type(obj), "__torch_function__") and hasattr(obj, "detach"):  # torch pickles its place in memory
+            obj = obj.detach().cpu().double().numpy()
+        elif isinstance(obj, np.ma.MaskedArray):  # joblib cannot hash it
+            obj = (obj.data, obj.mask)
+        elif isinstance(obj, dict) and any(isinstance(name, str) and TIMES.search(name) for name in obj):
+            obj = {name: value for name, value in obj.items() if not (isinstance(name, str) and TIMES.search(name))}
+        super().save(obj)
 
 
 @dataclass(frozen=True, eq=False)

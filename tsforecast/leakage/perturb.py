@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -39,7 +40,7 @@ def perturb(rows: Floats, how: str, random: np.random.Generator) -> Floats:
         return np.where(np.indices(rows.shape).sum(axis=0) % 2, -np.inf, np.inf)
     if how == "shuffled":
         shuffled = random.permutation(rows)
-        return shuffled[::-1] if np.array_equal(shuffled, rows, equal_nan=True) else shuffled
+        return shuffled[::-1] if np.array_equal(shuffled, rows, equal_nan=rows.dtype.kind == "f") else shuffled
     size = np.abs(np.nan_to_num(rows)).max(axis=0, initial=0.0) + 1.0
     return np.asarray(10 * size * random.choice([-1.0, 1.0], rows.shape) * random.uniform(1, 2, rows.shape))
 
@@ -64,6 +65,27 @@ def as_floats(data: Any, columns: Sequence[str] | None = None) -> Any:
         )
     arrays = [array if array.dtype.kind == "f" else array.astype(np.float64) for array in arrays]
     return arrays if isinstance(data, (list, tuple)) else arrays[0]
+
+
+def as_rows(data: Any, name: str) -> Any:
+    """Return windows or targets as an array of floats, labels as an array, recordings as a list of arrays of floats.
+
+    Arrays are new, of one memory layout: those that an estimator keeps must differ in their numbers only.
+
+    Raises
+    ------
+    DataError
+        When the data are something else.
+    """
+    with suppress(ValueError, TypeError):
+        return np.array(data, dtype=np.float64, order="C")
+    try:
+        return np.array(data, ndmin=1) if name == "y" else [np.array(one, dtype=np.float64, order="C") for one in data]
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            "X must be rows of numbers or a list of recordings, and y a number, numbers or a label for each: got "
+            f"{name} of type {type(data).__name__}"
+        ) from error
 
 
 def perturbed_after(
@@ -104,7 +126,7 @@ def perturbed_after(
                 f"the cutoff must be the number of a row, with rows on both sides: got {cutoff!r} for {longest} rows"
             )
         for how in (*REPLACEMENTS, "cut off"):
-            parts = [_perturbed_array(array, int(cutoff), how, random) for array in arrays]
+            parts = [perturbed_rows(array, int(cutoff) + 1, how, random) for array in arrays]
             yield f"rows after the cutoff: {how}", parts if isinstance(data, (list, tuple)) else parts[0]
 
 
@@ -174,12 +196,15 @@ def _perturbed_rows(data: Any, rows: Mask, how: str, random: np.random.Generator
     return perturb_panel(data, rows, how, random)
 
 
-def _perturbed_array(array: NDArray[Any], cutoff: int, how: str, random: np.random.Generator) -> NDArray[Any]:
+def perturbed_rows(rows: Any, first: int, how: str, random: np.random.Generator) -> Any:
+    """Return an array, or a list of recordings, that differs from row `first` on."""
     if how == "cut off":
-        return array[: cutoff + 1].copy()
-    values = array.copy()
-    later = values[cutoff + 1 :]
-    values[cutoff + 1 :] = perturb(later.reshape(len(later), -1), how, random).reshape(later.shape)
+        return rows[:first].copy()
+    if isinstance(rows, list):
+        return rows[:first] + [perturbed_rows(recording, 0, how, random) for recording in rows[first:]]
+    values = rows.copy()
+    later = values[first:]
+    values[first:] = perturb(later.reshape(len(later), -1), how, random).reshape(later.shape)
     return values
 
 
