@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from tests.helpers.forecasters import wave
-from tsforecast.data.frames import Roles
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.scaling import ScalingRecipe
+from tsforecast.data.series import Roles
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
 

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from tsforecast.data.quality import Duplicates, NanPolicy
+from tsforecast.data.series import Duplicates, NanPolicy
 from tsforecast.errors import DataError, UnknownNameError, nearest, raise_any
 from tsforecast.files import shipped
 

@@ -259,7 +259,7 @@ def predict(
 
 def _context(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, dict[str, str]]:
     """Return the rows to forecast from, None for the fitted ones, and how each column of dates is written."""
-    from tsforecast.data.frames import Source
+    from tsforecast.data.series import Source
     from tsforecast.data.supervised import SupervisedPanel
 
     source, given = panel.source, panel.roles.given

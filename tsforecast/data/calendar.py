@@ -316,11 +316,3 @@ def calendar_features(stamps: Stamps, names: Sequence[str], zone: str | None = N
         angle = 2 * np.pi * np.asarray(where(index), dtype=np.float64) / length
         columns += [np.sin(angle), np.cos(angle)]
     return np.stack(columns, axis=1) if columns else np.zeros((len(stamps), 0))
-
-
-def stamp_label(stamp: int, kind: str) -> str:
-    """Write one stamp for a person: the date alone at midnight, the number on an integer axis."""
-    if kind != "datetime":
-        return str(stamp)
-    text = str(np.datetime64(stamp, "ns").astype("datetime64[ms]"))
-    return text.removesuffix(".000").removesuffix("T00:00:00").replace("T", " ")

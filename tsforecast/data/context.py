@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tsforecast.data import frames
 from tsforecast.data.calendar import Stamps, calendar_features, from_utc, to_utc
-from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
+from tsforecast.data.series import Roles, Source
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, raise_any
 
 FUTURE = Argument("future", "")
@@ -229,7 +229,7 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
     columns, count = panel.values.shape[1], len(panel)
     ahead = np.full((count, horizon, columns), np.nan)
     steps = panel.lengths[:, None] + np.arange(horizon)  # (N, H)
-    stamps = panel.frequency.advance(panel.starts[:, None], steps)
+    stamps = panel.stamps(np.arange(count)[:, None], steps)
     at = len(panel.roles.varying) - len(panel.roles.future)
     if given:
         ahead[..., at : at + len(given)] = _known(panel, stamps, future)

@@ -15,7 +15,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps, calendar_columns
+from tsforecast.data.calendar import DAY, Stamps
 from tsforecast.data.columns import (
     guess_hidden_id,
     guess_id,
@@ -26,95 +26,33 @@ from tsforecast.data.columns import (
     is_text,
     zone_of,
 )
+from tsforecast.data.series import Backend, Roles, Source, TimeKind
 from tsforecast.errors import DataError, Phrase, Problem, Row, Text, nearest, raise_any, shorten
-
-TimeKind = Literal["none", "integer", "datetime"]
-Backend = Literal["pandas", "polars", "pyarrow"]
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Roles of columns, by name.
-
-    Parameters
-    ----------
-    target, past, future, static : tuple of str
-        Targets, past covariates, known future covariates, static covariates.
-    group : str or None
-        Column whose values never straddle a split.
-    calendar : tuple of str
-        Calendar features; their columns are the last ones of `future`.
-    """
-
-    target: tuple[str, ...] = ()
-    past: tuple[str, ...] = ()
-    future: tuple[str, ...] = ()
-    static: tuple[str, ...] = ()
-    group: str | None = None
-    calendar: tuple[str, ...] = ()
-
-    @property
-    def given(self) -> Roles:
-        """The roles of the columns that the caller gave: all but the calendar features."""
-        columns = calendar_columns(self.calendar)
-        return replace(self, future=tuple(name for name in self.future if name not in columns), calendar=())
-
-    @property
-    def varying(self) -> tuple[str, ...]:
-        """The columns with a value for each time step, in the order of `Panel.values`."""
-        return self.target + self.past + self.future
-
-
-@dataclass(frozen=True)
-class Source:
-    """Form of the data as they were given, so that forecasts are returned in the same form."""
-
-    form: Literal["array", "arrays", "series", "frame", "wide", "windows"] = "array"
-    ndim: int = 1
-    backend: Backend = "pandas"
-    time: str | None = None
-    id: str | None = None
-    time_in_index: bool = False
-    date_only: bool = False
-    period: str | None = None
-    zone: str | None = None
-    wall_clock: bool = True
-    unit: Literal["ns", "us", "ms", "s"] = "us"
-    horizon: int = 0  # of supervised windows
 
 
 @dataclass
 class Table:
-    """Columns as numpy arrays, one entry per row of the input; the neutral form between libraries.
-
-    With `offsets` the rows are grouped by series already, and series are numbered from 0; otherwise
-    `labels` names the series of each row. `hidden_id` is a column that nobody named and that would put
-    time stamps in order which are not.
-    """
+    """Columns as numpy arrays, one entry per row of the input; the neutral form between libraries."""
 
     columns: dict[str, NDArray[Any]]
     roles: Roles
     source: Source
     stamps: Stamps | None = None
     kind: TimeKind = "none"
-    labels: NDArray[Any] | None = None
-    offsets: NDArray[np.int64] | None = None
+    labels: NDArray[Any] | None = None  # the series of each row
     statics: dict[str, NDArray[Any]] = field(default_factory=dict)
-    hidden_id: str | None = None
+    hidden_id: str | None = None  # a column that nobody named, and that would put time stamps in order
 
 
 def is_frame(data: object) -> bool:
-    """Return whether `data` is a frame or series that narwhals supports."""
-    return nw.dependencies.is_into_dataframe(data) or _is_lazy(data) or is_series(data)
+    """Return whether `data` is a frame, eager or lazy, or a series that narwhals supports."""
+    lazy = nw.dependencies.is_polars_lazyframe(data) or isinstance(data, nw.LazyFrame)
+    return bool(lazy or nw.dependencies.is_into_dataframe(data) or is_series(data))
 
 
 def is_series(data: object) -> bool:
     """Return whether `data` is a pandas or polars series."""
     return bool(nw.dependencies.is_into_series(data))
-
-
-def _is_lazy(data: object) -> bool:
-    return bool(nw.dependencies.is_polars_lazyframe(data) or isinstance(data, nw.LazyFrame))
 
 
 def read(

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems, to_utc
-from tsforecast.data.frames import Roles, Source, Table
-from tsforecast.data.series import Series, frozen
+from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, Roles, Series, Source
 from tsforecast.errors import DataError, Phrase, Problem, raise_any
 
 
@@ -51,15 +50,14 @@ class Panel(Series):
             return data
         if hasattr(data, "__panel__"):
             return cls.of(data.__panel__())
-        if frames.is_frame(data):
-            return cls.from_frame(data)
         if isinstance(data, (str, Path)):
             raise DataError(
                 f"data must be a frame, a Series, numbers or a Panel: got the text {str(data)!r}; pass "
                 f"load_dataset({str(data)!r}) if that is a dataset's name, and read a file first, for example with "
                 "pandas.read_csv"
             )
-        return cls.from_array(data)
+        numbers = isinstance(data, (np.ndarray, list, tuple)) or not frames.is_frame(data)
+        return cls.from_array(data) if numbers else cls.from_frame(data)
 
     @classmethod
     def from_frame(
@@ -75,10 +73,10 @@ class Panel(Series):
         group: str | None = None,
         frequency: str | None = None,
         season_length: int | None = None,
-        nan_policy: quality.NanPolicy | None = None,
+        nan_policy: NanPolicy | None = None,
         fill_gaps: bool = False,
         sort: bool = False,
-        duplicates: quality.Duplicates | None = None,
+        duplicates: Duplicates | None = None,
     ) -> Panel:
         """Read a long frame (pandas, polars, arrow; eager or lazy) or a Series.
 
@@ -114,7 +112,7 @@ class Panel(Series):
         """
         roles = Roles(_names(target or ()), _names(past), _names(future), _names(static), group)
         table = frames.read(data, roles, time, id)
-        cleaning = quality.CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
+        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
         return cls._build(table, frequency, season_length, cleaning)
 
     @classmethod
@@ -125,10 +123,10 @@ class Panel(Series):
         time: str | None = None,
         frequency: str | None = None,
         season_length: int | None = None,
-        nan_policy: quality.NanPolicy | None = None,
+        nan_policy: NanPolicy | None = None,
         fill_gaps: bool = False,
         sort: bool = False,
-        duplicates: quality.Duplicates | None = None,
+        duplicates: Duplicates | None = None,
     ) -> Panel:
         """Read a wide frame in which every number column is a series of its own.
 
@@ -149,13 +147,11 @@ class Panel(Series):
                 f"a wide frame must hold numbers besides its time: column {table.source.id!r} holds something else; "
                 "drop it, or read a long frame with Panel.from_frame(id=...)"
             )
-        cleaning = quality.CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
+        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
         return cls._build(frames.stack(table), frequency, season_length, cleaning)
 
     @classmethod
-    def from_array(
-        cls, data: Any, *, season_length: int | None = None, nan_policy: quality.NanPolicy | None = None
-    ) -> Panel:
+    def from_array(cls, data: Any, *, season_length: int | None = None, nan_policy: NanPolicy | None = None) -> Panel:
         """Read numbers without time stamps.
 
         Parameters
@@ -173,7 +169,17 @@ class Panel(Series):
         >>> Panel.from_array([[1.0, 2.0, 3.0], [4.0, 5.0]])
         Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season 1
         """
-        return cls._build(_read_arrays(data), None, season_length, quality.CleaningPolicy(nan_policy))
+        values, offsets, roles, source = _read_arrays(data)
+        cleaning = CleaningPolicy(nan_policy)
+        if problems := whole("season_length", season_length, 1, [None]):
+            raise DataError(problems)
+        ids, notes = np.arange(len(offsets) - 1), list[str]()
+        if not (np.abs(values) <= quality.TOO_LARGE).all():  # what is NaN is not, either
+            rows = quality.Rows(values, offsets, ids)
+            raise_any(quality.complete(rows, roles.varying, "none", nan_policy))
+            values, offsets, ids, notes = rows.values, rows.offsets, rows.ids, rows.notes
+        panel = cls.untimed(values, offsets, ids, roles, source)
+        return replace(panel, season_length=season_length or 1, cleaning=cleaning, notes=tuple(notes))
 
     @classmethod
     def untimed(
@@ -233,26 +239,25 @@ class Panel(Series):
     @classmethod
     def _build(
         cls,
-        table: Table,
-        frequency: str | Frequency | None = None,
-        season_length: int | None = None,
-        cleaning: quality.CleaningPolicy = quality.CleaningPolicy(),
+        table: frames.Table,
+        frequency: str | Frequency | None,
+        season_length: int | None,
+        cleaning: CleaningPolicy,
     ) -> Panel:
-        if problems := whole("season_length", season_length, 1, [None]):
-            raise DataError(problems)
+        raise_any(whole("season_length", season_length, 1, [None]))
         step = Frequency.parse(frequency) if isinstance(frequency, str) else frequency
         rows = quality.regular_rows(table, step, cleaning)
         return cls(
-            values=frozen(rows.values),
-            offsets=frozen(rows.offsets),
-            ids=frozen(rows.ids),
-            starts=frozen(rows.starts),
+            values=rows.values,
+            offsets=rows.offsets,
+            ids=rows.ids,
+            starts=rows.starts,
             frequency=rows.frequency,
             season_length=season_length or rows.frequency.season_length,
             kind=table.kind,
             roles=table.roles,
             source=table.source,
-            statics={name: frozen(fact) for name, fact in rows.statics.items()},
+            statics=rows.statics,
             cleaning=cleaning,
             notes=tuple(rows.notes),
         )
@@ -284,10 +289,10 @@ class Panel(Series):
         taken = sorted(set(added) & set(self.roles.varying))
         raise_any(f"column {name!r} exists already; rename it" for name in taken)
         steps = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
-        stamps = self.frequency.advance(np.repeat(self.starts, self.lengths), steps)
+        stamps = self.stamps(np.repeat(np.arange(len(self)), self.lengths), steps)
         features = calendar_features(stamps, names, self.local_zone)
         roles = replace(self.roles, future=self.roles.future + added, calendar=self.roles.calendar + tuple(names))
-        return replace(self, values=frozen(np.concatenate([self.values, features], axis=1)), roles=roles)
+        return replace(self, values=np.concatenate([self.values, features], axis=1), roles=roles)
 
     @property
     def local_zone(self) -> str | None:
@@ -315,8 +320,7 @@ class Panel(Series):
         if self.kind != "none":
             alike = bool((self.starts == self.starts[0]).all() and (self.lengths == self.lengths[0]).all())
             kinds = 1 if alike else n  # series that begin and end together have the same times
-            ahead = self.lengths[:kinds, None] + np.arange(horizon)
-            later = self.frequency.advance(self.starts[:kinds, None], ahead)
+            later = self.stamps(np.arange(kinds)[:, None], self.lengths[:kinds, None] + np.arange(horizon))
             times = np.broadcast_to(later, (n, horizon)).ravel()
             if source.zone and source.wall_clock:
                 times, source = to_utc(times, source.zone), replace(source, wall_clock=False)
@@ -330,22 +334,13 @@ def _names(names: str | Iterable[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _read_arrays(data: Any) -> Table:
-    """Read (T,), (T, C) or (N, T, C) numbers, or a list of ragged (T,) or (T, C) arrays.
-
-    Every channel is a target, named ``y`` or ``y0, y1, ...``; series are numbered from 0.
-
-    Raises
-    ------
-    DataError
-        When the shape is another one or there is something else than numbers.
-    """
+def _read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:
+    """Return values (rows, C) and offsets of (T,), (T, C), (N, T, C) or ragged numbers; every channel is a target."""
     parts, source = _parts(data)
     channels = parts[0].shape[1]
     names = ("y",) if channels == 1 else tuple(f"y{c}" for c in range(channels))
     values = np.concatenate(parts)  # (rows, C); a copy, so that nobody can change the panel from outside
-    offsets = np.cumsum([0, *map(len, parts)])
-    return Table(dict(zip(names, values.T, strict=True)), Roles(names), source, offsets=offsets)
+    return values, np.cumsum([0, *map(len, parts)]), Roles(names), source
 
 
 def _write_arrays(source: Source, values: NDArray[Any]) -> Any:

@@ -8,38 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, stamp_label
-from tsforecast.data.frames import Table, TimeKind
-from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text
+from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps
+from tsforecast.data.frames import Table
+from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
+from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, raise_any
 
-NanPolicy = Literal["forward_fill", "mask", "drop_series"]
-Duplicates = Literal["first", "last"]
 EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 MAX_LISTED = 20  # problems of one kind; the rest is counted
 MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
 TOO_LARGE = 1e100  # numbers beyond it cannot be squared and summed in float64
-
-
-@dataclass(frozen=True)
-class CleaningPolicy:
-    """Repairs that the caller allows; see `Panel.from_frame`."""
-
-    nan_policy: NanPolicy | None = None
-    fill_gaps: bool = False
-    sort: bool = False
-    duplicates: Duplicates | None = None
-
-    def __post_init__(self) -> None:
-        if self.nan_policy not in (None, "forward_fill", "mask", "drop_series"):
-            must = "must be 'forward_fill', 'mask' or 'drop_series'"
-            raise DataError(Problem(must, f"got {self.nan_policy!r}", parameter="nan_policy"))
-        if self.duplicates not in (None, "first", "last"):
-            raise DataError(f"duplicates must be 'first' or 'last': got {self.duplicates!r}")
 
 
 @dataclass
@@ -111,25 +93,22 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
         problems += irregular
         if cleaning.fill_gaps and not irregular:
             _fill_gaps(rows)
-    names = table.roles.varying
-    if cleaning.nan_policy == "drop_series":
-        _drop_incomplete(rows)
-    if cleaning.nan_policy == "forward_fill":
-        rows.values = forward_fill(rows.values, rows.offsets)
-    problems += _bad_numbers(rows, names, table.kind, cleaning)
-    if problems:
-        raise DataError(problems)
+    raise_any(problems + complete(rows, table.roles.varying, table.kind, cleaning.nan_policy))
     return rows
+
+
+def complete(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> list[str]:
+    """Repair missing numbers as `nan_policy` allows; return the problems of the numbers that are left."""
+    if nan_policy == "drop_series":
+        _drop_incomplete(rows)
+    if nan_policy == "forward_fill":
+        rows.values = forward_fill(rows.values, rows.offsets)
+    return list(_bad_numbers(rows, names, kind, nan_policy))
 
 
 def _group(table: Table) -> Rows:
     """Bring the rows of each series together, in the order in which the series first appear."""
-    columns = list(table.columns.values())
-    if table.offsets is not None:
-        whole = columns[0].base
-        values = whole if whole is not None and len(columns) == whole.shape[1] else np.stack(columns, axis=1)
-        return Rows(values, table.offsets, np.arange(len(table.offsets) - 1))
-    values = np.stack(columns, axis=1)  # (rows, C)
+    values = np.stack(list(table.columns.values()), axis=1)  # (rows, C)
     count = len(values)
     if table.labels is None:
         name = table.roles.target[0] if len(table.roles.target) == 1 else "series"
@@ -303,9 +282,8 @@ def _drop_incomplete(rows: Rows) -> None:
     rows.notes.append(f"dropped {len(hit)} series with NaN")
 
 
-def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, cleaning: CleaningPolicy) -> Iterator[str]:
+def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> Iterator[str]:
     """Yield counts of NaN, infinities and numbers too large to work with, per column and series."""
-    leading = cleaning.nan_policy == "forward_fill"
     infinite = np.isinf(rows.values)
     most = min(TOO_LARGE, float(np.finfo(rows.values.dtype).max))  # float32 ends earlier
     large = (np.abs(rows.values) > most) & ~infinite
@@ -313,11 +291,11 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, cleaning: C
         ("complete", "infinite values", infinite, "replace them by NaN or by numbers first"),
         (f"within ±{TOO_LARGE:g}", "larger numbers", large, "replace them by NaN, or divide the column first"),
     ]
-    if cleaning.nan_policy != "mask":
+    if nan_policy != "mask":
         fill = Argument("nan_policy", "forward_fill", "pass")
         reader = Phrase(" to Panel.from_frame or Panel.from_array", "reader")
         remedy: Text = (fill, ", 'mask' or 'drop_series'", reader, ", or fill them first")
-        if leading:
+        if nan_policy == "forward_fill":
             mask = Argument("nan_policy", "mask", "use")
             remedy = ("there is nothing before them to fill from: cut them off or ", mask)
         found.append(("complete", "NaN", np.isnan(rows.values), remedy))
@@ -335,19 +313,3 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, cleaning: C
                 yield Problem(f"column {names[column]!r} must be {must}", got, remedy, series=rows.ids[index])
             if len(series) > MAX_LISTED:
                 yield f"column {names[column]!r} must be {must}: {len(series) - MAX_LISTED} more series have {what}"
-
-
-def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
-    """Replace each NaN by the number before it in its own series; leading NaN stay.
-
-    Parameters
-    ----------
-    values : array of shape (rows, C)
-    offsets : int64 array of shape (N + 1,)
-    """
-    missing = np.isnan(values)
-    if not missing.any():
-        return values
-    begin = np.repeat(offsets[:-1], np.diff(offsets))[:, None]
-    source = np.where(missing, begin, np.arange(len(values))[:, None])
-    return np.take_along_axis(values, np.maximum.accumulate(source, axis=0), axis=0)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
+from tsforecast.data.series import Roles, Source
 from tsforecast.errors import DataError, raise_any, shorten
 
 FORMS = "a list of (T, C) arrays, an array of shape (N, T, C) or (N, T), or a Panel"

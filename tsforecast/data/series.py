@@ -6,15 +6,76 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data import quality
-from tsforecast.data.calendar import Frequency, Stamps, stamp_label
-from tsforecast.data.frames import Roles, Source, TimeKind
-from tsforecast.errors import DataError, nearest, raise_any, shorten
+from tsforecast.data.calendar import Frequency, Stamps, calendar_columns
+from tsforecast.errors import DataError, Problem, nearest, raise_any, shorten
+
+TimeKind = Literal["none", "integer", "datetime"]
+Backend = Literal["pandas", "polars", "pyarrow"]
+NanPolicy = Literal["forward_fill", "mask", "drop_series"]
+Duplicates = Literal["first", "last"]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Names of columns by role."""
+
+    target: tuple[str, ...] = ()
+    past: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    group: str | None = None  # its values never straddle a split
+    calendar: tuple[str, ...] = ()  # features, whose columns are the last ones of `future`
+
+    @property
+    def given(self) -> Roles:
+        """The roles of the columns that the caller gave: all but the calendar features."""
+        columns = calendar_columns(self.calendar)
+        return replace(self, future=tuple(name for name in self.future if name not in columns), calendar=())
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The columns with a value for each time step, in the order of `Panel.values`."""
+        return self.target + self.past + self.future
+
+
+@dataclass(frozen=True)
+class Source:
+    """Form of the data as they were given, so that forecasts are returned in the same form."""
+
+    form: Literal["array", "arrays", "series", "frame", "wide", "windows"] = "array"
+    ndim: int = 1
+    backend: Backend = "pandas"
+    time: str | None = None
+    id: str | None = None
+    time_in_index: bool = False
+    date_only: bool = False
+    period: str | None = None
+    zone: str | None = None
+    wall_clock: bool = True
+    unit: Literal["ns", "us", "ms", "s"] = "us"
+    horizon: int = 0  # of supervised windows
+
+
+@dataclass(frozen=True)
+class CleaningPolicy:
+    """Repairs that the caller allows; see `Panel.from_frame`."""
+
+    nan_policy: NanPolicy | None = None
+    fill_gaps: bool = False
+    sort: bool = False
+    duplicates: Duplicates | None = None
+
+    def __post_init__(self) -> None:
+        if self.nan_policy not in (None, "forward_fill", "mask", "drop_series"):
+            must = "must be 'forward_fill', 'mask' or 'drop_series'"
+            raise DataError(Problem(must, f"got {self.nan_policy!r}", parameter="nan_policy"))
+        if self.duplicates not in (None, "first", "last"):
+            raise DataError(f"duplicates must be 'first' or 'last': got {self.duplicates!r}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,9 +116,15 @@ class Series:
     roles: Roles
     source: Source
     statics: dict[str, NDArray[Any]]
-    cleaning: quality.CleaningPolicy = quality.CleaningPolicy()
+    cleaning: CleaningPolicy = CleaningPolicy()
     notes: tuple[str, ...] = ()
     weights: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("values", "offsets", "ids", "starts"):
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,7 +166,7 @@ class Series:
     @cached_property
     def filled(self) -> NDArray[Any]:
         """`values` with each NaN replaced by the number before it in its own series, if there is one."""
-        return quality.forward_fill(self.values, self.offsets)
+        return forward_fill(self.values, self.offsets)
 
     @cached_property
     def first_numbers(self) -> NDArray[np.int64]:
@@ -161,8 +228,10 @@ class Series:
         """All columns of series `index`, shape (T, C); a read-only view."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
-    def stamps(self, index: int, steps: NDArray[np.int64] | int) -> Stamps:
-        """Time stamps of `steps` (0 is the first row; steps past the end are the future)."""
+    def stamps(self, index: int | NDArray[np.int64], steps: NDArray[np.int64] | int) -> Stamps:
+        """Time stamps of `steps` of one or several series (0 is the first row; steps past the end are the future)."""
+        if self.frequency.unit == "integer":  # counted: no calendar is needed
+            return np.asarray(self.starts[index] + self.frequency.count * np.asarray(steps))
         return self.frequency.advance(self.starts[index], steps)
 
     def label(self, stamp: int | np.int64) -> str:
@@ -192,11 +261,11 @@ class Series:
         return replace(
             self,
             # A copy even of one piece: no part may lead back to the rows that were cut off.
-            values=frozen(np.concatenate(pieces)),
-            offsets=frozen(offsets),
-            ids=frozen(self.ids[index]),
-            starts=frozen(self.frequency.advance(self.starts[index], first)),
-            statics={name: frozen(fact[index]) for name, fact in self.statics.items()},
+            values=np.concatenate(pieces),
+            offsets=offsets,
+            ids=self.ids[index],
+            starts=self.stamps(index, first),
+            statics={name: fact[index] for name, fact in self.statics.items()},
             weights=None if self.weights is None else self.weights[index],
         )
 
@@ -231,7 +300,7 @@ class Series:
         }
         return replace(
             self,
-            values=frozen(np.compress([name not in names for name in self.roles.varying], self.values, axis=1)),
+            values=np.compress([name not in names for name in self.roles.varying], self.values, axis=1),
             statics={name: fact for name, fact in self.statics.items() if name not in names},
             roles=replace(self.roles, **left, group=None if roles.group in names else roles.group),
         )
@@ -240,7 +309,7 @@ class Series:
         """Return a panel that differs in its numbers only; `values` has the shape of ``self.values``."""
         if values.shape != self.values.shape:
             raise DataError(f"values must have shape {self.values.shape}: got {values.shape}")
-        return replace(self, values=frozen(np.array(values)))
+        return replace(self, values=np.array(values))
 
     def fingerprint(self, labels: NDArray[np.int64] | None = None) -> str:
         """Return the SHA-256 of everything that models can read, and of the labels of the series if they are given.
@@ -275,8 +344,8 @@ class Series:
         index = np.flatnonzero(last > first)
         if not len(index):
             return {"series": 0, "steps": 0}
-        stamps = [self.frequency.advance(self.starts[index], steps[index]) for steps in (first, last - 1)]
-        ends = {"first": self.label(stamps[0].min()), "last": self.label(stamps[1].max())}
+        begin, end = (self.stamps(index, steps[index]) for steps in (first, last - 1))
+        ends = {"first": self.label(begin.min()), "last": self.label(end.max())}
         return {"series": len(index), "steps": int((last - first)[index].sum()), **ends}
 
     def origin(self, labels: NDArray[np.int64] | None = None) -> dict[str, Any]:
@@ -284,8 +353,19 @@ class Series:
         return self.span(np.zeros_like(self.lengths), self.lengths) | {"sha256": self.fingerprint(labels)}
 
 
-def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a view that cannot be written to."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
+    """Replace each NaN of `values` (rows, C) by the number before it in its own series; leading NaN stay."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    begin = np.repeat(offsets[:-1], np.diff(offsets))[:, None]
+    source = np.where(missing, begin, np.arange(len(values))[:, None])
+    return np.take_along_axis(values, np.maximum.accumulate(source, axis=0), axis=0)
+
+
+def stamp_label(stamp: int, kind: str) -> str:
+    """Write one stamp for a person: the date alone at midnight, the number on an integer axis."""
+    if kind != "datetime":
+        return str(stamp)
+    text = str(np.datetime64(stamp, "ns").astype("datetime64[ms]"))
+    return text.removesuffix(".000").removesuffix("T00:00:00").replace("T", " ")

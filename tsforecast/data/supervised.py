@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
+from tsforecast.data.series import Roles, Source
 from tsforecast.errors import DataError
 
 

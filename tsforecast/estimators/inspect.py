@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tsforecast.data.frames import Roles, Source
+from tsforecast.data.series import Roles, Source
 from tsforecast.errors import ModelFileError, shorten
 from tsforecast.estimators.persistence import made
 from tsforecast.provenance import scaling_words

@@ -14,9 +14,8 @@ from sklearn.base import BaseEstimator
 
 from tsforecast.checks import whole
 from tsforecast.data.calendar import Frequency
-from tsforecast.data.frames import Roles, Source
 from tsforecast.data.panel import Panel
-from tsforecast.data.quality import CleaningPolicy
+from tsforecast.data.series import CleaningPolicy, Roles, Source
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ModelFileError, raise_any
 

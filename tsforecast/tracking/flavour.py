@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from tsforecast.data import frames
 from tsforecast.data.calendar import to_utc
-from tsforecast.data.frames import Source
 from tsforecast.data.panel import Panel
+from tsforecast.data.series import Source
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError
 from tsforecast.estimators import persistence as store
