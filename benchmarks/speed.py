@@ -28,13 +28,12 @@ from torch import nn
 from tsforecast import backtest, load_dataset
 from tsforecast.catalog.card import card
 from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.networks import recurrent
 from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.kernels import dispatch as choice
-from tsforecast.networks.kernels.dispatch import kernels_for
-from tsforecast.networks.kernels.memory import allow
+from tsforecast.networks.kernels import memory
 from tsforecast.networks.layers import Architecture
-from tsforecast.networks.recurrent import CELLS, read, use_kernels
-from tsforecast.training.optim import TrainingConfig, clip, make_optimizer
+from tsforecast.networks.recurrent import CELLS, kernels_for, read, use_kernels
+from tsforecast.training.optim import clip, make_optimizer
 
 UNITS, BATCHES, WINDOWS = (8, 16, 32, 64), (32, 256, 1024), (24, 96, 336)
 QUICK = {(8, 32, 24), (16, 256, 96), (32, 32, 24), (32, 256, 24), (64, 256, 24), (64, 1024, 96)}
@@ -53,11 +52,11 @@ def module_step(cell: str, units: int, batch: int, window: int) -> Step:
     module = CELLS[cell](1, units, batch_first=True)
     head = nn.Linear(units, 1)
     parts = nn.ModuleList([module, head])
-    optimizer = make_optimizer(parts, TrainingConfig(batch, 1, 1e-4))
+    optimizer = make_optimizer(parts, "adamw", 1e-4)
     x, y = torch.randn(batch, window, 1), torch.randn(batch, 1)
 
     def step(fused: bool) -> None:
-        states, _ = read(module, x, last=True, fused=fused)
+        states = read(module, x, last=True, fused=fused)
         loss = (head(states[:, 0]) - y).abs().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -69,7 +68,7 @@ def module_step(cell: str, units: int, batch: int, window: int) -> Step:
 def network_step(cell: str, units: int, batch: int, window: int) -> Step:
     """Return a step of the network of a forecaster: fused or not."""
     network = ForecastNetwork(Architecture(cell, units), 1, 1, window, horizon=1, lags=np.array([[1]]))
-    optimizer = make_optimizer(network, TrainingConfig(batch, 1, 1e-4))
+    optimizer = make_optimizer(network, "adamw", 1e-4)
     x, y = torch.randn(batch, window, 1), torch.randn(batch, 1, 1)
 
     def step(fused: bool) -> None:
@@ -101,7 +100,7 @@ def scores(cell: str) -> list[dict[str, Any]]:
     """Return the errors of models that learned with kernels, and without, with the same seeds."""
     rows = []
     for name, seed, loading in product(SETS, SEEDS, (0.0, math.inf)):
-        choice.LOADING = loading
+        recurrent.LOADING = loading
         task = card(name).task
         model = NeuralForecaster(cell, segment=1, random_state=seed)
         found = backtest(model, load_dataset(name), task.horizon, task.origins, task.step, audit=None)
@@ -121,16 +120,17 @@ def measure(step: Step, clock: str) -> dict[str, Any]:
     ways = {"fused": (True, 1), "torch, 1 thread": (False, 1)} | ({"torch": (False, cores)} if cores > 1 else {})
     times: dict[str, list[float]] = {name: [] for name in ways}
     runs, began = 0, time.perf_counter()
-    with allow(cores):
-        while runs <= LEAST or (runs <= MOST and time.perf_counter() - began < SECONDS):
-            for name, (fused, threads) in ways.items():
-                torch.set_num_threads(threads)
-                time.sleep(REST)
-                step(fused)  # not counted: it finds caches as the way before left them
-                start = now()
-                step(fused)
-                times[name].append(1000 * (now() - start))
-            runs += 1
+    memory.allowed.set(cores)
+    while runs <= LEAST or (runs <= MOST and time.perf_counter() - began < SECONDS):
+        for name, (fused, threads) in ways.items():
+            torch.set_num_threads(threads)
+            time.sleep(REST)
+            step(fused)  # not counted: it finds caches as the way before left them
+            start = now()
+            step(fused)
+            times[name].append(1000 * (now() - start))
+        runs += 1
+    memory.clear()
     torch.set_num_threads(before)
     kept = {name: sorted(part[1:]) for name, part in times.items()}  # the first one warms up
     medians = {name: statistics.median(part) for name, part in kept.items()}

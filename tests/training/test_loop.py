@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from tsforecast.networks.layers import Architecture
 from tsforecast.networks.losses import LOSSES, Objective
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.loop import train
-from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, TrainingConfig, clip, make_optimizer, one_cycle
+from tsforecast.training.loop import TrainingConfig, train
+from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, clip, make_optimizer, one_cycle
 
 CPU = torch.device("cpu")
 MAE = Objective(LOSSES["mae"], None)
@@ -39,7 +40,7 @@ def plan(**changes: object) -> TrainingConfig:
 
 def fit(validate: bool = True, truth: np.ndarray | None = None, **changes: object) -> tuple[ForecastNetwork, list]:
     network, training, validation = setting(truth)
-    history = train(network, training, validation if validate else None, MAE, plan(**changes), CPU, lambda epoch: None)
+    history = train(network, training, validation if validate else None, MAE, plan(**changes), CPU, nullcontext(id))
     return network, history
 
 
@@ -57,7 +58,7 @@ def test_epoch_zero_scores_the_untrained_network_and_every_epoch_is_reported() -
     network, training, validation = setting()
     naive = score(network, validation)
     seen: list[Epoch] = []
-    history = train(network, training, validation, MAE, plan(), CPU, seen.append)
+    history = train(network, training, validation, MAE, plan(), CPU, nullcontext(seen.append))
     assert history == seen
     assert [epoch.number for epoch in history] == [0, 1, 2, 3, 4]
     assert history[0].valid_loss == pytest.approx(naive)
@@ -113,7 +114,7 @@ def test_a_loss_that_is_no_number_stops_with_step_series_and_advice_and_keeps_th
     network, training, _ = setting(truth)
     before = weights(network)
     with pytest.raises(TrainingError) as caught:
-        train(network, training, None, MAE, plan(batch_size=1000), CPU, lambda epoch: None)
+        train(network, training, None, MAE, plan(batch_size=1000), CPU, nullcontext(id))
     assert str(caught.value) == (
         "the training loss must stay a number: it became inf in epoch 1, step 1 of 1, on a batch from series 'load'; "
         "use a learning_rate below 0.02 or look for extreme values there. The weights of epoch 0 are kept"
@@ -129,7 +130,7 @@ def test_an_interrupt_keeps_the_best_so_far_and_says_so() -> None:
             raise KeyboardInterrupt
 
     with pytest.warns(TrainingWarning, match=r"interrupted in epoch 4: the weights of epoch \d, the best so far, are"):
-        history = train(network, training, validation, MAE, plan(max_epochs=50), CPU, stop)
+        history = train(network, training, validation, MAE, plan(max_epochs=50), CPU, nullcontext(stop))
     assert len(history) == 4
     assert score(network, validation) == pytest.approx(best_epoch(history).valid_loss, rel=1e-5)
 
@@ -137,7 +138,7 @@ def test_an_interrupt_keeps_the_best_so_far_and_says_so() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weights_decay_and_biases_do_not(name: str) -> None:
     network = setting()[0]
-    groups = make_optimizer(network, plan(weight_decay=0.1, optimizer=name)).param_groups
+    groups = make_optimizer(network, name, 0.02, weight_decay=0.1).param_groups
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
     for group, high in zip(groups, (True, False), strict=True):
         sizes = [p.numel() for p in network.parameters() if (p.ndim > 1) == high]
@@ -155,7 +156,7 @@ def test_parameters_laid_flat_move_as_torch_moves_each(name: str) -> None:
     decays = [p for p in usual.parameters() if p.ndim > 1]
     others = [p for p in usual.parameters() if p.ndim <= 1]
     theirs = kind([{"params": decays, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}], lr=0.01, **named)
-    ours = make_optimizer(flat, plan(weight_decay=0.1, optimizer=name, learning_rate=0.01))
+    ours = make_optimizer(flat, name, 0.01, weight_decay=0.1)
     x, y = torch.randn(8, 8, 1), torch.randn(8, 3, 1, 1)
     for _ in range(5):
         for largest in (0.1, 1e3):

@@ -18,12 +18,12 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import SCALERS, Scaling, ScalingRecipe
 from tsforecast.errors import DataError, Problem, nearest, shorten
 from tsforecast.estimators.base import keyword_settings, setting
-from tsforecast.estimators.network import NetworkEstimator, OnEpoch, TrainingData
+from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.networks.classify import CrossEntropy, SequenceClassifier
 from tsforecast.networks.layers import POOLINGS
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
-from tsforecast.training.history import best_epoch
+from tsforecast.training.history import OnEpoch, best_epoch
 from tsforecast.training.runtime import few_threads, torch_device
 
 Mask = NDArray[np.bool_]

@@ -28,13 +28,12 @@ from tsforecast.networks.recurrent import choose_kernels, use_kernels
 from tsforecast.saving.codec import typed, under
 from tsforecast.training.batches import Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, parse_every
-from tsforecast.training.history import Epoch, best_epoch, show_epochs
-from tsforecast.training.loop import finished, train
-from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, TrainingConfig
+from tsforecast.training.history import Epoch, OnEpoch, best_epoch, show_epochs
+from tsforecast.training.loop import TrainingConfig, finished, train
+from tsforecast.training.optim import OPTIMIZERS, SCHEDULES
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 
 logger = logging.getLogger("tsforecast")
-OnEpoch = Callable[[Epoch], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,18 +255,13 @@ class NetworkEstimator(Estimator):
     ) -> list[Epoch]:
         """Train the network that `network` returns, with seeded random numbers, and keep the best epoch."""
         device, count = torch_device(self.device), len(data.training)
-        with self._torch_settings(), show_epochs(self.verbose, config.epochs, type(self).__name__) as show:
+        with self._torch_settings():
             self.network_ = network().to(device)
             batches, rows = config.max_epochs * config.steps(count), min(config.batch_size, count) * data.rows
             self.resolved_["fused"] = choose_kernels(self.network_, batches, rows, data.steps)
-
-            def report(epoch: Epoch) -> None:
-                show(epoch)
-                if on_epoch:
-                    on_epoch(epoch)
-
+            progress = show_epochs(self.verbose, config.epochs, type(self).__name__, on_epoch)
             return train(
-                self.network_, data.training, data.validation, data.objective, config, device, report, checkpoints
+                self.network_, data.training, data.validation, data.objective, config, device, progress, checkpoints
             )
 
     @contextmanager

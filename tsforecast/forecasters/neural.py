@@ -19,7 +19,7 @@ from tsforecast.data.scaling import SCALERS, seasonal_scale
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError, Problem, raise_any
 from tsforecast.estimators.base import keyword_settings, setting
-from tsforecast.estimators.network import NetworkEstimator, OnEpoch, TrainingData
+from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.forecasters import auto
 from tsforecast.forecasters.auto import Anchor
@@ -28,7 +28,7 @@ from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import CHANNELS
 from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective, loss_problems
 from tsforecast.training.checkpoint import Checkpoints
-from tsforecast.training.history import best_epoch
+from tsforecast.training.history import OnEpoch, best_epoch
 from tsforecast.training.loop import PREDICT_ROWS
 from tsforecast.training.runtime import few_threads, torch_device
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import warnings
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tsforecast.networks.kernels.dispatch import embeds, kernels_for, worth_loading
+from tsforecast.errors import TrainingWarning
 from tsforecast.networks.layers import Architecture, BatchNorm, norm_layer, normalise, steps_of
 
 if TYPE_CHECKING:
     from tsforecast.networks.kernels.cells import Cell
 
 CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+# Units up to which kernels are used: faster in all rows of benchmarks/results/speed.jsonl, which end at 64, but one
+# (an LSTM of 64 units on both cores, 32 windows of 24 steps: 0.93), and in a trial at 128; at 256 torch was faster at
+# one size.
+WIDEST = 128
+# Microseconds that kernels save in a batch on one core, fitted to 24 sizes of a cell, of 8 to 64 units, 32 and 256
+# rows, 1 to 14 steps: at its first step, where torch may be faster, and there for each unit of each row; at each
+# further step, there for each row, and for each unit of each row.
+GAIN = {
+    "RNN_TANH": (-50.0, -0.004, 30.0, 0.1, 0.005),
+    "GRU": (30.0, -0.012, 80.0, 0.22, 0.011),
+    "LSTM": (160.0, -0.015, -5.0, 0.24, 0.006),
+}
+LOADING = 0.45  # s; compiling, once on each machine, takes ten
 
 
 class RecurrentLayer(nn.Module):
@@ -41,7 +57,7 @@ class RecurrentLayer(nn.Module):
         if embed is not None and (self.residual or not isinstance(self.norm, nn.Identity)):
             x, embed = embed(x), None
         x = normalise(self.norm, x, steps_of(x, lengths) if isinstance(self.norm, BatchNorm) else None)
-        states, _ = read(self.cell, x, lengths, last=last, fused=self.fused, embed=embed)  # (B, T, U), or (B, T, 2U)
+        states = read(self.cell, x, lengths, last, self.fused, embed)  # (B, T, U), or (B, T, 2U)
         outputs: Tensor = self.dropout(self.join(states))  # (B, T, U)
         return x[:, -outputs.shape[1] :] + outputs if self.residual else outputs
 
@@ -80,91 +96,99 @@ def read(
     cell: nn.RNNBase,
     x: Tensor,
     lengths: Tensor | None = None,
-    state: Tensor | tuple[Tensor, ...] | None = None,
     last: bool = False,
     fused: bool = True,
     embed: nn.Sequential | None = None,
-) -> tuple[Tensor, Any]:
-    """Read sequences with a module of torch: by the fast kernels where possible, by the module itself elsewhere.
+) -> Tensor:
+    """Read sequences (B, T, I) with one layer of torch: by kernels if `fused` and possible, by the module itself else.
 
-    Parameters
-    ----------
-    cell : RNN, GRU or LSTM of torch, with ``batch_first=True``
-    x : tensor of shape (B, T, I)
-    lengths : int64 tensor of shape (B,), optional
-        Steps of each sequence where not all have T.
-    state : tensor of shape (L, B, U), or a pair of them for the LSTM, optional
-        The first state; L counts layers, and their directions.
-    last : bool
-        Return the states of the last step alone.
-    fused : bool
-        Use kernels where possible.
-    embed : linear layer and activation, optional
-        Layers before the cell; kernels compute them on the way where they can.
-
-    Returns
-    -------
-    states : tensor of shape (B, T, U), (B, T, 2U) in both directions, or with `last` of one step
-    state : like `state`, after the last step
-
-    Examples
-    --------
-    >>> states, _ = read(nn.GRU(1, 4, batch_first=True), torch.zeros(3, 5, 1))
-    >>> states.shape
-    torch.Size([3, 5, 4])
+    Sequences that end before T have their `lengths`, (B,). `embed`, a linear layer and an activation, comes before the
+    cell; kernels compute it on the way where they can. Return the states, (B, T, U), in both directions (B, T, 2U), or
+    those of the last step alone, with one step in place of T.
     """
     kernels = kernels_for(cell, x) if fused else None
     if embed is not None and (kernels is None or not embeds(embed, cell, x)):
         x, embed = embed(x), None
     if kernels is not None:
-        states, state = _by_kernels(kernels, cell, x, lengths, state, last and lengths is None, embed)
+        from tsforecast.networks.kernels.autograd import read_layer
+
+        whole = not last or lengths is not None or cell.bidirectional
+        embedding = [] if embed is None else list(embed[0].parameters())
+        ways = [
+            read_layer(kernels, x, lengths, weights, backwards, whole, embedding)
+            for backwards, weights in zip((False, True), cell.all_weights, strict=False)
+        ]
+        states = torch.cat(ways, dim=2) if cell.bidirectional else ways[0]
     elif lengths is None:
-        states, state = cell(x, state)
+        states, _ = cell(x)
     else:  # packed, so that reading backwards begins at the end of each
-        packed, state = cell(pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False), state)
+        packed, _ = cell(pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False))
         states, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
-    return states[:, -1:] if last and states.shape[1] > 1 else states, state
+    return states[:, -1:] if last and states.shape[1] > 1 else states
 
 
-def _by_kernels(
-    kernels: Cell,
-    cell: nn.RNNBase,
-    x: Tensor,
-    lengths: Tensor | None,
-    state: Any,
-    last: bool,
-    embed: nn.Sequential | None,
-) -> tuple[Tensor, Any]:
-    from tsforecast.networks.kernels.autograd import read_layer
+def kernels_for(cell: nn.RNNBase, x: Tensor) -> Cell | None:
+    """Return the kernels that can read x, (B, T, I), in place of a layer of torch; None where they cannot."""
+    covered = (
+        cell.mode in GAIN
+        and cell.hidden_size <= WIDEST
+        and x.device.type == "cpu"
+        and x.dtype == cell.weight_hh_l0.dtype == torch.float32
+        and x.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+    return _loaded(cell.mode) if covered else None
 
-    ways, pair = 1 + cell.bidirectional, cell.mode == "LSTM"
-    first = None if state is None else torch.stack(state if pair else (state,))  # (S, L, B, U)
-    ended, embedding = [], [] if embed is None else list(embed[0].parameters())
-    for depth in range(cell.num_layers):
-        top = depth == cell.num_layers - 1
-        whole = not (last and top and ways == 1)
-        outputs = []
-        for way in range(ways):
-            number = depth * ways + way
-            weights, begin = cell.all_weights[number], None if first is None else first[:, number]
-            states, end = read_layer(kernels, x, lengths, begin, weights, way == 1, whole, embedding)
-            outputs.append(states)
-            ended.append(end)
-        x, embedding = torch.cat(outputs, dim=2) if ways == 2 else outputs[0], []
-        if not top:
-            x = F.dropout(x, cell.dropout, cell.training)
-    after = torch.stack(ended, dim=1) if len(ended) > 1 else ended[0][:, None]  # (S, L, B, U)
-    return x, (after[0], after[1]) if pair else after[0]
+
+def embeds(embed: nn.Sequential, cell: nn.RNNBase, x: Tensor) -> bool:
+    """Return whether kernels can embed x, (B, T, I), on the way to a cell: by a linear layer and ReLU.
+
+    They cannot where both directions would repeat it, or where x itself needs a gradient.
+    """
+    return isinstance(embed[1], nn.ReLU) and not cell.bidirectional and not x.requires_grad
+
+
+@cache
+def _loaded(mode: str) -> Cell | None:
+    """Return the kernels of a cell, compiled and tried on a few numbers; None, with a warning, where that fails."""
+    if find_spec("numba") is None:
+        return None
+    try:
+        from tsforecast.networks.kernels.autograd import read_layer
+        from tsforecast.networks.kernels.cells import CELLS as KERNELS
+
+        kernels = KERNELS[mode]
+        with torch.inference_mode(False), torch.enable_grad():
+            rows = kernels.slopes - kernels.shift  # of a weight, for each unit
+            weights = [torch.ones(shape, requires_grad=True) for shape in 2 * [(rows, 1)] + 2 * [(rows,)]]
+            read_layer(kernels, torch.ones(1, 1, 1), None, weights, False, True).sum().backward()  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever fails in a compiler, torch works without it
+        what = str(error).partition("\n")[0]
+        warnings.warn(
+            f"numba must compile the fast kernels and cannot ({type(error).__name__}: {what}): torch's own modules do "
+            "the same more slowly; install numba anew",
+            TrainingWarning,
+            stacklevel=2,
+        )
+        return None
+    return kernels
+
+
+def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> bool:
+    """Return whether so much training saves more time than kernels take to load; it depends on sizes alone."""
+    if cell.hidden_size > WIDEST:
+        return False
+    first, of_first, step, of_row, of_unit = GAIN[cell.mode]
+    units = batch * cell.hidden_size
+    saved = first + of_first * units + (steps - 1) * (step + of_row * batch + of_unit * units)
+    return 1e-6 * batches * saved > LOADING
 
 
 def choose_kernels(network: nn.Module, batches: int, batch: int, steps: int) -> bool:
     """Use kernels in the recurrent layers of a network if that saves more time than loading them; return whether.
 
-    Parameters
-    ----------
-    network : Module
-    batches, batch, steps : int
-        Batches of the training, rows in a batch, steps in a row.
+    The training has so many `batches`, of `batch` rows with so many `steps`.
     """
     pays = any(worth_loading(layer.cell, batches, batch, steps) for layer in _layers(network))
     use_kernels(network, pays)

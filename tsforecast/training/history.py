@@ -10,57 +10,41 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training windows; epoch 0 is the untrained network.
-
-    Attributes
-    ----------
-    number : int
-    train_loss, valid_loss : float or None
-        Mean of the loss over all steps with a truth; None where there is none.
-    learning_rate : float
-        At the end of the epoch.
-    seconds : float
-    skill : float or None
-        Share of the validation loss of the naive reference that the network removes.
-    """
+    """One pass over the training windows; epoch 0 is the untrained network."""
 
     number: int
-    train_loss: float | None
+    train_loss: float | None  # mean of the loss over all steps with a truth; None where there is none
     valid_loss: float | None
-    learning_rate: float
+    learning_rate: float  # at the end of the epoch
     seconds: float
-    skill: float | None = None
+    skill: float | None = None  # share of the validation loss of the naive reference that the network removes
+
+
+OnEpoch = Callable[[Epoch], None]
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """Return the epoch with the lowest validation loss, the earliest of equals; else the last.
-
-    Examples
-    --------
-    >>> losses = [1.0, 0.5, 0.5]
-    >>> best_epoch([Epoch(n, None, loss, 0.1, 0.0) for n, loss in enumerate(losses)]).number
-    1
-    """
+    """Return the epoch with the lowest validation loss, the earliest of equals; else the last."""
     scored = [epoch for epoch in history if epoch.valid_loss is not None]
-    if not scored:
-        return history[-1]
-    return min(scored, key=lambda epoch: (epoch.valid_loss, epoch.number))
+    return min(scored, key=lambda epoch: (epoch.valid_loss, epoch.number)) if scored else history[-1]
 
 
 logger = logging.getLogger("tsforecast")
 
 
 @contextmanager
-def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[Epoch], None]]:
-    """Yield a function that logs each epoch and, with `verbose`, shows a progress bar in a terminal.
+def show_epochs(verbose: int, max_epochs: int, name: str, on_epoch: OnEpoch | None = None) -> Iterator[OnEpoch]:
+    """Yield a function that logs an epoch, and calls `on_epoch`; with `verbose` a terminal shows a progress bar."""
 
-    Examples
-    --------
-    >>> with show_epochs(0, 10, "GRUForecaster") as report:
-    ...     report(Epoch(0, None, 0.5, 0.001, 0.0))
-    """
+    def report(epoch: Epoch) -> None:
+        logger.log(logging.INFO if verbose else logging.DEBUG, "%s %s", name, describe(epoch))
+        if verbose:
+            progress.update(task, completed=epoch.number, description=describe(epoch).partition(", rate")[0])
+        if on_epoch:
+            on_epoch(epoch)
+
     if not verbose:
-        yield lambda epoch: logger.debug("%s %s", name, describe(epoch))
+        yield report
         return
     from rich import get_console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -71,11 +55,6 @@ def show_epochs(verbose: int, max_epochs: int, name: str) -> Iterator[Callable[[
     silent = not (console.is_terminal or console.is_jupyter)
     with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         task = progress.add_task(name, total=max_epochs)
-
-        def report(epoch: Epoch) -> None:
-            logger.info("%s %s", name, describe(epoch))
-            progress.update(task, completed=epoch.number, description=describe(epoch).partition(", rate")[0])
-
         yield report
 
 

@@ -7,7 +7,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -18,12 +19,45 @@ from tsforecast.networks.layers import TrainableNetwork
 from tsforecast.training.batches import Batch, Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, TrainingState
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.optim import TrainingConfig, clip, make_optimizer, rate_share, unflatten_parameters
+from tsforecast.training.optim import clip, make_optimizer, rate_share, unflatten_parameters
 
 PREDICT_ROWS = 1_024  # examples in one batch without gradients
 VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these is as exact as needed
 
 Batch_ = TypeVar("Batch_", bound=Batch)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of training."""
+
+    batch_size: int
+    max_epochs: int
+    learning_rate: float  # the highest one, of which `schedule` takes a share at each step
+    steps_per_epoch: int | None = None  # at most, drawn anew each time; None for all windows
+    optimizer: str = "adamw"
+    schedule: str = "one-cycle"
+    patience: int | None = None  # epochs without a better validation loss that end training; half of them: a plateau
+    weight_decay: float = 1e-4
+    clip: float | None = 1.0  # largest norm of the gradient
+    mixed_precision: bool = False  # compute in bfloat16 where that is safe
+    stop: int | None = None  # end after this epoch, on the schedule of `max_epochs`
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch, unless patience ends before."""
+        return self.max_epochs if self.stop is None else self.stop
+
+    def steps(self, windows: int) -> int:
+        """Return the number of batches in an epoch over so many windows.
+
+        Examples
+        --------
+        >>> TrainingConfig(64, 10, 0.1).steps(130), TrainingConfig(64, 10, 0.1, steps_per_epoch=2).steps(130)
+        (3, 2)
+        """
+        every = -(-windows // self.batch_size)
+        return every if self.steps_per_epoch is None else min(every, self.steps_per_epoch)
 
 
 def train(
@@ -33,54 +67,48 @@ def train(
     objective: Objective[Batch_],
     config: TrainingConfig,
     device: torch.device,
-    report: Callable[[Epoch], None],
+    progress: AbstractContextManager[Callable[[Epoch], None]],
     checkpoints: Checkpoints | None = None,
 ) -> list[Epoch]:
-    """Fit `network` in place and leave it with the weights of its best epoch.
+    """Fit `network` in place, leave it with the weights of its best epoch, and return all epochs.
 
-    Random numbers come from torch's global generator; the caller seeds it. Ctrl-C ends training early, with a
-    warning, and keeps the best so far.
-
-    Returns
-    -------
-    list of Epoch
-        Epoch 0, the untrained network, is scored and may be the best.
-
-    Raises
-    ------
-    TrainingError
-        When a loss is no longer a number; the network then has the last good weights.
+    Epoch 0, the untrained network, is scored and may be the best. What `progress` yields is called with each epoch.
+    Random numbers come from torch's global generator; the caller seeds it. Ctrl-C ends training early, with a warning,
+    and keeps the best so far; a loss that is no longer a number ends it with a TrainingError.
     """
     start = _score(network, validation, objective)
     naive = _score(network, validation, objective, naive=True)
     history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive))]
-    state = TrainingState(network, make_optimizer(network, config), history, copy.deepcopy(network.state_dict()))
+    optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.weight_decay)
+    state = TrainingState(network, optimizer, history, copy.deepcopy(network.state_dict()))
     if checkpoints:
         checkpoints.resume(state)
-    report(history[-1])
-    try:
-        while not finished(history, config, validation is not None):
-            began, number = time.perf_counter(), len(history)
-            train_loss, rate = run_epoch(state, training, objective, config, device)
-            score = _score(network, validation, objective)
-            seconds = time.perf_counter() - began
-            history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive)))
-            if best_epoch(history) is history[-1]:
-                state.best = copy.deepcopy(network.state_dict())
-            if checkpoints:
-                checkpoints.keep(state, done=finished(history, config, validation is not None))
-            report(history[-1])
-    except KeyboardInterrupt:
-        best = best_epoch(history).number
-        warnings.warn(
-            f"training was interrupted in epoch {len(history)}: the weights of epoch {best}, the best so far, are kept",
-            TrainingWarning,
-            stacklevel=_levels_to_the_caller(),
-        )
-    finally:
-        network.load_state_dict(state.best)
-        unflatten_parameters(network.parameters())
-        network.eval()
+    with progress as report:
+        report(history[-1])
+        try:
+            while not finished(history, config, validation is not None):
+                began, number = time.perf_counter(), len(history)
+                train_loss, rate = run_epoch(state, training, objective, config, device)
+                score = _score(network, validation, objective)
+                seconds = time.perf_counter() - began
+                history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive)))
+                if best_epoch(history) is history[-1]:
+                    state.best = copy.deepcopy(network.state_dict())
+                if checkpoints:
+                    checkpoints.keep(state, done=finished(history, config, validation is not None))
+                report(history[-1])
+        except KeyboardInterrupt:
+            best = best_epoch(history).number
+            warnings.warn(
+                f"training was interrupted in epoch {len(history)}: the weights of epoch {best}, the best so far, are "
+                "kept",
+                TrainingWarning,
+                stacklevel=_levels_to_the_caller(),
+            )
+        finally:
+            network.load_state_dict(state.best)
+            unflatten_parameters(network.parameters())
+            network.eval()
     return history
 
 
@@ -110,13 +138,14 @@ def run_epoch(
     """Train for one epoch; return the mean loss and the last learning rate."""
     network, optimizer, number = state.network, state.optimizer, len(state.history)
     steps = config.steps(len(training))
+    wait = max(1, (config.patience or 10) // 2)  # epochs without a better loss that make a plateau
     losses, rate = torch.zeros(steps, device=device), 0.0
     order = training.shuffled(config.batch_size, steps)
     precision = torch.autocast(device.type, torch.bfloat16) if config.mixed_precision else nullcontext()
     network.train()
     for step, index in enumerate(order):
         done = (step + (number - 1) * steps) / (steps * config.max_epochs)
-        rate = config.learning_rate * rate_share(config.schedule, done, state.history, config.plateau)
+        rate = config.learning_rate * rate_share(config.schedule, done, state.history, wait)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with precision:

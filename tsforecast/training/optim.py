@@ -1,11 +1,10 @@
-"""Optimisation: learning rate schedules, settings of training, and the optimiser over flat parameters."""
+"""Optimisation: learning rate schedules, and the optimiser over flat parameters."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -132,82 +131,23 @@ OPTIMIZERS = ("adamw", "adam", "sgd")
 MOMENTUM = 0.9  # of sgd
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Settings of training.
+def make_optimizer(network: nn.Module, name: str, rate: float, weight_decay: float = 1e-4) -> torch.optim.Optimizer:
+    """Return the optimiser of the parameters that are not frozen; on a CPU they are one vector, or two.
 
-    Attributes
-    ----------
-    batch_size, max_epochs : int
-    steps_per_epoch : int or None
-        Upper limit of batches per epoch, drawn anew each time; None for all windows.
-    optimizer : {"adamw", "adam", "sgd"}
-        AdamW: Loshchilov and Hutter 2017, arXiv 1711.05101; Adam: Kingma and Ba 2014, arXiv 1412.6980; stochastic
-        gradient descent with momentum 0.9.
-    learning_rate : float
-        The highest one; `schedule` scales it at each step.
-    schedule : {"one-cycle", "cosine", "plateau", "constant"}
-        See `rate_share`.
-    patience : int or None
-        Stop after so many epochs without a better validation loss; half of it makes a plateau.
-    weight_decay : float
-        L2 penalty on weights, not on biases and normalisation; decoupled with adamw.
-    clip : float or None
-        Largest norm of the gradient.
-    mixed_precision : bool
-        Compute in bfloat16 where that is safe.
-    stop : int or None
-        End after this epoch, on the schedule of `max_epochs`.
+    AdamW: Loshchilov and Hutter 2017, arXiv 1711.05101; Adam: Kingma and Ba 2014, arXiv 1412.6980; stochastic gradient
+    descent with momentum. Weights decay (with adamw decoupled from the gradient), biases and normalisation do not.
     """
-
-    batch_size: int
-    max_epochs: int
-    learning_rate: float
-    steps_per_epoch: int | None = None
-    optimizer: str = "adamw"
-    schedule: str = "one-cycle"
-    patience: int | None = None
-    weight_decay: float = 1e-4
-    clip: float | None = 1.0
-    mixed_precision: bool = False
-    stop: int | None = None
-
-    @property
-    def plateau(self) -> int:
-        """Epochs without a better loss after which the rate falls."""
-        return max(1, (self.patience or 10) // 2)
-
-    @property
-    def epochs(self) -> int:
-        """The last epoch, unless patience ends before."""
-        return self.max_epochs if self.stop is None else self.stop
-
-    def steps(self, windows: int) -> int:
-        """Return the number of batches in an epoch over so many windows.
-
-        Examples
-        --------
-        >>> TrainingConfig(64, 10, 0.1).steps(130), TrainingConfig(64, 10, 0.1, steps_per_epoch=2).steps(130)
-        (3, 2)
-        """
-        every = -(-windows // self.batch_size)
-        return every if self.steps_per_epoch is None else min(every, self.steps_per_epoch)
-
-
-def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimiser of the parameters that are not frozen; on a CPU they are one vector, or two."""
     free = [p for p in network.parameters() if p.requires_grad]
-    kinds = [([p for p in free if p.ndim > 1], config.weight_decay), ([p for p in free if p.ndim <= 1], 0.0)]
+    kinds = [([p for p in free if p.ndim > 1], weight_decay), ([p for p in free if p.ndim <= 1], 0.0)]
     # Recurrent modules on a GPU need the layout of their own weights.
     groups = [
         {"params": [flatten_parameters(part)] if part[0].device.type == "cpu" else part, "weight_decay": decay}
         for part, decay in kinds
         if part
     ]
-    if config.optimizer == "sgd":
-        return _without_hooks(torch.optim.SGD)(groups, lr=config.learning_rate, momentum=MOMENTUM)
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return _without_hooks(kind)(groups, lr=config.learning_rate, fused=True)
+    if name == "sgd":
+        return _without_hooks(torch.optim.SGD)(groups, lr=rate, momentum=MOMENTUM)
+    return _without_hooks(torch.optim.AdamW if name == "adamw" else torch.optim.Adam)(groups, lr=rate, fused=True)
 
 
 def clip(optimizer: torch.optim.Optimizer, largest: float) -> None:

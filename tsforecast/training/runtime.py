@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from tsforecast.networks.kernels.memory import allow
+from tsforecast.networks.kernels import memory
 
 ONE_THREAD = 128  # units up to which one thread is as fast as two, or faster
 
@@ -28,7 +28,7 @@ _within = threading.local()  # the number of this thread, within `few_threads`
 
 @contextmanager
 def few_threads(units: int) -> Iterator[None]:
-    """Run small networks on one thread; the fast kernels keep the usual number.
+    """Run small networks on one thread; the fast kernels keep the usual number, and give their memory back at the end.
 
     More threads of a small network only wait for each other, the more so on a busy machine. A new thread of Python
     starts with the number that was set last, so each restores the number from before the first one.
@@ -39,10 +39,12 @@ def few_threads(units: int) -> Iterator[None]:
         _usual.append(usual)
     _within.threads = 1 if units <= ONE_THREAD else usual
     torch.set_num_threads(_within.threads)
+    before = memory.allowed.set(usual)
     try:
-        with allow(usual):
-            yield
+        yield
     finally:
+        memory.allowed.reset(before)
+        memory.clear()
         with _lock:
             _usual.pop()
             torch.set_num_threads(usual if outer is None else outer)

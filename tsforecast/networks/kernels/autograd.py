@@ -1,4 +1,13 @@
-"""One layer, in one direction, as a function that torch can differentiate."""
+"""One layer, in one direction, as a function that torch can differentiate.
+
+torch spends most of a step between its operations, not on arithmetic. Here one compiled function reads all steps of a
+layer, and another one goes back through them. A *tile* is sixteen windows side by side: each row of a buffer is a
+vector (`vectors`) with one number of each, so that every instruction works on all sixteen. A step embeds its input,
+where that is asked for, makes two products of a weight matrix with rows (`matmul`) and one pass over the units for
+gates and state (`cells`). On the way back, gradients of the weights are summed over a chunk of steps while it is in the
+cache. Tiles go to all cores (`memory`), and sums over tiles have an order that does not depend on how many there are.
+`tsforecast.networks.recurrent` decides when all this is used.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tsforecast.networks.kernels.cells import Cell
+from tsforecast.networks.kernels.cells import Cell, backward, forward
 from tsforecast.networks.kernels.matmul import SIDE, collect
 from tsforecast.networks.kernels.memory import Buffers, share
 from tsforecast.networks.kernels.vectors import LANES, SLACK
@@ -22,41 +31,21 @@ def read_layer(
     cell: Cell,
     x: Tensor,
     lengths: Tensor | None,
-    h0: Tensor | None,
     weights: Sequence[Tensor],
     reverse: bool,
     whole: bool,
     embedding: Sequence[Tensor] = (),
-) -> tuple[Tensor, Tensor]:
-    """Read sequences with one layer in one direction.
+) -> Tensor:
+    """Read sequences (B, T, I), or the first `lengths`, (B,), of their steps, with one layer in one direction.
 
-    Parameters
-    ----------
-    cell : Cell
-    x : tensor of shape (B, T, I)
-    lengths : int64 tensor of shape (B,) or None
-        Steps of each sequence; None for T.
-    h0 : tensor of shape (S, B, U) or None
-        The first state; S is 2 for the LSTM, whose memory comes second. None for zeros.
-    weights : two weights and two biases as torch has them
-    reverse : bool
-        Read from the end.
-    whole : bool
-        Return the states of all steps.
-    embedding : weight of shape (E, I) and bias, optional
-        The cell reads the ReLU of this layer, (B, T, E); x itself then has no gradient.
-
-    Returns
-    -------
-    states : tensor of shape (B, T, U), zeros beyond `lengths`; or the last ones alone, (B, 1, U)
-    last : tensor of shape (S, B, U)
+    Return all states, (B, T, U), zeros beyond `lengths`; or without `whole`, where all have T steps, the last ones
+    alone, (B, 1, U). The weights are two matrices and two biases as torch has them. With a weight (E, I) and a bias as
+    `embedding`, the cell reads the ReLU of that layer, (B, T, E); x itself then has no gradient.
     """
     we, be = embedding or (x.new_empty(0, 0), x.new_empty(0))
-    keeps = torch.is_grad_enabled() and any(
-        part is not None and part.requires_grad for part in (x, h0, *weights, we, be)
-    )
-    read: tuple[Tensor, Tensor] = _Layer.apply(cell, reverse, whole, keeps, x, lengths, h0, *weights, we, be)  # type: ignore[no-untyped-call]
-    return read
+    keeps = torch.is_grad_enabled() and any(part.requires_grad for part in (x, *weights, we, be))
+    states: Tensor = _Layer.apply(cell, reverse, whole, keeps, x, lengths, *weights, we, be)  # type: ignore[no-untyped-call]
+    return states
 
 
 class _Layer(torch.autograd.Function):
@@ -65,8 +54,8 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, cell: Cell, reverse: bool, whole: bool, keeps: bool, x: Tensor, lengths: Tensor | None,
-        h0: Tensor | None, wi: Tensor, wh: Tensor, bi: Tensor, bh: Tensor, we: Tensor, be: Tensor,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        wi: Tensor, wh: Tensor, bi: Tensor, bh: Tensor, we: Tensor, be: Tensor,
+    ) -> Tensor:  # fmt: skip
         (batch, steps, wide), (inputs, units) = x.shape, (wi.shape[1], wh.shape[1])
         tiles = -(-batch // LANES)
         numbers = _array(x)
@@ -80,44 +69,37 @@ class _Layer(torch.autograd.Function):
             (cell.states, (tiles * (keeps * steps + 1) * units + SLACK) * LANES),
             keeps * tiles * steps * cell.kept * units * LANES,
         )
-        y, hn = np.empty((batch if whole else 0, steps, units), dtype), np.empty((cell.states, batch, units), dtype)
+        y = np.empty((batch, steps if whole else 1, units), dtype)
         weights = [_array(part) for part in (wi, wh, bi, bh, we, be)]
         work = batch * steps * (wi.numel() + wh.numel() + we.numel())
-        begin = np.zeros((cell.states, batch, units), dtype) if h0 is None else _array(h0)
-        share(cell.forward, tiles, work, numbers, until, begin, *weights, reverse, int(keeps), *buffers.parts, y, hn)
+        share(forward, tiles, work, cell, numbers, until, *weights, reverse, int(keeps), *buffers.parts, y)
         if keeps:
-            ctx.set_materialize_grads(False)
             ctx.save_for_backward(wi, wh, we)
-            ctx.cell, ctx.reverse, ctx.whole, ctx.work = cell, reverse, whole, 2 * work
+            ctx.cell, ctx.reverse, ctx.work = cell, reverse, 2 * work
             ctx.shape, ctx.until, ctx.buffers = x.shape, until, buffers
-        return torch.from_numpy(y if whole else hn[0][:, None].copy()), torch.from_numpy(hn)
+        return torch.from_numpy(y)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor | None, dhn: Tensor | None) -> Any:
+    def backward(ctx: Any, dy: Tensor) -> Any:
         cell, until, (batch, steps, wide) = ctx.cell, ctx.until, ctx.shape
         wi, wh, we = (_array(weight) for weight in ctx.saved_tensors)
         units, dtype, tiles = wh.shape[1], wh.dtype, len(until) // LANES
         parts = min(tiles, PARTIAL_SUMS)
-        given = np.empty((0, steps, units), dtype) if dy is None or not ctx.whole else _array(dy)
-        at_end = np.zeros((cell.states, batch, units), dtype) if dhn is None else _array(dhn).copy()
-        if dy is not None and not ctx.whole:
-            at_end[0] += _array(dy)[:, 0]
         dx = np.empty((batch if ctx.needs_input_grad[4] else 0, steps, wide), dtype)
-        dh0 = np.empty((cell.states, batch if ctx.needs_input_grad[6] else 0, units), dtype)
         dwi, dwh, dwe = (
             np.zeros((parts * bool(len(w)), -(-len(w) // SIDE), -(-w.shape[1] // SIDE), LANES), dtype)
             for w in (wi, wh, we)
         )
         db, dbe = (np.zeros((parts, rows * LANES), dtype) for rows in (cell.slopes * units, len(we)))
         share(
-            cell.backward, parts, ctx.work, tiles, until, wi, wh, ctx.reverse, *ctx.buffers.parts, given, at_end, dx,
-            dh0, dwi, dwh, db, dwe, dbe,
+            backward, parts, ctx.work, cell, tiles, until, wi, wh, ctx.reverse, *ctx.buffers.parts, _array(dy), dx,
+            dwi, dwh, db, dwe, dbe,
         )  # fmt: skip
         slopes = [np.empty(shape, dtype) for shape in (wi.shape, wh.shape, len(wi), len(wh), we.shape, len(we))]
         collect(dwi, dwh, db, dwe, dbe, cell.shift * units, *slopes)
-        into_x, into_h0 = (torch.from_numpy(part) if part.size else None for part in (dx, dh0))
-        return None, None, None, None, into_x, None, into_h0, *map(torch.from_numpy, slopes)
+        into_x = torch.from_numpy(dx) if dx.size else None
+        return None, None, None, None, into_x, None, *map(torch.from_numpy, slopes)
 
 
 def _array(tensor: Tensor) -> Any:

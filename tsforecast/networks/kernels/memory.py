@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -64,7 +63,7 @@ def _take_block(size: int) -> NDArray[np.uint8]:
 
 WORTH_SHARING = 8_000_000  # multiplications: 0.15 ms of one core, several times what it takes to wake another
 
-_allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
+allowed: ContextVar[int | None] = ContextVar("allowed", default=None)  # threads of kernels; None for those of torch
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -76,17 +75,6 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)  # threads do not live on in a child
 
 
-@contextmanager
-def allow(threads: int) -> Iterator[None]:
-    """Let kernels use so many threads, whatever the number of torch's own, and give their memory back at the end."""
-    token = _allowed.set(threads)
-    try:
-        yield
-    finally:
-        _allowed.reset(token)
-        clear()
-
-
 def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any) -> None:
     """Call ``kernel(first, last, *arguments)`` for parts of range(count), on as many threads as the work is worth.
 
@@ -94,7 +82,7 @@ def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any)
     other in a circle.
     """
     global _pool
-    threads = min(_allowed.get() or torch.get_num_threads(), count) if work > WORTH_SHARING else 1
+    threads = min(allowed.get() or torch.get_num_threads(), count) if work > WORTH_SHARING else 1
     if threads == 1:
         kernel(0, count, *arguments)
         return
