@@ -212,8 +212,8 @@ Check = Callable[[str, Any], list[str]]  # from the name and the value of a sett
 
 
 def setting(
-    *, default: Any, doc: str = "", check: Check | None = None, fixed: bool = False, init: bool = True,
-    kw_only: bool = True,
+    *, default: Any = dataclasses.MISSING, doc: str = "", check: Check | None = None, fixed: bool = False,
+    init: bool = True, kw_only: bool = True,
 ) -> Any:  # fmt: skip
     """Declare a parameter of a `keyword_settings` class: default, explanation and check in one place.
 
@@ -222,6 +222,7 @@ def setting(
     Parameters
     ----------
     default : Any
+        Without one the parameter must be given.
     doc : str
         Explanation, without the type.
     check : callable, optional
@@ -290,7 +291,8 @@ def _documented(cls: type, settings: list[dataclasses.Field[Any]], hints: dict[s
     summary, attributes, examples = _sections(inspect.cleandoc(cls.__doc__ or ""))
     lines = ["Parameters", "----------"]
     for field in settings:
-        lines.append(f"{field.name} : {_type_words(hints[field.name])}, default {field.default!r}")
+        default = "" if field.default is dataclasses.MISSING else f", default {field.default!r}"
+        lines.append(f"{field.name} : {_type_words(hints[field.name])}{default}")
         lines += [indent(line, "    ") for line in wrap(field.metadata.get("doc", ""), 112)]
     attributes = attributes or _sections(inspect.cleandoc(cls.__base__.__doc__ or "") if cls.__base__ else "")[1]
     return "\n\n".join(part.strip() for part in (summary, "\n".join(lines), attributes, examples) if part) + "\n"

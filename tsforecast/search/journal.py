@@ -17,29 +17,14 @@ LOG_FILE = "journal.jsonl"  # in the folder of a search
 
 @dataclass
 class TrialRecord:
-    """All that was logged of one trial.
+    """All that was logged of one trial."""
 
-    Attributes
-    ----------
-    code : dict
-        Its settings as the searcher encodes them; see `Space.decode`.
-    skills : dict of int to float
-        By reported epoch, from 0 on.
-    seconds : float
-    ended : bool
-        Whether it was stopped or has failed.
-    error : str
-        Empty without an error, or where the trial went on since.
-    trial : int
-        Its number, from 1 on.
-    """
-
-    code: Settings
-    skills: dict[int, float] = field(default_factory=dict)
+    code: Settings  # as the searcher encodes its settings; see `Space.decode`
+    skills: dict[int, float] = field(default_factory=dict)  # by reported epoch, from 0 on
     seconds: float = float("nan")
-    ended: bool = False
-    error: str = ""
-    trial: int = 1
+    ended: bool = False  # stopped, or failed
+    error: str = ""  # also empty where the trial went on since
+    trial: int = 1  # its number, from 1 on
 
     def is_over(self, epochs: int) -> bool:
         """Return whether nothing of so many epochs is left to train."""
@@ -117,12 +102,7 @@ NAIVE: dict[str, Any] = {
 def trials_table(records: list[TrialRecord], space: Space, epochs: int) -> pd.DataFrame:
     """Return a row for each trial, the naive forecast first; see `RaySearch.trials_`.
 
-    Parameters
-    ----------
-    records : list of TrialRecord
-    space : Space
-    epochs : int
-        Epochs of a trial that is not stopped.
+    A trial that is not stopped has so many `epochs`.
 
     Examples
     --------

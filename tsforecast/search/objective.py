@@ -30,26 +30,13 @@ CLASSIFICATION_METRICS = ("error", "log_loss")
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Training part, and n cases on which a fitted model is scored.
+    """Training part, and n cases on which a fitted model is scored."""
 
-    Attributes
-    ----------
-    part : Panel
-        Data that a trial is fitted on.
-    weights : array of shape (n,)
-        Weight of each case; their sum is 1.
-    metric : str
-    reference : str
-        Naive baseline; skill is the share of its error that a model removes.
-    naive : array of shape (n,)
-        Losses of the baseline.
-    """
-
-    part: Panel
-    weights: Floats
+    part: Panel  # data that a trial is fitted on
+    weights: Floats  # of each case, (n,); their sum is 1
     metric: str
-    reference: str
-    naive: Floats
+    reference: str  # naive baseline; skill is the share of its error that a model removes
+    naive: Floats  # losses of the baseline, (n,)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -87,19 +74,10 @@ class Objective:
 def optimism(objectives: Sequence[Objective], losses: Floats, seed: int = 0) -> float:
     """Estimate by how much the best of many trials looks better on the cases that chose it than it is.
 
-    Parameters
-    ----------
-    objectives : sequence of Objective
-    losses : array of shape (trials, n)
-        Losses of each trial at its best epoch, in the cases of all objectives one after the other.
-    seed : int
-
-    Returns
-    -------
-    float
-        In skill: the score of the best trial on all cases, minus the mean score, over bootstrap draws of blocks of
-        neighbours, of the trial that is best on the drawn cases, on those not drawn [BBC-CV: Tsamardinos et al. 2018,
-        doi 10.1007/s10994-018-5714-4].
+    The losses, (trials, n), are those of each trial at its best epoch, in the cases of all objectives one after the
+    other. The optimism is in skill: the score of the best trial on all cases, minus the mean score, over bootstrap
+    draws of blocks of neighbours, of the trial that is best on the drawn cases, on those not drawn [BBC-CV:
+    Tsamardinos et al. 2018, doi 10.1007/s10994-018-5714-4].
 
     Examples
     --------
@@ -130,20 +108,11 @@ def _block_counts(count: int, block: int, random: np.random.Generator) -> Floats
 
 @dataclass(frozen=True, eq=False)
 class ForecastObjective(Objective):
-    """One validation origin: forecasts from cutoffs after the training part, against the best naive forecast.
+    """One validation origin: forecasts from cutoffs after the training part, against the best naive forecast."""
 
-    Attributes
-    ----------
-    context : Context
-        At n cutoffs.
-    truth : array of shape (n, H, K)
-    scale : array of shape (n, K)
-        Error of the seasonal naive forecast on the training part; squared for RMSSE.
-    """
-
-    context: Context
-    truth: Floats
-    scale: Floats
+    context: Context  # at n cutoffs
+    truth: Floats  # (n, H, K)
+    scale: Floats  # error of the seasonal naive forecast on the training part, squared for RMSSE, (n, K)
 
     @property
     def horizon(self) -> int:
@@ -189,23 +158,10 @@ class ForecastObjective(Objective):
 def forecast_objectives(
     panel: Panel, horizon: int, share: float | int, origins: int, metric: str
 ) -> list[ForecastObjective]:
-    """Return the objective of each validation origin, the newest first.
+    """Return the objective of each validation origin, the newest first; DataError is raised of series too short.
 
-    Parameters
-    ----------
-    panel : Panel
-        Everything that the search may use.
-    horizon : int
-    share : float or int
-        Share or number of last steps (or of whole groups) that validate, at each origin.
-    origins : int
-        Each lies a validation part before the one after it.
-    metric : str
-
-    Raises
-    ------
-    DataError
-        When the series are too short.
+    At each origin a share or number of last steps (or of whole groups) validates; each lies a validation part before
+    the one after it.
     """
     objectives = []
     for origin in range(origins):
@@ -255,21 +211,11 @@ def _equal_weights(owner: NDArray[Any]) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class ClassificationObjective(Objective):
-    """Labelled sequences for training, and n held-out ones, of other groups where there are groups.
+    """Labelled sequences for training, and n held-out ones, of other groups where there are groups."""
 
-    Attributes
-    ----------
-    labels : array
-        Labels of the training part.
-    held_out : Panel
-        n sequences.
-    truth : array of shape (n,)
-        Their labels.
-    """
-
-    labels: NDArray[Any]
+    labels: NDArray[Any]  # of the training part
     held_out: Panel
-    truth: NDArray[Any]
+    truth: NDArray[Any]  # labels of the held-out sequences, (n,)
 
     def baseline(self) -> Classifier:
         """Return the classifier that predicts the most frequent class."""
@@ -300,28 +246,11 @@ def classification_objectives(
     metric: str,
     seed: int,
 ) -> list[ClassificationObjective]:
-    """Return several objectives, each with other groups held out.
+    """Return so many objectives, each with other groups held out, or other sequences where there are no groups.
 
-    Parameters
-    ----------
-    panel : Panel
-        All sequences that the search may use.
-    labels : int array of shape (N,)
-        Positions in `classes`.
-    classes : array of shape (K,)
-    groups : array of shape (N,) or None
-    share : float or int
-        Share or number of whole groups, or of sequences of each class alike, to hold out.
-    count : int
-        Number of objectives.
-    metric : {"error", "log_loss"}
-    seed : int
-        Draws the held-out sequences where there are no groups.
-
-    Raises
-    ------
-    DataError
-        When a class has no sequence left to train on, or there are fewer groups than all objectives hold out.
+    The labels, (N,), are positions in `classes`. Each objective holds out a share or number of whole groups, or of the
+    sequences of each class alike. DataError is raised when a class has no sequence left to train on, or there are
+    fewer groups than all objectives hold out.
 
     Examples
     --------

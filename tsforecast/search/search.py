@@ -6,10 +6,11 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Literal, Self
 
 import joblib
 import numpy as np
@@ -19,17 +20,18 @@ from platformdirs import user_data_dir
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
-from tsforecast.checks import flag, one_of, share_or_count, whole
+from tsforecast.checks import one_of, share_or_count, whole
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, TrainingError, TrainingWarning, raise_any, shorten
+from tsforecast.estimators.base import Estimator, keyword_settings, setting
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, versions
-from tsforecast.search.journal import TrialRecord, read_log, trials_table
+from tsforecast.search.journal import read_log, trials_table
 from tsforecast.search.objective import (
     CLASSIFICATION_METRICS,
     FORECAST_METRICS,
@@ -44,6 +46,7 @@ from tsforecast.search.space import Range, Space
 from tsforecast.search.storage import (
     SCHEDULERS,
     SEARCHERS,
+    RunConfig,
     SearchSpec,
     open_search,
     pair_problems,
@@ -51,9 +54,6 @@ from tsforecast.search.storage import (
     write_outcome,
 )
 from tsforecast.search.trial import TrialSetup, clone_with_seed, losses_at_best, trains_in_epochs
-
-if TYPE_CHECKING:
-    from tsforecast.search.tuner import RunConfig
 
 _PLACES = ("storage", "name", "address", "resume")  # parameters that belong to a machine and not to a model
 _RULES = ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation", "validation_origins")
@@ -64,6 +64,13 @@ def _classifies(search: Any) -> bool:
     return isinstance(search.forecaster, Classifier)
 
 
+def _seconds(name: str, value: Any) -> list[str]:
+    """Require a time in seconds, or None."""
+    fine = value is None or (isinstance(value, (int, float)) and value > 0)
+    return [] if fine else [Problem("must be a number of seconds above 0", f"got {value!r}", parameter=name)]
+
+
+@keyword_settings
 class RaySearch(Forecaster):
     """Search for the settings of a forecaster, or of a classifier, with Ray, and predict with the best.
 
@@ -72,64 +79,6 @@ class RaySearch(Forecaster):
     sequences, of groups that do not train where there are groups; their trial 0 is the majority classifier. A network
     is scored at each epoch, and its score is that of its best one. The chosen trial looks better on the targets that
     chose it than it is; `optimism_` estimates by how much.
-
-    Parameters
-    ----------
-    forecaster : Forecaster or Classifier
-        Cloned; `NeuralForecaster` or `NeuralClassifier` where cells are searched.
-    space : dict
-        For each setting a list of choices, a range ``(low, high)`` of whole or other numbers, `log(low, high)`, or
-        ``{"low": 8, "high": 128, "log": True}``, which a file can hold. A window may be given in seasons:
-        ``"2 seasons"``. Settings that a cell does not have (``kernel_size`` belongs to ``conv1d``) are left out for it.
-    trials : int
-        Number of settings to try; a smaller grid ends earlier. Trial 1 has the forecaster's own settings where the
-        space has them. A resumed search may have more trials.
-    searcher : {"tpe", "gp", "random", "grid", "bohb", "hyperopt"}
-        Tree-structured Parzen estimators [Bergstra et al. 2011] or Gaussian processes, both of Optuna; BOHB [Falkner et
-        al. 2018], that is Parzen estimators of all settings together with HyperBand; HyperOpt, which needs
-        ``pip install 'tsforecast[hyperopt]'``.
-    scheduler : {"auto", "asha", "hyperband", "median", "pbt", "none"}
-        Which trials are stopped early: by asynchronous successive halving [Li et al. 2020], HyperBand [Li et al. 2018],
-        those worse than the median of the others, or none. Population based training [Jaderberg et al. 2017] varies
-        instead how weights are trained. Auto: ASHA, and HyperBand with BOHB.
-    metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse"} or {"skill", "error", "log_loss"}
-        Error whose skill counts; "skill" is that of MASE, or, of a classifier, that of wrong labels.
-    max_epochs : int, optional
-        Epochs of each trial; the forecaster's own number unless given.
-    time_budget : float, optional
-        Seconds after which all trials end; anew each time that a search is resumed.
-    resources_per_trial : dict, optional
-        Resources of Ray; ``{"cpu": 1}`` unless given.
-    address : str, optional
-        Ray cluster: ``"auto"``, or ``"host:port"``. This machine unless given.
-    storage : path, optional
-        Folder for searches; one of the user's data folder unless given.
-    name : str, optional
-        Folder in `storage`; derived from data and settings unless given, so that the same search is resumed.
-    resume : {"auto", True, False}
-        Resume a search of this name: if there is one; or raise an error if there is none; or if there is one.
-    random_state : int
-        Seed of the searcher, and of forecasters without one.
-    validation : float or int
-        Share or number of last steps, or of whole groups, that validate; of sequences without groups, of each class
-        alike.
-    validation_origins : int
-        Number of validation parts, one before the other, or each of other groups, whose skill is averaged; each trains
-        a network of its own.
-    horizon : int, optional
-        Steps to forecast; the forecaster's own unless given.
-    verbose : int
-        1 shows progress: a bar at a terminal, else a line for each trial.
-
-    Raises
-    ------
-    ParameterError
-        When the space cannot work, with all problems, before anything starts; when a cluster cannot be reached, or a
-        searcher lacks its package.
-    TrainingError
-        When no trial has a score.
-    OutputError
-        When `storage` cannot be written to; the search can be resumed when there is room.
 
     Attributes
     ----------
@@ -164,46 +113,90 @@ class RaySearch(Forecaster):
     ('tpe', 'auto')
     """
 
-    def __init__(
-        self,
-        forecaster: Forecaster | Classifier,
-        space: Mapping[str, Any],
-        *,
-        trials: int = 50,
-        searcher: str = "tpe",
-        scheduler: str = "auto",
-        metric: str = "skill",
-        max_epochs: int | None = None,
-        time_budget: float | None = None,
-        resources_per_trial: Mapping[str, float] | None = None,
-        address: str | None = None,
-        storage: str | Path | None = None,
-        name: str | None = None,
-        resume: bool | str = "auto",
-        random_state: int = 0,
-        validation: float | int = 0.15,
-        validation_origins: int = 1,
-        horizon: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.forecaster = forecaster
-        self.space = space
-        self.trials = trials
-        self.searcher = searcher
-        self.scheduler = scheduler
-        self.metric = metric
-        self.max_epochs = max_epochs
-        self.time_budget = time_budget
-        self.resources_per_trial = resources_per_trial
-        self.address = address
-        self.storage = storage
-        self.name = name
-        self.resume = resume
-        self.random_state = random_state
-        self.validation = validation
-        self.validation_origins = validation_origins
-        self.horizon = horizon  # type: ignore[assignment]
-        self.verbose = verbose
+    forecaster: Forecaster | Classifier = setting(
+        kw_only=False, doc="Cloned; `NeuralForecaster` or `NeuralClassifier` where cells are searched."
+    )
+    space: Mapping[str, Any] = setting(
+        kw_only=False,
+        doc="For each setting a list of choices, a range ``(low, high)`` of whole or other numbers, "
+        '``log(low, high)``, or ``{"low": 8, "high": 128, "log": True}``, which a file can hold. A window may be given '
+        'in seasons: ``"2 seasons"``. Settings that a cell does not have (``kernel_size`` belongs to ``conv1d``) are '
+        "left out for it.",
+    )
+    trials: int = setting(
+        default=50,
+        check=partial(whole, least=1),
+        doc="Number of settings to try; a smaller grid ends earlier. Trial 1 has the forecaster's own settings where "
+        "the space has them. A resumed search may have more trials.",
+    )
+    searcher: str = setting(
+        default="tpe",
+        check=partial(one_of, options=SEARCHERS),
+        doc='Tree-structured Parzen estimators, "tpe" [Bergstra et al. 2011], or Gaussian processes, "gp", both of '
+        'Optuna; "bohb" [Falkner et al. 2018], that is Parzen estimators of all settings together with HyperBand; '
+        '"hyperopt", which needs ``pip install \'tsforecast[hyperopt]\'``; "random"; "grid".',
+    )
+    scheduler: str = setting(
+        default="auto",
+        check=partial(one_of, options=SCHEDULERS),
+        doc='Which trials are stopped early: by asynchronous successive halving, "asha" [Li et al. 2020], "hyperband" '
+        '[Li et al. 2018], those worse than the "median" of the others, or "none". Population based training, "pbt" '
+        '[Jaderberg et al. 2017], varies instead how weights are trained. "auto": ASHA, and HyperBand with BOHB.',
+    )
+    metric: str = setting(
+        default="skill",
+        doc='Error whose skill counts: "mase", "mae", "rmse", "smape" or "rmsse", of a classifier "error" or '
+        '"log_loss". "skill" is that of MASE, or, of a classifier, that of wrong labels.',
+    )
+    max_epochs: int | None = setting(
+        default=None,
+        check=partial(whole, least=1, also=(None,)),
+        doc="Epochs of each trial; the forecaster's own number unless given.",
+    )
+    time_budget: float | None = setting(
+        default=None,
+        check=_seconds,
+        doc="Seconds after which all trials end; anew each time that a search is resumed.",
+    )
+    resources_per_trial: Mapping[str, float] | None = setting(
+        default=None, doc='Resources of Ray; ``{"cpu": 1}`` unless given.'
+    )
+    address: str | None = setting(
+        default=None, doc='Ray cluster: ``"auto"``, or ``"host:port"``. This machine unless given.'
+    )
+    storage: str | Path | None = setting(
+        default=None, doc="Folder for searches; one of the user's data folder unless given."
+    )
+    name: str | None = setting(
+        default=None,
+        doc="Folder in `storage`; derived from data and settings unless given, so that the same search is resumed.",
+    )
+    resume: bool | Literal["auto"] = setting(
+        default="auto",
+        check=partial(one_of, options=("auto",), also=(True, False)),
+        doc="Resume a search of this name: if there is one; or raise an error if there is none (True), or one (False).",
+    )
+    random_state: int = setting(
+        default=0, check=partial(whole, least=0), doc="Seed of the searcher, and of forecasters without one."
+    )
+    validation: float | int = setting(
+        default=0.15,
+        check=share_or_count,
+        doc="Share or number of last steps, or of whole groups, that validate; of sequences without groups, of each "
+        "class alike.",
+    )
+    validation_origins: int = setting(
+        default=1,
+        check=partial(whole, least=1),
+        doc="Number of validation parts, one before the other, or each of other groups, whose skill is averaged; each "
+        "trains a network of its own.",
+    )
+    horizon: int | None = setting(  # type: ignore[assignment]
+        default=None,
+        check=partial(whole, least=1, also=(None,)),
+        doc="Steps to forecast; the forecaster's own unless given.",
+    )
+    verbose: int = setting(default=0, doc="1 shows progress: a bar at a terminal, else a line for each trial.")
 
     def fit(self, data: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
         """Search, and fit the best settings on all data.
@@ -217,7 +210,14 @@ class RaySearch(Forecaster):
 
         Raises
         ------
-        ParameterError, DataError, TrainingError, OutputError
+        ParameterError
+            When the space cannot work, with all problems, before anything starts; when a cluster cannot be reached, or
+            a searcher lacks its package.
+        DataError
+        TrainingError
+            When no trial has a score.
+        OutputError
+            When `storage` cannot be written to; the search can be resumed when there is room.
         """
         if not _classifies(self):
             if groups is not None:
@@ -256,7 +256,9 @@ class RaySearch(Forecaster):
         from tsforecast.search.tuner import show_progress, tune  # loads Ray
 
         setup, space = self._setup(objectives), Space.of(self.space, panel.season_length)
-        raise_any(self._space_problems(space, objectives[-1]), ParameterError)
+        oldest = objectives[-1]
+        longest = int(oldest.part.lengths.min()) - oldest.settings.get("horizon", 0)
+        raise_any(space.problems(self.forecaster, longest), ParameterError)
         config = self._open(panel, space, setup, identity)
         spec = config.spec
         before = [record for record in read_log(config.folder) if record.is_over(spec.epochs)]
@@ -266,7 +268,10 @@ class RaySearch(Forecaster):
         with show_progress(self.verbose, size, spec.trials, spec.reference, len(before), best) as listener:
             records = tune(setup, space, config, listener)
         self.trials_ = trials_table(records, space, spec.epochs)
-        self.optimism_ = _optimism(config, records, objectives)
+        folders = [config.trial_folder(record.trial) for record in records]
+        losses = [rows for folder in folders if (rows := losses_at_best(folder, objectives)) is not None]
+        naive = np.concatenate([objective.naive for objective in objectives])
+        self.optimism_ = optimism(objectives, np.stack([naive, *losses])) if losses else float("nan")
         write_outcome(self.folder_, self.optimism_)
         self._refit(space, objectives[0], fit)
         over = int((~self.trials_["status"].iloc[1:].isin(["cut short", "not run"])).sum())
@@ -279,14 +284,7 @@ class RaySearch(Forecaster):
             )
 
     def _open(self, panel: Panel, space: Space, setup: TrialSetup, identity: dict[str, str]) -> RunConfig:
-        """Return the configuration of a run, whose folder holds this search and no other.
-
-        Raises
-        ------
-        ParameterError, OutputError
-        """
-        from tsforecast.search.tuner import RunConfig
-
+        """Return the configuration of a run, whose folder holds this search and no other."""
         model, newest = setup.model({}), setup.objectives[0]
         spec = SearchSpec(
             data=repr(panel).removeprefix("Panel: "),
@@ -458,9 +456,6 @@ class RaySearch(Forecaster):
             epochs = self.forecaster.epochs(len(objectives[0].part))
         return TrialSetup(self.forecaster, objectives, epochs, self.random_state)
 
-    def _space_problems(self, space: Space, oldest: Objective) -> list[str]:
-        return space.problems(self.forecaster, int(oldest.part.lengths.min()) - oldest.settings.get("horizon", 0))
-
     def _own_horizon(self) -> int:
         return self.horizon or self.forecaster._own_horizon()
 
@@ -468,24 +463,7 @@ class RaySearch(Forecaster):
         if not isinstance(self.forecaster, (Forecaster, Classifier)):
             return [f"forecaster must be a forecaster or classifier of tsforecast's: got {self.forecaster!r}"]
         metrics = ("skill", *(CLASSIFICATION_METRICS if _classifies(self) else FORECAST_METRICS))
-        problems = whole("trials", self.trials, 1) + whole("horizon", self.horizon, 1, [None])
-        problems += one_of("searcher", self.searcher, SEARCHERS) + one_of("scheduler", self.scheduler, SCHEDULERS)
-        problems += one_of("metric", self.metric, metrics) + whole("max_epochs", self.max_epochs, 1, [None])
-        problems += whole("random_state", self.random_state, 0) + share_or_count("validation", self.validation)
-        problems += whole("validation_origins", self.validation_origins, 1)
+        problems = Estimator._problems(self) + one_of("metric", self.metric, metrics)
         problems += pair_problems(self.searcher, self.scheduler)
-        if self.resume != "auto":
-            problems += flag("resume", self.resume)
-        if self.time_budget is not None and not (isinstance(self.time_budget, (int, float)) and self.time_budget > 0):
-            must = "must be a number of seconds above 0"
-            problems.append(Problem(must, f"got {self.time_budget!r}", parameter="time_budget"))
         own = map(Problem.of, self.forecaster._problems())
         return problems + [problem.within(after=" (of the forecaster)") for problem in own]
-
-
-def _optimism(config: RunConfig, records: list[TrialRecord], objectives: Sequence[Objective]) -> float:
-    """Return the optimism of the best of naive and all trials whose losses were stored."""
-    folders = [config.trial_folder(record.trial) for record in records]
-    losses = [rows for folder in folders if (rows := losses_at_best(folder, objectives)) is not None]
-    naive = np.concatenate([objective.naive for objective in objectives])
-    return optimism(objectives, np.stack([naive, *losses])) if losses else float("nan")

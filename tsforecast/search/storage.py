@@ -33,50 +33,22 @@ def pair_problems(searcher: str, scheduler: str) -> list[str]:
 
 @dataclass(frozen=True)
 class SearchSpec:
-    """Specification of a search.
+    """Specification of a search."""
 
-    Attributes
-    ----------
-    data : str
-        Summary of the panel.
-    forecaster : str
-        As code.
-    space : dict
-        See `Space.plain`.
-    season_length : int
-        Steps of a season, in which windows may be given.
-    epochs : int
-        Epochs of a trial that is not stopped; 0 where nothing is trained in epochs.
-    trials : int
-    horizon : int
-        0 where sequences are classified.
-    metric : str
-        Error whose skill counts.
-    reference : str
-        The best naive forecast on the validation targets, or the majority classifier.
-    cutoffs, origins : int
-        Forecasts, or sequences, that a trial is scored on, and validation parts that they lie in.
-    searcher, scheduler : str
-    made : str
-        Start of the search, ISO 8601.
-    versions : dict
-    machine : str
-    """
-
-    data: str
-    forecaster: str
-    space: dict[str, Any]
-    season_length: int
-    epochs: int
+    data: str  # summary of the panel
+    forecaster: str  # as code
+    space: dict[str, Any]  # see `Space.plain`
+    season_length: int  # steps of a season, in which windows may be given
+    epochs: int  # of a trial that is not stopped; 0 where nothing is trained in epochs
     trials: int
-    horizon: int
-    metric: str
-    reference: str
-    cutoffs: int
-    origins: int
+    horizon: int  # 0 where sequences are classified
+    metric: str  # error whose skill counts
+    reference: str  # the best naive forecast on the validation targets, or the majority classifier
+    cutoffs: int  # forecasts, or sequences, that a trial is scored on
+    origins: int  # validation parts that they lie in
     searcher: str
     scheduler: str
-    made: str
+    made: str  # start of the search, ISO 8601
     versions: dict[str, str]
     machine: str
 
@@ -100,25 +72,35 @@ class SearchSpec:
 
 
 @dataclass(frozen=True)
-class StoredSearch:
-    """A search as read from its folder.
+class RunConfig:
+    """Configuration of a run; see `RaySearch`."""
 
-    Attributes
-    ----------
-    folder : Path
-    spec : SearchSpec
-    space : Space
-        Choices that JSON cannot hold are texts.
-    records : list of TrialRecord
-    optimism : float or None
-        None until the search is over.
-    """
+    spec: SearchSpec
+    folder: Path
+    seed: int
+    time_budget: float | None
+    resources: dict[str, float]
+    address: str | None
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials are paused, and resumed from a checkpoint of their own or of another trial."""
+        return self.spec.stopping in ("hyperband", "pbt")
+
+    def trial_folder(self, trial: int) -> Path:
+        """Return the folder that holds the state of a trial, and the losses of its epochs."""
+        return self.folder / "trials" / f"{trial:05d}"
+
+
+@dataclass(frozen=True)
+class StoredSearch:
+    """A search as read from its folder."""
 
     folder: Path
     spec: SearchSpec
-    space: Space
+    space: Space  # choices that JSON cannot hold are texts
     records: list[TrialRecord]
-    optimism: float | None
+    optimism: float | None  # None until the search is over
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -129,20 +111,9 @@ class StoredSearch:
 def open_search(folder: Path, identity: dict[str, str], spec: SearchSpec, resume: bool | str) -> None:
     """Write the specification of a new search, or verify that the folder holds the search to resume.
 
-    Parameters
-    ----------
-    folder : Path
-    identity : dict
-        Data, model and rules that a resumed search must share.
-    spec : SearchSpec
-    resume : {"auto", True, False}
-
-    Raises
-    ------
-    ParameterError
-        When the folder holds another search, or none with ``resume=True``, or one with ``resume=False``.
-    OutputError
-        When the folder holds something else, or cannot be written to.
+    A resumed search must share its `identity`: data, model and rules. ParameterError is raised when the folder holds
+    another search, or none with ``resume=True``, or one with ``resume=False``; OutputError when it holds something
+    else, or cannot be written to.
     """
     require_place(folder, mark=SPEC_FILE)
     file = folder / SPEC_FILE
@@ -175,13 +146,7 @@ def write_outcome(folder: Path, optimism: float) -> None:
 
 
 def read_search(folder: Path) -> StoredSearch:
-    """Read a search from its folder, whether it is over or not.
-
-    Raises
-    ------
-    DataError
-        When there is none.
-    """
+    """Read a search from its folder, whether it is over or not; DataError is raised where there is none."""
     if not (folder / SPEC_FILE).is_file():
         raise DataError(
             f"{str(folder)!r} must hold a search: it has no {SPEC_FILE}; name the folder that a search wrote"

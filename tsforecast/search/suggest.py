@@ -30,21 +30,9 @@ def make_searcher(
 ) -> tuple[Searcher | None, list[Settings]]:
     """Return Ray's searcher and no list, or no searcher and the list of settings to try one after the other.
 
-    Parameters
-    ----------
-    kind : {"tpe", "gp", "bohb", "hyperopt", "random", "grid"}
-    space : Space
-    trials : int
-    seed : int
-    start : dict
-        Settings of the first trial, except of a grid, so that a search does not end below them.
-    earlier : list of TrialRecord
-        Trials whose settings a searcher proposes again before any of its own; a list has them already.
-
-    Raises
-    ------
-    ParameterError
-        When the package of the searcher is not installed.
+    The first trial has the settings `start`, except of a grid, so that a search does not end below them. A searcher
+    proposes the settings of `earlier` trials again before any of its own; a list has them already. ParameterError is
+    raised when the package of the searcher is not installed.
     """
     if kind == "grid":
         return None, [space.encode(settings) for settings in islice(space.grid(), trials)]
@@ -62,10 +50,7 @@ def make_searcher(
 def make_scheduler(kind: str, space: Space, epochs: int) -> schedulers.TrialScheduler:
     """Return Ray's scheduler for trials of so many epochs; `kind` as in `SearchSpec.stopping`.
 
-    Raises
-    ------
-    ParameterError
-        When there is nothing for population based training to vary.
+    ParameterError is raised when there is nothing for population based training to vary.
     """
     longest, grace = max(1, epochs), max(1, epochs // GRACE)
     halving: dict[str, Any] = {"time_attr": "epoch", "max_t": longest, "reduction_factor": REDUCTION, **SCORE}
@@ -89,17 +74,7 @@ def make_scheduler(kind: str, space: Space, epochs: int) -> schedulers.TrialSche
 
 
 def make_job(number: int, code: Settings, before: TrialRecord | None = None) -> dict[str, Any]:
-    """Return the job of a trial, from which a worker process starts it.
-
-    Parameters
-    ----------
-    number : int
-        From 1 on; 0 is the naive forecast.
-    code : dict
-        Encoded settings; see `Space.decode`.
-    before : TrialRecord, optional
-        Record of the trial before it was cut short.
-    """
+    """Return the job of a trial, from which a worker process starts it; `before` is what was logged of it already."""
     reported = max(before.skills, default=0) if before else 0
     seconds = before.seconds if before and before.skills else 0.0
     return {"trial": number, "code": code, "reported": reported, "seconds": seconds}
@@ -124,13 +99,7 @@ def remaining_jobs(codes: list[Settings], earlier: list[TrialRecord], epochs: in
 class SeededSearcher(Searcher):
     """A searcher of Ray's, seeded with the results of earlier trials, that numbers new ones.
 
-    Parameters
-    ----------
-    inner : Searcher
-        New; its first points to evaluate must be those of `earlier`.
-    earlier : list of TrialRecord
-    epochs : int
-        Epochs of a trial that is not stopped.
+    The first points that the `inner` searcher, a new one, evaluates must be those of `earlier`.
     """
 
     def __init__(self, inner: Searcher, earlier: list[TrialRecord], epochs: int) -> None:

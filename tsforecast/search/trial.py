@@ -26,23 +26,12 @@ MUTABLE = ("learning_rate", "weight_decay", "dropout", "clip", "batch_size")
 
 @dataclass(frozen=True, eq=False)
 class TrialSetup:
-    """Model and objectives that all trials of a search share.
-
-    Attributes
-    ----------
-    forecaster : Forecaster or Classifier
-    objectives : sequence of Objective
-        The newest origin first.
-    max_epochs : int or None
-        The model's own number unless given.
-    seed : int
-        Seed of models without one.
-    """
+    """Model and objectives that all trials of a search share."""
 
     forecaster: Forecaster | Classifier
-    objectives: Sequence[Objective]
-    max_epochs: int | None
-    seed: int
+    objectives: Sequence[Objective]  # the newest origin first
+    max_epochs: int | None  # the model's own number unless given
+    seed: int  # of models without one
 
     def model(self, settings: Settings) -> Any:
         """Return the model of a trial, which trains on all it is given: the objectives validate."""
@@ -56,22 +45,11 @@ class TrialSetup:
 
 @dataclass(frozen=True)
 class Score:
-    """Score of a trial after an epoch.
-
-    Attributes
-    ----------
-    epoch : int
-    skill : float
-        Mean over the objectives at this epoch.
-    start : float
-        Skill at epoch 0, which is not reported for itself.
-    best_skill : float
-    best_epoch : int
-    """
+    """Score of a trial after an epoch."""
 
     epoch: int
-    skill: float
-    start: float
+    skill: float  # mean over the objectives at this epoch
+    start: float  # skill at epoch 0, which is not reported for itself
     best_skill: float
     best_epoch: int
 
@@ -100,20 +78,9 @@ def run_trial(
     """Fit on the training part, and report a score for each epoch.
 
     Older validation origins come first, whole; the newest one is trained epoch by epoch, so that a scheduler can stop
-    it.
-
-    Parameters
-    ----------
-    setup : TrialSetup
-    settings : dict
-    folder : Path
-        Holds the state of the trial, from which an interrupted one goes on.
-    report : callable
-        Called when the folder holds the epoch.
-    reported : int, optional
-        The last epoch that was reported before; all that the folder holds unless given.
-    mutates : bool
-        Whether the folder may be that of a trial with other settings, whose weights are taken over.
+    it. `folder` holds the state of the trial, from which an interrupted one goes on; `report` is called when it holds
+    the epoch. `reported` is the last epoch that was reported before, all that the folder holds unless given. With
+    `mutates` the folder may be that of a trial with other settings, whose weights are taken over.
     """
     newest, *others = setup.objectives
     older = [
@@ -159,10 +126,7 @@ def run_trial(
 
 
 def losses_at_best(folder: Path, objectives: Sequence[Objective]) -> NDArray[np.float64] | None:
-    """Return the losses of a trial at its best epoch, in the cases of all objectives one after the other.
-
-    None where they were not stored.
-    """
+    """Return the losses of a trial at its best epoch, in the cases of all objectives; None where none were stored."""
     if not (folder / LOSSES).exists():
         return None
     each = [np.load(folder / LOSSES), *(np.load(folder / f"origin-{i}.npy") for i in range(1, len(objectives)))]
@@ -192,13 +156,7 @@ def _write_losses(file: Path, rows: list[NDArray[np.float64]]) -> None:
 
 
 def _finite_losses(objective: Objective, model: Any) -> NDArray[np.float64]:
-    """Return the losses of a model.
-
-    Raises
-    ------
-    TrainingError
-        When some are no finite numbers.
-    """
+    """Return the losses of a model; TrainingError is raised where some are no finite numbers."""
     losses = objective.losses(model)
     if not np.isfinite(losses).all():
         raise TrainingError(

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, 
 from tsforecast.files import OutputError
 from tsforecast.search.journal import TrialRecord, append_event, read_log, repair_log
 from tsforecast.search.space import Settings, Space
-from tsforecast.search.storage import SearchSpec
+from tsforecast.search.storage import RunConfig
 from tsforecast.search.suggest import (
     JOB,
     SCORE,
@@ -54,42 +54,11 @@ RAY_ENVIRONMENT = {
 }
 
 
-class ClusterError(ParameterError):
-    """A Ray cluster cannot be reached."""
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Configuration of a run; see `RaySearch`."""
-
-    spec: SearchSpec
-    folder: Path
-    seed: int
-    time_budget: float | None
-    resources: dict[str, float]
-    address: str | None
-
-    @property
-    def pauses(self) -> bool:
-        """Whether trials are paused, and resumed from a checkpoint of their own or of another trial."""
-        return self.spec.stopping in ("hyperband", "pbt")
-
-    def trial_folder(self, trial: int) -> Path:
-        """Return the folder that holds the state of a trial, and the losses of its epochs."""
-        return self.folder / "trials" / f"{trial:05d}"
-
-
-def tune(setup: TrialSetup, space: Space, config: RunConfig, listener: Listener | None = None) -> list[TrialRecord]:
+def tune(setup: TrialSetup, space: Space, config: RunConfig, listener: Listener) -> list[TrialRecord]:
     """Run all trials that are left, and return the records of all by number.
 
-    Ctrl-C ends the search early, with the trials so far.
-
-    Raises
-    ------
-    ParameterError
-        When the cluster cannot be reached, a searcher lacks its package, or another process runs this search.
-    OutputError
-        When the storage cannot be written to.
+    Ctrl-C ends the search early, with the trials so far. ParameterError is raised when the cluster cannot be reached, a
+    searcher lacks its package, or another process runs this search; OutputError when the storage cannot be written to.
     """
     spec = config.spec
     try:
@@ -238,22 +207,10 @@ def _error_text(error: Exception) -> str:
 def show_progress(
     verbose: int, size: str, trials: int, reference: str, before: int = 0, best: float = 0.0
 ) -> Iterator[Listener]:
-    """Yield a listener that shows the progress of a search.
+    """Yield a listener that shows the progress of a search, `before` of whose trials were over before.
 
-    Parameters
-    ----------
-    verbose : int
-        1 shows a bar at a terminal, and a line for each trial elsewhere, such as in the log file of a search that runs
-        overnight. 0 shows nothing; either way the logger gets the lines.
-    size : str
-        Size of the space, see `Space.describe`.
-    trials : int
-    reference : str
-        Baseline of the skill.
-    before : int
-        Trials that were over before.
-    best : float
-        Skill of the best of those.
+    With `verbose` it shows a bar at a terminal, and a line for each trial elsewhere, such as in the log file of a
+    search that runs overnight. Either way the logger gets the lines. `size` is that of the space in words.
 
     Examples
     --------
@@ -298,12 +255,7 @@ def _best_so_far(best: float, reference: str) -> str:
 
 
 def _require_room(folder: Path) -> None:
-    """Detect a full disk, which Ray ignores.
-
-    Raises
-    ------
-    OSError
-    """
+    """Raise OSError where the disk is full, which Ray ignores."""
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(bytes(LEAST_ROOM))
         file.flush()
@@ -312,13 +264,7 @@ def _require_room(folder: Path) -> None:
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """Keep other processes from running the same search.
-
-    Raises
-    ------
-    ParameterError
-        When one does.
-    """
+    """Keep other processes from running the same search; ParameterError is raised where one does."""
     try:
         lock = FileLock(folder / "lock").acquire(timeout=0)
     except Timeout as error:
@@ -355,48 +301,30 @@ def _cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _require_reachable(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    # On this machine, other errors of the system are not of a cluster but of the disk: see `tune`.
+    unreachable = (OSError if address else ConnectionError, TimeoutError, RuntimeError, ValueError)
     try:
+        if port.isdigit():  # Ray itself waits for many minutes
+            socket.create_connection((host, int(port)), timeout=CLUSTER_TIMEOUT).close()
         # Without "local", Ray would join a cluster that another user started here.
         ray.init(address=address, **options) if address else ray.init("local", include_dashboard=False, **options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise _unreachable(address, error) from error
+    except unreachable as error:
+        raise ParameterError(
+            f"address must be that of a ray cluster that runs: {address!r} cannot be reached ({reason(error)}); start "
+            "one with ray start --head, or leave address out to use this machine"
+        ) from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _require_reachable(address: str | None) -> None:
-    """Try to connect to a host and port first: Ray itself waits for many minutes.
-
-    Raises
-    ------
-    ClusterError
-    """
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
-        return  # this machine, or "auto"
-    try:
-        socket.create_connection((host, int(port)), timeout=CLUSTER_TIMEOUT).close()
-    except OSError as error:
-        raise _unreachable(address, error) from error
-
-
-def _unreachable(address: str | None, error: Exception) -> ClusterError:
-    return ClusterError(
-        f"address must be that of a ray cluster that runs: {address!r} cannot be reached ({reason(error)}); start one "
-        "with ray start --head, or leave address out to use this machine"
-    )
-
-
 @contextmanager
-def _listening(listener: Listener | None) -> Iterator[None]:
-    if listener:
-        _listeners.append(listener)
+def _listening(listener: Listener) -> Iterator[None]:
+    _listeners.append(listener)
     try:
         yield
     finally:
-        if listener:
-            _listeners.remove(listener)
+        _listeners.remove(listener)
