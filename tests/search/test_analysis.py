@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.searches import SPACE, searched
+from tsforecast.search.figures import progress
 from tsforecast.search.importance import importance
 from tsforecast.search.journal import TrialRecord, append_event, trials_table
 from tsforecast.search.results import (
@@ -16,11 +17,9 @@ from tsforecast.search.results import (
     best,
     failures,
     pairs,
-    pareto_front,
     score_floor,
     scored,
     varied,
-    with_last_score,
 )
 from tsforecast.search.space import Space, log
 
@@ -123,7 +122,7 @@ def test_the_floor_lies_below_most_trials_and_not_at_those_that_diverged() -> No
 
 def test_learning_curves_reach_down_to_where_trials_are_whose_best_is_untrained() -> None:
     trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": 0.0, "last_score": [-0.2, -0.3, -0.4]})
-    assert score_floor(with_last_score(trials)) < -0.4 < score_floor(trials)
+    assert score_floor(trials, "last_score") < -0.4 < score_floor(trials)
 
 
 def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> None:
@@ -138,14 +137,14 @@ def test_cells_of_a_pair_are_means_and_bests_of_their_trials(tmp_path: Path) -> 
         ("optimizer", "learning_rate"),
     ]
     pair = found["cell", "window"]
-    assert (pair.across.labels, pair.down.labels) == (
+    assert (pair.across.bins, pair.down.bins) == (
         ("rnn", "gru", "lstm", "conv1d"),
         ("1 season", "2 seasons", "168"),
     )
     mine = trials[(trials["param_cell"] == "gru") & (trials["param_window"] == "2 seasons")]["best_score"]
     assert (pair.mean[1, 1], pair.best[1, 1], pair.count[1, 1]) == (pytest.approx(mine.mean()), mine.max(), len(mine))
     pair = found["optimizer", "learning_rate"]
-    assert pair.down.labels == ("0.0001 to 0.00056", "0.00056 to 0.0032", "0.0032 to 0.018", "0.018 to 0.1")
+    assert pair.down.bins == ("0.0001 to 0.00056", "0.00056 to 0.0032", "0.0032 to 0.018", "0.018 to 0.1")
     low = (trials["param_learning_rate"] < 0.00056) & (trials["param_optimizer"] == "sgd")
     assert pair.count[0, 2] == low.sum() > 0
     for pair in found.values():
@@ -157,9 +156,21 @@ def test_choices_stand_in_order_where_they_are_numbers() -> None:
     space = Space.of({"units": [64, 8, 32], "anchor": ["last", None], "batch": list(range(12, 0, -1))}, 24)
     assert axis_of(space, "units").labels == ("8", "32", "64")
     assert axis_of(space, "anchor").labels == ("last", "none")
-    assert axis_of(space, "batch").binned().labels == ("1 to 2", "3 to 4", "5 to 6", "7 to 8", "9 to 10", "11 to 12")
-    assert [axis_of(space, "batch").binned().bin(value) for value in (1, 2, 3, 12)] == [0, 0, 1, 5]
+    assert axis_of(space, "units").bins == ("8", "32", "64")
+    assert axis_of(space, "batch").bins == ("1 to 2", "3 to 4", "5 to 6", "7 to 8", "9 to 10", "11 to 12")
+    assert [axis_of(space, "batch").bin(value) for value in (1, 2, 3, 12)] == [0, 0, 1, 5]
     assert [axis_of(space, "units").fraction(value) for value in (8, 32, 64)] == [0, 0.5, 1]
+
+
+def test_a_few_whole_numbers_have_a_place_and_a_bin_each_unless_they_lie_by_size() -> None:
+    space = Space.of({"layers": (1, 3), "units": log(2, 6)})
+    layers, units = axis_of(space, "layers"), axis_of(space, "units")
+    assert layers.labels == layers.bins == ("1", "2", "3")
+    assert [layers.bin(value) for value in (1, 2, 3)] == [0, 1, 2]
+    assert units.labels == ("2", "3", "6")
+    assert units.fraction(12**0.5) == pytest.approx(0.5)  # where the middle label is
+    assert units.bins == ("2 to 2.6", "2.6 to 3.5", "3.5 to 4.6", "4.6 to 6")
+    assert [units.bin(value) for value in (2, 3, 4, 5, 6)] == [0, 1, 2, 3, 3]
 
 
 @pytest.mark.parametrize("domain", [(1, 3), (16, 256), (0.0, 0.5), log(1e-4, 1e-1), [1, 2], ["a", "b"]])
@@ -169,22 +180,27 @@ def test_every_value_has_a_place_and_a_bin(domain: object) -> None:
     ends = domain if isinstance(domain, list) else space.domains["x"].bounds()
     for value in (*ends, *(space.draw(random)["x"] for _ in range(20))):
         assert 0 <= axis.fraction(value) <= 1
-        assert 0 <= axis.binned().bin(value) < len(axis.binned().labels)
+        assert 0 <= axis.bin(value) < len(axis.bins)
     assert [axis.fraction(value) for value in ends] == pytest.approx([0, 1])
-    assert (axis.binned().bin(ends[0]), axis.binned().bin(ends[1])) == (0, len(axis.binned().labels) - 1)
+    assert (axis.bin(ends[0]), axis.bin(ends[1])) == (0, len(axis.bins) - 1)
 
 
-def test_the_best_the_front_and_the_failures_are_those_of_the_journal(tmp_path: Path) -> None:
+def test_the_best_and_the_failures_are_those_of_the_journal(tmp_path: Path) -> None:
     search = searched(tmp_path)
     trials = search.trials
     assert best(trials, 3)["best_score"].tolist() == sorted(trials["best_score"].dropna(), reverse=True)[:3]
-    edge = pareto_front(trials)
-    assert edge["best_score"].is_monotonic_increasing
-    assert edge["best_score"].iloc[-1] == trials["best_score"].max()
-    assert [(one.error, one.trials) for one in failures(trials)] == [
-        ("ValueError: loss is NaN at epoch 3", (8, 48)),
-        ("killed", (28,)),
-    ]
+    failed = failures(trials)
+    assert list(failed.items()) == [("ValueError: loss is NaN at epoch 3", [8, 48]), ("killed", [28])]
+
+
+@pytest.mark.parametrize("by", ["trial", "seconds"])
+def test_the_line_of_progress_is_the_best_until_then(by: str) -> None:
+    trials = pd.DataFrame({"trial": [0, 1, 2, 3, 4], "best_score": [0, 0.1, 0.3, 0.2, 0.4], "status": "finished"})
+    trials["seconds"] = [0.0, 5.0, 4.0, 1.0, np.nan]
+    (line,) = [line for line in progress(trials, "drift", by).axes[0].lines if line.get_label().startswith("best")]
+    times, scores = line.get_data()
+    assert list(times) == ([1, 2, 3, 4] if by == "trial" else [1, 4, 5])
+    assert list(scores) == ([0.1, 0.3, 0.3, 0.4] if by == "trial" else [0.2, 0.3, 0.3])
 
 
 def test_a_search_that_just_began_has_nothing_to_tell(tmp_path: Path) -> None:

@@ -32,11 +32,9 @@ from tsforecast.search.results import (
     Pair,
     SettingAxis,
     best,
-    pareto_front,
     score_floor,
     scored,
     scores_differ,
-    with_last_score,
 )
 
 LEADERS = 3  # trials with a line of their own
@@ -47,7 +45,7 @@ MAX_LABELS = 6  # of an axis of numbers in `parallel`
 def curves(trials: pd.DataFrame, reference: str) -> Figure:
     """Draw the skill of each trial by epoch, the best one in colour, with a dot at each early stop."""
     figure, axes = canvas(3.0)
-    usable, floor = scored(trials), score_floor(with_last_score(trials))
+    usable, floor = scored(trials), score_floor(trials, "last_score")
     winner = best(trials, 1)["trial"].iloc[0] if scores_differ(trials) or len(usable) == 1 else None
     label = "trials" if winner is None else "other trials"
     for scores in usable["scores"][usable["trial"] != winner]:
@@ -131,8 +129,8 @@ def heat(pair: Pair) -> Figure:
             axes.text(column, row + 0.22, text, ha="center", va="center", color=INK, size=8)
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_xticks(range(columns), [_short(label, columns) for label in pair.across.labels], color=INK, size=size)
-    axes.set_yticks(range(rows), [brief(label) for label in pair.down.labels], color=INK)
+    axes.set_xticks(range(columns), [_short(label, columns) for label in pair.across.bins], color=INK, size=size)
+    axes.set_yticks(range(rows), [brief(label) for label in pair.down.bins], color=INK)
     axes.set_xlabel(brief(pair.across.name))
     axes.set_ylabel(brief(pair.down.name))
     hide_frame(axes)
@@ -140,38 +138,25 @@ def heat(pair: Pair) -> Figure:
 
 
 @in_style()
-def cost(trials: pd.DataFrame, reference: str) -> Figure:
-    """Draw score against seconds, with the trials that are better than every cheaper one as a line."""
+def progress(trials: pd.DataFrame, reference: str, by: str = "trial") -> Figure:
+    """Draw the scores of trials by their number, or by their ``seconds``, and the best so far as a line."""
     figure, axes = canvas()
     usable, floor = scored(trials), score_floor(trials)
-    usable = usable[usable["seconds"] > 0]
-    _dots(axes, usable, "seconds", floor)
-    front = pareto_front(usable)
-    seconds = [*front["seconds"], float(usable["seconds"].max())]
-    scores = [*front["best_score"], float(front["best_score"].max())]
-    axes.plot(seconds, np.maximum(scores, floor), color=COLOURS[0], drawstyle="steps-post", label="best for the time")
-    _skill_axis(axes, reference, max(floor, float(usable["best_score"].min())), max(scores))
-    if usable["seconds"].max() > 10 * usable["seconds"].min():
+    usable = usable[usable[by] > 0]
+    _dots(axes, usable, by, floor)
+    ordered, label = usable.sort_values(by, kind="stable"), "best so far" if by == "trial" else "best for the time"
+    best_so_far = np.maximum(ordered["best_score"].cummax(), floor)
+    axes.plot(ordered[by], best_so_far, color=COLOURS[0], drawstyle="steps-post", label=label)
+    _skill_axis(axes, reference, max(floor, float(usable["best_score"].min())), float(usable["best_score"].max()))
+    axes.set_xlabel("trial, in order of their start" if by == "trial" else "seconds of a trial")
+    if by == "trial":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    elif usable["seconds"].max() > 10 * usable["seconds"].min():
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_xlim(left=0)
-    axes.set_xlabel("seconds of a trial")
-    return figure
-
-
-@in_style()
-def progress(trials: pd.DataFrame, reference: str) -> Figure:
-    """Draw the scores of trials in order of time, and the best so far."""
-    figure, axes = canvas()
-    usable, floor = scored(trials), score_floor(trials)
-    _dots(axes, usable, "trial", floor)
-    best_so_far = np.maximum(usable["best_score"].cummax(), floor)
-    axes.plot(usable["trial"], best_so_far, color=COLOURS[0], drawstyle="steps-post", label="best so far")
-    _skill_axis(axes, reference, max(floor, float(usable["best_score"].min())), float(usable["best_score"].max()))
-    axes.set_xlabel("trial, in order of their start")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

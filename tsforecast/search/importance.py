@@ -30,28 +30,15 @@ class Share:
 
 @dataclass(frozen=True)
 class Importance:
-    """Importance of all settings.
+    """Importance of all settings."""
 
-    Attributes
-    ----------
-    shares : tuple of Share
-        The most important setting first; empty where importance cannot be estimated.
-    explained : float
-        Share of the variance of scores that a forest predicts on trials not drawn; negative where their mean would be
-        a better prediction.
-    trials : int
-        Number of trials with a score.
-    floor : float
-        Lower scores are raised to this one.
-    reason : str
-        Why importance cannot be estimated; empty where it can.
-    """
-
-    shares: tuple[Share, ...]
+    shares: tuple[Share, ...]  # the most important setting first; empty where importance cannot be estimated
+    # Share of the variance of scores that a forest predicts on trials not drawn; negative where their mean would be a
+    # better prediction.
     explained: float
-    trials: int
-    floor: float
-    reason: str
+    trials: int  # with a score
+    floor: float  # lower scores are raised to this one
+    reason: str  # why importance cannot be estimated; empty where it can
 
 
 def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
@@ -67,13 +54,6 @@ def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
     A trial that was stopped early or cut short counts with its best score so far, as in the search. One without a
     score is left out. A setting that a cell does not have is filled in at random, so that it carries no information
     about the cell.
-
-    Parameters
-    ----------
-    trials : pandas.DataFrame
-        See `RaySearch.trials_`.
-    space : Space
-    seed : int
 
     Examples
     --------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,36 +22,18 @@ from tsforecast.search.results import (
     scores_differ,
     value_text,
     varied,
-    with_last_score,
 )
-from tsforecast.search.space import Space
+from tsforecast.search.space import Space, is_number
 from tsforecast.search.storage import SearchSpec, StoredSearch
 
-NAIVE = "naive"
-# Status of a trial -> its name where trials are counted.
-ENDS = {
-    "finished": "finished",
-    "stopped early": "stopped early",
-    "failed": "failed",
-    "cut short": "cut short",
-    "not run": "without a score yet",
-}
+NAIVE, SKILL = "naive", "{:+.1%}"
 
 
 def html_search(search: StoredSearch, title: str | None = None) -> str:
-    """Return the report of a search as one HTML page that needs nothing else.
+    """Return the report of a search, which may still run, as one HTML page that needs nothing else.
 
-    Parameters
-    ----------
-    search : StoredSearch
-        See `read_search`; the search may still run.
-    title : str, optional
-
-    Returns
-    -------
-    str
-        The result comes first, then the best trials, learning, settings, pairs of them, time, failures, all trials,
-        and the specification. All data are escaped.
+    The result comes first, then the best trials, learning, settings, pairs of them, time, failures, all trials, and
+    the specification. All data are escaped.
     """
     trials, space, spec = search.trials, search.space, search.spec
     estimate = importance(trials, space)
@@ -147,9 +128,7 @@ def counts(search: StoredSearch, trials: pd.DataFrame) -> str:
     """Return the number of trials, and how they ended."""
     status = trials["status"].iloc[1:]
     names = ("finished", "stopped early", "failed", "cut short", "not run")
-    ends = [
-        f"{n} {'without a score yet' if name == 'not run' else name}" for name in names if (n := sum(status == name))
-    ]
+    ends = [f"{n} {name.replace('not run', 'without a score yet')}" for name in names if (n := sum(status == name))]
     total = f"{len(status)} of {search.spec.trials} trials"
     return f"{total}: {', '.join(ends)}." if ends else f"{total}."
 
@@ -169,63 +148,33 @@ def best_trials(trials: pd.DataFrame, space: Space, count: int = 10) -> Grid:
     first = best(trials, count)
     present = {name for params in first["params"] for name in params}
     names = [name for name in varied(trials, space) or list(space.domains) if name in present]
-    listed = pd.concat([trials[trials["trial"] == 0], first]).sort_values("best_score", ascending=False, kind="stable")
-    rows = [
-        (_name(trial), _skill(trial.best_score), *_settings(trial, names), *_epoch_and_seconds(trial))
-        for trial in listed.itertuples()
-    ]
-    columns = ("trial", "skill", *names, "best epoch", "seconds")
-    return Grid.of("Best trials", columns, rows, words=_text_settings(space, names), marked=NAIVE)
+    return _grid("Best trials", pd.concat([trials[trials["trial"] == 0], first]), space, names)
 
 
 def all_trials(trials: pd.DataFrame, space: Space) -> Grid:
     """Return a table of all trials, the best first and those without a score last."""
-    names = list(space.domains)
-    ordered = trials.sort_values("best_score", ascending=False, kind="stable", na_position="last")
+    return _grid("All trials", trials, space, list(space.domains), ends=True)
+
+
+def _grid(label: str, trials: pd.DataFrame, space: Space, names: list[str], ends: bool = False) -> Grid:
+    """Return a table of trials with some settings, the best first; with `ends` also of how each ended."""
     rows = [
         (
-            _name(trial),
-            _skill(trial.best_score),
-            _skill(trial.last_score),
-            trial.status,
-            *_settings(trial, names),
-            *_epoch_and_seconds(trial),
+            str(trial.trial) if trial.trial else NAIVE,
+            cell(trial.best_score, SKILL),
+            *([cell(trial.last_score, SKILL), trial.status] if ends else []),
+            *(value_text(trial.params[name]) if name in trial.params else MISSING for name in names),
+            f"{trial.best_epoch} of {trial.epochs}" if trial.trial and trial.epochs else MISSING,
+            cell(trial.seconds or math.nan, "{:.1f}"),
         )
-        for trial in ordered.itertuples()
+        for trial in trials.sort_values("best_score", ascending=False, kind="stable").itertuples()
     ]
-    columns = ("trial", "skill", "last skill", "status", *names, "best epoch", "seconds")
-    return Grid.of("All trials", columns, rows, words=("status", *_text_settings(space, names)), marked=NAIVE)
-
-
-def _text_settings(space: Space, names: list[str]) -> tuple[str, ...]:
-    """Return the settings whose values are text, or numbers among text."""
-    axes = {name: axis_of(space, name) for name in names}
-    return tuple(name for name, axis in axes.items() if not (axis.numeric and all(map(_is_number, axis.labels))))
-
-
-def _is_number(label: str) -> bool:
-    try:
-        float(label)
-    except ValueError:
-        return False
-    return True
-
-
-def _name(trial: Any) -> str:
-    return str(trial.trial) if trial.trial else NAIVE
-
-
-def _skill(skill: float) -> str:
-    return cell(skill, "{:+.1%}")
-
-
-def _settings(trial: Any, names: list[str]) -> list[str]:
-    return [value_text(trial.params[name]) if name in trial.params else MISSING for name in names]
-
-
-def _epoch_and_seconds(trial: Any) -> tuple[str, str]:
-    epoch = f"{trial.best_epoch} of {trial.epochs}" if trial.trial and trial.epochs else MISSING
-    return epoch, cell(trial.seconds or math.nan, "{:.1f}")
+    columns = ("trial", "skill", *(["last skill", "status"] if ends else []), *names, "best epoch", "seconds")
+    # A setting whose values are numbers among text is a column of text.
+    texts = [
+        name for name in names if isinstance(domain := space.domains[name], list) and not all(map(is_number, domain))
+    ]
+    return Grid.of(label, columns, rows, words=(*(["status"] if ends else []), *texts), marked=NAIVE)
 
 
 def learning_figures(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
@@ -245,7 +194,7 @@ def learning_figures(trials: pd.DataFrame, reference: str) -> list[CaptionedFigu
         caption += "; the large dot is the best of all." if scores_differ(trials) else "."
         if (usable["status"] == "stopped early").any():
             caption += " A small dot marks where a trial was stopped early."
-        floor = score_floor(with_last_score(trials))
+        floor = score_floor(trials, "last_score")
         if min(min(scores) for scores in usable["scores"]) < floor:
             caption += f" What lies below {_percent(floor)} is not drawn."
         drawn.append(captioned("curves", "Learning curves", figures.curves(trials, reference), caption))
@@ -260,8 +209,15 @@ def setting_figures(trials: pd.DataFrame, space: Space, estimate: Importance) ->
     """Return figures of the importance of settings, and of the score of each trial by its settings."""
     names, drawn = varied(trials, space), []
     if estimate.shares:
-        figure, caption = figures.importance(estimate), _importance_caption(estimate, trials)
-        drawn.append(captioned("importance", "Importance of each setting", figure, caption))
+        below = f", and one below {_percent(estimate.floor)} as that" if _any_below_floor(trials) else ""
+        caption = (
+            f"Share of the differences between the scores of {estimate.trials} trials that each setting causes, alone "
+            "and together with others. Lines are 95% intervals over trials; a hollow dot may be no effect. Settings "
+            f"predict {estimate.explained:.0%} of the differences between held-out trials. Measured by shuffling each "
+            "setting for a random forest (Breiman 2001). A trial stopped early counts with its best score so far"
+            f"{below}."
+        )
+        drawn.append(captioned("importance", "Importance of each setting", figures.importance(estimate), caption))
     if names and scores_differ(trials):
         figure = figures.parallel(trials, [axis_of(space, name) for name in names])
         caption = (
@@ -280,7 +236,7 @@ def pair_figures(trials: pd.DataFrame, space: Space) -> list[CaptionedFigure]:
         row, column = np.unravel_index(np.nanargmax(pair.mean), pair.mean.shape)
         across, down, count = pair.across, pair.down, pair.count[row, column]
         caption = (
-            f"Highest mean: {across.name} {across.labels[column]} with {down.name} {down.labels[row]}, "
+            f"Highest mean: {across.name} {across.bins[column]} with {down.name} {down.bins[row]}, "
             f"of {count} trial{'' if count == 1 else 's'}."
         )
         title = f"{across.name} and {down.name}"
@@ -296,17 +252,7 @@ def cost_figures(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
         "Each dot is a trial, with the time until its end; a hollow one did not run to the end. The line is the best "
         f"skill for so much time or less.{_arrows(trials)}"
     )
-    return [captioned("cost", "Skill and time", figures.cost(trials, reference), caption)]
-
-
-def _importance_caption(estimate: Importance, trials: pd.DataFrame) -> str:
-    below = f", and one below {_percent(estimate.floor)} as that" if _any_below_floor(trials) else ""
-    return (
-        f"Share of the differences between the scores of {estimate.trials} trials that each setting causes, alone and "
-        "together with others. Lines are 95% intervals over trials; a hollow dot may be no effect. Settings predict "
-        f"{estimate.explained:.0%} of the differences between held-out trials. Measured by shuffling each setting for "
-        f"a random forest (Breiman 2001). A trial stopped early counts with its best score so far{below}."
-    )
+    return [captioned("cost", "Skill and time", figures.progress(trials, reference, "seconds"), caption)]
 
 
 def _arrows(trials: pd.DataFrame) -> str:

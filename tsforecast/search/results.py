@@ -1,9 +1,10 @@
-"""Results of a search: axes of settings, best trials, pairs of settings, cost, failures."""
+"""Results of a search: axes of settings, best trials, pairs of settings, failures."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.search.space import Range, Space
+from tsforecast.search.space import Range, Space, is_number
 
 RANGE_BINS = 4
 MAX_BINS = 6  # of choices that are numbers; a range of fewer whole numbers has a bin for each
@@ -28,75 +29,24 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class SettingAxis:
-    """Axis of one setting: its values in order, with labels.
-
-    Attributes
-    ----------
-    name : str
-    labels : tuple of str
-        Evenly spaced: of each choice, or of each bin; of a range without bins those of its ends and its middle.
-    numeric : bool
-        Whether values are numbers, so that neighbours are alike.
-    limits : tuple of float
-        Positions of the first and the last value.
-    choices : tuple of str
-        Representations of the choices, in order; empty for a range.
-    log : bool
-        Whether positions are logarithms.
-    enumerated : bool
-        Whether it is a range of so few whole numbers that each has a label.
-    edges : tuple of float
-        Positions where bins end, one more than bins; empty without bins.
-    """
+    """Axis of one setting: its values in order, with labels, and bins of neighbours."""
 
     name: str
-    labels: tuple[str, ...]
-    numeric: bool
-    limits: tuple[float, float]
-    choices: tuple[str, ...] = ()
-    log: bool = False
-    enumerated: bool = False
-    edges: tuple[float, ...] = ()
-
-    def position(self, value: Any) -> float:
-        """Return the index of a choice, or a number, or its logarithm."""
-        if self.choices:
-            return float(self.choices.index(repr(value)))
-        return math.log(value) if self.log else float(value)
+    numeric: bool  # values are numbers, so that neighbours are alike
+    labels: tuple[str, ...]  # evenly spaced: of each choice or whole number, or of the ends and the middle of a range
+    bins: tuple[str, ...]  # label of each bin
+    cuts: list[float]  # positions between bins, one less than bins
+    limits: tuple[float, float]  # positions of the first and the last value
+    position: Callable[[Any], float]  # index of a choice, or a number, or its logarithm
 
     def fraction(self, value: Any) -> float:
         """Return the position of a value between the limits, from 0 to 1."""
         low, high = self.limits
         return float(np.clip((self.position(value) - low) / (high - low), 0, 1)) if high > low else 0.5
 
-    def binned(self) -> SettingAxis:
-        """Return the axis with bins: one for each of few choices, equal parts of a range.
-
-        Examples
-        --------
-        >>> space = Space.of({"dropout": (0.0, 0.4), "layers": (1, 3), "units": [8, 16, 32]})
-        >>> axis_of(space, "dropout").binned().labels
-        ('0 to 0.1', '0.1 to 0.2', '0.2 to 0.3', '0.3 to 0.4')
-        >>> axis_of(space, "layers").binned().labels, axis_of(space, "units").binned().labels
-        (('1', '2', '3'), ('8', '16', '32'))
-        """
-        low, high = self.limits
-        if self.choices:  # of many numbers, neighbours share a bin
-            starts = range(0, len(self.choices), math.ceil(len(self.choices) / MAX_BINS) if self.numeric else 1)
-            groups = [self.labels[start:end] for start, end in pairwise([*starts, len(self.choices)])]
-            labels = tuple(group[0] if len(group) == 1 else f"{group[0]} to {group[-1]}" for group in groups)
-            return replace(self, labels=labels, edges=(*(start - 0.5 for start in starts), len(self.choices) - 0.5))
-        if self.enumerated:
-            return replace(self, edges=tuple(low - 0.5 + i for i in range(len(self.labels) + 1)))
-        edges = np.linspace(low, high, RANGE_BINS + 1)
-        numbers = np.exp(edges) if self.log else edges
-        labels = tuple(f"{short_number(a)} to {short_number(b)}" for a, b in pairwise(numbers))
-        return replace(self, labels=labels, edges=tuple(edges.tolist()))
-
     def bin(self, value: Any) -> int:
         """Return the index of the bin of a value."""
-        index = np.searchsorted(self.edges, self.position(value), side="right") - 1
-        return int(np.clip(index, 0, len(self.labels) - 1))
+        return int(np.searchsorted(self.cuts, self.position(value), side="right"))
 
 
 def axis_of(space: Space, name: str) -> SettingAxis:
@@ -106,26 +56,41 @@ def axis_of(space: Space, name: str) -> SettingAxis:
 
     Examples
     --------
-    >>> space = Space.of({"window": ["2 seasons", 10, "1 season"], "cell": ["gru", "conv1d"]}, season_length=12)
+    >>> domains = {"window": ["2 seasons", 10, "1 season"], "cell": ["gru", "conv1d"], "dropout": (0.0, 0.4)}
+    >>> space = Space.of(domains, season_length=12)
     >>> axis_of(space, "window").labels, axis_of(space, "cell").position("conv1d")
     (('10', '1 season', '2 seasons'), 1.0)
+    >>> axis_of(space, "dropout").labels, axis_of(space, "dropout").bins
+    (('0', '0.2', '0.4'), ('0 to 0.1', '0.1 to 0.2', '0.2 to 0.3', '0.3 to 0.4'))
     """
     domain = space.domains[name]
     if isinstance(domain, Range):
-        low, high = domain.low, domain.high
-        enumerated = domain.whole and high - low < MAX_BINS
-        middle = math.sqrt(low * high) if domain.log else (low + high) / 2
-        numbers = domain.grid() if enumerated else [low, middle, high]
-        labels = tuple(short_number(round(number) if domain.whole else number) for number in numbers)
-        limits = (math.log(low), math.log(high)) if domain.log else (float(low), float(high))
-        return SettingAxis(name, labels, True, limits, log=domain.log, enumerated=enumerated)
+        position = math.log if domain.log else float
+        low, high = position(domain.low), position(domain.high)
+        if domain.whole and not domain.log and high - low < MAX_BINS:
+            labels = bins = tuple(map(short_number, domain.grid()))
+            cuts = [number + 0.5 for number in domain.grid()[:-1]]
+        else:
+            edges = np.linspace(low, high, RANGE_BINS + 1)
+            labels = tuple(map(short_number, (domain.low, domain.middle(), domain.high)))
+            bins = tuple(map(_span, pairwise(map(short_number, np.exp(edges) if domain.log else edges))))
+            cuts = edges[1:-1].tolist()
+        return SettingAxis(name, True, labels, bins, cuts, (low, high), position)
     steps = {repr(choice): space.settings({name: choice})[name] for choice in domain}
-    numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in steps.values())
+    numeric = all(map(is_number, steps.values()))
     choices = list({repr(choice): choice for choice in domain}.values())
     if numeric:
         choices.sort(key=lambda choice: steps[repr(choice)])
-    labels = tuple(value_text(choice) for choice in choices)
-    return SettingAxis(name, labels, numeric, (0.0, float(len(choices) - 1)), choices=tuple(map(repr, choices)))
+    order, labels = list(map(repr, choices)), tuple(map(value_text, choices))
+    width = math.ceil(len(choices) / MAX_BINS) if numeric else 1  # of many numbers, neighbours share a bin
+    bins = tuple(_span(labels[start : start + width]) for start in range(0, len(labels), width))
+    cuts = [start - 0.5 for start in range(width, len(choices), width)]
+    limits = (0.0, float(len(choices) - 1))
+    return SettingAxis(name, numeric, labels, bins, cuts, limits, lambda value: float(order.index(repr(value))))
+
+
+def _span(labels: tuple[str, ...]) -> str:
+    return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
 
 
 def value_text(value: Any) -> str:
@@ -156,39 +121,17 @@ def short_number(value: float, digits: int = 2) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """Scores by two settings.
+    """Scores by two settings, in arrays of shape (rows, columns)."""
 
-    Attributes
-    ----------
-    across, down : SettingAxis
-        Of the columns and of the rows.
-    mean, best : array (rows, columns)
-        NaN without trials.
-    count : array (rows, columns)
-    """
-
-    across: SettingAxis
-    down: SettingAxis
-    mean: NDArray[np.float64]
-    best: NDArray[np.float64]
+    across: SettingAxis  # of the columns
+    down: SettingAxis  # of the rows
+    mean: NDArray[np.float64]  # NaN without trials
+    best: NDArray[np.float64]  # NaN without trials
     count: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Failure:
-    """An error, and the trials that ended in it."""
-
-    error: str
-    trials: tuple[int, ...]
-
-
 def scored(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials that have a score, without the naive forecast.
-
-    Parameters
-    ----------
-    trials : pandas.DataFrame
-        See `RaySearch.trials_`.
+    """Return the trials that have a score, without the naive forecast; see `RaySearch.trials_`.
 
     Examples
     --------
@@ -214,10 +157,11 @@ def varied(trials: pd.DataFrame, space: Space) -> list[str]:
     return [name for name, distinct in values.items() if len(distinct) > 1]
 
 
-def score_floor(trials: pd.DataFrame) -> float:
+def score_floor(trials: pd.DataFrame, score: str = "best_score") -> float:
     """Return a score below which differences do not matter, since such networks diverged.
 
     It is twice as far below the middle trial (or naive) as that is below the best one, but within 100 points of it.
+    Learning curves have one of their own, by their ``last_score``.
 
     Examples
     --------
@@ -225,7 +169,7 @@ def score_floor(trials: pd.DataFrame) -> float:
     >>> round(score_floor(trials), 3)
     -0.3
     """
-    scores = scored(trials)["best_score"].to_numpy(dtype=float)
+    scores = scored(trials)[score].to_numpy(dtype=float)
     if not len(scores):
         return -1.0
     top, middle = scores.max(), np.median(scores)
@@ -236,19 +180,6 @@ def scores_differ(trials: pd.DataFrame) -> bool:
     """Return whether any two scores differ."""
     scores = scored(trials)["best_score"].to_numpy(dtype=float)
     return len(scores) > 1 and bool(np.ptp(scores) > SAME_SCORE)
-
-
-def with_last_score(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials with a score, with their last one, where learning curves end, as the best.
-
-    Examples
-    --------
-    >>> trials = pd.DataFrame({"trial": [1], "best_score": [0.0], "last_score": [-0.2]})
-    >>> with_last_score(trials)["best_score"].tolist()
-    [-0.2]
-    """
-    with_score = scored(trials)
-    return with_score.assign(best_score=with_score["last_score"])
 
 
 def pairs(trials: pd.DataFrame, space: Space) -> list[Pair]:
@@ -267,8 +198,8 @@ def pairs(trials: pd.DataFrame, space: Space) -> list[Pair]:
 
 
 def _pair(trials: pd.DataFrame, space: Space, across: str, down: str) -> Pair:
-    columns, rows = axis_of(space, across).binned(), axis_of(space, down).binned()
-    shape = len(rows.labels), len(columns.labels)
+    columns, rows = axis_of(space, across), axis_of(space, down)
+    shape = len(rows.bins), len(columns.bins)
     mean, top, count = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
     cells: dict[tuple[int, int], list[float]] = {}
     for trial in scored(trials).itertuples():
@@ -280,34 +211,17 @@ def _pair(trials: pd.DataFrame, space: Space, across: str, down: str) -> Pair:
     return Pair(columns, rows, mean, top, count)
 
 
-def pareto_front(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials with a better score than every cheaper one, the cheapest first.
-
-    Examples
-    --------
-    >>> trials = pd.DataFrame({"trial": [1, 2, 3], "best_score": [0.1, 0.3, 0.2], "seconds": [1.0, 2.0, 3.0]})
-    >>> pareto_front(trials)["trial"].tolist()
-    [1, 2]
-    """
-    with_score = scored(trials)
-    timed = with_score[with_score["seconds"].notna()]
-    ordered = timed.sort_values(["seconds", "best_score"], ascending=[True, False])
-    before = ordered["best_score"].cummax().shift(fill_value=-np.inf)
-    return ordered[ordered["best_score"] > before]
-
-
-def failures(trials: pd.DataFrame) -> list[Failure]:
-    """Return the errors of trials, the most frequent first.
+def failures(trials: pd.DataFrame) -> dict[str, list[int]]:
+    """Return the errors of trials, the most frequent first, and the trials that ended in each.
 
     Examples
     --------
     >>> trials = pd.DataFrame({"trial": [0, 1, 2, 3], "error": ["", "no memory", "", "no memory"]})
     >>> failures(trials)
-    [Failure(error='no memory', trials=(1, 3))]
+    {'no memory': [1, 3]}
     """
-    failed = trials[trials["error"] != ""]
-    groups = [Failure(str(error), tuple(map(int, group))) for error, group in failed.groupby("error")["trial"]]
-    return sorted(groups, key=lambda failure: (-len(failure.trials), failure.trials))
+    groups = trials[trials["error"] != ""].groupby("error")["trial"].agg(list)
+    return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[1])))
 
 
 def cv_results(trials: pd.DataFrame) -> dict[str, Any]:

@@ -18,29 +18,23 @@ from tsforecast.networks.layers import CELL_NAMES
 Settings = dict[str, Any]
 GRID = 5  # points of a range in a grid
 # Settings that only some cells have.
-ONLY_WITH = {
-    "kernel_size": ("conv1d",),
-    "bidirectional": tuple(name for name in CELL_NAMES if name != "conv1d"),
-    "residual": tuple(name for name in CELL_NAMES if name != "conv1d"),
-}
+RECURRENT = tuple(name for name in CELL_NAMES if name != "conv1d")
+ONLY_WITH = {"kernel_size": ("conv1d",), "bidirectional": RECURRENT, "residual": RECURRENT}
 
 
 @dataclass(frozen=True)
 class Range:
-    """Range of numbers, bounds included.
-
-    Attributes
-    ----------
-    low, high : float
-    log : bool
-        Whether the logarithm is uniform.
-    whole : bool
-    """
+    """Range of numbers, bounds included."""
 
     low: float
     high: float
-    log: bool = False
+    log: bool = False  # whether the logarithm is uniform
     whole: bool = False
+
+    @classmethod
+    def of(cls, low: Any, high: Any, log: bool = False) -> Range:
+        """Return a range of whole numbers if both bounds are."""
+        return cls(low, high, log, whole=all(isinstance(bound, (int, np.integer)) for bound in (low, high)))
 
     def bounds(self) -> list[float]:
         """Return the lowest and the highest number."""
@@ -79,18 +73,12 @@ def log(low: float, high: float) -> Range:
     >>> log(1e-4, 1e-1), log(8, 128)
     (Range(low=0.0001, high=0.1, log=True, whole=False), Range(low=8, high=128, log=True, whole=True))
     """
-    return Range(low, high, log=True, whole=_all_whole(low, high))
+    return Range.of(low, high, log=True)
 
 
 @dataclass(frozen=True)
 class Space:
     """Domain of each setting of a forecaster.
-
-    Attributes
-    ----------
-    domains : dict of name to list or Range
-    season_length : int
-        Steps of a season, for windows such as ``"2 seasons"``.
 
     Examples
     --------
@@ -102,18 +90,14 @@ class Space:
     """
 
     domains: dict[str, list[Any] | Range]
-    season_length: int = 1
+    season_length: int = 1  # steps of a season, for windows such as "2 seasons"
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], season_length: int = 1) -> Space:
         """Read plain data: a list is a choice; a pair in round brackets, or ``{"low": 1, "high": 3}``, a range.
 
-        With ``"log": True`` the range is log-uniform. Bounds that are whole numbers make a range of whole numbers.
-
-        Raises
-        ------
-        ParameterError
-            With every domain that is no choice and no range.
+        With ``"log": True`` the range is log-uniform. Bounds that are whole numbers make a range of whole numbers. A
+        ParameterError lists every domain that is no choice and no range.
         """
         if not isinstance(plain, Mapping) or not plain:
             raise ParameterError(f"space must name at least one setting and what to try of it: got {plain!r}")
@@ -197,11 +181,7 @@ class Space:
     def active(self, chosen: Mapping[str, Any]) -> Settings:
         """Return settings without those that their cell does not have."""
         cell = chosen.get("cell")
-        return {
-            name: value
-            for name, value in chosen.items()
-            if cell is None or name not in ONLY_WITH or cell in ONLY_WITH[name]
-        }
+        return {name: value for name, value in chosen.items() if cell is None or cell in ONLY_WITH.get(name, (cell,))}
 
     def encode(self, settings: Mapping[str, Any]) -> Settings:
         """Return settings as a searcher has them: a choice as its index."""
@@ -221,32 +201,21 @@ class Space:
         return {name: self._steps(value) for name, value in self.active(chosen).items()}
 
     def problems(self, model: Any, longest: int) -> list[str]:
-        """Return a problem for each part of the space that cannot work.
-
-        Parameters
-        ----------
-        model : Forecaster or Classifier
-        longest : int
-            Longest window that the shortest series has room for.
-        """
+        """Return a problem for each part of the space that cannot work; windows have room for `longest` steps."""
         problems = unknown_settings(model, dict.fromkeys(self.domains))
         if problems:
             return problems
         for name, domain in self.domains.items():
             for value in domain.bounds() if isinstance(domain, Range) else domain:
                 problems += self._problems_with(model, name, value)
+        windows = self.domains.get("window", [])
+        lengths = map(self._steps, windows.bounds()[1:] if isinstance(windows, Range) else windows)
         return problems + [
             f"window {window} of the space must fit in the training part: the shortest series has room for {longest} "
             f"steps; leave out windows above {longest}"
-            for window in self._windows()
-            if window > longest
+            for window in lengths
+            if isinstance(window, int) and window > longest
         ]
-
-    def _windows(self) -> list[int]:
-        """Return the windows of the space in steps; of a range the longest."""
-        domain = self.domains.get("window", [])
-        values = domain.bounds()[1:] if isinstance(domain, Range) else domain
-        return [steps for value in values if isinstance(steps := self._steps(value), int)]
 
     def _problems_with(self, model: Any, name: str, value: Any) -> list[str]:
         """Return the problems of a model with one value of a setting."""
@@ -268,12 +237,12 @@ class Space:
 def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
     """Read one entry of a space; append to `problems` what is wrong."""
     if isinstance(value, Mapping) and {"low", "high"} <= set(value) <= {"low", "high", "log"}:
-        value = (log if value.get("log") else _pair)(value["low"], value["high"])
+        value = Range.of(value["low"], value["high"], log=bool(value.get("log")))
     elif isinstance(value, tuple) and len(value) == 2:
-        value = _pair(*value)
+        value = Range.of(*value)
     if isinstance(value, list) and value:
         return list(value)
-    if not isinstance(value, Range) or not (_is_number(value.low) and _is_number(value.high)):
+    if not isinstance(value, Range) or not (is_number(value.low) and is_number(value.high)):
         problems.append(
             f"space of {name!r} must be a list of choices, a pair (low, high) or log(low, high): got {value!r}"
         )
@@ -292,16 +261,9 @@ def _to_json(choice: Any) -> Any:
 def _own_or_middle(domain: list[Any] | Range, own: Any) -> Any:
     if isinstance(domain, list):
         return own if own in domain else domain[0]
-    return own if _is_number(own) and domain.low <= own <= domain.high else domain.middle()
+    return own if is_number(own) and domain.low <= own <= domain.high else domain.middle()
 
 
-def _pair(low: Any, high: Any) -> Range:
-    return Range(low, high, whole=_all_whole(low, high))
-
-
-def _all_whole(*values: Any) -> bool:
-    return all(isinstance(value, (int, np.integer)) for value in values)
-
-
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number, of Python or of numpy."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
