@@ -20,8 +20,9 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
-from tsforecast.forecasters.reduction import STRATEGIES, ReductionForecaster
+from tsforecast.forecasters.reduction import ReductionForecaster
 
+STRATEGIES = ("multioutput", "direct", "recursive")
 PLAIN: dict[str, Any] = {"window": 8, "horizon": 3, "anchor": "none", "value_transform": None, "scaler": None}
 
 
@@ -165,9 +166,9 @@ def test_what_cannot_work_is_refused() -> None:
     assert [problem.split(" must")[0] for problem in caught.value.problems] == [
         "window",
         "instance_norm",
+        "regressor",
         "strategy",
         "max_windows",
-        "regressor",
     ]
     with pytest.raises(ParameterError, match="sample_weight must have a regressor that takes it: KNeighborsRegressor"):
         ReductionForecaster(KNeighborsRegressor()).fit(np.ones((9, 4)), np.ones(9), sample_weight=np.ones(9))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import TransformerMixin
 
-from tsforecast.checks import between, one_of
+from tsforecast.checks import between
 from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
 from tsforecast.data.panel import Panel
-from tsforecast.data.scaling import SCALERS, Scaling, ScalingRecipe
+from tsforecast.data.scaling import Scaling, ScalingRecipe
+from tsforecast.estimators.base import keyword_settings, optional, setting
 
 CELLS = 1 << 20  # most cells of cost matrices in memory at once
 
@@ -47,18 +50,12 @@ class MajorityClassifier(Classifier):
         return np.tile(self.shares_, (len(panel), 1))
 
 
+@keyword_settings
 class NearestNeighborClassifier(Classifier):
     """Predict the label of the training sequence with the smallest dynamic time warping distance.
 
     The usual baseline for labelled sequences [Bagnall et al. 2017, The great time series classification bake off].
     Fitting only stores the sequences; the time of a prediction is proportional to their number.
-
-    Parameters
-    ----------
-    band : float or None
-        Matched steps are at most this share of the longer sequence apart; None is no limit.
-    scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
-        Scaler of every channel, fitted on training sequences alone.
 
     Attributes
     ----------
@@ -78,14 +75,20 @@ class NearestNeighborClassifier(Classifier):
     ['bump', 'ramp']
     """
 
-    scaling_: Scaling
-    scaled_on_: dict[str, Any]
-    recordings_: list[Floats]
-    labels_: Labels
+    band: float | None = setting(
+        default=None,
+        check=optional(between, low=0, high=1),
+        kw_only=False,
+        doc="Matched steps are at most this share of the longer sequence apart; None is no limit.",
+    )
+    scaler: Literal["standard", "min-max", "robust"] | TransformerMixin | None = setting(
+        default="standard", kw_only=False, doc="Scaler of every channel, fitted on training sequences alone."
+    )
 
-    def __init__(self, band: float | None = None, scaler: Any = "standard") -> None:
-        self.band = band
-        self.scaler = scaler
+    scaling_: Scaling = dataclasses.field(init=False)
+    scaled_on_: dict[str, Any] = dataclasses.field(init=False)
+    recordings_: list[Floats] = dataclasses.field(init=False)
+    labels_: Labels = dataclasses.field(init=False)
 
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
         recipe = ScalingRecipe(None, self.scaler, per_series=False)
@@ -126,10 +129,6 @@ class NearestNeighborClassifier(Classifier):
 
     def _scaled(self, panel: Panel) -> list[Floats]:
         return np.split(self.scaling_.transform(panel.values, 0), panel.offsets[1:-1])
-
-    def _problems(self) -> list[str]:
-        problems = [] if self.band is None else between("band", self.band, 0, 1)
-        return problems + (one_of("scaler", self.scaler, SCALERS) if isinstance(self.scaler, str) else [])
 
 
 def warping_distances(one: Floats, others: list[Floats], band: float | None = None) -> Floats:

@@ -12,16 +12,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from tsforecast.checks import between, flag, one_of, whole
+from tsforecast.checks import between, one_of
 from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
 from tsforecast.data.panel import Panel
-from tsforecast.data.scaling import SCALERS, Scaling, ScalingRecipe
+from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.errors import DataError, Problem, nearest, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.networks.classify import CrossEntropy, SequenceClassifier
-from tsforecast.networks.layers import POOLINGS
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
 from tsforecast.training.history import OnEpoch, best_epoch
 from tsforecast.training.runtime import few_threads, torch_device
@@ -200,20 +199,17 @@ class NeuralClassifier(NetworkEstimator, Classifier):
     1.0
     """
 
-    segment: int = setting(
-        default=1, check=partial(whole, least=1), doc="Consecutive steps read at once (S); 1 reads step by step."
-    )
+    segment: int = setting(default=1, doc="Consecutive steps read at once (S); 1 reads step by step.")
     layers: int = 2
     dropout: float = 0.1
     bidirectional: bool = True
     pooling: Literal["mean", "max", "mean-max", "last", "attention"] = setting(
         default="mean-max",
-        check=partial(one_of, options=POOLINGS),
         fixed=True,
         doc="Summary of the states at all steps; see `tsforecast.networks.layers.Pooling`.",
     )
     differences: bool = setting(
-        default=False, check=flag, fixed=True, doc="Read the changes since the step before as further channels."
+        default=False, fixed=True, doc="Read the changes since the step before as further channels."
     )
     augment: dict[str, float] | Literal["motion"] | None = setting(
         default=None,
@@ -236,7 +232,6 @@ class NeuralClassifier(NetworkEstimator, Classifier):
     batch_size: int = 32
     max_epochs: int | Literal["auto"] = setting(
         default="auto",
-        check=partial(whole, least=0, also=("auto",)),
         doc="Epochs, unless patience ends training before. Auto: as many as make 1,200 steps, from 12 up to 300.",
     )
     patience: int | None = None
@@ -461,9 +456,6 @@ class NeuralClassifier(NetworkEstimator, Classifier):
             f"{panel.lengths[i]}; use a smaller kernel_size, or leave it out"
             for i in np.flatnonzero(panel.lengths < least)
         ]
-
-    def _problems(self) -> list[str]:
-        return super()._problems() + (one_of("scaler", self.scaler, SCALERS) if isinstance(self.scaler, str) else [])
 
 
 @keyword_settings

@@ -7,7 +7,7 @@ import inspect
 import types
 import warnings
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from textwrap import indent, wrap
 from typing import (
@@ -28,6 +28,7 @@ import sklearn.exceptions
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from tsforecast.checks import flag, one_of, whole
 from tsforecast.data import frames
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any
@@ -203,7 +204,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _problems(self) -> list[str]:
         """Return one sentence for each parameter that cannot work."""
         fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
-        checks = [(field.name, field.metadata["check"]) for field in fields if "check" in field.metadata]
+        checks = [(field.name, field.metadata["problems"]) for field in fields if field.metadata.get("problems")]
         return [problem for name, check in checks for problem in check(name, getattr(self, name))]
 
 
@@ -212,29 +213,23 @@ Check = Callable[[str, Any], list[str]]  # from the name and the value of a sett
 
 
 def setting(
-    *, default: Any = dataclasses.MISSING, doc: str = "", check: Check | None = None, fixed: bool = False,
-    init: bool = True, kw_only: bool = True,
+    *, default: Any = dataclasses.MISSING, doc: str | None = None, check: Check | None = None,
+    least: int | None = None, fixed: bool | None = None, init: bool = True, kw_only: bool = True,
 ) -> Any:  # fmt: skip
     """Declare a parameter of a `keyword_settings` class: default, explanation and check in one place.
 
-    A subclass that overrides the default alone, or the type, keeps explanation and check.
-
-    Parameters
-    ----------
-    default : Any
-        Without one the parameter must be given.
-    doc : str
-        Explanation, without the type.
-    check : callable, optional
-        Takes name and value, and returns problems as sentences; see `tsforecast.checks`.
-    fixed : bool
-        Whether the parameter belongs to a fitted network, so that `fine_tune` cannot change it.
-    init, kw_only : bool
-        As in `dataclasses.field`.
+    Without a `default` it must be given. Without a `check`, one follows from the type: True or False, one of some
+    names, or a whole number from `least` on. A `fixed` parameter belongs to a fitted network, so that `fine_tune`
+    cannot change it. A subclass that overrides the default alone, or the type, keeps everything else.
     """
-    given = {"doc": doc, "check": check, "fixed": fixed}
-    metadata = {name: value for name, value in given.items() if value}
+    given = {"doc": doc, "check": check, "least": least, "fixed": fixed}
+    metadata = {name: value for name, value in given.items() if value is not None}
     return dataclasses.field(default=default, init=init, kw_only=kw_only, metadata=metadata)
+
+
+def optional(check: Callable[..., list[str]], **limits: Any) -> Check:
+    """Return a check that lets None pass."""
+    return lambda name, value: [] if value is None else check(name, value, **limits)
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(setting, dataclasses.field))
@@ -248,31 +243,40 @@ def keyword_settings(cls: Class) -> Class:
     >>> @keyword_settings
     ... class Mean(Estimator):
     ...     "Average the last steps."
-    ...     steps: int = setting(default=3, doc="Number of steps.")
+    ...     steps: int = setting(default=3, least=1, doc="Number of steps.")
     >>> Mean(steps=5), inspect.signature(Mean), Mean.__doc__.splitlines()[4:6]
     (Mean(steps=5), <Signature (*, steps: int = 3) -> None>, ['steps : int, default 3', '    Number of steps.'])
+    >>> Mean(steps=0)._problems()
+    ['steps must be a whole number >= 1: got 0']
     """
+    hints = get_type_hints(cls)
     inherited = {field.name: field for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
     for name in inspect.get_annotations(cls):
-        own, above = cls.__dict__.get(name), inherited.get(name)
-        field = own if isinstance(own, dataclasses.Field) else None
-        if above is not None and name in cls.__dict__:
-            metadata = {**above.metadata, **(field.metadata if field else {})}
-            default, init = (field.default, field.init) if field else (own, True)
-            kept = dataclasses.field(default=default, init=init, kw_only=above.kw_only, metadata=metadata)
-            setattr(cls, name, kept)
+        own = cls.__dict__[name]
+        field = own if isinstance(own, dataclasses.Field) else dataclasses.field(default=own)
+        above = inherited.get(name, field)
+        metadata = {**above.metadata, **field.metadata}
+        metadata["problems"] = metadata.get("check") or _check_of(hints[name], metadata.get("least"))
+        kept = dataclasses.field(default=field.default, init=field.init, kw_only=above.kw_only, metadata=metadata)
+        setattr(cls, name, kept)
     made = dataclasses.dataclass(eq=False, repr=False, kw_only=True)(cls)
-    hints, generated = get_type_hints(made), made.__init__
-    settings = [field for field in dataclasses.fields(made) if field.init]
+    generated = made.__init__
+    # As in the signature: what may be given by position comes first.
+    settings = sorted(
+        (field for field in dataclasses.fields(made) if field.init), key=lambda field: bool(field.kw_only)
+    )
     generated.__annotations__ = {field.name: hints[field.name] for field in settings} | {"return": None}
 
     @wraps(generated)
     def __init__(self: Any, *args: Any, **given: Any) -> None:
         known = [field.name for field in settings]
         for name in given.keys() - set(known):
-            own, general = type(self).__name__, _general_class(type(self))
+            own = type(self).__name__
             if name == "cell":
-                raise TypeError(f"{own} has the cell {self.cell!r}; use {general}(cell=...) for another one")
+                general = [base for base in type(self).__mro__ if "cell" in inspect.signature(base).parameters]
+                raise TypeError(
+                    f"{own} has the cell {self.cell!r}; use {general[0].__name__}(cell=...) for another one"
+                )
             raise TypeError(f"{own} has no setting {name!r}; {nearest(name, known)}")
         generated(self, *args, **given)
 
@@ -281,26 +285,37 @@ def keyword_settings(cls: Class) -> Class:
     return cls
 
 
-def _general_class(cls: type) -> str:
-    """Return the name of the nearest base class whose cell is a parameter."""
-    return next((base.__name__ for base in cls.__mro__ if "cell" in inspect.signature(base).parameters), "")
+def _check_of(hint: Any, least: int | None) -> Check | None:
+    """Return the check that a type implies; None where there is none."""
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    names = [name for part in parts if get_origin(part) is Literal for name in get_args(part)]
+    also = [True, False] * (bool in parts) + [None] * (types.NoneType in parts)
+    if least is not None:
+        return partial(whole, least=least, also=[*names, *also])
+    if hint is bool:
+        return flag
+    if not names:
+        return None
+    if all(part in (bool, types.NoneType) or get_origin(part) is Literal for part in parts):
+        return partial(one_of, options=names, also=also)
+    return lambda name, value: one_of(name, value, names) if isinstance(value, str) else []
 
 
 def _documented(cls: type, settings: list[dataclasses.Field[Any]], hints: dict[str, Any]) -> str:
     """Return the docstring of a class with the section "Parameters" composed from its settings."""
-    summary, attributes, examples = _sections(inspect.cleandoc(cls.__doc__ or ""))
+    summary, attributes, examples = _sections(cls.__doc__)
     lines = ["Parameters", "----------"]
     for field in settings:
         default = "" if field.default is dataclasses.MISSING else f", default {field.default!r}"
         lines.append(f"{field.name} : {_type_words(hints[field.name])}{default}")
         lines += [indent(line, "    ") for line in wrap(field.metadata.get("doc", ""), 112)]
-    attributes = attributes or _sections(inspect.cleandoc(cls.__base__.__doc__ or "") if cls.__base__ else "")[1]
+    attributes = attributes or _sections(cls.__base__.__doc__ if cls.__base__ else "")[1]
     return "\n\n".join(part.strip() for part in (summary, "\n".join(lines), attributes, examples) if part) + "\n"
 
 
-def _sections(doc: str) -> tuple[str, str, str]:
+def _sections(doc: str | None) -> tuple[str, str, str]:
     """Split a docstring into summary, section "Attributes" and section "Examples"."""
-    head, mark, examples = doc.partition("Examples\n--------\n")
+    head, mark, examples = inspect.cleandoc(doc or "").partition("Examples\n--------\n")
     summary, other, attributes = head.partition("Attributes\n----------\n")
     return summary.partition("Parameters\n----------\n")[0], other + attributes, mark + examples
 

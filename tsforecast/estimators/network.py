@@ -19,18 +19,17 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from torch import nn
 
-from tsforecast.checks import between, flag, one_of, share_or_count, whole
+from tsforecast.checks import between, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, raise_any
-from tsforecast.estimators.base import Estimator, keyword_settings, setting, unknown_settings
-from tsforecast.networks.layers import ACTIVATIONS, CELL_NAMES, NORMS, Architecture, TrainableNetwork, with_weights
+from tsforecast.estimators.base import Estimator, keyword_settings, optional, setting, unknown_settings
+from tsforecast.networks.layers import Architecture, TrainableNetwork, with_weights
 from tsforecast.networks.recurrent import choose_kernels, use_kernels
 from tsforecast.saving.codec import typed, under
 from tsforecast.training.batches import Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, parse_every
 from tsforecast.training.history import Epoch, OnEpoch, best_epoch, show_epochs
 from tsforecast.training.loop import TrainingConfig, finished, train
-from tsforecast.training.optim import OPTIMIZERS, SCHEDULES
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 
 logger = logging.getLogger("tsforecast")
@@ -56,11 +55,6 @@ class TrainingData:
     objective: Objective[Any]
     rows: int
     steps: int
-
-
-def optional(check: Callable[..., list[str]], **limits: Any) -> Callable[[str, Any], list[str]]:
-    """Return a check that lets None pass."""
-    return lambda name, value: [] if value is None else check(name, value, **limits)
 
 
 def device_problems(name: str, device: str) -> list[str]:
@@ -90,59 +84,39 @@ class NetworkEstimator(Estimator):
     """
 
     cell: Literal["rnn", "gru", "lstm", "conv1d"] = setting(
-        default="gru",
-        check=partial(one_of, options=CELL_NAMES),
-        fixed=True,
-        kw_only=False,
-        doc="Recurrent cell, or dilated convolutions.",
+        default="gru", fixed=True, kw_only=False, doc="Recurrent cell, or dilated convolutions."
     )
     segment: int | Literal["auto"] = setting(
         default="auto",
-        check=partial(whole, least=1, also=("auto",)),
+        least=1,
         fixed=True,
         doc="Consecutive steps read, and forecast, at once (S) [Lin et al. 2023, SegRNN, arXiv 2308.11200]; 1 reads "
         "step by step. Auto: the longest, up to 24, that a season is made of.",
     )
-    units: int = setting(default=64, check=partial(whole, least=1), fixed=True, doc="Width of each layer (U).")
-    layers: int = setting(default=1, check=partial(whole, least=1), fixed=True, doc="Number of layers.")
+    units: int = setting(default=64, least=1, fixed=True, doc="Width of each layer (U).")
+    layers: int = setting(default=1, least=1, fixed=True, doc="Number of layers.")
     dropout: float = setting(
         default=0.0,
         check=partial(between, low=0, high=1),
         doc="Share of values dropped in training, in [0, 1): after each layer and before the output.",
     )
     residual: bool = setting(
-        default=False,
-        check=flag,
-        fixed=True,
-        doc="Add the input of a recurrent layer to its output; convolutions always do.",
+        default=False, fixed=True, doc="Add the input of a recurrent layer to its output; convolutions always do."
     )
-    norm: Literal["layer", "batch"] | None = setting(
-        default=None,
-        check=partial(one_of, options=NORMS, also=(None,)),
-        fixed=True,
-        doc="Normalisation before each layer.",
-    )
+    norm: Literal["layer", "batch"] | None = setting(default=None, fixed=True, doc="Normalisation before each layer.")
     bidirectional: bool = setting(
         default=False,
-        check=flag,
         fixed=True,
         doc="Recurrent layers read backwards, too; convolutions of a classifier look ahead as far as back.",
     )
-    kernel_size: int = setting(
-        default=3, check=partial(whole, least=1), fixed=True, doc="Segments that one convolution reads."
-    )
+    kernel_size: int = setting(default=3, least=1, fixed=True, doc="Segments that one convolution reads.")
     activation: Literal["relu", "gelu", "tanh", "sigmoid"] = setting(
-        default="relu",
-        check=partial(one_of, options=ACTIVATIONS),
-        fixed=True,
-        doc="Activation of embedding, convolutions and decoder.",
+        default="relu", fixed=True, doc="Activation of embedding, convolutions and decoder."
     )
     scaler: Literal["standard", "min-max", "robust"] | TransformerMixin | None = setting(
         default="standard", fixed=True, doc="Scaling of every column: a name, or a transformer of scikit-learn."
     )
-    optimizer: Literal["adamw", "adam", "sgd"] = setting(
-        default="adamw", check=partial(one_of, options=OPTIMIZERS), doc="Optimiser; sgd has momentum 0.9."
-    )
+    optimizer: Literal["adamw", "adam", "sgd"] = setting(default="adamw", doc="Optimiser; sgd has momentum 0.9.")
     learning_rate: float = setting(
         default=0.002,
         check=partial(between, low=0, high=10, open_low=True),
@@ -150,7 +124,6 @@ class NetworkEstimator(Estimator):
     )
     schedule: Literal["one-cycle", "cosine", "plateau", "constant"] = setting(
         default="one-cycle",
-        check=partial(one_of, options=SCHEDULES),
         doc="Course of the learning rate; a plateau divides it by ten after half of `patience` (five epochs without "
         "one).",
     )
@@ -164,19 +137,17 @@ class NetworkEstimator(Estimator):
         check=optional(between, low=0, high=float("inf"), open_low=True),
         doc="Largest norm of the gradient.",
     )
-    batch_size: int = setting(default=64, check=partial(whole, least=1), doc="Examples in a batch.")
+    batch_size: int = setting(default=64, least=1, doc="Examples in a batch.")
     max_epochs: int | Literal["auto"] = setting(
-        default=20, check=partial(whole, least=0), doc="Epochs, unless patience ends training before."
+        default=20, least=0, doc="Epochs, unless patience ends training before."
     )
     steps_per_epoch: int | None = setting(
         default=200,
-        check=partial(whole, least=1, also=(None,)),
+        least=1,
         doc="Largest number of batches in an epoch; more examples are drawn from anew in each epoch.",
     )
     patience: int | None = setting(
-        default=8,
-        check=partial(whole, least=1, also=(None,)),
-        doc="Epochs without a better validation loss after which training stops.",
+        default=8, least=1, doc="Epochs without a better validation loss after which training stops."
     )
     validation: float | int | None = setting(
         default=0.15,
@@ -185,19 +156,14 @@ class NetworkEstimator(Estimator):
         "share or number of whole groups, the last ones. None trains on all for `max_epochs`.",
     )
     refit: bool = setting(
-        default=False,
-        check=flag,
-        fixed=True,
-        doc="Train once more, on all data, for as many epochs as were best on validation.",
+        default=False, fixed=True, doc="Train once more, on all data, for as many epochs as were best on validation."
     )
-    mixed_precision: bool = setting(default=False, check=flag, doc="Compute in bfloat16 where that is safe.")
+    mixed_precision: bool = setting(default=False, doc="Compute in bfloat16 where that is safe.")
     device: str = setting(
         default="auto", check=device_problems, doc='Device of torch, or "auto" for a GPU where there is one.'
     )
     random_state: int | None = setting(
-        default=None,
-        check=partial(whole, least=0, also=(None,)),
-        doc="Seed; makes a fit repeatable on the same machine and number of threads.",
+        default=None, least=0, doc="Seed; makes a fit repeatable on the same machine and number of threads."
     )
     verbose: int = setting(
         default=0,

@@ -311,7 +311,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
 
     def _problems(self) -> list[str]:
         """Return one sentence for each parameter that cannot work."""
-        return super()._problems() + whole("horizon", self.horizon, 1)
+        return whole("horizon", self.horizon, 1) + super()._problems()
 
 
 def _warn_unless_finite(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:

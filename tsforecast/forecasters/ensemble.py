@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.checks import one_of, share_or_count, whole
+from tsforecast.checks import share_or_count
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import Problem
+from tsforecast.estimators.base import Estimator, keyword_settings, setting
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters import auto
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]
-COMBINE = ("mean", "median")
 
 
+@keyword_settings
 class EnsembleForecaster(Forecaster):
     """Mean or median of the forecasts of several forecasters, or of one with several seeds.
-
-    Parameters
-    ----------
-    forecasters : Forecaster, sequence of Forecaster or None
-        One that is fitted `seeds` times, or several that are fitted once each; a `GRUForecaster` unless given.
-        They are cloned, with the horizon of the ensemble.
-    horizon : int, optional
-        Steps to forecast; those of the forecasters unless given.
-    seeds : int
-        Number of fits of a single forecaster, with the seeds ``random_state, random_state + 1, ...``.
-    combine : {"mean", "median"}
-    weights : {"validation"} or None
-        Weighted mean: weights (none negative, sum 1) with the smallest squared error on the validation part, which
-        members forecast that were fitted without it; then the members are fitted on all rows. Equal weights unless
-        given.
-    validation : float or int
-        Share or number of last steps, or of whole groups, used to learn the weights.
-    random_state : int
-        First seed; of several forecasters those that have none get ``random_state, random_state + 1, ...``.
 
     Attributes
     ----------
@@ -56,25 +39,43 @@ class EnsembleForecaster(Forecaster):
     [3.5, 4.0]
     """
 
-    members_: list[Forecaster]
+    members_: list[Forecaster] = dataclasses.field(init=False)
 
-    def __init__(
-        self,
-        forecasters: Forecaster | Sequence[Forecaster] | None = None,
-        horizon: int | None = None,
-        seeds: int = 5,
-        combine: str = "mean",
-        weights: str | None = None,
-        validation: float | int = 0.15,
-        random_state: int = 0,
-    ) -> None:
-        self.forecasters = forecasters
-        self.horizon = horizon  # type: ignore[assignment]
-        self.seeds = seeds
-        self.combine = combine
-        self.weights = weights
-        self.validation = validation
-        self.random_state = random_state
+    forecasters: Forecaster | Sequence[Forecaster] | None = setting(
+        default=None,
+        kw_only=False,
+        doc="One that is fitted `seeds` times, or several that are fitted once each; a `GRUForecaster` unless given. "
+        "They are cloned, with the horizon of the ensemble.",
+    )
+    horizon: int | None = setting(  # type: ignore[assignment]
+        default=None, least=1, kw_only=False, doc="Steps to forecast; those of the forecasters unless given."
+    )
+    seeds: int = setting(
+        default=5,
+        least=1,
+        kw_only=False,
+        doc="Number of fits of a single forecaster, with the seeds ``random_state, random_state + 1, ...``.",
+    )
+    combine: Literal["mean", "median"] = setting(default="mean", kw_only=False, doc="How forecasts become one.")
+    weights: Literal["validation"] | None = setting(
+        default=None,
+        kw_only=False,
+        doc="Weighted mean: weights (none negative, sum 1) with the smallest squared error on the validation part, "
+        "which members forecast that were fitted without it; then the members are fitted on all rows. Equal weights "
+        "unless given.",
+    )
+    validation: float | int = setting(
+        default=0.15,
+        check=share_or_count,
+        kw_only=False,
+        doc="Share or number of last steps, or of whole groups, used to learn the weights.",
+    )
+    random_state: int = setting(
+        default=0,
+        least=0,
+        kw_only=False,
+        doc="First seed; of several forecasters those that have none get ``random_state, random_state + 1, ...``.",
+    )
 
     def _fit(self, panel: Panel) -> None:
         members = self._new_members()
@@ -136,12 +137,9 @@ class EnsembleForecaster(Forecaster):
         return _simplex_least_squares((each[:, valid] / scale[valid]).T, truth[valid] / scale[valid])
 
     def _problems(self) -> list[str]:
-        problems = whole("horizon", self.horizon, 1, [None]) + one_of("combine", self.combine, COMBINE)
-        problems += whole("seeds", self.seeds, 1) + whole("random_state", self.random_state, 0)
-        problems += one_of("weights", self.weights, ("validation",), [None])
+        problems = Estimator._problems(self)  # not those of a forecaster, whose horizon must be given
         if self.weights is not None and self.combine == "median":
             problems.append("weights belong to a mean: use combine='mean', or weights=None")
-        problems += share_or_count("validation", self.validation)
         given = self.forecasters
         several = list(given) if isinstance(given, (list, tuple)) else [given]
         if not several or any(not isinstance(member, Forecaster | None) for member in several):

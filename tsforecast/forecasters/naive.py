@@ -5,22 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.checks import whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters.auto import anchor_lags
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]
 
 
+@keyword_settings
 class NaiveForecaster(Forecaster):
     """Repeat the last value.
-
-    Parameters
-    ----------
-    horizon : int
-        Steps to forecast.
 
     Examples
     --------
@@ -28,8 +24,7 @@ class NaiveForecaster(Forecaster):
     [3.0, 3.0]
     """
 
-    def __init__(self, horizon: int = 1) -> None:
-        self.horizon = horizon
+    horizon: int = setting(default=1, kw_only=False, doc="Steps to forecast.")
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
@@ -37,16 +32,9 @@ class NaiveForecaster(Forecaster):
         return np.repeat(last, horizon, axis=1)  # (n, H, K)
 
 
+@keyword_settings
 class SeasonalNaiveForecaster(Forecaster):
     """Repeat the last season.
-
-    Parameters
-    ----------
-    horizon : int
-        Steps to forecast.
-    season_length : int, optional
-        Steps in one season; taken from the data unless given. Where the past is shorter than
-        one season, the last value is repeated.
 
     Examples
     --------
@@ -55,9 +43,14 @@ class SeasonalNaiveForecaster(Forecaster):
     [3.0, 4.0, 3.0]
     """
 
-    def __init__(self, horizon: int = 1, season_length: int | None = None) -> None:
-        self.horizon = horizon
-        self.season_length = season_length
+    horizon: int = setting(default=1, kw_only=False, doc="Steps to forecast.")
+    season_length: int | None = setting(
+        default=None,
+        least=1,
+        kw_only=False,
+        doc="Steps in one season; taken from the data unless given. Where the past is shorter than one season, the "
+        "last value is repeated.",
+    )
 
     def _fit(self, panel: Panel) -> None:
         self.season_length_ = self.season_length or panel.season_length
@@ -69,17 +62,10 @@ class SeasonalNaiveForecaster(Forecaster):
         rows = past.lagged(np.where(long_enough[:, None], lags, 1))  # (n, H, C)
         return rows[:, :, : past.n_targets]  # (n, H, K)
 
-    def _problems(self) -> list[str]:
-        return super()._problems() + whole("season_length", self.season_length, 1, [None])
 
-
+@keyword_settings
 class DriftForecaster(Forecaster):
     """Extend the line from the first to the last value.
-
-    Parameters
-    ----------
-    horizon : int
-        Steps to forecast.
 
     Examples
     --------
@@ -87,8 +73,7 @@ class DriftForecaster(Forecaster):
     [4.0, 5.0]
     """
 
-    def __init__(self, horizon: int = 1) -> None:
-        self.horizon = horizon
+    horizon: int = setting(default=1, kw_only=False, doc="Steps to forecast.")
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
@@ -104,13 +89,9 @@ class DriftForecaster(Forecaster):
         return line
 
 
+@keyword_settings
 class MeanForecaster(Forecaster):
     """Forecast the mean of the whole past.
-
-    Parameters
-    ----------
-    horizon : int
-        Steps to forecast.
 
     Examples
     --------
@@ -118,8 +99,7 @@ class MeanForecaster(Forecaster):
     [3.0, 3.0]
     """
 
-    def __init__(self, horizon: int = 1) -> None:
-        self.horizon = horizon
+    horizon: int = setting(default=1, kw_only=False, doc="Steps to forecast.")
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
@@ -127,15 +107,9 @@ class MeanForecaster(Forecaster):
         return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
 
 
+@keyword_settings
 class WindowAverageForecaster(Forecaster):
     """Forecast the mean of the last few values.
-
-    Parameters
-    ----------
-    horizon : int
-        Steps to forecast.
-    window : int, optional
-        Steps to average, or as many as there are; one season unless given, ten steps where the data have no season.
 
     Examples
     --------
@@ -143,9 +117,14 @@ class WindowAverageForecaster(Forecaster):
     [4.0, 4.0]
     """
 
-    def __init__(self, horizon: int = 1, window: int | None = None) -> None:
-        self.horizon = horizon
-        self.window = window
+    horizon: int = setting(default=1, kw_only=False, doc="Steps to forecast.")
+    window: int | None = setting(
+        default=None,
+        least=1,
+        kw_only=False,
+        doc="Steps to average, or as many as there are; one season unless given, ten steps where the data have no "
+        "season.",
+    )
 
     def _fit(self, panel: Panel) -> None:
         season = panel.season_length if panel.season_length > 1 else 10
@@ -155,9 +134,6 @@ class WindowAverageForecaster(Forecaster):
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         means = [_mean(past.history(i)[-self.window_ :, : past.n_targets]) for i in range(len(past))]
         return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
-
-    def _problems(self) -> list[str]:
-        return super()._problems() + whole("window", self.window, 1, [None])
 
 
 def _mean(values: Floats) -> Floats:

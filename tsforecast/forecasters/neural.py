@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from tsforecast.checks import one_of
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.scaling import SCALERS, seasonal_scale
@@ -22,10 +21,8 @@ from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.forecasters import auto
-from tsforecast.forecasters.auto import Anchor
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.layers import CHANNELS
 from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective, loss_problems
 from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import OnEpoch, best_epoch
@@ -64,40 +61,10 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
     (5,)
     """
 
-    window: int | Literal["auto"] = setting(
-        default="auto",
-        fixed=True,
-        doc="Steps to read (W). Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, "
-        "whichever is longest; at most a third of the shortest series' training part.",
-    )
-    horizon: int = setting(default=1, fixed=True, doc="Steps to forecast (H), all at once.")
     channels: Literal["independent", "joint"] = setting(
         default="independent",
-        check=partial(one_of, options=CHANNELS),
         fixed=True,
         doc="Forecast each target from its own past (and the covariates), or all from the past of all.",
-    )
-    anchor: Anchor = setting(
-        default="auto",
-        fixed=True,
-        doc='Naive forecast that the network corrects: "last" value, "seasonal" (last season), "average" (mean of the '
-        'last season\'s values), "none", or season lengths whose naive forecasts are averaged. "auto": the one with '
-        "the smallest error on the training part.",
-    )
-    value_transform: Literal["auto", "log", "box-cox"] | None = setting(
-        default="auto",
-        fixed=True,
-        doc="Transform of the targets, before scaling; see `ScalingRecipe`. Auto: logarithm where all training values "
-        "are well above zero.",
-    )
-    per_series: bool | Literal["auto"] = setting(
-        default="auto",
-        fixed=True,
-        doc="Learn transform and scaler for each series on its own, or once for all. Auto: on its own, unless groups "
-        "separate the series of training and test.",
-    )
-    instance_norm: bool = setting(
-        default=False, fixed=True, doc="Divide the targets in each window by their standard deviation there."
     )
     loss: Literal["mae", "mse", "huber", "mase", "smape"] | Loss = setting(
         default="mae",
@@ -339,7 +306,9 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             names = ", ".join(map(repr, LOSSES))
             must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
             return [Problem(must, f"got {loss!r}", parameter="loss")]
-        problems = one_of("loss", loss, tuple(LOSSES)) if isinstance(loss, str) else loss_problems(loss)
+        if isinstance(loss, str) and loss not in LOSSES:
+            return []  # of which its setting gives notice
+        problems = [] if isinstance(loss, str) else loss_problems(loss)
         if not problems and self._loss().needs_scale and not isinstance(self.scaler, str | None):
             named = repr(loss) if isinstance(loss, str) else f"{type(loss).__name__}()"
             must = f"{named} judges in the data's own units, which scaler {type(self.scaler).__name__}() hides"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,43 +14,35 @@ from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from tsforecast.checks import one_of, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.windows import Batch, Windows
 from tsforecast.errors import DataError, ParameterError, Problem
-from tsforecast.forecasters.auto import Anchor, anchor_forecast
+from tsforecast.estimators.base import keyword_settings, setting
+from tsforecast.forecasters.auto import anchor_forecast
 from tsforecast.forecasters.windowed import WindowedForecaster
 
 Floats = NDArray[np.float64]
 TILE = 64  # rows of one call of predict
 SMALL = 1e-4  # standard deviation below which a window is not divided by it
 _LINEAR = ("coef_", "intercept_")  # fitted state of a linear regressor
-STRATEGIES = ("multioutput", "direct", "recursive")
 
 
+def _regressor_problems(name: str, regressor: Any) -> list[str]:
+    """Require a regressor of scikit-learn, or None."""
+    if regressor is None or (isinstance(regressor, BaseEstimator) and is_regressor(regressor)):
+        return []
+    must = "must be a regressor of scikit-learn, such as Ridge()"
+    return [Problem(must, f"got {regressor!r}", parameter=name)]
+
+
+@keyword_settings
 class ReductionForecaster(WindowedForecaster):
     """Regression of the residual of the naive forecast on windows [Bontempi et al. 2013].
 
     The same regressors serve all series and targets. The features are the scaled window of one target, less its last
     value where there is an anchor; the windows of past and future covariates; the future covariates of the steps to
     forecast; the static covariates; and, with several targets, an indicator of the target.
-
-    Parameters
-    ----------
-    regressor : scikit-learn regressor, optional
-        Cloned; ``Ridge()`` unless given.
-    strategy : {"multioutput", "direct", "recursive"}
-        One regressor of all steps of the horizon (where it predicts one number only, one for each step); one for each
-        step, with the future covariates of that step alone; or one for the next step, applied to its own forecasts.
-    window, anchor, value_transform, scaler, per_series
-        As in `NeuralForecaster`.
-    horizon : int
-        Steps to forecast.
-    instance_norm : bool
-        Divide the target in each window by its standard deviation there, and multiply the prediction by it.
-    max_windows : int or None
-        Train on at most so many windows, taken evenly from all.
 
     Attributes
     ----------
@@ -69,31 +62,24 @@ class ReductionForecaster(WindowedForecaster):
     True
     """
 
-    regressors_: list[Any]
+    regressors_: list[Any] = dataclasses.field(init=False)
 
-    def __init__(
-        self,
-        regressor: Any = None,
-        strategy: str = "multioutput",
-        window: int | str = "auto",
-        horizon: int = 1,
-        anchor: Anchor = "auto",
-        value_transform: str | None = "auto",
-        scaler: Any = "standard",
-        per_series: bool | str = "auto",
-        instance_norm: bool = False,
-        max_windows: int | None = 200_000,
-    ) -> None:
-        self.regressor = regressor
-        self.strategy = strategy
-        self.window = window
-        self.horizon = horizon
-        self.anchor = anchor
-        self.value_transform = value_transform
-        self.scaler = scaler
-        self.per_series = per_series
-        self.instance_norm = instance_norm
-        self.max_windows = max_windows
+    regressor: BaseEstimator | None = setting(
+        default=None,
+        check=_regressor_problems,
+        kw_only=False,
+        doc="Regressor of scikit-learn, which is cloned; ``Ridge()`` unless given.",
+    )
+    strategy: Literal["multioutput", "direct", "recursive"] = setting(
+        default="multioutput",
+        kw_only=False,
+        doc="One regressor of all steps of the horizon (where it predicts one number only, one for each step); one for "
+        "each step, with the future covariates of that step alone; or one for the next step, applied to its own "
+        "forecasts.",
+    )
+    max_windows: int | None = setting(
+        default=200_000, least=1, doc="Train on at most so many windows, taken evenly from all."
+    )
 
     def _fit(self, panel: Panel) -> None:
         self._split(panel)
@@ -210,15 +196,6 @@ class ReductionForecaster(WindowedForecaster):
         tags = super().__sklearn_tags__()
         tags.regressor_tags.poor_score = get_tags(self._regressor()).regressor_tags.poor_score
         return tags
-
-    def _problems(self) -> list[str]:
-        problems = super()._problems() + one_of("strategy", self.strategy, STRATEGIES)
-        problems += whole("max_windows", self.max_windows, 1, [None])
-        regressor = self._regressor()
-        if not isinstance(regressor, BaseEstimator) or not is_regressor(regressor):
-            must = "must be a regressor of scikit-learn, such as Ridge()"
-            problems.append(Problem(must, f"got {self.regressor!r}", parameter="regressor"))
-        return problems
 
 
 def _predict(regressor: Any, X: Floats) -> Floats:

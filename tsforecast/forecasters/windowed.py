@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
+from sklearn.base import TransformerMixin, clone
 
-from tsforecast.checks import flag, one_of, whole
+from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
-from tsforecast.data.scaling import ARRAYS, SCALERS, TRANSFORMS, Scaling, ScalingRecipe
+from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ParameterError, Problem, raise_any, shorten
+from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.auto import ANCHORS, Anchor, anchor_forecast, anchor_lags
 from tsforecast.forecasters.base import Forecaster
@@ -24,6 +26,21 @@ from tsforecast.forecasters.base import Forecaster
 Floats = NDArray[np.float64]
 
 
+def _anchor_problems(name: str, anchor: Any) -> list[str]:
+    """Require the name of an anchor, or season lengths."""
+    if isinstance(anchor, str):
+        return one_of(name, anchor, ("auto", *ANCHORS))
+    lengths = list(anchor) if isinstance(anchor, Sequence) else []
+    if lengths and not any(whole(name, length, 1) for length in lengths):
+        return []
+    meant = "; did you mean 'none'?" if anchor is None else ""
+    if not whole(name, anchor, 1):
+        meant = f"; did you mean ({anchor},)?"
+    must = "must be a name or season lengths such as (24, 168)"
+    return [Problem(must, f"got {anchor!r}{meant}", parameter=name)]
+
+
+@keyword_settings
 class WindowedForecaster(Forecaster):
     """Base of forecasters that read a window and correct an anchor, both scaled as learned on the training part.
 
@@ -37,14 +54,45 @@ class WindowedForecaster(Forecaster):
         Scaling and static categories, learned on the training part.
     """
 
-    window: int | str
-    anchor: Anchor
-    value_transform: str | None
-    scaler: Any
-    per_series: bool | str
-    instance_norm: bool
-    resolved_: dict[str, Any]
-    inputs_: Preprocessor
+    window: int | Literal["auto"] = setting(
+        default="auto",
+        least=1,
+        fixed=True,
+        doc="Steps to read (W). Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, "
+        "whichever is longest; at most a third of the shortest series' training part.",
+    )
+    horizon: int = setting(default=1, fixed=True, doc="Steps to forecast (H), all at once.")
+    anchor: Anchor = setting(
+        default="auto",
+        check=_anchor_problems,
+        fixed=True,
+        doc='Naive forecast that is corrected: "last" value, "seasonal" (last season), "average" (mean of the '
+        'last season\'s values), "none", or season lengths whose naive forecasts are averaged. "auto": the one with '
+        "the smallest error on the training part.",
+    )
+    value_transform: Literal["auto", "log", "box-cox"] | None = setting(
+        default="auto",
+        fixed=True,
+        doc="Transform of the targets, before scaling; see `ScalingRecipe`. Auto: logarithm where all training values "
+        "are well above zero.",
+    )
+    scaler: Literal["standard", "min-max", "robust"] | TransformerMixin | None = setting(
+        default="standard", fixed=True, doc="Scaling of every column: a name, or a transformer of scikit-learn."
+    )
+    per_series: bool | Literal["auto"] = setting(
+        default="auto",
+        fixed=True,
+        doc="Learn transform and scaler for each series on its own, or once for all. Auto: on its own, unless groups "
+        "separate the series of training and test.",
+    )
+    instance_norm: bool = setting(
+        default=False,
+        fixed=True,
+        doc="Divide the targets in each window by their standard deviation there, and multiply the forecast by it.",
+    )
+
+    resolved_: dict[str, Any] = dataclasses.field(init=False)
+    inputs_: Preprocessor = dataclasses.field(init=False)
 
     def _training_rows(self, panel: Panel) -> tuple[int, NDArray[np.int64]]:
         """Return how many steps, or wholes, validate, and how many first rows of each series train."""
@@ -198,15 +246,6 @@ class WindowedForecaster(Forecaster):
             if whole("anchor", season, 1) or season > window:
                 raise ValueError(f"seasons of an anchor must fit in the window of {window} steps: got {season!r}")
 
-    def _problems(self) -> list[str]:
-        problems = super()._problems() + whole("window", self.window, 1, ["auto"])
-        problems += _anchor_problems(self.anchor) + flag("instance_norm", self.instance_norm)
-        problems += one_of("value_transform", self.value_transform, ("auto", *TRANSFORMS), [None])
-        problems += one_of("per_series", self.per_series, ("auto",), [True, False])
-        if isinstance(self.scaler, str):  # an object is checked when it learns
-            problems += one_of("scaler", self.scaler, SCALERS)
-        return problems
-
     def _recipe(self) -> ScalingRecipe:
         return ScalingRecipe(self.resolved_["value_transform"], self.scaler, self.resolved_["per_series"])
 
@@ -214,16 +253,3 @@ class WindowedForecaster(Forecaster):
         """Return the anchor of a block as steps back, (B, A); None for no anchor."""
         anchor = self.resolved_["anchor"]
         return None if anchor == "none" else anchor_lags(anchor, self._block, self.resolved_["season_length"])
-
-
-def _anchor_problems(anchor: Any) -> list[str]:
-    if isinstance(anchor, str):
-        return one_of("anchor", anchor, ("auto", *ANCHORS))
-    lengths = list(anchor) if isinstance(anchor, Sequence) else []
-    if lengths and not any(whole("anchor", length, 1) for length in lengths):
-        return []
-    meant = "; did you mean 'none'?" if anchor is None else ""
-    if not whole("anchor", anchor, 1):
-        meant = f"; did you mean ({anchor},)?"
-    must = "must be a name or season lengths such as (24, 168)"
-    return [Problem(must, f"got {anchor!r}{meant}", parameter="anchor")]

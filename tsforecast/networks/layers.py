@@ -13,9 +13,6 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 CELL_NAMES = ("rnn", "gru", "lstm", "conv1d")
-CHANNELS = ("independent", "joint")
-NORMS = ("layer", "batch")
-ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid")
 POOLINGS = ("mean", "max", "mean-max", "last", "attention")
 
 
