@@ -16,24 +16,12 @@ LAYOUTS = ("long", "wide", "months", "m4", "gestures", "ts")
 
 @dataclass(frozen=True)
 class CardFile:
-    """One file of a dataset.
+    """One file of a dataset."""
 
-    Parameters
-    ----------
-    path : str
-        Where it lies under ``TSFORECAST_DATA`` and in the cache.
-    url : str, optional
-        Where it is fetched from; without it there is no automatic download.
-    member : str, optional
-        The url is a zip archive, and this is the file's name in it.
-    sha256 : str, optional
-        Checksum of the file (not of an archive around it); none where the source grows.
-    """
-
-    path: str
-    url: str | None = None
-    member: str | None = None
-    sha256: str | None = None
+    path: str  # under TSFORECAST_DATA and in the cache
+    url: str | None = None  # without it there is no automatic download
+    member: str | None = None  # name of the file in the zip archive at `url`
+    sha256: str | None = None  # of the file, not of an archive around it; none where the source grows
 
 
 @dataclass(frozen=True)
@@ -51,30 +39,14 @@ class CardRoles:
 
 @dataclass(frozen=True)
 class Reading:
-    """Layout of the files, and repairs while they are read.
+    """Layout of the files, and repairs while they are read, as in `Panel.from_frame`."""
 
-    Parameters
-    ----------
-    layout : str
-        One of `LAYOUTS`.
-    statsmodels : str, optional
-        Read this dataset of statsmodels instead of files.
-    separator, header : str, bool
-        Of a text file.
-    columns : tuple of str
-        Names of all columns in order, for a file without names or with awkward ones.
-    stamp, time_format : str
-        How a time stamp is put together from columns, such as ``"{year}-{month}-01"``, and is read.
-    sort, duplicates, fill_gaps, nan_policy
-        As in `Panel.from_frame`.
-    """
-
-    layout: str
-    statsmodels: str | None = None
+    layout: str  # one of `LAYOUTS`
+    statsmodels: str | None = None  # read this dataset of statsmodels instead of files
     separator: str = ","
     header: bool = True
-    columns: tuple[str, ...] = ()
-    stamp: str | None = None
+    columns: tuple[str, ...] = ()  # all names in order, for a file without names or with awkward ones
+    stamp: str | None = None  # a time stamp, put together from columns, such as "{year}-{month}-01"
     time_format: str = "%Y-%m-%d"
     sort: bool = False
     duplicates: Duplicates | None = None
@@ -84,74 +56,37 @@ class Reading:
 
 @dataclass(frozen=True)
 class Task:
-    """Default comparison of models on a dataset.
-
-    Parameters
-    ----------
-    horizon, origins, step : int
-        As in `tsforecast.data.splits.RollingOrigin`.
-    protocol : str
-        The split in words.
-    train, validation, test : int, optional
-        Rows of each part in every series, where the split is official; `protocol` says where they lie.
-    label : str, optional
-        The static column to classify by, for labelled sequences.
-    """
+    """Default comparison of models on a dataset; horizon, origins and step as in `RollingOrigin`."""
 
     horizon: int
     origins: int
     step: int
-    protocol: str
+    protocol: str  # the split in words
+    # Rows of each part in every series, where the split is official; `protocol` explains where they lie.
     train: int | None = None
     validation: int | None = None
     test: int | None = None
-    label: str | None = None
+    label: str | None = None  # the static column to classify by, for labelled sequences
 
 
 @dataclass(frozen=True)
 class Card:
-    """Card of a dataset.
-
-    Parameters
-    ----------
-    name, title, description, licence, citation : str
-    sources : tuple of str
-        Pages that describe the data.
-    frequency : str
-        An alias as in `Panel.from_frame`, or ``"index"`` for rows without time stamps.
-    season_length : int
-        Steps in one season.
-    roles : CardRoles
-    reading : Reading
-    task : Task
-    files : tuple of CardFile
-        Empty where the data are part of an installed package.
-    quirks : tuple of str
-        Pitfalls of the data, one sentence each.
-    by_hand : str, optional
-        Where to get files without an automatic download.
-
-    Examples
-    --------
-    >>> found = card("co2-weekly")
-    >>> found.frequency, found.season_length, found.task.horizon
-    ('W', 52, 13)
-    """
+    """Card of a dataset."""
 
     name: str
     title: str
     description: str
-    sources: tuple[str, ...]
+    sources: tuple[str, ...]  # pages that describe the data
     licence: str
     citation: str
-    frequency: str
+    frequency: str  # an alias as in `Panel.from_frame`, or "index" for rows without time stamps
     season_length: int
     roles: CardRoles
     reading: Reading
     task: Task
-    files: tuple[CardFile, ...] = ()
-    quirks: tuple[str, ...] = ()
-    by_hand: str | None = None
+    files: tuple[CardFile, ...] = ()  # none where the data are part of an installed package
+    quirks: tuple[str, ...] = ()  # pitfalls of the data, one sentence each
+    by_hand: str | None = None  # where to get files without an automatic download
 
 
 def dataset_names() -> list[str]:
@@ -166,17 +101,13 @@ def dataset_names() -> list[str]:
 
 
 def card(name: str) -> Card:
-    """Return the card of a dataset.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no dataset of this name; the message names the nearest one.
+    """Return the card of a dataset; raise UnknownNameError with the nearest name when there is none.
 
     Examples
     --------
-    >>> card("co2-weekly").roles.target
-    ('co2',)
+    >>> found = card("co2-weekly")
+    >>> found.roles.target, found.frequency, found.season_length, found.task.horizon
+    (('co2',), 'W', 52, 13)
     """
     names = dataset_names()
     if name not in names:

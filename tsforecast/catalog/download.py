@@ -46,32 +46,16 @@ def fetch(
     member: str | None = None,
     remedy: str = "download it by hand and put it there",
 ) -> Path:
-    """Make sure that `target` exists, and download it when it does not.
+    """Make sure that `target` exists, and download it, whole, when it does not.
 
-    Parameters
-    ----------
-    url : str
-    target : Path
-        Appears only when it is complete.
-    sha256 : str, optional
-        Checksum that the file must have, in hexadecimal digits.
-    progress : callable, optional
-        Called with the bytes received and the bytes expected (None when the server does not state them).
-    member : str, optional
-        The url is a zip archive; `target` is the file of this name in it, and `sha256` is its checksum.
-    remedy : str
-        Advice for a download that fails; ends the error's sentence.
-
-    Returns
-    -------
-    Path
-        `target`.
+    Where the url is a zip archive, `target` is the file `member` in it. `sha256` is the checksum of `target`.
+    `progress` is called with the bytes received and those expected (None when the server does not state them).
 
     Raises
     ------
     DownloadError
         When the server does not have the file, the connection breaks too often, the checksum is wrong or
-        the file cannot be written.
+        the file cannot be written; `remedy` ends the sentence.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -87,7 +71,7 @@ def fetch(
     except Timeout:
         raise DownloadError(
             f"{target} is being downloaded by another process, which has not finished within {PATIENCE:.0f} seconds; "
-            f"wait for it, or end it"
+            "wait for it, or end it"
         ) from None
     except DownloadError as error:
         raise DownloadError(f"{error}; {remedy}") from error.__cause__

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from tsforecast.catalog import download
 from tsforecast.catalog.card import Card, CardFile, card
@@ -67,22 +68,18 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
 def _locate(known: Card, progress: download.Progress | None) -> list[Path]:
     """Return the local paths of the files of a dataset; download those that are missing."""
     data = os.environ.get("TSFORECAST_DATA")
-    places = [_place(file, data) for file in known.files]
-    lacking = [file for file, place in zip(known.files, places, strict=True) if place is None and file.url is None]
+    folders = [*([Path(data)] if data else []), download.cache_folder()]
+    found = {file: [folder / file.path for folder in folders if (folder / file.path).is_file()] for file in known.files}
     raise_any(
-        [
+        (
             f"dataset {known.name!r} has no automatic download. {known.by_hand or ''} "
             f"Put the file at TSFORECAST_DATA/{file.path} (the environment variable TSFORECAST_DATA {_state(data)})."
-            for file in lacking
-        ],
+            for file, places in found.items()
+            if not places and file.url is None
+        ),
         DownloadError,
     )
-    return [place or _fetch(file, progress, data) for file, place in zip(known.files, places, strict=True)]
-
-
-def _place(file: CardFile, data: str | None) -> Path | None:
-    folders = [*([Path(data)] if data else []), download.cache_folder()]
-    return next((folder / file.path for folder in folders if (folder / file.path).is_file()), None)
+    return [places[0] if places else _fetch(file, progress, data) for file, places in found.items()]
 
 
 def _state(data: str | None) -> str:
@@ -110,19 +107,7 @@ _RECORDING = re.compile(r"((U\d+)/(\d+)/\d+)\.txt$")
 
 
 def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
-    """Read the files of a dataset as described by its card.
-
-    Parameters
-    ----------
-    card : Card
-    paths : sequence of Path
-        One for each of ``card.files``, in that order.
-
-    Raises
-    ------
-    DataError
-        When a file does not match the card.
-    """
+    """Read the files of a dataset, one path for each, as described by its card; raise DataError where they differ."""
     roles, reading = card.roles, card.reading
     statics = (*roles.static, *([roles.group] if roles.group else []))
     names = [name for name in (roles.time, roles.id) if name]
@@ -131,8 +116,9 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         # The stamp first: its columns are still as they were written.
         if roles.time:
             frame = frame.with_columns(_stamps(card, frame))
-        varying = [_numbers(frame[name]) for name in (*roles.target, *roles.past, *roles.future)]
-        frame = frame.with_columns(varying).select(*names, *[column.name for column in varying], *statics)
+        varying = [*roles.target, *roles.past, *roles.future]
+        frame = frame.with_columns((cs.by_name(varying) & cs.string()).replace({"": None}))
+        frame = frame.select(*names, pl.col(varying).cast(pl.Float64), *statics)
     except (pl.exceptions.PolarsError, zipfile.BadZipFile, ValueError) as error:
         where = ", ".join(str(path) for path in paths) or "statsmodels"
         reason = str(error).strip().split("\n")[0]
@@ -141,13 +127,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         ) from error
     return Panel.from_frame(
         frame,
-        time=roles.time,
-        id=roles.id,
-        target=roles.target,
-        past=roles.past,
-        future=roles.future,
-        static=roles.static,
-        group=roles.group,
+        **vars(roles),
         frequency=card.frequency if roles.time else None,
         season_length=card.season_length,
         nan_policy=reading.nan_policy,
@@ -260,12 +240,6 @@ def _stack(card: Card, blocks: list[np.ndarray], statics: dict[str, list[str]]) 
     columns = [pl.Series(name, fact).gather(np.repeat(np.arange(len(fact)), lengths)) for name, fact in statics.items()]
     numbers = zip(card.roles.target, values.T, strict=True)
     return pl.DataFrame([*columns, *[pl.Series(name, np.ascontiguousarray(column)) for name, column in numbers]])
-
-
-def _numbers(column: pl.Series) -> pl.Series:
-    if column.dtype == pl.String:
-        column = column.replace({"": None})
-    return column.cast(pl.Float64)
 
 
 def _stamps(card: Card, frame: pl.DataFrame) -> pl.Series | pl.Expr:
