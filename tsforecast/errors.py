@@ -283,3 +283,8 @@ def shorten(items: Sequence[str], limit: int = 3) -> str:
     if len(items) <= limit:
         return ", ".join(items)
     return ", ".join(items[:limit]) + f" and {len(items) - limit} more"
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return a number with its noun, whose plural ends in s unless given: ``"1 step"``, ``"2 steps"``."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"

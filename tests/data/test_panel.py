@@ -337,7 +337,7 @@ def test_infinite_values_are_refused_under_every_policy() -> None:
     frame = long_frame()
     frame.loc[2, "price"] = np.inf
     for policy in (None, "forward_fill", "mask", "drop_series"):
-        assert "column 'price' must be complete: series 'a' has 1 infinite values" in refused(frame, nan_policy=policy)
+        assert "column 'price' must be complete: series 'a' has 1 infinite value" in refused(frame, nan_policy=policy)
 
 
 def test_numbers_too_large_to_square_are_refused_like_infinite_ones() -> None:
@@ -345,7 +345,7 @@ def test_numbers_too_large_to_square_are_refused_like_infinite_ones() -> None:
     frame.loc[33, "sales"] = -1e200
     for policy in (None, "mask"):
         assert refused(frame, nan_policy=policy) == (
-            "column 'sales' must be within ±1e+100: series 'b' has 1 larger numbers, first at row 33 (2024-01-04); "
+            "column 'sales' must be within ±1e+100: series 'b' has 1 larger number, first at row 33 (2024-01-04); "
             "replace them by NaN, or divide the column first"
         )
 
@@ -421,7 +421,7 @@ def test_all_problems_of_a_frame_are_reported_at_once() -> None:
     frame.loc[50, "price"] = -np.inf
     message = refused(frame)
     assert message.startswith("3 problems:")
-    for part in ("series 'b' breaks this at 1 place (1 stamp missing)", "has 1 NaN", "has 1 infinite values"):
+    for part in ("series 'b' breaks this at 1 place (1 stamp missing)", "has 1 NaN", "has 1 infinite value"):
         assert part in message
 
 

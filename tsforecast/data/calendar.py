@@ -44,14 +44,7 @@ _ALIASES: dict[str, tuple[Unit, int]] = {
 
 @dataclass(frozen=True)
 class Frequency:
-    """Distance between neighbouring time steps.
-
-    Parameters
-    ----------
-    unit : {"integer", "nanosecond", "month", "month end", "business day"}
-        What `count` counts.
-    count : int
-        Units from one step to the next.
+    """Distance between neighbouring time steps: so many units.
 
     Examples
     --------
@@ -105,13 +98,10 @@ class Frequency:
             return 5 if self.count == 1 else 1
         if self.unit in ("month", "month end"):
             return max(1, 12 // self.count)
-        if self.unit == "nanosecond" and self.count >= 60 * SECOND:
-            if self.count == 7 * DAY:
-                return 52
-            if self.count == DAY:
-                return 7
-            return DAY // self.count if not DAY % self.count else 1
-        return 1
+        if self.unit == "nanosecond" and self.count in (DAY, 7 * DAY):
+            return 7 if self.count == DAY else 52
+        daily = self.unit == "nanosecond" and self.count >= 60 * SECOND and not DAY % self.count
+        return DAY // self.count if daily else 1
 
     def split(self, stamps: Stamps) -> tuple[Stamps, Stamps]:
         """Split stamps into numbers that grow by `count` and remainders that stay (see the module)."""
@@ -201,20 +191,7 @@ def inner_steps(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> Frequency | None:
-    """Find the frequency that explains most of the steps.
-
-    Parameters
-    ----------
-    stamps : int64 array of shape (rows,)
-    offsets : int64 array of shape (N + 1,)
-        Series i holds the rows ``offsets[i]:offsets[i + 1]``.
-    kind : {"integer", "datetime"}
-
-    Returns
-    -------
-    Frequency or None
-        None when no series has two rows.
-    """
+    """Find the frequency that explains most of the steps; None when no series has two rows."""
     later = inner_steps(offsets)
     if not len(later):
         return None
@@ -240,14 +217,10 @@ def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> Fr
     return best[1] if best else Frequency(units[0], DAY if kind == "datetime" else 1)
 
 
-def _of_day(index: Any) -> Any:
-    return index.hour + index.minute / 60 + index.second / 3600
-
-
 # Name of a feature -> where a stamp lies in its cycle, and how long the cycle is.
 _CYCLES: dict[str, tuple[Callable[[Any], Any], float]] = {
     "minute": (lambda index: index.minute, 60),
-    "hour": (_of_day, 24),
+    "hour": (lambda index: index.hour + index.minute / 60 + index.second / 3600, 24),
     "weekday": (lambda index: index.day_of_week, 7),
     "day": (lambda index: index.day - 1, 31),
     "yearday": (lambda index: index.day_of_year - 1, 365.25),
@@ -291,13 +264,7 @@ def calendar_columns(names: Sequence[str]) -> tuple[str, ...]:
 def calendar_features(stamps: Stamps, names: Sequence[str], zone: str | None = None) -> NDArray[np.float64]:
     """Return sine and cosine of where each stamp lies in the cycles `names`, shape (rows, 2 x names).
 
-    Parameters
-    ----------
-    stamps : int64 array of shape (rows,)
-        Nanoseconds since 1970.
-    names : sequence of {"minute", "hour", "weekday", "day", "yearday", "month"}
-    zone : str, optional
-        The stamps are in UTC and the calendar is that of this time zone.
+    With a zone, the stamps are in UTC and the calendar is that of the zone.
 
     Examples
     --------
@@ -310,9 +277,6 @@ def calendar_features(stamps: Stamps, names: Sequence[str], zone: str | None = N
     index = pd.DatetimeIndex(stamps.astype("datetime64[ns]"))
     if zone:
         index = index.tz_localize("UTC").tz_convert(zone)
-    columns = []
-    for name in names:
-        where, length = _CYCLES[name]
-        angle = 2 * np.pi * np.asarray(where(index), dtype=np.float64) / length
-        columns += [np.sin(angle), np.cos(angle)]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(stamps), 0))
+    cycles = [_CYCLES[name] for name in names]
+    angles = [2 * np.pi * np.asarray(where(index), dtype=np.float64) / length for where, length in cycles]
+    return np.stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)], axis=1)

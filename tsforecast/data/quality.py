@@ -6,7 +6,7 @@ Repairs look back in time only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
-from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, raise_any
+from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, counted, raise_any
 
 EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 MAX_LISTED = 20  # problems of one kind; the rest is counted
@@ -26,17 +26,13 @@ TOO_LARGE = 1e100  # numbers beyond it cannot be squared and summed in float64
 
 @dataclass
 class Rows:
-    """Rows grouped by series; the fields are those of `Panel`.
-
-    `stamps` is empty without a time axis. `row` is the place in the input; empty where that is the place
-    in the series.
-    """
+    """Rows grouped by series; the fields are those of `Panel`."""
 
     values: NDArray[Any]
     offsets: NDArray[np.int64]
     ids: NDArray[Any]
-    stamps: Stamps = field(default_factory=lambda: EMPTY)
-    row: NDArray[np.int64] = field(default_factory=lambda: EMPTY)
+    stamps: Stamps = field(default_factory=lambda: EMPTY)  # empty without a time axis
+    row: NDArray[np.int64] = field(default_factory=lambda: EMPTY)  # of the input; empty: the place in the series
     frequency: Frequency = Frequency("integer")
     statics: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -65,13 +61,7 @@ class Rows:
 
 
 def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPolicy) -> Rows:
-    """Group a table by series and make sure that the time axis is regular and the numbers complete.
-
-    Raises
-    ------
-    DataError
-        With all problems of the time axis and of the numbers at once.
-    """
+    """Group a table by series, with a regular time axis and complete numbers; DataError lists all problems at once."""
     rows = _group(table)
     problems = list(_statics(table, rows))
     if table.stamps is not None:
@@ -179,62 +169,78 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
 
 def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Iterator[str]:
     """Yield a problem for each irregularity of the time axis: order, duplicates, off-grid stamps, gaps."""
-    kind = table.kind
-    named: tuple[Part, ...] = (", or name the id column",)
-    if table.hidden_id:
-        named = (", or name the id column: ", Argument("id", table.hidden_id))
-    later = inner_steps(rows.offsets)
+    later, count = inner_steps(rows.offsets), rows.frequency.count
     numbers, remainders = rows.frequency.split(rows.stamps)
     step = numbers[later] - numbers[later - 1]
     move = rows.stamps[later] - rows.stamps[later - 1]
-    step_name = f"the step of {rows.frequency}" if kind == "datetime" else f"the step of {rows.frequency.count}"
-    off_grid = (remainders[later] != remainders[later - 1]) | (step % rows.frequency.count != 0)
-    found = {
-        "unsorted": move < 0,
-        "duplicate": move == 0,
-        "off grid": (move > 0) & off_grid,
-        "gap": (move > 0) & ~off_grid & (step > rows.frequency.count) & (not cleaning.fill_gaps),
-    }
+    off_grid = (remainders[later] != remainders[later - 1]) | (step % count != 0)
+    owner = rows.owner[later]
+    # In a series that is out of order, distances between stamps mean nothing yet.
+    forward = (move > 0) & ~np.isin(owner, owner[move < 0])
+    gap = forward & ~off_grid & (step > count) & (not cleaning.fill_gaps)
+    missing = np.zeros(len(rows.ids), dtype=np.int64)
+    np.add.at(missing, owner[gap], step[gap] // count - 1)
+
     sort = Argument("sort", True, "pass")
-    remedies: dict[str, tuple[str, tuple[Part, ...]]] = {
-        "unsorted": (
+    named: tuple[Part, ...] = (", or name the id column",)
+    if table.hidden_id:
+        named = (", or name the id column: ", Argument("id", table.hidden_id))
+    found: list[tuple[NDArray[np.bool_], str, tuple[Part, ...]]] = [
+        (
+            move < 0,
             "time stamps must go forward",
             ("sort by time first, ", sort, *named) if table.hidden_id else ("sort by time first, or ", sort),
         ),
-        "duplicate": (
+        (
+            move == 0,
             "each time stamp must occur once",
             ("drop the extra rows, ", Argument("duplicates", "last", "pass"), *named),
         ),
-        "off grid": (
-            f"time stamps must keep {step_name}",
+        (
+            forward & off_grid,
+            f"time stamps must keep the step of {rows.frequency if table.kind == 'datetime' else count}",
             ("resample first, or ", Argument("frequency", verb="pass")),
         ),
-        "gap": (
+        (
+            gap,
             "time stamps must have no gaps",
             (Argument("fill_gaps", True, "pass"), " to insert them, with a ", Parameter("nan_policy")),
         ),
-    }
-    owner = rows.owner[later]
-    # In a series that is out of order, distances between stamps mean nothing yet.
-    ordered = ~np.isin(owner, owner[move < 0])
-    found["off grid"] &= ordered
-    found["gap"] &= ordered
-    for name, wrong in found.items():
-        must, remedy = remedies[name]
-        series, first, counts = np.unique(owner[wrong], return_index=True, return_counts=True)
-        places = later[wrong][first]
-        for index, place, count in list(zip(series, places, counts, strict=True))[:MAX_LISTED]:
-            missing = ""
-            if name == "gap":
-                missed = (step[wrong & (owner == index)] // rows.frequency.count - 1).sum()
-                missing = f" ({missed} {'stamp' if missed == 1 else 'stamps'} missing)"
-            here = stamp_label(int(rows.stamps[place]), kind)
-            before = stamp_label(int(rows.stamps[place - 1]), kind)
-            breaks = f"series {str(rows.ids[index])!r} breaks this at {count} {'place' if count == 1 else 'places'}"
-            got = (f"{breaks}{missing}, first at ", rows.where(int(place)), f" ({before} -> {here})")
-            yield Problem(must, got, remedy, series=rows.ids[index])
-        if len(series) > MAX_LISTED:
-            yield f"{must}: {len(series) - MAX_LISTED} more series break this"
+    ]
+
+    def breaks(series: int, places: int) -> str:
+        lacks = f" ({counted(missing[series], 'stamp')} missing)" if wrong is gap else ""
+        return f"breaks this at {counted(places, 'place')}{lacks}"
+
+    def stamps(row: int) -> str:
+        return f" ({stamp_label(rows.stamps[row - 1], table.kind)} -> {stamp_label(rows.stamps[row], table.kind)})"
+
+    for wrong, must, remedy in found:
+        yield from _by_series(rows, later[wrong], must, remedy, breaks, stamps, ("breaks this", "break this"))
+
+
+def _by_series(
+    rows: Rows,
+    wrong: NDArray[np.int64],
+    must: str,
+    remedy: Text,
+    does: Callable[[int, int], str],
+    when: Callable[[int], str],
+    others: tuple[str, str],
+) -> Iterator[str]:
+    """Yield a problem for each series that holds some of the rows `wrong`, with their number and the first of them.
+
+    `does` describes a series and a number of rows, `when` a row, and `others` one series and several that are not
+    listed.
+    """
+    series, first, counts = np.unique(rows.owner[wrong], return_index=True, return_counts=True)
+    for index, row, count in list(zip(series, wrong[first].tolist(), counts, strict=True))[:MAX_LISTED]:
+        name = rows.ids[index]
+        got = (f"series {str(name)!r} {does(index, count)}, first at ", rows.where(row), when(row))
+        yield Problem(must, got, remedy, series=name)
+    more = len(series) - MAX_LISTED
+    if more > 0:
+        yield f"{must}: {more} more series {others[more > 1]}"
 
 
 def _fill_gaps(rows: Rows) -> None:
@@ -287,9 +293,14 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy:
     infinite = np.isinf(rows.values)
     most = min(TOO_LARGE, float(np.finfo(rows.values.dtype).max))  # float32 ends earlier
     large = (np.abs(rows.values) > most) & ~infinite
-    found: list[tuple[str, str, NDArray[np.bool_], Text]] = [
-        ("complete", "infinite values", infinite, "replace them by NaN or by numbers first"),
-        (f"within ±{TOO_LARGE:g}", "larger numbers", large, "replace them by NaN, or divide the column first"),
+    found: list[tuple[str, tuple[str, str], NDArray[np.bool_], Text]] = [
+        ("complete", ("infinite value", "infinite values"), infinite, "replace them by NaN or by numbers first"),
+        (
+            f"within ±{TOO_LARGE:g}",
+            ("larger number", "larger numbers"),
+            large,
+            "replace them by NaN, or divide the column first",
+        ),
     ]
     if nan_policy != "mask":
         fill = Argument("nan_policy", "forward_fill", "pass")
@@ -298,18 +309,15 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy:
         if nan_policy == "forward_fill":
             mask = Argument("nan_policy", "mask", "use")
             remedy = ("there is nothing before them to fill from: cut them off or ", mask)
-        found.append(("complete", "NaN", np.isnan(rows.values), remedy))
-    for must, what, wrong, remedy in found:
-        listed = 0
+        found.append(("complete", ("NaN", "NaN"), np.isnan(rows.values), remedy))
+
+    def has(series: int, count: int) -> str:
+        return f"has {counted(count, *what)}"
+
+    def stamp(row: int) -> str:
+        return f" ({stamp_label(rows.stamps[row], kind)})" if kind != "none" else ""
+
+    for be, what, wrong, remedy in found:
         for column in np.flatnonzero(wrong.any(axis=0)):
-            places = np.flatnonzero(wrong[:, column])
-            series, first, counts = np.unique(rows.owner[places], return_index=True, return_counts=True)
-            listed += len(series)
-            for index, at, count in list(zip(series, places[first], counts, strict=True))[:MAX_LISTED]:
-                where = rows.where(int(at))
-                when = f" ({stamp_label(int(rows.stamps[at]), kind)})" if kind != "none" else ""
-                has = f"series {str(rows.ids[index])!r} has {count} {what}, first at "
-                got = (has, where, when)
-                yield Problem(f"column {names[column]!r} must be {must}", got, remedy, series=rows.ids[index])
-            if len(series) > MAX_LISTED:
-                yield f"column {names[column]!r} must be {must}: {len(series) - MAX_LISTED} more series have {what}"
+            must, places = f"column {names[column]!r} must be {be}", np.flatnonzero(wrong[:, column])
+            yield from _by_series(rows, places, must, remedy, has, stamp, (f"has {what[1]}", f"have {what[1]}"))

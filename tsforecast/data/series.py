@@ -236,7 +236,7 @@ class Series:
 
     def label(self, stamp: int | np.int64) -> str:
         """Format one time stamp."""
-        return stamp_label(int(stamp), self.kind)
+        return stamp_label(stamp, self.kind)
 
     def select(self, chosen: Sequence[int] | NDArray[Any]) -> Self:
         """Return the panel of the chosen series (positions or a boolean mask)."""
@@ -363,9 +363,9 @@ def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[An
     return np.take_along_axis(values, np.maximum.accumulate(source, axis=0), axis=0)
 
 
-def stamp_label(stamp: int, kind: str) -> str:
+def stamp_label(stamp: int | np.int64, kind: str) -> str:
     """Write one stamp for a person: the date alone at midnight, the number on an integer axis."""
     if kind != "datetime":
         return str(stamp)
-    text = str(np.datetime64(stamp, "ns").astype("datetime64[ms]"))
+    text = str(np.datetime64(int(stamp), "ns").astype("datetime64[ms]"))
     return text.removesuffix(".000").removesuffix("T00:00:00").replace("T", " ")
