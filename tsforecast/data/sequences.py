@@ -36,19 +36,11 @@ def is_ragged(data: Any) -> bool:
 
 
 def read(data: Any) -> Panel:
-    """Read sequences into a panel.
+    """Read sequences into a panel: a list of (T, C) or (T,) arrays, an array (N, T, C) or (N, T), or a panel.
 
-    Parameters
-    ----------
-    data : list of (T, C) or (T,) arrays, array of shape (N, T, C) or (N, T), or Panel
-        Without C there is one channel. All varying columns of a panel are channels; its static columns, the label
-        among them, are not read, but its groups are kept.
-
-    Raises
-    ------
-    DataError
-        With every sequence that is empty, has another shape or number of channels, or holds something else than
-        numbers.
+    Without C there is one channel. All varying columns of a panel are channels; its static columns, the label
+    among them, are not read, but its groups are kept. DataError names every sequence that is empty, not finite, or of
+    another number of channels.
 
     Examples
     --------
@@ -92,41 +84,25 @@ def recording_problems(parts: Sequence[NDArray[Any]]) -> list[str]:
                 f"recording {i} must have as many channels as the others: {channels}, got {part.shape[1]}; leave it "
                 "out, or give all the same columns (steps are rows)"
             )
-        else:
-            found += _broken(i, part)
+        elif not np.isfinite(part).all():
+            step, channel = np.argwhere(~np.isfinite(part))[0]
+            counts = [(int(np.isnan(part).sum()), "NaN"), (int(np.isinf(part).sum()), "inf")]
+            found.append(
+                f"recording {i} must hold finite numbers: it has "
+                f"{' and '.join(f'{count} {what}' for count, what in counts if count)}, the first at step {step}, "
+                f"channel {channel}; fill them in, or leave the recording out"
+            )
     return found
-
-
-def _broken(i: int, part: NDArray[Any]) -> list[str]:
-    """Return the problem of a sequence with NaN or infinite numbers."""
-    broken = ~np.isfinite(part)
-    if not broken.any():
-        return []
-    step, channel = np.argwhere(broken)[0]
-    missing, infinite = int(np.isnan(part).sum()), int(np.isinf(part).sum())
-    counts = [f"{count} {what}" for count, what in ((missing, "NaN"), (infinite, "inf")) if count]
-    return [
-        f"recording {i} must hold finite numbers: it has {' and '.join(counts)}, the first at step {step}, channel "
-        f"{channel}; fill them in, or leave the recording out"
-    ]
 
 
 @dataclass(frozen=True)
 class DuplicateSet:
-    """Sequences that hold the same numbers, step by step.
-
-    Attributes
-    ----------
-    places : tuple of int
-        Positions of the sequences.
-    names, labels, groups : tuples of str
-        Of each; groups are empty where there are none.
-    """
+    """Sequences that hold the same numbers, step by step."""
 
     places: tuple[int, ...]
     names: tuple[str, ...]
     labels: tuple[str, ...]
-    groups: tuple[str, ...]
+    groups: tuple[str, ...]  # none where there are none
 
     @property
     def disagree(self) -> bool:
@@ -150,12 +126,7 @@ class DuplicateSet:
 
 
 def find_duplicates(panel: Panel, labels: NDArray[Any], groups: NDArray[Any] | None = None) -> list[DuplicateSet]:
-    """Return the sequences that occur several times, those with different labels first.
-
-    Parameters
-    ----------
-    panel : Panel
-    labels, groups : arrays of shape (N,)
+    """Return the sequences that occur several times, those with different labels, (N,), first.
 
     Examples
     --------

@@ -22,26 +22,17 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Cutoff:
-    """One cutoff: the rows of each series that may be seen, and those to be forecast.
+    """One cutoff of all N series: rows ``start:seen`` may be seen, rows ``first:last`` are the targets, (N,) each.
 
-    Attributes
-    ----------
-    tick : int
-        The cutoff on the panel's shared clock: rows before it may be seen.
-    start, seen : int64 arrays of shape (N,)
-        Rows ``start[i]:seen[i]`` of series i may be seen.
-    first, last : int64 arrays of shape (N,)
-        Rows ``first[i]:last[i]`` of series i are the targets; empty where the series has ended.
-    min_past : int
-        Rows that must be seen of a series that is forecast.
+    A series that has ended has no targets.
     """
 
-    tick: int
+    tick: int  # on the panel's shared clock
     start: Positions
     seen: Positions
     first: Positions
     last: Positions
-    min_past: int = 1
+    min_past: int = 1  # rows that must be seen of a series that is forecast
 
     @property
     def has_observations(self) -> NDArray[np.bool_]:
@@ -59,22 +50,12 @@ def is_tested(cutoffs: list[Cutoff]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One fit: the series to train on, those to test on, and the cutoffs to forecast them from.
+    """One fit: the series to train on, those to test on, and the cutoffs to forecast them from."""
 
-    Attributes
-    ----------
-    number : int
-        The audit looks at fold 0.
-    train, test : int64 arrays
-        Positions of series.
-    cutoffs : list of Cutoff
-        The oldest first; the model is fitted there.
-    """
-
-    number: int
+    number: int  # the audit looks at fold 0
     train: Positions
     test: Positions
-    cutoffs: list[Cutoff]
+    cutoffs: list[Cutoff]  # the oldest first; the model is fitted there
 
 
 @dataclass(frozen=True)
@@ -329,9 +310,7 @@ class GroupKFold(_PanelGroups, model_selection.GroupKFold):  # type: ignore[misc
         return f"GroupKFold: {self.n_splits} parts with whole groups, each tested once"
 
 
-def sides(
-    panel: Panel, groups: LeaveGroupsOut | GroupKFold | None = None
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def sides(panel: Panel, groups: LeaveGroupsOut | GroupKFold | None = None) -> list[tuple[Positions, Positions]]:
     """Return pairs of the series to train on and the series to test on, of different groups where the panel has any."""
     if panel.groups is None and groups is None:
         everyone = np.arange(len(panel))

@@ -28,15 +28,10 @@ class SupervisedPanel(Panel):
 
     @classmethod
     def from_rows(cls, X: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None) -> Self:
-        """Lay out windows and the steps that follow them.
+        """Lay out windows (n, W) or (n, W, C) and the steps that follow them, (n,), (n, H) or (n, H, K).
 
-        Parameters
-        ----------
-        X : array of shape (n, W) or (n, W, C)
-        y : array of shape (n,), (n, H) or (n, H, K)
-            The first K channels of `X` are the targets' past; the others are past covariates.
-        weights : array of shape (n,), optional
-            Weight of each row in training.
+        The first K channels of `X` are the targets' past; the others are past covariates. `weights` (n,) are those of
+        the rows in training.
 
         Raises
         ------
@@ -61,11 +56,7 @@ class SupervisedPanel(Panel):
         return cls.untimed(*_rows(values), roles, Source("windows", y.ndim, horizon=horizon), weights=weights)
 
     def contexts(self, X: NDArray[Any]) -> Panel:
-        """Lay out windows to forecast from, as a panel of n series of W steps, whose forecasts are written like y.
-
-        Parameters
-        ----------
-        X : array of shape (n, W) or (n, W, C)
+        """Lay out windows, (n, W) or (n, W, C), as a panel of n series whose forecasts are written like y.
 
         Raises
         ------

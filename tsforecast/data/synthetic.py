@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 Floats = NDArray[np.float64]
 MEAN_ABSOLUTE = math.sqrt(2 / math.pi)  # of a normal distribution with a standard deviation of 1
@@ -14,34 +15,16 @@ MEAN_ABSOLUTE = math.sqrt(2 / math.pi)  # of a normal distribution with a standa
 
 @dataclass(frozen=True, eq=False)
 class KnownSeries:
-    """A series with the forecast of its future that no forecaster can beat on average.
+    """A series with the forecast of its future that no forecaster can beat on average."""
 
-    Attributes
-    ----------
-    past : array of shape (T,)
-    future : array of shape (H,)
-        The values that follow `past`.
-    best : array of shape (H,)
-        Expected future given the past.
-    error : array of shape (H,)
-        Expected absolute error of `best` at each step.
-    """
-
-    past: Floats
-    future: Floats
-    best: Floats
-    error: Floats
+    past: Floats  # (T,)
+    future: Floats  # the values that follow `past`, (H,)
+    best: Floats  # expected future given the past, (H,)
+    error: Floats  # expected absolute error of `best` at each step, (H,)
 
 
 def noisy_season(steps: int, horizon: int = 1, season: int = 12, noise: float = 0.1, seed: int = 0) -> KnownSeries:
-    """Draw a sine of one season with independent noise; the best forecast is the sine.
-
-    Parameters
-    ----------
-    steps, horizon, season : int
-    noise : float
-        Standard deviation of the noise; the sine has an amplitude of 1.
-    seed : int
+    """Draw a sine of amplitude 1 with independent noise of deviation `noise`; the best forecast is the sine.
 
     Examples
     --------
@@ -55,14 +38,7 @@ def noisy_season(steps: int, horizon: int = 1, season: int = 12, noise: float = 
 
 
 def random_walk(steps: int, horizon: int = 1, noise: float = 1.0, seed: int = 0) -> KnownSeries:
-    """Draw a random walk; the best forecast is the last value.
-
-    Parameters
-    ----------
-    steps, horizon : int
-    noise : float
-        Standard deviation of each move.
-    seed : int
+    """Draw a random walk whose moves have the deviation `noise`; the best forecast is the last value.
 
     Examples
     --------
@@ -79,14 +55,7 @@ def random_walk(steps: int, horizon: int = 1, noise: float = 1.0, seed: int = 0)
 def ar1(steps: int, horizon: int = 1, phi: float = 0.8, noise: float = 1.0, seed: int = 0) -> KnownSeries:
     """Draw a stationary autoregression of order 1; the best forecast decays from the last value to zero.
 
-    Parameters
-    ----------
-    steps, horizon : int
-    phi : float
-        Coefficient in (-1, 1): each value is `phi` times the one before it, plus noise.
-    noise : float
-        Standard deviation of the noise.
-    seed : int
+    Each value is `phi`, in (-1, 1), times the one before it, plus a move of deviation `noise`.
 
     Examples
     --------
@@ -95,11 +64,8 @@ def ar1(steps: int, horizon: int = 1, phi: float = 0.8, noise: float = 1.0, seed
     True
     """
     moves = noise * np.random.default_rng(seed).normal(size=steps + horizon)
-    values = np.empty_like(moves)
-    value = 0.0
-    for i, move in enumerate(moves):
-        value = phi * value + move if i else move / math.sqrt(1 - phi**2)
-        values[i] = value
+    moves[0] /= math.sqrt(1 - phi**2)  # as if the series had begun long ago
+    values = lfilter([1.0], [1.0, -phi], moves)
     ahead = np.arange(1, horizon + 1)
     spread = noise * np.sqrt((1 - phi ** (2 * ahead)) / (1 - phi**2))
     past = values[:steps]

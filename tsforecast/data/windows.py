@@ -13,30 +13,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """B windows.
+    """B windows of a model: float32 inputs without NaN, and the truth."""
 
-    Attributes
-    ----------
-    past : float32 tensor of shape (B, W, C)
-        Input of a model: all columns, targets first; no NaN.
-    ahead : float32 tensor of shape (B, H, F)
-        Known future covariates.
-    static : float32 tensor of shape (B, S)
-        Static covariates.
-    future : float32 tensor of shape (B, H, K)
-        Targets; NaN where the truth is missing.
-    series : int64 tensor of shape (B,)
-        The series that each window is cut from.
-    gaps : bool
-        Whether any truth of these windows may be missing.
-    """
-
-    past: Tensor
-    ahead: Tensor
-    static: Tensor
-    future: Tensor
-    series: Tensor
-    gaps: bool
+    past: Tensor  # all columns, targets first, (B, W, C)
+    ahead: Tensor  # known future covariates, (B, H, F)
+    static: Tensor  # (B, S)
+    future: Tensor  # targets; NaN where the truth is missing, (B, H, K)
+    series: Tensor  # the series that each window is cut from, int64, (B,)
+    gaps: bool  # whether any truth of these windows may be missing
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,30 +29,13 @@ class Batch:
 
 
 class Windows:
-    """All windows whose targets lie in given rows of each series.
+    """All windows whose targets lie in rows ``first:last`` (all unless given) of each series.
 
     A window is a start position; `batch` gathers any of them from one contiguous tensor. Windows never
-    cross from one series into another, because the starts of each series are counted on their own.
-
-    Parameters
-    ----------
-    values : array of shape (rows, C)
-        Scaled numbers, all series below each other, without NaN; targets first, future columns last.
-    truth : array of shape (rows, K)
-        The targets again, with NaN where the loss skips them.
-    offsets : int64 array of shape (N + 1,)
-    window, horizon : int
-        Steps to read (W) and to forecast (H).
-    ahead : int
-        Number of known future covariates, the last columns (F).
-    static : array of shape (N, S), optional
-    first, last : int64 arrays of shape (N,), optional
-        Targets lie in rows ``first[i]:last[i]`` of series i; the past may reach back before them.
-        All rows unless given.
-    names : array of shape (N,), optional
-        Names of the series in messages; their numbers unless given.
-    device : torch device
-    dtype : torch dtype
+    cross from one series into another, because the starts of each series are counted on their own; the past may reach
+    back before `first`. `values` (rows, C) are scaled, without NaN, targets first, the `ahead` known future covariates
+    last; `truth` (rows, K) is the targets again, with NaN where the loss skips them. `static` is (N, S), and `names`
+    (N,) are those of the series in messages.
 
     Examples
     --------
