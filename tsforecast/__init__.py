@@ -10,6 +10,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tsforecast.estimators.registry import ESTIMATORS
 from tsforecast.provenance import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -72,63 +73,36 @@ if TYPE_CHECKING:
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until somebody listens
 
 # In the order in which a newcomer meets them.
-_HOMES = {
-    "load_dataset": "catalog.loaders",
-    "dataset_names": "catalog.card",
-    "Panel": "data.panel",
-    "SealedPanel": "data.protocol",
-    "leaderboard": "evaluation.leaderboard",
-    "Leaderboard": "evaluation.leaderboard",
-    "backtest": "evaluation.backtest",
-    "audit": "leakage.audit",
-    "audit_procedure": "leakage.audit",
-    "AuditReport": "leakage.report",
-    "NaiveForecaster": "forecasters.naive",
-    "SeasonalNaiveForecaster": "forecasters.naive",
-    "DriftForecaster": "forecasters.naive",
-    "MeanForecaster": "forecasters.naive",
-    "WindowAverageForecaster": "forecasters.naive",
-    "ReductionForecaster": "forecasters.reduction",
-    "ETSForecaster": "forecasters.statistical.models",
-    "ARIMAForecaster": "forecasters.statistical.models",
-    "ThetaForecaster": "forecasters.statistical.models",
-    "HoltWintersForecaster": "forecasters.statistical.models",
-    "RNNForecaster": "forecasters.neural",
-    "GRUForecaster": "forecasters.neural",
-    "LSTMForecaster": "forecasters.neural",
-    "Conv1DForecaster": "forecasters.neural",
-    "NeuralForecaster": "forecasters.neural",
-    "EnsembleForecaster": "forecasters.ensemble",
-    "RaySearch": "search.search",
-    "MajorityClassifier": "classifiers.baselines",
-    "NearestNeighborClassifier": "classifiers.baselines",
-    "RNNClassifier": "classifiers.neural",
-    "GRUClassifier": "classifiers.neural",
-    "LSTMClassifier": "classifiers.neural",
-    "Conv1DClassifier": "classifiers.neural",
-    "NeuralClassifier": "classifiers.neural",
-    "compare_classifiers": "evaluation.compare_classifiers",
-    "ClassificationResults": "evaluation.classification",
-    "ClassifierComparison": "evaluation.compare_classifiers",
-    "transfer_curve": "evaluation.transfer_curve",
-    "RollingOrigin": "data.splits",
-    "holdout": "data.splits",
-    "LeaveGroupsOut": "data.splits",
-    "GroupKFold": "data.splits",
-    "track": "tracking",
-    "save": "estimators.persistence",
-    "load": "estimators.persistence",
-    "TsForecastError": "errors",
-    "DataError": "errors",
-    "ParameterError": "errors",
-    "LeakageError": "errors",
-    "TrainingError": "errors",
-    "TrainingWarning": "errors",
-    "TrackingError": "errors",
-    "TrackingWarning": "errors",
-    "DataWarning": "errors",
-    "FitWarning": "errors",
+_NAMES = {
+    "catalog.loaders": ("load_dataset",),
+    "catalog.card": ("dataset_names",),
+    "data.panel": ("Panel",),
+    "data.protocol": ("SealedPanel",),
+    "evaluation.leaderboard": ("leaderboard", "Leaderboard"),
+    "evaluation.backtest": ("backtest",),
+    "leakage.audit": ("audit", "audit_procedure"),
+    "leakage.report": ("AuditReport",),
+    **ESTIMATORS,
+    "evaluation.compare_classifiers": ("compare_classifiers", "ClassifierComparison"),
+    "evaluation.classification": ("ClassificationResults",),
+    "evaluation.transfer_curve": ("transfer_curve",),
+    "data.splits": ("RollingOrigin", "holdout", "LeaveGroupsOut", "GroupKFold"),
+    "tracking": ("track",),
+    "estimators.persistence": ("save", "load"),
+    "errors": (
+        "TsForecastError",
+        "DataError",
+        "ParameterError",
+        "LeakageError",
+        "TrainingError",
+        "TrainingWarning",
+        "TrackingError",
+        "TrackingWarning",
+        "DataWarning",
+        "FitWarning",
+    ),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_HOMES]
 
 

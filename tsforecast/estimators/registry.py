@@ -25,7 +25,7 @@ _NAMES = {
     "neural": "NeuralForecaster",
     "ensemble": "EnsembleForecaster",
 }
-_CLASSES = {
+ESTIMATORS = {
     "forecasters.naive": (
         "NaiveForecaster",
         "SeasonalNaiveForecaster",
@@ -41,7 +41,7 @@ _CLASSES = {
     "classifiers.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),
     "search.search": ("RaySearch",),
 }
-_MODULES = {name: module for module, names in _CLASSES.items() for name in names}
+_MODULES = {name: module for module, names in ESTIMATORS.items() for name in names}
 CLASSES = tuple(_MODULES)  # the only ones that a saved model may name
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 CLASSICAL = ("ets", "arima", "theta", "holt-winters")
