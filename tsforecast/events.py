@@ -15,20 +15,11 @@ from typing import Any, Protocol
 
 @dataclass(eq=False)
 class Activity:
-    """One fit, or one comparison of several models; activities can be nested.
+    """One fit, or one comparison of several models; activities can be nested."""
 
-    Attributes
-    ----------
-    subject : Any
-        Forecaster or classifier that is fitted, or models by name.
-    data : Panel
-    result : Any
-        Result of a comparison; None until it is over.
-    """
-
-    subject: Any
-    data: Any
-    result: Any = None
+    subject: Any  # forecaster or classifier that is fitted, or models by name
+    data: Any  # Panel
+    result: Any = None  # of a comparison; None until it is over
     _observers: tuple[Observer, ...] = field(default=(), repr=False)
 
     def notify(self, event: Any) -> None:
@@ -94,20 +85,17 @@ def observed(subject: Any, data: Any) -> Iterator[Activity]:
 @contextmanager
 def observing(observer: Observer) -> Iterator[None]:
     """Subscribe an observer to all activities within the block."""
-    with _set_observers((*_observers.get(), observer)):
+    before = _observers.set((*_observers.get(), observer))
+    try:
         yield
+    finally:
+        _observers.reset(before)
 
 
 @contextmanager
 def unobserved() -> Iterator[None]:
     """Hide activities within the block from all observers, such as fits that only check something."""
-    with _set_observers(()):
-        yield
-
-
-@contextmanager
-def _set_observers(observers: tuple[Observer, ...]) -> Iterator[None]:
-    before = _observers.set(observers)
+    before = _observers.set(())
     try:
         yield
     finally:

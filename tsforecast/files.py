@@ -43,17 +43,8 @@ def shipped(name: str) -> Path:
 def new_folder(target: Path, mark: str) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` at the end, and only if all went well.
 
-    Parameters
-    ----------
-    target : Path
-        An older folder of the same kind is replaced then.
-    mark : str
-        File that identifies a folder of the same kind; any other folder with content, and any file, is left alone.
-
-    Raises
-    ------
-    OutputError
-        When the place cannot be written to, or has other content.
+    An older folder of the same kind, known by its file `mark`, is replaced then. Any other folder with content, and any
+    file, is left alone: that, or a place that cannot be written to, raises OutputError.
 
     Examples
     --------
@@ -79,18 +70,9 @@ def new_folder(target: Path, mark: str) -> Iterator[Path]:
 
 
 def require_place(target: Path, mark: str | None = None) -> None:
-    """Refuse a folder that cannot be written to, before long work whose result goes there.
+    """Refuse a folder that cannot be written to, before long work whose result goes there; nothing is made there.
 
-    Parameters
-    ----------
-    target : Path
-        Nothing is made there.
-    mark : str, optional
-        As in `new_folder`; any content is accepted without it.
-
-    Raises
-    ------
-    OutputError
+    With a `mark`, also one whose content `new_folder` would leave alone.
     """
     try:
         nearest = next(place for place in (target.absolute(), *target.absolute().parents) if place.exists())
@@ -171,12 +153,12 @@ def _fresh(target: Path) -> Iterator[Path]:
 
 def _clear(target: Path) -> None:
     """Remove the folders that killed processes left beside `target`; a living one holds a lock on its own."""
-    for folder in target.parent.glob(glob.escape(_unfinished(target)) + "*"):
+    for folder in target.parent.glob(glob.escape(_unfinished(target)) + "*") if fcntl else ():
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY)
             try:
-                if _locked(lock, wait=False):
-                    shutil.rmtree(folder, ignore_errors=True)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError if it is locked, or cannot be
+                shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
 
@@ -189,7 +171,8 @@ def _locked_folder(target: Path) -> tuple[Path, int | None]:
             return folder, None
         with suppress(FileNotFoundError):  # another process removed it before it had its lock
             lock = os.open(folder, os.O_RDONLY)
-            _locked(lock, wait=True)
+            with suppress(OSError):  # the file system has no locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, lock
             os.close(lock)
@@ -197,17 +180,6 @@ def _locked_folder(target: Path) -> tuple[Path, int | None]:
 
 def _unfinished(target: Path) -> str:
     return f".{target.name}.unfinished-"
-
-
-def _locked(lock: int, wait: bool) -> bool:
-    """Lock an open folder until it is closed or this process ends; False where that cannot be."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # it is locked already, or the file system has no locks
-        return False
-    return True
 
 
 def sha256(file: Path) -> str:

@@ -136,16 +136,16 @@ def test_folders_that_were_made_in_vain_are_removed_again(tmp_path: Path) -> Non
 def test_a_folder_that_is_cleared_before_it_is_locked_is_made_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    locked, cleared = files._locked, []
+    flock, cleared = files.fcntl.flock, []
 
-    def slow(lock: int, wait: bool) -> bool:
+    def slow(lock: int, how: int) -> None:
         if not cleared:  # by another process, which locks it first
             (folder,) = tmp_path.iterdir()
             folder.rmdir()
             cleared.append(folder)
-        return locked(lock, wait)
+        flock(lock, how)
 
-    monkeypatch.setattr(files, "_locked", slow)
+    monkeypatch.setattr(files.fcntl, "flock", slow)
     save(tmp_path / "model")
     assert load(tmp_path / "model").horizon == 2
     assert len(cleared) == 1
