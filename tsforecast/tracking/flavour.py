@@ -6,7 +6,7 @@ import copy
 import json
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.series import Source
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError
-from tsforecast.estimators import persistence as store
+from tsforecast.estimators import persistence
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster, require_forecaster
 from tsforecast.provenance import __version__
@@ -32,60 +32,11 @@ SERIES, LEAST, ROWS = 3, 12, 3  # of an example: series, steps, supervised windo
 # Kind of a numpy array -> type of a column in MLflow's words.
 _TYPES = {"f": "double", "i": "long", "u": "long", "b": "boolean", "M": "datetime"}
 
-Columns = tuple[tuple[str, str], ...]  # name and type
-
-
-@dataclass(frozen=True, eq=False)
-class Interface:
-    """Input and output of a service, from the fitted panel.
-
-    Attributes
-    ----------
-    inputs, outputs : tuple of (name, type)
-        Columns of the frames; of supervised windows none, which come as an array.
-    example : pandas.DataFrame or array
-        The end of the first few series; where columns are known ahead, the last `horizon` rows have no target.
-    horizon : int
-        Steps that are forecast unless asked otherwise.
-    answer : array
-        Of supervised windows: the shape of what comes back.
-    """
-
-    inputs: Columns
-    outputs: Columns
-    example: Any
-    horizon: int
-    answer: NDArray[Any] | None = None
-
-    @classmethod
-    def of(cls, forecaster: Forecaster, data: Panel | None = None) -> Interface:
-        """Return the interface of a fitted forecaster; `data` is the training panel, its own unless given."""
-        panel, horizon = forecaster.panel_, forecaster.horizon_
-        if isinstance(panel, SupervisedPanel):
-            fitted = panel if data is None else data
-            rows = np.stack([fitted.series(i)[: -panel.horizon] for i in range(min(ROWS, len(fitted)))])  # (n, W, C)
-            windows = rows[..., 0] if rows.shape[2] == 1 else rows
-            return cls((), (), windows, horizon, np.asarray(forecaster.predict(windows)))
-        unnamed, panel = _unnamed(panel), long(panel)
-        ahead = horizon if panel.roles.given.future else 0
-        window = getattr(forecaster, "resolved_", {}).get("window", 0)
-        example = _example(panel, max(LEAST, window, 2 * panel.season_length), ahead)
-        given = panel.roles.given
-        if unnamed:
-            example = example.drop(columns=SERIES_COLUMN)
-        shown = [name for name in (panel.source.id, panel.source.time) if name in example]
-        outputs = example[shown].assign(**dict.fromkeys(given.target, 0.0))
-        return cls(_columns(example), _columns(outputs), example, horizon)
+Kept = tuple[str, Any, Any]  # name of a model, signature of MLflow, and example: a frame or an array
 
 
 class Served:
-    """Forecasts as by `Forecaster.predict`, in long frames of JSON values.
-
-    Parameters
-    ----------
-    forecaster : Forecaster
-        Its panel is read as a long frame from here on.
-    """
+    """Forecasts as by `Forecaster.predict`, in long frames of JSON values."""
 
     def __init__(self, forecaster: Forecaster) -> None:
         self.forecaster = forecaster
@@ -94,30 +45,20 @@ class Served:
             forecaster.panel_ = long(forecaster.panel_)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """Return forecasts of the steps that follow.
+        """Return forecasts of the steps that follow a frame in the fitted columns, or supervised windows in an array.
 
-        Parameters
-        ----------
-        model_input : pandas.DataFrame or array
-            Series to go on from, in the columns that were fitted. Where columns are known ahead, rows at the end of
-            each series that have no target hold them for the steps to forecast. An array where supervised windows were
-            fitted.
-        params : dict, optional
-            ``horizon``: steps to forecast.
-
-        Raises
-        ------
-        DataError, ParameterError
+        Where columns are known ahead, rows at the end of each series that have no target hold them for the steps to
+        forecast. ``params["horizon"]`` is the number of steps.
         """
         forecaster, panel = self.forecaster, self.forecaster.panel_
         if isinstance(panel, SupervisedPanel):
             return forecaster.predict(np.asarray(model_input))
         horizon = int((params or {}).get("horizon") or forecaster.horizon_)
-        frame = as_dates(pd.DataFrame(model_input), panel.source)
+        frame = _as_dates(pd.DataFrame(model_input), panel.source)
         if self._unnamed:
             frame = frame.assign(**{SERIES_COLUMN: panel.ids[0]})
         context, future = _split(frame, panel)
-        answer = as_text(forecaster.predict(context, future=future, horizon=horizon))
+        answer = _as_text(forecaster.predict(context, future=future, horizon=horizon))
         return answer.drop(columns=SERIES_COLUMN) if self._unnamed else answer
 
 
@@ -140,7 +81,7 @@ def _unnamed(panel: Panel) -> bool:
     return len(panel) == 1 and panel.source.form in ("array", "arrays", "wide")
 
 
-def as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
+def _as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Convert time stamps from text to the fitted type: with a zone, or periods."""
     time = source.time
     if time is None or time not in frame or not (source.zone or source.period):
@@ -150,7 +91,7 @@ def as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     return frame.assign(**{time: pd.to_datetime(frame[time], utc=True).dt.tz_convert(source.zone)})
 
 
-def as_text(frame: pd.DataFrame) -> pd.DataFrame:
+def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert time stamps with a zone, and periods, to text."""
     strange = [name for name, kind in frame.dtypes.items() if isinstance(kind, (pd.DatetimeTZDtype, pd.PeriodDtype))]
     return frame.assign(**{name: [_iso(stamp) for stamp in frame[name]] for name in strange})
@@ -184,9 +125,9 @@ def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFram
     missing = [name for name in given.target if name not in frame]
     if missing:
         raise DataError(f"the frame must have the targets {given.target}: it lacks {missing}")
-    told = frame[list(given.target)].notna().any(axis=1)
+    known = frame[list(given.target)].notna().any(axis=1)
     groups = frame[panel.source.id] if panel.source.id else pd.Series(0, index=frame.index)
-    later = ~told[::-1].groupby(groups[::-1], sort=False).cummax()[::-1]  # no number of a target from here on
+    later = ~known[::-1].groupby(groups[::-1], sort=False).cummax()[::-1]  # no number of a target from here on
     shown = [name for name in (panel.source.id, panel.source.time) if name]
     ahead = frame.loc[later, [*shown, *given.future]]
     return frame[~later], ahead if len(ahead) else None
@@ -211,11 +152,7 @@ def _example(panel: Panel, steps: int, ahead: int) -> pd.DataFrame:
     stamps = None if panel.kind == "none" else np.concatenate(times)
     if stamps is not None and source.zone and source.wall_clock:
         stamps, source = to_utc(stamps, source.zone), replace(source, wall_clock=False)
-    return as_text(frames.write(source, stamps, panel.kind, panel.ids, owner, columns))
-
-
-def _columns(frame: pd.DataFrame) -> Columns:
-    return tuple((str(name), _TYPES.get(getattr(kind, "kind", "O"), "string")) for name, kind in frame.dtypes.items())
+    return _as_text(frames.write(source, stamps, panel.kind, panel.ids, owner, columns))
 
 
 FLAVOUR, FOLDER = "tsforecast", "forecaster"
@@ -250,9 +187,8 @@ def save_model(forecaster: Forecaster, path: str | Path, mlflow_model: Any = Non
     [4.0, 5.0]
     """
     place = Path(path)
-    kept = keep(forecaster, place)
     with quiet():
-        describe(kept, place, mlflow_model)
+        describe(keep(forecaster, place), place, mlflow_model)
 
 
 def log_model(forecaster: Forecaster, name: str = "model", **more: Any) -> Any:
@@ -296,44 +232,67 @@ def load_model(model_uri: str | Path) -> Forecaster:
         from mlflow.artifacts import download_artifacts
 
         place = download_artifacts(artifact_uri=str(model_uri))
-    model: Forecaster = store.load(Path(place) / FOLDER)
+    model: Forecaster = persistence.load(Path(place) / FOLDER)
     return model
 
 
-def keep(forecaster: Forecaster, place: Path, data: Any = None) -> tuple[str, Interface]:
-    """Write the forecaster itself; return its name and its interface.
+def keep(forecaster: Forecaster, place: Path, data: Panel | None = None) -> Kept:
+    """Write the forecaster itself; return its name, signature and example, for `describe`.
 
-    Parameters
-    ----------
-    forecaster : Forecaster
-    place : Path
-    data : Panel, optional
-        That was fitted, where the forecaster does not keep all of it.
+    `data` is the fitted panel, where the forecaster does not keep all of it.
     """
     require_forecaster(forecaster, example="GRUForecaster().fit(data)")
-    store.save(_anywhere(forecaster), place / FOLDER)
-    return model_name(forecaster), Interface.of(forecaster, data)
+    persistence.save(_anywhere(forecaster), place / FOLDER)
+    if isinstance(forecaster.panel_, SupervisedPanel):
+        return model_name(forecaster), *_interface_of_windows(forecaster, forecaster.panel_ if data is None else data)
+    return model_name(forecaster), *_interface_of_frames(forecaster)
 
 
-def describe(kept: tuple[str, Interface], place: Path, mlflow_model: Any = None) -> None:
+def _interface_of_windows(forecaster: Forecaster, panel: Panel) -> tuple[Any, NDArray[Any]]:
+    """Return the signature of arrays in and out, and the first windows that were fitted."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    horizon = forecaster.panel_.horizon
+    windows = np.stack([panel.series(i)[:-horizon] for i in range(min(ROWS, len(panel)))])  # (n, W, C)
+    windows = windows[..., 0] if windows.shape[2] == 1 else windows
+    arrays = windows, np.asarray(forecaster.predict(windows))
+    schemas = [Schema([TensorSpec(np.dtype(np.float64), (-1, *array.shape[1:]))]) for array in arrays]
+    return ModelSignature(*schemas), windows
+
+
+def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
+    """Return the signature of long frames in and out, and the end of the first few series.
+
+    Where columns are known ahead, the last `horizon` rows of each series have no target.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    panel, horizon = long(forecaster.panel_), forecaster.horizon_
+    window = getattr(forecaster, "resolved_", {}).get("window", 0)
+    ahead = horizon if panel.roles.given.future else 0
+    example = _example(panel, max(LEAST, window, 2 * panel.season_length), ahead)
+    if _unnamed(forecaster.panel_):
+        example = example.drop(columns=SERIES_COLUMN)
+    shown = [name for name in (panel.source.id, panel.source.time) if name in example]
+    answer = example[shown].assign(**dict.fromkeys(panel.roles.given.target, 0.0))
+    schemas = [
+        Schema([ColSpec(_TYPES.get(getattr(kind, "kind", "O"), "string"), str(name)) for name, kind in each.items()])
+        for each in (example.dtypes, answer.dtypes)
+    ]
+    return ModelSignature(*schemas, ParamSchema([ParamSpec("horizon", DataType.long, horizon)])), example
+
+
+def describe(kept: Kept, place: Path, mlflow_model: Any = None) -> None:
     """Write the metadata of MLflow beside a forecaster: signature, example, requirements."""
     from mlflow import pyfunc
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.models import Model
 
-    name, interface = kept
-    if interface.inputs:
-        schemas = [
-            Schema([ColSpec(kind, column) for column, kind in each]) for each in (interface.inputs, interface.outputs)
-        ]
-        params = {"params": ParamSchema([ParamSpec("horizon", DataType.long, interface.horizon)])}
-    else:
-        arrays = [interface.example, interface.answer]
-        schemas = [Schema([TensorSpec(np.dtype(np.float64), (-1, *array.shape[1:]))]) for array in arrays]
-        params = {}
+    name, signature, example = kept
     model = mlflow_model or Model()
-    model.signature = ModelSignature(schemas[0], schemas[1], **params)
-    model.saved_input_example_info = _write_example(interface, place)
+    model.signature = signature
+    model.saved_input_example_info = _write_example(example, place)
     requirements = pinned()
     (place / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
     python = ".".join(map(str, sys.version_info[:3]))
@@ -345,13 +304,13 @@ def describe(kept: tuple[str, Interface], place: Path, mlflow_model: Any = None)
     model.save(str(place / "MLmodel"))
 
 
-def _write_example(interface: Interface, place: Path) -> dict[str, str]:
+def _write_example(example: pd.DataFrame | NDArray[Any], place: Path) -> dict[str, str]:
     """Write the example twice, for MLflow and as posted to a service; return the metadata of MLflow."""
-    if interface.inputs:
-        kept: Any = as_json(interface.example)
+    if isinstance(example, pd.DataFrame):
+        kept: Any = as_json(example)
         posted, kind = {"dataframe_split": kept}, {"type": "dataframe", "pandas_orient": "split"}
     else:
-        kept = interface.example.tolist()
+        kept = example.tolist()
         posted, kind = {"inputs": kept}, {"type": "ndarray", "format": "tf-serving"}
     (place / EXAMPLE).write_text(json.dumps(kept), encoding="utf-8")
     (place / POSTED).write_text(json.dumps(posted), encoding="utf-8")
@@ -380,7 +339,7 @@ def pinned() -> list[str]:
 
 def _load_pyfunc(path: str) -> Served:
     """Return the model that MLflow serves; the name is given by MLflow."""
-    return Served(store.load(path))
+    return Served(persistence.load(path))
 
 
 def _anywhere(forecaster: Forecaster) -> Forecaster:

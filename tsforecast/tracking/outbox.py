@@ -14,13 +14,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tsforecast.errors import TrackingError, reason
 from tsforecast.files import new_file
-from tsforecast.tracking.store import Event, Refused, Store, discard
+from tsforecast.tracking.store import Event, Refused, Store
 
 UNSENT = "mlflow-unsent"  # in the working folder
 ABOUT, EVENTS, LOCK = "about.json", "events.jsonl", "lock"  # in a folder of it
@@ -32,27 +31,13 @@ _log = logging.getLogger("tsforecast")
 
 
 class Outbox:
-    """Queue of events, sent in order by a background thread.
-
-    Parameters
-    ----------
-    store : Store
-    unsent : Path
-        Gets a folder with all that could not be sent, if there is such.
-
-    Attributes
-    ----------
-    folder : Path
-        For the files of events until they are sent.
-    problem : str
-        Why nothing is sent any more; empty while all is well.
-    refused : list of str
-        What the store did not take.
-    """
+    """Queue of events, sent in order by a background thread; events that cannot be sent go to a folder in `unsent`."""
 
     def __init__(self, store: Store, unsent: Path) -> None:
-        self.store, self.problem, self.refused = store, "", list[str]()
-        self.folder = Path(tempfile.mkdtemp(prefix="tsforecast-runs-"))
+        self.store = store
+        self.problem = ""  # why nothing is sent any more; empty while all is well
+        self.refused: list[str] = []  # reasons for events that the store did not take
+        self.folder = Path(tempfile.mkdtemp(prefix="tsforecast-runs-"))  # files of events until they are sent
         self.kept = unsent.absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self._lock = FileLock(self.kept / LOCK, thread_local=False)
         self._queue: queue.SimpleQueue[Event | Callable[[], Event] | None] = queue.SimpleQueue()
@@ -69,9 +54,9 @@ class Outbox:
         """Queue an event, or a function that prepares files and returns an event."""
         self._queue.put(event)
 
-    def room(self) -> str:
-        """Return the name of a new folder for the files of one event."""
-        return Path(tempfile.mkdtemp(dir=self.folder)).name
+    def new_folder(self) -> Path:
+        """Return a new folder for the files of one event, which has its name."""
+        return Path(tempfile.mkdtemp(dir=self.folder))
 
     def close(self) -> None:
         """Wait until all events are sent or spooled."""
@@ -97,7 +82,6 @@ class Outbox:
         for left in reversed(range(self.store.tries)):
             try:
                 self.store.send(event, self.folder)
-                discard(event, self.folder)
                 return
             except Refused as error:
                 self.refused.append(str(error))
@@ -128,8 +112,13 @@ class Outbox:
             following: Event | str = LATE
             if event.kind == "log":
                 until = time.monotonic() + TOGETHER
-                while isinstance(following := self._next(until), Event) and _same(event, following):
-                    event = _joined(event, following)
+                while isinstance(following := self._next(until), Event):
+                    if (following.kind, following.run) != ("log", event.run):
+                        break
+                    one, other = event.values, following.values
+                    joined = {"metrics": one["metrics"] + other["metrics"]}
+                    joined |= {part: one[part] | other[part] for part in ("params", "tags")}
+                    event = replace(event, values=joined)
             yield event
             event = self._next() if following == LATE else following
 
@@ -150,19 +139,9 @@ class Outbox:
 
 
 def send_later(place: Path) -> tuple[str, int]:
-    """Send the events of one spool folder, and remove it; events that cannot be sent stay.
+    """Send the events of one spool folder, and remove it; return the store's URI and the number of runs.
 
-    Returns
-    -------
-    str
-        The store.
-    int
-        How many runs were concerned.
-
-    Raises
-    ------
-    TrackingError
-        When the store cannot be reached, or another process still writes to the folder.
+    Events that cannot be sent stay, and raise TrackingError, as does a folder that another process still writes to.
     """
     lock = FileLock(place / LOCK)
     try:
@@ -171,7 +150,7 @@ def send_later(place: Path) -> tuple[str, int]:
         raise TrackingError(f"{str(place)!r} is still being written by another process: wait for its end") from error
     try:
         about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
-        events = [Event(**told) for told in _lines(place / EVENTS)]
+        events = list(_events(place / EVENTS))
         store = Store(about["uri"], about["experiment"], about["runs"])
         for number, event in enumerate(events):
             try:
@@ -186,24 +165,10 @@ def send_later(place: Path) -> tuple[str, int]:
                     f"what {str(place)!r} keeps must be sent to {store.uri!r}: {number} of {len(events)} events were, "
                     f"then {reason(error)}; the rest stays, try again"
                 ) from error
-            discard(event, place)
     finally:
         lock.release()
     shutil.rmtree(place)
     return store.uri, len({event.run for event in events})
-
-
-def _same(one: Event, other: Event) -> bool:
-    return (one.kind, one.run) == (other.kind, other.run)
-
-
-def _joined(one: Event, other: Event) -> Event:
-    told = {
-        "metrics": one.told["metrics"] + other.told["metrics"],
-        "params": one.told["params"] | other.told["params"],
-        "tags": one.told["tags"] | other.told["tags"],
-    }
-    return replace(one, told=told)
 
 
 def _write_about(place: Path, store: Store) -> None:
@@ -212,10 +177,13 @@ def _write_about(place: Path, store: Store) -> None:
         unfinished.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a file; the last one may be cut short."""
+def _events(file: Path) -> Iterator[Event]:
+    """Yield the events in a file; the last line may be cut short."""
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
-            yield json.loads(line)
+            fields = json.loads(line)
         except ValueError:
             return
+        if "told" in fields:  # the name of the values in spool folders of earlier versions
+            fields["values"] = fields.pop("told")
+        yield Event(**fields)

@@ -10,12 +10,12 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -117,28 +117,23 @@ def of_record(fit: ForecastFit) -> tuple[Facts, Facts]:
     return {name: value for name, value in tags.items() if value not in (None, "")}, params
 
 
-def of_epochs(epochs: Iterable[Epoch], at: int) -> list[Metric]:
+def of_epochs(epochs: Iterable[Epoch]) -> list[Metric]:
     """Return the metrics of epochs, without missing ones.
 
     Examples
     --------
-    >>> of_epochs([Epoch(0, None, 0.5, 0.0, 0.0)], at=1)[0]
-    ['loss/validation', 0.5, 1, 0]
+    >>> of_epochs([Epoch(0, None, 0.5, 0.0, 0.0)])[0]  # doctest: +ELLIPSIS
+    ['loss/validation', 0.5, ..., 0]
     """
     return [
-        [name, value, at, epoch.number]
+        [name, value, _now(), epoch.number]
         for epoch in epochs
         for field, value in asdict(epoch).items()
-        if (name := EPOCH.get(field)) and is_number(value) and (epoch.number or name.startswith(("loss", "skill")))
+        if (name := EPOCH.get(field)) and _is_number(value) and (epoch.number or name.startswith(("loss", "skill")))
     ]
 
 
-def of_numbers(numbers: dict[str, Any], at: int) -> list[Metric]:
-    """Return metrics without a step, only those that are finite numbers."""
-    return [[name, float(value), at, 0] for name, value in numbers.items() if is_number(value)]
-
-
-def is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     """Return whether a value is a finite number."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -148,103 +143,91 @@ _log = logging.getLogger("tsforecast")
 
 @dataclass(eq=False)
 class _Run:
-    """An open run.
-
-    Attributes
-    ----------
-    activity : Activity
-    name : str
-    id : str
-    children : list of str
-        Nested runs that ended, without an outcome yet.
-    outcomes : list of (str, ForecastFit)
-        Nested runs and their outcomes.
-    """
+    """An open run."""
 
     activity: Activity
     name: str
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began: float = field(default_factory=time.perf_counter)
-    children: list[str] = field(default_factory=list)
-    outcomes: list[tuple[str, ForecastFit]] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)  # nested runs that ended, without an outcome yet
+    outcomes: list[tuple[str, ForecastFit]] = field(default_factory=list)  # of nested runs
+
+
+Step = TypeVar("Step", bound=Callable[..., None])
+
+
+def _safe(step: Step) -> Step:
+    """Make a method of a tracker log its errors in place of raising them, and do nothing in a fork."""
+
+    @wraps(step)
+    def safe(tracker: Tracker, *arguments: Any) -> None:
+        if tracker.outbox.elsewhere:
+            return
+        try:
+            step(tracker, *arguments)
+        except Exception as error:
+            _log.warning("a run could not be recorded", exc_info=True)
+            tracker.outbox.refused.append(reason(error))
+
+    return cast(Step, safe)
 
 
 class Tracker:
-    """Observer that sends activities as runs; its errors never reach the activity.
+    """Observer that sends activities as runs with these `tags`; its errors never reach the activity.
 
-    Parameters
-    ----------
-    outbox : Outbox
-    tags : dict
-        Of every run; ``data`` names the data in names of runs.
+    The tag ``data`` names the data in names of runs.
     """
 
     def __init__(self, outbox: Outbox, tags: Mapping[str, Any]) -> None:
-        self._outbox, self._tags = outbox, dict(tags)
+        self.outbox, self._tags = outbox, dict(tags)
         self._origin = origin()
         self._open: list[_Run] = []
         self._complained = False
 
+    @_safe
     def on_start(self, activity: Activity) -> None:
         """Start a run, nested in the open one."""
-        self._safely(self._begin, activity)
+        model = activity.subject
+        if isinstance(model, Mapping):
+            kind, name, settings = "leaderboard", f"{len(model)} models", {}
+        elif _searches(model):
+            tuned = "network" if "cell" in model.space else named(model.forecaster)
+            kind, name, settings = "search", f"{tuned} search", of_settings(model)
+        else:
+            kind, name, settings = "fit", named(model), of_settings(model)
+        run = _Run(activity, f"{name} on {self._data(activity)}")
+        self._start(run.id, run.name, kind, of_data(activity.data) | settings)
+        self._open.append(run)
 
+    @_safe
     def on_event(self, activity: Activity, event: Any) -> None:
         """Log an epoch, or the outcome of one fit of a comparison."""
-        self._safely(self._log_event, activity, event)
+        run = self._run_of(activity)
+        if run and isinstance(event, Epoch):
+            self._log(run.id, metrics=of_epochs([event]))
+        elif run and isinstance(event, ForecastFit):
+            self._outcome(run, event)
 
     def on_end(self, activity: Activity, error: BaseException | None) -> None:
         """End a run with its results."""
-        self._safely(self._end, activity, error)
+        self._end(activity, error)
         if not self._open:
             self.complain()
 
     def complain(self) -> None:
         """Warn once that tracking stopped."""
-        if self._outbox.problem and not self._complained:
+        if self.outbox.problem and not self._complained:
             self._complained = True
-            store = self._outbox.store.uri
+            store = self.outbox.store.uri
             warnings.warn(
                 f"tracking stopped, and what was under way goes on: runs can no longer be sent to {store!r} "
-                f"({self._outbox.problem}); what is left is kept in {str(self._outbox.kept)!r}, and "
-                f"tsforecast track-sync {self._outbox.kept.parent} sends it",
+                f"({self.outbox.problem}); what is left is kept in {str(self.outbox.kept)!r}, and "
+                f"tsforecast track-sync {self.outbox.kept.parent} sends it",
                 TrackingWarning,
                 stacklevel=2,
             )
 
-    def _safely(self, step: Callable[..., None], *arguments: Any) -> None:
-        if self._outbox.elsewhere:
-            return
-        try:
-            step(*arguments)
-        except Exception as error:
-            _log.warning("a run could not be recorded", exc_info=True)
-            self._outbox.refused.append(reason(error))
-
-    def _begin(self, activity: Activity) -> None:
-        model, params = activity.subject, of_data(activity.data)
-        if isinstance(model, Mapping):
-            kind, what = "leaderboard", f"{len(model)} models"
-        elif _searches(model):
-            kind, what = (
-                "search",
-                "network search" if "cell" in model.space else f"{named(model.forecaster)} search",
-            )
-            params |= of_settings(model)
-        else:
-            kind, what = "fit", named(model)
-            params |= of_settings(model)
-        run = _Run(activity, f"{what} on {self._data(activity)}")
-        self._start(run.id, run.name, kind, params)
-        self._open.append(run)
-
-    def _log_event(self, activity: Activity, event: Any) -> None:
-        run = self._run_of(activity)
-        if run and isinstance(event, Epoch):
-            self._log(run.id, of_epochs([event], _now()))
-        elif run and isinstance(event, ForecastFit):
-            self._outcome(run, event)
-
+    @_safe
     def _end(self, activity: Activity, error: BaseException | None) -> None:
         run = self._run_of(activity)
         if run is None:
@@ -252,10 +235,10 @@ class Tracker:
         self._open.remove(run)
         for parent in self._open[-1:]:
             parent.children.append(run.id)
-        self._log(run.id, of_numbers({"training/fit_seconds": time.perf_counter() - run.began}, _now()))
+        self._log(run.id, {"training/fit_seconds": time.perf_counter() - run.began})
         try:
             if error is not None:
-                self._log(run.id, [], tags={"error": f"{type(error).__name__}: {reason(error)}"})
+                self._log(run.id, tags={"error": f"{type(error).__name__}: {reason(error)}"})
             elif isinstance(activity.subject, Mapping):
                 self._leaderboard(run)
             elif _searches(activity.subject):
@@ -272,19 +255,29 @@ class Tracker:
         history = list(getattr(model, "history_", ()))
         best = best_epoch(history) if history else None
         numbers = {"loss/best_validation": best.valid_loss, "skill/best_validation": best.skill} if best else {}
-        self._log(run.id, of_numbers(numbers, _now()), of_fitted(model, panel))
+        self._log(run.id, numbers, of_fitted(model, panel))
         if not isinstance(model, Forecaster):
             return
-        room = self._outbox.room()
-        ahead = figures.Ahead.of(model, panel)
-        self._outbox.put(partial(_figures, run.id, self._outbox.folder, room, ahead, history))
-        place = self._outbox.room()
+        pictures, place = self.outbox.new_folder(), self.outbox.new_folder()
+        forecast = figures.forecast(model, panel)
+
+        def drawn() -> Event:
+            figures.draw(pictures, forecast, history)
+            return Event("files", run.id, {"under": "figures"}, pictures.name)
+
+        self.outbox.put(drawn)
         try:
-            kept = flavour.keep(model, self._outbox.folder / place, panel)
+            kept = flavour.keep(model, place, panel)
         except TsForecastError as error:
-            self._log(run.id, [], tags={"model_kept": f"no: {reason(error)}"})
+            self._log(run.id, tags={"model_kept": f"no: {reason(error)}"})
             return
-        self._outbox.put(partial(_model, run.id, self._outbox.folder, place, kept, named(model), run.name))
+        values = {"name": named(model), "params": {"run": run.name}}
+
+        def described() -> Event:
+            flavour.describe(kept, place)
+            return Event("model", run.id, values, place.name)
+
+        self.outbox.put(described)
 
     def _outcome(self, run: _Run, fit: ForecastFit) -> None:
         """Log the outcome of one fit of a comparison, to the run that just ended or to a new one."""
@@ -294,18 +287,18 @@ class Tracker:
         seconds = {"training/predict_seconds": fit.predict_seconds}
         if run.children:
             child = run.children.pop()
-            self._log(child, [], tags={"mlflow.runName": name})
+            self._log(child, tags={"mlflow.runName": name})
         else:
             seconds["training/fit_seconds"] = fit.fit_seconds
             tags["model_kept"] = "no: it was fitted in another process, or before"
             child = uuid.uuid4().hex
             self._start(child, name, "fit", {"settings": fit.settings}, parent=run.id)
             resolved = {f"resolved/{key}": value for key, value in fit.resolved.items()}
-            self._log(child, of_epochs((Epoch(**epoch) for epoch in fit.history), _now()), resolved)
+            self._log(child, params=resolved, metrics=of_epochs(Epoch(**epoch) for epoch in fit.history))
             self._finish(child, "FINISHED")
         if fit.error:  # also where the forecasts failed after a good fit
             self._finish(child, "FAILED")
-        self._log(child, of_numbers(seconds, _now()), params, tags)
+        self._log(child, seconds, params, tags)
         run.outcomes.append((child, fit))
 
     def _leaderboard(self, run: _Run) -> None:
@@ -317,8 +310,7 @@ class Tracker:
             if key in errors.index:
                 scores = {f"test/{name}": error for name, error in errors.loc[key].items()}
                 scores["test/skill"] = skill(errors.loc[key, board.metric], table.loc[board.reference, board.metric])
-                verdict = board.verdicts[fit.model].sentence
-                self._log(child, of_numbers(scores, _now()), tags={"verdict": verdict})
+                self._log(child, scores, tags={"verdict": board.verdicts[fit.model].sentence})
         shown = (board.metric, "skill")
         scores = {f"test {name}/{model}": table.loc[model, name] for name in shown for model in table.index}
         record = board.record
@@ -329,60 +321,56 @@ class Tracker:
             "leak_audit": board.audit_line,
             "mlflow.note.content": f"{sentences}\n\n{board.audit_line}. {board.summary_line}.",
         }
-        self._log(run.id, of_numbers(scores, _now()), params, tags)
-        room, place = self._new_room()
+        self._log(run.id, scores, params, tags)
+        place = self.outbox.new_folder()
         board.to_html(place / "report.html", run.name)
         board.to_parquet(place / "rows.parquet")
         (place / "leaderboard.md").write_text(f"# {run.name}\n\n{board.to_markdown()}", encoding="utf-8")
-        self._outbox.put(Event("files", run.id, {"under": ""}, room))
+        self.outbox.put(Event("files", run.id, {"under": ""}, place.name))
 
     def _search(self, run: _Run) -> None:
         """Log the trials of a search as nested runs, from its stored results."""
-        search, began = run.activity.subject, _now()
+        search = run.activity.subject
         for trial in search.trials_.itertuples(index=False):
             child = uuid.uuid4().hex
-            name = (
-                f"trial {trial.trial}: {search.reference_ if trial.status == 'naive' else _settings_line(trial.params)}"
-            )
-            self._start(child, name, "trial", trial.params, parent=run.id)
-            skills = [["skill/validation", skill, began, epoch] for epoch, skill in enumerate(trial.scores)]
+            settings = search.reference_ if trial.status == "naive" else _settings_line(trial.params)
+            self._start(child, f"trial {trial.trial}: {settings}", "trial", trial.params, parent=run.id)
+            skills = [["skill/validation", skill, _now(), epoch] for epoch, skill in enumerate(trial.scores)]
             numbers = {"skill/best_validation": trial.best_score, "training/fit_seconds": trial.seconds}
-            tags = {"status": trial.status, "best_epoch": trial.best_epoch} | (
-                {"error": trial.error} if trial.error else {}
-            )
-            self._log(child, [*skills, *of_numbers(numbers, began)], tags=tags)
+            tags = {"status": trial.status, "best_epoch": trial.best_epoch}
+            tags |= {"error": trial.error} if trial.error else {}
+            self._log(child, numbers, tags=tags, metrics=skills)
             self._finish(child, "FAILED" if trial.error else "FINISHED")
         params = {f"best/{name}": value for name, value in search.best_params_.items()}
         params |= {"reference": search.reference_, "best_trial": search.best_index_}
         numbers = {"skill/best_validation": search.best_score_, "skill/optimism": search.optimism_}
-        self._log(run.id, of_numbers(numbers, _now()), params)
-        room, place = self._new_room()
+        self._log(run.id, numbers, params)
+        place = self.outbox.new_folder()
         search.report(place / "search.html", run.name)
         search.trials_.drop(columns=["scores", "params"]).to_csv(place / "trials.csv", index=False)
-        self._outbox.put(Event("files", run.id, {"under": ""}, room))
+        self.outbox.put(Event("files", run.id, {"under": ""}, place.name))
 
     def _start(self, run: str, name: str, kind: str, params: Mapping[str, Any], parent: str | None = None) -> None:
         parent = parent or (self._open[-1].id if self._open else None)
         tags = {**self._origin, "kind": kind, **self._tags}
-        begun = {"name": name, "parent": parent, "at": _now(), "tags": tags, "params": _plain(params)}
-        self._outbox.put(Event("begin", run, _plain(begun)))
+        begun = {"name": name, "parent": parent, "at": _now(), "tags": tags, "params": params}
+        self.outbox.put(Event("begin", run, _plain(begun)))
 
     def _log(
         self,
         run: str,
-        metrics: list[Metric],
-        params: Mapping[str, Any] | None = None,
-        tags: Mapping[str, Any] | None = None,
+        numbers: Facts | None = None,
+        params: Facts | None = None,
+        tags: Facts | None = None,
+        metrics: Sequence[Metric] = (),
     ) -> None:
-        logged = {"metrics": metrics, "params": _plain(params or {}), "tags": _plain(tags or {})}
-        self._outbox.put(Event("log", run, logged))
+        """Log numbers without a step, where they are finite, parameters, tags, and metrics of steps."""
+        found = [[name, float(value), _now(), 0] for name, value in (numbers or {}).items() if _is_number(value)]
+        logged = {"metrics": [*metrics, *found], "params": _plain(params or {}), "tags": _plain(tags or {})}
+        self.outbox.put(Event("log", run, logged))
 
     def _finish(self, run: str, status: str) -> None:
-        self._outbox.put(Event("end", run, {"status": status, "at": _now()}))
-
-    def _new_room(self) -> tuple[str, Path]:
-        room = self._outbox.room()
-        return room, self._outbox.folder / room
+        self.outbox.put(Event("end", run, {"status": status, "at": _now()}))
 
     def _run_of(self, activity: Activity) -> _Run | None:
         """Return the run of an activity; None where it could not begin."""
@@ -399,16 +387,6 @@ def _searches(subject: Any) -> bool:
     return module is not None and isinstance(subject, module.RaySearch)
 
 
-def _figures(run: str, folder: Path, room: str, ahead: figures.Ahead | None, history: list[Epoch]) -> Event:
-    figures.draw(folder / room, ahead, history)
-    return Event("files", run, {"under": "figures"}, room)
-
-
-def _model(run: str, folder: Path, room: str, kept: tuple[str, Any], name: str, of: str) -> Event:
-    flavour.describe(kept, folder / room)
-    return Event("model", run, {"name": name, "params": {"run": of}}, room)
-
-
 def _settings_line(settings: Mapping[str, Any]) -> str:
     """Return settings in a line, numbers with three digits."""
     return ", ".join(
@@ -416,16 +394,12 @@ def _settings_line(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON values."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return _plain(value)
-        value = value.item() if isinstance(value, np.generic) else value
-        return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
-
-    return {name: plain(value) for name, value in values.items()}
+def _plain(value: Any) -> Any:
+    """Return a value as a JSON value: texts for all but mappings and numbers."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 
 def _now() -> int:

@@ -64,22 +64,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """Event of a run, in JSON values.
-
-    Attributes
-    ----------
-    kind : {"begin", "log", "files", "model", "end"}
-    run : str
-        Our own name of the run; the store gives it another one.
-    told : dict
-    folder : str
-        Where files of the event lie, inside the folder of all events; empty where it has none.
-    """
+    """Event of a run, in JSON values."""
 
     kind: Literal["begin", "log", "files", "model", "end"]
-    run: str
-    told: dict[str, Any] = field(default_factory=dict)
-    folder: str = ""
+    run: str  # our own name of the run; the store gives it another one
+    values: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""  # of its files, inside the folder of all events; empty where it has none
 
 
 def where(uri: str | Path | None) -> str:
@@ -99,21 +89,10 @@ def where(uri: str | Path | None) -> str:
 
 
 class Store:
-    """An experiment in a store that was reached.
+    """An experiment in a store that was reached; made where there is none of this name.
 
-    Parameters
-    ----------
-    uri : str
-        See `where`.
-    experiment : str
-        Made where there is none of this name.
-    runs : dict of str to str, optional
-        Our names of runs that were begun before, and those of the store.
-
-    Raises
-    ------
-    TrackingError
-        When the store cannot be reached, within five seconds.
+    `runs` maps our names of runs that were begun before to those of the store. TrackingError is raised within five
+    seconds when the store cannot be reached.
     """
 
     def __init__(self, uri: str, experiment: str, runs: dict[str, str] | None = None) -> None:
@@ -123,6 +102,7 @@ class Store:
             from mlflow.exceptions import MlflowException
 
             self.uri, self.experiment, self.runs = uri, experiment, dict(runs or {})
+            self.tries = TRIES if uri.startswith("sqlite:") else 1  # before an event counts as lost
             self._resumes, self._refusal = runs is not None, MlflowException
             try:
                 with _alone(uri):
@@ -131,18 +111,10 @@ class Store:
             except MlflowException as error:
                 raise TrackingError(f"runs cannot be tracked in {uri!r}: {reason(error)}") from error
 
-    @property
-    def tries(self) -> int:
-        """Number of attempts before an event counts as lost."""
-        return TRIES if self.uri.startswith("sqlite:") else 1
-
     def send(self, event: Event, folder: Path) -> None:
-        """Send an event to the store; errors of the client are raised.
+        """Send an event to the store, and remove its files then; errors of the client are raised.
 
-        Raises
-        ------
-        Refused
-            When the store runs, but does not take this event.
+        Refused is raised when the store runs, but does not take this event.
         """
         if event.kind != "begin" and event.run not in self.runs:
             raise Refused("its run was refused")
@@ -152,30 +124,37 @@ class Store:
             if error.get_http_status_code() == 400:  # type: ignore[no-untyped-call]
                 raise Refused(reason(error)) from error
             raise
+        if event.folder:
+            shutil.rmtree(folder / event.folder, ignore_errors=True)
 
     def _begin(self, event: Event, folder: Path) -> None:
-        told = event.told
-        if not (self._resumes and self._known(event.run)):
-            tags = {**_as_text(told["tags"]), "tsforecast.run": event.run}
-            if told["parent"] in self.runs:
-                tags["mlflow.parentRunId"] = self.runs[told["parent"]]
-            run = self._client.create_run(self._experiment_id, told["at"], tags, told["name"])
-            self.runs[event.run] = run.info.run_id
+        values, found = event.values, None
+        if self._resumes:  # the run may exist in the store, although the confirmation was lost
+            mark = f"tags.`tsforecast.run` = '{event.run}'"
+            found = self._client.search_runs([self._experiment_id], mark, max_results=1)
+        if found:
+            run = found[0]
+        else:
+            tags = {**_as_text(values["tags"]), "tsforecast.run": event.run}
+            if values["parent"] in self.runs:
+                tags["mlflow.parentRunId"] = self.runs[values["parent"]]
+            run = self._client.create_run(self._experiment_id, values["at"], tags, values["name"])
+        self.runs[event.run] = run.info.run_id
         self._log(event, folder)
 
     def _log(self, event: Event, folder: Path) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        told, run = event.told, self.runs[event.run]
-        metrics = [Metric(_key(name), *rest) for name, *rest in told.get("metrics", ())]
-        params = [Param(name, text) for name, text in _as_text(told.get("params", {})).items()]
-        tags = [RunTag(name, text) for name, text in _as_text({} if event.kind == "begin" else told["tags"]).items()]
+        values, run = event.values, self.runs[event.run]
+        metrics = [Metric(_key(name), *rest) for name, *rest in values.get("metrics", ())]
+        params = [Param(name, text) for name, text in _as_text(values["params"]).items()]
+        tags = [RunTag(name, text) for name, text in _as_text({} if event.kind == "begin" else values["tags"]).items()]
         for begin in range(0, max(len(metrics), len(params), len(tags)), BATCH):
             part = slice(begin, begin + BATCH)
             self._client.log_batch(run, metrics[part], params[part], tags[part], synchronous=True)
 
     def _files(self, event: Event, folder: Path) -> None:
-        self._client.log_artifacts(self.runs[event.run], str(folder), event.told["under"] or None)
+        self._client.log_artifacts(self.runs[event.run], str(folder), event.values["under"] or None)
 
     def _model(self, event: Event, folder: Path) -> None:
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
@@ -183,7 +162,11 @@ class Store:
 
         run = self.runs[event.run]
         logged = self._client.create_logged_model(
-            self._experiment_id, event.told["name"], run, params=_as_text(event.told["params"]), model_type="forecaster"
+            self._experiment_id,
+            event.values["name"],
+            run,
+            params=_as_text(event.values["params"]),
+            model_type="forecaster",
         )
         described = Model.load(str(folder))
         described.model_id = described.model_uuid = logged.model_id
@@ -194,14 +177,7 @@ class Store:
         self._client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
 
     def _end(self, event: Event, folder: Path) -> None:
-        self._client.set_terminated(self.runs[event.run], event.told["status"], event.told["at"])
-
-    def _known(self, run: str) -> bool:
-        """Return whether a run exists in the store, although the confirmation was lost."""
-        found = self._client.search_runs([self._experiment_id], f"tags.`tsforecast.run` = '{run}'", max_results=1)
-        if found:
-            self.runs[run] = found[0].info.run_id
-        return bool(found)
+        self._client.set_terminated(self.runs[event.run], event.values["status"], event.values["at"])
 
     def _find_experiment(self) -> str:
         found = self._client.get_experiment_by_name(self.experiment)
@@ -221,14 +197,7 @@ class Store:
 
 
 def require_reachable(uri: str) -> None:
-    """Check that a store can be reached, before training.
-
-    Raises
-    ------
-    TrackingError
-        After five seconds at most, with what was tried.
-    """
-    parts = urllib.parse.urlsplit(uri)
+    """Raise TrackingError when a store cannot be reached, after five seconds at most."""
     if uri.startswith("sqlite:///"):
         folder = Path(uri.removeprefix("sqlite:///")).parent
         if not os.access(folder, os.W_OK):
@@ -239,7 +208,7 @@ def require_reachable(uri: str) -> None:
             f"uri must be that of an MLflow server or of a database file, such as http://127.0.0.1:5000 or "
             f"sqlite:///mlflow.db: got {uri!r}"
         )
-    if not parts.hostname:
+    if not urllib.parse.urlsplit(uri).hostname:
         return
     found: list[Exception | None] = []
     knock = threading.Thread(target=lambda: found.append(_knock(uri)), daemon=True)
@@ -259,6 +228,7 @@ def _alone(uri: str) -> AbstractContextManager[Any]:
 
 
 def _knock(uri: str) -> Exception | None:
+    """Return why there is no answer; None where somebody answers."""
     parts = urllib.parse.urlsplit(uri)
     try:
         if parts.scheme in ("http", "https"):
@@ -273,12 +243,6 @@ def _knock(uri: str) -> Exception | None:
     except (OSError, ValueError) as error:
         return error
     return None
-
-
-def discard(event: Event, folder: Path) -> None:
-    """Remove the files of an event that was sent."""
-    if event.folder:
-        shutil.rmtree(folder / event.folder, ignore_errors=True)
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
