@@ -6,7 +6,6 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -16,24 +15,23 @@ from matplotlib.figure import Figure
 
 from tsforecast.reporting.svg import Key, inline_svg, legend
 
+_TEMPLATES = Environment(
+    loader=PackageLoader("tsforecast", "reporting"),
+    autoescape=True,
+    undefined=StrictUndefined,  # a missing value is an error
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
 
 @dataclass(frozen=True)
 class CaptionedFigure:
-    """A figure of a page.
-
-    Attributes
-    ----------
-    title : str
-    svg : markupsafe.Markup
-    legend : list of Key
-    caption : str
-        How to read it.
-    """
+    """A figure of a page."""
 
     title: str
     svg: Markup
     legend: list[Key]
-    caption: str
+    caption: str  # how to read it
 
 
 def captioned(name: str, title: str, figure: Figure, caption: str) -> CaptionedFigure:
@@ -50,7 +48,7 @@ def page(name: str, /, **values: Any) -> str:
 
 def template(name: str) -> Template:
     """Return a template of this package."""
-    return _environment().get_template(name)
+    return _TEMPLATES.get_template(name)
 
 
 def date_and_time(made: str) -> str:
@@ -62,18 +60,6 @@ def date_and_time(made: str) -> str:
     '2026-01-31 08:05'
     """
     return datetime.fromisoformat(made).strftime("%Y-%m-%d %H:%M")
-
-
-@cache
-def _environment() -> Environment:
-    """Return the template environment: values are escaped, and a missing value is an error."""
-    return Environment(
-        loader=PackageLoader("tsforecast", "reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _file(name: str) -> Markup:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 from xml.etree import ElementTree
@@ -43,21 +42,9 @@ class Key:
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:
-    """Return a figure as an SVG element.
+    """Return a figure that was drawn in the colours of `canvas` as an SVG element; text stays text and is escaped.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        Drawn in the colours of `canvas`.
-    name : str
-        Prefix of every id, so that figures of one page do not share any.
-    description : str
-        Text for screen readers.
-
-    Returns
-    -------
-    markupsafe.Markup
-        Text stays text and is escaped.
+    `name` is the prefix of every id, so that figures of one page do not share any; screen readers read `description`.
 
     Examples
     --------
@@ -95,17 +82,15 @@ def legend(figure: Figure) -> list[Key]:
     >>> legend(figure)
     [Key(label='actual', colour='var(--ink)', shape='line', dashes='none')]
     """
-    return list(_keys(figure))
-
-
-def _keys(figure: Figure) -> Iterator[Key]:
+    keys = []
     for axes in figure.axes:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
             if isinstance(line, Line2D):
                 style, mark = str(line.get_linestyle()), line.get_marker()
                 dot: Shape = "ring" if to_hex(line.get_markerfacecolor()) == PAPER else "dot"
                 shape: Shape = "line" if style != "None" else "bar" if mark == "|" else dot
-                yield Key(label, _themed(to_hex(line.get_color())), shape, DASHES.get(style, "none"))
+                keys.append(Key(label, _themed(to_hex(line.get_color())), shape, DASHES.get(style, "none")))
+    return keys
 
 
 def _drawn(figure: Figure) -> ElementTree.Element:

@@ -17,28 +17,14 @@ MISSING = "-"
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of text whose first column names its rows.
+    """A table of text whose first column names its rows."""
 
-    Attributes
-    ----------
-    label : str
-        Title of the table, also for screen readers.
-    columns : tuple of str
-    rows : tuple of tuples of str
-    words : tuple of str
-        Columns after the first that hold words; the others hold numbers.
-    marked : str
-        Name of the row that the others are compared with.
-    more : int
-        Number of rows beyond those listed.
-    """
-
-    label: str
+    label: str  # title of the table, also for screen readers
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    words: tuple[str, ...] = ()
-    marked: str = ""
-    more: int = 0
+    words: tuple[str, ...] = ()  # columns after the first that hold words; the others hold numbers
+    marked: str = ""  # name of the row that the others are compared with
+    more: int = 0  # number of rows beyond those listed
 
     @classmethod
     def of(

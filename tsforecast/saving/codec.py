@@ -31,18 +31,9 @@ MOST_BYTES = 1 << 26  # of an array of text, whose every item takes the room of 
 
 
 def to_plain(value: Any, describe: Callable[[Any], tuple[str, dict[str, Any]]]) -> Any:
-    """Return a value as JSON can hold it.
+    """Return a value as JSON can hold it: a text, number, list, dict, array, or an estimator that is not fitted.
 
-    Parameters
-    ----------
-    value : Any
-    describe : callable
-        Returns the name of the class, and the parameters, of a forecaster or classifier.
-
-    Raises
-    ------
-    TypeError
-        When it is no text, number, list, dict, array, forecaster or classifier.
+    `describe` returns the name of an estimator's class, and its parameters. TypeError is raised for other values.
 
     Examples
     --------
@@ -77,18 +68,9 @@ def to_plain(value: Any, describe: Callable[[Any], tuple[str, dict[str, Any]]]) 
 
 
 def from_plain(plain: Any, make: Callable[[str, dict[str, Any]], Any]) -> Any:
-    """Undo `to_plain`.
+    """Undo `to_plain`; `make` returns the estimator of a class with these parameters.
 
-    Parameters
-    ----------
-    plain : as JSON was read
-    make : callable
-        Returns the forecaster or classifier of a class with these parameters.
-
-    Raises
-    ------
-    ValueError, TypeError
-        When this was not written by `to_plain`.
+    ValueError or TypeError is raised when `plain` was not written by `to_plain`.
 
     Examples
     --------
@@ -142,12 +124,7 @@ def _array(kind: Any, items: list[Any]) -> NDArray[Any]:
 
 
 def typed(cls: type[Record], values: dict[str, Any]) -> Record:
-    """Return the dataclass `cls` with these values, once each has the type of its field.
-
-    Raises
-    ------
-    TypeError
-        When a value has another type, a field is missing, or there is no field of a name.
+    """Return the dataclass `cls` with these values, once each has the type of its field; TypeError otherwise.
 
     Examples
     --------
@@ -201,15 +178,7 @@ def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
 
 
 def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
-    """Undo `pack`.
-
-    Raises
-    ------
-    ModelFileError
-        With all parts that do not fit.
-    KeyError, TypeError
-        When a part is missing, or of another type.
-    """
+    """Undo `pack`; raise ModelFileError with all parts that do not fit the others."""
     source = typed(Source, described["source"])
     panel = (SupervisedPanel if source.form == "windows" else Panel)(
         **{name: numbers[f"panel.{name}"] for name in _ARRAYS},

@@ -24,12 +24,7 @@ REMEDY = "copy the folder once more, or save the model anew"
 
 
 def write(folder: Path, description: dict[str, Any], numbers: Numbers) -> None:
-    """Write a folder, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-    """
+    """Write a folder, whole or not at all."""
     with new_folder(folder, mark=DESCRIPTION) as place:
         save_file({name: np.asarray(array, order="C") for name, array in numbers.items()}, place / NUMBERS)
         text = json.dumps(description | {CHECKSUM: sha256(place / NUMBERS)}, indent=1, allow_nan=False)
@@ -38,14 +33,10 @@ def write(folder: Path, description: dict[str, Any], numbers: Numbers) -> None:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return the description in a folder.
+    """Return the description in a folder; raise ModelFileError where there is none that can be read.
 
     NaN and infinities, which JSON does not have and version 1 wrote nevertheless, come as `tsforecast.saving.codec` has
     them.
-
-    Raises
-    ------
-    ModelFileError
     """
     try:
         if not folder.exists():
@@ -81,10 +72,6 @@ def read_numbers(folder: Path, description: dict[str, Any]) -> Numbers:
     """Return the arrays in a folder; none is allocated before header, size and checksum are checked.
 
     Damage that the golden forecast does not depend on, such as in a series' early past, is found by the checksum alone.
-
-    Raises
-    ------
-    ModelFileError
     """
     try:
         file = inside(folder, NUMBERS)
@@ -106,12 +93,7 @@ def read_numbers(folder: Path, description: dict[str, Any]) -> Numbers:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return a file of the folder; refuse links that lead out of it.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Return a file of the folder; raise ValueError for links that lead out of it."""
     file = folder / name
     if folder.is_dir() and not file.exists():
         raise ValueError(f"it has no {name}")

@@ -34,13 +34,7 @@ _CLASSES_1 = {
 
 
 def migrated(description: dict[str, Any]) -> dict[str, Any]:
-    """Return a description in the current format.
-
-    Raises
-    ------
-    ModelFileError
-        When its version is not known.
-    """
+    """Return a description in the current format; raise ModelFileError when its version is not known."""
     version = description.get("format_version")
     known = isinstance(version, int) and not isinstance(version, bool) and 1 <= version <= VERSION
     if not known:
