@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from tests.helpers.forecasters import small, wave
 from tests.helpers.logged import history, runs
 from tsforecast.events import observing
-from tsforecast.tracking.outbox import Outbox
+from tsforecast.tracking import sync
+from tsforecast.tracking.outbox import ABOUT, EVENTS, Outbox
 from tsforecast.tracking.runs import Tracker
 from tsforecast.tracking.store import Event, Store
 
@@ -73,3 +75,13 @@ def test_a_fork_sends_nothing_and_takes_nothing_away(database: str, tmp_path: Pa
     outbox.close()
     (run,) = runs(database, "one")
     assert (run.info.run_name, len(run.outputs.model_outputs)) == ("drift on y", 1)
+
+
+def test_events_that_an_earlier_version_kept_are_sent(database: str, tmp_path: Path) -> None:
+    (tmp_path / ABOUT).write_text(json.dumps({"uri": database, "experiment": "one", "runs": {}}))
+    events = [("begin", BEGIN), ("end", {"status": "FINISHED", "at": 9})]
+    lines = [json.dumps({"kind": kind, "run": "a", "told": values, "folder": ""}) for kind, values in events]
+    (tmp_path / EVENTS).write_text("\n".join(lines))
+    assert sync(tmp_path) == [f"sent 1 run of {tmp_path.name} to {database}"]
+    (run,) = runs(database, "one")
+    assert (run.info.run_name, run.info.status, run.data.params) == ("a fit", "FINISHED", {"units": "4"})

@@ -243,22 +243,22 @@ def keep(forecaster: Forecaster, place: Path, data: Panel | None = None) -> Kept
     """
     require_forecaster(forecaster, example="GRUForecaster().fit(data)")
     persistence.save(_anywhere(forecaster), place / FOLDER)
-    if isinstance(forecaster.panel_, SupervisedPanel):
-        return model_name(forecaster), *_interface_of_windows(forecaster, forecaster.panel_ if data is None else data)
+    fitted = forecaster.panel_
+    if isinstance(fitted, SupervisedPanel):
+        return model_name(forecaster), *_interface_of_windows(forecaster, data or fitted, fitted.horizon)
     return model_name(forecaster), *_interface_of_frames(forecaster)
 
 
-def _interface_of_windows(forecaster: Forecaster, panel: Panel) -> tuple[Any, NDArray[Any]]:
+def _interface_of_windows(forecaster: Forecaster, panel: Panel, horizon: int) -> tuple[Any, NDArray[Any]]:
     """Return the signature of arrays in and out, and the first windows that were fitted."""
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    horizon = forecaster.panel_.horizon
     windows = np.stack([panel.series(i)[:-horizon] for i in range(min(ROWS, len(panel)))])  # (n, W, C)
     windows = windows[..., 0] if windows.shape[2] == 1 else windows
     arrays = windows, np.asarray(forecaster.predict(windows))
-    schemas = [Schema([TensorSpec(np.dtype(np.float64), (-1, *array.shape[1:]))]) for array in arrays]
-    return ModelSignature(*schemas), windows
+    inputs, outputs = (Schema([TensorSpec(np.dtype(np.float64), (-1, *array.shape[1:]))]) for array in arrays)
+    return ModelSignature(inputs, outputs), windows
 
 
 def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
@@ -277,11 +277,11 @@ def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
         example = example.drop(columns=SERIES_COLUMN)
     shown = [name for name in (panel.source.id, panel.source.time) if name in example]
     answer = example[shown].assign(**dict.fromkeys(panel.roles.given.target, 0.0))
-    schemas = [
+    inputs, outputs = (
         Schema([ColSpec(_TYPES.get(getattr(kind, "kind", "O"), "string"), str(name)) for name, kind in each.items()])
         for each in (example.dtypes, answer.dtypes)
-    ]
-    return ModelSignature(*schemas, ParamSchema([ParamSpec("horizon", DataType.long, horizon)])), example
+    )
+    return ModelSignature(inputs, outputs, ParamSchema([ParamSpec("horizon", DataType.long, horizon)])), example
 
 
 def describe(kept: Kept, place: Path, mlflow_model: Any = None) -> None:
