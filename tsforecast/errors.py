@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 MAX_SHOWN = 25  # problems in one message; all of them are in `problems`
 
@@ -100,9 +100,6 @@ class Problem(str):
         self.series = series
         return self
 
-    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.must, self.got, self.remedy), {"series": self.series}
-
     @classmethod
     def of(cls, sentence: str) -> Problem:
         """Return a problem as it is, and a plain sentence as a problem without fields."""
@@ -167,9 +164,6 @@ class TsForecastError(Exception):
     def map(self, change: Callable[[Reference], Part]) -> Self:
         """Return the error with each reference of its problems replaced, see `Problem.map`."""
         return type(self)([problem.map(change) for problem in self.problems])
-
-    def __reduce__(self) -> tuple[type[TsForecastError], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
 
 
 class DataError(TsForecastError, ValueError):
