@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,14 @@ B, H, K = 6, 4, 2
 def units_of(scaling: object, naive: np.ndarray) -> DataScale:
     parts = (scaling.location[:, :K], scaling.scale[:, :K], scaling.shift, scaling.power, naive)
     return DataScale(*(torch.from_numpy(part).float() for part in parts), scaling.powered)
+
+
+def judged(
+    loss: Loss, units: DataScale | None, outputs: torch.Tensor, truth: torch.Tensor, series: object = 0
+) -> tuple:
+    """Return the sum of a loss over a batch and the number of its terms."""
+    series = torch.zeros(B, dtype=torch.int64) if isinstance(series, int) else series
+    return Objective(loss, units).loss_of(outputs, SimpleNamespace(future=truth, series=series, gaps=True))
 
 
 @pytest.fixture(params=[None, "log", "box-cox"])
@@ -47,7 +56,7 @@ def test_mase_and_smape_equal_the_metrics_of_the_same_names(truth_and_units: tup
         ("mase", metrics.mase(y, forecast, naive[series][:, None])),
         ("smape", metrics.smape(y, forecast) / 100),
     ]:
-        total, count = Objective(LOSSES[name], units)(outputs, truth, torch.from_numpy(series))
+        total, count = judged(LOSSES[name], units, outputs, truth, torch.from_numpy(series))
         assert float(total / count) == pytest.approx(expected, rel=1e-3)
 
 
@@ -58,7 +67,7 @@ def test_the_scaled_losses_are_torch_s_own() -> None:
         ("mse", torch.nn.functional.mse_loss),
         ("huber", torch.nn.functional.huber_loss),
     ]:
-        total, count = Objective(LOSSES[name], None)(outputs, truth, torch.zeros(B, dtype=torch.int64))
+        total, count = judged(LOSSES[name], None, outputs, truth)
         assert float(total / count) == pytest.approx(float(theirs(outputs[..., 0], truth)), rel=1e-5)
 
 
@@ -69,7 +78,7 @@ def test_a_missing_truth_carries_no_loss_and_no_gradient() -> None:
         outputs = torch.ones(B, H, K, 1, requires_grad=True)
         ones = torch.ones(1, K)
         units = DataScale(0 * ones, ones, 0 * ones, ones, ones, powered=False)
-        total, count = Objective(loss, units)(outputs, truth, torch.zeros(B, dtype=torch.int64))
+        total, count = judged(loss, units, outputs, truth)
         total.backward()
         assert int(count) == (B - 1) * H * K
         assert torch.isfinite(outputs.grad).all()

@@ -8,28 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.networks.conv import ConvEncoder
-from tsforecast.networks.layers import Architecture, Pooling, TrainableNetwork, activation_layer
-from tsforecast.networks.recurrent import RecurrentEncoder
+from tsforecast.networks.layers import Architecture, Pooling, TrainableNetwork
+from tsforecast.networks.recurrent import encoder
 
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """B labelled sequences.
+    """B labelled sequences."""
 
-    Attributes
-    ----------
-    steps : float32 tensor of shape (B, T, C)
-        Scaled; zeros after the end of each.
-    lengths : int64 tensor of shape (B,) or None
-        Steps of each sequence; None where all have T.
-    labels : int64 tensor of shape (B,)
-        Numbers of the classes.
-    """
-
-    steps: Tensor
-    lengths: Tensor | None
-    labels: Tensor
+    steps: Tensor  # float32, (B, T, C), scaled; zeros after the end of each
+    lengths: Tensor | None  # int64, (B,); None where all have T steps
+    labels: Tensor  # int64, (B,), numbers of the classes
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor | None]:
@@ -40,22 +29,9 @@ class SequenceBatch:
 class SequenceClassifier(TrainableNetwork):
     """Read a sequence of any length and return the logits of its class.
 
-    The last layer starts at zero and is added to the logarithm of the shares of the classes, so an untrained network
-    *is* the majority classifier.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Its `segment` is the number of steps that are read at once (S).
-    channels : int
-        Numbers in a step (C).
-    pooling : {"mean", "max", "mean-max", "last", "attention"}
-    differences : bool
-        Also read the change since the step before.
-    shares : tensor of shape (K,)
-        Of the classes, none of them 0.
-    length : int
-        Steps that a convolutional state must reach back.
+    The last layer starts at zero and is added to the logarithm of the `shares` of the classes, (K,), none of them 0, so
+    an untrained network *is* the majority classifier. A step has C numbers, `channels`; with `differences` the change
+    since the step before is read as well. A convolutional state reaches back over `length` steps.
 
     Examples
     --------
@@ -77,27 +53,16 @@ class SequenceClassifier(TrainableNetwork):
     ) -> None:
         super().__init__()
         self.architecture, self.differences = architecture, differences
-        units, segment = architecture.units, architecture.segment
-        self.embed = nn.Sequential(
-            nn.Linear(segment * channels * (1 + differences), units), activation_layer(architecture.activation)
-        )
-        self.encoder = (
-            ConvEncoder(architecture, -(-length // segment))
-            if architecture.cell == "conv1d"
-            else RecurrentEncoder(architecture)
-        )
-        self.pooling = Pooling(pooling, units, architecture.bidirectional)
+        self.embed = architecture.embedding(architecture.segment * channels * (1 + differences))
+        self.encoder = encoder(architecture, -(-length // architecture.segment))
+        self.pooling = Pooling(pooling, architecture.units, architecture.bidirectional)
         self.dropout = nn.Dropout(architecture.dropout)
         self.renew_head(shares, architecture.head_layers)
 
     def forward(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return logits: (B, K), or (B, 1) of the second of two classes.
+        """Return logits, (B, K), or (B, 1) of the second of two classes, of steps (B, T, C).
 
-        Parameters
-        ----------
-        steps : tensor of shape (B, T, C)
-        lengths : int64 tensor of shape (B,), optional
-            Steps of each sequence where not all have T; zeros follow them and are not read.
+        Sequences that end before T have their `lengths`, (B,); zeros follow them and are not read.
         """
         if self.differences:
             before = torch.cat([steps[:, :1], steps[:, :-1]], dim=1)
@@ -112,13 +77,7 @@ class SequenceClassifier(TrainableNetwork):
         # Two classes have one logit, that of the second against the first.
         prior = torch.log(shares[1:] / shares[:1]) if len(shares) == 2 else torch.log(shares)
         self.register_buffer("prior", prior)  # (Q,)
-        architecture, width = self.architecture, self.pooling.width
-        last = nn.Linear(width if layers == 1 else architecture.units, len(prior))
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        activation, dropout = activation_layer(architecture.activation), nn.Dropout(architecture.dropout)
-        hidden = () if layers == 1 else (nn.Linear(width, architecture.units), activation, dropout)
-        self.head: nn.Module = nn.Sequential(*hidden, last) if hidden else last
+        self.head = self.architecture.head(self.pooling.width, len(prior), layers)
 
     def naive(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the logits of the majority classifier, (B, Q)."""
@@ -141,20 +100,9 @@ class SequenceClassifier(TrainableNetwork):
 
 
 class CrossEntropy:
-    """Cross entropy over classes; of two classes on their one logit.
+    """Cross entropy over classes, each with a weight, (K,), that is 1 in the mean over the training part.
 
-    Parameters
-    ----------
-    weights : tensor of shape (K,)
-        Of a sequence of each class, 1 in the mean over the training part.
-    smoothing : float
-        Share of each truth that is spread over all classes [Szegedy et al. 2016, arXiv 1512.00567].
-
-    Examples
-    --------
-    >>> loss = CrossEntropy(torch.ones(2), smoothing=0.0)
-    >>> round(float(loss(torch.zeros(1, 1), torch.tensor([1]))), 4)
-    0.6931
+    A share of each truth, `smoothing`, is spread over all classes [Szegedy et al. 2016, arXiv 1512.00567].
     """
 
     def __init__(self, weights: Tensor, smoothing: float = 0.0) -> None:
@@ -162,13 +110,10 @@ class CrossEntropy:
 
     def loss_of(self, logits: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss of logits (B, Q) over the sequences of a batch, and their number."""
-        return self(logits, batch.labels), batch.labels.new_tensor(len(batch.labels))
-
-    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the sum of the loss of logits (B, Q), the truth being `labels`, int64 of shape (B,)."""
-        logits, weights = logits.float(), self.weights[labels]  # (B, Q), (B,)
+        labels, logits = batch.labels, logits.float()
         if logits.shape[1] == 1:
             truth = labels * (1 - self.smoothing) + self.smoothing / 2
-            return (weights * F.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")).sum()
-        errors = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
-        return (weights * errors).sum()
+            errors = F.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")
+        else:
+            errors = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
+        return (self.weights[labels] * errors).sum(), labels.new_tensor(len(labels))

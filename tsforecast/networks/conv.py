@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.networks.layers import Architecture, activation_layer, norm_layer, normalise, steps_of
+from tsforecast.networks.layers import ACTIVATIONS, Architecture, norm_layer, normalise, steps_of
 
 
 class CausalBlock(nn.Module):
@@ -23,7 +23,7 @@ class CausalBlock(nn.Module):
         self.convolution = nn.Conv1d(
             architecture.units, architecture.units, architecture.kernel_size, dilation=dilation
         )
-        self.activation = activation_layer(architecture.activation)
+        self.activation = ACTIVATIONS[architecture.activation]()
         self.dropout = nn.Dropout(architecture.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, halve: bool = False) -> Tensor:
@@ -55,13 +55,8 @@ class ConvEncoder(nn.Module):
     """Read embedded segments with stacks of dilated convolutions and return the state at the last one.
 
     In each of the `layers` stacks the dilation doubles from block to block until the last state reaches back over
-    the whole window [van den Oord et al. 2016, arXiv 1609.03499; Bai et al. 2018, arXiv 1803.01271].
-
-    Parameters
-    ----------
-    architecture : Architecture
-    length : int
-        Segments that the last state must reach back (T).
+    the whole window of `length` segments [van den Oord et al. 2016, arXiv 1609.03499; Bai et al. 2018, arXiv
+    1803.01271].
 
     Examples
     --------
@@ -98,7 +93,7 @@ class ConvEncoder(nn.Module):
     def states(self, x: Tensor, lengths: Tensor | None = None, embed: nn.Sequential | None = None) -> Tensor:
         """Map (B, T, U) to the state at each step, (B, T, U); beyond `lengths`, (B,), it has no meaning."""
         x = x if embed is None else embed(x)
-        mask = steps_of(x, lengths)  # (B, T, 1)
+        mask = None if lengths is None else steps_of(x, lengths)  # (B, T, 1)
         for block in self.blocks:
             x = block(x, mask)
         return x

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.networks.conv import ConvEncoder
-from tsforecast.networks.layers import Architecture, TrainableNetwork, activation_layer
+from tsforecast.networks.layers import ACTIVATIONS, Architecture, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, Loss
-from tsforecast.networks.recurrent import RecurrentEncoder
+from tsforecast.networks.recurrent import encoder
 
 
 class Decoder(nn.Module):
@@ -21,18 +20,8 @@ class Decoder(nn.Module):
     SegRNN, arXiv 2308.11200]; state, embeddings and future covariates are added and activated, and the head reads
     them. Its last layer starts at zero: outputs of an untrained network are zero.
 
-    Parameters
-    ----------
-    segment, horizon : int
-        Steps in a segment (S) and to forecast (H).
-    channels : int
-        Channels that share the network, one row each (G).
-    outputs : int
-        Numbers per step and row (Q).
-    ahead : int
-        Future covariates (F).
-    architecture : Architecture
-        Width (U), dropout, activation and layers of the head.
+    For steps in a segment (S) and in the horizon (H), channels that share the network, one row each (G), numbers per
+    step and row (Q), and future covariates (F, `ahead`).
 
     Examples
     --------
@@ -52,20 +41,13 @@ class Decoder(nn.Module):
         self.place = nn.Parameter(_small(self.count, units))
         self.channel = nn.Parameter(_small(channels, units)) if channels > 1 else None
         self.ahead = nn.Linear(segment * ahead, units, bias=False) if ahead else None
-        self.activation = activation_layer(architecture.activation)
+        self.activation = ACTIVATIONS[architecture.activation]()
         self.dropout = nn.Dropout(architecture.dropout)
         self.head = self.new_head(architecture.head_layers)
 
     def new_head(self, layers: int) -> nn.Module:
         """Return a head of one or two linear layers, the last of them zero."""
-        units = self.architecture.units
-        last = nn.Linear(units, self.segment * self.outputs)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        if layers == 1:
-            return last
-        activation, dropout = activation_layer(self.architecture.activation), nn.Dropout(self.architecture.dropout)
-        return nn.Sequential(nn.Linear(units, units), activation, dropout, last)
+        return self.architecture.head(self.architecture.units, self.segment * self.outputs, layers)
 
     def forward(self, state: Tensor, ahead: Tensor) -> Tensor:
         """Map states (B, G, U) and future covariates (B, H, F) to outputs (B, G, H, Q)."""
@@ -93,21 +75,10 @@ class ForecastNetwork(TrainableNetwork):
     forecast. An anchor other than the last value has a gate: for each step, the share of the way back from the anchor
     to the last value. The decoder starts at zero, so an untrained network *is* the naive forecast.
 
-    Parameters
-    ----------
-    architecture : Architecture
-    columns, targets : int
-        Columns of a window, targets first (C), and how many of them are targets (K).
-    window, horizon : int
-    lags : int64 array of shape (H, A) or None
-        The anchor as steps back (see `tsforecast.forecasters.auto.anchor_lags`); None for no anchor.
-    ahead, static : int
-        Future (F) and static (S) covariates.
-    instance_norm : bool
-        Read each target divided by its own standard deviation over the window, and multiply the output by it
-        [cf. Kim et al. 2022, RevIN].
-    loss : Loss, optional
-        Decides the number of outputs per step (P); one unless given.
+    A window has C `columns`, the K `targets` first; there are F future (`ahead`) and S static covariates. The anchor is
+    given as `lags`, steps back of shape (H, A) (see `tsforecast.data.anchors`); None for no anchor. With
+    `instance_norm` each target is read divided by its own standard deviation over the window, by which the output is
+    multiplied [cf. Kim et al. 2022, RevIN]. The loss decides the number of outputs per step (P).
 
     Examples
     --------
@@ -139,14 +110,9 @@ class ForecastNetwork(TrainableNetwork):
         self.levels, self.outputs = loss.levels, loss.outputs
         self.joint = architecture.channels == "joint"
         self.gates = int(lags is not None and bool((lags > 1).any()))  # of the anchor, per step
-        count = -(-window // architecture.segment)  # segments of the window (T)
         inputs = columns if self.joint else 1 + columns - targets
-        self.embed = nn.Sequential(
-            nn.Linear(architecture.segment * inputs, architecture.units), activation_layer(architecture.activation)
-        )
-        self.encoder = (
-            ConvEncoder(architecture, count) if architecture.cell == "conv1d" else RecurrentEncoder(architecture)
-        )
+        self.embed = architecture.embedding(architecture.segment * inputs)
+        self.encoder = encoder(architecture, -(-window // architecture.segment))
         self.from_static = nn.Linear(static, architecture.units) if static else None
         self.decoder = Decoder(
             architecture,
@@ -160,20 +126,10 @@ class ForecastNetwork(TrainableNetwork):
     def forward(
         self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None, *, add_anchor: bool = True
     ) -> Tensor:
-        """Return the forecast in scaled units: anchor plus corrections.
+        """Return the forecast in scaled units, (B, H, K, P), of past (B, W, C), ahead (B, H, F) and static (B, S).
 
-        Parameters
-        ----------
-        past : tensor of shape (B, W, C)
-        ahead : tensor of shape (B, H, F), when there are future covariates
-        static : tensor of shape (B, S), when there are static covariates
-        add_anchor : bool
-            Without it, corrections alone, for callers that add the anchor in the data's own units and in double
-            precision: where nothing is corrected that is the naive forecast to the bit.
-
-        Returns
-        -------
-        tensor of shape (B, H, K, P)
+        It is anchor plus corrections; without `add_anchor` corrections alone, for callers that add the anchor in the
+        data's own units and in double precision: where nothing is corrected that is the naive forecast to the bit.
         """
         if self.lags is None or not add_anchor:
             return self.corrections(past, ahead, static)

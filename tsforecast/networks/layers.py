@@ -13,53 +13,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 CELL_NAMES = ("rnn", "gru", "lstm", "conv1d")
-POOLINGS = ("mean", "max", "mean-max", "last", "attention")
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """The shape of a network.
-
-    Parameters
-    ----------
-    cell : {"rnn", "gru", "lstm", "conv1d"}
-    units, layers : int
-        Width (U) and depth.
-    segment : int
-        Consecutive steps that are read, and forecast, at once (S); 1 reads step by step.
-    channels : {"independent", "joint"}
-        Each target forecast from its own past by one network that all share, or all from the past of all.
-    residual : bool
-        Add its input to the output of each layer.
-    norm : {"layer", "batch"} or None
-        Before each layer.
-    dropout : float
-        Share of values dropped after each layer.
-    bidirectional : bool
-        A recurrent layer also reads its window backwards.
-    kernel_size : int
-        Segments that one convolution reads.
-    activation : {"relu", "gelu", "tanh", "sigmoid"}
-        Of embedding, convolutions and decoder.
-    head_layers : {1, 2}
-        Linear layers of the head.
-    """
-
-    cell: str = "gru"
-    units: int = 64
-    layers: int = 1
-    segment: int = 1
-    channels: str = "independent"
-    residual: bool = False
-    norm: str | None = None
-    dropout: float = 0.0
-    bidirectional: bool = False
-    kernel_size: int = 3
-    activation: str = "relu"
-    head_layers: int = 1
-
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {  # GELU: Hendrycks and Gimpel (2016, arXiv 1606.08415)
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
@@ -67,15 +21,33 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def activation_layer(name: str) -> nn.Module:
-    """Return an activation by name; GELU is that of Hendrycks and Gimpel (2016, arXiv 1606.08415).
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a network."""
 
-    Examples
-    --------
-    >>> activation_layer("tanh")
-    Tanh()
-    """
-    return _ACTIVATIONS[name]()
+    cell: str = "gru"
+    units: int = 64  # width (U)
+    layers: int = 1
+    segment: int = 1  # consecutive steps that are read, and forecast, at once (S); 1 reads step by step
+    channels: str = "independent"  # each target from its own past by one shared network, or "joint": all from all
+    residual: bool = False  # add its input to the output of each layer
+    norm: str | None = None  # before each layer
+    dropout: float = 0.0  # share of values dropped after each layer
+    bidirectional: bool = False  # a recurrent layer also reads its window backwards
+    kernel_size: int = 3  # segments that one convolution reads
+    activation: str = "relu"  # of embedding, convolutions and decoder
+    head_layers: int = 1  # linear layers of the head: one or two
+
+    def embedding(self, inputs: int) -> nn.Sequential:
+        """Return the linear layer, with its activation, that makes U numbers of so many."""
+        return nn.Sequential(nn.Linear(inputs, self.units), ACTIVATIONS[self.activation]())
+
+    def head(self, inputs: int, outputs: int, layers: int) -> nn.Module:
+        """Return a head of one or two linear layers, the last of them zero."""
+        last = nn.Linear(inputs if layers == 1 else self.units, outputs)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        return last if layers == 1 else nn.Sequential(*self.embedding(inputs), nn.Dropout(self.dropout), last)
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -101,18 +73,13 @@ def normalise(norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
     return normed
 
 
-def steps_of(x: Tensor, lengths: Tensor | None) -> Tensor | None:
-    """Return which steps of (B, T, U) lie within sequences of `lengths`, (B,), as (B, T, 1); None where all do."""
-    if lengths is None:
-        return None
+def steps_of(x: Tensor, lengths: Tensor) -> Tensor:
+    """Return which steps of (B, T, U) lie within sequences of `lengths`, (B,), as (B, T, 1)."""
     return (torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None])[..., None]
 
 
 def norm_layer(name: str | None, units: int) -> nn.Module:
-    """Return the normalisation of (B, T, U) over units (layer), over the batch, or none.
-
-    Layer normalisation is that of Ba et al. (2016, arXiv 1607.06450).
-    """
+    """Return a normalisation: over the units [layer, Ba et al. 2016, arXiv 1607.06450], over the batch, or none."""
     if name is None:
         return nn.Identity()
     return nn.LayerNorm(units) if name == "layer" else BatchNorm(units)
@@ -121,15 +88,8 @@ def norm_layer(name: str | None, units: int) -> nn.Module:
 class Pooling(nn.Module):
     """Sum up the states of each sequence over its own steps, without padding.
 
-    Parameters
-    ----------
-    name : {"mean", "max", "mean-max", "last", "attention"}
-        Attention is a mean with weights that one layer reads from each state [Yang et al. 2016, Hierarchical
-        Attention Networks]; mean-max concatenates both.
-    units : int
-        Width of a state (U).
-    bidirectional : bool
-        States look ahead as well: "last" is then the mean of the first and the last state.
+    Attention is a mean with weights that one layer reads from each state [Yang et al. 2016, Hierarchical Attention
+    Networks]; "last" is the mean of the first and the last state where states look ahead as well.
 
     Examples
     --------
@@ -149,24 +109,20 @@ class Pooling(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map states (B, T, U) of sequences with `lengths`, (B,), or of T steps, to (B, U) or (B, 2U)."""
         batch, steps, _ = states.shape
-        if lengths is None:
-            lengths = torch.full((batch,), steps)
-        lengths = lengths.to(states.device)
-        mask = (torch.arange(steps, device=states.device) < lengths[:, None])[..., None]  # (B, T, 1)
+        lengths = (torch.full((batch,), steps) if lengths is None else lengths).to(states.device)
         if self.name == "last":
             last = states[torch.arange(batch, device=states.device), lengths - 1]  # (B, U)
             return (last + states[:, 0]) / 2 if self.bidirectional else last
-        if self.name == "max":
-            return _maximum(states, mask)
+        mask = steps_of(states, lengths)  # (B, T, 1)
+        if "max" in self.name:
+            highest = states.masked_fill(~mask, -torch.inf).amax(dim=1)  # (B, U)
+            if self.name == "max":
+                return highest
         if self.name == "attention":
             weights = torch.softmax(self.score(states).masked_fill(~mask, -torch.inf), dim=1)  # (B, T, 1)
             return (states * weights).sum(dim=1)
         mean = torch.where(mask, states, 0.0).sum(dim=1) / lengths[:, None]  # (B, U)
-        return mean if self.name == "mean" else torch.cat([mean, _maximum(states, mask)], dim=1)
-
-
-def _maximum(states: Tensor, mask: Tensor) -> Tensor:
-    return states.masked_fill(~mask, -torch.inf).amax(dim=1)  # (B, U)
+        return mean if self.name == "mean" else torch.cat([mean, highest], dim=1)
 
 
 class TrainableNetwork(nn.Module):
@@ -199,21 +155,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def with_weights(build: Callable[[], Network], layers: int, weights: Mapping[str, NDArray[Any]]) -> Network:
-    """Build a network and load its weights.
+    """Build a network and load its weights, at least one for each of its `layers`.
 
     Nothing is allocated before all shapes are known to match: a file that describes a huge network without its weights
     costs nothing.
-
-    Parameters
-    ----------
-    build : callable
-    layers : int
-        Layers of the network; each has at least one weight.
-    weights : dict of arrays
-
-    Raises
-    ------
-    ValueError
 
     Examples
     --------

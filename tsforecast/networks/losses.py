@@ -19,22 +19,15 @@ SMALL = 1e-8
 class DataScale:
     """The way from scaled numbers back to the scale of the data, as `tsforecast.data.scaling.Scaling`, in torch.
 
-    Attributes
-    ----------
-    location, scale, shift, power : tensors of shape (N, K)
-        One row for each series.
-    naive_mae : tensor of shape (N, K)
-        Mean absolute error of the seasonal naive forecast on the training part, in the scale of the data.
-    powered : bool
-        Whether shift and power are to be undone.
+    Tensors have the shape (N, K), one row for each series.
     """
 
     location: Tensor
     scale: Tensor
     shift: Tensor
     power: Tensor
-    naive_mae: Tensor
-    powered: bool
+    naive_mae: Tensor  # of the seasonal naive forecast on the training part, in the scale of the data
+    powered: bool  # whether shift and power are to be undone
 
     def to_data(self, scaled: Tensor, series: Tensor) -> Tensor:
         """Return scaled numbers (B, H, K) of `series` (B,) in the scale of the data."""
@@ -84,44 +77,42 @@ class Loss:
 
 
 class Elementwise(Loss):
-    """A function of scaled forecast and truth."""
+    """A function of forecast and truth: scaled, or with `needs_scale` in the scale of the data."""
 
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], needs_scale: bool = False) -> None:
+        self.function, self.needs_scale = function, needs_scale
 
     def errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
         """See `Loss.errors`."""
-        return self.function(self.point(outputs), truth)
+        forecast = self.point(outputs)
+        if self.needs_scale:
+            forecast, truth = scale.to_data(forecast, series), scale.to_data(truth, series)
+        return self.function(forecast, truth)
 
 
-class ScaledAbsolute(Loss):
+class ScaledAbsolute(Elementwise):
     """MASE: the absolute error over the naive one of its series, both of the data [Hyndman and Koehler 2006]."""
 
-    needs_scale = True
-
     def errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
         """See `Loss.errors`."""
-        error = (scale.to_data(self.point(outputs), series) - scale.to_data(truth, series)).abs()
-        return error / scale.naive_mae[series][:, None]
+        return super().errors(outputs, truth, series, scale) / scale.naive_mae[series][:, None]
 
 
-class SymmetricPercentage(Loss):
-    """sMAPE, from 0 to 2: the absolute error over the mean size of forecast and truth, in the scale of the data."""
+def _absolute(forecast: Tensor, truth: Tensor) -> Tensor:
+    return (forecast - truth).abs()
 
-    needs_scale = True
 
-    def errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
-        """See `Loss.errors`."""
-        forecast, true = scale.to_data(self.point(outputs), series), scale.to_data(truth, series)
-        return 2 * (forecast - true).abs() / (forecast.abs() + true.abs()).clamp(min=SMALL)
+def _symmetric_percentage(forecast: Tensor, truth: Tensor) -> Tensor:
+    """Return sMAPE, from 0 to 2: the absolute error over the mean size of forecast and truth."""
+    return 2 * (forecast - truth).abs() / (forecast.abs() + truth.abs()).clamp(min=SMALL)
 
 
 LOSSES: dict[str, Loss] = {
-    "mae": Elementwise(lambda forecast, truth: (forecast - truth).abs()),
+    "mae": Elementwise(_absolute),
     "mse": Elementwise(lambda forecast, truth: (forecast - truth) ** 2),
     "huber": Elementwise(lambda forecast, truth: F.huber_loss(forecast, truth, reduction="none")),
-    "mase": ScaledAbsolute(),
-    "smape": SymmetricPercentage(),
+    "mase": ScaledAbsolute(_absolute, needs_scale=True),
+    "smape": Elementwise(_symmetric_percentage, needs_scale=True),
 }
 
 
@@ -157,41 +148,20 @@ def loss_problems(loss: Loss) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """A loss with the scale of the data and the weights of series.
-
-    Attributes
-    ----------
-    loss : Loss
-    scale : DataScale
-    weights : tensor of shape (N,), optional
-        Of the series, 1 in the mean.
-    """
+    """A loss with the scale of the data and the weights of series."""
 
     loss: Loss
     scale: DataScale
-    weights: Tensor | None = None
+    weights: Tensor | None = None  # (N,), of the series, 1 in the mean
 
     def loss_of(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss of outputs (B, H, K, P) over a batch, and the number of steps with a truth."""
-        return self(outputs, batch.future, batch.series, batch.gaps)
-
-    def __call__(self, outputs: Tensor, truth: Tensor, series: Tensor, gaps: bool = True) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss over the steps that have a truth, and their number.
-
-        Parameters
-        ----------
-        outputs : tensor of shape (B, H, K, P)
-        truth : tensor of shape (B, H, K)
-            NaN where it is missing.
-        series : int64 tensor of shape (B,)
-        gaps : bool
-            Whether any truth may be missing; False saves computing.
-        """
-        observed = None if not gaps else ~torch.isnan(truth)
+        truth = batch.future  # (B, H, K), NaN where it is missing
+        observed = ~torch.isnan(truth) if batch.gaps else None  # not computed where none can be missing
         known = truth if observed is None else torch.where(observed, truth, 0.0)
-        errors = self.loss.errors(outputs.float(), known, series, self.scale)  # (B, H, K)
+        errors = self.loss.errors(outputs.float(), known, batch.series, self.scale)  # (B, H, K)
         if self.weights is not None:
-            errors = errors * self.weights[series][:, None, None]
+            errors = errors * self.weights[batch.series][:, None, None]
         if observed is None:
             return errors.sum(), truth.new_tensor(truth.numel())
         return torch.where(observed, errors, 0.0).sum(), observed.sum()

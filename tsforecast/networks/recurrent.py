@@ -1,4 +1,4 @@
-"""The recurrent encoder: one module, cell by name."""
+"""Encoders by cell: the recurrent one, read by torch or by fast kernels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tsforecast.errors import TrainingWarning
+from tsforecast.networks.conv import ConvEncoder
 from tsforecast.networks.layers import Architecture, BatchNorm, norm_layer, normalise, steps_of
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class RecurrentLayer(nn.Module):
         """
         if embed is not None and (self.residual or not isinstance(self.norm, nn.Identity)):
             x, embed = embed(x), None
-        x = normalise(self.norm, x, steps_of(x, lengths) if isinstance(self.norm, BatchNorm) else None)
+        mask = steps_of(x, lengths) if lengths is not None and isinstance(self.norm, BatchNorm) else None
+        x = normalise(self.norm, x, mask)
         states = read(self.cell, x, lengths, last, self.fused, embed)  # (B, T, U), or (B, T, 2U)
         outputs: Tensor = self.dropout(self.join(states))  # (B, T, U)
         return x[:, -outputs.shape[1] :] + outputs if self.residual else outputs
@@ -90,6 +92,11 @@ class RecurrentEncoder(nn.Module):
         for layer in self.layers:
             x, embed = layer(x, lengths, embed=embed), None
         return x
+
+
+def encoder(architecture: Architecture, length: int) -> ConvEncoder | RecurrentEncoder:
+    """Return the encoder of a cell; a convolutional one reaches back over so many segments."""
+    return ConvEncoder(architecture, length) if architecture.cell == "conv1d" else RecurrentEncoder(architecture)
 
 
 def read(
