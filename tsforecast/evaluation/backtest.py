@@ -31,8 +31,7 @@ from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation.record import ForecastFit, learned
 from tsforecast.evaluation.runner import interruptible
 from tsforecast.forecasters.base import Forecaster, require_forecaster
-from tsforecast.leakage.audit import audit_case
-from tsforecast.leakage.evidence import AuditCase
+from tsforecast.leakage.audit import Level, audit_case
 
 ROW_COLUMNS = (
     "model",
@@ -184,11 +183,10 @@ def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
 def _audited(model: Forecaster, panel: Panel, protocol: Protocol, fold: Fold) -> str:
     if protocol.audit is None:
         return "not run"
-    trains = protocol.audit == "fit"
     # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
     cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train) else 0]
-    case = AuditCase.of(model, panel, cutoff, fold.train, fold.test, protocol.ahead, trains)
-    return audit_case(case, panel).outcome
+    level: Level = "fit" if protocol.audit == "fit" else "data"
+    return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, level).outcome
 
 
 @dataclass(frozen=True, eq=False)

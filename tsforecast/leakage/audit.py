@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from tsforecast.checks import one_of, whole
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
 from tsforecast.data.sequences import is_ragged
-from tsforecast.data.splits import Positions
+from tsforecast.data.splits import Cutoff, Positions, trains_on_other_groups
 from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
@@ -99,11 +101,10 @@ def audit(
         protocol = Protocol(steps, cutoffs, refit=True, min_past=min_past)
         panel = protocol.long_enough(Panel.of(data))
         model = clone(forecaster).set_params(horizon=steps)
-        cases = [
-            AuditCase.of(model, panel, fold.cutoffs[0], fold.train, fold.test, steps, level == "fit")
-            for fold in sorted(protocol.folds(panel), key=lambda fold: fold.cutoffs[0].tick)
-        ]
-        return join_reports([audit_case(case, panel) for case in cases])
+        folds = sorted(protocol.folds(panel), key=lambda fold: fold.cutoffs[0].tick)
+        return join_reports(
+            [audit_case(model, panel, fold.cutoffs[0], fold.train, fold.test, steps, level) for fold in folds]
+        )
     if level == "data":
         raise ParameterError(
             'level="data" compares what forecasters of this package compute before they train; anything else is known '
@@ -188,15 +189,16 @@ def audit_procedure(
         )
     columns = [columns] if isinstance(columns, str) else columns
     data = as_floats(data, columns)
-    # A copy each time: a procedure that writes into its data must change neither the user's nor the next run's.
-    log = AuditLog("" if cutoff is None else cutoff, "fit", lambda: numbers(procedure(copy.deepcopy(data))))
-    copies: list[Iterator[tuple[str, Any]]] = []
-    if cutoff is not None:
-        copies.append(perturbed_after(data, cutoff, columns, id, tested))
-    if tested is not None:
-        copies.append(perturbed_groups(data, tested, id, group, columns))
-    for perturbation, other in chain(*copies):
-        log.compare(perturbation, lambda other=other: numbers(procedure(copy.deepcopy(other))))  # type: ignore[misc]
+
+    def run(given: Any) -> Fingerprint:
+        # A copy each time: a procedure that writes into its data must change neither the user's nor the next run's.
+        return numbers(procedure(copy.deepcopy(given)))
+
+    log = AuditLog("" if cutoff is None else cutoff, "fit", run, data)
+    later = () if cutoff is None else perturbed_after(data, cutoff, columns, id, tested)
+    groups = () if tested is None else perturbed_groups(data, tested, id, group, columns)
+    for perturbation, other in chain(later, groups):
+        log.compare(perturbation, other)
     if columns is None and (left := set(unperturbed(data)) - {id, group}):
         names = ", ".join(repr(name) for name in sorted(left))
         note = f"{names} not perturbed: text, flags, or numbers that may name series or count; use columns=[...]"
@@ -214,15 +216,26 @@ def _called(function: Callable[[Any, Any], Any], cutoff: Any, data: Any) -> Any:
 
 
 @unobserved()
-def audit_case(case: AuditCase, panel: Panel) -> AuditReport:
-    """Audit one cutoff of a panel."""
-    level = "fit" if case.trains else "data"
-    log = AuditLog(case.label(panel), level, lambda: case.fingerprint(panel), deterministic=not case.trains)
-    for perturbation, other in perturbed_panels(panel, case.seen(panel), case.steps):
-        log.compare(perturbation, lambda other=other: case.fingerprint(other))  # type: ignore[misc]
-    for perturbation, run in case.other_perturbations(panel):
-        log.compare(perturbation, run, part=True)
-    for first, second in _on_both_sides(panel, case.learn, case.test):
+def audit_case(
+    forecaster: Forecaster, panel: Panel, cutoff: Cutoff, learn: Positions, test: Positions, steps: int, level: Level
+) -> AuditReport:
+    """Audit a forecaster at one cutoff of a panel: `learn` and `test` are positions of series, `steps` the horizon."""
+    test = test[cutoff.has_observations[test]]
+    if len(test):
+        test = test[Context(panel, test, cutoff.seen[test], cutoff.start[test]).has_observations.any(axis=1)]
+    if not len(test):
+        raise DataError("no series has a past at the cutoff; use fewer cutoffs or a shorter horizon")
+    case = AuditCase(forecaster, cutoff, learn, test, steps, level == "fit")
+    last = panel.label(int(panel.stamps(int(test[0]), int(cutoff.seen[test[0]]) - 1)))
+    log = AuditLog(last, level, case.fingerprint, panel)
+    seen = cutoff.seen
+    if trains_on_other_groups(panel, learn):  # training series have no cutoff
+        seen = np.where(np.isin(np.arange(len(panel)), test), seen, panel.lengths)
+    for perturbation, other in perturbed_panels(panel, seen, steps):
+        log.compare(perturbation, other)
+    for perturbation, changed, run in case.other_perturbations(panel):
+        log.compare(perturbation, changed, run)
+    for first, second in _on_both_sides(panel, learn, test):
         log.add("a series on both sides", "LEAK", note=f"series {first!r} equals {second!r}")
     return log.report()
 
@@ -256,7 +269,14 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
             f"{', '.join(map(repr, outside)) or 'none'}"
         )
 
-    def run(train: int, X: Any, y: Any) -> Fingerprint:
+    return join_reports([_at_row(estimator, X, y, train) for train in cutoffs])
+
+
+def _at_row(estimator: Any, X: Any, y: NDArray[Any], train: int) -> AuditReport:
+    """Audit an object that learns from the rows before one."""
+
+    def run(rows: tuple[Any, Any]) -> Fingerprint:
+        X, y = rows
         model = clone(estimator) if isinstance(estimator, BaseEstimator) else copy.deepcopy(estimator)
         model.fit(copy.deepcopy(X[:train]), y[:train].copy())  # no view, whose base would lead to the rows after it
         state = learned(model)  # before it forecasts, since some count their calls
@@ -266,19 +286,13 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
         name, first = "forecast of the first row", np.asarray(predicted[0])
         return state | ({name: first} if first.dtype.kind in "US" else numbers(first, name))
 
-    reports = []
-    for train in cutoffs:
-        log = AuditLog(f"row {train}", "fit", lambda train=train: run(train, X, y))  # type: ignore[misc]
-        random = np.random.default_rng(0)
-        for how in REPLACEMENTS:
-            copies = {}
-            if y.dtype.kind == "f" or how == "shuffled":  # labels have no other values
-                copies["y from the cutoff on"] = X, perturbed_rows(y, train, how, random)
-            copies["windows that are forecast at the same time"] = perturbed_rows(X, train + 1, how, random), y
-            for what, (later_X, later_y) in copies.items():
-                log.compare(f"{what}: {how}", lambda at=train, a=later_X, b=later_y: run(at, a, b))  # type: ignore[misc]
-        # A matrix of another size is multiplied in another order: rounding is no leak.
-        log.compare("windows that are forecast at the same time: cut off",
-                       lambda at=train: run(at, X[: at + 1], y[: at + 1]), rounding=True)  # type: ignore[misc]  # fmt: skip
-        reports.append(log.report())
-    return join_reports(reports)
+    log, random = AuditLog(f"row {train}", "fit", run, (X, y)), np.random.default_rng(0)
+    for how in REPLACEMENTS:
+        if y.dtype.kind == "f" or how == "shuffled":  # labels have no other values
+            log.compare(f"y from the cutoff on: {how}", (X, perturbed_rows(y, train, how, random)))
+        others = perturbed_rows(X, train + 1, how, random)
+        log.compare(f"windows that are forecast at the same time: {how}", (others, y))
+    # A matrix of another size is multiplied in another order: rounding is no leak.
+    alone = X[: train + 1], y[: train + 1]
+    log.compare("windows that are forecast at the same time: cut off", alone, rounding=True)
+    return log.report()

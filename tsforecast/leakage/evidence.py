@@ -19,7 +19,7 @@ from sklearn.base import clone
 from tsforecast.data import frames
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import Cutoff, Positions, training_part, trains_on_other_groups
+from tsforecast.data.splits import Cutoff, Positions, training_part
 from tsforecast.errors import DataError
 from tsforecast.estimators.base import Estimator
 from tsforecast.forecasters.base import Forecaster
@@ -83,7 +83,9 @@ def _numbers(result: Any, name: str) -> Fingerprint:
         framed = native.collect() if isinstance(native, nw.LazyFrame) else native
         columns = [framed] if isinstance(framed, nw.Series) else [framed[column] for column in framed.columns]
         kept = [column for column in columns if column.dtype.is_numeric() or column.dtype == nw.Boolean]
-        parts = [{f"{name}[{column.name!r}]": _as_numbers(column.to_numpy())} for column in kept]
+        arrays = {f"{name}[{column.name!r}]": column.to_numpy() for column in kept}
+        # Whole numbers some of which are missing are objects.
+        return {key: array if array.dtype.kind in "biuf" else array.astype(float) for key, array in arrays.items()}
     else:
         try:
             array = np.asarray(result)
@@ -97,11 +99,6 @@ def _numbers(result: Any, name: str) -> Fingerprint:
             raise DataError(f"a procedure must return numbers, in arrays, frames, lists or dicts: got {result!r}")
         parts = [_numbers(value, f"{name}[{i}]") for i, value in enumerate(result)]
     return {key: value for part in parts for key, value in part.items()}
-
-
-def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a column of numbers, some of which may be missing, as an array of numbers."""
-    return values if values.dtype.kind in "biuf" else values.astype(np.float64)
 
 
 def weights(model: Estimator, name: str = "weights") -> Fingerprint:
@@ -143,63 +140,15 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
 
 @dataclass(frozen=True, eq=False)
 class AuditCase:
-    """A forecaster at one cutoff, with the series that it learns from and is tested on.
-
-    Attributes
-    ----------
-    forecaster : Forecaster
-    cutoff : Cutoff
-    learn, test : int64 arrays
-        Positions of series.
-    steps : int
-        To forecast.
-    trains : bool
-        Whether the fingerprint includes weights and forecasts.
-    """
+    """A forecaster at one cutoff, with the positions of the series that it learns from and is tested on."""
 
     forecaster: Forecaster
     cutoff: Cutoff
     learn: Positions
     test: Positions
-    steps: int
-    trains: bool
+    steps: int  # to forecast
+    trains: bool  # whether the fingerprint includes weights and forecasts
     _states: dict[str, Fingerprint] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls,
-        forecaster: Forecaster,
-        panel: Panel,
-        cutoff: Cutoff,
-        learn: Positions,
-        test: Positions,
-        steps: int,
-        trains: bool,
-    ) -> AuditCase:
-        """Return the case with those tested series that have observations.
-
-        Raises
-        ------
-        DataError
-            When none has.
-        """
-        test = test[cutoff.has_observations[test]]
-        if len(test):
-            test = test[Context(panel, test, cutoff.seen[test], cutoff.start[test]).has_observations.any(axis=1)]
-        if not len(test):
-            raise DataError("no series has a past at the cutoff; use fewer cutoffs or a shorter horizon")
-        return cls(forecaster, cutoff, learn, test, steps, trains)
-
-    def seen(self, panel: Panel) -> Positions:
-        """Return the rows of each series that may be seen, in training or as context, (N,)."""
-        if trains_on_other_groups(panel, self.learn):  # training series have no cutoff
-            return np.where(np.isin(np.arange(len(panel)), self.test), self.cutoff.seen, panel.lengths)
-        return self.cutoff.seen
-
-    def label(self, panel: Panel) -> str:
-        """Return the last time that may be seen."""
-        first = int(self.test[0])
-        return panel.label(int(panel.stamps(first, int(self.cutoff.seen[first]) - 1)))
 
     def fingerprint(self, panel: Panel) -> Fingerprint:
         """Return what must be the same for all panels that differ only in what must not be seen."""
@@ -212,32 +161,32 @@ class AuditCase:
             state |= weights(model) | {"forecasts": model.forecast(past, self.steps)}
         return state
 
-    def other_perturbations(self, panel: Panel) -> Iterator[tuple[str, Callable[[], Fingerprint]]]:
-        """Yield perturbations other than of rows after the cutoff, with a function that returns the fingerprint."""
+    def other_perturbations(self, panel: Panel) -> Iterator[tuple[str, Panel, Callable[[Panel], Fingerprint]]]:
+        """Yield perturbations other than of rows after the cutoff, with a function for a part of the fingerprint."""
         part, random = training_part(panel, self.cutoff, self.learn), np.random.default_rng(0)
         trained = [item for name, item in self.preprocessing_state(part).items() if name.startswith("training rows")]
         held_out = np.max(trained, axis=0) if trained else part.lengths  # of an ensemble: rows that no member trains on
         if np.any(held_out < part.lengths):
             rows = np.arange(len(part.values)) - np.repeat(part.offsets[:-1], part.lengths)
             changed = perturb_panel(part, rows >= np.repeat(held_out, part.lengths), "other values", random)
-            yield "rows that validate: other values", partial(self._scales_and_choices, changed)
+            yield "rows that validate: other values", changed, self._scales_and_choices
         if len(self.learn) < len(panel):
             owner = np.repeat(np.arange(len(panel)), panel.lengths)
             changed = perturb_panel(panel, np.isin(owner, self.test), "other values", random)
-            learned = training_part(changed, self.cutoff, self.learn)
-            yield "the group that is tested: other values", partial(self.forecaster.preprocessing_state, learned)
+            changed = training_part(changed, self.cutoff, self.learn)
+            yield "the group that is tested: other values", changed, self.forecaster.preprocessing_state
         if self.trains:
-            yield "forecast in another order", partial(self._forecast_reordered, panel, part, one_by_one=0)
-            yield "forecast one by one", partial(self._forecast_reordered, panel, part, one_by_one=ONE_BY_ONE)
+            yield "forecast in another order", panel, partial(self._forecast_reordered, one_by_one=0)
+            yield "forecast one by one", panel, partial(self._forecast_reordered, one_by_one=ONE_BY_ONE)
 
     def _scales_and_choices(self, part: Panel) -> Fingerprint:
         """Return the part of the preprocessing state that rows that validate must not change."""
         state = self.forecaster.preprocessing_state(part)
         return {name: item for name, item in state.items() if name.startswith(("scaler", "choices"))}
 
-    def _forecast_reordered(self, panel: Panel, part: Panel, one_by_one: int) -> Fingerprint:
+    def _forecast_reordered(self, panel: Panel, one_by_one: int) -> Fingerprint:
         """Return forecasts made in reverse order of the series, those of the first few one by one."""
-        model = clone(self.forecaster).fit(part)
+        model = clone(self.forecaster).fit(training_part(panel, self.cutoff, self.learn))
         reverse = model.forecast(self.past(panel, self.test[::-1]), self.steps)[::-1]
         single = [model.forecast(self.past(panel, np.array([i])), self.steps) for i in self.test[:one_by_one]]
         return {"forecasts": np.concatenate([*single, reverse[one_by_one:]])}

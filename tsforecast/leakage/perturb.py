@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,22 +18,12 @@ from tsforecast.errors import DataError, nearest, raise_any
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Replace = Callable[[Floats], Floats]
 REPLACEMENTS = ("other values", "NaN", "infinities", "shuffled")
+REMOVALS = ("cut off", "left out")
 
 
 def perturb(rows: Floats, how: str, random: np.random.Generator) -> Floats:
-    """Return other numbers in the place of rows of shape (n, C).
-
-    Parameters
-    ----------
-    how : {"other values", "NaN", "infinities", "shuffled"}
-
-    Examples
-    --------
-    >>> perturb(np.array([[1.0], [2.0]]), "infinities", np.random.default_rng(0)).ravel().tolist()
-    [inf, -inf]
-    """
+    """Return other numbers in the place of rows of shape (n, C); `how` is one of REPLACEMENTS."""
     if how == "NaN":
         return np.full_like(rows, np.nan)
     if how == "infinities":
@@ -46,17 +36,11 @@ def perturb(rows: Floats, how: str, random: np.random.Generator) -> Floats:
 
 
 def as_floats(data: Any, columns: Sequence[str] | None = None) -> Any:
-    """Return the data with numbers as floats, like their perturbed copies: the type must not make a difference.
-
-    Raises
-    ------
-    DataError
-        When the data cannot be perturbed.
-    """
+    """Return the data with numbers as floats, like their perturbed copies: the type must not make a difference."""
     if isinstance(data, Panel):
         return data
     if frames.is_frame(data):
-        return replace_rows(data, None, lambda rows: rows, columns)
+        return perturbed_frame(data, None, "", np.random.default_rng(0), columns)
     arrays = [np.asarray(array) for array in (data if isinstance(data, (list, tuple)) else [data])]
     if any(array.ndim not in (1, 2) or array.dtype.kind not in "biuf" for array in arrays):
         raise DataError(
@@ -71,11 +55,6 @@ def as_rows(data: Any, name: str) -> Any:
     """Return windows or targets as an array of floats, labels as an array, recordings as a list of arrays of floats.
 
     Arrays are new, of one memory layout: those that an estimator keeps must differ in their numbers only.
-
-    Raises
-    ------
-    DataError
-        When the data are something else.
     """
     with suppress(ValueError, TypeError):
         return np.array(data, dtype=np.float64, order="C")
@@ -91,21 +70,10 @@ def as_rows(data: Any, name: str) -> Any:
 def perturbed_after(
     data: Any, cutoff: Any, columns: Sequence[str] | None = None, id: str | None = None, tested: Any = None
 ) -> Iterator[tuple[str, Any]]:
-    """Yield copies of arrays, frames or panels that differ in rows after `cutoff`, each with its name.
+    """Yield copies of what `as_floats` returned that differ in rows after the cutoff, each with its name.
 
-    Parameters
-    ----------
-    data : array of shape (T,) or (T, C), list of such arrays, frame or Panel
-        As `as_floats` returns it.
-    cutoff : int, time stamp or value of the time column
-        The last row, or time, that may be seen.
-    columns : list of str, optional
-        Columns of a frame to be perturbed; all that hold numbers unless given. The others may be known in the future,
-        so that no rows are cut off then.
-    id : str, optional
-        Column of a frame that names series.
-    tested : optional
-        The series that is forecast. Without time, only this one is cut.
+    Where columns of a frame are named, the others may be known in the future, so that no rows are cut off. Without
+    time, only the series that is `tested` is cut, of those that the column `id` names.
     """
     random = np.random.default_rng(0)
     if isinstance(data, Panel):
@@ -113,11 +81,8 @@ def perturbed_after(
         yield from perturbed_panels(data, _rows_seen(data, cutoff, tested), data.clock_end)
     elif frames.is_frame(data):
         later = later_rows(data, cutoff, None if id is None else column(data, id), tested)
-        for how in REPLACEMENTS:
-            copy = replace_rows(data, later, partial(perturb, how=how, random=random), columns)
-            yield f"rows after the cutoff: {how}", copy
-        if columns is None:
-            yield "rows after the cutoff: cut off", replace_rows(data, later, None)
+        for how in (*REPLACEMENTS, "cut off") if columns is None else REPLACEMENTS:
+            yield f"rows after the cutoff: {how}", perturbed_frame(data, later, how, random, columns)
     else:
         arrays = list(data) if isinstance(data, (list, tuple)) else [data]
         longest = max((len(array) for array in arrays), default=0)
@@ -135,65 +100,39 @@ def perturbed_groups(
 ) -> Iterator[tuple[str, Any]]:
     """Yield copies of frames or panels that differ in series too close to the tested one, each with its name.
 
-    These are the other series of its group, and series of other groups that equal one of its group.
-
-    Parameters
-    ----------
-    data : frame or Panel
-    tested : name of a series
-    id, group : str, optional
-        Columns of a frame that name series and groups; without a group each series is its own.
-
-    Raises
-    ------
-    DataError
-        When there is no such series, or nothing to perturb.
+    These are the other series of its group, and series of other groups that equal one of its group. Without a group
+    each series is its own.
     """
-    if not isinstance(data, Panel) and (id is None or not frames.is_frame(data)):
+    if isinstance(data, Panel):
+        names, values = np.repeat(data.ids, data.lengths), data.values[:, : data.n_targets]
+        owners = names if data.groups is None else np.repeat(data.groups, data.lengths)
+    elif id is None or not frames.is_frame(data):
         raise DataError("a series that is tested needs a Panel, or a frame with id=..., the column that names series")
-    names, owners, values = _rows_of_series(data, id, group, columns)
+    else:
+        names = column(data, str(id))
+        owners = names if group is None else column(data, group)
+        numbers = [name for name in replaceable(data, columns) if name not in (id, group)]
+        values = np.stack([column(data, name).astype(np.float64) for name in numbers], axis=1)
     if not (names == tested).any():
         raise DataError(
             f"the series that is tested must exist: {tested!r} does not; {nearest(tested, sorted({*names.tolist()}))}"
         )
     own = owners == owners[names == tested][0]
     kept = {values[names == name].tobytes() for name in set(names[own])}
-    others, copies = own & (names != tested), np.zeros(len(names), dtype=bool)
-    for name in set(names[~own]):
-        copies |= (names == name) & (values[names == name].tobytes() in kept)
+    copied = [name for name in set(names[~own]) if values[names == name].tobytes() in kept]
+    others, copies = own & (names != tested), np.isin(names, copied)
     if not others.any() and not copies.any():
         raise DataError(
             f"there is nothing to change: series {tested!r} is the only one of its group, and none of another group "
             "equals it"
         )
     random = np.random.default_rng(0)
+    changed = perturb_panel if isinstance(data, Panel) else partial(perturbed_frame, columns=columns)
     if others.any():
         for how in (*REPLACEMENTS, "left out"):
-            yield f"other series of the tested group: {how}", _perturbed_rows(data, others, how, random, columns)
+            yield f"other series of the tested group: {how}", changed(data, others, how, random)
     if copies.any():
-        yield "copies of a tested series: left out", _perturbed_rows(data, copies, "left out", random, columns)
-
-
-def _rows_of_series(
-    data: Any, id: str | None, group: str | None, columns: Sequence[str] | None
-) -> tuple[Any, Any, Any]:
-    """Return series, group and numbers of each row."""
-    if isinstance(data, Panel):
-        owners = data.ids if data.groups is None else data.groups
-        return np.repeat(data.ids, data.lengths), np.repeat(owners, data.lengths), data.values[:, : data.n_targets]
-    names = column(data, str(id))
-    numbers = [name for name in replaceable(data, columns) if name not in (id, group)]
-    values = np.stack([column(data, name).astype(np.float64) for name in numbers], axis=1)
-    return names, names if group is None else column(data, group), values
-
-
-def _perturbed_rows(data: Any, rows: Mask, how: str, random: np.random.Generator, columns: Sequence[str] | None) -> Any:
-    if not isinstance(data, Panel):
-        replace = None if how == "left out" else partial(perturb, how=how, random=random)
-        return replace_rows(data, rows, replace, columns)
-    if how == "left out":
-        return data.select(~rows[data.offsets[:-1]])
-    return perturb_panel(data, rows, how, random)
+        yield "copies of a tested series: left out", changed(data, copies, "left out", random)
 
 
 def perturbed_rows(rows: Any, first: int, how: str, random: np.random.Generator) -> Any:
@@ -212,10 +151,11 @@ def perturbed_rows(rows: Any, first: int, how: str, random: np.random.Generator)
 
 
 def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Generator) -> Panel:
-    """Return a panel with other numbers in hidden rows, (rows,), or in hidden rows of each column, (rows, C)."""
+    """Return a panel with other numbers in hidden rows, (rows,) or (rows, C), or without the series that are hidden."""
+    if how in REMOVALS:
+        return panel.select(~hidden[panel.offsets[:-1]])
     values = panel.values.copy()
-    for column in range(values.shape[1]):
-        at = hidden if hidden.ndim == 1 else hidden[:, column]
+    for column, at in enumerate(np.broadcast_to(hidden.reshape(len(hidden), -1), values.shape).T):
         values[at, column] = perturb(values[at, column : column + 1].astype(np.float64), how, random)[:, 0]
     return panel.with_values(values)
 
@@ -223,12 +163,7 @@ def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Genera
 def perturbed_panels(panel: Panel, seen: NDArray[np.int64], horizon: int) -> Iterator[tuple[str, Panel]]:
     """Yield panels that differ in rows that must not be seen, each with its name.
 
-    Parameters
-    ----------
-    panel : Panel
-    seen : int64 array of shape (N,)
-        Rows of each series before the cutoff. Those after it are perturbed; future covariates only beyond the horizon.
-    horizon : int
+    Of each series the first `seen` rows, (N,), stay; future covariates are perturbed beyond the horizon only.
     """
     random, seen = np.random.default_rng(0), np.minimum(seen, panel.lengths)
     rows = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1], panel.lengths)  # number within the series
@@ -275,79 +210,56 @@ def _rows_seen(panel: Panel, cutoff: Any, tested: Any) -> NDArray[np.int64]:
 # Frames ---------------------------------------------------------------------------------------------------------
 
 
-def replace_rows(data: Any, rows: Mask | None, replace: Replace | None, columns: Sequence[str] | None = None) -> Any:
+def perturbed_frame(
+    data: Any, rows: Mask | None, how: str, random: np.random.Generator, columns: Sequence[str] | None = None
+) -> Any:
     """Return a frame or series of the same library with other numbers in some rows, or without those rows.
 
     Numbers come back as floats, replaced or not, so that all copies of one frame have the same types.
-
-    Parameters
-    ----------
-    data : pandas, polars or arrow frame or series
-    rows : bool array of shape (rows,), or None for no row
-    replace : callable or None
-        From rows (n, C) to other ones; None drops them.
-    columns : list of str, optional
-        Columns whose numbers are replaced; if not given, all that hold numbers and do not name series.
-
-    Raises
-    ------
-    DataError
-        When there is nothing to replace.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> replace_rows(pd.Series([1, 2, 3]), np.array([True, False, False]), lambda rows: 5 + rows).tolist()
-    [6.0, 2.0, 3.0]
     """
     if frames.is_series(data):
         series = nw.from_native(data, series_only=True)
         name = series.name or "y"
-        framed = data.to_frame(name) if nw.dependencies.is_pandas_series(data) else series.alias(name).to_frame()
-        native = nw.to_native(framed, pass_through=True)
-        replaced = nw.from_native(replace_rows(native, rows, replace, [name]), eager_only=True)[name]
-        return (replaced.alias(series.name) if series.name else replaced).to_native()
-    frame = _eager(data)
-    rows = np.zeros(len(frame), dtype=np.bool_) if rows is None else rows
-    names = replaceable(data, columns)
+        framed = series.alias(name).to_frame().to_native()
+        changed = nw.from_native(perturbed_frame(framed, rows, how, random, [name]), eager_only=True)[name]
+        return (changed.alias(series.name) if series.name else changed).to_native()
+    frame, names = _eager(data), replaceable(data, columns)
     if not names:
         raise DataError("there must be a column of numbers to replace: name it with columns=...")
     values = np.stack([frame[name].to_numpy().astype(np.float64) for name in names], axis=1)
-    if replace is not None:
-        values[rows] = replace(values[rows])
+    if rows is not None and how not in REMOVALS:
+        values[rows] = perturb(values[rows], how, random)
     # A column of float32 stays one: results must not change with its type.
     types = [np.float32 if frame[name].dtype == nw.Float32 else np.float64 for name in names]
-    changed: dict[str, Any] = {name: values[:, i].astype(types[i]) for i, name in enumerate(names)}
+    floats: dict[str, Any] = {name: values[:, i].astype(types[i]) for i, name in enumerate(names)}
     native = frame.to_native()
     if nw.dependencies.is_pandas_dataframe(native):
-        copy: Any = nw.from_native(native.assign(**changed))
+        copy: Any = nw.from_native(native.assign(**floats))
     else:
         backend = frame.implementation
-        copy = frame.with_columns(*[nw.new_series(name, item, backend=backend) for name, item in changed.items()])
-    copy = copy if replace is not None else copy.filter((~rows).tolist())
+        copy = frame.with_columns(*[nw.new_series(name, item, backend=backend) for name, item in floats.items()])
+    if rows is not None and how in REMOVALS:
+        copy = copy.filter((~rows).tolist())
     return (copy.lazy() if isinstance(nw.from_native(data), nw.LazyFrame) else copy).to_native()
 
 
 def replaceable(data: Any, columns: Sequence[str] | None = None) -> list[str]:
     """Return the columns of a frame whose numbers an audit perturbs.
 
-    Raises
-    ------
-    DataError
-        When a column does not exist or does not hold numbers.
+    Unless named, columns that may name series or count steps are left: perturbing them would make no sense.
     """
-    frame = _eager(data)
-    raise_any(
-        f"column {name!r} does not exist; {nearest(name, frame.columns)}"
-        for name in sorted(set(columns or ()) - {*frame.columns})
-    )
+    frame, named = _eager(data), sorted(set(columns or ()))
+    missing = [name for name in named if name not in frame.columns]
+    raise_any(f"column {name!r} does not exist; {nearest(name, frame.columns)}" for name in missing)
     time = guess_time(frame, ())
     names = [name for name in columns or frame.columns if name != time and frame[name].dtype.is_numeric()]
     raise_any(
         f"column {name!r} must hold numbers to be replaced: it holds {frame[name].dtype}"
-        for name in sorted(set(columns or ()) - {*names})
+        for name in named
+        if name not in names
     )
-    return [name for name in names if columns or not _labels(frame[name].to_numpy())]
+    values = {name: frame[name].to_numpy() for name in names}
+    return [name for name in names if columns or not (names_series(values[name]) or counts_up(values[name]))]
 
 
 def unperturbed(data: Any) -> list[str]:
@@ -359,13 +271,7 @@ def unperturbed(data: Any) -> list[str]:
 
 
 def column(data: Any, name: str) -> NDArray[Any]:
-    """Return a column of a frame.
-
-    Raises
-    ------
-    DataError
-        When there is no such column.
-    """
+    """Return a column of a frame."""
     frame = _eager(data)
     raise_any([f"column {name!r} does not exist; {nearest(name, frame.columns)}"] if name not in frame.columns else [])
     return np.asarray(frame[name].to_numpy())
@@ -374,33 +280,16 @@ def column(data: Any, name: str) -> NDArray[Any]:
 def later_rows(data: Any, cutoff: Any, series: NDArray[Any] | None = None, tested: Any = None) -> Mask:
     """Return a mask of the rows of a frame or series after the cutoff, (rows,).
 
-    Parameters
-    ----------
-    cutoff : time stamp or int
-        Compared with the time column or the pandas index; where there is neither, with the number of the row.
-    series : array of shape (rows,), optional
-        The series of each row. Without time, the cutoff is then a row of the series `tested`, and all rows of the
-        others lie before it.
-
-    Raises
-    ------
-    DataError
-        When there is no row on one side.
+    The cutoff is compared with the time column or the pandas index. Where there is neither it is the number of a row:
+    of the series that is `tested`, where the `series` of each row, (rows,), is given, so that the others stay.
     """
-    stamps: Any = None
-    if frames.is_series(data) and not nw.dependencies.is_pandas_series(data):
-        length = len(data)
-    else:
-        frame = _eager(data.to_frame("y") if frames.is_series(data) else data)
-        stamps, length = _stamps(frame), len(frame)
+    stamps = _stamps(data)
     if stamps is not None:
         later = _after(stamps, cutoff)
     elif not isinstance(cutoff, (int, np.integer)):
         raise DataError(f"without a column of dates the cutoff must be the number of a row: got {cutoff!r}")
-    elif series is None:
-        later = np.arange(length) > cutoff
     else:
-        own = series == tested
+        own = np.ones(len(_eager(data)), dtype=np.bool_) if series is None else series == tested
         later = own & (np.cumsum(own) - 1 > cutoff)
     if not later.any() or later.all():
         raise DataError(
@@ -433,24 +322,23 @@ def _after(stamps: Any, cutoff: Any) -> Mask:
     return np.asarray(stamps > limit)
 
 
-def _stamps(frame: nw.DataFrame[Any]) -> Any:
+def _stamps(data: Any) -> Any:
     """Return the time of each row, from the index or the only column of dates; None where there is neither."""
     import pandas as pd
 
-    index = getattr(frame.to_native(), "index", None)
+    index = getattr(data, "index", None)
     if isinstance(index, pd.MultiIndex):
         return index.get_level_values(-1)
     if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
         return index
+    if frames.is_series(data):
+        return None
+    frame = _eager(data)
     time = guess_time(frame, ())
     return None if time is None else pd.Index(frame[time].to_pandas())
 
 
-def _eager(data: Any) -> nw.DataFrame[Any]:
-    frame = nw.from_native(data)
+def _eager(data: Any) -> Any:
+    """Return a frame or series of narwhals, collected."""
+    frame = nw.from_native(data, allow_series=True)
     return frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-
-
-def _labels(values: NDArray[Any]) -> bool:
-    """Return whether numbers may name series or count steps, so that perturbing them would make no sense."""
-    return names_series(values) or counts_up(values)

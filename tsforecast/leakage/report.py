@@ -94,24 +94,17 @@ def _sentence(row: Any) -> str:
 class AuditLog:
     """Rows of a report for one cutoff, added one perturbation at a time.
 
-    Parameters
-    ----------
-    cutoff : label of the cutoff
-    level : {"data", "fit"}
-    run : callable
-        Returns the fingerprint of the original data; called twice to check that it is repeatable, and more often
-        where it is not, most of all before something is called a leak.
-    deterministic : bool
-        Nothing is drawn at random: one call is enough.
+    `run` returns the fingerprint of data: called twice with the original ones to check that it is repeatable, and more
+    often where it is not, most of all before something is called a leak. At level "data" nothing is drawn at random.
     """
 
-    def __init__(self, cutoff: Any, level: str, run: Callable[[], Fingerprint], deterministic: bool = False) -> None:
+    def __init__(self, cutoff: Any, level: str, run: Callable[[Any], Fingerprint], data: Any) -> None:
         self.cutoff, self.level = cutoff, level
         self.rows: list[dict[str, Any]] = []
-        self.run, self.more_to_run = run, MORE_RUNS
-        self.expected = self.latest = run()
+        self.run, self.data, self.more_to_run = run, data, MORE_RUNS
+        self.expected = self.latest = run(data)
         self.spread: dict[str, float] = {}
-        if not deterministic:
+        if level == "fit":
             self._run_again()
         self.repeatable = not self.spread
         if not self.repeatable:
@@ -119,20 +112,24 @@ class AuditLog:
                 self._run_again()
 
     def compare(
-        self, perturbation: str, run: Callable[[], Fingerprint], part: bool = False, rounding: bool = False
+        self,
+        perturbation: str,
+        data: Any,
+        run: Callable[[Any], Fingerprint] | None = None,
+        rounding: bool = False,
     ) -> None:
-        """Add whether something moved by more than equal runs differ, each time where they do.
+        """Add whether something moved with perturbed data by more than equal runs differ, each time where they do.
 
-        With `part`, the run returns a part of the fingerprint; with `rounding`, half the digits of a number may differ.
+        Another `run` returns a part of the fingerprint; with `rounding`, half the digits of a number may differ.
         """
         try:
-            moved = self._moved(run, part, rounding)
+            moved = self._moved(data, run, rounding)
             while moved and not self.repeatable and self.more_to_run:
                 self.more_to_run -= 1
                 self._run_again()
             for _ in range(0 if self.repeatable else MORE_RUNS):
                 if moved:
-                    again = self._moved(run, part, rounding)
+                    again = self._moved(data, run, rounding)
                     moved = {name: item for name, item in moved.items() if name in again}
         except Exception as error:  # any error that the code of others raises for such numbers
             self.add(perturbation, "not run", note=f"{type(error).__name__}: {reason(error)}")
@@ -146,20 +143,20 @@ class AuditLog:
         self.add(perturbation, "LEAK", names, str(list(place)) if place else "", max(sizes, default=np.nan))
 
     def _moved(
-        self, run: Callable[[], Fingerprint], part: bool, rounding: bool
+        self, data: Any, run: Callable[[Any], Fingerprint] | None, rounding: bool
     ) -> dict[str, tuple[tuple[int, ...], float]]:
         """Return the place and size of each difference that is larger than between equal runs."""
         with warnings.catch_warnings():  # the numbers are strange on purpose
             warnings.simplefilter("ignore")
-            found = run()
-        expected = {name: item for name, item in self.expected.items() if name in found or not part}
+            found = (run or self.run)(data)
+        expected = {name: item for name, item in self.expected.items() if name in found or run is None}
         slack = {name: _rounding(item) if rounding else 0.0 for name, item in expected.items()}
         differ = [item for item in differences(expected, found) if self._beyond_spread(item[0], item[2])]
         return {name: (at, by) for name, at, by in differ if not by <= slack.get(name, 0.0)}
 
     def _run_again(self) -> None:
         """Run once more, and update the spread of equal runs."""
-        found = self.run()
+        found = self.run(self.data)
         for other in (self.expected, self.latest):
             for name, _, by in differences(other, found):
                 self.spread[name] = max(self.spread.get(name, 0.0), by if by == by else np.inf)
