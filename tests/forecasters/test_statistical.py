@@ -181,7 +181,7 @@ def test_free_numbers_lead_to_coefficients_and_back() -> None:
 def test_an_exact_estimate_is_at_least_as_likely_as_the_least_squares_it_starts_from(
     w: np.ndarray, orders: Orders
 ) -> None:
-    start, mine = least_squares(w, orders), np.array(arima.estimate(w, orders).parameters)
+    start, mine = least_squares(w, orders), np.array(arima.estimate(w, orders.plain()).parameters)
     assert log_likelihood(w, orders, mine) >= log_likelihood(w, orders, start)
 
 
@@ -292,7 +292,7 @@ def test_holt_winters_errs_no_more_than_that_of_statsmodels(seasonal: str) -> No
     y = trend_and_season(90) + noise(90)
     fit = fitted(HoltWintersForecaster(seasonal=seasonal), y).models_[0][0]
     engine = ets.Engine(y, 6, ets.Components("add", "add", seasonal, False))
-    ets._run(engine.model, 6, np.array(fit.parameters), y, engine._yhat, engine._states)
+    ets.run(engine.model, np.array(fit.parameters), np.array(y), engine._yhat, engine._states)
     mine = ((y - engine._yhat) ** 2).sum()
     twin = ExponentialSmoothing(y, trend="add", seasonal=seasonal, seasonal_periods=6).fit().sse
     assert mine < 1.01 * twin
@@ -348,7 +348,7 @@ def test_a_later_past_is_filtered_with_the_parameters_that_were_fitted_or_they_a
     assert np.array_equal(keep.forecast(end, 5), again.forecast(end, 5))
     kept = keep.forecast(later, 5)[0, :, 0]
     assert not np.array_equal(kept, again.forecast(later, 5)[0, :, 0])
-    assert kept.tolist() == keep._forecast_from(keep.models_[0][0], y[:110], 5, True).tolist()
+    assert kept.tolist() == keep._model.forecast(keep.models_[0][0], y[:110], 5, True).tolist()
     anew = keep._estimate(y[:110], keep.models_[0][0].specification)
     assert again.forecast(later, 5)[0, :, 0].tolist() == again._forecast_from(anew, y[:110], 5, True).tolist()
 

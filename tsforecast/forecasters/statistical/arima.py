@@ -6,9 +6,10 @@ estimated by exact maximum likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,19 @@ from tsforecast.forecasters.statistical.arma import (
     inside,
     least_squares,
     log_likelihood,
-    named,
     polynomials,
 )
-from tsforecast.forecasters.statistical.fit import BAD, FitError, FittedModel, Floats, aicc, filled, minimise
+from tsforecast.forecasters.statistical.fit import (
+    BAD,
+    LIMIT,
+    FitError,
+    FittedModel,
+    Floats,
+    Minimum,
+    aicc,
+    filled,
+    minimise,
+)
 
 MOST, MOST_SEASONAL = 5, 2  # orders of each polynomial in the search, as in R's auto.arima
 MOST_DIFFERENCES = 2
@@ -37,35 +47,49 @@ MOST_ESTIMATES = 5  # candidates estimated before the simplest one
 ROUNDING = 1e-12  # relative to the largest number: smaller differences are zero
 FEWEST_EQUAL = 4  # equal differences that are not by chance
 
+Given = tuple[int, int, int] | None  # orders that the user chose
 
-def estimate(y: Floats, orders: Orders) -> FittedModel:
+
+def estimate(y: Floats, specification: dict[str, Any]) -> FittedModel:
     """Estimate the coefficients of known orders by exact maximum likelihood; `y` may hold NaN.
 
     Raises
     ------
     FitError
     """
+    orders = Orders.of(specification)
     w, unit = _standardised(filled(y), orders)
     if len(w) <= orders.longest + sum(orders.counts) + 1:
-        raise FitError(f"its {len(y)} steps are too few for {named(orders)}")
+        raise FitError(f"its {len(y)} steps are too few for {orders}")
     level = constant(y, orders)
     if level is not None and (orders.mean or level == 0):  # nothing is left to estimate
-        return FittedModel(orders.plain(), [0.0] * sum(orders.counts) + [level] * orders.mean)
+        return FittedModel(specification, [0.0] * sum(orders.counts) + [level] * orders.mean)
     start = least_squares(w, orders)
     if start is None or not inside(start, orders, 1.001):
         start = np.zeros(sum(orders.counts) + orders.mean)
-    found = _maximum(w, orders, start)
-    if not log_likelihood(w, orders, found) >= log_likelihood(w, orders, start):
-        found = start
-    found = np.append(found[: sum(orders.counts)], found[sum(orders.counts) :] * unit)
+    if not len(start):
+        return FittedModel(specification, [])
+    best = _maximum(partial(log_likelihood, w, orders), orders, start, precision=1e-8)
+    if best.value >= BAD:
+        raise FitError(f"the likelihood of {orders} has no maximum that can be found")
+    if not best.converged:
+        raise FitError(f"the likelihood of {orders} did not converge")
+    found = best.x if log_likelihood(w, orders, best.x) >= log_likelihood(w, orders, start) else start
+    scale = np.r_[np.ones(sum(orders.counts)), [unit] * orders.mean]
+    found = scale * found
     if np.isnan(y).any():
-        found = _maximum_with_gaps(y, orders, found, unit)
-    return FittedModel(orders.plain(), found.tolist())
+        model, inner = _state_space(y, orders), 0.9 * found  # at the bounds the gradient vanishes
+        if orders.mean:
+            inner[-1] = found[-1] / unit
+        # Differences lose numbers around every gap, so that this likelihood is flat and slow: a few iterations will do.
+        best = _maximum(
+            lambda x: float(model.loglike(_for_state_space(scale * x, orders))), orders, inner, 1e-7, iterations=30
+        )
+        found = scale * best.x if best.value < BAD else found
+    return FittedModel(specification, found.tolist())
 
 
-def choose(
-    y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
-) -> FittedModel:
+def choose(y: Floats, season_length: int, order: Given, seasonal: Given) -> FittedModel:
     """Choose the orders that are None, and estimate; `y` may hold NaN.
 
     A candidate whose estimate is not stationary and invertible, or has larger errors one step ahead than its
@@ -76,32 +100,18 @@ def choose(
     FitError
     """
     if order and seasonal:
-        return estimate(y, Orders(*order, *seasonal, m=season_length, mean=order[1] + seasonal[1] == 0))
+        return estimate(y, Orders(*order, *seasonal, m=season_length, mean=order[1] + seasonal[1] == 0).plain())
     exact = _exact(y, season_length, order, seasonal)
     if exact:
-        return estimate(y, exact)
+        return estimate(y, exact.plain())
     whole = filled(y)
-    *ranked, last = rank_orders(whole, season_length, order, seasonal)
+    *ranked, last = _Search(whole, season_length, order, seasonal).ranked()
     for orders in ranked:
         with suppress(FitError):
-            model = estimate(y, orders)
+            model = estimate(y, orders.plain())
             if _is_sound(model, orders, whole):
                 return model
-    return estimate(y, last)
-
-
-def rank_orders(
-    y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
-) -> list[Orders]:
-    """Choose the orders that are None, after Hyndman and Khandakar (2008): a few models, the best first.
-
-    The season is differenced where it is strong, the rest while a KPSS test rejects a constant level; the other
-    orders start from four usual models and change by one while AICc decreases. The last one is the simplest compared.
-    """
-    m = season_length if seasonal or len(y) >= 2 * season_length + 2 else 1
-    big_d = seasonal[1] if seasonal else int(m > 1 and seasonal_strength(y, m) > STRONG_SEASON)
-    d = order[1] if order else differences(differenced(y, 0, big_d, m), float(np.abs(y).max()))
-    return _Search(y, m, d, big_d, order, seasonal).ranked()
+    return estimate(y, last.plain())
 
 
 def constant(y: Floats, orders: Orders) -> float | None:
@@ -118,15 +128,13 @@ def constant(y: Floats, orders: Orders) -> float | None:
     return level if abs(level) > room else 0.0
 
 
-def _exact(
-    y: Floats, season_length: int, order: tuple[int, int, int] | None, seasonal: tuple[int, int, int] | None
-) -> Orders | None:
+def _exact(y: Floats, season_length: int, order: Given, seasonal: Given) -> Orders | None:
     """Return the fewest differences that leave a constant, with it as mean; None where none do.
 
     Tests and likelihoods are undefined there: the variance is zero.
     """
-    p, q = (order[0], order[2]) if order else (0, 0)
-    P, Q = (seasonal[0], seasonal[2]) if seasonal else (0, 0)
+    p, _, q = order or (0, 0, 0)
+    P, _, Q = seasonal or (0, 0, 0)
     ds = (order[1],) if order else range(MOST_DIFFERENCES + 1)
     big_ds = (seasonal[1],) if seasonal else range(1 + (season_length > 1))
     pairs = [(d, big_d) for d in ds for big_d in big_ds if d + big_d <= MOST_DIFFERENCES]
@@ -153,25 +161,24 @@ def _is_sound(model: FittedModel, orders: Orders, y: Floats) -> bool:
 
 
 class _Search:
-    """Stepwise search for p, q, P, Q and the mean."""
+    """Choice of the orders that are None, after Hyndman and Khandakar (2008).
 
-    def __init__(
-        self,
-        y: Floats,
-        m: int,
-        d: int,
-        big_d: int,
-        order: tuple[int, int, int] | None,
-        seasonal: tuple[int, int, int] | None,
-    ) -> None:
-        self._y, self._m, self._d, self._big_d = y, m, d, big_d
+    The season is differenced where it is strong, the rest while a KPSS test rejects a constant level; the other
+    orders start from four usual models and change by one while AICc decreases.
+    """
+
+    def __init__(self, y: Floats, season_length: int, order: Given, seasonal: Given) -> None:
+        m = season_length if seasonal or len(y) >= 2 * season_length + 2 else 1
+        big_d = seasonal[1] if seasonal else int(m > 1 and seasonal_strength(y, m) > STRONG_SEASON)
+        d = order[1] if order else differences(differenced(y, 0, big_d, m), float(np.abs(y).max()))
         most = min(MOST, len(y) // 3)
         most_seasonal = min(MOST_SEASONAL, len(y) // (3 * m)) if 1 < m <= LONGEST_SEASON else 0
         p, q = ((order[0], order[0]), (order[2], order[2])) if order else ((0, most), (0, most))
         P, Q = ((0, most_seasonal),) * 2 if seasonal is None else ((seasonal[0],) * 2, (seasonal[2],) * 2)
         self._limits = (p, q, P, Q)
         self._means = (False, True) if d + big_d <= 1 else (False,)
-        self._w, _ = _standardised(y, self._orders((0, 0, 0, 0), False))
+        self._plain = Orders(0, d, 0, D=big_d, m=m)
+        self._w, _ = _standardised(y, self._plain)
         self._seen: dict[Orders, float] = {}
 
     def ranked(self) -> list[Orders]:
@@ -180,22 +187,18 @@ class _Search:
         starts = [((2, 2, 1, 1), mean), ((0, 0, 0, 0), mean), ((1, 0, 1, 0), mean), ((0, 1, 0, 1), mean)]
         starts.append(((0, 0, 0, 0), False))
         best = min((self._within(counts, mean) for counts, mean in starts), key=self._criterion)
-        improved = True
-        while improved and len(self._seen) < MOST_MODELS:
-            improved = False
-            for other in self._neighbours(best):
-                if self._criterion(other) < self._criterion(best):
-                    best, improved = other, True
-                    break
+        better: Orders | None = best
+        while better and len(self._seen) < MOST_MODELS:
+            best = better
+            better = next((o for o in self._neighbours(best) if self._criterion(o) < self._criterion(best)), None)
         ranked = sorted((o for o, value in self._seen.items() if np.isfinite(value)), key=self._criterion)
         default = self._within((0, 0, 0, 0), False)  # the series may be too short for any
         simplest = next((o for o in ranked if o.counts == default.counts), default)
-        better = ranked[: ranked.index(simplest)] if simplest in ranked else ranked
-        return [*better[:MOST_ESTIMATES], simplest]
+        ahead = ranked[: ranked.index(simplest)] if simplest in ranked else ranked
+        return [*ahead[:MOST_ESTIMATES], simplest]
 
     def _orders(self, counts: tuple[int, ...], mean: bool) -> Orders:
-        p, q, P, Q = counts
-        return Orders(p, self._d, q, P, self._big_d, Q, self._m, mean)
+        return replace(self._plain, **dict(zip("pqPQ", counts, strict=True)), mean=mean)
 
     def _within(self, counts: tuple[int, ...], mean: bool) -> Orders:
         near = [min(max(count, low), high) for count, (low, high) in zip(counts, self._limits, strict=True)]
@@ -218,17 +221,13 @@ class _Search:
     def _criterion(self, orders: Orders) -> float:
         """Return AICc at the conditional least squares estimate; infinite where there is none."""
         if orders not in self._seen:
-            self._seen[orders] = self._aicc(orders)
+            w, value = self._w, np.inf
+            if len(w) > orders.longest + sum(orders.counts) + 1:
+                found = least_squares(w, orders)
+                if found is not None and inside(found, orders, FARTHEST_ROOT):
+                    value = aicc(log_likelihood(w, orders, found), len(found) + 1, len(w))
+            self._seen[orders] = value
         return self._seen[orders]
-
-    def _aicc(self, orders: Orders) -> float:
-        w = self._w
-        if len(w) <= orders.longest + sum(orders.counts) + 1:
-            return np.inf
-        found = least_squares(w, orders)
-        if found is None or not inside(found, orders, FARTHEST_ROOT):
-            return np.inf
-        return aicc(log_likelihood(w, orders, found), len(found) + 1, len(w))
 
 
 def seasonal_strength(y: Floats, m: int) -> float:
@@ -263,8 +262,8 @@ def _kpss(y: Floats) -> float:
     return float((np.cumsum(errors) ** 2).sum()) / (n * variance) if variance > 0 else 0.0
 
 
-def forecast(fitted: FittedModel, y: Floats, horizon: int) -> Floats:
-    """Forecast H steps after `y`, which may hold NaN.
+def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool = True) -> Floats:
+    """Forecast H steps after `y`, which may hold NaN, wherever it starts.
 
     Raises
     ------
@@ -276,7 +275,7 @@ def forecast(fitted: FittedModel, y: Floats, horizon: int) -> Floats:
         return np.asarray(filtered.forecast(horizon), dtype=np.float64)
     w = differenced(y, orders.d, orders.D, orders.m)
     if len(w) <= orders.longest:
-        raise FitError(f"its {len(y)} steps are too few for {named(orders)}")
+        raise FitError(f"its {len(y)} steps are too few for {orders}")
     mean = x[-1] if orders.mean else 0.0
     ar, ma = polynomials(x, orders)
     shocks = Covariance(ar, ma, len(w)).expected(w - mean, horizon)  # (H,)
@@ -296,7 +295,7 @@ def forecast(fitted: FittedModel, y: Floats, horizon: int) -> Floats:
 def _standardised(y: Floats, orders: Orders) -> tuple[Floats, float]:
     """Return the differenced series divided by its standard deviation, and the divisor."""
     if len(y) <= orders.lost:
-        raise FitError(f"its {len(y)} steps are too few for {named(orders)}")
+        raise FitError(f"its {len(y)} steps are too few for {orders}")
     w = differenced(y, orders.d, orders.D, orders.m)
     unit = float(w.std())
     if unit <= ROUNDING * float(np.abs(y).max()):  # a constant up to rounding
@@ -304,22 +303,17 @@ def _standardised(y: Floats, orders: Orders) -> tuple[Floats, float]:
     return w / unit, unit
 
 
-def _maximum(w: Floats, orders: Orders, start: Floats) -> Floats:
-    """Maximise the exact likelihood over stationary and invertible coefficients."""
-    if not len(start):
-        return start
+def _maximum(
+    likelihood: Callable[[Floats], float], orders: Orders, start: Floats, precision: float, iterations: int = LIMIT
+) -> Minimum:
+    """Maximise a likelihood over stationary and invertible coefficients, which are `x` of the result."""
 
     def function(u: Floats) -> float:
-        value = -log_likelihood(w, orders, constrained(u, orders))
+        value = -likelihood(constrained(u, orders))
         return value if np.isfinite(value) else BAD
 
-    u = constrained(start, orders, back=True)
-    found = minimise(function, u, precision=1e-8)
-    if found.value >= BAD:
-        raise FitError(f"the likelihood of {named(orders)} has no maximum that can be found")
-    if not found.converged:
-        raise FitError(f"the likelihood of {named(orders)} did not converge")
-    return constrained(found.x, orders)
+    found = minimise(function, constrained(start, orders, back=True), iterations=iterations, precision=precision)
+    return replace(found, x=constrained(found.x, orders))
 
 
 def _state_space(y: Floats, orders: Orders) -> Any:
@@ -339,27 +333,3 @@ def _for_state_space(x: Floats, orders: Orders) -> Floats:
         return x
     constant = x[-1] * polynomials(x, orders)[0].sum()
     return np.concatenate([[constant], x[:-1]])
-
-
-def _maximum_with_gaps(y: Floats, orders: Orders, start: Floats, unit: float) -> Floats:
-    """Maximise the likelihood of the observed numbers, starting from the estimate on filled ones."""
-    if not len(start):
-        return start
-    model = _state_space(y, orders)
-
-    def coefficients(u: Floats) -> Floats:
-        x = constrained(u, orders)
-        if orders.mean:
-            x[-1] *= unit
-        return x
-
-    def function(u: Floats) -> float:
-        value = -float(model.loglike(_for_state_space(coefficients(u), orders)))
-        return value if np.isfinite(value) else BAD
-
-    inner = 0.9 * start  # at the bounds the gradient vanishes
-    if orders.mean:
-        inner[-1] = start[-1] / unit
-    # Differences lose numbers around every gap, so that this likelihood is flat and slow: a few iterations will do.
-    found = minimise(function, constrained(inner, orders, back=True), iterations=30, precision=1e-7)
-    return coefficients(found.x) if found.value < BAD else start

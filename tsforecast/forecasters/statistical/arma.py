@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpbtrf, dpbtrs, dtbtrs
+from scipy.optimize import leastsq
+from scipy.signal import lfilter
 
 from tsforecast.forecasters.statistical.fit import FitError, Floats
 
@@ -30,6 +33,13 @@ class Orders:
         """Number of coefficients of each of the four polynomials."""
         return self.p, self.q, self.P, self.Q
 
+    @cached_property
+    def parts(self) -> list[tuple[int, slice, int]]:
+        """Sign, place among the coefficients and lag of each of the four polynomials."""
+        ends = np.cumsum(self.counts).tolist()
+        places = map(slice, [0, *ends], ends)
+        return list(zip((-1, 1, -1, 1), places, (1, 1, self.m, self.m), strict=True))
+
     @property
     def lost(self) -> int:
         """Steps lost by differencing."""
@@ -39,6 +49,9 @@ class Orders:
     def longest(self) -> int:
         """Degree of the longer of the two polynomials."""
         return max(self.p + self.P * self.m, self.q + self.Q * self.m)
+
+    def __str__(self) -> str:
+        return f"ARIMA({self.p},{self.d},{self.q})({self.P},{self.D},{self.Q})[{self.m}]"
 
     def plain(self) -> dict[str, Any]:
         """Return the specification as JSON values."""
@@ -59,47 +72,26 @@ def differenced(y: Floats, d: int, big_d: int, m: int) -> Floats:
     return np.diff(y, d)
 
 
-def named(orders: Orders) -> str:
-    return f"ARIMA({orders.p},{orders.d},{orders.q})({orders.P},{orders.D},{orders.Q})[{orders.m}]"
-
-
 def polynomials(x: Floats, orders: Orders) -> tuple[Floats, Floats]:
     """Return both polynomials in the backward shift, the constant 1 first."""
-    p, q, P, Q = orders.counts
-    ar, ma = np.ones(p + 1), np.ones(q + 1)
-    ar[1:], ma[1:] = -x[:p], x[p : p + q]
-    return (
-        _seasonal(ar, -x[p + q : p + q + P], orders.m),
-        _seasonal(ma, x[p + q + P : p + q + P + Q], orders.m),
-    )
-
-
-def _seasonal(polynomial: Floats, coefficients: Floats, m: int) -> Floats:
-    if not len(coefficients):
-        return polynomial
-    other = np.zeros(m * len(coefficients) + 1)
-    other[0], other[m::m] = 1.0, coefficients
-    return np.convolve(polynomial, other)
+    full = []
+    for sign, part, lag in orders.parts:
+        coefficients = x[part]
+        polynomial = np.zeros(lag * len(coefficients) + 1)
+        polynomial[0], polynomial[lag::lag] = 1.0, sign * coefficients
+        full.append(polynomial)
+    return np.convolve(full[0], full[2]), np.convolve(full[1], full[3])
 
 
 def inside(x: Floats, orders: Orders, farthest: float) -> bool:
     """Return whether all roots lie outside the circle of that radius."""
-    p, q, P, Q = orders.counts
-    start = 0
-    for sign, count, lag in ((-1, p, 1), (1, q, 1), (-1, P, orders.m), (1, Q, orders.m)):
-        polynomial = np.r_[1.0, sign * x[start : start + count]]
-        start += count
-        # Roots of the reversed polynomial are the inverse ones.
-        if count and np.abs(np.roots(polynomial)).max(initial=0.0) ** (1 / lag) > 1 / farthest:
-            return False
-    return True
+    # Roots of the reversed polynomial are the inverse ones.
+    inverse = [(np.roots(np.r_[1.0, sign * x[part]]), lag) for sign, part, lag in orders.parts]
+    return all(np.abs(roots).max(initial=0.0) ** (1 / lag) <= 1 / farthest for roots, lag in inverse)
 
 
 def least_squares(w: Floats, orders: Orders) -> Floats | None:
     """Estimate by conditional least squares: zero before the first step; None where it fails."""
-    from scipy.optimize import leastsq
-    from scipy.signal import lfilter
-
     size = sum(orders.counts) + orders.mean
     if not size:
         return np.zeros(0)
@@ -132,9 +124,6 @@ class Covariance:
     """
 
     def __init__(self, ar: Floats, ma: Floats, n: int) -> None:
-        from scipy.linalg.lapack import dpbtrf
-        from scipy.signal import lfilter
-
         p, q = len(ar) - 1, len(ma) - 1
         self._ar, self._first = ar, max(p, q)
         psi = lfilter(ma, ar, np.r_[1.0, np.zeros(q)])
@@ -169,8 +158,6 @@ class Covariance:
 
     def expected(self, w: Floats, horizon: int) -> Floats:
         """Return the expected contribution of the moving-average part to each of the next H steps."""
-        from scipy.linalg.lapack import dpbtrs
-
         if self._failed:
             raise FitError("its coefficients have no finite covariance")
         shocks = np.zeros(horizon)
@@ -187,13 +174,9 @@ class Covariance:
 
     def _shocks(self, w: Floats) -> Floats:
         """Return the errors one step ahead, each in units of its standard deviation."""
-        from scipy.linalg.lapack import dtbtrs
-
         return np.asarray(dtbtrs(self._factor, self._transformed(w)[:, None], uplo="L")[0][:, 0])
 
     def _transformed(self, w: Floats) -> Floats:
-        from scipy.signal import lfilter
-
         moved: Floats = lfilter(self._ar, 1.0, w)
         moved[: self._first] = w[: self._first]
         return moved
@@ -231,13 +214,8 @@ def constrained(u: Floats, orders: Orders, back: bool = False) -> Floats:
     from statsmodels.tsa.statespace.tools import constrain_stationary_univariate as constrain
     from statsmodels.tsa.statespace.tools import unconstrain_stationary_univariate as unconstrain
 
-    turn = unconstrain if back else constrain
-    p, q, P, Q = orders.counts
     x = u.copy()
-    start = 0
-    for sign, count in ((1, p), (-1, q), (1, P), (-1, Q)):
-        if count:
-            part = slice(start, start + count)
-            x[part] = turn(sign * u[part]) if back else sign * turn(u[part])
-        start += count
+    for sign, part, _ in orders.parts:
+        if len(x[part]):
+            x[part] = unconstrain(-sign * u[part]) if back else -sign * constrain(u[part])
     return x

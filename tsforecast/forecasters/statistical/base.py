@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import Argument, FitWarning, ParameterError, Problem, shorten
+from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
@@ -52,6 +54,13 @@ class _Outcome:
     problem: str = ""
 
 
+def _jobs_problems(name: str, value: Any) -> list[str]:
+    if value is None or (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value != 0):
+        return []
+    return [Problem("must be a whole number other than 0, or None", f"got {value!r}", parameter=name)]
+
+
+@keyword_settings
 class StatisticalForecaster(Forecaster):
     """Base of the classical models: one fit for each series and target.
 
@@ -72,12 +81,26 @@ class StatisticalForecaster(Forecaster):
     season_length_ : int
     """
 
-    season_length: int | None
-    parameters: str
-    n_jobs: int | None
-    models_: list[list[FittedModel | None]]
-    failures_: list[str]
-    season_length_: int
+    horizon: int = setting(default=1, kw_only=False, doc="Steps to forecast.")
+    season_length: int | None = setting(
+        default=None,
+        kw_only=False,
+        check=partial(whole, least=1, also=(None,)),
+        doc="Steps in one season; taken from the data unless given.",
+    )
+    parameters: Literal["keep", "refit"] = setting(
+        default="keep",
+        check=partial(one_of, options=("keep", "refit")),
+        doc="Whether a later past of a fitted series is filtered with the estimated parameters, or they are estimated "
+        "anew, for the components or orders that were chosen.",
+    )
+    n_jobs: int | None = setting(
+        default=-1,
+        check=_jobs_problems,
+        doc="Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.",
+    )
+
+    _model: ClassVar[Any]  # module with `estimate` and `forecast`
     _reads_gaps = False  # whether NaN between numbers is passed to the model
 
     def _choose(self, y: Floats, season_length: int) -> FittedModel:
@@ -88,20 +111,13 @@ class StatisticalForecaster(Forecaster):
         """Return whether the parameters require a season, whatever the data."""
         return False
 
-    def _estimate(self, y: Floats, specification: dict[str, Any]) -> FittedModel:
-        """Estimate a known specification anew."""
-        raise NotImplementedError
-
-    def _forecast_from(self, fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
-        """Forecast H steps after one series."""
-        raise NotImplementedError
-
     def _fit(self, panel: Panel) -> None:
         self.season_length_ = self.season_length or panel.season_length
         if self.season_length_ == 1 and self._needs_season():
             remedy = ("give ", Argument("season_length"))
             raise ParameterError(Problem("a model with a season needs its length", "the data have none", remedy))
-        self.models_, self.failures_ = [], []
+        self.models_: list[list[FittedModel | None]] = []
+        self.failures_: list[str] = []
         if isinstance(panel, SupervisedPanel):
             return  # every row is a context of its own, fitted when it is forecast
         past = Context.at_end(panel)
@@ -227,7 +243,7 @@ class StatisticalForecaster(Forecaster):
             if fitted is None:
                 fitted = self._simple_model(y) or self._choose(y, _usable(season_length, y))
             elif task.refit:
-                fitted = self._estimate(y, fitted.specification)
+                fitted = self._model.estimate(y, fitted.specification)
             forecast = unit * self._any_forecast(fitted, y, horizon, task.same_origin or task.refit)
             outcome = _Outcome(replace(fitted, unit=unit), forecast)
             problem = _problem_of(forecast, task.y)
@@ -248,11 +264,10 @@ class StatisticalForecaster(Forecaster):
     def _any_forecast(self, fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
         """Forecast by the model, or by the simpler one that a series got."""
         if "rule" not in fitted.specification:
-            return self._forecast_from(fitted, y, horizon, same_origin)
+            return np.asarray(self._model.forecast(fitted, y, horizon, same_origin))
         if fitted.specification == LAST_VALUE:
             return np.full(horizon, filled(y)[-1])
-        plain = {name: value for name, value in fitted.specification.items() if name != "rule"}
-        return ets.forecast(FittedModel(plain, fitted.parameters), filled(y), horizon, same_origin)
+        return ets.forecast(fitted, filled(y), horizon, same_origin)
 
     def _warn(self, past: Context, failed: dict[tuple[int, int], str], what: str) -> None:
         if not failed:
@@ -268,15 +283,6 @@ class StatisticalForecaster(Forecaster):
             FitWarning,
             stacklevel=4,
         )
-
-    def _problems(self) -> list[str]:
-        problems = super()._problems() + whole("season_length", self.season_length, 1, [None])
-        problems += one_of("parameters", self.parameters, ("keep", "refit"))
-        jobs = self.n_jobs
-        if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)) or jobs == 0):
-            must = "must be a whole number other than 0, or None"
-            problems.append(Problem(must, f"got {jobs!r}", parameter="n_jobs"))
-        return problems
 
 
 def _batches(tasks: Iterator[tuple[tuple[int, int], _Task]]) -> Iterator[dict[tuple[int, int], _Task]]:
@@ -308,8 +314,6 @@ def _one_thread() -> Iterator[None]:
 
     The limit holds for the whole process, so the first to enter sets it and the last to leave lifts it.
     """
-    import scipy.linalg
-    import scipy.optimize  # noqa: F401 - libraries loaded later would not be limited
     from threadpoolctl import threadpool_limits
 
     with _lock:

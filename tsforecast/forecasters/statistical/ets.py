@@ -12,7 +12,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tsforecast.forecasters.statistical.fit import BAD, FitError, FittedModel, Floats, Minimum, aicc, minimise
 
@@ -70,13 +69,9 @@ def admissible(
 
 
 def choose(y: Floats, season_length: int, models: list[Components]) -> FittedModel:
-    """Fit every model that `y` allows, and return the one with the smallest AICc.
+    """Fit every model that `y` allows, and return the one with the smallest AICc; raises FitError.
 
     All are fitted from heuristic initial states; initial states are estimated for the best few only.
-
-    Raises
-    ------
-    FitError
     """
     allowed = [model for model in models if not model.multiplicative or y.min() > 0]
     if not allowed:
@@ -106,8 +101,11 @@ def choose(y: Floats, season_length: int, models: list[Components]) -> FittedMod
 
 def estimate(y: Floats, specification: dict[str, Any]) -> FittedModel:
     """Estimate a known specification anew."""
-    names = ("error", "trend", "season", "damped")
-    return choose(y, specification["season_length"], [Components(**{name: specification[name] for name in names})])
+    return choose(y, specification["season_length"], [_components(specification)])
+
+
+def _components(specification: dict[str, Any]) -> Components:
+    return Components(*(specification[name] for name in ("error", "trend", "season", "damped")))
 
 
 def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
@@ -115,16 +113,14 @@ def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) ->
 
     Initial states belong to the first step of a series; where `y` starts elsewhere, heuristic ones are used.
     """
-    plain = dict(fitted.specification)
-    m = plain.pop("season_length")
-    model = Components(**plain)
+    model, m = _components(fitted.specification), fitted.specification["season_length"]
     if model.multiplicative and y.min() <= 0:
         raise FitError("its multiplicative components need numbers above zero")
     parameters = np.array(fitted.parameters)
     if not same_origin:
         parameters[FIRST_STATE:] = initial_states(y, m, model)
     states = np.zeros((len(y), 2 + m))
-    _run(model, m, parameters, y, np.zeros(len(y)), states)
+    run(model, parameters, np.array(y), np.zeros(len(y)), states)
     level, slope, season = states[-1, 0], states[-1, 1], states[-1, 2:][::-1]
     ahead = np.arange(horizon)
     damping = np.cumsum(parameters[3] ** (ahead + 1.0))
@@ -184,6 +180,7 @@ class Engine:
         self._yhat = np.zeros(len(y))
         self._states = np.zeros((len(y), 2 + self.m))
         self._free_smoothing = [i for i, free in enumerate((True, model.trend, model.season, model.damped)) if free]
+        self._bounds = [DAMPING if i == 3 else (LOWEST, HIGHEST) for i in self._free_smoothing]
         spread = float(y[: max(10, 2 * self.m)].std() or y.std())  # scale of the initial states
         self._unit = np.ones(FIRST_STATE + 2 + self.m)
         relative = spread / max(float(np.abs(y).mean()), 1e-300)
@@ -211,10 +208,8 @@ class Engine:
         function = self._function(free)
         betas = (0.05, 0.3, 0.9) if self.model.trend else (0.05,)
         gammas = (0.05, 0.3) if self.model.season else (0.05,)
-        starts = [self._start(*start) for start in product((0.05, 0.3, 0.8), betas, gammas)]
-        best = min(starts, key=lambda start: function(start[free]))
-        bounds = [DAMPING if i == 3 else (LOWEST, HIGHEST) for i in free]
-        found = minimise(function, best[free], bounds, precision=1e-7)
+        starts = [np.array([*start, 0.95])[free] for start in product((0.05, 0.3, 0.8), betas, gammas)]
+        found = minimise(function, min(starts, key=function), self._bounds, precision=1e-7)
         parameters = self._base.copy()
         parameters[free] = found.x
         return Minimum(parameters, found.value, found.converged)
@@ -226,12 +221,10 @@ class Engine:
             free.append(5)
         if self.model.season and self.m <= LONGEST_ESTIMATED_SEASON:
             free += range(6, 6 + self.m)
-        smoothing = len(self._free_smoothing)
         base = np.where(np.arange(len(self._base)) < FIRST_STATE, 0.0, self._base)
         function = self._function(free)
         start = ((rough.x - base) / self._unit)[free]
-        bounds = [DAMPING if i == 3 else (LOWEST, HIGHEST) for i in free[:smoothing]]
-        bounds += [(-np.inf, np.inf)] * (len(free) - smoothing)
+        bounds = self._bounds + [(-np.inf, np.inf)] * (len(free) - len(self._bounds))
         found = minimise(function, start, bounds, iterations=POLISH, precision=1e-8)
         if not found.value < rough.value:
             return rough
@@ -239,11 +232,6 @@ class Engine:
         parameters[free] = base[free] + self._unit[free] * found.x
         # Every step improves on the start: this search need not converge.
         return Minimum(parameters, found.value, rough.converged)
-
-    def _start(self, alpha: float, beta: float, gamma: float) -> Floats:
-        start = self._base.copy()
-        start[:FIRST_STATE] = alpha, beta, gamma, 0.95
-        return start
 
     def _function(self, free: list[int]) -> Callable[[Floats], float]:
         """Return minus the log-likelihood, up to a constant, as a function of the free parameters."""
@@ -281,6 +269,6 @@ def _loop(model: Components) -> Callable[..., None]:
     return found
 
 
-def _run(model: Components, m: int, parameters: Floats, y: Floats, yhat: Floats, states: NDArray[Any]) -> None:
-    none = np.zeros(len(parameters), dtype=np.int64)
-    _loop(model)(parameters, np.array(y), yhat, states, none, parameters, True, True)
+def run(model: Components, parameters: Floats, y: Floats, yhat: Floats, states: Floats) -> None:
+    """Run a model over `y`, which must be writable, and fill in its forecasts one step ahead and its states."""
+    _loop(model)(parameters, y, yhat, states, np.zeros(len(parameters), dtype=np.int64), parameters, True, True)

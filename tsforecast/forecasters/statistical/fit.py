@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 Floats = NDArray[np.float64]
 
@@ -49,8 +50,6 @@ def minimise(
     precision: float = 1e-9,
 ) -> Minimum:
     """Minimise by L-BFGS-B with forward differences."""
-    from scipy.optimize import minimize
-
     high = np.array([bound[1] for bound in bounds]) if bounds else np.full(len(start), np.inf)
 
     def with_gradient(x: Floats) -> tuple[float, Floats]:

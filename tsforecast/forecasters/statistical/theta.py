@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.signal import lfilter
 
 from tsforecast.forecasters.statistical.fit import FittedModel, Floats
 
@@ -15,19 +19,18 @@ def choose(y: Floats, season_length: int) -> FittedModel:
     kind = None
     if 1 < season_length <= len(y) // 2 and _has_season(y, season_length):
         kind = "mul" if y.min() > 0 else "add"
-    return estimate(y, season_length, kind)
+    return estimate(y, {"season": kind, "season_length": season_length})
 
 
-def estimate(y: Floats, season_length: int, kind: str | None) -> FittedModel:
+def estimate(y: Floats, specification: dict[str, Any]) -> FittedModel:
     """Estimate with a season of a known kind: "mul", "add" or None."""
-    season = np.zeros(0)
+    kind, season = specification["season"], np.zeros(0)
     if kind:
-        kind, season = season_of(y, season_length, kind)
+        kind, season = season_of(y, specification["season_length"], kind)
     adjusted = _adjusted(y, kind, season)
     steps = np.arange(len(y)) - (len(y) - 1) / 2
     slope = float(steps @ adjusted / (steps @ steps))
-    specification = {"season": kind, "season_length": season_length}
-    return FittedModel(specification, [_smoothing(adjusted), slope, *season.tolist()])
+    return FittedModel({**specification, "season": kind}, [_smoothing(adjusted), slope, *season.tolist()])
 
 
 def season_of(y: Floats, m: int, kind: str) -> tuple[str, Floats]:
@@ -77,15 +80,12 @@ def _adjusted(y: Floats, kind: str | None, season: Floats) -> Floats:
 
 def _levels(y: Floats, alpha: float) -> Floats:
     """Return the level after each step, from the first value on."""
-    from scipy.signal import lfilter
-
     levels: Floats = lfilter([alpha], [1.0, alpha - 1.0], y, zi=[(1 - alpha) * y[0]])[0]
     return levels
 
 
 def _smoothing(y: Floats) -> float:
     """Return the smoothing parameter with the smallest squared error one step ahead."""
-    from scipy.optimize import minimize_scalar
 
     def squared(alpha: float) -> float:
         errors = y[1:] - _levels(y, alpha)[:-1]
