@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.search.journal import append_event
 from tsforecast.search.space import Space, log
-from tsforecast.search.storage import SearchSpec, StoredSearch, open_search, read_search, write_outcome
+from tsforecast.search.storage import SearchSpec, StoredSearch, append_event, open_search, read_search, write_outcome
 
 SPACE: dict[str, Any] = {
     "cell": ["rnn", "gru", "lstm", "conv1d"],

@@ -20,10 +20,9 @@ from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, PHONE, READABLE, column, opened, sorted_cells
 from tsforecast.cli.console import show_search
 from tsforecast.files import write_or_return
-from tsforecast.search.journal import append_event
 from tsforecast.search.report import html_search, json_search
 from tsforecast.search.space import Space
-from tsforecast.search.storage import StoredSearch, open_search, read_search, write_outcome
+from tsforecast.search.storage import StoredSearch, append_event, open_search, read_search, write_outcome
 
 SECTIONS = [
     "Best trials",

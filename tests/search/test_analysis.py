@@ -11,7 +11,6 @@ import pytest
 from tests.helpers.searches import SPACE, searched
 from tsforecast.search.figures import progress
 from tsforecast.search.importance import importance
-from tsforecast.search.journal import TrialRecord, append_event, trials_table
 from tsforecast.search.results import (
     axis_of,
     best,
@@ -22,6 +21,7 @@ from tsforecast.search.results import (
     varied,
 )
 from tsforecast.search.space import Space, log
+from tsforecast.search.storage import TrialRecord, append_event, trials_table
 
 
 def trials_of(space: Space, count: int, score: object, seed: int = 0) -> pd.DataFrame:

@@ -20,8 +20,8 @@ from tsforecast import audit, leaderboard
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, TrainingError, TrainingWarning
 from tsforecast.files import OutputError
-from tsforecast.search.journal import LOG_FILE, read_log
 from tsforecast.search.search import RaySearch
+from tsforecast.search.storage import LOG_FILE, read_log
 
 pytestmark = pytest.mark.usefixtures("only_ray")
 SPACE = {"units": [2, 8], "dropout": (0.0, 0.5)}

@@ -19,10 +19,9 @@ from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.search.journal import LOG_FILE, read_log
 from tsforecast.search.search import RaySearch
 from tsforecast.search.space import Space, log
-from tsforecast.search.storage import SCHEDULERS, SEARCHERS, pair_problems
+from tsforecast.search.storage import LOG_FILE, SCHEDULERS, SEARCHERS, pair_problems, read_log
 
 PANEL = Panel.from_array(wave(120), season_length=6)
 SPACE = {"units": [2, 8], "cell": ["gru", "conv1d"], "kernel_size": [2, 3], "learning_rate": log(1e-3, 1e-1)}

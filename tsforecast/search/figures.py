@@ -115,18 +115,16 @@ def heat(pair: Pair) -> Figure:
     figure, axes = canvas(0.75 + 0.52 * rows)
     size = 8 if columns > 4 else 9
     strongest = max(float(np.nanmax(np.abs(pair.mean))), 1e-9)
-    for row in range(rows):
-        for column in range(columns):
-            if not pair.count[row, column]:
-                axes.text(column, row, "–", ha="center", va="center", color=QUIET, size=size)
-                continue
-            mean, top, count = pair.mean[row, column], pair.best[row, column], pair.count[row, column]
-            shade = COLOURS[0] if mean > 0 else COLOURS[1]
-            alpha = TINT * min(1.0, abs(mean) / strongest)
-            axes.add_patch(Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, color=shade, alpha=alpha, lw=0))
-            text = f"{skill_text(top)} of {count}"
-            axes.text(column, row - 0.2, skill_text(mean), ha="center", va="center", color=INK, size=size + 0.5)
-            axes.text(column, row + 0.22, text, ha="center", va="center", color=INK, size=8)
+    for row, column in np.ndindex(rows, columns):
+        if not pair.count[row, column]:
+            axes.text(column, row, "–", ha="center", va="center", color=QUIET, size=size)
+            continue
+        mean, top = float(pair.mean[row, column]), float(pair.best[row, column])
+        shade, alpha = COLOURS[0] if mean > 0 else COLOURS[1], TINT * min(1.0, abs(mean) / strongest)
+        axes.add_patch(Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, color=shade, alpha=alpha, lw=0))
+        axes.text(column, row - 0.2, skill_text(mean), ha="center", va="center", color=INK, size=size + 0.5)
+        text = f"{skill_text(top)} of {pair.count[row, column]}"
+        axes.text(column, row + 0.22, text, ha="center", va="center", color=INK, size=8)
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_xticks(range(columns), [_short(label, columns) for label in pair.across.bins], color=INK, size=size)

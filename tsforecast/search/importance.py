@@ -54,16 +54,6 @@ def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
     A trial that was stopped early or cut short counts with its best score so far, as in the search. One without a
     score is left out. A setting that a cell does not have is filled in at random, so that it carries no information
     about the cell.
-
-    Examples
-    --------
-    >>> random = np.random.default_rng(0)
-    >>> params = [{"units": int(random.integers(4)), "layers": int(random.integers(4))} for _ in range(60)]
-    >>> scores = [one["units"] / 10 for one in params]
-    >>> trials = pd.DataFrame({"trial": range(1, 61), "best_score": scores, "params": params})
-    >>> found = importance(trials, Space.of({"units": (0, 3), "layers": (0, 3)}))
-    >>> [share.setting for share in found.shares], found.shares[0].low > 0.5, found.shares[1].high < 0.1
-    (['units', 'layers'], True, True)
     """
     usable, names, floor = scored(trials), varied(trials, space), score_floor(trials)
     scores = np.maximum(usable["best_score"].to_numpy(dtype=float), floor)

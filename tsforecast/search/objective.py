@@ -78,13 +78,6 @@ def optimism(objectives: Sequence[Objective], losses: Floats, seed: int = 0) -> 
     other. The optimism is in skill: the score of the best trial on all cases, minus the mean score, over bootstrap
     draws of blocks of neighbours, of the trial that is best on the drawn cases, on those not drawn [BBC-CV:
     Tsamardinos et al. 2018, doi 10.1007/s10994-018-5714-4].
-
-    Examples
-    --------
-    >>> panel, cases = Panel.of(np.arange(9.0)), 40
-    >>> objective = Objective(panel, np.full(cases, 1 / cases), "mae", "naive", np.ones(cases))
-    >>> optimism([objective], 1 + np.random.default_rng(1).normal(size=(20, cases)) / 5) > 0
-    True
     """
     random, ends = np.random.default_rng(seed), np.cumsum([len(objective.weights) for objective in objectives])
     drawn, others, real = (np.zeros(shape) for shape in ((DRAWS, len(losses)), (DRAWS, len(losses)), len(losses)))
@@ -139,15 +132,12 @@ class ForecastObjective(Objective):
     def losses(self, model: Forecaster) -> Floats:
         """Return the loss of a fitted model from each cutoff, (n,)."""
         predicted = model.forecast(self.context, self.horizon)
-        error = metrics.absolute_errors(self.truth, predicted)
-        if self.metric == "smape":
-            error = metrics.symmetric_errors(self.truth, predicted)
-        elif self.metric == "mase":
-            error = metrics.divide(error, self.scale[:, None])
-        elif self.metric == "rmsse":
-            error = metrics.divide(error**2, self.scale[:, None])
-        elif self.metric == "rmse":
+        errors = metrics.symmetric_errors if self.metric == "smape" else metrics.absolute_errors
+        error = errors(self.truth, predicted)
+        if self.metric in ("rmse", "rmsse"):
             error = error**2
+        if self.metric in ("mase", "rmsse"):
+            error = metrics.divide(error, self.scale[:, None])
         observed = ~np.isnan(self.truth)
         broken = (np.isnan(predicted) & observed).any(axis=(1, 2))
         total = np.where(observed, np.nan_to_num(error), 0.0).sum(axis=(1, 2))
@@ -251,14 +241,6 @@ def classification_objectives(
     The labels, (N,), are positions in `classes`. Each objective holds out a share or number of whole groups, or of the
     sequences of each class alike. DataError is raised when a class has no sequence left to train on, or there are
     fewer groups than all objectives hold out.
-
-    Examples
-    --------
-    >>> panel = Panel.from_array(list(np.arange(24.0).reshape(6, 4)))
-    >>> names, people = np.array(["rest", "wave"]), np.array(["ann", "ann", "bob", "bob", "cat", "cat"])
-    >>> both = classification_objectives(panel, np.array([0, 1] * 3), names, people, 1, 2, "error", seed=0)
-    >>> [(len(one.part), one.held_out.ids.tolist(), one.naive.tolist()) for one in both]
-    [(4, [4, 5], [0.0, 1.0]), (4, [2, 3], [0.0, 1.0])]
     """
     order, objectives = np.arange(len(labels)), []
     names = [] if groups is None else list(dict.fromkeys(groups.tolist()))

@@ -24,7 +24,7 @@ from tsforecast.search.results import (
     varied,
 )
 from tsforecast.search.space import Space, is_number
-from tsforecast.search.storage import SearchSpec, StoredSearch
+from tsforecast.search.storage import StoredSearch
 
 NAIVE, SKILL = "naive", "{:+.1%}"
 
@@ -51,7 +51,7 @@ def html_search(search: StoredSearch, title: str | None = None) -> str:
         pairs=pair_figures(trials, space),
         cost=cost_figures(trials, spec.reference),
         failures=failures(trials),
-        trials=all_trials(trials, space),
+        trials=_grid("All trials", trials, space, list(space.domains), ends=True),
         facts=_facts(search),
         space={
             name: ", ".join(map(value_text, domain)) if isinstance(domain, list) else str(domain)
@@ -61,21 +61,7 @@ def html_search(search: StoredSearch, title: str | None = None) -> str:
 
 
 def json_search(search: StoredSearch) -> str:
-    """Return headline, trials, importance and specification as JSON; NaN is null.
-
-    Examples
-    --------
-    >>> import json
-    >>> from pathlib import Path
-    >>> from tsforecast.search.journal import TrialRecord
-    >>> texts = dict.fromkeys(("data", "forecaster", "searcher", "scheduler", "made", "machine"), "")
-    >>> numbers = dict.fromkeys(("season_length", "epochs", "horizon", "cutoffs", "origins"), 1)
-    >>> spec = SearchSpec(**texts, **numbers, trials=2, metric="mase", reference="drift", space={}, versions={})
-    >>> records = [TrialRecord({"units": 1}, {0: 0.0, 1: 0.25}, 2.0)]
-    >>> search = StoredSearch(Path(), spec, Space.of({"units": [8, 16]}), records, 0.05)
-    >>> json.loads(json_search(search))["headline"]
-    'Best skill +25.0% against drift (of which about 5.0 points may be luck): trial 1 at epoch 1, with units 16.'
-    """
+    """Return headline, trials, importance and specification as JSON; NaN is null."""
     trials = search.trials
     return json_text(
         {
@@ -138,7 +124,7 @@ def best_trials(trials: pd.DataFrame, space: Space, count: int = 10) -> Grid:
 
     Examples
     --------
-    >>> from tsforecast.search.journal import TrialRecord, trials_table
+    >>> from tsforecast.search.storage import TrialRecord, trials_table
     >>> space = Space.of({"units": [8, 16], "cell": ["gru"]})
     >>> skills = [{0: 0.0, 1: -0.1}, {0: 0.0, 1: 0.2}]
     >>> records = [TrialRecord({"units": i, "cell": 0}, skills[i], 1.0, trial=i + 1) for i in (0, 1)]
@@ -149,11 +135,6 @@ def best_trials(trials: pd.DataFrame, space: Space, count: int = 10) -> Grid:
     present = {name for params in first["params"] for name in params}
     names = [name for name in varied(trials, space) or list(space.domains) if name in present]
     return _grid("Best trials", pd.concat([trials[trials["trial"] == 0], first]), space, names)
-
-
-def all_trials(trials: pd.DataFrame, space: Space) -> Grid:
-    """Return a table of all trials, the best first and those without a score last."""
-    return _grid("All trials", trials, space, list(space.domains), ends=True)
 
 
 def _grid(label: str, trials: pd.DataFrame, space: Space, names: list[str], ends: bool = False) -> Grid:
@@ -178,16 +159,7 @@ def _grid(label: str, trials: pd.DataFrame, space: Space, names: list[str], ends
 
 
 def learning_figures(trials: pd.DataFrame, reference: str) -> list[CaptionedFigure]:
-    """Return figures of the learning curves, and of the scores in order of time.
-
-    Examples
-    --------
-    >>> from tsforecast.search.journal import TrialRecord, trials_table
-    >>> records = [TrialRecord({"units": i}, {0: 0.0, 1: 0.3}, trial=i + 1) for i in (0, 1)]
-    >>> trials = trials_table(records, Space.of({"units": [8, 16]}), 1)
-    >>> [figure.title for figure in learning_figures(trials, "drift")]
-    ['Learning curves', 'One trial after the other']
-    """
+    """Return figures of the learning curves, and of the scores in order of time."""
     usable, drawn = scored(trials), []
     if len(usable) and usable["epochs"].max() > 0:
         caption = "Skill of each trial on validation at each epoch"
@@ -276,23 +248,19 @@ def _facts(search: StoredSearch) -> dict[str, str]:
     spec = search.spec
     luck = "not yet known" if search.optimism is None else f"about {_points(search.optimism)}"
     epochs = f"; {spec.epochs} epochs for a whole trial" if spec.epochs else ""
+    stopping = {
+        "none": "no trial stopped early",
+        "pbt": "settings varied while weights were kept (pbt), the last ones count",
+    }.get(spec.stopping, f"trials stopped early by {spec.stopping}")
     return {
         "Data": spec.data,
         "Scored on": f"{spec.cases}; the same for all trials",
         "Skill": f"share of the {spec.error} of {spec.reference} that a trial removes, at its best epoch",
         "Luck": f"the best of many looks better on the targets that chose it than it is: by a bootstrap, {luck}",
-        "Searched by": f"{spec.searcher}, {_stopping(spec)}{epochs}",
+        "Searched by": f"{spec.searcher}, {stopping}{epochs}",
         "Size": search.space.describe(spec.trials),
         "Season": f"{spec.season_length} steps",
         "Versions": ", ".join(f"{name} {version}" for name, version in spec.versions.items()),
         "Machine": spec.machine,
         "Started": date_and_time(spec.made),
     }
-
-
-def _stopping(spec: SearchSpec) -> str:
-    special = {
-        "none": "no trial stopped early",
-        "pbt": "settings varied while weights were kept (pbt), the last ones count",
-    }
-    return special.get(spec.stopping, f"trials stopped early by {spec.stopping}")

@@ -131,15 +131,7 @@ class Pair:
 
 
 def scored(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials that have a score, without the naive forecast; see `RaySearch.trials_`.
-
-    Examples
-    --------
-    >>> from tsforecast.search.journal import TrialRecord, trials_table
-    >>> records = [TrialRecord({"units": 0}, {0: 0.0, 1: 0.3}), TrialRecord({"units": 1}, error="full", trial=2)]
-    >>> scored(trials_table(records, Space.of({"units": [8, 16]}), 1))["trial"].tolist()
-    [1]
-    """
+    """Return the trials that have a score, without the naive forecast; see `RaySearch.trials_`."""
     return trials[(trials["trial"] > 0) & np.isfinite(trials["best_score"].astype(float))]
 
 
@@ -183,16 +175,7 @@ def scores_differ(trials: pd.DataFrame) -> bool:
 
 
 def pairs(trials: pd.DataFrame, space: Space) -> list[Pair]:
-    """Return scores by the pairs of settings in `PAIRS`, where both varied and scores differ.
-
-    Examples
-    --------
-    >>> params = [{"units": units, "layers": layers} for units in (8, 16) for layers in (1, 2)]
-    >>> trials = pd.DataFrame({"trial": range(1, 5), "best_score": [0.1, 0.2, 0.3, 0.4], "params": params})
-    >>> (pair,) = pairs(trials, Space.of({"units": [8, 16], "layers": (1, 2)}))
-    >>> pair.mean.round(1).tolist()
-    [[0.1, 0.3], [0.2, 0.4]]
-    """
+    """Return scores by the pairs of settings in `PAIRS`, where both varied and scores differ."""
     free = varied(trials, space) if scores_differ(trials) else []
     return [_pair(trials, space, *names) for names in PAIRS if set(names) <= set(free)]
 
@@ -212,14 +195,7 @@ def _pair(trials: pd.DataFrame, space: Space, across: str, down: str) -> Pair:
 
 
 def failures(trials: pd.DataFrame) -> dict[str, list[int]]:
-    """Return the errors of trials, the most frequent first, and the trials that ended in each.
-
-    Examples
-    --------
-    >>> trials = pd.DataFrame({"trial": [0, 1, 2, 3], "error": ["", "no memory", "", "no memory"]})
-    >>> failures(trials)
-    {'no memory': [1, 3]}
-    """
+    """Return the errors of trials, the most frequent first, and the trials that ended in each."""
     groups = trials[trials["error"] != ""].groupby("error")["trial"].agg(list)
     return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[1])))
 
@@ -229,7 +205,7 @@ def cv_results(trials: pd.DataFrame) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from tsforecast.search.journal import TrialRecord, trials_table
+    >>> from tsforecast.search.storage import TrialRecord, trials_table
     >>> records = [TrialRecord({"units": i}, {0: 0.0, 1: 0.1 * i}, trial=i + 1) for i in (0, 1)]
     >>> candidates = cv_results(trials_table(records, Space.of({"units": [8, 16]}), 1))
     >>> candidates["params"], candidates["rank_test_score"].tolist()

@@ -31,7 +31,6 @@ from tsforecast.events import observed
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, versions
-from tsforecast.search.journal import read_log, trials_table
 from tsforecast.search.objective import (
     CLASSIFICATION_METRICS,
     FORECAST_METRICS,
@@ -50,7 +49,9 @@ from tsforecast.search.storage import (
     SearchSpec,
     open_search,
     pair_problems,
+    read_log,
     read_search,
+    trials_table,
     write_outcome,
 )
 from tsforecast.search.trial import TrialSetup, clone_with_seed, losses_at_best, trains_in_epochs
@@ -336,8 +337,7 @@ class RaySearch(Forecaster):
     @property
     def best_estimator_(self) -> Any:
         """The model with `best_params_`, fitted on all data; the best naive one where nothing beats it."""
-        if not self.members_:
-            raise AttributeError("a search has a best estimator once it was fitted: call fit(data)")
+        self.check_fitted()
         return self.members_[0]
 
     def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:
@@ -357,14 +357,12 @@ class RaySearch(Forecaster):
     @available_if(_classifies)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of each class of `classes_`, (N, K); see `Classifier.predict_proba`."""
-        self.check_fitted()
         return np.asarray(self.best_estimator_.predict_proba(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R2 of forecasts from supervised windows, or the accuracy of predicted labels."""
         if not _classifies(self):
             return super().score(X, y, sample_weight)
-        self.check_fitted()
         return float(self.best_estimator_.score(X, y, sample_weight))
 
     @property

@@ -15,8 +15,8 @@ from ray.tune import schedulers
 from ray.tune.search import Searcher
 
 from tsforecast.errors import ParameterError
-from tsforecast.search.journal import TrialRecord
 from tsforecast.search.space import ONLY_WITH, Range, Settings, Space
+from tsforecast.search.storage import TrialRecord
 from tsforecast.search.trial import MUTABLE
 
 JOB = "job"  # the only key of a trial's config in Ray
@@ -62,7 +62,7 @@ def make_scheduler(kind: str, space: Space, epochs: int) -> schedulers.TrialSche
         never: Any = float("inf")  # never pause a trial: resuming would need a new actor
         return schedulers.MedianStoppingRule("epoch", grace_period=grace, min_time_slice=never, **SCORE)
     if kind == "pbt":
-        mutations = {name: _mutation(space.domains[name]) for name in MUTABLE if name in space.domains}
+        mutations = {name: _ray_domain(space.domains[name]) for name in MUTABLE if name in space.domains}
         if not mutations:
             raise ParameterError(
                 f"scheduler 'pbt' must have something to vary while it trains: add one of {', '.join(MUTABLE)} to the "
@@ -181,7 +181,8 @@ class _Population(schedulers.PopulationBasedTraining):
         return {JOB: {**trial.config[JOB], "code": config[JOB]["code"]}}, operations
 
 
-def _mutation(domain: list[Any] | Range) -> Any:
+def _ray_domain(domain: list[Any] | Range) -> Any:
+    """Return a domain as Ray has it: the indices of choices, or a range."""
     if isinstance(domain, list):
         return list(range(len(domain)))
     if domain.whole:
@@ -222,7 +223,7 @@ def _sample(space: Space, trial: Any) -> None:
 
 def _hyperopt(space: Space, seed: int, first: list[Settings]) -> Searcher:
     try:
-        from hyperopt import hp
+        import hyperopt  # noqa: F401
     except ImportError as error:
         raise ParameterError(
             f"searcher 'hyperopt' must have its package ({error}), which an extra installs: pip install "
@@ -230,16 +231,7 @@ def _hyperopt(space: Space, seed: int, first: list[Settings]) -> Searcher:
         ) from error
     from ray.tune.search.hyperopt import HyperOptSearch
 
-    dimensions: dict[str, Any] = {}
-    for name, domain in space.domains.items():
-        if isinstance(domain, list):
-            dimensions[name] = hp.choice(name, list(range(len(domain))))
-        elif domain.whole and domain.log:
-            dimensions[name] = hp.qloguniform(name, np.log(domain.low), np.log(domain.high), 1)
-        elif domain.whole:
-            dimensions[name] = hp.uniformint(name, domain.low, domain.high)
-        elif domain.log:
-            dimensions[name] = hp.loguniform(name, np.log(domain.low), np.log(domain.high))
-        else:
-            dimensions[name] = hp.uniform(name, domain.low, domain.high)
+    domains = {name: _ray_domain(domain) for name, domain in space.domains.items()}
+    choices = {name: tune.choice(indices) for name, indices in domains.items() if isinstance(indices, list)}
+    dimensions = HyperOptSearch.convert_search_space(domains | choices)
     return HyperOptSearch(space=dimensions, random_state_seed=seed, points_to_evaluate=first, **SCORE)

@@ -51,7 +51,6 @@ class Score:
     skill: float  # mean over the objectives at this epoch
     start: float  # skill at epoch 0, which is not reported for itself
     best_skill: float
-    best_epoch: int
 
 
 def clone_with_seed(model: Forecaster | Classifier, seed: int) -> Any:
@@ -89,7 +88,7 @@ def run_trial(
     ]
     losses = list(np.load(folder / LOSSES)) if (folder / LOSSES).exists() else []
     model = setup.model(settings)
-    epochs = int(model.get_params()["max_epochs"]) if trains_in_epochs(model) else 0
+    trains = trains_in_epochs(model)
     last = max(0, len(losses) - 1 if reported is None else reported)
     skills: list[float] = []
 
@@ -97,9 +96,8 @@ def run_trial(
         rest = [objective.skill(rows[epoch]) for objective, rows in zip(others, older, strict=True)]
         skills.append(float(np.mean([newest.skill(losses[epoch]), *rest])))
         # Epoch 0 is untrained and goes along as `start`; earlier epochs were reported before.
-        if epoch > last or not epochs:
-            best = int(np.argmax(skills))
-            report(Score(epoch, skills[-1], skills[0], skills[best], best))
+        if epoch > last or not trains:
+            report(Score(epoch, skills[-1], skills[0], max(skills)))
 
     def score(epoch: int) -> None:
         if epoch < len(losses):
@@ -110,7 +108,7 @@ def run_trial(
 
     for epoch in range(len(losses)):
         report_epoch(epoch)
-    if not epochs:
+    if not trains:
         newest.fit(model)
         score(0)
         return

@@ -23,9 +23,8 @@ from filelock import FileLock, Timeout
 
 from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, reason
 from tsforecast.files import OutputError
-from tsforecast.search.journal import TrialRecord, append_event, read_log, repair_log
 from tsforecast.search.space import Settings, Space
-from tsforecast.search.storage import RunConfig
+from tsforecast.search.storage import RunConfig, TrialRecord, append_event, read_log, repair_log
 from tsforecast.search.suggest import (
     JOB,
     SCORE,
@@ -211,11 +210,6 @@ def show_progress(
 
     With `verbose` it shows a bar at a terminal, and a line for each trial elsewhere, such as in the log file of a
     search that runs overnight. Either way the logger gets the lines. `size` is that of the space in words.
-
-    Examples
-    --------
-    >>> with show_progress(0, "4 combinations", 2, "naive") as listen:
-    ...     listen("epoch", {"best_skill": 0.1})
     """
     from rich import get_console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
