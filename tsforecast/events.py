@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 
@@ -83,20 +84,13 @@ def observed(subject: Any, data: Any) -> Iterator[Activity]:
 
 
 @contextmanager
-def observing(observer: Observer) -> Iterator[None]:
-    """Subscribe an observer to all activities within the block."""
-    before = _observers.set((*_observers.get(), observer))
+def observing(observer: Observer | None) -> Iterator[None]:
+    """Subscribe an observer to all activities within the block; None hides them from all observers."""
+    before = _observers.set((*_observers.get(), observer) if observer else ())
     try:
         yield
     finally:
         _observers.reset(before)
 
 
-@contextmanager
-def unobserved() -> Iterator[None]:
-    """Hide activities within the block from all observers, such as fits that only check something."""
-    before = _observers.set(())
-    try:
-        yield
-    finally:
-        _observers.reset(before)
+unobserved = partial(observing, None)  # for fits that only check something

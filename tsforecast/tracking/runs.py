@@ -147,6 +147,7 @@ class _Run:
 
     activity: Activity
     name: str
+    kind: str  # fit, leaderboard or search
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began: float = field(default_factory=time.perf_counter)
     children: list[str] = field(default_factory=list)  # nested runs that ended, without an outcome yet
@@ -188,14 +189,15 @@ class Tracker:
     def on_start(self, activity: Activity) -> None:
         """Start a run, nested in the open one."""
         model = activity.subject
+        searches = sys.modules.get("tsforecast.search.search")  # None before a search; its import takes long
         if isinstance(model, Mapping):
             kind, name, settings = "leaderboard", f"{len(model)} models", {}
-        elif _searches(model):
+        elif searches and isinstance(model, searches.RaySearch):
             tuned = "network" if "cell" in model.space else named(model.forecaster)
             kind, name, settings = "search", f"{tuned} search", of_settings(model)
         else:
             kind, name, settings = "fit", named(model), of_settings(model)
-        run = _Run(activity, f"{name} on {self._data(activity)}")
+        run = _Run(activity, f"{name} on {self._data(activity)}", kind)
         self._start(run.id, run.name, kind, of_data(activity.data) | settings)
         self._open.append(run)
 
@@ -239,12 +241,8 @@ class Tracker:
         try:
             if error is not None:
                 self._log(run.id, tags={"error": f"{type(error).__name__}: {reason(error)}"})
-            elif isinstance(activity.subject, Mapping):
-                self._leaderboard(run)
-            elif _searches(activity.subject):
-                self._search(run)
             else:
-                self._fit(run)
+                getattr(self, f"_{run.kind}")(run)
         finally:
             stopped = isinstance(error, (KeyboardInterrupt, TrainingWarning))
             self._finish(run.id, "FINISHED" if error is None else "KILLED" if stopped else "FAILED")
@@ -379,12 +377,6 @@ class Tracker:
     def _data(self, activity: Activity) -> str:
         recordings = not isinstance(activity.subject, Forecaster | Mapping)
         return str(self._tags.get("data") or about(activity.data, recordings))
-
-
-def _searches(subject: Any) -> bool:
-    """Return whether this is a search, without loading the module of searches."""
-    module = sys.modules.get("tsforecast.search.search")
-    return module is not None and isinstance(subject, module.RaySearch)
 
 
 def _settings_line(settings: Mapping[str, Any]) -> str:

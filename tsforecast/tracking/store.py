@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -80,9 +80,9 @@ def where(uri: str | Path | None) -> str:
     >>> where("http://127.0.0.1:5000/")
     'http://127.0.0.1:5000'
     """
-    named = str(uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DATABASE).absolute()}")
+    named = str(uri or os.environ.get("MLFLOW_TRACKING_URI") or DATABASE)
     if named.endswith(".db") and "://" not in named:
-        named = f"sqlite:///{Path(named).absolute()}"
+        named = f"sqlite:///{named}"
     if named.startswith("sqlite:///"):
         return f"sqlite:///{Path(named.removeprefix('sqlite:///')).absolute()}"
     return named.rstrip("/")
@@ -105,7 +105,8 @@ class Store:
             self.tries = TRIES if uri.startswith("sqlite:") else 1  # before an event counts as lost
             self._resumes, self._refusal = runs is not None, MlflowException
             try:
-                with _alone(uri):
+                # A database file is locked while one process opens it: the first one creates its tables.
+                with FileLock(f"{uri.removeprefix('sqlite:///')}.lock") if uri.startswith("sqlite:") else nullcontext():
                     self._client = MlflowClient(uri)
                     self._experiment_id = self._find_experiment()
             except MlflowException as error:
@@ -220,11 +221,6 @@ def require_reachable(uri: str) -> None:
             f"runs cannot be tracked in {uri!r}: nobody answers there ({reason(error)}); start a server with "
             "mlflow server, name another uri, or leave it out to keep runs in a file here"
         ) from error
-
-
-def _alone(uri: str) -> AbstractContextManager[Any]:
-    """Lock a database file while one process opens it: the first one creates its tables."""
-    return FileLock(f"{uri.removeprefix('sqlite:///')}.lock") if uri.startswith("sqlite:///") else nullcontext()
 
 
 def _knock(uri: str) -> Exception | None:
