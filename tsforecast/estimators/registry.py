@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any
 
 from tsforecast.errors import UnknownNameError, nearest
 
-_NAMES = {
-    "naive": "NaiveForecaster",
-    "seasonal-naive": "SeasonalNaiveForecaster",
-    "drift": "DriftForecaster",
-    "mean": "MeanForecaster",
-    "window-average": "WindowAverageForecaster",
-    "ets": "ETSForecaster",
-    "arima": "ARIMAForecaster",
-    "theta": "ThetaForecaster",
-    "holt-winters": "HoltWintersForecaster",
-    "rnn": "RNNForecaster",
-    "gru": "GRUForecaster",
-    "lstm": "LSTMForecaster",
-    "conv1d": "Conv1DForecaster",
-    "reduction": "ReductionForecaster",
-    "neural": "NeuralForecaster",
-    "ensemble": "EnsembleForecaster",
-}
 ESTIMATORS = {
     "forecasters.naive": (
         "NaiveForecaster",
@@ -43,6 +26,12 @@ ESTIMATORS = {
 }
 _MODULES = {name: module for module, names in ESTIMATORS.items() for name in names}
 CLASSES = tuple(_MODULES)  # the only ones that a saved model may name
+# "seasonal-naive" is SeasonalNaiveForecaster, "conv1d" is Conv1DForecaster.
+_NAMES = {
+    re.sub("(?<=[a-z])(?=[A-Z])", "-", cls.removesuffix("Forecaster")).lower(): cls
+    for cls in CLASSES
+    if cls.endswith("Forecaster")
+}
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
