@@ -19,10 +19,11 @@ def versions() -> dict[str, str]:
     >>> list(versions())[:2]
     ['tsforecast', 'torch']
     """
-    return {name: _version(name) for name in PACKAGES}
+    return {name: installed(name) for name in PACKAGES}
 
 
-def _version(name: str) -> str:
+def installed(name: str) -> str:
+    """Return the version of a package, ``"unknown"`` where there is none."""
     try:
         return version(name)
     except PackageNotFoundError:

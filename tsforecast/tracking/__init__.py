@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from tsforecast.errors import ParameterError, TrackingError, TrackingWarning, shorten
 from tsforecast.events import observing
+from tsforecast.tracking.outbox import ABOUT, UNSENT, Outbox, send_later
+from tsforecast.tracking.store import Store, where
 
 if TYPE_CHECKING:
     from tsforecast.tracking.flavour import load_model as load_model
@@ -70,9 +72,6 @@ def track(experiment: str = "tsforecast", uri: str | Path | None = None, **tags:
         raise ParameterError(
             f"experiment must be a name: got {experiment!r}; data are fitted within track, not given to it"
         )
-    from tsforecast.tracking.outbox import UNSENT, Outbox
-    from tsforecast.tracking.store import Store, where
-
     store = Store(where(uri), experiment)
     from tsforecast.tracking.runs import Tracker
 
@@ -110,8 +109,6 @@ def sync(folder: str | Path = "mlflow-unsent") -> list[str]:
     TrackingError
         When there is nothing to send, or it cannot be sent; then it stays where it is.
     """
-    from tsforecast.tracking.outbox import ABOUT, send_later
-
     place = Path(folder)
     found = [place] if (place / ABOUT).is_file() else sorted(file.parent for file in place.glob(f"*/{ABOUT}"))
     if not found:

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tsforecast.errors import DataError
 from tsforecast.estimators import persistence
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster, require_forecaster
-from tsforecast.provenance import __version__
+from tsforecast.provenance import __version__, installed
 from tsforecast.tracking.store import quiet
 
 SERIES_COLUMN = "series"  # names series where no column of the user's does
@@ -94,7 +94,7 @@ def _as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert time stamps with a zone, and periods, to text."""
     strange = [name for name, kind in frame.dtypes.items() if isinstance(kind, (pd.DatetimeTZDtype, pd.PeriodDtype))]
-    return frame.assign(**{name: [_iso(stamp) for stamp in frame[name]] for name in strange})
+    return frame.assign(**{name: [_cell(stamp) for stamp in frame[name]] for name in strange})
 
 
 def as_json(frame: pd.DataFrame) -> dict[str, Any]:
@@ -110,11 +110,10 @@ def as_json(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    return _iso(value) if isinstance(value, (pd.Timestamp, pd.Period)) else None if value != value else value
-
-
-def _iso(stamp: Any) -> str:
-    return str(stamp.isoformat() if isinstance(stamp, pd.Timestamp) else stamp)
+    """Return a value of a frame as JSON can hold it."""
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return str(value) if isinstance(value, pd.Period) else None if value != value else value
 
 
 def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -327,14 +326,8 @@ def pinned() -> list[str]:
     """
     needed = [line for line in requires("tsforecast") or () if "extra ==" not in line]
     names = ["tsforecast", *(re.split(r"[^\w.-]", line)[0] for line in needed)]
-    found = []
-    for name in names:
-        try:
-            # Without the local part: torch 2.9+cpu is torch 2.9 elsewhere.
-            found.append(f"{name}=={version(name).partition('+')[0]}")
-        except PackageNotFoundError:
-            continue
-    return found
+    found = [(name, installed(name).partition("+")[0]) for name in names]  # torch 2.9+cpu is torch 2.9 elsewhere
+    return [f"{name}=={number}" for name, number in found if number != "unknown"]
 
 
 def _load_pyfunc(path: str) -> Served:
