@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +21,6 @@ class StaticEncoder:
     A number becomes its distance from the mean in standard deviations; a category becomes one column
     for each value of the training series, and one for all other values.
 
-    Parameters
-    ----------
-    columns : tuple of (name, mean, deviation, categories)
-        Categories are empty for a number.
-
     Examples
     --------
     >>> encoder = StaticEncoder.fit({"region": np.array(["n", "s"]), "size": np.array([1.0, 3.0])}, ["region", "size"])
@@ -33,7 +28,7 @@ class StaticEncoder:
     [[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 3.0]]
     """
 
-    columns: tuple[tuple[str, float, float, tuple[str, ...]], ...] = ()
+    columns: tuple[tuple[str, float, float, tuple[str, ...]], ...] = ()  # name, mean, deviation; or categories
 
     @classmethod
     def fit(cls, statics: Mapping[str, NDArray[Any]], names: Sequence[str]) -> StaticEncoder:
@@ -69,24 +64,12 @@ class StaticEncoder:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-Floats32 = NDArray[np.float32]
 BLOCK = 1 << 16  # rows that are scaled at a time: float64 for all of them would be twice the data
 
 
 @dataclass(frozen=True, eq=False)
 class Preprocessor:
     """Scaling and static encoding, fitted once on the training rows.
-
-    Attributes
-    ----------
-    recipe : ScalingRecipe
-    scaling : Scaling
-        One entry for each series of `ids`.
-    statics : StaticEncoder
-    ids : array of shape (N,)
-        Ids of the training series.
-    origin : dict
-        Span and fingerprint of the training rows; see `tsforecast.data.panel.Panel.origin`.
 
     Examples
     --------
@@ -96,10 +79,10 @@ class Preprocessor:
     """
 
     recipe: ScalingRecipe
-    scaling: Scaling
+    scaling: Scaling  # one entry for each series of `ids`
     statics: StaticEncoder
-    ids: NDArray[Any]
-    origin: dict[str, Any]
+    ids: NDArray[Any]  # of the training series, (N,)
+    origin: dict[str, Any]  # span and fingerprint of the training rows, see `Panel.origin`
 
     @classmethod
     def fit(cls, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
@@ -112,7 +95,7 @@ class Preprocessor:
 
         A series that was not fitted is scaled by all its rows in `panel`; see `with_series`.
         """
-        scaling = self._known(panel.ids, panel.series, panel.n_targets)
+        scaling = self.of(panel)
         scaled = np.empty(panel.values.shape, dtype=dtype)
         for begin in range(0, len(scaled), BLOCK):
             rows = np.arange(begin, min(begin + BLOCK, len(scaled)))
@@ -124,13 +107,20 @@ class Preprocessor:
             truth = np.where(missing, dtype(np.nan), truth)
         return np.nan_to_num(scaled, copy=False), truth
 
-    def of(self, past: Context) -> Scaling:
-        """Return one scaling per cutoff: that of training, or one fitted on the context for a new series."""
-        return self._known(past.ids, past.history, past.n_targets)
-
-    def scaling_of(self, panel: Panel) -> Scaling:
-        """Return one scaling for each series of a panel."""
-        return self._known(panel.ids, panel.series, panel.n_targets)
+    def of(self, data: Panel | Context) -> Scaling:
+        """Return one scaling for each series or cutoff: that of training, or for a new series one fitted on `data`."""
+        if not self.recipe.per_series:
+            return self.scaling.take(np.zeros(len(data), dtype=np.int64))  # learned once for all
+        if np.array_equal(data.ids, self.ids):
+            return self.scaling
+        place = {name: i for i, name in enumerate(self.ids.tolist())}
+        places = np.array([place.get(name, -1) for name in data.ids.tolist()], dtype=np.int64)
+        known, rows_of = self.scaling, data.series if isinstance(data, Panel) else data.history
+        for number, i in enumerate(np.flatnonzero(places < 0)):
+            rows = rows_of(int(i))
+            known = known.with_series(self.recipe.fit(rows, np.array([0, len(rows)]), data.n_targets))
+            places[i] = len(self.ids) + number
+        return known.take(places)
 
     def with_series(self, past: Panel) -> Preprocessor:
         """Return a preprocessor that also scales the series of `past` that it had no scaling for, fitted on `past`."""
@@ -143,7 +133,7 @@ class Preprocessor:
 
     def beyond_transform(self, panel: Panel) -> list[str]:
         """Return a problem for each target with numbers below the domain of the fitted transform."""
-        scaling, problems = self.scaling_of(panel), []
+        scaling, problems = self.of(panel), []
         for i in range(len(panel)):
             targets = panel.series(i)[:, : panel.n_targets].astype(np.float64)
             held = scaling.held(targets, i)
@@ -155,21 +145,6 @@ class Preprocessor:
                 )
         return problems
 
-    def static(self, series: Panel | Context) -> Floats32:
+    def static(self, series: Panel | Context) -> NDArray[np.float32]:
         """Return the static columns of each series or cutoff as numbers, shape (n, S)."""
         return self.statics.encode(series.statics, len(series))
-
-    def _known(self, ids: NDArray[Any], rows_of: Callable[[int], NDArray[Any]], targets: int) -> Scaling:
-        """Return one scaling for each of `ids`; that of a new series is fitted on the rows that `rows_of` returns."""
-        if not self.recipe.per_series:
-            return self.scaling.take(np.zeros(len(ids), dtype=np.int64))  # learned once for all
-        if np.array_equal(ids, self.ids):
-            return self.scaling
-        place = {name: i for i, name in enumerate(self.ids.tolist())}
-        places = np.array([place.get(name, -1) for name in ids.tolist()], dtype=np.int64)
-        known = self.scaling
-        for number, i in enumerate(np.flatnonzero(places < 0)):
-            rows = rows_of(int(i))
-            known = known.with_series(self.recipe.fit(rows, np.array([0, len(rows)]), targets))
-            places[i] = len(self.ids) + number
-        return known.take(places)

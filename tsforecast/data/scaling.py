@@ -7,7 +7,7 @@ normalisation and anchor, are part of the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -25,6 +25,7 @@ TINY = 1e-100  # a smaller spread counts as none
 BLOCK = 1 << 16  # rows that are fitted at a time
 PADDING = 1.0  # in the place of columns that are not there, where a transformer wants all; logarithms take it, too
 SCALERS = ("standard", "min-max", "robust")
+_SHARES = {"min-max": (0.0, 0.0, 1.0), "robust": (0.25, 0.5, 0.75)}  # quantiles: the scale is from first to last
 ARRAYS = ("shift", "power", "edge", "location", "scale")  # of a scaling, besides its transformers
 
 
@@ -32,17 +33,9 @@ ARRAYS = ("shift", "power", "edge", "location", "scale")  # of a scaling, beside
 class ScalingRecipe:
     """Recipe of a scaling.
 
-    Parameters
-    ----------
-    transform : {"log", "box-cox"} or None
-        Of the targets: ``log(y + offset)``, or ``((y + offset)**power - 1) / power`` with the power in
-        [0, 1] that makes the training part most normal [Box and Cox 1964]. The offset is 0 where all
-        training values are positive. Values far below those of training are held where the function still exists.
-    scaler : {"standard", "min-max", "robust"}, scikit-learn transformer or None
-        Of every column: mean and standard deviation, minimum and range, median and interquartile
-        range, or clones of a transformer with ``inverse_transform``.
-    per_series : bool
-        Learn for each series on its own; else once for all.
+    The transform of the targets is ``log(y + offset)``, or ``((y + offset)**power - 1) / power`` with the power in
+    [0, 1] that makes the training part most normal [Box and Cox 1964]. The offset is 0 where all training values are
+    positive. Values far below those of training are held where the function still exists.
 
     Examples
     --------
@@ -52,9 +45,9 @@ class ScalingRecipe:
     [0.0, 0.5, 1.0]
     """
 
-    transform: str | None = None
-    scaler: Any = "standard"
-    per_series: bool = True
+    transform: str | None = None  # one of `TRANSFORMS`
+    scaler: Any = "standard"  # of every column: one of `SCALERS`, or a scikit-learn transformer that is cloned
+    per_series: bool = True  # learn for each series on its own; else once for all
 
     def fit(
         self,
@@ -63,22 +56,10 @@ class ScalingRecipe:
         targets: int,
         weights: NDArray[np.float64] | None = None,
     ) -> Scaling:
-        """Fit on training rows alone.
+        """Fit on training rows (rows, C) alone; the first so many columns are `targets`, and NaN is left out.
 
-        Parameters
-        ----------
-        values : array of shape (rows, C)
-            NaN is left out.
-        offsets : int64 array of shape (N + 1,)
-        targets : int
-            The first so many columns are targets.
-        weights : array of shape (N,), optional
-            How much each series counts in the mean and deviation that all share; other statistics leave out those
-            that do not count at all.
-
-        Notes
-        -----
-        A column that does not vary, beyond rounding, gets the scale 1; one without any number gets
+        Series weigh as much as `weights` (N,) in the mean and deviation that all share; other statistics leave out
+        those of weight 0. A column that does not vary, beyond rounding, gets the scale 1; one without any number gets
         location 0 and scale 1.
 
         Raises
@@ -106,8 +87,11 @@ class ScalingRecipe:
                 learned = _fit_powers(rows[:, :targets], parts, self.transform)
                 shift[some], power[some], edge[some] = learned
                 rows[:, :targets] = _raise(rows[:, :targets], *(numbers[owner] for numbers in learned))
-            if isinstance(self.scaler, str):
-                location[some], scale[some] = _STATISTICS[self.scaler](rows, parts, weight)
+            if self.scaler == "standard":
+                location[some], scale[some] = _mean_and_deviation(rows, parts, weight)
+            elif isinstance(self.scaler, str):
+                low, location[some], high = _quantiles(rows, parts, _SHARES[self.scaler])
+                scale[some] = _never_zero(high - low, rows, parts)
             elif self.scaler is not None:
                 tools += [_fitted(self.scaler, rows[begin:end]) for begin, end in pairwise(parts)]
         if not self.per_series:
@@ -119,39 +103,22 @@ class ScalingRecipe:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Fitted `ScalingRecipe`: transforms, and inverts its transform.
+    """Fitted `ScalingRecipe` of N series, K targets and C columns: transforms, and inverts its transform."""
 
-    Attributes
-    ----------
-    powered : bool
-        Whether targets are transformed first.
-    shift, power, edge : float64 arrays of shape (N, K)
-        Of the value transform; shifted values below the edge are held there.
-    location, scale : float64 arrays of shape (N, C)
-        Of each series and column. A scale is never zero.
-    tools : tuple of fitted scikit-learn transformers
-        One for each series, or none.
-    """
-
-    powered: bool
-    shift: Floats
+    powered: bool  # whether targets are transformed first
+    shift: Floats  # of the value transform, (N, K)
     power: Floats
-    edge: Floats
-    location: Floats
-    scale: Floats
-    tools: tuple[Any, ...] = ()
+    edge: Floats  # shifted values below it are held there
+    location: Floats  # (N, C)
+    scale: Floats  # (N, C), never zero
+    tools: tuple[Any, ...] = ()  # fitted transformers of scikit-learn, one for each series, or none
+    first: int = 0  # column of the transformers that is the first one here
 
     @classmethod
     def from_numbers(
         cls, numbers: Mapping[str, NDArray[Any]], powered: bool, series: int, targets: int, columns: int
     ) -> Scaling:
-        """Undo `numbers`, for so many series, targets and columns.
-
-        Raises
-        ------
-        ValueError
-            When an array has another shape, or is not float64.
-        """
+        """Undo `numbers`, for so many series, targets and columns; raise ValueError where shape or kind differ."""
         arrays: dict[str, Any] = {name: numbers[f"scaling.{name}"] for name in ARRAYS}
         for name, array in arrays.items():
             shape = (series, columns if name in ("location", "scale") else targets)
@@ -164,13 +131,9 @@ class Scaling:
         return {f"scaling.{name}": getattr(self, name) for name in ARRAYS}
 
     def transform(self, values: NDArray[Any], series: Series) -> Floats:
-        """Scale `values` as fitted on `series`.
+        """Scale `values`, (rows, C) or (n, T, C), as fitted on `series`, one or (rows,) or (n,).
 
-        Parameters
-        ----------
-        values : array of shape (rows, C), or (n, T, C)
-            Fewer columns are taken as the first ones.
-        series : int64 array of shape (rows,) or (n,), or int
+        Fewer columns are taken as the first ones.
         """
         values = np.array(values, dtype=np.float64)
         if self.powered:
@@ -205,7 +168,7 @@ class Scaling:
             powered=False,
             location=self.location[:, first:],
             scale=self.scale[:, first:],
-            tools=tuple(_Columns(tool, first) for tool in self.tools),
+            first=self.first + first,
         )
 
     def take(self, index: NDArray[np.int64]) -> Scaling:
@@ -219,35 +182,24 @@ class Scaling:
         return replace(self, **arrays, tools=self.tools + other.tools)
 
     def _by_tool(self, values: Floats, series: Series, method: str) -> Floats:
-        width = self.location.shape[1]
+        """Apply the transformers, which want all columns, to some columns."""
         if not values.size:
             return values
-        missing = width - values.shape[-1]  # a transformer wants all columns
-        full = np.concatenate([values, np.full((*values.shape[:-1], missing), PADDING)], axis=-1)
+        count = values.shape[-1]
+        padding = [(0, 0)] * (values.ndim - 1) + [(self.first, self.location.shape[1] - count)]
+        full = np.pad(values, padding, constant_values=PADDING)
         owner = np.broadcast_to(np.asarray(series), values.shape[:1])
         out = np.empty_like(full)
         for i in np.unique(owner):
             mine = owner == i
-            flat = getattr(self.tools[i], method)(full[mine].reshape(-1, width))
+            flat = getattr(self.tools[i], method)(full[mine].reshape(-1, full.shape[-1]))
             out[mine] = np.asarray(flat).reshape(full[mine].shape)
-        return out[..., : values.shape[-1]]
+        return out[..., self.first : self.first + count]
 
     @staticmethod
     def _of(statistic: Floats, series: Series, values: NDArray[Any], width: int | None = None) -> Floats:
         chosen = statistic[series][..., : width or values.shape[-1]]
         return chosen[:, None] if chosen.ndim == 2 and values.ndim == 3 else chosen
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """The last columns of a fitted transformer."""
-
-    tool: Any
-    first: int
-
-    def transform(self, values: Floats) -> Floats:
-        before = np.full((len(values), self.first), PADDING)
-        return np.asarray(self.tool.transform(np.concatenate([before, values], axis=1)))[:, self.first :]
 
 
 def _fitted(scaler: Any, rows: Floats) -> Any:
@@ -317,24 +269,8 @@ def _mean_and_deviation(rows: Floats, parts: NDArray[np.int64], weight: Floats) 
     return mean, _never_zero(np.sqrt(by_part(np.add, squares, parts) / total), rows, parts)
 
 
-def _minimum_and_range(rows: Floats, parts: NDArray[np.int64], weight: Floats) -> tuple[Floats, Floats]:
-    low, high = _quantiles(rows, parts, [0.0, 1.0])
-    return low, _never_zero(high - low, rows, parts)
-
-
-def _median_and_quartiles(rows: Floats, parts: NDArray[np.int64], weight: Floats) -> tuple[Floats, Floats]:
-    low, middle, high = _quantiles(rows, parts, [0.25, 0.5, 0.75])
-    return middle, _never_zero(high - low, rows, parts)
-
-
-_STATISTICS: dict[str, Callable[[Floats, NDArray[np.int64], Floats], tuple[Floats, Floats]]] = {
-    "standard": _mean_and_deviation,
-    "min-max": _minimum_and_range,
-    "robust": _median_and_quartiles,
-}
-
-
-def _quantiles(rows: Floats, parts: NDArray[np.int64], shares: list[float]) -> Floats:
+def _quantiles(rows: Floats, parts: NDArray[np.int64], shares: tuple[float, ...]) -> Floats:
+    """Return quantiles of each part and column, (shares, N, C)."""
     found = np.zeros((len(shares), len(parts) - 1, rows.shape[1]))
     for i, (begin, end) in enumerate(pairwise(parts)):
         for k, column in enumerate(rows[begin:end].T):
@@ -345,6 +281,7 @@ def _quantiles(rows: Floats, parts: NDArray[np.int64], shares: list[float]) -> F
 
 
 def _never_zero(spread: Floats, rows: Floats, parts: NDArray[np.int64]) -> Floats:
+    """Replace spreads that are zero, or no more than rounding, by 1."""
     # Rounding alone spreads equal numbers by some units in the last place of their size.
     size = by_part(np.maximum, np.abs(np.nan_to_num(rows)), parts)
     return np.where(spread > np.maximum(16 * np.finfo(np.float64).eps * size, TINY), spread, 1.0)

@@ -237,7 +237,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         self, inputs: Preprocessor, panel: Panel, trains: NDArray[np.int64], device: torch.device
     ) -> DataScale:
         """Return the scale of each series for the loss, learned on its rows that train."""
-        scaling, targets = inputs.scaling_of(panel), panel.n_targets
+        scaling, targets = inputs.of(panel), panel.n_targets
         naive = np.ones((len(panel), targets))
         for i in range(len(panel)) if self._loss().needs_scale else ():
             for k in range(targets):
