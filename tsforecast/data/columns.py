@@ -18,34 +18,23 @@ LOOKED_AT = 100  # first values of a column of text by which dates and numbers a
 
 
 def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str | None:
-    """Return the only column of dates.
-
-    Raises
-    ------
-    DataError
-        When there are several.
-    """
+    """Return the only column of dates; raise DataError when there are several."""
     found = [name for name in frame.columns if name not in taken and looks_like_time(frame[name])]
-    if len(found) > 1:
-        raise DataError(Problem(f"columns {_quoted(found)} all hold dates", "", ("name one with ", Argument("time"))))
-    return found[0] if found else None
+    return _only(found, "dates", ("name one with ", Argument("time")))
 
 
 def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str | None) -> str | None:
-    """Return the only column of text; the group only if there is no other one.
-
-    Raises
-    ------
-    DataError
-        When there are several.
-    """
+    """Return the only column of text, the group only if there is no other; raise DataError when there are several."""
     texts = [name for name in frame.columns if name not in taken and is_text(frame[name])]
     found = [name for name in texts if first_text(frame[name]) is None]
     if group in found and len(found) > 1:
         found.remove(group)
+    return _only(found, "text", ("name the series' column with ", Argument("id")))
+
+
+def _only(found: list[str], held: str, remedy: tuple[Part, ...]) -> str | None:
     if len(found) > 1:
-        remedy = ("name the series' column with ", Argument("id"))
-        raise DataError(Problem(f"columns {_quoted(found)} all hold text", "", remedy))
+        raise DataError(Problem(f"columns {_quoted(found)} all hold {held}", "", remedy))
     return found[0] if found else None
 
 
@@ -54,12 +43,8 @@ def guess_targets(
 ) -> tuple[str, ...]:
     """Return the only column of numbers that has no other role, or all of them with `several`.
 
-    A column of numbers in which some text got counts as well: it is refused later, with row and value.
-
-    Raises
-    ------
-    DataError
-        When there is none, or which one is not clear.
+    A column of numbers in which some text got counts as well: it is refused later, with row and value. DataError is
+    raised when there is none, or which one is not clear.
     """
     spoilt, found = dict[str, tuple[int, object]](), []
     for name in frame.columns:
@@ -72,13 +57,9 @@ def guess_targets(
             found.append(name)
     if not found:
         what = ", ".join(f"{name!r} ({frame[name].dtype}{_example(frame[name])})" for name in frame.columns[:8])
-        raise DataError(
-            Problem(
-                "a number column to forecast is needed",
-                (Phrase("the frame", "data"), f" has {what}"),
-                ("convert it, or name it with ", Argument("target")),
-            )
-        )
+        remedy = ("convert it, or name it with ", Argument("target"))
+        held = (Phrase("the frame", "data"), f" has {what}")
+        raise DataError(Problem("a number column to forecast is needed", held, remedy))
     if several or len(found) == 1:
         return tuple(found)
     hints: dict[str, tuple[Part, ...]] = {
@@ -131,7 +112,7 @@ def looks_like_time(column: nw.Series[Any]) -> bool:
         return True
     if column.dtype != nw.String:
         return False
-    values = column.head(LOOKED_AT).drop_nulls().to_list()
+    values = _sample(column)
     return 2 * sum(_DATE.fullmatch(str(value)) is not None for value in values) > len(values)
 
 
@@ -139,7 +120,7 @@ def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:
     """Return row and value of the first text in a column of text most of which are numbers; None in any other."""
     if not is_text(column):
         return None
-    values = column.head(LOOKED_AT).drop_nulls().to_list()
+    values = _sample(column)
     if 2 * sum(map(is_number, values)) <= len(values):
         return None
     rows = enumerate(zip(column.to_list(), column.is_null().to_list(), strict=True))
@@ -189,10 +170,13 @@ def counts_up(values: NDArray[Any]) -> bool:
     return len(ups) > 0 and bool((ups == ups[0]).all()) and 10 * (moves < 0).sum() <= len(moves)
 
 
+def _sample(column: nw.Series[Any]) -> list[Any]:
+    return column.head(LOOKED_AT).drop_nulls().to_list()
+
+
 def _example(column: nw.Series[Any]) -> str:
     """Return the first value of a column of text: what keeps it from being numbers mostly shows."""
-    values = column.head(LOOKED_AT).drop_nulls().to_list() if is_text(column) else []
-    return f", such as {str(values[0])[:20]!r}" if values else ""
+    return "".join(f", such as {str(value)[:20]!r}" for value in _sample(column)[:1] if is_text(column))
 
 
 def _quoted(names: list[str]) -> str:

@@ -15,7 +15,7 @@ from tsforecast.data import frames
 from tsforecast.data.calendar import Stamps, calendar_features, from_utc, to_utc
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
-from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, raise_any
+from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, raise_any
 
 FUTURE = Argument("future", "")
 MAX_LISTED = 10  # problems of one kind
@@ -24,22 +24,9 @@ MAX_LISTED = 10  # problems of one kind
 class Context:
     """Rows before n cutoffs of a panel; no method reveals a row at or after its cutoff, or before its start.
 
-    Parameters
-    ----------
-    panel : Panel
-    series : int64 array of shape (n,)
-        Position in the panel of the series of each cutoff.
-    n_observed : int64 array of shape (n,)
-        Rows of the series before the cutoff; at least 1.
-    start : int64 array of shape (n,), optional
-        First row of the context, less than `n_observed`; 0 unless given.
-    extended : callable, optional
-        Returns the panel with the rows that hold the future covariates, where they do not lie in `panel`.
-
-    Attributes
-    ----------
-    lengths : int64 array of shape (n,)
-        Rows of each context.
+    For each cutoff, (n,), `series` is the position of its series, `n_observed` the rows of the series before it, at
+    least 1, and `start` the first row of the context, 0 unless given; `lengths` are the rows of each context.
+    `extended` returns the panel with the rows that hold the future covariates, where they do not lie in `panel`.
 
     Examples
     --------
@@ -117,18 +104,7 @@ class Context:
         return self._tails[window]
 
     def lagged(self, lags: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the rows that lie `lags` steps before each cutoff; 1 is the last row of the context.
-
-        Parameters
-        ----------
-        lags : int64 array of shape (n, L)
-            Between 1 and the length of the context.
-
-        Returns
-        -------
-        array of shape (n, L, C)
-            NaN as in `tail`.
-        """
+        """Return the rows that lie `lags` (n, L) steps before each cutoff (1: the last row), (n, L, C); see `tail`."""
         if lags.min() < 1 or np.any(lags > self.lengths[:, None]):
             raise DataError(f"lags must lie between 1 and the steps of the context: got {lags.min()} to {lags.max()}")
         rows = self._n_observed[:, None] - lags  # (n, L)
@@ -207,13 +183,8 @@ class Context:
 def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
     """Return a panel with `horizon` more rows per series that hold the known future covariates, and NaN elsewhere.
 
-    Parameters
-    ----------
-    panel : Panel
-    horizon : int
-    future : frame, optional
-        Future covariates of the steps after each series, with the time and id columns of the data;
-        without a time axis, exactly `horizon` rows for each series, in the panel's order.
+    `future` is a frame with the future covariates of the steps after each series, with the time and id columns of the
+    data; without a time axis, exactly `horizon` rows for each series, in the panel's order.
 
     Raises
     ------
@@ -237,22 +208,15 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
         features = calendar_features(stamps.ravel(), panel.roles.calendar, panel.local_zone)
         ahead[..., at + len(given) :] = features.reshape(count, horizon, -1)
     parts = [part for i in range(count) for part in (panel.series(i), ahead[i])]
-    return replace(
-        panel, values=np.concatenate(parts), offsets=panel.offsets + horizon * np.arange(count + 1), notes=panel.notes
-    )
+    return replace(panel, values=np.concatenate(parts), offsets=panel.offsets + horizon * np.arange(count + 1))
 
 
 def _on_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
     """Convert the stamps of a frame that was read as `given` to the clock of `source`."""
     if bool(source.zone) != bool(given.zone):
         has, other = (f"the zone {source.zone}", "no zone") if source.zone else ("no zone", f"the zone {given.zone}")
-        raise DataError(
-            Problem(
-                (FUTURE, f" must have time stamps like those of the data, which have {has}"),
-                f"got {other}",
-                "localize or convert them first",
-            )
-        )
+        must = (FUTURE, f" must have time stamps like those of the data, which have {has}")
+        raise DataError(Problem(must, f"got {other}", "localize or convert them first"))
     if not source.zone or not given.zone or (source.zone, source.wall_clock) == (given.zone, given.wall_clock):
         return stamps
     utc = to_utc(stamps, given.zone) if given.wall_clock else stamps
@@ -266,16 +230,9 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     count, horizon = stamps.shape
     must = f"future columns {quoted} must be known for the {horizon} steps after each series"
     if future is None:
-        raise DataError(
-            Problem(
-                must,
-                "nothing was given",
-                (
-                    Phrase("pass future=, a frame", "future frame"),
-                    f" from {panel.label(stamps[0, 0])} to {panel.label(stamps[0, -1])}",
-                ),
-            )
-        )
+        first, last = (panel.label(stamps[0, end]) for end in (0, -1))
+        remedy = (Phrase("pass future=, a frame", "future frame"), f" from {first} to {last}")
+        raise DataError(Problem(must, "nothing was given", remedy))
     source = panel.source
     alone = source.id is None
     table = frames.read(future, Roles(future=names), source.time, source.id, one_series=alone, targets="none")
@@ -301,15 +258,15 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     labels = np.repeat(panel.ids[:1], len(values)) if table.labels is None else table.labels
     given = pd.MultiIndex.from_arrays([labels, _on_clock_of(source, table.stamps, table.source)])
     wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), stamps.ravel()])
-    place = given.get_indexer(wanted) if given.is_unique else None
-    if place is None:
+    if not given.is_unique:
         once = (FUTURE, " must have each time stamp of a series once")
         raise DataError(Problem(once, "some occur twice", "drop the extra rows"))
+    place = given.get_indexer(wanted)
     known = values[place].reshape(count, horizon, -1)
     missing = (place < 0).reshape(count, horizon)
     problems: list[str] = []
     for i in np.flatnonzero(missing.sum(axis=1))[:MAX_LISTED]:
-        since = panel.label(int(stamps[i, missing[i].argmax()]))
+        since = panel.label(stamps[i, missing[i].argmax()])
         lacks = f"series {str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on"
         problems.append(Problem(must, lacks, ("add them to ", FUTURE), series=panel.ids[i]))
     known[missing] = 0  # reported above
@@ -324,8 +281,9 @@ def _gaps(panel: Panel, known: NDArray[np.float64], stamps: NDArray[np.int64]) -
         wrong = ~np.isfinite(known[..., at])  # (N, H)
         for i in np.flatnonzero(wrong.any(axis=1))[:MAX_LISTED]:
             first = int(wrong[i].argmax())
-            where = panel.label(int(stamps[i, first])) if panel.kind != "none" else Row(int(i * wrong.shape[1] + first))
-            has = f"series {str(panel.ids[i])!r} has {wrong[i].sum()} NaN or infinite values, first at "
+            where = panel.label(stamps[i, first]) if panel.kind != "none" else Row(int(i * wrong.shape[1] + first))
+            count = counted(wrong[i].sum(), "NaN or infinite value")
+            has = f"series {str(panel.ids[i])!r} has {count}, first at "
             must = (f"future column {name!r} must be complete in ", FUTURE)
             problems.append(Problem(must, (has, where), "replace them by numbers", series=panel.ids[i]))
     return problems

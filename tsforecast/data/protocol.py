@@ -12,17 +12,12 @@ import numpy as np
 from tsforecast.checks import flag, one_of, share_or_count
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Fold, GroupKFold, LeaveGroupsOut, RollingOrigin, is_tested, sides
-from tsforecast.errors import DataError, ParameterError, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, counted, raise_any, shorten
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Test that is the same for every model; `backtest` explains the fields.
-
-    Raises
-    ------
-    ParameterError
-    """
+    """Test that is the same for every model; `backtest` explains the fields."""
 
     horizon: int
     origins: int = 1
@@ -156,7 +151,7 @@ class SealedPanel:
     def open(self) -> Panel:
         """Return the whole panel, and count the opening."""
         self.opened += 1
-        times = "1 time" if self.opened == 1 else f"{self.opened} times"
+        times = counted(self.opened, "time")
         note = f"test part (the last {self.test} steps) opened {times}; sha256 {self.fingerprint[:12]}"
         whole = self._open()
         return replace(whole, notes=(*whole.notes, note))
