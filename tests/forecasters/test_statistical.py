@@ -349,8 +349,8 @@ def test_a_later_past_is_filtered_with_the_parameters_that_were_fitted_or_they_a
     kept = keep.forecast(later, 5)[0, :, 0]
     assert not np.array_equal(kept, again.forecast(later, 5)[0, :, 0])
     assert kept.tolist() == keep._model.forecast(keep.models_[0][0], y[:110], 5, True).tolist()
-    anew = keep._estimate(y[:110], keep.models_[0][0].specification)
-    assert again.forecast(later, 5)[0, :, 0].tolist() == again._forecast_from(anew, y[:110], 5, True).tolist()
+    anew = keep._model.estimate(y[:110], keep.models_[0][0].specification)
+    assert again.forecast(later, 5)[0, :, 0].tolist() == again._model.forecast(anew, y[:110], 5, True).tolist()
 
 
 def test_arima_keeps_its_parameters_as_statsmodels_does() -> None:

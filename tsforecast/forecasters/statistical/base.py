@@ -7,14 +7,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
@@ -85,12 +83,11 @@ class StatisticalForecaster(Forecaster):
     season_length: int | None = setting(
         default=None,
         kw_only=False,
-        check=partial(whole, least=1, also=(None,)),
+        least=1,
         doc="Steps in one season; taken from the data unless given.",
     )
     parameters: Literal["keep", "refit"] = setting(
         default="keep",
-        check=partial(one_of, options=("keep", "refit")),
         doc="Whether a later past of a fitted series is filtered with the estimated parameters, or they are estimated "
         "anew, for the components or orders that were chosen.",
     )
@@ -100,7 +97,7 @@ class StatisticalForecaster(Forecaster):
         doc="Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.",
     )
 
-    _model: ClassVar[Any]  # module with `estimate` and `forecast`
+    _model = cast(Any, None)  # module with `estimate` and `forecast`
     _reads_gaps = False  # whether NaN between numbers is passed to the model
 
     def _choose(self, y: Floats, season_length: int) -> FittedModel:

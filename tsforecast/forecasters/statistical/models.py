@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from tsforecast.checks import flag, one_of, whole
+from tsforecast.checks import one_of, whole
 from tsforecast.errors import Problem
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters.statistical import arima, ets, theta
@@ -21,10 +21,6 @@ def _damped_problems(name: str, value: bool | str) -> list[str]:
     if isinstance(value, bool) or value == "auto":
         return []
     return [Problem("must be True, False or 'auto'", f"got {value!r}", parameter=name)]
-
-
-def _trend_problems(name: str, value: str | None) -> list[str]:
-    return [] if value in ("add", None) else [Problem("must be 'add' or None", f"got {value!r}", parameter=name)]
 
 
 def _order_problems(name: str, value: str | Sequence[int]) -> list[str]:
@@ -51,9 +47,7 @@ class ETSForecaster(StatisticalForecaster):
     [1.0, 5.0, 2.0]
     """
 
-    error: Literal["auto", "add", "mul"] = setting(
-        default="auto", kw_only=False, check=_component_problems, doc="Type of the errors."
-    )
+    error: Literal["auto", "add", "mul"] = setting(default="auto", kw_only=False, doc="Type of the errors.")
     trend: Literal["auto", "add", "mul"] | None = setting(
         default="auto", kw_only=False, check=_component_problems, doc="Type of the trend; auto is never multiplicative."
     )
@@ -64,7 +58,7 @@ class ETSForecaster(StatisticalForecaster):
         default="auto", kw_only=False, check=_damped_problems, doc="Whether the trend levels off."
     )
 
-    _model: ClassVar[Any] = ets
+    _model = ets
 
     def _needs_season(self) -> bool:
         return self.season in ("add", "mul")
@@ -114,7 +108,7 @@ class ARIMAForecaster(StatisticalForecaster):
         "more than 52 steps are differenced but get no coefficients of their own.",
     )
 
-    _model: ClassVar[Any] = arima
+    _model = arima
     _reads_gaps = True
 
     def _needs_season(self) -> bool:
@@ -147,7 +141,7 @@ class ThetaForecaster(StatisticalForecaster):
     [19.5, 20.0, 20.5]
     """
 
-    _model: ClassVar[Any] = theta
+    _model = theta
 
     def _choose(self, y: Floats, season_length: int) -> FittedModel:
         return theta.choose(y, season_length)
@@ -166,9 +160,7 @@ class HoltWintersForecaster(StatisticalForecaster):
     [20.0, 21.0, 22.0]
     """
 
-    trend: Literal["add"] | None = setting(
-        default="add", kw_only=False, check=_trend_problems, doc="Type of the trend."
-    )
+    trend: Literal["add"] | None = setting(default="add", kw_only=False, doc="Type of the trend.")
     seasonal: Literal["auto", "add", "mul"] | None = setting(
         default="auto",
         kw_only=False,
@@ -176,9 +168,9 @@ class HoltWintersForecaster(StatisticalForecaster):
         doc="Type of the season. Auto: the one with the smaller squared error one step ahead; multiplicative for "
         "numbers above zero only.",
     )
-    damped: bool = setting(default=False, kw_only=False, check=flag, doc="Whether the trend levels off.")
+    damped: bool = setting(default=False, kw_only=False, doc="Whether the trend levels off.")
 
-    _model: ClassVar[Any] = ets
+    _model = ets
 
     def _needs_season(self) -> bool:
         return self.seasonal in ("add", "mul")
