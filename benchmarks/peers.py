@@ -35,7 +35,7 @@ TASKS: dict[str, dict[str, Any]] = {  # train: first rows of each series; steps:
     "many series": {"set": "3,000 seasons", "cell": "LSTM", "units": 8, "season": 12, "rate": 0.01}
     | {"train": 288, "origins": 0, "epochs": 10, "steps": 100, "keeps": ["read", "fit", "predict"]},
 }
-Way = tuple[str, str, dict[str, Any]]  # library, settings, what a run is told of them
+Way = tuple[str, str, dict[str, Any]]  # library, settings, and the part of its task that they are
 WAYS: list[Way] = [
     ("tsforecast", "default", {"segment": "auto", "anchor": "auto", "threads": 2}),
     ("tsforecast", "as the peers", {"segment": 1, "anchor": "none", "threads": 2}),
@@ -97,7 +97,7 @@ def main() -> None:
     words.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     words.add_argument("--runs", type=int, default=RUNS)
     words.add_argument("--quick", action="store_true", help="few steps, and no rows")
-    words.add_argument("--ours", help="run ours once, told what to do as JSON, and print what was measured")
+    words.add_argument("--ours", help="run ours once on a task in JSON, and print the measurement")
     said = words.parse_args()
     if said.ours:
         print(json.dumps(ours(json.loads(said.ours))))  # noqa: T201

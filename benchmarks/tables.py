@@ -41,7 +41,7 @@ def rows(name: str) -> pd.DataFrame:
 
 
 def accuracy() -> str:
-    """Draw each set as a line: the best naive forecast, default settings, recipe, what was published."""
+    """Draw each set as a line: the best naive forecast, default settings, recipe, published results."""
     table = []
     for name, part in rows("accuracy").groupby("set", sort=False):
         naive = part[part["model"].isin(NAIVE)].sort_values("value").iloc[0]
@@ -112,7 +112,7 @@ def peers() -> str:
         peer = min(theirs.values())
         table.append(
             {
-                "what": BESIDE[task, part],
+                "part": BESIDE[task, part],
                 **{name: _seconds(value) for name, value in (own | theirs).items()},
                 **{f"faster by, {way}": f"{peer / value:.1f}" for way, value in own.items()},
             }
@@ -142,12 +142,12 @@ def _beside() -> list[tuple[tuple[str, str], pd.DataFrame]]:
 
 
 def _seconds(value: float) -> str:
-    """Say seconds, or milliseconds below one."""
+    """Return seconds as text, milliseconds below one."""
     return f"{value:.1f} s" if value >= 1 else f"{1000 * value:.0f} ms"
 
 
 def leaks() -> str:
-    """Draw each mistake of the gallery: the error with it, without it, what it seems to gain, what the audit says."""
+    """Draw each mistake of the gallery: the error with it and without it, its apparent gain, and the audit."""
     table = [
         {
             "mistake": row["mistake"],
@@ -185,13 +185,13 @@ def people() -> str:
 
 
 def _measured() -> pd.DataFrame:
-    """Return the rows of sensors that settings were not chosen by."""
+    """Return the rows of sensors without those by which settings were chosen."""
     part = rows("sensors")
     return part[part["set"] != "gestures, first training part"]
 
 
 def _percent(values: pd.Series) -> str:
-    """Say the mean over seeds in percent, and the lowest and highest in brackets where there are several."""
+    """Return the mean over seeds in percent, and the lowest and highest in brackets where there are several."""
     if not len(values):
         return "-"
     low, high = 100 * values.min(), 100 * values.max()
@@ -199,12 +199,12 @@ def _percent(values: pd.Series) -> str:
 
 
 def tracking() -> str:
-    """Draw what tracking costs a fit, in percent of one without it."""
+    """Draw the cost of tracking a fit, in percent of one without it."""
     parts = {"fit": "the fit", "processor": "its processor time", "block": "the fit, until all is sent"}
     found = rows("tracking").set_index("measured")
     table = [
         {
-            "what takes longer": words,
+            "measured": words,
             "median": f"{found.loc[f'tracking_{part}', 'median']:+.1f} %",
             "lowest to highest": "{lowest:+.1f} to {highest:+.1f} %".format(**found.loc[f"tracking_{part}"]),
         }
@@ -234,7 +234,7 @@ def speed() -> str:
 
 
 def start() -> str:
-    """Draw what a fresh process takes to load the package, to answer and to reach a network."""
+    """Draw the seconds of a fresh process to load the package, to answer and to reach a network."""
     table = [
         {"a fresh process": f"`{row['measured']}`", "median": f"{row['median']:.2f} s"}
         | {"lowest to highest": f"{row['lowest']:.2f} to {row['highest']:.2f} s"}
@@ -244,10 +244,10 @@ def start() -> str:
 
 
 def recognition() -> str:
-    """Draw who recognises how much of what: by set and protocol, with intervals over users where they are known."""
+    """Draw the accuracy of classifiers by set and protocol, with intervals over users where they are known."""
     part = rows("gestures")
     seconds = part[part["measured"] == "fit"].set_index(["set", "model"])["core_seconds"]
-    part = part[(part["measured"] == "recognition") & ~part["set"].str.contains("epochs")]  # none in a hurry
+    part = part[(part["measured"] == "recognition") & ~part["set"].str.contains("epochs")]  # without the short runs
     table = []
     for name, protocol in part[["set", "protocol"]].drop_duplicates().itertuples(index=False):
         here = part[(part["set"] == name) & (part["protocol"] == protocol)]
@@ -271,7 +271,7 @@ def recognition() -> str:
 
 
 def transfer() -> str:
-    """Draw what a few recordings of each class of a new user add."""
+    """Draw the gain by a few recordings of each class of a new user."""
     part = rows("gestures")
     part = part[(part["measured"] == "transfer") & ~part["set"].str.contains("epochs")]
     users = part.groupby(["shots", "group"])["accuracy"].mean().unstack(level=0)  # a line each
@@ -296,7 +296,7 @@ def _of_users(part: pd.DataFrame) -> pd.Series:
 
 
 def _spread(values: pd.Series) -> str:
-    """Say the mean over seeds, and the lowest and highest in brackets."""
+    """Return the mean over seeds, and the lowest and highest in brackets."""
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
 
 
