@@ -256,10 +256,9 @@ class RaySearch(Forecaster):
         """Run the trials, and fit the best settings with `fit`; `identity` is that of further data."""
         from tsforecast.search.tuner import show_progress, tune  # loads Ray
 
-        setup, space = self._setup(objectives), Space.of(self.space, panel.season_length)
-        oldest = objectives[-1]
+        setup, oldest = self._setup(objectives), objectives[-1]
         longest = int(oldest.part.lengths.min()) - oldest.settings.get("horizon", 0)
-        raise_any(space.problems(self.forecaster, longest), ParameterError)
+        space = Space.of(self.space, panel.season_length, self.forecaster, longest)
         config = self._open(panel, space, setup, identity)
         spec = config.spec
         before = [record for record in read_log(config.folder) if record.is_over(spec.epochs)]

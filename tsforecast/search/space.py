@@ -93,18 +93,19 @@ class Space:
     season_length: int = 1  # steps of a season, for windows such as "2 seasons"
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any], season_length: int = 1) -> Space:
+    def of(cls, plain: Mapping[str, Any], season_length: int = 1, model: Any = None, longest: int = 0) -> Space:
         """Read plain data: a list is a choice; a pair in round brackets, or ``{"low": 1, "high": 3}``, a range.
 
         With ``"log": True`` the range is log-uniform. Bounds that are whole numbers make a range of whole numbers. A
-        ParameterError lists every domain that is no choice and no range.
+        ParameterError lists every domain that is no choice and no range, and all that cannot work for a model, see
+        `problems`.
         """
         if not isinstance(plain, Mapping) or not plain:
             raise ParameterError(f"space must name at least one setting and what to try of it: got {plain!r}")
         problems: list[str] = []
-        domains = {str(name): _domain(str(name), value, problems) for name, value in plain.items()}
-        raise_any(problems, ParameterError)
-        return cls(domains, season_length)
+        space = cls({str(name): _domain(str(name), value, problems) for name, value in plain.items()}, season_length)
+        raise_any(problems + (space.problems(model, longest) if model is not None else []), ParameterError)
+        return space
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], season_length: int) -> Space:
@@ -202,10 +203,9 @@ class Space:
 
     def problems(self, model: Any, longest: int) -> list[str]:
         """Return a problem for each part of the space that cannot work; windows have room for `longest` steps."""
-        problems = unknown_settings(model, dict.fromkeys(self.domains))
-        if problems:
-            return problems
-        for name, domain in self.domains.items():
+        problems = unknown_settings(model, self.domains)
+        known = {name: domain for name, domain in self.domains.items() if not unknown_settings(model, [name])}
+        for name, domain in known.items():
             for value in domain.bounds() if isinstance(domain, Range) else domain:
                 problems += self._problems_with(model, name, value)
         windows = self.domains.get("window", [])
@@ -250,6 +250,7 @@ def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
     if not value.low < value.high or (value.log and value.low <= 0):
         least = "0 < low < high" if value.log else "low < high"
         problems.append(f"range of {name!r} must have {least}: got {value.low:g} and {value.high:g}")
+        return []
     return value
 
 
