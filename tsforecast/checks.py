@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.errors import Parameter, ParameterError, Problem, guess
+from tsforecast.errors import Parameter, ParameterError, Part, Phrase, Problem, guess
 
 
 def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[str]:
@@ -20,20 +20,19 @@ def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[s
     """
     if _among(value, also) or (_is_whole(value) and value >= least):
         return []
-    others = "".join(f" or {other!r}" for other in also)
-    return [Problem(f"must be a whole number >= {least}{others}", f"got {value!r}", parameter=name)]
+    return [Problem((f"must be a whole number >= {least}", *_others(also)), f"got {value!r}", parameter=name)]
 
 
 def jobs(n_jobs: Any) -> list[str]:
-    """Require a number of processes, -1 for one on each core, or None.
+    """Require a number of processes as in scikit-learn, or None.
 
     Examples
     --------
-    >>> jobs(0)
-    ['n_jobs must be a whole number of processes, or -1 for one on each core: got 0']
+    >>> jobs(0), jobs(-3)
+    (['n_jobs must be a whole number of processes, or -1 for one on each core, -2 for one less, ...: got 0'], [])
     """
     fine = n_jobs is None or (isinstance(n_jobs, int) and n_jobs != 0)
-    must = "must be a whole number of processes, or -1 for one on each core"
+    must = "must be a whole number of processes, or -1 for one on each core, -2 for one less, ..."
     return [] if fine else [Problem(must, f"got {n_jobs!r}", parameter="n_jobs")]
 
 
@@ -62,8 +61,8 @@ def share_or_count(name: str, value: Any, also: Sequence[Any] = ()) -> list[str]
     """
     if _among(value, also) or (_is_whole(value) and value >= 1) or (isinstance(value, float) and 0 < value < 1):
         return []
-    others = "".join(f" or {other!r}" for other in also)
-    return [Problem(f"must be a share in (0, 1), a whole number >= 1{others}", f"got {value!r}", parameter=name)]
+    must = ("must be a share in (0, 1), a whole number >= 1", *_others(also))
+    return [Problem(must, f"got {value!r}", parameter=name)]
 
 
 def flag(name: str, value: Any) -> list[str]:
@@ -92,7 +91,13 @@ def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = 
         return []
     shown = [*options, *also]
     remedy = "" if value is None else guess(value, [option for option in shown if not isinstance(option, bool)])
-    return [Problem(f"must be one of {', '.join(map(repr, shown))}", f"got {value!r}", remedy, parameter=name)]
+    must = (f"must be one of {', '.join(map(repr, options))}", *_others(also, ", "))
+    return [Problem(must, f"got {value!r}", remedy, parameter=name)]
+
+
+def _others(values: Sequence[Any], between: str = " or ") -> list[Part]:
+    """Return more values that are possible, in words; on the command line None is an option that is left out."""
+    return [Phrase(f"{between}None", "no value") if value is None else f"{between}{value!r}" for value in values]
 
 
 def _is_whole(value: Any) -> bool:

@@ -114,7 +114,7 @@ def test_nan_in_the_future_is_called_nan_and_not_a_missing_row() -> None:
         with_future(panel, 5, future)
     assert str(caught.value) == (
         "future column 'holiday' must be complete in future=: series 'b' has 1 NaN or infinite value, first at "
-        "2024-02-02; replace them by numbers"
+        "row 8 (2024-02-02); replace them by numbers"
     )
     untimed = Panel.from_frame(pd.DataFrame({"y": wave(20), "on": np.arange(20.0)}), target="y", future="on")
     with pytest.raises(DataError, match=r"has 1 NaN or infinite value, first at row 1; replace them by numbers"):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.errors import DataError, nearest
+from tsforecast.errors import DataError, Problem, nearest
 
 Stamps = NDArray[np.int64]
 Unit = Literal["integer", "nanosecond", "month", "month end", "business day"]
@@ -75,7 +75,7 @@ class Frequency:
         match = re.fullmatch(r"(\d*)([A-Za-z]+)", alias.strip())
         if match is None or match[2] not in _ALIASES or match[1] == "0":
             name = match[2] if match else alias
-            raise DataError(f"frequency {alias!r} is not known; {nearest(name, _ALIASES)}")
+            raise DataError(Problem(f"{alias!r} is not known", "", nearest(name, _ALIASES), parameter="frequency"))
         unit, count = _ALIASES[match[2]]
         return cls(unit, count * int(match[1] or 1))
 

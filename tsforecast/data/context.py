@@ -236,6 +236,7 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     source = panel.source
     alone = source.id is None
     table = frames.read(future, Roles(future=names), source.time, source.id, one_series=alone, targets="none")
+    raise_any(table.problems)
     values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
     raise_any(
         Problem(
@@ -251,7 +252,7 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
             due = (FUTURE, f" must have {horizon} rows for each of {count} series")
             raise DataError(Problem(due, f"got {len(values)} rows"))
         known: NDArray[np.float64] = values.reshape(count, horizon, -1)
-        raise_any(_gaps(panel, known, stamps))
+        raise_any(_gaps(panel, known, stamps, np.arange(len(values)).reshape(count, horizon)))
         return known
     import pandas as pd
 
@@ -270,20 +271,26 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
         lacks = f"series {str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on"
         problems.append(Problem(must, lacks, ("add them to ", FUTURE), series=panel.ids[i]))
     known[missing] = 0  # reported above
-    raise_any(problems + _gaps(panel, known, stamps))
+    raise_any(problems + _gaps(panel, known, stamps, place.reshape(count, horizon)))
     return known
 
 
-def _gaps(panel: Panel, known: NDArray[np.float64], stamps: NDArray[np.int64]) -> list[str]:
-    """Return a problem for each series whose future columns, shape (N, H, F), hold something else than numbers."""
+def _gaps(
+    panel: Panel, known: NDArray[np.float64], stamps: NDArray[np.int64], place: NDArray[np.integer[Any]]
+) -> list[str]:
+    """Return a problem for each series whose future columns, shape (N, H, F), hold something else than numbers.
+
+    `place`, of shape (N, H), are their rows in the input.
+    """
     problems: list[str] = []
     for at, name in enumerate(panel.roles.given.future):
         wrong = ~np.isfinite(known[..., at])  # (N, H)
         for i in np.flatnonzero(wrong.any(axis=1))[:MAX_LISTED]:
             first = int(wrong[i].argmax())
-            where = panel.label(stamps[i, first]) if panel.kind != "none" else Row(int(i * wrong.shape[1] + first))
+            when = f" ({panel.label(stamps[i, first])})" if panel.kind != "none" else ""
             count = counted(wrong[i].sum(), "NaN or infinite value")
             has = f"series {str(panel.ids[i])!r} has {count}, first at "
             must = (f"future column {name!r} must be complete in ", FUTURE)
-            problems.append(Problem(must, (has, where), "replace them by numbers", series=panel.ids[i]))
+            got = (has, Row(int(place[i, first])), when)
+            problems.append(Problem(must, got, "replace them by numbers", series=panel.ids[i]))
     return problems

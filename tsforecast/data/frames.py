@@ -42,6 +42,7 @@ class Table:
     labels: NDArray[Any] | None = None  # the series of each row
     statics: dict[str, NDArray[Any]] = field(default_factory=dict)
     hidden_id: str | None = None  # a column that nobody named, and that would put time stamps in order
+    problems: list[str] = field(default_factory=list)  # of columns that hold no numbers, which are 0 here
 
 
 def is_frame(data: object) -> bool:
@@ -72,7 +73,7 @@ def read(
     Raises
     ------
     DataError
-        With every problem of the frame's columns at once.
+        With every problem of the frame's columns at once; what is no number is left to `Table.problems`.
     """
     series_name = None
     if is_series(data):
@@ -104,7 +105,7 @@ def read(
     problems: list[str] = []
     for name in roles.varying:
         table.columns[name], problem = _numbers(frame[name])
-        problems += problem
+        table.problems += problem
     names = (*roles.static, *([roles.group] if roles.group else []))
     table.statics = {name: frame[name].to_numpy() for name in names}
     for name in dict.fromkeys([*names, *([id] if id is not None else [])]):
@@ -116,7 +117,8 @@ def read(
             problems.append(f"column {id!r} must name a series in every row: {missing} rows have none")
     if time is not None:
         problems += _read_time(frame[time], table)
-    raise_any(problems)
+    if problems:
+        raise DataError([*table.problems, *problems])
     if id is None and not one_series and table.stamps is not None and np.any(np.diff(table.stamps) <= 0):
         table.hidden_id = guess_hidden_id(frame, {*roles.varying, time}, table.stamps)
     return table
@@ -194,12 +196,13 @@ def _require_columns(columns: list[str], roles: Roles, time: str | None, id: str
         "group": (roles.group,),
     }
     problems, seen = [], dict[str, str]()
+    free = [name for name in columns if not any(name in names for names in asked.values())]
     for role, names in asked.items():
         for name in names:
             if name is None:
                 continue
             if name not in columns:
-                problems.append(f"{role} column {name!r} does not exist; {nearest(name, columns)}")
+                problems.append(f"{role} column {name!r} does not exist; {nearest(name, free) if free else 'add it'}")
             # A group may double as an id or a static column: users are often both.
             elif name in seen and role != "group":
                 problems.append(f"column {name!r} cannot be both {seen[name]} and {role}; name it once")
@@ -228,7 +231,7 @@ def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
         if not is_number(value):
             remedy = "convert the column to numbers, or name another one"
             held = (Row(row), f" holds {value!r}")
-            return numbers, [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
+            return np.zeros(len(values)), [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
         numbers[row] = float(value)
     return numbers, []
 
@@ -375,6 +378,7 @@ def stack(table: Table) -> Table:
 
     NaN before the first and after the last number of a column is left out.
     """
+    raise_any(table.problems)
     parts, stamps, labels = [], [], []
     for name, column in table.columns.items():
         there = np.flatnonzero(~np.isnan(column))

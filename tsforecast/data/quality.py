@@ -63,7 +63,7 @@ class Rows:
 def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPolicy) -> Rows:
     """Group a table by series, with a regular time axis and complete numbers; DataError lists all problems at once."""
     rows = _group(table)
-    problems = list(_statics(table, rows))
+    problems = [*table.problems, *_statics(table, rows)]
     if table.stamps is not None:
         if cleaning.sort:
             rows.keep(np.lexsort((rows.stamps, rows.owner)))

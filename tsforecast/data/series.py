@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.checks import one_of
 from tsforecast.data.calendar import Frequency, Stamps, calendar_columns
-from tsforecast.errors import DataError, Problem, nearest, raise_any, shorten
+from tsforecast.errors import DataError, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -71,11 +72,10 @@ class CleaningPolicy:
     duplicates: Duplicates | None = None
 
     def __post_init__(self) -> None:
-        if self.nan_policy not in (None, "forward_fill", "mask", "drop_series"):
-            must = "must be 'forward_fill', 'mask' or 'drop_series'"
-            raise DataError(Problem(must, f"got {self.nan_policy!r}", parameter="nan_policy"))
-        if self.duplicates not in (None, "first", "last"):
-            raise DataError(f"duplicates must be 'first' or 'last': got {self.duplicates!r}")
+        problems = one_of("nan_policy", self.nan_policy, get_args(NanPolicy), [None])
+        problems += one_of("duplicates", self.duplicates, get_args(Duplicates), [None])
+        if problems:
+            raise DataError(problems)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,7 +15,7 @@ from sklearn import model_selection
 
 from tsforecast.checks import whole
 from tsforecast.data.panel import Panel
-from tsforecast.errors import Argument, DataError, ParameterError, Problem, raise_any
+from tsforecast.errors import Argument, DataError, Parameter, ParameterError, Problem, Text, raise_any
 
 Positions = NDArray[np.int64]
 
@@ -143,14 +143,16 @@ class RollingOrigin:
         if oldest < least:
             needed = self.gap + self.horizon + (self.origins - 1) * self.stride + least
             fits = (newest - least) // self.stride + 1
-            alone = "" if self.origins == 1 else "origins = 1 and "  # with several, a shorter horizon may not do
-            fewer = f"use {alone}gap + horizon <= {length - least}" if length > least else "give more rows"
-            remedy = f"use origins <= {fits}" if fits >= 1 else fewer
+            origins = Parameter("origins")
+            alone = () if self.origins == 1 else (origins, " = 1 and ")  # with several, a shorter horizon may not do
+            remedy: Text = ("use ", *alone, Parameter("gap"), " + ", Parameter("horizon"), f" <= {length - least}")
+            if fits >= 1:
+                remedy = ("use ", origins, f" <= {fits}")
+            elif length <= least:
+                remedy = "give more rows"
             leave = "a step to learn from" if least == 1 else f"min_past = {least} steps before the oldest cutoff"
-            raise DataError(
-                f"the origins, gap and horizon must leave {leave}: they need {needed} steps, "
-                f"the data have {length}{reading}; {remedy}"
-            )
+            must = f"the origins, gap and horizon must leave {leave}"
+            raise DataError(Problem(must, f"they need {needed} steps, the data have {length}{reading}", remedy))
         return [oldest + origin * self.stride for origin in range(self.origins)]
 
     def cutoffs(self, panel: Panel) -> list[Cutoff]:

@@ -18,7 +18,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import by_part
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, Parameter, Part, Problem
 
 ANCHORS = ("last", "seasonal", "average", "none")
 Anchor = str | Sequence[int]  # a name, or the lengths of the seasons whose naive forecasts are averaged
@@ -72,10 +72,9 @@ def training_rows(
             )
         return count, np.where(units >= total - count, 0, panel.lengths)
     if horizon > total // 3 and not horizon <= count < total:
-        raise DataError(
-            f"the horizon must be far shorter than the series: it is {horizon}, the shortest has {total} steps"
-            f"{panel.reading}; use horizon <= {max(1, total // 4)}, or give longer series"
-        )
+        shortest = f"it is {horizon}, the shortest has {total} steps{panel.reading}"
+        remedy = ("use ", Parameter("horizon"), f" <= {max(1, total // 4)}, or give longer series")
+        raise DataError(Problem("the horizon must be far shorter than the series", shortest, remedy))
     if count < horizon:
         raise DataError(
             f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
@@ -138,15 +137,20 @@ def window(panel: Panel, seen: NDArray[np.int64], given: int | str, horizon: int
     has, length = int(seen[worst]), int(panel.lengths[worst])
     held = f" ({length} less {length - has} for validation)" if has < length else ""
     others = f"; so do {len(short) - 1} other series" if len(short) > 1 else ""
-    ways = [f"window <= {has - horizon}"] if has > horizon else []
-    ways += [f"horizon <= {has - chosen}"] if has > chosen else []
+    ways: list[tuple[Part, ...]] = [(Parameter("window"), f" <= {has - horizon}")] if has > horizon else []
+    ways += [(Parameter("horizon"), f" <= {has - chosen}")] if has > chosen else []
     if fixed or not ways:
-        ways = [f"at least {needed - has} more rows", *(["less validation"] if held else [])]
+        ways = [(f"at least {needed - has} more rows",), *([("less validation",)] if held else [])]
     if panel.groups is not None and len(short) < trains.sum():  # some sequences are always short
-        ways += [f"a min_past of {chosen} in a backtest, which leaves such series out"]
+        ways += [("a ", Parameter("min_past"), f" of {chosen} in a backtest, which leaves such series out")]
     raise DataError(
-        f"window + horizon must fit in the training part: needs {chosen} + {horizon} = {needed} steps, "
-        f"series {str(panel.ids[worst])!r} has {max(has, 0)}{held}{others}{panel.reading}; use {' or '.join(ways)}"
+        Problem(
+            "window + horizon must fit in the training part",
+            f"needs {chosen} + {horizon} = {needed} steps, series {str(panel.ids[worst])!r} has {max(has, 0)}{held}"
+            f"{others}{panel.reading}",
+            ("use ", *[part for way in ways for part in (" or ", *way)][1:]),
+            series=panel.ids[worst],
+        )
     )
 
 
