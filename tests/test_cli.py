@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 
 from tests.helpers.commands import in_a_process, tsforecast
 from tests.helpers.forecasters import wave
-from tsforecast import GRUForecaster, NaiveForecaster, Panel
+from tests.helpers.movements import named_movements
+from tsforecast import GRUForecaster, NaiveForecaster, Panel, compare_classifiers
+from tsforecast.classifiers.baselines import NearestNeighborClassifier
 from tsforecast.cli.app import app, main
 from tsforecast.estimators.registry import MODEL_NAMES
 from tsforecast.evaluation.backtest import ROW_COLUMNS
@@ -144,6 +146,17 @@ def test_a_report_is_drawn_again_from_rows_and_several_are_merged(tmp_path: Path
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
+def test_a_comparison_of_classifiers_is_reported_as_well(tmp_path: Path) -> None:
+    compare_classifiers(NearestNeighborClassifier(), *named_movements()).to_parquet(tmp_path / "rows.parquet")
+    for name, begin in {"a.html": "<!doctype html>", "a.md": "# Mine\n\n48 recordings", "a.json": "{"}.items():
+        result = tsforecast("report", tmp_path, "--out", tmp_path / name, "--title", "Mine")
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / name).read_text().startswith(begin)
+        assert "leave-users-out: users it has not seen" in result.stdout
+    result = tsforecast("report", tmp_path, "--out", tmp_path / "b.html", "--metric", "mae")
+    assert "--metric must be left out for a comparison of classifiers" in result.stderr
+
+
 def test_what_cannot_be_reported_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     result = tsforecast("leaderboard", "sunspots-yearly", "--report", "page.pdf")
     assert result.returncode == 2
@@ -208,7 +221,7 @@ def test_all_models_stand_on_one_board_with_their_audit(shops: Path) -> None:
     result = tsforecast("leaderboard", "co2-weekly", "--models", "mean", "--audit", "fit")
     assert "Leak audit of all models: passed (fit)" in " ".join(result.stdout.split())
     result = tsforecast("leaderboard", "co2-weekly", "--models", "mean", "--audit", "full")
-    assert "audit must be one of 'data', 'fit', None: got 'full'" in result.stderr
+    assert "--audit must be one of 'data', 'fit', 'none': got 'full'" in result.stderr
 
 
 def test_an_audit_shows_each_probe_and_ends_with_1_where_something_moved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +270,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         "nearly a file": ["shop.csv"],
         "no number": ["co2-weekly", "--horizon", "soon"],
         "spaces": ["co2-weekly", "--models", "gru", "mean"],
+        "spaces before": ["--models", "gru", "mean", "co2-weekly"],
         "a word too many": ["co2-weekly", "mean"],
         "unknown column": [shops, "--target", "sale"],
         "unknown model": [shops, *columns, "--models", "grru"],
@@ -268,6 +282,8 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         "capitals": ["sunspots-yearly", "--models", "GRU"],
         "which target": [shops, "--time", "day"],
         "too long": [shops, *columns, "--horizon", "200"],
+        "cleaning": [shops, *columns, "--duplicates", "foo", "--nan", "zero"],
+        "frequency": [shops, *columns, "--frequency", "X"],
         "window": [shops, *columns, "--horizon", "7", "--models", "gru", "--window", "100"],
         "dataset with columns": ["co2-weekly", "--target", "co2"],
         "out is a file": ["sunspots-yearly", "--models", "mean", "--out", shops],
@@ -302,24 +318,31 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
             "Error: names must have commas between them, and no spaces: got --models gru mean; "
             "write --models gru,mean\n",
         ),
+        ("spaces before", "got --models gru mean; write --models gru,mean\n"),
         ("a word too many", "Error: 'mean' is one argument too many for tsforecast leaderboard; tsforecast"),
         ("unknown column", "target column 'sale' does not exist; did you mean 'sales'?"),
         ("unknown model", "model 'grru' does not exist; did you mean 'gru'?"),
         ("other suffix", "a file must end in .csv or .parquet"),
-        ("horizon 0", "horizon must be a whole number >= 1: got 0"),
+        ("horizon 0", "--horizon must be a whole number >= 1: got 0"),
         ("origins 0", "origins must be a whole number >= 1: got 0"),
-        ("step 0", "step must be a whole number >= 1 or None: got 0"),
+        ("step 0", "--step must be a whole number >= 1: got 0\n"),
         ("no model", "at least one model must be named: got ' , '; choose from naive, seasonal-naive"),
         ("capitals", "model 'GRU' does not exist; did you mean 'gru'?"),
         (
             "which target",
             "'sales', 'n' hold numbers; name one with --target sales, or several with --target sales,n",
         ),
-        ("too long", "they need 201 steps, the data have 120"),
+        ("too long", "they need 201 steps, the data have 120; use --gap + --horizon <= 119\n"),
+        (
+            "cleaning",
+            "2 problems:\n  - --nan must be one of 'forward_fill', 'mask', 'drop_series': got 'zero'\n"
+            "  - --duplicates must be one of 'first', 'last': got 'foo'\n",
+        ),
+        ("frequency", "--frequency 'X' is not known; choose from 'ns'"),
         (
             "window",
             "needs 100 + 7 = 107 steps, series 'a' has 96 (113 less 17 for validation); "
-            "so do 1 other series; use window <= 89",
+            "so do 1 other series; use --window <= 89\n",
         ),
         ("dataset with columns", "dataset 'co2-weekly' has its own columns"),
         ("unknown card", "dataset 'm4-hourli' does not exist; did you mean 'm4-hourly'?"),
@@ -476,6 +499,13 @@ def test_a_mistake_in_a_file_to_go_on_from_or_of_columns_ahead_has_the_line_of_t
     GRUForecaster(horizon=1, max_epochs=1, random_state=0).fit(panel).save(tmp_path / "model")
     data, ahead = tmp_path / "data.csv", tmp_path / "ahead.csv"
     frame.to_csv(data, index=False)
+    for lines, sentence in {
+        "day,open\n2024-02-10,\n": "1 NaN or infinite values, first at line 2 (2024-02-10); replace them by numbers",
+        "day,opening\n2024-02-10,1\n": "future column 'open' does not exist; did you mean 'opening'?",
+        "day\n2024-02-10\n": "future column 'open' does not exist; add it\n",
+    }.items():
+        ahead.write_text(lines)
+        assert sentence in tsforecast("predict", tmp_path / "model", "--data", data, "--future", ahead).stderr
     ahead.write_text("day,open\n2024-02-10,much\n")
     wrong = tsforecast("predict", tmp_path / "model", "--data", data, "--future", ahead)
     assert "column 'open' must hold numbers: line 2 holds 'much'" in wrong.stderr

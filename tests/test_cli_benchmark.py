@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.commands import in_a_process, tsforecast
 from tsforecast.cli import extras as cli_benchmark
-from tsforecast.cli.benchmark_page import html_benchmark, read_rows
+from tsforecast.cli.benchmark_page import facts, html_benchmark, read_rows
 from tsforecast.errors import DataError
 from tsforecast.files import shipped
 
@@ -94,3 +94,8 @@ def test_rows_of_any_shape_have_a_page(tmp_path: Path) -> None:
     (tmp_path / "z.jsonl").write_text("no JSON\n")
     with pytest.raises(DataError, match="must hold a JSON object in each line"):
         read_rows(tmp_path / "z.jsonl")
+
+
+def test_a_page_has_the_dates_machines_and_versions_of_its_rows() -> None:
+    found = facts([{"date": "2026-01-31", "versions": {"torch": "2.9"}}, {"date": "2026-02-01"}])
+    assert found == {"Measured": "2026-01-31 to 2026-02-01", "Versions": "torch 2.9"}

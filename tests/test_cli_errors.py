@@ -202,10 +202,12 @@ def _names(node: ast.expr) -> set[str]:
     [
         (["fit", "--model", "naive", "--window", "5"], "--window must be left out: naive has no such setting"),
         (["leaderboard", "--models", "ets,mean", "--epochs", "5"], "--epochs must be left out: ets, mean have no such"),
+        (["fit", "--horizon", "200"], "has 109 (309 less 200 for validation); use --horizon <= 76\n"),
+        (["fit", "--horizon", "320"], "shortest has 309 steps; use --horizon <= 77, or give longer series\n"),
         (["tune", "--folds", "3"], "--folds must be left out without --label: forecasts are tested at cutoffs"),
     ],
 )
-def test_options_without_an_effect_are_refused(words: list[str], sentence: str, tmp_path: Path) -> None:
+def test_options_that_cannot_work_are_refused(words: list[str], sentence: str, tmp_path: Path) -> None:
     command, *options = words
     result = tsforecast_command(command, "sunspots-yearly", *options, "--out", tmp_path / "out")
     assert result.returncode == 2

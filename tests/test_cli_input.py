@@ -111,6 +111,11 @@ def test_a_line_with_too_many_cells_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_the_format_of_stamps_is_that_of_the_longest(tmp_path: Path) -> None:
+    path = file(tmp_path, "a,b,n", "2024-01-31 08:00,2024-01-31T08:00Z,1", "2024-01-31 08:00:30,2024-01-31T09:00Z,2")
+    assert files.read_file(path)[1] == {"a": "%Y-%m-%d %H:%M:%S", "b": "%Y-%m-%dT%H:%MZ"}
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -182,7 +187,7 @@ def test_numbers_with_thousands_set_apart_are_shown_with_line_and_remedy(held: s
     for target in ("sales", None):
         with pytest.raises(DataError) as caught:
             read_panel(str(path), DataOptions(target=target))
-        assert str(caught.value) == said
+        assert caught.value.problems[0] == said
     assert read_file(path, numbers=["n"])["sales"].to_list() == ["950,00", held]  # nobody reads it as a number
 
 
@@ -250,3 +255,21 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         read_file(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("day,sales,sales_duplicated_0\n2024-01-01,1,5\n2024-01-02,1,5\n")
     assert read_file(tmp_path / "b.csv").width == 3
+
+
+def test_faults_of_several_kinds_are_reported_together(tmp_path: Path) -> None:
+    lines = [f"2024-01-{day:02d};{day}.5;1;2" for day in range(1, 29)]
+    lines[2], lines[8] = "2024-01-03;much;1;2", "2024-01-09;9.5;;2"
+    lines[10:] = [line.removesuffix("2") + "1 234" for line in lines[10:]]
+    path = file(tmp_path, "day;sales;price;stock", *lines[:5], *lines[6:])
+    with pytest.raises(DataError) as caught:
+        read_panel(str(path), DataOptions(target="sales", past="price,stock"))
+    assert [str(problem).split(":")[0] for problem in caught.value.problems] == [
+        "column 'stock' must hold numbers without thousands separators",
+        "column 'sales' must hold numbers",
+        "time stamps must have no gaps",
+        "column 'price' must be complete",
+    ]
+    with pytest.raises(DataError) as caught:
+        read_panel(str(path), DataOptions(time="day", date_format="%d.%m.%Y"))
+    assert len(caught.value.problems) == 2

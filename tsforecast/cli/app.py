@@ -70,16 +70,7 @@ def main() -> None:
 
 
 def usage_sentence(error: Exception, words: Sequence[str]) -> str:
-    """Return an error of typer about the arguments of a command as one sentence; nothing if it has shown the help.
-
-    Examples
-    --------
-    >>> error = typer.BadParameter("Got unexpected extra argument(s) (mean)")
-    >>> usage_sentence(error, ["leaderboard", "co2-weekly", "--models", "gru", "mean"])
-    'names must have commas between them, and no spaces: got --models gru mean; write --models gru,mean'
-    >>> usage_sentence(error, ["leaderboard", "--models", "gru", "mean", "co2-weekly"]).endswith(" --models gru,mean")
-    True
-    """
+    """Return an error of typer about the arguments of a command as one sentence; nothing if it has shown the help."""
     message = str(getattr(error, "format_message", error.__str__)()).strip().rstrip(".")
     if not message:
         return ""

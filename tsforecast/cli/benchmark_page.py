@@ -46,13 +46,7 @@ def html_benchmark(name: str, rows: Rows, about: str = "") -> str:
 
 
 def facts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the dates, machines and versions of the rows.
-
-    Examples
-    --------
-    >>> facts([{"date": "2026-01-31", "versions": {"torch": "2.9"}}, {"date": "2026-02-01"}])
-    {'Measured': '2026-01-31 to 2026-02-01', 'Versions': 'torch 2.9'}
-    """
+    """Return the dates, machines and versions of the rows."""
     dates = sorted({row["date"] for row in rows if "date" in row})
     found = {"Measured": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"} if dates else {}
     for title, key, between in (("Machine", "machine", ": "), ("Versions", "versions", " ")):

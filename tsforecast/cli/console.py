@@ -21,6 +21,7 @@ from tsforecast.files import new_file, write_or_return
 
 if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
+    from tsforecast.evaluation.compare_classifiers import ClassifierComparison
     from tsforecast.evaluation.leaderboard import Leaderboard
     from tsforecast.leakage.report import AuditReport
     from tsforecast.search.storage import StoredSearch
@@ -88,6 +89,17 @@ def _show_columns(
     console.print(table)
     if kept < len(names):
         _wrap(console, f"(left out for width: {', '.join(names[kept:])})", style="dim")
+
+
+def show_pairs(pairs: Mapping[str, str | None], title: str | None = None) -> None:
+    """Print names and texts in two columns; those without a text are left out."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in pairs.items():
+        if text:
+            table.add_row(name, printable(text))
+    console.print(table)
 
 
 def _wrap(console: Console, sentence: str, first: str = "", then: str = "", style: str | None = None) -> None:
@@ -206,15 +218,17 @@ def _shortest(dates: Any) -> str:
     return "%Y-%m-%d %H:%M:%S%.f" + ("%:z" if zone else "")  # nothing stands for %.f where there is no fraction
 
 
-def report_suffix(path: Path, known: tuple[str, ...] = REPORTS) -> str:
-    """Return the ending of a report; refuse one that cannot be written."""
+def suffix_of(path: Path, known: Sequence[str] = REPORTS, what: str = "a report") -> str:
+    """Return the ending of a file; refuse one that is not known."""
     suffix = path.suffix.lower()
     if suffix not in known:
-        raise ParameterError(f"a report must end in {', '.join(known[:-1])} or {known[-1]}: got {str(path)!r}")
+        raise ParameterError(
+            f"{what} must end in {', '.join([*known[:-2], ' or '.join(known[-2:])])}: got {str(path)!r}"
+        )
     return suffix
 
 
-def write_report(board: Leaderboard, path: Path, title: str) -> None:
+def write_report(board: Leaderboard | ClassifierComparison, path: Path, title: str) -> None:
     """Write a report in the format of its suffix."""
     suffix = path.suffix.lower()
     if suffix == ".html":

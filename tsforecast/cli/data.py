@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.cli.console import echo
 from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions
-from tsforecast.errors import DataError, ModelFileError, ParameterError, UnknownNameError, nearest, reason
-from tsforecast.files import new_file
+from tsforecast.errors import DataError, ModelFileError, ParameterError, UnknownNameError, nearest, raise_any, reason
+from tsforecast.files import write_or_return
 
 if TYPE_CHECKING:
     from tsforecast.catalog.card import Task
     from tsforecast.data.panel import Panel
+    from tsforecast.data.protocol import Protocol
 
 
 @contextmanager
@@ -54,58 +56,42 @@ def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tup
     path = Path(data)
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
-    target, past, future, group, labels = map(
-        _names, (reading.target, reading.past, reading.future, reading.group, label)
-    )
+    given = reading.settings() | ({"static": label} if label else {})
+    date_format = given.pop("date_format", None)
+    for role in {"target", "past", "future"} & given.keys():
+        given[role] = [name.strip() for name in given[role].split(",") if name.strip()]
+    used = [given.get(role, []) for role in ("target", "past", "future")]
+    numbers = {*chain(*used), label, reading.group} if used[0] else None
     with lines_of(path):
-        numbers = (*target, *past, *future, *labels, *group) if target else None
-        frame, _ = read_file(path, reading.time, reading.date_format, numbers)
-        panel = Panel.from_frame(
-            frame,
-            time=reading.time,
-            id=reading.id,
-            target=target or None,
-            past=past,
-            future=future,
-            static=label or (),
-            group=reading.group,
-            frequency=reading.frequency,
-            season_length=reading.season,
-            nan_policy=reading.nan,  # type: ignore[arg-type]
-            fill_gaps=reading.fill_gaps,
-            sort=reading.sort,
-            duplicates=reading.duplicates,  # type: ignore[arg-type]
-        )
+        frame, _, problems = read_file(path, reading.time, date_format, numbers)
+        try:
+            panel = Panel.from_frame(frame, **given)
+        except DataError as error:
+            raise DataError([*problems, *error.problems]) from error
+        raise_any(problems)
     return panel, None
 
 
-def horizon_of(given: int | None, task: Task | None, panel: Panel) -> int:
-    """Return the given horizon, or the card's, or one season but no more than a tenth of the shortest series."""
-    if given is not None:
-        return given
-    if task:
-        return task.horizon
-    season = panel.season_length if panel.season_length > 1 else 10
-    return max(1, min(season, int(panel.lengths.min()) // 10))
+def protocol_of(
+    task: Task | None, panel: Panel, horizon: int | None, origins: int | None = None, step: int | None = None
+) -> Protocol:
+    """Return the horizon and cutoffs that were given, or the card's, or one season and one cutoff.
 
-
-def cutoffs_of(origins: int | None, step: int | None, task: Task | None, horizon: int) -> tuple[int, int | None]:
-    """Return the number of cutoffs and the steps between them: as given, or the card's.
-
-    The card's cutoffs belong to the card's horizon; another horizon starts from one cutoff again.
+    A season is a tenth of the shortest series at most. The card's cutoffs belong to the card's horizon alone.
     """
-    own = task if task and task.horizon == horizon else None
-    return (
-        origins if origins is not None else own.origins if own else 1,
-        step if step is not None else own.step if own else None,
-    )
+    from tsforecast.data.protocol import Protocol
+
+    if horizon is None:
+        season = panel.season_length if panel.season_length > 1 else 10
+        horizon = task.horizon if task else max(1, min(season, int(panel.lengths.min()) // 10))
+    own = task if task and task.horizon == horizon else Protocol(horizon)
+    return Protocol(horizon, own.origins if origins is None else origins, own.step if step is None else step)
 
 
 def keep_format(model: Path, date_format: str | None) -> None:
     """Keep beside a saved model how dates were written in the file that it was fitted on."""
     if date_format:
-        with new_file(model / FORMAT_FILE) as unfinished:
-            unfinished.write_text(json.dumps({"date_format": date_format}), encoding="utf-8")
+        write_or_return(json.dumps({"date_format": date_format}), model / FORMAT_FILE)
 
 
 def kept_format(model: Path) -> str | None:
@@ -128,7 +114,7 @@ def kept_format(model: Path) -> str | None:
 
 
 def read_next(
-    path: Path, model: Path, time: str | None, date_format: str | None, numbers: Collection[str] | None
+    path: Path, model: Path, time: str | None, date_format: str | None, numbers: Collection[str | None] | None
 ) -> tuple[Any, dict[str, str]]:
     """Return the table in a file for a saved model, and how each column of dates is written; see `read_file`.
 
@@ -136,14 +122,12 @@ def read_next(
     """
     remembered = None if date_format else kept_format(model)
     try:
-        return read_file(path, time, date_format or remembered, numbers)
+        frame, forms, problems = read_file(path, time, date_format or remembered, numbers)
     except DataError:
-        if remembered:
-            frame, forms = read_file(path, time, None, numbers)
-            if time in frame.columns and frame[time].dtype.is_temporal():
-                return frame, forms
-        raise
-
-
-def _names(names: str | None) -> list[str]:
-    return [name.strip() for name in (names or "").split(",") if name.strip()]
+        if not remembered:
+            raise
+        frame, forms, problems = read_file(path, time, None, numbers)
+        if time not in frame.columns or not frame[time].dtype.is_temporal():
+            raise
+    raise_any(problems)
+    return frame, forms

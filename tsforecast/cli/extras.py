@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from tsforecast.cli.console import console, echo
+from tsforecast.cli.console import console, echo, show_pairs
 from tsforecast.cli.options import PlainGroup
 from tsforecast.errors import DataError, UnknownNameError, nearest
 from tsforecast.files import require_place, shipped, write_or_return
@@ -39,14 +38,9 @@ def datasets(context: typer.Context) -> None:
 @datasets_app.command("show")
 def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
     """Show a dataset's card: what it is, where it comes from, how it is read and tested."""
-    from rich.table import Table
-
     from tsforecast.catalog.card import card
 
     one = card(name)
-    table = Table(title=f"{one.name}: {one.title}", title_justify="left", title_style="bold", show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
     roles = {
         role: ", ".join([names] if isinstance(names, str) else names)
         for role, names in vars(one.roles).items()
@@ -66,10 +60,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
         "protocol": one.task.protocol,
         "quirks": "\n".join(one.quirks),
     }
-    for word, text in lines.items():
-        if text:
-            table.add_row(word, escape(text))
-    console.print(table)
+    show_pairs(lines, f"{one.name}: {one.title}")
 
 
 @datasets_app.command("download")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from tsforecast.cli.console import warn
+from tsforecast.cli.console import suffix_of, warn
 from tsforecast.errors import (
     Argument,
     DataError,
@@ -36,17 +36,17 @@ _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one wa
 
 
 def read_file(
-    path: Path, time: str | None = None, date_format: str | None = None, numbers: Collection[str] | None = None
-) -> tuple[Any, dict[str, str]]:
-    """Return the table in a CSV or Parquet file as a polars frame, and the strptime format of dates that were text.
+    path: Path, time: str | None = None, date_format: str | None = None, numbers: Collection[str | None] | None = None
+) -> tuple[Any, dict[str, str], list[Problem]]:
+    """Return the table in a file as a polars frame, the strptime format of dates that were text, and problems.
 
     Separator, decimal comma and encoding of a CSV file are inferred. Dates are read where they are ISO 8601, and in
     the time column where they are written as `date_format`. The columns `numbers` will be read as numbers; any but the
-    time may be unless given.
+    time may be unless given; those with thousands separators are the problems, and 0 in the frame.
     """
     import polars as pl
 
-    suffix = suffix_of(path)
+    suffix = suffix_of(path, SUFFIXES, "a file")
     if not path.exists():
         beside = path.parent.glob("*") if path.parent.is_dir() else ()
         meant = guess(path.name, sorted(file.name for file in beside if file.suffix.lower() in SUFFIXES))
@@ -64,15 +64,15 @@ def read_file(
         raise DataError(
             f"file {str(path)!r} must be a readable {suffix[1:].upper()} table: {why or reason(error)}"
         ) from error
-    frame = raw
+    columns = [name for name in raw.columns if name != time and (numbers is None or name in numbers)]
+    problems = {name: problem for name in columns if (problem := _thousands(raw[name]))}
+    frame = raw.with_columns(pl.lit(0.0).alias(name) for name in problems)
     if date_format:
-        frame = _with_dates(raw, time, date_format)
+        frame = _with_dates(frame, time, date_format, problems.values())
     elif suffix == ".csv":
-        frame = raw.with_columns(map(_iso_dates, raw))
+        frame = frame.with_columns(map(_iso_dates, frame))
     read = [name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal()]
-    checked = frame.columns if numbers is None else [name for name in frame.columns if name in numbers]
-    raise_any(found for name in checked if name != time and (found := _thousands(frame[name])))
-    return frame, {name: date_format or _iso_form(raw[name]) for name in read}
+    return frame, {name: date_format or _iso_form(raw[name]) for name in read}, list(problems.values())
 
 
 @contextmanager
@@ -84,16 +84,12 @@ def lines_of(path: Path | None) -> Iterator[None]:
         rows = {part.number for problem in error.problems for part in problem.references if isinstance(part, Row)}
         if not rows or path is None or path.suffix.lower() != ".csv":
             raise
-        lines = _lines(path, rows)
+        lines = {row: row + 2 for row in rows}
+        with suppress(OSError, csv.Error):
+            for row, (line, _) in enumerate(_records(path), -1):  # the first one holds the names
+                if row in lines:
+                    lines[row] = line  # a cell may span several lines
         raise error.map(lambda part: f"line {lines[part.number]}" if isinstance(part, Row) else part) from error
-
-
-def suffix_of(path: Path) -> str:
-    """Return ``.csv`` or ``.parquet``; refuse another ending."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ParameterError(f"a file must end in .csv or .parquet: got {str(path)!r}")
-    return suffix
 
 
 def _read_csv(path: Path) -> Any:
@@ -181,32 +177,24 @@ def _separator(path: Path) -> str:
     return max(",;\t|", key=header.count)
 
 
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line, counted from 1, on which each record of a CSV file begins, and its cells."""
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        records, begins = csv.reader(file, delimiter=_separator(path)), 1
+        for cells in records:
+            yield begins, cells
+            begins = records.line_num + 1
+
+
 def _ragged(path: Path) -> str | None:
     """Return a description of the first line of a CSV file with more cells than its header, if any."""
-    try:
-        with open(path, encoding="utf-8", errors="replace", newline="") as file:
-            lines = csv.reader(file, delimiter=_separator(path))
-            width = len(next(lines, []))
-            for cells in lines:
-                if len(cells) > width:
-                    return f"line {lines.line_num} has {len(cells)} cells, the first line {width}"
-    except (OSError, csv.Error):
-        pass  # the message of polars is used
+    with suppress(OSError, csv.Error):  # the message of polars is used
+        records = _records(path)
+        width = len(next(records, (1, []))[1])
+        for line, cells in records:
+            if len(cells) > width:
+                return f"line {line} has {len(cells)} cells, the first line {width}"
     return None
-
-
-def _lines(path: Path, rows: Collection[int]) -> dict[int, int]:
-    """Return the line of a CSV file, counted from 1, on which each row of its table begins, counted from 0."""
-    lines = {row: row + 2 for row in rows}
-    with suppress(OSError, csv.Error), open(path, encoding="utf-8", errors="replace", newline="") as file:
-        records = csv.reader(file, delimiter=_separator(path))
-        next(records, None)
-        begins = records.line_num + 1
-        for row, _ in enumerate(records):
-            if row in lines:
-                lines[row] = begins  # a cell may span several lines
-            begins = records.line_num + 1
-    return lines
 
 
 def _iso_dates(column: Any) -> Any:
@@ -228,14 +216,7 @@ def _iso_dates(column: Any) -> Any:
 
 
 def _iso_form(column: Any) -> str:
-    """Return how a column writes ISO 8601, by its longest text.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> _iso_form(pl.Series(["2024-01-31 08:00", "2024-01-31 08:00:30"])), _iso_form(pl.Series(["2024-01-31T08:00Z"]))
-    ('%Y-%m-%d %H:%M:%S', '%Y-%m-%dT%H:%MZ')
-    """
+    """Return how a column writes ISO 8601, by its longest text."""
     longest = column[column.str.len_chars().arg_max()]
     hours, seconds, parts, zone = re.fullmatch(_ISO, longest).groups(default="")  # type: ignore[union-attr]
     if not hours:
@@ -245,8 +226,8 @@ def _iso_form(column: Any) -> str:
     return f"%Y-%m-%d{hours[0]}%H:%M{':%S' if seconds else ''}{fraction}{offset}"
 
 
-def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
-    """Return the frame with the time column read by `date_format`."""
+def _with_dates(frame: Any, time: str | None, date_format: str, others: Iterable[Problem]) -> Any:
+    """Return the frame with the time column read by `date_format`; other problems are reported with its own."""
     import polars as pl
 
     if time is None:
@@ -255,7 +236,7 @@ def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
         if len(found) != 1:
             listed = ", ".join(map(repr, found)) or "none"
             must = f"one column must hold dates like {date_format!r}"
-            raise DataError(Problem(must, f"{listed} does", ("name the column with ", Argument("time"))))
+            raise DataError([Problem(must, f"{listed} does", ("name the column with ", Argument("time"))), *others])
         time = found[0]
     if time not in frame.columns:
         return frame  # refused, with the nearest name, when the roles are read
@@ -266,7 +247,7 @@ def _with_dates(frame: Any, time: str | None, date_format: str) -> Any:
     if stamps.null_count() > frame[time].null_count():
         held = (Row(wrong), f" holds {frame[time][wrong]!r}")
         must = f"time column {time!r} must hold dates like {date_format!r}"
-        raise DataError(Problem(must, held, "correct the file or the format"))
+        raise DataError([Problem(must, held, "correct the file or the format"), *others])
     return frame.with_columns(stamps)
 
 

@@ -17,17 +17,17 @@ from tsforecast.cli.console import (
     console,
     echo,
     print_frame,
-    printable,
     progress,
-    report_suffix,
     show_audit,
     show_leaderboard,
+    show_pairs,
+    suffix_of,
     write_board,
     write_frame,
     write_report,
 )
-from tsforecast.cli.data import cutoffs_of, horizon_of, keep_format, kept_format, read_next, read_panel, tracked
-from tsforecast.cli.files import lines_of, suffix_of
+from tsforecast.cli.data import keep_format, kept_format, protocol_of, read_next, read_panel, tracked
+from tsforecast.cli.files import SUFFIXES, lines_of
 from tsforecast.cli.options import (
     Data,
     DataOptions,
@@ -39,6 +39,7 @@ from tsforecast.cli.options import (
     Origins,
     Step,
     expand_options,
+    require_absent,
 )
 from tsforecast.errors import (
     Argument,
@@ -90,29 +91,28 @@ def leaderboard(
     ] = None,
 ) -> None:
     """Compare networks with the naive forecasts on a dataset or on your own file."""
-    from tsforecast.data.splits import RollingOrigin
+    from tsforecast.checks import one_of
     from tsforecast.evaluation.leaderboard import leaderboard as compare
     from tsforecast.evaluation.leaderboard import named
 
+    raise_any(one_of("audit", audit, ("data", "fit", "none")), ParameterError)
     chosen = _models(models, networks.settings())
     if report:
-        report_suffix(report)
+        suffix_of(report)
         require_place(report.parent)
     if out:
         require_place(out, mark=BOARD)
     unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
     panel, task = read_panel(data, reading)
-    horizon = horizon_of(horizon, task, panel)
-    origins, step = cutoffs_of(origins, step, task, horizon)
-    RollingOrigin(horizon, origins, step, gap, min_past=min_past).ticks(panel.clock_end)  # refuse before it trains
-    title = f"{data}, horizon {horizon}"
+    protocol = protocol_of(task, panel, horizon, origins, step)
+    title = f"{data}, horizon {protocol.horizon}"
     with tracked(mlflow, data), progress(f"{data}: ", len(named(chosen))) as started:
         board = compare(
             chosen,
             panel,
-            horizon,
-            origins=origins,
-            step=step,
+            protocol.horizon,
+            origins=protocol.origins,
+            step=protocol.step,
             gap=gap,
             refit=refit,
             metric=metric,
@@ -135,7 +135,10 @@ def leaderboard(
 
 def report(
     rows: Annotated[
-        list[Path], typer.Argument(help="Folders that leaderboard wrote, or files of rows; several are merged.")
+        list[Path],
+        typer.Argument(
+            help="Folders that leaderboard wrote, or files of rows, also of classifiers; several are merged."
+        ),
     ],
     out: Annotated[
         Path,
@@ -147,15 +150,27 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Heading.", show_default="a description of the data")] = None,
 ) -> None:
-    """Draw the report of rows that were kept, without fitting again."""
+    """Draw the report of rows of forecasters or classifiers that were kept, without fitting again."""
+    from tsforecast.evaluation.compare_classifiers import ClassifierComparison
     from tsforecast.evaluation.leaderboard import Leaderboard
+    from tsforecast.evaluation.storage import ROWS, read_rows
 
-    report_suffix(out, (*REPORTS, ".parquet"))
+    suffix_of(out, (*REPORTS, ".parquet"))
     require_place(out.parent)
-    board = Leaderboard.from_parquet(*rows, metric=metric, reference=reference)
-    title = title or (board.record.data if board.record else " and ".join(map(str, rows)))
-    show_leaderboard(board, title, console)
-    write_report(board, out, title)
+    first, _ = read_rows(rows[0] / ROWS if rows[0].is_dir() else rows[0])
+    results: Leaderboard | ClassifierComparison
+    if "predicted" in first:
+        why = "accuracy ranks classifiers, beside the majority"
+        require_absent("for a comparison of classifiers", why, metric=metric, reference=reference)
+        results = ClassifierComparison.from_parquet(*rows)
+    else:
+        results = Leaderboard.from_parquet(*rows, metric=metric, reference=reference)
+    title = title or (results.record.data if results.record else " and ".join(map(str, rows)))
+    if isinstance(results, Leaderboard):
+        show_leaderboard(results, title, console)
+    else:
+        echo(f"{title}\n\n{results.to_markdown()}")
+    write_report(results, out, title)
 
 
 @expand_options
@@ -174,7 +189,7 @@ def fit(
 
     check_folder(out)
     panel, task = read_panel(data, reading)
-    horizon = horizon_of(horizon, task, panel)
+    horizon = protocol_of(task, panel, horizon).horizon
     settings = {**networks.settings(), "horizon": horizon, "verbose": int(console.is_terminal)}
     forecaster = _one_model(model, settings)
     with tracked(mlflow, data):
@@ -195,16 +210,9 @@ def fit(
 
 def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model.")]) -> None:
     """Describe a saved model: its kind, the data it was fitted on, and the versions that wrote it."""
-    from rich.table import Table
-
     from tsforecast.estimators.inspect import summary
 
-    table = Table(show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in summary(folder).items():
-        table.add_row(name, printable(text))
-    console.print(table)
+    show_pairs(summary(folder))
 
 
 def predict(
@@ -231,7 +239,7 @@ def predict(
     from tsforecast.forecasters.base import Forecaster
 
     if out:
-        suffix_of(out)
+        suffix_of(out, SUFFIXES, "a file")
         require_place(out.parent)
     forecaster = load(model)
     if not isinstance(forecaster, Forecaster):
@@ -311,7 +319,7 @@ def audit(
 
     forecaster = _one_model(model, networks.settings())
     panel, task = read_panel(data, reading)
-    horizon = horizon_of(horizon, task, panel)
+    horizon = protocol_of(task, panel, horizon).horizon
     report = run_audit(
         forecaster,
         panel,

@@ -53,17 +53,20 @@ Mlflow = Annotated[
 ]
 
 
+class Options:
+    """Base of options that belong together, which `expand_options` gives to a command."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return those that were given, as parameters of the library."""
+        return {PARAMETERS.get(name, name): value for name, value in vars(self).items() if value is not None}
+
+
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
+class TrainingOptions(Options):
     """Settings of the training of networks."""
 
     epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None
     seed: Annotated[int, typer.Option(help="Random seed of the networks.")] = 0
-
-    def settings(self) -> dict[str, Any]:
-        """Return the parameters that were given, as an estimator calls them."""
-        names = {"epochs": "max_epochs", "seed": "random_state"}
-        return {names.get(name, name): value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,7 @@ _reading = partial(typer.Option, rich_help_panel="Reading a file")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
+class DataOptions(Options):
     """Roles of the columns of a file, and how it is cleaned; as in `Panel.from_frame`, several names with commas."""
 
     time: Annotated[str | None, _reading(help="Column of time stamps.")] = None
@@ -103,18 +106,7 @@ class DataOptions:
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take the fields of its dataclass parameters as options, after its own ones.
-
-    Examples
-    --------
-    >>> @expand_options
-    ... def fit(data: str, network: NetworkOptions, model: str = "gru") -> None:
-    ...     print(model, network.settings())
-    >>> list(inspect.signature(fit).parameters)
-    ['data', 'model', 'epochs', 'seed', 'window']
-    >>> fit(data="a.csv", model="rnn", window=3, epochs=None, seed=0)
-    rnn {'random_state': 0, 'window': 3}
-    """
+    """Let a command take the fields of its dataclass parameters as options, after its own ones."""
     parameters = inspect.signature(command, eval_str=True).parameters
     kinds: dict[str, Any] = {name: one.annotation for name, one in parameters.items() if is_dataclass(one.annotation)}
     fields = {name: inspect.signature(kind, eval_str=True).parameters for name, kind in kinds.items()}
@@ -146,6 +138,7 @@ RENAMED = {
     "storage": "out",
     "n_jobs": "jobs",
 }
+PARAMETERS = {option: name for name, option in RENAMED.items()}
 ALIKE = (
     *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
@@ -155,6 +148,7 @@ FLAGS = ("fill_gaps", "sort", "resume")  # no value follows them, although `resu
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.
 PHRASES = {
     "reader": "",
+    "no value": "",
     "future frame": "pass --future FILE, with rows",
     "data": "the file",
     "context": "the file of --data",

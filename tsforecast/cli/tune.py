@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsforecast.cli.console import console, echo, report_suffix, show_leaderboard, show_search, write_report
-from tsforecast.cli.data import cutoffs_of, horizon_of, read_panel, tracked
+from tsforecast.cli.console import console, echo, show_leaderboard, show_search, suffix_of, write_report
+from tsforecast.cli.data import protocol_of, read_panel, tracked
 from tsforecast.cli.options import (
     Data,
     DataOptions,
@@ -90,7 +90,6 @@ def tune(
 ) -> None:
     """Search for the settings of a network; the test part stays out of reach until the end."""
     from tsforecast.classifiers.neural import NeuralClassifier
-    from tsforecast.data.protocol import Protocol
     from tsforecast.forecasters.neural import NeuralForecaster
     from tsforecast.search.search import RaySearch
 
@@ -100,7 +99,7 @@ def tune(
     else:
         require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
     panel, task = read_panel(data, reading, label)
-    ahead = horizon_of(horizon, task, panel)
+    protocol = protocol_of(task, panel, horizon, origins, step)
     out = out or Path(f"tune-{Path(data).stem}")
     settings = training.settings()
     search = RaySearch(
@@ -117,14 +116,14 @@ def tune(
         resume="auto" if resume else False,
         random_state=training.seed,
         validation_origins=validation_origins,
-        horizon=None if label else ahead,
+        horizon=None if label else protocol.horizon,
         verbose=1,
     )
     with tracked(mlflow, data):
         if label:
             tune_classifier(search, panel, label, 1 if folds is None else folds, out)
         else:
-            _tune_forecaster(search, panel, Protocol(ahead, *cutoffs_of(origins, step, task, ahead)), data, out)
+            _tune_forecaster(search, panel, protocol, data, out)
 
 
 def tune_report(
@@ -138,7 +137,7 @@ def tune_report(
     from tsforecast.search.report import heading, html_search, json_search
     from tsforecast.search.storage import read_search
 
-    suffix = report_suffix(out, (".html", ".json"))
+    suffix = suffix_of(out, (".html", ".json"))
     require_place(out.parent)
     kept = read_search(folder)
     write_or_return(html_search(kept, title) if suffix == ".html" else json_search(kept), out)
