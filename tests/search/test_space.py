@@ -74,7 +74,7 @@ def test_everything_that_is_wrong_with_a_space_is_reported_at_once() -> None:
     unknown = Space.of({"unit": [8], "cell": ["gru"]}).problems(GRUForecaster(), 70)
     assert unknown[0] == "GRUForecaster has no setting 'unit'; did you mean 'units'?"
     with pytest.raises(ParameterError) as caught:
-        Space.of({"unit": [8], "layers": (3, 1), "cell": ["grru"]}, 1, GRUForecaster(), 70)
-    assert [problem.split(" must")[0] for problem in caught.value.problems][::2] == ["range of 'layers'", "cell"]
+        Space.of({"unit": [8], "layers": (3, 1), "dropout": [2.0]}, 1, GRUForecaster(), 70)
+    assert [problem.split(" must")[0] for problem in caught.value.problems][::2] == ["range of 'layers'", "dropout"]
     assert len(caught.value.problems) == 3
     assert "no setting 'cell'" in unknown[1]
