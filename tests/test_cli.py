@@ -500,7 +500,7 @@ def test_a_mistake_in_a_file_to_go_on_from_or_of_columns_ahead_has_the_line_of_t
     data, ahead = tmp_path / "data.csv", tmp_path / "ahead.csv"
     frame.to_csv(data, index=False)
     for lines, sentence in {
-        "day,open\n2024-02-10,\n": "1 NaN or infinite values, first at line 2 (2024-02-10); replace them by numbers",
+        "day,open\n2024-02-10,\n": "1 NaN or infinite value, first at line 2 (2024-02-10); replace them by numbers",
         "day,opening\n2024-02-10,1\n": "future column 'open' does not exist; did you mean 'opening'?",
         "day\n2024-02-10\n": "future column 'open' does not exist; add it\n",
     }.items():
