@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsforecast.networks.classify import SequenceBatch
+from tsforecast.networks.layers import steps_of
 
 KNOTS = 4  # points between which the speed of a warped sequence changes
 POOL = 8  # batches' worth of sequences that are sorted by length before they are cut into batches
@@ -31,18 +32,10 @@ Batch_contra = TypeVar("Batch_contra", bound=Batch, contravariant=True)
 
 
 class Dataset(Protocol[Batch_co]):
-    """Examples that a network trains or is scored on: windows of series, or whole sequences.
+    """Examples that a network trains or is scored on: windows of series, or whole sequences."""
 
-    Attributes
-    ----------
-    kind : str
-        What `names` are the names of, for messages.
-    names : array
-        Name of each series.
-    """
-
-    kind: str
-    names: NDArray[Any]
+    kind: str  # what `names` are the names of, for messages
+    names: NDArray[Any]  # of each series
     device: torch.device
 
     def __len__(self) -> int: ...
@@ -68,34 +61,17 @@ class Objective(Protocol[Batch_contra]):
 class Augmentation:
     """Random variation of sequences; each part is drawn anew for each sequence, and 0 leaves it out.
 
-    The parts are those of Um et al. (2017, arXiv 1706.00527), for movements measured by wearable sensors.
-
-    Parameters
-    ----------
-    jitter : float
-        Standard deviation of noise that is added to each number, of the scaled channel.
-    scale : float
-        Spread of the logarithm of a factor for each channel, around its mean.
-    time_warp : float
-        Spread of the logarithm of the speed, which changes smoothly, and of the length.
-    rotation : float
-        Standard deviation in degrees of the angle by which channels 0 to 2, 3 to 5 and so on are rotated as vectors
-        about a random axis, as if a sensor were worn another way.
-    crop : float
-        At most this share of the steps is cut off, at both ends together.
-    data_scale : two tensors of shape (C,), optional
-        Location and scale that lead back to the scale of the data, in which vectors are rotated.
-    least : int
-        Steps that a sequence keeps at least, if it has them.
+    The parts are those of Um et al. (2017, arXiv 1706.00527), for movements measured by wearable sensors. A rotation
+    turns channels 0 to 2, 3 to 5 and so on as vectors about a random axis, as if a sensor were worn another way.
     """
 
-    jitter: float = 0.0
-    scale: float = 0.0
-    time_warp: float = 0.0
-    rotation: float = 0.0
-    crop: float = 0.0
-    data_scale: tuple[Tensor, Tensor] | None = None
-    least: int = 1
+    jitter: float = 0.0  # standard deviation of noise that is added to each number, of the scaled channel
+    scale: float = 0.0  # spread of the logarithm of a factor for each channel, around its mean
+    time_warp: float = 0.0  # spread of the logarithm of the speed, which changes smoothly, and of the length
+    rotation: float = 0.0  # standard deviation of the angle, in degrees
+    crop: float = 0.0  # at most this share of the steps is cut off, at both ends together
+    data_scale: tuple[Tensor, Tensor] | None = None  # location and scale, (C,), back to the data, whose vectors turn
+    least: int = 1  # steps that a sequence keeps at least, if it has them
 
     def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Vary padded sequences, (B, T, C), of `lengths`, (B,); return others, perhaps of other lengths."""
@@ -107,21 +83,18 @@ class Augmentation:
             steps = steps * torch.exp(self.scale * torch.randn_like(steps[:, :1]))
         if self.jitter:
             steps = steps + self.jitter * torch.randn_like(steps)
-        mask = torch.arange(steps.shape[1], device=steps.device) < lengths[:, None]  # (B, T)
-        return steps * mask[..., None], lengths
+        return steps * steps_of(steps, lengths), lengths
 
     def _resampled(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Crop both ends and resample the rest at changing speed, by linear interpolation."""
-        batch, device = len(steps), steps.device
+        batch, device, least = len(steps), steps.device, lengths.clamp(max=self.least)
         cropped = (self.crop * torch.rand(batch, device=device) * lengths).floor()
-        kept = torch.maximum(lengths - cropped, lengths.clamp(max=self.least))  # (B,)
+        kept = torch.maximum(lengths - cropped, least)  # (B,)
         begin = (torch.rand(batch, device=device) * (lengths - kept + 1)).floor()
         stretch = torch.exp(self.time_warp * torch.randn(batch, device=device))
-        least = lengths.clamp(max=self.least)
         resampled = torch.maximum((kept * stretch).round().long(), least).clamp(max=2 * steps.shape[1])  # (B,)
-        position = (
-            torch.arange(int(resampled.max()), device=device) / (resampled - 1).clamp(min=1)[:, None]
-        )  # (B, T'), 0 to 1
+        place = torch.arange(int(resampled.max()), device=device)
+        position = place / (resampled - 1).clamp(min=1)[:, None]  # (B, T'), 0 to 1
         # Elapsed time is the integral of a speed that is linear between a few knots.
         speed = torch.exp(self.time_warp * torch.randn(batch, KNOTS, device=device))  # (B, KNOTS)
         passed = torch.cat([torch.zeros_like(speed[:, :1]), (speed[:, 1:] + speed[:, :-1]).cumsum(1)], dim=1)
@@ -153,17 +126,8 @@ class Augmentation:
 class SequenceDataset:
     """Labelled sequences of any length.
 
-    Parameters
-    ----------
-    values : array of shape (rows, C)
-        Scaled numbers, all sequences below each other.
-    offsets : int64 array of shape (N + 1,)
-    labels : int64 array of shape (N,)
-    names : array of shape (N,), optional
-        For messages; their positions unless given.
-    augmentation : Augmentation, optional
-        Of each batch, anew each time; for training only.
-    device : torch device
+    Scaled `values`, (rows, C), of all sequences lie below each other, between `offsets`, (N + 1,); `labels` are (N,),
+    and `names` those of messages. An augmentation, for training only, varies each batch anew.
 
     Examples
     --------
@@ -173,7 +137,7 @@ class SequenceDataset:
     ([[0.0, 1.0, 0.0], [2.0, 3.0, 4.0]], [2, 3])
     """
 
-    kind = "sequence"
+    kind = "sequence"  # what `names` name
 
     def __init__(
         self,

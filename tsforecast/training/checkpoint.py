@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tsforecast.errors import ModelFileError, ParameterError, reason, shorten
+from tsforecast.errors import ModelFileError, ParameterError, raise_any, reason, shorten
 from tsforecast.files import new_folder, sha256
 from tsforecast.training.history import Epoch
 from tsforecast.training.optim import parameters
@@ -24,17 +24,7 @@ _CHECKSUM = "sha256"  # of the tensors
 
 
 def parse_every(every: int | str) -> tuple[int, bool]:
-    """Read the interval of checkpoints: a number of epochs, or minutes as in ``"10min"``.
-
-    Raises
-    ------
-    ParameterError
-
-    Examples
-    --------
-    >>> parse_every(5), parse_every("10min")
-    ((5, False), (10, True))
-    """
+    """Read the interval of checkpoints: a number of epochs, or ``"10min"``; return the number, and whether minutes."""
     minutes = isinstance(every, str) and every.endswith("min")
     number = str(every).removesuffix("min")
     if isinstance(every, (int, str)) and number.isdigit() and int(number) > 0 and minutes == isinstance(every, str):
@@ -44,76 +34,53 @@ def parse_every(every: int | str) -> tuple[int, bool]:
 
 @dataclass
 class TrainingState:
-    """Everything that decides how training continues.
-
-    Attributes
-    ----------
-    network, optimizer
-    history : list of Epoch
-    best : dict of tensors
-        Weights of the best epoch so far.
-    """
+    """Everything that decides how training continues."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
     history: list[Epoch]
-    best: dict[str, Tensor]
+    best: dict[str, Tensor]  # weights of the best epoch so far
 
 
 @dataclass
 class Checkpoints:
-    """Where and how often the state of training is written, and where it resumes.
+    """Where and how often the state of training is written, and where it resumes."""
 
-    Parameters
-    ----------
-    folder : path or None
-        Replaced at each checkpoint; None writes none.
-    every : int
-        Epochs between checkpoints, or with `minutes` minutes: at the end of the first epoch after them.
-    minutes : bool
-    resume_from : path or None
-    settings : dict
-        What must be equal to resume: parameters and data.
-    """
-
-    folder: Path | None
-    every: int
+    folder: Path | None  # replaced at each checkpoint; None writes none
+    every: int  # epochs between checkpoints, or with `minutes` minutes: at the end of the first epoch after them
     minutes: bool
     resume_from: Path | None
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # what must be equal to resume: parameters and data
 
     def __post_init__(self) -> None:
         self._kept = time.monotonic()
 
     def phase(self, name: str) -> Checkpoints:
         """Return the checkpoints of one phase of a fit, in a folder of their own."""
-        inside = [place and place / name for place in (self.folder, self.resume_from)]
-        has_observations = inside[1] is not None and inside[1].exists()
-        if name != "train" and not has_observations:
-            inside[1] = None  # the first phase must exist; this one had not begun
-        return Checkpoints(inside[0], self.every, self.minutes, inside[1], self.settings)
+        folder, begun = (place and place / name for place in (self.folder, self.resume_from))
+        if name != "train" and begun is not None and not begun.exists():
+            begun = None  # the first phase must exist; this one had not begun
+        return replace(self, folder=folder, resume_from=begun)
 
     def begin(self) -> None:
-        """Require that the folder holds no other fit, which would be lost.
-
-        Raises
-        ------
-        ParameterError
-        """
+        """Require that the folder holds no other fit, which would be lost."""
         if self.folder is None or self.folder == self.resume_from:
             return
         try:
             kept = json.loads((self.folder / "train" / _STATE).read_text(encoding="utf-8"))["settings"]
         except (OSError, ValueError, KeyError, TypeError):
             return  # no checkpoint that could be resumed
-        now = json.loads(json.dumps(self.settings))
-        differing = [name for name in now if kept.get(name) != now[name]]
-        if differing:
+        if differing := self._differing(kept):
             raise ParameterError(
                 f"checkpoint={str(self.folder)!r} must not be the folder of another fit, with other "
-                f"{shorten(differing)}: name another folder, or delete that one"
+                f"{shorten(list(differing))}: name another folder, or delete that one"
             )
         shutil.rmtree(self.folder / "refit", ignore_errors=True)  # of an earlier fit, that began with other weights
+
+    def _differing(self, kept: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Return the settings of a checkpoint that are others now, as what they were and are."""
+        now = json.loads(json.dumps(self.settings))
+        return {name: (kept.get(name), value) for name, value in now.items() if kept.get(name) != value}
 
     def keep(self, state: TrainingState, done: bool) -> None:
         """Write a checkpoint if it is due, or if training is done."""
@@ -135,15 +102,7 @@ class Checkpoints:
         self._kept = time.monotonic()
 
     def resume(self, state: TrainingState) -> None:
-        """Restore the state of a checkpoint, to the bit.
-
-        Raises
-        ------
-        ModelFileError
-            When the folder holds no checkpoint.
-        ParameterError
-            When the checkpoint belongs to another fit; every difference is named.
-        """
+        """Restore the state of a checkpoint, to the bit; one of another fit is refused, every difference named."""
         if self.resume_from is None:
             return
         try:
@@ -158,16 +117,14 @@ class Checkpoints:
                 f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {what}; leave resume_from out to "
                 "start anew"
             ) from error
-        now = json.loads(json.dumps(self.settings))
-        differing = [name for name in now if kept["settings"].get(name) != now[name]]
-        if differing:
-            raise ParameterError(
-                [
-                    f"a fit must resume with the {name} it began with: {kept['settings'].get(name)}, got {now[name]}; "
-                    "take that up again, or leave resume_from out to start anew"
-                    for name in differing
-                ]
-            )
+        raise_any(
+            (
+                f"a fit must resume with the {name} it began with: {before}, got {now}; take that up again, or leave "
+                "resume_from out to start anew"
+                for name, (before, now) in self._differing(kept["settings"]).items()
+            ),
+            ParameterError,
+        )
         parts = {name.partition(".")[::2]: tensor for name, tensor in _under("optimizer.", tensors).items()}
         sizes = {(str(i), part.numel()) for i, part in enumerate(parameters(state.optimizer))}
         if any(tensor.ndim and (i, tensor.numel()) not in sizes for (i, _), tensor in parts.items()):

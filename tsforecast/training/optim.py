@@ -17,17 +17,9 @@ PLATEAU_FACTOR = 10.0  # a plateau divides the rate by it
 
 
 def rate_share(schedule: str, done: float, history: Sequence[Epoch], wait: int) -> float:
-    """Return the share of the highest learning rate.
+    """Return the share of the highest learning rate, once a share of all steps is `done`.
 
-    Parameters
-    ----------
-    schedule : {"one-cycle", "cosine", "plateau", "constant"}
-    done : float
-        Share of all steps that is done, in [0, 1].
-    history : sequence of Epoch
-        Epochs so far; a plateau reads them.
-    wait : int
-        Epochs without a better loss that make a plateau.
+    A plateau reads the epochs so far, and `wait` of them without a better loss make one.
     """
     if schedule == "one-cycle":
         return one_cycle(done)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tsforecast.networks.kernels.matmul import (
-    add_embedding,
-    add_gradients,
+    add_outer,
+    add_rows,
     chunk_of,
     gather,
     load_input,
@@ -22,7 +22,6 @@ from tsforecast.networks.kernels.matmul import (
     padded_rows,
     product,
     scatter,
-    tiles_of,
 )
 from tsforecast.networks.kernels.vectors import (
     LANES,
@@ -33,6 +32,7 @@ from tsforecast.networks.kernels.vectors import (
     sigmoid,
     store,
     tanh,
+    where_positive,
     within,
     zeros,
 )
@@ -147,7 +147,7 @@ def backward(
     hs: Any, kept: Any, dy: Any, dx: Any, dwi: Any, dwh: Any, db: Any, dwe: Any, dbe: Any,
 ) -> None:  # fmt: skip
     """Go back through partial sums `first` to `last` of the tiles: from dy to dx, and to sums of those of weights."""
-    steps, inputs, units, shown = dx.shape[1], wi.shape[1], wh.shape[1], dy.shape[1]
+    steps, wide, inputs, units, shown = dx.shape[1], dx.shape[2], wi.shape[1], wh.shape[1], dy.shape[1]
     states, memory, blocks = hs[0], hs[-1], cell.slopes
     chunk = chunk_of(steps, (blocks + 1) * units + inputs)
     by_embedding = rows(hs, chunk * inputs)
@@ -156,7 +156,7 @@ def backward(
     direct, through = rows(hs, units), rows(hs, padded_rows(to_h))  # gradients of a state: its own, through weights
     given, by_memory, of_x = rows(hs, units), rows(hs, units), rows(hs, padded_rows(to_x))
     for part in range(first, last):
-        for tile in range(*tiles_of(part, tiles, len(db))):
+        for tile in range(part * tiles // len(db), (part + 1) * tiles // len(db)):
             end = load(lengths, tile)
             direct[:] = 0
             through[:] = 0
@@ -182,15 +182,19 @@ def backward(
                     product(to_x, none, slopes, slope, of_x, False)
                 if len(dx):
                     scatter(of_x, 0, dx[:, time], tile, lengths, time)
+                for i in range(inputs if len(dwe) else 0):
+                    at = (tile * steps + step) * inputs + i
+                    store(by_embedding, step % chunk * inputs + i, where_positive(load(xs, at), load(of_x, i)))
+                if step % chunk:
+                    continue
+                # The first step of a chunk: sums over its steps go to the gradients of the weights.
+                count, place, row = min(chunk, steps - step), tile * steps + step, blocks * units
+                add_rows(slopes, row, count, db[part])
+                add_outer(slopes, 0, row, xs, place * inputs, inputs, count, dwi[part])
+                add_outer(slopes, cell.shift * units, row, states, now, units, count, dwh[part])
                 if len(dwe):
-                    add_embedding(
-                        of_x, xs, inputs, raw, dx.shape[2], by_embedding, chunk, tile * steps + step, steps, step,
-                        dwe[part], dbe[part],
-                    )  # fmt: skip
-                add_gradients(
-                    slopes, blocks, cell.shift, units, chunk, xs, inputs, states, tile, steps, step, dwi[part],
-                    dwh[part], db[part],
-                )  # fmt: skip
+                    add_rows(by_embedding, inputs, count, dbe[part])
+                    add_outer(by_embedding, 0, inputs, raw, place * wide, wide, count, dwe[part])
 
 
 @inlined

@@ -168,21 +168,6 @@ def load_input(
 
 
 @helper
-def add_embedding(
-    of_x: Any, xs: Any, inputs: int, raw: Any, wide: int, slopes: Any, chunk: int, place: int, steps: int, step: int,
-    dwe: Any, dbe: Any,
-) -> None:  # fmt: skip
-    """Add to the gradients of an embedding, from the gradient of x, once for each chunk of steps."""
-    slope = step % chunk * inputs
-    for i in range(inputs):
-        store(slopes, slope + i, where_positive(load(xs, place * inputs + i), load(of_x, i)))
-    if step % chunk == 0:
-        count = min(chunk, steps - step)
-        add_rows(slopes, inputs, count, dbe)
-        add_outer(slopes, 0, inputs, raw, place * wide, wide, count, dwe)
-
-
-@helper
 def is_full(values: Any, row: int, lengths: Any, time: int) -> bool:
     """Return whether a tile from `row` on is full, and none of its windows has ended."""
     return row + LANES <= len(values) and lengths[row : row + LANES].min() > time
@@ -199,12 +184,6 @@ def add_rows(source: Any, step: int, steps: int, target: Any) -> None:
 
 
 @helper
-def tiles_of(part: int, tiles: int, parts: int) -> Any:
-    """Return the first tile of a partial sum, and of the next one."""
-    return part * tiles // parts, (part + 1) * tiles // parts
-
-
-@helper
 def chunk_of(steps: int, rows: int) -> int:
     """Return how many steps of so many rows stay in the nearer caches."""
     return max(1, min(steps, CHUNK // (rows * LANES)))
@@ -214,23 +193,6 @@ def chunk_of(steps: int, rows: int) -> int:
 def padded_rows(weight: Any) -> int:
     """Return the number of rows that a product with a packed matrix writes."""
     return int(weight.shape[0] * BLOCK)
-
-
-@helper
-def add_gradients(
-    slopes: Any, blocks: int, shift: int, units: int, chunk: int, xs: Any, inputs: int, states: Any, tile: int,
-    steps: int, step: int, dwi: Any, dwh: Any, db: Any,
-) -> None:  # fmt: skip
-    """Add to the gradients of the weights, once the slopes of the first `step` of a chunk are computed.
-
-    The first blocks of slopes belong to the product with the input, those from `shift` on to that with the state.
-    """
-    if step % chunk:
-        return
-    count = min(chunk, steps - step)
-    add_rows(slopes, blocks * units, count, db)
-    add_outer(slopes, 0, blocks * units, xs, (tile * steps + step) * inputs, inputs, count, dwi)
-    add_outer(slopes, shift * units, blocks * units, states, (tile * (steps + 1) + step) * units, units, count, dwh)
 
 
 @kernel

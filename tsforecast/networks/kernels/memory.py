@@ -26,14 +26,7 @@ def clear() -> None:
 
 
 class Buffers:
-    """Uninitialised arrays that live as long as this object; their memory is then used again.
-
-    Examples
-    --------
-    >>> buffers = Buffers(np.dtype(np.float32), 4, (2, 3))
-    >>> [part.shape for part in buffers.parts]
-    [(4,), (2, 3)]
-    """
+    """Uninitialised arrays, `parts`, that live as long as this object; their memory is then used again."""
 
     def __init__(self, dtype: np.dtype[Any], *shapes: int | tuple[int, ...]) -> None:
         sizes = [math.prod((shape,) if isinstance(shape, int) else shape) * dtype.itemsize for shape in shapes]

@@ -36,17 +36,10 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that only kernels call."""
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-    compiled: Callable[..., Any] = numba.njit(**options)(function)
-    return compiled
-
-
-def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function into each kernel that calls it."""
-    compiled: Callable[..., Any] = numba.njit(forceinline=True, error_model="numpy")(function)
-    return compiled
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+# Compile a function that only kernels call, or one into each kernel that calls it.
+helper: Decorator = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+inlined: Decorator = numba.njit(forceinline=True, error_model="numpy")
 
 
 class Vector(types.Type):
