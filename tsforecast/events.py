@@ -21,22 +21,15 @@ class Activity:
     subject: Any  # forecaster or classifier that is fitted, or models by name
     data: Any  # Panel
     result: Any = None  # of a comparison; None until it is over
+    callback: Callable[[Any], None] | None = field(default=None, repr=False)  # of the user, for the events
     _observers: tuple[Observer, ...] = field(default=(), repr=False)
 
     def notify(self, event: Any) -> None:
-        """Send an event to the observers: an epoch, or the outcome of one fit of many."""
+        """Send an event to the callback and the observers: an epoch, or the outcome of one fit of many."""
+        if self.callback:
+            self.callback(event)
         for observer in self._observers:
             observer.on_event(self, event)
-
-    def with_callback(self, callback: Callable[[Any], None] | None) -> Callable[[Any], None]:
-        """Return a function that calls `callback`, if there is one, and then notifies the observers."""
-
-        def notify(event: Any) -> None:
-            if callback:
-                callback(event)
-            self.notify(event)
-
-        return notify
 
 
 class Observer(Protocol):
@@ -54,7 +47,7 @@ _observers: ContextVar[tuple[Observer, ...]] = ContextVar("observers", default=(
 
 
 @contextmanager
-def observed(subject: Any, data: Any) -> Iterator[Activity]:
+def observed(subject: Any, data: Any, callback: Callable[[Any], None] | None = None) -> Iterator[Activity]:
     """Report the start of an activity to the observers, and its end, with or without an error.
 
     Examples
@@ -69,7 +62,7 @@ def observed(subject: Any, data: Any) -> Iterator[Activity]:
     epoch 0
     end
     """
-    activity = Activity(subject, data, _observers=_observers.get())
+    activity = Activity(subject, data, callback=callback, _observers=_observers.get())
     for observer in activity._observers:
         observer.on_start(activity)
     error: BaseException | None = None

@@ -277,11 +277,11 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         validates = self._split(labels, sides)
         config = self._training_config(self.resolved_["max_epochs"])
         self.history_ = []
-        with observed(self, panel) as activity:
+        with observed(self, panel, on_epoch) as activity:
             sequences, network = self._prepare(panel, labels, validates)
             self.channels_ = panel.values.shape[1]  # from the first epoch on there are weights to predict with
             self.history_ = self._train_network(
-                sequences, config, network, checkpoints and checkpoints.phase("train"), activity.with_callback(on_epoch)
+                sequences, config, network, checkpoints and checkpoints.phase("train"), activity.notify
             )
             best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
             if self._refits(config):

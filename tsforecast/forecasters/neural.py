@@ -111,7 +111,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         panel = self._checked(data, y, sample_weight)
         same = {"frequency": panel.frequency, "season_length": panel.season_length}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
-        with observed(self, panel) as activity:
+        with observed(self, panel, on_epoch) as activity:
             trains = self._split(panel)
             self.inputs_ = Preprocessor.fit(panel.until(trains), self._recipe())
             windows, config = self._windows(panel, trains), self._training_config()
@@ -122,7 +122,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 config,
                 self._untrained_network,
                 checkpoints and checkpoints.phase("train"),
-                activity.with_callback(on_epoch),
+                activity.notify,
             )
             self.resolved_["best_epoch"] = best_epoch(self.history_).number
             if self._refits(config):

@@ -135,20 +135,13 @@ def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFram
 def _example(panel: Panel, steps: int, ahead: int) -> pd.DataFrame:
     """Return the end of the first series as a frame; targets and past columns of the last `ahead` rows are unknown."""
     given, source = panel.roles.given, panel.source
-    times, labels, blocks = [], [], []
-    for i in range(min(SERIES, len(panel))):
-        length = int(panel.lengths[i])
-        at = np.arange(max(0, length - steps - ahead), length)
-        block = panel.series(i)[at, : len(given.varying)].astype(np.float64)
-        if ahead:
-            block[-ahead:, : len(given.target) + len(given.past)] = np.nan
-        times.append(panel.stamps(i, at))
-        labels.append(np.full(len(at), i))
-        blocks.append(block)
-    owner, values = np.concatenate(labels), np.concatenate(blocks)
+    chosen = [np.arange(max(0, length - steps - ahead), length) for length in panel.lengths[:SERIES].tolist()]
+    owner, at = np.repeat(np.arange(len(chosen)), list(map(len, chosen))), np.concatenate(chosen)
+    values = panel.values[panel.offsets[owner] + at, : len(given.varying)].astype(np.float64)
+    values[at >= panel.lengths[owner] - ahead, : len(given.target) + len(given.past)] = np.nan
     columns = dict(zip(given.varying, values.T, strict=True))
     columns |= {name: panel.statics[name][owner] for name in (*given.static, *([given.group] if given.group else []))}
-    stamps = None if panel.kind == "none" else np.concatenate(times)
+    stamps = None if panel.kind == "none" else panel.stamps(owner, at)
     if stamps is not None and source.zone and source.wall_clock:
         stamps, source = to_utc(stamps, source.zone), replace(source, wall_clock=False)
     return _as_text(frames.write(source, stamps, panel.kind, panel.ids, owner, columns))
