@@ -10,10 +10,10 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from tests.evaluation.test_backtest import Oracle
+from tests.helpers import metrics
 from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
-from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.results import ForecastResults

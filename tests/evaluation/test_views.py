@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
+from tests.helpers import metrics
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
-from tsforecast.evaluation import metrics
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.results import ForecastResults

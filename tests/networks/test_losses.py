@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers import metrics
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
-from tsforecast.evaluation import metrics
 from tsforecast.forecasters.neural import GRUForecaster
 from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective
 

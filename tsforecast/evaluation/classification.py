@@ -12,23 +12,15 @@ from typing import Any, Self
 import pandas as pd
 
 from tsforecast.data.sequences import DuplicateSet
-from tsforecast.errors import ParameterError, raise_any
+from tsforecast.errors import ParameterError
 from tsforecast.evaluation.record import ClassificationRecord
 from tsforecast.evaluation.significance import Interval, holm, over_users, t_test
-from tsforecast.evaluation.storage import (
-    differences,
-    join_models,
-    model_clashes,
-    read_results,
-    require_kind,
-    write_rows,
-)
+from tsforecast.evaluation.storage import Results, join
 from tsforecast.evaluation.verdict import MIN_TRIALS, SIGNIFICANCE, Verdict
 from tsforecast.files import write_or_return
 from tsforecast.reporting.tables import json_text
 
 FIT = ["protocol", "model", "seed", "fold"]  # columns that identify one fit
-NEEDED_COLUMNS = (*FIT, "group", "true", "predicted", "fit_seconds", "predict_seconds")
 REFERENCE = "majority"
 MAX_COPIES = 8  # notes about copies; further ones are counted
 # Protocol -> description beside every number of it.
@@ -46,8 +38,6 @@ DISPLAY = {
     "fit_seconds": ("fit s", "{:.1f}"),
     "predict_seconds": ("predict s", "{:.2f}"),
 }
-# Field of the record that merged results share -> its name in a sentence.
-SHARED = {"fingerprint": "data", "protocols": "protocols", "split": "split"}
 
 
 def tallied(rows: pd.DataFrame) -> pd.DataFrame:
@@ -80,13 +70,7 @@ def counts(rows: pd.DataFrame) -> pd.Series:
 
 
 def accuracy_by(rows: pd.DataFrame, key: str, column: str = "model") -> pd.DataFrame:
-    """Return accuracy by user, class, fold or seed, in lines, and by model, in columns.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-    key : {"group", "true", "fold", "seed"}
-    column : {"model", "shots"}
+    """Return accuracy by user, class, fold or seed, in lines, and by model, or another column of the rows, in columns.
 
     Examples
     --------
@@ -122,21 +106,12 @@ def has_users(rows: pd.DataFrame) -> bool:
 
 @dataclass(frozen=True)
 class SplitOptimism:
-    """Optimism of the random split, also called leak premium: accuracy it adds by having users on both sides.
-
-    Attributes
-    ----------
-    model : str
-    random, unseen : float
-        Accuracy with users on both sides, and on unseen users.
-    gain : Interval
-        Their difference, user by user.
-    """
+    """Optimism of the random split, also called leak premium: accuracy it adds by having users on both sides."""
 
     model: str
-    random: float
-    unseen: float
-    gain: Interval
+    random: float  # accuracy with users on both sides
+    unseen: float  # accuracy on unseen users
+    gain: Interval  # their difference, user by user
 
     def __str__(self) -> str:
         return (
@@ -146,13 +121,13 @@ class SplitOptimism:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ClassificationResults:
+class ClassificationResults(Results):
     """Predictions of several classifiers on the same folds.
 
     Attributes
     ----------
     rows : pandas.DataFrame
-        One for each prediction, see `tsforecast.evaluation.compare_classifiers.ROW_COLUMNS`; or tallies of them.
+        One for each prediction, see `compare_classifiers`; or tallies of them.
     notes : tuple of str
         Users on both sides of a split, and copies among the sequences.
     record : ClassificationRecord or None
@@ -172,6 +147,12 @@ class ClassificationResults:
     notes: tuple[str, ...] = ()
     record: ClassificationRecord | None = None
 
+    _record_type = ClassificationRecord
+    _columns = (*FIT, "group", "true", "predicted", "fit_seconds", "predict_seconds")
+    _compared = ("true", "predicted")
+    _shared = ("protocols", "split")
+    _words = ("classifier comparison", "classifier comparison", "predictions", "compare_classifiers")
+
     @classmethod
     def from_parquet(cls, *paths: str | Path) -> Self:
         """Read and merge results that were written to Parquet.
@@ -187,24 +168,7 @@ class ClassificationResults:
             When a file holds no such rows, or several were not made from the same data and folds.
         ParameterError
         """
-        if not paths:
-            raise ParameterError("at least one file must be given: got none")
-        parts = []
-        for path in paths:
-            rows, stored = read_results(Path(path), NEEDED_COLUMNS, "classifier comparison")
-            record = ClassificationRecord.from_plain(stored["record"]) if stored.get("record") else None
-            parts.append(cls(rows, tuple(stored.get("notes", ())), record))
-        return cls._merged(parts)
-
-    def to_parquet(self, path: str | Path) -> None:
-        """Write rows, and the record as metadata, to one file.
-
-        Raises
-        ------
-        OutputError
-        """
-        record = self.record.plain() if self.record else None
-        write_rows(Path(path), self.rows, {"notes": self.notes, "record": record})
+        return cls(*join(cls._read(paths)))
 
     def merge(self, other: ClassificationResults) -> Self:
         """Return the models of both results side by side.
@@ -214,16 +178,9 @@ class ClassificationResults:
         DataError
             When the two were not made from the same data and folds; the message names each difference.
         """
-        require_kind(ClassificationResults, other)
-        return self._merged([self, other])
-
-    @classmethod
-    def _merged(cls, parts: Sequence[ClassificationResults]) -> Self:
-        first = parts[0]
-        for other in parts[1:]:
-            found = differences(first.record, other.record, SHARED) if first.record and other.record else []
-            raise_any(found or model_clashes(first.rows, other.rows, ("true", "predicted"), "compare_classifiers"))
-        return cls(*join_models(parts))
+        if not isinstance(other, ClassificationResults):
+            raise ParameterError(f"merge needs another ClassificationResults: got {type(other).__name__}")
+        return type(self)(*join([self, other]))
 
     @property
     def protocols(self) -> list[str]:
@@ -233,12 +190,6 @@ class ClassificationResults:
     def of(self, protocol: str) -> pd.DataFrame:
         """Return the rows of one protocol."""
         return self.rows[self.rows["protocol"] == protocol]
-
-    @property
-    def failures(self) -> dict[str, str]:
-        """Error of each model without predictions, by name."""
-        fits = self.record.fits if self.record else ()
-        return {fit.model: fit.error for fit in reversed(fits) if fit.error}
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -356,13 +307,7 @@ class ClassificationResults:
 
 
 def copy_notes(copies: Sequence[DuplicateSet], rows: pd.DataFrame) -> list[str]:
-    """Return a note on each set of copies, and on whether a fold separates them.
-
-    Parameters
-    ----------
-    copies : sequence of DuplicateSet
-    rows : pandas.DataFrame
-        Of a comparison; tallies do not hold folds of single sequences.
+    """Return a note on each set of copies, and on whether a fold of the rows separates them, which tallies do not show.
 
     Examples
     --------
@@ -389,16 +334,10 @@ def _separated(copies: DuplicateSet, rows: pd.DataFrame) -> str:
 
 
 def judge(rows: pd.DataFrame, reference: str = REFERENCE) -> dict[str, Verdict]:
-    """Return a verdict on each model beside the reference.
+    """Return a verdict on each model beside the reference, by rows of one protocol.
 
     A model beats it when the p-value of its higher accuracy is below 5 % (a one-sided t test over users, adjusted by
     Holm for the number of models) and the 95 % interval of its gain lies above zero.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Of one protocol.
-    reference : str
     """
     users = accuracy_by(rows, "group")
     best_first = users.mean().sort_values(ascending=False, kind="stable").index

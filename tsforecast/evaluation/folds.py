@@ -29,31 +29,16 @@ RANDOM_PARTS = 5  # of a random split of sequences without users
 
 @dataclass(frozen=True, eq=False)
 class LabelledSequences:
-    """Sequences with a label each, and the user of each where that is known.
-
-    Attributes
-    ----------
-    panel : Panel
-    labels : array of shape (N,)
-    groups : array of shape (N,) or None
-        Users.
-    copies : list of DuplicateSet
-    """
+    """Sequences with a label each, and the user of each where that is known."""
 
     panel: Panel
-    labels: NDArray[Any]
-    groups: NDArray[Any] | None
+    labels: NDArray[Any]  # (N,)
+    groups: NDArray[Any] | None  # users, (N,)
     copies: list[DuplicateSet]
 
     @classmethod
     def read(cls, X: Any, y: Any, groups: Any = None) -> LabelledSequences:
-        """Read the arguments of `Classifier.fit`.
-
-        Raises
-        ------
-        DataError
-            With every problem.
-        """
+        """Read the arguments of `Classifier.fit`; DataError has every problem."""
         panel = sequences.read(X)
         labels = labels_of(X, y, len(panel))
         problems = []
@@ -97,30 +82,15 @@ class LabelledSequences:
 
 @dataclass(frozen=True, eq=False)
 class SequenceFold(Fold):
-    """Sequences to train on and to test on, without cutoffs; see `Fold`.
+    """Sequences to train on and to test on, without cutoffs; see `Fold`."""
 
-    Attributes
-    ----------
-    protocol : {"leave-users-out", "random", "given"}
-    """
-
-    protocol: str
+    protocol: str  # one of `PROTOCOLS`, or `GIVEN`
 
 
 def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -> list[SequenceFold]:
-    """Return the folds of each protocol, or the one that a given split makes.
+    """Return the folds of each protocol, or the one that a given split makes; see `tsforecast.compare_classifiers`.
 
-    Parameters
-    ----------
-    data : LabelledSequences
-    protocols : list of {"leave-users-out", "random"}
-        See `tsforecast.compare_classifiers`.
-    test : bool array of shape (N,), optional
-
-    Raises
-    ------
-    DataError, ParameterError
-        Also when a tested class has no sequences to learn from.
+    DataError also where a tested class has no sequences to learn from.
 
     Examples
     --------

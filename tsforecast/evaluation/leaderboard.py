@@ -15,10 +15,10 @@ from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import MODEL_NAMES, make, model_name
 from tsforecast.evaluation.backtest import Backtest, joined
+from tsforecast.evaluation.metrics import METRICS
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import complete, run_all, unique_names
-from tsforecast.evaluation.summaries import METRICS
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster, require_forecaster

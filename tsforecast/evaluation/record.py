@@ -25,43 +25,20 @@ PAST_ROWS = 200_000  # of that truth, at most
 
 @dataclass(frozen=True, kw_only=True)
 class FitRecord:
-    """One fit of one model.
-
-    Attributes
-    ----------
-    model : str
-    seed : int or None
-    series : int
-        Number of series that it learned from.
-    steps : int
-        Rows of all of them, including those that validate.
-    left_out : tuple of str
-        The groups that it was tested on, where groups are left out of the fit.
-    settings : str
-        The model as code.
-    scaling : str
-        Scaler and transform.
-    resolved : dict
-        Settings chosen from the training part.
-    history : tuple of dict
-        See `tsforecast.training.history.Epoch`; empty where nothing is trained in epochs.
-    fit_seconds, predict_seconds : float
-    error : str
-        The reason for missing predictions; else empty.
-    """
+    """One fit of one model."""
 
     model: str
     seed: int | None
-    series: int
-    steps: int
-    left_out: tuple[str, ...]
-    settings: str
+    series: int  # number of series that it learned from
+    steps: int  # rows of all of them, including those that validate
+    left_out: tuple[str, ...]  # the groups that it was tested on, where groups are left out of the fit
+    settings: str  # the model as code
     scaling: str = ""
-    resolved: dict[str, Any] = field(default_factory=dict)
-    history: tuple[dict[str, Any], ...] = ()
+    resolved: dict[str, Any] = field(default_factory=dict)  # settings chosen from the training part
+    history: tuple[dict[str, Any], ...] = ()  # fields of `tsforecast.training.history.Epoch`, one dict for each
     fit_seconds: float = float("nan")
     predict_seconds: float = float("nan")
-    error: str = ""
+    error: str = ""  # the reason for missing predictions
 
     @classmethod
     def from_plain(cls, stored: dict[str, Any]) -> Self:
@@ -73,18 +50,10 @@ class FitRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastFit(FitRecord):
-    """One fit of one forecaster.
+    """One fit of one forecaster."""
 
-    Attributes
-    ----------
-    learned_from : tuple of str
-        First and last time stamp.
-    leak_audit : str
-        Outcome of the audit at the cutoff of this fit; empty where it was not audited itself.
-    """
-
-    learned_from: tuple[str, str]
-    leak_audit: str = ""
+    learned_from: tuple[str, str]  # first and last time stamp
+    leak_audit: str = ""  # outcome of the audit at the cutoff of this fit
 
     @classmethod
     def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, fold: Fold) -> ForecastFit:
@@ -109,13 +78,7 @@ class ForecastFit(FitRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierFit(FitRecord):
-    """One fit of one classifier, on one side of a fold.
-
-    Attributes
-    ----------
-    protocol : {"leave-users-out", "random", "given"}
-    fold : int
-    """
+    """One fit of one classifier, on one side of a fold."""
 
     protocol: str
     fold: int
@@ -130,24 +93,11 @@ def learned(model: BaseEstimator) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ComparisonRecord:
-    """The data, versions and fits behind the rows of a comparison.
-
-    Attributes
-    ----------
-    data : str
-        The data in a sentence.
-    fingerprint : str
-        SHA-256 of everything that models can read.
-    versions : dict of str
-    machine : str
-    made : str
-        Time of the comparison, in ISO 8601.
-    fits : tuple of FitRecord
-    """
+    """The data, versions and fits behind the rows of a comparison."""
 
     fit_type: ClassVar[type[FitRecord]] = FitRecord
-    data: str
-    fingerprint: str
+    data: str  # in a sentence
+    fingerprint: str  # SHA-256 of everything that models can read
     versions: dict[str, str] = field(default_factory=versions)
     machine: str = field(default_factory=machine)
     made: str = field(default_factory=lambda: datetime.now().astimezone().isoformat(timespec="seconds"))
@@ -166,55 +116,32 @@ class ComparisonRecord:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ClassificationRecord(ComparisonRecord):
-    """Record of a comparison of classifiers.
-
-    Attributes
-    ----------
-    protocols : list of str
-    split : str
-        SHA-256 of which sequences are learned from and tested in each fold.
-    """
+    """Record of a comparison of classifiers."""
 
     fit_type = ClassifierFit
     fits: tuple[ClassifierFit, ...]
     protocols: list[str]
-    split: str
+    split: str  # SHA-256 of which sequences are learned from and tested in each fold
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ForecastRecord(ComparisonRecord):
-    """Record of a comparison of forecasters.
-
-    Attributes
-    ----------
-    kind : {"datetime", "integer", "none"}
-        Of the time axis.
-    season_length, horizon, origins, gap, train_length : int
-        `train_length` is None where the past expands.
-    step : int
-        Between cutoffs.
-    refit : bool
-    groups, audit : str
-    past : pandas.DataFrame
-        ``series, target, time, y``: the truth shortly before the oldest cutoff, for figures.
-    min_past : int
-        Least number of steps before a cutoff.
-    """
+    """Record of a comparison of forecasters."""
 
     fit_type = ForecastFit
     fits: tuple[ForecastFit, ...]
-    kind: str
+    kind: str  # of the time axis, see `Panel`
     season_length: int
     horizon: int
     origins: int
-    step: int
+    step: int  # between cutoffs
     gap: int
     refit: bool
-    train_length: int | None
+    train_length: int | None  # None where the past expands
     groups: str
     audit: str
-    past: pd.DataFrame
-    min_past: int = 1
+    past: pd.DataFrame  # series, target, time, y: the truth shortly before the oldest cutoff, for figures
+    min_past: int = 1  # least number of steps before a cutoff
 
     @classmethod
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 
@@ -13,9 +14,10 @@ from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
+from tsforecast.evaluation.metrics import METRICS
 from tsforecast.evaluation.record import ForecastRecord
-from tsforecast.evaluation.storage import Kept, coverage_problems, merged, require_kind, write_rows
-from tsforecast.evaluation.summaries import METRICS, Ranks, average_ranks, errors, errors_by, win_rates
+from tsforecast.evaluation.storage import TARGET, Results, coverage_problems, join
+from tsforecast.evaluation.summaries import Ranks, average_ranks, errors, errors_by, win_rates
 from tsforecast.evaluation.verdict import Verdict, judge
 
 # Column of the table -> its title and format where it is displayed, the most important first.
@@ -34,7 +36,7 @@ DISPLAY = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ForecastResults:
+class ForecastResults(Results):
     """Forecasts of several models for the same targets.
 
     Attributes
@@ -57,6 +59,13 @@ class ForecastResults:
     reference: str
     notes: tuple[str, ...] = ()
     record: ForecastRecord | None = None
+
+    _record_type = ForecastRecord
+    _columns = (*TARGET, "forecast", "naive_mae", "naive_mse")
+    _compared = ("y", "forecast")
+    _kept = ("metric", "reference")
+    _shared = ("horizon", "gap", "origins", "step", "refit", "train_length", "min_past", "groups", "season_length")
+    _words = ("backtest", "leaderboard", "forecasts", "leaderboard")
 
     @classmethod
     def from_rows(
@@ -117,20 +126,7 @@ class ForecastResults:
             When a file holds no rows, or several were not made from the same data in the same way.
         UnknownNameError, ParameterError
         """
-        if not paths:
-            raise ParameterError("at least one file must be given: got none")
-        return cls._of(merged([Kept.read(Path(path)) for path in paths], metric, reference))
-
-    def to_parquet(self, path: str | Path) -> None:
-        """Write rows, and the record as metadata, to one file.
-
-        Raises
-        ------
-        OutputError
-        """
-        record = self.record.plain() if self.record else None
-        metadata = {"metric": self.metric, "reference": self.reference, "notes": self.notes, "record": record}
-        write_rows(Path(path), self.rows, metadata)
+        return cls._joined(cls._read(paths), metric, reference)
 
     def merge(self, other: ForecastResults, reference: str | None = None) -> Self:
         """Return the models of both results side by side.
@@ -146,24 +142,24 @@ class ForecastResults:
         DataError
             When the two were not made from the same data in the same way; the message names each difference.
         """
-        require_kind(ForecastResults, other)
-        return self._of(merged([self, other], None, reference))
+        if not isinstance(other, ForecastResults):
+            raise ParameterError(f"merge needs another ForecastResults: got {type(other).__name__}")
+        return self._joined([self, other], None, reference)
 
     @classmethod
-    def _of(cls, kept: Kept) -> Self:
-        raise_any(one_of("metric", kept.metric, METRICS, [None]), ParameterError)
-        models = kept.rows["model"].astype(str).unique()
-        if kept.reference is not None and kept.reference not in models:
-            raise UnknownNameError(
-                f"reference {kept.reference!r} is not among the models; {nearest(kept.reference, models)}"
-            )
-        return cls.from_rows(kept.rows, kept.metric or "mase", kept.reference, kept.notes, kept.record)
+    def _joined(cls, parts: Sequence[ForecastResults], metric: str | None, reference: str | None) -> Self:
+        chosen = {"metric": metric, "reference": reference}
+        rows, notes, record = join(parts, [name for name, value in chosen.items() if value])
+        # Plain rows of `backtest` have neither.
+        metric, reference = metric or parts[0].metric, reference or parts[0].reference
+        raise_any(one_of("metric", metric, METRICS, [None]), ParameterError)
+        models = rows["model"].astype(str).unique()
+        if reference is not None and reference not in models:
+            raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
+        return cls.from_rows(rows, metric or "mase", reference, notes, record)
 
-    @property
-    def failures(self) -> dict[str, str]:
-        """Error of each model without forecasts, by name."""
-        fits = self.record.fits if self.record else ()
-        return {fit.model: fit.error for fit in reversed(fits) if fit.error}
+    def _facts(self, other: Results) -> dict[str, tuple[Any, Any]]:
+        return super()._facts(other) or {"horizon": (int(self.rows["step"].max()), int(other.rows["step"].max()))}
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -59,15 +59,7 @@ class Experiment(Protocol[ModelIn, Fold, RecordOut]):
 
 @dataclass(frozen=True, eq=False)
 class Task(Generic[Model, Fold, Record]):
-    """One fit of a comparison.
-
-    Attributes
-    ----------
-    name : str
-    model : Forecaster or classifier
-    fold : Fold or SequenceFold
-    experiment : Experiment
-    """
+    """One fit of a comparison."""
 
     name: str
     model: Model
@@ -93,24 +85,13 @@ class Task(Generic[Model, Fold, Record]):
 
 @dataclass(frozen=True, eq=False)
 class Outcome(Generic[Record]):
-    """The result of a task: rows, or a problem.
-
-    Attributes
-    ----------
-    rows : pandas.DataFrame or None
-    fit : FitRecord
-    problem : TsForecastError or None
-    trace : str
-        Traceback of an unexpected exception.
-    warnings : tuple of Warning
-        Warnings issued in another process.
-    """
+    """The result of a task: rows, or a problem."""
 
     rows: pd.DataFrame | None
     fit: Record
     problem: TsForecastError | None = None
-    trace: str = ""
-    warnings: tuple[Warning, ...] = ()
+    trace: str = ""  # of an unexpected exception
+    warnings: tuple[Warning, ...] = ()  # issued in another process
 
 
 def run_all(
@@ -125,27 +106,9 @@ def run_all(
 ) -> list[Outcome[Record]]:
     """Fit and test every model with every seed on every fold, in an order that does not depend on `n_jobs`.
 
-    Parameters
-    ----------
-    models : dict of name to forecaster or classifier
-    experiment : Experiment
-    seeds : int
-        Number of fits of a model with a random state, with ``random_state, random_state + 1, ...``.
-    n_jobs : int or None
-        Processes; -1 for one on each core.
-    checkpoint : path, optional
-        Folder where each outcome is written at once, and from which those of an earlier run are read.
-    progress : callable, optional
-        Called with the name of each model when it starts.
-    needed : collection of str
-        Models without which no other can be judged.
-    on_fit : callable
-        Called with the record of each fit that ended, or was read from the checkpoint.
-
-    Raises
-    ------
-    ParameterError, DataError
-        Also at once when a needed model fails.
+    `seeds`, `n_jobs` and `checkpoint` are those of `tsforecast.leaderboard`; `progress` gets the name of each model
+    when it starts, `on_fit` the record of each fit that ended, or was read from the checkpoint. A failure of a model
+    in `needed`, without which no other can be judged, is raised at once.
     """
     folds = experiment.folds
     tasks = [
@@ -173,13 +136,7 @@ def run_all(
 
 
 def complete(outcomes: Iterable[Outcome[Any]], baselines: Collection[str]) -> dict[str, list[pd.DataFrame]]:
-    """Return the rows of each model that failed nowhere.
-
-    Raises
-    ------
-    TsForecastError
-        When every model other than the baselines failed somewhere, with all reasons.
-    """
+    """Return the rows of each model that failed nowhere; raise all reasons where that is baselines alone."""
     outcomes = list(outcomes)
     failed = {outcome.fit.model for outcome in outcomes if outcome.problem}
     if not {outcome.fit.model for outcome in outcomes if outcome.fit.model not in baselines} - failed:

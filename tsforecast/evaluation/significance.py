@@ -14,32 +14,18 @@ from tsforecast.errors import DataError
 Floats = NDArray[np.float64]
 DRAWS = 2_000  # of the bootstrap
 POWER = 0.8  # of the smallest detectable gain
-LEVEL = 0.95  # of intervals over users
+LEVEL = 0.95  # of intervals
 
 
 def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tuple[float, float]:
-    """Test whether the first of two forecasts has the smaller loss.
+    """Test whether the first of two forecasts has the smaller loss, by losses from n cutoffs in order of time, (n,).
 
-    Parameters
-    ----------
-    first, second : arrays of shape (n,)
-        Their losses from n cutoffs in order of time.
-    overlap : int
-        Number of neighbouring cutoffs that share targets: the horizon over the steps between cutoffs, rounded up.
-        Losses further apart are taken as independent.
+    `overlap` is the number of neighbouring cutoffs that share targets: the horizon over the steps between cutoffs,
+    rounded up. Losses further apart are taken as independent.
 
-    Returns
-    -------
-    float
-        The statistic [Diebold and Mariano 1995], with the correction for small samples of Harvey, Leybourne and
-        Newbold 1997; negative where the first is better, infinite where it is by the same everywhere. NaN with fewer
-        than two cutoffs.
-    float
-        One-sided p-value, from Student's t with n - 1 degrees of freedom.
-
-    Notes
-    -----
-    Where the autocovariances make the variance negative, a Bartlett window weights them.
+    Return the statistic [Diebold and Mariano 1995], with the correction for small samples of Harvey, Leybourne and
+    Newbold 1997, and the one-sided p-value, from Student's t with n - 1 degrees of freedom. The statistic is negative
+    where the first is better, infinite where it is by the same everywhere, NaN with fewer than two cutoffs.
 
     Examples
     --------
@@ -59,7 +45,7 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tu
     off = moves - moves.mean()
     covariances = np.array([off[lag:] @ off[: n - lag] / n for lag in range(overlap)])
     variance = (covariances[0] + 2 * covariances[1:].sum()) / n
-    if variance <= 0:
+    if variance <= 0:  # a Bartlett window weights the covariances
         variance = (covariances[0] + 2 * (1 - np.arange(1, overlap) / overlap) @ covariances[1:]) / n
     correction = math.sqrt((n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / n)
     statistic = float(moves.mean() / math.sqrt(variance) * correction)
@@ -84,15 +70,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over users, with its 95 % interval.
-
-    Attributes
-    ----------
-    mean : float
-    low, high : float
-        NaN with fewer than two users.
-    users : int
-    """
+    """A mean over users, with its 95 % interval, NaN with fewer than two users."""
 
     mean: float
     low: float
@@ -101,13 +79,9 @@ class Interval:
 
 
 def over_users(values: ArrayLike) -> Interval:
-    """Return the mean over users with an interval from Student's t.
+    """Return the mean over users with an interval from Student's t, given one value of each.
 
     The next sequence may come from a new user: a user counts once, however many sequences there are of each.
-
-    Parameters
-    ----------
-    values : array of shape (users,)
 
     Examples
     --------
@@ -128,10 +102,6 @@ def over_users(values: ArrayLike) -> Interval:
 def t_test(gains: ArrayLike) -> float:
     """Return the p-value of a one-sided t test that the mean gain, over users, is positive; NaN for one user.
 
-    Parameters
-    ----------
-    gains : array of shape (users,)
-
     Examples
     --------
     >>> round(t_test([0.1, 0.2, 0.15]), 4), t_test([0.5, 0.5]), t_test([0.0, 0.0])
@@ -150,56 +120,28 @@ def t_test(gains: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class Skill:
-    """Share of the reference's loss that a model removes, with its uncertainty.
-
-    Attributes
-    ----------
-    value : float
-    low, high : float
-        Interval of the requested level.
-    detectable : float
-        The smallest skill that four of five such experiments would find.
-    p_value : float
-        Probability of a skill as high where there is none.
-    """
+    """Share of the reference's loss that a model removes, with its uncertainty."""
 
     value: float
     low: float
     high: float
-    detectable: float
-    p_value: float
+    detectable: float  # the smallest skill that four of five such experiments would find
+    p_value: float  # probability of a skill as high where there is none
 
 
 def skill_interval(
-    model: ArrayLike, reference: ArrayLike, overlap: int = 1, level: float = 0.95, seed: int = 0
+    model: ArrayLike, reference: ArrayLike, overlap: int = 1, level: float = LEVEL, seed: int = 0
 ) -> Skill:
     """Return skill with an interval from a block bootstrap over cutoffs and series.
 
-    Parameters
-    ----------
-    model, reference : arrays of shape (S, O)
-        Mean loss of each series at each of O cutoffs, in order of time; NaN where there is none.
-    overlap : int
-        As in `diebold_mariano`; blocks are twice as long, to keep most of the correlation, and longer where there are
-        many cutoffs.
-    level : float
-    seed : int
+    `model` and `reference` hold the mean loss of each series at each cutoff in order of time, (S, O), NaN where there
+    is none; with one series and one cutoff only, DataError. `overlap` is that of `diebold_mariano`; blocks are twice
+    as long, to keep most of the correlation, and longer where there are many cutoffs.
 
-    Returns
-    -------
-    Skill
-
-    Notes
-    -----
     Each draw takes series with replacement, and blocks of neighbouring cutoffs on a circle [Politis and Romano 1992]
     that all series share. The draws give the standard error; the interval takes its width from Student's t with as
     many degrees of freedom as there are blocks (or series, where there is one block) less one, and inflates the error
     of few blocks, whose percentiles are too narrow.
-
-    Raises
-    ------
-    DataError
-        When there is one series and one cutoff only.
 
     Examples
     --------

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 
 from tsforecast.errors import DataError, ParameterError, raise_any, reason, shorten
-from tsforecast.evaluation.record import ComparisonRecord, ForecastRecord
+from tsforecast.evaluation.record import ComparisonRecord
 from tsforecast.files import new_file
 
 KEY = b"tsforecast"  # of the metadata of a file
 ROWS = "rows.parquet"  # of a folder of results
 TARGET = ["series", "target", "cutoff", "step", "time", "y"]  # columns that identify the target of a forecast
-# Field of the record that merged leaderboards share -> its name in a sentence.
-SHARED = {
-    "fingerprint": "data",
-    "horizon": "horizon",
-    "gap": "gap",
-    "origins": "origins",
-    "step": "step",
-    "refit": "refit",
-    "train_length": "train_length",
-    "min_past": "min_past",
-    "groups": "groups",
-    "season_length": "season_length",
-}
 
 
 def write_rows(path: Path, rows: pd.DataFrame, metadata: dict[str, Any]) -> None:
@@ -71,103 +59,94 @@ def read_rows(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     return table.to_pandas(), json.loads(metadata)
 
 
-def read_results(path: Path, columns: Collection[str], kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return rows and metadata of a comparison.
-
-    Parameters
-    ----------
-    path : path
-        A file, or a folder with a ``rows.parquet``.
-    columns : collection of str
-        Columns that must be there.
-    kind : str
-        The comparison, for the message of the error.
-
-    Raises
-    ------
-    DataError
-        When there are no rows, or rows of something else.
-    """
-    rows, metadata = read_rows(path / ROWS if path.is_dir() else path)
-    missing = sorted({"model", *columns} - set(rows))
-    if missing:
-        source = {"backtest": "leaderboard"}.get(kind, kind)
-        raise DataError(
-            f"{str(path)!r} must hold rows of a {kind}: columns {', '.join(map(repr, missing))} are missing; "
-            f"give the rows.parquet of a {source}"
-        )
-    return rows, metadata
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """Attributes of forecast results as they are stored; see `tsforecast.evaluation.results`."""
+class Results:
+    """Rows of several models with the record behind them: written, read and merged."""
 
     rows: pd.DataFrame
-    metric: str | None = None
-    reference: str | None = None
-    notes: tuple[str, ...] = ()
-    record: ForecastRecord | None = None
+    notes: tuple[str, ...]
+    record: Any
+
+    _record_type: ClassVar[type[ComparisonRecord]]
+    _columns: ClassVar[tuple[str, ...]]  # that rows must have
+    _compared: ClassVar[tuple[str, str]]  # columns of the truth and of the prediction
+    _shared: ClassVar[tuple[str, ...]]  # fields of the record that merged results share, beside the data
+    _kept: ClassVar[tuple[str, ...]] = ()  # attributes stored beside notes and record, the same in merged results
+    # Words of messages: the comparison, its stored results, its predictions and the function that makes it.
+    _words: ClassVar[tuple[str, str, str, str]]
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write rows, and the record as metadata, to one file.
+
+        Raises
+        ------
+        OutputError
+        """
+        metadata = {name: getattr(self, name) for name in (*self._kept, "notes")}
+        write_rows(Path(path), self.rows, metadata | {"record": self.record.plain() if self.record else None})
 
     @classmethod
-    def read(cls, path: Path) -> Kept:
-        """Read the rows of a backtest or leaderboard; see `read_results`."""
-        rows, stored = read_results(path, (*TARGET, "forecast", "naive_mae", "naive_mse"), "backtest")
-        record = ForecastRecord.from_plain(stored["record"]) if stored.get("record") else None
-        return cls(rows, stored.get("metric"), stored.get("reference"), tuple(stored.get("notes", ())), record)
-
-
-class Results(Protocol):
-    """The attributes of forecast and classification results that are merged."""
+    def _read(cls, paths: Sequence[str | Path]) -> list[Self]:
+        """Read files, or folders with a ``rows.parquet``, as they are; DataError where one has rows of another kind."""
+        if not paths:
+            raise ParameterError("at least one file must be given: got none")
+        parts = []
+        for path in map(Path, paths):
+            rows, stored = read_rows(path / ROWS if path.is_dir() else path)
+            missing = sorted({"model", *cls._columns} - set(rows))
+            if missing:
+                kind, source, *_ = cls._words
+                raise DataError(
+                    f"{str(path)!r} must hold rows of a {kind}: columns {', '.join(map(repr, missing))} are missing; "
+                    f"give the rows.parquet of a {source}"
+                )
+            values: dict[str, Any] = {name: stored.get(name) for name in cls._kept}
+            record = cls._record_type.from_plain(stored["record"]) if stored.get("record") else None
+            parts.append(cls(rows=rows, notes=tuple(stored.get("notes", ())), record=record, **values))  # type: ignore[call-arg]
+        return parts
 
     @property
-    def rows(self) -> pd.DataFrame: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-    @property
-    def record(self) -> Any: ...
+    def failures(self) -> dict[str, str]:
+        """Error of each model without predictions, by name."""
+        fits = self.record.fits if self.record else ()
+        return {fit.model: fit.error for fit in reversed(fits) if fit.error}
+
+    def _facts(self, other: Results) -> dict[str, tuple[Any, Any]]:
+        """Return the values in both results of everything that their records must share, by its name."""
+        one, two = self.record, other.record
+        if one is None or two is None:
+            return {}
+        ours, theirs = (f"{each.data} ({_short(each.fingerprint)})" for each in (one, two))
+        facts = {"data": (ours, theirs)} if one.fingerprint != two.fingerprint else {}
+        return facts | {name: (getattr(one, name), getattr(two, name)) for name in self._shared}
+
+    def _clashes(self, other: Results) -> list[str]:
+        """Return a sentence for each model in both results whose predictions differ."""
+        *_, predictions, function = self._words
+        problems = []
+        for name in sorted(set(self.rows["model"].astype(str)) & set(other.rows["model"].astype(str))):
+            mine, theirs = (
+                each.rows.loc[each.rows["model"] == name, list(self._compared)].reset_index(drop=True)
+                for each in (self, other)
+            )
+            if not mine.equals(theirs):
+                problems.append(
+                    f"model {name!r} is on both boards with different {predictions}: give one of them another name "
+                    f"when it is compared, as in {function}({{'{name}-2': ...}}, ...)"
+                )
+        return problems
 
 
-def merged(parts: Sequence[Any], metric: str | None = None, reference: str | None = None) -> Kept:
-    """Merge forecast results.
+def join(parts: Sequence[Results], chosen: Collection[str] = ()) -> tuple[pd.DataFrame, tuple[str, ...], Any]:
+    """Return rows, notes and record of several results; a model in several of them is taken from the first.
 
-    Parameters
-    ----------
-    parts : sequence
-        With the attributes of `Kept`.
-    metric, reference : str, optional
-        Those of the parts unless given.
-
-    Raises
-    ------
-    DataError
-        With every difference between the first part and another one.
+    Where it failed in one and not in another, it is taken from the other. DataError with every difference between the
+    first results and others; attributes that are `chosen` by the caller may differ.
     """
     first = parts[0]
     for other in parts[1:]:
-        if first.record and other.record:
-            found = differences(first.record, other.record, SHARED)
-        else:
-            found = _unequal({"horizon": (int(first.rows["step"].max()), int(other.rows["step"].max()))})
-        pairs = {} if metric else {"metric": (first.metric, other.metric)}
-        pairs |= {} if reference else {"reference": (first.reference, other.reference)}
-        found += _unequal(pairs)
-        raise_any(found or model_clashes(first.rows, other.rows, ("y", "forecast"), "leaderboard"))
-    rows, notes, record = join_models(parts)
-    return Kept(rows, metric or first.metric, reference or first.reference, notes, record)
-
-
-def require_kind(kind: type, other: object) -> None:
-    """Raise ParameterError unless results of a kind are merged with others of that kind."""
-    if not isinstance(other, kind):
-        raise ParameterError(f"merge needs another {kind.__name__}: got {type(other).__name__}")
-
-
-def join_models(parts: Sequence[Results]) -> tuple[pd.DataFrame, tuple[str, ...], Any]:
-    """Return rows, notes and record of several comparisons; a model in several of them is taken from the first.
-
-    Where it failed in one and not in another, it is taken from the other.
-    """
+        kept = [name for name in first._kept if name not in chosen]
+        facts = first._facts(other) | {name: (getattr(first, name), getattr(other, name)) for name in kept}
+        raise_any(_unequal(facts) or first._clashes(other))
     records = [part.record for part in parts]
     complete = {name for part in parts for name in part.rows["model"].astype(str).unique()}
     taken: set[str] = set()
@@ -186,52 +165,18 @@ def join_models(parts: Sequence[Results]) -> tuple[pd.DataFrame, tuple[str, ...]
     return joined, (*notes, *_origins(records)), replace(records[0], fits=tuple(fits))
 
 
-def differences(one: ComparisonRecord, two: ComparisonRecord, shared: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each field that two comparisons must share to be merged, and do not.
-
-    Parameters
-    ----------
-    one, two : ComparisonRecord
-    shared : dict of str
-        Field -> its name in the sentence.
-    """
-    pairs = {word: (getattr(one, name), getattr(two, name)) for name, word in shared.items()}
-    if one.fingerprint != two.fingerprint:
-        ours, theirs = (f"{each.data} (sha256 {each.fingerprint[:12]})" for each in (one, two))
-        pairs["data"] = ours, theirs
-    return _unequal(pairs)
-
-
-def _unequal(pairs: Mapping[str, tuple[Any, Any]]) -> list[str]:
+def _unequal(facts: Mapping[str, tuple[Any, Any]]) -> list[str]:
     return [
-        f"boards must have the same {word} to be merged: {ours} and {theirs}"
+        f"boards must have the same {word} to be merged: {_short(ours)} and {_short(theirs)}"
         + (f"; choose one, as in {word}={ours!r}" if word in ("metric", "reference") else "")
-        for word, (ours, theirs) in pairs.items()
+        for word, (ours, theirs) in facts.items()
         if ours != theirs
     ]
 
 
-def model_clashes(one: pd.DataFrame, other: pd.DataFrame, columns: Sequence[str], function: str) -> list[str]:
-    """Return a sentence for each model in both comparisons whose predictions differ.
-
-    Parameters
-    ----------
-    one, other : pandas.DataFrame
-    columns : sequence of str
-        Columns of the truth and of the prediction.
-    function : str
-        Name of the function that compares, for the remedy.
-    """
-    word = {"leaderboard": "forecasts"}.get(function, "predictions")
-    problems = []
-    for name in sorted(set(one["model"].astype(str)) & set(other["model"].astype(str))):
-        parts = [rows.loc[rows["model"] == name, list(columns)].reset_index(drop=True) for rows in (one, other)]
-        if not parts[0].equals(parts[1]):
-            problems.append(
-                f"model {name!r} is on both boards with different {word}: give one of them another name when it "
-                f"is compared, as in {function}({{'{name}-2': ...}}, ...)"
-            )
-    return problems
+def _short(value: object) -> object:
+    """Return the beginning of a checksum; any other value as it is."""
+    return f"sha256 {str(value)[:12]}" if re.fullmatch("[0-9a-f]{64}", str(value)) else value
 
 
 def coverage_problems(rows: pd.DataFrame) -> list[str]:

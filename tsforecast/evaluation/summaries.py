@@ -11,74 +11,36 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, raise_any
-from tsforecast.evaluation import metrics
+from tsforecast.evaluation.metrics import METRICS, SQUARED, losses_of_rows
 from tsforecast.evaluation.verdict import Trials, trials
 
-METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
 KEYS = ("step", "series", "group", "phase", "cutoff")
 SIGNIFICANCE = 0.05  # of the critical difference
-_SQUARED = ["rmse", "rmsse"]
 
 
 def errors(rows: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
     """Return every metric of each model and seed, averaged over steps and cutoffs, then over series and targets.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        See `backtest`.
-    by : {"step", "series", "group", "phase", "cutoff"}, optional
-        Separately for each value of this column.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The index is model, seed (-1 where there is none) and `by`; a column for each of `METRICS`. A model that
-        forecasts NaN anywhere has NaN: it must not be ranked on the rest.
+    The index is model, seed (-1 where there is none) and the column `by`, one of `KEYS`. A model that forecasts NaN
+    anywhere has NaN: it must not be ranked on the rest.
     """
-    y, forecast = rows["y"].to_numpy(), rows["forecast"].to_numpy()
-    absolute = metrics.absolute_errors(y, forecast)
-    parts = pd.DataFrame(
-        {
-            "mase": metrics.divide(absolute, rows["naive_mae"]),
-            "mae": absolute,
-            "rmse": absolute**2,
-            "smape": metrics.symmetric_errors(y, forecast),
-            "rmsse": metrics.divide(absolute**2, rows["naive_mse"]),
-        }
-    )
+    losses = pd.DataFrame({metric: losses_of_rows(rows, metric) for metric in METRICS})
     seed = rows["seed"].fillna(-1).astype(int) if "seed" in rows else pd.Series(-1, index=rows.index, name="seed")
     keys = [rows["model"], seed, *([rows[by]] if by else [])]
     inner = [rows[name] for name in ("series", "target") if name != by]
     groups = [key.reset_index(drop=True) for key in (*keys, *inner)]
-    each = parts.groupby(groups, observed=True, sort=by is not None).mean()
-    each[_SQUARED] = np.sqrt(each[_SQUARED])
+    each = losses.groupby(groups, observed=True, sort=by is not None).mean()
+    each[[*SQUARED]] = np.sqrt(each[[*SQUARED]])
     table = each.groupby(level=list(range(len(keys))), observed=True, sort=by is not None).mean()
-    failed = pd.Series(np.isnan(forecast)).groupby(rows["model"].to_numpy(), sort=False).any()
+    failed = pd.Series(rows["forecast"].isna().to_numpy()).groupby(rows["model"].to_numpy(), sort=False).any()
     table[failed.reindex(table.index.get_level_values("model")).to_numpy()] = np.nan
     return table
 
 
 def errors_by(rows: pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
-    """Return one metric for each value of a key and each model, averaged over seeds.
+    """Return one metric for each value of a key, in rows, and each model, in columns, averaged over seeds.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-    key : {"step", "series", "group", "phase", "cutoff"}
-        `phase` is the position in the season, from 0.
-    metric : {"mase", "mae", "rmse", "smape", "rmsse"}
-
-    Returns
-    -------
-    pandas.DataFrame
-        The index holds the values of the key, the columns the models.
-
-    Raises
-    ------
-    ParameterError
-    DataError
-        When the rows have no such column, or there are no groups.
+    DataError where the rows have no such column, or there are no groups.
     """
     raise_any(one_of("key", key, KEYS) + one_of("metric", metric, METRICS), ParameterError)
     if key not in rows or rows[key].isna().all():
@@ -91,15 +53,6 @@ def win_rates(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the share of trials on which the model of a row has a lower loss than that of a column.
 
     A trial is a cutoff of a series and target; a tie is half a win.
-
-    Examples
-    --------
-    >>> from tsforecast.evaluation.backtest import backtest
-    >>> from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
-    >>> ramp = np.arange(20.0)
-    >>> rows = pd.concat([backtest(model(), ramp, 2, origins=4) for model in (DriftForecaster, NaiveForecaster)])
-    >>> win_rates(rows, "mae").loc["drift", "naive"]
-    np.float64(1.0)
     """
     losses = trials(rows, metric).losses
     found = pd.DataFrame(np.nan, index=list(losses), columns=list(losses))
@@ -114,25 +67,12 @@ def win_rates(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Average ranks, and the least difference of two that is significant.
+    """Average ranks, and the least difference of two that is significant."""
 
-    Attributes
-    ----------
-    average : pandas.Series
-        By model, the best first; 1 is best.
-    critical_difference : float
-        Of the Nemenyi test at 5 % [Demsar 2006, Journal of Machine Learning Research 7, 1-30]; NaN where there are
-        fewer than two models or trials.
-    count : int
-        Number of independent trials that were ranked.
-    unit : str
-        Unit of the trials: "series", or "cutoffs" of a single one.
-    """
-
-    average: pd.Series
-    critical_difference: float
-    count: int
-    unit: str
+    average: pd.Series  # by model, the best first; 1 is best
+    critical_difference: float  # NaN where there are fewer than two models or trials
+    count: int  # number of independent trials that were ranked
+    unit: str  # of the trials: "series", or "cutoffs" of a single one
 
     @property
     def ties(self) -> list[tuple[str, ...]]:
@@ -150,15 +90,6 @@ def average_ranks(rows: pd.DataFrame, metric: str) -> Ranks:
     """Rank the models on each series, or at each cutoff where there is one series, and average.
 
     Models without a finite loss on every trial are left out.
-
-    Examples
-    --------
-    >>> from tsforecast.evaluation.backtest import backtest
-    >>> from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
-    >>> ramp = np.arange(20.0)
-    >>> rows = pd.concat([backtest(model(), ramp, 2, origins=4) for model in (DriftForecaster, NaiveForecaster)])
-    >>> average_ranks(rows, "mae").average.to_dict()
-    {'drift': 1.0, 'naive': 2.0}
     """
     from scipy.stats import rankdata
 
@@ -175,7 +106,9 @@ def average_ranks(rows: pd.DataFrame, metric: str) -> Ranks:
 
 
 def critical_difference(models: int, count: int) -> float:
-    """Return the least difference of average ranks over `count` trials that is significant at 5 % (Nemenyi).
+    """Return the least difference of average ranks over `count` trials that is significant at 5 %, by Nemenyi's test.
+
+    [Demsar 2006, Journal of Machine Learning Research 7, 1-30]; NaN for fewer than two models or trials.
 
     Examples
     --------

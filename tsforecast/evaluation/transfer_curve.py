@@ -90,15 +90,7 @@ def transfer_curve(
 def learning(rows: pd.DataFrame) -> pd.DataFrame:
     """Return accuracy by number of sequences of each class for fine-tuning, with intervals over users.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        See `transfer_curve`; or tallies with a ``count``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``shots, accuracy, low, high, gain, gain_low, gain_high, users``; the gain is over no shots, user by user.
+    Takes rows of `transfer_curve`, or tallies of them with a ``count``. The gain is over no shots, user by user.
 
     Examples
     --------
@@ -125,14 +117,7 @@ def learning(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_users(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy by user, in lines, and number of shots, in columns.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"shots": [0, 1], "group": "ann", "true": "up", "predicted": ["down", "up"]})
-    >>> of_users(rows).loc["ann"].to_dict()
-    {0: 0.0, 1: 1.0}
-    """
+    """Return accuracy by user, in lines, and number of shots, in columns."""
     return accuracy_by(rows, "group", "shots").sort_index(axis=1)
 
 

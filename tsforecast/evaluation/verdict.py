@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsforecast.estimators.registry import NAIVE_FAMILY
-from tsforecast.evaluation import metrics
+from tsforecast.evaluation.metrics import SQUARED, losses_of_rows
 from tsforecast.evaluation.significance import Skill, diebold_mariano, holm, skill_interval
 
 SIGNIFICANCE = 0.05  # a p-value below it counts as a difference
@@ -30,27 +30,15 @@ BADGES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """Comparison of one model with the reference.
-
-    Attributes
-    ----------
-    model : str
-    outcome : {"reference", "beats", "does not beat", "inconclusive", "cannot be compared", "failed"}
-    sentence : str
-    skill, low, high : float
-        Share of the reference's error that the model removes, and its 95 % interval; NaN where there is none.
-    p_value : float
-        Probability of an error as low from a model as good as the reference, adjusted for the number of models; NaN
-        where that was not tested.
-    """
+    """Comparison of one model with the reference; NaN where something was not computed."""
 
     model: str
-    outcome: str
+    outcome: str  # key of `BADGES`
     sentence: str
-    skill: float = math.nan
-    low: float = math.nan
+    skill: float = math.nan  # share of the reference's error that the model removes
+    low: float = math.nan  # ends of its 95 % interval
     high: float = math.nan
-    p_value: float = math.nan
+    p_value: float = math.nan  # of an error as low from a model as good as the reference, adjusted by Holm
 
     def __str__(self) -> str:
         return self.sentence
@@ -71,22 +59,11 @@ def findings(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Losses of every model by series and cutoff, in order of time.
+    """Losses of every model by series and cutoff, in order of time."""
 
-    Attributes
-    ----------
-    losses : dict of arrays of shape (S, O)
-        Mean loss of each series and target at each cutoff, by model; NaN where there is none. Of groups: the mean over
-        all cutoffs, (G, 1).
-    overlap : int
-        Neighbouring cutoffs that share targets.
-    rows : {"series", "groups"}
-        The unit of the rows of losses.
-    """
-
-    losses: dict[str, NDArray[np.float64]]
-    overlap: int
-    rows: str = "series"
+    losses: dict[str, NDArray[np.float64]]  # (S, O) by model, NaN where there is none; of groups their means, (G, 1)
+    overlap: int  # neighbouring cutoffs that share targets
+    rows: str = "series"  # or "groups"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -125,31 +102,13 @@ class Trials:
 
 
 def trials(rows: pd.DataFrame, metric: str, unit: str = "series") -> Trials:
-    """Arrange rows as losses.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        See `backtest`.
-    metric : {"mase", "mae", "rmse", "smape", "rmsse"}
-    unit : {"series", "groups"}
-        Losses by series and cutoff, or the mean of each group.
-    """
-    error = metrics.absolute_errors(rows["y"], rows["forecast"])
-    squared = metric in ("rmse", "rmsse")
-    if metric == "smape":
-        each = metrics.symmetric_errors(rows["y"].to_numpy(), rows["forecast"].to_numpy())
-    elif metric == "mase":
-        each = metrics.divide(error, rows["naive_mae"])
-    elif metric == "rmsse":
-        each = metrics.divide(error**2, rows["naive_mse"])
-    else:
-        each = error**2 if squared else error
+    """Arrange rows of `backtest` as losses by series and cutoff, or as the mean of each group (`unit` "groups")."""
     # Counted from the newest cutoff of each series: those without time stamps have cutoffs of their own.
     newest = rows.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False).astype(int)
     keys = [rows["model"].astype(str), rows["series"], rows["target"], -newest]
-    means = pd.Series(np.asarray(each), index=rows.index).groupby(keys, observed=True, sort=True).mean()
-    table = (np.sqrt(means) if squared else means).unstack(level=3)  # (models * S, O), the oldest cutoff first
+    means = pd.Series(losses_of_rows(rows, metric), index=rows.index).groupby(keys, observed=True, sort=True).mean()
+    means = np.sqrt(means) if metric in SQUARED else means
+    table = means.unstack(level=3)  # (models * S, O), the oldest cutoff first
     if unit == "groups":
         models, series = (table.index.get_level_values(name) for name in ("model", "series"))
         group = series.map(rows.groupby("series", observed=True)["group"].first())
@@ -167,17 +126,8 @@ def _overlap(rows: pd.DataFrame) -> int:
 
 
 def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) -> dict[str, Verdict]:
-    """Return a verdict on each model.
+    """Return a verdict on each model, given its error by name, in that order.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-    errors : pandas.Series
-        Error of each model by name, in the order of the verdicts.
-    metric, reference : str
-
-    Notes
-    -----
     A model beats the reference when the p-value of its lower loss is below 5 % (a one-sided Diebold-Mariano test,
     adjusted by Holm for the number of models) and a 95 % interval of its skill lies above zero. Trials are cutoffs;
     series, where there is one cutoff; groups, where models are tested on groups left out of the fit.

@@ -132,12 +132,7 @@ class ForecastObjective(Objective):
     def losses(self, model: Forecaster) -> Floats:
         """Return the loss of a fitted model from each cutoff, (n,)."""
         predicted = model.forecast(self.context, self.horizon)
-        errors = metrics.symmetric_errors if self.metric == "smape" else metrics.absolute_errors
-        error = errors(self.truth, predicted)
-        if self.metric in ("rmse", "rmsse"):
-            error = error**2
-        if self.metric in ("mase", "rmsse"):
-            error = metrics.divide(error, self.scale[:, None])
+        error = metrics.losses(self.metric, self.truth, predicted, self.scale[:, None])
         observed = ~np.isnan(self.truth)
         broken = (np.isnan(predicted) & observed).any(axis=(1, 2))
         total = np.where(observed, np.nan_to_num(error), 0.0).sum(axis=(1, 2))

@@ -56,29 +56,8 @@ def html_classification(
 ) -> str:
     """Render results as one self-contained HTML page.
 
-    Parameters
-    ----------
-    results : ClassificationResults
-    title : str, optional
-    curve : pandas.DataFrame, optional
-        Of `tsforecast.transfer_curve`: accuracy after a few sequences of a new user.
-    others : dict of name to ClassificationResults, optional
-        Results on other sets, for a table.
-    facts : dict of str, optional
-        Data, machine and versions, by title.
-
-    Returns
-    -------
-    str
-        Verdicts first, then all numbers, users, classes, the optimism of the random split, the transfer curve,
-        duplicates, other sets and facts. Everything that came from data is escaped.
-
-    Examples
-    --------
-    >>> one = {"protocol": "random", "seed": None, "fold": 0, "group": "ann", "true": "up", "fit_seconds": 1.0}
-    >>> rows = [one | {"model": name, "predicted": name, "predict_seconds": 0.1} for name in ("up", "majority")]
-    >>> html_classification(ClassificationResults(pd.DataFrame(rows))).startswith("<!doctype html>")
-    True
+    It has the verdicts first, then all numbers, users, classes, the optimism of the random split, rows of
+    `tsforecast.transfer_curve`, notes, accuracy on other sets by name, and facts by title. Data are escaped.
     """
     names, known = drawn_models(results), _users_known(results)
     return page(
@@ -102,15 +81,7 @@ def html_classification(
 
 
 def drawn_models(results: ClassificationResults) -> list[str]:
-    """Return the models with a mark in figures, the best first; the majority where it is as good.
-
-    Examples
-    --------
-    >>> one = {"protocol": "random", "seed": None, "fold": 0, "group": "ann", "true": "up", "fit_seconds": 1.0}
-    >>> rows = [one | {"model": name, "predicted": name, "predict_seconds": 0.1} for name in ("up", "majority")]
-    >>> drawn_models(ClassificationResults(pd.DataFrame(rows)))
-    ['up']
-    """
+    """Return the models with a mark in figures, the best first; the majority where it is as good."""
     accuracy = _first(results)["accuracy"]
     return [str(name) for name in accuracy.index if accuracy[name] >= MIN_SHARE * accuracy.iloc[0]][:MAX_LINES]
 

@@ -40,15 +40,7 @@ MIN_SKILL = -1.0  # skill below which a model has no line of its own: it would s
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Results and what figures derive from them, computed once for a whole page.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> view = View(leaderboard([], np.arange(40.0).reshape(2, 20, 1) ** 2, horizon=2))
-    >>> view.ranked, view.drawn, view.gains("series").shape
-    (['naive', 'seasonal-naive'], ['naive'], (2, 2))
-    """
+    """Results and everything that figures derive from them, computed once for a whole page."""
 
     results: ForecastResults
     _errors: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
@@ -104,22 +96,9 @@ _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 def plot_forecasts(
     results: ForecastResults, panel: Panel, models: int = MAX_MODELS, series: str | None = None
 ) -> Figure:
-    """Draw actual values and forecasts from each cutoff, for the best models and the reference.
+    """Draw actual values and forecasts from each cutoff, for the reference and some of the best models.
 
-    Parameters
-    ----------
-    results : ForecastResults
-    panel : Panel
-        The data behind the results.
-    models : int
-        How many of the best models to draw beside the reference.
-    series : optional
-        Id of the series to draw; the first one unless given. Its first target is drawn.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Not attached to any window; save it with `Figure.savefig`.
+    The panel is the one behind the results; the first target is drawn, of the first series unless given.
     """
     view, rows = View(results), results.rows
     chosen, target = rows["series"].iloc[0] if series is None else series, panel.roles.target[0]

@@ -26,23 +26,8 @@ MAX_FITS = 10  # of one network whose training is drawn
 def html_report(results: ForecastResults, title: str | None = None) -> str:
     """Render results as one self-contained HTML page.
 
-    Parameters
-    ----------
-    results : ForecastResults
-    title : str, optional
-
-    Returns
-    -------
-    str
-        Verdicts first, then all numbers, forecasts, errors by step, season and group, wins and ranks, training, and
-        the data, protocol and fits behind them. Everything that came from data is escaped.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> page = html_report(leaderboard(["mean"], range(20), horizon=2, origins=3))
-    >>> page.startswith("<!doctype html>"), "mean does not beat drift" in page
-    (True, True)
+    It has the verdicts first, then all numbers, forecasts, errors by step, season and group, wins and ranks, training,
+    and the data, protocol and fits behind them. Everything that came from data is escaped.
     """
     record, view = results.record, View(results)
     return page(
@@ -68,14 +53,7 @@ def html_report(results: ForecastResults, title: str | None = None) -> str:
 
 
 def html_table(results: ForecastResults) -> str:
-    """Render the table and verdicts as HTML inside another page, such as a notebook.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> html_table(leaderboard([], range(20), horizon=2)).count("<tr")
-    4
-    """
+    """Render the table and verdicts as HTML inside another page, such as a notebook."""
     sentences = [sentence for _, sentence in findings(results.verdicts.values())]
     return template("table.html.jinja").render(grid=error_table(results), results=results, sentences=sentences)
 
@@ -115,27 +93,13 @@ def json_report(results: ForecastResults) -> str:
 
 
 def error_table(results: ForecastResults) -> Grid:
-    """Return all metrics of each model.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> error_table(leaderboard([], range(20), horizon=2)).rows[0][:3]
-    ('drift', '0.000', '-')
-    """
+    """Return all metrics of each model."""
     words = (DISPLAY["leak_audit"][0],)
     return Grid.of_frame("Errors of all models", results.display_table, words=words, marked=results.reference)
 
 
 def win_table(results: ForecastResults) -> Grid:
-    """Return how often each model has a lower error than each other one.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> win_table(leaderboard([], [1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 10.0], horizon=1)).columns
-    ('model', 'drift', 'naive', 'seasonal-naive')
-    """
+    """Return how often each model has a lower error than each other one."""
     rates = results.win_rates
     names = [name for name in results.table["model"] if name in rates.index]
     rows = [[name, *(cell(rates.loc[name, other], "{:.0%}") for other in names)] for name in names]
@@ -143,14 +107,7 @@ def win_table(results: ForecastResults) -> Grid:
 
 
 def series_table(view: View) -> Grid:
-    """Return the error on each series, those with the lowest skill of the best model first.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> series_table(View(leaderboard([], np.arange(20.0), horizon=2))).columns
-    ('series', 'skill of naive', 'drift', 'naive', 'seasonal-naive')
-    """
+    """Return the error on each series, those with the lowest skill of the best model first."""
     results, best, errors = view.results, view.ranked[0], view.errors("series")
     gains = view.gains("series")[best].reindex(errors.index).sort_values(kind="stable")
     models, digits = [results.reference, *view.ranked], DISPLAY[results.metric][1]
@@ -162,14 +119,7 @@ def series_table(view: View) -> Grid:
 
 
 def fit_table(fits: tuple[ForecastFit, ...]) -> Grid:
-    """Return the training data, audit and duration of each fit, without columns that are empty.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> fit_table(leaderboard([], range(20), horizon=2).record.fits).rows[0][:5]
-    ('naive', '0', '17', 'passed (data)', '1')
-    """
+    """Return the training data, audit and duration of each fit, without columns that are empty."""
     words = ("model", "seed", "trained from", "to", "left out", "scaling", "leak audit", "error")
     counts = ("series", "steps", "epochs", "kept epoch", "fit s", "predict s")
     rows = [
@@ -204,14 +154,7 @@ def _epochs(fit: ForecastFit) -> tuple[object, object]:
 
 
 def skill_figures(view: View) -> list[CaptionedFigure]:
-    """Return the skill of each model.
-
-    Examples
-    --------
-    >>> from tsforecast import leaderboard
-    >>> [figure.title for figure in skill_figures(View(leaderboard([], np.arange(20.0), horizon=2)))]
-    ['Skill of each model']
-    """
+    """Return the skill of each model."""
     if not view.ranked:
         return []
     results = view.results
