@@ -18,13 +18,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.helpers.commands import in_a_process, tsforecast
-from tests.helpers.forecasters import wave
+from tests.helpers.forecasters import ROW_COLUMNS, wave
 from tests.helpers.movements import named_movements
 from tsforecast import GRUForecaster, NaiveForecaster, Panel, compare_classifiers
 from tsforecast.classifiers.baselines import NearestNeighborClassifier
 from tsforecast.cli.app import app, main
 from tsforecast.estimators.registry import MODEL_NAMES
-from tsforecast.evaluation.backtest import ROW_COLUMNS
 from tsforecast.files import OutputError
 
 

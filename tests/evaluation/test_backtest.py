@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.forecasters import small, wave
+from tests.helpers.forecasters import ROW_COLUMNS, small, wave
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import seasonal_scale
 from tsforecast.errors import DataError, ParameterError
-from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
+from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
 

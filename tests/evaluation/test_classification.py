@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tsforecast.errors import ParameterError
 from tsforecast.evaluation.classification import (
     ClassificationResults,
     accuracy_by,
@@ -109,6 +110,16 @@ def test_tallies_say_the_same_as_rows() -> None:
     assert str(found) == str(counted)
     assert found.confusion("gru").equals(counted.confusion("gru"))
     assert tallied(counted.rows) is counted.rows
+
+
+def test_an_unknown_name_is_answered_with_those_that_are_there() -> None:
+    found = ClassificationResults(answers(protocol="random"))
+    with pytest.raises(ParameterError, match="protocol must be one of 'random': got 'randm'; did you mean 'random'"):
+        found.of("randm")
+    with pytest.raises(ParameterError, match="key must be one of 'group', 'true', 'fold', 'seed': got 'folds'; did"):
+        found.by("folds")
+    with pytest.raises(ParameterError, match=r"model must be one of 'gru', .*: got 'grru'; did you mean 'gru'"):
+        found.confusion("grru")
 
 
 def test_the_optimism_of_the_random_split_is_the_mean_difference_user_by_user() -> None:

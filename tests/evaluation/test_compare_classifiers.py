@@ -12,6 +12,7 @@ from sklearn import config_context
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV
 
+from tests.helpers.classifiers import ROW_COLUMNS
 from tests.helpers.movements import USERS, Known, movements, named_movements
 from tsforecast.classifiers import neural
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
@@ -19,7 +20,7 @@ from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError
 from tsforecast.evaluation.classification import ClassificationResults
-from tsforecast.evaluation.compare_classifiers import ROW_COLUMNS, compare_classifiers
+from tsforecast.evaluation.compare_classifiers import compare_classifiers
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 3, "random_state": 0}
 
@@ -226,6 +227,10 @@ def test_faulty_recordings_labels_and_users_are_explained_before_anything_is_tra
         "groups must be two at least, one to learn from and one to test on: got 1 group, 'ann', for all 48 recordings; "
         "protocol='random' measures accuracy on that one"
     )
+    assert refused(recordings, labels, [None, *users[1:5], np.nan, *users[6:]]) == (
+        "groups must have the user of each recording: 2 of 48 are missing, the first at position 0; name these users, "
+        "or leave their recordings out"
+    )
     assert refused(recordings, labels).startswith("recordings must have users to leave out: pass groups=...")
     jump = np.where((users == "bob") & (labels == "slow"), "jump", labels)
     assert refused(recordings, jump, users) == (
@@ -248,6 +253,9 @@ def test_faulty_splits_are_explained() -> None:
     recordings, labels, users = movements()
     assert refused(recordings, labels, users, protocol="randm") == (
         "protocol must be one of 'leave-users-out', 'random': got 'randm'; did you mean 'random'?"
+    )
+    assert refused(recordings, labels, users, protocol=[]) == (
+        "protocol must name one of 'leave-users-out', 'random', or both: got none"
     )
     assert "test must leave recordings on both sides: it is True for 48 of 48" in refused(
         recordings, labels, test=np.ones(48, dtype=bool)

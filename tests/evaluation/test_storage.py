@@ -10,10 +10,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from tests.helpers.forecasters import small, wave
+from tests.helpers.forecasters import ROW_COLUMNS, small, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
-from tsforecast.evaluation.backtest import ROW_COLUMNS, backtest
+from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster
 

@@ -17,6 +17,20 @@ QUICK: dict[str, Any] = {
     "refit": False,
     "random_state": 0,
 }
+ROW_COLUMNS = (
+    "protocol",
+    "model",
+    "seed",
+    "fold",
+    "group",
+    "recording",
+    "true",
+    "predicted",
+    "probability",
+    "chosen",
+    "fit_seconds",
+    "predict_seconds",
+)  # of a comparison of classifiers
 NETWORKS = (RNNClassifier, GRUClassifier, LSTMClassifier, Conv1DClassifier)
 
 

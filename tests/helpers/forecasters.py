@@ -8,6 +8,25 @@ from tsforecast.estimators.registry import NETWORKS, make
 from tsforecast.forecasters.base import Forecaster
 
 SMALL = {"window": 12, "units": 4, "max_epochs": 2, "random_state": 0, "season_length": 6}
+ROW_COLUMNS = (
+    "model",
+    "series",
+    "group",
+    "target",
+    "cutoff",
+    "step",
+    "time",
+    "phase",
+    "y",
+    "forecast",
+    "seed",
+    "replaced",
+    "leak_audit",
+    "naive_mae",
+    "naive_mse",
+    "fit_seconds",
+    "predict_seconds",
+)  # of a backtest
 
 
 def small(name: str, horizon: int = 3) -> Forecaster:

@@ -28,30 +28,10 @@ from tsforecast.data.splits import (
 )
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import model_name
-from tsforecast.evaluation.record import ForecastFit, learned
+from tsforecast.evaluation.record import ForecastFit, as_code, learned, times_of
 from tsforecast.evaluation.runner import interruptible
 from tsforecast.forecasters.base import Forecaster, require_forecaster
-from tsforecast.leakage.audit import Level, audit_case
-
-ROW_COLUMNS = (
-    "model",
-    "series",
-    "group",
-    "target",
-    "cutoff",
-    "step",
-    "time",
-    "phase",
-    "y",
-    "forecast",
-    "seed",
-    "replaced",
-    "leak_audit",
-    "naive_mae",
-    "naive_mse",
-    "fit_seconds",
-    "predict_seconds",
-)
+from tsforecast.leakage.audit import audit_case
 
 
 def backtest(
@@ -122,16 +102,11 @@ def backtest(
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """The data and cutoffs that all forecasters of a comparison share; see `tsforecast.evaluation.runner.Experiment`.
-
-    Attributes
-    ----------
-    panel : Panel
-    protocol : Protocol
-    """
+    """The data and cutoffs that all forecasters of a comparison share; an `evaluation.runner.Experiment`."""
 
     panel: Panel
     protocol: Protocol
+    record_type = ForecastFit
 
     @property
     def folds(self) -> list[Fold]:
@@ -143,34 +118,52 @@ class Backtest:
         """Fingerprint of the data, and the protocol as code."""
         return self.panel.fingerprint(), repr(self.protocol)
 
-    @property
-    def record_type(self) -> type[ForecastFit]:
-        """Type of the record of a fit."""
-        return ForecastFit
-
     def planned(self, name: str, forecaster: Forecaster, fold: Fold) -> ForecastFit:
         """Return the record of a fit before it begins."""
-        return ForecastFit.planned(name, forecaster, self.panel, self.protocol, fold)
+        panel, oldest = self.panel, fold.cutoffs[0]
+        whole = trains_on_other_groups(panel, fold.train)  # see `training_part`
+        start = np.zeros_like(oldest.start) if whole else oldest.start
+        seen = panel.lengths if whole else oldest.seen
+        mine = fold.train[seen[fold.train] > start[fold.train]]
+        first = panel.frequency.advance(panel.starts[mine], start[mine]).min()
+        last = panel.frequency.advance(panel.starts[mine], seen[mine] - 1).max()
+        left_out = panel.groups[fold.test] if panel.groups is not None and len(fold.test) < len(panel) else ()
+        seed = forecaster.get_params().get("random_state")
+        return ForecastFit(
+            model=name,
+            seed=int(seed) if isinstance(seed, (int, np.integer)) else None,
+            series=len(mine),
+            learned_from=(panel.label(first), panel.label(last)),
+            steps=int((seen - start)[mine].sum()),
+            left_out=tuple(sorted({str(group) for group in left_out})),
+            settings=as_code(forecaster),
+        )
 
     def run(self, name: str, forecaster: Forecaster, fold: Fold) -> tuple[pd.DataFrame, ForecastFit]:
         """Fit a clone once and forecast from each cutoff of the fold; return the rows and the record."""
         panel, protocol = self.panel, self.protocol
         model = clone(forecaster).set_params(horizon=protocol.ahead)
-        fit = self.planned(name, forecaster, fold)
-        outcome = _audited(model, panel, protocol, fold) if fold.number == 0 else ""
+        fit = replace(self.planned(name, forecaster, fold), leak_audit=self._audited(model, fold))
         began = time.perf_counter()
         with interruptible():
             model.fit(training_part(panel, fold.cutoffs[0], fold.train))
         fitted = time.perf_counter()
         cutoffs = _cutoffs(panel, fold.cutoffs, fold.test)
         forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
-        seconds = fitted - began, time.perf_counter() - fitted
-        rows = _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), seconds)
-        rows.insert(0, "model", pd.Categorical([name]).repeat(len(rows)))
-        rows["seed"] = pd.array([fit.seed], dtype="Int32").repeat(len(rows))
-        rows["leak_audit"] = pd.Categorical([outcome]).repeat(len(rows))
-        details = learned(model) | {"fit_seconds": seconds[0], "predict_seconds": seconds[1], "leak_audit": outcome}
-        return rows[list(ROW_COLUMNS)], replace(fit, **details)
+        seconds: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
+        fit = replace(fit, **learned(model), **seconds)
+        return _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), fit), fit
+
+    def _audited(self, model: Forecaster, fold: Fold) -> str:
+        """Return the outcome of the audit in the first fold; nothing in others."""
+        panel, protocol = self.panel, self.protocol
+        if fold.number > 0:
+            return ""
+        if protocol.audit is None:
+            return "not run"
+        # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
+        cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train) else 0]
+        return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, protocol.audit).outcome
 
 
 def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
@@ -178,15 +171,6 @@ def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     rows = pd.concat(parts, ignore_index=True)
     rows["leak_audit"] = pd.Categorical([parts[0]["leak_audit"].iloc[0]]).repeat(len(rows))
     return rows
-
-
-def _audited(model: Forecaster, panel: Panel, protocol: Protocol, fold: Fold) -> str:
-    if protocol.audit is None:
-        return "not run"
-    # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
-    cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train) else 0]
-    level: Level = "fit" if protocol.audit == "fit" else "data"
-    return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, level).outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +208,7 @@ def _rows(
     cutoffs: _Cutoffs,
     forecasts: NDArray[np.float64],
     is_fallback: NDArray[np.bool_],
-    seconds: tuple[float, float],
+    fit: ForecastFit,
 ) -> pd.DataFrame:
     """Return n x H x K forecasts as rows, with the truth, which is read only here."""
     _, horizon, targets = forecasts.shape
@@ -236,6 +220,7 @@ def _rows(
     scales = _scales(panel, cutoffs)  # (n, K, 2)
 
     n = len(series)
+    size = n * horizon * targets
     last_seen = panel.frequency.advance(panel.starts[series], cutoffs.seen - 1)
     times = panel.frequency.advance(panel.starts[series][:, None], at)
 
@@ -245,29 +230,28 @@ def _rows(
     target_codes = np.tile(np.repeat(np.arange(targets), horizon), n)
     rows = pd.DataFrame(
         {
+            "model": pd.Categorical([fit.model]).repeat(size),
             "series": pd.Categorical.from_codes(spread(series), pd.Index(panel.ids)),
             "group": _groups(panel, spread(series)),
             "target": pd.Categorical.from_codes(target_codes, pd.Index(panel.roles.target)),
-            "cutoff": _times(panel, spread(last_seen)),
+            "cutoff": times_of(panel, spread(last_seen)),
             "step": np.tile(np.arange(1, horizon + 1, dtype=np.int32), n * targets),
-            "time": _times(panel, np.repeat(times[:, None], targets, axis=1).ravel()),
+            "time": times_of(panel, np.repeat(times[:, None], targets, axis=1).ravel()),
             "phase": np.repeat(_phases(panel, times)[:, None], targets, axis=1).ravel(),
             "y": truth.transpose(0, 2, 1).ravel(),
             "forecast": forecasts.transpose(0, 2, 1).ravel(),
+            "seed": pd.array([fit.seed], dtype="Int32").repeat(size),
             "replaced": np.repeat(is_fallback.ravel(), horizon),
+            "leak_audit": pd.Categorical([fit.leak_audit]).repeat(size),
             "naive_mae": np.repeat(scales[..., 0].ravel(), horizon),
             "naive_mse": np.repeat(scales[..., 1].ravel(), horizon),
-            "fit_seconds": np.float32(seconds[0]),
-            "predict_seconds": np.float32(seconds[1]),
+            "fit_seconds": np.float32(fit.fit_seconds),
+            "predict_seconds": np.float32(fit.predict_seconds),
         }
     )
     # No row for a target without observations before the cutoff, or without truth.
     has_observations = cutoffs.past(panel).has_observations.ravel()  # (n * K)
     return rows[np.repeat(has_observations, horizon) & ~np.isnan(rows["y"].to_numpy())]
-
-
-def _times(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:
-    return stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
 
 
 def _groups(panel: Panel, series: Positions) -> Any:

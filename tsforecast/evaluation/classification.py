@@ -11,14 +11,15 @@ from typing import Any, Self
 
 import pandas as pd
 
+from tsforecast.checks import one_of
 from tsforecast.data.sequences import DuplicateSet
-from tsforecast.errors import ParameterError
+from tsforecast.errors import ParameterError, raise_any
 from tsforecast.evaluation.record import ClassificationRecord
 from tsforecast.evaluation.significance import Interval, holm, over_users, t_test
 from tsforecast.evaluation.storage import Results, join
 from tsforecast.evaluation.verdict import MIN_TRIALS, SIGNIFICANCE, Verdict
 from tsforecast.files import write_or_return
-from tsforecast.reporting.tables import json_text
+from tsforecast.reporting.tables import as_text, json_text, markdown
 
 FIT = ["protocol", "model", "seed", "fold"]  # columns that identify one fit
 REFERENCE = "majority"
@@ -31,6 +32,7 @@ LABELS = {
 }
 # Column of the table -> its title and format where it is displayed.
 DISPLAY = {
+    "model": ("model", "{}"),
     "accuracy": ("accuracy", "{:.1%}"),
     "interval": ("95% interval", "{}"),
     "lowest": ("lowest user", "{:.1%}"),
@@ -44,13 +46,6 @@ def tallied(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the number of predictions of each fit, user, true and predicted class; tallies stay as they are.
 
     Every function here takes rows or their tallies.
-
-    Examples
-    --------
-    >>> one = dict(zip(FIT, ["random", "gru", 0, 0])) | {"group": "ann", "true": "up", "chosen": "", "fit_seconds": 1.0}
-    >>> rows = pd.DataFrame([one | {"predicted": label, "predict_seconds": 0.1} for label in ("up", "up", "down")])
-    >>> tallied(rows)[["predicted", "count"]].to_numpy().tolist()
-    [['down', 1], ['up', 2]]
     """
     if "count" in rows:
         return rows
@@ -59,13 +54,7 @@ def tallied(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def counts(rows: pd.DataFrame) -> pd.Series:
-    """Return the number of predictions in each row: 1, or that of a tally.
-
-    Examples
-    --------
-    >>> counts(pd.DataFrame({"count": [3, 1]})).tolist(), counts(pd.DataFrame({"true": ["up", "up"]})).tolist()
-    ([3, 1], [1, 1])
-    """
+    """Return the number of predictions in each row: 1, or that of a tally."""
     return rows["count"] if "count" in rows else pd.Series(1, index=rows.index)
 
 
@@ -85,14 +74,7 @@ def accuracy_by(rows: pd.DataFrame, key: str, column: str = "model") -> pd.DataF
 
 
 def confusion(rows: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Return the number of predictions of a model by true class, in lines, and predicted class, over all seeds.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"model": "gru", "true": ["a", "a", "b"], "predicted": ["a", "b", "b"]})
-    >>> confusion(rows, "gru").to_numpy().tolist()
-    [[1, 1], [0, 1]]
-    """
+    """Return the number of predictions of a model by true class, in lines, and predicted class, over all seeds."""
     own = rows[rows["model"] == model]
     classes = sorted(set(own["true"]) | set(own["predicted"]))
     table = counts(own).groupby([own["true"], own["predicted"]]).sum().unstack(fill_value=0)
@@ -188,7 +170,13 @@ class ClassificationResults(Results):
         return [name for name in LABELS if (self.rows["protocol"] == name).any()]
 
     def of(self, protocol: str) -> pd.DataFrame:
-        """Return the rows of one protocol."""
+        """Return the rows of one protocol.
+
+        Raises
+        ------
+        ParameterError
+        """
+        raise_any(one_of("protocol", protocol, self.protocols), ParameterError)
         return self.rows[self.rows["protocol"] == protocol]
 
     @cached_property
@@ -248,12 +236,25 @@ class ClassificationResults(Results):
         ]
 
     def by(self, key: str, protocol: str | None = None) -> pd.DataFrame:
-        """Return accuracy by ``"group"``, ``"true"`` (class), ``"fold"`` or ``"seed"``, a column for each model."""
+        """Return accuracy by ``"group"``, ``"true"`` (class), ``"fold"`` or ``"seed"``, a column for each model.
+
+        Raises
+        ------
+        ParameterError
+        """
+        raise_any(one_of("key", key, ("group", "true", "fold", "seed")), ParameterError)
         return accuracy_by(self.of(protocol or self.protocols[0]), key)
 
     def confusion(self, model: str, protocol: str | None = None) -> pd.DataFrame:
-        """Return predictions of a model by true and predicted class; see `confusion` of this module."""
-        return confusion(self.of(protocol or self.protocols[0]), model)
+        """Return the number of predictions of a model by true class, in lines, and predicted class, over all seeds.
+
+        Raises
+        ------
+        ParameterError
+        """
+        rows = self.of(protocol or self.protocols[0])
+        raise_any(one_of("model", str(model), [str(name) for name in rows["model"].unique()]), ParameterError)
+        return confusion(rows, model)
 
     @property
     def summary_line(self) -> str:
@@ -267,10 +268,8 @@ class ClassificationResults(Results):
         """Return the tables, verdicts, optimism of the random split and notes as Markdown."""
         parts = [f"{self.summary_line}."]
         for protocol in self.protocols:
-            text = display(self.table[self.table["protocol"] == protocol])
-            aligned = ["left"] + ["right"] * (len(text.columns) - 1)
             parts.append(f"{protocol}: {LABELS[protocol]}")
-            parts.append(text.to_markdown(index=False, disable_numparse=True, colalign=aligned))
+            parts.append(markdown(display(self.table[self.table["protocol"] == protocol])))
         parts.append("\n".join(f"- {each}" for each in (*self.verdicts.values(), *self.optimism)))
         return "\n\n".join([*parts, *(f"Note: {note}." for note in self.notes)]) + "\n"
 
@@ -307,14 +306,7 @@ class ClassificationResults(Results):
 
 
 def copy_notes(copies: Sequence[DuplicateSet], rows: pd.DataFrame) -> list[str]:
-    """Return a note on each set of copies, and on whether a fold of the rows separates them, which tallies do not show.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"protocol": "random", "recording": ["0", "4"], "fold": [0, 1]})
-    >>> copy_notes([DuplicateSet((0, 4), ("0", "4"), ("up", "up"), ())], rows)
-    ["recordings '0' and '4' are the same; both are kept, on both sides of a fold of random"]
-    """
+    """Return a note on each set of copies, and on whether a fold separates them, where the rows are no tallies."""
     more = len(copies) - MAX_COPIES
     found = [f"{each.sentence}; {_separated(each, rows)}" for each in copies[:MAX_COPIES]]
     return found + [f"{more} more recordings have copies"] * (more > 0)
@@ -393,11 +385,4 @@ def span(low: float, high: float) -> str:
 
 def display(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as text, with a dash for NaN."""
-    cells = table.assign(interval=[span(low, high) for low, high in zip(table["low"], table["high"], strict=True)])
-    return pd.DataFrame(
-        {"model": cells["model"]}
-        | {
-            title: ["-" if value != value else digits.format(value) for value in cells[name]]
-            for name, (title, digits) in DISPLAY.items()
-        }
-    )
+    return as_text(table.assign(interval=list(map(span, table["low"], table["high"]))), DISPLAY)

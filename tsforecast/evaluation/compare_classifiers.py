@@ -22,25 +22,10 @@ from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.evaluation.classification import REFERENCE, ClassificationResults, copy_notes
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds, model_problems
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
-from tsforecast.evaluation.runner import complete, run_all, unique_names
+from tsforecast.evaluation.runner import by_name, complete, random_states, run_all
 from tsforecast.files import write_or_return
 
 logger = logging.getLogger("tsforecast")
-ROW_COLUMNS = (
-    "protocol",
-    "model",
-    "seed",
-    "fold",
-    "group",
-    "recording",
-    "true",
-    "predicted",
-    "probability",
-    "chosen",
-    "fit_seconds",
-    "predict_seconds",
-)
-
 Models: TypeAlias = ClassifierMixin | Iterable[ClassifierMixin] | Mapping[str, ClassifierMixin]
 
 
@@ -102,7 +87,9 @@ def compare_classifiers(
     Returns
     -------
     ClassifierComparison
-        Its rows hold one prediction each (see `ROW_COLUMNS`; ``probability`` is that of the true label).
+        Its rows hold one prediction each: ``protocol, model, seed, fold, group, recording, true, predicted``;
+        ``probability`` of the true label; ``chosen``, the settings that a search chose; ``fit_seconds`` of the fit and
+        ``predict_seconds`` of the predictions on the fold.
 
     Raises
     ------
@@ -146,26 +133,16 @@ def compare_classifiers(
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """The sequences and folds that all classifiers share; see `tsforecast.evaluation.runner.Experiment`.
-
-    Attributes
-    ----------
-    data : LabelledSequences
-    folds : list of SequenceFold
-    """
+    """The sequences and folds that all classifiers of a comparison share; an `evaluation.runner.Experiment`."""
 
     data: LabelledSequences
     folds: list[SequenceFold]
+    record_type = ClassifierFit
 
     @property
     def identity(self) -> str:
         """Fingerprint of the data."""
         return self.data.fingerprint
-
-    @property
-    def record_type(self) -> type[ClassifierFit]:
-        """Type of the record of a fit."""
-        return ClassifierFit
 
     def planned(self, name: str, model: ClassifierMixin, fold: SequenceFold) -> ClassifierFit:
         """Return the record of a fit before it begins."""
@@ -191,7 +168,7 @@ class Classification:
         data.fit(model, fold.train)
         fitted = time.perf_counter()
         probabilities = np.asarray(model.predict_proba(data.part(fold.test)))
-        details = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
+        details: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
         truth, classes = data.labels[fold.test], np.asarray(model.classes_)
         columns = {
             "protocol": fold.protocol,
@@ -205,9 +182,8 @@ class Classification:
             "probability": probabilities[np.arange(len(truth)), np.searchsorted(classes, truth)],
             "chosen": _chosen(model),
         }
-        rows = pd.DataFrame(columns | details, columns=list(ROW_COLUMNS))
-        rows["seed"] = rows["seed"].astype("Int32")
-        return rows, replace(fit, **(learned(model) | details))
+        rows = pd.DataFrame(columns | details).astype({"seed": "Int32"})
+        return rows, replace(fit, **learned(model), **details)
 
     def record(self, fits: tuple[ClassifierFit, ...]) -> ClassificationRecord:
         """Return the record of a finished comparison."""
@@ -239,8 +215,7 @@ def named(classifiers: Models) -> dict[str, ClassifierMixin]:
     for _, model in pairs:
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict_proba")):
             raise ParameterError(f"a classifier must have fit and predict_proba: got {model!r}; pass an object")
-    names = unique_names(name for name, _ in pairs)
-    models = dict(zip(names, (model for _, model in pairs), strict=True))
+    models = by_name(pairs)
     return models if REFERENCE in models else models | {REFERENCE: MajorityClassifier()}
 
 
@@ -250,13 +225,9 @@ def _name(model: ClassifierMixin) -> str:
 
 
 def _seed(model: ClassifierMixin) -> int | None:
-    """Return the first random state in a model."""
-    states = [
-        state
-        for name, state in sorted(model.get_params(deep=True).items(), key=lambda item: item[0].count("__"))
-        if re.fullmatch(r"(.*__)?random_state", name) and isinstance(state, (int, np.integer))
-    ]
-    return int(states[0]) if states else None
+    """Return the outermost random state in a model."""
+    states = {name: state for name, state in random_states(model).items() if state is not None}
+    return int(states[min(states, key=lambda name: name.count("__"))]) if states else None
 
 
 def _chosen(model: ClassifierMixin) -> str:

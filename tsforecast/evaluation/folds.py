@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import ClassifierMixin
@@ -51,6 +52,11 @@ class LabelledSequences:
         users = panel.groups if groups is None else np.asarray(groups)
         if users is not None and users.shape != (len(panel),):
             problems.append(f"groups must be one for each recording, ({len(panel)},): got shape {users.shape}")
+        elif users is not None and (missing := np.flatnonzero(pd.isna(users))).size:
+            problems.append(
+                f"groups must have the user of each recording: {missing.size} of {len(panel)} are missing, the first "
+                f"at position {missing[0]}; name these users, or leave their recordings out"
+            )
         raise_any(problems)
         return cls(panel, labels, users, find_duplicates(panel, labels, users))
 
@@ -106,7 +112,8 @@ def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -
             for name in protocols
             if name not in PROTOCOLS
         ]
-        raise_any(unknown, ParameterError)
+        none = [f"protocol must name one of {', '.join(map(repr, PROTOCOLS))}, or both: got none"] * (not protocols)
+        raise_any(none + unknown, ParameterError)
         found = []
         for name in protocols:
             pairs = _leaving_users_out(data) if name == "leave-users-out" else _at_random(data)
@@ -124,15 +131,13 @@ def both_sides(data: LabelledSequences, every: Sequence[SequenceFold]) -> list[s
     >>> both_sides(data, folds(data, [], test=[False, False, True]))
     ['1 of 1 tested users is on both sides of the split that came with the recordings']
     """
-    found = []
-    for fold in every:
-        if fold.protocol == GIVEN and data.groups is not None:
-            tested = set(data.groups[fold.test].tolist())
-            count = len(tested & set(data.groups[fold.train].tolist()))
-            are = "is" if count == 1 else "are"
-            where = "on both sides of the split that came with the recordings"
-            found += [f"{count} of {len(tested)} tested users {are} {where}"] * bool(count)
-    return found
+    if data.groups is None or every[0].protocol != GIVEN:
+        return []
+    tested, learned = (set(data.groups[side].tolist()) for side in (every[0].test, every[0].train))
+    count = len(tested & learned)
+    are = "is" if count == 1 else "are"
+    where = "on both sides of the split that came with the recordings"
+    return [f"{count} of {len(tested)} tested users {are} {where}"] if count else []
 
 
 def model_problems(models: Mapping[str, ClassifierMixin], data: LabelledSequences) -> list[str]:

@@ -18,7 +18,7 @@ from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.metrics import METRICS
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.runner import complete, run_all, unique_names
+from tsforecast.evaluation.runner import by_name, complete, run_all
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster, require_forecaster
@@ -157,8 +157,7 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
         pairs = [(item, make(item)) if isinstance(item, str) else (model_name(item), item) for item in items]
     for _, forecaster in pairs:
         require_forecaster(forecaster)
-    names = unique_names(name for name, _ in pairs)
-    return {name: make(name) for name in ALWAYS} | dict(zip(names, (model for _, model in pairs), strict=True))
+    return {name: make(name) for name in ALWAYS} | by_name(pairs)
 
 
 def _skipped_series(panel: Panel, rows: pd.DataFrame) -> list[str]:

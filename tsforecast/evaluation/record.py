@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
-from tsforecast.data.splits import Fold, Positions, trains_on_other_groups
-from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, scaling_words, versions
 from tsforecast.reporting.tables import to_plain
 
@@ -54,26 +53,6 @@ class ForecastFit(FitRecord):
 
     learned_from: tuple[str, str]  # first and last time stamp
     leak_audit: str = ""  # outcome of the audit at the cutoff of this fit
-
-    @classmethod
-    def planned(cls, name: str, forecaster: Forecaster, panel: Panel, protocol: Protocol, fold: Fold) -> ForecastFit:
-        """Return the part of the record that is known before the fit."""
-        oldest = fold.cutoffs[0]
-        whole = trains_on_other_groups(panel, fold.train)  # see `training_part`
-        start = np.zeros_like(oldest.start) if whole else oldest.start
-        seen = panel.lengths if whole else oldest.seen
-        mine = fold.train[seen[fold.train] > start[fold.train]]
-        left_out = panel.groups is not None and len(fold.test) < len(panel)
-        groups = panel.groups[fold.test] if left_out and panel.groups is not None else np.empty(0)
-        return cls(
-            model=name,
-            seed=seed_of(forecaster),
-            series=len(mine),
-            learned_from=_span(panel, mine, start, seen),
-            steps=int((seen - start)[mine].sum()),
-            left_out=tuple(sorted({str(group) for group in groups})),
-            settings=as_code(forecaster),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,17 +161,9 @@ def as_code(model: BaseEstimator) -> str:
     return repr(model).replace("\n", " ")
 
 
-def seed_of(forecaster: Forecaster) -> int | None:
-    """Return the seed of a forecaster that has one."""
-    seed = forecaster.get_params().get("random_state")
-    return int(seed) if isinstance(seed, (int, np.integer)) else None
-
-
-def _span(panel: Panel, mine: Positions, start: Positions, seen: Positions) -> tuple[str, str]:
-    """Return the first and the last time stamp of the chosen rows."""
-    first = panel.frequency.advance(panel.starts[mine], start[mine])
-    last = panel.frequency.advance(panel.starts[mine], seen[mine] - 1)
-    return panel.label(first.min()), panel.label(last.max())
+def times_of(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:
+    """Return stamps of a panel as they stand in rows."""
+    return stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
 
 
 def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
@@ -203,8 +174,7 @@ def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
     parts = []
     for i in range(min(len(panel), kept)):
         steps = np.arange(max(cutoff.start[i], cutoff.seen[i] - count), cutoff.seen[i])
-        stamps = panel.stamps(i, steps)
-        times = stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
+        times = times_of(panel, panel.stamps(i, steps))
         for k, target in enumerate(panel.roles.target):
             y = panel.series(i)[steps, k].astype(np.float64)
             parts.append(pd.DataFrame({"series": panel.ids[i], "target": target, "time": times, "y": y}))

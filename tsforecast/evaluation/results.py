@@ -19,6 +19,7 @@ from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.storage import TARGET, Results, coverage_problems, join
 from tsforecast.evaluation.summaries import Ranks, average_ranks, errors, errors_by, win_rates
 from tsforecast.evaluation.verdict import Verdict, judge
+from tsforecast.reporting.tables import as_text, markdown
 
 # Column of the table -> its title and format where it is displayed, the most important first.
 DISPLAY = {
@@ -251,25 +252,17 @@ class ForecastResults(Results):
     @cached_property
     def display_table(self) -> pd.DataFrame:
         """The table as text: the ranking metric on the left, then the most important columns first."""
-        names = sorted(DISPLAY, key=lambda name: name != self.metric)
-        cells = {
-            title: [digits.format(value) if pd.notna(value) else "-" for value in self.table[name]]
-            for name in names
-            for title, digits in [DISPLAY[name]]
-        }
         title, digits = DISPLAY[self.metric]
-        spreads = [f" ± {digits.format(spread)}" if pd.notna(spread) else "" for spread in self.table["spread"]]
-        cells[title] = [mean + spread for mean, spread in zip(cells[title], spreads, strict=True)]
-        return pd.DataFrame({"model": self.table["model"], **cells})
+        display = {"model": ("model", "{}"), self.metric: (title, digits)} | DISPLAY
+        cells = as_text(self.table, display)
+        cells[title] += [f" ± {digits.format(spread)}" if pd.notna(spread) else "" for spread in self.table["spread"]]
+        return cells
 
     def to_markdown(self) -> str:
         """Return the table, the verdicts and the notes as Markdown."""
-        table = self.display_table
-        align = ["left"] + ["right"] * (len(table.columns) - 1)
-        text = table.to_markdown(index=False, disable_numparse=True, colalign=align)
         verdicts = "\n".join(f"- {verdict}" for verdict in self.verdicts.values())
         notes = "".join(f"Note: {note}.\n\n" for note in self.notes)
-        return f"{text}\n\n{self.summary_line}.\n\n{notes}{verdicts}\n\n{self.audit_line}.\n"
+        return f"{markdown(self.display_table)}\n\n{self.summary_line}.\n\n{notes}{verdicts}\n\n{self.audit_line}.\n"
 
     def __repr__(self) -> str:  # at a prompt, the same as print
         return self.to_markdown()

@@ -148,20 +148,21 @@ def complete(outcomes: Iterable[Outcome[Any]], baselines: Collection[str]) -> di
     return parts
 
 
-def unique_names(names: Iterable[str]) -> list[str]:
-    """Return names with a number after each repetition.
+def by_name(pairs: Iterable[tuple[str, Model]]) -> dict[str, Model]:
+    """Return models by name, with a number after each repetition.
 
     Examples
     --------
-    >>> unique_names(["gru", "mean", "gru"])
-    ['gru', 'mean', 'gru-2']
+    >>> from tsforecast.estimators.registry import make
+    >>> list(by_name((name, make(name)) for name in ["drift", "mean", "drift"]))
+    ['drift', 'mean', 'drift-2']
     """
-    found: list[str] = []
-    for name in names:
+    found: dict[str, Model] = {}
+    for name, model in pairs:
         unique, number = name, 2
         while unique in found:
             unique, number = f"{name}-{number}", number + 1
-        found.append(unique)
+        found[unique] = model
     return found
 
 
@@ -183,17 +184,22 @@ def seeded_clones(model: Model, seeds: int) -> list[Model]:
     >>> len(seeded_clones(make("naive"), 2))
     1
     """
-    states = {
-        name: state
-        for name, state in model.get_params(deep=True).items()
-        if re.fullmatch(r"(.*__)?random_state", name) and not whole(name, 0 if state is None else state, 0)
-    }
+    states = random_states(model)
     if seeds == 1 or not states:
         return [clone(model)]
     return [
         clone(model).set_params(**{name: (state or 0) + seed for name, state in states.items()})
         for seed in range(seeds)
     ]
+
+
+def random_states(model: BaseEstimator) -> dict[str, int | None]:
+    """Return the parameters of a model and of its parts that are random states, None among them."""
+    return {
+        name: state
+        for name, state in model.get_params(deep=True).items()
+        if re.fullmatch(r"(.*__)?random_state", name) and not whole(name, 0 if state is None else state, 0)
+    }
 
 
 @contextmanager

@@ -21,12 +21,7 @@ TARGET = ["series", "target", "cutoff", "step", "time", "y"]  # columns that ide
 
 
 def write_rows(path: Path, rows: pd.DataFrame, metadata: dict[str, Any]) -> None:
-    """Write rows to Parquet, with metadata as JSON, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-    """
+    """Write rows to Parquet, with metadata as JSON, whole or not at all; OutputError where that cannot be."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -37,13 +32,7 @@ def write_rows(path: Path, rows: pd.DataFrame, metadata: dict[str, Any]) -> None
 
 
 def read_rows(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the rows and metadata of a Parquet file; no metadata where another program wrote it.
-
-    Raises
-    ------
-    DataError
-        When there is no such file, or it is not Parquet.
-    """
+    """Return the rows and metadata of a Parquet file; no metadata where another program wrote it."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.evaluation.metrics import METRICS, SQUARED, losses_of_rows
-from tsforecast.evaluation.verdict import Trials, trials
+from tsforecast.evaluation.verdict import SIGNIFICANCE, Trials, trials
 
 KEYS = ("step", "series", "group", "phase", "cutoff")
-SIGNIFICANCE = 0.05  # of the critical difference
 
 
 def errors(rows: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
@@ -109,11 +108,6 @@ def critical_difference(models: int, count: int) -> float:
     """Return the least difference of average ranks over `count` trials that is significant at 5 %, by Nemenyi's test.
 
     [Demsar 2006, Journal of Machine Learning Research 7, 1-30]; NaN for fewer than two models or trials.
-
-    Examples
-    --------
-    >>> round(critical_difference(4, 14), 2)
-    1.25
     """
     from scipy.stats import studentized_range
 

@@ -98,22 +98,12 @@ def learning(rows: pd.DataFrame) -> pd.DataFrame:
     >>> learning(rows.assign(predicted=["up", "down", "up", "up"]))[["shots", "accuracy", "gain"]].to_numpy().tolist()
     [[0.0, 0.5, 0.0], [1.0, 1.0, 0.5]]
     """
-    users, found = of_users(rows), []
-    for shots in users:
-        own, gain = over_users(users[shots]), over_users(users[shots] - users[users.columns[0]])
-        found.append(
-            {
-                "shots": int(shots),
-                "accuracy": own.mean,
-                "low": own.low,
-                "high": own.high,
-                "gain": gain.mean,
-                "gain_low": gain.low,
-                "gain_high": gain.high,
-                "users": own.users,
-            }
-        )
-    return pd.DataFrame(found)
+    users = of_users(rows)
+    own = pd.DataFrame([over_users(users[shots]) for shots in users])
+    gain = pd.DataFrame([over_users(users[shots] - users.iloc[:, 0]) for shots in users]).add_prefix("gain_")
+    table = own.rename(columns={"mean": "accuracy"}).join(gain.rename(columns={"gain_mean": "gain"}))
+    table.insert(0, "shots", [int(shots) for shots in users])
+    return table[["shots", "accuracy", "low", "high", "gain", "gain_low", "gain_high", "users"]]
 
 
 def of_users(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
@@ -67,15 +67,28 @@ class Grid:
         return cls.of(label, frame.columns, list(frame.itertuples(index=False)), **options)
 
 
-def cell(value: float | None, digits: str) -> str:
-    """Return a number as text, or a dash where there is none.
+def cell(value: object, digits: str) -> str:
+    """Return a value as text, or a dash where there is none.
 
     Examples
     --------
     >>> cell(0.25, "{:+.1%}"), cell(float("nan"), "{:.2f}"), cell(None, "{}")
     ('+25.0%', '-', '-')
     """
-    return MISSING if value is None or math.isnan(value) else digits.format(value)
+    return MISSING if pd.isna(value) else digits.format(value)
+
+
+def as_text(table: pd.DataFrame, display: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """Return columns of a table as text: `display` has the title and the format of each, by name."""
+    return pd.DataFrame(
+        {title: [cell(value, digits) for value in table[name]] for name, (title, digits) in display.items()}
+    )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table of text as Markdown, with the first column on the left."""
+    aligned = ["left"] + ["right"] * (len(table.columns) - 1)
+    return str(table.to_markdown(index=False, disable_numparse=True, colalign=aligned))
 
 
 def json_text(value: Any) -> str:

@@ -19,6 +19,7 @@ from tsforecast.evaluation.classification import (
     SplitOptimism,
     counts,
     display,
+    has_users,
     span,
 )
 from tsforecast.evaluation.transfer_curve import learning, of_users
@@ -59,14 +60,14 @@ def html_classification(
     It has the verdicts first, then all numbers, users, classes, the optimism of the random split, rows of
     `tsforecast.transfer_curve`, notes, accuracy on other sets by name, and facts by title. Data are escaped.
     """
-    names, known = drawn_models(results), _users_known(results)
+    names, known = drawn_models(results), has_users(results.of(results.protocols[0]))
     return page(
         "classification.html.jinja",
         title=title or "Which classifiers beat the majority?",
         summary=_summary(results, names[0]),
         results=results,
         findings=findings(results.verdicts.values()),
-        accuracies=_accuracy_figures(results, names),
+        accuracies=_accuracy_figures(results, names, known),
         numbers={f"{name}: {LABELS[name]}": _accuracy_table(results, name) for name in results.protocols},
         users=_figures_of_each(results, "group", names) if known else [],
         of_users=_table_of_each(results, "group") if known else None,
@@ -89,10 +90,6 @@ def drawn_models(results: ClassificationResults) -> list[str]:
 def _first(results: ClassificationResults) -> pd.DataFrame:
     """Return the table of the protocol that decides, by model."""
     return results.table[results.table["protocol"] == results.protocols[0]].set_index("model")
-
-
-def _users_known(results: ClassificationResults) -> bool:
-    return bool(results.of(results.protocols[0])["group"].notna().all())
 
 
 def _omitted(results: ClassificationResults, names: list[str]) -> str:
@@ -161,8 +158,8 @@ def _other_sets(others: Mapping[str, ClassificationResults]) -> Grid | None:
 # Figures with captions
 
 
-def _accuracy_figures(results: ClassificationResults, names: list[str]) -> list[CaptionedFigure]:
-    ticks = "A tick is a user; lines are 95% intervals over users. " if _users_known(results) else ""
+def _accuracy_figures(results: ClassificationResults, names: list[str], known: bool) -> list[CaptionedFigure]:
+    ticks = "A tick is a user; lines are 95% intervals over users. " if known else ""
     caption = (
         f"Accuracy ({LABELS[results.protocols[0]]}). {ticks}A filled dot beats {REFERENCE}; a hollow one does not, or "
         f"is inconclusive.{_omitted(results, names)}"

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
+from tsforecast.evaluation.record import times_of
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.files import new_file
 from tsforecast.reporting.figures import (
@@ -86,16 +87,13 @@ class View:
 
 
 MAX_CUTOFFS = 4  # of a figure of forecasts
-MAX_MODELS = 3  # of a figure of forecasts, beside the reference
+MAX_MODELS = 3  # of a figure of forecasts, beside the reference; the title of `plot_forecasts` has this number
 MAX_GROUPS = 20  # rows of a figure of groups
 MAX_GAP = 4  # usual steps that a line bridges; a weekend without trade is shorter
-_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 @in_style()
-def plot_forecasts(
-    results: ForecastResults, panel: Panel, models: int = MAX_MODELS, series: str | None = None
-) -> Figure:
+def plot_forecasts(results: ForecastResults, panel: Panel, series: object = None) -> Figure:
     """Draw actual values and forecasts from each cutoff, for the reference and some of the best models.
 
     The panel is the one behind the results; the first target is drawn, of the first series unless given.
@@ -106,10 +104,10 @@ def plot_forecasts(
     cutoffs, total = disjoint_cutoffs(rows), rows["cutoff"].nunique()
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     axes = figure.subplots()
-    _draw(axes, view, rows, _first_target(panel, chosen), cutoffs, 2 * panel.season_length, view.ranked[:models])
+    _draw(axes, view, rows, _first_target(panel, chosen), cutoffs, 2 * panel.season_length, view.ranked[:MAX_MODELS])
     limits = [f"{len(cutoffs)} of {total} cutoffs"] if len(cutoffs) < total else []
-    if models < len(view.ranked):
-        limits.append(f"best {_NUMBERS.get(models, models)} of {len(view.ranked)} models and the reference")
+    if len(view.ranked) > MAX_MODELS:
+        limits.append(f"best three of {len(view.ranked)} models and the reference")
     title = f"{chosen}: forecasts {int(rows['step'].max())} steps ahead" + (f" ({', '.join(limits)})" if limits else "")
     axes.set_title(title, loc="left", fontsize=11)
     axes.set_ylabel(str(target))
@@ -201,8 +199,7 @@ def _first_target(panel: Panel, chosen: object) -> pd.Series:
     """Return the first target of a series by time."""
     index = int(np.flatnonzero(panel.ids == chosen)[0])
     values = panel.series(index)[:, 0]
-    stamps = panel.stamps(index, np.arange(len(values)))
-    return pd.Series(values, index=stamps.astype("datetime64[ns]") if panel.kind == "datetime" else stamps)
+    return pd.Series(values, index=times_of(panel, panel.stamps(index, np.arange(len(values)))))
 
 
 def save_figure(figure: Figure, path: Path) -> None:

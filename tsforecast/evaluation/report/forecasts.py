@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.report import figures
@@ -169,16 +167,39 @@ def skill_figures(view: View) -> list[CaptionedFigure]:
 
 def forecast_figures(view: View) -> list[CaptionedFigure]:
     """Return forecasts of a typical and the worst series; of a single series, from the newest and the worst cutoffs."""
-    omitted = view.omitted(figures.MAX_MODELS)
+    results = view.results
+    key = "series" if results.rows["series"].nunique() > 1 else "cutoff"
+    alone = results.rows["series"].iloc[0]
+    if not view.ranked or len(gains := view.gains(key)[view.ranked[0]].sort_values(kind="stable")) < 2:
+        return [_forecasts_of(view, 0, alone)]
+    best, worst, middle = view.ranked[0], gains.index[0], (len(gains) - 1) // 2
+    lowest = f"{best} has a skill of {gains.iloc[0]:+.1%} here, its lowest."
+    if key == "cutoff":
+        return [_forecasts_of(view, 0, alone), _forecasts_of(view, 1, alone, "The worst cutoff: ", lowest, worst)]
+    typical = f"{best} has a skill of {gains.iloc[middle]:+.1%} here: half of the series have a higher one."
     return [
-        captioned(
-            f"forecasts-{i}",
-            window.title,
-            figures.forecasts(view, window.series, window.target, window.cutoffs),
-            f"{window.caption}{omitted}",
-        )
-        for i, window in enumerate(_windows(view))
+        _forecasts_of(view, 0, gains.index[middle], "A typical series: ", typical),
+        _forecasts_of(view, 1, worst, "The worst series: ", lowest),
     ]
+
+
+def _forecasts_of(
+    view: View, number: int, series: object, title: str = "", reason: str = "", cutoff: object = None
+) -> CaptionedFigure:
+    """Return forecasts from one cutoff; or from the newest disjoint ones, as many as a figure has room for."""
+    results = view.results
+    target = results.rows.loc[results.rows["series"] == series, "target"].iloc[0]
+    if cutoff is not None:
+        cutoffs, title, caption = np.array([cutoff]), f"{title}{_stamp(cutoff)}", reason
+    else:
+        rows = figures.rows_of(results, series, target)
+        total, cutoffs = rows["cutoff"].nunique(), figures.disjoint_cutoffs(rows)[-figures.MAX_CUTOFFS :]
+        newest = f"{len(cutoffs)} of {total} cutoffs, the newest ones that do not overlap"
+        which = "the only cutoff" if total == 1 else newest
+        caption = f"Forecasts from {which} (dotted): no model was given the values right of it. {reason}".strip()
+        title = f"{title}{series}"
+    figure = figures.forecasts(view, series, target, cutoffs)
+    return captioned(f"forecasts-{number}", title, figure, f"{caption}{view.omitted(figures.MAX_MODELS)}")
 
 
 def error_figures(view: View) -> list[CaptionedFigure]:
@@ -240,49 +261,6 @@ def training_figures(record: ForecastRecord | None) -> list[CaptionedFigure]:
         caption = f"{lines}{some}; the dot marks the epoch that was kept, the one with the lowest validation loss."
         found.append(captioned(f"training-{i}", model, figure, caption))
     return found
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A series and cutoffs to draw forecasts of, and the reason in its caption."""
-
-    title: str
-    series: object
-    target: object
-    cutoffs: NDArray[Any]
-    caption: str
-
-
-def _windows(view: View) -> list[_Window]:
-    """Return a typical and the worst series; of a single series, the newest and the worst cutoffs."""
-    results = view.results
-    key = "series" if results.rows["series"].nunique() > 1 else "cutoff"
-    newest = _newest(results, results.rows["series"].iloc[0])
-    if not view.ranked or len(gains := view.gains(key)[view.ranked[0]].sort_values(kind="stable")) < 2:
-        return [newest]
-    best, worst = view.ranked[0], gains.index[0]
-    lowest = f"{best} has a skill of {gains.iloc[0]:+.1%} here, its lowest."
-    if key == "cutoff":
-        title = f"The worst cutoff: {_stamp(worst)}"
-        return [newest, replace(newest, title=title, cutoffs=np.array([worst]), caption=lowest)]
-    middle = (len(gains) - 1) // 2
-    typical = f"{best} has a skill of {gains.iloc[middle]:+.1%} here: half of the series have a higher one."
-    return [
-        _newest(results, gains.index[middle], "A typical series: ", typical),
-        _newest(results, worst, "The worst series: ", lowest),
-    ]
-
-
-def _newest(results: ForecastResults, series: object, title: str = "", reason: str = "") -> _Window:
-    """Return the newest disjoint cutoffs of a series, at most as many as a figure has room for."""
-    target = results.rows.loc[results.rows["series"] == series, "target"].iloc[0]
-    rows = figures.rows_of(results, series, target)
-    total, cutoffs = rows["cutoff"].nunique(), figures.disjoint_cutoffs(rows)[-figures.MAX_CUTOFFS :]
-    which = (
-        "the only cutoff" if total == 1 else f"{len(cutoffs)} of {total} cutoffs, the newest ones that do not overlap"
-    )
-    caption = f"Forecasts from {which} (dotted): no model was given the values right of it. {reason}".strip()
-    return _Window(f"{title}{series}", series, target, cutoffs, caption)
 
 
 # Text
