@@ -341,7 +341,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         (
             "window",
             "needs 100 + 7 = 107 steps, series 'a' has 96 (113 less 17 for validation); "
-            "so do 1 other series; use --window <= 89\n",
+            "so does 1 other series; use --window <= 89\n",
         ),
         ("dataset with columns", "dataset 'co2-weekly' has its own columns"),
         ("unknown card", "dataset 'm4-hourli' does not exist; did you mean 'm4-hourly'?"),

@@ -65,7 +65,7 @@ def test_empty_lines_between_rows_are_said(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_panel(str(file(tmp_path, "day,sales", "2023-02-01,1", "", "2023-02-02,2")), DataOptions())
     assert str(caught.value) == (
-        "time column 'day' must be complete: 1 of 3 stamps are missing, the first in line 3; fill them in, or drop "
+        "time column 'day' must be complete: 1 of 3 stamps is missing, the first in line 3; fill them in, or drop "
         "those rows (an empty line is one)"
     )
 

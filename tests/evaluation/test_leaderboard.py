@@ -108,7 +108,7 @@ def test_a_series_that_is_never_forecast_is_named_under_the_table() -> None:
 def test_what_was_mended_is_said_under_the_table() -> None:
     frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "y": wave(60)}).drop(index=[7])
     board = leaderboard([], Panel.from_frame(frame, fill_gaps=True, nan_policy="mask"), horizon=2)
-    assert board.notes == ("inserted 1 missing time stamps",)
+    assert board.notes == ("inserted 1 missing time stamp",)
 
 
 def test_copies_of_a_series_are_no_further_evidence() -> None:

@@ -99,7 +99,7 @@ def test_what_a_window_is_too_long_for_is_said_with_the_way_around_it() -> None:
     with pytest.raises(DataError) as caught:
         model.fit(recordings())
     assert str(caught.value).endswith(
-        "needs 5 + 2 = 7 steps, series 'r7' has 4; so do 1 other series; use window <= 2 or a min_past of 5 in a "
+        "needs 5 + 2 = 7 steps, series 'r7' has 4; so does 1 other series; use window <= 2 or a min_past of 5 in a "
         "backtest, which leaves such series out"
     )
     assert audit(model, recordings(), min_past=5).outcome == "passed (fit)"

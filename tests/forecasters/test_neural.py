@@ -354,7 +354,7 @@ def test_a_series_that_is_too_short_is_refused_with_the_arithmetic() -> None:
         GRUForecaster(window=30, horizon=6, validation=None).fit(Panel.from_array([wave(90), wave(30), wave(20)]))
     assert str(caught.value) == (
         "window + horizon must fit in the training part: needs 30 + 6 = 36 steps, series '2' has 20; "
-        "so do 1 other series; use window <= 14"
+        "so does 1 other series; use window <= 14"
     )
     with pytest.raises(
         DataError, match=r"series 'y' has 32 \(40 less 8 for validation\); use window <= 26 or horizon <= 2"

@@ -137,11 +137,6 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
     )
 
 
-def _long(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
-    """One row per step; several targets side by side."""
-    return _table(card, paths)
-
-
 def _wide(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
     """One row per step, one column per series."""
     return _table(card, paths).unpivot(
@@ -197,18 +192,8 @@ def _ts(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
     return _stack(card, blocks, {"sequence": ids, "label": labels, "part": origins})
 
 
-_READERS: dict[str, Callable[[Card, Sequence[Path]], pl.DataFrame]] = {
-    "long": _long,
-    "wide": _wide,
-    "months": _months,
-    "m4": _m4,
-    "gestures": _gestures,
-    "ts": _ts,
-}
-
-
 def _table(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
-    """Return the table of the card, with its names of columns."""
+    """One row per step, several targets side by side, with the column names of the card."""
     if card.reading.statsmodels is None:
         return _csv(card, paths[0])
     data = importlib.import_module(f"statsmodels.datasets.{card.reading.statsmodels}").load_pandas().data
@@ -251,3 +236,13 @@ def _stamps(card: Card, frame: pl.DataFrame) -> pl.Series | pl.Expr:
     parts = [pl.col(name) for name in re.findall(r"\{([^}]+)\}", template)]
     text = pl.format(re.sub(r"\{[^}]+\}", "{}", template), *parts)
     return text.str.to_datetime(card.reading.time_format).alias(time)
+
+
+_READERS: dict[str, Callable[[Card, Sequence[Path]], pl.DataFrame]] = {
+    "long": _table,
+    "wide": _wide,
+    "months": _months,
+    "m4": _m4,
+    "gestures": _gestures,
+    "ts": _ts,
+}

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from tsforecast.checks import whole
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, counted, nearest, raise_any, shorten
 from tsforecast.estimators.base import FLOATS, Estimator, read_rows
 from tsforecast.events import observed
 from tsforecast.saving.folder import GOLDEN_INPUTS, GOLDEN_OUTPUTS
@@ -255,7 +255,8 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
         raise DataError(f"y must have one label for each recording: got {len(labels)} for {count} recordings")
     missing = [i for i, label in enumerate(labels.tolist()) if label is None or label != label]
     if missing:
-        raise DataError(f"y must have a label for each recording: {len(missing)} are NaN, the first at {missing[0]}")
+        held = f"{counted(len(missing), 'is', 'are')} NaN"
+        raise DataError(f"y must have a label for each recording: {held}, the first at {missing[0]}")
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)

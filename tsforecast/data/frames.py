@@ -27,7 +27,7 @@ from tsforecast.data.columns import (
     zone_of,
 )
 from tsforecast.data.series import Backend, Roles, Source, TimeKind
-from tsforecast.errors import DataError, Phrase, Problem, Row, Text, nearest, raise_any, shorten
+from tsforecast.errors import DataError, Phrase, Problem, Row, Text, counted, nearest, raise_any, shorten
 
 
 @dataclass
@@ -68,21 +68,14 @@ def read(
 
     Columns that are not named are inferred: the time is the pandas index or the only column of
     dates, the id is the only column of text (unless there is but `one_series`), and the target is the only
-    column of numbers that is left, `all` of them, or `none`.
-
-    Raises
-    ------
-    DataError
-        With every problem of the frame's columns at once; what is no number is left to `Table.problems`.
+    column of numbers that is left, `all` of them, or `none`. DataError lists all problems of the columns at once; what
+    is no number is left to `Table.problems`.
     """
-    series_name = None
+    source = Source("series" if is_series(data) else "frame", backend=_backend(data))
     if is_series(data):
-        series_name = str(getattr(data, "name", None) or "y")
-        source = Source("series", backend=_backend(data))
-        data = _series_to_frame(data, series_name)
-    else:
-        source = Source("frame", backend=_backend(data))
-        require_unique(data)
+        series = nw.from_native(data, series_only=True)
+        data = series.alias(str(series.name or "y")).to_frame().to_native()
+    require_unique(data)
     data, index_time, index_id = _unpack_pandas_index(data)
     frame = nw.from_native(data)
     if isinstance(frame, nw.LazyFrame):
@@ -112,9 +105,9 @@ def read(
         problems += _no_names(frame[name])
     if id is not None:
         table.labels = frame[id].to_numpy()
-        missing = int(frame[id].is_null().sum())
-        if missing:
-            problems.append(f"column {id!r} must name a series in every row: {missing} rows have none")
+        if missing := int(frame[id].is_null().sum()):
+            held = f"{counted(missing, 'row has', 'rows have')} none"
+            problems.append(f"column {id!r} must name a series in every row: {held}")
     if time is not None:
         problems += _read_time(frame[time], table)
     if problems:
@@ -129,12 +122,6 @@ def _backend(data: Any) -> Backend:
     if library not in ("pandas", "polars", "pyarrow"):
         raise DataError(f"a frame must come from pandas, polars or pyarrow: got one of {library}; convert it first")
     return cast(Backend, library)
-
-
-def _series_to_frame(series: Any, name: str) -> Any:
-    if nw.dependencies.is_pandas_series(series):
-        return series.to_frame(name)
-    return nw.from_native(series, series_only=True).alias(name).to_frame().to_native()
 
 
 def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
@@ -169,10 +156,8 @@ def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
 
 def require_unique(data: Any) -> None:
     """Raise DataError where two columns of a frame have one name; polars has no such frames."""
-    if nw.dependencies.is_pyarrow_table(data):
-        names = list(data.column_names)
-    else:
-        names = list(data.columns) if nw.dependencies.is_pandas_dataframe(data) else []
+    names = data.column_names if nw.dependencies.is_pyarrow_table(data) else []
+    names = data.columns if nw.dependencies.is_pandas_dataframe(data) else names
     twice = [name for name, count in Counter(names).items() if count > 1]
     raise_any(f"column names must be unique: {name!r} occurs twice; rename one" for name in twice)
 
@@ -186,27 +171,21 @@ def _counts(index: Any, data: Any) -> bool:
 
 
 def _require_columns(columns: list[str], roles: Roles, time: str | None, id: str | None) -> None:
-    asked = {
-        "time": (time,),
-        "id": (id,),
-        "target": roles.target,
-        "past": roles.past,
-        "future": roles.future,
-        "static": roles.static,
-        "group": (roles.group,),
-    }
+    asked: list[tuple[str, str | None]] = [("time", time), ("id", id)]
+    asked += [(role, name) for role in ("target", "past", "future", "static") for name in getattr(roles, role)]
     problems, seen = [], dict[str, str]()
-    free = [name for name in columns if not any(name in names for names in asked.values())]
-    for role, names in asked.items():
-        for name in names:
-            if name is None:
-                continue
-            if name not in columns:
-                problems.append(f"{role} column {name!r} does not exist; {nearest(name, free) if free else 'add it'}")
-            # A group may double as an id or a static column: users are often both.
-            elif name in seen and role != "group":
-                problems.append(f"column {name!r} cannot be both {seen[name]} and {role}; name it once")
-            seen.setdefault(name, role)
+    asked.append(("group", roles.group))
+    taken = {name for _, name in asked}
+    free = [name for name in columns if name not in taken]
+    for role, name in asked:
+        if name is None:
+            continue
+        if name not in columns:
+            problems.append(f"{role} column {name!r} does not exist; {nearest(name, free) if free else 'add it'}")
+        # A group may double as an id or a static column: users are often both.
+        elif name in seen and role != "group":
+            problems.append(f"column {name!r} cannot be both {seen[name]} and {role}; name it once")
+        seen.setdefault(name, role)
     raise_any(problems)
 
 
@@ -255,7 +234,8 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     missing = int(column.is_null().sum())
     if missing:
         first = int(column.is_null().arg_max() or 0)
-        held: Text = (f"{missing} of {len(column)} stamps are missing, the first in ", Row(first))
+        are = "is" if missing == 1 else "are"
+        held: Text = (f"{missing} of {len(column)} stamps {are} missing, the first in ", Row(first))
         remedy: Text = "fill them in, or drop those rows (an empty line is one)"
         return [Problem(f"time column {name!r} must be complete", held, remedy)]
     if column.dtype.is_integer():
@@ -318,14 +298,8 @@ def write(
 ) -> Any:
     """Return rows as a frame or series of the library that `source` came from.
 
-    Parameters
-    ----------
-    times : int64 array of shape (rows,) or None
-    ids : array of shape (N,)
-        Of the series; written only where the source had an id column.
-    owner : int64 array of shape (rows,)
-        The series of each row.
-    columns : dict of arrays of shape (rows,)
+    `times` and each of `columns` are (rows,), `owner` is the series of each row, and `ids` (N,) are written only where
+    the source had an id column.
     """
     out: dict[str, Any] = {}
     if source.id is not None:  # each id is made a text of the library once, not once for each row
@@ -336,8 +310,12 @@ def write(
         out[source.time] = times if kind == "integer" else dates
     out.update(columns)
     frame = nw.from_dict(out, backend=source.backend)
-    if source.time is not None and kind == "datetime" and (source.zone or source.date_only):
-        frame = frame.with_columns(_as_came(nw.col(source.time), source))
+    if source.time is not None and kind == "datetime":
+        time = nw.col(source.time)
+        if source.zone:  # stamps are in UTC here
+            frame = frame.with_columns(time.dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone))
+        elif source.date_only:
+            frame = frame.with_columns(time.cast(nw.Date))
     native: Any = frame.to_native()
     if source.backend == "pandas" and source.time is not None:
         if source.period:
@@ -352,12 +330,7 @@ def write(
 def write_wide(source: Source, times: Stamps | None, kind: TimeKind, names: NDArray[Any], values: NDArray[Any]) -> Any:
     """Return a frame with one column for each series; NaN where a series has no value at a time.
 
-    Parameters
-    ----------
-    times : int64 array of shape (N * H,) or None
-        Without times all series share the same rows.
-    names : array of shape (N,)
-    values : array of shape (N, H)
+    `times` (N * H,) may be None, then all series share the same rows; `names` are (N,), `values` (N, H).
     """
     if times is None:
         return write(source, None, kind, names, np.empty(0, np.int64), dict(zip(names, values, strict=True)))
@@ -367,29 +340,22 @@ def write_wide(source: Source, times: Stamps | None, kind: TimeKind, names: NDAr
     return write(source, stamps, kind, names, np.empty(0, np.int64), dict(zip(names, table, strict=True)))
 
 
-def _as_came(time: nw.Expr, source: Source) -> nw.Expr:
-    if source.zone:  # stamps are in UTC here
-        return time.dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone)
-    return time.cast(nw.Date)
-
-
 def stack(table: Table) -> Table:
     """Turn a table with one column per series into one with a series per run of rows.
 
     NaN before the first and after the last number of a column is left out.
     """
     raise_any(table.problems)
-    parts, stamps, labels = [], [], []
+    parts, labels, stamps = [], [], list[Stamps]()
     for name, column in table.columns.items():
         there = np.flatnonzero(~np.isnan(column))
         if not len(there):
-            raise DataError(f"column {name!r} must hold at least one number: all {len(column)} are NaN; drop it")
+            rows = counted(len(column), "row")
+            raise DataError(f"column {name!r} must hold at least one number: it has none in {rows}; drop it")
         cut = slice(there[0], there[-1] + 1)
         parts.append(column[cut])
         labels.append(np.full(len(parts[-1]), name, dtype=object))
-        stamps.append(table.stamps[cut] if table.stamps is not None else None)
-    source = replace(table.source, form="wide")
-    joined = None if table.stamps is None else np.concatenate([s for s in stamps if s is not None])
-    return Table(
-        {"value": np.concatenate(parts)}, Roles(("value",)), source, joined, table.kind, np.concatenate(labels)
-    )
+        stamps += [] if table.stamps is None else [table.stamps[cut]]
+    source, columns = replace(table.source, form="wide"), {"value": np.concatenate(parts)}
+    joined = np.concatenate(stamps) if stamps else None
+    return Table(columns, Roles(("value",)), source, joined, table.kind, np.concatenate(labels))

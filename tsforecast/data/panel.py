@@ -96,8 +96,8 @@ class Panel(Series):
             Treatment of NaN; without it NaN is an error. `mask` keeps them: they carry no loss
             and no metric. `drop_series` leaves out each series with NaN in any row, once, while reading. It is the
             one policy that looks at all rows, those after a later cutoff as well, because a panel is the same at
-            every cutoff; where what was measured at all tells about the future (machines that fail, shops that
-            close), use `mask`.
+            every cutoff; where missing numbers depend on the future (machines that fail, shops that close), use
+            `mask`.
         fill_gaps : bool
             Insert missing time stamps (as NaN).
         sort : bool
@@ -336,24 +336,6 @@ def _names(names: str | Iterable[str]) -> tuple[str, ...]:
 
 def _read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:
     """Return values (rows, C) and offsets of (T,), (T, C), (N, T, C) or ragged numbers; every channel is a target."""
-    parts, source = _parts(data)
-    channels = parts[0].shape[1]
-    names = ("y",) if channels == 1 else tuple(f"y{c}" for c in range(channels))
-    values = np.concatenate(parts)  # (rows, C); a copy, so that nobody can change the panel from outside
-    return values, np.cumsum([0, *map(len, parts)]), Roles(names), source
-
-
-def _write_arrays(source: Source, values: NDArray[Any]) -> Any:
-    """Return forecasts of shape (N, H, K) in the form of the arrays, or of the y, that were read."""
-    if source.form == "array":
-        return {1: values[0, :, 0], 2: values[0], 3: values}[source.ndim]
-    if source.form == "windows":
-        return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
-    return list(values[..., 0] if source.ndim == 1 else values)
-
-
-def _parts(data: Any) -> tuple[list[NDArray[Any]], Source]:
-    """Return one (T, C) array of floats for each series, and how the caller wrote them."""
     if data is None or isinstance(data, (dict, set)) or np.isscalar(data):
         named = type(data).__name__ if isinstance(data, (dict, set)) else repr(data)
         raise DataError(f"data must be a frame, a Series, an array, a list of arrays or a Panel: got {named}")
@@ -377,7 +359,10 @@ def _parts(data: Any) -> tuple[list[NDArray[Any]], Source]:
     if empty or not arrays:
         which = f": series {empty[0]} has shape {arrays[empty[0]].shape}" if empty else ""
         raise DataError(f"the data must have at least one step and one channel in every series{which}")
-    return [a.reshape(len(a), -1) for a in arrays], source
+    values = np.concatenate([a.reshape(len(a), -1) for a in arrays])  # a copy: the panel cannot be changed from outside
+    channels = values.shape[1]
+    names = ("y",) if channels == 1 else tuple(f"y{c}" for c in range(channels))
+    return values, np.cumsum([0, *map(len, arrays)]), Roles(names), source
 
 
 def _floats(data: Any, what: str) -> NDArray[Any]:
@@ -392,3 +377,12 @@ def _floats(data: Any, what: str) -> NDArray[Any]:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{what} must hold numbers: {error}") from None
+
+
+def _write_arrays(source: Source, values: NDArray[Any]) -> Any:
+    """Return forecasts of shape (N, H, K) in the form of the arrays, or of the y, that were read."""
+    if source.form == "array":
+        return {1: values[0, :, 0], 2: values[0], 3: values}[source.ndim]
+    if source.form == "windows":
+        return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
+    return list(values[..., 0] if source.ndim == 1 else values)

@@ -164,7 +164,7 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
     extra = np.concatenate([[False], same]) if which == "first" else np.concatenate([same, [False]])
     if extra.any():
         rows.keep(np.sort(order[~extra]))
-        rows.notes.append(f"dropped {int(extra.sum())} duplicate time stamps, kept the {which} of each")
+        rows.notes.append(f"dropped {counted(extra.sum(), 'duplicate time stamp')}, kept the {which} of each")
 
 
 def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Iterator[str]:
@@ -264,7 +264,7 @@ def _fill_gaps(rows: Rows) -> None:
     steps = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
     stamps = rows.frequency.advance(np.repeat(rows.starts, lengths), steps)
     rows.values, rows.stamps, rows.offsets, rows.row = values, stamps, offsets, row
-    rows.notes.append(f"inserted {missing} missing time stamps")
+    rows.notes.append(f"inserted {counted(missing, 'missing time stamp')}")
 
 
 def _drop_incomplete(rows: Rows) -> None:

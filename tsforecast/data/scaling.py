@@ -23,7 +23,7 @@ Series = NDArray[np.int64] | int
 TRANSFORMS = ("log", "box-cox")
 TINY = 1e-100  # a smaller spread counts as none
 BLOCK = 1 << 16  # rows that are fitted at a time
-PADDING = 1.0  # in the place of columns that are not there, where a transformer wants all; logarithms take it, too
+PADDING = 1.0  # in place of absent columns, for a transformer that needs all; positive, for a logarithm
 SCALERS = ("standard", "min-max", "robust")
 _SHARES = {"min-max": (0.0, 0.0, 1.0), "robust": (0.25, 0.5, 0.75)}  # quantiles: the scale is from first to last
 ARRAYS = ("shift", "power", "edge", "location", "scale")  # of a scaling, besides its transformers
@@ -182,7 +182,7 @@ class Scaling:
         return replace(self, **arrays, tools=self.tools + other.tools)
 
     def _by_tool(self, values: Floats, series: Series, method: str) -> Floats:
-        """Apply the transformers, which want all columns, to some columns."""
+        """Apply the transformers, which need all columns, to some columns."""
         if not values.size:
             return values
         count = values.shape[-1]

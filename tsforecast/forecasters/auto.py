@@ -136,7 +136,8 @@ def window(panel: Panel, seen: NDArray[np.int64], given: int | str, horizon: int
     worst = short[seen[short].argmin()]
     has, length = int(seen[worst]), int(panel.lengths[worst])
     held = f" ({length} less {length - has} for validation)" if has < length else ""
-    others = f"; so do {len(short) - 1} other series" if len(short) > 1 else ""
+    more = len(short) - 1
+    others = f"; so {'does' if more == 1 else 'do'} {more} other series" if more else ""
     ways: list[tuple[Part, ...]] = [(Parameter("window"), f" <= {has - horizon}")] if has > horizon else []
     ways += [(Parameter("horizon"), f" <= {has - chosen}")] if has > chosen else []
     if fixed or not ways:
