@@ -53,7 +53,8 @@ def audit(
     ----------
     forecaster : Forecaster, any object with ``fit(X, y)`` and ``predict(X)``, or a function of data and cutoff
         An object is copied. The result of a function may depend on rows up to the cutoff only.
-    data : anything that `Panel.of` reads; for an object (X, y), windows in order of time; for a function its argument
+    data : anything that `Panel.of` reads; for an object (X, y); for a function its argument
+        X are windows, or recordings, in order of time, y numbers or labels.
     cutoffs : int, or sequence
         For a forecaster: their number, a horizon apart, the last one a horizon before the end. For an object: their
         number, or the numbers of the rows that are forecast, with the rows before them as training. For a function:

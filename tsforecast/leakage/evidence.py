@@ -26,7 +26,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.perturb import perturb_panel
 
 Fingerprint = dict[str, NDArray[Any]]  # arrays that must not change, by name
-TIMES = re.compile(r"(fit|refit|score)_time_?|seconds")  # attributes and keys that two equal runs differ in
+TIMES = re.compile(r"(.*_)?(fit|refit|score)_time_?|seconds")  # attributes and keys that two equal runs differ in
 ONE_BY_ONE = 8  # windows that are forecast one by one, to check that none depends on the others
 
 
@@ -133,8 +133,8 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
             obj = obj.detach().cpu().double().numpy()
         elif isinstance(obj, np.ma.MaskedArray):  # joblib cannot hash it
             obj = (obj.data, obj.mask)
-        elif isinstance(obj, dict) and any(isinstance(name, str) and TIMES.search(name) for name in obj):
-            obj = {name: value for name, value in obj.items() if not (isinstance(name, str) and TIMES.search(name))}
+        elif isinstance(obj, dict) and any(TIMES.fullmatch(str(name)) for name in obj):
+            obj = {name: value for name, value in obj.items() if not TIMES.fullmatch(str(name))}
         super().save(obj)
 
 

@@ -51,12 +51,7 @@ Given = tuple[int, int, int] | None  # orders that the user chose
 
 
 def estimate(y: Floats, specification: dict[str, Any]) -> FittedModel:
-    """Estimate the coefficients of known orders by exact maximum likelihood; `y` may hold NaN.
-
-    Raises
-    ------
-    FitError
-    """
+    """Estimate the coefficients of known orders by exact maximum likelihood; `y` may hold NaN. Raises FitError."""
     orders = Orders.of(specification)
     w, unit = _standardised(filled(y), orders)
     if len(w) <= orders.longest + sum(orders.counts) + 1:
@@ -90,14 +85,10 @@ def estimate(y: Floats, specification: dict[str, Any]) -> FittedModel:
 
 
 def choose(y: Floats, season_length: int, order: Given, seasonal: Given) -> FittedModel:
-    """Choose the orders that are None, and estimate; `y` may hold NaN.
+    """Choose the orders that are None, and estimate; `y` may hold NaN. Raises FitError.
 
     A candidate whose estimate is not stationary and invertible, or has larger errors one step ahead than its
     differences alone, is skipped. A root near the unit circle is no reason: overdifferencing leaves it there.
-
-    Raises
-    ------
-    FitError
     """
     if order and seasonal:
         return estimate(y, Orders(*order, *seasonal, m=season_length, mean=order[1] + seasonal[1] == 0).plain())
@@ -263,12 +254,7 @@ def _kpss(y: Floats) -> float:
 
 
 def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool = True) -> Floats:
-    """Forecast H steps after `y`, which may hold NaN, wherever it starts.
-
-    Raises
-    ------
-    FitError
-    """
+    """Forecast H steps after `y`, which may hold NaN, wherever it starts. Raises FitError."""
     orders, x = Orders.of(fitted.specification), np.array(fitted.parameters)
     if np.isnan(y).any():
         filtered = _state_space(y, orders).filter(_for_state_space(x, orders))

@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
@@ -118,7 +120,7 @@ class StatisticalForecaster(Forecaster):
         if isinstance(panel, SupervisedPanel):
             return  # every row is a context of its own, fitted when it is forecast
         past = Context.at_end(panel)
-        tasks = {(i, k): _Task(y) for i, k, y in self._numbers(past) if len(y)}
+        tasks = {at: _Task(y) for at, y in self._numbers(past)}
         outcomes = dict(zip(tasks, self._run(list(tasks.values()), self.horizon_), strict=True))
         self.models_ = [[None] * panel.n_targets for _ in range(len(panel))]
         for (i, k), outcome in outcomes.items():
@@ -183,9 +185,7 @@ class StatisticalForecaster(Forecaster):
         position = {name: j for j, name in enumerate(self.panel_.ids)} if self.models_ else {}
         known: dict[tuple[int, int], Floats] = {}
         ids = past.ids
-        for i, k, y in self._numbers(past):
-            if not len(y):
-                continue
+        for (i, k), y in self._numbers(past):
             j = position.get(ids[i])
             fitted = None if j is None else self.models_[j][k]
             if j is None or fitted is None:
@@ -200,26 +200,21 @@ class StatisticalForecaster(Forecaster):
             simple = refit and "rule" in fitted.specification
             yield (i, k), _Task(y) if simple else _Task(y, fitted, refit, same_origin)
 
-    def _numbers(self, past: Context) -> Iterator[tuple[int, int, Floats]]:
-        """Yield cutoff, target and the past from its first number on."""
+    def _numbers(self, past: Context) -> Iterator[tuple[tuple[int, int], Floats]]:
+        """Yield cutoff and target, and the past from its first number on; those without a number are left out."""
         for i in range(len(past)):
             rows = past.history(i, filled=not self._reads_gaps)
             for k in range(past.n_targets):
-                yield i, k, _from_first_number(rows[:, k])
+                if len(y := _from_first_number(rows[:, k])):
+                    yield (i, k), y
 
     def _run(self, tasks: list[_Task], horizon: int) -> list[_Outcome]:
         """Run all tasks, in several processes where that saves time."""
         worker = clone(self)  # without fitted state, it is small to send
         todo = sum(len(task.y) for task in tasks if task.fitted is None or task.refit)
-        jobs = 1
-        if todo >= WORTH_PROCESSES and len(tasks) > 1:
-            from joblib import effective_n_jobs
-
-            jobs = min(int(effective_n_jobs(self.n_jobs)), len(tasks))
+        jobs = min(effective_n_jobs(self.n_jobs), len(tasks)) if todo >= WORTH_PROCESSES else 1
         if jobs == 1:
             return _run_tasks(worker, tasks, self.season_length_, horizon)
-        from joblib import Parallel, delayed
-
         parts = [tasks[first :: 8 * jobs] for first in range(min(8 * jobs, len(tasks)))]
         done = Parallel(n_jobs=jobs, max_nbytes=None)(
             delayed(_run_tasks)(worker, part, self.season_length_, horizon) for part in parts
@@ -238,7 +233,8 @@ class StatisticalForecaster(Forecaster):
         y = task.y / unit
         try:
             if fitted is None:
-                fitted = self._simple_model(y) or self._choose(y, _usable(season_length, y))
+                seasonal = len(y) >= max(2 * season_length, season_length + FEWEST)
+                fitted = self._simple_model(y) or self._choose(y, season_length if seasonal else 1)
             elif task.refit:
                 fitted = self._model.estimate(y, fitted.specification)
             forecast = unit * self._any_forecast(fitted, y, horizon, task.same_origin or task.refit)
@@ -311,8 +307,6 @@ def _one_thread() -> Iterator[None]:
 
     The limit holds for the whole process, so the first to enter sets it and the last to leave lifts it.
     """
-    from threadpoolctl import threadpool_limits
-
     with _lock:
         _inside.append(_inside[0] if _inside else threadpool_limits(1, user_api="blas").restore_original_limits)
     try:
@@ -334,11 +328,6 @@ def _unit(y: Floats) -> float:
     """Return the divisor of a series before it is fitted: a power of two, so that no digit is lost."""
     size = float(np.nanmax(np.abs(y)))
     return 1.0 if size == 0 or 1 / EXTREME < size < EXTREME else 2.0 ** int(np.log2(size))
-
-
-def _usable(season_length: int, y: Floats) -> int:
-    """Return the season length, or 1 where there are too few steps for a seasonal model."""
-    return season_length if len(y) >= max(2 * season_length, season_length + FEWEST) else 1
 
 
 def _problem_of(forecast: Floats, y: Floats) -> str:

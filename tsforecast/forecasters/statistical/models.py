@@ -7,14 +7,12 @@ from typing import Literal
 
 from tsforecast.checks import one_of, whole
 from tsforecast.errors import Problem
-from tsforecast.estimators.base import keyword_settings, setting
+from tsforecast.estimators.base import keyword_settings, optional, setting
 from tsforecast.forecasters.statistical import arima, ets, theta
 from tsforecast.forecasters.statistical.base import StatisticalForecaster
 from tsforecast.forecasters.statistical.fit import FittedModel, Floats
 
-
-def _component_problems(name: str, value: str | None) -> list[str]:
-    return [] if value is None else one_of(name, value, ("auto", "add", "mul"))
+_type_problems = optional(one_of, options=("auto", "add", "mul"))
 
 
 def _damped_problems(name: str, value: bool | str) -> list[str]:
@@ -49,10 +47,10 @@ class ETSForecaster(StatisticalForecaster):
 
     error: Literal["auto", "add", "mul"] = setting(default="auto", kw_only=False, doc="Type of the errors.")
     trend: Literal["auto", "add", "mul"] | None = setting(
-        default="auto", kw_only=False, check=_component_problems, doc="Type of the trend; auto is never multiplicative."
+        default="auto", kw_only=False, check=_type_problems, doc="Type of the trend; auto is never multiplicative."
     )
     season: Literal["auto", "add", "mul"] | None = setting(
-        default="auto", kw_only=False, check=_component_problems, doc="Type of the season."
+        default="auto", kw_only=False, check=_type_problems, doc="Type of the season."
     )
     damped: bool | Literal["auto"] = setting(
         default="auto", kw_only=False, check=_damped_problems, doc="Whether the trend levels off."
@@ -164,7 +162,7 @@ class HoltWintersForecaster(StatisticalForecaster):
     seasonal: Literal["auto", "add", "mul"] | None = setting(
         default="auto",
         kw_only=False,
-        check=_component_problems,
+        check=_type_problems,
         doc="Type of the season. Auto: the one with the smaller squared error one step ahead; multiplicative for "
         "numbers above zero only.",
     )
