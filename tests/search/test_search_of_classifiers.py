@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from typer.testing import CliRunner
 
 from tests.helpers.classifiers import gestures
+from tests.helpers.searches import about
 from tsforecast import Panel, load
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
@@ -28,9 +29,10 @@ from tsforecast.estimators.base import NotFittedError
 from tsforecast.search.objective import ClassificationObjective, classification_objectives
 from tsforecast.search.report import headline, html_search
 from tsforecast.search.search import RaySearch
+from tsforecast.search.space import Space
 from tsforecast.search.storage import read_search
 from tsforecast.search.trial import Score, TrialSetup, run_trial
-from tsforecast.search.tuner import show_progress
+from tsforecast.search.tuner import _show_progress
 
 GESTURES, LABELS = gestures(36)
 PEOPLE = np.repeat(["ann", "bob", "cat", "dan"], 9)
@@ -229,7 +231,9 @@ def test_a_search_that_does_not_beat_the_majority_says_so_and_saves_no_model(
 
 
 def test_the_progress_of_a_search_names_what_is_to_be_beaten(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "tsforecast"), show_progress(0, "4 combinations", 2, "majority") as listen:
+    space = Space.of(SPACE)
+    spec = about(space, 2, 5, reference="majority")
+    with caplog.at_level("INFO", "tsforecast"), _show_progress(0, space, spec, []) as listen:
         listen("done", {"best_skill": 0.0})
     assert "1 of 2 trials, nothing beats majority yet, about" in caplog.text
 

@@ -49,7 +49,6 @@ from tsforecast.search.storage import (
     SearchSpec,
     open_search,
     pair_problems,
-    read_log,
     read_search,
     trials_table,
     write_outcome,
@@ -254,19 +253,15 @@ class RaySearch(Forecaster):
         self, panel: Panel, objectives: Sequence[Objective], identity: dict[str, str], fit: Callable[[Any], Any]
     ) -> None:
         """Run the trials, and fit the best settings with `fit`; `identity` is that of further data."""
-        from tsforecast.search.tuner import show_progress, tune  # loads Ray
+        from tsforecast.search.tuner import tune  # loads Ray
 
         setup, oldest = self._setup(objectives), objectives[-1]
         longest = int(oldest.part.lengths.min()) - oldest.settings.get("horizon", 0)
         space = Space.of(self.space, panel.season_length, self.forecaster, longest)
         config = self._open(panel, space, setup, identity)
         spec = config.spec
-        before = [record for record in read_log(config.folder) if record.is_over(spec.epochs)]
-        best = max((skill for record in before for skill in record.skills.values()), default=0.0)
         self.folder_, self.reference_ = config.folder, spec.reference
-        size = space.describe(spec.trials)
-        with show_progress(self.verbose, size, spec.trials, spec.reference, len(before), best) as listener:
-            records = tune(setup, space, config, listener)
+        records = tune(setup, space, config, self.verbose)
         self.trials_ = trials_table(records, space, spec.epochs)
         folders = [config.trial_folder(record.trial) for record in records]
         losses = [rows for folder in folders if (rows := losses_at_best(folder, objectives)) is not None]

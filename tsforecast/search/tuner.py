@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, reason
 from tsforecast.files import OutputError
 from tsforecast.search.space import Settings, Space
-from tsforecast.search.storage import RunConfig, TrialRecord, append_event, read_log, repair_log
+from tsforecast.search.storage import RunConfig, SearchSpec, TrialRecord, append_event, read_log, repair_log
 from tsforecast.search.suggest import (
     JOB,
     SCORE,
@@ -53,7 +53,7 @@ RAY_ENVIRONMENT = {
 }
 
 
-def tune(setup: TrialSetup, space: Space, config: RunConfig, listener: Listener) -> list[TrialRecord]:
+def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -> list[TrialRecord]:
     """Run all trials that are left, and return the records of all by number.
 
     Ctrl-C ends the search early, with the trials so far. ParameterError is raised when the cluster cannot be reached, a
@@ -64,10 +64,12 @@ def tune(setup: TrialSetup, space: Space, config: RunConfig, listener: Listener)
         with _exclusive(config.folder):
             repair_log(config.folder)
             earlier = read_log(config.folder)
-            if len(earlier) < spec.trials or not all(record.is_over(spec.epochs) for record in earlier):
-                with _silenced(), _cluster(config.address), _listening(listener):
-                    _tuner(setup, space, config, earlier).fit()
-                _require_room(config.folder)
+            over = [record for record in earlier if record.is_over(spec.epochs)]
+            with _show_progress(verbose, space, spec, over):
+                if len(earlier) < spec.trials or len(over) < len(earlier):
+                    with _silenced(), _cluster(config.address):
+                        _tuner(setup, space, config, earlier).fit()
+                    _require_room(config.folder)
             return read_log(config.folder)
     except (OSError, EOFError) as error:  # EOFError: Ray reads back a file that it could not write whole
         if isinstance(error, TsForecastError):
@@ -203,13 +205,11 @@ def _error_text(error: Exception) -> str:
 
 
 @contextmanager
-def show_progress(
-    verbose: int, size: str, trials: int, reference: str, before: int = 0, best: float = 0.0
-) -> Iterator[Listener]:
-    """Yield a listener that shows the progress of a search, `before` of whose trials were over before.
+def _show_progress(verbose: int, space: Space, spec: SearchSpec, over: list[TrialRecord]) -> Iterator[Listener]:
+    """Listen to the trials of a search, some of which are over already, and show their progress.
 
-    With `verbose` it shows a bar at a terminal, and a line for each trial elsewhere, such as in the log file of a
-    search that runs overnight. Either way the logger gets the lines. `size` is that of the space in words.
+    With `verbose` that is a bar at a terminal, and a line for each trial elsewhere, such as in the log file of a search
+    that runs overnight. Either way the logger gets the lines.
     """
     from rich import get_console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -222,11 +222,13 @@ def show_progress(
         if verbose and not at_terminal:
             console.print(line, highlight=False, soft_wrap=True)
 
+    size, trials, reference = space.describe(spec.trials), spec.trials, spec.reference
     log_line(size)
     if verbose and at_terminal:
         console.print(size, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
-    done, began = before, time.monotonic()
+    done, began = len(over), time.monotonic()
+    best = max((skill for record in over for skill in record.skills.values()), default=0.0)
     with Progress(*columns, console=console, transient=True, disable=not (verbose and at_terminal)) as bar:
         task = bar.add_task(_best_so_far(best, reference), total=trials, completed=done)
 
@@ -238,10 +240,14 @@ def show_progress(
             if event == "done":
                 done += 1
                 bar.advance(task)
-                left = timedelta(seconds=round((time.monotonic() - began) / (done - before) * (trials - done)))
+                left = timedelta(seconds=round((time.monotonic() - began) / (done - len(over)) * (trials - done)))
                 log_line(f"{done} of {trials} trials, {_best_so_far(best, reference)}, about {left} left")
 
-        yield listen
+        _listeners.append(listen)
+        try:
+            yield listen
+        finally:
+            _listeners.remove(listen)
 
 
 def _best_so_far(best: float, reference: str) -> str:
@@ -256,11 +262,10 @@ def _require_room(folder: Path) -> None:
         os.fsync(file.fileno())
 
 
-@contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
+def _exclusive(folder: Path) -> AbstractContextManager[Any]:
     """Keep other processes from running the same search; ParameterError is raised where one does."""
     try:
-        lock = FileLock(folder / "lock").acquire(timeout=0)
+        return FileLock(folder / "lock").acquire(timeout=0)
     except Timeout as error:
         raise ParameterError(
             Problem(
@@ -269,8 +274,6 @@ def _exclusive(folder: Path) -> Iterator[None]:
                 ("wait for it, or give this one another ", Phrase("name", "search")),
             )
         ) from error
-    with lock:
-        yield
 
 
 @contextmanager
@@ -313,12 +316,3 @@ def _cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _listening(listener: Listener) -> Iterator[None]:
-    _listeners.append(listener)
-    try:
-        yield
-    finally:
-        _listeners.remove(listener)
