@@ -219,13 +219,8 @@ class Panel(Series):
         elif not frames.is_frame(data) and self.source.form in ("array", "arrays"):
             other = Panel.from_array(data, season_length=self.season_length, nan_policy=self.cleaning.nan_policy)
         else:
-            raise DataError(
-                Problem(
-                    (named, f" must have the form of the data that were fitted ({self.source.form})"),
-                    f"got {type(data).__name__}",
-                    "pass that form or a Panel",
-                )
-            )
+            must = (named, f" must have the form of the data that were fitted ({self.source.form})")
+            raise DataError(Problem(must, f"got {type(data).__name__}", "pass that form or a Panel"))
         raise_any(
             Problem((named, f" must have the {name} of the data that were fitted"), f"{wanted!r}, got {got!r}")
             for name, wanted, got in (

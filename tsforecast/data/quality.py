@@ -71,13 +71,8 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
             _drop_duplicates(rows, cleaning.duplicates)
         inferred = frequency or infer_frequency(rows.stamps, rows.offsets, table.kind)
         if inferred is None:
-            raise DataError(
-                Problem(
-                    "the step from one time stamp to the next must be known",
-                    "no series has two rows",
-                    ("give more rows or ", Argument("frequency")),
-                )
-            )
+            must = "the step from one time stamp to the next must be known"
+            raise DataError(Problem(must, "no series has two rows", ("give more rows or ", Argument("frequency"))))
         rows.frequency = inferred
         irregular = list(_irregularities(rows, table, cleaning))
         problems += irregular
@@ -268,24 +263,18 @@ def _fill_gaps(rows: Rows) -> None:
 
 
 def _drop_incomplete(rows: Rows) -> None:
-    bad = np.isnan(rows.values).any(axis=1)
-    hit = np.unique(rows.owner[bad])
-    if not len(hit):
+    whole = ~np.isin(np.arange(len(rows.ids)), rows.owner[np.isnan(rows.values).any(axis=1)])
+    if whole.all():
         return
-    if len(hit) == len(rows.ids):
-        raise DataError(
-            Problem(
-                (Argument("nan_policy", "drop_series"), " must leave a series"),
-                f"all {len(hit)} have NaN",
-                "use 'forward_fill' or 'mask'",
-            )
-        )
-    stay = ~np.isin(np.arange(len(rows.ids)), hit)
-    lengths = np.diff(rows.offsets)[stay]
-    rows.keep(np.flatnonzero(stay[rows.owner]))
-    rows.ids, rows.offsets = rows.ids[stay], np.concatenate([[0], np.cumsum(lengths)])
-    rows.statics = {name: fact[stay] for name, fact in rows.statics.items()}
-    rows.notes.append(f"dropped {len(hit)} series with NaN")
+    if not whole.any():
+        must = (Argument("nan_policy", "drop_series"), " must leave a series")
+        held = "the only one has NaN" if len(whole) == 1 else f"all {len(whole)} have NaN"
+        raise DataError(Problem(must, held, "use 'forward_fill' or 'mask'"))
+    rows.keep(np.flatnonzero(whole[rows.owner]))
+    rows.offsets = rows.offsets[[True, *whole]]  # series without rows end where the one before them ends
+    rows.ids = rows.ids[whole]
+    rows.statics = {name: fact[whole] for name, fact in rows.statics.items()}
+    rows.notes.append(f"dropped {(~whole).sum()} series with NaN")
 
 
 def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> Iterator[str]:

@@ -121,10 +121,12 @@ class Series:
     weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("values", "offsets", "ids", "starts"):
-            view = getattr(self, name).view()
+        arrays = {name: getattr(self, name).view() for name in ("values", "offsets", "ids", "starts")}
+        statics = {name: fact.view() for name, fact in self.statics.items()}
+        for view in (*arrays.values(), *statics.values()):
             view.flags.writeable = False
-            object.__setattr__(self, name, view)
+        for name, value in {**arrays, "statics": statics}.items():
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.ids)
