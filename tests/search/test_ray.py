@@ -43,6 +43,7 @@ pytestmark = [  # what ray leaves open when it ends is its own
         ({"space": {"unitss": [2]}}, "did you mean 'units'"),
         ({"space": {"window": ["30 seasons"]}}, "window 180 of the space must fit"),
         ({"resume": True}, "resume=True must find a search"),
+        ({"resume": "yes", "time_budget": 0}, "(?s)time_budget must be .* above 0.*resume must be one of 'auto', True"),
         ({"address": "127.0.0.1:9"}, "address must be that of a ray cluster that runs.*refused"),
     ],
 )
