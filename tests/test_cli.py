@@ -455,7 +455,7 @@ def test_an_unusable_place_for_the_result_is_refused_before_any_model_runs(
         raise AssertionError("a model ran")
 
     monkeypatch.setattr(evaluation, "leaderboard", never)
-    monkeypatch.setattr(registry.forecaster_class("naive"), "fit", never)
+    monkeypatch.setattr(registry.estimator_class("NaiveForecaster"), "fit", never)
     for command in (["leaderboard", "sunspots-yearly"], ["fit", "sunspots-yearly", "--model", "naive"]):
         for out in (shops, shops / "results"):
             result = CliRunner().invoke(app, [*command, "--out", str(out)])

@@ -113,14 +113,9 @@ class NearestNeighborClassifier(Classifier):
             raise ValueError(f"recordings must be float64 of shape (steps, {self.channels_}): got {rows.shape}")
         if lengths.dtype != np.int64 or lengths.ndim != 1 or (lengths < 1).any() or lengths.sum() != len(rows):
             raise ValueError(f"lengths of recordings must be steps that add up to {len(rows)}")
-        if (
-            labels.dtype != np.int64
-            or labels.shape != lengths.shape
-            or not np.isin(labels, range(len(self.classes_))).all()
-        ):
-            raise ValueError(
-                f"labels must be one of {len(self.classes_)} classes for each of {len(lengths)} recordings"
-            )
+        count, fits = len(self.classes_), labels.dtype == np.int64 and labels.shape == lengths.shape
+        if not fits or not np.isin(labels, range(count)).all():
+            raise ValueError(f"labels must be one of {count} classes for each of {len(lengths)} recordings")
         self.recordings_, self.labels_ = np.split(rows, np.cumsum(lengths)[:-1]), labels
 
     def _probabilities(self, panel: Panel) -> Floats:
@@ -137,16 +132,8 @@ def warping_distances(one: Floats, others: list[Floats], band: float | None = No
     The square root of the smallest sum of squared Euclidean distances along a path of matched steps [Sakoe and Chiba
     1978, IEEE Transactions on Acoustics, Speech and Signal Processing 26, 43-49]; all channels are warped together.
 
-    Parameters
-    ----------
-    one : array of shape (T, C)
-    others : list of arrays of shape (T, C), each with its own T
-    band : float, optional
-        Matched steps are at most this share of the longer sequence apart, or as far as the lengths differ.
-
-    Returns
-    -------
-    array of shape (n,)
+    Each is (T, C), with its own T. Matched steps are at most `band`, a share of the longer sequence, apart, or as far
+    as the lengths differ.
 
     Examples
     --------

@@ -23,7 +23,7 @@ from tsforecast.events import observed
 from tsforecast.networks.classify import CrossEntropy, SequenceClassifier
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
 from tsforecast.training.history import OnEpoch, best_epoch
-from tsforecast.training.runtime import few_threads, torch_device
+from tsforecast.training.runtime import few_threads, seeded, torch_device
 
 Mask = NDArray[np.bool_]
 
@@ -39,26 +39,11 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
 def validation_mask(
     labels: Labels, groups: NDArray[Any] | None, validation: float | int | None, random: np.random.Generator
 ) -> tuple[int, Mask]:
-    """Choose the sequences that validate.
+    """Choose the sequences that validate: return the number of groups, or sequences, and a mask, (N,).
 
-    Parameters
-    ----------
-    labels : int64 array of shape (N,)
-    groups : array of shape (N,) or None
-    validation : float, int or None
-        Share or number of the groups, the last ones in the order in which they appear; without groups of the
-        sequences, the same share of each class, of which one at least trains.
-
-    Returns
-    -------
-    int
-        Number of groups, or sequences, that validate.
-    bool array of shape (N,)
-
-    Raises
-    ------
-    DataError
-        When nothing would be left to train on, or nothing of some class.
+    `validation` is a share or number of the groups, the last ones in the order in which they appear; without groups of
+    the sequences, the same share of each class, of which one at least trains. A DataError where nothing would be left
+    to train on, or nothing of some class.
 
     Examples
     --------
@@ -104,28 +89,10 @@ def validation_mask(
     return count, mask
 
 
-def resolve_epochs(epochs: int | str, steps: int) -> int:
-    """Return the number of epochs; auto: as many as make 1,200 steps, from 12 up to 300.
-
-    Examples
-    --------
-    >>> [resolve_epochs(*each) for each in (("auto", 89), ("auto", 9), (5, 9))]
-    [14, 134, 5]
-    """
-    if not isinstance(epochs, str):
-        return int(epochs)
-    return min(MOST, max(EPOCHS, -(-STEPS // steps)))
-
-
 def class_weights(weight: dict[Any, float] | str | None, classes: NDArray[Any], labels: Labels) -> Floats:
-    """Return the weight of a sequence of each class, (K,), 1 in the mean over those that train.
+    """Return the weight of a sequence of each class, (K,), 1 in the mean over those that train, with `labels` (n,).
 
-    Parameters
-    ----------
-    weight : dict, "balanced" or None
-        Weights by label, 1 for one that is not named; or all classes count the same, however frequent they are.
-    labels : int64 array of shape (n,)
-        Of the sequences that train.
+    `weight` is by label, 1 for one that is not named; "balanced": all classes alike, however frequent they are.
 
     Examples
     --------
@@ -147,9 +114,7 @@ def augment_problems(name: str, augment: Any) -> list[str]:
     if not isinstance(augment, dict):
         return one_of(name, augment, tuple(AUGMENTATIONS), [None])
     unknown = [part for part in augment if part not in PARTS]
-    problems: list[str] = [
-        Problem(f"has no part {part!r}", "", nearest(part, PARTS), parameter=name) for part in unknown
-    ]
+    problems = [Problem(f"has no part {part!r}", "", nearest(part, PARTS), parameter=name) for part in unknown]
     for part, value in augment.items():
         problems += between(name, value, 0, {"rotation": 180, "crop": 1}.get(part, 10), part=f" {part!r}")
     return problems
@@ -338,7 +303,8 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         if scaling == "new":
             model._scale(panel, labels, validates)
         if head == "new":
-            with model._torch_settings():  # training draws from the same seed again, whatever the new head drew
+            # Training draws from the same seed again, whatever the new head drew.
+            with few_threads(model.units), seeded(model.random_state):
                 model.network_.renew_head(model._shares(labels[~validates]), layers)
         model.channels_ = panel.values.shape[1]
         with observed(model, panel) as activity:
@@ -359,8 +325,16 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         return validates
 
     def epochs(self, sequences: int) -> int:
-        """Return the number of epochs for a number of sequences."""
-        return resolve_epochs(self.max_epochs, self._training_config(0).steps(sequences))
+        """Return the number of epochs for a number of sequences; auto: as many as make 1,200 steps, 12 up to 300.
+
+        Examples
+        --------
+        >>> [NeuralClassifier(max_epochs=epochs).epochs(288) for epochs in ("auto", 5)]
+        [134, 5]
+        """
+        if not isinstance(self.max_epochs, str):
+            return int(self.max_epochs)
+        return min(MOST, max(EPOCHS, -(-STEPS // self._training_config(0).steps(sequences))))
 
     def _prepare(
         self, panel: Panel, labels: Labels, validates: Mask

@@ -123,13 +123,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return None
 
     def set_panel(self, panel: Panel | None) -> None:
-        """Restore the panel that `saved_panel` returned.
-
-        Raises
-        ------
-        ValueError
-            When there must be one, or must be none.
-        """
+        """Restore the panel that `saved_panel` returned; ValueError where there must be one, or none."""
         if panel is not None:
             raise ValueError(f"a {type(self).__name__} must have no panel")
 
@@ -138,24 +132,15 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError(f"{type(self).__name__} must make a golden prediction")
 
     def golden_outputs(self, question: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-        """Repeat the golden prediction that `golden` described.
-
-        Raises
-        ------
-        ValueError
-            When the question does not fit this model.
-        """
+        """Repeat the golden prediction that `golden` described; ValueError where the question does not fit."""
         raise NotImplementedError(f"{type(self).__name__} must repeat a golden prediction")
 
     def provenance(self) -> dict[str, Any]:
-        """Return where this fitted model comes from.
+        """Return where this fitted model comes from: data, split and scaling.
 
-        Returns
-        -------
-        dict
-            ``data``: summary of what was fitted, with its SHA-256. ``split``: what trained, and what chose the epoch,
-            as spans of series; or how many windows, sequences or groups chose it. ``scaling``: its steps, and what it
-            was learned from.
+        ``data``: summary of what was fitted, with its SHA-256. ``split``: what trained, and what chose the epoch, as
+        spans of series; or how many windows, sequences or groups chose it. ``scaling``: its steps, and what it was
+        learned from.
         """
         source = self.members_[0] if len(self.members_) == 1 else self  # a search is its best estimator
         resolved = getattr(source, "resolved_", {})
@@ -179,13 +164,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return plain, {}
 
     def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        """Restore the fitted state that `get_state` returned.
-
-        Raises
-        ------
-        ValueError
-            When a name is no attribute that `fit` sets.
-        """
+        """Restore the fitted state that `get_state` returned; ValueError where `fit` sets no such attribute."""
         for name in plain:
             if not name.endswith("_") or name.startswith("_") or hasattr(type(self), name):
                 raise ValueError(f"{name!r} is no fitted attribute of a {type(self).__name__}")
@@ -340,20 +319,7 @@ def _type_words(hint: Any) -> str:
 
 
 def read_rows(X: Any, read: Callable[[], Any]) -> Any:
-    """Read X with a check of scikit-learn; explain what scikit-learn lets through to libraries beneath it.
-
-    Parameters
-    ----------
-    X : array or frame
-    read : callable
-        Calls the check and returns the array.
-
-    Raises
-    ------
-    DataError
-    ValueError, TypeError
-        Those of scikit-learn itself.
-    """
+    """Read X with a check of scikit-learn, whose errors pass; explain what it lets through to libraries beneath it."""
     frames.require_unique(X)
     try:
         return read()

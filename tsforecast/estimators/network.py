@@ -6,12 +6,11 @@ import copy
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -33,28 +32,18 @@ from tsforecast.training.loop import TrainingConfig, finished, train
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 
 logger = logging.getLogger("tsforecast")
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Examples to train and to validate on, and the objective.
-
-    Attributes
-    ----------
-    training : Dataset
-    validation : Dataset or None
-    objective : Objective
-    rows : int
-        Sequences that a cell reads for each example.
-    steps : int
-        Segments in a sequence, on average.
-    """
+    """Examples to train and to validate on, and the objective."""
 
     training: Dataset[Any]
     validation: Dataset[Any] | None
     objective: Objective[Any]
-    rows: int
-    steps: int
+    rows: int  # sequences that a cell reads for each example
+    steps: int  # segments in a sequence, on average
 
 
 def device_problems(name: str, device: str) -> list[str]:
@@ -179,37 +168,20 @@ class NetworkEstimator(Estimator):
         """Return a network of the size of the fitted one, with random weights."""
         raise NotImplementedError(f"{type(self).__name__} must build its network")
 
-    def _architecture(self, **settings: Any) -> Architecture:
-        """Return the shape of the network; whole numbers are Python's, as torch requires."""
-        return Architecture(
-            cell=self.cell,
-            units=int(self.units),
-            layers=int(self.layers),
-            segment=int(self.resolved_.get("segment", self.segment)),
-            residual=self.residual,
-            norm=self.norm,
-            dropout=self.dropout,
-            bidirectional=self.bidirectional,
-            kernel_size=int(self.kernel_size),
-            activation=self.activation,
-            head_layers=self.resolved_.get("head_layers", 1),
-            **settings,
-        )
+    def _made(self, kind: type[Kind], **changes: Any) -> Kind:
+        """Make a dataclass of the settings that it has fields for, with changes; whole numbers are Python's own."""
+        shared = [field.name for field in dataclasses.fields(kind) if hasattr(self, field.name)]  # type: ignore[arg-type]
+        given = {name: getattr(self, name) for name in shared} | changes
+        return kind(**{name: int(value) if isinstance(value, np.integer) else value for name, value in given.items()})
+
+    def _architecture(self) -> Architecture:
+        """Return the shape of the network."""
+        segment, head_layers = self.resolved_.get("segment", self.segment), self.resolved_.get("head_layers", 1)
+        return self._made(Architecture, segment=segment, head_layers=head_layers)
 
     def _training_config(self, epochs: int | None = None) -> TrainingConfig:
         """Return how to train, for `max_epochs` unless given."""
-        return TrainingConfig(
-            batch_size=int(self.batch_size),
-            max_epochs=int(self.max_epochs if epochs is None else epochs),
-            learning_rate=self.learning_rate,
-            steps_per_epoch=self.steps_per_epoch,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            patience=self.patience,
-            weight_decay=self.weight_decay,
-            clip=self.clip,
-            mixed_precision=self.mixed_precision,
-        )
+        return self._made(TrainingConfig, max_epochs=self.max_epochs if epochs is None else epochs)
 
     def _train_network(
         self,
@@ -221,7 +193,7 @@ class NetworkEstimator(Estimator):
     ) -> list[Epoch]:
         """Train the network that `network` returns, with seeded random numbers, and keep the best epoch."""
         device, count = torch_device(self.device), len(data.training)
-        with self._torch_settings():
+        with few_threads(self.units), seeded(self.random_state):
             self.network_ = network().to(device)
             batches, rows = config.max_epochs * config.steps(count), min(config.batch_size, count) * data.rows
             self.resolved_["fused"] = choose_kernels(self.network_, batches, rows, data.steps)
@@ -229,12 +201,6 @@ class NetworkEstimator(Estimator):
             return train(
                 self.network_, data.training, data.validation, data.objective, config, device, progress, checkpoints
             )
-
-    @contextmanager
-    def _torch_settings(self) -> Iterator[None]:
-        """Seed torch, and run small networks on one thread, for a while."""
-        with few_threads(self.units), seeded(self.random_state):
-            yield
 
     def _refits(self, config: TrainingConfig) -> bool:
         """Return whether training on all data follows: requested, after a validated training that was not cut short."""
@@ -246,11 +212,8 @@ class NetworkEstimator(Estimator):
         fixed = {field.name for field in dataclasses.fields(self) if field.metadata.get("fixed")}
         problems = one_of("freeze", freeze, ("none", "encoder")) + one_of("head", head, ("keep", "new"))
         problems += one_of("scaling", scaling, ("keep", "new"))
-        problems += [
-            f"{name} belongs to the fitted network and cannot change: leave it out"
-            for name in settings
-            if name in fixed
-        ]
+        belongs = "belongs to the fitted network and cannot change: leave it out"
+        problems += [f"{name} {belongs}" for name in settings if name in fixed]
         problems += unknown_settings(self, settings)
         if layers not in (1, 2):
             problems.append(f"layers of a new head must be 1 or 2: got {layers!r}")
@@ -293,21 +256,15 @@ class NetworkEstimator(Estimator):
         if folder is None and resume_from is None and every == 1:
             return None
         number, minutes = parse_every(every)
-        named = {"checkpoint": folder, "resume_from": resume_from}
-        raise_any(
-            (
-                f"{name} must be the path of a folder: got {place!r}"
-                for name, place in named.items()
-                if not isinstance(place, (str, Path, type(None)))
-            ),
-            ParameterError,
-        )
+        for name, place in (("checkpoint", folder), ("resume_from", resume_from)):
+            if not isinstance(place, (str, Path, type(None))):
+                raise ParameterError(f"{name} must be the path of a folder: got {place!r}")
         if folder is None and every != 1:
             raise ParameterError(f"checkpoint_every={every!r} must have a folder to write to: give checkpoint='folder'")
-        given = {name: value for name, value in self.get_params().items() if name not in ("verbose", "device")}
-        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
         rows = panel.values.astype(np.float64).tobytes() + panel.offsets.tobytes()
-        kept = {name: repr(value) for name, value in ({"cell": self.cell} | plain).items()}
+        given = {"cell": self.cell} | self.get_params()
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        kept = {name: repr(value) for name, value in plain.items() if name not in ("verbose", "device")}
         kept |= {name: str(value) for name, value in same.items()}
         kept["data"] = f"{len(panel)} series of {len(panel.values)} rows ({hashlib.sha256(rows).hexdigest()[:12]})"
         places = [None if place is None else Path(place) for place in (folder, resume_from)]

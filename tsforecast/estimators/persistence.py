@@ -51,13 +51,7 @@ class Model(Protocol):
 
 
 def require_same(model: Model, question: dict[str, Any], arrays: Numbers, wrote: str) -> None:
-    """Repeat the golden prediction of a loaded model.
-
-    Raises
-    ------
-    ModelFileError
-        When it differs; the message names the version that wrote it.
-    """
+    """Repeat the golden prediction of a loaded model; a ModelFileError, where it differs, names the version that wrote."""
     then, now = arrays[GOLDEN_OUTPUTS], model.golden_outputs(question, arrays)
     if then.shape != now.shape:
         raise ModelFileError(f"the golden forecast must have shape {now.shape}: it has {then.shape}")
@@ -106,16 +100,13 @@ def save(model: Model, folder: str | Path) -> None:
         described, arrays = _describe(model)
         fitted = model.saved_panel()
         panel, rows = (None, {}) if fitted is None else pack(fitted)
+        made = datetime.now().astimezone().isoformat(timespec="seconds")
         description = {
             "format_version": VERSION,
             "written_by": versions(),
             "fitted": described,
             "panel": panel,
-            "provenance": {
-                "made": datetime.now().astimezone().isoformat(timespec="seconds"),
-                "machine": machine(),
-                **model.provenance(),
-            },
+            "provenance": {"made": made, "machine": machine(), **model.provenance()},
             "golden": question,
         }
         plain = to_plain(description, _as_made)
@@ -148,7 +139,8 @@ def load(folder: str | Path) -> Any:
     numbers = read_numbers(place, written)
     try:
         description = from_plain(migrated(written), made)
-        model = _revive(description["fitted"], numbers, _panel(description, numbers))
+        panel = None if description["panel"] is None else unpack(description["panel"], numbers)
+        model = _revive(description["fitted"], numbers, panel)
         if description["golden"] is None:
             model.golden()  # format 1 has no golden prediction: predict once, so that a corrupt model fails here
         else:
@@ -177,18 +169,11 @@ def _revive(described: dict[str, Any], numbers: Numbers, panel: Panel | None) ->
     """Undo `_describe`."""
     model = made(described["class"], described["parameters"])
     model.set_panel(panel)
-    if described["members"]:
-        golden = {name: array for name, array in numbers.items() if name == GOLDEN_OUTPUTS}
-        model.members_ = [
-            _revive(member, under(f"member{i}.", numbers) | golden, panel)
-            for i, member in enumerate(described["members"])
-        ]
+    golden = {name: array for name, array in numbers.items() if name == GOLDEN_OUTPUTS}
+    for i, member in enumerate(described["members"]):
+        model.members_ = [*model.members_, _revive(member, under(f"member{i}.", numbers) | golden, panel)]
     model.set_state(described["learned"], numbers)
     return model
-
-
-def _panel(description: dict[str, Any], numbers: Numbers) -> Panel | None:
-    return None if description["panel"] is None else unpack(description["panel"], numbers)
 
 
 def _as_made(model: Any) -> tuple[str, dict[str, Any]]:
@@ -200,12 +185,7 @@ def _as_made(model: Any) -> tuple[str, dict[str, Any]]:
 
 
 def made(name: str, parameters: dict[str, Any]) -> Any:
-    """Return a model that was not fitted, of a class of ours; undo `_as_made`.
-
-    Raises
-    ------
-    ModelFileError
-    """
+    """Return a model that was not fitted, of a class of ours, or raise ModelFileError; undo `_as_made`."""
     if name not in CLASSES:
         raise ModelFileError(
             f"a model must be of a class of tsforecast: got {str(name)[:80]!r}; {nearest(name, CLASSES)}"

@@ -36,47 +36,31 @@ NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
 MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, "reduction", *NETWORKS)
+_NAMES = {  # holt-winters is the HoltWintersForecaster
+    name: cls
+    for name in (*MODEL_NAMES, "neural", "ensemble")
+    for cls in CLASSES
+    if cls.lower() == name.replace("-", "") + "forecaster"
+}
 
 
 def estimator_class(name: str) -> type[Any]:
-    """Return an estimator's class by its name, which is one of `CLASSES`.
-
-    Examples
-    --------
-    >>> estimator_class("MajorityClassifier").__module__
-    'tsforecast.classifiers.baselines'
-    """
+    """Return an estimator's class by its name, which is one of `CLASSES`."""
     found: type[Any] = getattr(import_module(f"tsforecast.{_MODULES[name]}"), name)
     return found
 
 
-def forecaster_class(name: str) -> type[Any]:
-    """Return the class behind a model name.
-
-    Raises
-    ------
-    UnknownNameError
-        With the nearest name.
-
-    Examples
-    --------
-    >>> forecaster_class("drift").__name__
-    'DriftForecaster'
-    """
-    if name not in _NAMES:
-        raise UnknownNameError(f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}")
-    return estimator_class(_NAMES[name])
-
-
 def make(name: str, **settings: Any) -> Any:
-    """Make a forecaster by name with those of `settings` that it has.
+    """Make a forecaster by name with those of `settings` that it has; UnknownNameError has the nearest name.
 
     Examples
     --------
     >>> make("naive", horizon=3, window=24)
     NaiveForecaster(horizon=3)
     """
-    cls = forecaster_class(name)
+    if name not in _NAMES:
+        raise UnknownNameError(f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}")
+    cls = estimator_class(_NAMES[name])
     known = cls._get_param_names()
     return cls(**{key: value for key, value in settings.items() if key in known})
 

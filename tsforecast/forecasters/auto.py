@@ -33,26 +33,11 @@ NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than 
 def training_rows(
     panel: Panel, validation: float | int | None, horizon: int, without: str = "validation=None"
 ) -> tuple[int, NDArray[np.int64]]:
-    """Choose the rows that train and those that validate.
+    """Return how many steps, or groups, validate, and how many first rows of each series train, (N,).
 
-    Parameters
-    ----------
-    validation : float, int or None
-        Share or number of the last steps, or of whole groups where the panel has several, or of supervised windows.
-    without : str
-        The setting that does without validation, for the errors' sentences.
-
-    Returns
-    -------
-    int
-        Steps, or groups, that validate.
-    int64 array of shape (N,)
-        How many first rows of each series train; 0 for the series of a group that validates.
-
-    Raises
-    ------
-    DataError
-        When validation holds no whole horizon, or leaves no group to train on.
+    `validation` is a share or a number of the last steps; of whole groups where the panel has several, whose series
+    then train 0 rows; or of supervised windows. `without` is the setting that does without it, for a DataError's
+    remedy.
 
     Examples
     --------
@@ -105,20 +90,8 @@ def window(panel: Panel, seen: NDArray[np.int64], given: int | str, horizon: int
     """Return the window that was given, or as much as helps and fits.
 
     Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest;
-    at most a third of the shortest series' training part.
-
-    Parameters
-    ----------
-    seen : int64 array of shape (N,)
-        First rows of each series that train.
-    given : int or "auto"
-    fixed : bool
-        Whether window and horizon belong to a fitted network, so that more rows alone would help.
-
-    Raises
-    ------
-    DataError
-        When a series has no room for window and horizon; with the arithmetic and what would fit.
+    at most a third of the shortest series' training part, of which `seen` has the number of rows, (N,). A DataError
+    has the arithmetic and what would fit; where window and horizon are `fixed`, by a fitted network, more rows alone.
     """
     trains = np.ones(len(panel), dtype=bool) if panel.units is None else seen != 0  # a unit may validate
     shortest = int(seen[trains].min())
@@ -156,6 +129,7 @@ def window(panel: Panel, seen: NDArray[np.int64], given: int | str, horizon: int
 
 
 def _auto_window(season: int, horizon: int, shortest: int) -> int:
+    """Return the window of `window` for training parts of `shortest` steps at least, in whole segments."""
     wanted = 14 * season if season in DAYS else max(3 * season, 2 * horizon, 24)
     fitting = min(wanted, max(1, shortest // 3))
     step = segment("auto", season)
@@ -176,20 +150,14 @@ def segment(given: int | str, season_length: int) -> int:
 
 
 def transform(past: Panel, given: str | None) -> str | None:
-    """Return the transform that was given; auto: the logarithm where all numbers are well above zero.
-
-    Parameters
-    ----------
-    past : Panel
-        The training part.
-    """
+    """Return the transform that was given; auto: the logarithm where all numbers that train are well above zero."""
     if given != "auto":
         return given
     if isinstance(past, SupervisedPanel):
         past = replace(past, offsets=past.offsets[[0, -1]], ids=past.ids[:1])  # as one series
     targets = past.values[: past.offsets[-1], : past.n_targets]
     lowest, highest = (by_part(reduction, targets, past.offsets) for reduction in (np.fmin, np.fmax))
-    for i, k in np.argwhere(lowest <= NEAR_ZERO * highest):  # of all others, the median says the same
+    for i, k in np.argwhere(lowest <= NEAR_ZERO * highest):  # only here can the median decide
         numbers = past.series(i)[:, k]
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) and numbers.min() <= NEAR_ZERO * np.median(numbers):
@@ -227,18 +195,21 @@ def anchor_forecast(past: NDArray[Any], lags: NDArray[np.int64]) -> NDArray[Any]
     return np.asarray(past[:, past.shape[1] - lags].mean(2))  # (B, H, A, C) -> (B, H, C)
 
 
+def observed_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each column, shape (K,), without NaN; NaN where there is no number."""
+    observed = ~np.isnan(values)
+    count = observed.sum(axis=0)
+    return np.where(count > 0, np.where(observed, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
 def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[int]:
     """Return the anchor that was given, or the one with the smallest error on the training part.
 
     Auto compares the last value, the last season, means of two and three seasons, the mean of the last season's
     values, and, where a season is a day, the same hours a week ago and their mean with yesterday's. Where the
     horizon is longer than five seasons it is the mean of the last season's values: a season that is copied so
-    often has its noise copied with it, and networks do better to learn the season on top of the level.
-
-    Raises
-    ------
-    DataError
-        When an anchor looks back further than the window.
+    often has its noise copied with it, and networks do better to learn the season on top of the level. An anchor that
+    looks back further than the window is a DataError.
     """
     season = past.season_length
     if given == "auto" and isinstance(past, SupervisedPanel):
@@ -283,23 +254,17 @@ def _anchor_of_windows(past: SupervisedPanel, horizon: int) -> str:
 
 
 def _anchors(season: int) -> list[str | list[int]]:
+    """Return the anchors that are compared, of which the first of equal ones is chosen."""
     if season == 1:
         return ["last"]
-    found: list[str | list[int]] = ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season]]
-    found += ["average"]
-    if season in DAYS:
-        found += [[7 * season], [season, 7 * season], [7 * season, 14 * season]]
-    return found
+    weeks = [[7 * season], [season, 7 * season], [7 * season, 14 * season]] if season in DAYS else []
+    return ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season], "average", *weeks]
 
 
 def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int) -> float:
-    """Return the scaled mean absolute error of a naive forecast over the cutoffs of the training part.
+    """Return the scaled mean absolute error of the anchor with `lags` (H, A) over cutoffs of the training part.
 
-    Parameters
-    ----------
-    lags : int64 array of shape (H, A)
-    furthest : int
-        The largest lag of all candidates, so that all are compared on the same cutoffs.
+    With `furthest`, the largest lag of all candidates, all are compared on the same cutoffs.
     """
     horizon = len(lags)
     steps = np.unique(np.linspace(0, horizon - 1, 8).astype(int))
@@ -311,9 +276,6 @@ def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int) -> float:
             there = values[~np.isnan(values)]
             spread = (float(there.std()) if len(there) else 0.0) or 1.0
             naive = values[cutoffs[:, None, None] - looked].mean(axis=2)  # (cutoffs, s)
-            moves = np.abs(values[cutoffs[:, None] + steps] - naive)
-            missing = np.isnan(moves)
-            count = (~missing).sum(axis=0)
-            means = np.where(missing, 0.0, moves).sum(axis=0)[count > 0] / count[count > 0]
-            errors += (means / spread).tolist()
+            means = observed_mean(np.abs(values[cutoffs[:, None] + steps] - naive))
+            errors += (means[~np.isnan(means)] / spread).tolist()
     return float(np.mean(errors)) if errors else math.inf

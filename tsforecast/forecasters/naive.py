@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.estimators.base import keyword_settings, setting
-from tsforecast.forecasters.auto import anchor_lags
+from tsforecast.forecasters.auto import anchor_lags, observed_mean
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]
@@ -78,15 +78,14 @@ class DriftForecaster(Forecaster):
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         steps = np.arange(1, horizon + 1)[:, None]  # (H, 1)
-        return np.stack([self._line(past.history(i)[:, : past.n_targets], steps) for i in range(len(past))])
-
-    @staticmethod
-    def _line(values: Floats, steps: NDArray[np.int64]) -> Floats:
-        first = np.argmax(~np.isnan(values), axis=0)  # a series may start late
-        distance = np.maximum(len(values) - 1 - first, 1)
-        slope = (values[-1] - np.take_along_axis(values, first[None], axis=0)[0]) / distance  # (K,)
-        line: Floats = values[-1] + steps * slope  # (H, K)
-        return line
+        lines = []
+        for i in range(len(past)):
+            values = past.history(i)[:, : past.n_targets]
+            first = np.argmax(~np.isnan(values), axis=0)  # a series may start late
+            distance = np.maximum(len(values) - 1 - first, 1)
+            slope = (values[-1] - np.take_along_axis(values, first[None], axis=0)[0]) / distance  # (K,)
+            lines.append(values[-1] + steps * slope)  # (H, K)
+        return np.stack(lines)
 
 
 @keyword_settings
@@ -103,7 +102,7 @@ class MeanForecaster(Forecaster):
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
-        means = [_mean(past.history(i)[:, : past.n_targets]) for i in range(len(past))]
+        means = [observed_mean(past.history(i)[:, : past.n_targets]) for i in range(len(past))]
         return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
 
 
@@ -132,13 +131,5 @@ class WindowAverageForecaster(Forecaster):
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
-        means = [_mean(past.history(i)[-self.window_ :, : past.n_targets]) for i in range(len(past))]
+        means = [observed_mean(past.history(i)[-self.window_ :, : past.n_targets]) for i in range(len(past))]
         return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
-
-
-def _mean(values: Floats) -> Floats:
-    """Return the mean of each column, shape (K,), without NaN; NaN where there is no number."""
-    observed = ~np.isnan(values)
-    count = observed.sum(axis=0)
-    total = np.where(observed, values, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -256,7 +256,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
     def _untrained_network(self) -> ForecastNetwork:
         """Return a network of the size that settings and fitted panel ask for, with random weights."""
         return ForecastNetwork(
-            self._architecture(channels=self.channels),
+            self._architecture(),
             self.panel_.values.shape[1],
             self.panel_.n_targets,
             self.resolved_["window"],

@@ -139,18 +139,9 @@ class WindowedForecaster(Forecaster):
         return self.horizon_
 
     def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
-        """Return the corrections of the anchor of one block, in scaled units.
+        """Return the corrections of the anchor of one block, (n, B, K), in scaled units.
 
-        Parameters
-        ----------
-        rows : array of shape (n, W, C)
-            Scaled; NaN where nothing is known.
-        ahead : array of shape (n, B, F)
-        static : array of shape (n, S)
-
-        Returns
-        -------
-        array of shape (n, B, K)
+        From scaled rows (n, W, C) and future covariates (n, B, F), NaN where nothing is known, and static ones (n, S).
         """
         raise NotImplementedError(f"{type(self).__name__} must implement _corrections")
 
