@@ -100,6 +100,15 @@ def refused(model: Classifier, X: object, y: object, groups: object = None) -> s
     return str(caught.value)
 
 
+def test_weights_are_of_labels_that_there_are() -> None:
+    recordings, labels = gestures(9)
+    known = sorted(set(labels.tolist()))
+    weights = {known[0]: 2.0, "unheard": 3.0}
+    assert refused(quick(GRUClassifier).set_params(class_weight=weights), recordings, labels) == (
+        f"class_weight must be by labels of y, {', '.join(map(repr, known))}: got 'unheard'"
+    )
+
+
 def test_all_faulty_recordings_are_named_at_once(classifier: Classifier) -> None:
     recordings, labels = gestures(9)
     recordings[1] = np.empty((0, 2))
@@ -128,6 +137,12 @@ def test_labels_must_be_there_and_of_two_classes(classifier: Classifier) -> None
     assert "groups must be one for each recording, (9,): got shape (2,)" in refused(
         classifier, recordings, labels, ["ann", "bob"]
     )
+    assert refused(classifier, recordings, labels, [None, "ann", None, *["bob"] * 6]) == (
+        "groups must have the user of each recording: 2 of 9 are missing, the first at position 0; name these users, "
+        "or leave their recordings out"
+    )
+    with pytest.raises(DataError, match=r"there must be a recording at least: got none; pass a list"):
+        clone(classifier).fit(recordings, labels).predict([])
     assert refused(classifier, as_panel(recordings, labels, labels), "gestur") == (
         "the panel must have a static column 'gestur'; did you mean 'gesture'?"
     )

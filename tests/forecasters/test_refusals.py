@@ -190,3 +190,8 @@ def test_an_ensemble_of_several_is_as_repeatable_as_one_of_seeds() -> None:
     networks = [small("gru").set_params(random_state=None), small("rnn").set_params(random_state=9)]
     members = EnsembleForecaster(networks, random_state=5).fit(wave()).members_
     assert [member.random_state for member in members] == [5, 9]
+
+
+def test_labelled_sequences_are_for_a_classifier() -> None:
+    with pytest.raises(DataError, match=r"^X must have rows of one length: they have 2 to 4 steps; series, and the"):
+        GRUForecaster().fit([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0]], ["rest", "wave"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from tsforecast.checks import whole
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, counted, nearest, raise_any, shorten
-from tsforecast.estimators.base import FLOATS, Estimator, read_rows
+from tsforecast.estimators.base import Estimator
 from tsforecast.events import observed
 from tsforecast.saving.folder import GOLDEN_INPUTS, GOLDEN_OUTPUTS
 
@@ -142,15 +143,10 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         classes = np.unique(given) if head == "new" else self.classes_
         if head == "keep":
             problems += _unfitted(given, classes, "use head='new', or leave those out")
-        elif len(classes) < 2:
-            problems.append(
-                f"y must have two classes at least: got 1 class, {str(classes[0])!r}, for all {len(given)} recordings; "
-                "give recordings of another class as well"
-            )
-        sides = panel.groups if groups is None else np.asarray(groups)
-        if sides is not None and sides.shape != (len(panel),):
-            problems.append(f"groups must be one for each recording, ({len(panel)},): got shape {sides.shape}")
-        raise_any(problems)
+        else:
+            problems += one_class(given, classes)
+        sides, wrong = groups_of(panel, groups)
+        raise_any(problems + wrong)
         self.__dict__.pop("channels_", None)  # not fitted until it is again
         self.classes_, self.fitted_on_ = classes, learned_from(panel, given)
         if sides is not None:
@@ -159,23 +155,12 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     def _read(self, X: Any, reset: bool) -> Panel:
         """Read sequences; rows of one array with the checks, and the messages, of scikit-learn."""
-        from sklearn.utils.validation import check_array, validate_data
-
-        if sequences.is_ragged(X):
+        if sequences.is_ragged(X) or (isinstance(X, (list, tuple)) and not X):
             if reset:
-                for name in ("n_features_in_", "feature_names_in_"):  # of an array that was fitted before
-                    self.__dict__.pop(name, None)
+                self._forget_array()
             panel = sequences.read(X)
         else:
-            form: dict[str, Any] = {
-                "allow_nd": True,
-                "dtype": FLOATS,
-                "ensure_all_finite": False,
-            }
-            if reset or hasattr(self, "n_features_in_"):
-                rows = read_rows(X, lambda: validate_data(self, X, reset=reset, **form))
-            else:
-                rows = read_rows(X, lambda: check_array(X, estimator=self, input_name="X", **form))
+            rows = self._read_array(X, reset, ensure_all_finite=False)
             if rows.ndim > 3:
                 raise DataError(f"X must be {sequences.FORMS}: got shape {rows.shape}")
             panel = sequences.read(list(rows))
@@ -231,16 +216,7 @@ def learned_from(panel: Panel, labels: NDArray[Any]) -> dict[str, Any]:
 
 
 def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
-    """Return one label for each of `count` sequences.
-
-    Parameters
-    ----------
-    X, y : as in `Classifier.fit`
-
-    Raises
-    ------
-    DataError
-    """
+    """Return one label for each of `count` sequences, or raise DataError; `X` and `y` as in `Classifier.fit`."""
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import assert_all_finite, column_or_1d
 
@@ -253,7 +229,7 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
     labels = column_or_1d(y, warn=True)
     if len(labels) != count:
         raise DataError(f"y must have one label for each recording: got {len(labels)} for {count} recordings")
-    missing = [i for i, label in enumerate(labels.tolist()) if label is None or label != label]
+    missing = _missing(labels)
     if missing:
         held = f"{counted(len(missing), 'is', 'are')} NaN"
         raise DataError(f"y must have a label for each recording: {held}, the first at {missing[0]}")
@@ -261,6 +237,37 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
         assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return np.asarray(labels)
+
+
+def one_class(labels: NDArray[Any], classes: Sequence[Any] | NDArray[Any]) -> list[str]:
+    """Return a problem where the labels are all the same."""
+    if len(classes) > 1:
+        return []
+    return [
+        f"y must have two classes at least: got 1 class, {str(classes[0])!r}, for all {len(labels)} recordings; "
+        "give recordings of another class as well"
+    ]
+
+
+def groups_of(panel: Panel, groups: Any) -> tuple[NDArray[Any] | None, list[str]]:
+    """Return the group of each sequence, a panel's own unless given, and problems of those."""
+    found = panel.groups if groups is None else np.asarray(groups)
+    if found is None:
+        return None, []
+    if found.shape != (len(panel),):
+        return found, [f"groups must be one for each recording, ({len(panel)},): got shape {found.shape}"]
+    missing = _missing(found)
+    if not missing:
+        return found, []
+    return found, [
+        f"groups must have the user of each recording: {len(missing)} of {len(found)} are missing, the first at "
+        f"position {missing[0]}; name these users, or leave their recordings out"
+    ]
+
+
+def _missing(values: NDArray[Any]) -> list[int]:
+    """Return the positions of None and NaN."""
+    return [i for i, value in enumerate(values.tolist()) if value is None or value != value]
 
 
 def _unfitted(labels: NDArray[Any], classes: NDArray[Any], remedy: str) -> list[str]:

@@ -16,7 +16,7 @@ from tsforecast.checks import between, one_of
 from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
-from tsforecast.errors import DataError, Problem, nearest, shorten
+from tsforecast.errors import DataError, ParameterError, Problem, guess, nearest, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
@@ -113,9 +113,10 @@ def augment_problems(name: str, augment: Any) -> list[str]:
     """Require a named augmentation, or sizes of its parts."""
     if not isinstance(augment, dict):
         return one_of(name, augment, tuple(AUGMENTATIONS), [None])
-    unknown = [part for part in augment if part not in PARTS]
-    problems = [Problem(f"has no part {part!r}", "", nearest(part, PARTS), parameter=name) for part in unknown]
+    problems: list[str] = []
     for part, value in augment.items():
+        if part not in PARTS:
+            problems.append(Problem(f"has no part {part!r}", "", nearest(part, PARTS), parameter=name))
         problems += between(name, value, 0, {"rotation": 180, "crop": 1}.get(part, 10), part=f" {part!r}")
     return problems
 
@@ -314,6 +315,14 @@ class NeuralClassifier(NetworkEstimator, Classifier):
 
     def _split(self, labels: Labels, groups: NDArray[Any] | None) -> Mask:
         """Choose the sequences that validate, and what follows from their number."""
+        known = self.classes_.tolist()
+        weighted = self.class_weight if isinstance(self.class_weight, dict) else {}
+        must = f"must be by labels of y, {shorten([repr(label) for label in known], 12)}"
+        strange = [label for label in weighted if label not in known]
+        raise_any(
+            (Problem(must, f"got {label!r}", guess(label, known), parameter="class_weight") for label in strange),
+            ParameterError,
+        )
         random = np.random.default_rng(self.random_state)
         count, validates = validation_mask(labels, groups, self.validation, random)
         self.resolved_ = {

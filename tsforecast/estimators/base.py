@@ -180,6 +180,34 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             warnings.warn(VersionWarning(type(self).__name__, __version__, wrote), stacklevel=2)
         super().__setstate__({name: value for name, value in state.items() if name != _VERSION})
 
+    def _read_array(self, X: Any, reset: bool, **form: Any) -> NDArray[Any]:
+        """Read X with scikit-learn, whose messages stay; explain what it lets through to libraries beneath it."""
+        from sklearn.utils.validation import check_array, validate_data
+
+        frames.require_unique(X)
+        lengths = {len(row) for row in X if hasattr(row, "__len__")} if isinstance(X, (list, tuple)) else set()
+        if len(lengths) > 1:
+            raise DataError(
+                f"X must have rows of one length: they have {min(lengths)} to {max(lengths)} steps; series, and the "
+                "labelled sequences of a classifier, may have lengths of their own"
+            )
+        form |= {"allow_nd": True, "dtype": FLOATS}
+        try:
+            if reset or hasattr(self, "n_features_in_"):
+                return np.asarray(validate_data(self, X, reset=reset, **form))
+            return np.asarray(check_array(X, estimator=self, input_name="X", **form))
+        except np.exceptions.DTypePromotionError as error:
+            raise DataError("X must hold numbers, one step in each column: some columns hold dates") from error
+        except (TypeError, ValueError) as error:
+            if _raised_in(error).startswith("sklearn"):
+                raise
+            raise DataError(f"X must hold numbers, one step in each column: {error}") from error
+
+    def _forget_array(self) -> None:
+        """Forget the columns of an array that was fitted before."""
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+
     def _problems(self) -> list[str]:
         """Return one sentence for each parameter that cannot work."""
         fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
@@ -316,19 +344,6 @@ def _type_words(hint: Any) -> str:
     if hint is type(None) or get_args(hint):
         return "None" if hint is type(None) else str(hint).replace("typing.", "").replace("collections.abc.", "")
     return getattr(hint, "__name__", str(hint))
-
-
-def read_rows(X: Any, read: Callable[[], Any]) -> Any:
-    """Read X with a check of scikit-learn, whose errors pass; explain what it lets through to libraries beneath it."""
-    frames.require_unique(X)
-    try:
-        return read()
-    except np.exceptions.DTypePromotionError as error:
-        raise DataError("X must hold numbers, one step in each column: some columns hold dates") from error
-    except (TypeError, ValueError) as error:
-        if _raised_in(error).startswith("sklearn"):
-            raise
-        raise DataError(f"X must hold numbers, one step in each column: {error}") from error
 
 
 def _raised_in(error: BaseException) -> str:

@@ -51,7 +51,7 @@ class Model(Protocol):
 
 
 def require_same(model: Model, question: dict[str, Any], arrays: Numbers, wrote: str) -> None:
-    """Repeat the golden prediction of a loaded model; a ModelFileError, where it differs, names the version that wrote."""
+    """Repeat the golden prediction of a loaded model; a ModelFileError where it differs names what wrote it."""
     then, now = arrays[GOLDEN_OUTPUTS], model.golden_outputs(question, arrays)
     if then.shape != now.shape:
         raise ModelFileError(f"the golden forecast must have shape {now.shape}: it has {then.shape}")

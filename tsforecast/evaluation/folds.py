@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import ClassifierMixin
 
-from tsforecast.classifiers.base import Classifier, labels_of
+from tsforecast.classifiers.base import Classifier, groups_of, labels_of, one_class
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import DuplicateSet, content, find_duplicates
@@ -42,22 +41,8 @@ class LabelledSequences:
         """Read the arguments of `Classifier.fit`; DataError has every problem."""
         panel = sequences.read(X)
         labels = labels_of(X, y, len(panel))
-        problems = []
-        classes = sorted(set(labels.tolist()))
-        if len(classes) < 2:
-            problems.append(
-                f"y must have two classes at least: got 1 class, {str(classes[0])!r}, for all {len(panel)} recordings; "
-                "give recordings of another class as well"
-            )
-        users = panel.groups if groups is None else np.asarray(groups)
-        if users is not None and users.shape != (len(panel),):
-            problems.append(f"groups must be one for each recording, ({len(panel)},): got shape {users.shape}")
-        elif users is not None and (missing := np.flatnonzero(pd.isna(users))).size:
-            problems.append(
-                f"groups must have the user of each recording: {missing.size} of {len(panel)} are missing, the first "
-                f"at position {missing[0]}; name these users, or leave their recordings out"
-            )
-        raise_any(problems)
+        users, problems = groups_of(panel, groups)
+        raise_any(one_class(labels, sorted(set(labels.tolist()))) + problems)
         return cls(panel, labels, users, find_duplicates(panel, labels, users))
 
     def __len__(self) -> int:

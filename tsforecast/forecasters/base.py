@@ -15,7 +15,7 @@ from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataWarning, ParameterError, raise_any
-from tsforecast.estimators.base import FLOATS, Estimator, read_rows
+from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.saving.folder import GOLDEN_OUTPUTS
 
@@ -203,16 +203,15 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             begun = panel.first_numbers[:, : panel.n_targets] < panel.lengths[:, None]
             if not begun.any():  # a series that has not begun yet is fine beside others
                 raise_any(Context.at_end(panel).problems())
-            for name in ("n_features_in_", "feature_names_in_"):  # of windows that were fitted before
-                self.__dict__.pop(name, None)
+            self._forget_array()
         self.horizon_ = panel.horizon_or(self._own_horizon())
         return panel
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any) -> Panel:
         """Read windows with the checks, and the words, of scikit-learn."""
-        from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, validate_data
+        from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length
 
-        X = read_rows(X, lambda: validate_data(self, X, allow_nd=True, dtype=FLOATS))
+        X = self._read_array(X, reset=True)
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=FLOATS, input_name="y", estimator=self)
         check_consistent_length(X, y)
         far = abs(float(np.median(y)) - float(np.median(X))) / max(float(np.ptp(X)), 1e-300)
@@ -232,10 +231,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         """Forecast from supervised windows, in the form of y."""
         if X is None or future is not None or horizon is not None:
             raise ParameterError("where supervised windows were fitted, predict takes windows of that form and no more")
-        from sklearn.utils.validation import validate_data
-
-        rows = read_rows(X, lambda: validate_data(self, X, reset=False, allow_nd=True, dtype=FLOATS))
-        panel = fitted.contexts(rows)
+        panel = fitted.contexts(self._read_array(X, reset=False))
         return panel.to_native(_warn_unless_finite(self.forecast(Context.at_end(panel), self.horizon_)))
 
     def _remember(self, panel: Panel) -> None:

@@ -112,7 +112,7 @@ class ReductionForecaster(WindowedForecaster):
         return windows.batch(torch.arange(count) * len(windows) // count)
 
     def _features(self, past: Floats, static: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
-        """Return features (n * K, features), naive forecast (n, B, K) and scale (n, 1, K) of scaled windows (n, W, C)."""
+        """Return features (n * K, features), naive forecast (n, B, K) and scale (n, 1, K) of scaled windows."""
         targets, lags = self.targets_, self._lags()
         own, shared = past[..., :targets], past[..., targets:]
         level = own.mean(axis=1, keepdims=True) if self.instance_norm else np.zeros_like(own[:, :1])  # (n, 1, K)
