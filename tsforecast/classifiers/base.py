@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from tsforecast.checks import whole
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.errors import DataError, ParameterError, counted, nearest, raise_any, shorten
 from tsforecast.estimators.base import Estimator
 from tsforecast.events import observed
@@ -42,6 +43,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     classes_: NDArray[Any]
     channels_: int
     columns_: tuple[str, ...] | None
+    scaler: Any  # of a classifier that scales, with what it learned
+    scaling_: Scaling
+    scaled_on_: dict[str, Any]
     _fitted_attribute, _fit_call = "channels_", "fit(X, y)"
     # Where scikit-learn routes metadata, a search or a vote hands the groups on: whole groups validate there as well.
     __metadata_request__fit = {"groups": True}  # noqa: RUF012
@@ -187,11 +191,25 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         with np.errstate(all="ignore"):
             return self._probabilities(sequences.read(list(arrays[GOLDEN_INPUTS])))
 
+    def _scale(self, panel: Panel, labels: NDArray[Any]) -> None:
+        """Learn scales, one for each channel, on the sequences that train."""
+        recipe = ScalingRecipe(None, self.scaler, per_series=False)
+        self.scaling_ = recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
+        self.scaled_on_ = learned_from(panel, labels)
+
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the fitted state; see `Estimator.get_state`."""
+        plain, arrays = super().get_state()
+        scaling = plain.pop("scaling_", None)
+        return plain, arrays | (scaling.numbers() if scaling else {})
+
     def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the fitted state; see `Estimator.set_state`."""
         if whole("channels_", plain["channels_"], 1) or not isinstance(plain["classes_"], np.ndarray):
             raise ValueError(f"a classifier must have channels and classes: got {plain['channels_']!r} channels")
         super().set_state(plain, arrays)
+        if hasattr(self, "scaler"):
+            self.scaling_ = Scaling.from_numbers(arrays, False, 1, self.channels_, self.channels_)
 
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
         """Learn from sequences, and labels that are positions in `classes_`."""

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 
 from tsforecast.checks import between
-from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
+from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.data.panel import Panel
-from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.estimators.base import keyword_settings, optional, setting
 
 CELLS = 1 << 20  # most cells of cost matrices in memory at once
@@ -85,29 +84,23 @@ class NearestNeighborClassifier(Classifier):
         default="standard", kw_only=False, doc="Scaler of every channel, fitted on training sequences alone."
     )
 
-    scaling_: Scaling = dataclasses.field(init=False)
-    scaled_on_: dict[str, Any] = dataclasses.field(init=False)
     recordings_: list[Floats] = dataclasses.field(init=False)
     labels_: Labels = dataclasses.field(init=False)
 
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
-        recipe = ScalingRecipe(None, self.scaler, per_series=False)
-        self.scaling_ = recipe.fit(panel.values, panel.offsets[[0, -1]], panel.n_targets)
-        self.scaled_on_ = learned_from(panel, labels)
+        self._scale(panel, labels)
         self.recordings_, self.labels_ = self._scaled(panel), labels
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the fitted state; see `Estimator.get_state`."""
         plain, numbers = super().get_state()
-        scaling, recordings, labels = (plain.pop(name) for name in ("scaling_", "recordings_", "labels_"))
+        recordings, labels = plain.pop("recordings_"), plain.pop("labels_")
         lengths = np.array([len(recording) for recording in recordings])
-        kept = {"recordings": np.concatenate(recordings), "lengths": lengths, "labels": labels}
-        return plain, numbers | kept | scaling.numbers()
+        return plain, numbers | {"recordings": np.concatenate(recordings), "lengths": lengths, "labels": labels}
 
     def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
         """Restore the state that `get_state` returned; see `Estimator.set_state`."""
         super().set_state(learned, numbers)
-        self.scaling_ = Scaling.from_numbers(numbers, False, 1, self.channels_, self.channels_)
         rows, lengths, labels = numbers["recordings"], numbers["lengths"], numbers["labels"]
         if rows.dtype != np.float64 or rows.ndim != 2 or rows.shape[1] != self.channels_:
             raise ValueError(f"recordings must be float64 of shape (steps, {self.channels_}): got {rows.shape}")

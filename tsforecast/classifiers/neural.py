@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tsforecast.checks import between, one_of
-from tsforecast.classifiers.base import Classifier, Floats, Labels, learned_from
+from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.data.panel import Panel
-from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.errors import DataError, ParameterError, Problem, guess, nearest, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
@@ -302,7 +301,7 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         validates = model._split(labels, sides)
         model.resolved_["head_layers"] = layers if head == "new" else self.resolved_.get("head_layers", 1)
         if scaling == "new":
-            model._scale(panel, labels, validates)
+            model._scale(panel.select(~validates), labels[~validates])
         if head == "new":
             # Training draws from the same seed again, whatever the new head drew.
             with few_threads(model.units), seeded(model.random_state):
@@ -349,17 +348,10 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         self, panel: Panel, labels: Labels, validates: Mask
     ) -> tuple[TrainingData, Callable[[], SequenceClassifier]]:
         """Learn scales on the sequences that train; return the examples, and how to build a network for them."""
-        self._scale(panel, labels, validates)
+        self._scale(panel.select(~validates), labels[~validates])
         self.longest_ = int(panel.lengths[~validates].max())
         shares = self._shares(labels[~validates])
         return self._sequences(panel, labels, validates), partial(self._untrained_network, shares)
-
-    def _scale(self, panel: Panel, labels: Labels, validates: Mask) -> None:
-        """Learn scales on all sequences but those that validate."""
-        training = panel.select(~validates)
-        self.scaled_on_ = learned_from(training, labels[~validates])
-        recipe = ScalingRecipe(None, self.scaler, per_series=False)
-        self.scaling_ = recipe.fit(training.values, training.offsets[[0, -1]], training.n_targets)
 
     def _sequences(self, panel: Panel, labels: Labels, validates: Mask) -> TrainingData:
         """Return the scaled sequences that train, augmented, and those that validate."""
@@ -381,17 +373,6 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         weights = class_weights(self.class_weight, self.classes_, labels)
         counted = weights * np.bincount(labels, minlength=len(self.classes_))
         return torch.from_numpy(counted / counted.sum()).float()
-
-    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return the fitted state; see `Estimator.get_state`."""
-        plain, arrays = super().get_state()
-        scaling: Scaling = plain.pop("scaling_")
-        return plain, arrays | scaling.numbers()
-
-    def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        """Restore the fitted state; see `Estimator.set_state`."""
-        super().set_state(plain, arrays)
-        self.scaling_ = Scaling.from_numbers(arrays, False, 1, self.channels_, self.channels_)
 
     def _untrained_network(self, shares: Tensor | None = None) -> SequenceClassifier:
         """Return a network with random weights, for classes with these shares, (K,)."""

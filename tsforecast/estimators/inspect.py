@@ -41,11 +41,11 @@ def summary(folder: str | Path) -> dict[str, str]:
         description = from_plain(migrated(written), made)
         fitted, where = description["fitted"], description["provenance"]
         learned, data, scaling = fitted["learned"], where.get("data", {}), where.get("scaling", {})
-        panel = description["panel"]
+        panel, classes = description["panel"], learned.get("classes_")
         facts = {
             "model": _as_code(fitted),
             "members": ", ".join(map(_as_code, fitted["members"])),
-            "classes": _counted(learned["classes_"]) if "classes_" in learned else "",
+            "classes": f"{len(classes)}: {_named(classes.tolist())}" if classes is not None else "",
             "columns": _columns(learned, panel),
             "horizon": learned.get("horizon_", ""),
             "chosen": ", ".join(f"{name}={value!r}" for name, value in learned.get("resolved_", {}).items()),
@@ -81,10 +81,6 @@ def _named(names: Any) -> str:
     return shorten([repr(name) for name in names], NAMES)
 
 
-def _counted(names: Any) -> str:
-    return f"{len(names)}: {_named(names.tolist())}"
-
-
 def _columns(learned: dict[str, Any], panel: dict[str, Any] | None) -> str:
     """List the columns by role; of sequences and windows their steps."""
     steps = f", {learned['n_features_in_']} steps each" if "n_features_in_" in learned else ""
@@ -95,11 +91,9 @@ def _columns(learned: dict[str, Any], panel: dict[str, Any] | None) -> str:
         return f"windows{steps}"
     roles = typed(Roles, panel["roles"])
     source = typed(Source, panel["source"])
-    alone = {"time": source.time, "id": source.id}
-    found: dict[str, tuple[str, ...]] = {name: (column,) if column else () for name, column in alone.items()}
-    found |= {"target": roles.target, "past": roles.past, "future": roles.future, "static": roles.static}
-    found["group"] = (roles.group,) if roles.group else ()
-    return ", ".join(f"{role} {_named(names)}" for role, names in found.items() if names)
+    found: dict[str, tuple[str | None, ...]] = {"time": (source.time,), "id": (source.id,), "target": roles.target}
+    found |= {"past": roles.past, "future": roles.future, "static": roles.static, "group": (roles.group,)}
+    return ", ".join(f"{role} {_named(names)}" for role, names in found.items() if any(names))
 
 
 def _of_members(description: dict[str, Any]) -> dict[str, str]:

@@ -63,13 +63,6 @@ class NetworkEstimator(Estimator):
     """Base of forecasters and classifiers that train a network.
 
     Subclasses build the network, cut the data into `TrainingData`, and call `_train_network`.
-
-    Attributes
-    ----------
-    network_ : Module
-    history_ : list of Epoch
-    resolved_ : dict
-        Values used where a setting left a choice.
     """
 
     cell: Literal["rnn", "gru", "lstm", "conv1d"] = setting(

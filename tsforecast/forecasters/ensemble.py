@@ -93,16 +93,13 @@ class EnsembleForecaster(Forecaster):
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         each = np.stack([member.forecast(past, horizon) for member in self.members_])  # (M, n, H, K)
-        return self._combined(each)
+        if self.combine == "median":
+            return np.asarray(np.median(each, axis=0))
+        return np.tensordot(np.array(self.weights_), each, axes=1)
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where a fallback stands in for the forecast of a member, (n, K); see `Forecaster.is_fallback`."""
         return np.asarray(np.any([member.is_fallback(past) for member in self.members_], axis=0))
-
-    def _combined(self, each: Floats) -> Floats:
-        if self.combine == "median":
-            return np.asarray(np.median(each, axis=0))
-        return np.tensordot(np.array(self.weights_), each, axes=1)
 
     def _new_members(self) -> list[Forecaster]:
         given = self._given()

@@ -24,7 +24,6 @@ from tsforecast.forecasters import auto
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective, loss_problems
-from tsforecast.training.checkpoint import Checkpoints
 from tsforecast.training.history import OnEpoch, best_epoch
 from tsforecast.training.loop import PREDICT_ROWS
 from tsforecast.training.runtime import few_threads, torch_device
@@ -124,9 +123,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 checkpoints and checkpoints.phase("train"),
                 activity.notify,
             )
-            self.resolved_["best_epoch"] = best_epoch(self.history_).number
+            best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
             if self._refits(config):
-                self._train_on_all(panel, checkpoints and checkpoints.phase("refit"))
+                self.inputs_ = Preprocessor.fit(panel, self._recipe())
+                windows, config = self._windows(panel, panel.lengths), replace(config, stop=best)
+                phase = checkpoints and checkpoints.phase("refit")
+                self._train_network(windows, config, self._untrained_network, phase)
         return self
 
     def fine_tune(
@@ -246,12 +248,6 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
         location, scale, shift, power, mae = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
         return DataScale(location, scale, shift, power, mae, scaling.powered)
-
-    def _train_on_all(self, panel: Panel, checkpoints: Checkpoints | None) -> None:
-        """Train a new network on all rows, for as many epochs as were best."""
-        self.inputs_ = Preprocessor.fit(panel, self._recipe())
-        config = replace(self._training_config(), stop=self.resolved_["best_epoch"])
-        self._train_network(self._windows(panel, panel.lengths), config, self._untrained_network, checkpoints)
 
     def _untrained_network(self) -> ForecastNetwork:
         """Return a network of the size that settings and fitted panel ask for, with random weights."""

@@ -45,13 +45,6 @@ class WindowedForecaster(Forecaster):
     """Base of forecasters that read a window and correct an anchor, both scaled as learned on the training part.
 
     Subclasses implement `_fit`, and in `_corrections` what is added to the anchor.
-
-    Attributes
-    ----------
-    resolved_ : dict
-        Values used where a setting left a choice.
-    inputs_ : Preprocessor
-        Scaling and static categories, learned on the training part.
     """
 
     window: int | Literal["auto"] = setting(
@@ -91,8 +84,8 @@ class WindowedForecaster(Forecaster):
         doc="Divide the targets in each window by their standard deviation there, and multiply the forecast by it.",
     )
 
-    resolved_: dict[str, Any] = dataclasses.field(init=False)
-    inputs_: Preprocessor = dataclasses.field(init=False)
+    resolved_: dict[str, Any] = dataclasses.field(init=False)  # where a setting left a choice
+    inputs_: Preprocessor = dataclasses.field(init=False)  # scaling and static categories of the training part
 
     def _training_rows(self, panel: Panel) -> tuple[int, NDArray[np.int64]]:
         """Return how many steps, or wholes, validate, and how many first rows of each series train."""
