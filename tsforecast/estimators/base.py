@@ -258,8 +258,8 @@ def keyword_settings(cls: Class) -> Class:
     """
     hints = get_type_hints(cls)
     inherited = {field.name: field for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
-    for name in inspect.get_annotations(cls):
-        own = cls.__dict__[name]
+    for name in inspect.get_annotations(cls).keys() & vars(cls).keys():
+        own = vars(cls)[name]
         field = own if isinstance(own, dataclasses.Field) else dataclasses.field(default=own)
         above = inherited.get(name, field)
         metadata = {**above.metadata, **field.metadata}
