@@ -21,7 +21,7 @@ from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.networks.classify import CrossEntropy, SequenceClassifier
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
-from tsforecast.training.history import OnEpoch, best_epoch
+from tsforecast.training.history import OnEpoch
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 
 Mask = NDArray[np.bool_]
@@ -245,15 +245,12 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         with observed(self, panel, on_epoch) as activity:
             sequences, network = self._prepare(panel, labels, validates)
             self.channels_ = panel.values.shape[1]  # from the first epoch on there are weights to predict with
-            self.history_ = self._train_network(
-                sequences, config, network, checkpoints and checkpoints.phase("train"), activity.notify
-            )
-            best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
+            self._train_network(sequences, config, network, checkpoints, activity.notify)
             if self._refits(config):
                 # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
                 sequences, network = self._prepare(panel, labels, np.zeros_like(validates))
-                phase = checkpoints and checkpoints.phase("refit")
-                self._train_network(sequences, self._training_config(best), network, phase)
+                config = self._training_config(self.resolved_["best_epoch"])
+                self._train_network(sequences, config, network, checkpoints, phase="refit")
         return self
 
     def fine_tune(
@@ -390,8 +387,8 @@ class NeuralClassifier(NetworkEstimator, Classifier):
                 "augment 'rotation' must have channels in threes, the axes of a sensor: got "
                 f"{self.scaling_.location.shape[1]}; leave rotation out"
             )
-        parts_of_scaling = (self.scaling_.location, self.scaling_.scale)
-        location, scale = (torch.from_numpy(part[0]).float().to(device) for part in parts_of_scaling)
+        both = (self.scaling_.location, self.scaling_.scale)
+        location, scale = (torch.from_numpy(part[0]).float().to(device) for part in both)
         return Augmentation(**parts, data_scale=(location, scale), least=self._least_steps())
 
     @torch.inference_mode()

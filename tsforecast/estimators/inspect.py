@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tsforecast.data.series import Roles, Source
-from tsforecast.errors import ModelFileError, shorten
-from tsforecast.estimators.persistence import made
+from tsforecast.errors import shorten
+from tsforecast.estimators.persistence import made, opened
 from tsforecast.provenance import scaling_words
-from tsforecast.saving.codec import from_plain, typed
-from tsforecast.saving.folder import read_description, read_numbers
-from tsforecast.saving.migrations import migrated, wrote
+from tsforecast.saving.codec import typed
+from tsforecast.saving.migrations import wrote
 from tsforecast.training.history import Epoch, best_epoch
 
 NAMES = 8  # of classes or columns, before there are "more"
@@ -34,11 +33,7 @@ def summary(folder: str | Path) -> dict[str, str]:
     >>> facts["classes"], facts["data"]
     ("2: 'rest', 'wave'", '2 recordings of 1 to 2 steps, 3 in all')
     """
-    place = Path(folder)
-    written = read_description(place)
-    numbers = read_numbers(place, written)
-    try:
-        description = from_plain(migrated(written), made)
+    with opened(folder, "read") as (written, description, numbers):
         fitted, where = description["fitted"], description["provenance"]
         learned, data, scaling = fitted["learned"], where.get("data", {}), where.get("scaling", {})
         panel, classes = description["panel"], learned.get("classes_")
@@ -63,13 +58,7 @@ def summary(folder: str | Path) -> dict[str, str]:
             "golden": "a forecast that load repeats" if description["golden"] is not None else "none",
             "numbers": f"{len(numbers)} arrays, {sum(array.nbytes for array in numbers.values()):,} bytes",
         }
-    except ModelFileError as error:
-        raise ModelFileError([f"{str(place)!r} cannot be read: {problem}" for problem in error.problems]) from error
-    except Exception as error:  # whatever a file makes code stumble over, it is the file that is wrong
-        raise ModelFileError(
-            f"{str(place)!r} must hold a whole model: {type(error).__name__}: {error}"[:500]
-        ) from error
-    return {name: str(words) for name, words in facts.items() if words is not None and str(words)}
+        return {name: str(words) for name, words in facts.items() if words is not None and str(words)}
 
 
 def _as_code(described: dict[str, Any]) -> str:

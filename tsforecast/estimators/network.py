@@ -183,17 +183,25 @@ class NetworkEstimator(Estimator):
         network: Callable[[], TrainableNetwork],
         checkpoints: Checkpoints | None = None,
         on_epoch: OnEpoch | None = None,
-    ) -> list[Epoch]:
-        """Train the network that `network` returns, with seeded random numbers, and keep the best epoch."""
+        phase: Literal["train", "refit"] = "train",
+    ) -> None:
+        """Train the network that `network` returns, with seeded random numbers; keep history and best epoch.
+
+        A "refit" on all data, which may follow, has no history of its own.
+        """
         device, count = torch_device(self.device), len(data.training)
         with few_threads(self.units), seeded(self.random_state):
             self.network_ = network().to(device)
             batches, rows = config.max_epochs * config.steps(count), min(config.batch_size, count) * data.rows
             self.resolved_["fused"] = choose_kernels(self.network_, batches, rows, data.steps)
             progress = show_epochs(self.verbose, config.epochs, type(self).__name__, on_epoch)
-            return train(
-                self.network_, data.training, data.validation, data.objective, config, device, progress, checkpoints
+            place = checkpoints and checkpoints.phase(phase)
+            history = train(
+                self.network_, data.training, data.validation, data.objective, config, device, progress, place
             )
+        if phase == "train":
+            self.history_ = history
+            self.resolved_["best_epoch"] = best_epoch(history).number
 
     def _refits(self, config: TrainingConfig) -> bool:
         """Return whether training on all data follows: requested, after a validated training that was not cut short."""
@@ -233,9 +241,8 @@ class NetworkEstimator(Estimator):
             self.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
             return self.network_  # type: ignore[no-any-return]
 
-        self.history_ = self._train_network(data, config, network, None, on_epoch)
+        self._train_network(data, config, network, None, on_epoch)
         self.network_.freeze(())
-        self.resolved_["best_epoch"] = best_epoch(self.history_).number
 
     def _checkpoints(
         self,

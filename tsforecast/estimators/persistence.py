@@ -6,7 +6,8 @@ every value, migrates older formats, restores the model and compares its golden 
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -26,8 +27,6 @@ from tsforecast.saving.migrations import VERSION, migrated, wrote
 
 TOLERANCE = 1e-3  # of the spread of a golden prediction: other machines and libraries round otherwise
 
-logger = logging.getLogger("tsforecast")
-
 
 @runtime_checkable
 class Model(Protocol):
@@ -36,17 +35,11 @@ class Model(Protocol):
     members_: list[Any]
 
     def check_fitted(self) -> None: ...
-
     def saved_params(self) -> dict[str, Any]: ...
-
     def saved_panel(self) -> Panel | None: ...
-
     def golden(self) -> tuple[dict[str, Any], Numbers]: ...
-
     def golden_outputs(self, question: dict[str, Any], arrays: Numbers) -> NDArray[np.float64]: ...
-
     def provenance(self) -> dict[str, Any]: ...
-
     def get_state(self) -> tuple[dict[str, Any], Numbers]: ...
 
 
@@ -134,24 +127,33 @@ def load(folder: str | Path) -> Any:
         When the folder does not hold a whole model of a known format, or the model does not predict any more what it
         predicted when it was saved.
     """
-    place = Path(folder)
-    written = read_description(place)
-    numbers = read_numbers(place, written)
-    try:
-        description = from_plain(migrated(written), made)
+    with opened(folder, "loaded") as (written, description, numbers):
         panel = None if description["panel"] is None else unpack(description["panel"], numbers)
         model = _revive(description["fitted"], numbers, panel)
         if description["golden"] is None:
             model.golden()  # format 1 has no golden prediction: predict once, so that a corrupt model fails here
         else:
             require_same(model, description["golden"], numbers, wrote(written))
+        return model
+
+
+@contextmanager
+def opened(folder: str | Path, verb: str) -> Iterator[tuple[dict[str, Any], dict[str, Any], Numbers]]:
+    """Yield a saved model as it was written, as it would be written today, and its arrays.
+
+    Whatever they make code stumble over, it is the file that is wrong: a ModelFileError.
+    """
+    place = Path(folder)
+    written = read_description(place)
+    numbers = read_numbers(place, written)
+    try:
+        yield written, from_plain(migrated(written), made), numbers
     except ModelFileError as error:
-        raise ModelFileError([f"{str(place)!r} cannot be loaded: {problem}" for problem in error.problems]) from error
-    except Exception as error:  # whatever a file makes code stumble over, it is the file that is wrong
+        raise ModelFileError([f"{str(place)!r} cannot be {verb}: {problem}" for problem in error.problems]) from error
+    except Exception as error:
         raise ModelFileError(
             f"{str(place)!r} must hold a whole model: {type(error).__name__}: {str(error)[:300]}{wrote(written)}"
         ) from error
-    return model
 
 
 def _describe(model: Model) -> tuple[dict[str, Any], Numbers]:

@@ -169,13 +169,9 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         return tags
 
     def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
-        """Forecast `horizon` steps after each of n cutoffs.
+        """Forecast H steps after each of n cutoffs, (n, H, K).
 
         Evaluation calls this: many cutoffs at once, and nothing but their context.
-
-        Returns
-        -------
-        array of shape (n, H, K)
         """
         raise NotImplementedError(f"{type(self).__name__} must implement forecast")
 

@@ -24,7 +24,7 @@ from tsforecast.forecasters import auto
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective, loss_problems
-from tsforecast.training.history import OnEpoch, best_epoch
+from tsforecast.training.history import OnEpoch
 from tsforecast.training.loop import PREDICT_ROWS
 from tsforecast.training.runtime import few_threads, torch_device
 
@@ -116,19 +116,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             windows, config = self._windows(panel, trains), self._training_config()
             self.history_ = []
             self._remember(panel)  # from the first epoch on there are weights to forecast with
-            self.history_ = self._train_network(
-                windows,
-                config,
-                self._untrained_network,
-                checkpoints and checkpoints.phase("train"),
-                activity.notify,
-            )
-            best = self.resolved_["best_epoch"] = best_epoch(self.history_).number
+            self._train_network(windows, config, self._untrained_network, checkpoints, activity.notify)
             if self._refits(config):
                 self.inputs_ = Preprocessor.fit(panel, self._recipe())
-                windows, config = self._windows(panel, panel.lengths), replace(config, stop=best)
-                phase = checkpoints and checkpoints.phase("refit")
-                self._train_network(windows, config, self._untrained_network, phase)
+                windows = self._windows(panel, panel.lengths)
+                config = replace(config, stop=self.resolved_["best_epoch"])
+                self._train_network(windows, config, self._untrained_network, checkpoints, phase="refit")
         return self
 
     def fine_tune(
@@ -228,9 +221,10 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 f"validation must have a window: none of the held-out groups has a series of "
                 f"{window} + {self.horizon_} steps; use a smaller window, or validation=None"
             )
-        objective = Objective(
-            self._loss(), self._loss_units(inputs, panel, trains, device), _series_weights(panel, device)
-        )
+        weights = None
+        if panel.weights is not None:  # 1 in the mean
+            weights = torch.from_numpy((panel.weights / panel.weights.mean()).astype(np.float32)).to(device)
+        objective = Objective(self._loss(), self._loss_units(inputs, panel, trains, device), weights)
         rows = 1 if self.channels == "joint" else panel.n_targets
         segments = -(-window // self.resolved_["segment"])
         return TrainingData(cut(first=begin, last=trains), validation, objective, rows, segments)
@@ -311,13 +305,6 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             remedy = f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
             problems.append(Problem(must, "", remedy, parameter="loss"))
         return problems
-
-
-def _series_weights(panel: Panel, device: torch.device) -> torch.Tensor | None:
-    """Return the weight of each series, (N,), 1 in the mean."""
-    if panel.weights is None:
-        return None
-    return torch.from_numpy((panel.weights / panel.weights.mean()).astype(np.float32)).to(device)
 
 
 @keyword_settings
