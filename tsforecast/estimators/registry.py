@@ -36,12 +36,6 @@ NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
 MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, "reduction", *NETWORKS)
-_NAMES = {  # holt-winters is the HoltWintersForecaster
-    name: cls
-    for name in (*MODEL_NAMES, "neural", "ensemble")
-    for cls in CLASSES
-    if cls.lower() == name.replace("-", "") + "forecaster"
-}
 
 
 def estimator_class(name: str) -> type[Any]:
