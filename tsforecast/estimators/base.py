@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from pathlib import Path
 from textwrap import indent, wrap
+from traceback import walk_tb
 from typing import (
     Any,
     ClassVar,
@@ -199,7 +200,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         except np.exceptions.DTypePromotionError as error:
             raise DataError("X must hold numbers, one step in each column: some columns hold dates") from error
         except (TypeError, ValueError) as error:
-            if _raised_in(error).startswith("sklearn"):
+            *_, (frame, _) = walk_tb(error.__traceback__)
+            if frame.f_globals["__name__"].startswith("sklearn"):
                 raise
             raise DataError(f"X must hold numbers, one step in each column: {error}") from error
 
@@ -344,11 +346,3 @@ def _type_words(hint: Any) -> str:
     if hint is type(None) or get_args(hint):
         return "None" if hint is type(None) else str(hint).replace("typing.", "").replace("collections.abc.", "")
     return getattr(hint, "__name__", str(hint))
-
-
-def _raised_in(error: BaseException) -> str:
-    """Return the name of the module that raised an error."""
-    at = error.__traceback__
-    while at and at.tb_next:
-        at = at.tb_next
-    return str(at.tb_frame.f_globals.get("__name__")) if at else ""

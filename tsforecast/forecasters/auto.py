@@ -212,11 +212,11 @@ def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[
     looks back further than the window is a DataError.
     """
     season = past.season_length
-    if given == "auto" and isinstance(past, SupervisedPanel):
-        return _anchor_of_windows(past, horizon)
-    if given == "auto" and 1 < season < horizon / LONG and season <= window:
-        return "average"
     if given == "auto":
+        if isinstance(past, SupervisedPanel):
+            return _anchor_of_windows(past, horizon)
+        if 1 < season < horizon / LONG and season <= window:
+            return "average"
         every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(season)]
         fitting = [(option, lags) for option, lags in every if lags.max() <= window]
         furthest = max(int(lags.max()) for _, lags in fitting)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from tsforecast.checks import one_of
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.scaling import SCALERS, seasonal_scale
@@ -31,6 +32,17 @@ from tsforecast.training.runtime import few_threads, torch_device
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
 STATES = 2**20  # numbers in the states of the windows that are forecast at once, if those are more than usual
+
+
+def _loss_problems(name: str, loss: Any) -> list[str]:
+    """Require the name of a loss, or a loss that works."""
+    if isinstance(loss, Loss):
+        return loss_problems(loss)
+    if isinstance(loss, str):
+        return one_of(name, loss, tuple(LOSSES))
+    names = ", ".join(map(repr, LOSSES))
+    must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
+    return [Problem(must, f"got {loss!r}", parameter=name)]
 
 
 @keyword_settings
@@ -67,6 +79,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
     )
     loss: Literal["mae", "mse", "huber", "mase", "smape"] | Loss = setting(
         default="mae",
+        check=_loss_problems,
         doc="Training loss: the first three on scaled numbers, the others in the data's units; or an instance of your "
         "own subclass of `tsforecast.networks.losses.Loss`.",
     )
@@ -288,19 +301,9 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         if self.bidirectional and self.cell == "conv1d":
             must = "must be False for cell 'conv1d', whose convolutions look back only"
             problems.append(Problem(must, "got True", parameter="bidirectional"))
-        return problems + self._loss_problems()
-
-    def _loss_problems(self) -> list[str]:
-        loss = self.loss
-        if not isinstance(loss, (str, Loss)):
-            names = ", ".join(map(repr, LOSSES))
-            must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
-            return [Problem(must, f"got {loss!r}", parameter="loss")]
-        if isinstance(loss, str) and loss not in LOSSES:
-            return []  # of which its setting gives notice
-        problems = [] if isinstance(loss, str) else loss_problems(loss)
-        if not problems and self._loss().needs_scale and not isinstance(self.scaler, str | None):
-            named = repr(loss) if isinstance(loss, str) else f"{type(loss).__name__}()"
+        loss = LOSSES.get(self.loss) if isinstance(self.loss, str) else self.loss
+        if isinstance(loss, Loss) and loss.needs_scale and not isinstance(self.scaler, str | None):
+            named = repr(self.loss) if isinstance(self.loss, str) else f"{type(loss).__name__}()"
             must = f"{named} judges in the data's own units, which scaler {type(self.scaler).__name__}() hides"
             remedy = f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
             problems.append(Problem(must, "", remedy, parameter="loss"))

@@ -217,16 +217,13 @@ class WindowedForecaster(Forecaster):
 
     def _require_window(self) -> None:
         """Raise ValueError unless what is read and corrected fits in the series that were fitted."""
-        window, anchor = self.resolved_["window"], self.resolved_["anchor"]
-        longest = int(self.panel_.lengths.max())
-        seasons = list(anchor) if isinstance(anchor, Sequence) and not isinstance(anchor, str) else []
-        if anchor in ("seasonal", "average"):
-            seasons = [self.resolved_["season_length"]]
+        window, anchor, longest = self.resolved_["window"], self.resolved_["anchor"], int(self.panel_.lengths.max())
         if whole("window", window, 1) or window > longest:
             raise ValueError(f"a window must be a whole number up to {longest}: got {window!r}")
-        if anchor not in ANCHORS and not seasons:
+        if anchor not in ANCHORS and (not anchor or isinstance(anchor, str) or not isinstance(anchor, Sequence)):
             raise ValueError(f"an anchor must be a name or season lengths: got {anchor!r}")
-        for season in seasons:
+        own = [self.resolved_["season_length"]] if anchor in ("seasonal", "average") else []
+        for season in own if isinstance(anchor, str) else anchor:
             if whole("anchor", season, 1) or season > window:
                 raise ValueError(f"seasons of an anchor must fit in the window of {window} steps: got {season!r}")
 
