@@ -331,7 +331,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
             "which target",
             "'sales', 'n' hold numbers; name one with --target sales, or several with --target sales,n",
         ),
-        ("too long", "they need 201 steps, the data have 120; use --gap + --horizon <= 119\n"),
+        ("too long", "they need 201 steps, the data have 120; use --horizon <= 119\n"),
         (
             "cleaning",
             "2 problems:\n  - --nan must be one of 'forward_fill', 'mask', 'drop_series': got 'zero'\n"

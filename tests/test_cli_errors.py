@@ -204,12 +204,14 @@ def _names(node: ast.expr) -> set[str]:
         (["leaderboard", "--models", "ets,mean", "--epochs", "5"], "--epochs must be left out: ets, mean have no such"),
         (["fit", "--horizon", "200"], "has 109 (309 less 200 for validation); use --horizon <= 76\n"),
         (["fit", "--horizon", "320"], "shortest has 309 steps; use --horizon <= 77, or give longer series\n"),
+        (["audit", "--cutoffs", "90", "--model", "mean"], "need 991 steps, the data have 309; use --cutoffs <= 28\n"),
         (["tune", "--folds", "3"], "--folds must be left out without --label: forecasts are tested at cutoffs"),
     ],
 )
 def test_options_that_cannot_work_are_refused(words: list[str], sentence: str, tmp_path: Path) -> None:
     command, *options = words
-    result = tsforecast_command(command, "sunspots-yearly", *options, "--out", tmp_path / "out")
+    out = [] if command == "audit" else ["--out", tmp_path / "out"]
+    result = tsforecast_command(command, "sunspots-yearly", *options, *out)
     assert result.returncode == 2
     assert sentence in result.stderr
     assert list(tmp_path.iterdir()) == []

@@ -89,13 +89,13 @@ def test_too_many_origins_are_refused_with_the_arithmetic() -> None:
         "use origins <= 6"
     )
     RollingOrigin(horizon=10, origins=6, step=5).ticks(40)  # the remedy works
-    with pytest.raises(DataError, match="use gap \\+ horizon <= 7"):
+    with pytest.raises(DataError, match="use horizon <= 7"):
         RollingOrigin(horizon=10).ticks(8)
 
 
 @pytest.mark.parametrize("settings", [{"origins": 3}, {"origins": 3, "step": 9}, {"origins": 2, "gap": 4}])
 def test_where_no_number_of_origins_fits_the_remedy_is_one_that_works(settings: dict) -> None:
-    with pytest.raises(DataError, match=r"use origins = 1 and gap \+ horizon <= 4$"):
+    with pytest.raises(DataError, match=r"use origins = 1 and (gap \+ )?horizon <= 4$"):
         RollingOrigin(horizon=5, **settings).ticks(5)
     RollingOrigin(horizon=4).ticks(5)
     with pytest.raises(DataError, match=r"they need 2 steps, the data have 1; give more rows$"):
@@ -121,7 +121,7 @@ def test_too_few_steps_before_the_oldest_cutoff_are_refused_with_the_arithmetic(
         "data have 17; use origins <= 3"
     )
     assert RollingOrigin(horizon=5, origins=3, step=1, min_past=10).ticks(17) == [10, 11, 12]  # the remedy works
-    with pytest.raises(DataError, match=r"use origins = 1 and gap \+ horizon <= 2$"):
+    with pytest.raises(DataError, match=r"use origins = 1 and horizon <= 2$"):
         splitter.ticks(12)
     with pytest.raises(DataError, match="the data have 10; give more rows"):
         splitter.ticks(10)
@@ -137,7 +137,7 @@ def test_an_array_with_fewer_rows_than_columns_is_said_to_be_read_as_steps_and_t
         holdout(14).cutoffs(Panel.of(np.zeros((5, 200))))
     assert str(caught.value) == (
         "the origins, gap and horizon must leave a step to learn from: they need 15 steps, the data have 5 (the array "
-        "was read as 5 steps of 200 targets: pass array[..., None] if its rows are series); use gap + horizon <= 4"
+        "was read as 5 steps of 200 targets: pass array[..., None] if its rows are series); use horizon <= 4"
     )
 
 

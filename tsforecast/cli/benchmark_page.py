@@ -109,11 +109,8 @@ def _of_set(name: str, rows: pd.DataFrame) -> Grid:
 
 def _plain(rows: pd.DataFrame) -> Grid:
     """Return the numbers and words of rows as a table."""
-    names = [
-        name
-        for name in rows
-        if name not in ABOUT and not rows[name].map(lambda one: isinstance(one, (dict, list))).any()
-    ]
-    words = [name for name in names if not pd.api.types.is_numeric_dtype(rows[name])]
-    texts = rows[names].map(lambda one: f"{one:.4g}" if isinstance(one, float) else str(one), na_action="ignore")
+    plain = rows.drop(columns=list(ABOUT), errors="ignore")
+    plain = plain.loc[:, ~plain.map(lambda one: isinstance(one, (dict, list))).any()]
+    words = [name for name in plain if not pd.api.types.is_numeric_dtype(plain[name])]
+    texts = plain.map(lambda one: f"{one:.4g}" if isinstance(one, float) else str(one), na_action="ignore")
     return Grid.of_frame("What was measured", texts.astype(object).where(texts.notna(), MISSING), words=words)

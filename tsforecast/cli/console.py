@@ -175,22 +175,21 @@ def as_polars(forecasts: Any) -> Any:
     return pl.DataFrame({f"forecast {step}": column for step, column in enumerate(forecasts.T, 1)})
 
 
-def write_frame(frame: Any, forms: Mapping[str, str], out: Path) -> None:
-    """Write a polars frame to CSV or Parquet by its suffix, atomically; see `print_frame` for `forms`."""
-    with new_file(out) as unfinished:
-        if out.suffix.lower() == ".parquet":
-            frame.write_parquet(unfinished)
-        else:
-            _with_texts(frame, forms).write_csv(unfinished)
+def write_frame(frame: Any, forms: Mapping[str, str], out: Path | None) -> None:
+    """Write a polars frame to CSV or Parquet by its suffix, atomically; print it as CSV where there is no file.
 
-
-def print_frame(frame: Any, forms: Mapping[str, str]) -> None:
-    """Print a polars frame as CSV: exact for programs, and without codes that steer a terminal for people.
-
-    Dates are written as `forms` has it for their column, in strptime codes; in ISO 8601 unless given.
+    Dates are written as `forms` has it for their column, in strptime codes; in ISO 8601 unless given. Printed numbers
+    are exact for programs; codes that steer a terminal are printed as text where there is one.
     """
+    if out and out.suffix.lower() == ".parquet":
+        with new_file(out) as unfinished:
+            frame.write_parquet(unfinished)
+        return
     text = _with_texts(frame, forms).write_csv()
-    sys.stdout.write(_without_controls(text) if sys.stdout.isatty() else text)
+    if out:
+        write_or_return(text, out)
+    else:
+        sys.stdout.write(_without_controls(text) if sys.stdout.isatty() else text)
 
 
 def _with_texts(frame: Any, forms: Mapping[str, str]) -> Any:

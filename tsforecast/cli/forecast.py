@@ -16,7 +16,6 @@ from tsforecast.cli.console import (
     as_polars,
     console,
     echo,
-    print_frame,
     progress,
     show_audit,
     show_leaderboard,
@@ -135,10 +134,7 @@ def leaderboard(
 
 def report(
     rows: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Folders that leaderboard wrote, or files of rows, also of classifiers; several are merged."
-        ),
+        list[Path], typer.Argument(help="Folders that leaderboard wrote, or files of rows; several are merged.")
     ],
     out: Annotated[
         Path,
@@ -258,11 +254,9 @@ def predict(
         if future:
             rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future)
         frame = as_polars(forecaster.predict(context, future=rows, horizon=horizon))
+    write_frame(frame, forms, out)
     if out:
-        write_frame(frame, forms, out)
         echo(f"{len(frame)} forecasts in {out}")
-    else:
-        print_frame(frame, forms)
 
 
 def _context(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, dict[str, str]]:

@@ -145,7 +145,8 @@ class RollingOrigin:
             fits = (newest - least) // self.stride + 1
             origins = Parameter("origins")
             alone = () if self.origins == 1 else (origins, " = 1 and ")  # with several, a shorter horizon may not do
-            remedy: Text = ("use ", *alone, Parameter("gap"), " + ", Parameter("horizon"), f" <= {length - least}")
+            gap = (Parameter("gap"), " + ") if self.gap else ()
+            remedy: Text = ("use ", *alone, *gap, Parameter("horizon"), f" <= {length - least}")
             if fits >= 1:
                 remedy = ("use ", origins, f" <= {fits}")
             elif length <= least:

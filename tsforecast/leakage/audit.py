@@ -18,7 +18,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
 from tsforecast.data.sequences import is_ragged
 from tsforecast.data.splits import Cutoff, Positions, trains_on_other_groups
-from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.errors import DataError, Parameter, ParameterError, raise_any
 from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.evidence import AuditCase, Fingerprint, learned, numbers
@@ -102,7 +102,10 @@ def audit(
         protocol = Protocol(steps, cutoffs, refit=True, min_past=min_past)
         panel = protocol.long_enough(Panel.of(data))
         model = clone(forecaster).set_params(horizon=steps)
-        folds = sorted(protocol.folds(panel), key=lambda fold: fold.cutoffs[0].tick)
+        try:
+            folds = sorted(protocol.folds(panel), key=lambda fold: fold.cutoffs[0].tick)
+        except DataError as error:  # the origins of a protocol are the cutoffs of an audit
+            raise error.map(lambda part: Parameter("cutoffs") if part == Parameter("origins") else part) from error
         return join_reports(
             [audit_case(model, panel, fold.cutoffs[0], fold.train, fold.test, steps, level) for fold in folds]
         )
