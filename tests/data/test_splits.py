@@ -112,7 +112,7 @@ def test_a_series_is_tested_from_cutoffs_that_see_enough_of_it() -> None:
 def test_too_few_steps_before_the_oldest_cutoff_are_refused_with_the_arithmetic() -> None:
     splitter = RollingOrigin(horizon=5, origins=4, step=1, min_past=10)
     assert (
-        repr(splitter) == "RollingOrigin: 4 cutoffs every 1 steps, horizon 5, gap 0, expanding, after at least 10 steps"
+        repr(splitter) == "RollingOrigin: 4 cutoffs every 1 step, horizon 5, gap 0, expanding, after at least 10 steps"
     )
     with pytest.raises(DataError) as caught:
         splitter.ticks(17)

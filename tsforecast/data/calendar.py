@@ -62,10 +62,7 @@ class Frequency:
     def parse(cls, alias: str) -> Frequency:
         """Read a pandas-style alias: a whole number and one of ns ... W, B, MS, ME, QS, QE, YS, YE.
 
-        Raises
-        ------
-        DataError
-            When the alias is not known; the message names the nearest one.
+        DataError, raised when the alias is not known, names the nearest one.
 
         Examples
         --------

@@ -40,10 +40,7 @@ class Protocol:
     def folds(self, panel: Panel) -> list[Fold]:
         """Return the fits of one model: one for each split by groups, and for each cutoff where it is refitted.
 
-        Raises
-        ------
-        DataError
-            When the series are too short, or there are too few groups.
+        DataError is raised when the series are too short, or there are too few groups.
         """
         cutoffs = self._origins.cutoffs(panel)
         tested, found = is_tested(cutoffs), []
@@ -56,12 +53,7 @@ class Protocol:
     def long_enough(self, panel: Panel) -> Panel:
         """Return the panel without the series that are shorter than min_past + gap + horizon, with a note of them.
 
-        All series are kept where `min_past` is 1.
-
-        Raises
-        ------
-        DataError
-            When there is no other.
+        All series are kept where `min_past` is 1. DataError is raised when there is no other.
         """
         least = self._origins.min_past + self.ahead
         short = panel.lengths < least
@@ -152,12 +144,12 @@ class SealedPanel:
         """Return the whole panel, and count the opening."""
         self.opened += 1
         times = counted(self.opened, "time")
-        note = f"test part (the last {self.test} steps) opened {times}; sha256 {self.fingerprint[:12]}"
+        note = f"test part (the last {counted(self.test, 'step')}) opened {times}; sha256 {self.fingerprint[:12]}"
         whole = self._open()
         return replace(whole, notes=(*whole.notes, note))
 
     def __repr__(self) -> str:
         return (
-            f"SealedPanel: {len(self.train)} series, the last {self.test} steps sealed (sha256 "
-            f"{self.fingerprint[:12]}), opened {self.opened} times"
+            f"SealedPanel: {len(self.train)} series, the last {counted(self.test, 'step')} sealed (sha256 "
+            f"{self.fingerprint[:12]}), opened {counted(self.opened, 'time')}"
         )

@@ -15,7 +15,7 @@ from sklearn import model_selection
 
 from tsforecast.checks import whole
 from tsforecast.data.panel import Panel
-from tsforecast.errors import Argument, DataError, Parameter, ParameterError, Problem, Text, raise_any
+from tsforecast.errors import Argument, DataError, Parameter, ParameterError, Problem, Text, counted, raise_any
 
 Positions = NDArray[np.int64]
 
@@ -113,8 +113,8 @@ class RollingOrigin:
         raise_any(problems, ParameterError)
 
     def __repr__(self) -> str:
-        word = "cutoff" if self.origins == 1 else f"cutoffs every {self.stride} steps"
-        kind = "expanding" if self.train_length is None else f"sliding over {self.train_length} steps"
+        word = "cutoff" if self.origins == 1 else f"cutoffs every {counted(self.stride, 'step')}"
+        kind = "expanding" if self.train_length is None else f"sliding over {counted(self.train_length, 'step')}"
         least = "" if self.min_past == 1 else f", after at least {self.min_past} steps"
         return f"RollingOrigin: {self.origins} {word}, horizon {self.horizon}, gap {self.gap}, {kind}{least}"
 
@@ -281,8 +281,7 @@ class LeaveGroupsOut(_PanelGroups, model_selection.LeavePGroupsOut):  # type: ig
         return int(self.n_groups) + 1  # one of them to learn from
 
     def __repr__(self) -> str:
-        word = "group" if self.n_groups == 1 else "groups"
-        return f"LeaveGroupsOut: {self.n_groups} {word} tested at a time"
+        return f"LeaveGroupsOut: {counted(self.n_groups, 'group')} tested at a time"
 
 
 class GroupKFold(_PanelGroups, model_selection.GroupKFold):  # type: ignore[misc]

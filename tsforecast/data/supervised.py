@@ -31,12 +31,7 @@ class SupervisedPanel(Panel):
         """Lay out windows (n, W) or (n, W, C) and the steps that follow them, (n,), (n, H) or (n, H, K).
 
         The first K channels of `X` are the targets' past; the others are past covariates. `weights` (n,) are those of
-        the rows in training.
-
-        Raises
-        ------
-        DataError
-            When the shapes are others, or there are more targets than channels.
+        the rows in training. DataError is raised when the shapes are others, or there are more targets than channels.
         """
         if X.ndim not in (2, 3) or y.ndim not in (1, 2, 3) or 0 in X.shape + y.shape:
             raise DataError(
@@ -58,10 +53,7 @@ class SupervisedPanel(Panel):
     def contexts(self, X: NDArray[Any]) -> Panel:
         """Lay out windows, (n, W) or (n, W, C), as a panel of n series whose forecasts are written like y.
 
-        Raises
-        ------
-        DataError
-            When the number of channels differs.
+        DataError is raised when the number of channels differs.
         """
         past = X.reshape(len(X), X.shape[1], -1)  # (n, W, C)
         channels = len(self.roles.varying)
