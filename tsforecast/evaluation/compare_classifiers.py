@@ -146,15 +146,14 @@ class Classification:
 
     def planned(self, name: str, model: ClassifierMixin, fold: SequenceFold) -> ClassifierFit:
         """Return the record of a fit before it begins."""
-        users, trained = self.data.users(fold.test), self.data.users(fold.train)
-        tested = set() if users is None else {str(user) for user in users}
-        mixed = set() if trained is None else {str(user) for user in trained}
+        groups, sides = self.data.groups, (fold.test, fold.train)
+        tested, trained = (set() if groups is None else set(map(str, groups[side])) for side in sides)
         return ClassifierFit(
             model=name,
             seed=_seed(model),
             series=len(fold.train),
             steps=int(self.data.panel.lengths[fold.train].sum()),
-            left_out=tuple(sorted(tested)) if not tested & mixed else (),
+            left_out=tuple(sorted(tested)) if not tested & trained else (),
             settings=as_code(model),
             protocol=fold.protocol,
             fold=fold.number,

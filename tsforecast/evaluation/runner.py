@@ -136,7 +136,7 @@ def run_all(
 
 
 def complete(outcomes: Iterable[Outcome[Any]], baselines: Collection[str]) -> dict[str, list[pd.DataFrame]]:
-    """Return the rows of each model that failed nowhere; raise all reasons where that is baselines alone."""
+    """Return the rows of each model that failed nowhere; where these are baselines alone, raise every failure."""
     outcomes = list(outcomes)
     failed = {outcome.fit.model for outcome in outcomes if outcome.problem}
     if not {outcome.fit.model for outcome in outcomes if outcome.fit.model not in baselines} - failed:
@@ -230,11 +230,13 @@ def _run(
         for number, task in started():
             yield number, task.attempt()
         return
-    threads = _threads()
+    blas = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    torch: Any = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else None
     left = dict(tasks)
-    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=threads["blas"]):
+    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=blas):
         run_in_process = joblib.delayed(_in_process)
-        jobs = (run_in_process(number, task, threads["torch"]) for number, task in started())
+        jobs = (run_in_process(number, task, threads) for number, task in started())
         parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
         try:
             for number, outcome in parallel(jobs):
@@ -243,11 +245,11 @@ def _run(
         except BrokenExecutor:
             _log.warning("a process was killed; the %s fits that are left run one by one", len(left))
     for number, task in left.items():
-        yield number, _in_own_process(number, task, threads["torch"])
+        yield number, _in_own_process(number, task, threads)
 
 
 def _in_process(number: int, task: Task[Model, Any, Record], threads: int | None) -> tuple[int, Outcome[Record]]:
-    """Run a task in a worker process with as many threads as the main process, so that sums round alike."""
+    """Run a task in a worker process with as many threads of torch as here, None if not loaded, to round sums alike."""
     if threads is not None:
         import torch
 
@@ -270,13 +272,6 @@ def _in_own_process(number: int, task: Task[Model, Any, Record], threads: int | 
         except BrokenExecutor:
             killed = "its process was killed, though it ran alone; it may need more memory: use smaller settings"
             return task.failure(TsForecastError(killed))
-
-
-def _threads() -> dict[str, int | None]:
-    """Return the number of threads of this process; None for torch where that is not imported."""
-    blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    torch: Any = sys.modules.get("torch")
-    return {"blas": max(blas, default=1), "torch": torch.get_num_threads() if torch else None}
 
 
 def _files(

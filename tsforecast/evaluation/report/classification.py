@@ -261,14 +261,11 @@ def confusion_figure(table: pd.DataFrame) -> Figure:
             axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=alpha, lw=0))
             axes.text(column, row, str(count), ha="center", va="center", color=INK, size=letters)
     names = [brief(name) for name in table.index]
-    axes.set_xlim(-0.5, size - 0.5)
-    axes.set_ylim(size - 0.5, -0.5)
+    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xlabel="predicted", ylabel="true")
     rotation = 90 if max(map(len, names)) * size > 50 else 0
     axes.set_xticks(range(size), names, color=INK, size=max(letters, 7.5), rotation=rotation)
     axes.set_yticks(range(size), names, color=INK, size=max(letters, 7.5))
     axes.tick_params(pad=2)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
     hide_frame(axes)
     return figure
 
@@ -297,11 +294,9 @@ def curve_figure(learned: pd.DataFrame, users: pd.DataFrame) -> Figure:
     for at, low, high in learned[["shots", "low", "high"]].itertuples(index=False):
         axes.plot([at, at], [low, min(high, 1.0)], color=COLOURS[0], lw=1.2)
     axes.plot(shots, learned["accuracy"], "-o", ms=5, color=COLOURS[0], lw=1.8)
+    axes.set(xlabel="recordings of each class of the new user", ylabel="accuracy", xticks=shots)
     axes.set_ylim(_limits(float(np.nanmin([users.min().min(), learned["low"].min()]))))
     percent_axis(axes.yaxis, top=1)
-    axes.set_xticks(shots)
-    axes.set_xlabel("recordings of each class of the new user")
-    axes.set_ylabel("accuracy")
     axes.grid(axis="y")
     return figure
 
@@ -313,6 +308,5 @@ def _limits(low: float) -> tuple[float, float]:
 
 
 def _accuracy_axis(axes: Axes, low: float) -> None:
-    axes.set_xlim(_limits(low))
+    axes.set(xlim=_limits(low), xlabel="accuracy")
     percent_axis(axes.xaxis)
-    axes.set_xlabel("accuracy")

@@ -238,10 +238,7 @@ def error_by(view: View, key: str, label: str) -> Figure:
         marker = "o" if len(errors) < 13 else None
         axes.plot(errors.index, errors[name], marker=marker, ms=3, **look)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel(label)
-    axes.set_ylabel(view.results.metric.upper())
-    axes.grid(axis="y")
+    _integer_axis(axes, label, view.results.metric.upper())
     return figure
 
 
@@ -311,11 +308,15 @@ def training(histories: Sequence[Sequence[Mapping[str, Any]]]) -> Figure:
         if losses["valid_loss"].notna().any():
             kept = losses.loc[losses["valid_loss"].idxmin()]
             axes.plot(kept["number"], kept["valid_loss"], "o", ms=5, color=COLOURS[0], label=("_", "kept")[fit == 0])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("epoch (0 is untrained)")
-    axes.set_ylabel("loss")
-    axes.grid(axis="y")
+    _integer_axis(axes, "epoch (0 is untrained)", "loss")
     return figure
+
+
+def _integer_axis(axes: Axes, across: str, up: str) -> None:
+    """Make the x axis one of whole numbers, and label both axes."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel=across, ylabel=up)
+    axes.grid(axis="y")
 
 
 def _skill_axis(axes: Axes, results: ForecastResults) -> None:

@@ -57,20 +57,7 @@ def html_table(results: ForecastResults) -> str:
 
 
 def json_report(results: ForecastResults) -> str:
-    """Return table, verdicts, summaries and record as JSON; NaN and infinities are null.
-
-    Examples
-    --------
-    >>> import json
-    >>> from tsforecast import leaderboard
-    >>> report = json.loads(json_report(leaderboard([], np.arange(20.0), horizon=2, origins=3)))
-    >>> list(report)[:5]
-    ['metric', 'reference', 'summary_line', 'audit_line', 'notes']
-    >>> list(report)[5:]
-    ['table', 'verdicts', 'errors', 'win_rates', 'ranks', 'record']
-    >>> report["errors"]["step"]["naive"]
-    {'1': 1.0, '2': 2.0}
-    """
+    """Return table, verdicts, summaries and record as JSON; NaN and infinities are null."""
     record = results.record.plain() if results.record else None
     keys = [key for key in KEYS if key in results.rows and results.rows[key].notna().any()]
     names = ("metric", "reference", "summary_line", "audit_line", "notes")
