@@ -239,18 +239,13 @@ def audit_case(
         log.compare(perturbation, other)
     for perturbation, changed, run in case.other_perturbations(panel):
         log.compare(perturbation, changed, run)
-    for first, second in _on_both_sides(panel, learn, test):
-        log.add("a series on both sides", "LEAK", note=f"series {first!r} equals {second!r}")
+    if len(learn) < len(panel):
+        known = {panel.series(i)[:, : panel.n_targets].tobytes(): str(panel.ids[i]) for i in learn}
+        for i in test:
+            twin = known.get(panel.series(i)[:, : panel.n_targets].tobytes())
+            if twin is not None:
+                log.add("a series on both sides", "LEAK", note=f"series {twin!r} equals {str(panel.ids[i])!r}")
     return log.report()
-
-
-def _on_both_sides(panel: Panel, learn: Positions, test: Positions) -> list[tuple[str, str]]:
-    """Return pairs of equal series of different groups, one in the training part and one in the test part."""
-    if len(learn) == len(panel):
-        return []
-    known = {panel.series(i)[:, : panel.n_targets].tobytes(): i for i in learn}
-    pairs = [(known.get(panel.series(i)[:, : panel.n_targets].tobytes()), i) for i in test]
-    return [(str(panel.ids[one]), str(panel.ids[other])) for one, other in pairs if one is not None]
 
 
 def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> AuditReport:
@@ -272,7 +267,6 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int]) -> Au
             f"cutoffs must be numbers of rows from 1 to {len(X) - 1}, with rows to learn from before them: got "
             f"{', '.join(map(repr, outside)) or 'none'}"
         )
-
     return join_reports([_at_row(estimator, X, y, train) for train in cutoffs])
 
 

@@ -88,14 +88,10 @@ def choose(y: Floats, season_length: int, models: list[Components]) -> FittedMod
     close = candidates[0][0] + NEAR
     finalists = [entry for entry in candidates[:FINALISTS] if entry[0] <= close or not np.isfinite(entry[0])]
     fits = [(engine, engine.with_states(rough)) for _, engine, rough in finalists]
-    good = [
-        (engine.criterion(minimum.value), engine, minimum)
-        for engine, minimum in fits
-        if minimum.converged and minimum.value < BAD
-    ]
+    good = [(engine, minimum) for engine, minimum in fits if minimum.converged and minimum.value < BAD]
     if not good:
         raise FitError("its likelihood has no maximum that can be found")
-    _, engine, minimum = min(good, key=lambda entry: (entry[0], entry[2].value))
+    engine, minimum = min(good, key=lambda fit: (fit[0].criterion(fit[1].value), fit[1].value))
     return FittedModel({**asdict(engine.model), "season_length": engine.m}, minimum.x.tolist())
 
 
@@ -193,6 +189,7 @@ class Engine:
         self._base = np.zeros(FIRST_STATE + 2 + self.m)
         self._base[3] = 1.0
         self._base[FIRST_STATE:] = initial_states(y, self.m, model)
+        self._offset = np.where(np.arange(len(self._base)) < FIRST_STATE, 0.0, self._base)
         self._unit[6:] = self._base[6:] / 2 if model.season == MUL else spread
         self._loop, self._none = _loop(model), np.zeros(len(self._base), dtype=np.int64)
 
@@ -221,24 +218,21 @@ class Engine:
             free.append(5)
         if self.model.season and self.m <= LONGEST_ESTIMATED_SEASON:
             free += range(6, 6 + self.m)
-        base = np.where(np.arange(len(self._base)) < FIRST_STATE, 0.0, self._base)
         function = self._function(free)
-        start = ((rough.x - base) / self._unit)[free]
+        start = ((rough.x - self._offset) / self._unit)[free]
         bounds = self._bounds + [(-np.inf, np.inf)] * (len(free) - len(self._bounds))
         found = minimise(function, start, bounds, iterations=POLISH, precision=1e-8)
         if not found.value < rough.value:
             return rough
         parameters = rough.x.copy()
-        parameters[free] = base[free] + self._unit[free] * found.x
+        parameters[free] = self._offset[free] + self._unit[free] * found.x
         # Every step improves on the start: this search need not converge.
         return Minimum(parameters, found.value, rough.converged)
 
     def _function(self, free: list[int]) -> Callable[[Floats], float]:
         """Return minus the log-likelihood, up to a constant, as a function of the free parameters."""
         parameters = self._base.copy()
-        index = np.array(free)
-        offset = np.where(index < FIRST_STATE, 0.0, self._base[index])
-        unit = self._unit[index]
+        index, offset, unit = np.array(free), self._offset[free], self._unit[free]
         y, yhat, states, half = self._y, self._yhat, self._states, len(self._y) / 2
         loop, none, multiplicative, least = self._loop, self._none, self.model.error == MUL, self._least
         dot, log = np.dot, np.log
@@ -246,15 +240,10 @@ class Engine:
         def function(x: Floats) -> float:
             parameters[index] = offset + unit * x
             loop(parameters, y, yhat, states, none, parameters, True, True)
-            if multiplicative:
-                lowest = yhat.min()
-                if not lowest > 0:  # NaN as well
-                    return BAD
-                errors = y / yhat - 1
-                value = half * log(max(dot(errors, errors), least)) + log(yhat).sum()
-            else:
-                errors = y - yhat
-                value = half * log(max(dot(errors, errors), least))
+            if multiplicative and not yhat.min() > 0:  # NaN as well
+                return BAD
+            errors = y / yhat - 1 if multiplicative else y - yhat
+            value = half * log(max(dot(errors, errors), least)) + (log(yhat).sum() if multiplicative else 0.0)
             return float(value) if np.isfinite(value) else BAD
 
         return function
