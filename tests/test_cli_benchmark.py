@@ -88,6 +88,7 @@ def test_rows_of_any_shape_have_a_page(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = html_benchmark(evil, read_rows(tmp_path / "x.jsonl"), evil)
     assert evil not in page
+    assert "7.5" in html_benchmark("sets without a model", [{"set": "air", "seconds": 7.5}])
     assert '<td class="number">1.25</td>' in page
     with pytest.raises(DataError, match="must hold the rows of a benchmark: there is no such file"):
         read_rows(tmp_path / "y.jsonl")

@@ -35,12 +35,14 @@ def html_benchmark(name: str, rows: Rows, about: str = "") -> str:
     if any(row.get("measured") == "recognition" for row in rows):
         return _classification(name, rows)
     table = pd.DataFrame(rows)
-    grids = [_of_set(str(key), part) for key, part in table.groupby("set", sort=False)] if "set" in table else []
+    grids = [_plain(table)]
+    if {"set", "model", "value"} <= set(table):
+        grids = [_of_set(str(key), part) for key, part in table.groupby("set", sort=False)]
     return page(
         "benchmark.html.jinja",
         title=f"Benchmark: {name}",
         about=about,
-        grids=grids if {"model", "value"} <= set(table) and grids else [_plain(table)],
+        grids=grids,
         facts=facts(rows),
     )
 
