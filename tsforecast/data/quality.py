@@ -21,7 +21,7 @@ from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Prob
 EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 MAX_LISTED = 20  # problems of one kind; the rest is counted
 MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
-TOO_LARGE = 1e100  # numbers beyond it cannot be squared and summed in float64
+TOO_LARGE = np.float64(1e100)  # numbers beyond it cannot be squared and summed; float32 ends earlier
 
 
 @dataclass
@@ -280,8 +280,7 @@ def _drop_incomplete(rows: Rows) -> None:
 def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> Iterator[str]:
     """Yield counts of NaN, infinities and numbers too large to work with, per column and series."""
     infinite = np.isinf(rows.values)
-    most = min(TOO_LARGE, float(np.finfo(rows.values.dtype).max))  # float32 ends earlier
-    large = (np.abs(rows.values) > most) & ~infinite
+    large = (np.abs(rows.values) > TOO_LARGE) & ~infinite
     found: list[tuple[str, tuple[str, str], NDArray[np.bool_], Text]] = [
         ("complete", ("infinite value", "infinite values"), infinite, "replace them by NaN or by numbers first"),
         (
