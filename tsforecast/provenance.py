@@ -44,10 +44,7 @@ def machine() -> str:
 def scaling_words(params: dict[str, Any]) -> str:
     """Describe how values are scaled: first the steps that are the same for all windows, then those of each window.
 
-    Parameters
-    ----------
-    params : dict
-        Parameters of an estimator; an empty text is returned for one that does not scale.
+    The parameters are those of an estimator; an empty text is returned for one that does not scale.
 
     Examples
     --------

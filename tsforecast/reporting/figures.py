@@ -41,7 +41,6 @@ STYLE = {
     "svg.hashsalt": "tsforecast",  # the same figure is the same text each time
 }
 
-
 # Draw in the style of the package, whatever the user's settings are; a context, and a decorator.
 in_style = partial(style.context, ["default", STYLE])
 
