@@ -33,7 +33,8 @@ lint: $(VENV)/installed-test  ## Check style, types and the import contract
 	$(BIN)/lint-imports --no-cache
 
 quick: $(VENV)/installed-test  ## Run the tests that need no other process, in some four minutes
-	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process and not thorough" \
+		--hypothesis-profile few --numprocesses 2 --dist loadfile
 
 test: lint  ## Check style, types and the import contract, run all tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -18,11 +18,13 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
+from tsforecast.estimators.base import Estimator
 from tsforecast.estimators.registry import MODEL_NAMES, NETWORKS
 from tsforecast.forecasters.base import Forecaster
 
-# The same examples in every run; `make slow` looks for new ones.
+# The same examples in every run; `make quick` takes few, `make slow` looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("few", max_examples=10, derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile("same")
 
@@ -68,6 +70,20 @@ def only_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 MARKERS = {"only_ray": "ray", "browser": "browser", "empty_database": "mlflow"}
 
 
+# One model of each kind. The same checks on the others are `thorough`: `make test` runs them, `make quick` does not.
+REPRESENTATIVES = {"naive", "theta", "reduction", "gru", "majority"}
+
+
+def model_name(parameter: Any) -> str | None:
+    """Return the name of the model that a parameter of a test names or is; None for other parameters."""
+    if isinstance(parameter, str):
+        return parameter if parameter in MODEL_NAMES else None
+    kind = parameter if isinstance(parameter, type) else type(parameter)
+    if not issubclass(kind, Estimator):
+        return None
+    return kind.__name__.removesuffix("Forecaster").removesuffix("Classifier").lower()
+
+
 @cache
 def starts_ray(file: Path) -> bool:
     """Return whether a file of tests uses a Ray, its own or a shared one."""
@@ -81,6 +97,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[fixture])
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if not {name for value in parameters if (name := model_name(value))} <= REPRESENTATIVES:
+            item.add_marker("thorough")
     items.sort(key=lambda item: not starts_ray(item.path))
 
 

@@ -100,6 +100,7 @@ def test_a_leaderboard_of_an_embedded_dataset_prints_writes_and_says_who_wins(tm
     assert rows["model"].n_unique() == 5
 
 
+@pytest.mark.thorough
 def test_recordings_of_people_are_tested_on_people_left_out_from_cutoffs_with_enough_past(tmp_path: Path) -> None:
     lengths, file = (4, 9, 15), tmp_path / "recordings.csv"
     parts = [
@@ -125,6 +126,7 @@ def test_recordings_of_people_are_tested_on_people_left_out_from_cutoffs_with_en
     assert "the group that is tested" in " ".join(result.stdout.split())
 
 
+@pytest.mark.thorough
 def test_a_report_is_drawn_again_from_rows_and_several_are_merged(tmp_path: Path) -> None:
     for models in ("mean", "theta"):
         report, out = tmp_path / f"{models}.json", tmp_path / models
@@ -389,6 +391,7 @@ def test_a_fit_that_found_nothing_better_than_naive_says_so(tmp_path: Path) -> N
     assert "nothing better than the naive forecast was found: it is that (last)" in result.stdout
 
 
+@pytest.mark.thorough
 def test_the_report_of_a_search_is_drawn_while_it_runs_and_without_its_data(tmp_path: Path) -> None:
     from tests.helpers.searches import searched
 
@@ -673,6 +676,7 @@ def test_columns_ahead_for_a_model_that_reads_none_are_refused_in_words_of_the_c
     )
 
 
+@pytest.mark.thorough
 def test_a_leaderboard_is_not_written_among_files_of_others(tmp_path: Path) -> None:
     out = tmp_path / "results"
     out.mkdir()

@@ -79,6 +79,7 @@ def test_a_classifier_can_be_cloned_copied_and_pickled(classifier: Classifier) -
         clone(fitted).predict(recordings)
 
 
+@pytest.mark.thorough
 def test_users_are_left_out_one_by_one() -> None:
     recordings, labels = gestures(24)
     users = np.repeat(["ann", "bob", "cem"], 8)

@@ -77,6 +77,7 @@ def test_a_subclass_may_have_parameters_of_its_own() -> None:
     assert clone(Small(3)).units == 3
 
 
+@pytest.mark.thorough
 def test_help_shows_every_parameter() -> None:
     code = "import tsforecast; help(tsforecast.GRUForecaster)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -165,7 +165,7 @@ def test_a_pipeline_scales_windows_and_forecasts() -> None:
 
 
 @pytest.mark.parametrize("splitter", [TimeSeriesSplit(2), RollingOrigin(20, origins=2)], ids=str)
-@pytest.mark.parametrize("search", [GridSearchCV, HalvingGridSearchCV])
+@pytest.mark.parametrize("search", [GridSearchCV, pytest.param(HalvingGridSearchCV, marks=pytest.mark.thorough)])
 def test_a_grid_search_finds_the_better_setting(search: Any, splitter: Any) -> None:
     X, y = rows()
     extra = {"min_resources": 100} if search is HalvingGridSearchCV else {}
@@ -182,6 +182,7 @@ def test_cross_validation_scores_each_fold() -> None:
     assert np.array_equal(scores, cross_val_score(network(), X, y, cv=TimeSeriesSplit(3)))
 
 
+@pytest.mark.thorough
 def test_others_combine_it() -> None:
     X, y = rows()
     each = MultiOutputRegressor(network()).fit(X, y)
@@ -213,6 +214,7 @@ def test_a_pickle_of_another_version_is_warned_of_as_scikit_learn_does(monkeypat
     assert "_tsforecast_version" not in vars(again)
 
 
+@pytest.mark.thorough
 def test_an_ensemble_learns_its_weights_from_windows() -> None:
     X, y = rows()
     members = [NaiveForecaster(), network()]

@@ -27,6 +27,7 @@ def slow_past(values: np.ndarray, start: int, seen: int) -> np.ndarray:
     return rows.ffill().bfill().to_numpy()
 
 
+@pytest.mark.thorough
 @given(cut=st.data())
 def test_what_may_be_seen_equals_a_copy_that_is_filled_on_its_own(cut: st.DataObject) -> None:
     lengths = cut.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))

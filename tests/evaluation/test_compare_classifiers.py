@@ -181,6 +181,7 @@ def test_a_search_that_keeps_the_default_settings_is_said_to() -> None:
     assert rows.groupby("model")["chosen"].unique().map(list).to_dict() == {"majority": [""], "search": ["default"]}
 
 
+@pytest.mark.thorough
 def test_a_search_or_a_vote_lets_whole_users_validate(monkeypatch: pytest.MonkeyPatch) -> None:
     recordings, labels, users = movements(USERS[:4])
     given = []

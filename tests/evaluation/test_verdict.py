@@ -85,7 +85,10 @@ def test_an_oracle_always_beats_the_naive_forecast(series: int, cutoffs: int, ov
         assert verdict.skill > 0.99
 
 
-@pytest.mark.parametrize(("cutoffs", "overlap"), [(30, 2), (24, 6), (100, 10), (8, 4)])
+@pytest.mark.parametrize(
+    ("cutoffs", "overlap"),
+    [*(pytest.param(*case, marks=pytest.mark.thorough) for case in [(30, 2), (24, 6), (100, 10)]), (8, 4)],
+)
 def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twenty_boards(
     cutoffs: int, overlap: int
 ) -> None:
@@ -99,6 +102,7 @@ def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twen
     assert claims / boards < 0.05 + 3 * np.sqrt(0.05 * 0.95 / boards)  # three standard errors of so many boards
 
 
+@pytest.mark.thorough
 def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twenty_boards_of_eight_people() -> None:
     random, boards, claims = np.random.default_rng(0), 300, 0
     for _ in range(boards):

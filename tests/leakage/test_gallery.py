@@ -22,6 +22,7 @@ def entry(request: pytest.FixtureRequest) -> Entry:
     return found
 
 
+@pytest.mark.thorough
 def test_every_leak_is_flagged_and_no_honest_pipeline() -> None:
     flagged = [entry.name for entry in GALLERY if "LEAK" in entry.audit(entry.leaky).outcome]
     accused = [entry.name for entry in GALLERY if not entry.audit(entry.honest).passed]
@@ -44,6 +45,7 @@ def test_honest_pipelines_are_judged_by_more_than_one_perturbation(entry: Entry)
     assert {name.partition(": ")[2] for name in ran} >= {"other values", "shuffled"}
 
 
+@pytest.mark.thorough
 def test_the_leak_buys_accuracy_that_is_not_there() -> None:
     gains = {entry.name: 1 - entry.rmse(entry.leaky) / entry.rmse(entry.honest) for entry in GALLERY}
     assert {name for name, gain in gains.items() if gain <= 0} == COSTLY

@@ -105,6 +105,7 @@ def test_rows_alone_make_a_report_that_names_the_missing_record(board: Leaderboa
     assert f"<dd>{board.record.fingerprint}</dd>" in html_report(board)
 
 
+@pytest.mark.thorough
 def test_the_same_board_gives_the_same_page(board: Leaderboard) -> None:
     assert html_report(board) == html_report(board)
 
@@ -141,6 +142,7 @@ def test_an_svg_keeps_a_name_that_looks_like_what_is_replaced_in_it() -> None:
     assert f">{name}</text>" in inline_svg(figure, "odd", "")
 
 
+@pytest.mark.thorough
 def test_settings_of_the_user_do_not_reach_the_figures(board: Leaderboard) -> None:
     import matplotlib
 
@@ -303,6 +305,7 @@ def test_groups_that_gain_least_come_first(evil: Leaderboard) -> None:
     assert gain.is_monotonic_increasing
 
 
+@pytest.mark.thorough
 def test_a_table_of_many_series_is_cut_and_says_so() -> None:
     panel = Panel.from_array([wave(30, seed) for seed in range(203)], season_length=6)
     board = leaderboard([], panel, horizon=2)
@@ -323,6 +326,7 @@ def test_each_fit_has_a_row_with_what_it_learned_from(evil: Leaderboard) -> None
     assert "error" not in report.fit_table(without).columns  # a column that says nothing is left out
 
 
+@pytest.mark.thorough
 def test_a_report_of_the_rows_of_m4_hourly_takes_less_than_ten_seconds_and_five_megabytes() -> None:
     series, models, horizon = 414, 8, 48
     rng = np.random.default_rng(0)

@@ -50,6 +50,7 @@ def test_the_setting_that_matters_is_found_and_those_that_do_not_reach_zero(seed
         assert abs(shares[name].mean) < 0.05, name
 
 
+@pytest.mark.thorough
 def test_shares_are_those_of_the_variance_that_a_setting_makes() -> None:
     space = Space.of({"units": [1, 2, 3, 4], "layers": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
     trials = trials_of(space, 400, lambda one, noise: 0.1 * one["units"] + 0.05 * one["layers"] + 0 * noise)
@@ -58,6 +59,7 @@ def test_shares_are_those_of_the_variance_that_a_setting_makes() -> None:
         assert shares[name].mean == pytest.approx(share, abs=0.08), name
 
 
+@pytest.mark.thorough
 def test_intervals_are_wider_where_trials_are_fewer() -> None:
     space = Space.of({"units": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
     widths = []
@@ -76,6 +78,7 @@ def test_a_setting_that_some_cells_lack_carries_no_information_about_the_cell() 
     assert abs(shares["kernel_size"].mean) < 0.01
 
 
+@pytest.mark.thorough
 def test_importance_is_the_same_each_time() -> None:
     space = Space.of({"units": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
     trials = trials_of(space, 40, lambda one, noise: one["units"] + noise)
