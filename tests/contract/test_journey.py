@@ -1,4 +1,4 @@
-"""The way from `fit` to the network is short: few calls deep, through few modules of the core."""
+"""The way from `fit` to the network is short: few calls deep, through few modules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import numpy as np
 import pytest
 
 from tsforecast.classifiers.neural import GRUClassifier
-from tsforecast.data.panel import Panel
-from tsforecast.data.sequences import read
 from tsforecast.forecasters.neural import GRUForecaster
 
 HOPS, MODULES = 4, 20  # at most
-CORE = ("data", "networks", "training", "estimators", "forecasters", "classifiers")  # rooms, without kernels
 
 
 class ArrivedError(Exception):
@@ -24,10 +21,9 @@ class ArrivedError(Exception):
 
 
 def ours(frame: FrameType) -> str:
-    """Return the module of a function that is written in a core module; nothing for others, and generated ones."""
-    room = frame.f_globals.get("__name__", "").split(".")
-    core = room[0] == "tsforecast" and len(room) > 1 and room[1] in CORE and "kernels" not in room
-    return ".".join(room) if core and not frame.f_code.co_filename.startswith("<") else ""
+    """Return the module of a function of the package; nothing for others, and for those that are generated."""
+    module: str = frame.f_globals.get("__name__", "")
+    return module if module.startswith("tsforecast.") and not frame.f_code.co_filename.startswith("<") else ""
 
 
 def journey(fit: Callable[[], Any]) -> tuple[list[str], set[str]]:
@@ -62,7 +58,7 @@ FITS = {
     "forecaster": lambda data: GRUForecaster(horizon=3, units=4, max_epochs=1, random_state=0).fit(data),
     "classifier": lambda data: GRUClassifier(units=4, max_epochs=1, random_state=0).fit(data, [0, 1] * 5),
 }
-DATA = {"forecaster": Panel.from_array(SERIES), "classifier": read(list(SERIES.reshape(10, 20)))}
+DATA = {"forecaster": SERIES, "classifier": SERIES.reshape(10, 20)}
 
 
 @pytest.mark.parametrize("name", FITS)
