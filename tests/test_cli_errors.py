@@ -202,7 +202,7 @@ def _names(node: ast.expr) -> set[str]:
     [
         (["fit", "--model", "naive", "--window", "5"], "--window must be left out: naive has no such setting"),
         (["leaderboard", "--models", "ets,mean", "--epochs", "5"], "--epochs must be left out: ets, mean have no such"),
-        (["fit", "--horizon", "200"], "has 109 (309 less 200 for validation); use --horizon <= 76\n"),
+        (["fit", "--horizon", "200"], "has 109 (309 less 200 for validation); use --horizon <= 127\n"),
         (["fit", "--horizon", "320"], "shortest has 309 steps; use --horizon <= 77, or give longer series\n"),
         (["audit", "--cutoffs", "90", "--model", "mean"], "need 991 steps, the data have 309; use --cutoffs <= 28\n"),
         (["tune", "--folds", "3"], "--folds must be left out without --label: forecasts are tested at cutoffs"),

@@ -195,3 +195,20 @@ def test_an_ensemble_of_several_is_as_repeatable_as_one_of_seeds() -> None:
 def test_labelled_sequences_are_for_a_classifier() -> None:
     with pytest.raises(DataError, match=r"^X must have rows of one length: they have 2 to 4 steps; series, and the"):
         GRUForecaster().fit([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0]], ["rest", "wave"])
+
+
+@pytest.mark.parametrize("validation", [0.15, 0.3, None, 12])
+@pytest.mark.parametrize("window", ["auto", 1, 20, 52])
+def test_the_horizon_of_a_remedy_is_the_largest_that_is_accepted(validation: float | int | None, window: Any) -> None:
+    def refused(horizon: int) -> str:
+        try:
+            GRUForecaster(window=window, horizon=horizon, validation=validation, max_epochs=0).fit(wave(90))
+        except DataError as error:
+            return str(error)
+        return ""
+
+    for horizon in (30, 50, 89):
+        named = re.search(r"^window \+ horizon.*horizon <= (\d+)", refused(horizon))
+        if named:
+            assert not refused(int(named[1]))
+            assert refused(int(named[1]) + 1)

@@ -7,7 +7,9 @@ An anchor, a naive forecast that is corrected, copies what lay some steps back, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +24,7 @@ from tsforecast.errors import DataError, Parameter, Part, Problem
 
 ANCHORS = ("last", "seasonal", "average", "none")
 Anchor = str | Sequence[int]  # a name, or the lengths of the seasons whose naive forecasts are averaged
+Rows = Callable[[int], NDArray[np.int64]]  # from a horizon to how many first rows of each series train, (N,)
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
 SEGMENT = 24  # steps that one segment has at most, unless given
 LONG = 5  # seasons; a longer horizon is corrected from a level
@@ -86,36 +89,29 @@ def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Conte
     return Context(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
 
 
-def window(panel: Panel, seen: NDArray[np.int64], given: int | str, horizon: int, fixed: bool = False) -> int:
+def window(panel: Panel, rows: Rows, given: int | str, horizon: int, fixed: bool = False) -> int:
     """Return the window that was given, or as much as helps and fits.
 
     Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest;
-    at most a third of the shortest series' training part, of which `seen` has the number of rows, (N,). A DataError
-    has the arithmetic and what would fit; where window and horizon are `fixed`, by a fitted network, more rows alone.
+    at most a third of the shortest series' training part. A DataError has the arithmetic and the largest numbers that
+    would fit; where window and horizon are `fixed`, by a fitted network, more rows alone.
     """
-    trains = np.ones(len(panel), dtype=bool) if panel.units is None else seen != 0  # a unit may validate
-    shortest = int(seen[trains].min())
-    supervised = isinstance(panel, SupervisedPanel)
-    auto = shortest - horizon if supervised else _auto_window(panel.season_length, horizon, shortest)
-    chosen = auto if isinstance(given, str) else int(given)
-    if supervised and chosen > auto:
-        raise DataError(
-            f"window must fit in the rows of X: needs {chosen} steps, they have {auto}; use window <= {auto}"
-        )
-    needed = chosen + horizon
-    short = np.flatnonzero((seen < needed) & trains)
+    chosen, seen, short = _room(panel, rows, given, horizon)
     if not len(short):
         return chosen
+    needed = chosen + horizon
     worst = short[seen[short].argmin()]
     has, length = int(seen[worst]), int(panel.lengths[worst])
     held = f" ({length} less {length - has} for validation)" if has < length else ""
     more = len(short) - 1
     others = f"; so {'does' if more == 1 else 'do'} {more} other series" if more else ""
     ways: list[tuple[Part, ...]] = [(Parameter("window"), f" <= {has - horizon}")] if has > horizon else []
-    ways += [(Parameter("horizon"), f" <= {has - chosen}")] if has > chosen else []
+    # A shorter horizon needs fewer steps, and may leave more of them to train on.
+    most = bisect(range(1, horizon), False, key=lambda steps: not _fits(panel, rows, given, steps))
+    ways += [(Parameter("horizon"), f" <= {most}")] if most else []
     if fixed or not ways:
         ways = [(f"at least {needed - has} more rows",), *([("less validation",)] if held else [])]
-    if panel.groups is not None and len(short) < trains.sum():  # some sequences are always short
+    if panel.groups is not None and len(short) < np.count_nonzero(seen):  # some sequences are always short
         ways += [("a ", Parameter("min_past"), f" of {chosen} in a backtest, which leaves such series out")]
     raise DataError(
         Problem(
@@ -126,6 +122,28 @@ def window(panel: Panel, seen: NDArray[np.int64], given: int | str, horizon: int
             series=panel.ids[worst],
         )
     )
+
+
+def _room(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the window for a horizon, the rows that train, (N,), and the series that are too short for both."""
+    seen = rows(horizon)
+    trains = seen != 0  # a group, or a window of supervised ones, may validate as a whole
+    shortest = int(seen[trains].min())
+    supervised = isinstance(panel, SupervisedPanel)
+    auto = shortest - horizon if supervised else _auto_window(panel.season_length, horizon, shortest)
+    chosen = auto if isinstance(given, str) else int(given)
+    if supervised and chosen > auto:
+        raise DataError(
+            f"window must fit in the rows of X: needs {chosen} steps, they have {auto}; use window <= {auto}"
+        )
+    return chosen, seen, np.flatnonzero((seen < chosen + horizon) & trains)
+
+
+def _fits(panel: Panel, rows: Rows, given: int | str, horizon: int) -> bool:
+    """Return whether window and horizon fit in the rows that train."""
+    with suppress(DataError):
+        return not len(_room(panel, rows, given, horizon)[2])
+    return False
 
 
 def _auto_window(season: int, horizon: int, shortest: int) -> int:

@@ -184,7 +184,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         model = self._copy_to_tune(freeze, head, layers, scaling, settings)
         panel = self.panel_.read_like(data, what="the data to tune on")
         held_out, trains = model._training_rows(panel)
-        auto.window(panel, trains, self.resolved_["window"], self.horizon_, fixed=True)  # refuses what is too short
+        # Refuse data that are too short.
+        auto.window(panel, lambda _: trains, self.resolved_["window"], self.horizon_, fixed=True)
         past = panel.until(trains)
         if scaling == "keep":
             raise_any(f"{problem}; use scaling='new'" for problem in self.inputs_.beyond_transform(past))
@@ -197,11 +198,11 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             model._remember(panel)
         return model
 
-    def _training_rows(self, panel: Panel) -> tuple[int, NDArray[np.int64]]:
-        return auto.training_rows(panel, self.validation, self.horizon_)
+    def _training_rows(self, panel: Panel, horizon: int | None = None) -> tuple[int, NDArray[np.int64]]:
+        return auto.training_rows(panel, self.validation, horizon or self.horizon_)
 
-    def _resolve(self, panel: Panel, trains: NDArray[np.int64], past: Panel) -> dict[str, Any]:
-        return super()._resolve(panel, trains, past) | {
+    def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
+        return super()._resolve(panel, past) | {
             "segment": auto.segment(self.segment, panel.season_length),
             "device": str(torch_device(self.device)),
             "head_layers": 1,

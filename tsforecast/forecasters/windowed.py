@@ -87,14 +87,14 @@ class WindowedForecaster(Forecaster):
     resolved_: dict[str, Any] = dataclasses.field(init=False)  # where a setting left a choice
     inputs_: Preprocessor = dataclasses.field(init=False)  # scaling and static categories of the training part
 
-    def _training_rows(self, panel: Panel) -> tuple[int, NDArray[np.int64]]:
-        """Return how many steps, or wholes, validate, and how many first rows of each series train."""
+    def _training_rows(self, panel: Panel, horizon: int | None = None) -> tuple[int, NDArray[np.int64]]:
+        """Return how many steps, or wholes, validate, and how many first rows of each series train, at a horizon."""
         return 0, panel.lengths
 
     def _split(self, panel: Panel) -> NDArray[np.int64]:
         """Resolve settings that leave a choice; return how many first rows of each series train."""
         held_out, trains = self._training_rows(panel)
-        self.resolved_ = self._resolve(panel, trains, panel.until(trains)) | {"validation": held_out}
+        self.resolved_ = self._resolve(panel, panel.until(trains)) | {"validation": held_out}
         return trains
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
@@ -109,15 +109,15 @@ class WindowedForecaster(Forecaster):
         resolved = {f"choices {name}": np.array(str(value)) for name, value in unfitted.resolved_.items()}
         return {"windows": values, "targets": truth, "training rows": trains} | scaling | resolved
 
-    def _resolve(self, panel: Panel, seen: NDArray[np.int64], past: Panel) -> dict[str, Any]:
-        """Return the values of settings that leave a choice; `past` is the training part, the first `seen` rows."""
+    def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
+        """Return the values of settings that leave a choice; `past` is the training part."""
         supervised = isinstance(panel, SupervisedPanel)
         if supervised and self.per_series is True:
             raise ParameterError(
                 "per_series=True must have series to learn scales from: rows of X are windows; use instance_norm=True"
             )
         new_series = supervised or panel.groups is not None  # test series are not among the fitted ones
-        window = choices.window(panel, seen, self.window, self.horizon_)
+        window = choices.window(panel, lambda steps: self._training_rows(panel, steps)[1], self.window, self.horizon_)
         return {
             "season_length": panel.season_length,
             "window": window,
