@@ -115,4 +115,4 @@ def _plain(rows: pd.DataFrame) -> Grid:
     plain = plain.loc[:, ~plain.map(lambda one: isinstance(one, (dict, list))).any()]
     words = [name for name in plain if not pd.api.types.is_numeric_dtype(plain[name])]
     texts = plain.map(lambda one: f"{one:.4g}" if isinstance(one, float) else str(one), na_action="ignore")
-    return Grid.of_frame("What was measured", texts.astype(object).where(texts.notna(), MISSING), words=words)
+    return Grid.of_frame("Measurements", texts.astype(object).where(texts.notna(), MISSING), words=words)

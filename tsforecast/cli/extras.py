@@ -28,7 +28,7 @@ def datasets(context: typer.Context) -> None:
 
     from tsforecast.catalog.card import card, dataset_names
 
-    table = Table("name", "what it is", "step", "season")
+    table = Table("name", "title", "step", "season")
     for name in dataset_names():
         one = card(name)
         table.add_row(name, one.title, one.frequency, str(one.season_length))
@@ -37,7 +37,7 @@ def datasets(context: typer.Context) -> None:
 
 @datasets_app.command("show")
 def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
-    """Show a dataset's card: what it is, where it comes from, how it is read and tested."""
+    """Show a dataset's card: its description and source, how it is read and tested."""
     from tsforecast.catalog.card import card
 
     one = card(name)
@@ -48,7 +48,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
     }
     cutoffs = "1 cutoff" if one.task.origins == 1 else f"{one.task.origins} cutoffs every {one.task.step} steps"
     lines = {
-        "what": one.description,
+        "description": one.description,
         "source": "\n".join(one.sources),
         "licence": one.licence,
         "citation": one.citation,
@@ -107,7 +107,7 @@ def benchmark(
     require_place(out, mark=page.name if not measure else rows.name)
     if measure:
         os.environ["TSFORECAST_RESULTS"] = str(out.absolute())
-        sys.path.insert(0, str(folder))  # scripts share what records rows
+        sys.path.insert(0, str(folder))  # scripts share the module that records rows
         sys.argv = [f"tsforecast benchmark {name}", *context.args]
         runpy.run_path(str(scripts[name]), run_name="__main__")
     from tsforecast.cli.benchmark_page import html_benchmark, read_rows  # after the checks: it loads pandas
