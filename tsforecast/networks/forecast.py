@@ -131,25 +131,6 @@ class ForecastNetwork(TrainableNetwork):
         It is anchor plus corrections; without `add_anchor` corrections alone, for callers that add the anchor in the
         data's own units and in double precision: where nothing is corrected that is the naive forecast to the bit.
         """
-        if self.lags is None or not add_anchor:
-            return self.corrections(past, ahead, static)
-        anchor = self._anchor(past)  # (B, H, K)
-        corrections = self.corrections(past, ahead, static, anchor)
-        if self.outputs == self.levels:
-            return corrections + anchor[..., None]
-        levels = corrections[..., : self.levels] + anchor[..., None]
-        return torch.cat([levels, corrections[..., self.levels :]], dim=-1)
-
-    def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
-        """Return the naive forecast in the shape of outputs, (B, H, K, P): the anchor, or the last value."""
-        levels = self._anchor(past)[..., None].expand(-1, -1, -1, self.levels)
-        others = levels.new_zeros(*levels.shape[:3], self.outputs - self.levels)
-        return torch.cat([levels, others], dim=-1)
-
-    def corrections(
-        self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None, anchor: Tensor | None = None
-    ) -> Tensor:
-        """Return what `forward` adds to the anchor, (B, H, K, P); the anchor (B, H, K) is computed unless given."""
         own, level, size = self._centred(past[..., : self.targets])  # (B, W, K), twice (B, 1, K)
         rows = self._rows(own, past[..., self.targets :])  # (B, G, W, I)
         state = self.encoder(self._segments(rows).flatten(0, 1), self.embed)  # (B*G, U)
@@ -161,13 +142,23 @@ class ForecastNetwork(TrainableNetwork):
         shape = (len(past), self.horizon, self.targets, -1)
         outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
         levels, others = outputs[..., : self.levels], outputs[..., self.levels : self.outputs]
+        add_anchor = add_anchor and self.lags is not None
+        if self.gates or add_anchor:
+            anchor = self._anchor(past)  # (B, H, K)
         if self.gates:
-            anchor = self._anchor(past) if anchor is None else anchor
             way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
             levels = levels - outputs[..., -1:] * way[..., None]
         if self.instance_norm:
             levels = levels * size[..., None] + level[..., None]
+        if add_anchor:
+            levels = levels + anchor[..., None]
         return levels if self.outputs == self.levels else torch.cat([levels, others], dim=-1)
+
+    def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
+        """Return the naive forecast in the shape of outputs, (B, H, K, P): the anchor, or the last value."""
+        levels = self._anchor(past)[..., None].expand(-1, -1, -1, self.levels)
+        others = levels.new_zeros(*levels.shape[:3], self.outputs - self.levels)
+        return torch.cat([levels, others], dim=-1)
 
     def _anchor(self, past: Tensor) -> Tensor:
         """Return the naive forecast, (B, H, K): the anchor, or the last value."""

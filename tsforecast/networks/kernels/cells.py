@@ -17,7 +17,6 @@ from tsforecast.networks.kernels.matmul import (
     gather,
     load_input,
     pack,
-    pack_transposed,
     pad,
     padded_rows,
     product,
@@ -65,7 +64,7 @@ def forward(
     """Read tiles `first` to `last`; write the states of all steps to y, (B, T, U), or of the last one, (B, 1, U)."""
     steps, inputs, units, shown = x.shape[1], wi.shape[1], wh.shape[1], y.shape[1]
     states, memory = hs[0], hs[-1]
-    by_x, by_h, by_e, from_e = pack(wi), pack(wh), pack(we), pad(be)
+    by_x, by_h, by_e, from_e = pack(wi, 0), pack(wh, 0), pack(we, 0), pad(be)
     joined = cell.kind != GRU  # whose reset gate scales the product with the state alone
     from_x, from_h = pad(bi + bh) if joined else pad(bi), pad(bh)
     embedded, of_x = rows(hs, padded_rows(by_e)), rows(hs, padded_rows(by_x))
@@ -151,7 +150,7 @@ def backward(
     states, memory, blocks = hs[0], hs[-1], cell.slopes
     chunk = chunk_of(steps, (blocks + 1) * units + inputs)
     by_embedding = rows(hs, chunk * inputs)
-    to_x, to_h = pack_transposed(wi, cell.shift * units), pack_transposed(wh, 0)
+    to_x, to_h = pack(np.ascontiguousarray(wi.T), cell.shift * units), pack(np.ascontiguousarray(wh.T), 0)
     slopes, none = rows(hs, chunk * blocks * units), np.zeros(max(padded_rows(to_x), padded_rows(to_h)), hs.dtype)
     direct, through = rows(hs, units), rows(hs, padded_rows(to_h))  # gradients of a state: its own, through weights
     given, by_memory, of_x = rows(hs, units), rows(hs, units), rows(hs, padded_rows(to_x))

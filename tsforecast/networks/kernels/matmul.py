@@ -26,24 +26,17 @@ SIDE = 4  # of a square of LANES sums over windows
 
 
 @helper
-def pack(weight: Any) -> Any:
-    """Lay a matrix (R, K) out as (R / BLOCK, K, BLOCK): what a product needs at once is contiguous."""
+def pack(weight: Any, shift: int) -> Any:
+    """Lay a matrix (R, K), its columns rotated by `shift`, out as (R / BLOCK, K, BLOCK).
+
+    What a product needs at once is then contiguous.
+    """
     high, wide = weight.shape
     laid = np.zeros((-(-high // BLOCK), wide, BLOCK), weight.dtype)
-    for r in range(high):
-        for k in range(wide):
-            laid[r // BLOCK, k, r % BLOCK] = weight[r, k]
-    return laid
-
-
-@helper
-def pack_transposed(weight: Any, shift: int) -> Any:
-    """Pack the transpose of a matrix, its columns rotated by `shift`."""
-    high, wide = weight.shape
-    laid = np.zeros((-(-wide // BLOCK), high, BLOCK), weight.dtype)
-    for r in range(high):
-        for k in range(wide):
-            laid[k // BLOCK, (r + shift) % high, k % BLOCK] = weight[r, k]
+    for k in range(wide):
+        column = (k + shift) % wide
+        for r in range(high):
+            laid[r // BLOCK, column, r % BLOCK] = weight[r, k]
     return laid
 
 

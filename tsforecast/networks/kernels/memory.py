@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,14 @@ def _take_block(size: int) -> NDArray[np.uint8]:
 WORTH_SHARING = 8_000_000  # multiplications: 0.15 ms of one core, several times what it takes to wake another
 
 allowed: ContextVar[int | None] = ContextVar("allowed", default=None)  # threads of kernels; None for those of torch
-_pool: ThreadPoolExecutor | None = None
 
 
-def _forget() -> None:
-    global _pool
-    _pool = None
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tsforecast")
 
 
-os.register_at_fork(after_in_child=_forget)  # threads do not live on in a child
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
 
 
 def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any) -> None:
@@ -74,15 +74,12 @@ def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any)
     A kernel releases Python's lock. The caller computes the first part itself, so that callers never wait for each
     other in a circle.
     """
-    global _pool
     threads = min(allowed.get() or torch.get_num_threads(), count) if work > WORTH_SHARING else 1
     if threads == 1:
         kernel(0, count, *arguments)
         return
     parts = [(count * i // threads, count * (i + 1) // threads) for i in range(threads)]
-    if _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tsforecast")
-    others = [_pool.submit(kernel, *part, *arguments) for part in parts[1:]]
+    others = [_pool().submit(kernel, *part, *arguments) for part in parts[1:]]
     try:
         kernel(*parts[0], *arguments)
     finally:  # no thread may still write to memory that is used again
