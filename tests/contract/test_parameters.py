@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 import tsforecast
 from tsforecast.estimators.network import NetworkEstimator
+from tsforecast.estimators.registry import CLASSES, estimator_class
 
 CELLS = ("Neural", "RNN", "GRU", "LSTM", "Conv1D")
 NETWORKS = [getattr(tsforecast, cell + kind) for cell in CELLS for kind in ("Forecaster", "Classifier")]
@@ -33,6 +34,15 @@ def test_every_parameter_has_type_default_and_explanation_in_signature_and_docst
         assert section[described[name] + 1].startswith("    ")
         assert parameter.default == getattr(cls(), name)
         assert parameter.kind is (parameter.POSITIONAL_OR_KEYWORD if name == "cell" else parameter.KEYWORD_ONLY)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_help_lists_the_parameters_of_the_signature_with_an_explanation(name: str) -> None:
+    cls = estimator_class(name)
+    section = inspect.cleandoc(cls.__doc__).partition("Parameters\n----------\n")[2].partition("\n\n")[0].splitlines()
+    described = [i for i, line in enumerate(section) if not line.startswith(" ")]
+    assert [section[i].partition(" : ")[0] for i in described] == list(inspect.signature(cls).parameters)
+    assert all(section[i + 1].startswith("    ") for i in described)
 
 
 @pytest.mark.parametrize("cls", NETWORKS)
