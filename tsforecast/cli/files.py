@@ -161,12 +161,11 @@ def _thousands(column: Any) -> Problem | None:
         return None
     row = grouped.arg_max()
     value = column[row].strip()
-    mark = re.search(r"[^\d+-]", value)
-    plain = value.replace(mark[0], "") if mark else value
+    separator = value.lstrip("+-0123456789")[0]
     return Problem(
         f"column {column.name!r} must hold numbers without thousands separators",
         (Row(row), f" holds {value!r}"),
-        f"write {plain}, and the others likewise",
+        f"write {value.replace(separator, '')}, and the others likewise",
     )
 
 

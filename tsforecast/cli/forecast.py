@@ -154,11 +154,10 @@ def report(
     suffix_of(out, (*REPORTS, ".parquet"))
     require_place(out.parent)
     first, _ = read_rows(rows[0] / ROWS if rows[0].is_dir() else rows[0])
-    results: Leaderboard | ClassifierComparison
     if "predicted" in first:
         why = "accuracy ranks classifiers, beside the majority"
         require_absent("for a comparison of classifiers", why, metric=metric, reference=reference)
-        results = ClassifierComparison.from_parquet(*rows)
+        results: Leaderboard | ClassifierComparison = ClassifierComparison.from_parquet(*rows)
     else:
         results = Leaderboard.from_parquet(*rows, metric=metric, reference=reference)
     title = title or (results.record.data if results.record else " and ".join(map(str, rows)))

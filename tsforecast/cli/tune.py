@@ -101,9 +101,8 @@ def tune(
     panel, task = read_panel(data, reading, label)
     protocol = protocol_of(task, panel, horizon, origins, step)
     out = out or Path(f"tune-{Path(data).stem}")
-    settings = training.settings()
     search = RaySearch(
-        NeuralClassifier(**settings) if label else NeuralForecaster(**settings),
+        (NeuralClassifier if label else NeuralForecaster)(**training.settings()),
         _read_space(space) if space else CLASSIFIER_SPACE if label else SPACE,
         trials=trials,
         searcher=searcher,
