@@ -109,7 +109,7 @@ def test_each_window_counts_once_and_its_y_alone_is_a_target() -> None:
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tsforecast.estimators.network.train", lambda net, windows, *rest: seen.append(windows) or [])
-        patch.setattr("tsforecast.forecasters.neural.best_epoch", lambda history: type("Epoch", (), {"number": 0}))
+        patch.setattr("tsforecast.estimators.network.best_epoch", lambda history: type("Epoch", (), {"number": 0}))
         model.fit(X, y)
     (windows,) = seen
     assert len(windows) == len(X)
