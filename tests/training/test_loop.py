@@ -18,9 +18,10 @@ from tsforecast.networks.losses import LOSSES, Objective
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import TrainingConfig, train
-from tsforecast.training.optim import OPTIMIZERS, SCHEDULES, clip, make_optimizer, one_cycle
+from tsforecast.training.optim import clip, make_optimizer, one_cycle
 
 CPU = torch.device("cpu")
+OPTIMIZERS, SCHEDULES = ("adamw", "adam", "sgd"), ("one-cycle", "cosine", "plateau", "constant")
 MAE = Objective(LOSSES["mae"], None)
 
 

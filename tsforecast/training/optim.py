@@ -11,7 +11,6 @@ from torch import nn
 
 from tsforecast.training.history import Epoch
 
-SCHEDULES = ("one-cycle", "cosine", "plateau", "constant")
 WARM_UP = 0.1  # share of training over which a cosine rises first
 PLATEAU_FACTOR = 10.0  # a plateau divides the rate by it
 
@@ -119,7 +118,6 @@ def unflatten_parameters(parameters: Iterable[nn.Parameter]) -> None:
             parameter.data = parameter.detach().clone()
 
 
-OPTIMIZERS = ("adamw", "adam", "sgd")
 MOMENTUM = 0.9  # of sgd
 
 
