@@ -111,6 +111,27 @@ def test_what_was_mended_is_said_under_the_table() -> None:
     assert board.notes == ("inserted 1 missing time stamp",)
 
 
+def test_series_without_mase_are_named_and_the_scale_is_that_of_their_own_past() -> None:
+    day = pd.date_range("2024-01-01", periods=12)
+    moves = pd.DataFrame({"id": "moves", "day": day, "y": np.arange(12) ** 2.0})
+    late = pd.DataFrame({"id": "late", "day": day, "y": [0.0] * 9 + [50, 60, 70]})
+    board = leaderboard([], pd.concat([moves, late]), horizon=1, origins=3)
+    note = (
+        "1 of 2 series has no MASE and RMSSE at some cutoffs and is left out of both: 'late'; before the cutoff the "
+        "seasonal naive forecast had no error (all values or seasons are equal, or there is one value alone), so that "
+        "nothing scales theirs; the metric mae counts them"
+    )
+    assert board.notes == (note,)
+    assert f"Note: {note}." in board.to_markdown()
+    assert ForecastResults.from_rows(board.rows, notes=board.notes).notes == (note,)
+    # Seven days back from day t: t^2 - (t - 7)^2 = 14 t - 49, for t from 7 to the cutoff.
+    found = board.rows.query("model == 'naive' and step == 1").pivot_table("naive_mae", "cutoff", "series")
+    assert found["moves"].tolist() == [(49 + 63) / 2, (49 + 63 + 77) / 3, (49 + 63 + 77 + 91) / 4]
+    assert found["late"].tolist() == [0, 50 / 3, 110 / 4]
+    always = leaderboard([], pd.concat([moves, late.assign(y=3.0)]), horizon=1, origins=3)
+    assert "1 of 2 series has no MASE and RMSSE and is left out of both: 'late'" in always.notes[0]
+
+
 def test_copies_of_a_series_are_no_further_evidence() -> None:
     alone = leaderboard({"good": Shifted(0.5)}, RAMP, horizon=1, origins=6, reference="naive")
     copies = leaderboard(

@@ -17,7 +17,7 @@ def losses(metric: str, y: ArrayLike, forecast: ArrayLike, scale: ArrayLike = 1.
     sMAPE is in [0, 200], as in the M4 competition, where two zeros are no error [Makridakis et al. 2020,
     doi 10.1016/j.ijforecast.2019.04.014]. `scale` is the mean absolute (MASE) [Hyndman and Koehler 2006,
     doi 10.1016/j.ijforecast.2006.03.001] or squared error (RMSSE) [Makridakis et al. 2022,
-    doi 10.1016/j.ijforecast.2021.11.013] of the seasonal naive forecast on the training part, see
+    doi 10.1016/j.ijforecast.2021.11.013] of the seasonal naive forecast on all that lies before the cutoff, see
     `tsforecast.data.scaling.seasonal_scale`; where it is 0 the loss is NaN.
 
     Examples

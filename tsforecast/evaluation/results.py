@@ -17,7 +17,7 @@ from tsforecast.evaluation import metrics
 from tsforecast.evaluation.metrics import METRICS
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.storage import TARGET, Results, coverage_problems, join
-from tsforecast.evaluation.summaries import Ranks, average_ranks, errors, errors_by, win_rates
+from tsforecast.evaluation.summaries import Ranks, average_ranks, errors, errors_by, win_rates, without_scale
 from tsforecast.evaluation.verdict import Verdict, judge
 from tsforecast.reporting.tables import as_text, markdown
 
@@ -50,7 +50,7 @@ class ForecastResults(Results):
         The model that skill is relative to: the best of the naive family on these cutoffs, unless another one was
         named.
     notes : tuple of str
-        Imputed values, series without forecasts, and series on which a model fell back on another one.
+        Imputed values, series without forecasts or without MASE, and series on which a model fell back on another one.
     record : ForecastRecord or None
         Data, protocol and fits behind the rows; None where only rows were kept.
     """
@@ -108,7 +108,7 @@ class ForecastResults(Results):
                     f"{shorten([repr(str(name)) for name in means.index])} only; pass reference=..."
                 )
             reference = str(naive[metric].idxmin())
-        return cls(rows, metric, reference, notes, record)
+        return cls(rows, metric, reference, tuple(dict.fromkeys((*notes, *without_scale(rows)))), record)
 
     @classmethod
     def from_parquet(cls, *paths: str | Path, metric: str | None = None, reference: str | None = None) -> Self:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
-from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 from tsforecast.evaluation.metrics import METRICS, SQUARED, losses_of_rows
 from tsforecast.evaluation.verdict import SIGNIFICANCE, Trials, trials
 
@@ -46,6 +46,21 @@ def errors_by(rows: pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
         raise DataError(f"rows must have values of {key!r} to be summarised by it: they have none")
     found = errors(rows, key)[metric].groupby(level=["model", key], observed=True).mean()
     return found.unstack(level="model").rename_axis(columns=None)
+
+
+def without_scale(rows: pd.DataFrame) -> list[str]:
+    """Return a note on the series that have no MASE at some cutoff: the seasonal naive has no error before it."""
+    lacks = ~(rows["naive_mae"] > 0)
+    names = [repr(str(name)) for name in rows.loc[lacks, "series"].unique()]
+    if not names:
+        return []
+    have, are = ("has", "is") if len(names) == 1 else ("have", "are")
+    some = "" if lacks.sum() == rows["series"].isin(rows.loc[lacks, "series"].unique()).sum() else " at some cutoffs"
+    return [
+        f"{len(names)} of {rows['series'].nunique()} series {have} no MASE and RMSSE{some} and {are} left out of both: "
+        f"{shorten(names, 8)}; before the cutoff the seasonal naive forecast had no error (all values or seasons "
+        "are equal, or there is one value alone), so that nothing scales theirs; the metric mae counts them"
+    ]
 
 
 def win_rates(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
