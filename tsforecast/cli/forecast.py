@@ -21,6 +21,7 @@ from tsforecast.cli.console import (
     show_leaderboard,
     show_pairs,
     suffix_of,
+    warn,
     write_board,
     write_frame,
     write_report,
@@ -192,6 +193,8 @@ def fit(
     save(forecaster, out)
     keep_format(out, reading.date_format)
     echo(f"fitted {model} on {panel}")
+    for note in panel.notes:
+        warn("Note", note)
     chosen = getattr(forecaster, "resolved_", {})
     if chosen.get("validation") and not chosen["best_epoch"]:
         echo(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")

@@ -23,6 +23,7 @@ Unit = Literal["integer", "nanosecond", "month", "month end", "business day"]
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
+SHORTEST_MONTH = 28 * DAY
 _ALIASES: dict[str, tuple[Unit, int]] = {
     "ns": ("nanosecond", 1),
     "us": ("nanosecond", 1_000),
@@ -189,16 +190,24 @@ def inner_steps(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> Frequency | None:
     """Find the frequency that explains most of the steps; None when no series has two rows."""
+    return best_frequency(stamps, offsets, kind)[0]
+
+
+def best_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> tuple[Frequency | None, float]:
+    """Return the frequency that explains most of the steps, None when no series has two rows, and its share of them.
+
+    Steps of four weeks and more that are as regular in months are months: three of them may be equally long.
+    """
     later = inner_steps(offsets)
     if not len(later):
-        return None
+        return None, 0.0
     units: tuple[Unit, ...] = ("integer",)
     if kind == "datetime":
         # Once a year both month units fit; the first stamp says whether months are named by their end.
-        next_day = np.array([stamps[0] + DAY]).astype("datetime64[ns]")
+        next_day = np.array([stamps[0] // DAY + 1]).astype("datetime64[D]")
         by_end = bool((next_day == next_day.astype("datetime64[M]")).all())
         units = ("nanosecond", *(("month end", "month") if by_end else ("month", "month end")), "business day")
-    best: tuple[float, Frequency] | None = None
+    best, most = Frequency(units[0], DAY if kind == "datetime" else 1), 0.0
     for unit in units:
         numbers, remainders = Frequency(unit).split(stamps)
         steps = numbers[later] - numbers[later - 1]
@@ -207,11 +216,22 @@ def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> Fr
         if not len(sizes):
             continue
         share = float(counts.max()) / len(steps)
-        if best is None or share > best[0]:
-            best = share, Frequency(unit, int(sizes[counts.argmax()]))
-        if share == 1.0:
+        may_be_months = best.unit == "nanosecond" and best.count >= SHORTEST_MONTH and not best.count % DAY
+        if share > most or (share == most and may_be_months and unit.startswith("month")):
+            best, most = Frequency(unit, int(sizes[counts.argmax()])), share
+        if share == 1.0 and (unit != "nanosecond" or best.count < SHORTEST_MONTH):
             break
-    return best[1] if best else Frequency(units[0], DAY if kind == "datetime" else 1)
+    return best, most
+
+
+def other_reading(stamps: Stamps, offsets: NDArray[np.int64], frequency: Frequency) -> Frequency | None:
+    """Return another frequency that fits regular stamps as well: weeks for two months, business days for a few days."""
+    if frequency == Frequency("nanosecond", DAY):
+        return Frequency("business day") if np.is_busday((stamps // DAY).astype("datetime64[D]")).all() else None
+    moves = np.unique(np.diff(stamps)[inner_steps(offsets) - 1])
+    if not frequency.unit.startswith("month") or len(moves) != 1 or moves[0] % (7 * DAY):
+        return None
+    return Frequency("nanosecond", int(moves[0]))
 
 
 # Name of a feature -> where a stamp lies in its cycle, and how long the cycle is.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps
+from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, other_reading
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
 from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, counted, raise_any
@@ -74,6 +74,8 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
             must = "the step from one time stamp to the next must be known"
             raise DataError(Problem(must, "no series has two rows", ("give more rows or ", Argument("frequency"))))
         rows.frequency = inferred
+        if frequency is None and (other := other_reading(rows.stamps, rows.offsets, inferred)):
+            rows.notes.append(f"the time stamps fit the frequencies {inferred} and {other}: {inferred} was taken")
         irregular = list(_irregularities(rows, table, cleaning))
         problems += irregular
         if cleaning.fill_gaps and not irregular:
