@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from tsforecast import NaiveForecaster
 from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError
 
 SHORT = {  # the first stamps, and the two that follow
     "year starts": ("2021-01-01 2022-01-01 2023-01-01 2024-01-01", "2025-01-01 2026-01-01"),
@@ -68,3 +70,109 @@ def test_stamps_that_fit_two_calendars_are_noted(stamps: str, note: str | None) 
     frame = pd.DataFrame({"t": pd.DatetimeIndex(stamps.split()), "y": 1.0})
     assert list(Panel.of(frame).notes) == ([note] if note else [])
     assert not Panel.from_frame(frame, frequency=str(Panel.of(frame).frequency)).notes
+
+
+def months(first: int, count: int) -> list[int]:
+    """Return numbers like 202401 of so many months."""
+    begin = first // 100 * 12 + first % 100 - 1
+    return [month // 12 * 100 + month % 12 + 1 for month in range(begin, begin + count)]
+
+
+JANUARY = [20240100 + day for day in range(1, 32)]
+DIGITS = {  # whole numbers, and the two that follow
+    "months of a year": (months(202301, 12), [202401, 202402]),
+    "months of years": (months(202207, 30), [202501, 202502]),
+    "quarters by their last month": ([202303, 202306, 202309, 202312], [202403, 202406]),
+    "Januaries": ([202101, 202201, 202301], [202401, 202501]),
+    "months before 1970": (months(196911, 3), [197002, 197003]),
+    "days of January": (JANUARY, [20240201, 20240202]),
+    "days to the end of February": ([20240226, 20240227, 20240228], [20240229, 20240301]),
+    "business days": ([20240104, 20240105, 20240108, 20240109], [20240110, 20240111]),
+    "month ends": ([20231130, 20231231, 20240131], [20240229, 20240331]),
+    "weeks": ([20231218, 20231225, 20240101], [20240108, 20240115]),
+    "hours": ([2023123121, 2023123122, 2023123123], [2024010100, 2024010101]),
+    "years": ([2021, 2022, 2023], [2024, 2025]),
+    "steps from 0": ([0, 1, 2, 3], [4, 5]),
+    "steps like months, but for most": (list(range(202300, 202350)), [202350, 202351]),
+    "seconds since 1970": ([1704067200, 1704070800, 1704074400], [1704078000, 1704081600]),
+}
+
+
+@pytest.mark.parametrize("kind", DIGITS)
+@pytest.mark.parametrize("library", ["pandas", "polars", "index", "wide", "shops"])
+def test_whole_numbers_go_on_as_dates_or_as_a_count(kind: str, library: str) -> None:
+    past, ahead = DIGITS[kind]
+    frame = pd.DataFrame({"t": past, "y": np.arange(len(past)) * 1.0})
+    if library == "wide":
+        found = NaiveForecaster(horizon=2).fit(Panel.from_wide(frame.assign(z=1.0), time="t")).predict()
+        assert found.columns.tolist() == ["t", "y", "z"]
+    elif library == "index":
+        found = forecast(frame.set_index("t")).reset_index()
+    elif library == "shops":
+        shops = pd.concat([frame.assign(shop=name) for name in "ab"])
+        found = NaiveForecaster(horizon=2).fit(Panel.from_frame(shops, time="t", id="shop", target="y")).predict()
+        assert found.t.tolist() == ahead * 2
+        found = found[found["shop"] == "b"]
+    else:
+        given = pl.from_pandas(frame) if library == "polars" else frame
+        found = NaiveForecaster(horizon=2).fit(Panel.from_frame(given, time="t", target="y")).predict()
+    assert [int(number) for number in found["t"]] == ahead
+    assert list(found["y"]) == [len(past) - 1.0] * 2
+
+
+def test_dates_as_whole_numbers_are_noted_and_have_a_season() -> None:
+    panel = Panel.from_frame(pd.DataFrame({"month": months(202207, 30), "y": 1.0}), time="month", target="y")
+    assert (str(panel.frequency), panel.season_length, panel.kind) == ("MS", 12, "datetime")
+    assert panel.notes == ("the whole numbers in column 'month' were read as dates (YYYYMM), not as a count of steps",)
+    years = Panel.from_frame(pd.DataFrame({"year": [1990, 1991], "y": 1.0}), time="year", target="y")
+    assert (years.kind, years.notes) == ("integer", ())
+
+
+def test_gaps_between_whole_numbers_are_those_of_the_calendar() -> None:
+    numbers = [number for number in months(202207, 30) if number != 202302]
+    frame = pd.DataFrame({"month": numbers, "y": np.arange(29.0)})
+    with pytest.raises(DataError, match=r"1 place \(1 stamp missing\), first at row 7 \(2023-01-01 -> 2023-03-01\)"):
+        Panel.from_frame(frame, time="month", target="y")
+    repair = {"fill_gaps": True, "nan_policy": "forward_fill"}
+    panel = Panel.from_frame(frame, time="month", target="y", **repair)
+    assert panel.values.ravel().tolist() == [*range(7), 6, *range(7, 29)]
+
+
+def test_a_column_of_dates_as_whole_numbers_is_found_as_the_time() -> None:
+    frame = pd.DataFrame({"day": JANUARY, "sales": np.arange(31) + 50})
+    assert Panel.of(frame).source.time == "day"
+    born = pd.DataFrame({"born": [19800131, 19790228, 19811231] * 4, "sales": np.arange(12.0)})
+    assert Panel.from_frame(born, target="sales").source.time is None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        (
+            [*months(202301, 12), 202313],
+            "time column 't' must hold dates, which most numbers in it are (YYYYMM): row 12 holds 202313; correct it, "
+            "or number the steps from 0 if they are counted",
+        ),
+        ([*JANUARY, 20240132], "dates, which most numbers in it are (YYYYMMDD): row 31 holds 20240132"),
+        ([202351, 202352, 202401], "must hold dates or count steps: 202351 to 202401 may be written YYYYWW (weeks)"),
+        ([20233, 20234, 20241], "must hold dates or count steps: 20233 to 20241 may be written YYYYQ (quarters)"),
+        ([2023365, 2024001], "must hold dates or count steps: 2023365 to 2024001 may be written YYYYDDD (days)"),
+    ],
+)
+def test_whole_numbers_that_may_be_dates_are_asked_about(numbers: list[int], words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Panel.from_frame(pd.DataFrame({"t": numbers, "y": 1.0}), time="t", target="y")
+    assert words in str(caught.value)
+    assert "fill_gaps" not in str(caught.value)
+
+
+def test_a_model_of_counted_steps_reads_any_numbers_as_steps() -> None:
+    steps = pd.DataFrame({"t": np.arange(202280, 202330), "y": np.arange(50.0)})
+    model = NaiveForecaster(horizon=1).fit(Panel.from_frame(steps, time="t", target="y"))
+    assert model.predict(steps[21:32]).t.tolist() == [202312]
+
+
+def test_history_and_forecast_of_whole_numbers_are_read_together() -> None:
+    frame = pd.DataFrame({"month": months(202301, 12), "y": np.arange(12.0)})
+    model = NaiveForecaster(horizon=2).fit(Panel.from_frame(frame, time="month", target="y"))
+    assert model.predict(pd.concat([frame, model.predict()])).month.tolist() == [202403, 202404]

@@ -20,6 +20,7 @@ from tsforecast.errors import DataError, Problem, nearest
 
 Stamps = NDArray[np.int64]
 Unit = Literal["integer", "nanosecond", "month", "month end", "business day"]
+Digits = Literal["YYYYMM", "YYYYMMDD", "YYYYMMDDHH"]
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
@@ -232,6 +233,59 @@ def other_reading(stamps: Stamps, offsets: NDArray[np.int64], frequency: Frequen
     if not frequency.unit.startswith("month") or len(moves) != 1 or moves[0] % (7 * DAY):
         return None
     return Frequency("nanosecond", int(moves[0]))
+
+
+_MONTH_SPANS: dict[Digits, int] = {"YYYYMM": 1, "YYYYMMDD": 100, "YYYYMMDDHH": 10_000}
+# Year and number of a quarter, week or day: how many numbers a year spans, and the last of them.
+_YEAR_SPANS = {"YYYYQ (quarters)": (10, 4), "YYYYWW (weeks)": (100, 53), "YYYYDDD (days)": (1_000, 366)}
+FEW_WRONG = 0.1  # of whole numbers that are dates; a counter has more
+
+
+def digits_of(numbers: Stamps) -> tuple[Digits, NDArray[np.bool_]] | None:
+    """Return how whole numbers between the years 1900 and 2099 write dates, and which of them are none.
+
+    Examples
+    --------
+    >>> digits_of(np.array([202312, 202401]))
+    ('YYYYMM', array([False, False]))
+    >>> digits_of(np.arange(202301, 202340)), digits_of(np.arange(1990, 2024))
+    (None, None)
+    """
+    for form, span in _MONTH_SPANS.items():
+        if numbers.min() >= 190001 * span and numbers.max() < 210000 * span:
+            wrong = to_digits(from_digits(numbers, form), form) != numbers
+            return (form, wrong) if wrong.mean() <= FEW_WRONG else None
+    return None
+
+
+def parts_of_years(numbers: Stamps) -> str | None:
+    """Return how whole numbers would write the quarters, weeks or days of the years 1900 to 2099, if they do."""
+    for form, (span, last) in _YEAR_SPANS.items():
+        part = numbers % span
+        if numbers.min() >= 1900 * span and numbers.max() < 2100 * span and part.min() >= 1 and part.max() <= last:
+            return form
+    return None
+
+
+def from_digits(numbers: Stamps, form: Digits) -> Stamps:
+    """Return the stamps of dates that are written as whole numbers."""
+    months, rest = np.divmod(numbers, _MONTH_SPANS[form])
+    if form == "YYYYMM":
+        rest = rest + 1
+    days, hours = np.divmod(rest, 100) if form == "YYYYMMDDHH" else (rest, np.zeros_like(rest))
+    begin = (months // 100 - 1970) * 12 + months % 100 - 1
+    since = begin.astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64)
+    return np.asarray(since + (days - 1) * DAY + hours * (DAY // 24))
+
+
+def to_digits(stamps: Stamps, form: Digits) -> Stamps:
+    """Undo `from_digits`."""
+    days = stamps // DAY
+    months = days.astype("datetime64[D]").astype("datetime64[M]")
+    number = np.asarray(months.astype(np.int64) // 12 * 100 + months.astype(np.int64) % 12 + 197_001)
+    if form != "YYYYMM":
+        number = number * 100 + days - months.astype("datetime64[D]").astype(np.int64) + 1
+    return number * 100 + stamps % DAY // (DAY // 24) if form == "YYYYMMDDHH" else number
 
 
 # Name of a feature -> where a stamp lies in its cycle, and how long the cycle is.

@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Stamps
+from tsforecast.data.calendar import Stamps, digits_of
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
@@ -18,8 +18,9 @@ LOOKED_AT = 100  # first values of a column of text by which dates and numbers a
 
 
 def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str | None:
-    """Return the only column of dates; raise DataError when there are several."""
+    """Return the only column of dates, whole numbers only if no other has them; DataError when there are several."""
     found = [name for name in frame.columns if name not in taken and looks_like_time(frame[name])]
+    found = found or [name for name in frame.columns if name not in taken and _digits_go_on(frame[name])]
     return _only(found, "dates", ("name one with ", Argument("time")))
 
 
@@ -114,6 +115,15 @@ def looks_like_time(column: nw.Series[Any]) -> bool:
         return False
     values = _sample(column)
     return 2 * sum(_DATE.fullmatch(str(value)) is not None for value in values) > len(values)
+
+
+def _digits_go_on(column: nw.Series[Any]) -> bool:
+    """Return whether a column holds whole numbers like 20240131 that go forward, series by series of ten or more."""
+    if not column.dtype.is_integer() or len(column) < 3 or column.is_null().any():
+        return False
+    numbers = column.to_numpy().astype(np.int64)
+    found = digits_of(numbers)
+    return found is not None and not found[1].any() and 10 * (np.diff(numbers) <= 0).sum() <= len(numbers)
 
 
 def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:

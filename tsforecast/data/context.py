@@ -235,7 +235,7 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
         raise DataError(Problem(must, "nothing was given", remedy))
     source = panel.source
     alone = source.id is None
-    table = frames.read(future, Roles(future=names), source.time, source.id, one_series=alone, targets="none")
+    table = frames.read(future, Roles(future=names), source.time, source.id, alone, "none", panel.kind)
     raise_any(table.problems)
     values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
     raise_any(

@@ -15,7 +15,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps
+from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, parts_of_years, to_digits
 from tsforecast.data.columns import (
     guess_hidden_id,
     guess_id,
@@ -43,6 +43,7 @@ class Table:
     statics: dict[str, NDArray[Any]] = field(default_factory=dict)
     hidden_id: str | None = None  # a column that nobody named, and that would put time stamps in order
     problems: list[str] = field(default_factory=list)  # of columns that hold no numbers, which are 0 here
+    notes: list[str] = field(default_factory=list)  # of a reading that could have been another one
 
 
 def is_frame(data: object) -> bool:
@@ -63,13 +64,15 @@ def read(
     id: str | None,
     one_series: bool = False,
     targets: Literal["one", "all", "none"] = "one",
+    kind: TimeKind | None = None,
 ) -> Table:
     """Read a frame or series into a `Table`.
 
     Columns that are not named are inferred: the time is the pandas index or the only column of
     dates, the id is the only column of text (unless there is but `one_series`), and the target is the only
     column of numbers that is left, `all` of them, or `none`. DataError lists all problems of the columns at once; what
-    is no number is left to `Table.problems`.
+    is no number is left to `Table.problems`. Where the time is known to be of the `kind` "integer", its numbers are
+    counted, not dates.
     """
     source = Source("series" if is_series(data) else "frame", backend=_backend(data))
     if is_series(data):
@@ -109,7 +112,7 @@ def read(
             held = f"{counted(missing, 'row has', 'rows have')} none"
             problems.append(f"column {id!r} must name a series in every row: {held}")
     if time is not None:
-        problems += _read_time(frame[time], table)
+        problems += _read_time(frame[time], table, kind)
     if problems:
         raise DataError([*table.problems, *problems])
     if id is None and not one_series and table.stamps is not None and np.any(np.diff(table.stamps) <= 0):
@@ -228,7 +231,7 @@ def _no_names(column: nw.Series[Any]) -> list[str]:
     return []
 
 
-def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
+def _read_time(column: nw.Series[Any], table: Table, kind: TimeKind | None) -> list[str]:
     """Fill in `table.stamps`, and its source with the form of the times; return the problems."""
     name, source = column.name, table.source
     missing = int(column.is_null().sum())
@@ -239,8 +242,7 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
         remedy: Text = "fill them in, or drop those rows (an empty line is one)"
         return [Problem(f"time column {name!r} must be complete", held, remedy)]
     if column.dtype.is_integer():
-        table.stamps, table.kind = column.to_numpy().astype(np.int64), "integer"
-        return []
+        return _read_whole_numbers(name, column.to_numpy().astype(np.int64), table, kind)
     import pandas as pd
 
     values: Any
@@ -280,6 +282,28 @@ def _read_time(column: nw.Series[Any], table: Table) -> list[str]:
     return []
 
 
+def _read_whole_numbers(name: str, numbers: Stamps, table: Table, kind: TimeKind | None) -> list[str]:
+    """Fill in `table.stamps` with dates like 20240131, or steps that are counted; return the problems."""
+    table.stamps, table.kind = numbers, "integer"
+    found = digits_of(numbers) if kind != "integer" else None
+    if found is None:
+        form = parts_of_years(numbers) if kind != "integer" else None
+        if not form:
+            return []
+        held = f"{numbers.min()} to {numbers.max()} may be written {form}"
+        remedy = "write the first day of each like 2024-01-31, or number the steps from 0 if they are counted"
+        return [Problem(f"time column {name!r} must hold dates or count steps", held, remedy)]
+    form, wrong = found
+    if wrong.any():
+        first = int(wrong.argmax())
+        remedy = "correct it, or number the steps from 0 if they are counted"
+        must = f"time column {name!r} must hold dates, which most numbers in it are ({form})"
+        return [Problem(must, (Row(first), f" holds {numbers[first]}"), remedy)]
+    table.stamps, table.kind, table.source = from_digits(numbers, form), "datetime", replace(table.source, digits=form)
+    table.notes.append(f"the whole numbers in column {name!r} were read as dates ({form}), not as a count of steps")
+    return []
+
+
 def _unit_of(column: nw.Series[Any]) -> Literal["ns", "us", "ms", "s"]:
     return column.dtype.time_unit if isinstance(column.dtype, nw.Datetime) else "us"
 
@@ -308,6 +332,8 @@ def write(
     if source.time is not None and times is not None:
         dates = times.astype("datetime64[ns]").astype(f"datetime64[{source.unit}]")
         out[source.time] = times if kind == "integer" else dates
+        if source.digits:
+            out[source.time] = to_digits(times, source.digits)
     out.update(columns)
     frame = nw.from_dict(out, backend=source.backend)
     if source.time is not None and kind == "datetime":
@@ -358,4 +384,4 @@ def stack(table: Table) -> Table:
         stamps += [] if table.stamps is None else [table.stamps[cut]]
     source, columns = replace(table.source, form="wide"), {"value": np.concatenate(parts)}
     joined = np.concatenate(stamps) if stamps else None
-    return Table(columns, Roles(("value",)), source, joined, table.kind, np.concatenate(labels))
+    return Table(columns, Roles(("value",)), source, joined, table.kind, np.concatenate(labels), notes=table.notes)

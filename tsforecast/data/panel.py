@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,8 @@ class Panel(Series):
         Parameters
         ----------
         time, id : str, optional
-            Columns of time stamps and of series names. Inferred when there is just one candidate.
+            Columns of time stamps and of series names. Inferred when there is just one candidate. Whole numbers
+            like 202401 or 20240131 are dates, others are steps of an integer axis.
         target, past, future, static : str or list of str, optional
             Columns by role. The target is inferred when only one column of numbers has no other role.
         group : str, optional
@@ -212,7 +213,8 @@ class Panel(Series):
             time = None if self.source.time_in_index else self.source.time
             wide = self.source.form == "wide"
             roles = Roles() if wide or frames.is_series(data) else self.roles.given
-            table = frames.read(data, roles, time, self.source.id, targets="all" if wide else "one")
+            targets: Literal["all", "one"] = "all" if wide else "one"
+            table = frames.read(data, roles, time, self.source.id, targets=targets, kind=self.kind)
             step = self.frequency if table.kind == self.kind else None
             other = self._build(frames.stack(table) if wide else table, step, self.season_length, self.cleaning)
             other = other.with_calendar(*self.roles.calendar)

@@ -111,7 +111,7 @@ def _group(table: Table) -> Rows:
         values = values[row]
         stamps = stamps[row] if len(stamps) else stamps
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
-    return Rows(values, offsets, np.asarray(ids), stamps, row)
+    return Rows(values, offsets, np.asarray(ids), stamps, row, notes=[*table.notes])
 
 
 def _statics(table: Table, rows: Rows) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
-from tsforecast.data.calendar import Frequency, Stamps, calendar_columns
+from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns
 from tsforecast.errors import DataError, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
@@ -56,6 +56,7 @@ class Source:
     time_in_index: bool = False
     date_only: bool = False
     period: str | None = None
+    digits: Digits | None = None  # of dates that are written as whole numbers
     zone: str | None = None
     wall_clock: bool = True
     unit: Literal["ns", "us", "ms", "s"] = "us"
