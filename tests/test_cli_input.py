@@ -57,8 +57,8 @@ def test_empty_lines_at_the_end_are_no_rows(end: str, tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes(f"day,sales\n2023-02-01,1\n2023-02-02,2\n{end}".encode())
     assert read_file(path)["sales"].to_list() == [1, 2]
-    path.write_bytes(f"a,b\n1,2\n3,4\n,\n{end}".encode())  # a row, of which nothing is known
-    assert read_file(path).rows() == [(1, 2), (3, 4), (None, None)]
+    path.write_bytes(f"a,b\n1,2\n3,4\n,\n{end}".encode())  # Excel writes commas where rows were deleted
+    assert read_file(path).rows() == [(1, 2), (3, 4)]
 
 
 def test_empty_lines_between_rows_are_said(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_columns_may_have_whole_numbers_as_names(tmp_path: Path) -> None:
     assert read_file(file(tmp_path, "0,1", "1.5,2", "2.5,3")).columns == ["0", "1"]
 
 
-@pytest.mark.parametrize("value", ["$10.5", "10.5%", '"10,5"'])
+@pytest.mark.parametrize("value", ["$10.5", "10.5%", '"10,5 kg"'])
 def test_where_no_column_holds_numbers_what_they_hold_is_shown(value: str, tmp_path: Path) -> None:
     shown = value.strip('"')
     with pytest.raises(DataError) as caught:

@@ -219,12 +219,10 @@ def _shortest(dates: Any) -> str:
 
 def suffix_of(path: Path, known: Sequence[str] = REPORTS, what: str = "a report") -> str:
     """Return the ending of a file; refuse one that is not known."""
-    suffix = path.suffix.lower()
-    if suffix not in known:
-        raise ParameterError(
-            f"{what} must end in {', '.join([*known[:-2], ' or '.join(known[-2:])])}: got {str(path)!r}"
-        )
-    return suffix
+    for suffix in known:
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise ParameterError(f"{what} must end in {', '.join([*known[:-2], ' or '.join(known[-2:])])}: got {str(path)!r}")
 
 
 def write_report(board: Leaderboard | ClassifierComparison, path: Path, title: str) -> None:

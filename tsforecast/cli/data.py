@@ -61,9 +61,10 @@ def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tup
     for role in {"target", "past", "future"} & given.keys():
         given[role] = [name.strip() for name in given[role].split(",") if name.strip()]
     used = [given.get(role, []) for role in ("target", "past", "future")]
-    numbers = {*chain(*used), label, reading.group} if used[0] else None
+    numbers = set(chain(*used)) if used[0] else None
+    texts = {given.get("id"), given.get("group"), label} - {None}
     with lines_of(path):
-        frame, _, problems = read_file(path, reading.time, date_format, numbers)
+        frame, _, problems = read_file(path, reading.time, date_format, numbers, texts)
         try:
             panel = Panel.from_frame(frame, **given)
         except DataError as error:
@@ -114,7 +115,12 @@ def kept_format(model: Path) -> str | None:
 
 
 def read_next(
-    path: Path, model: Path, time: str | None, date_format: str | None, numbers: Collection[str | None] | None
+    path: Path,
+    model: Path,
+    time: str | None,
+    date_format: str | None,
+    numbers: Collection[str | None] | None,
+    texts: Collection[str | None] = (),
 ) -> tuple[Any, dict[str, str]]:
     """Return the table in a file for a saved model, and how each column of dates is written; see `read_file`.
 
@@ -122,11 +128,11 @@ def read_next(
     """
     remembered = None if date_format else kept_format(model)
     try:
-        frame, forms, problems = read_file(path, time, date_format or remembered, numbers)
+        frame, forms, problems = read_file(path, time, date_format or remembered, numbers, texts)
     except DataError:
         if not remembered:
             raise
-        frame, forms, problems = read_file(path, time, None, numbers)
+        frame, forms, problems = read_file(path, time, None, numbers, texts)
         if time not in frame.columns or not frame[time].dtype.is_temporal():
             raise
     raise_any(problems)

@@ -1,14 +1,15 @@
-"""Readers of CSV files in their many dialects, and of Parquet; errors about a CSV file name its lines."""
+"""Readers of CSV files in their many dialects, of Excel and of Parquet; errors about a CSV file name its lines."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import re
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tsforecast.cli.console import suffix_of, warn
 from tsforecast.errors import (
@@ -25,10 +26,28 @@ from tsforecast.errors import (
     shorten,
 )
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".csv.gz", ".xlsx", ".parquet")
 PEEK = 1 << 16  # characters of a file from which its dialect is inferred
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
+_SEP = r'"?sep=.?"?'
+_COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
+_EITHER = r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$"  # 1,234: with a decimal comma, or with thousands set apart
+_MISSING = (
+    "",
+    "na",
+    "n/a",
+    "#n/a",
+    "<na>",
+    "nan",
+    "-nan",
+    "null",
+    "none",
+    "-",
+    "--",
+    "–",
+    ".",
+)  # as R, Excel, SQL write it
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
     r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
     r"|([ '\u00a0\u202f\u2019]\d{3})+([.,]\d+)?)\s*$"
@@ -36,20 +55,25 @@ _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one wa
 
 
 def read_file(
-    path: Path, time: str | None = None, date_format: str | None = None, numbers: Collection[str | None] | None = None
+    path: Path,
+    time: str | None = None,
+    date_format: str | None = None,
+    numbers: Collection[str | None] | None = None,
+    texts: Collection[str | None] = (),
 ) -> tuple[Any, dict[str, str], list[Problem]]:
     """Return the table in a file as a polars frame, the strptime format of dates that were text, and problems.
 
-    Separator, decimal comma and encoding of a CSV file are inferred. Dates are read where they are ISO 8601, and in
-    the time column where they are written as `date_format`. The columns `numbers` will be read as numbers; any but the
-    time may be unless given; those with thousands separators are the problems, and 0 in the frame.
+    Separator, decimal comma, encoding and marks of missing numbers of a CSV file are inferred. Dates are read where
+    they are ISO 8601, and in the time column where they are written as `date_format`. The columns `texts` stay as they
+    stand in a CSV or Excel file. The columns `numbers` will be read as numbers; any but the time may be unless given;
+    those that can be read in two ways are the problems, and 0 in the frame.
     """
     import polars as pl
 
     suffix = suffix_of(path, SUFFIXES, "a file")
     if not path.exists():
         beside = path.parent.glob("*") if path.parent.is_dir() else ()
-        meant = guess(path.name, sorted(file.name for file in beside if file.suffix.lower() in SUFFIXES))
+        meant = guess(path.name, sorted(file.name for file in beside if file.name.lower().endswith(SUFFIXES)))
         where = f"check the name and the folder, which is {str(path.absolute().parent)!r}"
         raise UnknownNameError(f"file {str(path)!r} does not exist; {meant or where}")
     if date_format is not None and "%" not in date_format:
@@ -57,20 +81,22 @@ def read_file(
             f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
         )
     try:
-        raw = pl.read_parquet(path, glob=False) if suffix == ".parquet" else _read_csv(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raw = _READERS[suffix](path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
         broken = "it is damaged; write it anew" if isinstance(error, pl.exceptions.PanicException) else None
-        why = _ragged(path) if suffix == ".csv" else broken
+        why = _ragged(path) if suffix.startswith(".csv") else broken
         raise DataError(
-            f"file {str(path)!r} must be a readable {suffix[1:].upper()} table: {why or reason(error)}"
+            f"file {str(path)!r} must be a readable {suffix.split('.')[1].upper()} table: {why or reason(error)}"
         ) from error
-    columns = [name for name in raw.columns if name != time and (numbers is None or name in numbers)]
-    problems = {name: problem for name in columns if (problem := _thousands(raw[name]))}
+    problems: dict[str, Problem] = {}
+    if suffix != ".parquet":
+        commas = suffix == ".csv" and _separator(path) == ","
+        raw, problems = _typed(raw, time, numbers, texts, commas)
     frame = raw.with_columns(pl.lit(0.0).alias(name) for name in problems)
     if date_format:
         frame = _with_dates(frame, time, date_format, problems.values())
-    elif suffix == ".csv":
-        frame = frame.with_columns(map(_iso_dates, frame))
+    elif suffix != ".parquet":
+        frame = frame.with_columns(_iso_dates(frame[name]) for name in frame.columns if name not in texts)
     read = [name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal()]
     return frame, {name: date_format or _iso_form(raw[name]) for name in read}, list(problems.values())
 
@@ -82,40 +108,133 @@ def lines_of(path: Path | None) -> Iterator[None]:
         yield
     except TsForecastError as error:
         rows = {part.number for problem in error.problems for part in problem.references if isinstance(part, Row)}
-        if not rows or path is None or path.suffix.lower() != ".csv":
+        if not rows or path is None or path.suffix.lower() == ".parquet":
             raise
         lines = {row: row + 2 for row in rows}
         with suppress(OSError, csv.Error):
-            for row, (line, _) in enumerate(_records(path), -1):  # the first one holds the names
+            for row, (line, _) in enumerate(
+                () if path.suffix == ".xlsx" else _records(path), -1
+            ):  # the first one holds the names
                 if row in lines:
                     lines[row] = line  # a cell may span several lines
         raise error.map(lambda part: f"line {lines[part.number]}" if isinstance(part, Row) else part) from error
 
 
 def _read_csv(path: Path) -> Any:
+    """Return the cells of a CSV file as text, without columns and last rows in which nothing stands."""
     import polars as pl
 
-    separator, encoding = _separator(path), _encoding(path)
-    with open(path, encoding="utf-8", errors="replace") as file:
-        cells = [cell for line in file.read(PEEK).splitlines()[1:] for cell in line.split(separator)]
-    comma = separator != "," and any(re.fullmatch(r'\s*"?-?\d+,\d+"?\s*', cell) for cell in cells)
-    # Types are read from all rows: a column that turns to decimals late is still a number column.
-    # A file whose name has brackets or stars is that file alone.
-    how: dict[str, Any] = {"separator": separator, "encoding": encoding, "glob": False}
-    frame = pl.read_csv(path, decimal_comma=comma, infer_schema_length=None, **how)
-    first = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False, **how).row(0)
-    raise_any(_bad_names(path, first))
-    if len(frame.columns) == 1:
-        return frame
-    with open(path, "rb") as end:  # empty lines there, without even a separator, are no rows
-        end.seek(max(0, path.stat().st_size - PEEK))
-        empty = sum(1 for _ in takewhile(lambda line: not line, reversed(end.read().splitlines())))
-    return frame.head(len(frame) - empty)
+    source = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path
+    how: dict[str, Any] = {"separator": _separator(path), "encoding": _encoding(path), "infer_schema": False}
+    how |= {"skip_lines": int(_first_line(path)[1]), "glob": False}  # a name with brackets is that of one file
+    cut = how | {"truncate_ragged_lines": True}
+    names = [(name or "").strip() for name in pl.read_csv(source, has_header=False, n_rows=1, **cut).row(0)]
+    raise_any(_bad_names(path, names))
+    try:
+        frame = pl.read_csv(source, **how)
+    except pl.exceptions.ComputeError:
+        if _ragged(path):
+            raise
+        frame = pl.read_csv(source, **cut)  # nothing stands in the cells that are too many
+    kept = [at for at, name in enumerate(names) if name or frame.to_series(at).count()]
+    frame = frame.select(frame.to_series(at).alias(names[at]) for at in kept)
+    if frame.width > 1:  # in a single column, an empty line may be a missing number
+        held = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+        frame = frame.head(len(frame) - (held.reverse().arg_max() or 0) if held.any() else 0)
+    return frame
 
 
-def _bad_names(path: Path, first: Sequence[str | None]) -> Iterator[str]:
+def _read_excel(path: Path) -> Any:
+    import polars as pl
+
+    try:
+        return pl.read_excel(path, infer_schema_length=None).rename(str.strip)
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"file {str(path)!r} needs a reader of Excel files, which is not installed: pip install 'tsforecast[excel]'"
+        ) from error
+
+
+def _read_parquet(path: Path) -> Any:
+    import polars as pl
+
+    return pl.read_parquet(path, glob=False)
+
+
+_READERS = {".csv": _read_csv, ".csv.gz": _read_csv, ".xlsx": _read_excel, ".parquet": _read_parquet}
+
+
+def _typed(
+    frame: Any, time: str | None, numbers: Collection[str | None] | None, texts: Collection[str | None], quoted: bool
+) -> tuple[Any, dict[str, Problem]]:
+    """Return a frame whose columns of text are numbers where they can be, and the problems of those that are unclear.
+
+    Where commas separate columns, those in numbers are `quoted`, and may be thousands as well.
+    """
+    import polars as pl
+
+    typed, problems, points = {}, dict[str, Problem](), dict[str, Any]()
+    decimal_comma = False
+    for column in frame:
+        name, text = column.name, column.dtype == pl.String
+        if name in texts:
+            whole = column.dtype.is_float() and (column == column.round()).all()
+            typed[name] = _trimmed(column if text else column.cast(pl.Int64 if whole else column.dtype).cast(pl.String))
+        elif text:
+            column = _trimmed(column)
+            typed[name], commas = _as_numbers(column)
+            asked = name != time and (numbers is None or name in numbers)
+            if (
+                problem := _thousands(column, quoted and commas)
+                if asked and not typed[name].dtype.is_integer()
+                else None
+            ):
+                problems[name] = problem
+            elif commas:
+                decimal_comma = True
+            elif asked and typed[name].dtype.is_float():
+                points[name] = column
+    if decimal_comma:
+        problems |= {name: problem for name, column in points.items() if (problem := _thousands(column, True))}
+    return frame.with_columns(**typed), problems
+
+
+def _trimmed(column: Any) -> Any:
+    """Return a column of text without spaces around it."""
+    held = column.unique()
+    if (held == held.str.strip_chars()).all():
+        return column
+    column = column.str.strip_chars()
+    return column.set(column == "", None)
+
+
+def _as_numbers(column: Any) -> tuple[Any, bool]:
+    """Return a column of text as numbers or truth values if it can be, and whether commas are its decimal sign.
+
+    Where most of it are numbers, marks of missing ones are null and decimal commas points; else it stays as it is.
+    """
+    import polars as pl
+
+    for kind in (pl.Int64, pl.Float64):
+        if column.count() and (cast := column.cast(kind, strict=False)).null_count() == column.null_count():
+            return cast, False
+    held = column.unique().drop_nulls()
+    marks = held.str.to_lowercase().is_in(_MISSING)
+    rest = held.filter(~marks)
+    if len(rest) and rest.str.to_lowercase().is_in(["true", "false"]).all():
+        return column.str.to_lowercase() == "true", False
+    commas = rest.str.contains(_COMMA)
+    good = rest.zip_with(~commas, rest.str.replace(",", ".")).cast(pl.Float64, strict=False).is_not_null()
+    if 2 * good.sum() <= len(rest):
+        return column, False
+    column = column.set(column.is_in(held.filter(marks)), None)
+    column = column.zip_with(~column.str.contains(_COMMA), column.str.replace(",", ".")) if commas.any() else column
+    return (_as_numbers(column)[0] if good.all() else column), bool(commas.any())
+
+
+def _bad_names(path: Path, first: Sequence[str]) -> Iterator[str]:
     """Refuse a first line of dates and decimals alone, which is meant as the first row, and two columns of one name."""
-    names = [name for name in first if name is not None]
+    names = [name for name in first if name]
     numbers = len(names) == len(first) and all(re.match(f"{_ISO}|{_PLAIN}", name) for name in names)
     if numbers and not all(name.strip().isdigit() for name in names):
         must = f"the first line of {str(path)!r} must hold the names of its columns"
@@ -128,14 +247,14 @@ def _bad_names(path: Path, first: Sequence[str | None]) -> Iterator[str]:
 def _encoding(path: Path) -> str:
     """Return ``utf8``, or ``cp1252`` for Windows text, with a note: some letters may differ; refuse anything else."""
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with _open(path, errors="strict", newline="") as file:
             while file.read(PEEK):
                 pass
         return "utf8"
     except UnicodeDecodeError:
         pass
     try:
-        with open(path, encoding="cp1252", newline="") as file:
+        with _open(path, "cp1252", "strict", newline="") as file:
             text = next((part for part in iter(lambda: file.read(PEEK), "") if "\0" in part), None)
     except UnicodeDecodeError:
         text = "\0"
@@ -149,49 +268,70 @@ def _encoding(path: Path) -> str:
     return "cp1252"
 
 
-def _thousands(column: Any) -> Problem | None:
-    """Return the problem if a column of text, most of which are numbers, has thousands separators."""
-    import polars as pl
+def _thousands(column: Any, either: bool) -> Problem | None:
+    """Return the problem if a column of text, most of which are numbers, has thousands separators.
 
-    if column.dtype != pl.String:
-        return None
+    With `either` also if each comma or point in it may be one.
+    """
     grouped = column.str.contains(_THOUSANDS).fill_null(False)
     numeric = grouped | column.str.contains(_PLAIN).fill_null(False)
-    if not grouped.any() or 2 * numeric.sum() <= column.count():
+    signed = column.str.contains(r"\d[.,]\d").fill_null(False)
+    unclear = either and signed.any() and column.filter(signed).str.contains(_EITHER).all()
+    if not unclear and (not grouped.any() or 2 * numeric.sum() <= column.count()):
         return None
-    row = grouped.arg_max()
+    row = (signed if unclear else grouped).arg_max()
     value = column[row].strip()
     separator = value.lstrip("+-0123456789")[0]
+    plain = value.replace(separator, "")
+    one_way = f"write {plain}, and the others likewise"
+    if unclear:
+        one_way = f"write {plain} or {value.replace(separator, '.' if separator == ',' else ',')}0"
     return Problem(
         f"column {column.name!r} must hold numbers without thousands separators",
-        (Row(row), f" holds {value!r}"),
-        f"write {value.replace(separator, '')}, and the others likewise",
+        (Row(row), f" holds {value!r}" + (", which may be one" if unclear else "")),
+        one_way,
     )
+
+
+def _open(path: Path, encoding: str = "utf-8", errors: str = "replace", newline: str | None = None) -> IO[str]:
+    """Open a text file, which may be compressed."""
+    reader: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    opened: IO[str] = reader(path, "rt", encoding=encoding, errors=errors, newline=newline)
+    return opened
+
+
+def _first_line(path: Path) -> tuple[str, bool]:
+    """Return the line of names of a CSV file, and whether a line ``sep=;`` of Excel stands before it."""
+    with _open(path, "utf-8-sig") as file:
+        first = file.readline(PEEK)
+        return (file.readline(PEEK), True) if re.fullmatch(_SEP, first.strip(), re.I) else (first, False)
 
 
 def _separator(path: Path) -> str:
     """Return the character that separates the names in the first line."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        header = re.sub(r'"[^"]*"', "", file.readline(PEEK))
+    header = re.sub(r'"[^"]*"', "", _first_line(path)[0])
     return max(",;\t|", key=header.count)
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the line, counted from 1, on which each record of a CSV file begins, and its cells."""
-    with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        records, begins = csv.reader(file, delimiter=_separator(path)), 1
+    with _open(path, newline="") as file:
+        begins = 1 + _first_line(path)[1]
+        for _ in range(1, begins):
+            file.readline()
+        records, before = csv.reader(file, delimiter=_separator(path)), begins
         for cells in records:
             yield begins, cells
-            begins = records.line_num + 1
+            begins = records.line_num + before
 
 
 def _ragged(path: Path) -> str | None:
-    """Return a description of the first line of a CSV file with more cells than its header, if any."""
+    """Return a description of the first line of a CSV file with more filled cells than its header, if any."""
     with suppress(OSError, csv.Error):  # the message of polars is used
         records = _records(path)
         width = len(next(records, (1, []))[1])
         for line, cells in records:
-            if len(cells) > width:
+            if any(cells[width:]):
                 return f"line {line} has {len(cells)} cells, the first line {width}"
     return None
 

@@ -27,7 +27,7 @@ from tsforecast.cli.console import (
     write_report,
 )
 from tsforecast.cli.data import keep_format, kept_format, protocol_of, read_next, read_panel, tracked
-from tsforecast.cli.files import SUFFIXES, lines_of
+from tsforecast.cli.files import lines_of
 from tsforecast.cli.options import (
     Data,
     DataOptions,
@@ -237,7 +237,7 @@ def predict(
     from tsforecast.forecasters.base import Forecaster
 
     if out:
-        suffix_of(out, SUFFIXES, "a file")
+        suffix_of(out, (".csv", ".parquet"), "a file")
         require_place(out.parent)
     forecaster = load(model)
     if not isinstance(forecaster, Forecaster):
@@ -254,7 +254,7 @@ def predict(
     with lines_of(future):
         rows = None
         if future:
-            rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future)
+            rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future, _texts(panel))
         frame = as_polars(forecaster.predict(context, future=rows, horizon=horizon))
     write_frame(frame, forms, out)
     if out:
@@ -276,10 +276,11 @@ def _context(panel: Panel, model: Path, data: Path | None, date_format: str | No
     if data:
         time = None if source.time_in_index else source.time  # the name of an index is no column of a file
         numbers = (*panel.roles.target, *given.past, *given.future)
+        texts = _texts(panel)
         wide = source.form == "wide"  # its rows are those of the stacked table, not lines
         try:
             with lines_of(None if wide else data):
-                frame, forms = read_next(data, model, time, date_format, numbers)
+                frame, forms = read_next(data, model, time, date_format, numbers, texts)
                 return frame if isinstance(panel, SupervisedPanel) else panel.read_like(frame), forms
         except TsForecastError as error:
             raise error.map(_when_fitted) from error
@@ -288,6 +289,12 @@ def _context(panel: Panel, model: Path, data: Path | None, date_format: str | No
         return replace(panel, source=named), {}
     form = kept_format(model) if source.time else None
     return None, {source.time: form} if source.time and form else {}
+
+
+def _texts(panel: Panel) -> list[str | None]:
+    """Return the columns of ids, groups and categories that were text when a model was fitted."""
+    named = [(panel.source.id, panel.ids), *panel.statics.items()]
+    return [name for name, values in named if len(values) and isinstance(values[0], str)]
 
 
 def _when_fitted(part: Reference) -> Part:

@@ -25,9 +25,13 @@ def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str |
 
 
 def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str | None) -> str | None:
-    """Return the only column of text, the group only if there is no other; raise DataError when there are several."""
+    """Return the only column of text, the group only if there is no other; raise DataError when there are several.
+
+    A column that is mostly empty holds remarks, and names no series.
+    """
     texts = [name for name in frame.columns if name not in taken and is_text(frame[name])]
-    found = [name for name in texts if first_text(frame[name]) is None]
+    filled = [name for name in texts if 2 * frame[name].null_count() < len(frame)]
+    found = [name for name in filled if first_text(frame[name]) is None]
     if group in found and len(found) > 1:
         found.remove(group)
     return _only(found, "text", ("name the series' column with ", Argument("id")))

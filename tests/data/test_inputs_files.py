@@ -1,0 +1,155 @@
+"""CSV files as Excel, R, databases and portals write them: each is read as it is meant, or refused in one sentence."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tsforecast.cli.app import app
+from tsforecast.cli.data import read_panel
+from tsforecast.cli.files import read_file
+from tsforecast.cli.options import DataOptions
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError
+
+DAYS = [f"2024-01-{day:02d}" for day in range(1, 31)]
+NAN = float("nan")
+
+
+def table(names: str, row: str, count: int = 6) -> str:
+    """Return a file with a row for each day; `row` is formatted with the day and its number from 0."""
+    return f"{names}\n" + "".join(row.format(day=DAYS[i], i=i) + "\n" for i in range(count))
+
+
+def panel(folder: Path, text: str | bytes, name: str = "data.csv", **reading: Any) -> Panel:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_panel(str(path), DataOptions(**reading))[0]
+
+
+def cli(*words: object) -> Any:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+READ: dict[str, tuple[str, dict[str, Any]]] = {  # how a file may write the numbers 0 to 5 on six days
+    "plain": (table("day,sales", "{day},{i}"), {}),
+    "a space in the header": (table("day, sales", "{day}, {i}"), {}),
+    "a space in the header, and a target": (table("day, sales", "{day}, {i}"), {"target": "sales"}),
+    "a space in the target": (table("day, sales", "{day}, {i}"), {"target": " sales"}),
+    "spaces around cells": (table(" day ,sales\t", " {day} , {i} "), {"time": "day"}),
+    "spaces that do not break": (table("day;sales", "{day};\u00a0{i}\u00a0"), {}),
+    "a comma at the end of lines": (table("day,sales,", "{day},{i},"), {}),
+    "three commas at the end of lines": (table("day,sales,,,", "{day},{i},,,"), {}),
+    "a comma at the end of rows alone": (table("day,sales", "{day},{i},"), {}),
+    "a comma at the end of the header alone": (table("day,sales,", "{day},{i}"), {}),
+    "empty rows at the end": (table("day;sales", "{day};{i}") + ";\n;\n\n", {}),
+    "quoted numbers": (table("day,sales", '{day},"{i}"'), {}),
+    "decimal commas in quotes": (table("day,sales", '{day},"{i},0"'), {}),
+    "decimal commas": (table("day;sales", "{day};{i},00"), {}),
+    "three decimals": (table("day;sales", "{day};{i},000"), {}),
+    "points beside decimal commas": (table("day;sales;price", "{day};{i}.0;{i},5"), {"target": "sales"}),
+    "signs": (table("day,sales", "{day},+{i}"), {}),
+    "a separator for Excel": ("sep=;\n" + table("day;sales", "{day};{i}"), {}),
+    "a separator for Excel in quotes": ('"sep=\t"\n' + table("day\tsales", "{day}\t{i}"), {}),
+    "a separator after a mark of UTF-8": ("\ufeffsep=;\n" + table("day;sales", "{day};{i},0"), {}),
+    "a remark here and there": (table("day,sales,note", "{day},{i},") .replace("3,\n", "3,promo\n"), {}),
+    "remarks that are all empty": (table("day,sales,note", "{day},{i},"), {}),
+    "lines of Windows": (table("day,sales", "{day},{i}").replace("\n", "\r\n"), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", READ)
+def test_numbers_are_read_however_they_are_written(how: str, tmp_path: Path) -> None:
+    text, reading = READ[how]
+    read = panel(tmp_path, text, **reading)
+    assert read.values.ravel().tolist() == [0, 1, 2, 3, 4, 5]
+    assert (read.roles.target, read.label(read.starts[0]), str(read.frequency)) == (("sales",), "2024-01-01", "D")
+    assert panel(tmp_path, gzip.compress(text.encode()), "data.csv.gz", **reading).values.tolist() == (
+        read.values.tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    "mark", ["", "NaN", "nan", "NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "-", ".", " ", " NA ", '""', '"NA"']
+)
+@pytest.mark.parametrize("number", ["{i}", "{i}.5", '"{i},5"'])
+def test_marks_of_missing_numbers_are_understood(mark: str, number: str, tmp_path: Path) -> None:
+    text = table("day,sales", "{day}," + number).replace(number.format(i=2) + "\n", mark + "\n")
+    part = 0.5 if "5" in number else 0
+    assert panel(tmp_path, text, nan="mask").values[[1, 3], 0].tolist() == [1 + part, 3 + part]
+    assert panel(tmp_path, text, nan="forward_fill").values[2, 0] == 1 + part
+    with pytest.raises(DataError, match=r"column 'sales' must be complete: .*line 4"):
+        panel(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ("01067", "04109"), ("12e4", "45e1"), ("007", "7"), ("1.10", "1.1"), ("NA", "DE"), ("null", "-"), ("1", "true"),
+        ("89314404000000000012", "89314404000000000013"), ("+49", "49"), ("1e400", "inf"), ("2024-01-01", "2024-01-02"),
+        ("1,5", "1,50"), ("1 000", "1000"), ("nan", "NaN"),
+    ],
+)  # fmt: skip
+def test_ids_stand_in_forecasts_as_in_the_file(ids: tuple[str, str], tmp_path: Path) -> None:
+    rows = [f'"{name}",{day},{value}\n' for name, value in zip(ids, (5, 9), strict=True) for day in DAYS]
+    path = tmp_path / "data.csv"
+    path.write_text("store,day,sales\n" + "".join(rows))
+    told = cli("fit", path, "--id", "store", "--group", "store", "--target", "sales", "--time", "day", "--model",
+               "seasonal-naive", "--horizon", "2", "--out", tmp_path / "m")  # fmt: skip
+    assert told.exit_code == 0, told.output
+    names = [f'"{name}"' if "," in name else name for name in ids]
+    wanted = [f"{name},{day},{value}.0" for name, value in zip(names, (5, 9), strict=True)
+              for day in ("2024-01-31", "2024-02-01")]  # fmt: skip
+    assert cli("predict", tmp_path / "m").output.splitlines()[1:] == wanted
+    path.write_text("store,day,sales\n" + "".join(rows).replace(",5\n", ",6\n"))  # the same stores, later
+    again = cli("predict", tmp_path / "m", "--data", path).output.splitlines()[1:]
+    assert again == [line.replace(",5.0", ",6.0") for line in wanted]
+
+
+def test_labels_and_groups_are_text(tmp_path: Path) -> None:
+    (tmp_path / "moves.csv").write_text("id,step,x,label,person\na,0,1,01,007\na,1,2,01,007\nb,0,1,1,7\nb,1,2,1,7\n")
+    reading = DataOptions(id="id", time="step", target="x", group="person")
+    read, _ = read_panel(str(tmp_path / "moves.csv"), reading, "label")
+    assert read.statics["label"].tolist() == ["01", "1"]
+    assert read.groups is not None
+    assert read.groups.tolist() == ["007", "7"]
+
+
+def test_ids_that_were_numbers_when_a_model_was_fitted_are_numbers_in_a_file(tmp_path: Path) -> None:
+    frame = read_file(_written(tmp_path, "store,day,sales\n007,2024-01-01,5\n"))[0]
+    assert frame["store"].to_list() == [7]
+    assert read_file(tmp_path / "data.csv", texts=["store"])[0]["store"].to_list() == ["007"]
+
+
+def _written(folder: Path, text: str) -> Path:
+    (folder / "data.csv").write_text(text)
+    return folder / "data.csv"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            table("day,sales", '{day},"{i},234"').replace("0,234", "1,234"),
+            "column 'sales' must hold numbers without thousands separators: line 2 holds '1,234', which may be one; "
+            "write 1234 or 1.2340",
+        ),
+        (
+            table("day;sales;price", "{day};1.50{i};{i},5"),
+            "column 'sales' must hold numbers without thousands separators: line 2 holds '1.500', which may be one; "
+            "write 1500 or 1,5000",
+        ),
+        (
+            table("day,sales", '{day},"{i},5"').replace('"3,5"', "much"),
+            "column 'sales' must hold numbers: line 5 holds 'much'; convert the column to numbers, or name another one",
+        ),
+    ],
+)
+def test_numbers_that_may_mean_two_things_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        panel(tmp_path, text, target="sales")
+    assert caught.value.problems[0] == said
