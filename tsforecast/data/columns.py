@@ -1,9 +1,10 @@
-"""Inference of column roles: time, id and target, each only where there is a single candidate."""
+"""Inference of column roles, each only where there is a single candidate, and the types of columns."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.calendar import Stamps, digits_of
+from tsforecast.data.series import Source
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
+DATES = "dates"  # of Python, the type of a column of objects
 LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
 
 
@@ -71,7 +74,7 @@ def guess_targets(
         name: (f"{name!r} holds {value!r} in ", Row(row)) for name, (row, value) in spoilt.items()
     }
     for name in set(found) - set(spoilt):
-        values = frame[name].drop_nulls().to_numpy()
+        values = to_numpy(frame[name].drop_nulls())
         values = values.astype(np.float64) if values.dtype == object else values  # decimals
         if id is None and names_series(values):
             hints[name] = (f"{name!r} repeats {len(np.unique(values))} values and may be ", Argument("id", name))
@@ -148,6 +151,66 @@ def is_number(value: object) -> bool:
     except (TypeError, ValueError, OverflowError):
         return False
     return True
+
+
+def to_numpy(column: nw.Series[Any]) -> NDArray[Any]:
+    """Return a column as an array; of objects where whole numbers have more than 64 bits."""
+    if column.dtype in (nw.Int128, nw.UInt128):
+        return np.array(column.to_list(), dtype=object)
+    return column.to_numpy()
+
+
+def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...]) -> Source:
+    """Keep the types of the columns that are written, as far as their values do not show them."""
+    types, levels = dict[str, str](), None
+    for name in dict.fromkeys((source.id, source.time, *targets)):
+        if name is None:
+            continue
+        column, native = frame[name].dtype, frame[name].to_native()
+        kind: Any = native.type if source.backend == "pyarrow" else native.dtype
+        text = type(kind).__name__ if source.backend == "polars" else str(kind)
+        if name in source.types:  # dates of Python
+            types[name] = source.types[name]
+        elif name == source.id:
+            types[name] = text
+            if text in ("category", "Enum"):
+                levels = list(kind.categories)
+                types[name] = "ordered category" if getattr(kind, "ordered", False) else text
+            elif getattr(kind, "storage", "") == "python":
+                types[name] = f"{text}[python]"
+        elif column.is_float() or (name == source.time and (column.is_integer() or text.endswith("[pyarrow]"))):
+            types[name] = text
+    return replace(source, types=types, levels=levels)
+
+
+def typed(name: str, values: NDArray[Any], source: Source) -> Any:
+    """Return values as a series of the library, in the type that came in if it holds them."""
+    kind: Any = source.types.get(name)
+    ready = values.tolist() if values.dtype == object else values
+    errors: tuple[type[Exception], ...] = (TypeError, ValueError, OverflowError, NotImplementedError, AttributeError)
+    try:
+        if kind and source.backend == "pandas":
+            import pandas as pd
+
+            category = pd.CategoricalDtype(source.levels, kind.startswith("ordered"))
+            kind = category if kind.endswith("category") else kind
+            return pd.Series(values, name=name, dtype=kind)
+        if kind and source.backend == "polars":
+            import polars as pl
+
+            errors += (pl.exceptions.PolarsError,)
+            dtype = pl.Enum(source.levels or []) if kind == "Enum" else getattr(pl, kind)
+            return pl.Series(name, ready, dtype=dtype)
+        if kind:
+            import pyarrow as pa
+
+            found = re.fullmatch(r"dictionary<values=(\w+), indices=(\w+), ordered=([01])>", kind)
+            alias = pa.type_for_alias
+            dtype = pa.dictionary(alias(found[2]), alias(found[1]), found[3] == "1") if found else alias(kind)
+            return pa.chunked_array([pa.array(ready, type=dtype)])
+    except errors:
+        pass  # a number that grew out of it
+    return nw.new_series(name, ready, backend=source.backend).to_native()
 
 
 def zone_of(column: nw.Series[Any]) -> str | None:

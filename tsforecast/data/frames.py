@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, parts_of_years, to_digits
 from tsforecast.data.columns import (
+    DATES,
     guess_hidden_id,
     guess_id,
     guess_targets,
@@ -24,6 +26,9 @@ from tsforecast.data.columns import (
     is_number,
     is_period,
     is_text,
+    to_numpy,
+    typed,
+    types_of,
     zone_of,
 )
 from tsforecast.data.series import Backend, Roles, Source, TimeKind
@@ -77,9 +82,11 @@ def read(
     source = Source("series" if is_series(data) else "frame", backend=_backend(data))
     if is_series(data):
         series = nw.from_native(data, series_only=True)
-        data = series.alias(str(series.name or "y")).to_frame().to_native()
+        name = "y" if series.name in (None, "") else str(series.name)
+        source = replace(source, names=_own({name: series.name}))
+        data = series.alias(name).to_frame().to_native()
     require_unique(data)
-    data, index_time, index_id = _unpack_pandas_index(data)
+    data, index_time, index_id, source = _unpack_pandas_index(data, source)
     frame = nw.from_native(data)
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
@@ -103,11 +110,11 @@ def read(
         table.columns[name], problem = _numbers(frame[name])
         table.problems += problem
     names = (*roles.static, *([roles.group] if roles.group else []))
-    table.statics = {name: frame[name].to_numpy() for name in names}
+    table.statics = {name: to_numpy(frame[name]) for name in names}
     for name in dict.fromkeys([*names, *([id] if id is not None else [])]):
         problems += _no_names(frame[name])
     if id is not None:
-        table.labels = frame[id].to_numpy()
+        table.labels = to_numpy(frame[id])
         if missing := int(frame[id].is_null().sum()):
             held = f"{counted(missing, 'row has', 'rows have')} none"
             problems.append(f"column {id!r} must name a series in every row: {held}")
@@ -115,6 +122,7 @@ def read(
         problems += _read_time(frame[time], table, kind)
     if problems:
         raise DataError([*table.problems, *problems])
+    table.source = types_of(table.source, frame, roles.target)
     if id is None and not one_series and table.stamps is not None and np.any(np.diff(table.stamps) <= 0):
         table.hidden_id = guess_hidden_id(frame, {*roles.varying, time}, table.stamps)
     return table
@@ -127,34 +135,67 @@ def _backend(data: Any) -> Backend:
     return cast(Backend, library)
 
 
-def _unpack_pandas_index(data: Any) -> tuple[Any, str | None, str | None]:
-    """Move a meaningful pandas index into columns; return the frame and the names of time and id."""
+def _unpack_pandas_index(data: Any, source: Source) -> tuple[Any, str | None, str | None, Source]:
+    """Move a meaningful pandas index into columns; return the frame, the names of time and id, and what was moved."""
     if not nw.dependencies.is_pandas_dataframe(data):
-        return data, None, None
+        return data, None, None, source
     import pandas as pd
 
     if data.columns.nlevels > 1:
         raise DataError(
             f"a column must have one name: the columns have {data.columns.nlevels} levels; join them to one"
         )
+    own = _own({str(name): name for name in data.columns})
     data = data.rename(columns=str)
     require_unique(data)
     index = data.index
     taken = [name for name in index.names if name is not None and str(name) in data.columns]
     raise_any(f"index and columns must have names of their own: both have {name!r}; rename one" for name in taken)
-    if isinstance(index, pd.MultiIndex) and index.nlevels == 2:
-        names = [name or default for name, default in zip(index.names, ("id", "time"), strict=True)]
-        return data.reset_index(names=names), str(names[1]), str(names[0])
+    days: list[str] = []  # columns of Python's dates
     if index.dtype == object and len(index) and isinstance(index[0], datetime.date):
+        days += [_named(index, ("time",), data)[0]] if not isinstance(index[0], datetime.datetime) else []
         index = pd.DatetimeIndex(index, name=index.name)
         data = data.set_axis(index)
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or _counts(index, data):
-        name = str(index.name or "time")
-        return data.reset_index(names=[name]), name, None
+    dates = isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or _counts(index, data)
+    time: str | None = None
+    id: str | None = None
+    names: list[str] = []
+    if isinstance(index, pd.MultiIndex) and index.nlevels == 2:
+        # Dates that come first are the time, whatever the order of the levels.
+        last = isinstance(index.levels[0], pd.DatetimeIndex) and not isinstance(index.levels[1], pd.DatetimeIndex)
+        names = _named(index, ("time", "id") if last else ("id", "time"), data)
+        time, id = names if last else names[::-1]
+    elif dates:
+        names = _named(index, ("time",), data)
+        time = names[0]
+    elif index.nlevels == 1 and index.name is not None and not index.is_unique:
+        names = _named(index, ("id",), data)
+        id = names[0]
+    own |= _own(dict(zip(names, index.names, strict=False)))
+    step = index.freqstr if isinstance(index, pd.DatetimeIndex) else None
+    data = data.reset_index(names=names) if names else data.reset_index(drop=True)
     for name, kind in data.dtypes.items():  # objects of pandas may be dates of Python
-        if str(kind) == "object" and data[name].map(lambda value: isinstance(value, datetime.date)).all():
+        first = data[name].iloc[0] if str(kind) == "object" and len(data) else None
+        if isinstance(first, datetime.date) and data[name].map(lambda value: isinstance(value, datetime.date)).all():
             data[name] = pd.to_datetime(data[name])
-    return data.reset_index(drop=True), None, None
+            days += [name] if not isinstance(first, datetime.datetime) else []
+    step = index.freqstr if isinstance(index, pd.DatetimeIndex) else None
+    types = dict.fromkeys(days, DATES)
+    source = replace(source, names=own | source.names, index=names, step=step, types=types)
+    return data, time, id, source
+
+
+def _own(names: dict[str, Any]) -> dict[str, Any]:
+    """Return the names, by the text that is used for them, that are numbers, empty or none."""
+    plain = (int, float, str, type(None))
+    return {text: name for text, name in names.items() if text != name and isinstance(name, plain) and name == name}
+
+
+def _named(index: Any, defaults: tuple[str, ...], data: Any) -> list[str]:
+    """Return names for the levels of an index as columns beside those of the frame."""
+    taken = {*data.columns, *index.names}
+    free = [default if default not in taken else f"{default} of the index" for default in defaults]
+    return [default if name is None else str(name) for name, default in zip(index.names, free, strict=True)]
 
 
 def require_unique(data: Any) -> None:
@@ -201,7 +242,7 @@ def _utc(column: nw.Series[Any]) -> NDArray[Any]:
 
 def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
     """Return the column as float32 (if it was) or float64, and the problem if it holds no numbers."""
-    values = column.to_numpy()
+    values = to_numpy(column)
     if values.dtype == np.float32:
         return values, []
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
@@ -220,7 +261,7 @@ def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
 
 def _no_names(column: nw.Series[Any]) -> list[str]:
     """Return the problem of a column whose values cannot be names, such as lists."""
-    values = column.to_numpy()
+    values = to_numpy(column)
     for row, value in enumerate(values if values.dtype == object else ()):
         try:
             hash(value)
@@ -242,7 +283,7 @@ def _read_time(column: nw.Series[Any], table: Table, kind: TimeKind | None) -> l
         remedy: Text = "fill them in, or drop those rows (an empty line is one)"
         return [Problem(f"time column {name!r} must be complete", held, remedy)]
     if column.dtype.is_integer():
-        return _read_whole_numbers(name, column.to_numpy().astype(np.int64), table, kind)
+        return _read_whole_numbers(name, to_numpy(column).astype(np.int64), table, kind)
     import pandas as pd
 
     values: Any
@@ -305,7 +346,9 @@ def _read_whole_numbers(name: str, numbers: Stamps, table: Table, kind: TimeKind
 
 
 def _unit_of(column: nw.Series[Any]) -> Literal["ns", "us", "ms", "s"]:
-    return column.dtype.time_unit if isinstance(column.dtype, nw.Datetime) else "us"
+    if isinstance(column.dtype, nw.Datetime):
+        return column.dtype.time_unit
+    return getattr(getattr(column.to_native(), "dtype", None), "unit", "us")  # see zone_of
 
 
 def _nanoseconds(values: NDArray[Any]) -> Stamps:
@@ -327,14 +370,14 @@ def write(
     """
     out: dict[str, Any] = {}
     if source.id is not None:  # each id is made a text of the library once, not once for each row
-        names = nw.new_series(source.id, ids, backend=source.backend)
+        names = nw.from_native(typed(source.id, ids, source), series_only=True)
         out[source.id] = nw.maybe_reset_index(names[owner]).to_native()
     if source.time is not None and times is not None:
         dates = times.astype("datetime64[ns]").astype(f"datetime64[{source.unit}]")
-        out[source.time] = times if kind == "integer" else dates
-        if source.digits:
-            out[source.time] = to_digits(times, source.digits)
-    out.update(columns)
+        counted_on = to_digits(times, source.digits) if source.digits else times
+        numbers = kind == "integer" or source.digits is not None
+        out[source.time] = typed(source.time, counted_on, source) if numbers else dates
+    out.update({name: typed(name, column, source) for name, column in columns.items()})
     frame = nw.from_dict(out, backend=source.backend)
     if source.time is not None and kind == "datetime":
         time = nw.col(source.time)
@@ -343,14 +386,37 @@ def write(
         elif source.date_only:
             frame = frame.with_columns(time.cast(nw.Date))
     native: Any = frame.to_native()
-    if source.backend == "pandas" and source.time is not None:
-        if source.period:
-            native[source.time] = native[source.time].dt.to_period(source.period)
-        if source.time_in_index:
-            native = native.set_index([*([source.id] if source.id else []), source.time])
+    if source.backend == "pandas":
+        native = _as_pandas(native, source, kind)
     if source.form == "series":
-        return native[next(iter(columns))]
+        target = next(iter(columns))
+        name, series = source.names.get(target, target), native[native.columns[0]]
+        return series.alias(str(name)) if source.backend == "polars" else series.rename(name)
     return native
+
+
+def _as_pandas(frame: Any, source: Source, kind: TimeKind) -> Any:
+    """Return a frame of pandas with index, names and kinds of dates as they came in."""
+    import pandas as pd
+
+    time = source.time or ""
+    held = source.types.get(time)
+    if source.period:
+        frame[time] = frame[time].dt.to_period(source.period)
+    elif held and kind == "datetime":
+        frame[time] = frame[time].dt.date if held == DATES else frame[time].astype(held)
+    index = source.index if source.index is not None else [source.id or "", time] if source.time_in_index else []
+    index = [name for name in index if name in frame]
+    if len(index) == 1:  # set_index makes a range of whole numbers
+        frame = frame.set_axis(pd.Index(frame.pop(index[0])))
+    elif index:
+        frame = frame.set_index(index)
+    if index:
+        frame = frame.rename_axis([source.names.get(name, name) for name in index])
+    if source.step:
+        with suppress(ValueError):  # of stamps that do not keep it
+            frame.index.freq = source.step
+    return frame.rename(columns=source.names)
 
 
 def write_wide(source: Source, times: Stamps | None, kind: TimeKind, names: NDArray[Any], values: NDArray[Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -61,6 +61,11 @@ class Source:
     wall_clock: bool = True
     unit: Literal["ns", "us", "ms", "s"] = "us"
     horizon: int = 0  # of supervised windows
+    types: dict[str, str] = field(default_factory=dict)  # of columns that are written, in the words of the library
+    levels: list[Any] | None = None  # categories of an id
+    names: dict[str, bool | int | float | str | None] = field(default_factory=dict)  # of columns whose name is no text
+    index: list[str] | None = None  # columns in the pandas index; older models only know whether the time is
+    step: str | None = None  # frequency of a pandas index
 
 
 @dataclass(frozen=True)

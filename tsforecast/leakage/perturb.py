@@ -219,10 +219,9 @@ def perturbed_frame(
     """
     if frames.is_series(data):
         series = nw.from_native(data, series_only=True)
-        name = series.name or "y"
-        framed = series.alias(name).to_frame().to_native()
-        changed = nw.from_native(perturbed_frame(framed, rows, how, random, [name]), eager_only=True)[name]
-        return (changed.alias(series.name) if series.name else changed).to_native()
+        framed = series.alias("y").to_frame().to_native()
+        changed = nw.from_native(perturbed_frame(framed, rows, how, random, ["y"]), eager_only=True)["y"]
+        return changed.to_native().rename(series.name)
     frame, names = _eager(data), replaceable(data, columns)
     if not names:
         raise DataError("there must be a column of numbers to replace: name it with columns=...")

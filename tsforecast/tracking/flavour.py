@@ -73,7 +73,7 @@ def long(panel: Panel) -> Panel:
     source = panel.source
     name = source.id if source.form in ("frame", "series") else SERIES_COLUMN
     plain = replace(source, form="frame", backend="pandas", id=name, time_in_index=False, date_only=False)
-    return replace(panel, source=plain)
+    return replace(panel, source=replace(plain, types={}, levels=None, names={}, index=None, step=None))
 
 
 def _unnamed(panel: Panel) -> bool:
