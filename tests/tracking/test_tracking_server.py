@@ -66,12 +66,17 @@ def test_a_model_is_registered_loaded_by_its_alias_and_served(client: Any, runni
         asked = SALES[SALES["day"] < "2024-03-20"]  # another past than the fitted one
         body = {"dataframe_split": as_json(asked), "params": {"horizon": 4}}
         said = posted(f"{service.uri}/invocations", body)["predictions"]
+        whole = SALES.assign(sales=SALES["sales"].round().astype(int), day=SALES["day"].dt.strftime("%Y-%m-%d"))
+        categories = whole.assign(shop=whole["shop"].astype("category"))
+        counted = posted(f"{service.uri}/invocations", {"dataframe_split": as_json(categories)})["predictions"]
     finally:
         service.stop()
     expected = model.predict(asked, horizon=4)
     assert [row["sales"] for row in said] == expected["sales"].tolist()  # to the last digit
     assert [row["shop"] for row in said] == expected["shop"].tolist()
     assert pd.to_datetime([row["day"] for row in said]).tolist() == expected["day"].tolist()
+    assert [row["sales"] for row in counted] == model.predict(whole)["sales"].tolist()
+    assert [row["day"][:10] for row in counted] == ["2024-03-31", "2024-04-01", "2024-04-02"] * 2  # after 90 days
 
 
 def test_a_model_is_logged_to_a_run_of_ones_own(client: Any) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from datetime import date
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,13 @@ class Served:
         if isinstance(panel, SupervisedPanel):
             return forecaster.predict(np.asarray(model_input))
         horizon = int((params or {}).get("horizon") or forecaster.horizon_)
-        frame = _as_dates(pd.DataFrame(model_input), panel.source)
+        given = pd.DataFrame(model_input)
+        frame = _as_dates(given, panel.source)
         if self._unnamed:
             frame = frame.assign(**{SERIES_COLUMN: panel.ids[0]})
         context, future = _split(frame, panel)
-        answer = _as_text(forecaster.predict(context, future=future, horizon=horizon))
+        answer = forecaster.predict(context, future=future, horizon=horizon)
+        answer = answer if frame is given else _as_text(answer)  # text in, text out
         return answer.drop(columns=SERIES_COLUMN) if self._unnamed else answer
 
 
@@ -83,8 +86,8 @@ def _unnamed(panel: Panel) -> bool:
 
 def _as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Convert time stamps from text to the fitted type: with a zone, or periods."""
-    time = source.time
-    if time is None or time not in frame or not (source.zone or source.period):
+    time = source.time if source.zone or source.period else None
+    if time is None or time not in frame or not pd.api.types.is_string_dtype(frame[time]):
         return frame
     if source.period:
         return frame.assign(**{time: pd.PeriodIndex(frame[time].astype(str), freq=source.period)})
@@ -111,9 +114,9 @@ def as_json(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _cell(value: Any) -> Any:
     """Return a value of a frame as JSON can hold it."""
-    if isinstance(value, pd.Timestamp):
-        return value.isoformat()
-    return str(value) if isinstance(value, pd.Period) else None if value != value else value
+    if pd.isna(value):
+        return None
+    return value.isoformat() if isinstance(value, date) else str(value) if isinstance(value, pd.Period) else value
 
 
 def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -125,11 +128,16 @@ def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFram
     if missing:
         raise DataError(f"the frame must have the targets {given.target}: it lacks {missing}")
     known = frame[list(given.target)].notna().any(axis=1)
-    groups = frame[panel.source.id] if panel.source.id else pd.Series(0, index=frame.index)
+    shown = [name for name in (panel.source.id, panel.source.time) if name in frame]  # or in the index
+    groups = np.zeros(len(frame)) if panel.source.id is None else _level(frame, panel.source.id)
     later = ~known[::-1].groupby(groups[::-1], sort=False).cummax()[::-1]  # no number of a target from here on
-    shown = [name for name in (panel.source.id, panel.source.time) if name]
     ahead = frame.loc[later, [*shown, *given.future]]
     return frame[~later], ahead if len(ahead) else None
+
+
+def _level(frame: pd.DataFrame, name: str) -> NDArray[Any]:
+    """Return a column, or a level of the index, as an array."""
+    return np.asarray(frame[name] if name in frame else frame.index.get_level_values(name))
 
 
 def _example(panel: Panel, steps: int, ahead: int) -> pd.DataFrame:
@@ -260,6 +268,7 @@ def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
 
     panel, horizon = long(forecaster.panel_), forecaster.horizon_
     window = getattr(forecaster, "resolved_", {}).get("window", 0)
@@ -269,10 +278,11 @@ def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
         example = example.drop(columns=SERIES_COLUMN)
     shown = [name for name in (panel.source.id, panel.source.time) if name in example]
     answer = example[shown].assign(**dict.fromkeys(panel.roles.given.target, 0.0))
-    inputs, outputs = (
-        Schema([ColSpec(_TYPES.get(getattr(kind, "kind", "O"), "string"), str(name)) for name, kind in each.items()])
-        for each in (example.dtypes, answer.dtypes)
-    )
+    # MLflow converts no stamp with a zone, period, category, boolean or whole number; tsforecast reads all of them.
+    source = forecaster.panel_.source
+    anything, index = AnyType(), (source.time, source.id) if source.time_in_index else ()  # type: ignore[no-untyped-call]
+    inputs = Schema([ColSpec(anything, str(name), required=name not in index) for name in example])
+    outputs = Schema([ColSpec(_TYPES.get(kind.kind, "string"), str(name)) for name, kind in answer.dtypes.items()])
     return ModelSignature(inputs, outputs, ParamSchema([ParamSpec("horizon", DataType.long, horizon)])), example
 
 
