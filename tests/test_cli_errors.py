@@ -7,6 +7,7 @@ import copy
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -92,6 +93,7 @@ def test_each_phrase_of_the_library_has_words_on_the_command_line() -> None:
         share_or_count("size", "a"),
         flag("size", "a"),
         one_of("size", "a", ["b"]),
+        jobs("size", 0),
     ],
 )
 def test_checks_name_the_parameter(found: list[str]) -> None:
@@ -99,7 +101,19 @@ def test_checks_name_the_parameter(found: list[str]) -> None:
     assert problem.parameter == "size"
     assert problem.startswith("size ")
     assert "".join(map(str, problem.got)).startswith("got ")
-    assert [Problem.of(other).parameter for other in jobs(0)] == ["n_jobs"]
+
+
+def test_an_array_beside_a_text_option_is_refused_as_one_value() -> None:
+    found = whole("window", np.array([3, 4]), 1, ["auto"])
+    assert found == ["window must be a whole number >= 1 or 'auto': got array([3, 4])"]
+    assert whole("window", np.int64(3), 1, ["auto"]) == whole("window", "auto", 1, ["auto"]) == []
+
+
+def test_processes_are_counted_as_in_scikit_learn() -> None:
+    must = "n_jobs must be a whole number of processes, or -1 for one on each core, -2 for one less, ...: got "
+    wrong = [True, False, 0, 1.0, "2"]
+    assert [jobs("n_jobs", value) for value in wrong] == [[f"{must}{value!r}"] for value in wrong]
+    assert not any(jobs("n_jobs", value) for value in (None, 1, np.int64(4), -1, -2))
 
 
 def test_problems_keep_their_fields_through_errors_pickles_and_copies() -> None:

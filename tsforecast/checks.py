@@ -23,17 +23,17 @@ def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[s
     return [Problem((f"must be a whole number >= {least}", *_others(also)), f"got {value!r}", parameter=name)]
 
 
-def jobs(n_jobs: Any) -> list[str]:
+def jobs(name: str, value: Any) -> list[str]:
     """Require a number of processes as in scikit-learn, or None.
 
     Examples
     --------
-    >>> jobs(0), jobs(-3)
+    >>> jobs("n_jobs", 0), jobs("n_jobs", -3)
     (['n_jobs must be a whole number of processes, or -1 for one on each core, -2 for one less, ...: got 0'], [])
     """
-    fine = n_jobs is None or (isinstance(n_jobs, int) and n_jobs != 0)
+    fine = value is None or (_is_whole(value) and value != 0)
     must = "must be a whole number of processes, or -1 for one on each core, -2 for one less, ..."
-    return [] if fine else [Problem(must, f"got {n_jobs!r}", parameter="n_jobs")]
+    return [] if fine else [Problem(must, f"got {value!r}", parameter=name)]
 
 
 def between(name: str, value: Any, low: float, high: float, *, open_low: bool = False, part: str = "") -> list[str]:

@@ -546,7 +546,7 @@ def test_parameters_that_cannot_work_are_refused_all_at_once() -> None:
         ETSForecaster(error="add", trend="mul", season="ad", damped=2, n_jobs=0, parameters="new").fit(wave())
     assert caught.value.problems == (
         "parameters must be one of 'keep', 'refit': got 'new'",
-        "n_jobs must be a whole number other than 0, or None: got 0",
+        "n_jobs must be a whole number of processes, or -1 for one on each core, -2 for one less, ...: got 0",
         "season must be one of 'auto', 'add', 'mul': got 'ad'; did you mean 'add'?",
         "damped must be True, False or 'auto': got 2",
         "a multiplicative trend or season needs multiplicative errors: use error='mul' or 'auto'",

@@ -110,7 +110,7 @@ def compare_classifiers(
     >>> print(found.verdicts["nearest-neighbor"])
     nearest-neighbor beats majority by 50.0 points (50.0 to 50.0): accuracy 100.0%, majority 50.0%
     """
-    raise_any(whole("seeds", seeds, 1) + jobs(n_jobs), ParameterError)
+    raise_any(whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs), ParameterError)
     models = named(classifiers)
     data = LabelledSequences.read(X, y, groups)
     experiment = Classification(data, folds(data, [protocol] if isinstance(protocol, str) else list(protocol), test))

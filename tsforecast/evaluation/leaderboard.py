@@ -121,7 +121,7 @@ def leaderboard(
     ('drift', ['drift', 'naive', 'seasonal-naive', 'mean'])
     """
     problems = one_of("metric", metric, METRICS) + option_problems(refit, groups, audit)
-    problems += whole("seeds", seeds, 1) + jobs(n_jobs)
+    problems += whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs)
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
     raise_any(problems, ParameterError)

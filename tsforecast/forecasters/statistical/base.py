@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
+from tsforecast.checks import jobs
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
@@ -54,12 +55,6 @@ class _Outcome:
     problem: str = ""
 
 
-def _jobs_problems(name: str, value: Any) -> list[str]:
-    if value is None or (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value != 0):
-        return []
-    return [Problem("must be a whole number other than 0, or None", f"got {value!r}", parameter=name)]
-
-
 @keyword_settings
 class StatisticalForecaster(Forecaster):
     """Base of the classical models: one fit for each series and target.
@@ -95,7 +90,7 @@ class StatisticalForecaster(Forecaster):
     )
     n_jobs: int | None = setting(
         default=-1,
-        check=_jobs_problems,
+        check=jobs,
         doc="Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.",
     )
 
@@ -212,16 +207,16 @@ class StatisticalForecaster(Forecaster):
         """Run all tasks, in several processes where that saves time."""
         worker = clone(self)  # without fitted state, it is small to send
         todo = sum(len(task.y) for task in tasks if task.fitted is None or task.refit)
-        jobs = min(effective_n_jobs(self.n_jobs), len(tasks)) if todo >= WORTH_PROCESSES else 1
-        if jobs == 1:
+        processes = min(effective_n_jobs(self.n_jobs), len(tasks)) if todo >= WORTH_PROCESSES else 1
+        if processes == 1:
             return _run_tasks(worker, tasks, self.season_length_, horizon)
-        parts = [tasks[first :: 8 * jobs] for first in range(min(8 * jobs, len(tasks)))]
-        done = Parallel(n_jobs=jobs, max_nbytes=None)(
+        parts = [tasks[first :: 8 * processes] for first in range(min(8 * processes, len(tasks)))]
+        done = Parallel(n_jobs=processes, max_nbytes=None)(
             delayed(_run_tasks)(worker, part, self.season_length_, horizon) for part in parts
         )
         outcomes: list[Any] = [None] * len(tasks)
         for first, part in enumerate(done):
-            outcomes[first :: 8 * jobs] = part
+            outcomes[first :: 8 * processes] = part
         return outcomes
 
     def _run_task(self, task: _Task, season_length: int, horizon: int) -> _Outcome:
