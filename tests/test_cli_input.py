@@ -138,7 +138,7 @@ def test_other_dates_are_refused_unless_the_user_says_how_they_are_written(tmp_p
         read_panel(str(path), DataOptions())
     assert str(caught.value.map(as_option)) == (
         "time column 'day' must hold dates like 2024-01-31 (ISO 8601): line 2 holds '01/02/2023'; "
-        "give its format, for example --date-format '%d/%m/%Y'"
+        "give its format: --date-format '%d/%m/%Y'; '%m/%d/%Y' if the month comes first"
     )
     for time in ("day", None):
         panel, _ = read_panel(str(path), DataOptions(time=time, date_format="%d/%m/%Y"))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tsforecast.cli.app import app
 from tsforecast.cli.data import read_panel
 from tsforecast.cli.files import read_file
-from tsforecast.cli.options import DataOptions
+from tsforecast.cli.options import DataOptions, as_option
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 
@@ -153,3 +153,59 @@ def test_numbers_that_may_mean_two_things_are_refused(text: str, said: str, tmp_
     with pytest.raises(DataError) as caught:
         panel(tmp_path, text, target="sales")
     assert caught.value.problems[0] == said
+
+
+@pytest.mark.parametrize(
+    ("dates", "wanted"),
+    [
+        (["07.02.2024", "08.02.2024"], "%d.%m.%Y"),
+        (["7.2.2024", "8.2.2024"], "%d.%m.%Y"),
+        (["07.02.24", "08.02.24"], "%d.%m.%y"),
+        (["13/02/2024", "14/02/2024"], "%d/%m/%Y"),
+        (["12/02/2024", "13/02/2024"], "%d/%m/%Y"),
+        (["02/13/2024", "02/14/2024"], "%m/%d/%Y"),
+        (["02/12/2024", "02/13/2024"], "%m/%d/%Y"),
+        (["02.12.2024", "02.13.2024"], "%m.%d.%Y"),
+        (["02-12-2024", "02-13-2024"], "%m-%d-%Y"),
+        (["07.02.2024 13:00", "07.02.2024 14:00"], "%d.%m.%Y %H:%M"),
+        (["07.02.24, 9:00:00", "07.02.24, 10:00:00"], "%d.%m.%y, %H:%M:%S"),
+        (["02/13/2024 01:00 PM", "02/13/2024 02:00 PM"], "%m/%d/%Y %I:%M %p"),
+        (["7 Feb 2024", "8 Feb 2024"], "%d %b %Y"),
+    ],
+)
+def test_the_format_of_dates_that_is_at_hand_is_proposed_and_reads_them(
+    dates: list[str], wanted: str, tmp_path: Path
+) -> None:
+    text = "day;sales\n" + "".join(f"{day};{value}\n" for value, day in enumerate(dates))
+    with pytest.raises(DataError) as caught:
+        panel(tmp_path, text, time="day")
+    assert f"give its format: --date-format {wanted!r}" in str(caught.value.map(as_option))
+    assert "if the month" not in str(caught.value)
+    assert len(panel(tmp_path, text, date_format=wanted).values) == 2
+
+
+def test_where_day_and_month_cannot_be_told_apart_both_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"format='%d/%m/%Y'\); '%m/%d/%Y' if the month comes first$"):
+        panel(tmp_path, "day,sales\n01/02/2024,1\n01/03/2024,2\n")
+
+
+def test_dates_as_columns_are_refused_with_a_way_to_turn_the_table(tmp_path: Path) -> None:
+    for names in (DAYS, [str(1990 + year) for year in range(30)], [f"2016Q{part}" for part in (1, 2, 3, 4)]):
+        numbers = ",".join(map(str, range(len(names))))
+        with pytest.raises(DataError) as caught:
+            panel(tmp_path, f"store,{','.join(names)}\nA,{numbers}\nB,{numbers}\n")
+        assert str(caught.value.map(as_option)) == (
+            f"the file must have a row for each time: {len(names)} of its {len(names) + 1} columns are named by dates, "
+            f"such as {names[0]!r}; turn it with pandas.read_csv(FILE).melt(['store'], var_name='time', "
+            "value_name='value')"
+        )
+
+
+@pytest.mark.parametrize("hour", ["{}", "{}:00", "{}:00:00"])
+def test_hours_beside_days_are_no_names_of_series(hour: str, tmp_path: Path) -> None:
+    rows = [f"{day},{hour.format(at)},1\n" for day in DAYS[:4] for at in range(24)]
+    with pytest.raises(DataError) as caught:
+        panel(tmp_path, "date,hour,load\n" + "".join(rows), target="load", id=None)
+    assert str(caught.value.map(as_option)) == (
+        "time column 'date' must hold the hour as well: it holds days, and 'hour' their hours; pass --time date,hour"
+    )

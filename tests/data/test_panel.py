@@ -475,7 +475,7 @@ def test_text_that_is_no_iso_date_is_refused_with_row_and_value() -> None:
     frame = pd.DataFrame({"day": DAYS.strftime("%d/%m/%Y"), "y": wave(30)})
     assert refused(frame, target=None) == (
         "time column 'day' must hold dates like 2024-01-31 (ISO 8601): row 0 holds '01/01/2024'; "
-        "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
+        "convert it first with pandas.to_datetime(..., format='%d/%m/%Y')"
     )
     spoilt = frame.assign(day=DAYS.strftime("%Y-%m-%d"))
     spoilt.loc[7, "day"] = "soon"

@@ -153,7 +153,9 @@ PHRASES = {
     "data": "the file",
     "context": "the file of --data",
     "search": "--out",
-    "date format": "give its format, for example --date-format {!r}",
+    "date format": "give its format{}",
+    "two columns": "pass --time {}",
+    "wide": "turn it with pandas.read_csv(FILE){}",
 }
 
 

@@ -11,12 +11,15 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Stamps, digits_of
+from tsforecast.data.calendar import DAY, Stamps, digits_of
 from tsforecast.data.series import Source
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
 DATES = "dates"  # of Python, the type of a column of objects
+_DAY_FIRST = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})(?!\d)(,? ?)(.*)")
+_TIMES = {r"\d{1,2}:\d{2}": "%H:%M", r"\d{1,2}:\d{2}:\d{2}": "%H:%M:%S", r"\d{1,2}:\d{2} ?[AaPp][Mm]": "%I:%M %p"}
+_NAMED_BY_TIME = re.compile(r"(19|20)\d{2}([-/ ]?[QMqm]\d{1,2})?")  # years, quarters and months
 LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
 
 
@@ -30,11 +33,13 @@ def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str |
 def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str | None) -> str | None:
     """Return the only column of text, the group only if there is no other; raise DataError when there are several.
 
-    A column that is mostly empty holds remarks, and names no series.
+    A column that is mostly empty holds remarks, and one of times of day is a part of the time: neither names series.
     """
     texts = [name for name in frame.columns if name not in taken and is_text(frame[name])]
-    filled = [name for name in texts if 2 * frame[name].null_count() < len(frame)]
-    found = [name for name in filled if first_text(frame[name]) is None]
+    filled = [name for name in texts if 2 * frame[name].null_count() < len(frame) and not _holds_hours(frame[name])]
+    found = [
+        name for name in filled if first_text(frame[name]) is None and not _holds_hours(frame[name].head(LOOKED_AT))
+    ]
     if group in found and len(found) > 1:
         found.remove(group)
     return _only(found, "text", ("name the series' column with ", Argument("id")))
@@ -81,6 +86,7 @@ def guess_targets(
         elif counts_up(values):
             may = Argument("time", name) if time is None else "no more than a row number"
             hints[name] = (f"{name!r} counts up by equal steps and may be ", may)
+    _require_long(frame, found)
     likely = [name for name in found if name not in hints] or found
     several_of = likely[:2] if len(likely) > 1 else [...]
     raise DataError(
@@ -94,6 +100,62 @@ def guess_targets(
             ),
         )
     )
+
+
+def _require_long(frame: nw.DataFrame[Any], found: list[str]) -> None:
+    """Refuse a table most of whose columns are named by dates: a row is a series there."""
+    dated = [name for name in found if _DATE.fullmatch(name) or _NAMED_BY_TIME.fullmatch(name)]
+    if len(dated) < 3 or 2 * len(dated) <= len(frame.columns):
+        return
+    others = [name for name in frame.columns if name not in dated]
+    turned = f".melt({others!r}, var_name='time', value_name='value')"
+    must = (Phrase("the frame", "data"), " must have a row for each time")
+    got = f"{len(dated)} of its {len(frame.columns)} columns are named by dates, such as {dated[0]!r}"
+    raise DataError(Problem(must, got, Phrase(f"turn it with frame{turned}", "wide", turned)))
+
+
+def require_whole_stamps(time: str, hours: nw.Series[Any], stamps: Stamps) -> None:
+    """Refuse dates beside a column that holds the hours of these days."""
+    if _holds_hours(hours) and not np.any(stamps % DAY):
+        must = f"time column {time!r} must hold the hour as well"
+        joined = "join the two to one column of stamps"
+        held = f"it holds days, and {hours.name!r} their hours"
+        raise DataError(Problem(must, held, Phrase(joined, "two columns", f"{time},{hours.name}")))
+
+
+def _holds_hours(column: nw.Series[Any]) -> bool:
+    """Return whether a column holds times of day, or the numbers of hours."""
+    if not column.dtype.is_integer():
+        values = _sample(column)
+        return bool(values) and all(re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", str(value)) for value in values)
+    hours = set(column.drop_nulls().to_list())
+    return 2 < len(hours) <= 25 and min(hours) in (0, 1) and max(hours) <= 24
+
+
+def date_formats(texts: list[Any]) -> list[str]:
+    """Return the strptime formats that fit all texts: one, or two where the day or the month may come first.
+
+    Examples
+    --------
+    >>> date_formats(["07.02.2024", "13.02.2024"]), date_formats(["1/2/24 1:00 PM"])
+    (['%d.%m.%Y'], ['%d/%m/%y %I:%M %p', '%m/%d/%y %I:%M %p'])
+    """
+    import pandas as pd
+    from pandas.tseries.api import guess_datetime_format
+
+    first = str(texts[0]).strip()
+    match = _DAY_FIRST.fullmatch(first)
+    if match:
+        mark, year, space, rest = match.groups()
+        hour = next((form for pattern, form in _TIMES.items() if re.fullmatch(pattern, rest)), None)
+        if rest and hour is None:
+            return []
+        days = [f"{mark}".join(["%d", "%m"]), f"{mark}".join(["%m", "%d"])]
+        tried = [f"{day}{mark}%{'Y' if len(year) == 4 else 'y'}{space}{hour or ''}" for day in days]
+    else:
+        tried = [form for form in [guess_datetime_format(first)] if form]
+    fit = [form for form in tried if pd.to_datetime(texts, format=form, errors="coerce").notna().all()]
+    return fit[:1] if match and match[1] == "." else fit
 
 
 def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], stamps: Stamps) -> str | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, parts_of_years, to_digits
 from tsforecast.data.columns import (
     DATES,
+    date_formats,
     guess_hidden_id,
     guess_id,
     guess_targets,
@@ -26,6 +27,7 @@ from tsforecast.data.columns import (
     is_number,
     is_period,
     is_text,
+    require_whole_stamps,
     to_numpy,
     typed,
     types_of,
@@ -125,6 +127,8 @@ def read(
     table.source = types_of(table.source, frame, roles.target)
     if id is None and not one_series and table.stamps is not None and np.any(np.diff(table.stamps) <= 0):
         table.hidden_id = guess_hidden_id(frame, {*roles.varying, time}, table.stamps)
+        if table.hidden_id and time is not None and table.kind == "datetime":
+            require_whole_stamps(time, frame[table.hidden_id], table.stamps)
     return table
 
 
@@ -306,9 +310,12 @@ def _read_time(column: nw.Series[Any], table: Table, kind: TimeKind | None) -> l
         wrong = np.flatnonzero(parsed.isna())
         if len(wrong):
             held = (Row(int(wrong[0])), f" holds {texts[wrong[0]]!r}")
-            # 01/02/2023 is ambiguous: no guess is made.
-            convert = "convert it first, for example with pandas.to_datetime(..., format='%d/%m/%Y')"
-            remedy = (Phrase(convert, "date format", "%d/%m/%Y"),)
+            forms = date_formats(texts)  # 01/02/2023 may be read in two ways: no guess is made
+            named = repr(forms[0] if forms else "%d/%m/%Y")
+            example = "" if forms else ", for example"
+            alike = f"; {forms[1]!r} if the month comes first" if len(forms) > 1 else ""
+            convert = f"convert it first{example} with pandas.to_datetime(..., format={named}){alike}"
+            remedy = (Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}"),)
             if 2 * len(wrong) < len(texts):
                 remedy = f"correct or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
             return [Problem(f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601)", held, remedy)]
