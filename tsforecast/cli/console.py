@@ -160,12 +160,17 @@ def progress(title: str, total: int) -> Iterator[Any]:
 
 
 def as_polars(forecasts: Any) -> Any:
-    """Return forecasts in any form as a polars frame; of a pandas index only what has a name is kept."""
+    """Return forecasts in any form as a polars frame; of a pandas index all but numbers of rows is kept."""
     import pandas as pd
     import polars as pl
 
     if isinstance(forecasts, (pd.DataFrame, pd.Series)):
-        frame = pd.DataFrame(forecasts).reset_index(drop=forecasts.index.names == [None])
+        one = isinstance(forecasts, pd.Series)
+        frame = forecasts.to_frame("y" if forecasts.name in (None, "") else forecasts.name) if one else forecasts
+        levels = zip(frame.index.names[::-1], ("time", "id"), strict=False)
+        names = [default if name is None else name for name, default in levels][::-1]
+        rows = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+        frame = frame.reset_index(drop=rows, names=None if rows else names).rename(columns=str)
         periods = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.PeriodDtype)]
         return pl.from_pandas(frame.astype(dict.fromkeys(periods, str)))  # polars knows no periods
     if hasattr(forecasts, "__arrow_c_stream__"):

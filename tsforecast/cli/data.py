@@ -133,7 +133,7 @@ def read_next(
         if not remembered:
             raise
         frame, forms, problems = read_file(path, time, None, numbers, texts)
-        if time not in frame.columns or not frame[time].dtype.is_temporal():
+        if time not in frame.columns or not str(frame[time].dtype).lower().startswith(("date", "period")):
             raise
     raise_any(problems)
     return frame, forms

@@ -61,7 +61,7 @@ def read_file(
     numbers: Collection[str | None] | None = None,
     texts: Collection[str | None] = (),
 ) -> tuple[Any, dict[str, str], list[Problem]]:
-    """Return the table in a file as a polars frame, the strptime format of dates that were text, and problems.
+    """Return the table in a file as a frame, the strptime format of dates that were text, and problems.
 
     Separator, decimal comma, encoding and marks of missing numbers of a CSV file are inferred. Dates are read where
     they are ISO 8601, and in the time column where they are written as `date_format`. The columns `texts` stay as they
@@ -80,6 +80,8 @@ def read_file(
         raise ParameterError(
             f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
         )
+    if suffix == ".parquet" and date_format is None and (written := _written_by_pandas(path)) is not None:
+        return written, {}, []
     try:
         raw = _READERS[suffix](path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
@@ -159,6 +161,17 @@ def _read_parquet(path: Path) -> Any:
     import polars as pl
 
     return pl.read_parquet(path, glob=False)
+
+
+def _written_by_pandas(path: Path) -> Any:
+    """Return the frame of pandas in a Parquet file, with its index, periods and categories; None in any other file."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    with suppress(ValueError, TypeError, KeyError, AttributeError, LookupError, OSError, NotImplementedError):
+        if b"pandas" in (pq.read_schema(path).metadata or {}):
+            return pd.read_parquet(path)
+    return None
 
 
 _READERS = {".csv": _read_csv, ".csv.gz": _read_csv, ".xlsx": _read_excel, ".parquet": _read_parquet}
