@@ -73,6 +73,7 @@ def test_each_option_of_a_message_exists() -> None:
     assert set(FLAGS) <= set(ALIKE)
 
 
+@pytest.mark.thorough
 def test_each_phrase_of_the_library_has_words_on_the_command_line() -> None:
     keys = {
         call.args[1].value

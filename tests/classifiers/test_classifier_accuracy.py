@@ -13,6 +13,7 @@ from tsforecast.data.splits import LeaveGroupsOut
 pytestmark = pytest.mark.usefixtures("data_folder")
 
 
+@pytest.mark.thorough
 def test_warping_on_gunpoint_is_that_of_the_archive() -> None:
     # Source: timeseriesclassification.com, GunPoint, 1-NN DTW without a band: error 0.0933.
     panel = load_dataset("gunpoint")

@@ -90,6 +90,7 @@ def test_a_comparison_of_failures_alone_or_without_the_majority_is_an_error() ->
         compare_classifiers({"known": Known(), "majority": Failing()}, *named_movements())
 
 
+@pytest.mark.process
 def test_a_process_that_is_killed_is_a_failure_of_its_model_alone() -> None:
     survived = compare_classifiers(NEIGHBOR | {"killed": Killed()}, *movements(USERS[:2]), n_jobs=2)
     assert survived.failures == {

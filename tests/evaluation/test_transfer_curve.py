@@ -65,6 +65,7 @@ def test_copies_of_a_recording_are_never_tuned_on() -> None:
         transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(3,))
 
 
+@pytest.mark.thorough
 def test_a_user_who_moves_in_another_way_is_learned_from_few_recordings() -> None:
     recordings, labels, users = movements(each=8)
     theirs = np.where(users == "fay", np.where(labels == "slow", "fast", "slow"), labels)  # the other way round

@@ -46,6 +46,7 @@ def test_a_sine_is_learned_from_the_last_value(cell: str) -> None:
     assert np.abs(NaiveForecaster(5).fit(sine[:500]).predict() - sine[500:505]).max() > 0.5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cell", NETWORKS)
 def test_the_value_eight_steps_back_is_found(cell: str) -> None:
     noise = np.tile(np.random.default_rng(0).normal(size=8), 80)  # each value returns after eight steps

@@ -70,6 +70,7 @@ def test_scaling_is_kept_for_known_series_learned_for_new_ones_and_anew_on_reque
     assert anew.location.ravel() == pytest.approx([np.log(data.series(i)[:50]).mean() for i in range(3)])
 
 
+@pytest.mark.thorough
 def test_a_network_that_learned_elsewhere_needs_little_of_its_own() -> None:
     t = np.arange(1200)
     elsewhere = np.sin(2 * np.pi * t / 20) + np.sin(2 * np.pi * t / 7.3)

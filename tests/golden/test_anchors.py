@@ -31,6 +31,7 @@ def test_m4_hourly_naive_rows_are_exact(name: str, smape: float, mase: float, ow
     assert owa_of(record["smape"], record["mase"], 18.383, 2.395) == pytest.approx(owa, abs=6e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("horizon", "windows", "naive", "seasonal"),
     [

@@ -19,6 +19,7 @@ def newest(panel: Panel, steps: int) -> Panel:
     return panel.between(np.maximum(panel.lengths - steps, 0), panel.lengths)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "window", "note"),
     [
@@ -48,6 +49,7 @@ def test_series_that_start_late_are_judged_from_their_first_number_on() -> None:
     assert np.isfinite(board.rows["forecast"]).all()
 
 
+@pytest.mark.thorough
 def test_gestures_are_forecast_for_users_that_were_not_learned_from() -> None:
     panel = load_dataset("smartwatch-gestures")
     assert len(set(panel.groups)) == 8

@@ -249,6 +249,7 @@ def test_a_search_that_trains_nothing_in_epochs_speaks_of_none(tmp_path: Path) -
     assert "Learning curves" not in page
 
 
+@pytest.mark.thorough
 def test_a_large_search_makes_a_small_page_soon(tmp_path: Path) -> None:
     search = searched(tmp_path, trials=500, epochs=50)
     began = time.process_time()
