@@ -32,7 +32,7 @@ lint: $(VENV)/installed-test  ## Check style, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-quick: $(VENV)/installed-test  ## Run the tests that need no other process, in some four minutes
+quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some 90 seconds
 	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process and not thorough" \
 		--hypothesis-profile few --numprocesses 2 --dist loadfile
 

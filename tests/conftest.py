@@ -70,8 +70,9 @@ def only_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 MARKERS = {"only_ray": "ray", "browser": "browser", "empty_database": "mlflow"}
 
 
-# One model of each kind. The same checks on the others are `thorough`: `make test` runs them, `make quick` does not.
+# One model of each kind. A check over all models is `thorough` for the others: part of `make test`, not of `make quick`.
 REPRESENTATIVES = {"naive", "theta", "reduction", "gru", "majority"}
+OF_MODELS = ("name", "forecaster", "network", "classifier", "estimator", "cls", "cell")  # parameters of such checks
 
 
 def model_name(parameter: Any) -> str | None:
@@ -97,8 +98,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[fixture])
-        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if not {name for value in parameters if (name := model_name(value))} <= REPRESENTATIVES:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        models = {model_name(parameters.get(name)) for name in OF_MODELS} - {None}
+        if not models <= REPRESENTATIVES:
             item.add_marker("thorough")
     items.sort(key=lambda item: not starts_ray(item.path))
 
