@@ -1,4 +1,4 @@
-"""Calendars as people have them: short series, dates as whole numbers, zones whose clocks change."""
+"""Calendars as people have them: short series, dates as whole numbers, zones whose clocks change, offsets from UTC."""
 
 from __future__ import annotations
 
@@ -176,3 +176,111 @@ def test_history_and_forecast_of_whole_numbers_are_read_together() -> None:
     frame = pd.DataFrame({"month": months(202301, 12), "y": np.arange(12.0)})
     model = NaiveForecaster(horizon=2).fit(Panel.from_frame(frame, time="month", target="y"))
     assert model.predict(pd.concat([frame, model.predict()])).month.tolist() == [202403, 202404]
+
+
+MIDNIGHTS = {  # zones and days on which the clocks skip midnight
+    "America/Sao_Paulo": "2018-11-04",
+    "Africa/Cairo": "2024-04-26",
+    "Asia/Beirut": "2024-03-31",
+    "America/Santiago": "2023-09-03",
+    "America/Havana": "2024-03-10",
+}
+
+
+def with_numbers(stamps: pd.DatetimeIndex | list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"t": stamps, "y": np.arange(len(stamps)) * 1.0})
+
+
+def midnights(zone: str, first: pd.Timestamp, count: int) -> pd.DatetimeIndex:
+    return pd.date_range(first, periods=count).tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
+
+
+@pytest.mark.parametrize("zone", MIDNIGHTS)
+@pytest.mark.parametrize("before", [0, 1, 14, 39, 40])  # days before the one without midnight: in the past or ahead
+def test_days_go_on_where_the_clocks_skip_midnight(zone: str, before: int) -> None:
+    whole = midnights(zone, pd.Timestamp(MIDNIGHTS[zone]) - pd.Timedelta(days=before), 50)
+    past, ahead = with_numbers(whole[:40]), whole[40:45]
+    model = NaiveForecaster(horizon=5).fit(past)
+    assert model.predict().t.tolist() == ahead.tolist()
+    assert model.panel_.season_length == 7
+    assert model.predict(pd.concat([past, model.predict()])).t.tolist() == whole[45:].tolist()
+    texts = [stamp.isoformat() for stamp in whole[:40]]
+    if before:  # offsets do not show that the clocks changed at the first of them
+        assert [str(stamp)[:10] for stamp in forecast(with_numbers(texts)).t] == [str(day)[:10] for day in ahead[:2]]
+    known = pl.DataFrame({"t": whole[:40], "y": np.arange(40.0), "price": 1.0})
+    informed = NaiveForecaster(horizon=5).fit(Panel.from_frame(known, target="y", future="price"))
+    assert informed.predict(future=pl.DataFrame({"t": ahead, "price": 1.0}))["t"].to_list() == ahead.tolist()
+
+
+@pytest.mark.parametrize("hours", [(6, 18), (6, 14, 22), (0, 6, 12, 18), (2, 10, 18), (0, 4, 8, 12, 16, 20)])
+@pytest.mark.parametrize("first", ["2024-03-10", "2024-10-10", "2024-06-01"])
+@pytest.mark.parametrize("form", ["zone", "text"])
+def test_shifts_keep_their_hours_on_the_wall(hours: tuple[int, ...], first: str, form: str) -> None:
+    moments = [day + pd.Timedelta(hours=hour) for day in pd.date_range(first, periods=41) for hour in hours]
+    whole = pd.DatetimeIndex(moments).tz_localize("Europe/Berlin", True, "shift_forward")
+    past, ahead = whole[: -len(hours)], whole[-len(hours) :]
+    frame = with_numbers(past if form == "zone" else [stamp.isoformat() for stamp in past])
+    model = NaiveForecaster(horizon=len(hours)).fit(frame)
+    assert model.predict().t.tolist() == ahead.tolist()
+    assert model.predict(frame[-2:]).t.tolist() == ahead.tolist()
+    both = pd.concat([frame, model.predict()])
+    assert model.predict(both).t[0] == ahead[0] + pd.Timedelta(days=1)
+
+
+@pytest.mark.parametrize("step", ["15min", "h", "6h", "D"])
+@pytest.mark.parametrize("first", ["2024-03-20", "2024-10-20"])
+@pytest.mark.parametrize("form", ["zone", "text"])
+def test_steps_that_are_even_in_utc_stay_so(step: str, first: str, form: str) -> None:
+    whole = pd.date_range(first, periods=4000 if step == "15min" else 1000 if step == "h" else 60, freq=step, tz="UTC")
+    whole = whole.tz_convert("Europe/Berlin")
+    frame = with_numbers(whole[:-2] if form == "zone" else [stamp.isoformat() for stamp in whole[:-2]])
+    assert forecast(frame).t.tolist() == whole[-2:].tolist()
+    shops = pd.concat([frame.assign(shop=name) for name in "ab"]).sort_index(kind="stable")
+    assert forecast(shops).t.tolist() == whole[-2:].tolist() * 2
+
+
+@pytest.mark.parametrize(
+    ("past", "ahead"),
+    [
+        ("2024-01-02T23:00:00+01:00", "2024-01-03T00:00:00+01:00"),
+        ("2024-01-02T23:00:00+0100", "2024-01-03T00:00:00+01:00"),
+        ("2024-01-02 23:00:00+01", "2024-01-03T00:00:00+01:00"),
+        ("2024-01-02 23:00+01", "2024-01-03T00:00:00+01:00"),
+        ("2024-01-02T23:00:00.000-05:00", "2024-01-03T00:00:00-05:00"),
+        ("2024-01-02T23:00:00Z", "2024-01-03T00:00:00+00:00"),
+        ("2024-01-02T23:00:00+00:00", "2024-01-03T00:00:00+00:00"),
+        ("2024-01-02T23:00:00+05:30", "2024-01-03T00:00:00+05:30"),
+        ("2024-01-02T23:00:00-03:30", "2024-01-03T00:00:00-03:30"),
+        ("2024-01-02T23:00:00", "2024-01-03T00:00:00"),
+    ],
+)
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_text_with_an_offset_goes_on_with_it(past: str, ahead: str, library: str) -> None:
+    before = past.replace("T23", "T22").replace(" 23", " 22")
+    frame = with_numbers([before, past])
+    given = pl.from_pandas(frame) if library == "polars" else frame
+    model = NaiveForecaster(horizon=1).fit(given)
+    stamp = pd.Timestamp(model.predict()["t"][0])
+    assert stamp == pd.Timestamp(ahead)
+    if library == "pandas" or "03:30" not in past:  # polars has no zone like that
+        assert stamp.isoformat() == ahead
+    if library == "pandas":
+        again = model.predict(pd.concat([frame, model.predict()])).t[0]
+        assert again == pd.Timestamp(ahead) + pd.Timedelta(hours=1)
+
+
+def test_several_offsets_are_noted_and_must_stand_in_every_row() -> None:
+    texts = [stamp.isoformat() for stamp in pd.date_range("2024-03-25", periods=14, tz="Europe/Berlin")]
+    panel = Panel.of(with_numbers(texts))
+    assert panel.notes == (
+        "column 't' has several offsets from UTC: forecasts have its last; convert it to a time zone to follow the "
+        "clocks of that",
+    )
+    assert panel.season_length == 7
+    texts[3] = texts[3][:19]
+    with pytest.raises(DataError) as caught:
+        Panel.of(with_numbers(texts))
+    assert str(caught.value) == (
+        "time column 't' must have an offset from UTC in every row, or in none: row 3 holds '2024-03-28T00:00:00'; add "
+        "it, or leave out the others"
+    )

@@ -158,6 +158,16 @@ def date_formats(texts: list[Any]) -> list[str]:
     return fit[:1] if match and match[1] == "." else fit
 
 
+def date_remedy(texts: list[Any]) -> Phrase:
+    """Return a remedy for dates that are not ISO 8601, with the format that they have."""
+    forms = date_formats(texts)  # 01/02/2023 may be read in two ways: no guess is made
+    named = repr(forms[0] if forms else "%d/%m/%Y")
+    example = "" if forms else ", for example"
+    alike = f"; {forms[1]!r} if the month comes first" if len(forms) > 1 else ""
+    convert = f"convert it first{example} with pandas.to_datetime(..., format={named}){alike}"
+    return Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}")
+
+
 def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], stamps: Stamps) -> str | None:
     """Return a column that splits the rows into series whose stamps all go forward."""
     import pandas as pd

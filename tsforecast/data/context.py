@@ -212,13 +212,15 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
 
 
 def _on_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
-    """Convert the stamps of a frame that was read as `given` to the clock of `source`."""
+    """Convert the stamps of a frame that was read as `given` to the clock of `source`, as moments that exist."""
     if bool(source.zone) != bool(given.zone):
         has, other = (f"the zone {source.zone}", "no zone") if source.zone else ("no zone", f"the zone {given.zone}")
         must = (FUTURE, f" must have time stamps like those of the data, which have {has}")
         raise DataError(Problem(must, f"got {other}", "localize or convert them first"))
-    if not source.zone or not given.zone or (source.zone, source.wall_clock) == (given.zone, given.wall_clock):
+    if not source.zone or not given.zone or (source.zone, source.wall_clock) == (given.zone, False):
         return stamps
+    if source.wall_clock and given.wall_clock and source.zone.startswith("Etc/") and given.zone.startswith("Etc/"):
+        return stamps  # offsets from UTC, of which a place may have two
     utc = to_utc(stamps, given.zone) if given.wall_clock else stamps
     return from_utc(utc, source.zone) if source.wall_clock else utc
 
@@ -235,7 +237,7 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
         raise DataError(Problem(must, "nothing was given", remedy))
     source = panel.source
     alone = source.id is None
-    table = frames.read(future, Roles(future=names), source.time, source.id, alone, "none", panel.kind)
+    table = frames.read(future, Roles(future=names), source.time, source.id, alone, "none", panel)
     raise_any(table.problems)
     values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
     raise_any(
@@ -258,7 +260,7 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
 
     labels = np.repeat(panel.ids[:1], len(values)) if table.labels is None else table.labels
     given = pd.MultiIndex.from_arrays([labels, _on_clock_of(source, table.stamps, table.source)])
-    wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), stamps.ravel()])
+    wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), _on_clock_of(source, stamps.ravel(), source)])
     if not given.is_unique:
         once = (FUTURE, " must have each time stamp of a series once")
         raise DataError(Problem(once, "some occur twice", "drop the extra rows"))

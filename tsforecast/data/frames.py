@@ -16,10 +16,19 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, parts_of_years, to_digits
+from tsforecast.data.calendar import (
+    Stamps,
+    digits_of,
+    from_digits,
+    offset_of,
+    offset_zone,
+    on_the_wall,
+    parts_of_years,
+    to_digits,
+)
 from tsforecast.data.columns import (
     DATES,
-    date_formats,
+    date_remedy,
     guess_hidden_id,
     guess_id,
     guess_targets,
@@ -33,7 +42,7 @@ from tsforecast.data.columns import (
     types_of,
     zone_of,
 )
-from tsforecast.data.series import Backend, Roles, Source, TimeKind
+from tsforecast.data.series import Backend, Roles, Series, Source, TimeKind
 from tsforecast.errors import DataError, Phrase, Problem, Row, Text, counted, nearest, raise_any, shorten
 
 
@@ -71,15 +80,14 @@ def read(
     id: str | None,
     one_series: bool = False,
     targets: Literal["one", "all", "none"] = "one",
-    kind: TimeKind | None = None,
+    like: Series | None = None,
 ) -> Table:
     """Read a frame or series into a `Table`.
 
     Columns that are not named are inferred: the time is the pandas index or the only column of
     dates, the id is the only column of text (unless there is but `one_series`), and the target is the only
     column of numbers that is left, `all` of them, or `none`. DataError lists all problems of the columns at once; what
-    is no number is left to `Table.problems`. Where the time is known to be of the `kind` "integer", its numbers are
-    counted, not dates.
+    is no number is left to `Table.problems`. A time that can be read in several ways is read `like` that of a panel.
     """
     source = Source("series" if is_series(data) else "frame", backend=_backend(data))
     if is_series(data):
@@ -121,7 +129,7 @@ def read(
             held = f"{counted(missing, 'row has', 'rows have')} none"
             problems.append(f"column {id!r} must name a series in every row: {held}")
     if time is not None:
-        problems += _read_time(frame[time], table, kind)
+        problems += _read_time(frame[time], table, like)
     if problems:
         raise DataError([*table.problems, *problems])
     table.source = types_of(table.source, frame, roles.target)
@@ -276,7 +284,7 @@ def _no_names(column: nw.Series[Any]) -> list[str]:
     return []
 
 
-def _read_time(column: nw.Series[Any], table: Table, kind: TimeKind | None) -> list[str]:
+def _read_time(column: nw.Series[Any], table: Table, like: Series | None) -> list[str]:
     """Fill in `table.stamps`, and its source with the form of the times; return the problems."""
     name, source = column.name, table.source
     missing = int(column.is_null().sum())
@@ -287,39 +295,22 @@ def _read_time(column: nw.Series[Any], table: Table, kind: TimeKind | None) -> l
         remedy: Text = "fill them in, or drop those rows (an empty line is one)"
         return [Problem(f"time column {name!r} must be complete", held, remedy)]
     if column.dtype.is_integer():
-        return _read_whole_numbers(name, to_numpy(column).astype(np.int64), table, kind)
-    import pandas as pd
-
+        return _read_whole_numbers(name, to_numpy(column).astype(np.int64), table, like)
     values: Any
     if is_period(column):
         native = column.to_native()
         values = native.dt.to_timestamp().to_numpy()
         table.source = replace(source, period=str(native.dtype)[len("period[") : -1])
     elif zone := zone_of(column):
-        wall = _nanoseconds(column.dt.replace_time_zone(None).to_numpy())
-        # Days and longer steps follow the clock on the wall; hours and shorter ones are even in UTC only.
-        by_wall = len(np.unique(wall % DAY)) == 1
-        table.source = replace(source, zone=zone, wall_clock=by_wall, unit=_unit_of(column))
-        values = wall.astype("datetime64[ns]") if by_wall else _utc(column)
+        table.source = replace(source, zone=zone, unit=_unit_of(column))
+        values = _on_its_clock(table, column.dt.replace_time_zone(None).to_numpy(), _utc(column), zone, like)
     elif isinstance(column.dtype, (nw.Datetime, nw.Date)):
         table.source = replace(source, date_only=isinstance(column.dtype, nw.Date), unit=_unit_of(column))
         values = column.to_numpy()
     elif is_text(column):
-        texts = column.to_list()
-        parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
-        wrong = np.flatnonzero(parsed.isna())
-        if len(wrong):
-            held = (Row(int(wrong[0])), f" holds {texts[wrong[0]]!r}")
-            forms = date_formats(texts)  # 01/02/2023 may be read in two ways: no guess is made
-            named = repr(forms[0] if forms else "%d/%m/%Y")
-            example = "" if forms else ", for example"
-            alike = f"; {forms[1]!r} if the month comes first" if len(forms) > 1 else ""
-            convert = f"convert it first{example} with pandas.to_datetime(..., format={named}){alike}"
-            remedy = (Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}"),)
-            if 2 * len(wrong) < len(texts):
-                remedy = f"correct or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
-            return [Problem(f"time column {name!r} must hold dates like 2024-01-31 (ISO 8601)", held, remedy)]
-        values = parsed.tz_localize(None).to_numpy()
+        values, problem = _read_texts(column, table, like)
+        if problem:
+            return problem
     else:
         return [f"time column {name!r} must hold dates or whole numbers: it holds {column.dtype}; convert it first"]
     in_days = np.asarray(values).astype("datetime64[D]").astype(np.int64)
@@ -330,12 +321,57 @@ def _read_time(column: nw.Series[Any], table: Table, kind: TimeKind | None) -> l
     return []
 
 
-def _read_whole_numbers(name: str, numbers: Stamps, table: Table, kind: TimeKind | None) -> list[str]:
+def _on_its_clock(table: Table, wall: NDArray[Any], utc: NDArray[Any], zone: str | None, like: Series | None) -> Any:
+    """Return stamps of a zone, or of offsets, as read on the wall or in UTC; note in the source of the table which."""
+    given = like.source.wall_clock if like is not None and like.source.zone else None
+    found = on_the_wall(_nanoseconds(wall), _nanoseconds(utc), zone, table.labels, given)
+    table.source = replace(table.source, wall_clock=found is not None)
+    return utc if found is None else found.astype("datetime64[ns]")
+
+
+def _read_texts(column: nw.Series[Any], table: Table, like: Series | None) -> tuple[Any, list[str]]:
+    """Return the stamps that are written in ISO 8601, perhaps with offsets from UTC, and the problems."""
+    import pandas as pd
+
+    texts, must = column.to_list(), f"time column {column.name!r} must hold dates like 2024-01-31 (ISO 8601)"
+    try:
+        parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce")
+    except ValueError:  # several offsets
+        parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
+    wrong = np.flatnonzero(parsed.isna())
+    if len(wrong):
+        held = (Row(int(wrong[0])), f" holds {texts[wrong[0]]!r}")
+        remedy: Text = (date_remedy(texts),)
+        if 2 * len(wrong) < len(texts):
+            remedy = f"correct or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
+        return None, [Problem(must, held, remedy)]
+    if parsed.tz is None:
+        return parsed.to_numpy(), []
+    found = [offset_of(str(text)) for text in texts]
+    if None in found:
+        row = found.index(None)
+        must = f"time column {column.name!r} must have an offset from UTC in every row, or in none"
+        return None, [Problem(must, (Row(row), f" holds {str(texts[row])!r}"), "add it, or leave out the others")]
+    minutes = np.array(found)
+    utc = parsed.tz_convert(None).to_numpy()
+    last = offset_zone(int(minutes[utc.argmax()]))
+    if np.ptp(minutes):
+        table.notes.append(
+            f"column {column.name!r} has several offsets from UTC: forecasts have its last; convert it to a time zone "
+            "to follow the clocks of that"
+        )
+    table.source = replace(table.source, zone=last)
+    return _on_its_clock(table, utc + minutes * np.timedelta64(60, "s"), utc, None, like), []
+
+
+def _read_whole_numbers(name: str, numbers: Stamps, table: Table, like: Series | None) -> list[str]:
     """Fill in `table.stamps` with dates like 20240131, or steps that are counted; return the problems."""
     table.stamps, table.kind = numbers, "integer"
-    found = digits_of(numbers) if kind != "integer" else None
+    if like is not None and like.kind == "integer":
+        return []
+    found = digits_of(numbers)
     if found is None:
-        form = parts_of_years(numbers) if kind != "integer" else None
+        form = parts_of_years(numbers)
         if not form:
             return []
         held = f"{numbers.min()} to {numbers.max()} may be written {form}"
@@ -389,7 +425,9 @@ def write(
     if source.time is not None and kind == "datetime":
         time = nw.col(source.time)
         if source.zone:  # stamps are in UTC here
-            frame = frame.with_columns(time.dt.replace_time_zone("UTC").dt.convert_time_zone(source.zone))
+            known = source.backend == "pandas" or source.zone[0] not in "+-"
+            zone = source.zone if known else "UTC"
+            frame = frame.with_columns(time.dt.replace_time_zone("UTC").dt.convert_time_zone(zone))
         elif source.date_only:
             frame = frame.with_columns(time.cast(nw.Date))
     native: Any = frame.to_native()

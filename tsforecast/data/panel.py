@@ -214,7 +214,7 @@ class Panel(Series):
             wide = self.source.form == "wide"
             roles = Roles() if wide or frames.is_series(data) else self.roles.given
             targets: Literal["all", "one"] = "all" if wide else "one"
-            table = frames.read(data, roles, time, self.source.id, targets=targets, kind=self.kind)
+            table = frames.read(data, roles, time, self.source.id, targets=targets, like=self)
             step = self.frequency if table.kind == self.kind else None
             other = self._build(frames.stack(table) if wide else table, step, self.season_length, self.cleaning)
             other = other.with_calendar(*self.roles.calendar)
