@@ -54,6 +54,8 @@ CASES: dict[str, tuple[Any, list[float], list[str]]] = {
     "arrow table": (pa.table({"time": DAYS, "y": COUNT}).to_pandas(), WEEK_BEFORE, NEXT_DAYS),
     "seconds": (numbers(COUNT, DAYS.as_unit("s")), WEEK_BEFORE, NEXT_DAYS),
     "text": (numbers(COUNT, DAYS.strftime("%Y-%m-%d")), WEEK_BEFORE, NEXT_DAYS),
+    "arrow text": (numbers(COUNT, arrow(DAYS.strftime("%Y-%m-%d"), pa.large_string())), WEEK_BEFORE, NEXT_DAYS),
+    "arrow days": (numbers(COUNT, arrow([day.date() for day in DAYS], pa.date32())), WEEK_BEFORE, NEXT_DAYS),
     "days of Python": (numbers(COUNT, [day.date() for day in DAYS]), WEEK_BEFORE, NEXT_DAYS),
     "zone": (numbers(COUNT, HOURS), [36.0, 37.0], ["2024-04-01 13:00:00+02:00", "2024-04-01 14:00:00+02:00"]),
     "UTC": (
@@ -98,22 +100,15 @@ def loaded(model: Forecaster, place: Path) -> Any:
     return mlflow.pyfunc.load_model(str(place / "model"))
 
 
-def assert_alike(answer: pd.DataFrame, expected: pd.DataFrame, kind: str) -> None:
-    """Require the same frame; of categories and types of Arrow MLflow hands on the values alone."""
-    if "categories" in kind or "arrow" in kind:
-        answer, expected = answer.map(str), expected.map(str)
-    pd.testing.assert_frame_equal(answer, expected, check_exact=True)
-
-
 @pytest.mark.parametrize("kind", CASES)
 def test_the_frame_that_was_fitted_is_answered_as_predict_answers(kind: str, tmp_path: Path) -> None:
     frame, right, times = CASES[kind]
     model = SeasonalNaiveForecaster(horizon=2).fit(Panel.from_frame(frame, target="y"))
     answer = loaded(model, tmp_path).predict(frame)
     assert answer["y"].tolist() == right
-    written = answer["time"] if "time" in answer else answer.index.get_level_values("time")
+    written = answer["time"] if "time" in answer else answer.index.get_level_values(-1)
     assert [str(time).removesuffix(" 00:00:00") for time in written] == times
-    assert_alike(answer, model.predict(frame), kind)
+    pd.testing.assert_frame_equal(answer, model.predict(frame), check_exact=True)
 
 
 def test_a_missing_whole_number_is_read_as_by_predict(tmp_path: Path) -> None:
@@ -150,14 +145,16 @@ def test_future_and_static_columns_of_any_type_are_read_as_by_predict(kind: str,
     model = small("gru").fit(Panel.from_frame(past, **roles))
     expected = model.predict(past, future=ahead)
     service = loaded(model, tmp_path)
-    assert_alike(service.predict(both), expected, kind)
+    pd.testing.assert_frame_equal(service.predict(both), expected, check_exact=True)
     posted = pd.DataFrame(**json.loads(json.dumps(as_json(both))))  # as a service reads it
     assert service.predict(posted)["y"].tolist() == expected["y"].tolist()
 
 
-def test_a_frame_with_its_times_in_the_index_is_split_there(tmp_path: Path) -> None:
-    past, ahead, both = (rows.set_index(["shop", "time"]) for rows in shops(HOURS, ["x", "a"]))
-    model = small("gru").fit(Panel.from_frame(past, target="y", future="promo", static=["size", "region"]))
+@pytest.mark.parametrize("index", [["shop", "time"], ["time"]])
+def test_a_frame_with_its_times_in_the_index_is_split_there(index: list[str], tmp_path: Path) -> None:
+    past, ahead, both = (rows.set_index(index) for rows in shops(HOURS, ["x", "a"]))
+    roles: Any = {"id": None if "shop" in index else "shop", "target": "y", "future": "promo"}
+    model = small("gru").fit(Panel.from_frame(past, **roles, static=["size", "region"]))
     expected = model.predict(past, future=ahead)
     pd.testing.assert_frame_equal(loaded(model, tmp_path).predict(both), expected, check_exact=True)
 
@@ -171,6 +168,14 @@ def test_the_model_of_a_run_takes_the_frame_of_the_run(database: str, monkeypatc
     service = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
     assert service.predict(frame)["y"].tolist() == right
     assert [(each.name, each.required) for each in service.metadata.signature.inputs] == [("time", True), ("y", True)]
+
+
+def test_another_shop_than_the_fitted_ones_is_forecast_by_a_model_of_categories(tmp_path: Path) -> None:
+    frame, right, _ = CASES["categories"]
+    service = loaded(SeasonalNaiveForecaster(horizon=2).fit(frame), tmp_path)
+    other = frame.assign(shop=frame["shop"].astype(str).replace("a", "new"))
+    answer = service.predict(other)
+    assert (answer["shop"].tolist(), answer["y"].tolist()) == (["x", "x", "new", "new"], right)
 
 
 def test_values_without_a_form_in_json_are_written_as_text_or_null() -> None:

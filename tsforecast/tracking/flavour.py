@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import requires
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data import frames
 from tsforecast.data.calendar import to_utc
+from tsforecast.data.columns import DATES
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Source
 from tsforecast.data.supervised import SupervisedPanel
@@ -41,6 +43,7 @@ class Served:
 
     def __init__(self, forecaster: Forecaster) -> None:
         self.forecaster = forecaster
+        self._fitted = forecaster.panel_
         self._unnamed = _unnamed(forecaster.panel_)
         if not isinstance(forecaster.panel_, SupervisedPanel):
             forecaster.panel_ = long(forecaster.panel_)
@@ -56,12 +59,13 @@ class Served:
             return forecaster.predict(np.asarray(model_input))
         horizon = int((params or {}).get("horizon") or forecaster.horizon_)
         given = pd.DataFrame(model_input)
-        frame = _as_dates(given, panel.source)
+        dated = _as_dates(given, panel.source)
+        frame = _as_fitted(dated, self._fitted)
         if self._unnamed:
             frame = frame.assign(**{SERIES_COLUMN: panel.ids[0]})
         context, future = _split(frame, panel)
         answer = forecaster.predict(context, future=future, horizon=horizon)
-        answer = answer if frame is given else _as_text(answer)  # text in, text out
+        answer = answer if dated is given else _as_text(answer)  # text in, text out
         return answer.drop(columns=SERIES_COLUMN) if self._unnamed else answer
 
 
@@ -92,6 +96,27 @@ def _as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     if source.period:
         return frame.assign(**{time: pd.PeriodIndex(frame[time].astype(str), freq=source.period)})
     return frame.assign(**{time: pd.to_datetime(frame[time], utc=True).dt.tz_convert(source.zone)})
+
+
+def _as_fitted(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Return a frame in the types that were fitted, of which MLflow hands on the values alone."""
+    source, types = panel.source, dict[str, Any]()
+    if panel.values.dtype == np.float32:
+        types |= dict.fromkeys(panel.roles.given.varying, "float32")
+    if source.backend == "pandas":
+        types |= {name: kind for name, kind in source.types.items() if kind != DATES}
+    for name, kind in types.items():
+        if name not in frame:
+            continue
+        if name == source.time and "string" not in kind and pd.api.types.is_string_dtype(frame[name]):
+            continue  # it is read as text
+        if str(kind).endswith("category"):
+            if not frame[name].isin(source.levels or ()).all():  # a series that was not fitted
+                continue
+            kind = pd.CategoricalDtype(source.levels, kind.startswith("ordered"))
+        with suppress(TypeError, ValueError):  # the values need a wider type
+            frame = frame.assign(**{name: frame[name].astype(kind)})
+    return frame
 
 
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
@@ -279,8 +304,7 @@ def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
     shown = [name for name in (panel.source.id, panel.source.time) if name in example]
     answer = example[shown].assign(**dict.fromkeys(panel.roles.given.target, 0.0))
     # MLflow converts no stamp with a zone, period, category, boolean or whole number; tsforecast reads all of them.
-    source = forecaster.panel_.source
-    anything, index = AnyType(), (source.time, source.id) if source.time_in_index else ()  # type: ignore[no-untyped-call]
+    anything, index = AnyType(), forecaster.panel_.source.index or ()  # type: ignore[no-untyped-call]
     inputs = Schema([ColSpec(anything, str(name), required=name not in index) for name in example])
     outputs = Schema([ColSpec(_TYPES.get(kind.kind, "string"), str(name)) for name, kind in answer.dtypes.items()])
     return ModelSignature(inputs, outputs, ParamSchema([ParamSpec("horizon", DataType.long, horizon)])), example
