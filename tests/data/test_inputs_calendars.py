@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from tsforecast import NaiveForecaster
+from tsforecast.cli.app import app
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 
@@ -284,3 +288,27 @@ def test_several_offsets_are_noted_and_must_stand_in_every_row() -> None:
         "time column 't' must have an offset from UTC in every row, or in none: row 3 holds '2024-03-28T00:00:00'; add "
         "it, or leave out the others"
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "following"),
+    [
+        ("2024-01-02 22:00:00+01", "2024-01-02 23:00:00+01", "2024-01-03 00:00:00+01"),
+        ("2024-01-02T22:00:00+01:00", "2024-01-02T23:00:00+01:00", "2024-01-03T00:00:00+01:00"),
+        ("2024-01-02T22:00:00+0530", "2024-01-02T23:00:00+0530", "2024-01-03T00:00:00+0530"),
+        ("2024-01-02T22:00Z", "2024-01-02T23:00Z", "2024-01-03T00:00Z"),
+        ("2024-03-30T00:00:00+01:00", "2024-04-01T00:00:00+02:00", "2024-04-02T00:00:00+02:00"),
+        ("202311", "202312", "202401"),
+        ("20240228", "20240229", "20240301"),
+        ("2023-11-30", "2023-12-31", "2024-01-31"),
+    ],
+)
+def test_forecasts_of_a_file_write_dates_as_the_file(first: str, last: str, following: str, tmp_path: Path) -> None:
+    between = ["2024-03-31T00:00:00+01:00"] if first.startswith("2024-03-30") else []
+    rows = [f"{stamp},{i}" for i, stamp in enumerate([first, *between, last])]
+    data, model = tmp_path / "a.csv", tmp_path / "model"
+    data.write_text("\n".join(["t,load", *rows, ""]))
+    fit = ["fit", str(data), "--time", "t", "--target", "load", "--model", "naive", "--horizon", "1"]
+    assert CliRunner().invoke(app, [*fit, "--out", str(model)]).exit_code == 0
+    found = CliRunner().invoke(app, ["predict", str(model), "--data", str(data)])
+    assert found.output.splitlines()[-1].split(",")[0] == following
