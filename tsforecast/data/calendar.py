@@ -222,23 +222,21 @@ def offset_of(text: str) -> int | None:
     return _offset(*match.groups()) if match else None
 
 
-def on_the_wall(wall: Stamps, utc: Stamps, zone: str | None, labels: Any, like: bool | None) -> Stamps | None:
+def on_the_wall(wall: Stamps, utc: Stamps, zone: str | None, codes: Any, like: bool | None) -> Stamps | None:
     """Return stamps on the clocks of a place if their steps are more regular there than in UTC; None otherwise.
 
     What is as regular on both, as is every zone without a change of its clocks, is on the wall if it takes six hours
     or more, or as the data that it is read `like`. A time of day that the clocks skip is in the data the first moment
-    after it, and becomes the time of day that the other rows have. `labels` are the series of the rows; without a
+    after it, and becomes the time of day that the other rows have. `codes` number the series of the rows; without a
     `zone` there are offsets alone.
     """
-    import pandas as pd
-
     times = len(np.unique(wall % DAY))
     if times > MOST_A_DAY:
         return None
     wall = _unskipped(wall, utc, zone)
     if like is None and len(np.unique(wall % DAY)) == 1:
         return wall
-    codes = np.zeros(len(utc), dtype=np.int64) if labels is None else pd.factorize(labels)[0]
+    codes = np.zeros(len(utc), dtype=np.int64) if codes is None else codes
     order = np.lexsort((utc, codes))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     (_, even), (step, share) = (best_frequency(each[order], offsets, "datetime") for each in (utc, wall))
@@ -294,9 +292,8 @@ def best_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> tup
     best, most = Frequency(units[0], DAY if kind == "datetime" else 1), 0.0
     for unit in units:
         numbers, remainders = Frequency(unit).split(stamps)
-        steps = numbers[later] - numbers[later - 1]
-        same = remainders[later] == remainders[later - 1]
-        sizes, counts = np.unique(steps[same & (steps > 0)], return_counts=True)
+        steps, moved = np.diff(numbers)[later - 1], np.diff(remainders)[later - 1]
+        sizes, counts = np.unique(steps[(moved == 0) & (steps > 0)], return_counts=True)
         if not len(sizes):
             continue
         share = float(counts.max()) / len(steps)
@@ -311,7 +308,9 @@ def best_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> tup
 def other_reading(stamps: Stamps, offsets: NDArray[np.int64], frequency: Frequency) -> Frequency | None:
     """Return another frequency that fits regular stamps as well: weeks for two months, business days for a few days."""
     if frequency == Frequency("nanosecond", DAY):
-        return Frequency("business day") if np.is_busday((stamps // DAY).astype("datetime64[D]")).all() else None
+        week = (stamps[:7] // DAY).astype("datetime64[D]")  # whose steps are a day each, unless it is another series
+        every = np.is_busday(week).all() and np.is_busday((stamps // DAY).astype("datetime64[D]")).all()
+        return Frequency("business day") if every else None
     moves = np.unique(np.diff(stamps)[inner_steps(offsets) - 1])
     if not frequency.unit.startswith("month") or len(moves) != 1 or moves[0] % (7 * DAY):
         return None

@@ -97,13 +97,11 @@ def _group(table: Table) -> Rows:
     """Bring the rows of each series together, in the order in which the series first appear."""
     values = np.stack(list(table.columns.values()), axis=1)  # (rows, C)
     count = len(values)
-    if table.labels is None:
+    if table.codes is None or table.ids is None:
         name = table.roles.target[0] if len(table.roles.target) == 1 else "series"
         ids, codes = np.array([name], dtype=object), np.zeros(count, dtype=np.int64)
     else:
-        import pandas as pd
-
-        codes, ids = pd.factorize(table.labels)
+        codes, ids = table.codes, table.ids
     row = np.arange(count)
     stamps = EMPTY if table.stamps is None else table.stamps
     if np.any(codes[1:] < codes[:-1]):
@@ -111,7 +109,7 @@ def _group(table: Table) -> Rows:
         values = values[row]
         stamps = stamps[row] if len(stamps) else stamps
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
-    return Rows(values, offsets, np.asarray(ids), stamps, row, notes=[*table.notes])
+    return Rows(values, offsets, ids, stamps, row, notes=[*table.notes])
 
 
 def _statics(table: Table, rows: Rows) -> Iterator[str]:
@@ -168,9 +166,11 @@ def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Itera
     """Yield a problem for each irregularity of the time axis: order, duplicates, off-grid stamps, gaps."""
     later, count = inner_steps(rows.offsets), rows.frequency.count
     numbers, remainders = rows.frequency.split(rows.stamps)
-    step = numbers[later] - numbers[later - 1]
+    step, kept = np.diff(numbers)[later - 1], np.diff(remainders)[later - 1] == 0
+    if (step == count).all() and kept.all():
+        return
     move = rows.stamps[later] - rows.stamps[later - 1]
-    off_grid = (remainders[later] != remainders[later - 1]) | (step % count != 0)
+    off_grid = ~kept | (step % count != 0)
     owner = rows.owner[later]
     # In a series that is out of order, distances between stamps mean nothing yet.
     forward = (move > 0) & ~np.isin(owner, owner[move < 0])
