@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.errors import DataError, Problem, nearest
+from tsforecast.errors import Argument, DataError, Problem, Text, nearest
 
 Stamps = NDArray[np.int64]
 Unit = Literal["integer", "nanosecond", "month", "month end", "business day"]
@@ -44,6 +44,13 @@ _ALIASES: dict[str, tuple[Unit, int]] = {
     "QE": ("month end", 3),
     "YE": ("month end", 12),
 }
+# As earlier versions of pandas name frequencies.
+_FORMER = {"AS": "YS", "H": "h", "T": "min", "S": "s", "L": "ms", "U": "us", "N": "ns"}
+_FORMER_ENDS = {"M": "M", "Q": "Q", "Y": "Y", "A": "Y"}
+_BUSINESS = ("BM", "BME", "BMS", "BQ", "BQE", "BQS", "BY", "BYE", "BYS", "BA", "BAS", "CBMS", "CBME")
+_TWICE = ("SM", "SME", "SMS")
+_CHANGING = "write each as the first day of its month"
+_NUMBERED = "number the steps from 0 and "
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,7 @@ class Frequency:
         """
         match = re.fullmatch(r"(\d*)([A-Za-z]+)", alias.strip())
         if match is None or match[2] not in _ALIASES or match[1] == "0":
-            name = match[2] if match else alias
-            raise DataError(Problem(f"{alias!r} is not known", "", nearest(name, _ALIASES), parameter="frequency"))
+            raise DataError(Problem(f"{alias!r} is not known", "", _known(alias.strip()), parameter="frequency"))
         unit, count = _ALIASES[match[2]]
         return cls(unit, count * int(match[1] or 1))
 
@@ -156,6 +162,45 @@ class Frequency:
         numbers = self.split(np.asarray(stamps, dtype=np.int64))[0] // self.count
         daily = self.unit == "business day" or (self.unit == "nanosecond" and self.count == DAY)
         return (numbers + (3 if daily else 0)) % season_length  # counting of days began on a Thursday
+
+
+def _known(alias: str) -> Text:
+    """Return a remedy for an alias that is not known."""
+    count, name, anchor = re.match(r"(\d*)([A-Za-z]*)(-[A-Z]{3})?", alias).groups()  # type: ignore[union-attr]
+    if name in _BUSINESS:
+        return f"steps of months on business days are not supported: {_CHANGING}"
+    if name in _TWICE:
+        return (f"two steps a month are not supported: {_NUMBERED}", Argument("season_length", 24, "pass"))
+    since = f" without {anchor!r}: the dates show it" if anchor else ""
+    if name in _FORMER_ENDS:
+        steps = count + _FORMER_ENDS[name]
+        return f"use '{steps}E' (by their last day) or '{steps}S' (by their first day){since}"
+    if count == "0" or name not in {*_ALIASES, *_FORMER}:
+        return nearest(name or alias, _ALIASES)
+    return f"use '{count}{_FORMER.get(name, name)}'{since}"
+
+
+def unsupported(stamps: Stamps, offsets: NDArray[np.int64]) -> Text | None:
+    """Return a remedy for stamps that keep to a calendar without a frequency, such as weeks in fours and fives."""
+    later, days = inner_steps(offsets), (stamps // DAY).astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    of_month = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
+    move = (stamps[later] - stamps[later - 1]) // DAY
+    if np.isin(move, (28, 35)).all():
+        numbered = f"they are 4 and 5 weeks apart: {_NUMBERED}"
+        return (numbered, Argument("season_length", 12, "pass"))
+    step = months[later].astype(np.int64) - months[later - 1].astype(np.int64)
+    if step.min() > 0 and (step == step[0]).all():
+        often = "a month" if step[0] == 1 else f"in {step[0]} months"
+        return f"they come once {often} on changing days, such as the last business day: {_CHANGING}"
+    edge = (of_month == 1) | ((days + 1).astype("datetime64[M]") > months)
+    if (edge | (of_month == 15)).all() and (of_month == 15).any() and np.isin(move, range(13, 18)).all():
+        return (
+            f"they come twice a month: {_NUMBERED}",
+            Argument("season_length", 24, "pass"),
+            ", or sum them by month",
+        )
+    return None
 
 
 def to_utc(stamps: Stamps, zone: str) -> Stamps:

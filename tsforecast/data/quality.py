@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, other_reading
+from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, other_reading, unsupported
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
 from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, counted, raise_any
@@ -178,11 +178,13 @@ def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Itera
     missing = np.zeros(len(rows.ids), dtype=np.int64)
     np.add.at(missing, owner[gap], step[gap] // count - 1)
 
+    dated = table.kind == "datetime" and bool((forward & off_grid).any())
+    special = unsupported(rows.stamps, rows.offsets) if dated else None
     sort = Argument("sort", True, "pass")
     named: tuple[Part, ...] = (", or name the id column",)
     if table.hidden_id:
         named = (", or name the id column: ", Argument("id", table.hidden_id))
-    found: list[tuple[NDArray[np.bool_], str, tuple[Part, ...]]] = [
+    found: list[tuple[NDArray[np.bool_], str, Text]] = [
         (
             move < 0,
             "time stamps must go forward",
@@ -196,7 +198,7 @@ def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Itera
         (
             forward & off_grid,
             f"time stamps must keep the step of {rows.frequency if table.kind == 'datetime' else count}",
-            ("resample first, or ", Argument("frequency", verb="pass")),
+            special or ("resample first, or ", Argument("frequency", verb="pass")),
         ),
         (
             gap,
