@@ -7,6 +7,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+from itertools import takewhile
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -14,7 +15,7 @@ from sklearn.base import clone
 
 import tsforecast
 from tsforecast.estimators.network import NetworkEstimator
-from tsforecast.estimators.registry import CLASSES, estimator_class
+from tsforecast.estimators.registry import CLASSES, MODEL_NAMES, estimator_class, make, model_name
 
 CELLS = ("Neural", "RNN", "GRU", "LSTM", "Conv1D")
 NETWORKS = [getattr(tsforecast, cell + kind) for cell in CELLS for kind in ("Forecaster", "Classifier")]
@@ -43,6 +44,87 @@ def test_help_lists_the_parameters_of_the_signature_with_an_explanation(name: st
     described = [i for i, line in enumerate(section) if not line.startswith(" ")]
     assert [section[i].partition(" : ")[0] for i in described] == list(inspect.signature(cls).parameters)
     assert all(section[i + 1].startswith("    ") for i in described)
+
+
+ANCHOR = 'anchor : {"auto", "last", "seasonal", "average", "none"} or sequence of int, default \'auto\''
+KEPT = "Whether a later past of a fitted series is {} with the estimated {}, or they are estimated anew{}."
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "explained"),
+    [
+        ("RaySearch", 'searcher : {"tpe", "gp", "random", "grid", "bohb", "hyperopt"}, default \'tpe\'', ""),
+        ("RaySearch", 'scheduler : {"auto", "asha", "hyperband", "median", "pbt", "none"}, default \'auto\'', ""),
+        (
+            "RaySearch",
+            'metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse", "error", "log_loss"}, default \'skill\'',
+            "",
+        ),
+        ("EnsembleForecaster", "forecasters : Forecaster, sequence of Forecaster or None, default None", ""),
+        ("GRUForecaster", ANCHOR, ""),
+        ("GRUForecaster", "horizon : int, default 1", "Steps to forecast (H), all at once."),
+        ("ReductionForecaster", "horizon : int, default 1", "Steps to forecast (H), in the way of the `strategy`."),
+        (
+            "ARIMAForecaster",
+            "season_length : int or None, default None",
+            "Steps in one season; taken from the data unless given. Seasons of more than 52 steps are differenced but "
+            "get no coefficients of their own unless `seasonal_order` asks for them.",
+        ),
+        (
+            "ARIMAForecaster",
+            'parameters : {"keep", "refit"}, default \'keep\'',
+            KEPT.format("filtered", "parameters", ", with the chosen orders"),
+        ),
+        (
+            "ThetaForecaster",
+            'parameters : {"keep", "refit"}, default \'keep\'',
+            KEPT.format("smoothed", "parameter, slope and season", ""),
+        ),
+    ],
+)
+def test_help_shows_the_choices_of_a_parameter_and_the_words_of_its_model(name: str, line: str, explained: str) -> None:
+    section = inspect.cleandoc(estimator_class(name).__doc__ or "").splitlines()
+    assert line in section
+    words = takewhile(lambda text: text.startswith("    "), section[section.index(line) + 1 :])
+    assert explained in ("", " ".join(text.strip() for text in words))
+
+
+@pytest.mark.parametrize(("classifies", "metric"), [(False, "error"), (False, "maee"), (True, "mase"), (True, "eror")])
+def test_a_search_refuses_the_metric_of_another_kind_of_model_once(classifies: bool, metric: str) -> None:
+    model = tsforecast.GRUClassifier() if classifies else tsforecast.GRUForecaster()
+    search = tsforecast.RaySearch(model, {"units": [4]}, metric=metric)  # type: ignore[arg-type]
+    (problem,) = search._problems()
+    known = "'skill', 'error', 'log_loss'" if classifies else "'skill', 'mase', 'mae', 'rmse', 'smape', 'rmsse'"
+    assert problem.startswith(f"metric must be one of {known}: got {metric!r}")
+
+
+def test_the_command_line_knows_every_forecaster_by_one_name() -> None:
+    assert {name: model_name(make(name)) for name in MODEL_NAMES} == {name: name for name in MODEL_NAMES}
+    assert [type(make(name)).__name__ for name in MODEL_NAMES] == [
+        "NaiveForecaster",
+        "SeasonalNaiveForecaster",
+        "DriftForecaster",
+        "MeanForecaster",
+        "WindowAverageForecaster",
+        "ETSForecaster",
+        "ARIMAForecaster",
+        "ThetaForecaster",
+        "HoltWintersForecaster",
+        "ReductionForecaster",
+        "RNNForecaster",
+        "GRUForecaster",
+        "LSTMForecaster",
+        "Conv1DForecaster",
+    ]
+
+
+def test_a_configuration_takes_settings_and_no_other_attribute() -> None:
+    @dataclasses.dataclass
+    class Configuration:
+        units: int
+        golden: int = 3  # a method of every estimator
+
+    assert tsforecast.GRUForecaster(units=8)._made(Configuration) == Configuration(8, 3)
 
 
 @pytest.mark.parametrize("cls", NETWORKS)

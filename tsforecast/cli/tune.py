@@ -105,9 +105,9 @@ def tune(
         (NeuralClassifier if label else NeuralForecaster)(**training.settings()),
         _read_space(space) if space else CLASSIFIER_SPACE if label else SPACE,
         trials=trials,
-        searcher=searcher,
-        scheduler=scheduler,
-        metric=metric,
+        searcher=searcher,  # type: ignore[arg-type] # the search checks these
+        scheduler=scheduler,  # type: ignore[arg-type]
+        metric=metric,  # type: ignore[arg-type]
         time_budget=time_budget,
         address=address,
         storage=out.absolute().parent,

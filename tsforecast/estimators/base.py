@@ -124,7 +124,13 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return None
 
     def set_panel(self, panel: Panel | None) -> None:
-        """Restore the panel that `saved_panel` returned; ValueError where there must be one, or none."""
+        """Restore the panel that `saved_panel` returned.
+
+        Raises
+        ------
+        ValueError
+            When there must be one, or must be none.
+        """
         if panel is not None:
             raise ValueError(f"a {type(self).__name__} must have no panel")
 
@@ -133,15 +139,24 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError(f"{type(self).__name__} must make a golden prediction")
 
     def golden_outputs(self, question: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-        """Repeat the golden prediction that `golden` described; ValueError where the question does not fit."""
+        """Repeat the golden prediction that `golden` described.
+
+        Raises
+        ------
+        ValueError
+            When the question does not fit this model.
+        """
         raise NotImplementedError(f"{type(self).__name__} must repeat a golden prediction")
 
     def provenance(self) -> dict[str, Any]:
-        """Return where this fitted model comes from: data, split and scaling.
+        """Return where this fitted model comes from.
 
-        ``data``: summary of what was fitted, with its SHA-256. ``split``: what trained, and what chose the epoch, as
-        spans of series; or how many windows, sequences or groups chose it. ``scaling``: its steps, and what it was
-        learned from.
+        Returns
+        -------
+        dict
+            ``data``: summary of what was fitted, with its SHA-256. ``split``: what trained, and what chose the epoch,
+            as spans of series; or how many windows, sequences or groups chose it. ``scaling``: its steps, and what it
+            was learned from.
         """
         source = self.members_[0] if len(self.members_) == 1 else self  # a search is its best estimator
         resolved = getattr(source, "resolved_", {})
@@ -165,7 +180,13 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return plain, {}
 
     def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        """Restore the fitted state that `get_state` returned; ValueError where `fit` sets no such attribute."""
+        """Restore the fitted state that `get_state` returned.
+
+        Raises
+        ------
+        ValueError
+            When a name is no attribute that `fit` sets.
+        """
         for name in plain:
             if not name.endswith("_") or name.startswith("_") or hasattr(type(self), name):
                 raise ValueError(f"{name!r} is no fitted attribute of a {type(self).__name__}")
@@ -298,7 +319,9 @@ def _check_of(hint: Any, least: int | None) -> Check | None:
     """Return the check that a type implies; None where there is none."""
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     names = [name for part in parts if get_origin(part) is Literal for name in get_args(part)]
-    also = [True, False] * (bool in parts) + [None] * (types.NoneType in parts)
+    also: list[bool | None] = [True, False] if bool in parts else []
+    if types.NoneType in parts:
+        also.append(None)
     if least is not None:
         return partial(whole, least=least, also=[*names, *also])
     if hint is bool:
@@ -336,6 +359,8 @@ def _type_words(hint: Any) -> str:
     --------
     >>> _type_words(Literal["layer", "batch"] | None), _type_words(int | Literal["auto"]), _type_words(float)
     ('{"layer", "batch"} or None', 'int or "auto"', 'float')
+    >>> _type_words(Estimator | list[Estimator] | None), _type_words(dict[str, float])
+    ('Estimator, list of Estimator or None', 'dict of str to float')
     """
     if get_origin(hint) is Literal:
         options = [f'"{option}"' if isinstance(option, str) else str(option) for option in get_args(hint)]
@@ -343,6 +368,8 @@ def _type_words(hint: Any) -> str:
     if get_origin(hint) in (Union, types.UnionType):
         parts = [_type_words(part) for part in get_args(hint)]
         return f"{', '.join(parts[:-1])} or {parts[-1]}"
-    if hint is type(None) or get_args(hint):
-        return "None" if hint is type(None) else str(hint).replace("typing.", "").replace("collections.abc.", "")
-    return getattr(hint, "__name__", str(hint))
+    if hint is type(None):
+        return "None"
+    name = str(getattr(hint, "__name__", hint))
+    parts = [_type_words(part) for part in get_args(hint)]
+    return f"{name.lower()} of {' to '.join(parts)}" if parts else name

@@ -163,7 +163,8 @@ class NetworkEstimator(Estimator):
 
     def _made(self, kind: type[Kind], **changes: Any) -> Kind:
         """Make a dataclass of the settings that it has fields for, with changes; whole numbers are Python's own."""
-        shared = [field.name for field in dataclasses.fields(kind) if hasattr(self, field.name)]  # type: ignore[arg-type]
+        settings = {field.name for field in dataclasses.fields(self)}
+        shared = [field.name for field in dataclasses.fields(kind) if field.name in settings]  # type: ignore[arg-type]
         given = {name: getattr(self, name) for name in shared} | changes
         return kind(**{name: int(value) if isinstance(value, np.integer) else value for name, value in given.items()})
 

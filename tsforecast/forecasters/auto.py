@@ -11,7 +11,7 @@ from bisect import bisect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from tsforecast.data.scaling import by_part
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError, Parameter, Part, Problem
 
-ANCHORS = ("last", "seasonal", "average", "none")
+AnchorName = Literal["last", "seasonal", "average", "none"]
+ANCHORS = get_args(AnchorName)
 Anchor = str | Sequence[int]  # a name, or the lengths of the seasons whose naive forecasts are averaged
 Rows = Callable[[int], NDArray[np.int64]]  # from a horizon to how many first rows of each series train, (N,)
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
@@ -106,8 +107,7 @@ def window(panel: Panel, rows: Rows, given: int | str, horizon: int, fixed: bool
     more = len(short) - 1
     others = f"; so {'does' if more == 1 else 'do'} {more} other series" if more else ""
     ways: list[tuple[Part, ...]] = [(Parameter("window"), f" <= {has - horizon}")] if has > horizon else []
-    # A shorter horizon needs fewer steps, and may leave more of them to train on.
-    most = bisect(range(1, horizon), False, key=lambda steps: not _fits(panel, rows, given, steps))
+    most = _largest_horizon(panel, rows, given, horizon)
     ways += [(Parameter("horizon"), f" <= {most}")] if most else []
     if fixed or not ways:
         ways = [(f"at least {needed - has} more rows",), *([("less validation",)] if held else [])]
@@ -137,6 +137,14 @@ def _room(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int
             f"window must fit in the rows of X: needs {chosen} steps, they have {auto}; use window <= {auto}"
         )
     return chosen, seen, np.flatnonzero((seen < chosen + horizon) & trains)
+
+
+def _largest_horizon(panel: Panel, rows: Rows, given: int | str, below: int) -> int:
+    """Return the largest horizon below a number that fits; 0 where none does.
+
+    A shorter horizon needs fewer steps, and may leave more of them to train on: those that fit come first.
+    """
+    return bisect(range(1, below), False, key=lambda horizon: not _fits(panel, rows, given, horizon))
 
 
 def _fits(panel: Panel, rows: Rows, given: int | str, horizon: int) -> bool:

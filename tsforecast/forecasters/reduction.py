@@ -77,6 +77,7 @@ class ReductionForecaster(WindowedForecaster):
         "each step, with the future covariates of that step alone; or one for the next step, applied to its own "
         "forecasts.",
     )
+    horizon: int = setting(default=1, doc="Steps to forecast (H), in the way of the `strategy`.")
     max_windows: int | None = setting(
         default=200_000, least=1, doc="Train on at most so many windows, taken evenly from all."
     )

@@ -20,7 +20,7 @@ from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ParameterError, Problem, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters import auto as choices
-from tsforecast.forecasters.auto import ANCHORS, Anchor, anchor_forecast, anchor_lags
+from tsforecast.forecasters.auto import ANCHORS, AnchorName, anchor_forecast, anchor_lags
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]
@@ -55,7 +55,7 @@ class WindowedForecaster(Forecaster):
         "whichever is longest; at most a third of the shortest series' training part.",
     )
     horizon: int = setting(default=1, fixed=True, doc="Steps to forecast (H), all at once.")
-    anchor: Anchor = setting(
+    anchor: Literal["auto", AnchorName] | Sequence[int] = setting(
         default="auto",
         check=_anchor_problems,
         fixed=True,
@@ -222,8 +222,10 @@ class WindowedForecaster(Forecaster):
             raise ValueError(f"a window must be a whole number up to {longest}: got {window!r}")
         if anchor not in ANCHORS and (not anchor or isinstance(anchor, str) or not isinstance(anchor, Sequence)):
             raise ValueError(f"an anchor must be a name or season lengths: got {anchor!r}")
-        own = [self.resolved_["season_length"]] if anchor in ("seasonal", "average") else []
-        for season in own if isinstance(anchor, str) else anchor:
+        seasons = [] if isinstance(anchor, str) else anchor
+        if anchor in ("seasonal", "average"):
+            seasons = [self.resolved_["season_length"]]
+        for season in seasons:
             if whole("anchor", season, 1) or season > window:
                 raise ValueError(f"seasons of an anchor must fit in the window of {window} steps: got {season!r}")
 

@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -20,7 +19,7 @@ from platformdirs import user_data_dir
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
-from tsforecast.checks import one_of, share_or_count, whole
+from tsforecast.checks import one_of, share_or_count
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.context import Context
@@ -43,9 +42,9 @@ from tsforecast.search.objective import (
 from tsforecast.search.results import cv_results
 from tsforecast.search.space import Range, Space
 from tsforecast.search.storage import (
-    SCHEDULERS,
-    SEARCHERS,
     RunConfig,
+    Scheduler,
+    Searcher,
     SearchSpec,
     open_search,
     pair_problems,
@@ -125,33 +124,30 @@ class RaySearch(Forecaster):
     )
     trials: int = setting(
         default=50,
-        check=partial(whole, least=1),
+        least=1,
         doc="Number of settings to try; a smaller grid ends earlier. Trial 1 has the forecaster's own settings where "
         "the space has them. A resumed search may have more trials.",
     )
-    searcher: str = setting(
+    searcher: Searcher = setting(
         default="tpe",
-        check=partial(one_of, options=SEARCHERS),
         doc='Tree-structured Parzen estimators, "tpe" [Bergstra et al. 2011], or Gaussian processes, "gp", both of '
         'Optuna; "bohb" [Falkner et al. 2018], that is Parzen estimators of all settings together with HyperBand; '
         '"hyperopt", which needs ``pip install \'tsforecast[hyperopt]\'``; "random"; "grid".',
     )
-    scheduler: str = setting(
+    scheduler: Scheduler = setting(
         default="auto",
-        check=partial(one_of, options=SCHEDULERS),
         doc='Which trials are stopped early: by asynchronous successive halving, "asha" [Li et al. 2020], "hyperband" '
         '[Li et al. 2018], those worse than the "median" of the others, or "none". Population based training, "pbt" '
         '[Jaderberg et al. 2017], varies instead how weights are trained. "auto": ASHA, and HyperBand with BOHB.',
     )
-    metric: str = setting(
+    metric: Literal["skill", "mase", "mae", "rmse", "smape", "rmsse", "error", "log_loss"] = setting(
         default="skill",
-        doc='Error whose skill counts: "mase", "mae", "rmse", "smape" or "rmsse", of a classifier "error" or '
-        '"log_loss". "skill" is that of MASE, or, of a classifier, that of wrong labels.',
+        check=lambda name, value: [],  # the metrics of a forecaster or of a classifier: see `_problems`
+        doc='Error whose skill counts; the last two are those of a classifier. "skill" is that of MASE, or, of a '
+        "classifier, that of wrong labels.",
     )
     max_epochs: int | None = setting(
-        default=None,
-        check=partial(whole, least=1, also=(None,)),
-        doc="Epochs of each trial; the forecaster's own number unless given.",
+        default=None, least=1, doc="Epochs of each trial; the forecaster's own number unless given."
     )
     time_budget: float | None = setting(
         default=None,
@@ -173,12 +169,9 @@ class RaySearch(Forecaster):
     )
     resume: bool | Literal["auto"] = setting(
         default="auto",
-        check=partial(one_of, options=("auto",), also=(True, False)),
         doc="Resume a search of this name: if there is one; or raise an error if there is none (True), or one (False).",
     )
-    random_state: int = setting(
-        default=0, check=partial(whole, least=0), doc="Seed of the searcher, and of forecasters without one."
-    )
+    random_state: int = setting(default=0, least=0, doc="Seed of the searcher, and of forecasters without one.")
     validation: float | int = setting(
         default=0.15,
         check=share_or_count,
@@ -187,14 +180,12 @@ class RaySearch(Forecaster):
     )
     validation_origins: int = setting(
         default=1,
-        check=partial(whole, least=1),
+        least=1,
         doc="Number of validation parts, one before the other, or each of other groups, whose skill is averaged; each "
         "trains a network of its own.",
     )
     horizon: int | None = setting(  # type: ignore[assignment]
-        default=None,
-        check=partial(whole, least=1, also=(None,)),
-        doc="Steps to forecast; the forecaster's own unless given.",
+        default=None, least=1, doc="Steps to forecast; the forecaster's own unless given."
     )
     verbose: int = setting(default=0, doc="1 shows progress: a bar at a terminal, else a line for each trial.")
 

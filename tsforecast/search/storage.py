@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,8 @@ from tsforecast.files import new_file, require_place
 from tsforecast.search.space import Settings, Space
 
 SPEC_FILE, LOG_FILE, OUTCOME_FILE = "search.json", "journal.jsonl", "outcome.json"
-SEARCHERS = ("random", "grid", "tpe", "gp", "bohb", "hyperopt")
-SCHEDULERS = ("auto", "asha", "hyperband", "median", "pbt", "none")
+Searcher = Literal["tpe", "gp", "random", "grid", "bohb", "hyperopt"]
+Scheduler = Literal["auto", "asha", "hyperband", "median", "pbt", "none"]
 
 
 @dataclass

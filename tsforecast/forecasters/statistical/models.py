@@ -16,12 +16,14 @@ _type_problems = optional(one_of, options=("auto", "add", "mul"))
 
 
 def _damped_problems(name: str, value: bool | str) -> list[str]:
+    """Require True, False or "auto"."""
     if isinstance(value, bool) or value == "auto":
         return []
     return [Problem("must be True, False or 'auto'", f"got {value!r}", parameter=name)]
 
 
 def _order_problems(name: str, value: str | Sequence[int]) -> list[str]:
+    """Require "auto", or three whole numbers."""
     numbers = isinstance(value, (list, tuple)) and not any(whole("", item, 0) for item in value)
     if value == "auto" or (numbers and len(value) == 3):
         return []
@@ -95,6 +97,11 @@ class ARIMAForecaster(StatisticalForecaster):
     True
     """
 
+    season_length: int | None = setting(
+        default=None,
+        doc="Steps in one season; taken from the data unless given. Seasons of more than 52 steps are differenced but "
+        "get no coefficients of their own unless `seasonal_order` asks for them.",
+    )
     order: Literal["auto"] | Sequence[int] = setting(
         default="auto", kw_only=False, check=_order_problems, doc="Orders (p, d, q)."
     )
@@ -102,8 +109,12 @@ class ARIMAForecaster(StatisticalForecaster):
         default="auto",
         kw_only=False,
         check=_order_problems,
-        doc="Orders (P, D, Q). With both orders given, a mean is included if there is no difference. Auto: seasons of "
-        "more than 52 steps are differenced but get no coefficients of their own.",
+        doc="Orders (P, D, Q). With both orders given, a mean is included if there is no difference.",
+    )
+    parameters: Literal["keep", "refit"] = setting(
+        default="keep",
+        doc="Whether a later past of a fitted series is filtered with the estimated parameters, or they are estimated "
+        "anew, with the chosen orders.",
     )
 
     _model = arima
@@ -138,6 +149,12 @@ class ThetaForecaster(StatisticalForecaster):
     >>> ThetaForecaster(horizon=3).fit(np.arange(20.0)).predict().round(2).tolist()
     [19.5, 20.0, 20.5]
     """
+
+    parameters: Literal["keep", "refit"] = setting(
+        default="keep",
+        doc="Whether a later past of a fitted series is smoothed with the estimated parameter, slope and season, or "
+        "they are estimated anew.",
+    )
 
     _model = theta
 
