@@ -87,7 +87,7 @@ class View:
 
 
 MAX_CUTOFFS = 4  # of a figure of forecasts
-MAX_MODELS = 3  # of a figure of forecasts, beside the reference; the title of `plot_forecasts` has this number
+MAX_MODELS = 3  # of a figure of forecasts, beside the reference
 MAX_GROUPS = 20  # rows of a figure of groups
 MAX_GAP = 4  # usual steps that a line bridges; a weekend without trade is shorter
 
@@ -107,7 +107,7 @@ def plot_forecasts(results: ForecastResults, panel: Panel, series: object = None
     _draw(axes, view, rows, _first_target(panel, chosen), cutoffs, 2 * panel.season_length, view.ranked[:MAX_MODELS])
     limits = [f"{len(cutoffs)} of {total} cutoffs"] if len(cutoffs) < total else []
     if len(view.ranked) > MAX_MODELS:
-        limits.append(f"best three of {len(view.ranked)} models and the reference")
+        limits.append(f"best {MAX_MODELS} of {len(view.ranked)} models and the reference")
     title = f"{chosen}: forecasts {int(rows['step'].max())} steps ahead" + (f" ({', '.join(limits)})" if limits else "")
     axes.set_title(title, loc="left", fontsize=11)
     axes.set_ylabel(str(target))
