@@ -227,7 +227,8 @@ def suffix_of(path: Path, known: Sequence[str] = REPORTS, what: str = "a report"
     for suffix in known:
         if path.name.lower().endswith(suffix):
             return suffix
-    raise ParameterError(f"{what} must end in {', '.join([*known[:-2], ' or '.join(known[-2:])])}: got {str(path)!r}")
+    endings = ", ".join([*known[:-2], " or ".join(known[-2:])])
+    raise ParameterError(f"{what} must end in {endings}: got {str(path)!r}")
 
 
 def write_report(board: Leaderboard | ClassifierComparison, path: Path, title: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, other_reading, unsupported
+from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, other_reading
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
 from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, counted, raise_any
@@ -97,11 +97,13 @@ def _group(table: Table) -> Rows:
     """Bring the rows of each series together, in the order in which the series first appear."""
     values = np.stack(list(table.columns.values()), axis=1)  # (rows, C)
     count = len(values)
-    if table.codes is None or table.ids is None:
+    if table.labels is None:
         name = table.roles.target[0] if len(table.roles.target) == 1 else "series"
         ids, codes = np.array([name], dtype=object), np.zeros(count, dtype=np.int64)
     else:
-        codes, ids = table.codes, table.ids
+        import pandas as pd
+
+        codes, ids = pd.factorize(table.labels)
     row = np.arange(count)
     stamps = EMPTY if table.stamps is None else table.stamps
     if np.any(codes[1:] < codes[:-1]):
@@ -109,7 +111,7 @@ def _group(table: Table) -> Rows:
         values = values[row]
         stamps = stamps[row] if len(stamps) else stamps
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
-    return Rows(values, offsets, ids, stamps, row, notes=[*table.notes])
+    return Rows(values, offsets, np.asarray(ids), stamps, row, notes=[*table.notes])
 
 
 def _statics(table: Table, rows: Rows) -> Iterator[str]:
@@ -166,11 +168,9 @@ def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Itera
     """Yield a problem for each irregularity of the time axis: order, duplicates, off-grid stamps, gaps."""
     later, count = inner_steps(rows.offsets), rows.frequency.count
     numbers, remainders = rows.frequency.split(rows.stamps)
-    step, kept = np.diff(numbers)[later - 1], np.diff(remainders)[later - 1] == 0
-    if (step == count).all() and kept.all():
-        return
+    step = numbers[later] - numbers[later - 1]
     move = rows.stamps[later] - rows.stamps[later - 1]
-    off_grid = ~kept | (step % count != 0)
+    off_grid = (remainders[later] != remainders[later - 1]) | (step % count != 0)
     owner = rows.owner[later]
     # In a series that is out of order, distances between stamps mean nothing yet.
     forward = (move > 0) & ~np.isin(owner, owner[move < 0])
@@ -178,13 +178,11 @@ def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Itera
     missing = np.zeros(len(rows.ids), dtype=np.int64)
     np.add.at(missing, owner[gap], step[gap] // count - 1)
 
-    dated = table.kind == "datetime" and bool((forward & off_grid).any())
-    special = unsupported(rows.stamps, rows.offsets) if dated else None
     sort = Argument("sort", True, "pass")
     named: tuple[Part, ...] = (", or name the id column",)
     if table.hidden_id:
         named = (", or name the id column: ", Argument("id", table.hidden_id))
-    found: list[tuple[NDArray[np.bool_], str, Text]] = [
+    found: list[tuple[NDArray[np.bool_], str, tuple[Part, ...]]] = [
         (
             move < 0,
             "time stamps must go forward",
@@ -198,7 +196,7 @@ def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Itera
         (
             forward & off_grid,
             f"time stamps must keep the step of {rows.frequency if table.kind == 'datetime' else count}",
-            special or ("resample first, or ", Argument("frequency", verb="pass")),
+            ("resample first, or ", Argument("frequency", verb="pass")),
         ),
         (
             gap,

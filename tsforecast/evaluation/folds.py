@@ -92,13 +92,15 @@ def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -
     if test is not None:
         found = [SequenceFold(0, *_given(data, test), [], GIVEN)]
     else:
+        names = ", ".join(map(repr, PROTOCOLS))
         unknown = [
-            f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}: got {name!r}; {nearest(name, PROTOCOLS)}"
+            f"protocol must be one of {names}: got {name!r}; {nearest(name, PROTOCOLS)}"
             for name in protocols
             if name not in PROTOCOLS
         ]
-        none = [f"protocol must name one of {', '.join(map(repr, PROTOCOLS))}, or both: got none"] * (not protocols)
-        raise_any(none + unknown, ParameterError)
+        if not protocols:
+            raise ParameterError(f"protocol must name one of {names}, or both: got none")
+        raise_any(unknown, ParameterError)
         found = []
         for name in protocols:
             pairs = _leaving_users_out(data) if name == "leave-users-out" else _at_random(data)

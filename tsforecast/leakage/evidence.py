@@ -121,7 +121,8 @@ def learned(model: Any) -> Fingerprint:
     state = weights(model) if isinstance(model, Estimator) else {}
     for name, value in getattr(model, "__dict__", {"": model}).items():
         with suppress(Exception):
-            state |= {} if TIMES.fullmatch(name) else {f"attribute {name}": np.array(_Hasher().hash(value))}
+            if not TIMES.fullmatch(name):
+                state[f"attribute {name}"] = np.array(_Hasher().hash(value))
     return state
 
 

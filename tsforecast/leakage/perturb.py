@@ -155,7 +155,9 @@ def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Genera
     if how in REMOVALS:
         return panel.select(~hidden[panel.offsets[:-1]])
     values = panel.values.copy()
-    for column, at in enumerate(np.broadcast_to(hidden.reshape(len(hidden), -1), values.shape).T):
+    hidden = np.broadcast_to(hidden.reshape(len(hidden), -1), values.shape)  # (rows, C)
+    for column in range(values.shape[1]):
+        at = hidden[:, column]
         values[at, column] = perturb(values[at, column : column + 1].astype(np.float64), how, random)[:, 0]
     return panel.with_values(values)
 

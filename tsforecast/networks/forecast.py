@@ -76,7 +76,7 @@ class ForecastNetwork(TrainableNetwork):
     to the last value. The decoder starts at zero, so an untrained network *is* the naive forecast.
 
     A window has C `columns`, the K `targets` first; there are F future (`ahead`) and S static covariates. The anchor is
-    given as `lags`, steps back of shape (H, A) (see `tsforecast.data.anchors`); None for no anchor. With
+    given as `lags`, steps back of shape (H, A), which the forecaster chooses; None for no anchor. With
     `instance_norm` each target is read divided by its own standard deviation over the window, by which the output is
     multiplied [cf. Kim et al. 2022, RevIN]. The loss decides the number of outputs per step (P).
 

@@ -114,15 +114,18 @@ class Pooling(nn.Module):
             last = states[torch.arange(batch, device=states.device), lengths - 1]  # (B, U)
             return (last + states[:, 0]) / 2 if self.bidirectional else last
         mask = steps_of(states, lengths)  # (B, T, 1)
-        if "max" in self.name:
-            highest = states.masked_fill(~mask, -torch.inf).amax(dim=1)  # (B, U)
-            if self.name == "max":
-                return highest
+        if self.name == "max":
+            return _maximum(states, mask)
         if self.name == "attention":
             weights = torch.softmax(self.score(states).masked_fill(~mask, -torch.inf), dim=1)  # (B, T, 1)
             return (states * weights).sum(dim=1)
         mean = torch.where(mask, states, 0.0).sum(dim=1) / lengths[:, None]  # (B, U)
-        return mean if self.name == "mean" else torch.cat([mean, highest], dim=1)
+        return mean if self.name == "mean" else torch.cat([mean, _maximum(states, mask)], dim=1)
+
+
+def _maximum(states: Tensor, mask: Tensor) -> Tensor:
+    """Return the highest of the states in the `mask`, (B, U)."""
+    return states.masked_fill(~mask, -torch.inf).amax(dim=1)
 
 
 class TrainableNetwork(nn.Module):

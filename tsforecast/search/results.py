@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -37,7 +36,14 @@ class SettingAxis:
     bins: tuple[str, ...]  # label of each bin
     cuts: list[float]  # positions between bins, one less than bins
     limits: tuple[float, float]  # positions of the first and the last value
-    position: Callable[[Any], float]  # index of a choice, or a number, or its logarithm
+    choices: tuple[str, ...] = ()  # code of each choice, in order; of a range none
+    log: bool = False  # whether a range is even in the logarithm
+
+    def position(self, value: Any) -> float:
+        """Return the index of a choice, or the number of a range, or its logarithm."""
+        if self.choices:
+            return float(self.choices.index(repr(value)))
+        return math.log(value) if self.log else float(value)
 
     def fraction(self, value: Any) -> float:
         """Return the position of a value between the limits, from 0 to 1."""
@@ -65,31 +71,32 @@ def axis_of(space: Space, name: str) -> SettingAxis:
     """
     domain = space.domains[name]
     if isinstance(domain, Range):
-        position = math.log if domain.log else float
-        low, high = position(domain.low), position(domain.high)
+        low, high = (math.log(bound) if domain.log else float(bound) for bound in (domain.low, domain.high))
         if domain.whole and not domain.log and high - low < MAX_BINS:
             labels = bins = tuple(map(short_number, domain.grid()))
             cuts = [number + 0.5 for number in domain.grid()[:-1]]
         else:
             edges = np.linspace(low, high, RANGE_BINS + 1)
             labels = tuple(map(short_number, (domain.low, domain.middle(), domain.high)))
-            bins = tuple(map(_span, pairwise(map(short_number, np.exp(edges) if domain.log else edges))))
+            ends = [short_number(end) for end in (np.exp(edges) if domain.log else edges)]
+            bins = tuple(_span(pair) for pair in pairwise(ends))
             cuts = edges[1:-1].tolist()
-        return SettingAxis(name, True, labels, bins, cuts, (low, high), position)
+        return SettingAxis(name, True, labels, bins, cuts, (low, high), log=domain.log)
     steps = {repr(choice): space.settings({name: choice})[name] for choice in domain}
     numeric = all(map(is_number, steps.values()))
     choices = list({repr(choice): choice for choice in domain}.values())
     if numeric:
         choices.sort(key=lambda choice: steps[repr(choice)])
-    order, labels = list(map(repr, choices)), tuple(map(value_text, choices))
+    labels = tuple(map(value_text, choices))
     width = math.ceil(len(choices) / MAX_BINS) if numeric else 1  # of many numbers, neighbours share a bin
     bins = tuple(_span(labels[start : start + width]) for start in range(0, len(labels), width))
     cuts = [start - 0.5 for start in range(width, len(choices), width)]
     limits = (0.0, float(len(choices) - 1))
-    return SettingAxis(name, numeric, labels, bins, cuts, limits, lambda value: float(order.index(repr(value))))
+    return SettingAxis(name, numeric, labels, bins, cuts, limits, choices=tuple(map(repr, choices)))
 
 
 def _span(labels: tuple[str, ...]) -> str:
+    """Return the label of a bin from the first and the last label in it."""
     return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
 
 

@@ -17,8 +17,8 @@ from tsforecast.networks.layers import CELL_NAMES
 
 Settings = dict[str, Any]
 GRID = 5  # points of a range in a grid
-# Settings that only some cells have.
 RECURRENT = tuple(name for name in CELL_NAMES if name != "conv1d")
+# Settings that only some cells have.
 ONLY_WITH = {"kernel_size": ("conv1d",), "bidirectional": RECURRENT, "residual": RECURRENT}
 
 

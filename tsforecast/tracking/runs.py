@@ -242,7 +242,8 @@ class Tracker:
             if error is not None:
                 self._log(run.id, tags={"error": f"{type(error).__name__}: {reason(error)}"})
             else:
-                getattr(self, f"_{run.kind}")(run)
+                log = {"fit": self._fit, "leaderboard": self._leaderboard, "search": self._search}
+                log[run.kind](run)
         finally:
             stopped = isinstance(error, (KeyboardInterrupt, TrainingWarning))
             self._finish(run.id, "FINISHED" if error is None else "KILLED" if stopped else "FAILED")

@@ -178,10 +178,13 @@ class _Search:
         starts = [((2, 2, 1, 1), mean), ((0, 0, 0, 0), mean), ((1, 0, 1, 0), mean), ((0, 1, 0, 1), mean)]
         starts.append(((0, 0, 0, 0), False))
         best = min((self._within(counts, mean) for counts, mean in starts), key=self._criterion)
-        better: Orders | None = best
-        while better and len(self._seen) < MOST_MODELS:
-            best = better
-            better = next((o for o in self._neighbours(best) if self._criterion(o) < self._criterion(best)), None)
+        improved = True
+        while improved and len(self._seen) < MOST_MODELS:
+            improved = False
+            for other in self._neighbours(best):
+                if self._criterion(other) < self._criterion(best):
+                    best, improved = other, True
+                    break
         ranked = sorted((o for o, value in self._seen.items() if np.isfinite(value)), key=self._criterion)
         default = self._within((0, 0, 0, 0), False)  # the series may be too short for any
         simplest = next((o for o in ranked if o.counts == default.counts), default)
@@ -189,7 +192,8 @@ class _Search:
         return [*ahead[:MOST_ESTIMATES], simplest]
 
     def _orders(self, counts: tuple[int, ...], mean: bool) -> Orders:
-        return replace(self._plain, **dict(zip("pqPQ", counts, strict=True)), mean=mean)
+        p, q, P, Q = counts
+        return replace(self._plain, p=p, q=q, P=P, Q=Q, mean=mean)
 
     def _within(self, counts: tuple[int, ...], mean: bool) -> Orders:
         near = [min(max(count, low), high) for count, (low, high) in zip(counts, self._limits, strict=True)]

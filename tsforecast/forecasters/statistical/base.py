@@ -303,6 +303,7 @@ def _one_thread() -> Iterator[None]:
     The limit holds for the whole process, so the first to enter sets it and the last to leave lifts it.
     """
     with _lock:
+        # Libraries loaded later would not be limited: the imports above load those of scipy.
         _inside.append(_inside[0] if _inside else threadpool_limits(1, user_api="blas").restore_original_limits)
     try:
         yield

@@ -101,6 +101,7 @@ def estimate(y: Floats, specification: dict[str, Any]) -> FittedModel:
 
 
 def _components(specification: dict[str, Any]) -> Components:
+    """Return the components that a specification names."""
     return Components(*(specification[name] for name in ("error", "trend", "season", "damped")))
 
 

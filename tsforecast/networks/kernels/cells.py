@@ -62,7 +62,7 @@ def forward(
     reverse: bool, keeps: int, raw: Any, xs: Any, hs: Any, kept: Any, y: Any,
 ) -> None:  # fmt: skip
     """Read tiles `first` to `last`; write the states of all steps to y, (B, T, U), or of the last one, (B, 1, U)."""
-    steps, inputs, units, shown = x.shape[1], wi.shape[1], wh.shape[1], y.shape[1]
+    steps, inputs, units, outputs = x.shape[1], wi.shape[1], wh.shape[1], y.shape[1]
     states, memory = hs[0], hs[-1]
     by_x, by_h, by_e, from_e = pack(wi, 0), pack(wh, 0), pack(we, 0), pad(be)
     joined = cell.kind != GRU  # whose reset gate scales the product with the state alone
@@ -87,8 +87,9 @@ def forward(
             else:
                 _lstm(of_x, states, memory, now, then, time, end, units, keeps, kept, keep)
             now, row = then, row + keeps
-            if step >= steps - shown:
-                scatter(states, now, y[:, time % shown], tile, lengths, time)
+            if step >= steps - outputs:
+                slot = time % outputs  # y has a slot for each step, or a single one, for the step that is read last
+                scatter(states, now, y[:, slot], tile, lengths, time)
 
 
 @inlined
@@ -129,15 +130,15 @@ def _lstm(
         new, leave = tanh(load(gates, 2 * units + u)), sigmoid(load(gates, 3 * units + u))
         held = load(memory, now + u)
         after = forget * held + enter * new
-        shown = tanh(after)
+        bounded = tanh(after)
         store(memory, then + u, within(time, end, after, held))
-        store(states, then + u, within(time, end, leave * shown, load(states, now + u)))
+        store(states, then + u, within(time, end, leave * bounded, load(states, now + u)))
         if keeps:
             store(kept, keep + u, enter)
             store(kept, keep + units + u, forget)
             store(kept, keep + 2 * units + u, new)
             store(kept, keep + 3 * units + u, leave)
-            store(kept, keep + 4 * units + u, shown)
+            store(kept, keep + 4 * units + u, bounded)
 
 
 @kernel
@@ -146,7 +147,7 @@ def backward(
     hs: Any, kept: Any, dy: Any, dx: Any, dwi: Any, dwh: Any, db: Any, dwe: Any, dbe: Any,
 ) -> None:  # fmt: skip
     """Go back through partial sums `first` to `last` of the tiles: from dy to dx, and to sums of those of weights."""
-    steps, wide, inputs, units, shown = dx.shape[1], dx.shape[2], wi.shape[1], wh.shape[1], dy.shape[1]
+    steps, wide, inputs, units, outputs = dx.shape[1], dx.shape[2], wi.shape[1], wh.shape[1], dy.shape[1]
     states, memory, blocks = hs[0], hs[-1], cell.slopes
     chunk = chunk_of(steps, (blocks + 1) * units + inputs)
     by_embedding = rows(hs, chunk * inputs)
@@ -164,8 +165,9 @@ def backward(
                 time = steps - 1 - step if reverse else step
                 now, keep = (tile * (steps + 1) + step) * units, (tile * steps + step) * cell.kept * units
                 slope = step % chunk * blocks * units
-                if step >= steps - shown:
-                    gather(dy[:, time % shown], tile, given, 0, lengths, time)
+                if step >= steps - outputs:
+                    slot = time % outputs  # as in `forward`
+                    gather(dy[:, slot], tile, given, 0, lengths, time)
                 else:
                     given[:] = 0
                 if cell.kind == RNN:
@@ -244,12 +246,12 @@ def _lstm_back(
         whole = passed + load(given, u)
         enter, forget = load(kept, keep + u), load(kept, keep + units + u)
         new, leave = load(kept, keep + 2 * units + u), load(kept, keep + 3 * units + u)
-        shown, held = load(kept, keep + 4 * units + u), load(by_memory, u)
-        by_after = held + whole * leave * (1.0 - shown * shown)
+        bounded, held = load(kept, keep + 4 * units + u), load(by_memory, u)
+        by_after = held + whole * leave * (1.0 - bounded * bounded)
         by_enter = by_after * new * enter * (1.0 - enter)
         by_forget = by_after * load(memory, now + u) * forget * (1.0 - forget)
         by_new = by_after * enter * (1.0 - new * new)
-        by_leave = whole * shown * leave * (1.0 - leave)
+        by_leave = whole * bounded * leave * (1.0 - leave)
         store(slopes, slope + u, within(time, end, by_enter, nothing))
         store(slopes, slope + units + u, within(time, end, by_forget, nothing))
         store(slopes, slope + 2 * units + u, within(time, end, by_new, nothing))
