@@ -228,6 +228,12 @@ def predict(
         ),
     ] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
+    ended: Annotated[
+        str | None,
+        typer.Option(
+            help="Series that ended long before the others: drop or forecast.", show_default="forecast, with a note"
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
     ] = None,
@@ -255,7 +261,8 @@ def predict(
         rows = None
         if future:
             rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future, _texts(panel))
-        frame = as_polars(forecaster.predict(context, future=rows, horizon=horizon))
+        found = forecaster.predict(context, future=rows, horizon=horizon, ended=ended)  # type: ignore[arg-type]
+        frame = as_polars(found)
     write_frame(frame, forms, out)
     if out:
         echo(f"{len(frame)} forecasts in {out}")

@@ -142,7 +142,7 @@ PARAMETERS = {option: name for name, option in RENAMED.items()}
 ALIKE = (
     *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
-    *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference"),
+    *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended"),
 )
 FLAGS = ("fill_gaps", "sort", "resume")  # no value follows them, although `resume` takes one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.

@@ -59,6 +59,10 @@ class Context:
     def __len__(self) -> int:
         return len(self.series)
 
+    def select(self, chosen: NDArray[np.bool_]) -> Context:
+        """Return the context of the chosen cutoffs."""
+        return Context(self._panel, self.series[chosen], self._n_observed[chosen], self._start[chosen], self._extended)
+
     @property
     def ids(self) -> NDArray[Any]:
         """Series id of each cutoff, shape (n,)."""

@@ -199,6 +199,10 @@ class Series:
         """Ticks of the shared clock up to the end of the latest series."""
         return int((self.firsts + self.lengths).max())
 
+    def ended(self, steps: int) -> NDArray[np.bool_]:
+        """Whether each series ends more than `steps` steps before the latest one, shape (N,)."""
+        return np.asarray(self.clock_end - self.firsts - self.lengths > steps)
+
     def rows_before(self, tick: int | NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of each series that lie before `tick` on the shared clock, shape (N,); for ticks (F, 1), (F, N)."""
         return np.clip(tick - self.firsts, 0, self.lengths)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from functools import cache, partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
-from tsforecast.checks import require_estimator, whole
+from tsforecast.checks import one_of, require_estimator, whole
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.errors import DataWarning, ParameterError, raise_any
+from tsforecast.errors import DataWarning, ParameterError, raise_any, shorten
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.saving.folder import GOLDEN_OUTPUTS
@@ -94,7 +94,14 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             self._remember(panel)
         return self
 
-    def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:
+    def predict(
+        self,
+        context: Any = None,
+        *,
+        future: Any = None,
+        horizon: int | None = None,
+        ended: Literal["forecast", "drop"] | None = None,
+    ) -> Any:
         """Forecast the steps that follow each series.
 
         Parameters
@@ -108,6 +115,9 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         horizon : int, optional
             Steps to forecast; the forecaster's own horizon unless given. Beyond it a network goes
             on from its own forecasts.
+        ended : {"forecast", "drop"}, optional
+            Series that end more than a season and a horizon before the latest one: forecast from their own ends, or
+            left out. Forecast with a warning that names them unless given.
 
         Returns
         -------
@@ -123,10 +133,15 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         self.check_fitted()
         if isinstance(self.panel_, SupervisedPanel):
             return self._predict_rows(self.panel_, context, future, horizon)
-        if horizon is not None:
-            raise_any(whole("horizon", horizon, 1), ParameterError)
+        problems = [] if horizon is None else whole("horizon", horizon, 1)
+        raise_any(problems + one_of("ended", ended, ("forecast", "drop"), [None]), ParameterError)
         steps = horizon or self.horizon_
         panel = self.panel_ if context is None else self.panel_.read_like(context)
+        if (old := panel.ended(max(steps, panel.season_length))).any() and ended != "forecast":
+            if ended is None:
+                warnings.warn(_ended(panel, old), DataWarning, stacklevel=2)
+            else:
+                panel = panel.select(~old)
         # What is given is read at once, so that wrong covariates are refused; else only when a model needs them.
         later = cache(partial(with_future, panel, steps, future))
         if future is not None:
@@ -304,6 +319,18 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     def _problems(self) -> list[str]:
         """Return one sentence for each parameter that cannot work."""
         return whole("horizon", self.horizon, 1) + super()._problems()
+
+
+def _ended(panel: Panel, old: NDArray[np.bool_]) -> str:
+    """Return a warning about the series that ended long before the others."""
+    last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
+    names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
+    is_, own = ("is", "its own end") if len(names) == 1 else ("are", "their own ends")
+    latest = last[int((panel.firsts + panel.lengths).argmax())]
+    return (
+        f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}: "
+        f"{shorten(names)}; the option ended decides: drop leaves them out, forecast keeps them without this note"
+    )
 
 
 def _warn_unless_finite(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -124,15 +124,15 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         same = {"frequency": panel.frequency, "season_length": panel.season_length}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         with observed(self, panel, on_epoch) as activity:
-            trains = self._split(panel)
-            self.inputs_ = Preprocessor.fit(panel.until(trains), self._recipe())
-            windows, config = self._windows(panel, trains), self._training_config()
+            part, trains = self._split(panel)
+            self.inputs_ = Preprocessor.fit(part.until(trains), self._recipe())
+            windows, config = self._windows(part, trains), self._training_config()
             self.history_ = []
             self._remember(panel)  # from the first epoch on there are weights to forecast with
             self._train_network(windows, config, self._untrained_network, checkpoints, activity.notify)
             if self._refits(config):
-                self.inputs_ = Preprocessor.fit(panel, self._recipe())
-                windows = self._windows(panel, panel.lengths)
+                self.inputs_ = Preprocessor.fit(part, self._recipe())
+                windows = self._windows(part, part.lengths)
                 config = replace(config, stop=self.resolved_["best_epoch"])
                 self._train_network(windows, config, self._untrained_network, checkpoints, phase="refit")
         return self
@@ -289,7 +289,10 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
 
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each series trained; all where it was trained once more on them."""
-        return self.panel_.lengths if self._refits(self._training_config()) else self._training_rows(self.panel_)[1]
+        rows = super().learned_rows()
+        if not self._refits(self._training_config()):
+            rows[rows > 0] = self._training_rows(self.panel_.select(rows > 0) if not rows.all() else self.panel_)[1]
+        return rows
 
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss

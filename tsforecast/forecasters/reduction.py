@@ -83,7 +83,7 @@ class ReductionForecaster(WindowedForecaster):
     )
 
     def _fit(self, panel: Panel) -> None:
-        self._split(panel)
+        panel, _ = self._split(panel)
         self.inputs_ = Preprocessor.fit(panel, self._recipe())
         self.targets_ = panel.n_targets
         batch = self._windows(panel)

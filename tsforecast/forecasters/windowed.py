@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
+from bisect import bisect_left
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +20,12 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
 from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.errors import ParameterError, Problem, raise_any, shorten
+from tsforecast.errors import DataError, DataWarning, ParameterError, Problem, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.auto import ANCHORS, AnchorName, anchor_forecast, anchor_lags
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +42,10 @@ def _anchor_problems(name: str, anchor: Any) -> list[str]:
         meant = f"; did you mean ({anchor},)?"
     must = "must be a name or season lengths such as (24, 168)"
     return [Problem(must, f"got {anchor!r}{meant}", parameter=name)]
+
+
+def _names(ids: NDArray[Any]) -> str:
+    return shorten([repr(str(name)) for name in ids])
 
 
 @keyword_settings
@@ -91,23 +99,65 @@ class WindowedForecaster(Forecaster):
         """Return how many steps, or wholes, validate, and how many first rows of each series train, at a horizon."""
         return 0, panel.lengths
 
-    def _split(self, panel: Panel) -> NDArray[np.int64]:
-        """Resolve settings that leave a choice; return how many first rows of each series train."""
-        held_out, trains = self._training_rows(panel)
-        self.resolved_ = self._resolve(panel, panel.until(trains)) | {"validation": held_out}
-        return trains
+    def _split(self, panel: Panel, quiet: bool = False) -> tuple[Panel, NDArray[np.int64]]:
+        """Resolve settings that leave a choice; return the series that train, and how many first rows of each do."""
+        part = self._long_enough(panel)
+        held_out, trains = self._training_rows(part)
+        self.resolved_ = self._resolve(part, part.until(trains)) | {"validation": held_out}
+        if part is not panel:
+            self.resolved_["shortest"] = shortest = int(part.lengths.min())
+            short = panel.lengths < shortest
+            if not quiet:
+                warnings.warn(
+                    f"{short.sum()} of {len(panel)} series {'is' if short.sum() == 1 else 'are'} too short to train on "
+                    f"and left out of the training: {_names(panel.ids[short])}; they have up to "
+                    f"{panel.lengths[short].max()} steps, the others {shortest} or more (window "
+                    f"{self.resolved_['window']}, horizon {self.horizon_}); those shorter than the window are forecast "
+                    "by the seasonal naive",
+                    DataWarning,
+                    stacklevel=4,
+                )
+        return part, trains
+
+    def _long_enough(self, panel: Panel) -> Panel:
+        """Return the series that are long enough to train, at least half of them; else all, which are refused."""
+        lengths = np.unique(panel.lengths)
+
+        def fits(part: Panel) -> bool:
+            with suppress(DataError):
+                choices.window(part, lambda steps: self._training_rows(part, steps)[1], self.window, self.horizon_)
+                return True
+            return False
+
+        if isinstance(panel, SupervisedPanel) or len(lengths) == 1 or fits(panel):
+            return panel
+        found = bisect_left(lengths, True, 1, key=lambda least: fits(panel.select(panel.lengths >= least)))
+        kept = panel.lengths >= (lengths[found] if found < len(lengths) else np.inf)
+        return panel.select(kept) if 2 * kept.sum() >= len(panel) else panel
+
+    def _learned_from(self, panel: Panel) -> NDArray[np.bool_]:
+        """Return which series of a panel were long enough to train."""
+        return np.asarray(panel.lengths >= self.resolved_.get("shortest", 0))
+
+    def learned_rows(self) -> NDArray[np.int64]:
+        """Return how many first rows of each fitted series trained; none of those that are too short."""
+        return np.where(self._learned_from(self.panel_), self.panel_.lengths, 0)
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessed data and resolved settings; see `Forecaster.preprocessing_state`."""
         raise_any(self._problems(), ParameterError)  # an audit asks before anything is fitted
         unfitted = clone(self)
         unfitted.horizon_ = panel.horizon_or(unfitted._own_horizon())
-        trains = unfitted._split(panel)
+        part, trains = unfitted._split(panel, quiet=True)
+        learned = unfitted._learned_from(panel)
+        rows = np.zeros(len(panel), dtype=np.int64)
+        rows[learned] = trains
+        panel = part
         inputs = Preprocessor.fit(panel.until(trains), unfitted._recipe())
         values, truth = inputs.rows(panel)  # windows are views of these
         scaling = {f"scaler {name}": getattr(inputs.scaling, name) for name in ARRAYS}
         resolved = {f"choices {name}": np.array(str(value)) for name, value in unfitted.resolved_.items()}
-        return {"windows": values, "targets": truth, "training rows": trains} | scaling | resolved
+        return {"windows": values, "targets": truth, "training rows": rows} | scaling | resolved
 
     def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
         """Return the values of settings that leave a choice; `past` is the training part."""
@@ -145,6 +195,14 @@ class WindowedForecaster(Forecaster):
         their last value.
         """
         window, block = self.resolved_["window"], self._block
+        if (short := past.lengths < window).any():
+            naive = SeasonalNaiveForecaster(horizon)
+            naive.season_length_ = self.resolved_["season_length"]
+            forecasts = np.empty((len(past), horizon, past.n_targets))
+            for chosen, model in ((short, naive), (~short, self)):
+                if chosen.any():
+                    forecasts[chosen] = model.forecast(past.select(chosen), horizon)
+            return forecasts
         rows = past.tail(window)  # (n, W, C)
         scaling = self.inputs_.of(past)
         static = self.inputs_.static(past)  # (n, S)
@@ -159,6 +217,10 @@ class WindowedForecaster(Forecaster):
             following[..., following.shape[2] - ahead.shape[2] :] = ahead
             rows = np.concatenate([rows, following], axis=1)[:, -window:]  # (n, W, C)
         return np.concatenate(parts, axis=1)[:, :horizon]
+
+    def is_fallback(self, past: Context) -> NDArray[np.bool_]:
+        """Return which forecasts are the seasonal naive's, since the past is shorter than the window, (n, K)."""
+        return np.repeat((past.lengths < self.resolved_["window"])[:, None], past.n_targets, axis=1)
 
     def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
         """Forecast one block from rows of shape (n, W, C) in the data's own units."""
@@ -183,17 +245,27 @@ class WindowedForecaster(Forecaster):
         return self.inputs_.origin
 
     def _cautions(self, past: Context) -> list[str]:
+        cautions, window = list[str](), self.resolved_["window"]
+        if (short := past.lengths < window).any():
+            if short.all():
+                past.tail(window)  # refused
+            cautions = [
+                f"{short.sum()} of {len(past)} series {'is' if short.sum() == 1 else 'are'} shorter than the window of "
+                f"{window} steps and forecast by the seasonal naive: {_names(past.ids[short])}"
+            ]
+            past = past.select(~short)
         if self.resolved_["value_transform"] is None:
-            return []
-        rows = past.tail(self.resolved_["window"])[..., : past.n_targets]
+            return cautions
+        rows = past.tail(window)[..., : past.n_targets]
         held = self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2))
         if not held.any():
-            return []
-        names = shorten([repr(name) for name in map(str, past.ids[held])])
+            return cautions
+        names = _names(past.ids[held])
         kind = self.resolved_["value_transform"]
         return [
+            *cautions,
             f"{held.sum()} of {len(past)} contexts go below all that value_transform {kind!r} was learned on and are "
-            f"cut off there (series {names}): fit with value_transform=None, or on data like these"
+            f"cut off there (series {names}): fit with value_transform=None, or on data like these",
         ]
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

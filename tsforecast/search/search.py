@@ -325,7 +325,14 @@ class RaySearch(Forecaster):
         self.check_fitted()
         return self.members_[0]
 
-    def predict(self, context: Any = None, *, future: Any = None, horizon: int | None = None) -> Any:
+    def predict(
+        self,
+        context: Any = None,
+        *,
+        future: Any = None,
+        horizon: int | None = None,
+        ended: Literal["forecast", "drop"] | None = None,
+    ) -> Any:
         """Forecast, or classify sequences, with the best settings; see the model's own `predict`.
 
         Raises
@@ -333,10 +340,12 @@ class RaySearch(Forecaster):
         NotFittedError, ParameterError, DataError
         """
         if not _classifies(self):
-            return super().predict(context, future=future, horizon=horizon)
+            return super().predict(context, future=future, horizon=horizon, ended=ended)
         self.check_fitted()
-        if future is not None or horizon is not None:
-            raise ParameterError("future and horizon belong to forecasts: a classifier takes recordings and no more")
+        if any(given is not None for given in (future, horizon, ended)):
+            raise ParameterError(
+                "future, horizon and ended belong to forecasts: a classifier takes recordings and no more"
+            )
         return self.best_estimator_.predict(context)
 
     @available_if(_classifies)  # type: ignore[untyped-decorator]
