@@ -151,19 +151,22 @@ class TsForecastError(Exception):
     ----------
     problems : str or sequence of str
         A sentence, or a `Problem`, for each thing that is wrong. All problems of one call are reported at once.
+    repair : Problem, optional
+        What repairs all of them together; the message ends with it.
     """
 
-    def __init__(self, problems: str | Iterable[str]) -> None:
+    def __init__(self, problems: str | Iterable[str], repair: Problem | None = None) -> None:
         self.problems = tuple(map(Problem.of, (problems,) if isinstance(problems, str) else problems))
         message, count = str(self.problems[0]), len(self.problems)
         if count > 1:
             message = "\n  - ".join([f"{count} problems:", *self.problems[:MAX_SHOWN]])
             message += f"\n  and {count - MAX_SHOWN} more of the kind" if count > MAX_SHOWN else ""
-        super().__init__(message)
+        self.repair = repair
+        super().__init__(message + (f"\n{repair}" if repair else ""))
 
     def map(self, change: Callable[[Reference], Part]) -> Self:
         """Return the error with each reference of its problems replaced, see `Problem.map`."""
-        return type(self)([problem.map(change) for problem in self.problems])
+        return type(self)([problem.map(change) for problem in self.problems], self.repair and self.repair.map(change))
 
 
 class DataError(TsForecastError, ValueError):

@@ -68,6 +68,8 @@ def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tup
         try:
             panel = Panel.from_frame(frame, **given)
         except DataError as error:
+            if not problems:
+                raise
             raise DataError([*problems, *error.problems]) from error
         raise_any(problems)
     return panel, None

@@ -45,6 +45,7 @@ from tsforecast.errors import (
     Argument,
     ParameterError,
     Part,
+    Phrase,
     Problem,
     Reference,
     TsForecastError,
@@ -308,6 +309,8 @@ def _when_fitted(part: Reference) -> Part:
     """Name `fit` where `predict` has no option: data are cleaned as those that were fitted."""
     if isinstance(part, Argument) and part.verb and part.name in CLEANING:
         return Argument(part.name, part.value, "fit the model with")
+    if isinstance(part, Phrase) and part.key == "repair":
+        return Phrase(part.text, "repair fitted", part.value)
     return part
 
 

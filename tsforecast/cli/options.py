@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tsforecast.errors import Parameter, ParameterError, Part, Phrase, Problem, Reference, Row, raise_any
+from tsforecast.errors import Argument, Parameter, ParameterError, Part, Phrase, Problem, Reference, Row, raise_any
 
 
 class PlainGroup(TyperGroup):
@@ -148,6 +149,8 @@ FLAGS = ("fill_gaps", "sort", "resume")  # no value follows them, although `resu
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.
 PHRASES = {
     "reader": "",
+    "repair": "one command repairs all of it: ",
+    "repair fitted": "all of it is repaired by a model that was fitted with ",
     "no value": "",
     "future frame": "pass --future FILE, with rows",
     "data": "the file",
@@ -161,6 +164,10 @@ PHRASES = {
 
 def as_option(part: Reference) -> Part:
     """Return a part of an error message as the command line shows it: options in place of the library's keywords."""
+    if isinstance(part, Phrase) and isinstance(part.value, dict):  # the whole command, to paste
+        options = [str(as_option(Argument(name, value))) for name, value in part.value.items()]
+        command = [] if part.key == "repair fitted" else [shlex.join(["tsforecast", *sys.argv[1:]])]
+        return PHRASES[part.key] + " ".join([*command, *options])
     if isinstance(part, Phrase):
         return PHRASES[part.key].format(part.value)
     if isinstance(part, Row) or not (part.name in RENAMED or part.name in ALIKE):

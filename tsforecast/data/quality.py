@@ -1,26 +1,27 @@
 """Regular time axis and complete numbers: refuse what is wrong, or repair it on request.
 
-Each check looks at all rows at once; each problem names the series, the row and the remedy.
+Each check looks at all rows at once; each problem counts one kind of fault, with an example and the remedy.
 Repairs look back in time only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Frequency, Stamps, infer_frequency, inner_steps, other_reading
+from tsforecast.data.calendar import DAY, Frequency, Stamps, infer_frequency, inner_steps, other_reading
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
-from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, counted, raise_any
+from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, counted, shorten
 
 EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-MAX_LISTED = 20  # problems of one kind; the rest is counted
 MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
+WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 TOO_LARGE = np.float64(1e100)  # numbers beyond it cannot be squared and summed; float32 ends earlier
 
 
@@ -63,25 +64,44 @@ class Rows:
 def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPolicy) -> Rows:
     """Group a table by series, with a regular time axis and complete numbers; DataError lists all problems at once."""
     rows = _group(table)
-    problems = [*table.problems, *_statics(table, rows)]
+    problems, repairs = [*table.problems, *_statics(table, rows)], dict[str, Any]()
     if table.stamps is not None:
         if cleaning.sort:
             rows.keep(np.lexsort((rows.stamps, rows.owner)))
         if cleaning.duplicates:
             _drop_duplicates(rows, cleaning.duplicates)
-        inferred = frequency or infer_frequency(rows.stamps, rows.offsets, table.kind)
+        view = _in_order(rows) if table.hidden_id is None else rows
+        inferred = frequency or infer_frequency(view.stamps, view.offsets, table.kind)
         if inferred is None:
             must = "the step from one time stamp to the next must be known"
             raise DataError(Problem(must, "no series has two rows", ("give more rows or ", Argument("frequency"))))
-        rows.frequency = inferred
-        if frequency is None and (other := other_reading(rows.stamps, rows.offsets, inferred)):
+        rows.frequency = view.frequency = inferred
+        if frequency is None and (other := other_reading(view.stamps, view.offsets, inferred)):
             rows.notes.append(f"the time stamps fit the frequencies {inferred} and {other}: {inferred} was taken")
-        irregular = list(_irregularities(rows, table, cleaning))
+        irregular = list(_irregularities(rows, view, table, cleaning, repairs))
         problems += irregular
         if cleaning.fill_gaps and not irregular:
             _fill_gaps(rows)
-    raise_any(problems + complete(rows, table.roles.varying, table.kind, cleaning.nan_policy))
+    problems += complete(rows, table.roles.varying, table.kind, cleaning.nan_policy)
+    if problems:
+        if np.isnan(rows.values).any() and cleaning.nan_policy != "mask":
+            repairs["nan_policy"] = "mask"
+        raise DataError(problems, _repair(table, frequency, cleaning, repairs))
     return rows
+
+
+def _repair(
+    table: Table, frequency: Frequency | None, cleaning: CleaningPolicy, repairs: dict[str, Any]
+) -> Problem | None:
+    """Return the call with all `repairs` together, where they are several and nothing would be left to refuse."""
+    if len(repairs) < 2 or table.problems or table.hidden_id:
+        return None
+    with suppress(DataError):
+        regular_rows(table, frequency, replace(cleaning, **repairs))
+        call = ", ".join(f"{name}={value!r}" for name, value in repairs.items())
+        reader = "from_wide" if table.source.form == "wide" else "from_frame"
+        return Problem((Phrase(f"one call repairs all of it: Panel.{reader}(..., {call})", "repair", repairs),))
+    return None
 
 
 def complete(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> list[str]:
@@ -121,23 +141,28 @@ def _statics(table: Table, rows: Rows) -> Iterator[str]:
         first = ordered[rows.offsets[:-1]]
         rows.statics[name] = first
         same = (ordered == first[rows.owner]) | ((ordered != ordered) & (first != first)[rows.owner])
-        if name == table.roles.group:
-            nobody = first == None if first.dtype == object else first != first  # noqa: E711 - one by one
-            for series in np.flatnonzero(nobody)[:MAX_LISTED]:
-                yield Problem(
-                    f"column {name!r} must name the group of every series",
-                    f"series {str(rows.ids[series])!r} has none",
-                    "fill it in, or leave that series out",
-                    series=rows.ids[series],
-                )
-        for series in np.unique(rows.owner[~same.astype(bool)])[:MAX_LISTED]:
-            at = rows.offsets[series] + int(np.argmax(rows.owner[~same] == series))
-            held = f"series {str(rows.ids[series])!r} has {str(first[series])!r} and another value (near "
+        nobody = first == None if first.dtype == object else first != first  # noqa: E711 - one by one
+        if name == table.roles.group and nobody.any():
+            series = rows.ids[nobody]
+            one = len(series) == 1
+            yield Problem(
+                f"column {name!r} must name the group of every series",
+                f"series {str(series[0])!r} has none"
+                if one
+                else f"{len(series)} of {len(rows.ids)} series have none, such as {str(series[0])!r}",
+                f"fill it in, or leave {'that' if one else 'those'} series out",
+                series=series[0],
+            )
+        if not same.all():
+            varies, at = np.unique(rows.owner[~same.astype(bool)]), int(np.argmin(same))
+            name_of = rows.ids[rows.owner[at]]
+            others = f" (and {len(varies) - 1} of {len(rows.ids)} series likewise)" if len(varies) > 1 else ""
+            held = f"series {str(name_of)!r} has {str(first[rows.owner[at]])!r} and another value (near "
             yield Problem(
                 f"column {name!r} must be constant within a series",
-                (held, rows.where(int(at)), ")"),
+                (held, rows.where(at), f"){others}"),
                 "give each group series of its own" if name == table.roles.group else "make it a past column or fix it",
-                series=rows.ids[series],
+                series=name_of,
             )
 
 
@@ -164,80 +189,131 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
         rows.notes.append(f"dropped {counted(extra.sum(), 'duplicate time stamp')}, kept the {which} of each")
 
 
-def _irregularities(rows: Rows, table: Table, cleaning: CleaningPolicy) -> Iterator[str]:
-    """Yield a problem for each irregularity of the time axis: order, duplicates, off-grid stamps, gaps."""
-    later, count = inner_steps(rows.offsets), rows.frequency.count
-    numbers, remainders = rows.frequency.split(rows.stamps)
+def _in_order(rows: Rows) -> Rows:
+    """Return rows in order of time, in a copy unless they are; what else is wrong shows in it."""
+    later = inner_steps(rows.offsets)
+    if not np.any(rows.stamps[later] < rows.stamps[later - 1]):
+        return rows
+    view = replace(rows)
+    view.keep(np.lexsort((rows.stamps, rows.owner)))
+    return view
+
+
+def _irregularities(
+    rows: Rows, view: Rows, table: Table, cleaning: CleaningPolicy, repairs: dict[str, Any]
+) -> Iterator[str]:
+    """Yield a problem for each irregularity: order, and, of a `view` in order, duplicates, off-grid stamps, gaps.
+
+    What would repair them is added to `repairs`.
+    """
+    later, count = inner_steps(view.offsets), view.frequency.count
+    numbers, remainders = view.frequency.split(view.stamps)
     step = numbers[later] - numbers[later - 1]
-    move = rows.stamps[later] - rows.stamps[later - 1]
+    move = view.stamps[later] - view.stamps[later - 1]
     off_grid = (remainders[later] != remainders[later - 1]) | (step % count != 0)
-    owner = rows.owner[later]
+    owner = view.owner[later]
     # In a series that is out of order, distances between stamps mean nothing yet.
     forward = (move > 0) & ~np.isin(owner, owner[move < 0])
     gap = forward & ~off_grid & (step > count) & (not cleaning.fill_gaps)
-    missing = np.zeros(len(rows.ids), dtype=np.int64)
-    np.add.at(missing, owner[gap], step[gap] // count - 1)
+    missing = int((step[gap] // count - 1).sum())
+    backward = inner_steps(rows.offsets)
+    backward = backward[rows.stamps[backward] < rows.stamps[backward - 1]]
 
     sort = Argument("sort", True, "pass")
     named: tuple[Part, ...] = (", or name the id column",)
     if table.hidden_id:
         named = (", or name the id column: ", Argument("id", table.hidden_id))
-    found: list[tuple[NDArray[np.bool_], str, tuple[Part, ...]]] = [
+    keep = f"time stamps must keep the step of {view.frequency if table.kind == 'datetime' else count}"
+    closed = f"{counted(missing, 'stamp')} missing{_closed(view, _absent(view, later[gap]))}" if gap.any() else ""
+    found: list[tuple[Rows, NDArray[np.int64], str, tuple[Part, ...], dict[str, Any], str]] = [
         (
-            move < 0,
+            rows,
+            backward,
             "time stamps must go forward",
             ("sort by time first, ", sort, *named) if table.hidden_id else ("sort by time first, or ", sort),
+            {"sort": True},
+            "",
         ),
         (
-            move == 0,
+            view,
+            later[move == 0],
             "each time stamp must occur once",
             ("drop the extra rows, ", Argument("duplicates", "last", "pass"), *named),
+            {"duplicates": "last"},
+            "",
         ),
         (
-            forward & off_grid,
-            f"time stamps must keep the step of {rows.frequency if table.kind == 'datetime' else count}",
+            view,
+            later[forward & off_grid],
+            keep,
             ("resample first, or ", Argument("frequency", verb="pass")),
+            {},
+            "",
         ),
         (
-            gap,
+            view,
+            later[gap],
             "time stamps must have no gaps",
             (Argument("fill_gaps", True, "pass"), " to insert them, with a ", Parameter("nan_policy")),
+            {"fill_gaps": True, "nan_policy": cleaning.nan_policy or "mask"},
+            closed,
         ),
     ]
-
-    def breaks(series: int, places: int) -> str:
-        lacks = f" ({counted(missing[series], 'stamp')} missing)" if wrong is gap else ""
-        return f"breaks this at {counted(places, 'place')}{lacks}"
-
-    def stamps(row: int) -> str:
-        return f" ({stamp_label(rows.stamps[row - 1], table.kind)} -> {stamp_label(rows.stamps[row], table.kind)})"
-
-    for wrong, must, remedy in found:
-        yield from _by_series(rows, later[wrong], must, remedy, breaks, stamps, ("breaks this", "break this"))
+    for at, wrong, must, remedy, repair, more in found:
+        if len(wrong):
+            repairs |= repair
+            stamps = [stamp_label(at.stamps[row], table.kind) for row in (wrong[0] - 1, wrong[0])]
+            places = counted(len(wrong), "place")
+            does = (f"breaks this at {places}", f"break this at {places}")
+            yield _of_kind(at, wrong, must, remedy, does, more, f" ({stamps[0]} -> {stamps[1]})")
 
 
-def _by_series(
-    rows: Rows,
-    wrong: NDArray[np.int64],
-    must: str,
-    remedy: Text,
-    does: Callable[[int, int], str],
-    when: Callable[[int], str],
-    others: tuple[str, str],
-) -> Iterator[str]:
-    """Yield a problem for each series that holds some of the rows `wrong`, with their number and the first of them.
+def _of_kind(
+    rows: Rows, wrong: NDArray[np.int64], must: str, remedy: Text, does: tuple[str, str], more: str, when: str
+) -> Problem:
+    """Return the problem of all rows `wrong`: how many in how many series, which share of all, and the first of them.
 
-    `does` describes a series and a number of rows, `when` a row, and `others` one series and several that are not
-    listed.
+    `does` describes what one series and several do; `more` stands beside the share, and `when` after the first row.
     """
-    series, first, counts = np.unique(rows.owner[wrong], return_index=True, return_counts=True)
-    for index, row, count in list(zip(series, wrong[first].tolist(), counts, strict=True))[:MAX_LISTED]:
-        name = rows.ids[index]
-        got = (f"series {str(name)!r} {does(index, count)}, first at ", rows.where(row), when(row))
-        yield Problem(must, got, remedy, series=name)
-    more = len(series) - MAX_LISTED
-    if more > 0:
-        yield f"{must}: {more} more series {others[more > 1]}"
+    series, name = np.unique(rows.owner[wrong]), rows.ids[rows.owner[wrong[0]]]
+    share = f"{max(len(wrong) / len(rows.values), 0.001):.1%} of the rows" if len(wrong) > 1 else ""
+    beside = "; ".join(filter(None, (more, share)))
+    who = (
+        f"series {str(name)!r} {does[0]}" if len(series) == 1 else f"{len(series)} of {len(rows.ids)} series {does[1]}"
+    )
+    where = "first at " if len(series) == 1 else f"first in series {str(name)!r} at "
+    got = (who + (f" ({beside})" if beside else "") + f", {where}", rows.where(int(wrong[0])), when)
+    return Problem(must, got, remedy, series=name)
+
+
+def _absent(rows: Rows, after: NDArray[np.int64]) -> Stamps:
+    """Return the stamps that are missing before the rows `after`; of very many only the first."""
+    if rows.frequency.unit != "nanosecond":
+        return EMPTY
+    before = rows.stamps[after - 1]
+    lacks = np.minimum((rows.stamps[after] - before) // rows.frequency.count - 1, MOST_FILLED // len(after))
+    step = np.arange(lacks.sum()) - np.repeat(np.cumsum(lacks) - lacks, lacks) + 1
+    return np.asarray(np.repeat(before, lacks) + step * rows.frequency.count)
+
+
+def _closed(rows: Rows, missing: Stamps) -> str:
+    """Return which of the missing stamps lie on weekdays, or at hours, that no row has: a pattern of the calendar."""
+    daily = rows.frequency.unit == "nanosecond" and rows.frequency.count == DAY
+    hourly = rows.frequency.unit == "nanosecond" and rows.frequency.count < DAY and DAY % rows.frequency.count == 0
+    if not len(missing) or not (daily or hourly):
+        return ""
+
+    def phases(stamps: Stamps) -> NDArray[np.int64]:
+        return rows.frequency.phase(stamps, 7) if daily else stamps % DAY // (DAY // 24)
+
+    count, held = np.bincount(phases(missing), minlength=24), np.bincount(phases(rows.stamps), minlength=24)
+    always = np.flatnonzero((count > 1) & (held == 0))
+    if not len(always):
+        return ""
+    names = shorten([WEEKDAYS[i] for i in always] if daily else [f"{i}:00" for i in always], 24)
+    some = "all" if count[always].sum() == len(missing) else str(count[always].sum())
+    where = f"on {names}" if daily else f"at the hours {names}"
+    return f", {some} {where}, which no row has: closed then, as it seems"
 
 
 def _fill_gaps(rows: Rows) -> None:
@@ -253,6 +329,7 @@ def _fill_gaps(rows: Rows) -> None:
             f"gaps must be small enough to fill: {missing} time stamps are missing beside {len(rows.values)} that are "
             f"there, with a step of {rows.frequency}; look for a wrong date, or resample first"
         )
+    present = replace(rows)
     to = offsets[rows.owner] + place
     values = np.full((offsets[-1], rows.values.shape[1]), np.nan, dtype=rows.values.dtype)
     values[to] = rows.values
@@ -261,7 +338,10 @@ def _fill_gaps(rows: Rows) -> None:
     steps = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
     stamps = rows.frequency.advance(np.repeat(rows.starts, lengths), steps)
     rows.values, rows.stamps, rows.offsets, rows.row = values, stamps, offsets, row
-    rows.notes.append(f"inserted {counted(missing, 'missing time stamp')}")
+    inserted = rows.stamps[rows.row < 0]
+    closed = _closed(present, inserted)
+    advice = "; nan_policy 'mask' keeps such steps out of training and errors; forecasts of them mean nothing"
+    rows.notes.append(f"inserted {counted(missing, 'missing time stamp')}{closed}{advice if closed else ''}")
 
 
 def _drop_incomplete(rows: Rows) -> None:
@@ -280,7 +360,7 @@ def _drop_incomplete(rows: Rows) -> None:
 
 
 def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> Iterator[str]:
-    """Yield counts of NaN, infinities and numbers too large to work with, per column and series."""
+    """Yield counts of NaN, infinities and numbers too large to work with, of all columns that hold some."""
     infinite = np.isinf(rows.values)
     large = (np.abs(rows.values) > TOO_LARGE) & ~infinite
     found: list[tuple[str, tuple[str, str], NDArray[np.bool_], Text]] = [
@@ -300,14 +380,10 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy:
             mask = Argument("nan_policy", "mask", "use")
             remedy = ("there is nothing before them to fill from: cut them off or ", mask)
         found.append(("complete", ("NaN", "NaN"), np.isnan(rows.values), remedy))
-
-    def has(series: int, count: int) -> str:
-        return f"has {counted(count, *what)}"
-
-    def stamp(row: int) -> str:
-        return f" ({stamp_label(rows.stamps[row], kind)})" if kind != "none" else ""
-
     for be, what, wrong, remedy in found:
-        for column in np.flatnonzero(wrong.any(axis=0)):
-            must, places = f"column {names[column]!r} must be {be}", np.flatnonzero(wrong[:, column])
-            yield from _by_series(rows, places, must, remedy, has, stamp, (f"has {what[1]}", f"have {what[1]}"))
+        columns = [repr(names[column]) for column in np.flatnonzero(wrong.any(axis=0))]
+        if columns:
+            places, held = np.flatnonzero(wrong.any(axis=1)), counted(int(wrong.sum()), *what)
+            when = f" ({stamp_label(rows.stamps[places[0]], kind)})" if kind != "none" else ""
+            must = f"column{'s' * (len(columns) > 1)} {shorten(columns, 8)} must be {be}"
+            yield _of_kind(rows, places, must, remedy, (f"has {held}", f"have {held}"), "", when)

@@ -1,0 +1,139 @@
+"""Faulty and patterned inputs: one line for each kind of fault, and one call or command that repairs all of it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.commands import tsforecast
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError
+
+DAYS = pd.date_range("2024-01-01", periods=40)  # a Monday
+CALL = "one call repairs all of it: Panel.from_frame(..., "
+
+
+def shops() -> pd.DataFrame:
+    parts = [pd.DataFrame({"shop": name, "day": DAYS, "y": np.arange(40.0)}) for name in "abc"]
+    return pd.concat(parts, ignore_index=True)
+
+
+def swapped(frame: pd.DataFrame) -> pd.DataFrame:
+    order = np.arange(len(frame))
+    order[[50, 51]] = order[[51, 50]]
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def doubled(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame.iloc[:10], frame.iloc[[9]], frame.iloc[10:]], ignore_index=True)
+
+
+def pierced(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(y=frame["y"].where(~frame.index.isin([3, 4, 70])))
+
+
+def gapped(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop(index=[20, 21, 90]).reset_index(drop=True)
+
+
+ORDER = "time stamps must go forward: series 'b' breaks this at 1 place, first at row "
+TWICE = "each time stamp must occur once: series 'a' breaks this at 1 place, first at row 10 (2024-01-10 -> 2024-01-10)"
+GAPS = (
+    "time stamps must have no gaps: 2 of 3 series break this at 2 places (3 stamps missing; 1.7% of the rows), first in"
+)
+NAN = "column 'y' must be complete: 2 of 3 series have 3 NaN (2.5% of the rows), first in series 'a' at row 3 "
+
+CASES = {
+    "order": ([swapped], [ORDER], ""),
+    "twice": ([doubled], [TWICE], ""),
+    "gaps": ([gapped], [GAPS], "fill_gaps=True, nan_policy='mask'"),
+    "NaN": ([pierced], [NAN], ""),
+    "order, twice": ([swapped, doubled], [ORDER, TWICE], "sort=True, duplicates='last'"),
+    "order, gaps": ([gapped, swapped], [ORDER, GAPS], "sort=True, fill_gaps=True, nan_policy='mask'"),
+    "order, NaN": ([pierced, swapped], [ORDER, "3 NaN (2.5% of the rows)"], "sort=True, nan_policy='mask'"),
+    "twice, gaps": ([gapped, doubled], [TWICE, "3 stamps missing"], "duplicates='last', fill_gaps=True, nan_policy="),
+    "all": (
+        [pierced, gapped, swapped, doubled],
+        [ORDER, TWICE, "3 stamps missing", "3 NaN"],
+        "sort=True, duplicates='last', fill_gaps=True, nan_policy='mask'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_each_kind_of_fault_is_one_line_and_one_call_repairs_all(kind: str, tmp_path: Path) -> None:
+    steps, lines, repair = CASES[kind]
+    frame = shops()
+    for step in steps:
+        frame = step(frame)
+    with pytest.raises(DataError) as caught:
+        Panel.from_frame(frame)
+    assert len(caught.value.problems) == len(lines)
+    for line, problem in zip(lines, caught.value.problems, strict=True):
+        assert line in problem
+    last = str(caught.value).split("\n")[-1]
+    assert last.startswith(CALL + repair) if repair else CALL not in last
+    frame.to_csv(tmp_path / "my shops.csv", index=False)
+    refused = tsforecast("leaderboard", "my shops.csv", "--models", "naive", "--horizon", "2", cwd=tmp_path)
+    assert refused.returncode == 2
+    if not repair:
+        return
+    arguments = dict(re.findall(r"(\w+)=(?:'(\w+)'|True)", last))
+    panel = Panel.from_frame(frame, **{name: value or True for name, value in arguments.items()})
+    assert panel.lengths.tolist() == [40, 40, 40]
+    command = refused.stderr.strip().split("\n")[-1].removeprefix("one command repairs all of it: tsforecast ")
+    assert command.startswith("leaderboard 'my shops.csv' --models naive --horizon 2 --")
+    assert tsforecast(*shlex.split(command), cwd=tmp_path).returncode == 0
+
+
+def test_a_fault_that_nothing_repairs_ends_without_a_call() -> None:
+    frame = gapped(swapped(shops())).assign(y=np.r_[np.inf, np.zeros(116)])
+    with pytest.raises(DataError) as caught:
+        Panel.from_frame(frame)
+    assert len(caught.value.problems) == 3
+    assert CALL not in str(caught.value)
+
+
+def test_many_columns_with_one_fault_are_one_line() -> None:
+    columns = {f"x{i}": np.r_[np.nan, np.zeros(39)] for i in range(12)}
+    with pytest.raises(DataError) as caught:
+        Panel.from_frame(pd.DataFrame({"day": DAYS, "y": 1.0, **columns}), target="y", past=list(columns))
+    assert str(caught.value).startswith(
+        "columns 'x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7' and 4 more must be complete: series 'y' has 12 NaN, "
+        "first at row 0 (2024-01-01)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("frequency", "closed", "words"),
+    [
+        ("D", lambda times: times.day_of_week == 6, "5 missing time stamps, all on Sundays"),
+        ("D", lambda times: times.day_of_week >= 5, ""),  # business days are a frequency of their own
+        ("D", lambda times: times.day_of_week.isin([0, 3]), "all on Mondays, Thursdays"),
+        ("D", lambda times: times.day == 7, ""),  # one Sunday of several
+        ("D", lambda times: (times.day_of_week == 6) | (times.day == 3), "5 on Sundays"),
+        ("h", lambda times: times.hour < 2, "all at the hours 0:00, 1:00"),
+        ("h", lambda times: times.hour == 5, "all at the hours 5:00"),
+        ("15min", lambda times: times.hour == 5, "all at the hours 5:00"),
+        ("h", lambda times: times.day == 2, ""),
+    ],
+)
+def test_steps_that_no_row_ever_has_are_noted_as_a_pattern(frequency: str, closed: object, words: str) -> None:
+    count = {"D": 42, "h": 240, "15min": 960}[frequency]
+    times = pd.date_range("2024-01-01", periods=count, freq=frequency)
+    times = times[~closed(times)]  # type: ignore[operator]
+    frame = pd.DataFrame({"time": times, "y": np.arange(len(times)) * 1.0})
+    notes = Panel.from_frame(frame, fill_gaps=True, nan_policy="mask").notes
+    tail = "; nan_policy 'mask' keeps such steps out of training and errors; forecasts of them mean nothing"
+    if words:
+        (note,) = notes
+        assert f"{words}, which no row has: closed then, as it seems{tail}" in note
+        with pytest.raises(DataError, match=r"stamps missing, .* which no row has: closed then, as it seems"):
+            Panel.from_frame(frame)
+    else:
+        assert not any("closed" in note for note in notes)
