@@ -137,3 +137,71 @@ def test_steps_that_no_row_ever_has_are_noted_as_a_pattern(frequency: str, close
             Panel.from_frame(frame)
     else:
         assert not any("closed" in note for note in notes)
+
+
+def test_gaps_of_more_years_than_nanoseconds_can_count_are_filled() -> None:
+    days = pd.to_datetime(["1700-01-01", "1700-01-02", "1700-01-03", "2200-01-01"])
+    frame = pd.DataFrame({"day": days, "y": [1.0, 2, 3, 4]})
+    panel = Panel.from_frame(frame, fill_gaps=True, nan_policy="mask", frequency="D")
+    assert panel.lengths.tolist() == [(days[-1] - days[0]).days + 1]
+    with pytest.raises(DataError, match=r"at 1 place \(182618 stamps missing\), first at row 3"):
+        Panel.from_frame(frame, frequency="D")
+
+
+def test_check_describes_a_file_without_training(tmp_path: Path) -> None:
+    frame = shops()
+    frame.loc[frame["shop"] == "c", "y"] = 3.0
+    old = pd.DataFrame({"shop": "old", "day": DAYS[:15], "y": np.arange(15.0)})
+    pd.concat([frame, old]).to_csv(tmp_path / "shops.csv", index=False)
+    found = tsforecast("check", "shops.csv", "--horizon", "2", cwd=tmp_path, width=200)
+    assert (found.returncode, found.stderr) == (0, "")
+    rows = [[cell.strip() for cell in line.split("│")[1:3]] for line in found.stdout.split("\n") if "│" in line]
+    assert rows == [
+        ["columns", "time 'day'"],
+        ["", "id 'shop'"],
+        ["", "target 'y'"],
+        ["series", "4: 'a', 'b', 'c', 'old'"],
+        ["steps", "15 to 40, 40 in the median, 2024-01-01 to 2024-02-09"],
+        ["frequency, season", "D, 7"],
+        ["constant", "1 of 4: 'c'"],
+        ["ended", "1 of 4: 'old'"],
+        ["leaderboard", "horizon 2, 1 cutoff at 2024-02-07; tests 3 of 4 series"],
+        ["fit", "horizon 2, window 4, anchor last, value_transform None, validation 2"],
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["shops.csv"]
+
+
+def test_check_counts_faults_and_its_last_line_repairs_them(tmp_path: Path) -> None:
+    frame = doubled(swapped(gapped(pierced(shops()))))
+    frame.to_csv(tmp_path / "shops.csv", index=False)
+    found = tsforecast("check", "shops.csv", cwd=tmp_path, width=200)
+    assert found.returncode == 1
+    assert found.stdout.count("fault: ") == 4
+    assert "dropped 1 duplicate time stamp, kept the last of each" in found.stdout
+    assert "│ missing numbers   │ 6 (5.0%) in 3 of 3 series" in found.stdout
+    command = found.stdout.strip().split("\n")[-1].removeprefix("one command repairs all of it: tsforecast ")
+    assert command == "check shops.csv --sort --duplicates last --fill-gaps --nan mask"
+    assert tsforecast(*command.split(), cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("day,y,z\n2024-01-01,1,2\n2024-01-02,2,3\n", [], "'y', 'z' hold numbers; name one with --target y"),
+        ("day,y\n2024-01-01,1\n2024-01-02,much\n2024-01-03,4\n", ["--target", "y"], "line 3 holds 'much'"),
+        ("day,y\n", [], "the file must have rows"),
+    ],
+)
+def test_check_refuses_what_it_cannot_read(text: str, words: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    found = tsforecast("check", "a.csv", *words, cwd=tmp_path)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert found.stdout == ""
+
+
+def test_check_of_a_file_that_is_too_short_states_why_a_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("day,y\n2024-01-01,1\n2024-01-02,3\n")
+    found = tsforecast("check", "a.csv", "--horizon", "5", cwd=tmp_path, width=250)
+    assert found.returncode == 0
+    assert found.stdout.count("refused: ") == 2

@@ -1,4 +1,4 @@
-"""Commands besides forecasts: `tsforecast datasets [show | download] | benchmark | track-sync`."""
+"""Commands besides forecasts: `tsforecast check | datasets [show | download] | benchmark | track-sync`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import ast
 import os
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tsforecast.cli.console import console, echo, show_pairs
-from tsforecast.cli.options import PlainGroup
-from tsforecast.errors import DataError, UnknownNameError, nearest
+from tsforecast.cli.data import protocol_of, read_panel
+from tsforecast.cli.options import Data, DataOptions, Horizon, Origins, PlainGroup, as_option, expand_options
+from tsforecast.errors import DataError, UnknownNameError, nearest, shorten
 from tsforecast.files import require_place, shipped, write_or_return
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tsforecast.data.panel import Panel
+    from tsforecast.data.protocol import Protocol
 
 datasets_app = typer.Typer(cls=PlainGroup, help="List, show and download datasets.", invoke_without_command=True)
 
@@ -75,6 +84,90 @@ def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.
         task = bar.add_task(name, total=None)
         panel = load_dataset(name, lambda got, total: bar.update(task, completed=got, total=total))
     echo(f"{name} is here. {panel}")
+
+
+@expand_options
+def check(data: Data, reading: DataOptions, horizon: Horizon = None, origins: Origins = None) -> None:
+    """Describe a dataset or file, its faults and the plan of a run, without training; exit code 1 if a run refuses it.
+
+    Faults that can be repaired are counted, and the rest is described as it would be after the repair.
+    """
+    faults = None
+    try:
+        panel, task = read_panel(data, reading)
+    except DataError as error:
+        faults = error.map(as_option)
+        mend = replace(reading, sort=True, duplicates=reading.duplicates or "last", fill_gaps=True, nan="mask")
+        try:
+            panel, task = read_panel(data, mend)
+        except DataError:
+            raise error from None
+    protocol = protocol_of(task, panel, horizon, origins)
+    show_pairs(_overview(panel, protocol.horizon) | _plan(panel, protocol), data)
+    if faults is None:
+        return
+    echo("\n".join([f"fault: {problem}" for problem in faults.problems] + ([str(faults.repair)] * bool(faults.repair))))
+    raise typer.Exit(1)
+
+
+def _overview(panel: Panel, horizon: int) -> dict[str, str]:
+    """Return what a panel holds, in words."""
+    import numpy as np
+
+    from tsforecast.data.scaling import by_part
+
+    lengths, roles, source = panel.lengths, panel.roles.given, panel.source
+    targets = panel.values[:, : panel.n_targets]
+    missing = np.isnan(targets)
+    gone = [i for i in range(len(panel)) if missing[panel.offsets[i] : panel.offsets[i + 1]].any()]
+    lowest, highest = (by_part(reduction, targets, panel.offsets) for reduction in (np.fmin, np.fmax))
+    columns = {"time": source.time, "id": source.id, "target": roles.target, "past": roles.past}
+    columns |= {"future": roles.future, "static": roles.static, "group": roles.group}
+    parts = [(role, [names] if isinstance(names, str) else names) for role, names in columns.items() if names]
+    low, high = int(lengths.min()), int(lengths.max())
+    steps = str(high) if low == high else f"{low} to {high}, {np.median(lengths):g} in the median"
+    span = panel.span(np.zeros_like(lengths), lengths)
+    step = str(panel.frequency) if panel.kind == "datetime" else f"{panel.frequency.count} on a counter"
+    return {
+        "columns": "\n".join(f"{role} {', '.join(map(repr, names))}" for role, names in parts),
+        "series": f"{len(panel)}: {shorten([repr(str(name)) for name in panel.ids], 4)}",
+        "steps": steps + (f", {span['first']} to {span['last']}" if panel.kind != "none" else ""),
+        "frequency, season": f"{step if panel.kind != 'none' else 'no time axis'}, {panel.season_length}",
+        "repaired": "\n".join(panel.notes),
+        "missing numbers": f"{missing.sum()} ({missing.mean():.1%}) in {len(gone)} of {len(panel)} series" * bool(gone),
+        "constant": _some(panel, np.asarray((lowest == highest).all(axis=1))),
+        "ended": _some(panel, panel.ended(max(horizon, panel.season_length))),
+    }
+
+
+def _some(panel: Panel, chosen: NDArray[np.bool_]) -> str:
+    names = [repr(str(name)) for name in panel.ids[chosen]]
+    return f"{len(names)} of {len(panel)}: {shorten(names, 4)}" if names else ""
+
+
+def _plan(panel: Panel, protocol: Protocol) -> dict[str, str]:
+    """Return what a leaderboard and a fit of a network would do, in words."""
+    from tsforecast.data.splits import is_tested
+    from tsforecast.forecasters.neural import GRUForecaster
+
+    steps, plan = protocol.horizon, dict[str, str]()
+    try:
+        cutoffs = [cutoff for fold in protocol.folds(panel) for cutoff in fold.cutoffs]
+        tested = is_tested(cutoffs).any(axis=0).sum()
+        seen = cutoffs[0].seen
+        last = panel.span(seen * 0, seen).get("last", "0")
+        many = f"the oldest of {len(cutoffs)} cutoffs at" if len(cutoffs) > 1 else "1 cutoff at"
+        plan["leaderboard"] = f"horizon {steps}, {many} {last}; tests {tested} of {len(panel)} series"
+    except DataError as error:
+        plan["leaderboard"] = f"refused: {error.map(as_option)}"
+    try:
+        state = GRUForecaster(horizon=steps).preprocessing_state(panel)
+        chosen = {name: str(state[f"choices {name}"]) for name in ("window", "anchor", "value_transform", "validation")}
+        plan["fit"] = ", ".join([f"horizon {steps}", *(f"{name} {value}" for name, value in chosen.items())])
+        plan["too short to fit"] = _some(panel, state["training rows"] == 0)
+    except DataError as error:
+        plan["fit"] = f"refused: {error.map(as_option)}"
+    return plan
 
 
 # In the order of the list; one whose script is not there is left out.

@@ -208,14 +208,14 @@ def _irregularities(
     """
     later, count = inner_steps(view.offsets), view.frequency.count
     numbers, remainders = view.frequency.split(view.stamps)
-    step = numbers[later] - numbers[later - 1]
-    move = view.stamps[later] - view.stamps[later - 1]
-    off_grid = (remainders[later] != remainders[later - 1]) | (step % count != 0)
-    owner = view.owner[later]
+    units, rests = np.divmod(numbers, count)  # before they are subtracted: 300 years of nanoseconds overflow
+    step = units[later] - units[later - 1]
+    off_grid = (remainders[later] != remainders[later - 1]) | (rests[later] != rests[later - 1])
+    now, before, owner = view.stamps[later], view.stamps[later - 1], view.owner[later]
     # In a series that is out of order, distances between stamps mean nothing yet.
-    forward = (move > 0) & ~np.isin(owner, owner[move < 0])
-    gap = forward & ~off_grid & (step > count) & (not cleaning.fill_gaps)
-    missing = int((step[gap] // count - 1).sum())
+    forward = (now > before) & ~np.isin(owner, owner[now < before])
+    gap = forward & ~off_grid & (step > 1) & (not cleaning.fill_gaps)
+    missing = int((step[gap] - 1).sum())
     backward = inner_steps(rows.offsets)
     backward = backward[rows.stamps[backward] < rows.stamps[backward - 1]]
 
@@ -236,7 +236,7 @@ def _irregularities(
         ),
         (
             view,
-            later[move == 0],
+            later[now == before],
             "each time stamp must occur once",
             ("drop the extra rows, ", Argument("duplicates", "last", "pass"), *named),
             {"duplicates": "last"},
@@ -291,9 +291,10 @@ def _absent(rows: Rows, after: NDArray[np.int64]) -> Stamps:
     if rows.frequency.unit != "nanosecond":
         return EMPTY
     before = rows.stamps[after - 1]
-    lacks = np.minimum((rows.stamps[after] - before) // rows.frequency.count - 1, MOST_FILLED // len(after))
+    count = rows.frequency.count
+    lacks = np.minimum(rows.stamps[after] // count - before // count - 1, MOST_FILLED // len(after))
     step = np.arange(lacks.sum()) - np.repeat(np.cumsum(lacks) - lacks, lacks) + 1
-    return np.asarray(np.repeat(before, lacks) + step * rows.frequency.count)
+    return np.asarray(np.repeat(before, lacks) + step * count)
 
 
 def _closed(rows: Rows, missing: Stamps) -> str:
@@ -308,7 +309,7 @@ def _closed(rows: Rows, missing: Stamps) -> str:
 
     count, held = np.bincount(phases(missing), minlength=24), np.bincount(phases(rows.stamps), minlength=24)
     always = np.flatnonzero((count > 1) & (held == 0))
-    if not len(always):
+    if not len(always) or count[held > 0].sum() > held.sum():  # or much is missing on all days
         return ""
     names = shorten([WEEKDAYS[i] for i in always] if daily else [f"{i}:00" for i in always], 24)
     some = "all" if count[always].sum() == len(missing) else str(count[always].sum())
@@ -318,7 +319,8 @@ def _closed(rows: Rows, missing: Stamps) -> str:
 
 def _fill_gaps(rows: Rows) -> None:
     numbers = rows.frequency.split(rows.stamps)[0]
-    place = (numbers - np.repeat(numbers[rows.offsets[:-1]], np.diff(rows.offsets))) // rows.frequency.count
+    units = numbers // rows.frequency.count
+    place = units - np.repeat(units[rows.offsets[:-1]], np.diff(rows.offsets))
     lengths = place[rows.offsets[1:] - 1] + 1
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     missing = int(offsets[-1] - len(rows.values))
