@@ -40,7 +40,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     frame = pd.concat([pd.DataFrame({"shop": name, "day": days, "sales": wave(300, i)}) for i, name in enumerate("ab")])
     frame.to_csv(tmp_path / "shops.csv", index=False)
     lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("tsforecast ")]
-    assert len(lines) == 10
+    assert len(lines) == 11
     for line in lines:
         words = shlex.split(line)[1:]
         quick = ["--epochs", "1"] if words[0] in ("leaderboard", "tune", "fit") else []
