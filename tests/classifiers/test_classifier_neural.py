@@ -25,6 +25,7 @@ from tsforecast.errors import DataError, ParameterError, TrainingError
 from tsforecast.estimators import network as training
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("pooling", "segment"), [("mean-max", 1), ("attention", 1), ("last", 3)])
 def test_what_is_said_does_not_depend_on_batch_mates_order_or_lengths_to_the_bit(
     network: type[Classifier], pooling: str, segment: int

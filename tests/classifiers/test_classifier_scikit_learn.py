@@ -40,6 +40,7 @@ def test_scikit_learns_own_checks_pass(estimator: Classifier, check: Any) -> Non
     check(estimator)
 
 
+@pytest.mark.thorough
 def test_a_pipeline_and_a_grid_search_take_it() -> None:
     random = np.random.default_rng(0)
     y = np.arange(40) % 2

@@ -121,6 +121,7 @@ def test_each_window_counts_once_and_its_y_alone_is_a_target() -> None:
     assert np.allclose(scaling.inverse(batch.past.numpy().astype(float), 0)[..., 0], X[:, -8:], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_rows_that_validate_choose_no_scale_and_a_row_alone_trains() -> None:
     X, y = rows()
     spoiled_X, spoiled_y = X.copy(), y.copy()
@@ -164,8 +165,9 @@ def test_a_pipeline_scales_windows_and_forecasts() -> None:
     assert pipeline.fit(X[:140] - mean, y[:140] - mean).score(X[140:] - mean, y[140:] - mean) > 0.3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("splitter", [TimeSeriesSplit(2), RollingOrigin(20, origins=2)], ids=str)
-@pytest.mark.parametrize("search", [GridSearchCV, pytest.param(HalvingGridSearchCV, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("search", [GridSearchCV, HalvingGridSearchCV])
 def test_a_grid_search_finds_the_better_setting(search: Any, splitter: Any) -> None:
     X, y = rows()
     extra = {"min_resources": 100} if search is HalvingGridSearchCV else {}

@@ -419,6 +419,7 @@ class OfTorch(Ridge):  # type: ignore[misc]
         return super().fit(X, y)
 
 
+@pytest.mark.thorough
 def test_networks_with_a_seed_are_repeatable_on_windows() -> None:
     searched = GridSearchCV(small("gru"), {"units": [2, 3]}, cv=2)
     for model in (small("gru"), small("conv1d"), make_pipeline(StandardScaler(), small("lstm")), searched, OfTorch()):

@@ -105,6 +105,7 @@ def test_no_scale_choice_or_static_number_depends_on_rows_after_the_cutoff(
     assert learned[0] == learned[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("refit", [True, False])
 @pytest.mark.parametrize("groups", [True, False])
 @pytest.mark.parametrize("name", ["naive", "drift", "gru"])

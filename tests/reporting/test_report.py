@@ -77,6 +77,7 @@ def test_what_does_not_apply_is_left_out() -> None:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "data",
     [np.ones(40), np.arange(40.0), wave(40), 1e98 * wave(40), np.r_[np.zeros(30), 1e-300 * wave(10)]],

@@ -35,6 +35,7 @@ def trials_of(space: Space, count: int, score: object, seed: int = 0) -> pd.Data
     return trials_table(tried, space, 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_setting_that_matters_is_found_and_those_that_do_not_reach_zero(seed: int) -> None:
     space = Space.of(SPACE, 24)
@@ -70,6 +71,7 @@ def test_intervals_are_wider_where_trials_are_fewer() -> None:
     assert widths[0] > 2 * widths[1]
 
 
+@pytest.mark.thorough
 def test_a_setting_that_some_cells_lack_carries_no_information_about_the_cell() -> None:
     space = Space.of({"cell": ["gru", "conv1d"], "kernel_size": [2, 3, 5]})
     trials = trials_of(space, 100, lambda one, noise: 0.2 * (one["cell"] == "gru") + 0.01 * noise)
