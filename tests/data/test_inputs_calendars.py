@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from tsforecast import NaiveForecaster
+from tsforecast.cli.app import app
+from tsforecast.data.calendar import Frequency
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 
@@ -284,3 +289,85 @@ def test_several_offsets_are_noted_and_must_stand_in_every_row() -> None:
         "time column 't' must have an offset from UTC in every row, or in none: row 3 holds '2024-03-28T00:00:00'; add "
         "it, or leave out the others"
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "following"),
+    [
+        ("2024-01-02 22:00:00+01", "2024-01-02 23:00:00+01", "2024-01-03 00:00:00+01"),
+        ("2024-01-02T22:00:00+01:00", "2024-01-02T23:00:00+01:00", "2024-01-03T00:00:00+01:00"),
+        ("2024-01-02T22:00:00+0530", "2024-01-02T23:00:00+0530", "2024-01-03T00:00:00+0530"),
+        ("2024-01-02T22:00Z", "2024-01-02T23:00Z", "2024-01-03T00:00Z"),
+        ("2024-03-30T00:00:00+01:00", "2024-04-01T00:00:00+02:00", "2024-04-02T00:00:00+02:00"),
+        ("202311", "202312", "202401"),
+        ("20240228", "20240229", "20240301"),
+        ("2023-11-30", "2023-12-31", "2024-01-31"),
+    ],
+)
+def test_forecasts_of_a_file_write_dates_as_the_file(first: str, last: str, following: str, tmp_path: Path) -> None:
+    between = ["2024-03-31T00:00:00+01:00"] if first.startswith("2024-03-30") else []
+    rows = [f"{stamp},{i}" for i, stamp in enumerate([first, *between, last])]
+    data, model = tmp_path / "a.csv", tmp_path / "model"
+    data.write_text("\n".join(["t,load", *rows, ""]))
+    fit = ["fit", str(data), "--time", "t", "--target", "load", "--model", "naive", "--horizon", "1"]
+    assert CliRunner().invoke(app, [*fit, "--out", str(model)]).exit_code == 0
+    found = CliRunner().invoke(app, ["predict", str(model), "--data", str(data)])
+    assert found.output.splitlines()[-1].split(",")[0] == following
+
+
+@pytest.mark.parametrize(
+    ("alias", "remedy"),
+    [
+        ("M", "use 'ME' (by their last day) or 'MS' (by their first day)"),
+        ("Q", "use 'QE' (by their last day) or 'QS' (by their first day)"),
+        ("2Q", "use '2QE' (by their last day) or '2QS' (by their first day)"),
+        ("Y", "use 'YE' (by their last day) or 'YS' (by their first day)"),
+        ("A", "use 'YE' (by their last day) or 'YS' (by their first day)"),
+        ("A-DEC", "use 'YE' (by their last day) or 'YS' (by their first day) without '-DEC': the dates show it"),
+        ("W-MON", "use 'W' without '-MON': the dates show it"),
+        ("QE-MAR", "use 'QE' without '-MAR': the dates show it"),
+        ("15T", "use '15min'"),
+        ("H", "use 'h'"),
+        ("BME", "steps of months on business days are not supported: write each as the first day of its month"),
+        ("SMS", "two steps a month are not supported: number the steps from 0 and pass season_length=24"),
+        ("d", "did you mean 'D'?"),
+        ("0D", "did you mean 'D'?"),
+    ],
+)
+def test_a_frequency_that_is_not_known_is_answered_with_the_one_to_use(alias: str, remedy: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Frequency.parse(alias)
+    assert str(caught.value) == f"frequency {alias!r} is not known; {remedy}"
+
+
+MONTHLY = (
+    "they come once a month on changing days, such as the last business day: write each as the first day of its month"
+)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "remedy"),
+    [
+        (pd.date_range("2022-01-31", periods=30, freq="BME"), MONTHLY),
+        (pd.date_range("2022-01-01", periods=30, freq="BMS"), MONTHLY),
+        (pd.DatetimeIndex([pd.Timestamp("2023-01-30") + pd.DateOffset(months=m) for m in range(26)]), MONTHLY),
+        (pd.date_range("2022-01-01", periods=30, freq="BQE"), MONTHLY.replace("a month", "in 3 months")),
+        (
+            pd.date_range("2022-01-01", periods=40, freq="SMS"),
+            "they come twice a month: number the steps from 0 and pass season_length=24, or sum them by month",
+        ),
+        (
+            pd.date_range("2022-01-15", periods=40, freq="SME"),
+            "they come twice a month: number the steps from 0 and pass season_length=24, or sum them by month",
+        ),
+        (
+            pd.Timestamp("2022-01-29") + pd.to_timedelta(np.cumsum([0] + [28, 28, 35] * 8), unit="D"),
+            "they are 4 and 5 weeks apart: number the steps from 0 and pass season_length=12",
+        ),
+        (pd.DatetimeIndex(["2024-01-01", "2024-01-02", "2024-01-03T05"]), "resample first, or pass frequency=..."),
+    ],
+)
+def test_a_calendar_without_a_frequency_is_named_with_a_remedy(stamps: pd.DatetimeIndex, remedy: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Panel.of(with_numbers(stamps))
+    assert str(caught.value).endswith(f"); {remedy}")

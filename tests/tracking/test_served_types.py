@@ -54,6 +54,11 @@ CASES: dict[str, tuple[Any, list[float], list[str]]] = {
     "arrow table": (pa.table({"time": DAYS, "y": COUNT}).to_pandas(), WEEK_BEFORE, NEXT_DAYS),
     "seconds": (numbers(COUNT, DAYS.as_unit("s")), WEEK_BEFORE, NEXT_DAYS),
     "text": (numbers(COUNT, DAYS.strftime("%Y-%m-%d")), WEEK_BEFORE, NEXT_DAYS),
+    "text with offsets": (  # the last of them is the one of forecasts
+        numbers(COUNT, [day.isoformat() for day in DAYS.tz_localize("Europe/Berlin")]),
+        WEEK_BEFORE,
+        ["2024-05-19 00:00:00+02:00", "2024-05-20 00:00:00+02:00"],
+    ),
     "arrow text": (numbers(COUNT, arrow(DAYS.strftime("%Y-%m-%d"), pa.large_string())), WEEK_BEFORE, NEXT_DAYS),
     "arrow days": (numbers(COUNT, arrow([day.date() for day in DAYS], pa.date32())), WEEK_BEFORE, NEXT_DAYS),
     "days of Python": (numbers(COUNT, [day.date() for day in DAYS]), WEEK_BEFORE, NEXT_DAYS),

@@ -28,7 +28,7 @@ from tsforecast.errors import (
 
 SUFFIXES = (".csv", ".csv.gz", ".xlsx", ".parquet")
 PEEK = 1 << 16  # characters of a file from which its dialect is inferred
-_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _SEP = r'"?sep=.?"?'
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
@@ -100,6 +100,7 @@ def read_file(
     elif suffix != ".parquet":
         frame = frame.with_columns(_iso_dates(frame[name]) for name in frame.columns if name not in texts)
     read = [name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal()]
+    read += [name for name in frame.columns if name not in texts and _is_iso(frame[name])]  # with several offsets
     return frame, {name: date_format or _iso_form(raw[name]) for name in read}, list(problems.values())
 
 
@@ -349,20 +350,31 @@ def _ragged(path: Path) -> str | None:
     return None
 
 
+def _is_iso(column: Any) -> bool:
+    """Return whether all of a column of text is ISO 8601."""
+    text = str(column.dtype) == "String" and len(column.drop_nulls()) > 0
+    return text and bool(column.str.contains(_ISO).all())
+
+
 def _iso_dates(column: Any) -> Any:
     """Return a column of text as dates or stamps if all of it is ISO 8601; any other column as it is."""
     import pandas as pd
     import polars as pl
 
-    if column.dtype != pl.String or not len(column.drop_nulls()) or not column.str.contains(_ISO).all():
+    from tsforecast.data.calendar import offset_of, offset_zone
+
+    if not _is_iso(column):
         return column
     try:
         if column.str.len_chars().max() == len("2024-01-31"):
             return column.str.to_date("%Y-%m-%d")
-        zoned = column.str.contains(r"(Z|[+-]\d{2}:?\d{2})$")
-        if zoned.any() and not zoned.all():
-            return column
-        return pl.Series(column.name, pd.to_datetime(column.to_list(), format="ISO8601", utc=bool(zoned.any())))
+        there = column.drop_nulls()
+        offsets = there.str.extract(r"[T ].*(Z|[+-]\d{2}(?::?\d{2})?)$").unique()
+        if len(offsets) > 1:
+            return column  # read, or refused, as the time
+        stamps = pl.Series(column.name, pd.to_datetime(column.to_list(), format="ISO8601", utc=offsets[0] is not None))
+        zone = offset_zone(offset_of(there[0]) or 0)
+        return stamps if offsets[0] is None or zone[0] in "+-" else stamps.dt.convert_time_zone(zone)
     except (pl.exceptions.PolarsError, ValueError):
         return column  # 2024-02-31: refused when it is read as the time
 
@@ -370,11 +382,11 @@ def _iso_dates(column: Any) -> Any:
 def _iso_form(column: Any) -> str:
     """Return how a column writes ISO 8601, by its longest text."""
     longest = column[column.str.len_chars().arg_max()]
-    hours, seconds, parts, zone = re.fullmatch(_ISO, longest).groups(default="")  # type: ignore[union-attr]
+    hours, seconds, parts, zone, _ = re.fullmatch(_ISO, longest).groups(default="")  # type: ignore[union-attr]
     if not hours:
         return "%Y-%m-%d"
     fraction = f"%.{len(parts) - 1}f" if len(parts) in (4, 7, 10) else "%.f" if parts else ""
-    offset = {"": "", "Z": "Z"}.get(zone, "%:z" if ":" in zone else "%z")
+    offset = {0: "", 1: "Z", 3: "%:::z", 5: "%z", 6: "%:z"}[len(zone)]
     return f"%Y-%m-%d{hours[0]}%H:%M{':%S' if seconds else ''}{fraction}{offset}"
 
 

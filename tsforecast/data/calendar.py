@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.errors import DataError, Problem, nearest
+from tsforecast.errors import Argument, DataError, Problem, Text, nearest
 
 Stamps = NDArray[np.int64]
 Unit = Literal["integer", "nanosecond", "month", "month end", "business day"]
@@ -44,6 +44,13 @@ _ALIASES: dict[str, tuple[Unit, int]] = {
     "QE": ("month end", 3),
     "YE": ("month end", 12),
 }
+# As earlier versions of pandas name frequencies.
+_FORMER = {"AS": "YS", "H": "h", "T": "min", "S": "s", "L": "ms", "U": "us", "N": "ns"}
+_FORMER_ENDS = {"M": "M", "Q": "Q", "Y": "Y", "A": "Y"}
+_BUSINESS = ("BM", "BME", "BMS", "BQ", "BQE", "BQS", "BY", "BYE", "BYS", "BA", "BAS", "CBMS", "CBME")
+_TWICE = ("SM", "SME", "SMS")
+_CHANGING = "write each as the first day of its month"
+_NUMBERED = "number the steps from 0 and "
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,7 @@ class Frequency:
         """
         match = re.fullmatch(r"(\d*)([A-Za-z]+)", alias.strip())
         if match is None or match[2] not in _ALIASES or match[1] == "0":
-            name = match[2] if match else alias
-            raise DataError(Problem(f"{alias!r} is not known", "", nearest(name, _ALIASES), parameter="frequency"))
+            raise DataError(Problem(f"{alias!r} is not known", "", _known(alias.strip()), parameter="frequency"))
         unit, count = _ALIASES[match[2]]
         return cls(unit, count * int(match[1] or 1))
 
@@ -158,6 +164,45 @@ class Frequency:
         return (numbers + (3 if daily else 0)) % season_length  # counting of days began on a Thursday
 
 
+def _known(alias: str) -> Text:
+    """Return a remedy for an alias that is not known."""
+    count, name, anchor = re.match(r"(\d*)([A-Za-z]*)(-[A-Z]{3})?", alias).groups()  # type: ignore[union-attr]
+    if name in _BUSINESS:
+        return f"steps of months on business days are not supported: {_CHANGING}"
+    if name in _TWICE:
+        return (f"two steps a month are not supported: {_NUMBERED}", Argument("season_length", 24, "pass"))
+    since = f" without {anchor!r}: the dates show it" if anchor else ""
+    if name in _FORMER_ENDS:
+        steps = count + _FORMER_ENDS[name]
+        return f"use '{steps}E' (by their last day) or '{steps}S' (by their first day){since}"
+    if count == "0" or name not in {*_ALIASES, *_FORMER}:
+        return nearest(name or alias, _ALIASES)
+    return f"use '{count}{_FORMER.get(name, name)}'{since}"
+
+
+def unsupported(stamps: Stamps, offsets: NDArray[np.int64]) -> Text | None:
+    """Return a remedy for stamps that keep to a calendar without a frequency, such as weeks in fours and fives."""
+    later, days = inner_steps(offsets), (stamps // DAY).astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    of_month = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
+    move = (stamps[later] - stamps[later - 1]) // DAY
+    if np.isin(move, (28, 35)).all():
+        numbered = f"they are 4 and 5 weeks apart: {_NUMBERED}"
+        return (numbered, Argument("season_length", 12, "pass"))
+    step = months[later].astype(np.int64) - months[later - 1].astype(np.int64)
+    if step.min() > 0 and (step == step[0]).all():
+        often = "a month" if step[0] == 1 else f"in {step[0]} months"
+        return f"they come once {often} on changing days, such as the last business day: {_CHANGING}"
+    edge = (of_month == 1) | ((days + 1).astype("datetime64[M]") > months)
+    if (edge | (of_month == 15)).all() and (of_month == 15).any() and np.isin(move, range(13, 18)).all():
+        return (
+            f"they come twice a month: {_NUMBERED}",
+            Argument("season_length", 24, "pass"),
+            ", or sum them by month",
+        )
+    return None
+
+
 def to_utc(stamps: Stamps, zone: str) -> Stamps:
     """Turn stamps on the clocks of a zone into UTC.
 
@@ -222,23 +267,21 @@ def offset_of(text: str) -> int | None:
     return _offset(*match.groups()) if match else None
 
 
-def on_the_wall(wall: Stamps, utc: Stamps, zone: str | None, labels: Any, like: bool | None) -> Stamps | None:
+def on_the_wall(wall: Stamps, utc: Stamps, zone: str | None, codes: Any, like: bool | None) -> Stamps | None:
     """Return stamps on the clocks of a place if their steps are more regular there than in UTC; None otherwise.
 
     What is as regular on both, as is every zone without a change of its clocks, is on the wall if it takes six hours
     or more, or as the data that it is read `like`. A time of day that the clocks skip is in the data the first moment
-    after it, and becomes the time of day that the other rows have. `labels` are the series of the rows; without a
+    after it, and becomes the time of day that the other rows have. `codes` number the series of the rows; without a
     `zone` there are offsets alone.
     """
-    import pandas as pd
-
     times = len(np.unique(wall % DAY))
     if times > MOST_A_DAY:
         return None
     wall = _unskipped(wall, utc, zone)
     if like is None and len(np.unique(wall % DAY)) == 1:
         return wall
-    codes = np.zeros(len(utc), dtype=np.int64) if labels is None else pd.factorize(labels)[0]
+    codes = np.zeros(len(utc), dtype=np.int64) if codes is None else codes
     order = np.lexsort((utc, codes))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     (_, even), (step, share) = (best_frequency(each[order], offsets, "datetime") for each in (utc, wall))
@@ -294,9 +337,8 @@ def best_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> tup
     best, most = Frequency(units[0], DAY if kind == "datetime" else 1), 0.0
     for unit in units:
         numbers, remainders = Frequency(unit).split(stamps)
-        steps = numbers[later] - numbers[later - 1]
-        same = remainders[later] == remainders[later - 1]
-        sizes, counts = np.unique(steps[same & (steps > 0)], return_counts=True)
+        steps, moved = np.diff(numbers)[later - 1], np.diff(remainders)[later - 1]
+        sizes, counts = np.unique(steps[(moved == 0) & (steps > 0)], return_counts=True)
         if not len(sizes):
             continue
         share = float(counts.max()) / len(steps)
@@ -311,7 +353,9 @@ def best_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> tup
 def other_reading(stamps: Stamps, offsets: NDArray[np.int64], frequency: Frequency) -> Frequency | None:
     """Return another frequency that fits regular stamps as well: weeks for two months, business days for a few days."""
     if frequency == Frequency("nanosecond", DAY):
-        return Frequency("business day") if np.is_busday((stamps // DAY).astype("datetime64[D]")).all() else None
+        week = (stamps[:7] // DAY).astype("datetime64[D]")  # whose steps are a day each, unless it is another series
+        every = np.is_busday(week).all() and np.is_busday((stamps // DAY).astype("datetime64[D]")).all()
+        return Frequency("business day") if every else None
     moves = np.unique(np.diff(stamps)[inner_steps(offsets) - 1])
     if not frequency.unit.startswith("month") or len(moves) != 1 or moves[0] % (7 * DAY):
         return None

@@ -46,7 +46,6 @@ def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str
 
 
 def _only(found: list[str], held: str, remedy: tuple[Part, ...]) -> str | None:
-    """Return the only column of those found, None where there is none; raise DataError when there are several."""
     if len(found) > 1:
         raise DataError(Problem(f"columns {_quoted(found)} all hold {held}", "", remedy))
     return found[0] if found else None
@@ -231,6 +230,67 @@ def to_numpy(column: nw.Series[Any]) -> NDArray[Any]:
     if column.dtype in (nw.Int128, nw.UInt128):
         return np.array(column.to_list(), dtype=object)
     return column.to_numpy()
+
+
+def numbers_of(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
+    """Return the column as float32 (if it was) or float64, and the problem if it holds no numbers."""
+    values = to_numpy(column)
+    if values.dtype == np.float32:
+        return values, []
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        return values.astype(np.float64), []
+    numbers = np.full(len(values), np.nan)
+    for row, (value, missing) in enumerate(zip(values.tolist(), column.is_null().to_list(), strict=True)):
+        if missing:
+            continue
+        if not is_number(value):
+            remedy = "convert the column to numbers, or name another one"
+            held = (Row(row), f" holds {value!r}")
+            return np.zeros(len(values)), [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
+        numbers[row] = float(value)
+    return numbers, []
+
+
+def no_names(name: str, values: NDArray[Any]) -> list[str]:
+    """Return the problem of a column whose values cannot be names, such as lists."""
+    for row, value in enumerate(values if values.dtype == object else ()):
+        try:
+            hash(value)
+        except TypeError:
+            held = (Row(row), f" holds {str(value)[:40]}, a {type(value).__name__}")
+            remedy = "convert it, or leave it out"
+            return [Problem(f"column {name!r} must hold text or numbers", held, remedy)]
+    return []
+
+
+def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the place of each value among the distinct ones, and those in the order in which they appear.
+
+    TypeError is raised for values that cannot be names.
+    """
+    import pandas as pd
+
+    native = column.to_native()
+    if (
+        not isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum))
+        or str(getattr(native, "dtype", "")) == "object"
+    ):
+        codes, values = pd.factorize(to_numpy(column))
+        return codes, np.asarray(values)
+    # Text is made one object for each distinct value, not for each row.
+    native = getattr(native, "array", native)
+    if isinstance(native, pd.Categorical):
+        numbers, names = native.codes, native.categories.to_numpy()
+    elif isinstance(native, pd.api.extensions.ExtensionArray):
+        numbers, names = native.factorize()
+        names = np.asarray(names, dtype=object)
+    else:
+        native = native if column.implementation.is_pyarrow() else native.to_arrow()
+        native = native.combine_chunks() if hasattr(native, "combine_chunks") else native
+        native = native if hasattr(native, "dictionary") else native.dictionary_encode()
+        numbers, names = native.indices.to_numpy(), native.dictionary.to_numpy(zero_copy_only=False)
+    codes, order = pd.factorize(numbers)
+    return codes, names[order]
 
 
 def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...]) -> Source:

@@ -262,7 +262,7 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
         return known
     import pandas as pd
 
-    labels = np.repeat(panel.ids[:1], len(values)) if table.labels is None else table.labels
+    labels = np.repeat(panel.ids[:1], len(values)) if table.ids is None else table.ids[table.codes]
     given = pd.MultiIndex.from_arrays([labels, _on_clock_of(source, table.stamps, table.source)])
     wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), _on_clock_of(source, stamps.ravel(), source)])
     if not given.is_unique:

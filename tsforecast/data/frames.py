@@ -28,14 +28,16 @@ from tsforecast.data.calendar import (
 )
 from tsforecast.data.columns import (
     DATES,
+    codes_of,
     date_remedy,
     guess_hidden_id,
     guess_id,
     guess_targets,
     guess_time,
-    is_number,
     is_period,
     is_text,
+    no_names,
+    numbers_of,
     require_whole_stamps,
     to_numpy,
     typed,
@@ -55,7 +57,8 @@ class Table:
     source: Source
     stamps: Stamps | None = None
     kind: TimeKind = "none"
-    labels: NDArray[Any] | None = None  # the series of each row
+    ids: NDArray[Any] | None = None  # of the series, in the order in which they appear
+    codes: NDArray[np.int64] | None = None  # the series of each row, by its place in `ids`
     statics: dict[str, NDArray[Any]] = field(default_factory=dict)
     hidden_id: str | None = None  # a column that nobody named, and that would put time stamps in order
     problems: list[str] = field(default_factory=list)  # of columns that hold no numbers, which are 0 here
@@ -117,17 +120,22 @@ def read(
     table = Table({}, roles, source)
     problems: list[str] = []
     for name in roles.varying:
-        table.columns[name], problem = _numbers(frame[name])
+        table.columns[name], problem = numbers_of(frame[name])
         table.problems += problem
     names = (*roles.static, *([roles.group] if roles.group else []))
     table.statics = {name: to_numpy(frame[name]) for name in names}
-    for name in dict.fromkeys([*names, *([id] if id is not None else [])]):
-        problems += _no_names(frame[name])
+    for name, column in table.statics.items():
+        problems += no_names(name, column) if name != id else []
     if id is not None:
-        table.labels = to_numpy(frame[id])
-        if missing := int(frame[id].is_null().sum()):
+        nobody = frame[id].is_null()
+        if missing := int((nobody | frame[id].is_nan() if frame[id].dtype.is_float() else nobody).sum()):
             held = f"{counted(missing, 'row has', 'rows have')} none"
             problems.append(f"column {id!r} must name a series in every row: {held}")
+        else:
+            try:
+                table.codes, table.ids = codes_of(frame[id])
+            except TypeError:  # an object that cannot be a name
+                problems += no_names(id, to_numpy(frame[id]))
     if time is not None:
         problems += _read_time(frame[time], table, like)
     if problems:
@@ -252,38 +260,6 @@ def _utc(column: nw.Series[Any]) -> NDArray[Any]:
     return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy()
 
 
-def _numbers(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
-    """Return the column as float32 (if it was) or float64, and the problem if it holds no numbers."""
-    values = to_numpy(column)
-    if values.dtype == np.float32:
-        return values, []
-    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
-        return values.astype(np.float64), []
-    numbers = np.full(len(values), np.nan)
-    for row, (value, missing) in enumerate(zip(values.tolist(), column.is_null().to_list(), strict=True)):
-        if missing:
-            continue
-        if not is_number(value):
-            remedy = "convert the column to numbers, or name another one"
-            held = (Row(row), f" holds {value!r}")
-            return np.zeros(len(values)), [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
-        numbers[row] = float(value)
-    return numbers, []
-
-
-def _no_names(column: nw.Series[Any]) -> list[str]:
-    """Return the problem of a column whose values cannot be names, such as lists."""
-    values = to_numpy(column)
-    for row, value in enumerate(values if values.dtype == object else ()):
-        try:
-            hash(value)
-        except TypeError:
-            held = (Row(row), f" holds {str(value)[:40]}, a {type(value).__name__}")
-            remedy = "convert it, or leave it out"
-            return [Problem(f"column {column.name!r} must hold text or numbers", held, remedy)]
-    return []
-
-
 def _read_time(column: nw.Series[Any], table: Table, like: Series | None) -> list[str]:
     """Fill in `table.stamps`, and its source with the form of the times; return the problems."""
     name, source = column.name, table.source
@@ -313,9 +289,10 @@ def _read_time(column: nw.Series[Any], table: Table, like: Series | None) -> lis
             return problem
     else:
         return [f"time column {name!r} must hold dates or whole numbers: it holds {column.dtype}; convert it first"]
-    in_days = np.asarray(values).astype("datetime64[D]").astype(np.int64)
-    if np.abs(in_days).max() > 106_000:  # datetime64[ns] ends in the years 1677 and 2262
-        far = str(np.asarray(values)[np.abs(in_days).argmax()])[:10]
+    ends = np.array([np.min(values), np.max(values)]).astype("datetime64[D]")
+    days = np.abs(ends.astype(np.int64))
+    if days.max() > 106_000:  # datetime64[ns] ends in the years 1677 and 2262
+        far = ends[days.argmax()]
         return [f"time column {name!r} must lie between the years 1678 and 2262: it holds {far}; correct or drop it"]
     table.stamps, table.kind = _nanoseconds(values), "datetime"
     return []
@@ -324,7 +301,7 @@ def _read_time(column: nw.Series[Any], table: Table, like: Series | None) -> lis
 def _on_its_clock(table: Table, wall: NDArray[Any], utc: NDArray[Any], zone: str | None, like: Series | None) -> Any:
     """Return stamps of a zone, or of offsets, as read on the wall or in UTC; note in the source of the table which."""
     given = like.source.wall_clock if like is not None and like.source.zone else None
-    found = on_the_wall(_nanoseconds(wall), _nanoseconds(utc), zone, table.labels, given)
+    found = on_the_wall(_nanoseconds(wall), _nanoseconds(utc), zone, table.codes, given)
     table.source = replace(table.source, wall_clock=found is not None)
     return utc if found is None else found.astype("datetime64[ns]")
 
@@ -483,7 +460,7 @@ def stack(table: Table) -> Table:
     NaN before the first and after the last number of a column is left out.
     """
     raise_any(table.problems)
-    parts, labels, stamps = [], [], list[Stamps]()
+    parts, stamps = [], list[Stamps]()
     for name, column in table.columns.items():
         there = np.flatnonzero(~np.isnan(column))
         if not len(there):
@@ -491,8 +468,8 @@ def stack(table: Table) -> Table:
             raise DataError(f"column {name!r} must hold at least one number: it has none in {rows}; drop it")
         cut = slice(there[0], there[-1] + 1)
         parts.append(column[cut])
-        labels.append(np.full(len(parts[-1]), name, dtype=object))
         stamps += [] if table.stamps is None else [table.stamps[cut]]
     source, columns = replace(table.source, form="wide"), {"value": np.concatenate(parts)}
     joined = np.concatenate(stamps) if stamps else None
-    return Table(columns, Roles(("value",)), source, joined, table.kind, np.concatenate(labels), notes=table.notes)
+    ids, codes = np.array([*table.columns], dtype=object), np.repeat(np.arange(len(parts)), list(map(len, parts)))
+    return Table(columns, Roles(("value",)), source, joined, table.kind, ids, codes, notes=table.notes)

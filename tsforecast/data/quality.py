@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Frequency, Stamps, infer_frequency, inner_steps, other_reading
+from tsforecast.data.calendar import DAY, Frequency, Stamps, infer_frequency, inner_steps, other_reading, unsupported
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
 from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, counted, shorten
@@ -117,13 +117,11 @@ def _group(table: Table) -> Rows:
     """Bring the rows of each series together, in the order in which the series first appear."""
     values = np.stack(list(table.columns.values()), axis=1)  # (rows, C)
     count = len(values)
-    if table.labels is None:
+    if table.codes is None or table.ids is None:
         name = table.roles.target[0] if len(table.roles.target) == 1 else "series"
         ids, codes = np.array([name], dtype=object), np.zeros(count, dtype=np.int64)
     else:
-        import pandas as pd
-
-        codes, ids = pd.factorize(table.labels)
+        codes, ids = table.codes, table.ids
     row = np.arange(count)
     stamps = EMPTY if table.stamps is None else table.stamps
     if np.any(codes[1:] < codes[:-1]):
@@ -131,7 +129,7 @@ def _group(table: Table) -> Rows:
         values = values[row]
         stamps = stamps[row] if len(stamps) else stamps
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
-    return Rows(values, offsets, np.asarray(ids), stamps, row, notes=[*table.notes])
+    return Rows(values, offsets, ids, stamps, row, notes=[*table.notes])
 
 
 def _statics(table: Table, rows: Rows) -> Iterator[str]:
@@ -219,13 +217,15 @@ def _irregularities(
     backward = inner_steps(rows.offsets)
     backward = backward[rows.stamps[backward] < rows.stamps[backward - 1]]
 
+    dated = table.kind == "datetime" and bool((forward & off_grid).any())
+    special = unsupported(view.stamps, view.offsets) if dated else None
     sort = Argument("sort", True, "pass")
     named: tuple[Part, ...] = (", or name the id column",)
     if table.hidden_id:
         named = (", or name the id column: ", Argument("id", table.hidden_id))
     keep = f"time stamps must keep the step of {view.frequency if table.kind == 'datetime' else count}"
     closed = f"{counted(missing, 'stamp')} missing{_closed(view, _absent(view, later[gap]))}" if gap.any() else ""
-    found: list[tuple[Rows, NDArray[np.int64], str, tuple[Part, ...], dict[str, Any], str]] = [
+    found: list[tuple[Rows, NDArray[np.int64], str, Text, dict[str, Any], str]] = [
         (
             rows,
             backward,
@@ -246,7 +246,7 @@ def _irregularities(
             view,
             later[forward & off_grid],
             keep,
-            ("resample first, or ", Argument("frequency", verb="pass")),
+            special or ("resample first, or ", Argument("frequency", verb="pass")),
             {},
             "",
         ),

@@ -89,8 +89,9 @@ def _unnamed(panel: Panel) -> bool:
 
 
 def _as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Convert time stamps from text to the fitted type: with a zone, or periods."""
-    time = source.time if source.zone or source.period else None
+    """Convert time stamps from text to the fitted type: with a zone whose clocks may change, or periods."""
+    fixed = source.zone is None or re.match("UTC$|Etc/|[+-]", source.zone)  # perhaps of text with offsets, read as such
+    time = source.time if source.period or not fixed else None
     if time is None or time not in frame or not pd.api.types.is_string_dtype(frame[time]):
         return frame
     if source.period:
