@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import inspect
 import pickle
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.helpers.commands import tsforecast as tsforecast_command
 from tsforecast import GRUForecaster, Panel
 from tsforecast.checks import between, flag, jobs, one_of, share_or_count, whole
 from tsforecast.cli.files import lines_of
-from tsforecast.cli.options import ALIKE, FLAGS, PHRASES, RENAMED, as_option
+from tsforecast.cli.options import ALIKE, FLAGS, PHRASES, RENAMED, NetworkOptions, as_option, expand_options
 from tsforecast.errors import (
     Argument,
     DataError,
@@ -230,3 +231,20 @@ def test_options_that_cannot_work_are_refused(words: list[str], sentence: str, t
     assert result.returncode == 2
     assert sentence in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_without_problems_is_one_all_the_same() -> None:
+    for empty in (DataError([]), ParameterError(()), UnknownNameError([])):
+        assert (empty.problems, str(empty)) == ((), "")
+
+
+def test_a_command_takes_the_fields_of_its_dataclasses_as_options() -> None:
+    given: list[object] = []
+
+    @expand_options
+    def fit(data: str, network: NetworkOptions, model: str = "gru") -> None:
+        given.extend([data, model, network.settings()])
+
+    assert list(inspect.signature(fit).parameters) == ["data", "model", "epochs", "seed", "window"]
+    fit(data="a.csv", model="rnn", window=3, epochs=None, seed=0)
+    assert given == ["a.csv", "rnn", {"window": 3, "random_state": 0}]

@@ -157,7 +157,7 @@ class TsForecastError(Exception):
 
     def __init__(self, problems: str | Iterable[str], repair: Problem | None = None) -> None:
         self.problems = tuple(map(Problem.of, (problems,) if isinstance(problems, str) else problems))
-        message, count = str(self.problems[0]), len(self.problems)
+        message, count = "".join(self.problems[:1]), len(self.problems)
         if count > 1:
             message = "\n  - ".join([f"{count} problems:", *self.problems[:MAX_SHOWN]])
             message += f"\n  and {count - MAX_SHOWN} more of the kind" if count > MAX_SHOWN else ""

@@ -127,6 +127,18 @@ def test_a_configuration_takes_settings_and_no_other_attribute() -> None:
     assert tsforecast.GRUForecaster(units=8)._made(Configuration) == Configuration(8, 3)
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_cell_is_refused_with_the_class_that_takes_it_or_as_no_setting(name: str) -> None:
+    cls = estimator_class(name)
+    if "cell" in inspect.signature(cls).parameters:
+        return
+    words = f"has the cell '{cls.cell}'; use Neural" if hasattr(cls, "cell") else "has no setting 'cell'; "
+    if name == "MajorityClassifier":  # which has no settings at all
+        words = "takes no arguments"
+    with pytest.raises(TypeError, match=rf"^{name}(\(\))? {words}"):
+        cls(cell="gru")
+
+
 @pytest.mark.parametrize("cls", NETWORKS)
 def test_options_in_a_type_are_those_that_the_check_takes(cls: type) -> None:
     for name, hint in get_type_hints(cls).items():

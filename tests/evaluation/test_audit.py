@@ -39,6 +39,7 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 from tsforecast.leakage import evidence
+from tsforecast.leakage.perturb import perturb_panel
 from tsforecast.leakage.report import MORE_RUNS, RUNS, AuditReport
 
 
@@ -496,3 +497,12 @@ def test_the_committed_row_says_that_the_audit_of_the_data_is_nearly_free() -> N
     row = json.loads(line)
     assert row["outcome"] == "passed (data)"
     assert row["highest"] < 0.05
+
+
+def test_a_change_that_a_panel_cannot_have_is_an_error() -> None:
+    panel, random = Panel.of([wave(20), wave(20, 1)]), np.random.default_rng(0)
+    first = np.arange(40) < 20
+    assert perturb_panel(panel, first, "left out", random).ids.tolist() == panel.ids[1:].tolist()
+    for how in ("cut off", "shufled"):
+        with pytest.raises(ValueError, match=f"one of other values, NaN, infinities, shuffled: got '{how}'"):
+            perturb_panel(panel, first, how, random)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tsforecast.data.scaling import seasonal_scale
+from tsforecast.errors import ParameterError
 from tsforecast.evaluation import metrics
 
 NASTY = [
@@ -60,3 +61,8 @@ def test_owa_of_the_reference_is_one_and_its_skill_nothing() -> None:
     assert metrics.owa(18.383, 2.395, 18.383, 2.395) == 1.0
     assert metrics.owa(9.328, 0.893, 18.383, 2.395) == pytest.approx(0.440, abs=5e-4)  # the M4 winner, Hourly
     assert metrics.skill(2.0, 2.0) == 0.0
+
+
+def test_an_unknown_metric_is_refused_and_not_taken_for_another() -> None:
+    with pytest.raises(ParameterError, match=r"^metric must be one of .*: got 'mpae'; did you mean"):
+        metrics.losses("mpae", [1.0], [2.0])

@@ -175,6 +175,12 @@ def test_where_checkpoints_go_must_make_sense() -> None:
         small("gru").fit(wave(), checkpoint=True)
     with pytest.raises(ParameterError, match="checkpoint_every='10min' must have a folder to write to"):
         small("gru").fit(wave(), checkpoint_every="10min")
+    with pytest.raises(ParameterError) as caught:
+        small("gru").fit(wave(), checkpoint=3, resume_from=4)
+    assert caught.value.problems == (
+        "checkpoint must be the path of a folder: got 3",
+        "resume_from must be the path of a folder: got 4",
+    )
 
 
 def test_an_ensemble_has_the_horizon_of_its_forecasters_unless_given_another() -> None:
@@ -212,3 +218,9 @@ def test_the_horizon_of_a_remedy_is_the_largest_that_is_accepted(validation: flo
         if named:
             assert not refused(int(named[1]))
             assert refused(int(named[1]) + 1)
+
+
+@pytest.mark.parametrize("rows", [["abc", "de"], ["abc", "def"], ("abc", "de")])
+def test_rows_of_text_are_refused_as_text(rows: Any) -> None:
+    with pytest.raises(ValueError, match="could not convert string to float: 'abc'"):
+        GRUForecaster().fit(rows, ["a", "b"])

@@ -33,7 +33,10 @@ from tsforecast.networks.recurrent import embeds, kernels_for, read, worth_loadi
 from tsforecast.training.runtime import few_threads
 
 MODULES: dict[str, Any] = {"RNN_TANH": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
-ROUNDING = 2e-5  # of float32, in sums over steps and windows
+# Of float32: gradients are sums over steps and windows, which kernels and torch add up in different orders. The largest
+# difference of 490 random sizes was 7.0e-6, where kernels are 6.7e-6 and torch 2.0e-6 from the result in float64; the
+# bound leaves room for rarer sizes.
+ROUNDING = 2e-5
 
 modes = pytest.mark.parametrize(
     "mode", ["GRU", *(pytest.param(mode, marks=pytest.mark.thorough) for mode in MODULES if mode != "GRU")]
@@ -275,11 +278,16 @@ def test_tanh_and_logistic_are_exact_to_the_last_digits(kind: Any, error: float)
     ("cell", "kind"),
     [
         (nn.RNN(3, 4, nonlinearity="relu", batch_first=True), torch.float32),
+        (nn.GRU(3, 4, bias=False, batch_first=True), torch.float32),
         (nn.GRU(3, 500, batch_first=True), torch.float32),
         (nn.GRU(3, 4, batch_first=True), torch.float64),
+        (nn.GRU(3, 4), torch.float32),
+        (nn.GRU(3, 4, 2, batch_first=True), torch.float32),
+        (nn.LSTM(3, 4, batch_first=True, proj_size=2), torch.float32),  # with a warning of torch's own
     ],
-    ids=["relu", "wide", "double"],
+    ids=["relu", "no bias", "wide", "double", "steps first", "two layers", "projected"],
 )
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_what_kernels_do_not_cover_torch_reads(cell: nn.RNNBase, kind: torch.dtype) -> None:
     cell, x = cell.to(kind), torch.randn(5, 6, 3, dtype=kind)
     assert kernels_for(cell, x) is None

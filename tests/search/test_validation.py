@@ -75,13 +75,14 @@ def test_the_best_of_many_equal_trials_looks_better_than_it_is_by_what_is_estima
     assert abs(honest) < 0.15 * observed
 
 
-def scores(settings: dict[str, object], folder: Path, folds: int = 1, model: object = None) -> list[Score]:
+def scores(
+    settings: dict[str, object], folder: Path, folds: int = 1, model: object = None, epochs: int = 4
+) -> list[Score]:
     """Run a trial and return what it reported."""
     found: list[Score] = []
     forecaster = model or NeuralForecaster(units=4, random_state=0)
-    run_trial(
-        TrialSetup(forecaster, forecast_objectives(PANEL, 3, 10, folds, "mae"), 4, 0), settings, folder, found.append
-    )
+    setup = TrialSetup(forecaster, forecast_objectives(PANEL, 3, 10, folds, "mae"), epochs, 0)
+    run_trial(setup, settings, folder, found.append)
     return found
 
 
@@ -140,6 +141,14 @@ def test_a_forecaster_without_epochs_is_scored_once(tmp_path: Path) -> None:
     found = scores({"window": 6}, tmp_path, folds=2, model=ReductionForecaster())
     assert [one.epoch for one in found] == [0]
     assert found[0].skill == found[0].start == found[0].best_skill
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_a_network_of_no_epochs_is_scored_once(folds: int, tmp_path: Path) -> None:
+    for _ in range(2):  # at first, and from its folder
+        found = scores({"window": 12}, tmp_path, folds, epochs=0)
+        assert [one.epoch for one in found] == [0]
+        assert found[0].skill == found[0].start == found[0].best_skill == pytest.approx(0, abs=1e-6)
 
 
 def test_forecasting_while_a_network_trains_changes_nothing() -> None:

@@ -15,6 +15,7 @@ from tests.helpers.forecasters import small, wave
 from tests.helpers.logged import children, files, history, named, runs
 from tsforecast import GRUClassifier, ParameterError, ReductionForecaster, TrainingError, audit, leaderboard, track
 from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
@@ -104,6 +105,13 @@ def test_a_leaderboard_is_a_run_with_its_fits_inside(database: str, jobs: int) -
     assert (gru.info.status, failed.info.status) == ("FINISHED", "FAILED")
     assert "window + horizon must fit" in failed.data.tags["error"]
     assert len(gru.outputs.model_outputs) == (1 if jobs == 1 else 0)  # models stay in the processes that made them
+
+
+@pytest.mark.parametrize("mistake", [{"origins": 400}, {"gap": -1}, {"gap": 400}, {"min_past": 0}, {"min_past": 400}])
+def test_cutoffs_that_cannot_be_are_refused_before_a_run_begins(database: str, mistake: dict[str, int]) -> None:
+    with pytest.raises((DataError, ParameterError)), track():
+        leaderboard(["naive"], SALES, horizon=3, **mistake)
+    assert runs(database) == []
 
 
 def test_a_comparison_that_goes_on_has_the_runs_of_fits_that_were_kept(database: str, tmp_path: Path) -> None:

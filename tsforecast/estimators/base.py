@@ -207,7 +207,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         from sklearn.utils.validation import check_array, validate_data
 
         frames.require_unique(X)
-        lengths = {len(row) for row in X if hasattr(row, "__len__")} if isinstance(X, (list, tuple)) else set()
+        rows = X if isinstance(X, (list, tuple)) else ()
+        lengths = {len(row) for row in rows if hasattr(row, "__len__") and not isinstance(row, str)}
         if len(lengths) > 1:
             raise DataError(
                 f"X must have rows of one length: they have {min(lengths)} to {max(lengths)} steps; series, and the "
@@ -302,11 +303,9 @@ def keyword_settings(cls: Class) -> Class:
         known = [field.name for field in settings]
         for name in given.keys() - set(known):
             own = type(self).__name__
-            if name == "cell":
-                general = [base for base in type(self).__mro__ if "cell" in inspect.signature(base).parameters]
-                raise TypeError(
-                    f"{own} has the cell {self.cell!r}; use {general[0].__name__}(cell=...) for another one"
-                )
+            if name == "cell" and hasattr(type(self), "cell"):
+                general = next(base for base in type(self).__mro__ if "cell" in inspect.signature(base).parameters)
+                raise TypeError(f"{own} has the cell {self.cell!r}; use {general.__name__}(cell=...) for another one")
             raise TypeError(f"{own} has no setting {name!r}; {nearest(name, known)}")
         generated(self, *args, **given)
 

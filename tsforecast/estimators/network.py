@@ -257,14 +257,18 @@ class NetworkEstimator(Estimator):
         if folder is None and resume_from is None and every == 1:
             return None
         number, minutes = parse_every(every)
-        for name, place in (("checkpoint", folder), ("resume_from", resume_from)):
-            if not isinstance(place, (str, Path, type(None))):
-                raise ParameterError(f"{name} must be the path of a folder: got {place!r}")
+        given = {"checkpoint": folder, "resume_from": resume_from}
+        problems = [
+            f"{name} must be the path of a folder: got {place!r}"
+            for name, place in given.items()
+            if not isinstance(place, (str, Path, type(None)))
+        ]
         if folder is None and every != 1:
-            raise ParameterError(f"checkpoint_every={every!r} must have a folder to write to: give checkpoint='folder'")
+            problems.append(f"checkpoint_every={every!r} must have a folder to write to: give checkpoint='folder'")
+        raise_any(problems, ParameterError)
         rows = panel.values.astype(np.float64).tobytes() + panel.offsets.tobytes()
-        given = {"cell": self.cell} | self.get_params()
-        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        settings = {"cell": self.cell} | self.get_params()
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
         kept = {name: repr(value) for name, value in plain.items() if name not in ("verbose", "device")}
         kept |= {name: str(value) for name, value in same.items()}
         kept["data"] = f"{len(panel)} series of {len(panel.values)} rows ({hashlib.sha256(rows).hexdigest()[:12]})"

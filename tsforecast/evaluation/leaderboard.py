@@ -131,8 +131,9 @@ def leaderboard(
     protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past)
     panel = protocol.long_enough(Panel.of(data))
     needed = [name for name in models if name in (*ALWAYS, reference)]
+    backtest = Backtest(panel, protocol)
+    protocol.folds(panel)  # a mistaken cutoff is an error before the run begins
     with observed(models, panel) as activity:
-        backtest = Backtest(panel, protocol)
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         fallbacks = [note for part in parts for note in _fallbacks(part)]

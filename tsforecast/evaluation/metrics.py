@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from tsforecast.checks import one_of
+from tsforecast.errors import ParameterError, raise_any
+
 METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
 SQUARED = ("rmse", "rmsse")  # roots of a mean loss
 SCALES = {"mase": "naive_mae", "rmsse": "naive_mse"}  # metric -> column of rows with its scale
@@ -27,6 +30,7 @@ def losses(metric: str, y: ArrayLike, forecast: ArrayLike, scale: ArrayLike = 1.
     >>> losses("mase", [1.0, 2.0], [2.0, 4.0], scale=[4.0, 0.0]).tolist()
     [0.25, nan]
     """
+    raise_any(one_of("metric", metric, METRICS), ParameterError)
     truth, predicted = np.asarray(y, dtype=np.float64), np.asarray(forecast, dtype=np.float64)
     error: NDArray[np.float64] = np.abs(truth - predicted)
     if metric == "smape":

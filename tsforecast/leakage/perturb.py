@@ -31,6 +31,8 @@ def perturb(rows: Floats, how: str, random: np.random.Generator) -> Floats:
     if how == "shuffled":
         shuffled = random.permutation(rows)
         return shuffled[::-1] if np.array_equal(shuffled, rows, equal_nan=rows.dtype.kind == "f") else shuffled
+    if how != "other values":
+        raise ValueError(f"rows are replaced by one of {', '.join(REPLACEMENTS)}: got {how!r}")
     size = np.abs(np.nan_to_num(rows)).max(axis=0, initial=0.0) + 1.0
     return np.asarray(10 * size * random.choice([-1.0, 1.0], rows.shape) * random.uniform(1, 2, rows.shape))
 
@@ -152,7 +154,7 @@ def perturbed_rows(rows: Any, first: int, how: str, random: np.random.Generator)
 
 def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Generator) -> Panel:
     """Return a panel with other numbers in hidden rows, (rows,) or (rows, C), or without the series that are hidden."""
-    if how in REMOVALS:
+    if how == "left out":
         return panel.select(~hidden[panel.offsets[:-1]])
     values = panel.values.copy()
     hidden = np.broadcast_to(hidden.reshape(len(hidden), -1), values.shape)  # (rows, C)

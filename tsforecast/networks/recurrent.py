@@ -139,6 +139,10 @@ def kernels_for(cell: nn.RNNBase, x: Tensor) -> Cell | None:
     covered = (
         cell.mode in GAIN
         and cell.hidden_size <= WIDEST
+        and cell.num_layers == 1
+        and cell.batch_first
+        and cell.bias
+        and not cell.proj_size
         and x.device.type == "cpu"
         and x.dtype == cell.weight_hh_l0.dtype == torch.float32
         and x.numel() > 0

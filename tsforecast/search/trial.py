@@ -88,7 +88,7 @@ def run_trial(
     ]
     losses = list(np.load(folder / LOSSES)) if (folder / LOSSES).exists() else []
     model = setup.model(settings)
-    trains = trains_in_epochs(model)
+    trains = trains_in_epochs(model) and model.get_params()["max_epochs"] != 0
     last = max(0, len(losses) - 1 if reported is None else reported)
     skills: list[float] = []
 
