@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.helpers.classifiers import QUICK, gestures, quick
+from tests.helpers.forecasters import options
 from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.neural import (
@@ -44,7 +45,7 @@ def test_what_is_said_does_not_depend_on_batch_mates_order_or_lengths_to_the_bit
 
 @pytest.mark.parametrize(("both", "norm"), [(True, "layer"), (False, "batch")])
 @pytest.mark.parametrize("segment", [1, 3])
-@pytest.mark.parametrize("pooling", ["mean", "max", "mean-max", "last", "attention"])
+@pytest.mark.parametrize("pooling", options(NeuralClassifier, "pooling"))
 def test_padding_in_a_training_batch_is_not_read(
     network: type[Classifier], pooling: str, segment: int, both: bool, norm: str
 ) -> None:
@@ -93,6 +94,14 @@ def test_an_untrained_network_is_the_majority_classifier(network: type[Classifie
         naive = MajorityClassifier().fit(recordings, labels)
         assert np.allclose(model.predict_proba(recordings), naive.predict_proba(recordings), atol=1e-6)
         assert model.history_[0].skill is None
+
+
+def test_automatic_epochs_make_1200_steps_within_limits() -> None:
+    epochs = {
+        steps: NeuralClassifier(max_epochs="auto", batch_size=32).epochs(32 * steps)
+        for steps in (1, 3, 4, 9, 89, 100, 109, 200)
+    }
+    assert epochs == {1: 300, 3: 300, 4: 300, 9: 134, 89: 14, 100: 12, 109: 12, 200: 12}
 
 
 def test_skill_is_what_is_removed_of_the_loss_of_the_majority() -> None:

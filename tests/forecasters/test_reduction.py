@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.preprocessing import StandardScaler
 
-from tests.helpers.forecasters import wave
+from tests.helpers.forecasters import options, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
@@ -22,7 +22,7 @@ from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 
-STRATEGIES = ("multioutput", "direct", "recursive")
+STRATEGIES = options(ReductionForecaster, "strategy")
 PLAIN: dict[str, Any] = {"window": 8, "horizon": 3, "anchor": "none", "value_transform": None, "scaler": None}
 
 

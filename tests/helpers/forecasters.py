@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import numpy as np
 
 from tsforecast.estimators.registry import NETWORKS, make
@@ -39,3 +41,8 @@ def wave(steps: int = 90, seed: int = 0) -> np.ndarray:
     """Return a season of six with trend and noise, shape (steps,)."""
     t = np.arange(steps)
     return 10 + 0.05 * t + np.sin(2 * np.pi * t / 6) + 0.1 * np.random.default_rng(seed).normal(size=steps)
+
+
+def options(cls: type, name: str) -> tuple[str, ...]:
+    """Return the options of a setting, so that a new one is tested with the others."""
+    return get_args(get_type_hints(cls)[name])

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.forecasters import options
+from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.networks.classify import CrossEntropy, SequenceBatch
 from tsforecast.networks.layers import Pooling
 
 
-@pytest.mark.parametrize("name", ["mean", "max", "mean-max", "last", "attention"])
+@pytest.mark.parametrize("name", options(NeuralClassifier, "pooling"))
 def test_pooling_sums_up_the_steps_of_each_recording_alone(name: str) -> None:
     torch.manual_seed(0)
     states, lengths = torch.randn(6, 9, 4), torch.tensor([1, 9, 4, 2, 8, 5])

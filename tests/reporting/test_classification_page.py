@@ -16,7 +16,7 @@ from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, READABLE, opened
 from tsforecast.data.sequences import DuplicateSet
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
-from tsforecast.evaluation.report.classification import html_classification, mistake_table
+from tsforecast.evaluation.report.classification import drawn_models, html_classification, mistake_table
 from tsforecast.files import write_or_return
 
 NARROW = 390
@@ -134,6 +134,14 @@ def test_a_matrix_of_many_classes_can_be_read_on_a_phone(browser: Browser, schem
     assert min(ratios) >= READABLE
     assert min(letters) >= 8
     assert "Shown are the 24 of 30 classes with the most mistakes." in caption
+
+
+def test_models_with_a_mark_are_the_best_first_and_the_majority_where_it_is_as_good() -> None:
+    classes, models = ["up", "down", "rest"], {"poor": 0.6, "good": 0.95, "majority": 0.0}
+    rows = answers(["ann", "bob"], classes, models, "leave-users-out")
+    assert drawn_models(ClassificationResults(rows)) == ["good", "poor"]
+    weak = answers(["ann", "bob"], ["up", "down"], {"weak": 0.4, "majority": 0.0}, "leave-users-out")
+    assert drawn_models(ClassificationResults(weak)) == ["majority", "weak"]  # which is right in half of the cases
 
 
 def test_what_is_not_known_is_left_out() -> None:

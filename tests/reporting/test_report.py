@@ -77,6 +77,18 @@ def test_what_does_not_apply_is_left_out() -> None:
     ]
 
 
+def test_tables_and_figures_have_a_row_or_a_mark_for_each_model() -> None:
+    ramp = leaderboard([], range(20), horizon=2)
+    assert report.error_table(ramp).rows[0][:3] == ("drift", "0.000", "-")
+    assert [row[0] for row in report.error_table(ramp).rows] == ["drift", "naive", "seasonal-naive"]
+    assert [figure.title for figure in report.skill_figures(View(ramp))] == ["Skill of each model"]
+    steps = leaderboard([], [1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 10.0], horizon=1)  # the last one is 2; 1.4 is the drift
+    wins = report.win_table(steps)
+    assert wins.columns == ("model", "drift", "naive", "seasonal-naive")
+    assert wins.rows[0] == ("drift", "-", "100%", "100%")
+    assert wins.rows[1][:2] == ("naive", "0%")
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "data",

@@ -20,7 +20,7 @@ from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, PHONE, READABLE, column, opened, sorted_cells
 from tsforecast.cli.console import show_search
 from tsforecast.files import write_or_return
-from tsforecast.search.report import html_search, json_search
+from tsforecast.search.report import html_search, json_search, learning_figures
 from tsforecast.search.space import Space
 from tsforecast.search.storage import StoredSearch, append_event, open_search, read_search, write_outcome
 
@@ -226,6 +226,8 @@ def test_a_search_of_any_size_has_a_page(curves: list[list[float]], words: str, 
 def test_settings_that_never_vary_have_no_place_in_a_figure(tmp_path: Path) -> None:
     page = html_search(few(tmp_path, [[0.0, 0.1, 0.2], [0.0, 0.1, 0.3]]))
     assert figures(page) == ["Learning curves", "One trial after the other", "From settings to skill", "Skill and time"]
+    trials = few(tmp_path / "one", [[0.0, 0.3]]).trials
+    assert [figure.title for figure in learning_figures(trials, "drift")] == ["Learning curves"]
     (chart,) = re.findall(r"<h3>From settings to skill</h3>.*?</figure>", page, flags=re.S)
     assert "units" in chart
     assert "layers" not in chart

@@ -104,6 +104,30 @@ def test_a_searcher_without_its_package_names_the_extra(tmp_path: Path, monkeypa
         make_searcher("hyperopt", Space.of(SPACE), 4, 0, {"units": 2, "cell": "gru"}, [])
 
 
+def test_hyperopt_proposes_what_lies_in_the_space() -> None:
+    pytest.importorskip("hyperopt")
+    from tsforecast.search.suggest import make_searcher
+
+    ranges = {"layers": (1, 3), "batch_size": log(8, 10), "dropout": (0.1, 0.4), "learning_rate": log(1e-3, 1e-1)}
+    space = Space.of({"units": [2, 8], "cell": ["gru", "conv1d"], **ranges})
+    start = space.start(BASE.get_params() | {"units": 8})
+    searcher, listed = make_searcher("hyperopt", space, 60, 0, start, [])
+    assert listed == []
+    drawn = [space.decode(searcher.suggest(str(i))) for i in range(60)]
+    assert drawn[0] == start
+    for name, domain in space.domains.items():
+        values = [one[name] for one in drawn]
+        if isinstance(domain, list):
+            assert set(values) == set(domain)
+        elif domain.whole:
+            assert set(values) == set(range(int(domain.low), int(domain.high) + 1))
+            assert all(type(value) is int for value in values)
+        else:
+            assert domain.low <= min(values) < max(values) <= domain.high
+            middle = domain.middle()  # about as many lie on either side
+            assert 15 < sum(value < middle for value in values) < 45, name
+
+
 def test_bohb_is_hyperband_over_parzen_estimators_of_all_settings_together() -> None:
     from ray.tune.schedulers import HyperBandScheduler
     from ray.tune.search.optuna import OptunaSearch

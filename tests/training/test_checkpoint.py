@@ -18,6 +18,7 @@ from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.files import sha256
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.training import loop
+from tsforecast.training.checkpoint import parse_every
 
 
 def model(cell: str = "gru", **settings: object) -> NeuralForecaster:
@@ -176,6 +177,11 @@ def test_a_folder_without_a_checkpoint_is_refused_and_one_with_other_things_is_l
     with pytest.raises(OSError, match="must be new or empty"):
         model().fit(wave(), checkpoint=tmp_path)
     assert (tmp_path / "train" / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_interval_between_checkpoints_is_in_epochs_or_minutes() -> None:
+    assert parse_every(5) == (5, False)
+    assert parse_every("10min") == (10, True)
 
 
 @pytest.mark.parametrize("every", [0, "soon", "0min", 1.5])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.forecasters import wave
+from tests.helpers.forecasters import options, wave
 from tsforecast.data.windows import Windows, shuffled
 from tsforecast.errors import TrainingError, TrainingWarning
+from tsforecast.estimators.network import NetworkEstimator
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import Architecture
 from tsforecast.networks.losses import LOSSES, Objective
@@ -21,7 +22,7 @@ from tsforecast.training.loop import TrainingConfig, train
 from tsforecast.training.optim import clip, make_optimizer, one_cycle
 
 CPU = torch.device("cpu")
-OPTIMIZERS, SCHEDULES = ("adamw", "adam", "sgd"), ("one-cycle", "cosine", "plateau", "constant")
+OPTIMIZERS, SCHEDULES = (options(NetworkEstimator, name) for name in ("optimizer", "schedule"))
 MAE = Objective(LOSSES["mae"], None)
 
 
