@@ -285,3 +285,15 @@ def shorten(items: Sequence[str], limit: int = 3) -> str:
 def counted(count: int, one: str, several: str = "") -> str:
     """Return a number with its noun, whose plural ends in s unless given: ``"1 step"``, ``"2 steps"``."""
     return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
+def likewise(wrong: Iterable[object], count: int) -> str:
+    """Return how many of `count` series have the fault of the first one of `wrong` as well, to follow its description.
+
+    Examples
+    --------
+    >>> likewise(["a", "b", "c"], 9), likewise(["a"], 9)
+    (' (and 2 more of 9 series likewise)', '')
+    """
+    more = len(set(wrong)) - 1
+    return f" (and {more} more of {count} series likewise)" if more > 0 else ""

@@ -77,10 +77,9 @@ def test_a_target_of_which_nothing_is_known_is_named_instead_of_forecast(forecas
     model = forecaster.fit(read(shops("north", "closed", "closed too")))
     with pytest.raises(DataError) as caught:
         model.predict()
-    assert caught.value.problems == tuple(
-        f"a target must have a number before its forecast: column 'sales' of series {name!r} has none in 60 steps; "
-        "leave that series out, or give more of its past"
-        for name in ("closed", "closed too")
+    assert str(caught.value) == (
+        "a target must have a number before its forecast: column 'sales' of series 'closed' has none in 60 steps (and "
+        "1 more of 3 series likewise); leave such series out, or give more of its past"
     )
     assert np.isfinite(model.predict(read(shops("north", "south")))["sales"]).all()
 

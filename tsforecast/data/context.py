@@ -15,10 +15,9 @@ from tsforecast.data import frames
 from tsforecast.data.calendar import Stamps, calendar_features, from_utc, to_utc
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
-from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, raise_any
+from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
 
 FUTURE = Argument("future", "")
-MAX_LISTED = 10  # problems of one kind
 
 
 class Context:
@@ -143,11 +142,13 @@ class Context:
         return np.asarray(self._first[:, : self.n_targets] < self._n_observed[:, None])
 
     def problems(self) -> list[str]:
-        """Return a sentence for each target that cannot be forecast."""
+        """Return a sentence on the targets that cannot be forecast, if there are any."""
+        lacks = np.argwhere(~self.has_observations)
         return [
             f"a target must have a number before its forecast: column {self.columns[k]!r} of series "
-            f"{str(self.ids[i])!r} has none in {self.lengths[i]} steps; leave that series out, or give more of its past"
-            for i, k in np.argwhere(~self.has_observations)
+            f"{str(self.ids[i])!r} has none in {self.lengths[i]} steps{likewise(lacks[:, 0], len(self))}; leave "
+            f"{'that' if len(lacks) == 1 else 'such'} series out, or give more of its past"
+            for i, k in lacks[:1]
         ]
 
     def future_known(self, horizon: int) -> NDArray[np.float64]:
@@ -272,9 +273,10 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     known = values[place].reshape(count, horizon, -1)
     missing = (place < 0).reshape(count, horizon)
     problems: list[str] = []
-    for i in np.flatnonzero(missing.sum(axis=1))[:MAX_LISTED]:
+    lacking = np.flatnonzero(missing.any(axis=1))
+    for i in lacking[:1]:
         since = panel.label(stamps[i, missing[i].argmax()])
-        lacks = f"series {str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on"
+        lacks = f"series {str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on{likewise(lacking, count)}"
         problems.append(Problem(must, lacks, ("add them to ", FUTURE), series=panel.ids[i]))
     known[missing] = 0  # reported above
     raise_any(problems + _gaps(panel, known, stamps, place.reshape(count, horizon)))
@@ -284,19 +286,20 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
 def _gaps(
     panel: Panel, known: NDArray[np.float64], stamps: NDArray[np.int64], place: NDArray[np.integer[Any]]
 ) -> list[str]:
-    """Return a problem for each series whose future columns, shape (N, H, F), hold something else than numbers.
+    """Return a problem for each of the future columns, shape (N, H, F), that holds something else than numbers.
 
     `place`, of shape (N, H), are their rows in the input.
     """
     problems: list[str] = []
     for at, name in enumerate(panel.roles.given.future):
         wrong = ~np.isfinite(known[..., at])  # (N, H)
-        for i in np.flatnonzero(wrong.any(axis=1))[:MAX_LISTED]:
+        lacking = np.flatnonzero(wrong.any(axis=1))
+        for i in lacking[:1]:
             first = int(wrong[i].argmax())
             when = f" ({panel.label(stamps[i, first])})" if panel.kind != "none" else ""
             count = counted(wrong[i].sum(), "NaN or infinite value")
             has = f"series {str(panel.ids[i])!r} has {count}, first at "
             must = (f"future column {name!r} must be complete in ", FUTURE)
-            got = (has, Row(int(place[i, first])), when)
+            got = (has, Row(int(place[i, first])), when + likewise(lacking, len(panel)))
             problems.append(Problem(must, got, "replace them by numbers", series=panel.ids[i]))
     return problems

@@ -17,7 +17,19 @@ from numpy.typing import NDArray
 from tsforecast.data.calendar import DAY, Frequency, Stamps, infer_frequency, inner_steps, other_reading, unsupported
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
-from tsforecast.errors import Argument, DataError, Parameter, Part, Phrase, Problem, Row, Text, counted, shorten
+from tsforecast.errors import (
+    Argument,
+    DataError,
+    Parameter,
+    Part,
+    Phrase,
+    Problem,
+    Row,
+    Text,
+    counted,
+    likewise,
+    shorten,
+)
 
 EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
@@ -154,11 +166,10 @@ def _statics(table: Table, rows: Rows) -> Iterator[str]:
         if not same.all():
             varies, at = np.unique(rows.owner[~same.astype(bool)]), int(np.argmin(same))
             name_of = rows.ids[rows.owner[at]]
-            others = f" (and {len(varies) - 1} of {len(rows.ids)} series likewise)" if len(varies) > 1 else ""
             held = f"series {str(name_of)!r} has {str(first[rows.owner[at]])!r} and another value (near "
             yield Problem(
                 f"column {name!r} must be constant within a series",
-                (held, rows.where(at), f"){others}"),
+                (held, rows.where(at), f"){likewise(varies, len(rows.ids))}"),
                 "give each group series of its own" if name == table.roles.group else "make it a past column or fix it",
                 series=name_of,
             )
