@@ -182,3 +182,37 @@ def test_a_series_of_any_name_is_audited(name: Any) -> None:
     changed = perturbed_frame(series, np.arange(20) > 15, "NaN", np.random.default_rng(0))
     assert changed.name == name
     assert changed.isna().sum() == 4
+
+
+def test_roles_are_named_by_numbers_where_columns_are() -> None:
+    frame = pd.DataFrame({0: np.arange(20.0), 1: DAYS * 2, 2: COLUMNS["id"], 3: 1.0})
+    roles: dict[str, Any] = {"target": 0, "time": 1, "id": 2, "past": [3]}
+    ahead = NaiveForecaster(horizon=1).fit(Panel.from_frame(frame, **roles)).predict()
+    assert ahead.to_dict("list") == {2: ["b", "a"], 1: [NEXT[0]] * 2, 0: [9.0, 19.0]}
+
+
+@pytest.mark.parametrize("name", [None, "day"])
+@pytest.mark.parametrize("kind", ["str", "object"])
+def test_an_index_of_dates_in_text_is_the_time(name: str | None, kind: str) -> None:
+    index = pd.Index([str(day) for day in DAYS], dtype=kind, name=name)
+    frame = pd.DataFrame({"y": np.arange(10.0)}, index=index)  # as read_csv(index_col=0) returns it
+    for data in (frame, frame["y"]):
+        model = NaiveForecaster(horizon=2).fit(data)
+        assert (model.panel_.season_length, model.predict().index.name) == (7, name)
+        assert [*model.predict().index.date] == NEXT
+    dated = frame.assign(when=pd.date_range("2020-01-01", periods=10, freq="MS"))
+    assert str(Panel.of(dated).frequency) == "MS"
+    texts = dated.reset_index(drop=True).set_index(index.rename("shop"))
+    assert len(Panel.from_frame(texts, time="when")) == 1
+
+
+def test_dates_and_times_of_python_come_back_as_such() -> None:
+    for whole in (dt.datetime(2024, 1, 1, 6), dt.date(2024, 1, 1)):
+        days = [whole + dt.timedelta(i) for i in range(10)]
+        for frame in (
+            pd.DataFrame({"t": pd.Series(days, dtype=object), "y": 1.0}),
+            pd.DataFrame({"y": 1.0}, index=pd.Index(days, dtype=object, name="t")),
+        ):
+            ahead = NaiveForecaster(horizon=1).fit(frame).predict()
+            held = ahead.get("t", ahead.index)
+            assert (held.dtype, held[0]) == (object, days[-1] + dt.timedelta(1))

@@ -28,6 +28,7 @@ from tsforecast.data.calendar import (
 )
 from tsforecast.data.columns import (
     DATES,
+    LOOKED_AT,
     codes_of,
     date_remedy,
     guess_hidden_id,
@@ -36,6 +37,7 @@ from tsforecast.data.columns import (
     guess_time,
     is_period,
     is_text,
+    looks_like_time,
     no_names,
     numbers_of,
     require_whole_stamps,
@@ -111,7 +113,7 @@ def read(
     _require_columns(frame.columns, roles, time, id)
     named = {*roles.varying, *roles.static}
     time = time or guess_time(frame, {*named, roles.group})
-    id = None if one_series else id or guess_id(frame, {*named, time}, roles.group)
+    id = None if one_series else id or guess_id(frame, {*named, time, index_time}, roles.group)
     if not roles.target and targets != "none":
         found = guess_targets(frame, {*named, roles.group}, time, id, several=targets == "all")
         roles = replace(roles, target=found)
@@ -171,12 +173,12 @@ def _unpack_pandas_index(data: Any, source: Source) -> tuple[Any, str | None, st
     index = data.index
     taken = [name for name in index.names if name is not None and str(name) in data.columns]
     raise_any(f"index and columns must have names of their own: both have {name!r}; rename one" for name in taken)
-    days: list[str] = []  # columns of Python's dates
+    types: dict[str, str] = {}  # of columns of Python's dates
     if index.dtype == object and len(index) and isinstance(index[0], datetime.date):
-        days += [_named(index, ("time",), data)[0]] if not isinstance(index[0], datetime.datetime) else []
+        types[_named(index, ("time",), data)[0]] = "object" if isinstance(index[0], datetime.datetime) else DATES
         index = pd.DatetimeIndex(index, name=index.name)
         data = data.set_axis(index)
-    dates = isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or _counts(index, data)
+    dates = isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or _counts(index, data) or _dates_as_text(index, data)
     time: str | None = None
     id: str | None = None
     names: list[str] = []
@@ -198,9 +200,8 @@ def _unpack_pandas_index(data: Any, source: Source) -> tuple[Any, str | None, st
         first = data[name].iloc[0] if str(kind) == "object" and len(data) else None
         if isinstance(first, datetime.date) and data[name].map(lambda value: isinstance(value, datetime.date)).all():
             data[name] = pd.to_datetime(data[name])
-            days += [name] if not isinstance(first, datetime.datetime) else []
+            types[name] = "object" if isinstance(first, datetime.datetime) else DATES
     step = index.freqstr if isinstance(index, pd.DatetimeIndex) else None
-    types = dict.fromkeys(days, DATES)
     source = replace(source, names=own | source.names, index=names, step=step, types=types)
     return data, time, id, source
 
@@ -232,6 +233,15 @@ def _counts(index: Any, data: Any) -> bool:
         return False
     late = getattr(index, "start", 0) != 0  # rows cut from a longer frame, or numbered by the caller
     return bool(index.is_monotonic_increasing and (index.name is not None or late))
+
+
+def _dates_as_text(index: Any, data: Any) -> bool:
+    """Return whether a pandas index holds text like dates, as `read_csv` leaves it, beside columns that hold none."""
+    if index.nlevels > 1 or str(index.dtype) not in ("str", "string", "object"):
+        return False
+    columns = [index.to_series().iloc[:LOOKED_AT], *(column for _, column in data.items())]
+    first, *others = (looks_like_time(nw.from_native(column, series_only=True)) for column in columns)
+    return first and not any(others)
 
 
 def _require_columns(columns: list[str], roles: Roles, time: str | None, id: str | None) -> None:
@@ -430,7 +440,8 @@ def _as_pandas(frame: Any, source: Source, kind: TimeKind) -> Any:
     index = source.index if source.index is not None else [source.id or "", time] if source.time_in_index else []
     index = [name for name in index if name in frame]
     if len(index) == 1:  # set_index makes a range of whole numbers
-        frame = frame.set_axis(pd.Index(frame.pop(index[0])))
+        moved = frame.pop(index[0])
+        frame = frame.set_axis(pd.Index(moved, dtype=moved.dtype))
     elif index:
         frame = frame.set_index(index)
     if index:

@@ -111,7 +111,9 @@ class Panel(Series):
         DataError
             With every problem found, each with series, position and remedy.
         """
-        roles = Roles(_names(target or ()), _names(past), _names(future), _names(static), group)
+        whose = None if group is None else str(group)
+        roles = Roles(_names(target), _names(past), _names(future), _names(static), whose)
+        time, id = (None if name is None else str(name) for name in (time, id))
         table = frames.read(data, roles, time, id)
         cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
         return cls._build(table, frequency, season_length, cleaning)
@@ -327,8 +329,11 @@ class Panel(Series):
         return frames.write(source, times, self.kind, self.ids, np.repeat(np.arange(n), horizon), columns)
 
 
-def _names(names: str | Iterable[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _names(names: Any) -> tuple[str, ...]:
+    """Return names of columns as text; those of pandas may be numbers, and 0 is one."""
+    if isinstance(names, (str, int, float)):
+        return (str(names),) if names != "" else ()
+    return tuple(str(name) for name in names or ())
 
 
 def _read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:
