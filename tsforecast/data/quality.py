@@ -218,8 +218,10 @@ def _irregularities(
     later, count = inner_steps(view.offsets), view.frequency.count
     numbers, remainders = view.frequency.split(view.stamps)
     units, rests = np.divmod(numbers, count)  # before they are subtracted: 300 years of nanoseconds overflow
-    step = units[later] - units[later - 1]
-    off_grid = (remainders[later] != remainders[later - 1]) | (rests[later] != rests[later - 1])
+    step = np.diff(units)[later - 1]
+    off_grid = (np.diff(remainders)[later - 1] != 0) | (np.diff(rests)[later - 1] != 0)
+    if view is rows and (step == 1).all() and not off_grid.any():
+        return
     now, before, owner = view.stamps[later], view.stamps[later - 1], view.owner[later]
     # In a series that is out of order, distances between stamps mean nothing yet.
     forward = (now > before) & ~np.isin(owner, owner[now < before])
