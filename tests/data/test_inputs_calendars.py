@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from tsforecast import NaiveForecaster
+from tsforecast import NaiveForecaster, SeasonalNaiveForecaster, backtest
 from tsforecast.cli.app import app
 from tsforecast.data.calendar import Frequency
 from tsforecast.data.panel import Panel
@@ -371,3 +371,61 @@ def test_a_calendar_without_a_frequency_is_named_with_a_remedy(stamps: pd.Dateti
     with pytest.raises(DataError) as caught:
         Panel.of(with_numbers(stamps))
     assert str(caught.value).endswith(f"); {remedy}")
+
+
+def by_hour(end: str, zone: str = "Europe/Berlin", step: str = "h") -> pd.DataFrame:
+    """Return two weeks whose values are the hours on the wall, up to a stamp."""
+    stamps = pd.date_range(end=pd.Timestamp(end, tz=zone), periods=14 * 24 * (1 if step == "h" else 2), freq=step)
+    return pd.DataFrame({"t": stamps, "y": stamps.hour * 1.0})
+
+
+@pytest.mark.parametrize("step", ["h", "30min"])
+@pytest.mark.parametrize(
+    ("zone", "end", "lacking"),  # hours of the forecast that the day before it does not have
+    [
+        ("Europe/Berlin", "2024-03-30 23:00", {2}),  # the clocks go forward in the night that follows
+        ("Europe/Berlin", "2024-03-31 05:00", {2}),
+        ("Europe/Berlin", "2024-03-31 23:00", {2}),
+        ("Europe/Berlin", "2024-10-26 23:00", set()),
+        ("Europe/Berlin", "2024-10-27 05:00", {5, 6}),
+        ("America/New_York", "2024-03-09 12:00", {2}),
+        ("America/New_York", "2024-11-02 12:00", set()),
+        ("Africa/Cairo", "2024-04-25 20:00", {0}),
+    ],
+)
+def test_hours_keep_their_season_on_the_wall(zone: str, end: str, lacking: set[int], step: str) -> None:
+    past = by_hour(end, zone, step)
+    model = SeasonalNaiveForecaster(horizon=60).fit(past)
+    found = model.predict()
+    minutes = {"h": 60, "30min": 30}[step]
+    assert found.t.tolist() == [past.t.iloc[-1] + pd.Timedelta(minutes=minutes * i) for i in range(1, 61)]
+    assert set(found.t[found.y != found.t.dt.hour].dt.hour) <= lacking
+    again = model.predict(pd.concat([past, found]))
+    assert again.t[0] == found.t.iloc[-1] + pd.Timedelta(minutes=minutes)
+
+
+def test_hours_in_utc_and_models_with_known_covariates_keep_their_steps() -> None:
+    past = by_hour("2024-03-30 23:00")
+    utc = past.assign(t=past.t.dt.tz_convert("UTC"))
+    plain = SeasonalNaiveForecaster(horizon=30).fit(utc)
+    assert plain.predict().y.tolist() == [*range(24), *range(6)]
+    assert not plain.panel_.notes
+    told = SeasonalNaiveForecaster(horizon=30).fit(Panel.of(past).with_calendar("hour"))
+    assert told.predict().y.tolist() == [*range(24), *range(6)]
+
+
+def test_a_note_names_the_zone_whose_clocks_change() -> None:
+    (note,) = Panel.of(by_hour("2024-03-30 23:00")).notes
+    assert note == (
+        "the clocks of Europe/Berlin change: steps are even in UTC, and after a change forecasts are those of the same "
+        "time on the wall; convert the stamps to UTC if each day is meant to have 24 hours"
+    )
+    assert not Panel.of(by_hour("2024-03-30 23:00", "Asia/Tokyo")).notes
+
+
+def test_a_backtest_judges_the_hours_that_predict_forecasts() -> None:
+    whole = by_hour("2024-04-01 06:00")
+    rows = backtest(SeasonalNaiveForecaster(), whole, horizon=31)
+    found = SeasonalNaiveForecaster(horizon=31).fit(whole[:-31]).predict()
+    assert rows.forecast.tolist() == found.y.tolist()
+    assert rows.forecast.tolist() == rows.y.tolist()

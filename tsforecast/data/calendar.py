@@ -230,6 +230,12 @@ def from_utc(stamps: Stamps, zone: str) -> Stamps:
     return np.asarray(index.to_numpy().astype("datetime64[ns]").astype(np.int64))
 
 
+def clocks_change(utc: Stamps, zone: str) -> bool:
+    """Return whether the clocks of a zone differ from UTC by several amounts from the first stamp to half a year on."""
+    moments = np.array([utc.min(), utc.max(), utc.max() + 182 * DAY])
+    return bool(np.ptp(from_utc(moments, zone) - moments))
+
+
 _OFFSET = re.compile(r"[T ]\d\d.*?(?:Z|([+-])(\d\d):?(\d\d)?)$")  # sign, hours, minutes
 # Zones of offsets from UTC, in minutes, that no zone named Etc/GMT has.
 _OFFSET_ZONES = {0: "UTC", 270: "Asia/Kabul", 330: "Asia/Kolkata", 345: "Asia/Kathmandu", 390: "Asia/Yangon"}

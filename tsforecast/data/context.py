@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tsforecast.data import frames
-from tsforecast.data.calendar import Stamps, calendar_features, from_utc, to_utc
+from tsforecast.data.calendar import DAY, Stamps, calendar_features, from_utc, to_utc
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
@@ -164,6 +164,25 @@ class Context:
         rows = np.minimum(steps, panel.lengths[self.series][:, None] - 1)
         known: NDArray[Any] = panel.filled[panel.offsets[self.series][:, None] + rows, -width:]
         return known.astype(np.float64)
+
+    def on_the_wall(self, horizon: int) -> NDArray[np.int64] | None:
+        """Return the step whose forecast each step takes, (n, horizon), where the clocks of a zone change; else None.
+
+        Steps in UTC whose seasons are days repeat the wrong hour once the clocks of the zone have changed since the
+        season before: they take the forecast of the same time on the wall. Known covariates may hold the time of
+        day, so that models with any keep their own.
+        """
+        panel, step = self._panel, self._panel.frequency
+        days = step.unit == "nanosecond" and panel.season_length * step.count % DAY == 0
+        if panel.kind != "datetime" or panel.local_zone is None or not days or panel.roles.future:
+            return None
+        zone, steps = panel.local_zone, np.arange(horizon)
+        ahead = self._n_observed[:, None] + steps  # (n, H)
+        before = self._n_observed[:, None] - panel.season_length + steps % panel.season_length
+        now, then = (panel.stamps(self.series[:, None], each) for each in (ahead, before))
+        change = (from_utc(now.ravel(), zone) - now.ravel()) - (from_utc(then.ravel(), zone) - then.ravel())
+        later = (np.sign(change) * (np.abs(change) // step.count)).reshape(now.shape)
+        return np.maximum(steps + later, 0) if later.any() else None
 
     @property
     def statics(self) -> dict[str, NDArray[Any]]:

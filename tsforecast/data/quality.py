@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Frequency, Stamps, infer_frequency, inner_steps, other_reading, unsupported
+from tsforecast.data.calendar import (
+    DAY,
+    Frequency,
+    Stamps,
+    clocks_change,
+    infer_frequency,
+    inner_steps,
+    other_reading,
+    unsupported,
+)
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
 from tsforecast.errors import (
@@ -90,6 +99,12 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
         rows.frequency = view.frequency = inferred
         if frequency is None and (other := other_reading(view.stamps, view.offsets, inferred)):
             rows.notes.append(f"the time stamps fit the frequencies {inferred} and {other}: {inferred} was taken")
+        zone = None if table.source.wall_clock else table.source.zone
+        if zone and inferred.season_length * inferred.count == DAY and clocks_change(rows.stamps, zone):
+            rows.notes.append(
+                f"the clocks of {zone} change: steps are even in UTC, and after a change forecasts are those of the "
+                "same time on the wall; convert the stamps to UTC if each day is meant to have 24 hours"
+            )
         irregular = list(_irregularities(rows, view, table, cleaning, repairs))
         problems += irregular
         if cleaning.fill_gaps and not irregular:

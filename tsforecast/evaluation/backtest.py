@@ -149,7 +149,7 @@ class Backtest:
             model.fit(training_part(panel, fold.cutoffs[0], fold.train))
         fitted = time.perf_counter()
         cutoffs = _cutoffs(panel, fold.cutoffs, fold.test)
-        forecasts = model.forecast(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
+        forecasts = model.forecast_on_the_wall(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
         seconds: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
         fit = replace(fit, **learned(model), **seconds)
         return _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), fit), fit

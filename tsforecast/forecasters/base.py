@@ -150,7 +150,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         raise_any(past.problems())
         for caution in self._cautions(past):
             warnings.warn(caution, DataWarning, stacklevel=2)
-        return panel.to_native(_warn_unless_finite(self.forecast(past, steps)))
+        return panel.to_native(_warn_unless_finite(self.forecast_on_the_wall(past, steps)))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination (R2) of the forecasts from supervised windows.
@@ -189,6 +189,14 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         Evaluation calls this: many cutoffs at once, and nothing but their context.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement forecast")
+
+    def forecast_on_the_wall(self, past: Context, horizon: int) -> NDArray[np.float64]:
+        """Forecast as `forecast` does; hours after the clocks of a zone change are those of the same name."""
+        steps = past.on_the_wall(horizon)
+        if steps is None:
+            return self.forecast(past, horizon)
+        further = self.forecast(past, max(horizon, int(steps.max()) + 1))
+        return np.asarray(np.take_along_axis(further, steps[..., None], axis=1))
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessed data and resolved settings that training starts from, by name, for an audit.
