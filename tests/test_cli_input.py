@@ -113,7 +113,7 @@ def test_a_line_with_too_many_cells_is_named(tmp_path: Path) -> None:
 
 def test_the_format_of_stamps_is_that_of_the_longest(tmp_path: Path) -> None:
     path = file(tmp_path, "a,b,n", "2024-01-31 08:00,2024-01-31T08:00Z,1", "2024-01-31 08:00:30,2024-01-31T09:00Z,2")
-    assert files.read_file(path)[1] == {"a": "%Y-%m-%d %H:%M:%S", "b": "%Y-%m-%dT%H:%MZ"}
+    assert files.read_file(path)[1].dates == {"a": "%Y-%m-%d %H:%M:%S", "b": "%Y-%m-%dT%H:%MZ"}
 
 
 @pytest.mark.parametrize(

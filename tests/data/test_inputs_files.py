@@ -209,3 +209,138 @@ def test_hours_beside_days_are_no_names_of_series(hour: str, tmp_path: Path) -> 
     assert str(caught.value.map(as_option)) == (
         "time column 'date' must hold the hour as well: it holds days, and 'hour' their hours; pass --time date,hour"
     )
+
+
+def forecasts(folder: Path, text: str, *words: str, model: str = "seasonal-naive", name: str = "data.csv") -> list[str]:
+    """Return the lines that `predict --out` writes from a model of the file, and from the file; they are the same."""
+    path = folder / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    told = cli("fit", path, *words, "--model", model, "--horizon", "2", "--out", folder / "m")
+    assert told.exit_code == 0, told.output
+    for more in ((), ("--data", path)):
+        told = cli("predict", folder / "m", *more, "--out", folder / f"next{len(more)}.csv")
+        assert told.exit_code == 0, told.output
+    lines = (folder / "next0.csv").read_text().splitlines()
+    assert lines == (folder / "next2.csv").read_text().splitlines()
+    return lines
+
+
+def hours(row: str, count: int = 72) -> str:
+    """Return a row for each hour from Monday 2024-01-01; `row` has day, dotted day, hour, seconds and hour as value."""
+    return "".join(
+        row.format(day=DAYS[i // 24], dotted=f"{1 + i // 24:02}.01.2024", hour=i % 24, s=1704067200 + 3600 * i) + "\n"
+        for i in range(count)
+    )
+
+
+QUARTERS = [(2016 + i // 4, i % 4 + 1) for i in range(12)]
+MONTHS = [(2016 + i // 12, i % 12 + 1) for i in range(24)]
+WRITTEN: dict[str, tuple[str, tuple[str, ...], list[str]]] = {  # a file, options, and its seasonal naive forecasts
+    "decimal commas, German dates": (
+        "Tag;Menge\n" + "".join(f"{i + 1:02}.01.2024;{i % 7},25\n" for i in range(28)),
+        ("--date-format", "%d.%m.%Y", "--time", "Tag"),
+        ["Tag;Menge", "29.01.2024;0,25", "30.01.2024;1,25"],
+    ),
+    "decimal commas in quotes": (
+        table("day,sales", '{day},"{i},5"', 7), (), ["day,sales", '2024-01-08,"0,5"', '2024-01-09,"1,5"'],
+    ),
+    "tabs, the number first": (
+        table("sales\tday", "{i}\t{day}", 7), (), ["sales\tday", "0.0\t2024-01-08", "1.0\t2024-01-09"],
+    ),
+    "columns of the file in their order": (
+        table("sales,open,day,shop", "{i}.5,1,{day},7", 7), ("--target", "sales", "--id", "shop"),
+        ["sales,day,shop", "0.5,2024-01-08,7", "1.5,2024-01-09,7"],
+    ),
+    "a line sep=": (
+        "sep=;\n" + table("day;sales", "{day};{i}", 7), (), ["day;sales", "2024-01-08;0.0", "2024-01-09;1.0"],
+    ),
+    "quarters": (
+        "q,sales\n" + "".join(f"{year}Q{part},{part}\n" for year, part in QUARTERS), (),
+        ["q,sales", "2019Q1,1.0", "2019Q2,2.0"],
+    ),
+    "quarters with a hyphen": (
+        "q,sales\n" + "".join(f"{year}-Q{part},{part}\n" for year, part in QUARTERS), ("--target", "sales"),
+        ["q,sales", "2019-Q1,1.0", "2019-Q2,2.0"],
+    ),
+    "quarters with a space": (
+        "q,sales\n" + "".join(f"{year} Q{part},{part}\n" for year, part in QUARTERS), ("--time", "q"),
+        ["q,sales", "2019 Q1,1.0", "2019 Q2,2.0"],
+    ),
+    "months": (
+        "month,sales\n" + "".join(f"{year}-{month:02},{month}\n" for year, month in MONTHS), (),
+        ["month,sales", "2018-01,1.0", "2018-02,2.0"],
+    ),
+    "months of statistical offices": (
+        "month,sales\n" + "".join(f"{year}M{month:02},{month}\n" for year, month in MONTHS), (),
+        ["month,sales", "2018M01,1.0", "2018M02,2.0"],
+    ),
+    "weeks": (
+        "week,sales\n" + "".join(f"2016-W{week:02},{week}\n" for week in range(1, 53)), (),
+        ["week,sales", "2017-W01,1.0", "2017-W02,2.0"],
+    ),
+    "seconds since 1970": (
+        "ts,load\n" + hours("{s},{hour}"), ("--time", "ts", "--target", "load"),
+        ["ts,load", "1704326400,0.0", "1704330000,1.0"],
+    ),
+    "milliseconds since 1970": (
+        "ts,load\n" + hours("{s}000,{hour}"), ("--time", "ts", "--target", "load"),
+        ["ts,load", "1704326400000,0.0", "1704330000000,1.0"],
+    ),
+    "an offset from UTC": (
+        "at,load\n" + hours("{day}T{hour:02}:00:00+02:00,{hour}"), ("--time", "at"),
+        ["at,load", "2024-01-04T00:00:00+02:00,0.0", "2024-01-04T01:00:00+02:00,1.0"],
+    ),
+    "UTC": (
+        "at,load\n" + hours("{day} {hour:02}:00Z,{hour}"), (),
+        ["at,load", "2024-01-04 00:00Z,0.0", "2024-01-04 01:00Z,1.0"],
+    ),
+    "days and numbers of hours": (
+        "date,hour,load\n" + hours("{day},{hour},{hour}"), ("--time", "date,hour", "--target", "load"),
+        ["date,hour,load", "2024-01-04,0,0.0", "2024-01-04,1,1.0"],
+    ),
+    "hours and days": (
+        "load;hour;date\n" + hours("{hour},5;{hour}:00;{dotted}"),
+        ("--time", "date, hour", "--date-format", "%d.%m.%Y", "--target", "load"),
+        ["load;hour;date", "0,5;00:00;04.01.2024", "1,5;01:00;04.01.2024"],
+    ),
+    "days and hours with seconds": (
+        "date,time,load\n" + hours("{day},{hour:02}:00:00,{hour}"), ("--time", "date,time", "--target", "load"),
+        ["date,time,load", "2024-01-04,00:00:00,0.0", "2024-01-04,01:00:00,1.0"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+@pytest.mark.parametrize("name", ["data.csv", "data.csv.gz"])
+def test_forecasts_are_written_as_the_file_that_they_go_on_from(how: str, name: str, tmp_path: Path) -> None:
+    text, words, wanted = WRITTEN[how]
+    assert forecasts(tmp_path, text, *words, name=name) == wanted
+
+
+def test_numbers_have_three_decimals_more_than_those_that_were_read(tmp_path: Path) -> None:
+    text = "day;a;b\n" + "".join(f"{day};{row % 3};{row % 3},25\n" for row, day in enumerate(DAYS[:10]))
+    lines = forecasts(tmp_path, text, "--target", "a,b", model="mean")  # 9 / 10, and 9 / 10 + 1 / 4
+    assert lines[1] == "2024-01-11;0,9;1,15"
+    text = table("day,a", "{day},{i}", 6).replace(",1\n", ",2\n")  # 16 / 6
+    assert forecasts(tmp_path, text, model="mean")[1] == "2024-01-07,2.667"
+
+
+def test_seconds_since_1970_are_noted(tmp_path: Path) -> None:
+    path = _written(tmp_path, "ts,load\n" + hours("{s},{hour}"))
+    told = cli("fit", path, "--time", "ts", "--target", "load", "--model", "naive", "--out", tmp_path / "m")
+    assert "Note: column 'ts' was read as seconds since 1970: its first number is 2024-01-01 00:00:00" in told.output
+    assert "frequency h, season 24" in told.output
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["2024-01-01,24,1"], "column 'hour' must hold hours from 0 to 23, or times like 13:30: line 2 holds 24"),
+        (["2024-01-01,noon,1"], "column 'hour' must hold hours from 0 to 23, or times like 13:30: line 2 holds 'noon'"),
+        (["31.01.2024,1,1"], "column 'date' must hold dates: it holds '31.01.2024'; give its format: --date-format"),
+    ],
+)
+def test_hours_that_cannot_be_joined_to_days_are_refused(rows: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        panel(tmp_path, "\n".join(["date,hour,load", *rows, ""]), time="date,hour", target="load")
+    assert str(caught.value.map(as_option)).startswith(said)

@@ -20,6 +20,7 @@ from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrackingW
 from tsforecast.files import new_file, write_or_return
 
 if TYPE_CHECKING:
+    from tsforecast.cli.dates import Form
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.compare_classifiers import ClassifierComparison
     from tsforecast.evaluation.leaderboard import Leaderboard
@@ -180,36 +181,48 @@ def as_polars(forecasts: Any) -> Any:
     return pl.DataFrame({f"forecast {step}": column for step, column in enumerate(forecasts.T, 1)})
 
 
-def write_frame(frame: Any, forms: Mapping[str, str], out: Path | None) -> None:
+def write_frame(frame: Any, form: Form, out: Path | None) -> None:
     """Write a polars frame to CSV or Parquet by its suffix, atomically; print it as CSV where there is no file.
 
-    Dates are written as `forms` has it for their column, in strptime codes; in ISO 8601 unless given. Printed numbers
-    are exact for programs; codes that steer a terminal are printed as text where there is one.
+    CSV is written as `form` has it, and dates in ISO 8601 where it has none. Numbers have three decimals more than
+    those that were read, and all where those are not known. Codes that steer a terminal are printed as text there.
     """
     if out and out.suffix.lower() == ".parquet":
         with new_file(out) as unfinished:
             frame.write_parquet(unfinished)
         return
-    text = _with_texts(frame, forms).write_csv()
+    text = _as_text(frame, form).write_csv(separator=form.separator, decimal_comma=form.decimal_comma)
     if out:
         write_or_return(text, out)
     else:
         sys.stdout.write(_without_controls(text) if sys.stdout.isatty() else text)
 
 
-def _with_texts(frame: Any, forms: Mapping[str, str]) -> Any:
-    """Return a frame with its dates as text."""
+def _as_text(frame: Any, form: Form) -> Any:
+    """Return a frame with its dates as text, its numbers rounded, and its columns in the order of the form."""
     import polars as pl
 
-    def text(dates: Any) -> Any:
+    def text(dates: Any, name: str) -> Any:
         try:
-            return dates.dt.to_string(forms.get(dates.name) or _shortest(dates))
+            return dates.dt.to_string(form.dates.get(name) or _shortest(dates)).alias(name)
         except pl.exceptions.PolarsError:  # %#z and others are for reading only
-            return dates.dt.to_string(_shortest(dates))
+            return dates.dt.to_string(_shortest(dates)).alias(name)
 
-    return frame.with_columns(
-        text(frame[name]) for name, kind in frame.schema.items() if kind in (pl.Date, pl.Datetime)
-    )
+    columns = []
+    for column in frame:
+        places = min(max(form.decimals.get(column.name, 15), 0) + 3, 15)
+        day, _, hour = column.name.rpartition(",")
+        if column.dtype == pl.Datetime and hour in form.dates and column.name not in form.dates:  # joined of two
+            columns += [text(column.cast(pl.Date), day), text(column, hour)]
+        elif column.dtype in (pl.Date, pl.Datetime):
+            columns.append(text(column, column.name))
+        elif column.dtype.is_float() and places < 15:
+            exact = column.abs() * 10**places < 2**53  # larger ones have no such places
+            columns.append(column.round(places).zip_with(exact, column))
+        else:
+            columns.append(column)
+    order = {name: at for at, name in enumerate(form.columns)}
+    return pl.DataFrame(sorted(columns, key=lambda column: order.get(column.name, len(order))))
 
 
 def _shortest(dates: Any) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.cli.console import echo
+from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions
 from tsforecast.errors import DataError, ModelFileError, ParameterError, UnknownNameError, nearest, raise_any, reason
@@ -36,11 +38,16 @@ def tracked(mlflow: bool, data: str) -> Iterator[None]:
 
 
 FORMAT_FILE = "reading.json"  # beside a saved model: how dates were written in the file that it was fitted on
-MOST_TEXT = 1 << 12  # characters of that file which are read
+MOST_TEXT = 1 << 20  # characters of that file which are read
 
 
 def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tuple[Panel, Task | None]:
-    """Return the panel of a dataset or a file, and the task of its card if it has one.
+    """Return the panel of a dataset or a file, and the task of its card if it has one."""
+    return read_table(data, reading, label)[:2]
+
+
+def read_table(data: str, reading: DataOptions, label: str | None = None) -> tuple[Panel, Task | None, Form | None]:
+    """Return the panel of a dataset or a file, the task of its card, and how the file was written.
 
     Sequences are classified by the static column `label`; without it, a dataset's own label is left out.
     """
@@ -52,7 +59,7 @@ def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tup
         if reading != DataOptions():
             raise ParameterError(f"dataset {data!r} has its own columns, season and cleaning; leave those options out")
         panel, task = load_dataset(data), card(data).task
-        return panel.without(task.label) if task.label and not label else panel, task
+        return panel.without(task.label) if task.label and not label else panel, task, None
     path = Path(data)
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
@@ -60,11 +67,13 @@ def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tup
     date_format = given.pop("date_format", None)
     for role in {"target", "past", "future"} & given.keys():
         given[role] = [name.strip() for name in given[role].split(",") if name.strip()]
+    for role in {"time", "id", "group"} & given.keys():
+        given[role] = ",".join(name.strip() for name in given[role].split(","))
     used = [given.get(role, []) for role in ("target", "past", "future")]
     numbers = set(chain(*used)) if used[0] else None
     texts = {given.get("id"), given.get("group"), label} - {None}
     with lines_of(path):
-        frame, _, problems = read_file(path, reading.time, date_format, numbers, texts)
+        frame, form, problems = read_file(path, given.get("time"), date_format, numbers, texts)
         try:
             panel = Panel.from_frame(frame, **given)
         except DataError as error:
@@ -72,7 +81,7 @@ def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tup
                 raise
             raise DataError([*problems, *error.problems]) from error
         raise_any(problems)
-    return panel, None
+    return panel, None, form
 
 
 def protocol_of(
@@ -91,25 +100,31 @@ def protocol_of(
     return Protocol(horizon, own.origins if origins is None else origins, own.step if step is None else step)
 
 
-def keep_format(model: Path, date_format: str | None) -> None:
-    """Keep beside a saved model how dates were written in the file that it was fitted on."""
-    if date_format:
-        write_or_return(json.dumps({"date_format": date_format}), model / FORMAT_FILE)
+def keep_form(model: Path, panel: Panel, form: Form | None) -> None:
+    """Keep beside a saved model how the file was written that it was fitted on: the columns of a forecast alone."""
+    if form is None:
+        return
+    names = {panel.source.id, panel.source.time, *str(panel.source.time).split(","), *panel.roles.target}
+    columns = [name for name in form.columns if name in names]
+    dates = {name: written for name, written in form.dates.items() if name in names}
+    decimals = {name: places for name, places in form.decimals.items() if name in names}
+    kept = replace(form, columns=columns, dates=dates, decimals=decimals)
+    write_or_return(json.dumps(asdict(kept)), model / FORMAT_FILE)
 
 
-def kept_format(model: Path) -> str | None:
-    """Return how dates were written in the file that a saved model was fitted on, where that was kept."""
+def kept_form(model: Path) -> Form:
+    """Return how the file was written that a saved model was fitted on, where that was kept."""
+    from pydantic import TypeAdapter, ValidationError
+
     from tsforecast.saving.folder import inside
 
     kept, why = model / FORMAT_FILE, "it does not"
     if not kept.exists():
-        return None
+        return Form()
     try:
         with inside(model, FORMAT_FILE).open(encoding="utf-8") as file:
-            remembered = json.loads(file.read(MOST_TEXT))["date_format"]
-        if isinstance(remembered, str):
-            return remembered
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
+            return TypeAdapter(Form).validate_json(file.read(MOST_TEXT))
+    except (ValidationError, UnicodeDecodeError):
         pass
     except (OSError, ValueError) as error:
         why = reason(error)
@@ -123,19 +138,19 @@ def read_next(
     date_format: str | None,
     numbers: Collection[str | None] | None,
     texts: Collection[str | None] = (),
-) -> tuple[Any, dict[str, str]]:
-    """Return the table in a file for a saved model, and how each column of dates is written; see `read_file`.
+) -> tuple[Any, Form]:
+    """Return the table in a file for a saved model, and how it is written; see `read_file`.
 
     Dates are read by `date_format`, or as those that the model was fitted on, or as ISO 8601.
     """
-    remembered = None if date_format else kept_format(model)
+    remembered = None if date_format else kept_form(model).date_format
     try:
-        frame, forms, problems = read_file(path, time, date_format or remembered, numbers, texts)
+        frame, form, problems = read_file(path, time, date_format or remembered, numbers, texts)
     except DataError:
         if not remembered:
             raise
-        frame, forms, problems = read_file(path, time, None, numbers, texts)
+        frame, form, problems = read_file(path, time, None, numbers, texts)
         if time not in frame.columns or not str(frame[time].dtype).lower().startswith(("date", "period")):
             raise
     raise_any(problems)
-    return frame, forms
+    return frame, form

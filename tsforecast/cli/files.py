@@ -6,14 +6,26 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from tsforecast.cli.console import suffix_of, warn
+from tsforecast.cli.dates import (
+    EPOCHS,
+    ISO,
+    Form,
+    Separator,
+    date_form,
+    epoch_of,
+    is_iso,
+    joined,
+    with_dates,
+    with_format,
+)
 from tsforecast.errors import (
-    Argument,
     DataError,
     ParameterError,
     Problem,
@@ -28,26 +40,12 @@ from tsforecast.errors import (
 
 SUFFIXES = (".csv", ".csv.gz", ".xlsx", ".parquet")
 PEEK = 1 << 16  # characters of a file from which its dialect is inferred
-_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+ROWS = 1000  # rows by which its decimals are counted
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _SEP = r'"?sep=.?"?'
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
 _EITHER = r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$"  # 1,234: with a decimal comma, or with thousands set apart
-_MISSING = (
-    "",
-    "na",
-    "n/a",
-    "#n/a",
-    "<na>",
-    "nan",
-    "-nan",
-    "null",
-    "none",
-    "-",
-    "--",
-    "–",
-    ".",
-)  # as R, Excel, SQL write it
+_MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "-", "--", "–", ".")  # of R, Excel, SQL
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
     r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
     r"|([ '\u00a0\u202f\u2019]\d{3})+([.,]\d+)?)\s*$"
@@ -60,11 +58,12 @@ def read_file(
     date_format: str | None = None,
     numbers: Collection[str | None] | None = None,
     texts: Collection[str | None] = (),
-) -> tuple[Any, dict[str, str], list[Problem]]:
-    """Return the table in a file as a frame, the strptime format of dates that were text, and problems.
+) -> tuple[Any, Form, list[Problem]]:
+    """Return the table in a file as a frame, how it was written, and problems.
 
     Separator, decimal comma, encoding and marks of missing numbers of a CSV file are inferred. Dates are read where
-    they are ISO 8601, and in the time column where they are written as `date_format`. The columns `texts` stay as they
+    they are ISO 8601, or quarters and the like, and in the time column where they are written as `date_format`, or
+    count from 1970. A time of two names with a comma is joined from days and hours. The columns `texts` stay as they
     stand in a CSV or Excel file. The columns `numbers` will be read as numbers; any but the time may be unless given;
     those that can be read in two ways are the problems, and 0 in the frame.
     """
@@ -81,7 +80,7 @@ def read_file(
             f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
         )
     if suffix == ".parquet" and date_format is None and (written := _written_by_pandas(path)) is not None:
-        return written, {}, []
+        return written, Form(), []
     try:
         raw = _READERS[suffix](path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
@@ -90,18 +89,32 @@ def read_file(
         raise DataError(
             f"file {str(path)!r} must be a readable {suffix.split('.')[1].upper()} table: {why or reason(error)}"
         ) from error
+    parts = [] if time is None or time in raw.columns else time.split(",")
+    time = parts[0] if parts else time
     problems: dict[str, Problem] = {}
+    form = Form(date_format)
     if suffix != ".parquet":
-        commas = suffix == ".csv" and _separator(path) == ","
-        raw, problems = _typed(raw, time, numbers, texts, commas)
+        separator: Separator = _separator(path) if suffix != ".xlsx" else ","
+        texts = {*texts, time if date_format and time in raw.columns and raw[time].dtype == pl.String else None}
+        typed, problems, comma = _typed(raw, time, numbers, texts, suffix != ".xlsx" and separator == ",")
+        decimals = {column.name: _decimals(raw[column.name]) for column in typed if column.dtype.is_numeric()}
+        form = Form(date_format, {}, separator, comma, decimals, raw.columns)
+        raw = typed
     frame = raw.with_columns(pl.lit(0.0).alias(name) for name in problems)
     if date_format:
-        frame = _with_dates(frame, time, date_format, problems.values())
+        frame = with_format(frame, time, date_format, problems.values())
     elif suffix != ".parquet":
-        frame = frame.with_columns(_iso_dates(frame[name]) for name in frame.columns if name not in texts)
+        frame = frame.with_columns(with_dates(frame[name]) for name in frame.columns if name not in texts)
     read = [name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal()]
-    read += [name for name in frame.columns if name not in texts and _is_iso(frame[name])]  # with several offsets
-    return frame, {name: date_format or _iso_form(raw[name]) for name in read}, list(problems.values())
+    read += [name for name in frame.columns if name not in texts and is_iso(frame[name])]  # with several offsets
+    dates = {name: date_format or date_form(raw[name]) for name in read}
+    if time and time in frame.columns and suffix != ".parquet" and (unit := epoch_of(frame[time])):
+        word, dates[time] = EPOCHS[unit]
+        frame = frame.with_columns(pl.from_epoch(time, time_unit=unit))
+        warn("Note", f"column {time!r} was read as {word} since 1970: its first number is {frame[time][0]}")
+    if len(parts) == 2 and {*parts} <= {*frame.columns}:
+        frame, dates[parts[1]] = joined(frame, parts[0], parts[1], ",".join(parts))
+    return frame, replace(form, dates=dates), list(problems.values())
 
 
 @contextmanager
@@ -180,8 +193,8 @@ _READERS = {".csv": _read_csv, ".csv.gz": _read_csv, ".xlsx": _read_excel, ".par
 
 def _typed(
     frame: Any, time: str | None, numbers: Collection[str | None] | None, texts: Collection[str | None], quoted: bool
-) -> tuple[Any, dict[str, Problem]]:
-    """Return a frame whose columns of text are numbers where they can be, and the problems of those that are unclear.
+) -> tuple[Any, dict[str, Problem], bool]:
+    """Return a frame whose columns of text are numbers where they can be, problems of the others, and a decimal comma.
 
     Where commas separate columns, those in numbers are `quoted`, and may be thousands as well.
     """
@@ -210,7 +223,7 @@ def _typed(
                 points[name] = column
     if decimal_comma:
         problems |= {name: problem for name, column in points.items() if (problem := _thousands(column, True))}
-    return frame.with_columns(**typed), problems
+    return frame.with_columns(**typed), problems, decimal_comma
 
 
 def _trimmed(column: Any) -> Any:
@@ -241,7 +254,7 @@ def _as_numbers(column: Any) -> tuple[Any, bool]:
     good = rest.zip_with(~commas, rest.str.replace(",", ".")).cast(pl.Float64, strict=False).is_not_null()
     if 2 * good.sum() <= len(rest):
         return column, False
-    column = column.set(column.is_in(held.filter(marks)), None)
+    column = column.set(column.is_in(held.filter(marks).to_list()), None)
     column = column.zip_with(~column.str.contains(_COMMA), column.str.replace(",", ".")) if commas.any() else column
     return (_as_numbers(column)[0] if good.all() else column), bool(commas.any())
 
@@ -249,7 +262,7 @@ def _as_numbers(column: Any) -> tuple[Any, bool]:
 def _bad_names(path: Path, first: Sequence[str]) -> Iterator[str]:
     """Refuse a first line of dates and decimals alone, which is meant as the first row, and two columns of one name."""
     names = [name for name in first if name]
-    numbers = len(names) == len(first) and all(re.match(f"{_ISO}|{_PLAIN}", name) for name in names)
+    numbers = len(names) == len(first) and all(re.match(f"{ISO}|{_PLAIN}", name) for name in names)
     if numbers and not all(name.strip().isdigit() for name in names):
         must = f"the first line of {str(path)!r} must hold the names of its columns"
         yield f"{must}: it holds {shorten([repr(name) for name in names])}; add a line of names"
@@ -321,10 +334,11 @@ def _first_line(path: Path) -> tuple[str, bool]:
         return (file.readline(PEEK), True) if re.fullmatch(_SEP, first.strip(), re.I) else (first, False)
 
 
-def _separator(path: Path) -> str:
+def _separator(path: Path) -> Separator:
     """Return the character that separates the names in the first line."""
     header = re.sub(r'"[^"]*"', "", _first_line(path)[0])
-    return max(",;\t|", key=header.count)
+    separators: tuple[Separator, ...] = (",", ";", "\t", "|")
+    return max(separators, key=header.count)
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -350,79 +364,11 @@ def _ragged(path: Path) -> str | None:
     return None
 
 
-def _is_iso(column: Any) -> bool:
-    """Return whether all of a column of text is ISO 8601."""
-    text = str(column.dtype) == "String" and len(column.drop_nulls()) > 0
-    return text and bool(column.str.contains(_ISO).all())
-
-
-def _iso_dates(column: Any) -> Any:
-    """Return a column of text as dates or stamps if all of it is ISO 8601; any other column as it is."""
-    import pandas as pd
+def _decimals(column: Any) -> int:
+    """Return the most digits behind the decimal sign of numbers that were text, by its first rows."""
     import polars as pl
 
-    from tsforecast.data.calendar import offset_of, offset_zone
-
-    if not _is_iso(column):
-        return column
-    try:
-        if column.str.len_chars().max() == len("2024-01-31"):
-            return column.str.to_date("%Y-%m-%d")
-        there = column.drop_nulls()
-        offsets = there.str.extract(r"[T ].*(Z|[+-]\d{2}(?::?\d{2})?)$").unique()
-        if len(offsets) > 1:
-            return column  # read, or refused, as the time
-        stamps = pl.Series(column.name, pd.to_datetime(column.to_list(), format="ISO8601", utc=offsets[0] is not None))
-        zone = offset_zone(offset_of(there[0]) or 0)
-        return stamps if offsets[0] is None or zone[0] in "+-" else stamps.dt.convert_time_zone(zone)
-    except (pl.exceptions.PolarsError, ValueError):
-        return column  # 2024-02-31: refused when it is read as the time
-
-
-def _iso_form(column: Any) -> str:
-    """Return how a column writes ISO 8601, by its longest text."""
-    longest = column[column.str.len_chars().arg_max()]
-    hours, seconds, parts, zone, _ = re.fullmatch(_ISO, longest).groups(default="")  # type: ignore[union-attr]
-    if not hours:
-        return "%Y-%m-%d"
-    fraction = f"%.{len(parts) - 1}f" if len(parts) in (4, 7, 10) else "%.f" if parts else ""
-    offset = {0: "", 1: "Z", 3: "%:::z", 5: "%z", 6: "%:z"}[len(zone)]
-    return f"%Y-%m-%d{hours[0]}%H:%M{':%S' if seconds else ''}{fraction}{offset}"
-
-
-def _with_dates(frame: Any, time: str | None, date_format: str, others: Iterable[Problem]) -> Any:
-    """Return the frame with the time column read by `date_format`; other problems are reported with its own."""
-    import polars as pl
-
-    if time is None:
-        found = [name for name in frame.columns if frame[name].dtype == pl.String]
-        found = [name for name in found if len(_by_format(frame[name], date_format).drop_nulls())]
-        if len(found) != 1:
-            listed = ", ".join(map(repr, found)) or "none"
-            must = f"one column must hold dates like {date_format!r}"
-            raise DataError([Problem(must, f"{listed} does", ("name the column with ", Argument("time"))), *others])
-        time = found[0]
-    if time not in frame.columns:
-        return frame  # refused, with the nearest name, when the roles are read
-    if frame[time].dtype.is_temporal():
-        return frame  # a Parquet file holds dates, not a way to write them
-    stamps = _by_format(frame[time], date_format)
-    wrong = (stamps.is_null() & frame[time].is_not_null()).arg_max()
-    if stamps.null_count() > frame[time].null_count():
-        held = (Row(wrong), f" holds {frame[time][wrong]!r}")
-        must = f"time column {time!r} must hold dates like {date_format!r}"
-        raise DataError([Problem(must, held, "correct the file or the format"), *others])
-    return frame.with_columns(stamps)
-
-
-def _by_format(column: Any, date_format: str) -> Any:
-    """Return dates, or stamps where the format has hours; null where a text is written in another way."""
-    import polars as pl
-
-    text = column.cast(pl.String)
-    try:
-        if re.search(r"%[HIMSTRXcsfpkl]", date_format):
-            return text.str.to_datetime(date_format, strict=False)
-        return text.str.to_date(date_format, strict=False)
-    except pl.exceptions.PolarsError as error:
-        raise ParameterError(f"a date format must be like %d/%m/%Y: got {date_format!r}; {reason(error)}") from error
+    if column.dtype != pl.String:
+        return 15
+    shown = column.head(ROWS)
+    return 15 if shown.str.contains("[eE]").any() else shown.str.extract(r"[.,](\d+)\s*$").str.len_chars().max() or 0

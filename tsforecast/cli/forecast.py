@@ -26,7 +26,8 @@ from tsforecast.cli.console import (
     write_frame,
     write_report,
 )
-from tsforecast.cli.data import keep_format, kept_format, protocol_of, read_next, read_panel, tracked
+from tsforecast.cli.data import keep_form, kept_form, protocol_of, read_next, read_panel, read_table, tracked
+from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
 from tsforecast.cli.options import (
     Data,
@@ -185,14 +186,14 @@ def fit(
     from tsforecast.estimators.registry import NETWORKS
 
     check_folder(out)
-    panel, task = read_panel(data, reading)
+    panel, task, form = read_table(data, reading)
     horizon = protocol_of(task, panel, horizon).horizon
     settings = {**networks.settings(), "horizon": horizon, "verbose": int(console.is_terminal)}
     forecaster = _one_model(model, settings)
     with tracked(mlflow, data):
         forecaster.fit(panel)
     save(forecaster, out)
-    keep_format(out, reading.date_format)
+    keep_form(out, panel, form)
     echo(f"fitted {model} on {panel}")
     for note in panel.notes:
         warn("Note", note)
@@ -257,20 +258,20 @@ def predict(
             f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
             "name them when it is fitted, with tsforecast fit --future COLUMNS"
         )
-    context, forms = _context(panel, model, data, date_format)
+    context, form = _context(panel, model, data, date_format)
     with lines_of(future):
         rows = None
         if future:
             rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future, _texts(panel))
         found = forecaster.predict(context, future=rows, horizon=horizon, ended=ended)  # type: ignore[arg-type]
         frame = as_polars(found)
-    write_frame(frame, forms, out)
+    write_frame(frame, form, out)
     if out:
         echo(f"{len(frame)} forecasts in {out}")
 
 
-def _context(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, dict[str, str]]:
-    """Return the rows to forecast from, None for the fitted ones, and how each column of dates is written."""
+def _context(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, Form]:
+    """Return the rows to forecast from, None for the fitted ones, and how their file is written."""
     from tsforecast.data.series import Source
     from tsforecast.data.supervised import SupervisedPanel
 
@@ -288,15 +289,17 @@ def _context(panel: Panel, model: Path, data: Path | None, date_format: str | No
         wide = source.form == "wide"  # its rows are those of the stacked table, not lines
         try:
             with lines_of(None if wide else data):
-                frame, forms = read_next(data, model, time, date_format, numbers, texts)
-                return frame if isinstance(panel, SupervisedPanel) else panel.read_like(frame), forms
+                frame, form = read_next(data, model, time, date_format, numbers, texts)
+                return frame if isinstance(panel, SupervisedPanel) else panel.read_like(frame), form
         except TsForecastError as error:
             raise error.map(_when_fitted) from error
     if arrays:  # which a table can hold once columns have names
         named = Source("frame", backend="polars", id="series" if len(panel) > 1 else None)
-        return replace(panel, source=named), {}
-    form = kept_format(model) if source.time else None
-    return None, {source.time: form} if source.time and form else {}
+        return replace(panel, source=named), Form()
+    form = kept_form(model)
+    if source.time and form.date_format and not form.dates:  # all that older models keep
+        form = replace(form, dates={source.time: form.date_format})
+    return None, form
 
 
 def _texts(panel: Panel) -> list[str | None]:

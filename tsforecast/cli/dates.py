@@ -1,0 +1,167 @@
+"""How a file writes its table, and its dates: ISO 8601, quarters, given formats, counts from 1970, days and hours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tsforecast.data.calendar import offset_of, offset_zone
+from tsforecast.data.columns import date_formats
+from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, Row, reason
+
+Separator = Literal[",", ";", "\t", "|"]
+ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+_PARTS = {  # of years: what stands in a cell, the strptime format of such cells, and that of their first days
+    r"^\d{4}-\d{2}$": ("%Y-%m", "%Y-%m-%d"),
+    r"^\d{4}M\d{2}$": ("%YM%m", "%YM%m-%d"),
+    r"^\d{4}-M\d{2}$": ("%Y-M%m", "%Y-M%m-%d"),
+    r"^\d{4}Q[1-4]$": ("%YQ%q", "%YQ%m-%d"),
+    r"^\d{4}-Q[1-4]$": ("%Y-Q%q", "%Y-Q%m-%d"),
+    r"^\d{4} Q[1-4]$": ("%Y Q%q", "%Y Q%m-%d"),
+    r"^\d{4}W\d{2}$": ("%GW%V", "%GW%V-%u"),
+    r"^\d{4}-W\d{2}$": ("%G-W%V", "%G-W%V-%u"),
+}
+EPOCHS: dict[Literal["s", "ms", "us"], tuple[str, str]] = {
+    "s": ("seconds", "%s"),
+    "ms": ("milliseconds", "%s%3f"),
+    "us": ("microseconds", "%s%6f"),
+}
+_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a table is written, so that its forecasts can be written likewise."""
+
+    date_format: str | None = None  # that was given
+    dates: dict[str, str] = field(default_factory=dict)  # strptime format of each column of dates that was text
+    separator: Separator = ","
+    decimal_comma: bool = False
+    decimals: dict[str, int] = field(default_factory=dict)  # behind the sign, of each column that was text
+    columns: list[str] = field(default_factory=list)  # their order
+
+
+def is_iso(column: Any) -> bool:
+    """Return whether all of a column of text is ISO 8601."""
+    text = str(column.dtype) == "String" and len(column.drop_nulls()) > 0
+    return text and bool(column.head(9).str.contains(ISO).all() and column.str.contains(ISO).all())
+
+
+def epoch_of(column: Any) -> Literal["s", "ms", "us"] | None:
+    """Return the unit in which whole numbers count from 1970: all of them lie between the years 1990 and 2030."""
+    counted = column.dtype.is_integer() and column.count()
+    for unit, size in zip(EPOCHS, (1, 10**3, 10**6), strict=True) if counted else ():
+        if 631_152_000 * size <= column.min() and column.max() <= 1_900_000_000 * size:  # 2024013112 lies beyond
+            return unit
+    return None
+
+
+def joined(frame: Any, day: str, hour: str, name: str) -> tuple[Any, str]:
+    """Return the frame with one column of stamps in place of days and hours, and how the hours are written."""
+    import polars as pl
+
+    days, hours = frame[day], frame[hour]
+    if not days.dtype.is_temporal():
+        forms = date_formats(days.drop_nulls().to_list())
+        remedy = Phrase("", "date format", f": --date-format {forms[0]!r}") if forms else "write them like 2024-01-31"
+        raise DataError(Problem(f"column {day!r} must hold dates", f"it holds {days[0]!r}", remedy))
+    if hours.dtype.is_integer():
+        wrong = ~hours.is_between(0, 23).fill_null(True)
+        form, spans = "%-H", pl.duration(hours=hour)
+    else:
+        times = {form: hours.cast(pl.String).str.to_time(form, strict=False) for form in _TIMES}
+        form = min(times, key=lambda form: times[form].null_count())
+        wrong = times[form].is_null() & hours.is_not_null()
+        spans = pl.lit(times[form].cast(pl.Duration("us")))
+    if wrong.any():
+        held = (Row(wrong.arg_max()), f" holds {hours[wrong.arg_max()]!r}")
+        raise DataError(
+            Problem(f"column {hour!r} must hold hours from 0 to 23, or times like 13:30", held, "convert it")
+        )
+    stamps = (pl.col(day).cast(pl.Date).cast(pl.Datetime("us")) + spans).alias(name)
+    return frame.with_columns(stamps).drop(day, hour), form
+
+
+def _part_of_year(column: Any) -> str | None:
+    """Return the pattern that all of a column of text fits, such as that of quarters."""
+    return next((pattern for pattern in _PARTS if column.count() and column.str.contains(pattern).all()), None)
+
+
+def with_dates(column: Any) -> Any:
+    """Return a column of text as dates or stamps if all of it is ISO 8601, or quarters; any other column as it is."""
+    import pandas as pd
+    import polars as pl
+
+    if column.dtype != pl.String or not column.count():
+        return column
+    if pattern := _part_of_year(column):
+        first = column.str.replace_many({f"Q{part}": f"Q{3 * part - 2:02}" for part in (1, 2, 3, 4)}) + "-1"
+        found = first.str.to_date(_PARTS[pattern][1], strict=False)
+        return column if found.null_count() > column.null_count() else found
+    if not is_iso(column):
+        return column
+    try:
+        if column.str.len_chars().max() == len("2024-01-31"):
+            return column.str.to_date("%Y-%m-%d")
+        there = column.drop_nulls()
+        offsets = there.str.extract(r"[T ].*(Z|[+-]\d{2}(?::?\d{2})?)$").unique()
+        if len(offsets) > 1:
+            return column  # read, or refused, as the time
+        stamps = pl.Series(column.name, pd.to_datetime(column.to_list(), format="ISO8601", utc=offsets[0] is not None))
+        zone = offset_zone(offset_of(there[0]) or 0)
+        return stamps if offsets[0] is None or zone[0] in "+-" else stamps.dt.convert_time_zone(zone)
+    except (pl.exceptions.PolarsError, ValueError):
+        return column  # 2024-02-31: refused when it is read as the time
+
+
+def date_form(column: Any) -> str:
+    """Return how a column writes quarters, or ISO 8601 by its longest text."""
+    if pattern := _part_of_year(column):
+        return _PARTS[pattern][0]
+    longest = column[column.str.len_chars().arg_max()]
+    hours, seconds, parts, zone, _ = re.fullmatch(ISO, longest).groups(default="")  # type: ignore[union-attr]
+    if not hours:
+        return "%Y-%m-%d"
+    fraction = f"%.{len(parts) - 1}f" if len(parts) in (4, 7, 10) else "%.f" if parts else ""
+    offset = {0: "", 1: "Z", 3: "%:::z", 5: "%z", 6: "%:z"}[len(zone)]
+    return f"%Y-%m-%d{hours[0]}%H:%M{':%S' if seconds else ''}{fraction}{offset}"
+
+
+def with_format(frame: Any, time: str | None, date_format: str, others: Iterable[Problem]) -> Any:
+    """Return the frame with the time column read by `date_format`; other problems are reported with its own."""
+    import polars as pl
+
+    if time is None:
+        found = [name for name in frame.columns if frame[name].dtype == pl.String]
+        found = [name for name in found if len(_by_format(frame[name], date_format).drop_nulls())]
+        if len(found) != 1:
+            listed = ", ".join(map(repr, found)) or "none"
+            must = f"one column must hold dates like {date_format!r}"
+            raise DataError([Problem(must, f"{listed} does", ("name the column with ", Argument("time"))), *others])
+        time = found[0]
+    if time not in frame.columns:
+        return frame  # refused, with the nearest name, when the roles are read
+    if frame[time].dtype.is_temporal():
+        return frame  # a Parquet file holds dates, not a way to write them
+    stamps = _by_format(frame[time], date_format)
+    wrong = (stamps.is_null() & frame[time].is_not_null()).arg_max()
+    if stamps.null_count() > frame[time].null_count():
+        held = (Row(wrong), f" holds {frame[time][wrong]!r}")
+        must = f"time column {time!r} must hold dates like {date_format!r}"
+        raise DataError([Problem(must, held, "correct the file or the format"), *others])
+    return frame.with_columns(stamps)
+
+
+def _by_format(column: Any, date_format: str) -> Any:
+    """Return dates, or stamps where the format has hours; null where a text is written in another way."""
+    import polars as pl
+
+    text = column.cast(pl.String)
+    try:
+        if re.search(r"%[HIMSTRXcsfpkl]", date_format):
+            return text.str.to_datetime(date_format, strict=False)
+        return text.str.to_date(date_format, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise ParameterError(f"a date format must be like %d/%m/%Y: got {date_format!r}; {reason(error)}") from error
