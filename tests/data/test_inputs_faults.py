@@ -205,3 +205,11 @@ def test_check_of_a_file_that_is_too_short_states_why_a_run_is_refused(tmp_path:
     found = tsforecast("check", "a.csv", "--horizon", "5", cwd=tmp_path, width=250)
     assert found.returncode == 0
     assert found.stdout.count("refused: ") == 2
+
+
+def test_hours_on_a_clock_that_changes_are_no_pattern() -> None:
+    times = pd.date_range("2024-01-01", periods=240, freq="h", tz="Europe/Berlin")
+    times = times[times.hour >= 2]
+    frame = pd.DataFrame({"time": times, "y": np.arange(len(times)) * 1.0})
+    (note,) = Panel.from_frame(frame, fill_gaps=True, nan_policy="mask").notes
+    assert note == "inserted 18 missing time stamps"  # before the first row none is missing: nine nights of two hours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, DataWarning, ParameterError
@@ -118,3 +120,20 @@ def test_a_series_that_ended_long_ago_is_not_forecast_without_a_note() -> None:
 
 def test_arrays_of_different_lengths_all_end_now() -> None:
     assert len(NaiveForecaster().fit([np.arange(90.0), np.arange(5.0)]).predict()) == 2
+
+
+@pytest.mark.filterwarnings("always::tsforecast.errors.DataWarning")
+def test_the_command_line_fits_short_series_and_leaves_out_ended_ones(tmp_path: Path) -> None:
+    frame = pd.concat([ended_shops(), shops({"new": 5})])
+    frame.to_csv(tmp_path / "shops.csv", index=False)
+    fitted = tsforecast("fit", "shops.csv", "--model", "reduction", "--horizon", "6", "--out", "model", cwd=tmp_path)
+    default = tsforecast("predict", "model", cwd=tmp_path)
+    dropped = tsforecast("predict", "model", "--ended", "drop", cwd=tmp_path)
+    refused = tsforecast("predict", "model", "--ended", "no", cwd=tmp_path)
+    assert "1 of 4 series is too short to train on and left out of the training: 'new'" in fitted.stderr
+    assert "1 of 4 series ended long before the latest (2024-06-30)" in default.stderr
+    assert "ended" not in dropped.stderr
+    assert [each.returncode for each in (fitted, default, dropped, refused)] == [0, 0, 0, 2]
+    assert "--ended must be one of 'forecast', 'drop'" in refused.stderr
+    shown, kept = (pd.read_csv(io.StringIO(each.stdout))["shop"].unique().tolist() for each in (default, dropped))
+    assert (shown, kept) == (["open", "closed", "lately", "new"], ["open", "lately", "new"])

@@ -58,6 +58,7 @@ class Rows:
     frequency: Frequency = Frequency("integer")
     statics: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    local: bool = True  # whether hours of the stamps are those of the clock on the wall
 
     @property
     def starts(self) -> Stamps:
@@ -87,6 +88,7 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
     rows = _group(table)
     problems, repairs = [*table.problems, *_statics(table, rows)], dict[str, Any]()
     if table.stamps is not None:
+        rows.local = table.source.zone is None or table.source.wall_clock
         if cleaning.sort:
             rows.keep(np.lexsort((rows.stamps, rows.owner)))
         if cleaning.duplicates:
@@ -247,45 +249,22 @@ def _irregularities(
 
     dated = table.kind == "datetime" and bool((forward & off_grid).any())
     special = unsupported(view.stamps, view.offsets) if dated else None
-    sort = Argument("sort", True, "pass")
+    sort, last = Argument("sort", True, "pass"), Argument("duplicates", "last", "pass")
     named: tuple[Part, ...] = (", or name the id column",)
     if table.hidden_id:
         named = (", or name the id column: ", Argument("id", table.hidden_id))
+    order = ("sort by time first, ", sort, *named) if table.hidden_id else ("sort by time first, or ", sort)
     keep = f"time stamps must keep the step of {view.frequency if table.kind == 'datetime' else count}"
+    resample = special or ("resample first, or ", Argument("frequency", verb="pass"))
+    insert = (Argument("fill_gaps", True, "pass"), " to insert them, with a ", Parameter("nan_policy"))
+    fill = {"fill_gaps": True, "nan_policy": cleaning.nan_policy or "mask"}
     closed = f"{counted(missing, 'stamp')} missing{_closed(view, _absent(view, later[gap]))}" if gap.any() else ""
+    twice, drop = later[now == before], ("drop the extra rows, ", last, *named)
     found: list[tuple[Rows, NDArray[np.int64], str, Text, dict[str, Any], str]] = [
-        (
-            rows,
-            backward,
-            "time stamps must go forward",
-            ("sort by time first, ", sort, *named) if table.hidden_id else ("sort by time first, or ", sort),
-            {"sort": True},
-            "",
-        ),
-        (
-            view,
-            later[now == before],
-            "each time stamp must occur once",
-            ("drop the extra rows, ", Argument("duplicates", "last", "pass"), *named),
-            {"duplicates": "last"},
-            "",
-        ),
-        (
-            view,
-            later[forward & off_grid],
-            keep,
-            special or ("resample first, or ", Argument("frequency", verb="pass")),
-            {},
-            "",
-        ),
-        (
-            view,
-            later[gap],
-            "time stamps must have no gaps",
-            (Argument("fill_gaps", True, "pass"), " to insert them, with a ", Parameter("nan_policy")),
-            {"fill_gaps": True, "nan_policy": cleaning.nan_policy or "mask"},
-            closed,
-        ),
+        (rows, backward, "time stamps must go forward", order, {"sort": True}, ""),
+        (view, twice, "each time stamp must occur once", drop, {"duplicates": "last"}, ""),
+        (view, later[forward & off_grid], keep, resample, {}, ""),
+        (view, later[gap], "time stamps must have no gaps", insert, fill, closed),
     ]
     for at, wrong, must, remedy, repair, more in found:
         if len(wrong):
@@ -329,7 +308,7 @@ def _closed(rows: Rows, missing: Stamps) -> str:
     """Return which of the missing stamps lie on weekdays, or at hours, that no row has: a pattern of the calendar."""
     daily = rows.frequency.unit == "nanosecond" and rows.frequency.count == DAY
     hourly = rows.frequency.unit == "nanosecond" and rows.frequency.count < DAY and DAY % rows.frequency.count == 0
-    if not len(missing) or not (daily or hourly):
+    if not len(missing) or not (daily or (hourly and rows.local)):
         return ""
 
     def phases(stamps: Stamps) -> NDArray[np.int64]:
