@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from tests.helpers.forecasters import wave
+from tests.helpers.forecasters import options, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import NotFittedError
@@ -21,7 +21,7 @@ from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.search.search import RaySearch
 from tsforecast.search.space import Space, log
-from tsforecast.search.storage import LOG_FILE, SCHEDULERS, SEARCHERS, pair_problems, read_log
+from tsforecast.search.storage import LOG_FILE, pair_problems, read_log
 
 PANEL = Panel.from_array(wave(120), season_length=6)
 SPACE = {"units": [2, 8], "cell": ["gru", "conv1d"], "kernel_size": [2, 3], "learning_rate": log(1e-3, 1e-1)}
@@ -169,7 +169,12 @@ def test_a_trial_that_raises_or_is_killed_is_a_row_and_the_search_goes_on(ray_he
     assert "died" in errors[4.0]
 
 
-ALL = [(a, b) for a in SEARCHERS for b in SCHEDULERS if not pair_problems(a, b)]
+ALL = [
+    (searcher, scheduler)
+    for searcher in options(RaySearch, "searcher")
+    for scheduler in options(RaySearch, "scheduler")
+    if not pair_problems(searcher, scheduler)
+]
 FEW = [("gp", "median"), ("random", "pbt"), ("bohb", "auto")]  # in each run; all of them with pytest -m slow
 
 
@@ -177,8 +182,8 @@ FEW = [("gp", "median"), ("random", "pbt"), ("bohb", "auto")]  # in each run; al
     ("searcher", "scheduler"), [pytest.param(*pair, marks=[] if pair in FEW else pytest.mark.slow) for pair in ALL]
 )
 def test_each_searcher_works_with_each_scheduler(searcher: str, scheduler: str, ray_here: None, tmp_path: Path) -> None:
-    options = {"trials": 4, "max_epochs": 4, "storage": tmp_path, "searcher": searcher, "scheduler": scheduler}
-    trials = RaySearch(BASE, SPACE, **options).fit(PANEL).trials_
+    settings = {"trials": 4, "max_epochs": 4, "storage": tmp_path, "searcher": searcher, "scheduler": scheduler}
+    trials = RaySearch(BASE, SPACE, **settings).fit(PANEL).trials_
     assert len(trials) == 5
     assert trials["error"].tolist() == [""] * 5
     assert trials["epochs"].iloc[1:].max() == 4
