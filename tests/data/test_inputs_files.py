@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +346,73 @@ def test_hours_that_cannot_be_joined_to_days_are_refused(rows: list[str], said: 
     with pytest.raises(DataError) as caught:
         panel(tmp_path, "\n".join(["date,hour,load", *rows, ""]), time="date,hour", target="load")
     assert str(caught.value.map(as_option)).startswith(said)
+
+
+def workbook(path: Path, rows: list[list[object]]) -> Path:
+    """Write the smallest Excel file that holds the rows: numbers, and text."""
+    cells = [
+        [
+            f'<c t="inlineStr"><is><t>{cell}</t></is></c>' if isinstance(cell, str) else f"<c><v>{cell}</v></c>"
+            for cell in row
+        ]
+        for row in rows
+    ]
+    sheet = "".join(f"<row>{''.join(row)}</row>" for row in cells)
+    main, office = "http://schemas.openxmlformats.org/spreadsheetml/2006/main", "http://schemas.openxmlformats.org/"
+    related = f"{office}officeDocument/2006/relationships"
+    kinds, package = "application/vnd.openxmlformats-officedocument.spreadsheetml", f"{office}package/2006/"
+
+    def relation(kind: str, target: str) -> str:
+        one = f'<Relationship Id="rId1" Type="{related}/{kind}" Target="{target}"/>'
+        return f'<Relationships xmlns="{package}relationships">{one}</Relationships>'
+
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}content-types"><Default Extension="rels" ContentType="application/'
+        'vnd.openxmlformats-package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="'
+        f'{kinds}.sheet.main+xml"/><Override PartName="/xl/sheet.xml" ContentType="{kinds}.worksheet+xml"/></Types>',
+        "_rels/.rels": relation("officeDocument", "xl/workbook.xml"),
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{related}"><sheets><sheet name="a" sheetId="1" '
+        'r:id="rId1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": relation("worksheet", "sheet.xml"),
+        "xl/sheet.xml": f'<worksheet xmlns="{main}"><sheetData>{sheet}</sheetData></worksheet>',
+    }
+    with zipfile.ZipFile(path, "w") as file:
+        for name, text in parts.items():
+            file.writestr(name, f'<?xml version="1.0" encoding="UTF-8"?>{text}')
+    return path
+
+
+def test_an_excel_file_is_read_and_forecast(tmp_path: Path) -> None:
+    pytest.importorskip("fastexcel")
+    rows = [["store", " day ", "sales"], *([7, f"{i + 1:02}.01.2024", i % 7 if i != 3 else "NA"] for i in range(28))]
+    path, words = workbook(tmp_path / "data.xlsx", rows), ("--model", "seasonal-naive", "--out", tmp_path / "m")
+    told = cli("fit", path, *words, "--id", "store", "--date-format", "%d.%m.%Y", "--horizon", "2")
+    assert isinstance(told.exception, DataError)
+    assert "column 'sales' must be complete" in str(told.exception)
+    assert "line 5 (2024-01-04)" in str(told.exception)
+    told = cli("fit", path, *words, "--id", "store", "--date-format", "%d.%m.%Y", "--horizon", "2", "--nan", "mask")
+    assert told.exit_code == 0, told.output
+    assert cli("predict", tmp_path / "m").output == "store,day,sales\n7,29.01.2024,0.0\n7,30.01.2024,1.0\n"
+
+
+def test_files_that_are_no_excel_files_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("fastexcel")
+    (tmp_path / "data.xlsx").write_text("day,sales")
+    with pytest.raises(DataError, match="must be a readable XLSX table: it is no Excel file, or damaged"):
+        read_file(tmp_path / "data.xlsx")
+
+
+def test_where_no_reader_of_excel_files_is_installed_its_command_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fastexcel", None)
+    with pytest.raises(DataError, match=r"needs a reader of Excel files, .*: pip install 'tsforecast\[excel\]'$"):
+        read_file(workbook(tmp_path / "data.xlsx", [["a"], [1]]))
+
+
+@pytest.mark.parametrize("cut", [0, 5, 20, 40])
+def test_a_compressed_file_that_is_damaged_is_refused(cut: int, tmp_path: Path) -> None:
+    whole = gzip.compress(table("day,sales", "{day},{i}", 28).encode())
+    (tmp_path / "data.csv.gz").write_bytes(whole[:-cut] if cut else b"day,sales")
+    with pytest.raises(DataError, match="must be a readable CSV table: "):
+        read_file(tmp_path / "data.csv.gz")

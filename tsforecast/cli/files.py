@@ -164,11 +164,15 @@ def _read_excel(path: Path) -> Any:
     import polars as pl
 
     try:
-        return pl.read_excel(path, infer_schema_length=None).rename(str.strip)
+        import fastexcel
     except ModuleNotFoundError as error:
         raise DataError(
             f"file {str(path)!r} needs a reader of Excel files, which is not installed: pip install 'tsforecast[excel]'"
         ) from error
+    try:
+        return pl.read_excel(path, infer_schema_length=None).rename(str.strip)
+    except fastexcel.FastExcelError as error:
+        raise OSError(f"it is no Excel file, or damaged ({reason(error)})") from error
 
 
 def _read_parquet(path: Path) -> Any:
@@ -355,7 +359,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _ragged(path: Path) -> str | None:
     """Return a description of the first line of a CSV file with more filled cells than its header, if any."""
-    with suppress(OSError, csv.Error):  # the message of polars is used
+    with suppress(OSError, EOFError, zlib.error, csv.Error):  # their own message is used
         records = _records(path)
         width = len(next(records, (1, []))[1])
         for line, cells in records:
