@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsforecast.data.calendar import Frequency, infer_frequency
+from tsforecast.data.calendar import Frequency, even_step, infer_frequency
 from tsforecast.errors import DataError
 
 ALIASES = ["ns", "5ms", "s", "min", "5min", "30min", "h", "6h", "D", "2D", "W", "B", "MS", "QS", "YS", "ME", "QE", "YE"]
@@ -70,3 +70,20 @@ def test_single_rows_have_no_frequency() -> None:
 def test_an_unknown_alias_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(DataError, match=r"frequency '30mni' is not known; did you mean 'min'\?"):
         Frequency.parse("30mni")
+
+
+def test_the_step_that_all_rows_keep_is_the_one_of_each_pair() -> None:
+    random = np.random.default_rng(0)
+    found = set()
+    for _ in range(300):
+        lengths = random.integers(0, 4, 3) if random.random() < 0.3 else random.integers(1, 5, 2)
+        lengths[0] += not lengths.sum()
+        parts = [random.integers(0, 9) + random.choice([1, 2]) * np.arange(length) for length in lengths]
+        if random.random() < 0.3:
+            parts[0] = parts[0] * random.integers(-1, 2)
+        stamps, offsets = np.concatenate(parts).astype(np.int64), np.cumsum([0, *lengths])
+        steps = {int(step) for part in parts for step in np.diff(part)}
+        expected = steps.pop() if len(steps) == 1 and min(steps) > 0 else None
+        assert even_step(stamps, offsets) == expected
+        found.add(expected)
+    assert found == {None, 1, 2}

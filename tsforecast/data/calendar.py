@@ -321,6 +321,17 @@ def inner_steps(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.delete(rows, offsets[:-1][offsets[:-1] < offsets[-1]])
 
 
+def even_step(stamps: Stamps, offsets: NDArray[np.int64]) -> int | None:
+    """Return the step forward that all rows of all series keep; None where there is none."""
+    lengths = np.diff(offsets)
+    if lengths.max() < 2:
+        return None
+    first = offsets[lengths.argmax()]
+    steps, ends = np.diff(stamps), offsets[(offsets > 0) & (offsets < len(stamps))]
+    steps[ends - 1] = steps[first]
+    return int(steps[first]) if steps[first] > 0 and (steps == steps[first]).all() else None
+
+
 def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> Frequency | None:
     """Find the frequency that explains most of the steps; None when no series has two rows."""
     return best_frequency(stamps, offsets, kind)[0]
@@ -331,6 +342,9 @@ def best_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> tup
 
     Steps of four weeks and more that are as regular in months are months: three of them may be equally long.
     """
+    even = even_step(stamps, offsets)
+    if even and (kind != "datetime" or even < SHORTEST_MONTH):
+        return Frequency("nanosecond" if kind == "datetime" else "integer", even), 1.0
     later = inner_steps(offsets)
     if not len(later):
         return None, 0.0

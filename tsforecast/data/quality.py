@@ -19,6 +19,7 @@ from tsforecast.data.calendar import (
     Frequency,
     Stamps,
     clocks_change,
+    even_step,
     infer_frequency,
     inner_steps,
     other_reading,
@@ -93,7 +94,8 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
             rows.keep(np.lexsort((rows.stamps, rows.owner)))
         if cleaning.duplicates:
             _drop_duplicates(rows, cleaning.duplicates)
-        view = _in_order(rows) if table.hidden_id is None else rows
+        even = even_step(rows.stamps, rows.offsets)
+        view = _in_order(rows) if even is None and table.hidden_id is None else rows
         inferred = frequency or infer_frequency(view.stamps, view.offsets, table.kind)
         if inferred is None:
             must = "the step from one time stamp to the next must be known"
@@ -107,7 +109,8 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
                 f"the clocks of {zone} change: steps are even in UTC, and after a change forecasts are those of the "
                 "same time on the wall; convert the stamps to UTC if each day is meant to have 24 hours"
             )
-        irregular = list(_irregularities(rows, view, table, cleaning, repairs))
+        regular = even is not None and inferred in (Frequency("integer", even), Frequency("nanosecond", even))
+        irregular = [] if regular else list(_irregularities(rows, view, table, cleaning, repairs))
         problems += irregular
         if cleaning.fill_gaps and not irregular:
             _fill_gaps(rows)
@@ -237,8 +240,6 @@ def _irregularities(
     units, rests = np.divmod(numbers, count)  # before they are subtracted: 300 years of nanoseconds overflow
     step = np.diff(units)[later - 1]
     off_grid = (np.diff(remainders)[later - 1] != 0) | (np.diff(rests)[later - 1] != 0)
-    if view is rows and (step == 1).all() and not off_grid.any():
-        return
     now, before, owner = view.stamps[later], view.stamps[later - 1], view.owner[later]
     # In a series that is out of order, distances between stamps mean nothing yet.
     forward = (now > before) & ~np.isin(owner, owner[now < before])
