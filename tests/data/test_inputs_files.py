@@ -367,8 +367,8 @@ def workbook(path: Path, rows: list[list[object]]) -> Path:
         return f'<Relationships xmlns="{package}relationships">{one}</Relationships>'
 
     parts = {
-        "[Content_Types].xml": f'<Types xmlns="{package}content-types"><Default Extension="rels" ContentType="application/'
-        'vnd.openxmlformats-package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="'
+        "[Content_Types].xml": f'<Types xmlns="{package}content-types"><Default Extension="rels" ContentType="'
+        'application/vnd.openxmlformats-package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="'
         f'{kinds}.sheet.main+xml"/><Override PartName="/xl/sheet.xml" ContentType="{kinds}.worksheet+xml"/></Types>',
         "_rels/.rels": relation("officeDocument", "xl/workbook.xml"),
         "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{related}"><sheets><sheet name="a" sheetId="1" '

@@ -45,8 +45,7 @@ class Form:
 
 def is_iso(column: Any) -> bool:
     """Return whether all of a column of text is ISO 8601."""
-    text = str(column.dtype) == "String" and len(column.drop_nulls()) > 0
-    return text and bool(column.head(9).str.contains(ISO).all() and column.str.contains(ISO).all())
+    return str(column.dtype) == "String" and _fits(column, ISO)
 
 
 def epoch_of(column: Any) -> Literal["s", "ms", "us"] | None:
@@ -86,7 +85,13 @@ def joined(frame: Any, day: str, hour: str, name: str) -> tuple[Any, str]:
 
 def _part_of_year(column: Any) -> str | None:
     """Return the pattern that all of a column of text fits, such as that of quarters."""
-    return next((pattern for pattern in _PARTS if column.count() and column.str.contains(pattern).all()), None)
+    return next((pattern for pattern in _PARTS if _fits(column, pattern)), None)
+
+
+def _fits(column: Any, pattern: str) -> bool:
+    """Return whether all of a column of text fits a pattern; the first rows rule most columns out."""
+    parts = (column.head(9), column) if column.count() else ()
+    return bool(parts) and all(part.str.contains(pattern).all() for part in parts)
 
 
 def with_dates(column: Any) -> Any:
@@ -96,6 +101,11 @@ def with_dates(column: Any) -> Any:
 
     if column.dtype != pl.String or not column.count():
         return column
+    if any(_fits(column.head(9), pattern) for pattern in (ISO, *_PARTS)) and 4 * len(held := column.unique()) < len(
+        column
+    ):
+        dates = with_dates(held)  # of many series: each date once
+        return column if dates.dtype == pl.String else column.replace_strict(held, dates)
     if pattern := _part_of_year(column):
         first = column.str.replace_many({f"Q{part}": f"Q{3 * part - 2:02}" for part in (1, 2, 3, 4)}) + "-1"
         found = first.str.to_date(_PARTS[pattern][1], strict=False)

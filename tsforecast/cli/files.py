@@ -212,18 +212,15 @@ def _typed(
             whole = column.dtype.is_float() and (column == column.round()).all()
             typed[name] = _trimmed(column if text else column.cast(pl.Int64 if whole else column.dtype).cast(pl.String))
         elif text:
-            column = _trimmed(column)
-            typed[name], commas = _as_numbers(column)
-            asked = name != time and (numbers is None or name in numbers)
-            if (
-                problem := _thousands(column, quoted and commas)
-                if asked and not typed[name].dtype.is_integer()
-                else None
-            ):
-                problems[name] = problem
-            elif commas:
-                decimal_comma = True
-            elif asked and typed[name].dtype.is_float():
+            asked, commas, typed[name] = name != time and (numbers is None or name in numbers), False, _cast(column)
+            if typed[name] is None:
+                column = _trimmed(column)
+                typed[name], commas = _as_numbers(column)
+                if asked and (problem := _thousands(column, quoted and commas)):
+                    problems[name] = problem
+                    continue
+            decimal_comma |= commas
+            if asked and not commas and typed[name].dtype.is_float():
                 points[name] = column
     if decimal_comma:
         problems |= {name: problem for name, column in points.items() if (problem := _thousands(column, True))}
@@ -239,6 +236,16 @@ def _trimmed(column: Any) -> Any:
     return column.set(column == "", None)
 
 
+def _cast(column: Any) -> Any:
+    """Return a column of text as whole numbers or decimals if all of it is, else None."""
+    import polars as pl
+
+    if not column.head(ROWS).cast(pl.Float64, strict=False).count():  # names, or numbers that must be looked for
+        return None
+    casts = (column.cast(kind, strict=False) for kind in (pl.Int64, pl.Float64))
+    return next((cast for cast in casts if cast.null_count() == column.null_count()), None)
+
+
 def _as_numbers(column: Any) -> tuple[Any, bool]:
     """Return a column of text as numbers or truth values if it can be, and whether commas are its decimal sign.
 
@@ -246,9 +253,6 @@ def _as_numbers(column: Any) -> tuple[Any, bool]:
     """
     import polars as pl
 
-    for kind in (pl.Int64, pl.Float64):
-        if column.count() and (cast := column.cast(kind, strict=False)).null_count() == column.null_count():
-            return cast, False
     held = column.unique().drop_nulls()
     marks = held.str.to_lowercase().is_in(_MISSING)
     rest = held.filter(~marks)
@@ -260,7 +264,10 @@ def _as_numbers(column: Any) -> tuple[Any, bool]:
         return column, False
     column = column.set(column.is_in(held.filter(marks).to_list()), None)
     column = column.zip_with(~column.str.contains(_COMMA), column.str.replace(",", ".")) if commas.any() else column
-    return (_as_numbers(column)[0] if good.all() else column), bool(commas.any())
+    if good.all():
+        whole, column = column.cast(pl.Int64, strict=False), column.cast(pl.Float64)
+        column = whole if whole.null_count() == column.null_count() else column
+    return column, bool(commas.any())
 
 
 def _bad_names(path: Path, first: Sequence[str]) -> Iterator[str]:
@@ -304,6 +311,8 @@ def _thousands(column: Any, either: bool) -> Problem | None:
 
     With `either` also if each comma or point in it may be one.
     """
+    if not either and not column.unique().str.contains(_THOUSANDS).any():
+        return None
     grouped = column.str.contains(_THOUSANDS).fill_null(False)
     numeric = grouped | column.str.contains(_PLAIN).fill_null(False)
     signed = column.str.contains(r"\d[.,]\d").fill_null(False)
