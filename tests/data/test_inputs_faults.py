@@ -41,6 +41,10 @@ def gapped(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(index=[20, 21, 90]).reset_index(drop=True)
 
 
+def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sample(frac=1, random_state=0, ignore_index=True)
+
+
 ORDER = "time stamps must go forward: series 'b' breaks this at 1 place, first at row "
 TWICE = "each time stamp must occur once: series 'a' breaks this at 1 place, first at row 10 (2024-01-10 -> 2024-01-10)"
 GAPS = (
@@ -57,6 +61,16 @@ CASES = {
     "order, gaps": ([gapped, swapped], [ORDER, GAPS], "sort=True, fill_gaps=True, nan_policy='mask'"),
     "order, NaN": ([pierced, swapped], [ORDER, "3 NaN (2.5% of the rows)"], "sort=True, nan_policy='mask'"),
     "twice, gaps": ([gapped, doubled], [TWICE, "3 stamps missing"], "duplicates='last', fill_gaps=True, nan_policy="),
+    "shuffled": (
+        [pierced, gapped, doubled, shuffled],
+        [
+            "time stamps must go forward: 3 of 3 series",
+            "each time stamp must occur once: series 'a' breaks this at 1 place, first at row ",
+            "2 of 3 series break this at 2 places (3 stamps missing; 1.7% of the rows)",
+            "2 of 3 series have 3 NaN",
+        ],
+        "sort=True, duplicates='last', fill_gaps=True, nan_policy='mask'",
+    ),
     "all": (
         [pierced, gapped, swapped, doubled],
         [ORDER, TWICE, "3 stamps missing", "3 NaN"],

@@ -82,7 +82,7 @@ def test_a_leaderboard_with_short_series_has_forecasts_of_all_and_names_the_repl
 
 @pytest.mark.filterwarnings("ignore::tsforecast.errors.DataWarning")
 def test_what_was_left_out_leaks_nothing() -> None:
-    panel = Panel.of(shops({"a": 60, "b": 70, "new": 8}))
+    panel = Panel.of(shops({"new": 8, "a": 60, "b": 70}))
     assert audit(tiny("network"), panel, cutoffs=1, horizon=3, level="fit").passed
     assert audit(tiny("reduction"), panel, cutoffs=1, horizon=3, level="fit").passed
 
