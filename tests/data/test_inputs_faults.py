@@ -226,4 +226,6 @@ def test_hours_on_a_clock_that_changes_are_no_pattern() -> None:
     times = times[times.hour >= 2]
     frame = pd.DataFrame({"time": times, "y": np.arange(len(times)) * 1.0})
     notes = Panel.from_frame(frame, fill_gaps=True, nan_policy="mask").notes
-    assert notes[-1] == "inserted 18 missing time stamps"  # before the first row none is missing: nine nights of two hours
+    assert (
+        notes[-1] == "inserted 18 missing time stamps"
+    )  # before the first row none is missing: nine nights of two hours

@@ -24,8 +24,9 @@ from tsforecast.leakage.audit import audit
 
 SHORT = {"new": 5, "newer": 1}
 WARNED = (
-    "2 of 5 series are too short to train on and left out of the training: 'new', 'newer'; they have up to 5 steps, "
-    "the others 60 or more (window 14, horizon 3); those shorter than the window are forecast by the seasonal naive"
+    "2 of 5 series are too short to train on and left out of the training: 'new', 'newer'; up to 5 steps are "
+    "too few for window 14 and horizon 3, the others have 60 or more; forecasts from less than a window are "
+    "seasonal naive ones"
 )
 
 

@@ -110,10 +110,10 @@ class WindowedForecaster(Forecaster):
             if not quiet:
                 warnings.warn(
                     f"{short.sum()} of {len(panel)} series {'is' if short.sum() == 1 else 'are'} too short to train on "
-                    f"and left out of the training: {_names(panel.ids[short])}; they have up to "
-                    f"{panel.lengths[short].max()} steps, the others {shortest} or more (window "
-                    f"{self.resolved_['window']}, horizon {self.horizon_}); those shorter than the window are forecast "
-                    "by the seasonal naive",
+                    f"and left out of the training: {_names(panel.ids[short])}; up to "
+                    f"{panel.lengths[short].max()} steps are too few for window {self.resolved_['window']} and horizon "
+                    f"{self.horizon_}, the others have {shortest} or more; forecasts from less than a window are "
+                    "seasonal naive ones",
                     DataWarning,
                     stacklevel=4,
                 )
