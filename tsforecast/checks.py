@@ -11,39 +11,21 @@ from tsforecast.errors import Parameter, ParameterError, Part, Phrase, Problem, 
 
 
 def whole(name: str, value: Any, least: int, also: Sequence[Any] = ()) -> list[str]:
-    """Require a whole number >= `least`, or one of the values `also`.
-
-    Examples
-    --------
-    >>> whole("horizon", 0, 1)
-    ['horizon must be a whole number >= 1: got 0']
-    """
+    """Require a whole number >= `least`, or one of the values `also`."""
     if _among(value, also) or (_is_whole(value) and value >= least):
         return []
     return [Problem((f"must be a whole number >= {least}", *_others(also)), f"got {value!r}", parameter=name)]
 
 
 def jobs(name: str, value: Any) -> list[str]:
-    """Require a number of processes as in scikit-learn, or None.
-
-    Examples
-    --------
-    >>> jobs("n_jobs", 0), jobs("n_jobs", -3)
-    (['n_jobs must be a whole number of processes, or -1 for one on each core, -2 for one less, ...: got 0'], [])
-    """
+    """Require a number of processes as in scikit-learn, or None."""
     fine = value is None or (_is_whole(value) and value != 0)
     must = "must be a whole number of processes, or -1 for one on each core, -2 for one less, ..."
     return [] if fine else [Problem(must, f"got {value!r}", parameter=name)]
 
 
 def between(name: str, value: Any, low: float, high: float, *, open_low: bool = False, part: str = "") -> list[str]:
-    """Require a number in [low, high), or in (low, high) with `open_low`, of a parameter or a part of it.
-
-    Examples
-    --------
-    >>> between("dropout", 1.5, 0, 1)
-    ['dropout must be a number in [0, 1): got 1.5']
-    """
+    """Require a number in [low, high), or in (low, high) with `open_low`, of a parameter or a part of it."""
     number = _is_whole(value) or isinstance(value, (float, np.floating))
     if number and (low < value if open_low else low <= value) and value < high:
         return []
@@ -52,13 +34,7 @@ def between(name: str, value: Any, low: float, high: float, *, open_low: bool = 
 
 
 def share_or_count(name: str, value: Any, also: Sequence[Any] = ()) -> list[str]:
-    """Require a share in (0, 1), a whole number >= 1, or one of the values `also`.
-
-    Examples
-    --------
-    >>> share_or_count("validation", "20%", [None])
-    ["validation must be a share in (0, 1), a whole number >= 1 or None: got '20%'"]
-    """
+    """Require a share in (0, 1), a whole number >= 1, or one of the values `also`."""
     if _among(value, also) or (_is_whole(value) and value >= 1) or (isinstance(value, float) and 0 < value < 1):
         return []
     must = ("must be a share in (0, 1), a whole number >= 1", *_others(also))
@@ -66,27 +42,13 @@ def share_or_count(name: str, value: Any, also: Sequence[Any] = ()) -> list[str]
 
 
 def flag(name: str, value: Any) -> list[str]:
-    """Require True or False.
-
-    Examples
-    --------
-    >>> flag("residual", "yes")
-    ["residual must be True or False: got 'yes'"]
-    """
+    """Require True or False."""
     fine = isinstance(value, (bool, np.bool_))
     return [] if fine else [Problem("must be True or False", f"got {value!r}", parameter=name)]
 
 
 def one_of(name: str, value: Any, options: Sequence[str], also: Sequence[Any] = ()) -> list[str]:
-    """Require one of some names, or one of the values `also`, and guess which one was meant.
-
-    Examples
-    --------
-    >>> one_of("cell", "grru", ["gru", "lstm"])
-    ["cell must be one of 'gru', 'lstm': got 'grru'; did you mean 'gru'?"]
-    >>> one_of("norm", "none", ["layer"], [None])
-    ["norm must be one of 'layer', None: got 'none'; did you mean None?"]
-    """
+    """Require one of some names, or one of the values `also`, and guess which one was meant."""
     if _among(value, [*options, *also]):
         return []
     shown = [*options, *also]

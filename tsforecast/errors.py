@@ -121,13 +121,7 @@ class Problem(str):
         return next((part.number for part in self.references if isinstance(part, Row)), None)
 
     def map(self, change: Callable[[Reference], Part]) -> Problem:
-        """Return the problem with each reference replaced, for another interface.
-
-        Examples
-        --------
-        >>> print(Problem("must hold", ("not in ", Row(3))).map(lambda part: f"line {part.number + 2}"))
-        must hold: not in line 5
-        """
+        """Return the problem with each reference replaced, for another interface."""
         fields = (self.must, self.got, self.remedy)
         changed = [tuple(part if isinstance(part, str) else change(part) for part in field) for field in fields]
         return Problem(*changed, series=self.series)
@@ -227,42 +221,20 @@ def raise_any(problems: Iterable[str], error: type[TsForecastError] = DataError)
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of an error's message, without the operating system's number for it.
-
-    Examples
-    --------
-    >>> reason(FileNotFoundError(2, "No such file or directory", "a.csv"))
-    'No such file or directory'
-    """
+    """Return the first line of an error's message, without the operating system's number for it."""
     words = error.strerror if isinstance(error, OSError) else None
     first = (words or str(error)).strip().split("\n")[0]
     return re.sub(r" \(os error \d+\)", "", first)  # of libraries in Rust
 
 
 def nearest(name: object, options: Iterable[object]) -> str:
-    """Return a hint that names the closest of `options`, whatever its case, or lists them.
-
-    Examples
-    --------
-    >>> nearest("grru", ["gru", "lstm"])
-    "did you mean 'gru'?"
-    >>> nearest("LSTM", ["gru", "lstm"])
-    "did you mean 'lstm'?"
-    >>> nearest("zzz", ["gru", "lstm"])
-    "choose from 'gru', 'lstm'"
-    """
+    """Return a hint that names the closest of `options`, whatever its case, or lists them."""
     names = [str(option) for option in options]
     return guess(name, names) or "choose from " + (shorten(list(map(repr, names)), 12) or "nothing: none exist")
 
 
 def guess(name: object, options: Iterable[object]) -> str:
-    """Return a hint that names the closest of `options`, whatever its case; nothing where none is close.
-
-    Examples
-    --------
-    >>> guess("none", ["layer", None]), guess("zzz", ["gru", "lstm"])
-    ('did you mean None?', '')
-    """
+    """Return a hint that names the closest of `options`, whatever its case; nothing where none is close."""
     wanted, by_lower = str(name).lower(), {str(option).lower(): option for option in options}
     close = difflib.get_close_matches(wanted, by_lower, n=1)
     close = close or [lower for lower in by_lower if len(wanted) > 2 and wanted in lower][:1]
@@ -270,13 +242,7 @@ def guess(name: object, options: Iterable[object]) -> str:
 
 
 def shorten(items: Sequence[str], limit: int = 3) -> str:
-    """Join at most `limit` items and count the rest.
-
-    Examples
-    --------
-    >>> shorten(["a", "b", "c", "d"], 2)
-    'a, b and 2 more'
-    """
+    """Join at most `limit` items and count the rest."""
     if len(items) <= limit:
         return ", ".join(items)
     return ", ".join(items[:limit]) + f" and {len(items) - limit} more"
@@ -288,12 +254,6 @@ def counted(count: int, one: str, several: str = "") -> str:
 
 
 def likewise(wrong: Iterable[object], count: int) -> str:
-    """Return how many of `count` series have the fault of the first one of `wrong` as well, to follow its description.
-
-    Examples
-    --------
-    >>> likewise(["a", "b", "c"], 9), likewise(["a"], 9)
-    (' (and 2 more of 9 series likewise)', '')
-    """
+    """Return how many more of `count` series are `wrong` like the first one, to follow a description of its fault."""
     more = len(set(wrong)) - 1
     return f" (and {more} more of {count} series likewise)" if more > 0 else ""

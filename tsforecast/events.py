@@ -48,20 +48,7 @@ _observers: ContextVar[tuple[Observer, ...]] = ContextVar("observers", default=(
 
 @contextmanager
 def observed(subject: Any, data: Any, callback: Callable[[Any], None] | None = None) -> Iterator[Activity]:
-    """Report the start of an activity to the observers, and its end, with or without an error.
-
-    Examples
-    --------
-    >>> class Printer:
-    ...     def on_start(self, activity): print("start of", activity.subject)
-    ...     def on_event(self, activity, event): print(event)
-    ...     def on_end(self, activity, error): print("end")
-    >>> with observing(Printer()), observed("a fit", None) as activity:
-    ...     activity.notify("epoch 0")
-    start of a fit
-    epoch 0
-    end
-    """
+    """Report the start of an activity to the observers, and its end, with or without an error."""
     activity = Activity(subject, data, callback=callback, _observers=_observers.get())
     for observer in activity._observers:
         observer.on_start(activity)

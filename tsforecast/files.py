@@ -27,13 +27,7 @@ class OutputError(TsForecastError, OSError):
 
 
 def shipped(name: str) -> Path:
-    """Return a folder that is distributed with the package: inside an installed one, beside it in a checkout.
-
-    Examples
-    --------
-    >>> (shipped("datasets") / "co2-weekly" / "card.toml").is_file()
-    True
-    """
+    """Return a folder that is distributed with the package: inside an installed one, beside it in a checkout."""
     package = Path(__file__).parent
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
@@ -45,14 +39,6 @@ def new_folder(target: Path, mark: str) -> Iterator[Path]:
 
     An older folder of the same kind, known by its file `mark`, is replaced then. Any other folder with content, and any
     file, is left alone: that, or a place that cannot be written to, raises OutputError.
-
-    Examples
-    --------
-    >>> with tempfile.TemporaryDirectory() as place:
-    ...     with new_folder(Path(place, "out"), mark="a.txt") as folder:
-    ...         _ = Path(folder, "a.txt").write_text("a")
-    ...     os.listdir(Path(place, "out"))
-    ['a.txt']
     """
     require_place(target, mark)
     with _fresh(target) as folder:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tsforecast.catalog.loaders import load_dataset
-from tsforecast.data.sequences import content, find_duplicates, read
+from tsforecast.data.sequences import content, find_duplicates, is_ragged, read
 
 
 def test_only_the_same_numbers_in_the_same_order_are_copies() -> None:
@@ -35,3 +35,11 @@ def test_the_gestures_have_one_recording_with_two_labels() -> None:
     panel = load_dataset("smartwatch-gestures")
     (found,) = find_duplicates(panel, panel.statics["gesture"], panel.groups)
     assert (found.names, found.labels, found.groups) == (("U02/13/20", "U02/14/01"), ("13", "14"), ("U02", "U02"))
+
+
+def test_recordings_are_given_one_by_one_or_as_rows_of_one_array() -> None:
+    assert is_ragged([np.zeros((3, 2)), np.zeros((5, 2))])
+    assert not is_ragged(np.zeros((4, 3)))
+    assert not is_ragged([[1, 2], [3, 4]])
+    panel = read([np.zeros((3, 2)), np.ones((5, 2))])
+    assert repr(panel) == "Panel: 2 series x 3 to 5 steps, targets 'c0', 'c1', integer axis, season 1"

@@ -23,7 +23,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from tsforecast.data.scaling import SCALERS, TRANSFORMS, Scaling, ScalingRecipe
+from tsforecast.data.scaling import SCALERS, TRANSFORMS, Scaling, ScalingRecipe, by_part, seasonal_scale
 from tsforecast.errors import ParameterError
 
 
@@ -222,3 +222,18 @@ def test_a_transformer_that_scales_each_column_is_taken(scaler: object) -> None:
     # Targets alone, or what is known ahead alone, are scaled as among all columns.
     assert np.array_equal(scaling.transform(values[:, :1], owner), scaled[:, :1])
     assert np.array_equal(scaling.columns(1).transform(values[:, 1:], owner), scaled[:, 1:])
+
+
+def test_a_part_without_rows_is_reduced_to_zero() -> None:
+    values = np.array([[1.0], [2.0], [4.0]])
+    assert by_part(np.add, values, np.array([0, 1, 1, 3])).ravel().tolist() == [1.0, 0.0, 6.0]
+
+
+def test_the_seasonal_naive_forecast_of_the_past_has_a_mean_absolute_and_squared_error() -> None:
+    assert seasonal_scale([1.0, 2.0, 4.0, 2.0], season_length=2) == (1.5, 4.5)
+
+
+def test_a_logarithm_comes_before_the_scaler() -> None:
+    values = np.array([[1.0], [10.0], [100.0]])
+    scaling = ScalingRecipe("log", "min-max").fit(values, np.array([0, 3]), targets=1)
+    assert scaling.transform(values, 0).ravel().tolist() == [0.0, 0.5, 1.0]

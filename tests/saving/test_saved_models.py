@@ -25,9 +25,11 @@ from tests.helpers.models import (
     said,
 )
 from tsforecast import Conv1DClassifier, GRUClassifier, Panel
+from tsforecast.data.calendar import Frequency
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.saving import folder
+from tsforecast.saving.codec import from_plain, to_plain, typed
 
 
 def told(place: Path) -> dict:
@@ -154,3 +156,14 @@ def test_numbers_that_json_does_not_have_are_written_as_text_and_come_back(tmp_p
     with pytest.raises(ValueError, match="not JSON compliant"):
         folder.write(tmp_path / "other", {"odd": float("nan")}, {})
     assert not (tmp_path / "other").exists()
+
+
+def test_values_come_back_from_json_as_they_were_and_of_the_type_of_their_field() -> None:
+    values = {"anchor": (6, 12), "low": float("-inf"), 3: [np.float32(0.5)], "names": np.array(["x", "yz"])}
+    plain = to_plain(values, lambda model: ("", {}))
+    assert plain["dict"][:2] == [["anchor", {"tuple": [6, 12]}], ["low", {"float": "-inf"}]]
+    back = from_plain(json.loads(json.dumps(plain)), lambda name, parameters: None)
+    assert (back["anchor"], back["low"], back[3], back["names"].tolist()) == ((6, 12), -np.inf, [0.5], ["x", "yz"])
+    assert typed(Frequency, {"unit": "month", "count": 3}) == Frequency("month", 3)
+    with pytest.raises(TypeError, match="count of Frequency: input should be a valid integer, got '3'"):
+        typed(Frequency, {"unit": "month", "count": "3"})

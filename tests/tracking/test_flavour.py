@@ -20,7 +20,7 @@ from tsforecast.estimators.base import NotFittedError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.tracking import flavour
-from tsforecast.tracking.flavour import as_json
+from tsforecast.tracking.flavour import as_json, long
 
 pytestmark = pytest.mark.mlflow
 DAYS = pd.date_range("2024-01-01", periods=60)
@@ -149,3 +149,8 @@ def test_tracking_names_what_it_has() -> None:
     with pytest.raises(AttributeError, match=r"tsforecast\.tracking has no 'save'; it has load_model"):
         tracking.save  # noqa: B018
     assert tracking.load_model is flavour.load_model
+
+
+def test_arrays_are_answered_in_a_long_frame() -> None:
+    answer = long(Panel.of([[1.0, 2.0], [3.0, 4.0, 5.0]])).to_native(np.array([[[3.0]], [[6.0]]]))
+    assert answer.values.tolist() == [[0.0, 3.0], [1.0, 6.0]]

@@ -9,11 +9,12 @@ from typing import Any
 
 from tests.helpers.forecasters import small, wave
 from tests.helpers.logged import history, runs
+from tsforecast.data.panel import Panel
 from tsforecast.events import observing
 from tsforecast.tracking import sync
 from tsforecast.tracking.outbox import ABOUT, EVENTS, Outbox
-from tsforecast.tracking.runs import Tracker
-from tsforecast.tracking.store import Event, Store
+from tsforecast.tracking.runs import Tracker, about
+from tsforecast.tracking.store import Event, Store, _key, where
 
 BEGIN: dict[str, Any] = {"name": "a fit", "parent": None, "at": 0, "tags": {}, "params": {"units": 4}}
 
@@ -85,3 +86,10 @@ def test_events_that_an_earlier_version_kept_are_sent(database: str, tmp_path: P
     assert sync(tmp_path) == [f"sent 1 run of {tmp_path.name} to {database}"]
     (run,) = runs(database, "one")
     assert (run.info.run_name, run.info.status, run.data.params) == ("a fit", "FINISHED", {"units": "4"})
+
+
+def test_names_are_those_that_mlflow_takes() -> None:
+    assert where("http://127.0.0.1:5000/") == "http://127.0.0.1:5000"
+    assert _key("skill/gru (3 layers)") == "skill/gru _3 layers_"
+    assert about(Panel.of([[1.0, 2.0], [3.0, 4.0, 5.0]])) == "y, 2 series"
+    assert about(Panel.of([1.0, 2.0])) == "y"

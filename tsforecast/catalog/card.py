@@ -101,14 +101,7 @@ def dataset_names() -> list[str]:
 
 
 def card(name: str) -> Card:
-    """Return the card of a dataset; raise UnknownNameError with the nearest name when there is none.
-
-    Examples
-    --------
-    >>> found = card("co2-weekly")
-    >>> found.roles.target, found.frequency, found.season_length, found.task.horizon
-    (('co2',), 'W', 52, 13)
-    """
+    """Return the card of a dataset; raise UnknownNameError with the nearest name when there is none."""
     names = dataset_names()
     if name not in names:
         raise UnknownNameError(f"dataset {name!r} does not exist; {nearest(name, names)}")

@@ -50,12 +50,8 @@ def fetch(
 
     Where the url is a zip archive, `target` is the file `member` in it. `sha256` is the checksum of `target`.
     `progress` is called with the bytes received and those expected (None when the server does not state them).
-
-    Raises
-    ------
-    DownloadError
-        When the server does not have the file, the connection breaks too often, the checksum is wrong or
-        the file cannot be written; `remedy` ends the sentence.
+    DownloadError is raised when the server does not have the file, the connection breaks too often, the checksum is
+    wrong or the file cannot be written; `remedy` ends its sentence.
     """
     part = target.with_name(target.name + ".part")
     try:

@@ -26,12 +26,6 @@ class Context:
     For each cutoff, (n,), `series` is the position of its series, `n_observed` the rows of the series before it, at
     least 1, and `start` the first row of the context, 0 unless given; `lengths` are the rows of each context.
     `extended` returns the panel with the rows that hold the future covariates, where they do not lie in `panel`.
-
-    Examples
-    --------
-    >>> context = Context.at_end(Panel.of(np.arange(5.0)))
-    >>> context.tail(2)[0].ravel().tolist()
-    [3.0, 4.0]
     """
 
     def __init__(
@@ -81,12 +75,8 @@ class Context:
         """Return the last `window` rows before each cutoff, shape (n, W, C), not to be written to.
 
         A missing number is replaced by the one before it, at the start of the context by the first number in it.
-        NaN is left only in a column that has no number before the cutoff.
-
-        Raises
-        ------
-        DataError
-            When a series has fewer rows than that; it names the first such series.
+        NaN is left only in a column that has no number before the cutoff. DataError names the first series that has
+        fewer rows than that.
         """
         short = np.flatnonzero(self.lengths < window)
         if len(short):
@@ -208,12 +198,8 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
     """Return a panel with `horizon` more rows per series that hold the known future covariates, and NaN elsewhere.
 
     `future` is a frame with the future covariates of the steps after each series, with the time and id columns of the
-    data; without a time axis, exactly `horizon` rows for each series, in the panel's order.
-
-    Raises
-    ------
-    DataError
-        When a future column or a date of it is missing.
+    data; without a time axis, exactly `horizon` rows for each series, in the panel's order. DataError is raised when a
+    future column or a date of it is missing.
     """
     given = panel.roles.given.future
     if not panel.roles.future:

@@ -20,12 +20,6 @@ class StaticEncoder:
 
     A number becomes its distance from the mean in standard deviations; a category becomes one column
     for each value of the training series, and one for all other values.
-
-    Examples
-    --------
-    >>> encoder = StaticEncoder.fit({"region": np.array(["n", "s"]), "size": np.array([1.0, 3.0])}, ["region", "size"])
-    >>> encoder.encode({"region": np.array(["s", "west"]), "size": np.array([3.0, 5.0])}, 2).tolist()
-    [[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 3.0]]
     """
 
     columns: tuple[tuple[str, float, float, tuple[str, ...]], ...] = ()  # name, mean, deviation; or categories
@@ -69,14 +63,7 @@ BLOCK = 1 << 16  # rows that are scaled at a time: float64 for all of them would
 
 @dataclass(frozen=True, eq=False)
 class Preprocessor:
-    """Scaling and static encoding, fitted once on the training rows.
-
-    Examples
-    --------
-    >>> inputs = Preprocessor.fit(Panel.of(np.array([1.0, 3.0])), ScalingRecipe())
-    >>> inputs.rows(Panel.of(np.array([1.0, 3.0, 5.0])))[0].ravel().tolist()
-    [-1.0, 1.0, 3.0]
-    """
+    """Scaling and static encoding, fitted once on the training rows."""
 
     recipe: ScalingRecipe
     scaling: Scaling  # one entry for each series of `ids`

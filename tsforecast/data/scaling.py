@@ -36,13 +36,6 @@ class ScalingRecipe:
     The transform of the targets is ``log(y + offset)``, or ``((y + offset)**power - 1) / power`` with the power in
     [0, 1] that makes the training part most normal [Box and Cox 1964]. The offset is 0 where all training values are
     positive. Values far below those of training are held where the function still exists.
-
-    Examples
-    --------
-    >>> values = np.array([[1.0], [10.0], [100.0]])
-    >>> scaling = ScalingRecipe("log", "min-max").fit(values, np.array([0, 3]), targets=1)
-    >>> scaling.transform(values, 0).ravel().tolist()
-    [0.0, 0.5, 1.0]
     """
 
     transform: str | None = None  # one of `TRANSFORMS`
@@ -60,12 +53,8 @@ class ScalingRecipe:
 
         Series weigh as much as `weights` (N,) in the mean and deviation that all share; other statistics leave out
         those of weight 0. A column that does not vary, beyond rounding, gets the scale 1; one without any number gets
-        location 0 and scale 1.
-
-        Raises
-        ------
-        ParameterError
-            When the scaler is an object that does not scale column by column, or cannot undo what it does.
+        location 0 and scale 1. ParameterError is raised when the scaler is an object that does not scale column by
+        column, or cannot undo what it does.
         """
         count, columns = len(offsets) - 1, values.shape[1]
         shift, power, edge = np.zeros((count, targets)), np.ones((count, targets)), np.ones((count, targets))
@@ -244,13 +233,7 @@ def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 
 def by_part(reduction: np.ufunc, values: NDArray[Any], parts: NDArray[np.int64]) -> NDArray[Any]:
-    """Reduce the rows of each part, (rows, C) to (N, C); 0 for a part without rows.
-
-    Examples
-    --------
-    >>> by_part(np.add, np.array([[1.0], [2.0], [4.0]]), np.array([0, 1, 1, 3])).ravel().tolist()
-    [1.0, 0.0, 6.0]
-    """
+    """Reduce the rows of each part, (rows, C) to (N, C); 0 for a part without rows."""
     found = np.zeros((len(parts) - 1, values.shape[1]))
     there = np.flatnonzero(np.diff(parts))
     if len(there):
@@ -335,11 +318,6 @@ def seasonal_scale(values: ArrayLike, season_length: int) -> tuple[float, float]
     """Mean absolute and mean squared error of the seasonal naive forecast on a training part, (T,).
 
     NaN is left out. With at most `season_length` steps, neighbouring steps are compared instead.
-
-    Examples
-    --------
-    >>> seasonal_scale([1.0, 2.0, 4.0, 2.0], season_length=2)
-    (1.5, 4.5)
     """
     numbers = np.asarray(values, dtype=np.float64)
     lag = season_length if len(numbers) > season_length else 1

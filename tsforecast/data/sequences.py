@@ -17,13 +17,7 @@ FORMS = "a list of (T, C) arrays, an array of shape (N, T, C) or (N, T), or a Pa
 
 
 def is_ragged(data: Any) -> bool:
-    """Return whether sequences are given one by one, each of its own length, rather than as rows of one array.
-
-    Examples
-    --------
-    >>> is_ragged([np.zeros((3, 2)), np.zeros((5, 2))]), is_ragged(np.zeros((4, 3))), is_ragged([[1, 2], [3, 4]])
-    (True, False, False)
-    """
+    """Return whether sequences are given one by one, each of its own length, rather than as rows of one array."""
     if isinstance(data, Panel):
         return True
     if isinstance(data, np.ndarray):
@@ -41,11 +35,6 @@ def read(data: Any) -> Panel:
     Without C there is one channel. All varying columns of a panel are channels; its static columns, the label
     among them, are not read, but its groups are kept. DataError names every sequence that is empty, not finite, or of
     another number of channels.
-
-    Examples
-    --------
-    >>> read([np.zeros((3, 2)), np.ones((5, 2))])
-    Panel: 2 series x 3 to 5 steps, targets 'c0', 'c1', integer axis, season 1
     """
     if isinstance(data, Panel):
         raise_any(recording_problems([data.series(i) for i in range(len(data))]))
@@ -111,13 +100,7 @@ class DuplicateSet:
 
     @property
     def sentence(self) -> str:
-        """Description of the finding.
-
-        Examples
-        --------
-        >>> DuplicateSet((0, 4), ("ann/03", "ann/17"), ("wave", "circle"), ("ann", "ann")).sentence
-        "recordings 'ann/03' and 'ann/17' are the same, but labelled 'wave' and 'circle': one label must be wrong"
-        """
+        """Description of the finding."""
         named = _joined(self.names)
         if self.disagree:
             return f"recordings {named} are the same, but labelled {_joined(self.labels)}: one label must be wrong"
@@ -126,14 +109,7 @@ class DuplicateSet:
 
 
 def find_duplicates(panel: Panel, labels: NDArray[Any], groups: NDArray[Any] | None = None) -> list[DuplicateSet]:
-    """Return the sequences that occur several times, those with different labels, (N,), first.
-
-    Examples
-    --------
-    >>> panel = Panel.from_array([[1.0, 2.0], [3.0], [1.0, 2.0]])
-    >>> find_duplicates(panel, np.array(["up", "up", "down"]))[0].places
-    (0, 2)
-    """
+    """Return the sequences that occur several times, those with different labels, (N,), first."""
     found = [
         DuplicateSet(
             tuple(places),
@@ -148,13 +124,7 @@ def find_duplicates(panel: Panel, labels: NDArray[Any], groups: NDArray[Any] | N
 
 
 def content(panel: Panel) -> NDArray[np.int64]:
-    """Return a number for each sequence, (N,), that its duplicates share.
-
-    Examples
-    --------
-    >>> content(Panel.from_array([[1.0, 2.0], [3.0], [1.0, 2.0]])).tolist()
-    [0, 1, 0]
-    """
+    """Return a number for each sequence, (N,), that its duplicates share."""
     numbers = np.empty(len(panel), dtype=np.int64)
     for number, places in enumerate(_alike(panel).values()):
         numbers[places] = number

@@ -16,12 +16,6 @@ class SupervisedPanel(Panel):
     """A panel whose every series is one row of X (W steps) followed by its row of y (H steps to forecast).
 
     Build one with `from_rows`. Rows are independent: each trains or validates as a whole.
-
-    Examples
-    --------
-    >>> panel = SupervisedPanel.from_rows(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([3.0, 5.0]))
-    >>> panel.series(1).ravel().tolist(), panel.horizon, panel.context_lengths.tolist()
-    ([3.0, 4.0, 5.0], 1, [2, 2])
     """
 
     unit: ClassVar[str] = "window"

@@ -36,16 +36,6 @@ class Windows:
     back before `first`. `values` (rows, C) are scaled, without NaN, targets first, the `ahead` known future covariates
     last; `truth` (rows, K) is the targets again, with NaN where the loss skips them. `static` is (N, S), and `names`
     (N,) are those of the series in messages.
-
-    Examples
-    --------
-    >>> ramp = np.arange(5.0)[:, None]
-    >>> windows = Windows(ramp, ramp, np.array([0, 5]), window=2, horizon=1)
-    >>> len(windows)
-    3
-    >>> batch = windows.batch(torch.tensor([0, 2]))
-    >>> batch.past[..., 0].tolist(), batch.future[..., 0].tolist()
-    ([[0.0, 1.0], [2.0, 3.0]], [[2.0], [4.0]])
     """
 
     kind = "series"  # what `names` name

@@ -31,13 +31,7 @@ ONE_BY_ONE = 8  # windows that are forecast one by one, to check that none depen
 
 
 def differences(first: Fingerprint, second: Fingerprint) -> Iterator[tuple[str, tuple[int, ...], float]]:
-    """Yield names of arrays that differ, the first place, and the largest difference; NaN where it is no number.
-
-    Examples
-    --------
-    >>> list(differences({"a": np.array([1.0, 2.0])}, {"a": np.array([1.0, 2.5])}))
-    [('a', (1,), 0.5)]
-    """
+    """Yield names of arrays that differ, the first place, and the largest difference; NaN where it is no number."""
     for name, one in first.items():
         other = second.get(name)
         if other is None or one.shape != other.shape:
@@ -57,10 +51,7 @@ def differences(first: Fingerprint, second: Fingerprint) -> Iterator[tuple[str, 
 def numbers(result: Any, name: str = "returned") -> Fingerprint:
     """Return the numbers in the result of a procedure, by name; text and dates are left out.
 
-    Raises
-    ------
-    DataError
-        When there is none, or an object of another kind.
+    DataError is raised when there is none, or an object of another kind.
 
     Examples
     --------

@@ -52,14 +52,7 @@ def canvas(height: float = 2.7) -> tuple[Figure, Axes]:
 
 
 def rows_canvas(names: list[str], room: float = 0.26) -> tuple[Figure, Axes]:
-    """Return a canvas with a row for each name, the first on top at 0.
-
-    Examples
-    --------
-    >>> figure, axes = rows_canvas(["gru", "naive"])
-    >>> [label.get_text() for label in axes.get_yticklabels()]
-    ['gru', 'naive']
-    """
+    """Return a canvas with a row for each name, the first on top at 0."""
     figure, axes = canvas(0.8 + room * len(names))
     axes.set_yticks(range(len(names)), [brief(name) for name in names], color=INK)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -70,25 +63,13 @@ def rows_canvas(names: list[str], room: float = 0.26) -> tuple[Figure, Axes]:
 
 
 def brief(name: object) -> str:
-    """Return a name that fits into a figure, without letters that cannot be drawn.
-
-    Examples
-    --------
-    >>> brief("turbine-north-2024-hourly-power"), brief("a\\nb")
-    ('turbine-north-2024-ho…', 'a\ufffdb')
-    """
+    """Return a name that fits into a figure, without letters that cannot be drawn."""
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name))
     return text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"
 
 
 def percent(share: float) -> str:
-    """Return a share as percent, with no more digits than it needs.
-
-    Examples
-    --------
-    >>> percent(-0.3), percent(0.025)
-    ('−30%', '2.5%')
-    """
+    """Return a share as percent, with no more digits than it needs."""
     return f"{round(100 * share, 6):g}%".replace("-", "\N{MINUS SIGN}")
 
 

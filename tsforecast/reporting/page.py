@@ -52,13 +52,7 @@ def template(name: str) -> Template:
 
 
 def date_and_time(made: str) -> str:
-    """Return an ISO time stamp to the minute.
-
-    Examples
-    --------
-    >>> date_and_time("2026-01-31T08:05:09+00:00")
-    '2026-01-31 08:05'
-    """
+    """Return an ISO time stamp to the minute."""
     return datetime.fromisoformat(made).strftime("%Y-%m-%d %H:%M")
 
 

@@ -45,15 +45,6 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     """Return a figure that was drawn in the colours of `canvas` as an SVG element; text stays text and is escaped.
 
     `name` is the prefix of every id, so that figures of one page do not share any; screen readers read `description`.
-
-    Examples
-    --------
-    >>> from tsforecast.reporting.figures import canvas
-    >>> figure, axes = canvas()
-    >>> _ = axes.plot([1, 2], color=COLOURS[0])
-    >>> svg = inline_svg(figure, "rise", "A line that rises.")
-    >>> "var(--model-1)" in svg, COLOURS[0].lower() in svg
-    (True, False)
     """
     root = _drawn(figure)
     for element in root.iter():
@@ -72,16 +63,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
 
 
 def legend(figure: Figure) -> list[Key]:
-    """Return an entry for each labelled line of a figure, for a legend that the page sets beside it.
-
-    Examples
-    --------
-    >>> from tsforecast.reporting.figures import canvas
-    >>> figure, axes = canvas()
-    >>> _ = axes.plot([1, 2], color=INK, label="actual")
-    >>> legend(figure)
-    [Key(label='actual', colour='var(--ink)', shape='line', dashes='none')]
-    """
+    """Return an entry for each labelled line of a figure, for a legend that the page sets beside it."""
     keys = []
     for axes in figure.axes:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):

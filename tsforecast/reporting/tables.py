@@ -41,13 +41,6 @@ class Grid:
         """Build a grid from rows of any values; those beyond the limit are counted.
 
         With `drop_empty`, columns in which every listed cell is missing are left out.
-
-        Examples
-        --------
-        >>> rows = [("gru", "-", 1), ("mean", "-", 2), ("drift", "-", 3)]
-        >>> grid = Grid.of("Errors", ["model", "seed", "rank"], rows, limit=2, drop_empty=True)
-        >>> grid.columns, grid.rows, grid.more
-        (('model', 'rank'), (('gru', '1'), ('mean', '2')), 1)
         """
         lines, titles = list(rows), tuple(map(str, columns))
         cells = [tuple(map(str, line)) for line in lines[:limit]]
@@ -68,13 +61,7 @@ class Grid:
 
 
 def cell(value: object, digits: str) -> str:
-    """Return a value as text, or a dash where there is none.
-
-    Examples
-    --------
-    >>> cell(0.25, "{:+.1%}"), cell(float("nan"), "{:.2f}"), cell(None, "{}")
-    ('+25.0%', '-', '-')
-    """
+    """Return a value as text, or a dash where there is none."""
     return MISSING if pd.isna(value) else digits.format(value)
 
 
@@ -92,18 +79,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as indented JSON: text for keys and time stamps, null for NaN and infinities.
-
-    Examples
-    --------
-    >>> print(json_text({"step": {1: np.float64(0.5), 2: math.nan}}))
-    {
-      "step": {
-        "1": 0.5,
-        "2": null
-      }
-    }
-    """
+    """Return a value as indented JSON: text for keys and time stamps, null for NaN and infinities."""
     return json.dumps(to_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 

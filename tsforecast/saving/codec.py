@@ -34,11 +34,6 @@ def to_plain(value: Any, describe: Callable[[Any], tuple[str, dict[str, Any]]]) 
     """Return a value as JSON can hold it: a text, number, list, dict, array, or an estimator that is not fitted.
 
     `describe` returns the name of an estimator's class, and its parameters. TypeError is raised for other values.
-
-    Examples
-    --------
-    >>> to_plain({"anchor": (6, 12), "loss": float("nan"), 3: "three"}, None)
-    {'dict': [['anchor', {'tuple': [6, 12]}], ['loss', {'float': 'nan'}], [3, 'three']]}
     """
 
     def plain(value: Any) -> Any:
@@ -71,11 +66,6 @@ def from_plain(plain: Any, make: Callable[[str, dict[str, Any]], Any]) -> Any:
     """Undo `to_plain`; `make` returns the estimator of a class with these parameters.
 
     ValueError or TypeError is raised when `plain` was not written by `to_plain`.
-
-    Examples
-    --------
-    >>> from_plain(to_plain(((), [np.float32(0.5)], {"a": np.array(["x", "yz"])}), None), None)
-    ((), [0.5], {'a': array(['x', 'yz'], dtype='<U2')})
     """
 
     def value(plain: Any) -> Any:
@@ -124,17 +114,7 @@ def _array(kind: Any, items: list[Any]) -> NDArray[Any]:
 
 
 def typed(cls: type[Record], values: dict[str, Any]) -> Record:
-    """Return the dataclass `cls` with these values, once each has the type of its field; TypeError otherwise.
-
-    Examples
-    --------
-    >>> typed(Frequency, {"unit": "month", "count": 3})
-    Frequency(unit='month', count=3)
-    >>> typed(Frequency, {"unit": "month", "count": "3"})
-    Traceback (most recent call last):
-        ...
-    TypeError: count of Frequency: input should be a valid integer, got '3'
-    """
+    """Return the dataclass `cls` with these values, once each has the type of its field; TypeError otherwise."""
     from pydantic import ValidationError
 
     adapters = _adapters(cls)  # type: ignore[arg-type]  # a class can be hashed

@@ -92,22 +92,10 @@ def track(experiment: str = "tsforecast", uri: str | Path | None = None, **tags:
 
 
 def sync(folder: str | Path = "mlflow-unsent") -> list[str]:
-    """Send the events that could not be sent at their time; see `track`.
+    """Send the events in a folder of `track`, or in one of the folders in it, that could not be sent at their time.
 
-    Parameters
-    ----------
-    folder : path
-        Of `track`; or one of the folders in it.
-
-    Returns
-    -------
-    list of str
-        A sentence for each that was sent, and is gone now.
-
-    Raises
-    ------
-    TrackingError
-        When there is nothing to send, or it cannot be sent; then it stays where it is.
+    A sentence is returned for each that was sent, and is gone now. TrackingError is raised when there is nothing to
+    send, or it cannot be sent; then it stays where it is.
     """
     place = Path(folder)
     found = [place] if (place / ABOUT).is_file() else sorted(file.parent for file in place.glob(f"*/{ABOUT}"))

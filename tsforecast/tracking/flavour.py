@@ -70,13 +70,7 @@ class Served:
 
 
 def long(panel: Panel) -> Panel:
-    """Return a panel with input and forecasts in long pandas frames.
-
-    Examples
-    --------
-    >>> long(Panel.of([[1.0, 2.0], [3.0, 4.0, 5.0]])).to_native(np.array([[[3.0]], [[6.0]]])).values.tolist()
-    [[0.0, 3.0], [1.0, 6.0]]
-    """
+    """Return a panel with input and forecasts in long pandas frames."""
     source = panel.source
     name = source.id if source.form in ("frame", "series") else SERIES_COLUMN
     plain = replace(source, form="frame", backend="pandas", id=name, time_in_index=False, date_only=False)
@@ -127,13 +121,7 @@ def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_json(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return a frame as JSON for a service, with all digits of numbers.
-
-    Examples
-    --------
-    >>> as_json(pd.DataFrame({"day": pd.to_datetime(["2024-01-31"]), "sales": [0.1]}))
-    {'columns': ['day', 'sales'], 'data': [['2024-01-31T00:00:00', 0.1]]}
-    """
+    """Return a frame as JSON for a service, with all digits of numbers."""
     columns = [[_cell(value) for value in frame[name].tolist()] for name in frame]
     return {"columns": [str(name) for name in frame], "data": [list(row) for row in zip(*columns, strict=True)]}
 
@@ -186,22 +174,10 @@ EXAMPLE, POSTED = "input_example.json", "serving_input_example.json"
 
 
 def save_model(forecaster: Forecaster, path: str | Path, mlflow_model: Any = None) -> None:
-    """Write a fitted forecaster as an MLflow model for `mlflow models serve` and `mlflow.pyfunc`.
+    """Write a fitted forecaster to a new or empty folder, as a model for `mlflow models serve` and `mlflow.pyfunc`.
 
-    Parameters
-    ----------
-    forecaster : Forecaster
-    path : path
-        A new or empty folder.
-    mlflow_model : mlflow.models.Model, optional
-        What MLflow knows of it already.
-
-    Raises
-    ------
-    ParameterError, NotFittedError
-        When there is nothing to save, or it cannot be saved without code.
-    OutputError
-        When the place cannot be written to, or holds something else.
+    MLflow passes its own model as `mlflow_model`. ParameterError or NotFittedError is raised when there is nothing to
+    save, or it cannot be saved without code; OutputError when the place cannot be written to, or holds something else.
 
     Examples
     --------
@@ -218,22 +194,9 @@ def save_model(forecaster: Forecaster, path: str | Path, mlflow_model: Any = Non
 
 
 def log_model(forecaster: Forecaster, name: str = "model", **more: Any) -> Any:
-    """Log a fitted forecaster to the active MLflow run.
+    """Log a fitted forecaster to the active MLflow run, and return MLflow's `ModelInfo`; errors as in `save_model`.
 
-    Parameters
-    ----------
-    forecaster : Forecaster
-    name : str
-    **more
-        Arguments of ``mlflow.models.Model.log``, such as ``registered_model_name="sales"``.
-
-    Returns
-    -------
-    mlflow.models.model.ModelInfo
-
-    Raises
-    ------
-    ParameterError, NotFittedError
+    `more` are arguments of ``mlflow.models.Model.log``, such as ``registered_model_name="sales"``.
     """
     with quiet():
         from mlflow.models import Model
@@ -244,15 +207,8 @@ def log_model(forecaster: Forecaster, name: str = "model", **more: Any) -> Any:
 def load_model(model_uri: str | Path) -> Forecaster:
     """Read a forecaster that was saved or logged. Nothing of it is executed.
 
-    Parameters
-    ----------
-    model_uri : str or path
-        A folder, or an address of MLflow's: ``"models:/sales@champion"``, ``"models:/m-..."``, ``"runs:/.../model"``.
-
-    Raises
-    ------
-    ModelFileError
-        When there is no forecaster of a known format.
+    `model_uri` is a folder, or an address of MLflow's: ``"models:/sales@champion"``, ``"models:/m-..."``,
+    ``"runs:/.../model"``. ModelFileError is raised when there is no forecaster of a known format.
     """
     with quiet():
         from mlflow.artifacts import download_artifacts
@@ -345,13 +301,7 @@ def _write_example(example: pd.DataFrame | NDArray[Any], place: Path) -> dict[st
 
 
 def pinned() -> list[str]:
-    """Return the requirements: this package and its dependencies, in the installed versions.
-
-    Examples
-    --------
-    >>> [line for line in pinned() if line.startswith("tsforecast==")] == [f"tsforecast=={__version__}"]
-    True
-    """
+    """Return the requirements: this package and its dependencies, in the installed versions."""
     needed = [line for line in requires("tsforecast") or () if "extra ==" not in line]
     names = ["tsforecast", *(re.split(r"[^\w.-]", line)[0] for line in needed)]
     found = [(name, installed(name).partition("+")[0]) for name in names]  # torch 2.9+cpu is torch 2.9 elsewhere

@@ -54,13 +54,7 @@ def named(model: Any) -> str:
 
 
 def about(panel: Panel, recordings: bool = False) -> str:
-    """Return a short description of the data.
-
-    Examples
-    --------
-    >>> about(Panel.of([[1.0, 2.0], [3.0, 4.0, 5.0]])), about(Panel.of([1.0, 2.0]))
-    ('y, 2 series', 'y')
-    """
+    """Return a short description of the data."""
     targets = shorten(list(panel.roles.target), 2)
     if isinstance(panel, SupervisedPanel) or recordings:
         return f"{len(panel)} {'recordings' if recordings else 'windows'}"
@@ -118,13 +112,7 @@ def of_record(fit: ForecastFit) -> tuple[Facts, Facts]:
 
 
 def of_epochs(epochs: Iterable[Epoch]) -> list[Metric]:
-    """Return the metrics of epochs, without missing ones.
-
-    Examples
-    --------
-    >>> of_epochs([Epoch(0, None, 0.5, 0.0, 0.0)])[0]  # doctest: +ELLIPSIS
-    ['loss/validation', 0.5, ..., 0]
-    """
+    """Return the metrics of epochs, without missing ones."""
     return [
         [name, value, _now(), epoch.number]
         for epoch in epochs

@@ -73,13 +73,7 @@ class Event:
 
 
 def where(uri: str | Path | None) -> str:
-    """Return the URI of a store: the given one, else that of MLflow's environment variable, else a file right here.
-
-    Examples
-    --------
-    >>> where("http://127.0.0.1:5000/")
-    'http://127.0.0.1:5000'
-    """
+    """Return the URI of a store: the given one, else that of MLflow's environment variable, else a file right here."""
     named = str(uri or os.environ.get("MLFLOW_TRACKING_URI") or DATABASE)
     if named.endswith(".db") and "://" not in named:
         named = f"sqlite:///{named}"
@@ -246,11 +240,5 @@ def _as_text(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _key(name: str) -> str:
-    """Return a name with only the characters that MLflow allows.
-
-    Examples
-    --------
-    >>> _key("skill/gru (3 layers)")
-    'skill/gru _3 layers_'
-    """
+    """Return a name with only the characters that MLflow allows."""
     return re.sub(r"[^\w\-. :/]", "_", name)
