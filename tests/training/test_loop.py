@@ -19,7 +19,7 @@ from tsforecast.networks.losses import LOSSES, Objective
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import TrainingConfig, train
-from tsforecast.training.optim import clip, make_optimizer, one_cycle
+from tsforecast.training.optim import clip, make_optimizer, rate_share
 
 CPU = torch.device("cpu")
 OPTIMIZERS, SCHEDULES = (options(NetworkEstimator, name) for name in ("optimizer", "schedule"))
@@ -209,10 +209,22 @@ def test_the_rate_follows_torch_s_one_cycle() -> None:
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=1001, cycle_momentum=False)
     for step in range(1001):
-        assert one_cycle(step / 1000) == pytest.approx(theirs.get_last_lr()[0], abs=0.005)
+        assert rate_share("one-cycle", step / 1000, [], 1) == pytest.approx(theirs.get_last_lr()[0], abs=0.005)
         optimizer.step()
         if step < 1000:
             theirs.step()
+
+
+def test_the_rate_of_a_cosine_rises_over_a_tenth_and_falls_to_zero() -> None:
+    shares = [rate_share("cosine", done, [], 1) for done in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    assert shares == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
+
+
+def test_a_plateau_is_so_many_epochs_without_a_better_loss() -> None:
+    losses = [3.0, 2.0, 2.5, 2.1, 1.9, 2.0, 2.0]
+    history = [Epoch(number, None, loss, 0.1, 0.0) for number, loss in enumerate(losses)]
+    shares = [rate_share("plateau", 0.5, history[:epochs], 2) for epochs in (3, 4, 6, 7)]
+    assert shares == pytest.approx([1.0, 0.1, 0.1, 0.01])
 
 
 def test_a_plateau_divides_the_rate_by_ten() -> None:

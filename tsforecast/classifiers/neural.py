@@ -43,12 +43,6 @@ def validation_mask(
     `validation` is a share or number of the groups, the last ones in the order in which they appear; without groups of
     the sequences, the same share of each class, of which one at least trains. A DataError where nothing would be left
     to train on, or nothing of some class.
-
-    Examples
-    --------
-    >>> count, mask = validation_mask(np.array([0, 0, 1, 1]), np.array(["ann", "bob", "ann", "bob"]), 0.5, None)
-    >>> count, mask.tolist()
-    (1, [False, True, False, True])
     """
     mask = np.zeros(len(labels), dtype=np.bool_)
     if not validation:

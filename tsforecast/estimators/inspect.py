@@ -22,16 +22,6 @@ def summary(folder: str | Path) -> dict[str, str]:
     Raises
     ------
     ModelFileError
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from tsforecast.classifiers.baselines import MajorityClassifier
-    >>> with tempfile.TemporaryDirectory() as place:
-    ...     MajorityClassifier().fit([[1.0, 2.0], [3.0]], ["rest", "wave"]).save(f"{place}/model")
-    ...     facts = summary(f"{place}/model")
-    >>> facts["classes"], facts["data"]
-    ("2: 'rest', 'wave'", '2 recordings of 1 to 2 steps, 3 in all')
     """
     with opened(folder, "read") as (written, description, numbers):
         fitted, where = description["fitted"], description["provenance"]

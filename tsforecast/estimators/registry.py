@@ -60,12 +60,6 @@ def make(name: str, **settings: Any) -> Any:
 
 
 def model_name(forecaster: object) -> str:
-    """Return the name of a forecaster's class, as tables show it.
-
-    Examples
-    --------
-    >>> model_name(make("seasonal-naive"))
-    'seasonal-naive'
-    """
+    """Return the name of a forecaster's class, as tables show it."""
     cls = type(forecaster).__name__
     return next((name for name, class_name in _NAMES.items() if class_name == cls), cls)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from tsforecast.checks import require_estimator
 from tsforecast.data.calendar import from_utc
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
@@ -30,7 +31,7 @@ from tsforecast.errors import DataError
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation.record import ForecastFit, as_code, learned, times_of
 from tsforecast.evaluation.runner import interruptible
-from tsforecast.forecasters.base import Forecaster, require_forecaster
+from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.audit import audit_case
 
 
@@ -92,7 +93,7 @@ def backtest(
     >>> rows[["cutoff", "step", "time", "y", "forecast"]].values.tolist()
     [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
     """
-    require_forecaster(forecaster)
+    require_estimator(forecaster, Forecaster, "GRUForecaster()")
     protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past)
     panel = protocol.long_enough(Panel.of(data))
     name = name or model_name(forecaster)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from tsforecast.checks import jobs, one_of, whole
+from tsforecast.checks import jobs, one_of, require_estimator, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol, option_problems
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
@@ -21,7 +21,7 @@ from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import by_name, complete, run_all
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
-from tsforecast.forecasters.base import Forecaster, require_forecaster
+from tsforecast.forecasters.base import Forecaster
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
 
@@ -157,7 +157,7 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
         )
         pairs = [(item, make(item)) if isinstance(item, str) else (model_name(item), item) for item in items]
     for _, forecaster in pairs:
-        require_forecaster(forecaster)
+        require_estimator(forecaster, Forecaster, "GRUForecaster()")
     return {name: make(name) for name in ALWAYS} | by_name(pairs)
 
 

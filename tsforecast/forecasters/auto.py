@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -42,11 +41,6 @@ def training_rows(
     `validation` is a share or a number of the last steps; of whole groups where the panel has several, whose series
     then train 0 rows; or of supervised windows. `without` is the setting that does without it, for a DataError's
     remedy.
-
-    Examples
-    --------
-    >>> training_rows(Panel.of(np.zeros(100)), 0.2, horizon=5)
-    (20, array([80]))
     """
     units = panel.units
     if not validation or (units is not None and units.max() == 0):
@@ -144,14 +138,14 @@ def _largest_horizon(panel: Panel, rows: Rows, given: int | str, below: int) -> 
 
     A shorter horizon needs fewer steps, and may leave more of them to train on: those that fit come first.
     """
-    return bisect(range(1, below), False, key=lambda horizon: not _fits(panel, rows, given, horizon))
 
+    def too_long(horizon: int) -> bool:
+        try:
+            return len(_room(panel, rows, given, horizon)[2]) > 0
+        except DataError:
+            return True
 
-def _fits(panel: Panel, rows: Rows, given: int | str, horizon: int) -> bool:
-    """Return whether window and horizon fit in the rows that train."""
-    with suppress(DataError):
-        return not len(_room(panel, rows, given, horizon)[2])
-    return False
+    return bisect(range(1, below), False, key=too_long)
 
 
 def _auto_window(season: int, horizon: int, shortest: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
-from tsforecast.checks import one_of, require_estimator, whole
+from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
@@ -22,11 +22,6 @@ from tsforecast.saving.folder import GOLDEN_OUTPUTS
 GOLDEN_SERIES = 3  # of a panel, whose forecasts a saved model keeps
 FURTHEST = 10_000  # largest horizon of a saved model, or as many steps as its longest series has
 FAR = 10.0  # ranges of X; a y that lies further away has other units
-
-
-def require_forecaster(value: object, example: str = "GRUForecaster()") -> None:
-    """Raise ParameterError unless `value` is a forecaster; explain what to do with a class, or several."""
-    require_estimator(value, Forecaster, example)
 
 
 class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
@@ -211,8 +206,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
 
     def _checked(self, data: Any, y: Any = None, sample_weight: Any = None) -> Panel:
         """Check parameters and read the data of `fit`."""
-        if problems := self._problems():
-            raise ParameterError(problems)
+        raise_any(self._problems(), ParameterError)
         if y is not None:
             panel = self._read_rows(data, y, sample_weight)
         elif sample_weight is not None:

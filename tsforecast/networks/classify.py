@@ -32,12 +32,6 @@ class SequenceClassifier(TrainableNetwork):
     The last layer starts at zero and is added to the logarithm of the `shares` of the classes, (K,), none of them 0, so
     an untrained network *is* the majority classifier. A step has C numbers, `channels`; with `differences` the change
     since the step before is read as well. A convolutional state reaches back over `length` steps.
-
-    Examples
-    --------
-    >>> network = SequenceClassifier(Architecture(units=4), 3, "mean", False, torch.tensor([0.25, 0.25, 0.5]), length=9)
-    >>> network(torch.randn(2, 9, 3)).softmax(dim=1)[0].tolist()
-    [0.25, 0.25, 0.5]
     """
 
     prior: Tensor

@@ -57,12 +57,6 @@ class ConvEncoder(nn.Module):
     In each of the `layers` stacks the dilation doubles from block to block until the last state reaches back over
     the whole window of `length` segments [van den Oord et al. 2016, arXiv 1609.03499; Bai et al. 2018, arXiv
     1803.01271].
-
-    Examples
-    --------
-    >>> import torch
-    >>> ConvEncoder(Architecture("conv1d", units=8), length=24)(torch.zeros(4, 24, 8)).shape
-    torch.Size([4, 8])
     """
 
     def __init__(self, architecture: Architecture, length: int) -> None:

@@ -22,12 +22,6 @@ class Decoder(nn.Module):
 
     For steps in a segment (S) and in the horizon (H), channels that share the network, one row each (G), numbers per
     step and row (Q), and future covariates (F, `ahead`).
-
-    Examples
-    --------
-    >>> decoder = Decoder(Architecture(units=8), segment=4, horizon=6, channels=2, outputs=3, ahead=1)
-    >>> decoder(torch.randn(5, 2, 8), torch.randn(5, 6, 1)).shape
-    torch.Size([5, 2, 6, 3])
     """
 
     def __init__(
@@ -79,12 +73,6 @@ class ForecastNetwork(TrainableNetwork):
     given as `lags`, steps back of shape (H, A), which the forecaster chooses; None for no anchor. With
     `instance_norm` each target is read divided by its own standard deviation over the window, by which the output is
     multiplied [cf. Kim et al. 2022, RevIN]. The loss decides the number of outputs per step (P).
-
-    Examples
-    --------
-    >>> network = ForecastNetwork(Architecture(units=4), 1, 1, window=3, horizon=2, lags=np.array([[1], [1]]))
-    >>> network(torch.tensor([[[1.0], [2.0], [5.0]]]))[0, :, 0, 0].tolist()
-    [5.0, 5.0]
     """
 
     def __init__(

@@ -90,12 +90,6 @@ class Pooling(nn.Module):
 
     Attention is a mean with weights that one layer reads from each state [Yang et al. 2016, Hierarchical Attention
     Networks]; "last" is the mean of the first and the last state where states look ahead as well.
-
-    Examples
-    --------
-    >>> states = torch.tensor([[[1.0], [3.0], [9.0]]])
-    >>> Pooling("mean-max", 1)(states, torch.tensor([2])).tolist()
-    [[2.0, 3.0]]
     """
 
     def __init__(self, name: str, units: int, bidirectional: bool = False) -> None:

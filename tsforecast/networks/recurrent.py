@@ -68,12 +68,6 @@ class RecurrentEncoder(nn.Module):
     """Embed segments, read one after the other and return the last state.
 
     The cells are those of Elman (1990), Cho et al. (2014, arXiv 1406.1078), and Hochreiter and Schmidhuber (1997).
-
-    Examples
-    --------
-    >>> import torch
-    >>> RecurrentEncoder(Architecture("gru", units=8, layers=2))(torch.zeros(4, 24, 8)).shape
-    torch.Size([4, 8])
     """
 
     def __init__(self, architecture: Architecture) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tsforecast.checks import require_estimator
 from tsforecast.data import frames
 from tsforecast.data.calendar import to_utc
 from tsforecast.data.columns import DATES
@@ -26,7 +27,7 @@ from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError
 from tsforecast.estimators import persistence
 from tsforecast.estimators.registry import model_name
-from tsforecast.forecasters.base import Forecaster, require_forecaster
+from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import __version__, installed
 from tsforecast.tracking.store import quiet
 
@@ -223,7 +224,7 @@ def keep(forecaster: Forecaster, place: Path, data: Panel | None = None) -> Kept
 
     `data` is the fitted panel, where the forecaster does not keep all of it.
     """
-    require_forecaster(forecaster, example="GRUForecaster().fit(data)")
+    require_estimator(forecaster, Forecaster, "GRUForecaster().fit(data)")
     persistence.save(_anywhere(forecaster), place / FOLDER)
     fitted = forecaster.panel_
     if isinstance(fitted, SupervisedPanel):

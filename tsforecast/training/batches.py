@@ -128,13 +128,6 @@ class SequenceDataset:
 
     Scaled `values`, (rows, C), of all sequences lie below each other, between `offsets`, (N + 1,); `labels` are (N,),
     and `names` those of messages. An augmentation, for training only, varies each batch anew.
-
-    Examples
-    --------
-    >>> dataset = SequenceDataset(np.arange(5.0)[:, None], np.array([0, 2, 5]), np.array([0, 1]))
-    >>> batch = dataset.batch(torch.tensor([0, 1]))
-    >>> batch.steps[..., 0].tolist(), batch.lengths.tolist()
-    ([[0.0, 1.0, 0.0], [2.0, 3.0, 4.0]], [2, 3])
     """
 
     kind = "sequence"  # what `names` name

@@ -59,13 +59,7 @@ def show_epochs(verbose: int, max_epochs: int, name: str, on_epoch: OnEpoch | No
 
 
 def describe(epoch: Epoch) -> str:
-    """Describe an epoch in one line.
-
-    Examples
-    --------
-    >>> describe(Epoch(3, 0.25, 0.5, 0.001, 1.2, skill=0.1))
-    'epoch 3: train 0.2500, validation 0.5000, skill +10.0%, rate 0.001'
-    """
+    """Describe an epoch in one line."""
     parts = [("train", epoch.train_loss), ("validation", epoch.valid_loss)]
     words = [f"{name} {loss:.4f}" for name, loss in parts if loss is not None]
     words += [f"skill {epoch.skill:+.1%}"] if epoch.skill is not None else []

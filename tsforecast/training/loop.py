@@ -49,13 +49,7 @@ class TrainingConfig:
         return self.max_epochs if self.stop is None else self.stop
 
     def steps(self, windows: int) -> int:
-        """Return the number of batches in an epoch over so many windows.
-
-        Examples
-        --------
-        >>> TrainingConfig(64, 10, 0.1).steps(130), TrainingConfig(64, 10, 0.1, steps_per_epoch=2).steps(130)
-        (3, 2)
-        """
+        """Return the number of batches in an epoch over so many windows."""
         every = -(-windows // self.batch_size)
         return every if self.steps_per_epoch is None else min(every, self.steps_per_epoch)
 

@@ -18,59 +18,28 @@ PLATEAU_FACTOR = 10.0  # a plateau divides the rate by it
 def rate_share(schedule: str, done: float, history: Sequence[Epoch], wait: int) -> float:
     """Return the share of the highest learning rate, once a share of all steps is `done`.
 
-    A plateau reads the epochs so far, and `wait` of them without a better loss make one.
+    One-cycle rises from a 25th over the first 30 %, then falls to nearly nothing, both ways along half a cosine [Smith
+    and Topin 2017, arXiv 1708.07120; shape and constants as in torch's `OneCycleLR`]. A cosine rises in a line over the
+    first tenth, then falls to zero, without restarts [Loshchilov and Hutter 2016, arXiv 1608.03983]. A plateau reads
+    the epochs so far, and `wait` of them without a better loss make one.
     """
     if schedule == "one-cycle":
-        return one_cycle(done)
+        if done < 0.3:
+            return _cosine(1 / 25, 1.0, done / 0.3)
+        return _cosine(1.0, 1 / 250_000, (done - 0.3) / 0.7)
     if schedule == "cosine":
-        return warm_cosine(done)
+        if done < WARM_UP:
+            return done / WARM_UP
+        return _cosine(1.0, 0.0, (done - WARM_UP) / (1 - WARM_UP))
     if schedule == "plateau":
-        return plateau(history, wait)
+        return _plateau(history, wait)
     return 1.0
 
 
-def one_cycle(done: float) -> float:
-    """Rise from a 25th to the highest rate over the first 30 %, then fall to nearly nothing.
-
-    Both ways along half a cosine [Smith and Topin 2017, arXiv 1708.07120; shape and constants as in
-    torch's `OneCycleLR`].
-
-    Examples
-    --------
-    >>> [round(one_cycle(done), 4) for done in (0.0, 0.3, 1.0)]
-    [0.04, 1.0, 0.0]
-    """
-    start, top, end = 1 / 25, 1.0, 1 / 250_000
-    if done < 0.3:
-        return _cosine(start, top, done / 0.3)
-    return _cosine(top, end, (done - 0.3) / 0.7)
-
-
-def warm_cosine(done: float) -> float:
-    """Rise in a line over the first tenth, then fall to zero along half a cosine.
-
-    Without restarts [Loshchilov and Hutter 2016, arXiv 1608.03983].
-
-    Examples
-    --------
-    >>> [round(warm_cosine(done), 4) for done in (0.0, 0.05, 0.1, 0.55, 1.0)]
-    [0.0, 0.5, 1.0, 0.5, 0.0]
-    """
-    if done < WARM_UP:
-        return done / WARM_UP
-    return _cosine(1.0, 0.0, (done - WARM_UP) / (1 - WARM_UP))
-
-
-def plateau(history: Sequence[Epoch], wait: int) -> float:
+def _plateau(history: Sequence[Epoch], wait: int) -> float:
     """Divide the rate by ten each time that `wait` epochs have passed without a better loss.
 
     The loss is that of validation, or of training where nothing validates.
-
-    Examples
-    --------
-    >>> losses = [3.0, 2.0, 2.5, 2.1, 1.9, 2.0, 2.0]
-    >>> [plateau([Epoch(n, None, loss, 0.1, 0.0) for n, loss in enumerate(losses[:k])], 2) for k in (3, 4, 6, 7)]
-    [1.0, 0.1, 0.1, 0.01]
     """
     best, since, share = math.inf, 0, 1.0
     for epoch in history:
@@ -86,6 +55,7 @@ def plateau(history: Sequence[Epoch], wait: int) -> float:
 
 
 def _cosine(start: float, end: float, share: float) -> float:
+    """Return the rate after a share of the way from start to end, along half a cosine."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
@@ -93,13 +63,6 @@ def flatten_parameters(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
     """Move parameters and their gradients into one vector, and return it.
 
     The parameters become views of the vector. Gradients must be set to zero, not to None.
-
-    Examples
-    --------
-    >>> layer = nn.Linear(2, 3)
-    >>> whole = flatten_parameters(list(layer.parameters()))
-    >>> whole.data.zero_().shape, layer.weight.detach().abs().sum().item()
-    (torch.Size([9]), 0.0)
     """
     whole = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
     whole.grad = torch.zeros_like(whole)
