@@ -19,6 +19,7 @@ from tsforecast.evaluation.classification import (
     judge,
     tallied,
 )
+from tsforecast.evaluation.folds import LabelledSequences, both_sides, folds
 from tsforecast.evaluation.significance import over_users, t_test
 
 
@@ -128,3 +129,14 @@ def test_the_optimism_of_the_random_split_is_the_mean_difference_user_by_user() 
     (optimism,) = ClassificationResults(rows).optimism
     users = 1 - accuracy_by(rows[rows["protocol"] == "leave-users-out"], "group")["gru"]
     assert optimism.gain == over_users(users)
+
+
+def test_equal_gains_are_certain_and_none_are_no_gain() -> None:
+    assert (t_test([0.5, 0.5]), t_test([0.0, 0.0])) == (0.0, 1.0)
+    assert math.isnan(t_test([0.5]))
+
+
+def test_users_on_both_sides_of_a_given_split_are_counted() -> None:
+    data = LabelledSequences.read(np.arange(6.0).reshape(3, 2), ["up", "down", "up"], ["ann", "ann", "ann"])
+    note = "1 of 1 tested users is on both sides of the split that came with the recordings"
+    assert both_sides(data, folds(data, [], test=[False, False, True])) == [note]

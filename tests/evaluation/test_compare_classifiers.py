@@ -20,7 +20,7 @@ from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError
 from tsforecast.evaluation.classification import ClassificationResults
-from tsforecast.evaluation.compare_classifiers import compare_classifiers
+from tsforecast.evaluation.compare_classifiers import compare_classifiers, named
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 3, "random_state": 0}
 
@@ -203,6 +203,7 @@ def test_models_keep_their_names_and_what_is_no_classifier_is_refused() -> None:
     recordings, labels, users = movements(USERS[:2])
     found = compare_classifiers([MajorityClassifier(), MajorityClassifier()], recordings, labels, users)
     assert set(found.table["model"]) == {"majority", "majority-2"}
+    assert list(named([GRUClassifier(), GRUClassifier(units=8)])) == ["gru", "gru-2", "majority"]
     for wrong in (MajorityClassifier, "gru", object()):
         with pytest.raises(ParameterError, match="a classifier must have fit and predict_proba: got"):
             compare_classifiers([wrong], recordings, labels, users)

@@ -19,7 +19,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, FitWarning, ParameterError, TsForecastError
 from tsforecast.estimators.registry import make
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
-from tsforecast.evaluation.runner import seeded_clones
+from tsforecast.evaluation.runner import by_name, seeded_clones
 from tsforecast.files import OutputError
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
@@ -272,3 +272,8 @@ def test_progress_names_each_model_when_it_starts() -> None:
         names: list[str] = []
         leaderboard({"gru": small("gru")}, wave(60), 3, seeds=2, n_jobs=n_jobs, progress=names.append)
         assert names == ["naive", "seasonal-naive", "drift", "gru"]
+
+
+def test_repeated_names_are_numbered() -> None:
+    found = by_name((name, make(name)) for name in ["drift", "mean", "drift"])
+    assert list(found) == ["drift", "mean", "drift-2"]

@@ -11,7 +11,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.significance import diebold_mariano, holm
-from tsforecast.evaluation.verdict import Trials, Verdict, _verdict, judge, trials
+from tsforecast.evaluation.verdict import Trials, Verdict, _verdict, findings, judge, trials
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 
 RANDOM = np.random.default_rng(0)
@@ -148,3 +148,8 @@ def test_cutoffs_that_share_targets_throughout_are_inconclusive() -> None:
         "model is inconclusive: 50.0% lower MASE than naive; 8 cutoffs that share targets throughout are too few: "
         "use more origins, or longer steps"
     )
+
+
+def test_findings_begin_with_models_that_beat_the_reference() -> None:
+    verdicts = [Verdict("a", "does not beat", "a does not beat b"), Verdict("c", "beats", "c beats b")]
+    assert findings(verdicts) == [("beats", "c beats b"), ("does not", "a does not beat b")]

@@ -368,3 +368,8 @@ def test_a_report_of_the_rows_of_m4_hourly_takes_less_than_ten_seconds_and_five_
     page = html_report(Leaderboard.from_rows(rows))
     assert time.process_time() - began < 10
     assert len(page.encode()) < 5_000_000
+
+
+def test_cutoffs_of_a_figure_do_not_overlap_and_end_with_the_newest() -> None:
+    rows = pd.DataFrame({"cutoff": [1, 1, 2, 2, 3, 3], "time": [2, 3, 3, 4, 4, 5]})
+    assert disjoint_cutoffs(rows).tolist() == [1, 3]

@@ -11,9 +11,11 @@ import pytest
 from tests.helpers.searches import SPACE, searched
 from tsforecast.search.figures import progress
 from tsforecast.search.importance import importance
+from tsforecast.search.report import best_trials
 from tsforecast.search.results import (
     axis_of,
     best,
+    cv_results,
     failures,
     pairs,
     score_floor,
@@ -21,7 +23,8 @@ from tsforecast.search.results import (
     varied,
 )
 from tsforecast.search.space import Space, log
-from tsforecast.search.storage import TrialRecord, append_event, trials_table
+from tsforecast.search.storage import TrialRecord, append_event, read_log, trials_table
+from tsforecast.search.suggest import remaining_jobs
 
 
 def trials_of(space: Space, count: int, score: object, seed: int = 0) -> pd.DataFrame:
@@ -211,5 +214,36 @@ def test_the_line_of_progress_is_the_best_until_then(by: str) -> None:
 def test_a_search_that_just_began_has_nothing_to_tell(tmp_path: Path) -> None:
     search = searched(tmp_path, trials=0, over=False)
     append_event(tmp_path, "began", 1, code={"cell": 0})
-    assert len(scored(search.trials)) == len(best(search.trials)) == len(failures(search.trials)) == 0
+    assert len(scored(search.trials)) == len(best(search.trials, 3)) == len(failures(search.trials)) == 0
     assert score_floor(search.trials) == -1
+
+
+def test_trials_are_listed_with_their_best_epoch_and_ranked() -> None:
+    space = Space.of({"units": [8, 16], "cell": ["gru"]})
+    skills = [{0: 0.0, 1: -0.1}, {0: 0.0, 1: 0.2}]
+    records = [TrialRecord({"units": i, "cell": 0}, skills[i], 1.0, trial=i + 1) for i in (0, 1)]
+    trials = trials_table(records, space, 1)
+    assert trials["best_epoch"].tolist() == [0, 0, 1]
+    assert best_trials(trials, space).rows[0] == ("2", "+20.0%", "16", "1 of 1", "1.0")
+    candidates = cv_results(trials)
+    assert candidates["params"] == [{"units": 8, "cell": "gru"}, {"units": 16, "cell": "gru"}]
+    assert candidates["rank_test_score"].tolist() == [2, 1]
+
+
+def test_a_log_holds_the_untrained_score_beside_those_of_epochs(tmp_path: Path) -> None:
+    append_event(tmp_path, "began", 1, code={"units": 0})
+    append_event(tmp_path, "epoch", 1, code={"units": 0}, epoch=1, skill=0.2, start=0.1, seconds=2.0)
+    assert read_log(tmp_path)[0].skills == {0: 0.1, 1: 0.2}
+
+
+def test_trials_that_were_cut_short_are_the_first_that_are_left() -> None:
+    done = TrialRecord({"units": 0}, trial=1, skills={0: 0.0, 1: 0.2}, ended=True)
+    cut = TrialRecord({"units": 1}, trial=2, skills={0: 0.0, 1: 0.1}, seconds=2.0)
+    jobs = remaining_jobs([{"units": i} for i in range(3)], [done, cut], epochs=4)
+    assert [(job["trial"], job["reported"]) for job in jobs] == [(2, 1), (3, 0)]
+
+
+def test_a_range_has_labels_at_its_ends_and_middle_and_four_bins() -> None:
+    axis = axis_of(Space.of({"dropout": (0.0, 0.4)}), "dropout")
+    assert axis.labels == ("0", "0.2", "0.4")
+    assert axis.bins == ("0 to 0.1", "0.1 to 0.2", "0.2 to 0.3", "0.3 to 0.4")

@@ -78,3 +78,11 @@ def test_everything_that_is_wrong_with_a_space_is_reported_at_once() -> None:
     assert [problem.split(" must")[0] for problem in caught.value.problems][::2] == ["range of 'layers'", "dropout"]
     assert len(caught.value.problems) == 3
     assert "no setting 'cell'" in unknown[1]
+
+
+def test_a_space_is_stored_as_plain_data_and_starts_at_own_settings() -> None:
+    space = Space.of({"units": [8, 16], "anchor": ["last", (6, 12)], "layers": (1, 3), "dropout": (0.1, 0.5)})
+    plain = space.plain()
+    assert plain["anchor"] == ["last", "(6, 12)"]
+    assert Space.from_plain(plain, 1).domains["dropout"] == Range(0.1, 0.5)
+    assert space.start({"units": 16, "dropout": 0.0}) == {"units": 16, "anchor": "last", "layers": 2, "dropout": 0.3}

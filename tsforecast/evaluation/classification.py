@@ -59,14 +59,7 @@ def counts(rows: pd.DataFrame) -> pd.Series:
 
 
 def accuracy_by(rows: pd.DataFrame, key: str, column: str = "model") -> pd.DataFrame:
-    """Return accuracy by user, class, fold or seed, in lines, and by model, or another column of the rows, in columns.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"model": ["gru"] * 3, "group": ["ann", "ann", "bob"], "count": [3, 1, 2]})
-    >>> accuracy_by(rows.assign(true="up", predicted=["up", "down", "up"]), "group")["gru"].to_dict()
-    {'ann': 0.75, 'bob': 1.0}
-    """
+    """Return accuracy by user, class, fold or seed, in lines, and by model, or another `column`, in columns."""
     every, keys = counts(rows), [rows[column], rows[key]]
     right = every.where(rows["true"] == rows["predicted"], 0)
     shares = right.groupby(keys, dropna=False, sort=True).sum() / every.groupby(keys, dropna=False, sort=True).sum()

@@ -198,14 +198,7 @@ class Classification:
 
 
 def named(classifiers: Models) -> dict[str, ClassifierMixin]:
-    """Return classifiers by name, the majority last.
-
-    Examples
-    --------
-    >>> from tsforecast import GRUClassifier
-    >>> list(named([GRUClassifier(), GRUClassifier(units=8)]))
-    ['gru', 'gru-2', 'majority']
-    """
+    """Return classifiers by name, the majority last."""
     if isinstance(classifiers, Mapping):
         pairs = list(classifiers.items())
     else:

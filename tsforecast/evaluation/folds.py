@@ -82,12 +82,6 @@ def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -
     """Return the folds of each protocol, or the one that a given split makes; see `tsforecast.compare_classifiers`.
 
     DataError also where a tested class has no sequences to learn from.
-
-    Examples
-    --------
-    >>> data = LabelledSequences.read(np.arange(8.0).reshape(4, 2), ["up", "down"] * 2, ["ann", "ann", "bob", "bob"])
-    >>> [(fold.train.tolist(), fold.test.tolist()) for fold in folds(data, ["leave-users-out"])]
-    [([2, 3], [0, 1]), ([0, 1], [2, 3])]
     """
     if test is not None:
         found = [SequenceFold(0, *_given(data, test), [], GIVEN)]
@@ -110,14 +104,7 @@ def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -
 
 
 def both_sides(data: LabelledSequences, every: Sequence[SequenceFold]) -> list[str]:
-    """Return a note on the users who are on both sides of a given split.
-
-    Examples
-    --------
-    >>> data = LabelledSequences.read(np.arange(6.0).reshape(3, 2), ["up", "down", "up"], ["ann", "ann", "ann"])
-    >>> both_sides(data, folds(data, [], test=[False, False, True]))
-    ['1 of 1 tested users is on both sides of the split that came with the recordings']
-    """
+    """Return a note on the users who are on both sides of a given split."""
     if data.groups is None or every[0].protocol != GIVEN:
         return []
     tested, learned = (set(data.groups[side].tolist()) for side in (every[0].test, every[0].train))

@@ -50,23 +50,12 @@ def owa(smape: float, mase: float, reference_smape: float, reference_mase: float
     """Overall weighted average: the mean of sMAPE and MASE, each relative to a reference model's.
 
     In the M4 competition the reference is Naive2 [Makridakis et al. 2020].
-
-    Examples
-    --------
-    >>> owa(10.0, 1.0, reference_smape=20.0, reference_mase=2.0)
-    0.5
     """
     return float((divide(smape, reference_smape) + divide(mase, reference_mase)) / 2)
 
 
 def skill(error: float, reference_error: float) -> float:
-    """Share of a reference model's error that a model removes; above 0 it beats the reference.
-
-    Examples
-    --------
-    >>> skill(3.0, reference_error=4.0)
-    0.25
-    """
+    """Share of a reference model's error that a model removes; above 0 it beats the reference."""
     return float(1 - divide(error, reference_error))
 
 

@@ -149,14 +149,7 @@ def complete(outcomes: Iterable[Outcome[Any]], baselines: Collection[str]) -> di
 
 
 def by_name(pairs: Iterable[tuple[str, Model]]) -> dict[str, Model]:
-    """Return models by name, with a number after each repetition.
-
-    Examples
-    --------
-    >>> from tsforecast.estimators.registry import make
-    >>> list(by_name((name, make(name)) for name in ["drift", "mean", "drift"]))
-    ['drift', 'mean', 'drift-2']
-    """
+    """Return models by name, with a number after each repetition."""
     found: dict[str, Model] = {}
     for name, model in pairs:
         unique, number = name, 2
@@ -174,16 +167,7 @@ def raise_failures(outcomes: Iterable[Outcome[Any]]) -> None:
 
 
 def seeded_clones(model: Model, seeds: int) -> list[Model]:
-    """Return one clone for each seed, or a single clone of a model without a random state.
-
-    Examples
-    --------
-    >>> from tsforecast.estimators.registry import make
-    >>> [model.random_state for model in seeded_clones(make("ensemble", random_state=7), 2)]
-    [7, 8]
-    >>> len(seeded_clones(make("naive"), 2))
-    1
-    """
+    """Return one clone for each seed, or a single clone of a model without a random state."""
     states = random_states(model)
     if seeds == 1 or not states:
         return [clone(model)]

@@ -26,12 +26,6 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tu
     Return the statistic [Diebold and Mariano 1995], with the correction for small samples of Harvey, Leybourne and
     Newbold 1997, and the one-sided p-value, from Student's t with n - 1 degrees of freedom. The statistic is negative
     where the first is better, infinite where it is by the same everywhere, NaN with fewer than two cutoffs.
-
-    Examples
-    --------
-    >>> statistic, p_value = diebold_mariano([1.0, 2.0, 1.5, 1.0, 0.5], [2.0, 2.5, 3.0, 1.5, 1.0])
-    >>> round(statistic, 3), round(p_value, 4)
-    (-4.0, 0.0081)
     """
     from scipy.stats import t
 
@@ -53,13 +47,7 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, overlap: int = 1) -> tu
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust the p-values of several tests so that they bound the probability of any false claim [Holm 1979].
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
+    """Adjust the p-values of several tests so that they bound the probability of any false claim [Holm 1979]."""
     adjusted, worst = [1.0] * len(p_values), 0.0
     known = [i for i in np.argsort(p_values, kind="stable").tolist() if not math.isnan(p_values[i])]
     for rank, i in enumerate(known):
@@ -94,13 +82,7 @@ def over_users(values: ArrayLike) -> Interval:
 
 
 def t_test(gains: ArrayLike) -> float:
-    """Return the p-value of a one-sided t test that the mean gain, over users, is positive; NaN for one user.
-
-    Examples
-    --------
-    >>> round(t_test([0.1, 0.2, 0.15]), 4), t_test([0.5, 0.5]), t_test([0.0, 0.0])
-    (0.0175, 0.0, 1.0)
-    """
+    """Return the p-value of a one-sided t test that the mean gain, over users, is positive; NaN for one user."""
     from scipy.stats import t
 
     each = np.asarray(gains, dtype=np.float64)
@@ -123,9 +105,7 @@ class Skill:
     p_value: float  # probability of a skill as high where there is none
 
 
-def skill_interval(
-    model: ArrayLike, reference: ArrayLike, overlap: int = 1, level: float = LEVEL, seed: int = 0
-) -> Skill:
+def skill_interval(model: ArrayLike, reference: ArrayLike, overlap: int = 1) -> Skill:
     """Return skill with an interval from a block bootstrap over cutoffs and series.
 
     `model` and `reference` hold the mean loss of each series at each cutoff in order of time, (S, O), NaN where there
@@ -146,11 +126,8 @@ def skill_interval(
     if count * cutoffs < 2:
         raise DataError("an interval needs several cutoffs or series: there is one of each; use more origins")
     block = _block(cutoffs, overlap)
-    random = np.random.default_rng(seed)
-    starts = random.integers(cutoffs, size=(DRAWS, -(-cutoffs // block)))
-    places = ((starts[..., None] + np.arange(block)) % cutoffs).reshape(DRAWS, -1)[:, :cutoffs]  # (D, O)
-    times = np.zeros((DRAWS, cutoffs))
-    np.add.at(times, (np.arange(DRAWS)[:, None], places), 1.0)
+    random = np.random.default_rng(0)
+    times = block_counts(DRAWS, cutoffs, block, random)  # (D, O)
     series = random.multinomial(count, np.full(count, 1 / count), DRAWS).astype(np.float64)  # (D, S)
     # Each series counts the same, however many cutoffs it has.
     own, other = (part / np.maximum(there.sum(axis=1, keepdims=True), 1) for part in (own, other))
@@ -164,10 +141,19 @@ def skill_interval(
         return Skill(value, -math.inf, math.inf, math.inf, 0.5)
     error *= math.sqrt(independent / max(independent - 1, 0.5) * _missed(overlap, block))
     freedom = max(1.0, independent - 1)
-    reach = float(t.ppf((1 + level) / 2, freedom)) * error
+    reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
     needed = reach + float(t.ppf(POWER, freedom)) * error
     p_value = float(t.sf(value / error, freedom)) if error else float(value <= 0)
     return Skill(value, value - reach, value + reach, needed, p_value)
+
+
+def block_counts(draws: int, count: int, block: int, random: np.random.Generator) -> Floats:
+    """Return how often each of so many neighbours is drawn when blocks of them are drawn on a circle, (D, n)."""
+    starts = random.integers(count, size=(draws, math.ceil(count / block)))
+    positions = ((starts[..., None] + np.arange(block)) % count).reshape(draws, -1)[:, :count]
+    counts = np.zeros((draws, count))
+    np.add.at(counts, (np.arange(draws)[:, None], positions), 1.0)
+    return counts
 
 
 def _missed(overlap: int, block: int) -> float:

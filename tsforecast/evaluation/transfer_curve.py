@@ -91,12 +91,6 @@ def learning(rows: pd.DataFrame) -> pd.DataFrame:
     """Return accuracy by number of sequences of each class for fine-tuning, with intervals over users.
 
     Takes rows of `transfer_curve`, or tallies of them with a ``count``. The gain is over no shots, user by user.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"shots": [0, 0, 1, 1], "group": ["ann", "bob"] * 2, "true": "up"})
-    >>> learning(rows.assign(predicted=["up", "down", "up", "up"]))[["shots", "accuracy", "gain"]].to_numpy().tolist()
-    [[0.0, 0.5, 0.0], [1.0, 1.0, 0.5]]
     """
     users = of_users(rows)
     own = pd.DataFrame([over_users(users[shots]) for shots in users])

@@ -45,13 +45,7 @@ class Verdict:
 
 
 def findings(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
-    """Return the badge and sentence of each verdict, models that beat the reference first.
-
-    Examples
-    --------
-    >>> findings([Verdict("a", "does not beat", "a does not beat b"), Verdict("c", "beats", "c beats b")])
-    [('beats', 'c beats b'), ('does not', 'a does not beat b')]
-    """
+    """Return the badge and sentence of each verdict, models that beat the reference first."""
     order = list(BADGES)
     ordered = sorted(verdicts, key=lambda verdict: order.index(verdict.outcome))
     return [(BADGES[verdict.outcome], verdict.sentence) for verdict in ordered]

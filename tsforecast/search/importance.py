@@ -41,7 +41,7 @@ class Importance:
     reason: str  # why importance cannot be estimated; empty where it can
 
 
-def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
+def importance(trials: pd.DataFrame, space: Space) -> Importance:
     """Estimate how much each setting makes scores differ, with intervals.
 
     A random forest is fitted to the scores of trials drawn with replacement. On the trials not drawn, a setting is
@@ -59,7 +59,7 @@ def importance(trials: pd.DataFrame, space: Space, seed: int = 0) -> Importance:
     scores = np.maximum(usable["best_score"].to_numpy(dtype=float), floor)
     if reason := _reason_against(usable, names):
         return Importance((), np.nan, len(scores), floor, reason)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     table = _encoded(usable, space, names)
     draws = [draw for _ in range(DRAWS) if (draw := _one_draw(table, scores, random)) is not None]
     losses = np.array([loss for loss, _ in draws])  # (draws, settings)

@@ -19,6 +19,7 @@ from tsforecast.data.scaling import seasonal_scale
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation import metrics
+from tsforecast.evaluation.significance import block_counts
 from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
@@ -71,7 +72,7 @@ class Objective:
         return np.sqrt(mean) if self.metric in ("rmse", "rmsse") else mean
 
 
-def optimism(objectives: Sequence[Objective], losses: Floats, seed: int = 0) -> float:
+def optimism(objectives: Sequence[Objective], losses: Floats) -> float:
     """Estimate by how much the best of many trials looks better on the cases that chose it than it is.
 
     The losses, (trials, n), are those of each trial at its best epoch, in the cases of all objectives one after the
@@ -79,24 +80,15 @@ def optimism(objectives: Sequence[Objective], losses: Floats, seed: int = 0) -> 
     draws of blocks of neighbours, of the trial that is best on the drawn cases, on those not drawn [BBC-CV:
     Tsamardinos et al. 2018, doi 10.1007/s10994-018-5714-4].
     """
-    random, ends = np.random.default_rng(seed), np.cumsum([len(objective.weights) for objective in objectives])
+    random, ends = np.random.default_rng(0), np.cumsum([len(objective.weights) for objective in objectives])
     drawn, others, real = (np.zeros(shape) for shape in ((DRAWS, len(losses)), (DRAWS, len(losses)), len(losses)))
     for objective, own in zip(objectives, np.split(losses, ends[:-1], axis=1), strict=True):
-        counts = _block_counts(len(objective.weights), objective.block, random)  # (D, n)
+        counts = block_counts(DRAWS, len(objective.weights), objective.block, random)  # (D, n)
         drawn += np.asarray(objective.skill(own, counts * objective.weights)).T / len(objectives)
         others += np.asarray(objective.skill(own, (counts == 0) * objective.weights)).T / len(objectives)
         real += objective.skill(own) / len(objectives)
     chosen = others[np.arange(DRAWS), np.argmax(drawn, axis=1)]
     return float(real.max() - np.nanmean(chosen))
-
-
-def _block_counts(count: int, block: int, random: np.random.Generator) -> Floats:
-    """Return how often each case is drawn when blocks are drawn on a circle, (D, n)."""
-    starts = random.integers(count, size=(DRAWS, math.ceil(count / block)))
-    positions = ((starts[..., None] + np.arange(block)) % count).reshape(DRAWS, -1)[:, :count]
-    counts = np.zeros((DRAWS, count))
-    np.add.at(counts, (np.arange(DRAWS)[:, None], positions), 1.0)
-    return counts
 
 
 @dataclass(frozen=True, eq=False)

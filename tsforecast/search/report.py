@@ -27,6 +27,7 @@ from tsforecast.search.space import Space, is_number
 from tsforecast.search.storage import StoredSearch
 
 NAIVE, SKILL = "naive", "{:+.1%}"
+TABLED = 10  # of the best trials
 
 
 def html_search(search: StoredSearch, title: str | None = None) -> str:
@@ -119,19 +120,9 @@ def counts(search: StoredSearch, trials: pd.DataFrame) -> str:
     return f"{total}: {', '.join(ends)}." if ends else f"{total}."
 
 
-def best_trials(trials: pd.DataFrame, space: Space, count: int = 10) -> Grid:
-    """Return a table of the best trials, with the settings that varied, and naive among them.
-
-    Examples
-    --------
-    >>> from tsforecast.search.storage import TrialRecord, trials_table
-    >>> space = Space.of({"units": [8, 16], "cell": ["gru"]})
-    >>> skills = [{0: 0.0, 1: -0.1}, {0: 0.0, 1: 0.2}]
-    >>> records = [TrialRecord({"units": i, "cell": 0}, skills[i], 1.0, trial=i + 1) for i in (0, 1)]
-    >>> best_trials(trials_table(records, space, 1), space).rows[0]
-    ('2', '+20.0%', '16', '1 of 1', '1.0')
-    """
-    first = best(trials, count)
+def best_trials(trials: pd.DataFrame, space: Space) -> Grid:
+    """Return a table of the best trials, with the settings that varied, and naive among them."""
+    first = best(trials, TABLED)
     present = {name for params in first["params"] for name in params}
     names = [name for name in varied(trials, space) or list(space.domains) if name in present]
     return _grid("Best trials", pd.concat([trials[trials["trial"] == 0], first]), space, names)

@@ -59,15 +59,6 @@ def axis_of(space: Space, name: str) -> SettingAxis:
     """Return the axis of a setting of a space.
 
     Choices that are numbers, or seasons, are sorted; others stay in the order of the space.
-
-    Examples
-    --------
-    >>> domains = {"window": ["2 seasons", 10, "1 season"], "cell": ["gru", "conv1d"], "dropout": (0.0, 0.4)}
-    >>> space = Space.of(domains, season_length=12)
-    >>> axis_of(space, "window").labels, axis_of(space, "cell").position("conv1d")
-    (('10', '1 season', '2 seasons'), 1.0)
-    >>> axis_of(space, "dropout").labels, axis_of(space, "dropout").bins
-    (('0', '0.2', '0.4'), ('0 to 0.1', '0.1 to 0.2', '0.2 to 0.3', '0.3 to 0.4'))
     """
     domain = space.domains[name]
     if isinstance(domain, Range):
@@ -142,7 +133,7 @@ def scored(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[(trials["trial"] > 0) & np.isfinite(trials["best_score"].astype(float))]
 
 
-def best(trials: pd.DataFrame, count: int = 10) -> pd.DataFrame:
+def best(trials: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return the trials with the highest scores, the best first, of equal ones the older first."""
     return scored(trials).sort_values("best_score", ascending=False, kind="stable").head(count)
 
@@ -161,12 +152,6 @@ def score_floor(trials: pd.DataFrame, score: str = "best_score") -> float:
 
     It is twice as far below the middle trial (or naive) as that is below the best one, but within 100 points of it.
     Learning curves have one of their own, by their ``last_score``.
-
-    Examples
-    --------
-    >>> trials = pd.DataFrame({"trial": range(5), "best_score": [0, 0.3, 0.2, 0.1, -70]})
-    >>> round(score_floor(trials), 3)
-    -0.3
     """
     scores = scored(trials)[score].to_numpy(dtype=float)
     if not len(scores):
@@ -208,16 +193,7 @@ def failures(trials: pd.DataFrame) -> dict[str, list[int]]:
 
 
 def cv_results(trials: pd.DataFrame) -> dict[str, Any]:
-    """Return all trials but the naive forecast as `cv_results_` of scikit-learn's searches.
-
-    Examples
-    --------
-    >>> from tsforecast.search.storage import TrialRecord, trials_table
-    >>> records = [TrialRecord({"units": i}, {0: 0.0, 1: 0.1 * i}, trial=i + 1) for i in (0, 1)]
-    >>> candidates = cv_results(trials_table(records, Space.of({"units": [8, 16]}), 1))
-    >>> candidates["params"], candidates["rank_test_score"].tolist()
-    ([{'units': 8}, {'units': 16}], [2, 1])
-    """
+    """Return all trials but the naive forecast as `cv_results_` of scikit-learn's searches."""
     candidates = trials.iloc[1:]
     scores = candidates["best_score"].to_numpy(dtype=float)
     names = [name for name in candidates.columns if name.startswith("param_")]

@@ -115,14 +115,7 @@ class Space:
         )
 
     def plain(self) -> dict[str, Any]:
-        """Return the domains as JSON can hold them; choices that it cannot hold become text.
-
-        Examples
-        --------
-        >>> space = Space.of({"units": [8, 16], "anchor": ["last", (6, 12)], "dropout": (0.0, 0.5)})
-        >>> space.plain()["anchor"], Space.from_plain(space.plain(), 1).domains["dropout"]
-        (['last', '(6, 12)'], Range(low=0.0, high=0.5, log=False, whole=False))
-        """
+        """Return the domains as JSON can hold them; choices that it cannot hold become text."""
         return {
             name: asdict(domain) if isinstance(domain, Range) else [_to_json(choice) for choice in domain]
             for name, domain in self.domains.items()
@@ -150,13 +143,7 @@ class Space:
         return f"{int(self.size):,} combinations; {trials} trials see {float(f'{share:.2g}'):g} %"
 
     def start(self, own: Mapping[str, Any]) -> Settings:
-        """Return a forecaster's own settings; where the space does not have them, the first choice or the middle.
-
-        Examples
-        --------
-        >>> Space.of({"units": [8, 16], "layers": (1, 3), "dropout": (0.1, 0.5)}).start({"units": 16, "dropout": 0.0})
-        {'units': 16, 'layers': 2, 'dropout': 0.3}
-        """
+        """Return a forecaster's own settings; where the space does not have them, the first choice or the middle."""
         return {name: _own_or_middle(domain, own.get(name)) for name, domain in self.domains.items()}
 
     def draw(self, random: np.random.Generator) -> Settings:

@@ -65,17 +65,7 @@ def repair_log(folder: Path) -> None:
 
 
 def read_log(folder: Path) -> list[TrialRecord]:
-    """Return a record of each trial by number; a truncated line is skipped.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as name:
-    ...     append_event(Path(name), "began", 1, code={"units": 0})
-    ...     append_event(Path(name), "epoch", 1, code={"units": 0}, epoch=1, skill=0.2, start=0.1, seconds=2.0)
-    ...     read_log(Path(name))[0].skills
-    {0: 0.1, 1: 0.2}
-    """
+    """Return a record of each trial by number; a truncated line is skipped."""
     file = folder / LOG_FILE
     records: dict[int, TrialRecord] = {}
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
@@ -98,14 +88,6 @@ def trials_table(records: list[TrialRecord], space: Space, epochs: int) -> pd.Da
     """Return a row for each trial, the naive forecast first; see `RaySearch.trials_`.
 
     A trial that is not stopped has so many `epochs`.
-
-    Examples
-    --------
-    >>> record = TrialRecord({"units": 1}, skills={0: 0.0, 1: 0.3, 2: 0.2}, seconds=1.5, ended=True)
-    >>> trials_table([record], Space.of({"units": [8, 16]}), 4)[["trial", "status", "best_score", "best_epoch"]]
-       trial         status  best_score  best_epoch
-    0      0          naive         0.0           0
-    1      1  stopped early         0.3           1
     """
     naive = TrialRecord({}, skills={0: 0.0}, seconds=0.0, trial=0)
     return pd.DataFrame([_row(record, space, epochs) for record in (naive, *records)])
@@ -206,7 +188,6 @@ class RunConfig:
 class StoredSearch:
     """A search as read from its folder."""
 
-    folder: Path
     spec: SearchSpec
     space: Space  # choices that JSON cannot hold are texts
     records: list[TrialRecord]
@@ -265,7 +246,7 @@ def read_search(folder: Path) -> StoredSearch:
     outcome = folder / OUTCOME_FILE
     optimism = _read_json(outcome)["optimism"] if outcome.is_file() else None
     space = Space.from_plain(spec.space, spec.season_length)
-    return StoredSearch(folder, spec, space, read_log(folder), optimism)
+    return StoredSearch(spec, space, read_log(folder), optimism)
 
 
 def _read_json(file: Path) -> Any:

@@ -81,16 +81,7 @@ def make_job(number: int, code: Settings, before: TrialRecord | None = None) -> 
 
 
 def remaining_jobs(codes: list[Settings], earlier: list[TrialRecord], epochs: int) -> list[dict[str, Any]]:
-    """Return the jobs of a list of settings that are left to do, those that were cut short first.
-
-    Examples
-    --------
-    >>> done = TrialRecord({"units": 0}, trial=1, skills={0: 0.0, 1: 0.2}, ended=True)
-    >>> cut = TrialRecord({"units": 1}, trial=2, skills={0: 0.0, 1: 0.1}, seconds=2.0)
-    >>> jobs = remaining_jobs([{"units": i} for i in range(3)], [done, cut], epochs=4)
-    >>> [(job["trial"], job["reported"]) for job in jobs]
-    [(2, 1), (3, 0)]
-    """
+    """Return the jobs of a list of settings that are left to do, those that were cut short first."""
     started = {record.trial for record in earlier}
     resumed = [make_job(record.trial, record.code, record) for record in earlier if not record.is_over(epochs)]
     return resumed + [make_job(number, code) for number, code in enumerate(codes, 1) if number not in started]

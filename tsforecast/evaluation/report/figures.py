@@ -141,13 +141,7 @@ def rows_of(results: ForecastResults, series: object, target: object) -> pd.Data
 
 
 def disjoint_cutoffs(rows: pd.DataFrame) -> NDArray[Any]:
-    """Return cutoffs whose forecasts do not overlap, the newest among them.
-
-    Examples
-    --------
-    >>> disjoint_cutoffs(pd.DataFrame({"cutoff": [1, 1, 2, 2, 3, 3], "time": [2, 3, 3, 4, 4, 5]}))
-    array([1, 3])
-    """
+    """Return cutoffs whose forecasts do not overlap, the newest among them."""
     ends = rows.groupby("cutoff")["time"].max()
     kept = [ends.index[-1]]
     for cutoff, end in zip(ends.index[::-1], ends[::-1], strict=True):
