@@ -38,7 +38,25 @@ CELLS += [
     "\ufeff",
     "数",
 ]
-DATES = ["2024-01-{:02}", "{}", "{:02}.01.2024", "2024-01-01 {:02}:00"]
+CELLS += [
+    "NA",
+    "#N/A",
+    "null",
+    "-",
+    ".",
+    "true",
+    '"1,5"',
+    '"1,234"',
+    "1.500",
+    "2024Q1",
+    "2024-W01",
+    "24",
+    "13:30",
+    "007",
+    " ",
+]
+DATES = ["2024-01-{:02}", "{}", "{:02}.01.2024", "2024-01-01 {:02}:00", "2024-W{:02}", "20{:02}Q1", "20{:02}-01"]
+DATES += ["17040672{:02}", "17040672{:02}000", "2024-01-01T{:02}:00+01:00", "2024-01-01,{:02}", "2024-01-01,{:02}:00"]
 MARKS = ["\ufeff".encode(), "\ufeff".encode("utf-16"), b"", b"", b"", b"\xff\xfe\x00", b"PK\x03\x04", b"\x1f\x8b"]
 
 
@@ -49,7 +67,7 @@ def texts(draw: st.DrawFn) -> bytes:
     end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r", "\n\n"]))
     rows, date = (
         draw(st.integers(0, 30)),
-        draw(st.sampled_from(["2024-01-{:02}", "{}", "{:02}.01.2024", "2024-01-01 {:02}:00"])),
+        draw(st.sampled_from(DATES)),
     )
     lines = [["day", "sales"], *([date.format(1 + row % 28), str(row * 1.5)] for row in range(rows))]
     for _ in range(draw(st.sampled_from([0, 0, 1, 3, 20]))):
@@ -60,7 +78,8 @@ def texts(draw: st.DrawFn) -> bytes:
             line.append(draw(st.sampled_from(CELLS)))
         elif line:
             line.pop()
-    text = end.join(separator.join(line) for line in lines) + draw(st.sampled_from(["", end, end * 3]))
+    mark = draw(st.sampled_from(["", "", "", "sep=;\n"]))
+    text = mark + end.join(separator.join(line) for line in lines) + draw(st.sampled_from(["", end, end * 3]))
     code = draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "latin-1", "utf-16", "cp1252"]))
     told = bytearray(draw(st.sampled_from(MARKS)) + text.encode(code, errors="replace"))
     for _ in range(draw(st.sampled_from([0, 0, 0, 2])) if told else 0):
@@ -93,7 +112,14 @@ def tables(draw: st.DrawFn) -> bytes:
 
 
 OPTIONS = [["--time", "day"], ["--target", "sales"], ["--past", "price"], ["--id", "shop"], ["--fill-gaps"], ["--sort"]]
-OPTIONS += [["--date-format", "%d.%m.%Y"], ["--nan", "forward_fill"], ["--duplicates", "last"], ["--frequency", "D"]]
+OPTIONS += [
+    ["--date-format", "%d.%m.%Y"],
+    ["--time", "day,sales"],
+    ["--nan", "forward_fill"],
+    ["--duplicates", "last"],
+    ["--frequency", "D"],
+    ["--id", "sales"],
+]
 
 
 def run(told: bytes, suffix: str, options: list[list[str]]) -> None:

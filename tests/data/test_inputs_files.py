@@ -416,3 +416,22 @@ def test_a_compressed_file_that_is_damaged_is_refused(cut: int, tmp_path: Path) 
     (tmp_path / "data.csv.gz").write_bytes(whole[:-cut] if cut else b"day,sales")
     with pytest.raises(DataError, match="must be a readable CSV table: "):
         read_file(tmp_path / "data.csv.gz")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "date", "frequency"),
+    [
+        ("2016Q2", "2016Q3", "2016-04-01", "QS"),
+        ("2016-Q4", "2017-Q1", "2016-10-01", "QS"),
+        ("2016 Q1", "2016 Q2", "2016-01-01", "QS"),
+        ("2016-12", "2017-01", "2016-12-01", "MS"),
+        ("2016M03", "2016M04", "2016-03-01", "MS"),
+        ("2016-W05", "2016-W06", "2016-02-01", "W"),
+        ("2020W53", "2021W01", "2020-12-28", "W"),
+    ],
+)
+def test_parts_of_years_are_their_first_days(
+    first: str, second: str, date: str, frequency: str, tmp_path: Path
+) -> None:
+    read = panel(tmp_path, f"when,sales\n{first},1\n{second},2\n")
+    assert (read.label(read.starts[0]), str(read.frequency)) == (date, frequency)
