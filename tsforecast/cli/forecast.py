@@ -218,10 +218,10 @@ def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file to forecast from.", show_default="the fitted data")
+        Path | None, typer.Option(help="CSV, Excel or Parquet file to forecast from.", show_default="the fitted data")
     ] = None,
     future: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file of the future covariates, for the steps to forecast.")
+        Path | None, typer.Option(help="Such a file of the future covariates, for the steps to forecast.")
     ] = None,
     date_format: Annotated[
         str | None,

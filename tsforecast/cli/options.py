@@ -42,7 +42,7 @@ def _plain(params: list[Any]) -> list[Any]:
     return params
 
 
-Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV or Parquet file.")]
+Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel or Parquet file.")]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
 Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 1")]
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
@@ -84,7 +84,7 @@ _reading = partial(typer.Option, rich_help_panel="Reading a file")
 class DataOptions(Options):
     """Roles of the columns of a file, and how it is cleaned; as in `Panel.from_frame`, several names with commas."""
 
-    time: Annotated[str | None, _reading(help="Column of time stamps.")] = None
+    time: Annotated[str | None, _reading(help="Column of time stamps; days and hours with a comma.")] = None
     date_format: Annotated[
         str | None,
         _reading(help="How dates are written, such as %d/%m/%Y.", show_default="2024-01-31, ISO 8601"),
