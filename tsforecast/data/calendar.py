@@ -26,7 +26,7 @@ Digits = Literal["YYYYMM", "YYYYMMDD", "YYYYMMDDHH"]
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 SHORTEST_MONTH = 28 * DAY
-MOST_A_DAY = 24  # times of day by which steps on the wall are looked for
+MOST_A_DAY = 23  # times of day of steps on the wall; hours are even in UTC alone
 _ALIASES: dict[str, tuple[Unit, int]] = {
     "ns": ("nanosecond", 1),
     "us": ("nanosecond", 1_000),
