@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tsforecast.data.calendar import offset_of, offset_zone
-from tsforecast.data.columns import date_formats
 from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, Row, reason
 
 Separator = Literal[",", ";", "\t", "|"]
@@ -61,6 +59,8 @@ def joined(frame: Any, day: str, hour: str, name: str) -> tuple[Any, str]:
     """Return the frame with one column of stamps in place of days and hours, and how the hours are written."""
     import polars as pl
 
+    from tsforecast.data.columns import date_formats
+
     days, hours = frame[day], frame[hour]
     if not days.dtype.is_temporal():
         forms = date_formats(days.drop_nulls().to_list())
@@ -98,6 +98,8 @@ def with_dates(column: Any) -> Any:
     """Return a column of text as dates or stamps if all of it is ISO 8601, or quarters; any other column as it is."""
     import pandas as pd
     import polars as pl
+
+    from tsforecast.data.calendar import offset_of, offset_zone
 
     if column.dtype != pl.String or not column.count():
         return column
