@@ -20,6 +20,7 @@ from tsforecast.classifiers.neural import (
     GRUClassifier,
     LSTMClassifier,
     NeuralClassifier,
+    class_weights,
     validation_mask,
 )
 from tsforecast.errors import DataError, ParameterError, TrainingError
@@ -142,6 +143,12 @@ def test_groups_validate_as_wholes_and_else_each_class_alike() -> None:
     assert (count, set(users[mask])) == (1, {"cem"})
     assert validation_mask(labels, users, None, np.random.default_rng(0))[0] == 0
     assert validation_mask(np.array([0, 1]), None, 0.5, np.random.default_rng(0))[0] == 0  # each class keeps one
+
+
+def test_balanced_classes_weigh_alike_and_a_recording_one_in_the_mean() -> None:
+    labels = np.array([0, 0, 0, 1])
+    assert class_weights("balanced", np.array(["a", "b"]), labels) == pytest.approx([2 / 3, 2])
+    assert class_weights({"b": 5.0}, np.array(["a", "b"]), labels) == pytest.approx([0.5, 2.5])
 
 
 def test_refit_learns_from_all_recordings_for_as_many_epochs_as_were_best(monkeypatch: pytest.MonkeyPatch) -> None:

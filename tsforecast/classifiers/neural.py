@@ -86,11 +86,6 @@ def class_weights(weight: dict[Any, float] | str | None, classes: NDArray[Any], 
     """Return the weight of a sequence of each class, (K,), 1 in the mean over those that train, with `labels` (n,).
 
     `weight` is by label, 1 for one that is not named; "balanced": all classes alike, however frequent they are.
-
-    Examples
-    --------
-    >>> class_weights("balanced", np.array(["a", "b"]), np.array([0, 0, 0, 1])).round(2).tolist()
-    [0.67, 2.0]
     """
     counts = np.bincount(labels, minlength=len(classes)).astype(np.float64)
     if weight is None:

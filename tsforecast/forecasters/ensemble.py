@@ -106,8 +106,9 @@ class EnsembleForecaster(Forecaster):
         single = len(given) == 1 and not isinstance(self.forecasters, (list, tuple))
         members = [clone(member) for member in (given * self.seeds if single else given)]
         for seed, member in enumerate(members, self.random_state):
-            if single or member.get_params().get("random_state", seed) is None:
-                member.set_params(**{name: seed for name in ("random_state",) if name in member.get_params()})
+            parameters = member.get_params()
+            if "random_state" in parameters and (single or parameters["random_state"] is None):
+                member.set_params(random_state=seed)
         return [member.set_params(horizon=self.horizon_) for member in members]
 
     def _given(self) -> list[Forecaster]:

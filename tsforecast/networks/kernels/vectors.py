@@ -195,13 +195,10 @@ def _define(symbol: Any, name: str) -> None:
         lower_builtin(symbol, *kinds)(build)
 
 
-for _symbol, _name in {
-    operator.add: "fadd",
-    operator.sub: "fsub",
-    operator.mul: "fmul",
-    operator.truediv: "fdiv",
-}.items():
-    _define(_symbol, _name)
+_define(operator.add, "fadd")
+_define(operator.sub, "fsub")
+_define(operator.mul, "fmul")
+_define(operator.truediv, "fdiv")
 
 
 def tanh(x: Any) -> Any:
