@@ -15,12 +15,13 @@ from tsforecast.errors import ParameterError
 from tsforecast.evaluation.classification import (
     ClassificationResults,
     accuracy_by,
-    confusion,
     judge,
+    points,
+    span,
     tallied,
 )
 from tsforecast.evaluation.folds import LabelledSequences, both_sides, folds
-from tsforecast.evaluation.significance import over_users, t_test
+from tsforecast.evaluation.significance import Interval, over_users, t_test
 
 
 def answers(users: int = 8, each: int = 10, right: Any = 0.9, seed: int = 0, **more: Any) -> pd.DataFrame:
@@ -46,7 +47,7 @@ def test_shares_and_confusion_are_those_of_a_slow_count() -> None:
         for name, model in product(table.index, ("gru", "majority")):
             own = [row for row in rows.itertuples() if getattr(row, key) == name and row.model == model]
             assert table.loc[name, model] == sum(row.true == row.predicted for row in own) / len(own)
-    table = confusion(rows, "gru")
+    table = ClassificationResults(rows).confusion("gru")
     for true, said in product("abc", "abc"):
         assert table.loc[true, said] == sum(
             row.model == "gru" and row.true == true and row.predicted == said for row in rows.itertuples()
@@ -140,3 +141,10 @@ def test_users_on_both_sides_of_a_given_split_are_counted() -> None:
     data = LabelledSequences.read(np.arange(6.0).reshape(3, 2), ["up", "down", "up"], ["ann", "ann", "ann"])
     note = "1 of 1 tested users is on both sides of the split that came with the recordings"
     assert both_sides(data, folds(data, [], test=[False, False, True])) == [note]
+
+
+def test_intervals_are_displayed_in_percent_within_0_and_100() -> None:
+    assert points(Interval(0.025, 0.01, 0.04, 8)) == "2.5 points (1.0 to 4.0)"
+    assert points(Interval(0.025, math.nan, math.nan, 1)) == "2.5 points"
+    assert span(0.955, 1.01) == "95.5 to 100.0"
+    assert span(math.nan, math.nan) == "-"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.searches import SPACE, searched
-from tsforecast.search.figures import progress
+from tsforecast.search.figures import progress, skill_text
 from tsforecast.search.importance import importance
 from tsforecast.search.report import best_trials
 from tsforecast.search.results import (
@@ -20,6 +20,8 @@ from tsforecast.search.results import (
     pairs,
     score_floor,
     scored,
+    short_number,
+    value_text,
     varied,
 )
 from tsforecast.search.space import Space, log
@@ -247,3 +249,15 @@ def test_a_range_has_labels_at_its_ends_and_middle_and_four_bins() -> None:
     axis = axis_of(Space.of({"dropout": (0.0, 0.4)}), "dropout")
     assert axis.labels == ("0", "0.2", "0.4")
     assert axis.bins == ("0 to 0.1", "0.1 to 0.2", "0.2 to 0.3", "0.3 to 0.4")
+
+
+def test_numbers_are_displayed_with_few_digits() -> None:
+    assert [skill_text(skill) for skill in (0.123, -0.004, -0.2)] == ["+12%", "\N{MINUS SIGN}0.4%", "\N{MINUS SIGN}20%"]
+    assert [value_text(value) for value in (0.00123456, "gru", None, True)] == ["0.00123", "gru", "none", "yes"]
+    assert [short_number(number) for number in (0.12345, 1e-5, 128, 0.0001, -0.0)] == [
+        "0.12",
+        "1e-05",
+        "128",
+        "0.0001",
+        "0",
+    ]

@@ -228,12 +228,13 @@ def _rows(
     def spread(per_cutoff: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(per_cutoff, horizon * targets)
 
+    groups = pd.array([None] * len(panel) if panel.groups is None else panel.groups.astype(str), dtype="string")
     target_codes = np.tile(np.repeat(np.arange(targets), horizon), n)
     rows = pd.DataFrame(
         {
             "model": pd.Categorical([fit.model]).repeat(size),
             "series": pd.Categorical.from_codes(spread(series), pd.Index(panel.ids)),
-            "group": _groups(panel, spread(series)),
+            "group": groups.take(spread(series)),
             "target": pd.Categorical.from_codes(target_codes, pd.Index(panel.roles.target)),
             "cutoff": times_of(panel, spread(last_seen)),
             "step": np.tile(np.arange(1, horizon + 1, dtype=np.int32), n * targets),
@@ -253,12 +254,6 @@ def _rows(
     # No row for a target without observations before the cutoff, or without truth.
     has_observations = cutoffs.past(panel).has_observations.ravel()  # (n * K)
     return rows[np.repeat(has_observations, horizon) & ~np.isnan(rows["y"].to_numpy())]
-
-
-def _groups(panel: Panel, series: Positions) -> Any:
-    """Return the group of each row; null where the panel has none."""
-    names = np.full(len(panel), None) if panel.groups is None else panel.groups.astype(str)
-    return pd.array(names, dtype="string").take(series)
 
 
 def _phases(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[np.int32]:

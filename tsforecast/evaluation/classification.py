@@ -66,14 +66,6 @@ def accuracy_by(rows: pd.DataFrame, key: str, column: str = "model") -> pd.DataF
     return shares.unstack(level=0)[list(dict.fromkeys(rows[column]))]
 
 
-def confusion(rows: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Return the number of predictions of a model by true class, in lines, and predicted class, over all seeds."""
-    own = rows[rows["model"] == model]
-    classes = sorted(set(own["true"]) | set(own["predicted"]))
-    table = counts(own).groupby([own["true"], own["predicted"]]).sum().unstack(fill_value=0)
-    return table.reindex(index=classes, columns=classes, fill_value=0).astype(int)
-
-
 def has_users(rows: pd.DataFrame) -> bool:
     """Return whether the user of every sequence is known."""
     return bool(rows["group"].notna().all())
@@ -247,7 +239,10 @@ class ClassificationResults(Results):
         """
         rows = self.of(protocol or self.protocols[0])
         raise_any(one_of("model", str(model), [str(name) for name in rows["model"].unique()]), ParameterError)
-        return confusion(rows, model)
+        own = rows[rows["model"] == model]
+        classes = sorted(set(own["true"]) | set(own["predicted"]))
+        table = counts(own).groupby([own["true"], own["predicted"]]).sum().unstack(fill_value=0)
+        return table.reindex(index=classes, columns=classes, fill_value=0).astype(int)
 
     @property
     def summary_line(self) -> str:
@@ -318,61 +313,49 @@ def _separated(copies: DuplicateSet, rows: pd.DataFrame) -> str:
     return f"{kept}, {where}"
 
 
-def judge(rows: pd.DataFrame, reference: str = REFERENCE) -> dict[str, Verdict]:
-    """Return a verdict on each model beside the reference, by rows of one protocol.
+def judge(rows: pd.DataFrame) -> dict[str, Verdict]:
+    """Return a verdict on each model beside the majority, by rows of one protocol.
 
     A model beats it when the p-value of its higher accuracy is below 5 % (a one-sided t test over users, adjusted by
     Holm for the number of models) and the 95 % interval of its gain lies above zero.
     """
     users = accuracy_by(rows, "group")
     best_first = users.mean().sort_values(ascending=False, kind="stable").index
-    gains = {name: users[name] - users[reference] for name in best_first if name != reference}
+    gains = {name: users[name] - users[REFERENCE] for name in best_first if name != REFERENCE}
     tested = has_users(rows) and len(users) >= MIN_TRIALS
     p_values = dict(zip(gains, holm([t_test(gain) for gain in gains.values()]), strict=True)) if tested else {}
-    found = {name: _verdict(name, users, gains[name], p_values.get(name, math.nan), reference) for name in gains}
-    sentence = f"{reference} is the reference: accuracy {users[reference].mean():.1%}"
-    return found | {reference: Verdict(reference, "reference", sentence, 0.0)}
+    found = {name: _verdict(name, users, gains[name], p_values.get(name, math.nan)) for name in gains}
+    sentence = f"{REFERENCE} is the reference: accuracy {users[REFERENCE].mean():.1%}"
+    return found | {REFERENCE: Verdict(REFERENCE, "reference", sentence, 0.0)}
 
 
-def _verdict(name: str, users: pd.DataFrame, gains: pd.Series, p_value: float, reference: str) -> Verdict:
-    gain, room = over_users(gains), 1 - float(users[reference].mean())
+def _verdict(name: str, users: pd.DataFrame, gains: pd.Series, p_value: float) -> Verdict:
+    gain, room = over_users(gains), 1 - float(users[REFERENCE].mean())
     skill, low, high = (bound / room if room else math.nan for bound in (gain.mean, gain.low, gain.high))
-    accuracies = f"accuracy {users[name].mean():.1%}, {reference} {users[reference].mean():.1%}"
+    accuracies = f"accuracy {users[name].mean():.1%}, {REFERENCE} {users[REFERENCE].mean():.1%}"
     if gain.mean <= 0:
-        outcome, sentence = "does not beat", f"does not beat {reference}: {accuracies}"
+        outcome, sentence = "does not beat", f"does not beat {REFERENCE}: {accuracies}"
     elif math.isnan(p_value):
         counted = "1 user" if len(users) == 1 else f"{len(users)} users"
         few = f"in {counted}; a verdict needs at least {MIN_TRIALS}"
         outcome = "inconclusive"
         sentence = f"is inconclusive: {accuracies} {few if users.index.notna().all() else 'of unknown users'}"
     elif p_value < SIGNIFICANCE and gain.low > 0:
-        outcome, sentence = "beats", f"beats {reference} by {points(gain)}: {accuracies}"
+        outcome, sentence = "beats", f"beats {REFERENCE} by {points(gain)}: {accuracies}"
     else:
         outcome = "inconclusive"
-        sentence = f"is inconclusive: {points(gain)} more than {reference} in {gain.users} users; {accuracies}"
+        sentence = f"is inconclusive: {points(gain)} more than {REFERENCE} in {gain.users} users; {accuracies}"
     return Verdict(name, outcome, f"{name} {sentence}", skill, low, high, p_value)
 
 
 def points(gain: Interval) -> str:
-    """Return a difference of accuracies in points, with its interval where there is one.
-
-    Examples
-    --------
-    >>> points(Interval(0.025, 0.01, 0.04, 8)), points(Interval(0.025, math.nan, math.nan, 1))
-    ('2.5 points (1.0 to 4.0)', '2.5 points')
-    """
+    """Return a difference of accuracies in points, with its interval where there is one."""
     bounds = "" if math.isnan(gain.low) else f" ({100 * gain.low:.1f} to {100 * gain.high:.1f})"
     return f"{100 * gain.mean:.1f} points{bounds}"
 
 
 def span(low: float, high: float) -> str:
-    """Return an interval of an accuracy, within 0 and 1, in percent; a dash where there is none.
-
-    Examples
-    --------
-    >>> span(0.955, 1.01), span(math.nan, math.nan)
-    ('95.5 to 100.0', '-')
-    """
+    """Return an interval of an accuracy, within 0 and 1, in percent; a dash where there is none."""
     return "-" if math.isnan(low) else f"{100 * max(low, 0.0):.1f} to {100 * min(high, 1.0):.1f}"
 
 

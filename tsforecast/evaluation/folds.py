@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import ClassifierMixin
 
+from tsforecast.checks import one_of
 from tsforecast.classifiers.base import Classifier, groups_of, labels_of, one_class
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import DuplicateSet, content, find_duplicates
 from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
-from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 from tsforecast.evaluation.runner import interruptible
 
 PROTOCOLS = ("leave-users-out", "random")
@@ -86,15 +87,9 @@ def folds(data: LabelledSequences, protocols: Sequence[str], test: Any = None) -
     if test is not None:
         found = [SequenceFold(0, *_given(data, test), [], GIVEN)]
     else:
-        names = ", ".join(map(repr, PROTOCOLS))
-        unknown = [
-            f"protocol must be one of {names}: got {name!r}; {nearest(name, PROTOCOLS)}"
-            for name in protocols
-            if name not in PROTOCOLS
-        ]
         if not protocols:
-            raise ParameterError(f"protocol must name one of {names}, or both: got none")
-        raise_any(unknown, ParameterError)
+            raise ParameterError(f"protocol must name one of {', '.join(map(repr, PROTOCOLS))}, or both: got none")
+        raise_any((problem for name in protocols for problem in one_of("protocol", name, PROTOCOLS)), ParameterError)
         found = []
         for name in protocols:
             pairs = _leaving_users_out(data) if name == "leave-users-out" else _at_random(data)

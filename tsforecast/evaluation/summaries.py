@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 from tsforecast.evaluation.metrics import METRICS, SQUARED, losses_of_rows
-from tsforecast.evaluation.verdict import SIGNIFICANCE, Trials, trials
+from tsforecast.evaluation.verdict import SIGNIFICANCE, trials
 
 KEYS = ("step", "series", "group", "phase", "cutoff")
 
@@ -108,12 +107,13 @@ def average_ranks(rows: pd.DataFrame, metric: str) -> Ranks:
     from scipy.stats import rankdata
 
     found = trials(rows, metric)
-    blocks = _blocks(found)
-    names = [name for name, each in blocks.items() if np.isfinite(each).all()]
-    unit = "series" if found.shape[0] > 1 else "cutoffs"
+    unit, axis = ("series", 1) if found.shape[0] > 1 else ("cutoffs", 0)
+    means = {name: pd.DataFrame(each).mean(axis=axis).to_numpy() for name, each in found.losses.items()}
+    kept = ~np.isnan(list(means.values())).all(axis=0)  # trials that some model has
+    names = [name for name, each in means.items() if np.isfinite(each[kept]).all()]
     if not names:
         return Ranks(pd.Series(dtype=float), math.nan, 0, unit)
-    places = rankdata(np.stack([blocks[name] for name in names]), axis=0)  # (models, trials)
+    places = rankdata(np.stack([means[name][kept] for name in names]), axis=0)  # (models, trials)
     average = pd.Series(places.mean(axis=1), index=names).sort_values(kind="stable")
     count = places.shape[1] if unit == "series" else max(1, places.shape[1] // found.overlap)
     return Ranks(average, critical_difference(len(names), count), count, unit)
@@ -130,11 +130,3 @@ def critical_difference(models: int, count: int) -> float:
         return math.nan
     quantile = float(studentized_range.ppf(1 - SIGNIFICANCE, models, np.inf)) / math.sqrt(2)
     return quantile * math.sqrt(models * (models + 1) / (6 * count))
-
-
-def _blocks(found: Trials) -> dict[str, NDArray[np.float64]]:
-    """Return the mean loss of each model on each trial: a series, or a cutoff of a single one."""
-    axis = 1 if found.shape[0] > 1 else 0
-    means = {name: pd.DataFrame(each).mean(axis=axis).to_numpy() for name, each in found.losses.items()}
-    kept = ~np.isnan(list(means.values())).all(axis=0)  # trials that some model has
-    return {name: each[kept] for name, each in means.items()}

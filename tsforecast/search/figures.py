@@ -159,13 +159,7 @@ def progress(trials: pd.DataFrame, reference: str, by: str = "trial") -> Figure:
 
 
 def skill_text(skill: float) -> str:
-    """Return a skill as text of a cell.
-
-    Examples
-    --------
-    >>> skill_text(0.123), skill_text(-0.004), skill_text(-0.2)
-    ('+12%', '−0.4%', '−20%')
-    """
+    """Return a skill as text of a cell."""
     digits = 1 if abs(skill) < 0.0995 else 0
     return f"{100 * skill:+.{digits}f}%".replace("-", "\N{MINUS SIGN}")
 

@@ -92,26 +92,14 @@ def _span(labels: tuple[str, ...]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Return the value of a setting as text.
-
-    Examples
-    --------
-    >>> value_text(0.00123456), value_text("gru"), value_text(None), value_text(True)
-    ('0.00123', 'gru', 'none', 'yes')
-    """
+    """Return the value of a setting as text."""
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return short_number(value, 3) if isinstance(value, float) else str(value)
 
 
 def short_number(value: float, digits: int = 2) -> str:
-    """Return a number with few digits, but a whole one below a million with all of its digits.
-
-    Examples
-    --------
-    >>> short_number(0.12345), short_number(1e-5), short_number(128), short_number(0.0001), short_number(-0.0)
-    ('0.12', '1e-05', '128', '0.0001', '0')
-    """
+    """Return a number with few digits, but a whole one below a million with all of its digits."""
     if value == round(value) and abs(value) < 1e6:
         return str(round(value))
     return f"{value:.{digits}g}"
