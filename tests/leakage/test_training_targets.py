@@ -17,6 +17,7 @@ from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.training.history import Epoch
 
 
+@pytest.mark.filterwarnings("ignore::tsforecast.errors.DataWarning")  # of series that are too short to train on
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.integers(12, 60), min_size=1, max_size=4),
