@@ -135,6 +135,9 @@ def test_labels_must_be_there_and_of_two_classes(classifier: Classifier) -> None
         "y must have one label for each recording: got 8 for 9 recordings"
     )
     assert "requires y to be passed" in refused(classifier, recordings, None)
+    assert refused(classifier, recordings, [*list(labels)[:-1], float("nan")]) == (
+        "y must have a label for each recording: 1 is NaN, the first at 8"
+    )
     assert "groups must be one for each recording, (9,): got shape (2,)" in refused(
         classifier, recordings, labels, ["ann", "bob"]
     )

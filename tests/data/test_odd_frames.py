@@ -63,7 +63,14 @@ def test_gaps_that_would_fill_the_memory_are_refused() -> None:
 def test_windows_and_recordings_of_frames_are_refused_in_the_same_words() -> None:
     twice = pd.DataFrame([[1.0, 2.0]] * 4, columns=["a", "a"])
     dates = pd.DataFrame({"a": pd.date_range("2024-01-01", periods=4), "b": 1.0})
-    for frame, words in ((twice, "column names must be unique: 'a' occurs twice"), (dates, "some columns hold dates")):
+    held = "some columns hold dates; leave them out"
+    for frame, words in (
+        (twice, "column names must be unique: 'a' occurs twice"),
+        (dates, held),
+        (dates[["a"]], held),
+        (pl.DataFrame(dates[["a"]]), held),
+        (dates[["a"]].to_numpy(), held),
+    ):
         with pytest.raises(DataError, match=words):
             NaiveForecaster().fit(frame, np.ones(4))
         with pytest.raises(DataError, match=words):

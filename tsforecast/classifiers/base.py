@@ -247,7 +247,7 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
     labels = column_or_1d(y, warn=True)
     if len(labels) != count:
         raise DataError(f"y must have one label for each recording: got {len(labels)} for {count} recordings")
-    missing = _missing(labels)
+    missing = _missing(np.asarray(y, dtype=object) if isinstance(y, (list, tuple)) else labels)  # numpy: NaN is "nan"
     if missing:
         held = f"{counted(len(missing), 'is', 'are')} NaN"
         raise DataError(f"y must have a label for each recording: {held}, the first at {missing[0]}")

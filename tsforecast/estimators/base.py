@@ -215,12 +215,16 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 "labelled sequences of a classifier, may have lengths of their own"
             )
         form |= {"allow_nd": True, "dtype": FLOATS}
+        held = getattr(X, "dtypes", getattr(X, "dtype", ""))
+        dates = "X must hold numbers, one step in each column: some columns hold dates; leave them out"
+        if any(str(dtype).lower().startswith("date") for dtype in (held if np.iterable(held) else [held])):
+            raise DataError(dates)
         try:
             if reset or hasattr(self, "n_features_in_"):
                 return np.asarray(validate_data(self, X, reset=reset, **form))
             return np.asarray(check_array(X, estimator=self, input_name="X", **form))
         except np.exceptions.DTypePromotionError as error:
-            raise DataError("X must hold numbers, one step in each column: some columns hold dates") from error
+            raise DataError(dates) from error
         except (TypeError, ValueError) as error:
             *_, (frame, _) = walk_tb(error.__traceback__)
             if frame.f_globals["__name__"].startswith("sklearn"):
