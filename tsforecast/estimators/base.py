@@ -356,15 +356,7 @@ def _sections(doc: str | None) -> tuple[str, str, str]:
 
 
 def _type_words(hint: Any) -> str:
-    """Return a type in the words of numpydoc.
-
-    Examples
-    --------
-    >>> _type_words(Literal["layer", "batch"] | None), _type_words(int | Literal["auto"]), _type_words(float)
-    ('{"layer", "batch"} or None', 'int or "auto"', 'float')
-    >>> _type_words(Estimator | list[Estimator] | None), _type_words(dict[str, float])
-    ('Estimator, list of Estimator or None', 'dict of str to float')
-    """
+    """Return a type in the words of numpydoc, such as 'int or "auto"'."""
     if get_origin(hint) is Literal:
         options = [f'"{option}"' if isinstance(option, str) else str(option) for option in get_args(hint)]
         return options[0] if len(options) == 1 else f"{{{', '.join(options)}}}"

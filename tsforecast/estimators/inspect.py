@@ -17,12 +17,7 @@ NAMES = 8  # of classes or columns, before there are "more"
 
 
 def summary(folder: str | Path) -> dict[str, str]:
-    """Summarise a saved model: facts by name, without those that are not known.
-
-    Raises
-    ------
-    ModelFileError
-    """
+    """Summarise a saved model: facts by name, without those that are not known; a ModelFileError where it is none."""
     with opened(folder, "read") as (written, description, numbers):
         fitted, where = description["fitted"], description["provenance"]
         learned, data, scaling = fitted["learned"], where.get("data", {}), where.get("scaling", {})
