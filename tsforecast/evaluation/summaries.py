@@ -107,7 +107,8 @@ def average_ranks(rows: pd.DataFrame, metric: str) -> Ranks:
     from scipy.stats import rankdata
 
     found = trials(rows, metric)
-    unit, axis = ("series", 1) if found.shape[0] > 1 else ("cutoffs", 0)
+    unit = "series" if found.shape[0] > 1 else "cutoffs"
+    axis = 1 if unit == "series" else 0  # over the cutoffs of each series, or over the one series at each cutoff
     means = {name: pd.DataFrame(each).mean(axis=axis).to_numpy() for name, each in found.losses.items()}
     kept = ~np.isnan(list(means.values())).all(axis=0)  # trials that some model has
     names = [name for name, each in means.items() if np.isfinite(each[kept]).all()]

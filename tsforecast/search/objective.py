@@ -25,7 +25,6 @@ from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
 
 DRAWS = 1_000  # of the bootstrap
-FORECAST_METRICS = ("mase", "mae", "rmse", "smape", "rmsse")
 CLASSIFICATION_METRICS = ("error", "log_loss")
 
 
@@ -69,7 +68,7 @@ class Objective:
     def total(self, losses: Floats, weights: Floats) -> Any:
         """Return the error of such losses, (...)."""
         mean = metrics.divide(losses @ weights.T, weights.sum(axis=-1))
-        return np.sqrt(mean) if self.metric in ("rmse", "rmsse") else mean
+        return np.sqrt(mean) if self.metric in metrics.SQUARED else mean
 
 
 def optimism(objectives: Sequence[Objective], losses: Floats) -> float:

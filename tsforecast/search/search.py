@@ -26,13 +26,13 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, TrainingError, TrainingWarning, raise_any, shorten
 from tsforecast.estimators.base import Estimator, keyword_settings, setting
+from tsforecast.evaluation.metrics import METRICS
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, versions
 from tsforecast.search.objective import (
     CLASSIFICATION_METRICS,
-    FORECAST_METRICS,
     ForecastObjective,
     Objective,
     classification_objectives,
@@ -454,7 +454,7 @@ class RaySearch(Forecaster):
     def _problems(self) -> list[str]:
         if not isinstance(self.forecaster, (Forecaster, Classifier)):
             return [f"forecaster must be a forecaster or classifier of tsforecast's: got {self.forecaster!r}"]
-        metrics = ("skill", *(CLASSIFICATION_METRICS if _classifies(self) else FORECAST_METRICS))
+        metrics = ("skill", *(CLASSIFICATION_METRICS if _classifies(self) else METRICS))
         problems = Estimator._problems(self) + one_of("metric", self.metric, metrics)
         problems += pair_problems(self.searcher, self.scheduler)
         own = map(Problem.of, self.forecaster._problems())
