@@ -212,6 +212,7 @@ def test_a_leaderboard_of_a_parquet_file_needs_no_columns_named_when_they_are_pl
     assert "2 series, 1 target, 3 cutoffs, horizon 7" in result.stdout
 
 
+@pytest.mark.thorough
 def test_all_models_stand_on_one_board_with_their_audit(shops: Path) -> None:
     words = ("--models", "all", "--epochs", "1", "--horizon", "7", "--time", "day", "--id", "shop", "--target", "sales")
     result = tsforecast("leaderboard", shops, *words, "--past", "n", "--audit", "none", width=160)

@@ -145,12 +145,14 @@ def run(told: bytes, suffix: str, options: list[list[str]]) -> None:
 CHOSEN = st.lists(st.sampled_from(OPTIONS), max_size=4, unique_by=lambda option: option[0])
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, **LENIENT)
 @given(told=texts(), options=CHOSEN)
 def test_any_text_is_read_or_refused(told: bytes, options: list[list[str]]) -> None:
     run(told, ".csv", options)
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, **LENIENT)
 @given(told=tables(), options=CHOSEN)
 def test_any_table_is_read_or_refused(told: bytes, options: list[list[str]]) -> None:

@@ -50,6 +50,7 @@ def test_every_cutoff_with_a_window_before_and_a_horizon_after_it_is_forecast_on
     assert len(rows) == sum(counts.values()) * 2 * sensors.HORIZON
 
 
+@pytest.mark.thorough
 def test_what_goes_on_as_before_is_foretold_and_what_goes_anywhere_is_not(sensors: ModuleType) -> None:
     found = {}
     for kind in ("waves", "walks"):

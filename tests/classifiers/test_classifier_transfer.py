@@ -75,6 +75,7 @@ def test_a_head_of_two_layers_is_repeatable_kept_when_tuned_again_saved_and_load
     assert loaded.network_.head[2].p == 0.2
 
 
+@pytest.mark.thorough
 def test_a_person_who_moves_in_another_way_is_learned_from_two_recordings_of_each_movement() -> None:
     model = quick(GRUClassifier).fit(*gestures(60))
     few, unseen = turned(6), turned(30, seed=9)
@@ -83,6 +84,7 @@ def test_a_person_who_moves_in_another_way_is_learned_from_two_recordings_of_eac
     assert tuned.score(*unseen) > model.score(*unseen) + 0.2
 
 
+@pytest.mark.thorough
 def test_a_class_of_which_nothing_is_new_is_still_known() -> None:
     model = quick(GRUClassifier).fit(*gestures(60))
     recordings, labels = gestures(20, seed=3)

@@ -94,6 +94,7 @@ def test_naive_forecasts_of_windows_are_those_of_each_row() -> None:
     assert np.allclose(MeanForecaster().fit(X, y[:, 0]).predict(X), X.mean(axis=1))
 
 
+@pytest.mark.thorough
 def test_a_network_learns_from_windows_what_it_learns_from_their_series() -> None:
     X, y = rows()
     train, test = slice(0, 140), slice(140, None)
@@ -158,6 +159,7 @@ def test_what_is_said_of_a_window_does_not_depend_on_its_batch_mates(cell: str) 
     assert np.array_equal(model.predict(X[5:82]), together[5:82])
 
 
+@pytest.mark.thorough
 def test_a_pipeline_scales_windows_and_forecasts() -> None:
     X, y = rows()
     pipeline = make_pipeline(StandardScaler(), network(anchor="none"))

@@ -17,6 +17,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.windows import Windows
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.process  # times, measured side by side
 
 
 def seconds(work: object, repeats: int = 3) -> float:
@@ -28,7 +29,6 @@ def seconds(work: object, repeats: int = 3) -> float:
     return min(runs)
 
 
-@pytest.mark.process
 def test_twenty_thousand_series_need_no_more_than_their_own_size_and_150_mb() -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:

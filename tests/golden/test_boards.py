@@ -60,6 +60,7 @@ def test_gestures_are_forecast_for_users_that_were_not_learned_from() -> None:
     assert np.isfinite(board.table["mase"]).all()
 
 
+@pytest.mark.thorough
 def test_a_default_network_beats_the_best_naive_forecast_on_co2() -> None:
     task = card("co2-weekly").task
     board = leaderboard(

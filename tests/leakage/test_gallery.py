@@ -31,6 +31,7 @@ def test_every_leak_is_flagged_and_no_honest_pipeline() -> None:
     assert accused == []
 
 
+@pytest.mark.thorough
 def test_what_is_found_is_said_in_a_sentence(entry: Entry) -> None:
     report = entry.audit(entry.leaky)
     with pytest.raises(LeakageError, match=r"what is known at cutoff .* must not depend on .*: .* moved"):

@@ -89,6 +89,7 @@ def test_a_forecast_is_the_anchor_plus_corrections(
 exports = pytest.mark.filterwarnings("ignore:The tensor attributes self.encoder:UserWarning")
 
 
+@pytest.mark.thorough
 @exports
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_exported_forecast_network_gives_equal_numbers(name: str) -> None:

@@ -102,6 +102,7 @@ def test_a_report_is_drawn_of_any_numbers(data: np.ndarray, origins: int) -> Non
     assert "</table>" in html_table(board)
 
 
+@pytest.mark.thorough
 def test_a_model_that_forecasts_nan_is_listed_as_failed_and_has_no_line(board: Leaderboard) -> None:
     rows = board.rows.copy()
     rows.loc[(rows["model"] == "theta").to_numpy().nonzero()[0][:1], "forecast"] = np.nan
@@ -110,6 +111,7 @@ def test_a_model_that_forecasts_nan_is_listed_as_failed_and_has_no_line(board: L
     assert "theta" not in View(broken).drawn
 
 
+@pytest.mark.thorough
 def test_rows_alone_make_a_report_that_names_the_missing_record(board: Leaderboard) -> None:
     page = html_report(Leaderboard.from_rows(board.rows))
     assert "These rows have no record of the data and fits behind them." in page
@@ -123,6 +125,7 @@ def test_the_same_board_gives_the_same_page(board: Leaderboard) -> None:
     assert html_report(board) == html_report(board)
 
 
+@pytest.mark.thorough
 def test_the_title_is_escaped(board: Leaderboard) -> None:
     page = html_report(board, EVIL)
     assert "<h1>&lt;script&gt;" in page

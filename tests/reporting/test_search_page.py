@@ -163,6 +163,7 @@ def test_the_table_of_the_best_is_sorted_by_keyboard(browser: Browser, path: Pat
     page.close()
 
 
+@pytest.mark.thorough
 def test_sections_stand_in_the_order_of_what_matters_and_the_headline_says_what_was_found(usual: Usual) -> None:
     search, page, _ = usual
     assert titles(page) == SECTIONS

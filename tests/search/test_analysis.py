@@ -92,6 +92,7 @@ def test_importance_is_the_same_each_time() -> None:
     assert importance(trials, space) == importance(trials, space)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("count", "score", "words"),
     [
@@ -115,6 +116,7 @@ def test_a_space_of_which_one_value_was_seen_has_no_importance() -> None:
     assert pairs(trials, space) == []
 
 
+@pytest.mark.thorough
 def test_one_trial_that_diverged_does_not_make_other_settings_vanish() -> None:
     space = Space.of({"units": [1, 2, 3, 4], "dropout": (0.0, 0.5)})
     trials = trials_of(space, 60, lambda one, noise: 0.1 * one["units"] + 0.02 * noise)
