@@ -98,6 +98,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[fixture])
+        if item.name.startswith("tsforecast.tracking"):  # an example
+            item.add_marker("mlflow")
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         models = {model_name(parameters.get(name)) for name in OF_MODELS} - {None}
         variant = "readonly_memmap" in item.name  # of a check of scikit-learn

@@ -32,6 +32,7 @@ CANNOT_APPLY = {
 }
 
 
+@pytest.mark.thorough
 @parametrize_with_checks(CHECKED)
 def test_scikit_learns_own_checks_pass(estimator: Classifier, check: Any) -> None:
     reason, kind = CANNOT_APPLY.get(check.func.__name__, ("", type(None)))

@@ -176,6 +176,7 @@ def test_a_comparison_goes_on_from_what_it_kept(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "change", [{"data": wave(60, 1)}, {"horizon": 2}, {"origins": 4}, {"gap": 1}, {"audit": None}, {"refit": False}]
 )

@@ -47,6 +47,7 @@ SLOW = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("key", ["step", "series", "group", "phase", "cutoff"])
 @pytest.mark.parametrize("metric", SLOW)
 def test_a_summary_is_the_mean_over_series_and_targets_of_the_metric_of_each(

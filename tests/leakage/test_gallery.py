@@ -40,6 +40,7 @@ def test_what_is_found_is_said_in_a_sentence(entry: Entry) -> None:
     assert report.repeatable
 
 
+@pytest.mark.thorough
 def test_honest_pipelines_are_judged_by_more_than_one_perturbation(entry: Entry) -> None:
     findings = entry.audit(entry.honest).findings
     ran = set(findings.loc[findings["outcome"] == "passed", "perturbation"])

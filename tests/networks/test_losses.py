@@ -97,6 +97,7 @@ class Gaussian(Loss):
         return ((truth - level) / log_deviation.exp()) ** 2 / 2 + log_deviation + math.log(2 * math.pi) / 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("channels", ["independent", "joint"])
 @pytest.mark.parametrize("instance_norm", [False, True])
 def test_a_likelihood_with_two_outputs_slots_in(channels: str, instance_norm: bool) -> None:

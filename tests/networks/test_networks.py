@@ -239,6 +239,7 @@ def test_a_stack_of_convolutions_is_as_deep_as_the_window_needs(length: int, blo
     assert len(ConvEncoder(Architecture("conv1d", units=2, layers=3), length).blocks) == 3 * blocks
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [1, 2, 3, 6])
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 24, 61])
 @pytest.mark.parametrize(

@@ -263,6 +263,7 @@ def test_a_large_search_makes_a_small_page_soon(tmp_path: Path) -> None:
     assert search.trials["trial"].max() == 500
 
 
+@pytest.mark.thorough
 def test_the_json_holds_every_trial_and_no_number_that_is_none(usual: Usual) -> None:
     content = json.loads(json_search(usual.search))
     assert [one["trial"] for one in content["trials"]] == list(range(61))
