@@ -111,8 +111,8 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             Steps to forecast; the forecaster's own horizon unless given. Beyond it a network goes
             on from its own forecasts.
         ended : {"forecast", "drop"}, optional
-            Series that end more than a season and a horizon before the latest one: forecast from their own ends, or
-            left out. Forecast with a warning that names them unless given.
+            Series that end before the latest one by more than a season and more than a horizon: forecast from their
+            own ends, or left out. Forecast with a warning that names them unless given.
 
         Returns
         -------
