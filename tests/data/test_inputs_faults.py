@@ -53,10 +53,10 @@ GAPS = (
 NAN = "column 'y' must be complete: 2 of 3 series have 3 NaN (2.5% of the rows), first in series 'a' at row 3 "
 
 CASES = {
-    "order": ([swapped], [ORDER], ""),
-    "twice": ([doubled], [TWICE], ""),
+    "order": ([swapped], [ORDER], "sort=True"),
+    "twice": ([doubled], [TWICE], "duplicates='last'"),
     "gaps": ([gapped], [GAPS], "fill_gaps=True, nan_policy='mask'"),
-    "NaN": ([pierced], [NAN], ""),
+    "NaN": ([pierced], [NAN], "nan_policy='mask'"),
     "order, twice": ([swapped, doubled], [ORDER, TWICE], "sort=True, duplicates='last'"),
     "order, gaps": ([gapped, swapped], [ORDER, GAPS], "sort=True, fill_gaps=True, nan_policy='mask'"),
     "order, NaN": ([pierced, swapped], [ORDER, "3 NaN (2.5% of the rows)"], "sort=True, nan_policy='mask'"),
@@ -91,7 +91,7 @@ def test_each_kind_of_fault_is_one_line_and_one_call_repairs_all(kind: str, tmp_
     for line, problem in zip(lines, caught.value.problems, strict=True):
         assert line in problem
     last = str(caught.value).split("\n")[-1]
-    assert last.startswith(CALL + repair) if repair else CALL not in last
+    assert last.startswith(CALL + repair)
     frame.to_csv(tmp_path / "my shops.csv", index=False)
     refused = tsforecast("leaderboard", "my shops.csv", "--models", "naive", "--horizon", "2", cwd=tmp_path)
     assert refused.returncode == 2

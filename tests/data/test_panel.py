@@ -329,7 +329,7 @@ def test_nan_is_refused_with_counts_place_and_remedy() -> None:
     assert refused(frame) == (
         "column 'sales' must be complete: series 'b' has 2 NaN (3.3% of the rows), first at row 33 (2024-01-04); "
         "pass nan_policy='forward_fill', 'mask' or 'drop_series' to Panel.from_frame or Panel.from_array, or fill them "
-        "first"
+        "first\none call repairs all of it: Panel.from_frame(..., nan_policy='mask')"
     )
 
 

@@ -125,8 +125,8 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
 def _repair(
     table: Table, frequency: Frequency | None, cleaning: CleaningPolicy, repairs: dict[str, Any]
 ) -> Problem | None:
-    """Return the call with all `repairs` together, where they are several and nothing would be left to refuse."""
-    if len(repairs) < 2 or table.problems or table.hidden_id:
+    """Return the call with all `repairs` together, where nothing would be left to refuse."""
+    if not repairs or table.problems or table.hidden_id:
         return None
     with suppress(DataError):
         regular_rows(table, frequency, replace(cleaning, **repairs))
