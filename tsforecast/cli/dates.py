@@ -99,7 +99,7 @@ def with_dates(column: Any) -> Any:
     import pandas as pd
     import polars as pl
 
-    from tsforecast.data.calendar import offset_of, offset_zone
+    from tsforecast.data.zones import offset_of, offset_zone
 
     if column.dtype != pl.String or not column.count():
         return column

@@ -12,9 +12,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tsforecast.data import frames
-from tsforecast.data.calendar import DAY, Stamps, calendar_features, from_utc, to_utc
+from tsforecast.data.calendar import DAY, Stamps, calendar_features
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
+from tsforecast.data.zones import from_utc, to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
 
 FUTURE = Argument("future", "")

@@ -16,16 +16,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import (
-    Stamps,
-    digits_of,
-    from_digits,
-    offset_of,
-    offset_zone,
-    on_the_wall,
-    parts_of_years,
-    to_digits,
-)
+from tsforecast.data.calendar import Stamps, digits_of, from_digits, parts_of_years, to_digits
 from tsforecast.data.columns import (
     DATES,
     LOOKED_AT,
@@ -47,6 +38,7 @@ from tsforecast.data.columns import (
     zone_of,
 )
 from tsforecast.data.series import Backend, Roles, Series, Source, TimeKind
+from tsforecast.data.zones import offset_of, offset_zone, on_the_wall
 from tsforecast.errors import DataError, Phrase, Problem, Row, Text, counted, nearest, raise_any, shorten
 
 

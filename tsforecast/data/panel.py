@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
-from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems, to_utc
+from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, Roles, Series, Source
+from tsforecast.data.zones import to_utc
 from tsforecast.errors import DataError, Phrase, Problem, raise_any
 
 

@@ -18,7 +18,6 @@ from tsforecast.data.calendar import (
     DAY,
     Frequency,
     Stamps,
-    clocks_change,
     even_step,
     infer_frequency,
     inner_steps,
@@ -27,6 +26,7 @@ from tsforecast.data.calendar import (
 )
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
+from tsforecast.data.zones import clocks_change
 from tsforecast.errors import (
     Argument,
     DataError,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.checks import require_estimator
-from tsforecast.data.calendar import from_utc
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
@@ -27,6 +26,7 @@ from tsforecast.data.splits import (
     training_part,
     trains_on_other_groups,
 )
+from tsforecast.data.zones import from_utc
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation.record import ForecastFit, as_code, learned, times_of
