@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import polars as pl
 import pytest
 
 from tests.helpers.classifiers import ROW_COLUMNS
+from tests.helpers.kills import kill_and_resume
 from tests.helpers.movements import USERS, Known, movements, named_movements
 from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.classifiers.neural import GRUClassifier
@@ -144,21 +142,10 @@ if __name__ == "__main__":
 
 @pytest.mark.process
 def test_a_comparison_that_is_killed_loses_the_fit_it_was_at_and_no_other(tmp_path: Path) -> None:
-    script, lines, kept = tmp_path / "script.py", tmp_path / "fits", tmp_path / "kept"
-    script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(lines), str(kept)]
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
-    process = subprocess.Popen(command, env=paths)
-    while not lines.exists() or len(lines.read_text().splitlines()) < 3:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    done = len(list(kept.glob("slow-*.parquet")))
+    done, resumed, printed = kill_and_resume(SCRIPT, tmp_path, fits=3)
     assert done >= 2
-    again = subprocess.run(command, env=paths, capture_output=True, text=True, check=True)
-    assert again.stdout == f"{2 * 48}\n"
-    assert len(lines.read_text().splitlines()) == 3 + 6 - done
+    assert resumed == 6 - done
+    assert printed == f"{2 * 48}\n"
 
 
 def test_the_record_holds_data_folds_and_fits(found: ClassifierComparison) -> None:

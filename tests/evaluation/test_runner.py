@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.forecasters import SMALL, small, wave
+from tests.helpers.kills import kill_and_resume
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, FitWarning, ParameterError, TsForecastError
 from tsforecast.estimators.registry import make
@@ -214,21 +212,10 @@ if __name__ == "__main__":
 
 @pytest.mark.process
 def test_a_comparison_that_is_killed_loses_the_fit_it_was_at_and_no_other(tmp_path: Path) -> None:
-    script, lines, kept = tmp_path / "script.py", tmp_path / "fits", tmp_path / "kept"
-    script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(lines), str(kept)]
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
-    process = subprocess.Popen(command, env=paths)
-    while not lines.exists() or len(lines.read_text().splitlines()) < 4:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    done = len(list(kept.glob("slow-*.parquet")))
+    done, resumed, printed = kill_and_resume(SCRIPT, tmp_path, fits=4)
     assert done >= 3
-    again = subprocess.run(command, env=paths, capture_output=True, text=True, check=True)
-    assert again.stdout == f"{4 * 8 * 3}\n"
-    assert len(lines.read_text().splitlines()) == 4 + 8 - done
+    assert resumed == 8 - done
+    assert printed == f"{4 * 8 * 3}\n"
 
 
 def test_what_cannot_be_kept_or_counted_is_refused(tmp_path: Path) -> None:

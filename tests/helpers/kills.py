@@ -1,0 +1,30 @@
+"""A comparison that is killed, and then resumed from its checkpoint."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def kill_and_resume(script: str, folder: Path, fits: int) -> tuple[int, int, str]:
+    """Kill a comparison in its fit of that number, and run it again.
+
+    The script takes a file, to which each fit adds a line, and a folder of the checkpoint. Its model is called "slow".
+    Returned are the fits that were kept when it was killed, those of the second run, and the text that it printed.
+    """
+    file, lines, kept = folder / "script.py", folder / "fits", folder / "kept"
+    file.write_text(script)
+    command = [sys.executable, str(file), str(lines), str(kept)]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(command, env=paths)
+    while not lines.exists() or len(lines.read_text().splitlines()) < fits:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    done, begun = len(list(kept.glob("slow-*.parquet"))), len(lines.read_text().splitlines())
+    again = subprocess.run(command, env=paths, capture_output=True, text=True, check=True)
+    return done, len(lines.read_text().splitlines()) - begun, again.stdout
