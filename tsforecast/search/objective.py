@@ -19,7 +19,6 @@ from tsforecast.data.scaling import seasonal_scale
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation import metrics
-from tsforecast.evaluation.significance import block_counts
 from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
@@ -82,12 +81,21 @@ def optimism(objectives: Sequence[Objective], losses: Floats) -> float:
     random, ends = np.random.default_rng(0), np.cumsum([len(objective.weights) for objective in objectives])
     drawn, others, real = (np.zeros(shape) for shape in ((DRAWS, len(losses)), (DRAWS, len(losses)), len(losses)))
     for objective, own in zip(objectives, np.split(losses, ends[:-1], axis=1), strict=True):
-        counts = block_counts(DRAWS, len(objective.weights), objective.block, random)  # (D, n)
+        counts = _block_counts(DRAWS, len(objective.weights), objective.block, random)  # (D, n)
         drawn += np.asarray(objective.skill(own, counts * objective.weights)).T / len(objectives)
         others += np.asarray(objective.skill(own, (counts == 0) * objective.weights)).T / len(objectives)
         real += objective.skill(own) / len(objectives)
     chosen = others[np.arange(DRAWS), np.argmax(drawn, axis=1)]
     return float(real.max() - np.nanmean(chosen))
+
+
+def _block_counts(draws: int, count: int, block: int, random: np.random.Generator) -> Floats:
+    """Return how often each of so many neighbours is drawn when blocks of them are drawn on a circle, (D, n)."""
+    starts = random.integers(count, size=(draws, math.ceil(count / block)))
+    positions = ((starts[..., None] + np.arange(block)) % count).reshape(draws, -1)[:, :count]
+    counts = np.zeros((draws, count))
+    np.add.at(counts, (np.arange(draws)[:, None], positions), 1.0)
+    return counts
 
 
 @dataclass(frozen=True, eq=False)
