@@ -200,7 +200,14 @@ class Series:
         return int((self.firsts + self.lengths).max())
 
     def ended(self, steps: int) -> NDArray[np.bool_]:
-        """Whether each series ends more than `steps` steps before the latest one, shape (N,)."""
+        """Whether each series ends more than `steps` steps before the latest one, shape (N,).
+
+        An integer axis that begins at 0, or at its first step, in every series counts each of them anew: there is no
+        time that they share, so that none has ended.
+        """
+        first = self.starts[0]
+        if self.kind == "integer" and 0 <= first <= self.frequency.count and (self.starts == first).all():
+            return np.zeros(len(self), dtype=np.bool_)
         return np.asarray(self.clock_end - self.firsts - self.lengths > steps)
 
     def rows_before(self, tick: int | NDArray[np.int64]) -> NDArray[np.int64]:
