@@ -24,10 +24,16 @@ LOOKED_AT = 100  # first values of a column of text by which dates and numbers a
 
 
 def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str | None:
-    """Return the only column of dates, whole numbers only if no other has them; DataError when there are several."""
-    found = [name for name in frame.columns if name not in taken and looks_like_time(frame[name])]
-    found = found or [name for name in frame.columns if name not in taken and _digits_go_on(frame[name])]
-    return _only(found, "dates", ("name one with ", Argument("time")))
+    """Return the only column of dates; DataError when there are several."""
+    return _only(columns_of_dates(frame, taken), "dates", ("name one with ", Argument("time")))
+
+
+def columns_of_dates(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> list[str]:
+    """Return the columns of dates that are not taken, whole numbers only if no other has them."""
+    free = [name for name in frame.columns if name not in taken]
+    return [name for name in free if looks_like_time(frame[name])] or [
+        name for name in free if _digits_go_on(frame[name])
+    ]
 
 
 def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str | None) -> str | None:
@@ -168,8 +174,21 @@ def date_remedy(texts: list[Any]) -> Phrase:
     return Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}")
 
 
-def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], stamps: Stamps) -> str | None:
-    """Return a column that splits the rows into series whose stamps all go forward."""
+def go_forward(stamps: Stamps, codes: NDArray[np.int64] | None) -> bool:
+    """Return whether the stamps of each series, whose number is in `codes`, go forward."""
+    if codes is None:
+        return not np.any(np.diff(stamps) <= 0)
+    order = np.argsort(codes, kind="stable")
+    return not np.any((np.diff(stamps[order]) <= 0) & (np.diff(codes[order]) == 0))
+
+
+def guess_hidden_id(
+    frame: nw.DataFrame[Any],
+    taken: Collection[str | None],
+    stamps: Stamps,
+    series: NDArray[np.int64] | None = None,
+) -> str | None:
+    """Return a column that splits the rows, or those of each of the `series`, into ones whose stamps all go forward."""
     import pandas as pd
 
     for name in frame.columns:
@@ -179,9 +198,11 @@ def guess_hidden_id(frame: nw.DataFrame[Any], taken: Collection[str | None], sta
             codes, _ = pd.factorize(frame[name].to_numpy())
         except TypeError:  # lists and the like cannot be ids
             continue
+        parts = codes.any()
+        codes = codes if series is None else series * (codes.max() + 1) + codes
         order = np.argsort(codes, kind="stable")
         moves = np.diff(stamps[order])[np.diff(codes[order]) == 0]
-        if codes.any() and 2 * len(moves) >= len(stamps) and (moves > 0).all():
+        if parts and 2 * len(moves) >= len(stamps) and (moves > 0).all():
             return name
     return None
 

@@ -21,7 +21,9 @@ from tsforecast.data.columns import (
     DATES,
     LOOKED_AT,
     codes_of,
+    columns_of_dates,
     date_remedy,
+    go_forward,
     guess_hidden_id,
     guess_id,
     guess_targets,
@@ -73,7 +75,7 @@ def is_series(data: object) -> bool:
 def read(
     data: Any,
     roles: Roles,
-    time: str | None,
+    time: str | Literal[False] | None,
     id: str | None,
     one_series: bool = False,
     targets: Literal["one", "all", "none"] = "one",
@@ -85,6 +87,7 @@ def read(
     dates, the id is the only column of text (unless there is but `one_series`), and the target is the only
     column of numbers that is left, `all` of them, or `none`. DataError lists all problems of the columns at once; what
     is no number is left to `Table.problems`. A time that can be read in several ways is read `like` that of a panel.
+    Columns of dates are left out where there is to be no time, as `time` False demands, or a panel that has none.
     """
     source = Source("series" if is_series(data) else "frame", backend=_backend(data))
     if is_series(data):
@@ -101,9 +104,14 @@ def read(
         held = f"it has none (columns: {shorten(frame.columns, 8)})"
         raise DataError(Problem((Phrase("the frame", "data"), " must have rows"), held))
 
-    time, id = time or index_time, id or index_id
-    _require_columns(frame.columns, roles, time, id)
     named = {*roles.varying, *roles.static}
+    gone = list[str]()
+    if time is False or (like is not None and like.kind == "none"):
+        gone = columns_of_dates(frame, {*named, roles.group, id})
+        gone += [index_time] if time is False and index_time and index_time not in gone else []
+        frame, source = frame.drop(gone), _without_index(source, gone)
+    time, id = time or (None if index_time in gone else index_time), id or index_id
+    _require_columns(frame.columns, roles, time, id)
     time = time or guess_time(frame, {*named, roles.group})
     id = None if one_series else id or guess_id(frame, {*named, time, index_time}, roles.group)
     if not roles.target and targets != "none":
@@ -112,6 +120,9 @@ def read(
     source = replace(source, time=time, id=id, time_in_index=time is not None and time == index_time)
 
     table = Table({}, roles, source)
+    if gone:
+        held = f"{shorten([repr(name) for name in gone])} {'holds' if len(gone) == 1 else 'hold'} times"
+        table.notes.append(f"{held} and {'was' if len(gone) == 1 else 'were'} left out: rows are steps in their order")
     problems: list[str] = []
     for name in roles.varying:
         table.columns[name], problem = numbers_of(frame[name])
@@ -135,9 +146,10 @@ def read(
     if problems:
         raise DataError([*table.problems, *problems])
     table.source = types_of(table.source, frame, roles.target)
-    if id is None and not one_series and table.stamps is not None and np.any(np.diff(table.stamps) <= 0):
-        table.hidden_id = guess_hidden_id(frame, {*roles.varying, time}, table.stamps)
-        if table.hidden_id and time is not None and table.kind == "datetime":
+    asked = not one_series and (id is None or like is not None)
+    if asked and table.stamps is not None and not go_forward(table.stamps, table.codes):
+        table.hidden_id = guess_hidden_id(frame, {*roles.varying, time, id}, table.stamps, table.codes)
+        if table.hidden_id and id is None and time is not None and table.kind == "datetime":
             require_whole_stamps(time, frame[table.hidden_id], table.stamps)
     return table
 
@@ -196,6 +208,12 @@ def _unpack_pandas_index(data: Any, source: Source) -> tuple[Any, str | None, st
     step = index.freqstr if isinstance(index, pd.DatetimeIndex) else None
     source = replace(source, names=own | source.names, index=names, step=step, types=types)
     return data, time, id, source
+
+
+def _without_index(source: Source, gone: list[str]) -> Source:
+    """Return the source of a frame without the columns `gone`, which may have come from its index."""
+    kept = None if source.index is None else [name for name in source.index if name not in gone]
+    return replace(source, index=kept, step=source.step if kept == source.index else None)
 
 
 def _own(names: dict[str, Any]) -> dict[str, Any]:

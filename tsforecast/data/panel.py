@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,7 +15,7 @@ from tsforecast.data import frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, Roles, Series, Source
 from tsforecast.data.zones import to_utc
-from tsforecast.errors import DataError, Phrase, Problem, raise_any
+from tsforecast.errors import Argument, DataError, Phrase, Problem, raise_any
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +65,7 @@ class Panel(Series):
         cls,
         data: Any,
         *,
-        time: str | None = None,
+        time: str | Literal[False] | None = None,
         id: str | None = None,
         target: str | Iterable[str] | None = None,
         past: str | Iterable[str] = (),
@@ -85,7 +85,8 @@ class Panel(Series):
         ----------
         time, id : str, optional
             Columns of time stamps and of series names. Inferred when there is just one candidate. Whole numbers
-            like 202401 or 20240131 are dates, others are steps of an integer axis.
+            like 202401 or 20240131 are dates, others are steps of an integer axis. With ``time=False`` rows are steps
+            in their order, and columns of dates are left out.
         target, past, future, static : str or list of str, optional
             Columns by role. The target is inferred when only one column of numbers has no other role.
         group : str, optional
@@ -114,9 +115,11 @@ class Panel(Series):
         """
         whose = None if group is None else str(group)
         roles = Roles(_names(target), _names(past), _names(future), _names(static), whose)
-        time, id = (None if name is None else str(name) for name in (time, id))
-        table = frames.read(data, roles, time, id)
         cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
+        if time is False:
+            raise_any(_without_time(frequency, cleaning))
+        time = time if time is None or time is False else str(time)
+        table = frames.read(data, roles, time, None if id is None else str(id))
         return cls._build(table, frequency, season_length, cleaning)
 
     @classmethod
@@ -124,7 +127,7 @@ class Panel(Series):
         cls,
         data: Any,
         *,
-        time: str | None = None,
+        time: str | Literal[False] | None = None,
         frequency: str | None = None,
         season_length: int | None = None,
         nan_policy: NanPolicy | None = None,
@@ -152,6 +155,8 @@ class Panel(Series):
                 "drop it, or read a long frame with Panel.from_frame(id=...)"
             )
         cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
+        if time is False:
+            raise_any(_without_time(frequency, cleaning))
         return cls._build(frames.stack(table), frequency, season_length, cleaning)
 
     @classmethod
@@ -219,6 +224,8 @@ class Panel(Series):
             targets: Literal["all", "one"] = "all" if wide else "one"
             table = frames.read(data, roles, time, self.source.id, targets=targets, like=self)
             step = self.frequency if table.kind == self.kind else None
+            if not self.cleaning.sort:
+                raise_any(quality.several_series(table, named))
             other = self._build(frames.stack(table) if wide else table, step, self.season_length, self.cleaning)
             other = other.with_calendar(*self.roles.calendar)
         elif not frames.is_frame(data) and self.source.form in ("array", "arrays"):
@@ -335,6 +342,13 @@ def _names(names: Any) -> tuple[str, ...]:
     if isinstance(names, (str, int, float)):
         return (str(names),) if names != "" else ()
     return tuple(str(name) for name in names or ())
+
+
+def _without_time(frequency: str | None, cleaning: CleaningPolicy) -> Iterator[Problem]:
+    """Refuse settings of a time axis where there is to be none."""
+    given = {"frequency": frequency, **{name: getattr(cleaning, name) for name in ("fill_gaps", "sort", "duplicates")}}
+    why = ("there is no time with ", Argument("time", False))
+    return (Problem("must be left out", why, parameter=name) for name, value in given.items() if value)
 
 
 def _read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:

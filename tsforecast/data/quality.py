@@ -24,6 +24,7 @@ from tsforecast.data.calendar import (
     other_reading,
     unsupported,
 )
+from tsforecast.data.columns import go_forward
 from tsforecast.data.frames import Table
 from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
 from tsforecast.data.zones import clocks_change
@@ -120,6 +121,23 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
             repairs["nan_policy"] = "mask"
         raise DataError(problems, _repair(table, frequency, cleaning, repairs))
     return rows
+
+
+def several_series(table: Table, named: Phrase) -> list[Problem]:
+    """Return the problem of rows, called as `named`, that hold more series than the id tells apart."""
+    if table.stamps is None or go_forward(table.stamps, table.codes):
+        return []
+    codes = np.zeros(len(table.stamps), dtype=np.int64) if table.codes is None else table.codes
+    twice = len(codes) - len(np.unique(np.stack([codes, table.stamps]), axis=1).T)
+    id, hidden = table.source.id, table.hidden_id
+    if not twice or (hidden is None and (id is not None or 2 * twice < len(codes))):
+        return []
+    own = "one series" if id is None else f"one series for each {id!r}"
+    must = (named, f" must hold {own}, like the data that were fitted")
+    found = f"column {hidden!r} tells several apart"
+    fit = "fit the model with an id of both columns" if id else Argument("id", hidden or ..., "fit the model with")
+    got = found if hidden else f"{twice} of {len(codes)} rows have the time of another"
+    return [Problem(must, got, ("give one at a time, or ", fit))]
 
 
 def _repair(
