@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tsforecast.cli.console import echo
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of, read_file
-from tsforecast.cli.options import DataOptions
+from tsforecast.cli.options import DataOptions, require_absent
 from tsforecast.errors import DataError, ModelFileError, ParameterError, UnknownNameError, nearest, raise_any, reason
 from tsforecast.files import write_or_return
 
@@ -74,6 +74,9 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     texts = {given.get("id"), given.get("group"), label} - {None}
     with lines_of(path):
         frame, form, problems = read_file(path, given.get("time"), date_format, numbers, texts)
+        if given.get("time") == "none" and "none" not in frame.columns:
+            given["time"] = False
+            require_absent("with --time none", "no dates are read", **{"date-format": date_format})
         try:
             panel = Panel.from_frame(frame, **given)
         except DataError as error:
@@ -85,19 +88,33 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
 
 
 def protocol_of(
-    task: Task | None, panel: Panel, horizon: int | None, origins: int | None = None, step: int | None = None
+    task: Task | None,
+    panel: Panel,
+    horizon: int | None,
+    origins: int | None = None,
+    step: int | None = None,
+    align: str | None = None,
 ) -> Protocol:
     """Return the horizon and cutoffs that were given, or the card's, or one season and one cutoff.
 
-    A season is a tenth of the shortest series at most. The card's cutoffs belong to the card's horizon alone.
+    A season is a tenth of the median length at most, and printed where it is. The card's cutoffs belong to the card's
+    horizon alone.
     """
+    import numpy as np
+
     from tsforecast.data.protocol import Protocol
 
-    if horizon is None:
+    if horizon is None and task:
+        horizon = task.horizon
+    elif horizon is None:
         season = panel.season_length if panel.season_length > 1 else 10
-        horizon = task.horizon if task else max(1, min(season, int(panel.lengths.min()) // 10))
+        median = int(np.median(panel.lengths))  # not the least: one short series must not decide for all
+        horizon = max(1, min(season, median // 10))
+        if horizon < season:
+            echo(f"horizon {horizon}: a tenth of the median length of the series ({median} steps); see --horizon")
     own = task if task and task.horizon == horizon else Protocol(horizon)
-    return Protocol(horizon, own.origins if origins is None else origins, own.step if step is None else step)
+    counts = (own.origins if origins is None else origins, own.step if step is None else step)
+    return Protocol(horizon, *counts, align=align)  # type: ignore[arg-type] # which it checks
 
 
 def keep_form(model: Path, panel: Panel, form: Form | None) -> None:

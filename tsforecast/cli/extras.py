@@ -14,7 +14,7 @@ import typer
 
 from tsforecast.cli.console import console, echo, show_pairs
 from tsforecast.cli.data import protocol_of, read_panel
-from tsforecast.cli.options import Data, DataOptions, Horizon, Origins, PlainGroup, as_option, expand_options
+from tsforecast.cli.options import Align, Data, DataOptions, Horizon, Origins, PlainGroup, as_option, expand_options
 from tsforecast.errors import DataError, UnknownNameError, nearest, shorten
 from tsforecast.files import require_place, shipped, write_or_return
 
@@ -87,7 +87,9 @@ def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.
 
 
 @expand_options
-def check(data: Data, reading: DataOptions, horizon: Horizon = None, origins: Origins = None) -> None:
+def check(
+    data: Data, reading: DataOptions, horizon: Horizon = None, origins: Origins = None, align: Align = None
+) -> None:
     """Describe a dataset or file, its faults and the plan of a run, without training; exit code 1 if a run refuses it.
 
     Faults that can be repaired are counted, and the rest is described as it would be after the repair.
@@ -97,12 +99,14 @@ def check(data: Data, reading: DataOptions, horizon: Horizon = None, origins: Or
         panel, task = read_panel(data, reading)
     except DataError as error:
         faults = error.map(as_option)
-        mend = replace(reading, sort=True, duplicates=reading.duplicates or "last", fill_gaps=True, nan="mask")
+        mend = replace(reading, nan="mask")
+        if reading.time != "none":
+            mend = replace(mend, sort=True, duplicates=reading.duplicates or "last", fill_gaps=True)
         try:
             panel, task = read_panel(data, mend)
         except DataError:
             raise error from None
-    protocol = protocol_of(task, panel, horizon, origins)
+    protocol = protocol_of(task, panel, horizon, origins, align=align)
     show_pairs(_overview(panel, protocol.horizon) | _plan(panel, protocol), data)
     if faults is None:
         return

@@ -30,6 +30,7 @@ from tsforecast.cli.data import keep_form, kept_form, protocol_of, read_next, re
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
 from tsforecast.cli.options import (
+    Align,
     Data,
     DataOptions,
     Horizon,
@@ -76,6 +77,7 @@ def leaderboard(
     step: Step = None,
     gap: Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")] = 0,
     min_past: MinPast = 1,
+    align: Align = None,
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
     audit: Annotated[
         str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
@@ -106,7 +108,7 @@ def leaderboard(
         require_place(out, mark=BOARD)
     unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
     panel, task = read_panel(data, reading)
-    protocol = protocol_of(task, panel, horizon, origins, step)
+    protocol = protocol_of(task, panel, horizon, origins, step, align)
     title = f"{data}, horizon {protocol.horizon}"
     with tracked(mlflow, data), progress(f"{data}: ", len(named(chosen))) as started:
         board = compare(
@@ -124,6 +126,7 @@ def leaderboard(
             checkpoint=unfinished,
             progress=started,
             min_past=min_past,
+            align=protocol.align,
         )
     show_leaderboard(board, title, console)
     if out and unfinished:
@@ -329,22 +332,24 @@ def audit(
         str, typer.Option(help="data (windows and scalers, trains nothing) or fit (weights and forecasts).")
     ] = "fit",
     min_past: MinPast = 1,
+    align: Align = None,
 ) -> None:
     """Perturb data that a model must not use, and check that no result changes; exit code 1 if one does."""
     from tsforecast.leakage.audit import audit as run_audit
 
     forecaster = _one_model(model, networks.settings())
     panel, task = read_panel(data, reading)
-    horizon = protocol_of(task, panel, horizon).horizon
+    protocol = protocol_of(task, panel, horizon, align=align)
     report = run_audit(
         forecaster,
         panel,
         cutoffs=cutoffs,
-        horizon=horizon,
+        horizon=protocol.horizon,
         level=level,  # type: ignore[arg-type]
         min_past=min_past,
+        align=protocol.align,
     )
-    show_audit(report, f"{model} on {data}, horizon {horizon}", console)
+    show_audit(report, f"{model} on {data}, horizon {protocol.horizon}", console)
     if not report.passed:
         raise typer.Exit(1)
 

@@ -47,6 +47,13 @@ Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_def
 Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 1")]
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
 MinPast = Annotated[int, typer.Option(help="Observed steps that a cutoff needs; shorter series are left out.")]
+Align = Annotated[
+    str | None,
+    typer.Option(
+        help="Cutoffs at the same time in all series, or counted from the end of each: time or end.",
+        show_default="time, refused where that loses most series",
+    ),
+]
 Model = Annotated[str, typer.Option(help="Name of the model.")]
 Mlflow = Annotated[
     bool,
@@ -84,7 +91,7 @@ _reading = partial(typer.Option, rich_help_panel="Reading a file")
 class DataOptions(Options):
     """Roles of the columns of a file, and how it is cleaned; as in `Panel.from_frame`, several names with commas."""
 
-    time: Annotated[str | None, _reading(help="Column of time stamps; days and hours with a comma.")] = None
+    time: Annotated[str | None, _reading(help="Column of time stamps; days and hours with a comma; none.")] = None
     date_format: Annotated[
         str | None,
         _reading(help="How dates are written, such as %d/%m/%Y.", show_default="2024-01-31, ISO 8601"),
@@ -143,7 +150,7 @@ PARAMETERS = {option: name for name, option in RENAMED.items()}
 ALIKE = (
     *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
-    *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended"),
+    *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
 )
 FLAGS = ("fill_gaps", "sort", "resume")  # no value follows them, although `resume` takes one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.
@@ -177,5 +184,6 @@ def as_option(part: Reference) -> Part:
         value = ""
     else:
         names = part.value if isinstance(part.value, list) else [part.value]
-        value = " ..." if ... in names else f" {shlex.quote(','.join(map(str, names)))}"
+        text = ",".join("none" if name is False else str(name) for name in names)
+        value = " ..." if ... in names else f" {shlex.quote(text)}"
     return f"{getattr(part, 'verb', '')} {option}{value}".lstrip()

@@ -13,6 +13,7 @@ import typer
 from tsforecast.cli.console import console, echo, show_leaderboard, show_search, suffix_of, write_report
 from tsforecast.cli.data import protocol_of, read_panel, tracked
 from tsforecast.cli.options import (
+    Align,
     Data,
     DataOptions,
     Horizon,
@@ -85,6 +86,7 @@ def tune(
     horizon: Horizon = None,
     origins: Origins = None,
     step: Step = None,
+    align: Align = None,
     mlflow: Mlflow = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the search.", show_default="tune-NAME")] = None,
 ) -> None:
@@ -95,11 +97,11 @@ def tune(
 
     if label:
         why = "it belongs to forecasts, sequences are classified whole"
-        require_absent("with --label", why, horizon=horizon, origins=origins, step=step)
+        require_absent("with --label", why, horizon=horizon, origins=origins, step=step, align=align)
     else:
         require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
     panel, task = read_panel(data, reading, label)
-    protocol = protocol_of(task, panel, horizon, origins, step)
+    protocol = protocol_of(task, panel, horizon, origins, step, align)
     out = out or Path(f"tune-{Path(data).stem}")
     search = RaySearch(
         (NeuralClassifier if label else NeuralForecaster)(**training.settings()),
@@ -250,7 +252,8 @@ def _tune_forecaster(search: RaySearch, panel: Panel, protocol: Protocol, data: 
     if panel.groups is None:
         models = {"untuned": search.forecaster} | ({"tuned": chosen} if search.best_params_ else {})
         metric = "mase" if search.metric == "skill" else search.metric
-        board = leaderboard(models, panel, protocol.horizon, protocol.origins, protocol.step, metric=metric)
+        counts = (protocol.horizon, protocol.origins, protocol.step)
+        board = leaderboard(models, panel, *counts, metric=metric, align=protocol.align)
         title = f"{data}, horizon {protocol.horizon}: the test part, which the search did not use"
         show_leaderboard(board, title, console)
         write_report(board, out / "report.html", f"Tuned on {data}, horizon {protocol.horizon}")

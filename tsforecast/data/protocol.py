@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from tsforecast.checks import flag, one_of, share_or_count
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import Fold, GroupKFold, LeaveGroupsOut, RollingOrigin, is_tested, sides
-from tsforecast.errors import DataError, ParameterError, counted, raise_any, shorten
+from tsforecast.data.splits import Align, Fold, GroupKFold, LeaveGroupsOut, RollingOrigin, clock_of, is_tested, sides
+from tsforecast.errors import Argument, DataError, ParameterError, Problem, counted, raise_any, shorten
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ class Protocol:
     groups: LeaveGroupsOut | GroupKFold | None = None
     audit: Literal["data", "fit"] | None = "data"
     min_past: int = 1
+    align: Align | None = None
 
     def __post_init__(self) -> None:
-        raise_any(option_problems(self.refit, self.groups, self.audit), ParameterError)
+        raise_any(option_problems(self.refit, self.groups, self.audit, self.align), ParameterError)
 
     @property
     def ahead(self) -> int:
@@ -40,10 +42,12 @@ class Protocol:
     def folds(self, panel: Panel) -> list[Fold]:
         """Return the fits of one model: one for each split by groups, and for each cutoff where it is refitted.
 
-        DataError is raised when the series are too short, or there are too few groups.
+        DataError is raised when the series are too short, most of them end too early, or there are too few groups.
         """
         cutoffs = self._origins.cutoffs(panel)
         tested, found = is_tested(cutoffs), []
+        if self.align is None:
+            self._require_most(panel, int(tested.any(axis=0).sum()))
         for train, test in sides(panel, self.groups):
             any_tested = tested[:, test].any(axis=1)  # of short sequences, at the last few cutoffs
             own = [cutoffs[i] for i in np.flatnonzero(any_tested)] or cutoffs
@@ -70,14 +74,29 @@ class Protocol:
         note = f"{short.sum()} of {len(panel)} series {are} shorter than {arithmetic} and {are} left out: {names}"
         return replace(panel.select(np.flatnonzero(~short)), notes=(*panel.notes, note))
 
+    def _require_most(self, panel: Panel, tested: int) -> None:
+        """Refuse cutoffs that test fewer than half of the series, if more could be tested before their own ends."""
+        at_ends, count = 0, len(panel)
+        if 2 * tested < count:
+            with suppress(DataError):  # no series is long enough
+                at_ends = int(is_tested(replace(self, align="end")._origins.cutoffs(panel)).any(axis=0).sum())
+        if at_ends > tested:
+            must = "most series must have a past and a target at the cutoffs"
+            got = f"{count - tested} of {count} have none at any, since they were recorded at other times"
+            ends = (Argument("align", "end", "pass"), f" to cut each before its own end, which tests {at_ends}, or ")
+            remedy = (*ends, Argument("align", "time"), f" to test the other {tested} alone")
+            raise DataError(Problem(must, got, remedy))
+
     @property
     def _origins(self) -> RollingOrigin:
-        return RollingOrigin(self.horizon, self.origins, self.step, self.gap, self.train_length, self.min_past)
+        counts = (self.horizon, self.origins, self.step, self.gap, self.train_length, self.min_past)
+        return RollingOrigin(*counts, align=self.align or "time")
 
 
-def option_problems(refit: Any, groups: Any, audit: Any) -> list[str]:
+def option_problems(refit: Any, groups: Any, audit: Any, align: Any) -> list[str]:
     """Return the problems of options that all models share."""
     problems = one_of("audit", audit, ("data", "fit"), [None]) + flag("refit", refit)
+    problems += one_of("align", align, get_args(Align), [None])
     if not isinstance(groups, LeaveGroupsOut | GroupKFold | None):
         problems.append(
             f"groups must be a splitter, such as LeaveGroupsOut(): got {groups!r}; the column of groups is named when "
@@ -97,6 +116,8 @@ class SealedPanel:
     panel : Panel
     test : int or float
         Steps, or share of the steps, at the end of the clock that all series share.
+    align : {"time", "end"}
+        With "end" series with time stamps share no clock: the steps are those before the end of each.
 
     Attributes
     ----------
@@ -122,15 +143,16 @@ class SealedPanel:
     'test part (the last 3 steps) opened 1 time; sha2'
     """
 
-    def __init__(self, panel: Panel, test: int | float) -> None:
-        raise_any(share_or_count("test", test), ParameterError)
-        self.test = max(1, round(test * panel.clock_end)) if isinstance(test, float) else int(test)
-        if self.test >= panel.clock_end:
+    def __init__(self, panel: Panel, test: int | float, align: Align = "time") -> None:
+        raise_any(share_or_count("test", test) + one_of("align", align, get_args(Align)), ParameterError)
+        clock = clock_of(panel, align)
+        end = clock.clock_end
+        self.test = max(1, round(test * end)) if isinstance(test, float) else int(test)
+        if self.test >= end:
             raise DataError(
-                f"the test part must leave steps to learn from: takes {self.test} of {panel.clock_end}; use test < "
-                f"{panel.clock_end}"
+                f"the test part must leave steps to learn from: takes {self.test} of {end}; use test < {end}"
             )
-        seen = panel.rows_before(panel.clock_end - self.test)
+        seen = clock.rows_before(end - self.test)
         self.train = panel.until(seen)
         self.opened = 0
         tail = panel.between(seen, panel.lengths)

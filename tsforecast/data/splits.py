@@ -6,18 +6,19 @@ Splitters of groups are those of scikit-learn, and take a panel as well as array
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import model_selection
 
-from tsforecast.checks import whole
+from tsforecast.checks import one_of, whole
 from tsforecast.data.panel import Panel
 from tsforecast.errors import Argument, DataError, Parameter, ParameterError, Problem, Text, counted, raise_any
 
 Positions = NDArray[np.int64]
+Align = Literal["time", "end"]  # cutoffs at the same times, or counted from the end of each series
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +28,13 @@ class Cutoff:
     A series that has ended has no targets.
     """
 
-    tick: int  # on the panel's shared clock
+    tick: int  # on the clock of `clock_of`
     start: Positions
     seen: Positions
     first: Positions
     last: Positions
     min_past: int = 1  # rows that must be seen of a series that is forecast
+    on_calendar: bool = True  # the same time in all series; else counted from the end of each
 
     @property
     def has_observations(self) -> NDArray[np.bool_]:
@@ -77,6 +79,9 @@ class RollingOrigin:
     min_past : int
         A series is forecast only from cutoffs that see at least this many of its steps: the window of a model that
         reads so many, where series are short.
+    align : {"time", "end"}
+        Cut series with time stamps at the same times, or each so many steps before its own end, as series without time
+        stamps always are.
 
     Raises
     ------
@@ -100,11 +105,13 @@ class RollingOrigin:
     gap: int = 0
     train_length: int | None = None
     min_past: int = 1
+    align: Align = "time"
 
     def __post_init__(self) -> None:
         problems = whole("horizon", self.horizon, 1) + whole("origins", self.origins, 1)
         problems += whole("step", self.step, 1, [None]) + whole("gap", self.gap, 0)
         problems += whole("train_length", self.train_length, 1, [None]) + whole("min_past", self.min_past, 1)
+        problems += one_of("align", self.align, get_args(Align))
         if not problems and self.train_length is not None and self.min_past > self.train_length:
             problems.append(
                 f"min_past must be <= train_length, the most that a cutoff sees: got {self.min_past}, train_length "
@@ -116,6 +123,7 @@ class RollingOrigin:
         word = "cutoff" if self.origins == 1 else f"cutoffs every {counted(self.stride, 'step')}"
         kind = "expanding" if self.train_length is None else f"sliding over {counted(self.train_length, 'step')}"
         least = "" if self.min_past == 1 else f", after at least {self.min_past} steps"
+        least += "" if self.align == "time" else ", counted from the end of each series"
         return f"RollingOrigin: {self.origins} {word}, horizon {self.horizon}, gap {self.gap}, {kind}{least}"
 
     @property
@@ -157,14 +165,15 @@ class RollingOrigin:
         return [oldest + origin * self.stride for origin in range(self.origins)]
 
     def cutoffs(self, panel: Panel) -> list[Cutoff]:
-        """Return the cutoffs on the shared clock of a panel, the oldest first."""
-        ticks = np.array(self.ticks(panel.clock_end, panel.reading))[:, None]
+        """Return the cutoffs of a panel, the oldest first."""
+        clock = clock_of(panel, self.align)
+        ticks = np.array(self.ticks(clock.clock_end, panel.reading))[:, None]
         seen, first, last = (
-            panel.rows_before(ticks + more) for more in (0, self.gap, self.gap + self.horizon)
+            clock.rows_before(ticks + more) for more in (0, self.gap, self.gap + self.horizon)
         )  # (F, N)
-        start = np.zeros_like(seen) if self.train_length is None else panel.rows_before(ticks - self.train_length)
+        start = np.zeros_like(seen) if self.train_length is None else clock.rows_before(ticks - self.train_length)
         rows = zip(ticks[:, 0].tolist(), start, seen, first, last, strict=True)
-        return [Cutoff(*row, self.min_past) for row in rows]
+        return [Cutoff(*row, self.min_past, clock.kind != "none") for row in rows]
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Positions, Positions]]:
         """Yield train and test positions of the rows of `X`, as scikit-learn's splitters do.
@@ -201,14 +210,19 @@ def holdout(horizon: int, gap: int = 0) -> RollingOrigin:
     return RollingOrigin(horizon, gap=gap)
 
 
-def trains_on_other_groups(panel: Panel, train: Positions) -> bool:
+def clock_of(panel: Panel, align: Align | None) -> Panel:
+    """Return the panel, or, aligned at the ends, one without time stamps, whose series all end at the same tick."""
+    return replace(panel, kind="none") if align == "end" else panel
+
+
+def trains_on_other_groups(panel: Panel, train: Positions, cutoff: Cutoff) -> bool:
     """Return whether the training series are sequences of other groups, which share no clock with the tested ones."""
-    return panel.kind == "none" and len(train) < len(panel)
+    return not cutoff.on_calendar and len(train) < len(panel)
 
 
 def training_part(panel: Panel, cutoff: Cutoff, train: Positions) -> Panel:
     """Return the training series up to a cutoff; all their rows where they share no clock with the tested ones."""
-    if trains_on_other_groups(panel, train):
+    if trains_on_other_groups(panel, train, cutoff):
         return panel.select(train)
     return panel.select(train).between(cutoff.start[train], cutoff.seen[train])
 

@@ -17,6 +17,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
 from tsforecast.data.scaling import seasonal_scale
 from tsforecast.data.splits import (
+    Align,
     Cutoff,
     Fold,
     GroupKFold,
@@ -48,6 +49,7 @@ def backtest(
     groups: LeaveGroupsOut | GroupKFold | None = None,
     audit: Literal["data", "fit"] | None = "data",
     min_past: int = 1,
+    align: Align | None = None,
 ) -> pd.DataFrame:
     """Forecast from rolling cutoffs with a clone of `forecaster`, which sees only the past of each.
 
@@ -71,6 +73,11 @@ def backtest(
     min_past : int
         Least number of steps of a series before a cutoff, such as the window of a model. Series shorter than
         `min_past` + `gap` + `horizon` are left out.
+    align : {"time", "end"}, optional
+        Cut all series at the same times, or each so many steps before its own end, although they have time stamps: for
+        recordings of devices at different hours. Training rows of one series may then be later than the cutoff of
+        another; what lies after a series' own cutoff stays hidden. Unless given, "time", and refused where more than
+        half of the series would be lost that "end" could test.
 
     Returns
     -------
@@ -94,7 +101,7 @@ def backtest(
     [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
     """
     require_estimator(forecaster, Forecaster, "GRUForecaster()")
-    protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past)
+    protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past, align)
     panel = protocol.long_enough(Panel.of(data))
     name = name or model_name(forecaster)
     test = Backtest(panel, protocol)
@@ -122,7 +129,7 @@ class Backtest:
     def planned(self, name: str, forecaster: Forecaster, fold: Fold) -> ForecastFit:
         """Return the record of a fit before it begins."""
         panel, oldest = self.panel, fold.cutoffs[0]
-        whole = trains_on_other_groups(panel, fold.train)  # see `training_part`
+        whole = trains_on_other_groups(panel, fold.train, oldest)  # see `training_part`
         start = np.zeros_like(oldest.start) if whole else oldest.start
         seen = panel.lengths if whole else oldest.seen
         mine = fold.train[seen[fold.train] > start[fold.train]]
@@ -163,7 +170,7 @@ class Backtest:
         if protocol.audit is None:
             return "not run"
         # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
-        cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train) else 0]
+        cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train, fold.cutoffs[0]) else 0]
         return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, protocol.audit).outcome
 
 

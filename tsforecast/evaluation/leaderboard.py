@@ -11,7 +11,7 @@ import pandas as pd
 from tsforecast.checks import jobs, one_of, require_estimator, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol, option_problems
-from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
+from tsforecast.data.splits import Align, GroupKFold, LeaveGroupsOut
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import MODEL_NAMES, make, model_name
 from tsforecast.evaluation.backtest import Backtest, joined
@@ -78,6 +78,7 @@ def leaderboard(
     checkpoint: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
     min_past: int = 1,
+    align: Align | None = None,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
@@ -105,7 +106,7 @@ def leaderboard(
         fits of other data or settings are not used.
     progress : callable, optional
         Called with the name of each model at its start.
-    min_past : int
+    min_past, align
         See `backtest`.
 
     Raises
@@ -120,7 +121,7 @@ def leaderboard(
     >>> results.reference, results.table["model"].tolist()
     ('drift', ['drift', 'naive', 'seasonal-naive', 'mean'])
     """
-    problems = one_of("metric", metric, METRICS) + option_problems(refit, groups, audit)
+    problems = one_of("metric", metric, METRICS) + option_problems(refit, groups, audit, align)
     problems += whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs)
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
@@ -128,7 +129,7 @@ def leaderboard(
     models = named(forecasters)
     if reference is not None and reference not in models:
         raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
-    protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past)
+    protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past, align)
     panel = protocol.long_enough(Panel.of(data))
     needed = [name for name in models if name in (*ALWAYS, reference)]
     backtest = Backtest(panel, protocol)

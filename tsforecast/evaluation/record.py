@@ -121,6 +121,7 @@ class ForecastRecord(ComparisonRecord):
     audit: str
     past: pd.DataFrame  # series, target, time, y: the truth shortly before the oldest cutoff, for figures
     min_past: int = 1  # least number of steps before a cutoff
+    align: str = "time"  # or "end", where time stamps were left aside; see `backtest`
 
     @classmethod
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:
@@ -141,6 +142,7 @@ class ForecastRecord(ComparisonRecord):
             audit=protocol.audit or "none",
             past=_past(panel, protocol),
             min_past=protocol.min_past,
+            align="time" if panel.kind == "none" else protocol.align or "time",
         )
 
     @classmethod

@@ -65,7 +65,10 @@ class ForecastResults(Results):
     _columns = (*TARGET, "forecast", "naive_mae", "naive_mse")
     _compared = ("y", "forecast")
     _kept = ("metric", "reference")
-    _shared = ("horizon", "gap", "origins", "step", "refit", "train_length", "min_past", "groups", "season_length")
+    _shared = (
+        *("horizon", "gap", "origins", "step", "refit", "train_length", "min_past", "align", "groups"),
+        "season_length",
+    )
     _words = ("backtest", "leaderboard", "forecasts", "leaderboard")
 
     @classmethod
@@ -232,6 +235,7 @@ class ForecastResults(Results):
         counts = {"series": len(per_series), "target": rows["target"].nunique(), "cutoff": int(per_series.max())}
         words = [f"{n} {word}" + "s" * (n > 1 and word != "series") for word, n in counts.items()]
         seeds = int(self.rows.groupby("model", observed=True)["seed"].nunique().max()) if "seed" in self.rows else 1
+        words[-1] += " counted from the end of each series" * (self.record is not None and self.record.align == "end")
         spread = f"; ± is the standard deviation over {seeds} seeds" if seeds > 1 else ""
         return (
             f"{', '.join(words)}, horizon {int(rows['step'].max())}; "

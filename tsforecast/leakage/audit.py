@@ -17,7 +17,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
 from tsforecast.data.sequences import is_ragged
-from tsforecast.data.splits import Cutoff, Positions, trains_on_other_groups
+from tsforecast.data.splits import Align, Cutoff, Positions, trains_on_other_groups
 from tsforecast.errors import DataError, Parameter, ParameterError, raise_any
 from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
@@ -46,6 +46,7 @@ def audit(
     horizon: int | None = None,
     level: Level = "fit",
     min_past: int = 1,
+    align: Align | None = None,
 ) -> AuditReport:
     """Check that a forecaster does not use data that must not be seen.
 
@@ -66,6 +67,8 @@ def audit(
         forecasts as well. The former only for forecasters of this package.
     min_past : int
         For a forecaster: steps of a series that must lie before a cutoff, as in `backtest`.
+    align : {"time", "end"}, optional
+        For a forecaster: as in `backtest`. With "end" the rows after the own cutoff of each series are perturbed.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def audit(
         if not isinstance(cutoffs, int):
             raise ParameterError(f"cutoffs of a forecaster must be a number, such as 2: got {cutoffs!r}")
         steps = horizon or forecaster._own_horizon()
-        protocol = Protocol(steps, cutoffs, refit=True, min_past=min_past)
+        protocol = Protocol(steps, cutoffs, refit=True, min_past=min_past, align=align)
         panel = protocol.long_enough(Panel.of(data))
         model = clone(forecaster).set_params(horizon=steps)
         try:
@@ -233,7 +236,7 @@ def audit_case(
     last = panel.label(int(panel.stamps(int(test[0]), int(cutoff.seen[test[0]]) - 1)))
     log = AuditLog(last, level, case.fingerprint, panel)
     seen = cutoff.seen
-    if trains_on_other_groups(panel, learn):  # training series have no cutoff
+    if trains_on_other_groups(panel, learn, cutoff):  # training series have no cutoff
         seen = np.where(np.isin(np.arange(len(panel)), test), seen, panel.lengths)
     for perturbation, other in perturbed_panels(panel, seen, steps):
         log.compare(perturbation, other)

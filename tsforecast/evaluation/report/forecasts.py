@@ -281,6 +281,7 @@ def _facts(results: ForecastResults) -> dict[str, str]:
     refit = "refitted at each cutoff" if record.refit else "fitted at the oldest cutoff"
     gap = f", gap of {record.gap} steps" if record.gap else ""
     cutoffs = "1 cutoff" if record.origins == 1 else f"{record.origins} cutoffs {record.step} steps apart"
+    cutoffs += " counted from the end of each series" * (record.align == "end")
     return {
         "Data": record.data,
         "Fingerprint of the data": record.fingerprint,
