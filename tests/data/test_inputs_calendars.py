@@ -345,6 +345,9 @@ MONTHLY = (
 )
 
 
+ONE_OFF = "pass resample='1D' to put rows into bins, or another frequency=..."
+
+
 @pytest.mark.parametrize(
     ("stamps", "remedy"),
     [
@@ -364,7 +367,7 @@ MONTHLY = (
             pd.Timestamp("2022-01-29") + pd.to_timedelta(np.cumsum([0] + [28, 28, 35] * 8), unit="D"),
             "they are 4 and 5 weeks apart: number the steps from 0 and pass season_length=12",
         ),
-        (pd.DatetimeIndex(["2024-01-01", "2024-01-02", "2024-01-03T05"]), "resample first, or pass frequency=..."),
+        (pd.DatetimeIndex(["2024-01-01", "2024-01-02", "2024-01-03T05"]), ONE_OFF),
     ],
 )
 def test_a_calendar_without_a_frequency_is_named_with_a_remedy(stamps: pd.DatetimeIndex, remedy: str) -> None:

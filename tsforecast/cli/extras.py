@@ -15,7 +15,7 @@ import typer
 from tsforecast.cli.console import console, echo, show_pairs
 from tsforecast.cli.data import protocol_of, read_panel
 from tsforecast.cli.options import Align, Data, DataOptions, Horizon, Origins, PlainGroup, as_option, expand_options
-from tsforecast.errors import DataError, UnknownNameError, nearest, shorten
+from tsforecast.errors import DataError, Phrase, UnknownNameError, nearest, shorten
 from tsforecast.files import require_place, shipped, write_or_return
 
 if TYPE_CHECKING:
@@ -99,7 +99,11 @@ def check(
         panel, task = read_panel(data, reading)
     except DataError as error:
         faults = error.map(as_option)
-        mend = replace(reading, nan="mask")
+        found = error.repair.references if error.repair else []
+        repair = next((part.value for part in found if isinstance(part, Phrase) and isinstance(part.value, dict)), {})
+        mend = replace(
+            reading, nan="mask", **{name: repair[name] for name in ("frequency", "tolerance") if name in repair}
+        )
         if reading.time != "none":
             mend = replace(mend, sort=True, duplicates=reading.duplicates or "last", fill_gaps=True)
         try:

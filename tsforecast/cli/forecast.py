@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
     from tsforecast.forecasters.base import Forecaster
 
-CLEANING = ("fill_gaps", "sort", "duplicates", "nan_policy")
+CLEANING = ("fill_gaps", "sort", "duplicates", "nan_policy", "frequency", "resample", "aggregate", "tolerance")
 
 
 @expand_options

@@ -111,6 +111,15 @@ class DataOptions(Options):
     fill_gaps: Annotated[bool, _reading("--fill-gaps", help="Insert missing time stamps.")] = False
     sort: Annotated[bool, _reading("--sort", help="Sort each series by time.")] = False
     duplicates: Annotated[str | None, _reading(help="Which row of equal time stamps to keep: first or last.")] = None
+    resample: Annotated[
+        str | None, _reading(help="Step of bins to put rows into, such as 20ms; each is labelled by its end.")
+    ] = None
+    aggregate: Annotated[
+        str | None, _reading(help="The number of a bin: mean, last or nearest.", show_default="mean")
+    ] = None
+    tolerance: Annotated[
+        str | None, _reading(help="By how much stamps may miss the steps of --frequency, such as 2ms.")
+    ] = None
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -151,6 +160,7 @@ ALIKE = (
     *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
+    *("resample", "aggregate", "tolerance"),
 )
 FLAGS = ("fill_gaps", "sort", "resume")  # no value follows them, although `resume` takes one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.

@@ -68,19 +68,21 @@ class Frequency:
     count: int = 1
 
     @classmethod
-    def parse(cls, alias: str) -> Frequency:
-        """Read a pandas-style alias: a whole number and one of ns ... W, B, MS, ME, QS, QE, YS, YE.
+    def parse(cls, alias: str, parameter: str = "frequency") -> Frequency:
+        """Read a pandas-style alias: a whole number and one of ns ... W, B, MS, ME, QS, QE, YS, YE; or steps to count.
 
-        DataError, raised when the alias is not known, names the nearest one.
+        DataError, raised when the alias is not known, names the nearest one, and the `parameter` that it is of.
 
         Examples
         --------
         >>> Frequency.parse("30min").season_length
         48
         """
+        if re.fullmatch(r"\s*0*[1-9]\d{0,17}\s*", alias):
+            return cls("integer", int(alias))
         match = re.fullmatch(r"(\d*)([A-Za-z]+)", alias.strip())
         if match is None or match[2] not in _ALIASES or match[1] == "0":
-            raise DataError(Problem(f"{alias!r} is not known", "", _known(alias.strip()), parameter="frequency"))
+            raise DataError(Problem(f"{alias!r} is not known", "", _known(alias.strip()), parameter=parameter))
         unit, count = _ALIASES[match[2]]
         return cls(unit, count * int(match[1] or 1))
 
@@ -254,6 +256,56 @@ def best_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> tup
         if share == 1.0 and (unit != "nanosecond" or best.count < SHORTEST_MONTH):
             break
     return best, most
+
+
+def snapped(stamps: Stamps, begin: Stamps, step: int, tolerance: int, origin: int = 0) -> Stamps:
+    """Return stamps, each moved by `tolerance` at most to the grid of its series; those farther off stay.
+
+    The grid passes through `begin`, the first stamp of the series, or through `origin` where that is as near; no later
+    stamp has a part in it.
+
+    Examples
+    --------
+    >>> snapped(np.array([101, 119, 144]), np.array([101, 101, 101]), step=20, tolerance=2).tolist()
+    [100, 120, 144]
+    """
+
+    def moved(stamps: Stamps, through: Stamps | int) -> Stamps:
+        near = through + (stamps - through + step // 2) // step * step
+        return np.where(np.abs(stamps - near) <= tolerance, near, stamps)
+
+    return moved(stamps, moved(begin, origin))
+
+
+def nearly(
+    stamps: Stamps, offsets: NDArray[np.int64], count: int | None = None, origin: int = 0
+) -> tuple[int, Stamps] | None:
+    """Return a round step, or the one of `count`, whose grid all stamps miss by a fifth of it at most, and that grid.
+
+    Examples
+    --------
+    >>> step, near = nearly(np.array([1, 19, 42, 61, 80]), np.array([0, 5]))
+    >>> step, near.tolist()
+    (20, [0, 20, 40, 60, 80])
+    """
+    later, first = inner_steps(offsets), np.repeat(offsets[:-1], np.diff(offsets))
+    for step in [count] if count else rounded(usual_step(stamps, offsets)):
+        near = snapped(stamps, stamps[first], step, step // 5, origin)
+        if not ((near - near[first]) % step).any() and (np.diff(near)[later - 1] > 0).all():
+            return step, near
+    return None
+
+
+def usual_step(stamps: Stamps, offsets: NDArray[np.int64]) -> int:
+    """Return the middle one of all steps, the lower of two."""
+    return int(np.quantile(np.diff(stamps)[inner_steps(offsets) - 1], 0.5, method="lower"))
+
+
+def rounded(count: int) -> list[int]:
+    """Return numbers of few digits near a count, of nanoseconds beyond a minute those alone that divide a day."""
+    sizes = [10 ** max(len(str(count)) - digits, 0) for digits in (1, 2, 3, 4)]
+    found = dict.fromkeys((count + size // 2) // size * size for size in sizes)
+    return [step for step in found if step and (step < 60 * SECOND or not DAY % step or not step % DAY)]
 
 
 def other_reading(stamps: Stamps, offsets: NDArray[np.int64], frequency: Frequency) -> Frequency | None:

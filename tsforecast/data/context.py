@@ -12,10 +12,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tsforecast.data import frames
-from tsforecast.data.calendar import DAY, Stamps, calendar_features
+from tsforecast.data.calendar import DAY, Frequency, Stamps, calendar_features, snapped
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
-from tsforecast.data.zones import from_utc, to_utc
+from tsforecast.data.zones import binned, from_utc, origin_of, to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
 
 FUTURE = Argument("future", "")
@@ -270,7 +270,10 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
     import pandas as pd
 
     labels = np.repeat(panel.ids[:1], len(values)) if table.ids is None else table.ids[table.codes]
-    given = pd.MultiIndex.from_arrays([labels, _on_clock_of(source, table.stamps, table.source)])
+    moments, rows = _on_clock_of(source, table.stamps, table.source), np.arange(len(values))
+    if panel.cleaning.resample or panel.cleaning.tolerance:
+        labels, moments, values, rows = _on_grid_of(panel, labels, moments, values)
+    given = pd.MultiIndex.from_arrays([labels, moments])
     wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), _on_clock_of(source, stamps.ravel(), source)])
     if not given.is_unique:
         once = (FUTURE, " must have each time stamp of a series once")
@@ -285,8 +288,26 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
         lacks = f"series {str(panel.ids[i])!r} lacks {missing[i].sum()}, from {since} on{likewise(lacking, count)}"
         problems.append(Problem(must, lacks, ("add them to ", FUTURE), series=panel.ids[i]))
     known[missing] = 0  # reported above
-    raise_any(problems + _gaps(panel, known, stamps, place.reshape(count, horizon)))
+    raise_any(problems + _gaps(panel, known, stamps, rows[place].reshape(count, horizon)))
     return known
+
+
+def _on_grid_of(
+    panel: Panel, labels: NDArray[Any], stamps: Stamps, values: NDArray[np.float64]
+) -> tuple[NDArray[Any], Stamps, NDArray[np.float64], NDArray[np.int64]]:
+    """Bin, or snap, rows of a frame as the panel was read: return their series, stamps, numbers and rows."""
+    import pandas as pd
+
+    cleaning, step = panel.cleaning, panel.frequency.count
+    origin = origin_of(panel.source) if panel.kind == "datetime" else 0
+    if cleaning.tolerance:
+        series = pd.Index(panel.ids).get_indexer(labels)
+        within = Frequency.parse(cleaning.tolerance).count
+        return labels, snapped(stamps, panel.starts[series], step, within, origin), values, np.arange(len(values))
+    codes, ids = pd.factorize(labels)
+    order = np.lexsort((stamps, codes))
+    series, ends, numbers, row = binned(values[order], codes[order], stamps[order], step, cleaning.aggregate, origin)
+    return ids[series], ends, numbers, order[row]
 
 
 def _gaps(

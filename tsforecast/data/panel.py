@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems
-from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, Roles, Series, Source
+from tsforecast.data.columns import go_forward
+from tsforecast.data.series import Aggregate, CleaningPolicy, Duplicates, NanPolicy, Roles, Series, Source
 from tsforecast.data.zones import to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, raise_any
 
@@ -78,6 +79,9 @@ class Panel(Series):
         fill_gaps: bool = False,
         sort: bool = False,
         duplicates: Duplicates | None = None,
+        resample: str | None = None,
+        aggregate: Aggregate = "mean",
+        tolerance: str | None = None,
     ) -> Panel:
         """Read a long frame (pandas, polars, arrow; eager or lazy) or a Series.
 
@@ -107,6 +111,17 @@ class Panel(Series):
             Sort each series by time.
         duplicates : {"first", "last"}, optional
             Which row of equal time stamps to keep; without it they are an error.
+        resample : str, optional
+            Step of bins, such as ``"20ms"``, ``"h"``, ``"D"``, or ``"20"`` on an integer axis: a bin labelled t holds
+            the rows after t minus a step up to t, and none of its future. Bins without rows are gaps.
+        aggregate : {"mean", "last", "nearest"}
+            The number of a bin in each column, without NaN: their mean, the last one, or the one nearest to the middle.
+            Bins of `nearest` lie around the multiples of the step, so that stamps that jitter around these fall into
+            one bin each, and are labelled by their ends as well, half a step after the multiples.
+        tolerance : str, optional
+            By how much stamps may miss the steps of `frequency`, such as ``"2ms"``: they are moved to the grid through
+            the first stamp of their series, or through the multiples of the step where that is as near. Numbers
+            stay; a stamp may be moved back, so that this is for clocks that err.
 
         Raises
         ------
@@ -115,7 +130,8 @@ class Panel(Series):
         """
         whose = None if group is None else str(group)
         roles = Roles(_names(target), _names(past), _names(future), _names(static), whose)
-        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
+        bins = (None if resample is None else str(resample), aggregate, None if tolerance is None else str(tolerance))
+        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, *bins)
         if time is False:
             raise_any(_without_time(frequency, cleaning))
         time = time if time is None or time is False else str(time)
@@ -134,6 +150,9 @@ class Panel(Series):
         fill_gaps: bool = False,
         sort: bool = False,
         duplicates: Duplicates | None = None,
+        resample: str | None = None,
+        aggregate: Aggregate = "mean",
+        tolerance: str | None = None,
     ) -> Panel:
         """Read a wide frame in which every number column is a series of its own.
 
@@ -154,7 +173,8 @@ class Panel(Series):
                 f"a wide frame must hold numbers besides its time: column {table.source.id!r} holds something else; "
                 "drop it, or read a long frame with Panel.from_frame(id=...)"
             )
-        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates)
+        bins = (None if resample is None else str(resample), aggregate, None if tolerance is None else str(tolerance))
+        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, *bins)
         if time is False:
             raise_any(_without_time(frequency, cleaning))
         return cls._build(frames.stack(table), frequency, season_length, cleaning)
@@ -223,10 +243,12 @@ class Panel(Series):
             roles = Roles() if wide or frames.is_series(data) else self.roles.given
             targets: Literal["all", "one"] = "all" if wide else "one"
             table = frames.read(data, roles, time, self.source.id, targets=targets, like=self)
-            step = self.frequency if table.kind == self.kind else None
-            if not self.cleaning.sort:
-                raise_any(quality.several_series(table, named))
-            other = self._build(frames.stack(table) if wide else table, step, self.season_length, self.cleaning)
+            step, cleaning = (self.frequency if table.kind == self.kind else None), self.cleaning
+            if step is None:  # refused below
+                cleaning = replace(cleaning, resample=None, aggregate="mean", tolerance=None)
+            if not cleaning.sort:
+                raise_any(_several_series(table, named))
+            other = self._build(frames.stack(table) if wide else table, step, self.season_length, cleaning)
             other = other.with_calendar(*self.roles.calendar)
         elif not frames.is_frame(data) and self.source.form in ("array", "arrays"):
             other = Panel.from_array(data, season_length=self.season_length, nan_policy=self.cleaning.nan_policy)
@@ -263,7 +285,7 @@ class Panel(Series):
             season_length=season_length or rows.frequency.season_length,
             kind=table.kind,
             roles=table.roles,
-            source=table.source,
+            source=rows.source,
             statics=rows.statics,
             cleaning=cleaning,
             notes=tuple(rows.notes),
@@ -344,11 +366,31 @@ def _names(names: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in names or ())
 
 
+_AXIS = ("fill_gaps", "sort", "duplicates", "resample", "tolerance")  # repairs of a time axis
+
+
 def _without_time(frequency: str | None, cleaning: CleaningPolicy) -> Iterator[Problem]:
     """Refuse settings of a time axis where there is to be none."""
-    given = {"frequency": frequency, **{name: getattr(cleaning, name) for name in ("fill_gaps", "sort", "duplicates")}}
+    given = {"frequency": frequency, **{name: getattr(cleaning, name) for name in _AXIS}}
     why = ("there is no time with ", Argument("time", False))
     return (Problem("must be left out", why, parameter=name) for name, value in given.items() if value)
+
+
+def _several_series(table: frames.Table, named: Phrase) -> list[Problem]:
+    """Return the problem of rows, called as `named`, that hold more series than the id tells apart."""
+    if table.stamps is None or go_forward(table.stamps, table.codes):
+        return []
+    codes = np.zeros(len(table.stamps), dtype=np.int64) if table.codes is None else table.codes
+    twice = len(codes) - len(np.unique(np.stack([codes, table.stamps]), axis=1).T)
+    id, hidden = table.source.id, table.hidden_id
+    if not twice or (hidden is None and (id is not None or 2 * twice < len(codes))):
+        return []
+    own = "one series" if id is None else f"one series for each {id!r}"
+    must = (named, f" must hold {own}, like the data that were fitted")
+    found = f"column {hidden!r} tells several apart"
+    fit = "fit the model with an id of both columns" if id else Argument("id", hidden or ..., "fit the model with")
+    got = found if hidden else f"{twice} of {len(codes)} rows have the time of another"
+    return [Problem(must, got, ("give one at a time, or ", fit))]
 
 
 def _read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:

@@ -18,16 +18,30 @@ from tsforecast.data.calendar import (
     DAY,
     Frequency,
     Stamps,
+    Unit,
     even_step,
     infer_frequency,
     inner_steps,
+    nearly,
     other_reading,
+    rounded,
+    snapped,
     unsupported,
+    usual_step,
 )
-from tsforecast.data.columns import go_forward
+from tsforecast.data.columns import one_kind_of_missing, require_fit
 from tsforecast.data.frames import Table
-from tsforecast.data.series import CleaningPolicy, Duplicates, NanPolicy, TimeKind, forward_fill, stamp_label
-from tsforecast.data.zones import clocks_change
+from tsforecast.data.series import (
+    Aggregate,
+    CleaningPolicy,
+    Duplicates,
+    NanPolicy,
+    Source,
+    TimeKind,
+    forward_fill,
+    stamp_label,
+)
+from tsforecast.data.zones import asked_step, at_least, binned, clock_of, clocks_change, length_of, origin_of
 from tsforecast.errors import (
     Argument,
     DataError,
@@ -60,7 +74,12 @@ class Rows:
     frequency: Frequency = Frequency("integer")
     statics: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    local: bool = True  # whether hours of the stamps are those of the clock on the wall
+    source: Source = field(default_factory=Source)
+
+    @property
+    def local(self) -> bool:
+        """Whether hours of the stamps are those of the clock on the wall."""
+        return self.source.zone is None or self.source.wall_clock
 
     @property
     def starts(self) -> Stamps:
@@ -89,12 +108,17 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
     """Group a table by series, with a regular time axis and complete numbers; DataError lists all problems at once."""
     rows = _group(table)
     problems, repairs = [*table.problems, *_statics(table, rows)], dict[str, Any]()
+    if table.stamps is not None or cleaning.resample or cleaning.tolerance:
+        frequency = asked_step(table.kind, frequency, cleaning)
     if table.stamps is not None:
-        rows.local = table.source.zone is None or table.source.wall_clock
+        if cleaning.tolerance and frequency:
+            _snap(rows, table.kind, frequency, cleaning.tolerance)
         if cleaning.sort:
             rows.keep(np.lexsort((rows.stamps, rows.owner)))
         if cleaning.duplicates:
             _drop_duplicates(rows, cleaning.duplicates)
+        if cleaning.resample and frequency and not _disorder(rows):
+            _resample(rows, table, frequency.count, cleaning.aggregate)
         even = even_step(rows.stamps, rows.offsets)
         view = _in_order(rows) if even is None and table.hidden_id is None else rows
         inferred = frequency or infer_frequency(view.stamps, view.offsets, table.kind)
@@ -104,14 +128,14 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
         rows.frequency = view.frequency = inferred
         if frequency is None and (other := other_reading(view.stamps, view.offsets, inferred)):
             rows.notes.append(f"the time stamps fit the frequencies {inferred} and {other}: {inferred} was taken")
-        zone = None if table.source.wall_clock else table.source.zone
+        zone = None if rows.local else rows.source.zone
         if zone and inferred.season_length * inferred.count == DAY and clocks_change(rows.stamps, zone):
             rows.notes.append(
                 f"the clocks of {zone} change: steps are even in UTC, and after a change forecasts are those of the "
                 "same time on the wall; convert the stamps to UTC if each day is meant to have 24 hours"
             )
         regular = even is not None and inferred in (Frequency("integer", even), Frequency("nanosecond", even))
-        irregular = [] if regular else list(_irregularities(rows, view, table, cleaning, repairs))
+        irregular = [] if regular else list(_irregularities(rows, view, table, frequency, cleaning, repairs))
         problems += irregular
         if cleaning.fill_gaps and not irregular:
             _fill_gaps(rows)
@@ -123,23 +147,6 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
     return rows
 
 
-def several_series(table: Table, named: Phrase) -> list[Problem]:
-    """Return the problem of rows, called as `named`, that hold more series than the id tells apart."""
-    if table.stamps is None or go_forward(table.stamps, table.codes):
-        return []
-    codes = np.zeros(len(table.stamps), dtype=np.int64) if table.codes is None else table.codes
-    twice = len(codes) - len(np.unique(np.stack([codes, table.stamps]), axis=1).T)
-    id, hidden = table.source.id, table.hidden_id
-    if not twice or (hidden is None and (id is not None or 2 * twice < len(codes))):
-        return []
-    own = "one series" if id is None else f"one series for each {id!r}"
-    must = (named, f" must hold {own}, like the data that were fitted")
-    found = f"column {hidden!r} tells several apart"
-    fit = "fit the model with an id of both columns" if id else Argument("id", hidden or ..., "fit the model with")
-    got = found if hidden else f"{twice} of {len(codes)} rows have the time of another"
-    return [Problem(must, got, ("give one at a time, or ", fit))]
-
-
 def _repair(
     table: Table, frequency: Frequency | None, cleaning: CleaningPolicy, repairs: dict[str, Any]
 ) -> Problem | None:
@@ -147,7 +154,9 @@ def _repair(
     if not repairs or table.problems or table.hidden_id:
         return None
     with suppress(DataError):
-        regular_rows(table, frequency, replace(cleaning, **repairs))
+        step = Frequency.parse(repairs["frequency"]) if "frequency" in repairs else frequency
+        others = {name: value for name, value in repairs.items() if name != "frequency"}
+        regular_rows(table, step, replace(cleaning, **others))
         call = ", ".join(f"{name}={value!r}" for name, value in repairs.items())
         reader = "from_wide" if table.source.form == "wide" else "from_frame"
         return Problem((Phrase(f"one call repairs all of it: Panel.{reader}(..., {call})", "repair", repairs),))
@@ -161,6 +170,39 @@ def complete(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: Nan
     if nan_policy == "forward_fill":
         rows.values = forward_fill(rows.values, rows.offsets)
     return list(_bad_numbers(rows, names, kind, nan_policy))
+
+
+def _snap(rows: Rows, kind: TimeKind, step: Frequency, tolerance: str) -> None:
+    """Move stamps to the grid of a step, as far as they are near."""
+    given, rows.source = clock_of(rows.stamps, rows.source, step.count)
+    begin = np.repeat(np.minimum.reduceat(given, rows.offsets[:-1]), np.diff(rows.offsets))
+    within = Frequency.parse(tolerance).count
+    rows.stamps = snapped(given, begin, step.count, within, origin_of(rows.source) if kind == "datetime" else 0)
+    by = np.abs(rows.stamps - given)
+    if by.any():
+        most = at_least(int(by.max()), 3, step.unit)
+        some = f"{(by > 0).sum()} of {counted(len(by), 'time stamp')}"
+        rows.notes.append(f"moved {some} by at most {most} to the grid of {length_of(step)}")
+    require_fit(rows.source, kind, rows.stamps)
+
+
+def _resample(rows: Rows, table: Table, step: int, aggregate: Aggregate) -> None:
+    """Replace rows by bins of a step, each labelled by its end."""
+    if bad := list(_bad_numbers(rows, table.roles.varying, table.kind, "mask")):
+        raise DataError([*table.problems, *bad])
+    given, rows.source = clock_of(rows.stamps, rows.source, step)
+    origin = origin_of(rows.source) if table.kind == "datetime" else 0
+    owner, rows.stamps, values, row = binned(rows.values, rows.owner, given, step, aggregate, origin)
+    rows.offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(rows.ids)))])
+    rows.values, rows.row = values, rows.row[row]
+    number = {"mean": "the mean", "last": "the last number", "nearest": "the number nearest to the middle"}[aggregate]
+    length = length_of(Frequency("integer" if table.kind == "integer" else "nanosecond", step))
+    rows.source = replace(rows.source, step=rows.source.step and length)
+    rows.notes.append(
+        f"resampled {counted(len(given), 'row')} to {counted(len(row), 'bin')} of {length}: {number} of each bin, "
+        "which is labelled by its end"
+    )
+    require_fit(rows.source, table.kind, rows.stamps)
 
 
 def _group(table: Table) -> Rows:
@@ -179,13 +221,13 @@ def _group(table: Table) -> Rows:
         values = values[row]
         stamps = stamps[row] if len(stamps) else stamps
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
-    return Rows(values, offsets, ids, stamps, row, notes=[*table.notes])
+    return Rows(values, offsets, ids, stamps, row, notes=[*table.notes], source=table.source)
 
 
 def _statics(table: Table, rows: Rows) -> Iterator[str]:
     """Reduce static columns and the group to one value per series; yield where they vary."""
     for name, column in table.statics.items():
-        ordered = _one_kind_of_missing(column[rows.row] if len(rows.row) else column)
+        ordered = one_kind_of_missing(column[rows.row] if len(rows.row) else column)
         first = ordered[rows.offsets[:-1]]
         rows.statics[name] = first
         same = (ordered == first[rows.owner]) | ((ordered != ordered) & (first != first)[rows.owner])
@@ -213,19 +255,6 @@ def _statics(table: Table, rows: Rows) -> Iterator[str]:
             )
 
 
-def _one_kind_of_missing(column: NDArray[Any]) -> NDArray[Any]:
-    """Return a static column in which what is missing is NaN among numbers and None among others, in every library."""
-    if column.dtype != object:
-        return column
-    import pandas as pd
-
-    found = column.copy()
-    missing = np.asarray(pd.isna(column), dtype=bool)
-    found[missing] = None
-    kinds = {isinstance(value, (int, float, np.number)) for value in found[~missing]} if missing.any() else {False}
-    return found.astype(np.float64) if kinds == {True} else found
-
-
 def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
     order = np.lexsort((rows.stamps, rows.owner))  # stable: equal stamps stay in their order
     owner, stamps = rows.owner[order], rows.stamps[order]
@@ -234,6 +263,12 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
     if extra.any():
         rows.keep(np.sort(order[~extra]))
         rows.notes.append(f"dropped {counted(extra.sum(), 'duplicate time stamp')}, kept the {which} of each")
+
+
+def _disorder(rows: Rows) -> bool:
+    """Return whether stamps go back or occur twice in a series."""
+    later = inner_steps(rows.offsets)
+    return bool(np.any(rows.stamps[later] <= rows.stamps[later - 1]))
 
 
 def _in_order(rows: Rows) -> Rows:
@@ -247,7 +282,12 @@ def _in_order(rows: Rows) -> Rows:
 
 
 def _irregularities(
-    rows: Rows, view: Rows, table: Table, cleaning: CleaningPolicy, repairs: dict[str, Any]
+    rows: Rows,
+    view: Rows,
+    table: Table,
+    given: Frequency | None,
+    cleaning: CleaningPolicy,
+    repairs: dict[str, Any],
 ) -> Iterator[str]:
     """Yield a problem for each irregularity: order, and, of a `view` in order, duplicates, off-grid stamps, gaps.
 
@@ -265,24 +305,30 @@ def _irregularities(
     missing = int((step[gap] - 1).sum())
     backward = inner_steps(rows.offsets)
     backward = backward[rows.stamps[backward] < rows.stamps[backward - 1]]
+    twice = later[now == before]
+    if cleaning.resample and (len(backward) or len(twice)):  # nothing was resampled
+        forward, gap = forward & False, gap & False
 
-    dated = table.kind == "datetime" and bool((forward & off_grid).any())
-    special = unsupported(view.stamps, view.offsets) if dated else None
     sort, last = Argument("sort", True, "pass"), Argument("duplicates", "last", "pass")
     named: tuple[Part, ...] = (", or name the id column",)
     if table.hidden_id:
         named = (", or name the id column: ", Argument("id", table.hidden_id))
     order = ("sort by time first, ", sort, *named) if table.hidden_id else ("sort by time first, or ", sort)
-    keep = f"time stamps must keep the step of {view.frequency if table.kind == 'datetime' else count}"
-    resample = special or ("resample first, or ", Argument("frequency", verb="pass"))
-    insert = (Argument("fill_gaps", True, "pass"), " to insert them, with a ", Parameter("nan_policy"))
+    kept = str(view.frequency if table.kind == "datetime" else count)
+    resample: Text = ""
+    settings: dict[str, Any] = {}
+    insert: Text = (Argument("fill_gaps", True, "pass"), " to insert them, with a ", Parameter("nan_policy"))
+    if cleaning.resample and cleaning.aggregate != "nearest":
+        insert = (*insert, ", or ", Argument("aggregate", "nearest"), " if stamps jitter around the edges of bins")
     fill = {"fill_gaps": True, "nan_policy": cleaning.nan_policy or "mask"}
     closed = f"{counted(missing, 'stamp')} missing{_closed(view, _absent(view, later[gap]))}" if gap.any() else ""
-    twice, drop = later[now == before], ("drop the extra rows, ", last, *named)
+    if (forward & off_grid).any():
+        kept, resample, settings = _off_grid(view, table.kind, given, fill, kept)
+    keep, drop = f"time stamps must keep the step of {kept}", ("drop the extra rows, ", last, *named)
     found: list[tuple[Rows, NDArray[np.int64], str, Text, dict[str, Any], str]] = [
         (rows, backward, "time stamps must go forward", order, {"sort": True}, ""),
         (view, twice, "each time stamp must occur once", drop, {"duplicates": "last"}, ""),
-        (view, later[forward & off_grid], keep, resample, {}, ""),
+        (view, later[forward & off_grid], keep, resample, settings, ""),
         (view, later[gap], "time stamps must have no gaps", insert, fill, closed),
     ]
     for at, wrong, must, remedy, repair, more in found:
@@ -292,6 +338,31 @@ def _irregularities(
             places = counted(len(wrong), "place")
             does = (f"breaks this at {places}", f"break this at {places}")
             yield _of_kind(at, wrong, must, remedy, does, more, f" ({stamps[0]} -> {stamps[1]})")
+
+
+def _off_grid(
+    view: Rows, kind: TimeKind, given: Frequency | None, fill: dict[str, Any], step: str
+) -> tuple[str, Text, dict[str, Any]]:
+    """Return the step that stamps off their grid should keep, a remedy, and the settings that repair all of it."""
+    special = unsupported(view.stamps, view.offsets) if kind == "datetime" else None
+    unit: Unit = "integer" if kind == "integer" else "nanosecond"
+    if special or (given and given.unit != unit):
+        return step, special or ("resample first, or ", Argument("frequency", verb="pass")), {}
+    origin = origin_of(view.source) if kind == "datetime" else 0
+    found = nearly(view.stamps, view.offsets, given.count if given else None, origin)
+    if found is None:
+        counts = [given.count] if given else rounded(usual_step(view.stamps, view.offsets))
+        bins = Argument("resample", length_of(Frequency(unit, counts[0])) if counts else ..., "pass")
+        return step, (bins, " to put rows into bins, or another ", Argument("frequency")), {}
+    count, near = found
+    length, by = length_of(Frequency(unit, count)), int(np.abs(near - view.stamps).max())
+    settings = ({} if given else {"frequency": length}) | {"tolerance": at_least(by, 1, unit)}
+    gaps = (np.diff(near)[inner_steps(view.offsets) - 1] > count).any()
+    within = Argument("tolerance", settings["tolerance"], "pass" if given else "")
+    move: tuple[Part, ...] = (within,) if given else (Argument("frequency", length, "pass"), " and ", within)
+    remedy = (f"they miss it by {at_least(by, 2, unit)} at most: ", *move)
+    others = (", or ", Argument("resample", length), " and ", Argument("aggregate", "nearest"))
+    return length, (*remedy, *others), settings | (fill if gaps else {})
 
 
 def _of_kind(

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
 from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns
-from tsforecast.errors import DataError, nearest, raise_any, shorten
+from tsforecast.errors import Argument, DataError, Parameter, Problem, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
 NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
+Aggregate = Literal["mean", "last", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,20 @@ class CleaningPolicy:
     fill_gaps: bool = False
     sort: bool = False
     duplicates: Duplicates | None = None
+    resample: str | None = None
+    aggregate: Aggregate = "mean"
+    tolerance: str | None = None
 
     def __post_init__(self) -> None:
         problems = one_of("nan_policy", self.nan_policy, get_args(NanPolicy), [None])
         problems += one_of("duplicates", self.duplicates, get_args(Duplicates), [None])
+        problems += one_of("aggregate", self.aggregate, get_args(Aggregate))
+        if self.tolerance and self.resample:
+            why = "bins take stamps wherever they lie"
+            problems.append(Problem(("must be left out beside ", Parameter("resample")), why, parameter="tolerance"))
+        if self.aggregate != "mean" and not self.resample:
+            bins = Argument("resample", ..., "pass")
+            problems.append(Problem("needs bins", f"got {self.aggregate!r} alone", bins, parameter="aggregate"))
         if problems:
             raise DataError(problems)
 

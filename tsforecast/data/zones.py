@@ -1,16 +1,22 @@
-"""Time zones: stamps on the clocks of a place, in UTC, or with an offset in their text."""
+"""Clocks and steps: stamps on the clocks of a place, in UTC, or with an offset in their text; bins of a step."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps, best_frequency
+from tsforecast.data.calendar import DAY, Frequency, Stamps, Unit, best_frequency
+from tsforecast.data.series import Aggregate, CleaningPolicy, Source, TimeKind
+from tsforecast.errors import Argument, DataError, Parameter, Problem
 
 MOST_A_DAY = 23  # times of day of steps on the wall; hours are even in UTC alone
+LONG = DAY // 4  # steps that keep to the wall
+SUNDAY = int(np.datetime64("2000-01-02", "ns").astype(np.int64))  # at midnight, where weeks end
 
 
 def to_utc(stamps: Stamps, zone: str) -> Stamps:
@@ -44,6 +50,94 @@ def clocks_change(utc: Stamps, zone: str) -> bool:
     """Return whether the clocks of a zone differ from UTC by several amounts from the first stamp to half a year on."""
     moments = np.array([utc.min(), utc.max(), utc.max() + 182 * DAY])
     return bool(np.ptp(from_utc(moments, zone) - moments))
+
+
+def clock_of(stamps: Stamps, source: Source, step: int) -> tuple[Stamps, Source]:
+    """Return stamps on the clock that a step keeps, on the wall from six hours on, and the source with that clock."""
+    wall = step >= LONG
+    if not source.zone or wall == source.wall_clock:
+        return stamps, source
+    return (from_utc if wall else to_utc)(stamps, source.zone), replace(source, wall_clock=wall)
+
+
+def origin_of(source: Source) -> int:
+    """Return a stamp on the grids of all steps, on the clock of a source: a Sunday's midnight there."""
+    return int(to_utc(np.array([SUNDAY]), source.zone)[0]) if source.zone and not source.wall_clock else SUNDAY
+
+
+def asked_step(kind: TimeKind, frequency: Frequency | None, cleaning: CleaningPolicy) -> Frequency | None:
+    """Return the step that is asked for, if any; DataError where it does not fit the axis or the other settings."""
+    problems, step = list[str](), frequency
+    if kind == "none":
+        name = "resample" if cleaning.resample else "tolerance"
+        remedy = ("name its column with ", Argument("time"))
+        raise DataError(Problem("needs a time axis", "there is none", remedy, parameter=name))
+    if cleaning.resample:
+        step = Frequency.parse(cleaning.resample, "resample")
+        if frequency not in (None, step):
+            held = f"the step is {length_of(step)} there"
+            problems.append(Problem(("must be left out beside ", Parameter("resample")), held, parameter="frequency"))
+    steps = {"resample" if cleaning.resample else "frequency": step}
+    if cleaning.tolerance:
+        steps["tolerance"] = within = Frequency.parse(cleaning.tolerance, "tolerance")
+        if step is None:
+            grid = Argument("frequency", verb="pass")
+            problems.append(Problem("needs the step of a grid", "none is given", grid, parameter="tolerance"))
+        elif step.unit == within.unit and 2 * within.count >= step.count:
+            half, held = f"must be less than half of the step of {length_of(step)}", f"got {length_of(within)}"
+            problems.append(Problem(half, held, Argument("resample", length_of(step), "use"), parameter="tolerance"))
+    for name, each in steps.items():
+        if each and (each.unit == "integer") != (kind == "integer"):
+            must, alike = "must have a unit on an axis of dates", "write it like 20ms"
+            if kind == "integer":
+                must, alike = "must have no unit on an axis that counts steps", "write a number"
+            problems.append(Problem(must, f"got {length_of(each)!r}", alike, parameter=name))
+        elif each and each.unit not in ("integer", "nanosecond") and (cleaning.resample or cleaning.tolerance):
+            fixed = "must have a fixed length, such as 20ms, h, D or W"
+            problems.append(Problem(fixed, f"got {str(each)!r}", "group by month first", parameter=name))
+    if problems:
+        raise DataError(problems)
+    return step
+
+
+def length_of(step: Frequency) -> str:
+    """Write a step as it is given."""
+    text = str(step.count) if step.unit == "integer" else str(step)
+    return text if text[0].isdigit() else f"1{text}"
+
+
+def at_least(count: int, digits: int, unit: Unit) -> str:
+    """Write a length that is at least so long, in few digits."""
+    size = 10 ** max(len(str(count)) - digits, 0)
+    return length_of(Frequency(unit, -(-count // size) * size))
+
+
+def binned(
+    values: NDArray[Any], codes: NDArray[np.int64], stamps: Stamps, step: int, aggregate: Aggregate, origin: int
+) -> tuple[NDArray[np.int64], Stamps, NDArray[Any], NDArray[np.int64]]:
+    """Return series, label, numbers and last row of each bin of rows in order; a bin (t - step, t] is labelled t.
+
+    Labels are on the grid through `origin`; those of `nearest` lie half a step after it, so that it is their middle.
+
+    Examples
+    --------
+    >>> values, stamps = np.array([[1.0], [2.0], [4.0]]), np.array([11, 20, 21])
+    >>> [part.tolist() for part in binned(values, np.zeros(3, int), stamps, 10, "mean", 0)]
+    [[0, 0], [20, 30], [[1.5], [4.0]], [1, 2]]
+    """
+    import pandas as pd
+
+    half = step // 2 if aggregate == "nearest" else 0
+    ends = origin + half - (origin + half - stamps) // step * step
+    order = np.arange(len(stamps))
+    if half:
+        order = np.argsort(np.abs(ends - half - stamps), kind="stable")
+    grouped = pd.DataFrame(values[order]).groupby([codes[order], ends[order]])
+    found = {"mean": grouped.mean, "last": grouped.last, "nearest": grouped.first}[aggregate]()  # none counts NaN
+    row = np.zeros(len(found), dtype=np.int64)
+    np.maximum.at(row, grouped.ngroup().to_numpy(), order)
+    series, labels = (found.index.get_level_values(level).to_numpy() for level in (0, 1))
+    return series, labels, found.to_numpy(dtype=values.dtype), row
 
 
 _OFFSET = re.compile(r"[T ]\d\d.*?(?:Z|([+-])(\d\d):?(\d\d)?)$")  # sign, hours, minutes
@@ -103,7 +197,7 @@ def on_the_wall(wall: Stamps, utc: Stamps, zone: str | None, codes: Any, like: b
     (_, even), (step, share) = (best_frequency(each[order], offsets, "datetime") for each in (utc, wall))
     if share != even:
         return wall if share > even else None
-    long = times == 1 if step is None else step.unit != "nanosecond" or step.count >= DAY // 4
+    long = times == 1 if step is None else step.unit != "nanosecond" or step.count >= LONG
     return wall if (long if like is None else like) else None
 
 
