@@ -175,8 +175,8 @@ class RaySearch(Forecaster):
     validation: float | int = setting(
         default=0.15,
         check=share_or_count,
-        doc="Share or number of last steps, or of whole groups, that validate; of sequences without groups, of each "
-        "class alike.",
+        doc="Share or number of the last steps of each series, or of whole groups, that validate; of sequences without "
+        "groups, of each class alike.",
     )
     validation_origins: int = setting(
         default=1,
