@@ -16,6 +16,7 @@ import pytest
 
 from tests.helpers.commands import tsforecast
 from tsforecast import NaiveForecaster, leaderboard, load
+from tsforecast.data.calendar import nearly
 from tsforecast.data.context import with_future
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
@@ -355,6 +356,11 @@ REFUSED: dict[str, tuple[list[int], dict[str, Any], str]] = {
     "no bins": ([1, 2], {"aggregate": "last"}, "^aggregate needs bins: got 'last' alone; pass resample=...$"),
     "a typo": ([1, 2], {"resample": "20ms", "aggregate": "men"}, "did you mean 'mean'[?]"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("ms", [[0, 20, 40], [0, 20, 1, 21], [0, 7, 40, 53], [5, 4, 3]])
+def test_no_grid_is_near_where_nothing_jitters_or_no_step_fits(ms: list[int]) -> None:
+    assert nearly(np.array(ms), np.array([0, len(ms)])) is None
 
 
 @pytest.mark.parametrize("case", REFUSED)

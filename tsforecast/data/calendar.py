@@ -291,7 +291,8 @@ def nearly(
     later, first = inner_steps(offsets), np.repeat(offsets[:-1], np.diff(offsets))
     for step in [count] if count else rounded(usual_step(stamps, offsets)):
         near = snapped(stamps, stamps[first], step, step // 5, origin)
-        if not ((near - near[first]) % step).any() and (np.diff(near)[later - 1] > 0).all():
+        on_grid = not ((near - near[first]) % step).any() and (near != stamps).any()
+        if on_grid and (np.diff(near)[later - 1] > 0).all():
             return step, near
     return None
 
@@ -305,7 +306,7 @@ def rounded(count: int) -> list[int]:
     """Return numbers of few digits near a count, of nanoseconds beyond a minute those alone that divide a day."""
     sizes = [10 ** max(len(str(count)) - digits, 0) for digits in (1, 2, 3, 4)]
     found = dict.fromkeys((count + size // 2) // size * size for size in sizes)
-    return [step for step in found if step and (step < 60 * SECOND or not DAY % step or not step % DAY)]
+    return [step for step in found if step > 0 and (step < 60 * SECOND or not DAY % step or not step % DAY)]
 
 
 def other_reading(stamps: Stamps, offsets: NDArray[np.int64], frequency: Frequency) -> Frequency | None:
