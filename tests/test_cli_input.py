@@ -35,6 +35,42 @@ def test_what_a_recording_is_recognised_as_is_not_read_where_it_is_forecast(data
     assert (panel.roles.static, panel.roles.group) == ((), "user")
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "read"),
+    [
+        ("1", "2.5", 2.5),
+        ("1", "NA", None),
+        ("1.5", "-", None),
+        ("1.5", '"2,5"', 2.5),
+        ("1.5", '" 3 "', 3.0),
+        ("1", "x", "x"),
+    ],
+)
+def test_a_cell_far_down_counts_as_much_as_the_first(first: str, last: str, read: object, tmp_path: Path) -> None:
+    frame = read_file(file(tmp_path, "y,n", *[f"{first},1"] * files.ROWS, f"{last},1"))
+    assert (frame["y"][-1], str(frame["y"][0])) == (read, str(float(first)) if frame["y"].dtype.is_float() else first)
+
+
+@pytest.mark.parametrize(("first", "wrong"), [("1.500", 1), ("1.25", 0)])
+def test_points_are_no_thousands_only_where_a_number_shows_it(first: str, wrong: int, tmp_path: Path) -> None:
+    problems = files.read_file(file(tmp_path, "y,n", *[f"{first},1"] * files.ROWS, '1.500,"2,5"'))[2]
+    assert ["'y'" in str(problem) for problem in problems] == [True] * wrong
+
+
+def test_a_letter_of_windows_far_down_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(b"id,y\n" + b"a,1.5\n" * files.ROWS + "Köln,2.5\n".encode("cp1252"))
+    assert read_file(path).row(-1) == ("Köln", 2.5)
+    assert capsys.readouterr().err.count("is not UTF-8") == 1
+
+
+def test_the_first_lines_of_a_large_file_are_whole_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "TOP", 12)
+    rows = [("a", 1.5), ("b", 22.5), ("c", 3.25)]
+    assert read_file(file(tmp_path, "id,y", *(f"{name},{value}" for name, value in rows))).rows() == rows
+    assert read_file(file(tmp_path, "id,y", *(f'"{name}\n",{value}' for name, value in rows))).rows() == rows
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_the_separator_is_found(separator: str, tmp_path: Path) -> None:
     rows = [["day", '"sales, net"', "n"], ["2023-02-01", "1.5", "2"], ["2023-02-02", "2.5", "3"]]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from tsforecast import NaiveForecaster, Panel
+from tsforecast.data.columns import encoded
 from tsforecast.estimators.persistence import load, save
 from tsforecast.leakage.perturb import perturbed_frame
 
@@ -216,3 +217,12 @@ def test_dates_and_times_of_python_come_back_as_such() -> None:
             ahead = NaiveForecaster(horizon=1).fit(frame).predict()
             held = ahead.get("t", ahead.index)
             assert (held.dtype, held[0]) == (object, days[-1] + dt.timedelta(1))
+
+
+@pytest.mark.parametrize(
+    "texts", [[], ["a"], [None], ["a"] * 9 + [None] * 9 + ["b"] * 9 + ["a"] * 9, [None, "b", "a", "b"]]
+)
+def test_texts_are_numbered_as_they_first_appear(texts: list[str | None]) -> None:
+    codes, held = encoded(pl.Series("id", texts, dtype=pl.String))
+    assert held.to_list() == list(dict.fromkeys(texts))
+    assert held.gather(codes).to_list() == texts

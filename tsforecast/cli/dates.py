@@ -103,11 +103,6 @@ def with_dates(column: Any) -> Any:
 
     if column.dtype != pl.String or not column.count():
         return column
-    if any(_fits(column.head(9), pattern) for pattern in (ISO, *_PARTS)) and 4 * len(held := column.unique()) < len(
-        column
-    ):
-        dates = with_dates(held)  # of many series: each date once
-        return column if dates.dtype == pl.String else column.replace_strict(held, dates)
     if pattern := _part_of_year(column):
         first = column.str.replace_many({f"Q{part}": f"Q{3 * part - 2:02}" for part in (1, 2, 3, 4)}) + "-1"
         found = first.str.to_date(_PARTS[pattern][1], strict=False)

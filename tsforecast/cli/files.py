@@ -40,7 +40,8 @@ from tsforecast.errors import (
 
 SUFFIXES = (".csv", ".csv.gz", ".xlsx", ".parquet")
 PEEK = 1 << 16  # characters of a file from which its dialect is inferred
-ROWS = 1000  # rows by which its decimals are counted
+ROWS = 1000  # rows by which its decimals are counted, and types of columns proposed
+TOP = 1 << 20  # bytes in which these rows are looked for
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _SEP = r'"?sep=.?"?'
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
@@ -82,7 +83,7 @@ def read_file(
     if suffix == ".parquet" and date_format is None and (written := _written_by_pandas(path)) is not None:
         return written, Form(), []
     try:
-        raw = _READERS[suffix](path)
+        raw, shown = _READERS[suffix](path, {*texts, time, *(time or "").split(",")})
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
         broken = "it is damaged; write it anew" if isinstance(error, pl.exceptions.PanicException) else None
         why = _ragged(path) if suffix.startswith(".csv") else broken
@@ -96,18 +97,19 @@ def read_file(
     if suffix != ".parquet":
         separator: Separator = _separator(path) if suffix != ".xlsx" else ","
         texts = {*texts, time if date_format and time in raw.columns and raw[time].dtype == pl.String else None}
-        typed, problems, comma = _typed(raw, time, numbers, texts, suffix != ".xlsx" and separator == ",")
-        decimals = {column.name: _decimals(raw[column.name]) for column in typed if column.dtype.is_numeric()}
-        form = Form(date_format, {}, separator, comma, decimals, raw.columns)
+        quoted = suffix != ".xlsx" and separator == ","
+        typed, problems, form = _typed(raw, time, numbers, texts, quoted, date_format is None)
+        decimals = {column.name: _decimals(shown[column.name]) for column in typed if column.dtype.is_numeric()}
+        form = replace(form, date_format=date_format, separator=separator, decimals=decimals, columns=raw.columns)
         raw = typed
-    frame = raw.with_columns(pl.lit(0.0).alias(name) for name in problems)
+    frame, dates = raw.with_columns(pl.lit(0.0).alias(name) for name in problems), {**form.dates}
     if date_format:
         frame = with_format(frame, time, date_format, problems.values())
-    elif suffix != ".parquet":
-        frame = frame.with_columns(with_dates(frame[name]) for name in frame.columns if name not in texts)
-    read = [name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal()]
-    read += [name for name in frame.columns if name not in texts and is_iso(frame[name])]  # with several offsets
-    dates = {name: date_format or date_form(raw[name]) for name in read}
+        read = (name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal())
+        dates = dict.fromkeys(read, date_format)
+    for name in frame.columns:
+        if name not in {*texts, *dates} and is_iso(frame[name]):  # with several offsets
+            dates[name] = date_format or date_form(frame[name])
     if time and time in frame.columns and suffix != ".parquet" and (unit := epoch_of(frame[time])):
         word, dates[time] = EPOCHS[unit]
         frame = frame.with_columns(pl.from_epoch(time, time_unit=unit))
@@ -136,31 +138,65 @@ def lines_of(path: Path | None) -> Iterator[None]:
         raise error.map(lambda part: f"line {lines[part.number]}" if isinstance(part, Row) else part) from error
 
 
-def _read_csv(path: Path) -> Any:
-    """Return the cells of a CSV file as text, without columns and last rows in which nothing stands."""
+def _read_csv(path: Path, texts: Collection[str | None]) -> tuple[Any, Any]:
+    """Return the cells of a CSV file, and those of its first rows as text; without columns and last rows of nothing.
+
+    Cells are text, but for columns, other than `texts`, of numbers that can be read in one way only.
+    """
     import polars as pl
 
     source = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path
-    how: dict[str, Any] = {"separator": _separator(path), "encoding": _encoding(path), "infer_schema": False}
+    try:
+        return _cells(path, source, texts, "utf8")
+    except pl.exceptions.ComputeError:
+        encoding = _encoding(path)
+        if encoding == "utf8":
+            raise
+    return _cells(path, source, texts, encoding)
+
+
+def _cells(path: Path, source: Path | bytes, texts: Collection[str | None], encoding: str) -> tuple[Any, Any]:
+    """Return what `_read_csv` does, of a file in an encoding."""
+    import polars as pl
+
+    how: dict[str, Any] = {"separator": _separator(path), "encoding": encoding, "infer_schema": False}
     how |= {"skip_lines": int(_first_line(path)[1]), "glob": False}  # a name with brackets is that of one file
     cut = how | {"truncate_ragged_lines": True}
-    names = [(name or "").strip() for name in pl.read_csv(source, has_header=False, n_rows=1, **cut).row(0)]
-    raise_any(_bad_names(path, names))
     try:
-        frame = pl.read_csv(source, **how)
+        first = pl.read_csv(_top(source), has_header=False, n_rows=1 + ROWS, **cut)
+    except pl.exceptions.ComputeError:  # it names the column once the names are known
+        first = pl.read_csv(source, has_header=False, n_rows=1, **cut)
+    names = [(name or "").strip() for name in first.row(0)]
+    raise_any(_bad_names(path, names))
+    frame, shown = None, first[1:]
+    kinds = [pl.String() if name in texts else _kind(shown.to_series(at)) for at, name in enumerate(names)]
+    if any(kind != pl.String for kind in kinds):
+        with suppress(pl.exceptions.PolarsError):  # there is text further down
+            frame = pl.read_csv(source, schema_overrides=kinds, **how)
+    try:
+        frame = pl.read_csv(source, **how) if frame is None else frame
     except pl.exceptions.ComputeError:
-        if _ragged(path):
+        frame = pl.read_csv(source, **cut)
+        if _ragged(path):  # something stands in the cells that are too many
             raise
-        frame = pl.read_csv(source, **cut)  # nothing stands in the cells that are too many
     kept = [at for at, name in enumerate(names) if name or frame.to_series(at).count()]
-    frame = frame.select(frame.to_series(at).alias(names[at]) for at in kept)
-    if frame.width > 1:  # in a single column, an empty line may be a missing number
+    frame, shown = (part.select(part.to_series(at).alias(names[at]) for at in kept) for part in (frame, shown))
+    if frame.width > 1 and {*frame.tail(1).rows()} == {(None,) * frame.width}:  # of one, it may be a missing number
         held = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
         frame = frame.head(len(frame) - (held.reverse().arg_max() or 0) if held.any() else 0)
-    return frame
+    return frame, shown
 
 
-def _read_excel(path: Path) -> Any:
+def _top(source: Path | bytes) -> Path | bytes:
+    """Return the first lines of a large file, if none of them may end within a cell; polars maps the whole of it."""
+    if isinstance(source, bytes):
+        return source
+    with source.open("rb") as file:
+        lines = file.read(TOP)
+    return source if b'"' in lines or len(lines) < TOP else lines[: lines.rfind(b"\n") + 1] or source
+
+
+def _read_excel(path: Path, texts: Collection[str | None]) -> tuple[Any, Any]:
     import polars as pl
 
     try:
@@ -170,15 +206,16 @@ def _read_excel(path: Path) -> Any:
             f"file {str(path)!r} needs a reader of Excel files, which is not installed: pip install 'tsforecast[excel]'"
         ) from error
     try:
-        return pl.read_excel(path, infer_schema_length=None).rename(str.strip)
+        frame = pl.read_excel(path, infer_schema_length=None).rename(str.strip)
     except fastexcel.FastExcelError as error:
         raise OSError(f"it is no Excel file, or damaged ({reason(error)})") from error
+    return frame, frame
 
 
-def _read_parquet(path: Path) -> Any:
+def _read_parquet(path: Path, texts: Collection[str | None]) -> tuple[Any, Any]:
     import polars as pl
 
-    return pl.read_parquet(path, glob=False)
+    return pl.read_parquet(path, glob=False), None
 
 
 def _written_by_pandas(path: Path) -> Any:
@@ -196,41 +233,57 @@ _READERS = {".csv": _read_csv, ".csv.gz": _read_csv, ".xlsx": _read_excel, ".par
 
 
 def _typed(
-    frame: Any, time: str | None, numbers: Collection[str | None] | None, texts: Collection[str | None], quoted: bool
-) -> tuple[Any, dict[str, Problem], bool]:
-    """Return a frame whose columns of text are numbers where they can be, problems of the others, and a decimal comma.
+    frame: Any,
+    time: str | None,
+    numbers: Collection[str | None] | None,
+    texts: Collection[str | None],
+    quoted: bool,
+    dated: bool,
+) -> tuple[Any, dict[str, Problem], Form]:
+    """Return a frame whose columns of text are numbers where they can be, problems of the others, and their form.
 
-    Where commas separate columns, those in numbers are `quoted`, and may be thousands as well.
+    Where commas separate columns, those in numbers are `quoted`, and may be thousands as well. Dates are read if
+    `dated`. All is looked for in the distinct texts of a column: ids and dates come again and again.
     """
     import polars as pl
 
-    typed, problems, points = {}, dict[str, Problem](), dict[str, Any]()
+    from tsforecast.data.columns import encoded
+
+    typed, problems, points, dates = {}, dict[str, Problem](), dict[str, Any](), dict[str, str]()
     decimal_comma = False
     for column in frame:
         name, text = column.name, column.dtype == pl.String
         if name in texts:
             whole = column.dtype.is_float() and (column == column.round()).all()
-            typed[name] = _trimmed(column if text else column.cast(pl.Int64 if whole else column.dtype).cast(pl.String))
+            column = column if text else column.cast(pl.Int64 if whole else column.dtype).cast(pl.String)
+            codes, held = encoded(column)
+            trimmed = _trimmed(held)
+            typed[name] = column if trimmed is held else trimmed.gather(codes)
         elif text:
             asked, commas, typed[name] = name != time and (numbers is None or name in numbers), False, _cast(column)
             if typed[name] is None:
-                column = _trimmed(column)
-                typed[name], commas = _as_numbers(column)
-                if asked and (problem := _thousands(column, quoted and commas)):
+                codes, held = encoded(column)
+                trimmed = _trimmed(held)
+                found, commas = _as_numbers(trimmed)
+                either = quoted and commas
+                grouped = asked and (either or trimmed.str.contains(_THOUSANDS).any())
+                if grouped and (problem := _thousands(trimmed.gather(codes), either)):
                     problems[name] = problem
                     continue
+                if dated and (stamps := with_dates(found)) is not found:
+                    found, dates[name] = stamps, date_form(found)
+                typed[name] = column if found is held else found.gather(codes)
             decimal_comma |= commas
             if asked and not commas and typed[name].dtype.is_float():
                 points[name] = column
     if decimal_comma:
         problems |= {name: problem for name, column in points.items() if (problem := _thousands(column, True))}
-    return frame.with_columns(**typed), problems, decimal_comma
+    return frame.with_columns(**typed), problems, Form(dates=dates, decimal_comma=decimal_comma)
 
 
 def _trimmed(column: Any) -> Any:
     """Return a column of text without spaces around it."""
-    held = column.unique()
-    if (held == held.str.strip_chars()).all():
+    if (column == column.str.strip_chars()).all():
         return column
     column = column.str.strip_chars()
     return column.set(column == "", None)
@@ -240,10 +293,26 @@ def _cast(column: Any) -> Any:
     """Return a column of text as whole numbers or decimals if all of it is, else None."""
     import polars as pl
 
-    if not column.head(ROWS).cast(pl.Float64, strict=False).count():  # names, or numbers that must be looked for
-        return None
-    casts = (column.cast(kind, strict=False) for kind in (pl.Int64, pl.Float64))
-    return next((cast for cast in casts if cast.null_count() == column.null_count()), None)
+    first = column.head(ROWS)  # it rules most out
+    held = [kind for kind in (pl.Int64, pl.Float64) if first.count() and _holds(first.cast(kind, strict=False), first)]
+    casts = (column.cast(kind, strict=False) for kind in held)
+    return next((cast for cast in casts if _holds(cast, column)), None)
+
+
+def _holds(cast: Any, column: Any) -> bool:
+    return bool(cast.null_count() == column.null_count())
+
+
+def _kind(first: Any) -> Any:
+    """Return the type of the cells of a column whose first ones are given as text.
+
+    Decimals are text as long as each of them could set thousands apart.
+    """
+    import polars as pl
+
+    cast = _cast(first)
+    clear = first.str.contains(r"\d[.,]\d") & ~first.str.contains(_EITHER)
+    return cast.dtype if cast is not None and (cast.dtype.is_integer() or clear.any()) else pl.String()
 
 
 def _as_numbers(column: Any) -> tuple[Any, bool]:
@@ -311,8 +380,6 @@ def _thousands(column: Any, either: bool) -> Problem | None:
 
     With `either` also if each comma or point in it may be one.
     """
-    if not either and not column.unique().str.contains(_THOUSANDS).any():
-        return None
     grouped = column.str.contains(_THOUSANDS).fill_null(False)
     numeric = grouped | column.str.contains(_PLAIN).fill_null(False)
     signed = column.str.contains(r"\d[.,]\d").fill_null(False)

@@ -315,10 +315,10 @@ def other_reading(stamps: Stamps, offsets: NDArray[np.int64], frequency: Frequen
         week = (stamps[:7] // DAY).astype("datetime64[D]")  # whose steps are a day each, unless it is another series
         every = np.is_busday(week).all() and np.is_busday((stamps // DAY).astype("datetime64[D]")).all()
         return Frequency("business day") if every else None
-    moves = np.unique(np.diff(stamps)[inner_steps(offsets) - 1])
-    if not frequency.unit.startswith("month") or len(moves) != 1 or moves[0] % (7 * DAY):
+    if not frequency.unit.startswith("month"):
         return None
-    return Frequency("nanosecond", int(moves[0]))
+    moves = np.unique(np.diff(stamps)[inner_steps(offsets) - 1])
+    return None if len(moves) != 1 or moves[0] % (7 * DAY) else Frequency("nanosecond", int(moves[0]))
 
 
 _MONTH_SPANS: dict[Digits, int] = {"YYYYMM": 1, "YYYYMMDD": 100, "YYYYMMDDHH": 10_000}

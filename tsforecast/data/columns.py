@@ -318,6 +318,9 @@ def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     elif isinstance(native, pd.api.extensions.ExtensionArray):
         numbers, names = native.factorize()
         names = np.asarray(names, dtype=object)
+    elif column.implementation.is_polars() and column.dtype == nw.String:
+        numbers, names = encoded(native)
+        return numbers, names.to_numpy()
     else:
         native = native if column.implementation.is_pyarrow() else native.to_arrow()
         native = native.combine_chunks() if hasattr(native, "combine_chunks") else native
@@ -349,6 +352,21 @@ def require_fit(source: Source, kind: TimeKind, stamps: Stamps) -> None:
     must = f"time column {source.time!r} must be of a type that can hold the new stamps"
     held = f"it cannot hold {first.astype('datetime64[ns]')}"
     raise DataError(Problem(must, held, "convert it to stamps in nanoseconds, or take another step"))
+
+
+def encoded(column: Any) -> tuple[NDArray[np.int64], Any]:
+    """Return the place of each text of a polars series among the distinct ones, and those as they first appear."""
+    import polars as pl
+
+    for part in (column.head(LOOKED_AT), column):  # rows of a series after one another: each run is encoded once
+        starts = np.union1d([0], part.ne_missing(part.shift(1)).arg_true().to_numpy())
+        if 4 * len(starts) > len(part):
+            break
+    else:
+        codes, held = encoded(column.gather(starts))
+        return np.repeat(codes, np.diff(starts, append=len(column))), held
+    found = column.to_arrow().dictionary_encode(null_encoding="encode")
+    return found.indices.to_numpy(), pl.Series(column.name, found.dictionary)
 
 
 def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...]) -> Source:

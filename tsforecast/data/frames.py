@@ -392,7 +392,7 @@ def _unit_of(column: nw.Series[Any]) -> Literal["ns", "us", "ms", "s"]:
 
 
 def _nanoseconds(values: NDArray[Any]) -> Stamps:
-    return values.astype("datetime64[ns]").astype(np.int64)
+    return values.astype("datetime64[ns]").view(np.int64)
 
 
 def write(
