@@ -60,9 +60,10 @@ $(PEERS)/installed: benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
 	touch $@
 
-bench-peers: $(VENV)/installed $(PEERS)/installed  ## Measure searches, fits and forecasts beside other libraries, in an environment of their own
+bench-peers: $(VENV)/installed $(PEERS)/installed  ## Measure searches, reading, fits and forecasts beside other libraries, in an environment of their own
 	$(BIN)/python benchmarks/search.py --peer $(PEERS)/bin/python
 	$(BIN)/python benchmarks/peers.py --peer $(PEERS)/bin/python
+	$(BIN)/python benchmarks/reading.py --peer $(PEERS)/bin/python
 	$(BIN)/python benchmarks/tables.py
 
 format: $(VENV)/installed-test  ## Bring the code into shape

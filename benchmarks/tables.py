@@ -27,7 +27,6 @@ BESIDE = {  # task and part of the peers -> title
     ("one series", "read"): "reading one series",
     ("one series", "fit"): "fit of one series",
     ("many cutoffs", "backtest"): "backtest without fits",
-    ("many series", "read"): "reading 3,000 series",
     ("many series", "fit"): "fit of 3,000 series",
     ("many series", "predict"): "forecasts of 3,000 series",
 }
@@ -243,6 +242,20 @@ def start() -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
+def reading() -> str:
+    """Draw each way to read as a line: its seconds, and how many times those ours takes."""
+    table = []
+    for _, row in rows("reading").iterrows():
+        of = f"{row['numbers']:.0f} columns of numbers" if row["numbers"] > 1 else "a column of numbers"
+        what = f"a file, {of}" if row["measured"] == "file" else f"a frame, ids as {row['ids']}"
+        times = {"ours takes": f"{row['times']:.2f} times", "of its processor time": f"{row['core_times']:.2f} times"}
+        ours = row["library"] == "tsforecast"
+        table.append({"reading": what, "with": row["library"], "median": _seconds(row["seconds"])})
+        table[-1] |= {"lowest to highest": f"{_seconds(row['lowest'])} to {_seconds(row['highest'])}"}
+        table[-1] |= dict.fromkeys(times, "-") if ours else times
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def recognition() -> str:
     """Draw the accuracy of classifiers by set and protocol, with intervals over users where they are known."""
     part = rows("gestures")
@@ -315,6 +328,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "tracking": tracking,
     "speed": speed,
     "start": start,
+    "reading": reading,
 }
 
 
