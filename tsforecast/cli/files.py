@@ -258,6 +258,7 @@ def _typed(
     for column in frame:
         name, text = column.name, column.dtype == pl.String
         if name in texts:
+            column = column.fill_nan(None) if column.dtype.is_float() else column  # of an Excel file
             whole = column.dtype.is_float() and (column == column.round()).all()
             column = column if text else column.cast(pl.Int64 if whole else column.dtype).cast(pl.String)
             codes, held = encoded(column)
