@@ -27,7 +27,7 @@ def test_the_python_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python")
-    assert len(code) == 15
+    assert len(code) == 16
     exec("\n".join(code), {})
     printed = capsys.readouterr().out
     for said in re.findall(r"# (Panel: .*)", README):
@@ -36,11 +36,12 @@ def test_the_python_of_the_readme_runs(
 
 
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
-    days = pd.date_range("2023-01-01", periods=300)
-    frame = pd.concat([pd.DataFrame({"shop": name, "day": days, "sales": wave(300, i)}) for i, name in enumerate("ab")])
-    frame.to_csv(tmp_path / "shops.csv", index=False)
+    days = pd.date_range("2023-01-01", periods=330)
+    frame = pd.concat([pd.DataFrame({"shop": name, "day": days, "sales": wave(330, i)}) for i, name in enumerate("ab")])
+    for name, rows in {"shops": frame["day"] < days[300], "new": frame["day"] >= days[300]}.items():
+        frame[rows].to_csv(tmp_path / f"{name}.csv", index=False)
     lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("tsforecast ")]
-    assert len(lines) == 11
+    assert len(lines) == 12
     for line in lines:
         words = shlex.split(line)[1:]
         quick = ["--epochs", "1"] if words[0] in ("leaderboard", "tune", "fit") else []

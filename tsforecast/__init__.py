@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.compare_classifiers import compare_classifiers as compare_classifiers
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
+    from tsforecast.evaluation.monitor import Monitor as Monitor
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
     from tsforecast.forecasters.ensemble import EnsembleForecaster as EnsembleForecaster
     from tsforecast.forecasters.naive import DriftForecaster as DriftForecaster
@@ -80,6 +81,7 @@ _NAMES = {
     "data.protocol": ("SealedPanel",),
     "evaluation.leaderboard": ("leaderboard", "Leaderboard"),
     "evaluation.backtest": ("backtest",),
+    "evaluation.monitor": ("Monitor",),
     "leakage.audit": ("audit", "audit_procedure"),
     "leakage.report": ("AuditReport",),
     **ESTIMATORS,

@@ -14,6 +14,7 @@ import typer
 from tsforecast.cli.console import console, plain_warnings, warn
 from tsforecast.cli.extras import benchmark, check, datasets_app, track_sync
 from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, predict, report
+from tsforecast.cli.monitor import monitor
 from tsforecast.cli.options import PlainGroup, as_option
 from tsforecast.cli.tune import tune, tune_report
 from tsforecast.errors import TsForecastError
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-for command in (check, leaderboard, report, fit, predict, inspect, tune, tune_report, audit):
+for command in (check, leaderboard, report, fit, predict, inspect, monitor, tune, tune_report, audit):
     app.command()(command)
 # Options that this command does not know are the benchmark's own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)
@@ -76,10 +77,6 @@ def usage_sentence(error: Exception, words: Sequence[str]) -> str:
         return ""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "tsforecast"
-    if kind := re.search(r"for '(?:.* / )?(--[\w-]+)': .*valid (integer|number)", message):
-        after = [*words, ""][words.index(kind[1]) + 1] if kind[1] in words else ""
-        word = next((each.split("=", 1)[1] for each in words if each.startswith(f"{kind[1]}=")), after)
-        return f"{kind[1]} must be a {'whole number' if kind[2] == 'integer' else 'number'}: got {word!r}"
     extra = re.search(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     if not extra:
         message = f"{message[0].lower()}{message[1:]}".replace(". Did you", "; did you")

@@ -26,16 +26,7 @@ from tsforecast.cli.console import (
     write_frame,
     write_report,
 )
-from tsforecast.cli.data import (
-    FORMAT_FILE,
-    keep_form,
-    kept_form,
-    protocol_of,
-    read_next,
-    read_panel,
-    read_table,
-    tracked,
-)
+from tsforecast.cli.data import keep_form, kept_form, protocol_of, read_next, read_panel, read_table, tracked
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
 from tsforecast.cli.options import (
@@ -50,7 +41,6 @@ from tsforecast.cli.options import (
     Origins,
     Step,
     expand_options,
-    note_of,
     require_absent,
 )
 from tsforecast.errors import (
@@ -197,7 +187,6 @@ def fit(
     """Fit one model on all of the data and save it."""
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
-    from tsforecast.forecasters.base import ended_note
 
     check_folder(out)
     panel, task, form = read_table(data, reading)
@@ -210,9 +199,7 @@ def fit(
     keep_form(out, panel, form)
     echo(f"fitted {model} on {panel}")
     for note in panel.notes:
-        warn("Note", note_of(note))
-    if (old := panel.ended(max(horizon, panel.season_length))).any():
-        warn("Note", ended_note(panel, old))
+        warn("Note", note)
     chosen = getattr(forecaster, "resolved_", {})
     if chosen.get("validation") and not chosen["best_epoch"]:
         echo(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")
@@ -257,26 +244,17 @@ def predict(
     ] = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
-    from tsforecast.estimators.persistence import load
-    from tsforecast.forecasters.base import Forecaster
-
     if out:
         suffix_of(out, (".csv", ".parquet"), "a file")
         require_place(out.parent)
-    forecaster = load(model)
-    if not isinstance(forecaster, Forecaster):
-        raise ParameterError(
-            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is used from Python"
-        )
+    forecaster = saved_forecaster(model)
     panel = forecaster.panel_
     if future and not panel.roles.given.future:
         raise ParameterError(
             f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
             "name them when it is fitted, with tsforecast fit --future COLUMNS"
         )
-    context, form = _context(panel, model, data, date_format)
-    if not (data or out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
-        ended = ended or "forecast"
+    context, form = context_of(panel, model, data, date_format)
     with lines_of(future):
         rows = None
         if future:
@@ -288,7 +266,20 @@ def predict(
         echo(f"{len(frame)} forecasts in {out}")
 
 
-def _context(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, Form]:
+def saved_forecaster(model: Path) -> Forecaster:
+    """Return the forecaster in a folder."""
+    from tsforecast.estimators.persistence import load
+    from tsforecast.forecasters.base import Forecaster
+
+    forecaster = load(model)
+    if not isinstance(forecaster, Forecaster):
+        raise ParameterError(
+            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is used from Python"
+        )
+    return forecaster
+
+
+def context_of(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, Form]:
     """Return the rows to forecast from, None for the fitted ones, and how their file is written."""
     from tsforecast.data.series import Source
     from tsforecast.data.supervised import SupervisedPanel
