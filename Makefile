@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint quick test slow benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test slow mutants benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -42,6 +42,9 @@ test: lint  ## Check style, types and the import contract, run all tests but the
 slow: $(VENV)/installed-test  ## Run the longer checks
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest --hypothesis-profile explore tests/data tests/leakage
+
+mutants: $(VENV)/installed-test  ## Read 2,000 damaged files: each is read, or refused with one message, in some two minutes
+	$(BIN)/python -m pytest -m slow tests/test_cli_mutants.py
 
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
 	$(BIN)/python benchmarks/windows.py

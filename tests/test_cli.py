@@ -313,7 +313,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         ("unknown file", "file 'nowhere.csv' does not exist; check the name and the folder, which is '"),
         ("nearly a file", "file 'shop.csv' does not exist; did you mean 'shops.csv'?"),
         ("no command", "Error: no such command 'leaderbord'; did you mean 'leaderboard'?\n"),
-        ("no number", "Error: invalid value for '--horizon'"),
+        ("no number", "Error: --horizon must be a whole number: got 'soon'"),
         ("no out", "Error: missing option '--out'; tsforecast fit --help lists the options\n"),
         (
             "spaces",

@@ -248,3 +248,9 @@ def test_a_command_takes_the_fields_of_its_dataclasses_as_options() -> None:
     assert list(inspect.signature(fit).parameters) == ["data", "model", "epochs", "seed", "window"]
     fit(data="a.csv", model="rnn", window=3, epochs=None, seed=0)
     assert given == ["a.csv", "rnn", {"window": 3, "random_state": 0}]
+
+
+@pytest.mark.parametrize("words", [("--horizon", "ten"), ("--horizon=ten",)])
+def test_an_option_that_is_no_number_is_refused_in_a_sentence(words: tuple[str, ...]) -> None:
+    found = tsforecast_command("fit", "co2-weekly", "--out", "m", *words)
+    assert (found.returncode, found.stderr) == (2, "Error: --horizon must be a whole number: got 'ten'\n")

@@ -230,7 +230,8 @@ def reason(error: BaseException) -> str:
 def nearest(name: object, options: Iterable[object]) -> str:
     """Return a hint that names the closest of `options`, whatever its case, or lists them."""
     names = [str(option) for option in options]
-    return guess(name, names) or "choose from " + (shorten(list(map(repr, names)), 12) or "nothing: none exist")
+    limit = 15 if len(names) <= 15 else 12  # a few more are listed as well
+    return guess(name, names) or "choose from " + (shorten(list(map(repr, names)), limit) or "nothing: none exist")
 
 
 def guess(name: object, options: Iterable[object]) -> str:
@@ -238,7 +239,14 @@ def guess(name: object, options: Iterable[object]) -> str:
     wanted, by_lower = str(name).lower(), {str(option).lower(): option for option in options}
     close = difflib.get_close_matches(wanted, by_lower, n=1)
     close = close or [lower for lower in by_lower if len(wanted) > 2 and wanted in lower][:1]
+    close = close or [lower for lower in by_lower if len(wanted) > 3 and _abbreviates(wanted, lower)][:1]
     return f"did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def _abbreviates(short: str, name: str) -> bool:
+    """Return whether the letters of a name, in its order, are those of a short one, such as ffill of forward_fill."""
+    rest = iter(name)
+    return name[:1] == short[:1] and all(letter in rest for letter in short)
 
 
 def shorten(items: Sequence[str], limit: int = 3) -> str:

@@ -217,6 +217,28 @@ def test_days_go_on_where_the_clocks_skip_midnight(zone: str, before: int) -> No
     assert informed.predict(future=pl.DataFrame({"t": ahead, "price": 1.0}))["t"].to_list() == ahead.tolist()
 
 
+@pytest.mark.parametrize(
+    ("first", "step", "rows"),  # of Lord Howe Island, whose clocks go forward by half an hour at two o'clock
+    [
+        ("1996-08-27 02:00", "D", 95),
+        ("2006-09-02 18:15", "4h", 340),
+        ("1993-10-18 02:00", "8h", 159),
+        ("2003-10-23 18:15", "4h", 216),
+        ("2024-10-01 02:15", "D", 20),
+    ],
+)
+@pytest.mark.parametrize("form", ["zone", "text"])
+def test_times_of_day_go_on_where_the_clocks_skip_half_an_hour(first: str, step: str, rows: int, form: str) -> None:
+    wall = pd.date_range(first, periods=rows + 2, freq=step)
+    whole = wall.tz_localize("Australia/Lord_Howe", True, "shift_forward")
+    past = whole[:-2] if form == "zone" else [stamp.isoformat() for stamp in whole[:-2]]
+    model = NaiveForecaster(horizon=1).fit(with_numbers(past))
+    both = pd.concat([with_numbers(past), model.predict()])
+    assert [str(stamp)[:16] for stamp in (model.predict().t[0], model.predict(both).t[0])] == [
+        str(stamp)[:16] for stamp in wall[-2:]
+    ]
+
+
 @pytest.mark.parametrize("hours", [(6, 18), (6, 14, 22), (0, 6, 12, 18), (2, 10, 18), (0, 4, 8, 12, 16, 20)])
 @pytest.mark.parametrize("first", ["2024-03-10", "2024-10-10", "2024-06-01"])
 @pytest.mark.parametrize("form", ["zone", "text"])
@@ -332,6 +354,11 @@ def test_forecasts_of_a_file_write_dates_as_the_file(first: str, last: str, foll
         ("SMS", "two steps a month are not supported: number the steps from 0 and pass season_length=24"),
         ("d", "did you mean 'D'?"),
         ("0D", "did you mean 'D'?"),
+        ("day", "use 'D'"),
+        ("hourly", "use 'h'"),
+        ("2 weeks", "use '2W'"),
+        ("monthly", "use 'ME' (by their last day) or 'MS' (by their first day)"),
+        ("?", "choose from 'ns', 'us', 'ms', 's', 'min', 'h', 'D', 'W', 'B', 'MS', 'QS', 'YS', 'ME', 'QE', 'YE'"),
     ],
 )
 def test_a_frequency_that_is_not_known_is_answered_with_the_one_to_use(alias: str, remedy: str) -> None:

@@ -221,6 +221,23 @@ def test_check_of_a_file_that_is_too_short_states_why_a_run_is_refused(tmp_path:
     assert found.stdout.count("refused: ") == 2
 
 
+@pytest.mark.parametrize(
+    ("repair", "message"),
+    [
+        (
+            {"fill_gaps": "ffill"},
+            "fill_gaps must be True or False: got 'ffill'; pass fill_gaps=True and nan_policy='forward_fill'",
+        ),
+        ({"fill_gaps": "yes", "sort": 1}, "fill_gaps must be True or False: got 'yes'"),
+        ({"nan_policy": "ffill"}, "got 'ffill'; did you mean 'forward_fill'?"),
+    ],
+)
+def test_a_repair_in_the_words_of_pandas_is_answered_with_the_one_to_use(repair: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Panel.from_frame(shops(), **repair)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+
+
 def test_hours_on_a_clock_that_changes_are_no_pattern() -> None:
     times = pd.date_range("2024-01-01", periods=240, freq="h", tz="Europe/Berlin")
     times = times[times.hour >= 2]

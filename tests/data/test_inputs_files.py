@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.helpers.workbook import workbook
 from tsforecast.cli.app import app
 from tsforecast.cli.data import read_panel
 from tsforecast.cli.files import read_file
@@ -339,47 +339,16 @@ def test_seconds_since_1970_are_noted(tmp_path: Path) -> None:
     [
         (["2024-01-01,24,1"], "column 'hour' must hold hours from 0 to 23, or times like 13:30: line 2 holds 24"),
         (["2024-01-01,noon,1"], "column 'hour' must hold hours from 0 to 23, or times like 13:30: line 2 holds 'noon'"),
-        (["31.01.2024,1,1"], "column 'date' must hold dates: it holds '31.01.2024'; give its format: --date-format"),
+        (
+            ["31.01.2024,1,1"],
+            "column 'date' must hold dates: line 2 holds '31.01.2024'; give its format: --date-format",
+        ),
     ],
 )
 def test_hours_that_cannot_be_joined_to_days_are_refused(rows: list[str], said: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         panel(tmp_path, "\n".join(["date,hour,load", *rows, ""]), time="date,hour", target="load")
     assert str(caught.value.map(as_option)).startswith(said)
-
-
-def workbook(path: Path, rows: list[list[object]]) -> Path:
-    """Write the smallest Excel file that holds the rows: numbers, and text."""
-    cells = [
-        [
-            f'<c t="inlineStr"><is><t>{cell}</t></is></c>' if isinstance(cell, str) else f"<c><v>{cell}</v></c>"
-            for cell in row
-        ]
-        for row in rows
-    ]
-    sheet = "".join(f"<row>{''.join(row)}</row>" for row in cells)
-    main, office = "http://schemas.openxmlformats.org/spreadsheetml/2006/main", "http://schemas.openxmlformats.org/"
-    related = f"{office}officeDocument/2006/relationships"
-    kinds, package = "application/vnd.openxmlformats-officedocument.spreadsheetml", f"{office}package/2006/"
-
-    def relation(kind: str, target: str) -> str:
-        one = f'<Relationship Id="rId1" Type="{related}/{kind}" Target="{target}"/>'
-        return f'<Relationships xmlns="{package}relationships">{one}</Relationships>'
-
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{package}content-types"><Default Extension="rels" ContentType="'
-        'application/vnd.openxmlformats-package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="'
-        f'{kinds}.sheet.main+xml"/><Override PartName="/xl/sheet.xml" ContentType="{kinds}.worksheet+xml"/></Types>',
-        "_rels/.rels": relation("officeDocument", "xl/workbook.xml"),
-        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{related}"><sheets><sheet name="a" sheetId="1" '
-        'r:id="rId1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": relation("worksheet", "sheet.xml"),
-        "xl/sheet.xml": f'<worksheet xmlns="{main}"><sheetData>{sheet}</sheetData></worksheet>',
-    }
-    with zipfile.ZipFile(path, "w") as file:
-        for name, text in parts.items():
-            file.writestr(name, f'<?xml version="1.0" encoding="UTF-8"?>{text}')
-    return path
 
 
 def test_an_excel_file_is_read_and_forecast(tmp_path: Path) -> None:

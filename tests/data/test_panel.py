@@ -455,7 +455,7 @@ def test_a_counter_and_numbers_of_series_are_said_to_be_what_they_look_like() ->
     frame = long_frame().assign(shop=np.repeat([7, 9], 30), day=np.tile(np.arange(30), 2))
     assert refused(frame, target=None) == (
         "which column to forecast must be clear: 'shop', 'day', 'sales', 'price' hold numbers; name one with "
-        "target='sales', or several with target=['sales', 'price']; 'shop' repeats 2 values and may be id='shop'; "
+        "target='sales', or several with target=['sales', 'price']; 'shop' repeats few values and may be id='shop'; "
         "'day' counts up by equal steps and may be time='day'"
     )
     assert "may be" not in refused(frame.assign(flag=np.arange(60) % 2), target=None, id="shop", time="day")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError
+from tsforecast.errors import DataWarning, ParameterError
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.forecasters.naive import (
     DriftForecaster,
@@ -75,3 +75,12 @@ def test_a_series_of_one_step_can_be_forecast(name: str) -> None:
 def test_wrong_parameters_are_refused_when_fitting() -> None:
     with pytest.raises(ParameterError, match=r"2 problems:\n  - horizon .* got 0\n  - season_length .* got -1"):
         SeasonalNaiveForecaster(horizon=0, season_length=-1).fit(SERIES)
+
+
+def test_a_horizon_far_beyond_the_history_is_forecast_with_a_warning() -> None:
+    model = NaiveForecaster(horizon=2).fit(np.arange(30.0))
+    assert len(model.predict(horizon=30)) == 30
+    sentence = "a forecast of 31 steps lies far beyond the fitted horizon of 2, after at most 30 steps: do not rely on"
+    with pytest.warns(DataWarning, match=sentence) as caught:
+        assert len(model.predict(horizon=31)) == 31
+    assert len(caught) == 1

@@ -77,6 +77,10 @@ def usage_sentence(error: Exception, words: Sequence[str]) -> str:
         return ""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "tsforecast"
+    if kind := re.search(r"for '(?:.* / )?(--[\w-]+)': .*valid (integer|number)", message):
+        after = [*words, ""][words.index(kind[1]) + 1] if kind[1] in words else ""
+        word = next((each.split("=", 1)[1] for each in words if each.startswith(f"{kind[1]}=")), after)
+        return f"{kind[1]} must be a {'whole number' if kind[2] == 'integer' else 'number'}: got {word!r}"
     extra = re.search(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     if not extra:
         message = f"{message[0].lower()}{message[1:]}".replace(". Did you", "; did you")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tsforecast.cli.options import note_of
 from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrackingWarning, TrainingWarning
 from tsforecast.files import new_file, write_or_return
 
@@ -36,7 +37,7 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
     _show_columns(console, shown.columns, shown.itertuples(index=False), styles | {board.reference: "dim"})
     _wrap(console, f"{board.summary_line}.")
     for note in board.notes:
-        _wrap(console, f"Note: {note}.", then=" " * len("Note: "))
+        _wrap(console, f"Note: {note_of(note)}.", then=" " * len("Note: "))
     for verdict in board.verdicts.values():
         _wrap(console, verdict.sentence, first="  ", then="    ")
     _wrap(console, f"{board.audit_line}.")

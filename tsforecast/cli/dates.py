@@ -18,6 +18,10 @@ _PARTS = {  # of years: what stands in a cell, the strptime format of such cells
     r"^\d{4}Q[1-4]$": ("%YQ%q", "%YQ%m-%d"),
     r"^\d{4}-Q[1-4]$": ("%Y-Q%q", "%Y-Q%m-%d"),
     r"^\d{4} Q[1-4]$": ("%Y Q%q", "%Y Q%m-%d"),
+    r"^Q[1-4] \d{4}$": ("Q%q %Y", "Q%m %Y-%d"),
+    r"^[A-Z][a-z]{2} \d{4}$": ("%b %Y", "%b %Y-%d"),  # only English names are read
+    r"^[A-Z][a-z]{2}-\d{4}$": ("%b-%Y", "%b-%Y-%d"),
+    r"^\d{4}-[A-Z][a-z]{2}$": ("%Y-%b", "%Y-%b-%d"),
     r"^\d{4}W\d{2}$": ("%GW%V", "%GW%V-%u"),
     r"^\d{4}-W\d{2}$": ("%G-W%V", "%G-W%V-%u"),
 }
@@ -59,16 +63,18 @@ def joined(frame: Any, day: str, hour: str, name: str) -> tuple[Any, str]:
     """Return the frame with one column of stamps in place of days and hours, and how the hours are written."""
     import polars as pl
 
-    from tsforecast.data.columns import date_formats
+    from tsforecast.data.zones import date_formats, odd_one
 
     days, hours = frame[day], frame[hour]
     if not days.dtype.is_temporal():
-        forms = date_formats(days.drop_nulls().to_list())
-        remedy = Phrase("", "date format", f": --date-format {forms[0]!r}") if forms else "write them like 2024-01-31"
-        raise DataError(Problem(f"column {day!r} must hold dates", f"it holds {days[0]!r}", remedy))
-    if hours.dtype.is_integer():
-        wrong = ~hours.is_between(0, 23).fill_null(True)
-        form, spans = "%-H", pl.duration(hours=hour)
+        forms, at = date_formats(days.drop_nulls().to_list()), odd_one(days.to_list()) or 0
+        remedy = Phrase("", "date format", f": --date-format {forms[0]!r}") if forms else "write it like 2024-01-31"
+        raise DataError(Problem(f"column {day!r} must hold dates", (Row(at), f" holds {days[at]!r}"), remedy))
+    counted = hours.dtype.is_integer() or hours.dtype == pl.String
+    whole = hours.cast(pl.Int64, strict=False) if counted else hours.clear()
+    if 2 * whole.count() > hours.count():
+        wrong = ~whole.is_between(0, 23).fill_null(False) & hours.is_not_null()
+        form, spans = "%-H", pl.duration(hours=pl.lit(whole))
     else:
         times = {form: hours.cast(pl.String).str.to_time(form, strict=False) for form in _TIMES}
         form = min(times, key=lambda form: times[form].null_count())
@@ -169,6 +175,8 @@ def _by_format(column: Any, date_format: str) -> Any:
     try:
         if re.search(r"%[HIMSTRXcsfpkl]", date_format):
             return text.str.to_datetime(date_format, strict=False)
+        if re.search(r"%-?[bBhm]", date_format) and not re.search(r"%-?[cdeDFjuvwx]", date_format):  # months
+            text, date_format = text + " 1", f"{date_format} %d"
         return text.str.to_date(date_format, strict=False)
     except pl.exceptions.PolarsError as error:
         raise ParameterError(f"a date format must be like %d/%m/%Y: got {date_format!r}; {reason(error)}") from error

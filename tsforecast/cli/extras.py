@@ -14,7 +14,17 @@ import typer
 
 from tsforecast.cli.console import console, echo, show_pairs
 from tsforecast.cli.data import protocol_of, read_panel
-from tsforecast.cli.options import Align, Data, DataOptions, Horizon, Origins, PlainGroup, as_option, expand_options
+from tsforecast.cli.options import (
+    Align,
+    Data,
+    DataOptions,
+    Horizon,
+    Origins,
+    PlainGroup,
+    as_option,
+    expand_options,
+    note_of,
+)
 from tsforecast.errors import DataError, Phrase, UnknownNameError, nearest, shorten
 from tsforecast.files import require_place, shipped, write_or_return
 
@@ -141,7 +151,7 @@ def _overview(panel: Panel, horizon: int) -> dict[str, str]:
         "series": f"{len(panel)}: {shorten([repr(str(name)) for name in panel.ids], 4)}",
         "steps": steps + (f", {span['first']} to {span['last']}" if panel.kind != "none" else ""),
         "frequency, season": f"{step if panel.kind != 'none' else 'no time axis'}, {panel.season_length}",
-        "repaired": "\n".join(panel.notes),
+        "notes": "\n".join(map(note_of, panel.notes)),
         "missing numbers": f"{missing.sum()} ({missing.mean():.1%}) in {len(gone)} of {len(panel)} series" * bool(gone),
         "constant": _some(panel, np.asarray((lowest == highest).all(axis=1))),
         "ended": _some(panel, panel.ended(max(horizon, panel.season_length))),

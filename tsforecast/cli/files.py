@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import logging
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -85,8 +86,9 @@ def read_file(
     try:
         raw, shown = _READERS[suffix](path, {*texts, time, *(time or "").split(",")})
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
-        broken = "it is damaged; write it anew" if isinstance(error, pl.exceptions.PanicException) else None
-        why = _ragged(path) if suffix.startswith(".csv") else broken
+        damaged = isinstance(error, (pl.exceptions.PanicException, EOFError, zlib.error))
+        broken = "it is damaged; write it anew" if damaged else None
+        why = broken or (_ragged(path) if suffix.startswith(".csv") else None)
         raise DataError(
             f"file {str(path)!r} must be a readable {suffix.split('.')[1].upper()} table: {why or reason(error)}"
         ) from error
@@ -167,6 +169,7 @@ def _cells(path: Path, source: Path | bytes, texts: Collection[str | None], enco
     except pl.exceptions.ComputeError:  # it names the column once the names are known
         first = pl.read_csv(source, has_header=False, n_rows=1, **cut)
     names = [(name or "").strip() for name in first.row(0)]
+    names[0] = names[0].removeprefix("ï»¿")  # the mark of UTF-8, in text that is not
     raise_any(_bad_names(path, names))
     frame, shown = None, first[1:]
     kinds = [pl.String() if name in texts else _kind(shown.to_series(at)) for at, name in enumerate(names)]
@@ -205,6 +208,7 @@ def _read_excel(path: Path, texts: Collection[str | None]) -> tuple[Any, Any]:
         raise DataError(
             f"file {str(path)!r} needs a reader of Excel files, which is not installed: pip install 'tsforecast[excel]'"
         ) from error
+    logging.getLogger("fastexcel").setLevel(logging.ERROR)  # a column may be empty
     try:
         frame = pl.read_excel(path, infer_schema_length=None).rename(str.strip)
     except fastexcel.FastExcelError as error:
@@ -254,6 +258,7 @@ def _typed(
     for column in frame:
         name, text = column.name, column.dtype == pl.String
         if name in texts:
+            column = column.fill_nan(None) if column.dtype.is_float() else column  # of an Excel file
             whole = column.dtype.is_float() and (column == column.round()).all()
             column = column if text else column.cast(pl.Int64 if whole else column.dtype).cast(pl.String)
             codes, held = encoded(column)
@@ -340,8 +345,10 @@ def _as_numbers(column: Any) -> tuple[Any, bool]:
 
 
 def _bad_names(path: Path, first: Sequence[str]) -> Iterator[str]:
-    """Refuse a first line of dates and decimals alone, which is meant as the first row, and two columns of one name."""
+    """Refuse a first line that is empty or holds dates and decimals alone, as the first row, and two of one name."""
     names = [name for name in first if name]
+    if not names:
+        yield f"the first line of {str(path)!r} must hold the names of its columns: it is empty; write them there"
     numbers = len(names) == len(first) and all(re.match(f"{ISO}|{_PLAIN}", name) for name in names)
     if numbers and not all(name.strip().isdigit() for name in names):
         must = f"the first line of {str(path)!r} must hold the names of its columns"
@@ -438,9 +445,12 @@ def _ragged(path: Path) -> str | None:
     with suppress(OSError, EOFError, zlib.error, csv.Error):  # their own message is used
         records = _records(path)
         width = len(next(records, (1, []))[1])
+        line, cells = 1, list[str]()
         for line, cells in records:
             if any(cells[width:]):
                 return f"line {line} has {len(cells)} cells, the first line {width}"
+        if "\n" in "".join(cells[-1:]):
+            return f"the quote that is opened in line {line} is never closed"
     return None
 
 

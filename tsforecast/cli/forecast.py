@@ -26,7 +26,16 @@ from tsforecast.cli.console import (
     write_frame,
     write_report,
 )
-from tsforecast.cli.data import keep_form, kept_form, protocol_of, read_next, read_panel, read_table, tracked
+from tsforecast.cli.data import (
+    FORMAT_FILE,
+    keep_form,
+    kept_form,
+    protocol_of,
+    read_next,
+    read_panel,
+    read_table,
+    tracked,
+)
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
 from tsforecast.cli.options import (
@@ -41,6 +50,7 @@ from tsforecast.cli.options import (
     Origins,
     Step,
     expand_options,
+    note_of,
     require_absent,
 )
 from tsforecast.errors import (
@@ -187,6 +197,7 @@ def fit(
     """Fit one model on all of the data and save it."""
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
+    from tsforecast.forecasters.base import ended_note
 
     check_folder(out)
     panel, task, form = read_table(data, reading)
@@ -199,7 +210,9 @@ def fit(
     keep_form(out, panel, form)
     echo(f"fitted {model} on {panel}")
     for note in panel.notes:
-        warn("Note", note)
+        warn("Note", note_of(note))
+    if (old := panel.ended(max(horizon, panel.season_length))).any():
+        warn("Note", ended_note(panel, old))
     chosen = getattr(forecaster, "resolved_", {})
     if chosen.get("validation") and not chosen["best_epoch"]:
         echo(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")
@@ -255,6 +268,8 @@ def predict(
             "name them when it is fitted, with tsforecast fit --future COLUMNS"
         )
     context, form = context_of(panel, model, data, date_format)
+    if not (data or out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
+        ended = ended or "forecast"
     with lines_of(future):
         rows = None
         if future:

@@ -179,6 +179,11 @@ PHRASES = {
 }
 
 
+def note_of(note: str) -> str:
+    """Return a note about data as the command line shows it."""
+    return Problem.of(note).map(as_option)
+
+
 def as_option(part: Reference) -> Part:
     """Return a part of an error message as the command line shows it: options in place of the library's keywords."""
     if isinstance(part, Phrase) and isinstance(part.value, dict):  # the whole command, to paste

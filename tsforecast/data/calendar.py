@@ -44,6 +44,8 @@ _ALIASES: dict[str, tuple[Unit, int]] = {
 }
 # As earlier versions of pandas name frequencies.
 _FORMER = {"AS": "YS", "H": "h", "T": "min", "S": "s", "L": "ms", "U": "us", "N": "ns"}
+_WORDS = {"sec": "s", "min": "min", "hour": "h", "da": "D", "week": "W", "month": "M", "quarter": "Q", "year": "Y"}
+_WORDS |= {"annual": "Y", "business": "B"}  # beginnings of words, such as daily
 _FORMER_ENDS = {"M": "M", "Q": "Q", "Y": "Y", "A": "Y"}
 _BUSINESS = ("BM", "BME", "BMS", "BQ", "BQE", "BQS", "BY", "BYE", "BYS", "BA", "BAS", "CBMS", "CBME")
 _TWICE = ("SM", "SME", "SMS")
@@ -166,7 +168,8 @@ class Frequency:
 
 def _known(alias: str) -> Text:
     """Return a remedy for an alias that is not known."""
-    count, name, anchor = re.match(r"(\d*)([A-Za-z]*)(-[A-Z]{3})?", alias).groups()  # type: ignore[union-attr]
+    count, name, anchor = re.match(r"(\d*) ?([A-Za-z]*)(-[A-Z]{3})?", alias).groups()  # type: ignore[union-attr]
+    name = next((short for begin, short in _WORDS.items() if name.lower().startswith(begin)), name)
     if name in _BUSINESS:
         return f"steps of months on business days are not supported: {_CHANGING}"
     if name in _TWICE:
@@ -207,6 +210,21 @@ def inner_steps(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows that have a predecessor in their own series."""
     rows = np.arange(offsets[-1])
     return np.delete(rows, offsets[:-1][offsets[:-1] < offsets[-1]])
+
+
+def put_in_order(times: NDArray[Any], codes: NDArray[np.int64], often: bool) -> bool:
+    """Return whether times go forward in each series alone, or leap where one series follows another, not `often`."""
+    import pandas as pd
+
+    try:
+        numbers = times if times.dtype.kind in "iu" else pd.to_datetime(times, utc=True).asi8
+    except (TypeError, ValueError):
+        return False
+    order, steps = np.argsort(codes, kind="stable"), np.diff(numbers)
+    if (steps < 0).any():
+        return bool((np.diff(numbers[order])[np.diff(codes[order]) == 0] > 0).all())
+    edges, inner = steps[np.diff(codes) != 0], steps[np.diff(codes) == 0]
+    return not often and len(inner) > 0 and bool(edges.min() < inner.min() or edges.max() > inner.max())
 
 
 def even_step(stamps: Stamps, offsets: NDArray[np.int64]) -> int | None:

@@ -11,16 +11,17 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, to_digits
+from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, put_in_order, to_digits
 from tsforecast.data.series import Source, TimeKind
+from tsforecast.data.zones import PART_OF_YEAR
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
 DATES = "dates"  # of Python, the type of a column of objects
-_DAY_FIRST = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})(?!\d)(,? ?)(.*)")
-_TIMES = {r"\d{1,2}:\d{2}": "%H:%M", r"\d{1,2}:\d{2}:\d{2}": "%H:%M:%S", r"\d{1,2}:\d{2} ?[AaPp][Mm]": "%I:%M %p"}
+_IF_NAMES = " if it names series"
 _NAMED_BY_TIME = re.compile(r"(19|20)\d{2}([-/ ]?[QMqm]\d{1,2})?")  # years, quarters and months
 LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
+FEW = 0.1  # of all rows whose time stamp occurs again by mistake; with several series there are more
 
 
 def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str | None:
@@ -29,17 +30,20 @@ def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str |
 
 
 def columns_of_dates(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> list[str]:
-    """Return the columns of dates that are not taken, whole numbers only if no other has them."""
+    """Return the columns of dates that are not taken; whole numbers, and text like Jan 2015, if no other has them."""
     free = [name for name in frame.columns if name not in taken]
     return [name for name in free if looks_like_time(frame[name])] or [
-        name for name in free if _digits_go_on(frame[name])
+        name for name in free if _digits_go_on(frame[name]) or _mostly(frame[name], PART_OF_YEAR)
     ]
 
 
-def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str | None) -> str | None:
-    """Return the only column of text, the group only if there is no other; raise DataError when there are several.
+def guess_id(
+    frame: nw.DataFrame[Any], taken: Collection[str | None], group: str | None, time: str | None
+) -> tuple[str | None, list[str]]:
+    """Return the only column of text, the group only if there is no other, and notes; DataError if there are several.
 
     A column that is mostly empty holds remarks, and one of times of day is a part of the time: neither names series.
+    Nor does text that would tear one series apart, which is noted.
     """
     texts = [name for name in frame.columns if name not in taken and is_text(frame[name])]
     filled = [name for name in texts if 2 * frame[name].null_count() < len(frame) and not _holds_hours(frame[name])]
@@ -48,7 +52,40 @@ def guess_id(frame: nw.DataFrame[Any], taken: Collection[str | None], group: str
     ]
     if group in found and len(found) > 1:
         found.remove(group)
-    return _only(found, "text", ("name the series' column with ", Argument("id")))
+    out = [name for name in found if name != group and _tears(frame, name, time)]
+    why = "it changes from row to row" if time is None else "each time stamp occurs once without it"
+    notes: list[str] = [
+        Problem(f"column {name!r} was left out", f"it holds text, and {why}", (Argument("id", name, "pass"), _IF_NAMES))
+        for name in out
+    ]
+    found = [name for name in found if name not in out]
+    return _only(found, "text", ("name the series' column with ", Argument("id"))), notes
+
+
+def _tears(frame: nw.DataFrame[Any], name: str, time: str | None) -> bool:
+    """Return whether names of series in a column would tear one series apart.
+
+    They would where each time stamp occurs once and they bring no order into the stamps, or few occur twice and that is
+    not due to several names; without a time, where rows of one name stand neither together nor in turn.
+    """
+    rows = len(frame)
+    try:
+        twice = 0 if time is None else rows - frame[time].n_unique()
+        if twice > FEW * rows:
+            return False
+        codes, names = codes_of(frame[name].drop_nulls())
+        alike = rows - len(frame.select(str(time), name).unique()) if twice else 0
+    except TypeError:  # of objects that cannot be names
+        return False
+    runs, count = 1 + int(np.count_nonzero(np.diff(codes))), len(names)
+    if count == 1:
+        return False
+    if time is None:
+        in_turn = bool((codes == np.arange(len(codes)) % count).all())
+        return count == len(codes) or not (runs == count or in_turn)
+    if twice:
+        return 2 * alike > twice or runs > count + 2 * twice
+    return len(codes) < rows or not put_in_order(to_numpy(frame[time]), codes, runs > count)
 
 
 def _only(found: list[str], held: str, remedy: tuple[Part, ...]) -> str | None:
@@ -88,7 +125,7 @@ def guess_targets(
         values = to_numpy(frame[name].drop_nulls())
         values = values.astype(np.float64) if values.dtype == object else values  # decimals
         if id is None and names_series(values):
-            hints[name] = (f"{name!r} repeats {len(np.unique(values))} values and may be ", Argument("id", name))
+            hints[name] = (f"{name!r} repeats few values and may be ", Argument("id", name))
         elif counts_up(values):
             may = Argument("time", name) if time is None else "no more than a row number"
             hints[name] = (f"{name!r} counts up by equal steps and may be ", may)
@@ -138,42 +175,6 @@ def _holds_hours(column: nw.Series[Any]) -> bool:
     return 2 < len(hours) <= 25 and min(hours) in (0, 1) and max(hours) <= 24
 
 
-def date_formats(texts: list[Any]) -> list[str]:
-    """Return the strptime formats that fit all texts: one, or two where the day or the month may come first.
-
-    Examples
-    --------
-    >>> date_formats(["07.02.2024", "13.02.2024"]), date_formats(["1/2/24 1:00 PM"])
-    (['%d.%m.%Y'], ['%d/%m/%y %I:%M %p', '%m/%d/%y %I:%M %p'])
-    """
-    import pandas as pd
-    from pandas.tseries.api import guess_datetime_format
-
-    first = str(texts[0]).strip()
-    match = _DAY_FIRST.fullmatch(first)
-    if match:
-        mark, year, space, rest = match.groups()
-        hour = next((form for pattern, form in _TIMES.items() if re.fullmatch(pattern, rest)), None)
-        if rest and hour is None:
-            return []
-        days = [f"{mark}".join(["%d", "%m"]), f"{mark}".join(["%m", "%d"])]
-        tried = [f"{day}{mark}%{'Y' if len(year) == 4 else 'y'}{space}{hour or ''}" for day in days]
-    else:
-        tried = [form for form in [guess_datetime_format(first)] if form]
-    fit = [form for form in tried if pd.to_datetime(texts, format=form, errors="coerce").notna().all()]
-    return fit[:1] if match and match[1] == "." else fit
-
-
-def date_remedy(texts: list[Any]) -> Phrase:
-    """Return a remedy for dates that are not ISO 8601, with the format that they have."""
-    forms = date_formats(texts)  # 01/02/2023 may be read in two ways: no guess is made
-    named = repr(forms[0] if forms else "%d/%m/%Y")
-    example = "" if forms else ", for example"
-    alike = f"; {forms[1]!r} if the month comes first" if len(forms) > 1 else ""
-    convert = f"convert it first{example} with pandas.to_datetime(..., format={named}){alike}"
-    return Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}")
-
-
 def go_forward(stamps: Stamps, codes: NDArray[np.int64] | None) -> bool:
     """Return whether the stamps of each series, whose number is in `codes`, go forward."""
     if codes is None:
@@ -211,10 +212,13 @@ def looks_like_time(column: nw.Series[Any]) -> bool:
     """Return whether a column holds time stamps, or text most of which is written like dates."""
     if isinstance(column.dtype, (nw.Datetime, nw.Date)) or zone_of(column) or is_period(column):
         return True
-    if column.dtype != nw.String:
-        return False
-    values = _sample(column)
-    return 2 * sum(_DATE.fullmatch(str(value)) is not None for value in values) > len(values)
+    return _mostly(column, _DATE)
+
+
+def _mostly(column: nw.Series[Any], form: re.Pattern[str]) -> bool:
+    """Return whether most of a column of text is written in a form."""
+    values = _sample(column) if column.dtype == nw.String else []
+    return 2 * sum(form.fullmatch(str(value).strip()) is not None for value in values) > len(values)
 
 
 def _digits_go_on(column: nw.Series[Any]) -> bool:
@@ -238,7 +242,9 @@ def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is a number or can be read as one."""
+    """Return whether a value is a number or can be read as one; 1_000 and digits of other scripts are text."""
+    if isinstance(value, str) and not (value.isascii() and "_" not in value):
+        return False
     try:
         float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

@@ -22,7 +22,6 @@ from tsforecast.data.columns import (
     LOOKED_AT,
     codes_of,
     columns_of_dates,
-    date_remedy,
     go_forward,
     guess_hidden_id,
     guess_id,
@@ -40,7 +39,7 @@ from tsforecast.data.columns import (
     zone_of,
 )
 from tsforecast.data.series import Backend, Roles, Series, Source, TimeKind
-from tsforecast.data.zones import offset_of, offset_zone, on_the_wall
+from tsforecast.data.zones import offset_of, offset_zone, on_the_wall, wrong_date
 from tsforecast.errors import DataError, Phrase, Problem, Row, Text, counted, nearest, raise_any, shorten
 
 
@@ -112,14 +111,16 @@ def read(
         frame, source = frame.drop(gone), _without_index(source, gone)
     time, id = time or (None if index_time in gone else index_time), id or index_id
     _require_columns(frame.columns, roles, time, id)
-    time = time or guess_time(frame, {*named, roles.group})
-    id = None if one_series else id or guess_id(frame, {*named, time, index_time}, roles.group)
+    time = time or guess_time(frame, {*named, roles.group, id})
+    id, notes = (None if one_series else id), list[str]()
+    if id is None and not one_series:
+        id, notes = guess_id(frame, {*named, time, index_time}, roles.group, time)
     if not roles.target and targets != "none":
         found = guess_targets(frame, {*named, roles.group}, time, id, several=targets == "all")
         roles = replace(roles, target=found)
     source = replace(source, time=time, id=id, time_in_index=time is not None and time == index_time)
 
-    table = Table({}, roles, source)
+    table = Table({}, roles, source, notes=notes)
     if gone:
         held = f"{shorten([repr(name) for name in gone])} {'holds' if len(gone) == 1 else 'hold'} times"
         table.notes.append(f"{held} and {'was' if len(gone) == 1 else 'were'} left out: rows are steps in their order")
@@ -337,10 +338,8 @@ def _read_texts(column: nw.Series[Any], table: Table, like: Series | None) -> tu
         parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
     wrong = np.flatnonzero(parsed.isna())
     if len(wrong):
-        held = (Row(int(wrong[0])), f" holds {texts[wrong[0]]!r}")
-        remedy: Text = (date_remedy(texts),)
-        if 2 * len(wrong) < len(texts):
-            remedy = f"correct or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
+        row, remedy = wrong_date(texts, wrong)
+        held = (Row(row), f" holds {texts[row]!r}")
         return None, [Problem(must, held, remedy)]
     if parsed.tz is None:
         return parsed.to_numpy(), []

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.checks import one_of
+from tsforecast.checks import flag, one_of
 from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns
-from tsforecast.errors import Argument, DataError, Parameter, Problem, nearest, raise_any, shorten
+from tsforecast.errors import Argument, DataError, Parameter, Problem, guess, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -91,6 +91,12 @@ class CleaningPolicy:
         if self.aggregate != "mean" and not self.resample:
             bins = Argument("resample", ..., "pass")
             problems.append(Problem("needs bins", f"got {self.aggregate!r} alone", bins, parameter="aggregate"))
+        if isinstance(self.fill_gaps, str) and (meant := guess(self.fill_gaps, get_args(NanPolicy))):
+            both = ("pass ", Argument("fill_gaps", True), " and ", Argument("nan_policy", meant.split("'")[1]))
+            problems.append(Problem("must be True or False", f"got {self.fill_gaps!r}", both, parameter="fill_gaps"))
+        else:
+            problems += flag("fill_gaps", self.fill_gaps)
+        problems += flag("sort", self.sort)
         if problems:
             raise DataError(problems)
 

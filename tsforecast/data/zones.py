@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,87 @@ from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Frequency, Stamps, Unit, best_frequency
 from tsforecast.data.series import Aggregate, CleaningPolicy, Source, TimeKind
-from tsforecast.errors import Argument, DataError, Parameter, Problem
+from tsforecast.errors import Argument, DataError, Parameter, Phrase, Problem, Text
 
+HOUR = DAY // 24
 MOST_A_DAY = 23  # times of day of steps on the wall; hours are even in UTC alone
 LONG = DAY // 4  # steps that keep to the wall
 SUNDAY = int(np.datetime64("2000-01-02", "ns").astype(np.int64))  # at midnight, where weeks end
+
+
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
+PART_OF_YEAR = re.compile(  # of a year, which is no ISO 8601: Jan 2015, 2015-Jan, Q1 2015, 2015Q1, 2015-W05
+    rf"{_MONTH}\.?([-/ ]?)(\d{{4}}|\d{{2}})|(\d{{4}}|\d{{2}})[-/ ]?{_MONTH}"
+    r"|Q[1-4][-/ ]?(\d{4}|\d{2})|[1-4]Q[-/ ]?\d{4}|\d{4}[-/ ]?(Q[1-4]|[MW]\d{1,2})",
+    re.I,
+)
+_DAY_FIRST = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})(?!\d)(,? ?)(.*)")
+_TIMES = {r"\d{1,2}:\d{2}": "%H:%M", r"\d{1,2}:\d{2}:\d{2}": "%H:%M:%S", r"\d{1,2}:\d{2} ?[AaPp][Mm]": "%I:%M %p"}
+
+
+def odd_one(texts: list[Any]) -> int | None:
+    """Return the first row that is not written as most of a column, up to digits and letters; None if few are alike.
+
+    Examples
+    --------
+    >>> odd_one(["2000Q1", "2000Q2", "2000Q3", "?", "2001Q1", "2001Q2"]), odd_one(["a", "1"])
+    (3, None)
+    """
+    shapes = [re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "0", str(text).strip())) for text in texts]
+    shape, count = Counter(shapes).most_common(1)[0]
+    return next(row for row, one in enumerate(shapes) if one != shape) if 0.8 <= count / len(texts) < 1 else None
+
+
+def date_formats(texts: list[Any]) -> list[str]:
+    """Return the strptime formats that fit all texts: one, or two where the day or the month may come first.
+
+    Examples
+    --------
+    >>> date_formats(["07.02.2024", "13.02.2024"]), date_formats(["1/2/24 1:00 PM"])
+    (['%d.%m.%Y'], ['%d/%m/%y %I:%M %p', '%m/%d/%y %I:%M %p'])
+    """
+    import pandas as pd
+    from pandas.tseries.api import guess_datetime_format
+
+    first = str(texts[0]).strip()
+    match = _DAY_FIRST.fullmatch(first)
+    if match:
+        mark, year, space, rest = match.groups()
+        hour = next((form for pattern, form in _TIMES.items() if re.fullmatch(pattern, rest)), None)
+        if rest and hour is None:
+            return []
+        days = [f"{mark}".join(["%d", "%m"]), f"{mark}".join(["%m", "%d"])]
+        tried = [f"{day}{mark}%{'Y' if len(year) == 4 else 'y'}{space}{hour or ''}" for day in days]
+    else:
+        names, marks = ("%b", "%B"), ("-", " ", "/", "", ". ")
+        tried = [form for form in [guess_datetime_format(first)] if form]
+        tried += [f"{month}{mark}{year}" for month in names for mark in marks for year in ("%Y", "%y")]
+        tried += [f"%Y{mark}{month}" for month in names for mark in marks]
+    read = partial(pd.to_datetime, errors="coerce")
+    fit = [form for form in tried if read([first], format=form).notna()[0] and read(texts, format=form).notna().all()]
+    return fit[:1] if match and match[1] == "." else fit
+
+
+def wrong_date(texts: list[Any], wrong: NDArray[np.int64]) -> tuple[int, Text]:
+    """Return which of the rows that hold no date in ISO 8601 is shown, and a remedy."""
+    first, odd = int(wrong[0]), None if 2 * len(wrong) < len(texts) else odd_one(texts)
+    if 2 * len(wrong) < len(texts):
+        return first, f"correct or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
+    if odd is None or date_formats(texts):
+        return first, (date_remedy(texts),)
+    return odd, f"write it as the others, such as {texts[wrong[1] if first == odd else first]!r}"
+
+
+def date_remedy(texts: list[Any]) -> Phrase | str:
+    """Return a remedy for dates that are not ISO 8601, with the format that they have."""
+    forms = date_formats(texts)  # 01/02/2023 may be read in two ways: no guess is made
+    if not forms and PART_OF_YEAR.fullmatch(str(texts[0]).strip()):
+        return "write the first day of each, such as 2015-04-01 for the second quarter of 2015"
+    named = repr(forms[0] if forms else "%d/%m/%Y")
+    example = "" if forms else ", for example"
+    alike = f"; {forms[1]!r} if the month comes first" if len(forms) > 1 else ""
+    convert = f"convert it first{example} with pandas.to_datetime(..., format={named}){alike}"
+    return Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}")
 
 
 def to_utc(stamps: Stamps, zone: str) -> Stamps:
@@ -202,9 +279,12 @@ def on_the_wall(wall: Stamps, utc: Stamps, zone: str | None, codes: Any, like: b
 
 
 def _unskipped(wall: Stamps, utc: Stamps, zone: str | None) -> Stamps:
-    """Move stamps right after the clocks went forward to the skipped time of day of other rows, if there is one."""
+    """Move stamps right after the clocks went forward to the skipped time of day of other rows, if there is one.
+
+    Where the clocks skip half an hour, pandas moves a stamp that they skip to the next full hour.
+    """
     if zone:
-        skipped = wall - from_utc(utc - 1, zone) - 1
+        skipped = wall - from_utc(utc - HOUR, zone) - HOUR
     else:  # since the row before it
         _, first, back = np.unique(utc, return_index=True, return_inverse=True)
         offset = (wall - utc)[first]
@@ -215,5 +295,5 @@ def _unskipped(wall: Stamps, utc: Stamps, zone: str | None) -> Stamps:
         return wall
     late = ((wall[after, None] - usual) % DAY).min(axis=1)
     moved = wall.copy()
-    moved[after] -= np.where(late <= skipped[after], late, 0)
+    moved[after] -= np.where(late <= np.maximum(skipped[after], HOUR), late, 0)
     return moved

@@ -36,6 +36,8 @@ class Leaderboard(ForecastResults):
     def to_html(self, path: str | Path | None = None, title: str | None = None) -> str | None:
         """Write the report to a file, or return it: one page of HTML that needs no network.
 
+        Folders of the path that are missing are made.
+
         Raises
         ------
         OutputError

@@ -109,7 +109,8 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             reads none of them does without.
         horizon : int, optional
             Steps to forecast; the forecaster's own horizon unless given. Beyond it a network goes
-            on from its own forecasts.
+            on from its own forecasts; a warning follows where they are more than ten horizons, ten seasons and 100
+            steps, or more than the longest series that was fitted.
         ended : {"forecast", "drop"}, optional
             Series that end before the latest one by more than a season and more than a horizon: forecast from their
             own ends, or left out. Forecast with a warning that names them unless given.
@@ -134,9 +135,17 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         panel = self.panel_ if context is None else self.panel_.read_like(context)
         if (old := panel.ended(max(steps, panel.season_length))).any() and ended != "forecast":
             if ended is None:
-                warnings.warn(_ended(panel, old), DataWarning, stacklevel=2)
+                warnings.warn(ended_note(panel, old), DataWarning, stacklevel=2)
             else:
                 panel = panel.select(~old)
+        longest = int(self.panel_.lengths.max())
+        if steps > self.horizon_ and steps > min(longest, 10 * max(self.horizon_, panel.season_length, 10)):
+            warnings.warn(
+                f"a forecast of {steps} steps lies far beyond the fitted horizon of {self.horizon_}, after at most "
+                f"{longest} steps: do not rely on its end; fit a longer horizon, or forecast fewer steps",
+                DataWarning,
+                stacklevel=2,
+            )
         # What is given is read at once, so that wrong covariates are refused; else only when a model needs them.
         later = cache(partial(with_future, panel, steps, future))
         if future is not None:
@@ -323,7 +332,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         return whole("horizon", self.horizon, 1) + super()._problems()
 
 
-def _ended(panel: Panel, old: NDArray[np.bool_]) -> str:
+def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
     """Return a warning about the series that ended long before the others."""
     last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
     names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
