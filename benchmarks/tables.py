@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from tsforecast.evaluation.classification import LABELS, points, span
 from tsforecast.evaluation.significance import over_users
@@ -156,6 +157,45 @@ def leaks() -> str:
             "audit": "found" if row["caught"] and not row["accused"] else "wrong",
         }
         for _, row in rows("leaks").iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def clean() -> str:
+    """Draw each clean procedure: how often it was audited and accused, what was rounding, and the runs of an audit."""
+    found = rows("clean")
+    total = found[["audits", "accused"]].sum()
+    most = binomtest(int(total["accused"]), int(total["audits"])).proportion_ci().high
+    table = [
+        {
+            "clean procedure": row["procedure"],
+            "audits": row["audits"],
+            "accused": row["accused"],
+            "passed": row["passed"],
+            "rounding": f"{row['rounding'] / row['audits']:.1f}",
+            "not proven": f"{row['not_proven'] / row['audits']:.1f}",
+            "runs": f"{row['runs']:.0f}",
+        }
+        for _, row in found.iterrows()
+    ]
+    rate = {
+        "clean procedure": f"all: at most {100 * most:.1f} % (95 %)",
+        **total.to_dict(),
+        "passed": found["passed"].sum(),
+    }
+    text = pd.DataFrame([*table, rate]).fillna("").astype({"audits": int, "accused": int, "passed": int})
+    return str(text.to_markdown(index=False, disable_numparse=True))
+
+
+def kept() -> str:
+    """Draw each leak through what one run leaves to the next, in one process and in processes of their own."""
+    table = [
+        {
+            "kept from one run to the next": row["mistake"],
+            "runs in one process": "found" if row["caught_together"] else "not seen",
+            "`isolated=True`": "found" if row["caught"] else "not seen",
+        }
+        for _, row in rows("kept").iterrows()
     ]
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
@@ -320,6 +360,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "cells": cells,
     "others": others,
     "leaks": leaks,
+    "clean": clean,
+    "kept": kept,
     "searches": searches,
     "peers": peers,
     "peer errors": peer_errors,

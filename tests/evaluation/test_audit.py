@@ -36,11 +36,12 @@ from tsforecast import (
 )
 from tsforecast.data.context import Context
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.evaluation import results
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 from tsforecast.leakage import evidence
 from tsforecast.leakage.perturb import perturb_panel
-from tsforecast.leakage.report import MORE_RUNS, RUNS, AuditReport
+from tsforecast.leakage.report import RUNS, AuditReport
 
 
 def leaks(report: AuditReport) -> set[str]:
@@ -238,7 +239,8 @@ def test_where_no_perturbation_can_be_run_nothing_has_passed() -> None:
 
     report = audit_procedure(once, np.arange(20.0), 9)
     assert not report.passed
-    assert report.outcome == "not run (fit)"
+    assert report.outcome == "not proven (fit)"
+    assert report.verdict.startswith("not proven: nothing moved in 0 perturbations")
     report.raise_if_leaking()
 
 
@@ -258,6 +260,25 @@ def test_a_leaderboard_shows_a_leak() -> None:
     assert "LEAK (fit)" in set(board.table["leak_audit"])
 
 
+def test_the_column_of_a_leaderboard_has_the_worst_outcome_of_all_seeds() -> None:
+    said = {"a": ["passed (fit)", "passed, 1 not proven (fit)"], "b": ["not proven (fit)", "LEAK (fit)"]}
+    rows = pd.DataFrame([{"model": name, "leak_audit": word} for name, words in said.items() for word in words])
+    assert results._audits(rows).to_dict() == {"a": "passed, 1 not proven (fit)", "b": "LEAK (fit)"}
+
+
+def test_threads_of_a_foreign_regressor_are_no_leak_where_forecasts_must_agree_to_the_bit() -> None:
+    calls = iter(range(1000))
+
+    class Threads(NaiveForecaster):
+        def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
+            return super().forecast(past, horizon) * (1 + 1e-15 * (next(calls) in (2, 3, 5, 8, 13)))
+
+    report = audit(Threads(), two(), cutoffs=1, horizon=3)
+    assert report.passed, str(report)
+    assert not report.repeatable
+    assert not set(report.findings["outcome"]) & {"rounding", "LEAK"}
+
+
 # What is not repeatable -----------------------------------------------------------------------------------------
 
 
@@ -266,14 +287,14 @@ def test_a_network_without_a_seed_is_called_not_repeatable_and_no_leak() -> None
     report = audit(model, wave(60), cutoffs=1)
     assert report.passed
     assert not report.repeatable
-    assert "not repeatable, set random_state: compared with 3 times the spread of equal runs" in str(report)
+    assert "not repeatable, set random_state: compared with equal runs by a permutation test" in str(report)
     assert audit(small("gru"), wave(60), cutoffs=1).repeatable
 
 
 def test_noise_is_no_leak_and_a_leak_larger_than_noise_is_found() -> None:
     random = np.random.default_rng(0)
-    honest = [audit_procedure(lambda series: series[:10] + random.normal(), np.arange(20.0), 9) for _ in range(40)]
-    leaky = [audit_procedure(lambda series: series[:11] + random.normal(), np.arange(20.0), 9) for _ in range(40)]
+    honest = [audit_procedure(lambda series: series[:10] + random.normal(), np.arange(20.0), 9) for _ in range(10)]
+    leaky = [audit_procedure(lambda series: series[:11] + random.normal(), np.arange(20.0), 9) for _ in range(10)]
     assert all(report.passed and not report.repeatable for report in honest)
     assert all("rows after the cutoff: other values" in leaks(report) for report in leaky)
 
@@ -285,7 +306,7 @@ def test_a_number_that_rarely_differs_is_no_leak() -> None:
     def unseeded(series: NDArray[np.float64]) -> dict[str, float]:
         return {"weight": series[:10].sum() + random.normal(), "bias": float(random.random() < 0.1)}
 
-    assert all(audit_procedure(unseeded, np.arange(20.0), 9).passed for _ in range(99))
+    assert all(audit_procedure(unseeded, np.arange(20.0), 9).passed for _ in range(20))
 
 
 def test_a_procedure_may_write_into_its_data_however_often_it_is_called() -> None:
@@ -297,7 +318,7 @@ def test_a_procedure_may_write_into_its_data_however_often_it_is_called() -> Non
         return float(series[:10].sum() + random.normal() + far)
 
     assert audit_procedure(shifting, np.arange(20.0), 9).passed
-    assert next(calls) > RUNS + MORE_RUNS
+    assert next(calls) > RUNS + 5 + 8  # five perturbations, and four pairs of runs more
 
 
 # Estimators of others -------------------------------------------------------------------------------------------
@@ -390,7 +411,12 @@ def test_columns_that_are_not_perturbed_are_named() -> None:
 def test_our_forecasters_are_audited_on_windows_as_any_object() -> None:
     every = np.lib.stride_tricks.sliding_window_view(wave(120), 15)
     for model in (NaiveForecaster(), ReductionForecaster()):
-        assert audit(model, (every[:, :12], every[:, 12:])).outcome == "passed (fit)"
+        report = audit(model, (every[:, :12], every[:, 12:]))
+        assert report.outcome == "passed, 4 not proven (fit)"  # they take neither NaN nor infinities
+        assert set(report.findings.query("outcome == 'not proven'")["note"].str.partition(":")[0]) <= {
+            "ValueError",
+            "DataError",
+        }
 
 
 class IntoTheWeights(GRUForecaster):

@@ -282,3 +282,93 @@ def test_windows_that_cannot_be_audited_are_refused_in_a_sentence() -> None:
         audit(Ridge(), (["a", "b"], y[:2]))
     with pytest.raises(DataError, match="a forecaster learns from windows: the rows of X must have equal lengths"):
         audit(NaiveForecaster(), ([np.ones(3), np.ones(4)] * 5, y))
+
+
+# Time that is counted -------------------------------------------------------------------------------------------
+
+WEEKS = pd.concat([FRAME[["y"]].assign(shop=name, week=np.arange(1, 31)) for name in "ab"])
+
+
+def up_to(week: int) -> Callable[[Any], float]:
+    """Return a procedure that takes the weeks of all shops up to one."""
+
+    def procedure(frame: Any) -> float:
+        frame = frame.to_pandas() if isinstance(frame, pl.DataFrame) else frame
+        return float(frame.loc[frame["week"] <= week, "y"].sum())
+
+    return procedure
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, pl.from_pandas])
+@pytest.mark.parametrize("order", [["shop", "week"], ["week", "shop"]])
+def test_weeks_of_a_panel_are_compared_with_the_cutoff_where_they_are_named(form: Any, order: list[str]) -> None:
+    data = form(WEEKS.sort_values(order, ignore_index=True))
+    assert audit_procedure(up_to(20), data, 20, time="week").passed
+    assert audit_procedure(up_to(20), data, 20, time="week", id="shop").passed
+    assert "LEAK" in audit_procedure(up_to(21), data, 20, time="week").outcome
+    assert audit(lambda frame, at: up_to(at)(frame), data, cutoffs=[10, 20], time="week", id="shop").passed
+    with pytest.raises(DataError) as caught:
+        audit_procedure(up_to(20), data, 20)
+    assert str(caught.value) == (
+        "the cutoff must be clear: 20 may be the number of a row or a value of 'week', which counts steps; pass "
+        "time='week', or as time= a column that numbers the rows"
+    )
+    with pytest.raises(DataError, match="the cutoff must be clear: 20 may be the number of a row"):
+        audit_procedure(up_to(20), data, 20, id="shop")  # row 20 of each shop is week 21
+
+
+def test_where_rows_and_values_of_a_counter_agree_nothing_must_be_named() -> None:
+    zero = WEEKS.assign(week=WEEKS["week"] - 1).reset_index(drop=True)
+    assert audit_procedure(up_to(19), zero, 19, id="shop").passed
+    assert audit_procedure(up_to(19), zero[zero["shop"] == "a"], 19).passed
+    assert "LEAK" in audit_procedure(up_to(20), zero, 19, id="shop").outcome
+    rows = WEEKS.assign(row=np.arange(60))
+    assert audit_procedure(lambda frame: frame["y"].iloc[:40].sum(), rows, 39, time="row").passed
+
+
+def test_one_of_two_columns_of_dates_is_time_where_it_is_named() -> None:
+    frame = FRAME.assign(sent=DAYS + pd.Timedelta(days=3))
+    with pytest.raises(DataError, match=r"columns 'day', 'sent' all hold dates; name one with time=\.\.\."):
+        audit_procedure(honest, frame, LIMIT)
+    assert audit_procedure(honest, frame, LIMIT, time="day").passed
+    assert "LEAK" in audit_procedure(leaky, frame, LIMIT, time="day").outcome
+
+
+def test_time_and_id_of_a_forecaster_are_those_of_its_panel() -> None:
+    frame = WEEKS.assign(price=2.0)
+    assert audit(NaiveForecaster(), frame[["shop", "week", "y"]], time="week", id="shop").passed
+    with pytest.raises(DataError, match="which column to forecast must be clear"):
+        audit(NaiveForecaster(), frame, time="week", id="shop")
+    with pytest.raises(DataError, match="time= and id= name columns of a frame: got ndarray"):
+        audit(NaiveForecaster(), SERIES, id="shop")
+
+
+TIMED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "an array": (SERIES, {"time": "week"}, "time= and id= name columns of a frame: got ndarray"),
+    "no such column": (WEEKS, {"time": "weak"}, "column 'weak' does not exist; did you mean 'week'"),
+    "a date": (
+        WEEKS,
+        {"time": "week", "cutoff": LIMIT},
+        "must be a number, since time holds numbers (1 ...): got '20",
+    ),
+    "a date as number": (FRAME, {"time": "day"}, "the cutoff must be a date, since the data have dates"),
+}
+
+
+@pytest.mark.parametrize("case", list(TIMED))
+def test_a_time_that_cannot_be_compared_is_refused_in_a_sentence(case: str) -> None:
+    data, told, sentence = TIMED[case]
+    with pytest.raises(DataError) as caught:
+        audit_procedure(honest, data, **{"cutoff": 9, **told})
+    assert sentence in str(caught.value)
+
+
+def test_durations_that_a_procedure_returns_are_left_out() -> None:
+    calls = iter(range(1000))
+
+    def timed(series: np.ndarray) -> dict[str, Any]:
+        return {"mae": series[:10].mean(), "fit_time": float(next(calls)), "seconds": [float(next(calls))]}
+
+    report = audit_procedure(timed, wave(STEPS), CUTOFF)
+    assert report.outcome == "passed (fit)"
+    assert report.repeatable

@@ -48,11 +48,12 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
     _wrap(console, title, style="bold")
     shown = report.shown
     table = Table(*shown.columns)
-    styles = {"LEAK": "bold red", "not run": "yellow"}
+    styles = {"LEAK": "bold red", "not proven": "yellow", "not run": "yellow", "rounding": "dim"}
     for row in shown.itertuples(index=False):
         table.add_row(*(escape(str(cell)) for cell in row), style=styles.get(row.outcome))
     console.print(table)
     _wrap(console, f"{report.verdict}.")
+    _wrap(console, f"An audit cannot see: {'; '.join(report.unseen)}.")
 
 
 def show_search(search: StoredSearch, title: str, console: Console) -> None:

@@ -354,6 +354,10 @@ def audit(
     ] = "fit",
     min_past: MinPast = 1,
     align: Align = None,
+    isolated: Annotated[
+        bool,
+        typer.Option("--isolated", help="A new process for each run, so that what one leaves is not seen by the next."),
+    ] = False,
 ) -> None:
     """Perturb data that a model must not use, and check that no result changes; exit code 1 if one does."""
     from tsforecast.leakage.audit import audit as run_audit
@@ -369,6 +373,7 @@ def audit(
         level=level,  # type: ignore[arg-type]
         min_past=min_past,
         align=protocol.align,
+        isolated=isolated,
     )
     show_audit(report, f"{model} on {data}, horizon {protocol.horizon}", console)
     if not report.passed:

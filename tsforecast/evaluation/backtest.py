@@ -69,7 +69,8 @@ def backtest(
         left out in turn unless given.
     audit : {"data", "fit"} or None
         Level of the leak audit at the oldest cutoff, and for the first groups that are left out; see
-        `tsforecast.audit`. `data` takes a few hundredths of the time of a fit, `fit` fits about ten times more.
+        `tsforecast.audit`. `data` takes a few hundredths of the time of a fit, `fit` fits about ten times more, thirty
+        without a seed.
     min_past : int
         Least number of steps of a series before a cutoff, such as the window of a model. Series shorter than
         `min_past` + `gap` + `horizon` are left out.

@@ -277,4 +277,6 @@ def _audits(rows: pd.DataFrame) -> pd.Series:
     if "leak_audit" not in rows:
         return pd.Series("not run", index=rows["model"].unique(), name="leak_audit")
     outcomes = rows["leak_audit"].astype(str).groupby(rows["model"], observed=True)
-    return outcomes.agg(lambda found: min(found.unique(), key=lambda word: not word.startswith("LEAK")))
+    return outcomes.agg(
+        lambda found: min(found.unique(), key=lambda word: (not word.startswith("LEAK"), "not" not in word))
+    )

@@ -26,7 +26,8 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.perturb import perturb_panel
 
 Fingerprint = dict[str, NDArray[Any]]  # arrays that must not change, by name
-TIMES = re.compile(r"(.*_)?(fit|refit|score)_time_?|seconds")  # attributes and keys that two equal runs differ in
+# Attributes, keys and columns that equal runs differ in.
+TIMES = re.compile(r"(.*_)?(fit|refit|score|train|predict|elapsed)_time_?|(.*_)?seconds")
 ONE_BY_ONE = 8  # windows that are forecast one by one, to check that none depends on the others
 
 
@@ -49,7 +50,7 @@ def differences(first: Fingerprint, second: Fingerprint) -> Iterator[tuple[str, 
 
 
 def numbers(result: Any, name: str = "returned") -> Fingerprint:
-    """Return the numbers in the result of a procedure, by name; text and dates are left out.
+    """Return the numbers in the result of a procedure, by name; text, dates and durations of fits are left out.
 
     DataError is raised when there is none, or an object of another kind.
 
@@ -66,15 +67,17 @@ def numbers(result: Any, name: str = "returned") -> Fingerprint:
 
 def _numbers(result: Any, name: str) -> Fingerprint:
     if isinstance(result, Mapping):
-        parts = [_numbers(value, f"{name}[{key!r}]") for key, value in result.items()]
+        kept = {key: value for key, value in result.items() if not TIMES.fullmatch(str(key))}
+        parts = [_numbers(value, f"{name}[{key!r}]") for key, value in kept.items()]
     elif frames.is_frame(result):
         import narwhals as nw
 
         native = nw.from_native(result, allow_series=True)
         framed = native.collect() if isinstance(native, nw.LazyFrame) else native
         columns = [framed] if isinstance(framed, nw.Series) else [framed[column] for column in framed.columns]
-        kept = [column for column in columns if column.dtype.is_numeric() or column.dtype == nw.Boolean]
-        arrays = {f"{name}[{column.name!r}]": column.to_numpy() for column in kept}
+        columns = [column for column in columns if not TIMES.fullmatch(str(column.name))]
+        columns = [column for column in columns if column.dtype.is_numeric() or column.dtype == nw.Boolean]
+        arrays = {f"{name}[{column.name!r}]": column.to_numpy() for column in columns}
         # Whole numbers some of which are missing are objects.
         return {key: array if array.dtype.kind in "biuf" else array.astype(float) for key, array in arrays.items()}
     else:
@@ -105,14 +108,19 @@ def weights(model: Estimator, name: str = "weights") -> Fingerprint:
 
 
 def learned(model: Any) -> Fingerprint:
-    """Return all that a fitted object holds: the state of an estimator of this package, and a hash of each attribute.
+    """Return all that a fitted object holds: the state of an estimator of this package, and each attribute.
 
-    Attributes that cannot be pickled are left out, such as a lock, or a function within a function.
+    Arrays of numbers are kept, of other attributes a hash. Those that cannot be pickled are left out, such as a lock,
+    or a function within a function.
     """
     state = weights(model) if isinstance(model, Estimator) else {}
     for name, value in getattr(model, "__dict__", {"": model}).items():
         with suppress(Exception):
-            if not TIMES.fullmatch(name):
+            if TIMES.fullmatch(name):
+                continue
+            if type(value) is np.ndarray and value.dtype.kind in "biuf":
+                state[f"attribute {name}"] = value.copy()
+            else:
                 state[f"attribute {name}"] = np.array(_Hasher().hash(value))
     return state
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 REPLACEMENTS = ("other values", "NaN", "infinities", "shuffled")
 REMOVALS = ("cut off", "left out")
+LARGER_VALUES = "larger values"  # for what may hide in noise or rounding: a leak grows with the values, noise does not
+LARGER = 1e6  # times
+LATER = "rows after the cutoff"
 
 
 def perturb(rows: Floats, how: str, random: np.random.Generator) -> Floats:
@@ -31,9 +34,10 @@ def perturb(rows: Floats, how: str, random: np.random.Generator) -> Floats:
     if how == "shuffled":
         shuffled = random.permutation(rows)
         return shuffled[::-1] if np.array_equal(shuffled, rows, equal_nan=rows.dtype.kind == "f") else shuffled
-    if how != "other values":
+    if how not in ("other values", LARGER_VALUES):
         raise ValueError(f"rows are replaced by one of {', '.join(REPLACEMENTS)}: got {how!r}")
-    size = np.abs(np.nan_to_num(rows)).max(axis=0, initial=0.0) + 1.0
+    size = np.abs(np.nan_to_num(rows)).max(axis=0, initial=0.0)
+    size = np.where(size > 0, size, 1.0) * (LARGER if how == LARGER_VALUES else 1.0)
     return np.asarray(10 * size * random.choice([-1.0, 1.0], rows.shape) * random.uniform(1, 2, rows.shape))
 
 
@@ -70,35 +74,63 @@ def as_rows(data: Any, name: str) -> Any:
 
 
 def perturbed_after(
-    data: Any, cutoff: Any, columns: Sequence[str] | None = None, id: str | None = None, tested: Any = None
+    data: Any, later: Any, hows: Sequence[str], columns: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Any]]:
     """Yield copies of what `as_floats` returned that differ in rows after the cutoff, each with its name.
 
-    Where columns of a frame are named, the others may be known in the future, so that no rows are cut off. Without
-    time, only the series that is `tested` is cut, of those that the column `id` names.
+    `later` is what `after_cutoff` returned.
     """
     random = np.random.default_rng(0)
     if isinstance(data, Panel):
         # Future covariates stay: only the procedure defines how many of their steps are known.
-        yield from perturbed_panels(data, _rows_seen(data, cutoff, tested), data.clock_end)
-    elif frames.is_frame(data):
-        later = later_rows(data, cutoff, None if id is None else column(data, id), tested)
-        for how in (*REPLACEMENTS, "cut off") if columns is None else REPLACEMENTS:
-            yield f"rows after the cutoff: {how}", perturbed_frame(data, later, how, random, columns)
-    else:
-        arrays = list(data) if isinstance(data, (list, tuple)) else [data]
-        longest = max((len(array) for array in arrays), default=0)
-        if not isinstance(cutoff, (int, np.integer)) or not 0 <= cutoff < longest - 1:
-            raise DataError(
-                f"the cutoff must be the number of a row, with rows on both sides: got {cutoff!r} for {longest} rows"
-            )
-        for how in (*REPLACEMENTS, "cut off"):
-            parts = [perturbed_rows(array, int(cutoff) + 1, how, random) for array in arrays]
-            yield f"rows after the cutoff: {how}", parts if isinstance(data, (list, tuple)) else parts[0]
+        yield from perturbed_panels(data, later, data.clock_end, hows)
+        return
+    for how in hows:
+        if frames.is_frame(data):
+            yield f"{LATER}: {how}", perturbed_frame(data, later, how, random, columns)
+        elif isinstance(data, list):
+            yield f"{LATER}: {how}", [perturbed_rows(array, later, how, random) for array in data]
+        else:
+            yield f"{LATER}: {how}", perturbed_rows(data, later, how, random)
+
+
+def after_cutoff(
+    data: Any, cutoff: Any, time: str | None = None, id: str | None = None, tested: Any = None, free: Sequence[str] = ()
+) -> Any:
+    """Return which rows of data lie after the cutoff.
+
+    Of a panel the numbers of rows that may be seen, (N,); of a frame a mask, (rows,); of arrays the first such row.
+    Columns that are `free` cannot be time.
+    """
+    if isinstance(data, Panel):
+        return _rows_seen(data, cutoff, tested)
+    if frames.is_frame(data):
+        return later_rows(data, cutoff, time, None if id is None else column(data, id), tested, {*free, id})
+    longest = max((len(array) for array in (data if isinstance(data, list) else [data])), default=0)
+    if not isinstance(cutoff, (int, np.integer)) or not 0 <= cutoff < longest - 1:
+        raise DataError(
+            f"the cutoff must be the number of a row, with rows on both sides: got {cutoff!r} for {longest} rows"
+        )
+    return int(cutoff) + 1
+
+
+def counts_steps(values: NDArray[Any]) -> bool:
+    """Return whether numbers count steps: of one series, of several below each other, or of several step by step.
+
+    Examples
+    --------
+    >>> counts_steps(np.array([3, 4, 5, 3, 4])), counts_steps(np.array([3, 3, 4, 4, 5, 5])), counts_steps(np.ones(9))
+    (True, True, False)
+    """
+    if values.dtype.kind not in "iu" or len(np.unique(values)) < 3:
+        return False
+    steps, moves = np.diff(np.unique(values)), np.diff(values.astype(np.int64))
+    one_by_one = (moves[moves > 0] == steps[0]).all() and moves.all()
+    return bool((steps == steps[0]).all() and ((moves >= 0).all() or one_by_one))
 
 
 def perturbed_groups(
-    data: Any, tested: Any, id: str | None = None, group: str | None = None, columns: Sequence[str] | None = None
+    data: Any, tested: Any, hows: Sequence[str], id: str | None, group: str | None, columns: Sequence[str] | None
 ) -> Iterator[tuple[str, Any]]:
     """Yield copies of frames or panels that differ in series too close to the tested one, each with its name.
 
@@ -113,8 +145,7 @@ def perturbed_groups(
     else:
         names = column(data, str(id))
         owners = names if group is None else column(data, group)
-        numbers = [name for name in replaceable(data, columns) if name not in (id, group)]
-        values = np.stack([column(data, name).astype(np.float64) for name in numbers], axis=1)
+        values = np.stack([column(data, name).astype(np.float64) for name in replaceable(data, columns)], axis=1)
     if not (names == tested).any():
         raise DataError(
             f"the series that is tested must exist: {tested!r} does not; {nearest(tested, sorted({*names.tolist()}))}"
@@ -131,9 +162,9 @@ def perturbed_groups(
     random = np.random.default_rng(0)
     changed = perturb_panel if isinstance(data, Panel) else partial(perturbed_frame, columns=columns)
     if others.any():
-        for how in (*REPLACEMENTS, "left out"):
+        for how in hows:
             yield f"other series of the tested group: {how}", changed(data, others, how, random)
-    if copies.any():
+    if copies.any() and "left out" in hows:
         yield "copies of a tested series: left out", changed(data, copies, "left out", random)
 
 
@@ -164,7 +195,9 @@ def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Genera
     return panel.with_values(values)
 
 
-def perturbed_panels(panel: Panel, seen: NDArray[np.int64], horizon: int) -> Iterator[tuple[str, Panel]]:
+def perturbed_panels(
+    panel: Panel, seen: NDArray[np.int64], horizon: int, hows: Sequence[str] = (*REPLACEMENTS, "cut off")
+) -> Iterator[tuple[str, Panel]]:
     """Yield panels that differ in rows that must not be seen, each with its name.
 
     Of each series the first `seen` rows, (N,), stay; future covariates are perturbed beyond the horizon only.
@@ -175,8 +208,11 @@ def perturbed_panels(panel: Panel, seen: NDArray[np.int64], horizon: int) -> Ite
     beyond = rows >= np.repeat(seen + horizon, panel.lengths)
     known = len(panel.roles.varying) - len(panel.roles.future)
     hidden = np.where(np.arange(panel.values.shape[1]) < known, after[:, None], beyond[:, None])  # (rows, C)
-    for how in REPLACEMENTS:
-        yield f"rows after the cutoff: {how}", perturb_panel(panel, hidden, how, random)
+    for how in hows:
+        if how != "cut off":
+            yield f"{LATER}: {how}", perturb_panel(panel, hidden, how, random)
+    if "other values" not in hows:
+        return
     if len(panel) > 1:
         last = hidden.copy()
         last[: panel.offsets[-2]] = False
@@ -185,7 +221,7 @@ def perturbed_panels(panel: Panel, seen: NDArray[np.int64], horizon: int) -> Ite
         past = hidden.copy()
         past[:, : panel.n_targets] = past[:, known:] = False
         yield "past columns after the cutoff: other values", perturb_panel(panel, past, "other values", random)
-    if not panel.roles.future:  # those are needed for the steps to forecast
+    if "cut off" in hows and not panel.roles.future:  # those are needed for the steps to forecast
         yield "rows after the cutoff: cut off", panel.until(np.maximum(seen, 1))
 
 
@@ -226,9 +262,7 @@ def perturbed_frame(
         framed = series.alias("y").to_frame().to_native()
         changed = nw.from_native(perturbed_frame(framed, rows, how, random, ["y"]), eager_only=True)["y"]
         return changed.to_native().rename(series.name)
-    frame, names = _eager(data), replaceable(data, columns)
-    if not names:
-        raise DataError("there must be a column of numbers to replace: name it with columns=...")
+    frame, names = _eager(data), replaceable(data) if columns is None else list(columns)
     values = np.stack([frame[name].to_numpy().astype(np.float64) for name in names], axis=1)
     if rows is not None and how not in REMOVALS:
         values[rows] = perturb(values[rows], how, random)
@@ -246,31 +280,35 @@ def perturbed_frame(
     return (copy.lazy() if isinstance(nw.from_native(data), nw.LazyFrame) else copy).to_native()
 
 
-def replaceable(data: Any, columns: Sequence[str] | None = None) -> list[str]:
-    """Return the columns of a frame whose numbers an audit perturbs.
+def replaceable(
+    data: Any, columns: Sequence[str] | None = None, time: str | None = None, names: Sequence[str | None] = ()
+) -> list[str]:
+    """Return the columns of a frame whose numbers an audit perturbs: neither its time nor the `names` of series.
 
     Unless named, columns that may name series or count steps are left: perturbing them would make no sense.
     """
     frame, named = _eager(data), sorted(set(columns or ()))
     missing = [name for name in named if name not in frame.columns]
     raise_any(f"column {name!r} does not exist; {nearest(name, frame.columns)}" for name in missing)
-    time = guess_time(frame, ())
-    names = [name for name in columns or frame.columns if name != time and frame[name].dtype.is_numeric()]
+    taken = {*names, time or guess_time(frame, ())}
+    found = [name for name in columns or frame.columns if name not in taken and frame[name].dtype.is_numeric()]
     raise_any(
         f"column {name!r} must hold numbers to be replaced: it holds {frame[name].dtype}"
         for name in named
-        if name not in names
+        if name not in found
     )
-    values = {name: frame[name].to_numpy() for name in names}
-    return [name for name in names if columns or not (names_series(values[name]) or counts_up(values[name]))]
+    values = {name: frame[name].to_numpy() for name in found}
+    found = [name for name in found if columns or not (names_series(values[name]) or counts_up(values[name]))]
+    if not found:
+        raise DataError("there must be a column of numbers to replace: name it with columns=...")
+    return found
 
 
-def unperturbed(data: Any) -> list[str]:
-    """Return the columns that are never perturbed: text, flags, numbers that may name series or count steps."""
-    if frames.is_series(data) or not frames.is_frame(data):
-        return []
-    frame, names = _eager(data), replaceable(data)
-    return [name for name in frame.columns if name not in names and name != guess_time(frame, ())]
+def unperturbed(data: Any, replaced: Sequence[str], time: str | None, names: Sequence[str | None]) -> str:
+    """Name the other columns of a frame: text, flags, numbers that may name series or count steps."""
+    frame = _eager(data)
+    known = {*replaced, *names, time or guess_time(frame, ())}
+    return ", ".join(repr(name) for name in sorted(set(frame.columns) - known))
 
 
 def column(data: Any, name: str) -> NDArray[Any]:
@@ -280,25 +318,43 @@ def column(data: Any, name: str) -> NDArray[Any]:
     return np.asarray(frame[name].to_numpy())
 
 
-def later_rows(data: Any, cutoff: Any, series: NDArray[Any] | None = None, tested: Any = None) -> Mask:
+def later_rows(
+    data: Any, cutoff: Any, time: str | None, series: NDArray[Any] | None, tested: Any, free: Collection[Any]
+) -> Mask:
     """Return a mask of the rows of a frame or series after the cutoff, (rows,).
 
     The cutoff is compared with the time column or the pandas index. Where there is neither it is the number of a row:
-    of the series that is `tested`, where the `series` of each row, (rows,), is given, so that the others stay.
+    in each series, where the `series` of each row, (rows,), is given, or in the one that is `tested` alone.
     """
-    stamps = _stamps(data)
+    import pandas as pd
+
+    stamps = _stamps(data, time)
     if stamps is not None:
         later = _after(stamps, cutoff)
     elif not isinstance(cutoff, (int, np.integer)):
         raise DataError(f"without a column of dates the cutoff must be the number of a row: got {cutoff!r}")
     else:
-        own = np.ones(len(_eager(data)), dtype=np.bool_) if series is None else series == tested
-        later = own & (np.cumsum(own) - 1 > cutoff)
+        rows = pd.Series(np.zeros(len(_eager(data)), dtype=np.int64) if series is None else series)
+        own = np.ones(len(rows), dtype=np.bool_) if tested is None else np.asarray(rows == tested)
+        later = own & np.asarray(rows.groupby(rows, sort=False).cumcount() > cutoff)
+        _require_one_reading(data, cutoff, later, own, free)
     if not later.any() or later.all():
         raise DataError(
             f"the cutoff must leave rows on both sides: {later.sum()} of {len(later)} are later than {cutoff!r}"
         )
     return np.asarray(later)
+
+
+def _require_one_reading(data: Any, cutoff: Any, later: Mask, own: Mask, free: Collection[Any]) -> None:
+    """Refuse a number as cutoff where a column counts steps, and the cutoff in it hides other rows."""
+    frame = _eager(data)
+    for name in [] if frames.is_series(data) else [name for name in frame.columns if name not in free]:
+        values = frame[name].to_numpy()
+        if counts_steps(values) and not np.array_equal((values > cutoff)[own], later[own]):
+            raise DataError(
+                f"the cutoff must be clear: {cutoff!r} may be the number of a row or a value of {name!r}, which counts "
+                f"steps; pass time={name!r}, or as time= a column that numbers the rows"
+            )
 
 
 def _after(stamps: Any, cutoff: Any) -> Mask:
@@ -307,9 +363,11 @@ def _after(stamps: Any, cutoff: Any) -> Mask:
 
     if isinstance(stamps, pd.PeriodIndex):
         stamps = stamps.to_timestamp()
-    elif stamps.dtype.kind not in "iuM" and not isinstance(stamps, pd.DatetimeIndex):
+    elif stamps.dtype.kind not in "iufM" and not isinstance(stamps, pd.DatetimeIndex):
         stamps = pd.to_datetime(stamps)
-    if stamps.dtype.kind in "iu":
+    if stamps.dtype.kind in "iuf":
+        if not isinstance(cutoff, (int, float, np.number)):
+            raise DataError(f"the cutoff must be a number, since time holds numbers ({stamps[0]} ...): got {cutoff!r}")
         return np.asarray(stamps > cutoff)
     if isinstance(cutoff, (bool, int, np.integer)):
         raise DataError(f"the cutoff must be a date, since the data have dates ({stamps[0]} ...): got {cutoff!r}")
@@ -325,9 +383,13 @@ def _after(stamps: Any, cutoff: Any) -> Mask:
     return np.asarray(stamps > limit)
 
 
-def _stamps(data: Any) -> Any:
-    """Return the time of each row, from the index or the only column of dates; None where there is neither."""
+def _stamps(data: Any, time: str | None) -> Any:
+    """Return the time of each row, from its column, the index or the only column of dates; None where none is."""
     import pandas as pd
+
+    if time is not None:
+        column(data, time)
+        return pd.Index(_eager(data)[time].to_pandas())
 
     index = getattr(data, "index", None)
     if isinstance(index, pd.MultiIndex):

@@ -9,14 +9,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tsforecast.errors import LeakageError, raise_any, reason
+from tsforecast.leakage.decision import USUAL_SIZE, Features, draw_until_clear, is_rounding, rounding, same, stands_out
 from tsforecast.leakage.evidence import Fingerprint, differences
+from tsforecast.leakage.perturb import LARGER, LARGER_VALUES, LATER
 
-RUNS = 3  # equal runs, where two of them differ
-MORE_RUNS = 8  # more of both where something seems to move: a few may be close, or far apart, by chance
-SLACK = 3.0  # times the spread of equal runs: a larger difference has moved
+RUNS = 8  # with the original data, where two of them differ
+NOT_PROVEN = "not proven"
+CUT_OFF = f"{LATER}: cut off"
+NUMBER_OF_ROWS = (
+    "it moves with the number of rows after the cutoff, though not with their values: a leak unless that number is "
+    "planned; if it is, pass planned_length=True"
+)
+ZERO_TIMES_NAN = "NaN and infinities come through, as through weights of zero; finite values move nothing"
+UNSEEN = (
+    "knowledge that is the same for all copies of the data: weights that were trained on the test part, choices of a "
+    "person who saw it",
+    "results that are not returned, and cutoffs that were not audited",
+    "columns that are left as they are",
+)
+SHARED = "what a global or a file keeps from one run to the next: isolated=True starts each in a fresh process"
+KEPT_OUTSIDE = "what was in globals before the audit, and what lies in files outside the working directory"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,30 +40,41 @@ class AuditReport:
     Attributes
     ----------
     findings : pandas.DataFrame
-        One row for each perturbation and cutoff: ``cutoff, perturbation, outcome`` (passed, LEAK, not run), ``moved``
-        (name of the array), ``where`` (its first place), ``by`` (the largest difference, NaN where it is not a
-        number), ``note``.
+        One row for each perturbation and cutoff: ``cutoff, perturbation, outcome`` (passed, rounding, LEAK, not proven:
+        it could not be run, or shows nothing; not run: what was left as it is), ``moved`` (name of the array),
+        ``where`` (its first place), ``by`` (the largest difference, NaN where it is not a number), ``note``.
     level : {"data", "fit"}
         Windows, scaler statistics and choices were compared, or weights and forecasts as well.
     repeatable : bool
-        Whether the same run gave the same result twice.
+        Whether equal runs gave the same result, but for rounding.
+    isolated : bool
+        Whether each run had a process of its own.
     """
 
     findings: pd.DataFrame
     level: str
     repeatable: bool = True
+    isolated: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether there were perturbations and nothing moved in any of them."""
-        outcomes = set(self.findings["outcome"])
-        return "passed" in outcomes and "LEAK" not in outcomes
+        """Whether at each cutoff some perturbation was run, and nothing moved in any of them."""
+        rows = self.findings
+        ran = rows["outcome"].isin(["passed", "rounding"]).groupby(rows["cutoff"].astype(str)).any()
+        return bool(ran.all()) and "LEAK" not in set(rows["outcome"]) and NUMBER_OF_ROWS not in set(rows["note"])
 
     @property
     def outcome(self) -> str:
-        """The result in a word, with the level."""
-        leaks = (self.findings["outcome"] == "LEAK").any()
-        return f"{'LEAK' if leaks else 'passed' if self.passed else 'not run'} ({self.level})"
+        """The result in a word, with the number of perturbations that prove nothing, if any, and the level."""
+        word = "LEAK" if self._count("LEAK") else "passed" if self.passed else NOT_PROVEN
+        open_ = f", {self._count(NOT_PROVEN)} {NOT_PROVEN}" if word == "passed" and self._count(NOT_PROVEN) else ""
+        return f"{word}{open_} ({self.level})"
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Matters that this audit cannot see."""
+        small = [] if self._exact else [f"differences by less than {np.sqrt(np.finfo(float).eps) / 10:.1g} of a result"]
+        return (KEPT_OUTSIDE if self.isolated else SHARED, *UNSEEN, *small)
 
     def raise_if_leaking(self) -> None:
         """Raise LeakageError with a sentence for each perturbation in which something moved."""
@@ -58,14 +83,24 @@ class AuditReport:
 
     @property
     def verdict(self) -> str:
-        """The result in a sentence: number of perturbations, level, precision."""
-        leaks = int((self.findings["outcome"] == "LEAK").sum())
-        ran = int((self.findings["outcome"] != "not run").sum())
-        words = f"LEAK: something moved in {leaks} of {ran}" if leaks else f"passed: nothing moved in {ran}"
-        exact = "exact on this machine and number of threads"
+        """The result in a sentence: number of perturbations, level, precision, and those that prove nothing."""
+        ran = sum(map(self._count, ("passed", "rounding", "LEAK")))
+        words = f"LEAK: something moved in {self._count('LEAK')} of {ran}"
+        if not self._count("LEAK"):
+            words = f"{'passed' if self.passed else NOT_PROVEN}: nothing moved in {ran}"
+        exact = "exact on this machine and number of threads" if self._exact else "but for rounding"
         if not self.repeatable:
-            exact = f"not repeatable, set random_state: compared with {SLACK:g} times the spread of equal runs"
-        return f"{words} perturbations (level {self.level}; {exact})"
+            exact = "not repeatable, set random_state: compared with equal runs by a permutation test"
+        open_ = self.findings.loc[self.findings["outcome"] == NOT_PROVEN, "perturbation"]
+        named = f"; {NOT_PROVEN}: {', '.join(dict.fromkeys(open_))}" if len(open_) else ""
+        return f"{words} perturbations (level {self.level}; {exact}){named}"
+
+    def _count(self, outcome: str) -> int:
+        return int((self.findings["outcome"] == outcome).sum())
+
+    @property
+    def _exact(self) -> bool:
+        return self.repeatable and not self._count("rounding")
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -76,7 +111,9 @@ class AuditReport:
         ]
 
     def __str__(self) -> str:
-        return f"{self.verdict}\n\n{self.shown.to_markdown(index=False, disable_numparse=True)}\n"
+        unseen = "".join(f"- {matter}\n" for matter in self.unseen)
+        table = self.shown.to_markdown(index=False, disable_numparse=True)
+        return f"{self.verdict}\n\n{table}\n\nAn audit cannot see:\n\n{unseen}"
 
     __repr__ = __str__
 
@@ -91,80 +128,108 @@ def _sentence(row: Any) -> str:
     return f"what is {known} must not depend on {row.perturbation}: {row.note or f'{row.moved} moved{where}{by}'}"
 
 
+class RunError(Exception):
+    """The error of a run with a perturbed copy."""
+
+
 class AuditLog:
     """Rows of a report for one cutoff, added one perturbation at a time.
 
     `run` returns the fingerprint of data: called twice with the original ones to check that it is repeatable, and more
-    often where it is not, most of all before something is called a leak. At level "data" nothing is drawn at random.
+    often where it is not. With `exact` no rounding is excused. At level "data" nothing is drawn at random.
     """
 
-    def __init__(self, cutoff: Any, level: str, run: Callable[[Any], Fingerprint], data: Any) -> None:
-        self.cutoff, self.level = cutoff, level
+    def __init__(
+        self, cutoff: Any, level: str, run: Callable[[Any], Fingerprint], data: Any, exact: bool = False
+    ) -> None:
+        self.cutoff, self.level, self.exact = cutoff, level, exact
         self.rows: list[dict[str, Any]] = []
-        self.run, self.data, self.more_to_run = run, data, MORE_RUNS
-        self.expected = self.latest = run(data)
-        self.spread: dict[str, float] = {}
-        if level == "fit":
-            self._run_again()
-        self.repeatable = not self.spread
-        if not self.repeatable:
-            for _ in range(RUNS - 2):
-                self._run_again()
+        self.blank: set[str] = set()  # perturbations with which numbers became NaN or infinite, no more
+        self.run, self.data = run, data
+        self.equal = [run(data)]  # runs with the original data
+        self.certain = level == "data"  # whether one run with other data is enough
+        self.repeatable = True
+        if not self.certain:
+            self._more(run(data))
+            while not self.repeatable and len(self.equal) < RUNS:
+                self._more(run(data))
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a small leak could hide in noise or rounding, so that larger numbers must be tried."""
+        return not self.repeatable or any(row["outcome"] == "rounding" for row in self.rows)
 
     def compare(
         self,
         perturbation: str,
         data: Any,
         run: Callable[[Any], Fingerprint] | None = None,
-        rounding: bool = False,
+        reordered: bool = False,
     ) -> None:
-        """Add whether something moved with perturbed data by more than equal runs differ, each time where they do.
+        """Add whether something moved with perturbed data, by more than equal runs differ and than rounding.
 
-        Another `run` returns a part of the fingerprint; with `rounding`, half the digits of a number may differ.
+        Another `run` returns a part of the fingerprint; with `reordered` rounding is excused in any case.
         """
+        size = USUAL_SIZE * (LARGER if perturbation.endswith(LARGER_VALUES) else 1.0)
+        exact = self.exact and not reordered
+
+        def draw() -> Fingerprint:
+            try:
+                with warnings.catch_warnings():  # the numbers are strange on purpose
+                    warnings.simplefilter("ignore")
+                    return (run or self.run)(data)
+            except Exception as error:  # any error that the code of others raises for such numbers
+                raise RunError(error) from error
+
+        def draw_equal() -> Fingerprint:
+            self._more(self.run(self.data))
+            return _part(self.equal[-1], found, run)
+
         try:
-            moved = self._moved(data, run, rounding)
-            while moved and not self.repeatable and self.more_to_run:
-                self.more_to_run -= 1
-                self._run_again()
-            for _ in range(0 if self.repeatable else MORE_RUNS):
-                if moved:
-                    again = self._moved(data, run, rounding)
-                    moved = {name: item for name, item in moved.items() if name in again}
-        except Exception as error:  # any error that the code of others raises for such numbers
-            self.add(perturbation, "not run", note=f"{type(error).__name__}: {reason(error)}")
-            return
-        if not moved:
-            self.add(perturbation, "passed")
-            return
-        name, (place, _) = next(iter(moved.items()))
-        sizes = [by for _, by in moved.values() if by == by]
-        names = f"{name} and {len(moved) - 1} more" if len(moved) > 1 else name
-        self.add(perturbation, "LEAK", names, str(list(place)) if place else "", max(sizes, default=np.nan))
+            found = draw()
+            before = [_part(one, found, run) for one in self.equal]
+            if any(same([one, found]) for one in before):
+                return self.add(perturbation, "passed")
+            near = [one for one in before if is_rounding(one, found, size)]
+            if near and self.repeatable and not exact:
+                return self.add(perturbation, "rounding", by=max(by for _, _, by in differences(near[0], found)))
+            equal, others, moved = before[:1], [found], None
+            if not self.certain:
+                if not stands_out(before, found):
+                    return self.add(perturbation, "passed")
+                equal, others, moved = draw_until_clear(draw_equal, draw, before, found)
+        except RunError as failed:
+            error = failed.args[0]
+            return self.add(perturbation, NOT_PROVEN, note=f"{type(error).__name__}: {reason(error)}")
+        columns = Features.of(equal + others)
+        moved = np.ones(len(columns.names), dtype=np.bool_) if moved is None else moved
+        if not moved.any():
+            return self.add(perturbation, "passed")
+        half = len(equal)
+        shift = columns.values[half:].mean(axis=0) - columns.values[:half].mean(axis=0)
+        for i in np.flatnonzero(moved):
+            if columns.kinds[i] == "number" and not exact:
+                name = columns.names[i]
+                moved[i] = abs(shift[i]) > rounding(equal[0][name], others[0][name], size)
+        if not moved.any():
+            return self.add(perturbation, "rounding")
+        at = np.flatnonzero(moved)
+        if all(columns.kinds[i] == "blank" and shift[i] >= 0 for i in at):
+            self.blank.add(perturbation)
+        elif perturbation != CUT_OFF:
+            self.certain = self.certain or same(self.equal)
+        names = list(dict.fromkeys(columns.names[i] for i in at))
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        place = columns.places[at[0]]
+        by = max((abs(float(shift[i])) for i in at if columns.kinds[i] == "number"), default=np.nan)
+        return self.add(perturbation, "LEAK", names[0] + more, str(list(place)) if place else "", by)
 
-    def _moved(
-        self, data: Any, run: Callable[[Any], Fingerprint] | None, rounding: bool
-    ) -> dict[str, tuple[tuple[int, ...], float]]:
-        """Return the place and size of each difference that is larger than between equal runs."""
-        with warnings.catch_warnings():  # the numbers are strange on purpose
-            warnings.simplefilter("ignore")
-            found = (run or self.run)(data)
-        expected = {name: item for name, item in self.expected.items() if name in found or run is None}
-        slack = {name: _rounding(item) if rounding else 0.0 for name, item in expected.items()}
-        differ = [item for item in differences(expected, found) if self._beyond_spread(item[0], item[2])]
-        return {name: (at, by) for name, at, by in differ if not by <= slack.get(name, 0.0)}
-
-    def _run_again(self) -> None:
-        """Run once more, and update the spread of equal runs."""
-        found = self.run(self.data)
-        for other in (self.expected, self.latest):
-            for name, _, by in differences(other, found):
-                self.spread[name] = max(self.spread.get(name, 0.0), by if by == by else np.inf)
-        self.latest = found
-
-    def _beyond_spread(self, name: str, by: float) -> bool:
-        spread = self.spread.get(name, 0.0)
-        return spread < np.inf and not by <= SLACK * spread
+    def _more(self, found: Fingerprint) -> None:
+        """Keep one more run with the original data."""
+        first = self.equal[0]
+        alike = same([first, found]) or (not self.exact and is_rounding(first, found, USUAL_SIZE))
+        self.repeatable = self.repeatable and alike
+        self.equal = [*self.equal, found][-RUNS:]
 
     def add(
         self, perturbation: str, outcome: str, moved: str = "", where: str = "", by: float = np.nan, note: str = ""
@@ -173,19 +238,28 @@ class AuditLog:
         row = {"cutoff": self.cutoff, "perturbation": perturbation, "outcome": outcome, "moved": moved, "where": where}
         self.rows.append(row | {"by": by, "note": note})
 
-    def report(self) -> AuditReport:
-        """Return all rows."""
-        return AuditReport(pd.DataFrame(self.rows), self.level, self.repeatable)
+    def report(self, isolated: bool = False) -> AuditReport:
+        """Return all rows.
+
+        Where nothing else moves, neither what becomes NaN beside NaN nor what depends on the number of rows is a leak.
+        """
+        leaks = {row["perturbation"] for row in self.rows if row["outcome"] == "LEAK"}
+        if not self.exact and leaks <= self.blank | {CUT_OFF}:
+            for row in self.rows:
+                if row["outcome"] == "LEAK":
+                    note = NUMBER_OF_ROWS if row["perturbation"] == CUT_OFF else ZERO_TIMES_NAN
+                    row |= {"outcome": NOT_PROVEN, "note": note}
+        return AuditReport(pd.DataFrame(self.rows), self.level, self.repeatable, isolated)
 
 
-def _rounding(item: NDArray[Any]) -> float:
-    """Return the largest difference between numbers that differ in the order of their sums only."""
-    if item.dtype.kind != "f":
-        return 0.0
-    return float(np.sqrt(np.finfo(item.dtype).eps) * np.abs(np.nan_to_num(item)).max(initial=0.0))
+def _part(one: Fingerprint, found: Fingerprint, run: Any) -> Fingerprint:
+    """Return a fingerprint, or what another run returns of it."""
+    return one if run is None else {name: item for name, item in one.items() if name in found}
 
 
 def join_reports(reports: list[AuditReport]) -> AuditReport:
     """Return one report of several cutoffs."""
     rows = pd.concat([report.findings for report in reports], ignore_index=True)
-    return AuditReport(rows, reports[0].level, all(report.repeatable for report in reports))
+    return AuditReport(
+        rows, reports[0].level, all(report.repeatable for report in reports), any(report.isolated for report in reports)
+    )

@@ -1,0 +1,115 @@
+"""Runs in processes of their own find state in globals and files, also of functions in scripts and notebooks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.helpers.forecasters import small, wave
+from tests.leakage import stateful
+from tests.leakage.stateful import CUTOFF, STATEFUL, clean_with_a_cache, series
+from tsforecast import DataError, ParameterError, audit, audit_procedure
+from tsforecast.leakage.isolated import isolated
+
+SCRIPT = """
+import numpy as np
+from tsforecast import audit_procedure
+
+MEANS = []
+
+def centre(data):
+    if not MEANS:
+        MEANS.append(data.mean())
+    return data[:15] - MEANS[0]
+
+print(*(audit_procedure(centre, np.arange(20.0) ** 2, 14, isolated=how).outcome for how in (True, False)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No state from another test, and a folder where files may be left."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    stateful.SCALER.clear()
+    stateful.CHOSEN.clear()
+    stateful.Cached.mean = None
+
+
+@pytest.mark.process
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", list(STATEFUL))
+def test_state_that_outlives_a_run_is_found_in_processes_of_their_own_only(name: str) -> None:
+    alone = audit_procedure(STATEFUL[name], series(), CUTOFF, isolated=True)
+    assert "LEAK" in alone.outcome
+    assert any(matter.startswith("what was in globals before the audit") for matter in alone.unseen)
+    together = audit_procedure(STATEFUL[name], series(), CUTOFF)
+    assert together.passed  # the limit that the report names
+    assert any("isolated=True" in matter for matter in together.unseen)
+    assert "isolated=True" in str(together)
+
+
+@pytest.mark.process
+@pytest.mark.thorough
+def test_clean_procedures_and_forecasters_pass_in_processes_of_their_own() -> None:
+    assert audit_procedure(clean_with_a_cache, series(), CUTOFF, isolated=True).outcome == "passed (fit)"
+    report = audit(small("reduction"), wave(40), cutoffs=1, horizon=2, isolated=True)
+    assert report.outcome == "passed (fit)"
+    assert report.isolated
+    assert report.repeatable
+
+
+@pytest.mark.process
+@pytest.mark.thorough
+@pytest.mark.parametrize("how", ["file", "standard input"])
+def test_functions_of_a_script_or_a_notebook_are_taken_along_with_their_globals(how: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    root = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, *(["script.py"] if how == "file" else ["-"])]
+    ran = subprocess.run(
+        command, input=SCRIPT, capture_output=True, text=True, cwd=tmp_path, env=root, check=False, timeout=200
+    )
+    assert ran.stdout.strip() == "LEAK (fit) passed (fit)", ran.stderr
+
+
+@pytest.mark.process
+def test_a_run_has_an_empty_folder_and_its_errors_come_back() -> None:
+    Path("left.txt").write_text("here", encoding="utf-8")
+
+    def look(data: Any) -> dict[str, Any]:
+        if data is None:
+            raise KeyError("no data")
+        if data == "end":
+            os._exit(3)
+        return {"files": os.listdir(), "process": os.getpid()}
+
+    alone = isolated(look)
+    first, second = alone(1), alone(2)
+    assert first["files"] == second["files"] == []
+    assert len({first["process"], second["process"], os.getpid()}) == 3
+    with pytest.raises(KeyError, match="no data"):
+        alone(None)
+    with pytest.raises(RuntimeError, match="the process of a run ended with code 3"):
+        alone("end")
+    with pytest.raises(TypeError, match="what is returned must be picklable"):
+        isolated(lambda _: threading.Lock())(1)
+
+
+def test_what_cannot_be_packed_is_refused() -> None:
+    lock = threading.Lock()
+
+    def locked(data: Any) -> Any:
+        with lock:
+            return data[:5]
+
+    with pytest.raises(DataError, match="in a process of its own must be picklable: got TypeError"):
+        audit_procedure(locked, np.arange(20.0), 9, isolated=True)
+    with pytest.raises(ParameterError, match="isolated must be"):
+        audit(lambda data, at: data[:at], np.arange(20.0), cutoffs=[9], isolated="yes")  # type: ignore[arg-type]
