@@ -9,8 +9,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from tests.helpers.forecasters import small, wave
 from tests.leakage import stateful
@@ -45,7 +47,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.process
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", list(STATEFUL))
+@pytest.mark.parametrize("name", ["scaler in a global", "mean in a class", "scaler in a file"])  # all: leaks.py
 def test_state_that_outlives_a_run_is_found_in_processes_of_their_own_only(name: str) -> None:
     alone = audit_procedure(STATEFUL[name], series(), CUTOFF, isolated=True)
     assert "LEAK" in alone.outcome
@@ -58,12 +60,32 @@ def test_state_that_outlives_a_run_is_found_in_processes_of_their_own_only(name:
 
 @pytest.mark.process
 @pytest.mark.thorough
-def test_clean_procedures_and_forecasters_pass_in_processes_of_their_own() -> None:
-    assert audit_procedure(clean_with_a_cache, series(), CUTOFF, isolated=True).outcome == "passed (fit)"
-    report = audit(small("reduction"), wave(40), cutoffs=1, horizon=2, isolated=True)
+def test_a_clean_procedure_passes_in_processes_of_its_own() -> None:
+    report = audit_procedure(clean_with_a_cache, series(), CUTOFF, isolated=True)
     assert report.outcome == "passed (fit)"
     assert report.isolated
-    assert report.repeatable
+
+
+@pytest.mark.thorough
+def test_forecasters_and_estimators_can_be_sent_to_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed and unpacked as for another process, but run here, since each would load torch."""
+    packed = []
+
+    def send(run: Any) -> Any:
+        sent = cloudpickle.dumps(run)
+        packed.append(sent)
+        return lambda data: cloudpickle.loads(sent)(cloudpickle.loads(cloudpickle.dumps(data)))
+
+    monkeypatch.setattr("tsforecast.leakage.audit.in_a_new_process", send)
+    windows = np.lib.stride_tricks.sliding_window_view(wave(60), 7)
+    for report in (
+        audit(small("reduction"), wave(40), cutoffs=1, horizon=2, isolated=True),
+        audit(Ridge(), (windows[:, :6], windows[:, 6]), cutoffs=1, isolated=True),
+    ):
+        assert report.passed, str(report)
+        assert report.isolated
+        assert report.repeatable
+    assert len(packed) == 4
 
 
 @pytest.mark.process
