@@ -16,12 +16,14 @@ from tsforecast.evaluation.classification import (
     ClassificationResults,
     accuracy_by,
     judge,
+    of_shares,
     points,
+    reference_accuracy,
     span,
     tallied,
 )
 from tsforecast.evaluation.folds import LabelledSequences, both_sides, folds
-from tsforecast.evaluation.significance import Interval, over_users, t_test
+from tsforecast.evaluation.significance import Interval, over_users
 
 
 def answers(users: int = 8, each: int = 10, right: Any = 0.9, seed: int = 0, **more: Any) -> pd.DataFrame:
@@ -61,9 +63,51 @@ def test_an_interval_is_that_of_student_over_users_and_more_recordings_of_each_d
     found = over_users(users)
     assert (found.low, found.high, found.users) == pytest.approx((low, high, 8))
     again = pd.concat([rows] * 10)  # ten times as many recordings, of the same people
-    assert over_users(accuracy_by(again, "group")["gru"]) == found
-    line = ClassificationResults(rows).table.set_index("model").loc["gru"]
+    assert of_shares(again, accuracy_by(again, "group")["gru"]) == found
+    line = ClassificationResults(again).table.set_index("model").loc["gru"]
     assert (line["low"], line["high"], line["users"]) == (found.low, found.high, 8)
+
+
+def test_an_interval_is_no_shorter_than_that_of_independent_recordings() -> None:
+    rows = answers(users=5, each=2, right=1.0)
+    line = ClassificationResults(rows).table.set_index("model").loc["gru"]
+    share = 31 / 32  # 30 recordings, with one right and one wrong added
+    reach = stats.t.ppf(0.975, 4) * math.sqrt(share * (1 - share) / 30)
+    assert (line["low"], line["high"]) == pytest.approx((1 - reach, 1 + reach))
+
+
+@pytest.mark.parametrize("users", [8, pytest.param(40, marks=pytest.mark.thorough)])
+def test_a_fair_coin_is_not_better_than_a_majority_that_lies_below_chance(users: int) -> None:
+    random, claims = np.random.default_rng(0), 0
+    for _ in range(60):
+        mine = random.uniform(0.2, 0.8, size=users)
+        mine += 0.5 - mine.mean()  # balanced over all users: the majority of the others is the minority of each
+        true = random.random((users, 10)) < mine[:, None]
+        majority = np.array([true[np.arange(users) != i].mean() >= 0.5 for i in range(users)])
+        said = {"coin": random.random(true.shape) < 0.5, "majority": np.repeat(majority[:, None], 10, axis=1)}
+        about = {
+            "group": np.repeat([f"u{i:02}" for i in range(users)], 10),
+            "true": np.where(true, "up", "down").ravel(),
+        }
+        parts = [
+            pd.DataFrame({"model": name, "predicted": np.where(ups, "up", "down").ravel(), **about})
+            for name, ups in said.items()
+        ]
+        rows = pd.concat(parts).assign(protocol="leave-users-out", seed=pd.NA, fold=0)
+        assert accuracy_by(rows, "group")["majority"].mean() < 0.5 or reference_accuracy(rows)[1].mean() >= 0.5
+        claims += judge(rows)["coin"].outcome == "better"
+    assert claims / 60 <= 0.05
+
+
+def test_the_most_frequent_class_that_is_tested_is_the_reference_where_it_is_higher() -> None:
+    rows = answers(right=0.9)
+    rows.loc[(rows["model"] == "majority"), "predicted"] = "none"
+    verdicts = judge(rows)
+    assert "gru is better than the most frequent class by " in verdicts["gru"].sentence
+    assert verdicts["majority"].sentence == (
+        "majority is the reference: accuracy 0.0%; the most frequent class that is tested has 33.3%, which others must "
+        "exceed"
+    )
 
 
 def test_a_user_with_many_recordings_counts_as_much_as_one_with_few() -> None:
@@ -74,34 +118,31 @@ def test_a_user_with_many_recordings_counts_as_much_as_one_with_few() -> None:
         assert ClassificationResults(part).table.set_index("model").loc["gru", "accuracy"] == 0.5
 
 
-def test_the_p_value_is_that_of_a_one_sided_t_test() -> None:
-    gains = np.random.default_rng(1).normal(0.02, 0.05, size=8)
-    assert t_test(gains) == pytest.approx(stats.ttest_1samp(gains, 0, alternative="greater").pvalue)
-    assert math.isnan(t_test([0.5]))
-
-
 def test_the_verdict_needs_users_and_more_than_luck() -> None:
-    assert judge(answers())["gru"].outcome == "beats"
+    good = judge(answers())["gru"]
+    assert good.outcome == "better"
+    assert good.sentence.endswith(", majority 33.3%, p < 0.001, about further users like these 8")
     few = judge(answers(users=4))["gru"]
     assert few.outcome == "inconclusive"
     assert few.sentence.endswith("in 4 users; a verdict needs at least 5")
-    assert judge(answers(right=0.1))["gru"].outcome == "does not beat"
+    assert judge(answers(right=0.1))["gru"].outcome == "worse"
     rows = answers(right=0.4, seed=2)
     unsure = judge(rows)["gru"]
     assert unsure.outcome == "inconclusive"
     assert unsure.low < 0 < unsure.skill
-    assert "more than majority in 8 users" in unsure.sentence
+    assert " points (" in unsure.sentence
+    assert " beside majority in 8 users; accuracy " in unsure.sentence
     assert judge(rows)["majority"].sentence == "majority is the reference: accuracy 33.3%"
 
 
 def test_many_models_are_held_to_more_than_one() -> None:
-    rows = answers(right=0.45, seed=2)
+    rows = answers(right=0.47, seed=2)
     alone = judge(rows)["gru"]
-    assert alone.outcome == "beats"
+    assert alone.outcome == "better"
     others = [rows[rows["model"] == "gru"].assign(model=f"gru-{i}", predicted="a") for i in range(30)]
     among = judge(pd.concat([rows, *others]))["gru"]
     assert among.p_value == pytest.approx(31 * alone.p_value)
-    assert among.outcome == ("beats" if among.p_value < 0.05 else "inconclusive")
+    assert among.outcome == ("better" if among.p_value < 0.05 else "inconclusive")
 
 
 def test_tallies_say_the_same_as_rows() -> None:
@@ -130,11 +171,6 @@ def test_the_optimism_of_the_random_split_is_the_mean_difference_user_by_user() 
     (optimism,) = ClassificationResults(rows).optimism
     users = 1 - accuracy_by(rows[rows["protocol"] == "leave-users-out"], "group")["gru"]
     assert optimism.gain == over_users(users)
-
-
-def test_equal_gains_are_certain_and_none_are_no_gain() -> None:
-    assert (t_test([0.5, 0.5]), t_test([0.0, 0.0])) == (0.0, 1.0)
-    assert math.isnan(t_test([0.5]))
 
 
 def test_users_on_both_sides_of_a_given_split_are_counted() -> None:

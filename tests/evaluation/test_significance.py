@@ -1,4 +1,4 @@
-"""Tests and intervals agree with published values, with slow twins, and with simulations of nothing at all."""
+"""Tests and intervals agree with published tests, with slow twins, and with simulations of nothing at all."""
 
 from __future__ import annotations
 
@@ -6,166 +6,168 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.tsa.arima.model import ARIMA
-from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-from tsforecast.errors import DataError
-from tsforecast.evaluation.significance import diebold_mariano, holm, skill_interval
-
-# Users on a server, one number a minute: R's datasets::WWWusage [Makridakis, Wheelwright and Hyndman 1998].
-WWW_USAGE = np.array(
-    [
-        "88",
-        "84",
-        "85",
-        "85",
-        "84",
-        "85",
-        "83",
-        "85",
-        "88",
-        "89",
-        "91",
-        "99",
-        "104",
-        "112",
-        "126",
-        "138",
-        "146",
-        "151",
-        "150",
-        "148",
-        "147",
-        "149",
-        "143",
-        "132",
-        "131",
-        "139",
-        "147",
-        "150",
-        "148",
-        "145",
-        "140",
-        "134",
-        "131",
-        "131",
-        "129",
-        "126",
-        "126",
-        "132",
-        "137",
-        "140",
-        "142",
-        "150",
-        "159",
-        "167",
-        "170",
-        "171",
-        "172",
-        "172",
-        "174",
-        "175",
-        "172",
-        "172",
-        "174",
-        "174",
-        "169",
-        "165",
-        "156",
-        "142",
-        "131",
-        "121",
-        "112",
-        "104",
-        "102",
-        "99",
-        "99",
-        "95",
-        "88",
-        "84",
-        "84",
-        "87",
-        "89",
-        "88",
-        "85",
-        "86",
-        "89",
-        "91",
-        "91",
-        "94",
-        "101",
-        "110",
-        "121",
-        "135",
-        "145",
-        "149",
-        "156",
-        "165",
-        "171",
-        "175",
-        "177",
-        "182",
-        "193",
-        "204",
-        "208",
-        "210",
-        "215",
-        "222",
-        "228",
-        "226",
-        "222",
-        "220",
-    ],
-    dtype=float,
+from tsforecast.evaluation.significance import (
+    MAX_CUTOFFS,
+    MEMORIES,
+    Comparison,
+    compare,
+    holm,
+    in_time,
+    independent,
+    neighbours_averaged,
+    over_users,
 )
 
 
-def test_the_example_of_r_s_dm_test_gives_its_statistic() -> None:
-    # Damped smoothing with the parameters that ets() prints; it estimates them a little differently in each version.
-    smoothed = ETSModel(WWW_USAGE, error="add", trend="add", damped_trend=True)
-    smoothed = smoothed.smooth([0.9999, 0.9966, 0.815, 90.3516, -1.7193]).resid
-    arima = ARIMA(WWW_USAGE, order=(1, 1, 1)).fit()
-    shocks = arima.filter_results.standardized_forecasts_error[0] * np.sqrt(arima.params[-1])
-    # ?dm.test of forecast 8.24: RMSE 3.40781 and 3.113754, DM = 1.9078, p-value = 0.05932.
-    assert np.sqrt((smoothed**2).mean()) == pytest.approx(3.40781, rel=3e-3)
-    assert np.sqrt((shocks**2).mean()) == pytest.approx(3.113754, rel=1e-4)
-    statistic, chance = diebold_mariano(smoothed**2, shocks**2)
-    assert statistic == pytest.approx(1.9078, abs=0.06)
-    assert 2 * (1 - chance) == pytest.approx(0.05932, abs=0.008)
+def autoregression(memory: float, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    """Return series of variance 1 whose neighbours, along the last axis, correlate by `memory`."""
+    noise = random.normal(size=shape)
+    values = noise.copy()
+    for t in range(1, shape[-1]):
+        values[..., t] = memory * values[..., t - 1] + math.sqrt(1 - memory**2) * noise[..., t]
+    return values
 
 
-def slow(moves: np.ndarray, overlap: int) -> float:
-    n, mean = len(moves), sum(moves) / len(moves)
-    gamma = [sum((moves[t] - mean) * (moves[t - lag] - mean) for t in range(lag, n)) / n for lag in range(overlap)]
-    variance = (gamma[0] + 2 * sum(gamma[1:])) / n
-    return mean / variance**0.5 * ((n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / n) ** 0.5
+def rates(draws: int, memory: float, cutoffs: int, weighing: str = "time", overlap: int = 1) -> tuple[float, float]:
+    """Return how often equal models differ significantly, and how often the interval holds no skill."""
+    random, false, covered = np.random.default_rng(0), 0, 0
+    for _ in range(draws):
+        own, other = 6 + autoregression(memory, (2, cutoffs + overlap - 1), random)
+        if overlap > 1:
+            own, other = (np.convolve(each, np.ones(overlap) / overlap, "valid") for each in (own, other))
+        found = compare(own, other, in_time(cutoffs, overlap) if weighing == "time" else independent(np.ones(cutoffs)))
+        false += found.p_value < 0.05
+        covered += found.low <= 0 <= found.high
+    return false / draws, covered / draws
 
 
-@pytest.mark.parametrize("overlap", [1, 2, 3])
-@pytest.mark.parametrize("n", [10, 50])
-def test_the_statistic_equals_its_formula(n: int, overlap: int) -> None:
-    random = np.random.default_rng(n + overlap)
-    noise = np.convolve(random.normal(size=n + 5), np.ones(3), mode="valid")[:n]
-    first, second = noise + 0.3, np.zeros(n)
-    assert diebold_mariano(first, second, overlap)[0] == pytest.approx(slow(noise + 0.3, overlap))
-    there, back = diebold_mariano(first, second, overlap), diebold_mariano(second, first, overlap)
-    assert (there[0], there[1]) == pytest.approx((-back[0], 1 - back[1]))
+def test_independent_units_are_compared_as_in_a_t_test_of_the_differences() -> None:
+    random = np.random.default_rng(1)
+    other = 10 + random.normal(size=400)
+    own = 0.99 * other + random.normal(size=400)
+    found = compare(own, other, independent(np.ones(400)))
+    tested = stats.ttest_1samp(other / other.mean() - own / own.mean() + np.log(other.mean() / own.mean()), 0)
+    assert found.p_value == pytest.approx(tested.pvalue, rel=0.1)
+    interval = 1 - np.exp(-np.array(tested.confidence_interval()))
+    assert (found.low, found.high) == pytest.approx(tuple(interval), rel=0.02)
+    assert found.skill == pytest.approx(1 - own.mean() / other.mean())
 
 
-def test_a_variance_that_would_be_negative_is_that_of_a_bartlett_window() -> None:
-    moves = np.tile([1.0, -1.0], 6) + 0.1
-    statistic, chance = diebold_mariano(moves, np.zeros(12), 2)
-    assert np.cov(moves, bias=True) + 2 * ((moves - 0.1)[1:] @ (moves - 0.1)[:-1]) / 12 < 0
-    assert math.isfinite(statistic)
-    assert 0.5 < chance < 1
+def test_without_memory_in_the_prior_cutoffs_would_be_independent(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tsforecast.evaluation import significance
+
+    own, other = 6 + np.random.default_rng(2).normal(size=(2, 20))
+    monkeypatch.setattr(significance, "MEMORY_WEIGHT", (0.0, 1e-12))
+    significance._in_time.cache_clear()
+    alone = compare(own, other, in_time(20))
+    significance._in_time.cache_clear()
+    expected = compare(own, other, independent(np.ones(20)))
+    assert (alone.low, alone.high, alone.p_value) == pytest.approx((expected.low, expected.high, expected.p_value))
 
 
-def test_equal_moves_are_certain_and_no_moves_are_even() -> None:
-    assert diebold_mariano(np.zeros(8), np.ones(8)) == (-math.inf, 0.0)
-    assert diebold_mariano(np.ones(8), np.zeros(8)) == (math.inf, 1.0)
-    assert diebold_mariano(np.ones(8), np.ones(8)) == (0.0, 0.5)
-    assert math.isnan(diebold_mariano([1.0], [2.0])[1])
+@pytest.mark.parametrize("memory", [0.0, 0.5])
+@pytest.mark.parametrize("overlap", [1, 3])
+def test_the_variance_of_the_mean_is_right_where_the_dependence_is(overlap: int, memory: float) -> None:
+    n = 12
+    # Shares of neighbours in each other: sums of `overlap` steps of an autoregression, each step apart.
+    steps = np.abs(np.subtract.outer(np.arange(n + overlap - 1), np.arange(n + overlap - 1)))
+    sums = np.array([np.r_[np.zeros(i), np.ones(overlap), np.zeros(n - 1 - i)] for i in range(n)])
+    correlation = sums @ (memory**steps if memory else (steps == 0).astype(float)) @ sums.T
+    correlation /= correlation[0, 0]
+    form = in_time(n, overlap).forms[MEMORIES.index(memory)]
+    assert np.trace(form @ correlation) == pytest.approx(correlation.mean())  # unbiased
+    assert np.allclose(form @ np.ones(n), 0)  # whatever the mean
+
+
+def test_equal_losses_have_no_skill_and_no_doubt() -> None:
+    losses = 1 + np.random.default_rng(0).random(12)
+    found = compare(losses, losses, in_time(12))
+    assert (found.skill, found.p_value) == (0.0, 1.0)
+    assert max(abs(found.low), abs(found.high), found.detectable) < 1e-9
+
+
+def test_models_that_change_places_change_the_sign_only() -> None:
+    own, other = 5 + np.random.default_rng(0).normal(size=(2, 15))
+    there, back = compare(own, other, in_time(15)), compare(other, own, in_time(15))
+    assert there.p_value == pytest.approx(back.p_value)
+    assert (1 - there.low) * (1 - back.high) == pytest.approx(1)
+    assert (1 - there.skill) * (1 - back.skill) == pytest.approx(1)
+    assert compare(3 * own, 3 * other, in_time(15)).low == pytest.approx(there.low)
+
+
+def test_the_interval_holds_zero_exactly_where_the_test_does_not_reject() -> None:
+    random, outcomes = np.random.default_rng(3), set()
+    for _ in range(200):
+        own, other = 4 + autoregression(0.4, (2, 14), random) + [[0.0], [random.normal()]]
+        found = compare(own, other, in_time(14))
+        assert (found.p_value < 0.05) == (not found.low <= 0 <= found.high)
+        outcomes.add(found.p_value < 0.05)
+    assert outcomes == {True, False}
+
+
+def test_a_reference_or_a_model_without_error() -> None:
+    zeros, ones = np.zeros(6), np.ones(6)
+    assert compare(ones, zeros, in_time(6)).p_value == 1
+    assert compare(ones, zeros, in_time(6)).skill == -math.inf
+    assert compare(zeros, zeros, in_time(6)).skill == 0
+    assert compare(zeros, ones, in_time(6)) == Comparison(1.0, 1.0, 1.0, 0.0, 0.0)
+
+
+def test_memory_and_overlap_are_in_the_error() -> None:
+    assert rates(150, 0.8, 24)[0] < 0.1
+    assert rates(150, 0.8, 24, "independent")[0] > 0.3
+    assert rates(150, 0.0, 24, overlap=6)[0] < 0.1
+    assert rates(150, 0.0, 24, "independent", overlap=6)[0] > 0.3
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("cutoffs", [10, 24, 60])
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.8])
+def test_intervals_cover_from_ten_cutoffs_on(cutoffs: int, memory: float) -> None:
+    false, covered = rates(800, memory, cutoffs)
+    assert covered > 0.92 - 2 * math.sqrt(0.92 * 0.08 / 800)
+    assert false < 0.08 + 2 * math.sqrt(0.92 * 0.08 / 800)
+
+
+@pytest.mark.thorough
+def test_a_gain_as_large_as_can_be_detected_is_found_four_times_in_five() -> None:
+    random, needed, found = np.random.default_rng(1), [], 0
+    for _ in range(100):
+        needed.append(compare(*(6 + random.normal(size=(2, 40))), in_time(40)).detectable)
+    for _ in range(400):
+        own, other = 6 + random.normal(size=(2, 40))
+        found += compare(own * (1 - np.mean(needed)), other, in_time(40)).p_value < 0.05
+    assert found / 400 == pytest.approx(0.8, abs=0.07)
+
+
+def test_many_cutoffs_are_averaged_by_neighbours() -> None:
+    losses = 1 + np.random.default_rng(0).random(2474)
+    averaged, overlap = neighbours_averaged(losses, 13)
+    assert len(averaged) == MAX_CUTOFFS
+    assert averaged.mean() == pytest.approx(losses.mean())
+    assert overlap == pytest.approx(1 + 12 * 100 / 2474)
+    assert neighbours_averaged(losses[:50], 13)[1] == 13
+
+
+def test_a_large_group_leaves_few_degrees_of_freedom() -> None:
+    assert independent(np.ones(8)).freedom == pytest.approx(7)
+    assert independent([60, 1, 1, 1, 1, 1, 1, 1]).freedom < 1.5
+    assert 2 < independent([5, 5, 5, 1, 1, 1]).freedom < 3
+    equal = independent(np.ones(8)).forms[0]
+    assert equal == pytest.approx((np.eye(8) - 1 / 8) / 56)  # of the mean of eight
+
+
+@pytest.mark.thorough
+def test_groups_of_very_different_size_are_covered() -> None:
+    random, sizes, covered = np.random.default_rng(0), np.array([60, 1, 1, 1, 1, 1, 1, 1]), 0
+    for _ in range(1000):
+        noise = random.normal(size=(2, 8)) * np.sqrt(0.5 + 0.5 / sizes)
+        found = compare(*(6 + noise), independent(sizes))
+        covered += found.low <= 0 <= found.high
+    assert covered / 1000 > 0.92
 
 
 def test_holm_equals_statsmodels() -> None:
@@ -174,65 +176,18 @@ def test_holm_equals_statsmodels() -> None:
     assert holm([0.01, math.nan, 0.04]) == [0.02, 1.0, 0.04]
 
 
-def equal_models(cutoffs: int, overlap: int, series: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Losses of two models of the same quality whose errors hang together over `overlap` cutoffs."""
-    noise = random.normal(size=(2, series, cutoffs + overlap))
-    means = np.lib.stride_tricks.sliding_window_view(noise, overlap, axis=2)[:, :, :cutoffs].mean(axis=3)
-    return list(np.abs(means))
+def test_the_interval_over_users_is_that_of_student() -> None:
+    values = np.random.default_rng(0).random(9)
+    found = over_users(values)
+    expected = stats.ttest_1samp(values, 0).confidence_interval()
+    assert (found.low, found.high) == pytest.approx(tuple(expected))
+    assert over_users(values - 0.4).p_value == pytest.approx(stats.ttest_1samp(values, 0.4).pvalue)
+    assert math.isnan(over_users([0.5]).low)
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize(
-    ("cutoffs", "overlap", "series"),
-    [(24, 1, 1), (60, 6, 1), (24, 4, 1), (12, 1, 10)],
-)
-def test_equal_models_are_told_apart_no_more_often_than_promised(cutoffs: int, overlap: int, series: int) -> None:
-    random, draws = np.random.default_rng(0), 2_000
-    covered = claimed = 0
-    for _ in range(draws):
-        own, other = equal_models(cutoffs, overlap, series, random)
-        found = skill_interval(own, other, overlap)
-        covered += found.low <= 0 <= found.high
-        claimed += found.low > 0 and diebold_mariano(own.mean(axis=0), other.mean(axis=0), overlap)[1] < 0.05
-    assert covered / draws > 0.93  # 95 % less three standard errors
-    assert claimed / draws < 0.05
-
-
-@pytest.mark.thorough
-def test_a_gain_is_covered_and_found_as_often_as_promised() -> None:
-    random, draws = np.random.default_rng(1), 500
-    covered = found_it = 0
-    needed = np.mean([skill_interval(*equal_models(40, 1, 1, random)).detectable for _ in range(50)])
-    for _ in range(draws):
-        own, other = equal_models(40, 1, 1, random)
-        found = skill_interval(own * (1 - needed), other)
-        covered += found.low <= needed <= found.high
-        found_it += found.low > 0 and diebold_mariano((own * (1 - needed))[0], other[0])[1] < 0.05
-    assert covered / draws > 0.92
-    assert found_it / draws > 0.78  # four of five; more, since a model that errs less varies less
-
-
-def test_series_without_a_cutoff_count_with_those_they_have() -> None:
-    random = np.random.default_rng(0)
-    other = 1 + random.random((4, 30))
-    own = 0.7 * other
-    own[0, :10] = np.nan
-    found = skill_interval(own, other)
-    assert found.value == pytest.approx(0.3)
-    assert found.low == pytest.approx(0.3)
-
-
-def test_more_cutoffs_make_a_shorter_interval_and_copies_of_a_series_do_not() -> None:
-    random = np.random.default_rng(2)
-    own, other = equal_models(80, 1, 1, random)
-    reach = [
-        found.high - found.value for found in (skill_interval(own[:, :20], other[:, :20]), skill_interval(own, other))
-    ]
-    assert reach[1] < 0.7 * reach[0]
-    copies, alone = skill_interval(np.tile(own, (9, 1)), np.tile(other, (9, 1))), skill_interval(own, other)
-    assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high))
-
-
-def test_one_number_has_no_interval() -> None:
-    with pytest.raises(DataError, match="an interval needs several cutoffs or series: there is one of each"):
-        skill_interval([[1.0]], [[2.0]])
+def test_few_users_who_agree_do_not_make_an_interval_of_no_width() -> None:
+    found = over_users(np.ones(5), right=np.full(5, 4), counts=np.full(5, 4))
+    share = 21 / 22
+    reach = stats.t.ppf(0.975, 4) * math.sqrt(share * (1 - share) / 4 / 5)
+    assert (found.low, found.high) == pytest.approx((1 - reach, 1 + reach))
+    assert over_users(np.ones(5)).low == 1.0  # no numbers of sequences are given

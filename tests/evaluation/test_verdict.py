@@ -1,4 +1,4 @@
-"""A verdict needs both test and interval, and accounts for overlapping cutoffs and the number of models."""
+"""A verdict is one test and its interval, in units that depend on each other as the data do."""
 
 from __future__ import annotations
 
@@ -9,108 +9,179 @@ import pytest
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.backtest import backtest
+from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.significance import diebold_mariano, holm
-from tsforecast.evaluation.verdict import Trials, Verdict, _verdict, findings, judge, trials
+from tsforecast.evaluation.verdict import Verdict, findings, judge, units
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 
+THOROUGH = pytest.mark.thorough
 RANDOM = np.random.default_rng(0)
-NAIVE = 1 + RANDOM.random((1, 30))
-CLEAR = Trials({"naive": NAIVE, "model": 0.8 * NAIVE + 0.02 * RANDOM.random((1, 30))}, overlap=1)
-FAINT = Trials({"naive": NAIVE, "model": NAIVE - 0.05 + 0.8 * (RANDOM.random((1, 30)) - 0.5)}, overlap=1)
+NAIVE = 1 + RANDOM.random(30)
 
 
-def verdict_of(found: Trials, error: float, p_value: float) -> Verdict:
-    """Return the verdict on a model of a given error and p-value."""
-    return _verdict(found, "model", "naive", (error, 1.0), (found.skill("model", "naive"), p_value), "MASE")
+@pytest.mark.parametrize(
+    ("step", "gap", "overlap"), [(1, 0, 4), (2, 0, 2), (3, 0, 2), (4, 0, 1), (6, 0, 1), (1, 5, 9), (4, 5, 3)]
+)
+def test_cutoffs_overlap_up_to_the_last_target_gap_included(step: int, gap: int, overlap: int) -> None:
+    rows = backtest(NaiveForecaster(), wave(90), horizon=4, origins=12, step=step, gap=gap)
+    assert units(rows, "mae").overlap == overlap
 
 
-def test_a_win_needs_both_the_test_and_the_interval() -> None:
-    assert verdict_of(CLEAR, 0.8, 0.01).sentence.startswith("model beats naive by 20.0% (")
-    for found, p_value in ((CLEAR, 0.06), (FAINT, 0.01)):
-        sentence = verdict_of(found, 0.98, p_value).sentence
-        assert sentence.startswith("model is inconclusive: 2.0% lower MASE than naive (")
-        assert f"; 30 cutoffs would show gains above {found.skill('model', 'naive').detectable:.0%} only" in sentence
+def dated(series: dict[str, np.ndarray], group: dict[str, str] | None = None) -> Panel:
+    """Return a panel of daily series that end on the same day."""
+    frames = [
+        pd.DataFrame({"id": name, "day": pd.date_range(end="2024-12-31", periods=len(y)), "y": y})
+        for name, y in series.items()
+    ]
+    frame = pd.concat(frames)
+    if group:
+        return Panel.from_frame(frame.assign(who=frame["id"].map(group)), id="id", time="day", target="y", group="who")
+    return Panel.from_frame(frame, id="id", time="day", target="y")
 
 
-@pytest.mark.parametrize(("step", "overlap"), [(1, 4), (2, 2), (3, 2), (4, 1), (6, 1)])
-def test_overlap_is_how_many_neighbouring_cutoffs_share_targets(step: int, overlap: int) -> None:
-    rows = backtest(NaiveForecaster(), wave(90), horizon=4, origins=6, step=step)
-    assert trials(rows, "mae").overlap == overlap
-
-
-@pytest.mark.parametrize("metric", ["mase", "mae", "smape"])
-def test_losses_are_those_of_the_table(metric: str) -> None:
-    data = [wave(90), wave(90, 1)]
-    rows = pd.concat([backtest(model(), data, horizon=4, origins=6) for model in (NaiveForecaster, MeanForecaster)])
-    board = ForecastResults.from_rows(rows, metric, "naive")
-    found, table = trials(board.rows, metric), board.table.set_index("model")[metric]
-    assert found.shape == (2, 6)
+@pytest.mark.parametrize(
+    ("metric", "case"),
+    [
+        pytest.param(metric, case, marks=() if (metric, case) in (("mase", "one"), ("rmsse", "groups")) else THOROUGH)
+        for metric in ("mase", "mae", "rmse", "smape", "rmsse")
+        for case in ("one", "array", "unequal", "dates", "groups", "independent")
+    ],
+)
+def test_the_weighted_mean_of_the_units_is_the_number_of_the_table(metric: str, case: str) -> None:
+    many = {f"s{i}": wave(120 - 7 * (i if case == "unequal" else 0), i) for i in range(8)}
+    data: object = list(many.values())
+    if case == "one":
+        data = wave(90)
+    elif case == "array":
+        data = np.stack(list(many.values()))[..., None]
+    elif case == "groups":
+        data = dated(many, {name: "abbbbbbc"[i] for i, name in enumerate(many)})
+    elif case != "unequal":
+        data = dated(many)
+    rows = pd.concat([backtest(model(), data, 4, 6) for model in (NaiveForecaster, MeanForecaster)])
+    board = ForecastResults.from_rows(rows, metric, "naive", independent_series=case == "independent")
+    found, table = units(board.rows, metric, case == "independent"), board.table.set_index("model")[metric]
+    expected = {"one": "cutoffs", "array": "cutoffs", "dates": "cutoffs", "groups": "groups"}.get(case, "series")
+    assert (found.kind, found.count) == (expected, {"cutoffs": 6, "groups": 3, "series": 8}[expected])
     for name in ("naive", "mean"):
-        assert found.losses[name].mean() == pytest.approx(table[name])
+        assert np.average(found.losses[name], weights=found.sizes) == pytest.approx(table[name])
 
 
 def rows_of(losses: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Return rows whose absolute errors are the losses, at one step ahead of each cutoff."""
-    parts = [
-        pd.DataFrame({"model": name, "series": "a", "target": "y", "cutoff": np.arange(len(each)), "step": 1,
-                      "time": np.arange(len(each)) + 1, "y": each, "forecast": 0.0, "naive_mae": 1.0, "naive_mse": 1.0})
-        for name, each in losses.items()
-    ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
+    """Return rows whose absolute errors are the losses, at one step ahead of each cutoff; (series, cutoffs) of many."""
+    parts = []
+    for name, each in losses.items():
+        many = np.atleast_2d(each)
+        series, cutoffs = (axis.ravel() for axis in np.indices(many.shape))
+        places = {"series": [f"s{i}" for i in series], "cutoff": cutoffs, "time": cutoffs + 1, "step": 1}
+        parts.append(pd.DataFrame({"model": name, "target": "y", **places, "y": 0.0, "forecast": many.ravel()}))
+    times = {"fit_seconds": 0.0, "predict_seconds": 0.0}
+    return pd.concat(parts, ignore_index=True).assign(naive_mae=1.0, naive_mse=1.0, **times)
 
 
-def test_a_win_that_stands_alone_is_none_among_many_that_tried() -> None:
-    naive, own = NAIVE[0], NAIVE[0] - 0.07 + 0.8 * (np.random.default_rng(3).random(30) - 0.5)
-    p_value = diebold_mariano(own, naive)[1]
-    assert 0.005 < p_value < 0.05
-    alone = {"naive": naive, "model": own}
-    many = alone | {f"other-{i}": naive + np.random.default_rng(i).random(30) for i in range(12)}
-    sentences = []
-    for losses in (alone, many):
-        errors = pd.Series({name: each.mean() for name, each in losses.items()})
-        sentences.append(judge(rows_of(losses), errors, "mae", "naive")["model"].sentence)
-    assert sentences[0].startswith("model beats naive by")
-    assert sentences[1].startswith("model is inconclusive: ")
+def judged(losses: dict[str, np.ndarray], reference: str = "naive", metric: str = "mae") -> dict[str, Verdict]:
+    errors = pd.Series({name: each.mean() for name, each in losses.items()})
+    return judge(rows_of(losses), errors, metric, reference)
 
 
-@pytest.mark.parametrize(("series", "cutoffs", "overlap"), [(1, 5, 1), (1, 24, 6), (20, 1, 1), (3, 8, 2)])
-def test_an_oracle_always_beats_the_naive_forecast(series: int, cutoffs: int, overlap: int) -> None:
-    data = [wave(200, seed) for seed in range(series)]
+def test_better_worse_equivalent_and_inconclusive() -> None:
+    noise = np.random.default_rng(1).random((4, 30))
+    found = judged(
+        {
+            "naive": NAIVE,
+            "good": 0.8 * NAIVE + 0.02 * noise[0],
+            "bad": 1.3 * NAIVE + 0.02 * noise[1],
+            "alike": NAIVE * (1 + 0.01 * (noise[2] - 0.5)),
+            "faint": NAIVE - 0.03 + 0.8 * (noise[3] - 0.5),
+        }
+    )
+    assert {name: verdict.outcome for name, verdict in found.items()} == {
+        "naive": "reference",
+        "good": "better",
+        "bad": "worse",
+        "alike": "equivalent",
+        "faint": "inconclusive",
+    }
+    good = found["good"]
+    assert good.low > 0
+    assert good.sentence.startswith("good is better than naive: ")
+    assert f"(skill {100 * good.low:.1f} to {100 * good.high:.1f} %), p < 0.001, adjusted for 4 models" in good.sentence
+    assert good.sentence.endswith(", on 30 cutoffs, about later cutoffs")
+    assert found["bad"].high < 0
+    assert "within ±2% on 30 cutoffs" in found["alike"].sentence
+    assert "; 30 cutoffs would show gains above " in found["faint"].sentence
+
+
+def test_where_holm_decides_the_sentence_has_its_p_value() -> None:
+    own = NAIVE - 0.09 + 0.8 * (np.random.default_rng(3).random(30) - 0.5)
+    alone = judged({"naive": NAIVE, "model": own})["model"]
+    assert alone.outcome == "better"
+    assert 0.005 < alone.p_value < 0.05
+    others = {f"other-{i}": NAIVE + np.random.default_rng(i).random(30) - 0.4 for i in range(12)}
+    among = judged({"naive": NAIVE, "model": own, **others})["model"]
+    assert among.outcome == "inconclusive"
+    assert (among.low, among.high) == (alone.low, alone.high)
+    assert among.low > 0
+    assert among.p_value == pytest.approx(min(1, 13 * alone.p_value)) or among.p_value > alone.p_value
+    assert f", but p = {among.p_value:.2f}, adjusted for 13 models" in among.sentence
+
+
+def test_naive_forecasts_are_no_hypotheses() -> None:
+    own = NAIVE - 0.09 + 0.8 * (np.random.default_rng(3).random(30) - 0.5)
+    few = judged({"naive": NAIVE, "model": own})
+    more = judged({"naive": NAIVE, "drift": 1.1 * NAIVE, "mean": 1.2 * NAIVE, "model": own})
+    assert more["model"] == few["model"]
+    assert more["drift"].outcome == "naive"
+    assert more["drift"].sentence.startswith("drift is a naive forecast too: 10.0% higher MAE than naive (skill ")
+
+
+def test_a_model_must_be_below_every_naive_forecast_to_be_better() -> None:
+    found = judged({"naive": NAIVE, "drift": 0.7 * NAIVE, "model": 0.8 * NAIVE + 0.01 * RANDOM.random(30)})["model"]
+    assert found.outcome == "inconclusive"
+    assert found.sentence.endswith(", but drift has a lower one on these cutoffs")
+
+
+@pytest.mark.parametrize(("series", "cutoffs", "overlap"), [(1, 6, 1), (1, 24, 6), (20, 1, 1), (3, 12, 2)])
+def test_an_oracle_is_always_better(series: int, cutoffs: int, overlap: int) -> None:
+    data = [wave(200 - seed, seed) for seed in range(series)]  # recordings with clocks of their own
     rows = backtest(NaiveForecaster(), data, horizon=4, origins=cutoffs, step=-(-4 // overlap))
     for error in (0.0, 1e-3):
         oracle = rows.assign(model="oracle", forecast=rows["y"] + error)
         verdict = ForecastResults.from_rows(pd.concat([rows, oracle])).verdicts["oracle"]
-        assert verdict.outcome == "beats", verdict
+        assert verdict.outcome == "better", verdict
         assert verdict.skill > 0.99
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize(
-    ("cutoffs", "overlap"),
-    [(30, 2), (24, 6), (100, 10), (8, 4)],
-)
-def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twenty_boards(
-    cutoffs: int, overlap: int
-) -> None:
-    random, boards, claims = np.random.default_rng(0), 300, 0
-    for _ in range(boards):
-        # Five models of one skill, at cutoffs of which neighbours share targets.
-        steps = np.abs(random.normal(size=(5, cutoffs + overlap - 1)))
-        windows = np.lib.stride_tricks.sliding_window_view(steps, overlap, axis=1).mean(axis=2)
-        found = Trials({name: each[None] for name, each in zip("abcde", windows, strict=True)}, overlap)
-        claims += min(holm([found.p_value(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
-    assert claims / boards < 0.05 + 3 * np.sqrt(0.05 * 0.95 / boards)  # three standard errors of so many boards
+def test_one_cutoff_of_series_that_share_a_calendar_shows_nothing_beyond_its_date() -> None:
+    panel = dated({f"s{i}": wave(60, i) for i in range(30)})
+    rows = backtest(NaiveForecaster(), panel, horizon=4)
+    half = rows.assign(model="model", forecast=rows["y"] + 0.5 * (rows["forecast"] - rows["y"]))
+    both = pd.concat([rows, half])
+    one = ForecastResults.from_rows(both).verdicts["model"]
+    assert one.sentence == (
+        "model is inconclusive: 50.0% lower MASE than naive; in 1 cutoff, whose events all series share; a verdict "
+        "needs at least 5 cutoffs: use more origins"
+    )
+    declared = ForecastResults.from_rows(both, independent_series=True).verdicts["model"]
+    assert declared.outcome == "better"
+    assert declared.sentence.endswith(", on 30 series, about further series like these")
 
 
-@pytest.mark.thorough
-def test_equal_models_are_said_to_beat_the_reference_in_no_more_than_one_of_twenty_boards_of_eight_people() -> None:
-    random, boards, claims = np.random.default_rng(0), 300, 0
-    for _ in range(boards):
-        people = 1 + random.random((8, 1))  # some are harder to forecast than others
-        found = Trials({name: people * (1 + 0.2 * random.normal(size=(8, 1))) for name in "abcde"}, 1, "groups")
-        claims += min(holm([found.p_value(name, "a", found.skill(name, "a")) for name in "bcde"])) < 0.05
-    assert claims / boards < 0.05 + 3 * np.sqrt(0.05 * 0.95 / boards)
+def test_arrays_of_one_length_share_a_clock_and_recordings_of_several_do_not() -> None:
+    together = backtest(NaiveForecaster(), np.stack([wave(60, i) for i in range(9)])[..., None], horizon=4)
+    assert (units(together, "mae").kind, units(together, "mae").count) == ("cutoffs", 1)
+    apart = backtest(NaiveForecaster(), [wave(60 + i % 2, i) for i in range(9)], horizon=4)
+    assert (units(apart, "mae").kind, units(apart, "mae").count) == ("series", 9)
+
+
+@THOROUGH
+def test_common_shocks_of_a_panel_are_one_observation_at_each_cutoff() -> None:
+    random, claims = np.random.default_rng(0), 0
+    for _ in range(50):
+        shocks = random.normal(size=(2, 1, 10))
+        own, other = 4 + 0.95 * shocks + 0.3 * random.normal(size=(2, 20, 10))
+        claims += judged({"naive": other, "model": own})["model"].outcome in ("better", "worse")
+    assert claims / 50 < 0.1  # with series as units it is above a half
 
 
 def people(gains: list[float], recordings: int = 5) -> pd.DataFrame:
@@ -122,23 +193,15 @@ def people(gains: list[float], recordings: int = 5) -> pd.DataFrame:
     return pd.concat([rows, rows.assign(model="model", forecast=rows["y"] + share * (rows["forecast"] - rows["y"]))])
 
 
-def test_where_groups_are_kept_apart_a_group_is_one_trial() -> None:
+def test_where_groups_are_kept_apart_a_group_is_one_unit() -> None:
     some = ForecastResults.from_rows(people([0.9, 0.9, -0.3, -0.3, -0.3, 0.1])).verdicts["model"]
     assert some.sentence.startswith("model is inconclusive: ")
     assert "; 6 groups would show gains above " in some.sentence
     everyone = ForecastResults.from_rows(people([0.3, 0.35, 0.25, 0.3, 0.4, 0.3])).verdicts["model"]
-    assert everyone.sentence.startswith("model beats naive by ")
+    assert everyone.sentence.startswith("model is better than naive: ")
+    assert everyone.sentence.endswith(", on 6 groups, about further groups like these")
     few = ForecastResults.from_rows(people([0.3, 0.35, 0.25])).verdicts["model"].sentence
-    assert few.endswith(" in 3 groups; a verdict needs at least 5 groups: test more of them")
-
-
-def test_losses_of_groups_are_means_over_their_series() -> None:
-    rows = people([0.5, 0.0, 0.25])
-    found = trials(rows, "mae", "groups")
-    assert (found.shape, found.overlap) == ((3, 1), 1)  # what neighbouring cutoffs share is within a trial
-    assert (1 - found.losses["model"] / found.losses["naive"]).ravel() == pytest.approx([0.5, 0.0, 0.25])
-    first = rows[(rows["model"] == "naive") & (rows["group"] == "0")]
-    assert found.losses["naive"][0, 0] == pytest.approx((first["y"] - first["forecast"]).abs().mean())
+    assert few.endswith("; in 3 groups; a verdict needs at least 5 groups: test more of them")
 
 
 def test_cutoffs_that_share_targets_throughout_are_inconclusive() -> None:
@@ -146,11 +209,45 @@ def test_cutoffs_that_share_targets_throughout_are_inconclusive() -> None:
     better = rows.assign(model="model", forecast=rows["y"] + 0.5 * (rows["forecast"] - rows["y"]))
     verdict = ForecastResults.from_rows(pd.concat([rows, better])).verdicts["model"]
     assert verdict.sentence == (
-        "model is inconclusive: 50.0% lower MASE than naive; 8 cutoffs that share targets throughout are too few: "
+        "model is inconclusive: 50.0% lower MASE than naive; 8 cutoffs that share targets throughout count as one: "
         "use more origins, or longer steps"
     )
 
 
-def test_findings_begin_with_models_that_beat_the_reference() -> None:
-    verdicts = [Verdict("a", "does not beat", "a does not beat b"), Verdict("c", "beats", "c beats b")]
-    assert findings(verdicts) == [("beats", "c beats b"), ("does not", "a does not beat b")]
+def test_the_reference_is_the_naive_forecast_that_was_best_before_the_test() -> None:
+    random = np.random.default_rng(0)
+    stays = 20 + np.cumsum(random.normal(size=200))  # naive is best here
+    y = np.r_[stays, stays[-1] + 3.0 * np.arange(1, 41)]  # drift is best here, once it has seen enough
+    board = leaderboard(["mean"], y, horizon=2, origins=20)
+    assert board.reference == "naive"
+    assert board.table["model"].iloc[0] == "drift"
+    assert ForecastResults.from_rows(board.rows).reference == "drift"
+    assert leaderboard([], y, horizon=2, origins=20, reference="drift").reference == "drift"
+
+
+def test_margin_and_independence_are_stored_with_the_results(tmp_path: object) -> None:
+    panel = dated({f"s{i}": wave(60, i) for i in range(6)})
+    board = leaderboard([], panel, horizon=4, origins=2, margin=0.1, independent_series=True)
+    board.to_parquet(f"{tmp_path}/rows.parquet")
+    again = ForecastResults.from_parquet(f"{tmp_path}/rows.parquet")
+    assert (again.margin, again.independent_series) == (0.1, True)
+    assert again.verdicts == board.verdicts
+
+
+def test_the_headline_names_the_best_model_and_what_it_is_better_than() -> None:
+    random = np.random.default_rng(0)
+    losses = {"naive": NAIVE, "drift": 1.2 * NAIVE, "good": 0.8 * NAIVE + 0.02 * random.random(30)}
+    board = ForecastResults.from_rows(rows_of(losses), "mae")
+    verdict = board.verdicts["good"]
+    assert board.headline == (
+        f"1 of 1 models is better than naive; the best, good, has {verdict.skill:.1%} lower MAE "
+        f"({100 * verdict.low:.0f} to {100 * verdict.high:.0f} % less)"
+    )
+    faint = ForecastResults.from_rows(rows_of({"naive": NAIVE, "faint": NAIVE + random.normal(size=30)}), "mae")
+    assert faint.headline.startswith("No model is shown to be better than naive: the best of 1, faint, has ")
+    assert ForecastResults.from_rows(rows_of({"naive": NAIVE}), "mae").headline == "naive is the naive forecast to beat"
+
+
+def test_findings_begin_with_models_that_are_better_than_the_reference() -> None:
+    verdicts = [Verdict("a", "worse", "a is worse than b"), Verdict("c", "better", "c is better than b")]
+    assert findings(verdicts) == [("better", "c is better than b"), ("worse", "a is worse than b")]

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page
 from tests.reporting.conftest import EVIL
 from tsforecast.evaluation.leaderboard import Leaderboard
 from tsforecast.evaluation.report.forecasts import html_report, html_table
+from tsforecast.evaluation.verdict import BADGES
 
 PHONE, DESK = 360, 1280
 READABLE = 4.5  # contrast of text that WCAG 2.1 asks for, level AA
@@ -236,7 +237,7 @@ def test_verdicts_come_first_and_say_in_words_what_was_found(desk: Page, evil: L
     badges = desk.locator(".badge").all_text_contents()
     sentences = desk.locator(".verdicts li > :nth-child(2)").all_text_contents()
     assert sorted(sentences) == sorted(f"{verdict.sentence}." for verdict in evil.verdicts.values())
-    order = ["beats", "inconclusive", "reference", "does not", "failed"]
+    order = list(BADGES.values())
     assert [order.index(badge) for badge in badges] == sorted(order.index(badge) for badge in badges)
     assert badges.count("reference") == badges.count("failed") == 1
     assert f"no fit for {EVIL}" in sentences[-1]

@@ -120,7 +120,7 @@ def test_sentences_under_the_table_hang_where_they_do_not_fit(board: Leaderboard
     assert "\n    " in under
     whole = re.sub(r"\n(    |(?! ))", " ", under)  # a line begins anew where it begins with two spaces
     assert whole.rstrip().split("\n") == [
-        f"{under.split(')')[0]}) {board.summary_line}.".replace("\n", " "),
+        f"{under.split(')')[0]}) {board.headline}. {board.summary_line}.".replace("\n", " "),
         *(f"  {verdict}" for verdict in list(board.verdicts.values())[:-1]),
         f"  {list(board.verdicts.values())[-1]} {board.audit_line}.",
     ]

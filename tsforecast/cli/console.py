@@ -35,6 +35,7 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
     styles = {name: "green" for name, skill in zip(shown["model"], board.table["skill"], strict=True) if skill > 0}
     _wrap(console, title, style="bold")
     _show_columns(console, shown.columns, shown.itertuples(index=False), styles | {board.reference: "dim"})
+    _wrap(console, f"{board.headline}.", style="bold")
     _wrap(console, f"{board.summary_line}.")
     for note in board.notes:
         _wrap(console, f"Note: {note_of(note)}.", then=" " * len("Note: "))

@@ -93,6 +93,10 @@ def leaderboard(
         str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
     ] = "data",
     metric: Annotated[str, typer.Option(help="Ranks the models: mase, mae, rmse, smape or rmsse.")] = "mase",
+    margin: Annotated[float, typer.Option(help="Skill within which a model is equivalent to the reference.")] = 0.02,
+    independent_series: Annotated[
+        bool, typer.Option("--independent-series", help="Series at one time do not depend on each other: count series.")
+    ] = False,
     seeds: Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")] = 1,
     report: Annotated[
@@ -137,6 +141,8 @@ def leaderboard(
             progress=started,
             min_past=min_past,
             align=protocol.align,
+            margin=margin,
+            independent_series=independent_series,
         )
     show_leaderboard(board, title, console)
     if out and unfinished:

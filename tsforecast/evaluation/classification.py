@@ -15,9 +15,9 @@ from tsforecast.checks import one_of
 from tsforecast.data.sequences import DuplicateSet
 from tsforecast.errors import ParameterError, raise_any
 from tsforecast.evaluation.record import ClassificationRecord
-from tsforecast.evaluation.significance import Interval, holm, over_users, t_test
+from tsforecast.evaluation.significance import Interval, holm, over_users
 from tsforecast.evaluation.storage import Results, join
-from tsforecast.evaluation.verdict import MIN_TRIALS, SIGNIFICANCE, Verdict
+from tsforecast.evaluation.verdict import MIN_UNITS, SIGNIFICANCE, Verdict, chance
 from tsforecast.files import write_or_return
 from tsforecast.reporting.tables import as_text, json_text, markdown
 
@@ -181,8 +181,9 @@ class ClassificationResults(Results):
         fits = rows.drop_duplicates(FIT).groupby("model")
         lines = []
         for name in users:
-            accuracy = over_users(users[name]) if known else Interval(float(users[name].mean()), math.nan, math.nan, 0)
-            own = fits.get_group(name)
+            own, accuracy = fits.get_group(name), Interval(float(users[name].mean()), math.nan, math.nan, 0)
+            if known:
+                accuracy = of_shares(rows, users[name])
             lines.append(
                 {
                     "protocol": protocol,
@@ -313,38 +314,80 @@ def _separated(copies: DuplicateSet, rows: pd.DataFrame) -> str:
     return f"{kept}, {where}"
 
 
-def judge(rows: pd.DataFrame) -> dict[str, Verdict]:
-    """Return a verdict on each model beside the majority, by rows of one protocol.
+def of_shares(rows: pd.DataFrame, values: pd.Series, shares: pd.Series | None = None) -> Interval:
+    """Return the mean over users, by user, of a model's accuracy (`shares`) or of its gain over something constant."""
+    shares = values if shares is None else shares
+    own = rows[rows["model"] == rows["model"].iloc[0]]
+    seeds = max(1, own["seed"].nunique())  # each predicts the same sequences
+    sizes = counts(own).groupby(own["group"]).sum().reindex(values.index) / seeds
+    return over_users(values, shares * sizes, sizes)
 
-    A model beats it when the p-value of its higher accuracy is below 5 % (a one-sided t test over users, adjusted by
-    Holm for the number of models) and the 95 % interval of its gain lies above zero.
+
+def reference_accuracy(rows: pd.DataFrame) -> tuple[str, pd.Series]:
+    """Return the name and the accuracy, by user, of the better of the majority and of one class for all that is tested.
+
+    The majority of other users can score below chance: where labels are balanced over all, it is the class that the
+    tested user has least of. Predictions that ignore the sequences have at most the share of the most frequent class
+    that is tested, whatever they are.
+    """
+    majority = accuracy_by(rows, "group")[REFERENCE]
+    own = rows[rows["model"] == REFERENCE]
+    tally = counts(own).groupby([own["group"], own["true"]], dropna=False).sum().unstack(fill_value=0)
+    shares = tally.div(tally.sum(axis=1), axis=0).reindex(majority.index)
+    constant = shares[shares.mean().idxmax()]
+    if majority.mean() >= constant.mean():
+        return REFERENCE, majority
+    return "the most frequent class", constant
+
+
+def judge(rows: pd.DataFrame) -> dict[str, Verdict]:
+    """Return a verdict on each model beside the better of majority and most frequent class, by rows of one protocol.
+
+    A model is better or worse where the 95 % interval of its gain, over users, does not hold zero and the p-value of
+    the same t test, adjusted by Holm for the number of models, is below 5 %.
     """
     users = accuracy_by(rows, "group")
+    reference, base = reference_accuracy(rows)
     best_first = users.mean().sort_values(ascending=False, kind="stable").index
-    gains = {name: users[name] - users[REFERENCE] for name in best_first if name != REFERENCE}
-    tested = has_users(rows) and len(users) >= MIN_TRIALS
-    p_values = dict(zip(gains, holm([t_test(gain) for gain in gains.values()]), strict=True)) if tested else {}
-    found = {name: _verdict(name, users, gains[name], p_values.get(name, math.nan)) for name in gains}
+    gains = {
+        name: of_shares(rows, users[name] - base, users[name]) if has_users(rows) else over_users(users[name] - base)
+        for name in best_first
+        if name != REFERENCE
+    }
+    tested = has_users(rows) and len(users) >= MIN_UNITS
+    p_values = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True)) if tested else {}
+    found = {
+        name: _verdict(
+            name, (reference, float(base.mean())), users[name], gain, p_values.get(name, math.nan), len(gains)
+        )
+        for name, gain in gains.items()
+    }
     sentence = f"{REFERENCE} is the reference: accuracy {users[REFERENCE].mean():.1%}"
+    if reference != REFERENCE:
+        sentence += f"; {reference} that is tested has {base.mean():.1%}, which others must exceed"
     return found | {REFERENCE: Verdict(REFERENCE, "reference", sentence, 0.0)}
 
 
-def _verdict(name: str, users: pd.DataFrame, gains: pd.Series, p_value: float) -> Verdict:
-    gain, room = over_users(gains), 1 - float(users[REFERENCE].mean())
+def _verdict(
+    name: str, reference: tuple[str, float], users: pd.Series, gain: Interval, p_value: float, tested: int
+) -> Verdict:
+    baseline, base = reference
+    room = 1 - base
     skill, low, high = (bound / room if room else math.nan for bound in (gain.mean, gain.low, gain.high))
-    accuracies = f"accuracy {users[name].mean():.1%}, {REFERENCE} {users[REFERENCE].mean():.1%}"
-    if gain.mean <= 0:
-        outcome, sentence = "does not beat", f"does not beat {REFERENCE}: {accuracies}"
-    elif math.isnan(p_value):
+    accuracies = f"accuracy {users.mean():.1%}, {baseline} {base:.1%}"
+    about = f"{chance(p_value, tested)}, about further users like these {len(users)}"
+    outcome = "inconclusive"
+    if math.isnan(p_value):
         counted = "1 user" if len(users) == 1 else f"{len(users)} users"
-        few = f"in {counted}; a verdict needs at least {MIN_TRIALS}"
-        outcome = "inconclusive"
+        few = f"in {counted}; a verdict needs at least {MIN_UNITS}"
         sentence = f"is inconclusive: {accuracies} {few if users.index.notna().all() else 'of unknown users'}"
     elif p_value < SIGNIFICANCE and gain.low > 0:
-        outcome, sentence = "beats", f"beats {REFERENCE} by {points(gain)}: {accuracies}"
+        outcome, sentence = "better", f"is better than {baseline} by {points(gain)}: {accuracies}, {about}"
+    elif p_value < SIGNIFICANCE and gain.high < 0:
+        outcome, sentence = "worse", f"is worse than {baseline} by {points(gain)}: {accuracies}, {about}"
     else:
-        outcome = "inconclusive"
-        sentence = f"is inconclusive: {points(gain)} more than {REFERENCE} in {gain.users} users; {accuracies}"
+        also = f", but {chance(p_value, tested)}" if gain.p_value < SIGNIFICANCE else ""
+        sentence = f"is inconclusive: {points(gain)} beside {baseline} in {gain.users} users{also}; {accuracies}"
     return Verdict(name, outcome, f"{name} {sentence}", skill, low, high, p_value)
 
 

@@ -109,8 +109,8 @@ def compare_classifiers(
     >>> found = compare_classifiers(NearestNeighborClassifier(), waves, labels, users)
     >>> found.table[["model", "accuracy"]].to_dict("records")
     [{'model': 'nearest-neighbor', 'accuracy': 1.0}, {'model': 'majority', 'accuracy': 0.5}]
-    >>> print(found.verdicts["nearest-neighbor"])
-    nearest-neighbor beats majority by 50.0 points (50.0 to 50.0): accuracy 100.0%, majority 50.0%
+    >>> found.verdicts["nearest-neighbor"].outcome
+    'better'
     """
     raise_any(whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs), ParameterError)
     models = named(classifiers)

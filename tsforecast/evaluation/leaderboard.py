@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from tsforecast.checks import jobs, one_of, require_estimator, whole
+from tsforecast.checks import between, flag, jobs, one_of, require_estimator, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol, option_problems
 from tsforecast.data.splits import Align, GroupKFold, LeaveGroupsOut
-from tsforecast.errors import ParameterError, UnknownNameError, nearest, raise_any, shorten
-from tsforecast.estimators.registry import MODEL_NAMES, make, model_name
+from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any, shorten
+from tsforecast.estimators.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
 from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.metrics import METRICS
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import by_name, complete, run_all
-from tsforecast.events import observed
+from tsforecast.evaluation.summaries import errors
+from tsforecast.evaluation.verdict import MARGIN
+from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
+MAX_ORIGINS, MAX_ROWS = 30, 300_000  # of the test that chooses the reference
 
 Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
 
@@ -81,6 +85,8 @@ def leaderboard(
     progress: Callable[[str], None] | None = None,
     min_past: int = 1,
     align: Align | None = None,
+    margin: float = MARGIN,
+    independent_series: bool = False,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
@@ -97,7 +103,8 @@ def leaderboard(
     metric : {"mase", "mae", "rmse", "smape", "rmsse"}
         Ranks the models.
     reference : str, optional
-        The model that skill is relative to; the best naive one unless given.
+        The model that skill is relative to. Unless given, the naive forecast with the lowest error at cutoffs before
+        the oldest one of the test, so that the choice costs no power; where there are none, that of the test itself.
     seeds : int
         How often each model with a random state is fitted, with ``random_state, random_state + 1, ...``.
     n_jobs : int or None
@@ -110,6 +117,11 @@ def leaderboard(
         Called with the name of each model at its start.
     min_past, align
         See `backtest`.
+    margin : float
+        Skill within which a model is equivalent to the reference.
+    independent_series : bool
+        Whether errors of different series at one time are independent of each other. Verdicts then count series, and
+        one cutoff can be enough; else series that share a calendar count as one observation at each cutoff.
 
     Raises
     ------
@@ -125,6 +137,7 @@ def leaderboard(
     """
     problems = one_of("metric", metric, METRICS) + option_problems(refit, groups, audit, align)
     problems += whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs)
+    problems += between("margin", margin, 0, 1) + flag("independent_series", independent_series)
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
     raise_any(problems, ParameterError)
@@ -143,8 +156,34 @@ def leaderboard(
         notes = (*panel.notes, *_skipped_series(panel, parts[0]), *fallbacks)
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = pd.concat(parts, ignore_index=True)
-        activity.result = results = Leaderboard.from_rows(rows, metric, reference, notes, record)
+        reference = reference or _best_before(backtest, models, metric)
+        activity.result = results = Leaderboard.from_rows(
+            rows, metric, reference, notes, record, margin, independent_series
+        )
     return results
+
+
+@unobserved()
+def _best_before(test: Backtest, models: Mapping[str, Forecaster], metric: str) -> str | None:
+    """Return the naive forecast with the lowest error at cutoffs before the oldest one; None where there are none.
+
+    A reference that is chosen on the cutoffs of the test has the luck of the choice on its side.
+    """
+    folds = test.folds
+    if test.protocol.groups is not None or len(test.panel) > len(folds[0].test):
+        return None
+    past = test.panel.until(folds[0].cutoffs[0].seen)
+    few = max(1, min(MAX_ORIGINS, MAX_ROWS // (len(past) * test.protocol.horizon)))
+    for origins in range(few, 0, -1):
+        earlier = Backtest(past, replace(test.protocol, origins=origins, refit=False, audit=None))
+        try:
+            fold = earlier.folds[0]
+        except DataError:  # too short a past
+            continue
+        rows = [earlier.run(name, models[name], fold)[0] for name in models if name in NAIVE_FAMILY]
+        means = errors(pd.concat(rows, ignore_index=True))[metric].groupby(level="model", observed=True).mean()
+        return str(means.idxmin()) if means.notna().any() else None
+    return None
 
 
 def named(forecasters: Models) -> dict[str, Forecaster]:

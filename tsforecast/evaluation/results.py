@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from tsforecast.evaluation.metrics import METRICS
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.storage import TARGET, Results, coverage_problems, join
 from tsforecast.evaluation.summaries import Ranks, average_ranks, errors, errors_by, win_rates, without_scale
-from tsforecast.evaluation.verdict import Verdict, judge
+from tsforecast.evaluation.verdict import MARGIN, Verdict, judge
 from tsforecast.reporting.tables import as_text, markdown
 
 # Column of the table -> its title and format where it is displayed, the most important first.
@@ -47,12 +48,14 @@ class ForecastResults(Results):
     metric : str
         The metric that ranks the models and that skill refers to.
     reference : str
-        The model that skill is relative to: the best of the naive family on these cutoffs, unless another one was
-        named.
+        The model that skill is relative to. A leaderboard chooses the naive forecast that is best before its oldest
+        cutoff; rows alone have the best one on their own cutoffs, beside which a gain is harder to show.
     notes : tuple of str
         Imputed values, series without forecasts or without MASE, and series on which a model fell back on another one.
     record : ForecastRecord or None
         Data, protocol and fits behind the rows; None where only rows were kept.
+    margin, independent_series
+        See `leaderboard`.
     """
 
     rows: pd.DataFrame
@@ -60,11 +63,13 @@ class ForecastResults(Results):
     reference: str
     notes: tuple[str, ...] = ()
     record: ForecastRecord | None = None
+    margin: float = MARGIN
+    independent_series: bool = False
 
     _record_type = ForecastRecord
     _columns = (*TARGET, "forecast", "naive_mae", "naive_mse")
     _compared = ("y", "forecast")
-    _kept = ("metric", "reference")
+    _kept = ("metric", "reference", "margin", "independent_series")
     _shared = (
         *("horizon", "gap", "origins", "step", "refit", "train_length", "min_past", "align", "groups"),
         "season_length",
@@ -79,6 +84,8 @@ class ForecastResults(Results):
         reference: str | None = None,
         notes: tuple[str, ...] = (),
         record: ForecastRecord | None = None,
+        margin: float = MARGIN,
+        independent_series: bool = False,
     ) -> Self:
         """Build results from rows of `backtest`.
 
@@ -86,7 +93,7 @@ class ForecastResults(Results):
 
         Parameters
         ----------
-        rows, notes, record
+        rows, notes, record, margin, independent_series
             See the attributes.
         metric : {"mase", "mae", "rmse", "smape", "rmsse"}
         reference : str, optional
@@ -111,7 +118,8 @@ class ForecastResults(Results):
                     f"{shorten([repr(str(name)) for name in means.index])} only; pass reference=..."
                 )
             reference = str(naive[metric].idxmin())
-        return cls(rows, metric, reference, tuple(dict.fromkeys((*notes, *without_scale(rows)))), record)
+        notes = tuple(dict.fromkeys((*notes, *without_scale(rows))))
+        return cls(rows, metric, reference, notes, record, margin, independent_series)
 
     @classmethod
     def from_parquet(cls, *paths: str | Path, metric: str | None = None, reference: str | None = None) -> Self:
@@ -160,7 +168,8 @@ class ForecastResults(Results):
         models = rows["model"].astype(str).unique()
         if reference is not None and reference not in models:
             raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
-        return cls.from_rows(rows, metric or "mase", reference, notes, record)
+        first = parts[0]
+        return cls.from_rows(rows, metric or "mase", reference, notes, record, first.margin, first.independent_series)
 
     def _facts(self, other: Results) -> dict[str, tuple[Any, Any]]:
         return super()._facts(other) or {"horizon": (int(self.rows["step"].max()), int(other.rows["step"].max()))}
@@ -191,7 +200,7 @@ class ForecastResults(Results):
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
         """Verdict on each model beside the reference, by name; see `judge`."""
-        found = judge(self.rows, self._errors, self.metric, self.reference)
+        found = judge(self.rows, self._errors, self.metric, self.reference, self.margin, self.independent_series)
         failed = {name: Verdict(name, "failed", f"{name} failed: {error}") for name, error in self.failures.items()}
         return found | failed
 
@@ -242,6 +251,27 @@ class ForecastResults(Results):
             f"skill is the share of {self.reference}'s {self.metric.upper()} that a model removes{spread}"
         )
 
+    @cached_property
+    def headline(self) -> str:
+        """Best model beside the reference, and how many others are better, in one sentence without its full stop."""
+        judged = [each for each in self.verdicts.values() if each.outcome not in ("reference", "naive")]
+        compared = [each for each in judged if math.isfinite(each.skill)]
+        if not compared:
+            return f"{self.reference} is the naive forecast to beat" if not judged else "No model could be compared"
+        best = max(compared, key=lambda verdict: verdict.skill)
+        better = sum(each.outcome == "better" for each in judged)
+        by = f"{abs(best.skill):.1%} {'lower' if best.skill >= 0 else 'higher'} {self.metric.upper()}"
+        if math.isfinite(best.low):
+            by += f" ({100 * best.low:.0f} to {100 * best.high:.0f} % less)"
+        if not better:
+            return (
+                f"No model is shown to be better than {self.reference}: the best of {len(judged)}, {best.model}, has "
+                f"{by} and is {best.outcome}"
+            )
+        count = f"{better} of {len(judged)} models {'is' if better == 1 else 'are'} better than {self.reference}"
+        claim = "" if best.outcome == "better" else f" but is {best.outcome}"
+        return f"{count}; the best, {best.model}, has {by}{claim}"
+
     @property
     def audit_line(self) -> str:
         """Outcome of the leak audit, in one sentence without its full stop."""
@@ -266,7 +296,8 @@ class ForecastResults(Results):
         """Return the table, the verdicts and the notes as Markdown."""
         verdicts = "\n".join(f"- {verdict}" for verdict in self.verdicts.values())
         notes = "".join(f"Note: {note}.\n\n" for note in self.notes)
-        return f"{markdown(self.display_table)}\n\n{self.summary_line}.\n\n{notes}{verdicts}\n\n{self.audit_line}.\n"
+        table = markdown(self.display_table)
+        return f"{self.headline}.\n\n{table}\n\n{self.summary_line}.\n\n{notes}{verdicts}\n\n{self.audit_line}.\n"
 
     def __repr__(self) -> str:  # at a prompt, the same as print
         return self.to_markdown()

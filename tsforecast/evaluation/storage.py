@@ -88,7 +88,7 @@ class Results:
                     f"{str(path)!r} must hold rows of a {kind}: columns {', '.join(map(repr, missing))} are missing; "
                     f"give the rows.parquet of a {source}"
                 )
-            values: dict[str, Any] = {name: stored.get(name) for name in cls._kept}
+            values: dict[str, Any] = {name: stored.get(name, getattr(cls, name, None)) for name in cls._kept}
             record = cls._record_type.from_plain(stored["record"]) if stored.get("record") else None
             parts.append(cls(rows=rows, notes=tuple(stored.get("notes", ())), record=record, **values))  # type: ignore[call-arg]
         return parts

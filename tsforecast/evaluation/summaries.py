@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 from tsforecast.evaluation.metrics import METRICS, SQUARED, losses_of_rows
-from tsforecast.evaluation.verdict import SIGNIFICANCE, trials
+from tsforecast.evaluation.verdict import SIGNIFICANCE, overlap
 
 KEYS = ("step", "series", "group", "phase", "cutoff")
 
@@ -62,12 +63,22 @@ def without_scale(rows: pd.DataFrame) -> list[str]:
     ]
 
 
+def losses_by_trial(rows: pd.DataFrame, metric: str) -> dict[str, NDArray[np.float64]]:
+    """Return the loss of each model by series and target, and by cutoff in order of time, (S, O), NaN without one."""
+    # Counted from the newest cutoff of each series: those without time stamps have cutoffs of their own.
+    newest = rows.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False).astype(int)
+    keys = [rows["model"].astype(str), rows["series"], rows["target"], -newest]
+    means = pd.Series(losses_of_rows(rows, metric), index=rows.index).groupby(keys, observed=True, sort=True).mean()
+    table = (np.sqrt(means) if metric in SQUARED else means).unstack(level=3)
+    return {str(model): part.to_numpy(dtype=np.float64) for model, part in table.groupby(level=0, observed=True)}
+
+
 def win_rates(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the share of trials on which the model of a row has a lower loss than that of a column.
 
     A trial is a cutoff of a series and target; a tie is half a win.
     """
-    losses = trials(rows, metric).losses
+    losses = losses_by_trial(rows, metric)
     found = pd.DataFrame(np.nan, index=list(losses), columns=list(losses))
     for one in losses:
         for other in losses:
@@ -106,17 +117,17 @@ def average_ranks(rows: pd.DataFrame, metric: str) -> Ranks:
     """
     from scipy.stats import rankdata
 
-    found = trials(rows, metric)
-    unit = "series" if found.shape[0] > 1 else "cutoffs"
+    losses = losses_by_trial(rows, metric)
+    unit = "series" if len(next(iter(losses.values()))) > 1 else "cutoffs"
     axis = 1 if unit == "series" else 0  # over the cutoffs of each series, or over the one series at each cutoff
-    means = {name: pd.DataFrame(each).mean(axis=axis).to_numpy() for name, each in found.losses.items()}
+    means = {name: pd.DataFrame(each).mean(axis=axis).to_numpy() for name, each in losses.items()}
     kept = ~np.isnan(list(means.values())).all(axis=0)  # trials that some model has
     names = [name for name, each in means.items() if np.isfinite(each[kept]).all()]
     if not names:
         return Ranks(pd.Series(dtype=float), math.nan, 0, unit)
     places = rankdata(np.stack([means[name][kept] for name in names]), axis=0)  # (models, trials)
     average = pd.Series(places.mean(axis=1), index=names).sort_values(kind="stable")
-    count = places.shape[1] if unit == "series" else max(1, places.shape[1] // found.overlap)
+    count = places.shape[1] if unit == "series" else max(1, places.shape[1] // overlap(rows))
     return Ranks(average, critical_difference(len(names), count), count, unit)
 
 

@@ -1,4 +1,4 @@
-"""Verdicts: each model beats the reference, does not beat it, or is inconclusive beside it."""
+"""Verdicts: each model is better or worse than the reference, equivalent to it, or inconclusive beside it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,34 @@ from numpy.typing import NDArray
 
 from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation.metrics import SQUARED, losses_of_rows
-from tsforecast.evaluation.significance import Skill, diebold_mariano, holm, skill_interval
+from tsforecast.evaluation.significance import (
+    Comparison,
+    Floats,
+    compare,
+    holm,
+    in_time,
+    independent,
+    neighbours_averaged,
+)
 
-SIGNIFICANCE = 0.05  # a p-value below it counts as a difference
-MIN_TRIALS = 5  # below which every verdict is inconclusive
+SIGNIFICANCE = 0.05  # a two-sided p-value below it counts as a difference
+MARGIN = 0.02  # of skill; models whose interval lies within it are equivalent
+MIN_UNITS = 5  # below which every verdict is inconclusive
 
 # Outcome of a verdict -> its badge, in the order of a report.
 BADGES = {
-    "beats": "beats",
+    "better": "better",
+    "equivalent": "equivalent",
     "inconclusive": "inconclusive",
+    "worse": "worse",
     "reference": "reference",
-    "does not beat": "does not",
+    "naive": "naive",
     "cannot be compared": "failed",
     "failed": "failed",
 }
+
+
+KEYS = ["model", "series", "target", "seed", "time"]  # of a cell: the rows of a model for one cutoff of a series
 
 
 @dataclass(frozen=True)
@@ -38,149 +52,250 @@ class Verdict:
     skill: float = math.nan  # share of the reference's error that the model removes
     low: float = math.nan  # ends of its 95 % interval
     high: float = math.nan
-    p_value: float = math.nan  # of an error as low from a model as good as the reference, adjusted by Holm
+    p_value: float = math.nan  # two-sided, of no skill, adjusted by Holm for the number of models
 
     def __str__(self) -> str:
         return self.sentence
 
 
 def findings(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
-    """Return the badge and sentence of each verdict, models that beat the reference first."""
+    """Return the badge and sentence of each verdict, models that are better than the reference first."""
     order = list(BADGES)
     ordered = sorted(verdicts, key=lambda verdict: order.index(verdict.outcome))
     return [(BADGES[verdict.outcome], verdict.sentence) for verdict in ordered]
 
 
 @dataclass(frozen=True, eq=False)
-class Trials:
-    """Losses of every model by series and cutoff, in order of time."""
+class Units:
+    """Losses of every model in the units of a comparison, whose weighted mean is the metric that is shown."""
 
-    losses: dict[str, NDArray[np.float64]]  # (S, O) by model, NaN where there is none; of groups their means, (G, 1)
-    overlap: int  # neighbouring cutoffs that share targets
-    rows: str = "series"  # or "groups"
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Series and targets (S), and cutoffs (O)."""
-        return next(iter(self.losses.values())).shape
+    losses: dict[str, Floats]  # (n,) by model: cutoffs in order of time, series or groups
+    kind: str  # "cutoffs", "series" or "groups"
+    sizes: NDArray[np.int64]  # series in each group; 1 of others, (n,)
+    overlap: int = 1  # neighbouring cutoffs whose steps up to the last target overlap
+    population: str = ""  # of future forecasts that a verdict is about
 
     @property
     def count(self) -> int:
-        """Number of trials: cutoffs, or series where there is one cutoff."""
-        return self.shape[1] if self.shape[1] > 1 else self.shape[0]
-
-    @property
-    def unit(self) -> str:
-        """Unit of the trials: cutoffs, since errors of series at one time are correlated; series at a single cutoff."""
-        return "cutoffs" if self.shape[1] > 1 else self.rows
-
-    def p_value(self, model: str, reference: str, skill: Skill) -> float:
-        """Return the probability of a loss as low from a model as good as the reference.
-
-        The higher p-value of a Diebold-Mariano test and of the bootstrap behind the interval: the former is too low
-        where most cutoffs overlap.
-        """
-        axis = 0 if self.shape[1] > 1 else 1
-        own, other = (np.nanmean(self.losses[name], axis=axis) for name in (model, reference))
-        tested = diebold_mariano(own, other, self.overlap if axis == 0 else 1)[1]
-        return float(np.maximum(tested, skill.p_value))
+        """Number of units."""
+        return len(self.sizes)
 
     @property
     def counted(self) -> str:
-        """Number and unit of the trials, in words."""
-        return f"{self.count} {self.unit}" if self.count > 1 or self.unit == "series" else f"1 {self.unit[:-1]}"
+        """Number and kind of the units, in words."""
+        return f"{self.count} {self.kind}" if self.count > 1 or self.kind == "series" else f"1 {self.kind[:-1]}"
 
-    def skill(self, model: str, reference: str) -> Skill:
-        """Return skill with its interval."""
-        return skill_interval(self.losses[model], self.losses[reference], self.overlap)
+    @property
+    def problem(self) -> str:
+        """Reason why these units are too few for a verdict, with the remedy; empty where they are not."""
+        if self.count < MIN_UNITS:
+            remedy = "use more origins" + (", or test more series" if self.kind == "series" else "")
+            remedy = "test more of them" if self.kind == "groups" else remedy
+            needed = f"a verdict needs at least {MIN_UNITS} {self.kind}: {remedy}"
+            shared = ", whose events all series share" if self.population.endswith("series") else ""
+            return f"in {self.counted}{shared}; {needed}"
+        if self.kind == "cutoffs" and self.overlap >= self.count:
+            return f"{self.counted} that share targets throughout count as one: use more origins, or longer steps"
+        return ""
+
+    def compare(self, model: str, reference: str) -> Comparison:
+        """Compare the losses of two models."""
+        own, other = self.losses[model], self.losses[reference]
+        if self.kind != "cutoffs":
+            return compare(own, other, independent(self.sizes))
+        (own, overlap), (other, _) = (neighbours_averaged(each, self.overlap) for each in (own, other))
+        return compare(own, other, in_time(len(own), overlap))
 
 
-def trials(rows: pd.DataFrame, metric: str, unit: str = "series") -> Trials:
-    """Arrange rows of `backtest` as losses by series and cutoff, or as the mean of each group (`unit` "groups")."""
-    # Counted from the newest cutoff of each series: those without time stamps have cutoffs of their own.
-    newest = rows.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False).astype(int)
-    keys = [rows["model"].astype(str), rows["series"], rows["target"], -newest]
-    means = pd.Series(losses_of_rows(rows, metric), index=rows.index).groupby(keys, observed=True, sort=True).mean()
-    means = np.sqrt(means) if metric in SQUARED else means
-    table = means.unstack(level=3)  # (models * S, O), the oldest cutoff first
-    if unit == "groups":
-        models, series = (table.index.get_level_values(name) for name in ("model", "series"))
-        group = series.map(rows.groupby("series", observed=True)["group"].first())
-        table = table.mean(axis=1).groupby([models, group]).mean().to_frame()  # (models * G, 1)
-    losses = {str(model): part.to_numpy(dtype=np.float64) for model, part in table.groupby(level=0, observed=True)}
-    return Trials(losses, 1 if unit == "groups" else _overlap(rows), unit)
+def units(rows: pd.DataFrame, metric: str, independent_series: bool = False) -> Units:
+    """Arrange rows of `backtest` as losses by the units that a verdict counts.
+
+    Groups, where models are tested on groups left out of the fit: they are to generalise to others. Series, where they
+    are independent: declared to be, or without a shared calendar. Else cutoffs: errors of series at one time are
+    correlated.
+    """
+    cells, count = _cells(rows, metric), rows["series"].nunique()
+    if "group" in rows and rows["group"].notna().any():
+        group = rows.groupby("series", observed=True)["group"].first().astype(str)
+        cells["unit"] = cells["series"].map(group)
+        kind, population = "groups", "further groups like these"
+    elif (independent_series or not _shares_calendar(rows)) and count >= min(MIN_UNITS, cells["time"].nunique() + 1):
+        cells["unit"], kind, population = cells["series"].astype(str), "series", "further series like these"
+    else:
+        cells["unit"], kind = cells["time"], "cutoffs"
+        population = "later cutoffs" if count == 1 else f"later cutoffs of these {count} series"
+    shares = cells.groupby(["model", "unit"], observed=True)["loss"].sum(min_count=1)
+    table = shares.unstack().dropna(axis=1, how="all")  # no model has a loss where nothing scales it
+    counts = cells.drop_duplicates(["unit", "series"]).groupby("unit").size().reindex(table.columns)
+    sizes = np.ones(table.shape[1], dtype=np.int64) if kind == "cutoffs" else counts.to_numpy(dtype=np.int64)
+    losses = table.to_numpy(dtype=np.float64) * sizes.sum() / sizes  # their weighted mean is the metric
+    names = [str(name) for name in table.index]
+    return Units(dict(zip(names, losses, strict=True)), kind, sizes, overlap(rows), population)
 
 
-def _overlap(rows: pd.DataFrame) -> int:
-    """Return the number of neighbouring cutoffs that share targets, in the series with the most cutoffs."""
+def _cells(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the share of each series at each cutoff in the metric of a model: columns model, series, time, loss.
+
+    The shares of a model add up to its metric, as the table shows it. A root of a mean is not a sum: its shares are
+    linear around the mean, as in the delta method, and add up to it all the same.
+    """
+    keys = [rows["model"], rows["series"], rows["target"], _seeds(rows), _times(rows)]
+    frame = pd.DataFrame({"loss": losses_of_rows(rows, metric)}, index=rows.index)
+    frame["count"] = frame["loss"].notna().astype(float)
+    cells = frame.groupby([key.rename(name) for key, name in zip(keys, KEYS, strict=True)], observed=True).sum()
+    by_series = cells.groupby(level=KEYS[:4], observed=True)
+    total = by_series["count"].transform("sum")
+    share = cells["loss"] / total
+    if metric in SQUARED:
+        root = np.sqrt(by_series["loss"].transform("sum") / total)
+        share = (share / root.where(root > 0, np.inf) + root * cells["count"] / total) / 2
+    finite = by_series["loss"].transform("sum").where(total > 0).notna()
+    cells["loss"] = share.where(finite)
+    count = cells["loss"].notna().groupby(level=KEYS[:4]).any().groupby(level="model").sum()
+    cells["loss"] /= count.reindex(cells.index.get_level_values("model")).to_numpy()
+    return cells["loss"].reset_index()
+
+
+def _seeds(rows: pd.DataFrame) -> pd.Series:
+    return rows["seed"].fillna(-1).astype(int) if "seed" in rows else pd.Series(-1, index=rows.index)
+
+
+def _shares_calendar(rows: pd.DataFrame) -> bool:
+    """Return whether series are observed at the same time: dates are, numbers of steps where all cutoffs are equal."""
+    pairs = rows[["series", "cutoff"]].drop_duplicates()
+    distinct = pairs["cutoff"].nunique()
+    if pd.api.types.is_numeric_dtype(rows["cutoff"]):
+        return bool(distinct == pairs.groupby("series", observed=True).size().max())
+    return bool(len(pairs) > 1.5 * distinct)
+
+
+def _times(rows: pd.DataFrame) -> pd.Series:
+    """Return the cutoff of each row on a shared calendar; else its place, counted from the newest of its series."""
+    if _shares_calendar(rows):
+        return rows["cutoff"].rank(method="dense").astype(int)
+    return -rows.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False).astype(int)
+
+
+def overlap(rows: pd.DataFrame) -> int:
+    """Return the number of neighbouring cutoffs whose steps up to the last target overlap, in the longest series.
+
+    Forecasts depend on each other through shocks between cutoff and target: those of a gap count as well.
+    """
     counts = rows.groupby("series", observed=True)["cutoff"].nunique()
     one = rows[rows["series"] == counts.idxmax()]
-    times = one.groupby("cutoff", observed=True)["time"].agg(["min", "max"]).sort_index().to_numpy()
-    return max(int((times[i:, 0] <= last).sum()) for i, last in enumerate(times[:, 1]))
+    last = one.groupby("cutoff", observed=True)["time"].max().sort_index()
+    cutoffs = last.index.to_numpy()
+    return max(int((cutoffs[i:] < end).sum()) for i, end in enumerate(last.to_numpy()))
 
 
-def judge(rows: pd.DataFrame, errors: pd.Series, metric: str, reference: str) -> dict[str, Verdict]:
+def judge(
+    rows: pd.DataFrame,
+    errors: pd.Series,
+    metric: str,
+    reference: str,
+    margin: float = MARGIN,
+    independent_series: bool = False,
+) -> dict[str, Verdict]:
     """Return a verdict on each model, given its error by name, in that order.
 
-    A model beats the reference when the p-value of its lower loss is below 5 % (a one-sided Diebold-Mariano test,
-    adjusted by Holm for the number of models) and a 95 % interval of its skill lies above zero. Trials are cutoffs;
-    series, where there is one cutoff; groups, where models are tested on groups left out of the fit.
+    A model is better or worse than the reference where the 95 % interval of its skill does not hold zero and the
+    p-value of the same test, adjusted by Holm for the number of models, is below 5 %; better only where its error is
+    below that of every naive forecast. Naive forecasts are no hypotheses and get no test of their own. A model is
+    equivalent where the interval lies within the margin.
     """
-    # A group is one trial, however often it is forecast: models are to generalise to other groups.
-    grouped = "group" in rows and rows["group"].notna().any()
-    found, word = trials(rows, metric, "groups" if grouped else "series"), metric.upper()
+    found, word = units(rows, metric, independent_series), metric.upper()
     names, best = [str(name) for name in errors.index], float(errors[reference])
     comparable = [name for name in names if name != reference and np.isfinite(errors[name]) and np.isfinite(best)]
-    skills = {name: found.skill(name, reference) for name in comparable if found.count >= MIN_TRIALS}
-    adjusted = holm([found.p_value(name, reference, skill) for name, skill in skills.items()])
-    p_values = dict(zip(skills, adjusted, strict=True))
+    compared = {name: found.compare(name, reference) for name in comparable if not found.problem}
+    tested = [name for name in compared if name not in NAIVE_FAMILY]
+    p_values = dict(zip(tested, holm([compared[name].p_value for name in tested]), strict=True))
+    naive = errors[[name for name in errors.index if name in NAIVE_FAMILY]]
     verdicts = {}
     for name in names:
         if name == reference:
-            best_naive = errors[[other for other in errors.index if other in NAIVE_FAMILY]].min() == best
-            sentence = f"{name} is the reference" + (": the best naive forecast here" if best_naive else "")
-            verdicts[name] = Verdict(name, "reference", sentence, 0.0 if np.isfinite(best) else math.nan)
+            rank = ": the best naive forecast here" if naive.min() == best else ""
+            skill = 0.0 if np.isfinite(best) else math.nan
+            verdicts[name] = Verdict(name, "reference", f"{name} is the reference{rank}", skill)
         elif name not in comparable:
             which = "it" if np.isfinite(best) else reference
             sentence = f"{name} cannot be compared: {which} has no finite {word}"
             verdicts[name] = Verdict(name, "cannot be compared", sentence)
         else:
-            evidence = skills.get(name), p_values.get(name, math.nan)
-            verdicts[name] = _verdict(found, name, reference, (float(errors[name]), best), evidence, word)
+            case = _Case(found, name, reference, float(errors[name]), best, word, margin, len(tested))
+            verdicts[name] = case.verdict(compared.get(name), p_values.get(name, math.nan), naive)
     return verdicts
 
 
-def _verdict(
-    found: Trials,
-    name: str,
-    reference: str,
-    errors: tuple[float, float],
-    evidence: tuple[Skill | None, float],
-    word: str,
-) -> Verdict:
-    """Compare one model with the reference by errors of both, and by skill and p-value where there are some."""
-    (mine, best), (interval, p_value) = errors, evidence
-    skill = 1 - mine / best if best else 0.0 if mine == best else -math.inf
-    low = high = math.nan
-    if interval and math.isfinite(interval.detectable):
-        low, high = (skill + bound - interval.value for bound in (interval.low, interval.high))
-        high = min(high, 1.0)
-    span = f"({100 * low:.1f} to {100 * high:.1f})"
-    outcome, lower = "inconclusive", f"{skill:.1%} lower {word} than {reference}"
-    if mine >= best:
-        how = "the same" if mine == best else f"{mine / best - 1:.1%} higher" if best else f"{mine:.3g}, not 0"
-        outcome, text = "does not beat", f"does not beat {reference}: its {word} is {how}"
-    elif interval is None:
-        units = {"series": "cutoffs or series"}.get(found.unit, found.unit)
-        remedy = "test more of them" if found.unit == "groups" else "use more origins"
-        few = f"a verdict needs at least {MIN_TRIALS} {units}: {remedy}"
-        text = f"is inconclusive: {lower} in {found.counted}; {few}"
-    elif math.isnan(low):
-        few = f"{found.counted} that share targets throughout are too few: use more origins, or longer steps"
-        text = f"is inconclusive: {lower}; {few}"
-    elif p_value < SIGNIFICANCE and low > 0:
-        outcome, text = "beats", f"beats {reference} by {skill:.1%} {span}"
-    else:
-        needed = f"{found.counted} would show gains above {interval.detectable:.0%} only"
-        text = f"is inconclusive: {lower} {span}; {needed}"
-    return Verdict(name, outcome, f"{name} {text}", skill, low, high, p_value)
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """One model beside the reference."""
+
+    units: Units
+    name: str
+    reference: str
+    error: float
+    best: float  # error of the reference
+    word: str  # the metric
+    margin: float
+    tested: int  # models among which Holm adjusts
+
+    @property
+    def skill(self) -> float:
+        return 1 - self.error / self.best if self.best else 0.0 if self.error == self.best else -math.inf
+
+    @property
+    def difference(self) -> str:
+        """Difference of the two errors, in words."""
+        if self.error == self.best:
+            return f"the same {self.word} as {self.reference}"
+        if not self.best:
+            return f"{self.word} {self.error:.3g}, that of {self.reference} is 0"
+        size = f"{abs(self.skill):.1%} {'lower' if self.skill > 0 else 'higher'}"
+        return f"{size} {self.word} than {self.reference}"
+
+    def verdict(self, found: Comparison | None, p_value: float, naive: pd.Series) -> Verdict:
+        """Return the verdict, given interval and test where there are some, and the errors of the naive family."""
+        outcome, text = self._judged(found, p_value, naive)
+        low, high = (found.low, found.high) if found else (math.nan, math.nan)
+        return Verdict(self.name, outcome, f"{self.name} {text}", self.skill, low, high, p_value)
+
+    def _judged(self, found: Comparison | None, p_value: float, naive: pd.Series) -> tuple[str, str]:
+        if self.name in NAIVE_FAMILY:
+            return "naive", f"is a naive forecast too: {self.difference}{_span(found)}"
+        unsure = f"is inconclusive: {self.difference}"
+        if found is None:
+            return "inconclusive", f"{unsure}; {self.units.problem}"
+        size = f"{self.difference}{_span(found)}"
+        about = f"on {self.units.counted}, about {self.units.population}"
+        if -self.margin <= found.low and found.high <= self.margin:
+            return "equivalent", f"is equivalent to {self.reference}: {size}, within ±{self.margin:.0%} {about}"
+        probability = chance(p_value, self.tested)
+        if p_value < SIGNIFICANCE and found.high < 0:
+            return "worse", f"is worse than {self.reference}: {size}, {probability}, {about}"
+        ahead = naive[naive <= self.error]
+        if p_value < SIGNIFICANCE and found.low > 0 and len(ahead):
+            return "inconclusive", f"{unsure}{_span(found)}, but {ahead.idxmin()} has a lower one on these cutoffs"
+        if p_value < SIGNIFICANCE and found.low > 0:
+            return "better", f"is better than {self.reference}: {size}, {probability}, {about}"
+        if found.p_value < SIGNIFICANCE:
+            return "inconclusive", f"{unsure}{_span(found)}, but {probability}"
+        return "inconclusive", f"{unsure}{_span(found)}; {self._power(found)}"
+
+    def _power(self, found: Comparison) -> str:
+        if found.detectable < 1:
+            return f"{self.units.counted} would show gains above {found.detectable:.0%} only"
+        return f"{self.units.counted} are too few to show any gain: use more origins"
+
+
+def _span(found: Comparison | None) -> str:
+    """Return an interval of skill in percent."""
+    if found is None:
+        return ""
+    low, high = (f"{100 * end:z.1f}" if math.isfinite(end) else "no limit" for end in (found.low, found.high))
+    return f" (skill {low} to {high} %)"
+
+
+def chance(p_value: float, tested: int) -> str:
+    """Return a p-value that Holm adjusted for so many models, in words."""
+    size = "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}" if p_value < 0.1 else f"= {p_value:.2f}"
+    return f"p {size}" + (f", adjusted for {tested} models" if tested > 1 else "")

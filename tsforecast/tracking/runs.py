@@ -306,7 +306,7 @@ class Tracker:
         sentences = "\n".join(f"- {verdict}" for verdict in board.verdicts.values())
         tags = {
             "leak_audit": board.audit_line,
-            "mlflow.note.content": f"{sentences}\n\n{board.audit_line}. {board.summary_line}.",
+            "mlflow.note.content": f"{board.headline}.\n\n{sentences}\n\n{board.audit_line}. {board.summary_line}.",
         }
         self._log(run.id, scores, params, tags)
         place = self.outbox.new_folder()

@@ -63,7 +63,7 @@ def html_classification(
     names, known = drawn_models(results), has_users(results.of(results.protocols[0]))
     return page(
         "classification.html.jinja",
-        title=title or "Which classifiers beat the majority?",
+        title=title or "Which classifiers are better than the majority?",
         summary=_summary(results, names[0]),
         results=results,
         findings=findings(results.verdicts.values()),
@@ -161,8 +161,8 @@ def _other_sets(others: Mapping[str, ClassificationResults]) -> Grid | None:
 def _accuracy_figures(results: ClassificationResults, names: list[str], known: bool) -> list[CaptionedFigure]:
     ticks = "A tick is a user; lines are 95% intervals over users. " if known else ""
     caption = (
-        f"Accuracy ({LABELS[results.protocols[0]]}). {ticks}A filled dot beats {REFERENCE}; a hollow one does not, or "
-        f"is inconclusive.{_omitted(results, names)}"
+        f"Accuracy ({LABELS[results.protocols[0]]}). {ticks}A filled dot is better than chance; a hollow one is "
+        f"worse or inconclusive.{_omitted(results, names)}"
     )
     return [captioned("accuracy", "Accuracy of each model", accuracy_figure(results, names), caption)]
 
@@ -226,10 +226,10 @@ def accuracy_figure(results: ClassificationResults, names: list[str]) -> Figure:
     table, users = _first(results), results.by("group")
     figure, axes = rows_canvas(names, room=0.34)
     for row, name in enumerate(names):
-        beats = results.verdicts[name].outcome == "beats"
+        better = results.verdicts[name].outcome == "better"
         axes.plot(users[name], np.full(len(users), row), "|", ms=9, color=QUIET, mew=0.8)
         axes.plot([table.loc[name, "low"], min(table.loc[name, "high"], 1.0)], [row, row], color=INK, lw=1.2)
-        axes.plot(table.loc[name, "accuracy"], row, "o", ms=6, color=INK, mfc=INK if beats else PAPER, mew=1.2)
+        axes.plot(table.loc[name, "accuracy"], row, "o", ms=6, color=INK, mfc=INK if better else PAPER, mew=1.2)
     _accuracy_axis(axes, float(users[names].min().min()))
     return figure
 

@@ -206,7 +206,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 def skill(view: View) -> Figure:
     """Draw the skill of each model with its interval, and the reference as the line at zero.
 
-    A filled dot beats the reference. What lies left of the figure is written at its edge.
+    A filled dot is better than the reference. What lies left of the figure is written at its edge.
     """
     models = view.ranked
     figure, axes = rows_canvas(models)
@@ -216,9 +216,9 @@ def skill(view: View) -> Figure:
             axes.plot(MIN_SKILL, row, "<", ms=5, color=QUIET)
             axes.annotate(far, (MIN_SKILL, row), (7, 0), textcoords="offset points", va="center", color=QUIET)
             continue
-        beats = verdict.outcome == "beats"
+        better = verdict.outcome == "better"
         axes.plot([max(verdict.low, MIN_SKILL), verdict.high], [row, row], color=INK, lw=1.2)
-        axes.plot(verdict.skill, row, "o", ms=6, color=INK, mfc=INK if beats else PAPER, mew=1.2)
+        axes.plot(verdict.skill, row, "o", ms=6, color=INK, mfc=INK if better else PAPER, mew=1.2)
     _skill_axis(axes, view.results)
     return figure
 

@@ -12,7 +12,7 @@ from tsforecast.evaluation.report import figures
 from tsforecast.evaluation.report.figures import MIN_SKILL, View
 from tsforecast.evaluation.results import DISPLAY, ForecastResults
 from tsforecast.evaluation.summaries import KEYS
-from tsforecast.evaluation.verdict import BADGES, findings
+from tsforecast.evaluation.verdict import findings
 from tsforecast.reporting.page import CaptionedFigure, captioned, date_and_time, page, template
 from tsforecast.reporting.tables import MISSING, Grid, cell, json_text
 from tsforecast.training.history import Epoch, best_epoch
@@ -30,8 +30,8 @@ def html_report(results: ForecastResults, title: str | None = None) -> str:
     record, view = results.record, View(results)
     return page(
         "report.html.jinja",
-        title=title or f"Which models beat {results.reference}?",
-        summary=_summary(results),
+        title=title or f"Which models are better than {results.reference}?",
+        summary=f"{results.headline}.",
         made=date_and_time(record.made) if record else "",
         results=results,
         record=record,
@@ -60,7 +60,7 @@ def json_report(results: ForecastResults) -> str:
     """Return table, verdicts, summaries and record as JSON; NaN and infinities are null."""
     record = results.record.plain() if results.record else None
     keys = [key for key in KEYS if key in results.rows and results.rows[key].notna().any()]
-    names = ("metric", "reference", "summary_line", "audit_line", "notes")
+    names = ("metric", "reference", "headline", "summary_line", "audit_line", "notes")
     return json_text(
         {name: getattr(results, name) for name in names}
         | {
@@ -146,8 +146,8 @@ def skill_figures(view: View) -> list[CaptionedFigure]:
     known = any(np.isfinite(verdict.low) for verdict in results.verdicts.values())
     caption = (
         f"Right of the dashed line a model has a lower {results.metric.upper()} than {results.reference}. "
-        f"{'Lines are 95% intervals. ' if known else ''}A filled dot beats the reference; a hollow one does not, or is "
-        "inconclusive."
+        f"{'Lines are 95% intervals. ' if known else ''}A filled dot is better than the reference; a hollow one is "
+        "worse, equivalent or inconclusive."
     )
     return [captioned("skill", "Skill of each model", figures.skill(view), caption)]
 
@@ -251,18 +251,6 @@ def training_figures(record: ForecastRecord | None) -> list[CaptionedFigure]:
 
 
 # Text
-
-
-def _summary(results: ForecastResults) -> str:
-    """Count the verdicts in a sentence."""
-    outcomes = [BADGES[verdict.outcome] for verdict in results.verdicts.values() if verdict.outcome != "reference"]
-    beats, unsure, worse, failed = map(outcomes.count, ("beats", "inconclusive", "does not", "failed"))
-    models = f"{len(outcomes)} model" + ("" if len(outcomes) == 1 else "s")
-    parts = [f"{beats or 'None'} of {models} {'beats' if beats < 2 else 'beat'} {results.reference}"]
-    parts += [f"{unsure} {'is' if unsure == 1 else 'are'} inconclusive"] if unsure else []
-    parts += [f"{worse} {'does' if worse == 1 else 'do'} not"] if worse and worse < len(outcomes) else []
-    parts += [f"{failed} could not be compared"] if failed else []
-    return "; ".join(parts) + "."
 
 
 def _facts(results: ForecastResults) -> dict[str, str]:
