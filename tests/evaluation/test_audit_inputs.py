@@ -299,6 +299,7 @@ def up_to(week: int) -> Callable[[Any], float]:
     return procedure
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", [pd.DataFrame, pl.from_pandas])
 @pytest.mark.parametrize("order", [["shop", "week"], ["week", "shop"]])
 def test_weeks_of_a_panel_are_compared_with_the_cutoff_where_they_are_named(form: Any, order: list[str]) -> None:

@@ -65,6 +65,7 @@ def test_the_p_value_is_that_of_all_divisions_into_halves() -> None:
     assert apart[1] == 1.0
 
 
+@pytest.mark.thorough
 def test_equal_runs_seldom_seem_to_differ_whatever_their_noise() -> None:
     random = np.random.default_rng(0)
     noises = {
@@ -87,6 +88,7 @@ def test_equal_runs_seldom_seem_to_differ_whatever_their_noise() -> None:
         assert accused == 0, name
 
 
+@pytest.mark.thorough
 def test_a_difference_beyond_the_noise_is_found_in_one_of_many_numbers_or_in_half_of_the_runs() -> None:
     random = np.random.default_rng(0)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from tests.helpers.forecasters import small, wave
 from tests.leakage.gallery import GALLERY
-from tests.leakage.gallery.entry import Entry
-from tsforecast import LeakageError, Panel, audit
+from tests.leakage.gallery.entry import AtCutoffs, Entry
+from tsforecast import AuditReport, LeakageError, Panel, audit, audit_procedure
 from tsforecast.estimators.registry import MODEL_NAMES
 
 # The mistakes that make a forecast worse: they are found all the same.
@@ -65,3 +68,20 @@ def test_none_of_our_forecasters_is_flagged(name: str) -> None:
     names = set(report.findings["perturbation"])
     assert {"rows after the cutoff: other values", "forecast in another order", "forecast one by one"} <= names
     assert not report.findings["outcome"].isin(["LEAK", "not run"]).any()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "entry", [entry for entry in GALLERY if isinstance(entry, AtCutoffs)][1::3], ids=lambda e: e.name
+)
+def test_leaks_are_found_beside_the_noise_of_a_procedure_without_a_seed(entry: AtCutoffs) -> None:
+    random, data, at = np.random.default_rng(0), entry.data(), entry.cutoffs[len(entry.cutoffs) // 2]
+    size = 0.02 * np.abs(entry.leaky(data, at)).mean()
+
+    def noisy(pipeline: Any) -> AuditReport:
+        return audit_procedure(lambda given: pipeline(given, at) + size * random.normal(), data, at)
+
+    found = noisy(entry.leaky)
+    assert "LEAK" in found.outcome
+    assert not found.repeatable
+    assert noisy(entry.honest).passed

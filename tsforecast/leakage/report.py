@@ -190,8 +190,9 @@ class AuditLog:
             before = [_part(one, found, run) for one in self.equal]
             if any(same([one, found]) for one in before):
                 return self.add(perturbation, "passed")
-            near = [one for one in before if is_rounding(one, found, size)]
-            if near and self.repeatable and not exact:
+            excused = self.repeatable and not exact
+            near = [one for one in before if excused and is_rounding(one, found, size)]
+            if near:
                 return self.add(perturbation, "rounding", by=max(by for _, _, by in differences(near[0], found)))
             equal, others, moved = before[:1], [found], None
             if not self.certain:
