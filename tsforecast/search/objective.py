@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,46 @@ from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
 
-DRAWS = 1_000  # of the bootstrap
+PARTS = 100  # of the cases, each of which is left out once, at most
+SEPARATE = 3  # blocks of cases that share nothing, at least, for an interval
+LEVEL = 0.95  # of the interval, one-sided
+LEAST_SKILL = 0.02  # a smaller one is not worth a search
 CLASSIFICATION_METRICS = ("error", "log_loss")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Parts of n cases, each of which may be left out, and blocks of neighbouring parts."""
+
+    of: NDArray[np.int64]  # part of each case, (n,)
+    apart: NDArray[np.bool_]  # cases that share nothing with each part, (parts, n)
+    blocks: int  # as many as share nothing but with their neighbours
+
+    @property
+    def block(self) -> NDArray[np.int64]:
+        """Block of each case, (n,)."""
+        return self.of * self.blocks // len(self.apart)
+
+    @classmethod
+    def by_owner(cls, owner: NDArray[Any]) -> Parts:
+        """Return parts of owners (series, groups) that share nothing."""
+        of = np.unique(owner, return_inverse=True)[1].reshape(-1) % PARTS
+        apart = of != np.unique(of)[:, None]
+        return cls(of, apart, len(apart))
+
+    @classmethod
+    def by_time(cls, first: NDArray[np.int64], last: NDArray[np.int64]) -> Parts:
+        """Return parts by the times of the first and the last target of each case, (n,): overlapping ones share."""
+        times, of = np.unique(first, return_inverse=True)
+        of = of.reshape(-1) * min(PARTS, len(times)) // len(times)
+        parts = range(of.max() + 1)
+        ends = np.array([(first[of == part].min(), last[of == part].max()) for part in parts])
+        apart = (last < ends[:, :1]) | (first > ends[:, 1:])
+        blocks, end = 0, -math.inf
+        for low, high in ends:
+            if low > end:
+                blocks, end = blocks + 1, high
+        return cls(of, apart, blocks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +74,22 @@ class Objective:
     weights: Floats  # of each case, (n,); their sum is 1
     metric: str
     reference: str  # naive baseline; skill is the share of its error that a model removes
-    naive: Floats  # losses of the baseline, (n,)
+    family: Floats  # losses of all naive baselines, (baselines, n); the first is the reference
+
+    @property
+    def naive(self) -> Floats:
+        """Losses of the reference, (n,)."""
+        return np.asarray(self.family[0])
 
     @property
     def settings(self) -> dict[str, Any]:
         """Parameters that these cases require of a model."""
         return {}
 
-    @property
-    def block(self) -> int:
-        """Number of neighbouring cases that depend on each other."""
-        return 1
+    @cached_property
+    def parts(self) -> Parts:
+        """Parts of the cases."""
+        raise NotImplementedError(f"{type(self).__name__} must define its parts")
 
     def baseline(self) -> Any:
         """Return the reference, not yet fitted."""
@@ -70,32 +114,86 @@ class Objective:
         return np.sqrt(mean) if self.metric in metrics.SQUARED else mean
 
 
-def optimism(objectives: Sequence[Objective], losses: Floats) -> float:
-    """Estimate by how much the best of many trials looks better on the cases that chose it than it is.
+@dataclass(frozen=True)
+class Honest:
+    """Score of a search, and an estimate of its skill on cases that did not choose."""
 
-    The losses, (trials, n), are those of each trial at its best epoch, in the cases of all objectives one after the
-    other. The optimism is in skill: the score of the best trial on all cases, minus the mean score, over bootstrap
-    draws of blocks of neighbours, of the trial that is best on the drawn cases, on those not drawn [BBC-CV:
-    Tsamardinos et al. 2018, doi 10.1007/s10994-018-5714-4].
+    best: float  # skill of the best epoch of the best trial, on the cases that chose it
+    skill: float  # estimate for other cases
+    high: float  # upper end of its one-sided 95 % interval; infinite with fewer than three separate parts
+
+    @property
+    def optimism(self) -> float:
+        """By how much the best looks better than it is."""
+        return self.best - self.skill
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nothing so far beats naive: nothing seems to, or by next to nothing."""
+        return self.best <= 0 or self.high <= LEAST_SKILL
+
+
+def honest_skill(objectives: Sequence[Objective], trials: Iterable[Floats]) -> Honest:
+    """Estimate the skill that a search has on cases other than those that chose its best epoch of its best trial.
+
+    `trials` has the losses of each trial, (epochs, n), in the cases of all objectives one after the other. Each part of
+    the cases is left out in turn, with all cases that share something with it, such as targets; the rest choose naive
+    reference, trial and epoch anew, and their losses on that part count [h-block cross-validation: Burman, Chow and
+    Nolan 1994, doi 10.1093/biomet/81.2.351]. Where nothing is left to choose by, the reference is chosen: then all of a
+    score may be luck.
     """
-    random, ends = np.random.default_rng(0), np.cumsum([len(objective.weights) for objective in objectives])
-    drawn, others, real = (np.zeros(shape) for shape in ((DRAWS, len(losses)), (DRAWS, len(losses)), len(losses)))
-    for objective, own in zip(objectives, np.split(losses, ends[:-1], axis=1), strict=True):
-        counts = _block_counts(DRAWS, len(objective.weights), objective.block, random)  # (D, n)
-        drawn += np.asarray(objective.skill(own, counts * objective.weights)).T / len(objectives)
-        others += np.asarray(objective.skill(own, (counts == 0) * objective.weights)).T / len(objectives)
-        real += objective.skill(own) / len(objectives)
-    chosen = others[np.arange(DRAWS), np.argmax(drawn, axis=1)]
-    return float(real.max() - np.nanmean(chosen))
+    ends = np.cumsum([len(objective.weights) for objective in objectives])[:-1]
+    choices = [_Choice(objective) for objective in objectives]
+    best = 0.0
+    for trial in trials:
+        own = np.split(trial, ends, axis=1)
+        skills = np.stack([objective.skill(losses) for objective, losses in zip(objectives, own, strict=True)])
+        best = max(best, float(skills.mean(axis=0).max()))
+        for choice, losses, elsewhere in zip(choices, own, skills.sum(axis=0) - skills, strict=True):
+            choice.offer(losses, elsewhere)
+    skill = float(np.mean([choice.skill() for choice in choices]))
+    return Honest(best, skill, skill + _reach(choices))
 
 
-def _block_counts(draws: int, count: int, block: int, random: np.random.Generator) -> Floats:
-    """Return how often each of so many neighbours is drawn when blocks of them are drawn on a circle, (D, n)."""
-    starts = random.integers(count, size=(draws, math.ceil(count / block)))
-    positions = ((starts[..., None] + np.arange(block)) % count).reshape(draws, -1)[:, :count]
-    counts = np.zeros((draws, count))
-    np.add.at(counts, (np.arange(draws)[:, None], positions), 1.0)
-    return counts
+class _Choice:
+    """The choice of all cases but those of one part, for each part of an objective."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective, self.parts = objective, objective.parts
+        self.others = self.parts.apart * objective.weights
+        self.skills = np.full(len(self.others), -np.inf)  # of the choice, where it was made, (parts,)
+        self.left = np.zeros(len(objective.weights))  # its losses where it was not, (n,)
+        self.offer(objective.family, np.zeros(len(objective.family)))
+        self.reference = self.left.copy()
+
+    def offer(self, losses: Floats, elsewhere: Floats) -> None:
+        """Choose, where it is better so far, one of several (epochs, n) with such skills in other objectives."""
+        found = np.nan_to_num(self.objective.skill(losses, self.others)) + elsewhere[:, None]  # (epochs, parts)
+        epoch = found.argmax(axis=0)
+        found = found[epoch, np.arange(len(epoch))]
+        better = (found > self.skills)[self.parts.of]
+        self.left[better] = losses[epoch[self.parts.of], np.arange(len(self.left))][better]
+        self.skills = np.maximum(self.skills, found)
+
+    def skill(self, weights: Floats | None = None) -> Any:
+        """Return the skill of the choice where it was not made."""
+        weights = self.objective.weights if weights is None else weights
+        return 1 - metrics.divide(*(self.objective.total(each, weights) for each in (self.left, self.reference)))
+
+
+def _reach(choices: Sequence[_Choice]) -> float:
+    """Return by how much the interval of the skill of choices reaches up, by a jackknife over blocks."""
+    from scipy.stats import t
+
+    variance, freedom = 0.0, 0
+    for choice in choices:
+        blocks = choice.parts.blocks
+        others = choice.parts.block != np.arange(blocks)[:, None]
+        variance += (blocks - 1) * float(np.var(choice.skill(others * choice.objective.weights)))
+        freedom += blocks - 1
+    if freedom < SEPARATE - 1 or math.isnan(variance):
+        return math.inf
+    return float(t.ppf(LEVEL, freedom)) * math.sqrt(variance) / len(choices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +203,7 @@ class ForecastObjective(Objective):
     context: Context  # at n cutoffs
     truth: Floats  # (n, H, K)
     scale: Floats  # error of the seasonal naive forecast on the training part, squared for RMSSE, (n, K)
+    span: NDArray[np.int64]  # time of the first and the last target, (2, n)
 
     @property
     def horizon(self) -> int:
@@ -116,12 +215,12 @@ class ForecastObjective(Objective):
         """Parameters that these cases require of a forecaster."""
         return {"horizon": self.horizon}
 
-    @property
-    def block(self) -> int:
-        """Number of neighbouring cutoffs within two horizons."""
-        steps = np.diff(self.context.lengths)[np.diff(self.context.series) == 0]
-        distance = max(1, int(np.median(steps))) if len(steps) else self.horizon
-        return max(1, min(len(self.weights) // 4, math.ceil(2 * self.horizon / distance)))
+    @cached_property
+    def parts(self) -> Parts:
+        """Parts by time, in which series share what happens, or the series where there is no time for that."""
+        in_time = Parts.by_time(*self.span)
+        series = Parts.by_owner(self.context.series)
+        return series if in_time.blocks < SEPARATE <= series.blocks else in_time
 
     def baseline(self) -> Forecaster:
         """Return the best of the naive family."""
@@ -181,10 +280,11 @@ def _forecast_objective(panel: Panel, trained: NDArray[np.int64], horizon: int, 
         metric = "mae" if metric == "mase" else "rmse"  # a constant past gives no scale
     weights, part = _equal_weights(context.series), panel.until(trained)
     scale = scales[context.series, :, int(metric == "rmsse")]
-    bare = ForecastObjective(part, weights, metric, "", np.empty(0), context, truth, scale)
+    span = np.stack([panel.stamps(context.series, context.lengths + step) for step in (0, horizon - 1)])
+    bare = ForecastObjective(part, weights, metric, "", np.empty((0, 0)), context, truth, scale, span)
     naive = {name: bare.losses(make(name, horizon=horizon).fit(part)) for name in NAIVE_FAMILY}
-    best = min(naive, key=lambda name: bare.total(naive[name], weights))
-    return replace(bare, reference=best, naive=naive[best])
+    order = sorted(naive, key=lambda name: bare.total(naive[name], weights))
+    return replace(bare, reference=order[0], family=np.stack([naive[name] for name in order]))
 
 
 def _equal_weights(owner: NDArray[Any]) -> Floats:
@@ -200,6 +300,13 @@ class ClassificationObjective(Objective):
     labels: NDArray[Any]  # of the training part
     held_out: Panel
     truth: NDArray[Any]  # labels of the held-out sequences, (n,)
+    owner: NDArray[Any]  # group of each, or a number of its own, (n,)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Parts by group, or by sequence where there are few groups."""
+        groups = Parts.by_owner(self.owner)
+        return groups if groups.blocks >= SEPARATE else Parts.by_owner(np.arange(len(self.owner)))
 
     def baseline(self) -> Classifier:
         """Return the classifier that predicts the most frequent class."""
@@ -252,8 +359,9 @@ def classification_objectives(
         part, test = panel.select(~held_out), panel.select(held_out)
         weights = _equal_weights(owner[held_out])
         own, truth = classes[labels[~held_out]], classes[labels[held_out]]
-        bare = ClassificationObjective(part, weights, metric, "majority", np.empty(0), own, test, truth)
-        objectives.append(replace(bare, naive=bare.losses(bare.fit(bare.baseline()))))
+        each = np.arange(len(truth)) if groups is None else groups[held_out]
+        bare = ClassificationObjective(part, weights, metric, "majority", np.empty((0, 0)), own, test, truth, each)
+        objectives.append(replace(bare, family=bare.losses(bare.fit(bare.baseline()))[None]))
         if groups is not None:  # the last groups are held out: those held out so far come first from now on
             order = np.concatenate([order[mask], order[~mask]])
     return objectives

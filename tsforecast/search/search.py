@@ -37,7 +37,6 @@ from tsforecast.search.objective import (
     Objective,
     classification_objectives,
     forecast_objectives,
-    optimism,
 )
 from tsforecast.search.results import cv_results
 from tsforecast.search.space import Range, Space
@@ -52,7 +51,7 @@ from tsforecast.search.storage import (
     trials_table,
     write_outcome,
 )
-from tsforecast.search.trial import TrialSetup, clone_with_seed, losses_at_best, trains_in_epochs
+from tsforecast.search.trial import TrialSetup, clone_with_seed, judge, trains_in_epochs
 
 _PLACES = ("storage", "name", "address", "resume")  # parameters that belong to a machine and not to a model
 _RULES = ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation", "validation_origins")
@@ -89,7 +88,11 @@ class RaySearch(Forecaster):
     best_score_ : float
         Skill on validation.
     optimism_ : float
-        Estimate of how much of `best_score_` is due to the choice.
+        Estimate of how much of `best_score_` is due to the choice of trial, epoch and naive reference: the score, minus
+        the skill on parts of the validation cases of what the other cases, which share no target with the part, choose
+        [h-block cross-validation: Burman, Chow and Nolan 1994, doi 10.1093/biomet/81.2.351]. Where all cutoffs share
+        targets, all of the score. Series of a panel are taken to share what happens at a time, unless the validation
+        part is shorter than three horizons; recordings to differ by group, where three groups or more validate.
     complete_ : bool
         Whether all trials are over; fit again to resume a search that was cut short.
     best_estimator_ : Forecaster or Classifier
@@ -254,10 +257,8 @@ class RaySearch(Forecaster):
         self.folder_, self.reference_ = config.folder, spec.reference
         records = tune(setup, space, config, self.verbose)
         self.trials_ = trials_table(records, space, spec.epochs)
-        folders = [config.trial_folder(record.trial) for record in records]
-        losses = [rows for folder in folders if (rows := losses_at_best(folder, objectives)) is not None]
-        naive = np.concatenate([objective.naive for objective in objectives])
-        self.optimism_ = optimism(objectives, np.stack([naive, *losses])) if losses else float("nan")
+        honest = judge(objectives, (config.trial_folder(record.trial) for record in records))
+        self.optimism_ = honest.optimism if honest else float("nan")
         write_outcome(self.folder_, self.optimism_)
         self._refit(space, objectives[0], fit)
         over = int((~self.trials_["status"].iloc[1:].isin(["cut short", "not run"])).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tsforecast.classifiers.base import Classifier
 from tsforecast.errors import TrainingError
 from tsforecast.files import new_file
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.search.objective import Objective
+from tsforecast.search.objective import Honest, Objective, honest_skill
 from tsforecast.search.space import Settings
 from tsforecast.training.checkpoint import adapt
 
@@ -123,16 +123,17 @@ def run_trial(
     )
 
 
-def losses_at_best(folder: Path, objectives: Sequence[Objective]) -> NDArray[np.float64] | None:
-    """Return the losses of a trial at its best epoch, in the cases of all objectives; None where none were stored."""
-    if not (folder / LOSSES).exists():
-        return None
-    each = [np.load(folder / LOSSES), *(np.load(folder / f"origin-{i}.npy") for i in range(1, len(objectives)))]
-    skills = [
-        [objective.skill(row) for row in rows[: len(each[0])]] for objective, rows in zip(objectives, each, strict=True)
-    ]
-    best = int(np.argmax(np.mean(skills, axis=0)))
-    return np.concatenate([rows[best] for rows in each])
+def judge(objectives: Sequence[Objective], folders: Iterable[Path]) -> Honest | None:
+    """Return the score of a search from the folders of its trials; None where no trial has one."""
+    scored = [folder for folder in folders if (folder / LOSSES).exists()]
+    return honest_skill(objectives, (losses_of_trial(each, len(objectives)) for each in scored)) if scored else None
+
+
+def losses_of_trial(folder: Path, origins: int) -> NDArray[np.float64]:
+    """Return the losses of a trial at each epoch in the cases of all origins, (epochs, n)."""
+    newest = np.load(folder / LOSSES)
+    older = [np.load(folder / f"origin-{number}.npy")[: len(newest)] for number in range(1, origins)]
+    return np.concatenate([newest, *older], axis=1)
 
 
 def _losses_by_epoch(model: Any, objective: Objective, file: Path) -> NDArray[np.float64]:
