@@ -36,7 +36,7 @@ def ours(segment: int | str) -> dict[str, float]:
     panel = load_dataset("sunspots")
     model = GRUForecaster(horizon=HORIZON, batch_size=BATCH, segment=segment)
     space = {"units": UNITS, "layers": LAYERS, "window": WINDOWS, "learning_rate": log(*RATES)}
-    rules: dict[str, Any] = {"searcher": "random", "scheduler": "none", "validation": VALIDATION}
+    rules: dict[str, Any] = {"searcher": "random", "scheduler": "none", "validation": VALIDATION, "give_up": False}
     with tempfile.TemporaryDirectory() as place:
         began = time.perf_counter()
         search = RaySearch(model.set_params(max_epochs=EPOCHS), space, trials=TRIALS, storage=place, **rules).fit(panel)

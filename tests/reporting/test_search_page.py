@@ -240,6 +240,15 @@ def test_luck_as_large_as_the_skill_is_all_of_it(tmp_path: Path) -> None:
     assert "Best skill +2.0% against seasonal-naive (all of which may be luck)" in html_search(read_search(tmp_path))
 
 
+def test_a_search_that_ended_as_hopeless_shows_why_and_one_of_before_is_read(tmp_path: Path) -> None:
+    few(tmp_path, [[0.0, 0.02, 0.01]])
+    write_outcome(tmp_path, 0.05, "the search ended after 1 of 2 trials")
+    assert "1 finished. The search ended after 1 of 2 trials." in html_search(read_search(tmp_path))
+    (tmp_path / "outcome.json").write_text('{"optimism": 0.05}')
+    stored = read_search(tmp_path)
+    assert (stored.optimism, stored.hopeless) == (0.05, "")
+
+
 def test_a_search_that_trains_nothing_in_epochs_speaks_of_none(tmp_path: Path) -> None:
     space = Space.of({"units": [8, 16]})
     open_search(tmp_path, {}, about(space, 2, 0, scheduler="none"), "auto")

@@ -145,7 +145,7 @@ def plain_warnings() -> Iterator[None]:
 
         def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, (TrainingWarning, FitWarning, DataWarning, TrackingWarning)):
-                warn("Warning", str(message))
+                warn("Warning", note_of(message.args[0]))
             else:
                 usual(message, category, *where, **more)
 

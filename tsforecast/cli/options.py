@@ -154,6 +154,7 @@ RENAMED = {
     "random_state": "seed",
     "storage": "out",
     "n_jobs": "jobs",
+    "give_up": "all_trials",
 }
 PARAMETERS = {option: name for name, option in RENAMED.items()}
 ALIKE = (
@@ -162,7 +163,7 @@ ALIKE = (
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
     *("resample", "aggregate", "tolerance"),
 )
-FLAGS = ("fill_gaps", "sort", "resume")  # no value follows them, although `resume` takes one in Python
+FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.
 PHRASES = {
     "reader": "",

@@ -72,6 +72,10 @@ def tune(
         float | None, typer.Option(help="Seconds after which every trial ends.", show_default="no limit")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue this search if it was started.")] = False,
+    all_trials: Annotated[
+        bool,
+        typer.Option("--all-trials", help="Continue, also where half of the trials show that nothing beats naive."),
+    ] = False,
     validation_origins: Annotated[int, typer.Option(help="Validation parts that a trial is scored on.")] = 1,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto, or host:port.", show_default="this machine")
@@ -114,7 +118,8 @@ def tune(
         address=address,
         storage=out.absolute().parent,
         name=out.name,
-        resume="auto" if resume else False,
+        resume="auto" if resume or all_trials else False,
+        give_up=not all_trials,
         random_state=training.seed,
         validation_origins=validation_origins,
         horizon=None if label else protocol.horizon,

@@ -112,12 +112,13 @@ def headline(search: StoredSearch, trials: pd.DataFrame) -> str:
 
 
 def counts(search: StoredSearch, trials: pd.DataFrame) -> str:
-    """Return the number of trials, and how they ended."""
+    """Return the number of trials, how they ended, and why the search did where it ended early."""
     status = trials["status"].iloc[1:]
     names = ("finished", "stopped early", "failed", "cut short", "not run")
     ends = [f"{n} {name.replace('not run', 'without a score yet')}" for name in names if (n := sum(status == name))]
     total = f"{len(status)} of {search.spec.trials} trials"
-    return f"{total}: {', '.join(ends)}." if ends else f"{total}."
+    ended = f" {search.hopeless[0].upper()}{search.hopeless[1:]}." if search.hopeless else ""
+    return (f"{total}: {', '.join(ends)}." if ends else f"{total}.") + ended
 
 
 def best_trials(trials: pd.DataFrame, space: Space) -> Grid:

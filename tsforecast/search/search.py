@@ -24,7 +24,7 @@ from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError, Problem, TrainingError, TrainingWarning, raise_any, shorten
+from tsforecast.errors import Argument, ParameterError, Problem, TrainingError, TrainingWarning, raise_any, shorten
 from tsforecast.estimators.base import Estimator, keyword_settings, setting
 from tsforecast.evaluation.metrics import METRICS
 from tsforecast.events import observed
@@ -33,7 +33,9 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, versions
 from tsforecast.search.objective import (
     CLASSIFICATION_METRICS,
+    LEVEL,
     ForecastObjective,
+    Honest,
     Objective,
     classification_objectives,
     forecast_objectives,
@@ -68,6 +70,17 @@ def _seconds(name: str, value: Any) -> list[str]:
     return [] if fine else [Problem("must be a number of seconds above 0", f"got {value!r}", parameter=name)]
 
 
+def _hopeless(honest: Honest, over: int, spec: SearchSpec) -> str:
+    """Return the sentence about a search that ended since nothing can beat naive."""
+    begin = f"the search ended after {over} of {spec.trials} trials, since nothing beats {spec.reference}"
+    if honest.best <= 0:
+        return f"{begin}: no epoch of any trial has a smaller error on {spec.cases}"
+    return (
+        f"{begin}: best skill {honest.best:+.1%}, of which {100 * honest.optimism:.1f} points are luck of the choice; "
+        f"with {LEVEL:.0%} confidence it is below {max(0.0, honest.high):.1%} on other data"
+    )
+
+
 @keyword_settings
 class RaySearch(Forecaster):
     """Search for the settings of a forecaster, or of a classifier, with Ray, and predict with the best.
@@ -94,7 +107,8 @@ class RaySearch(Forecaster):
         targets, all of the score. Series of a panel are taken to share what happens at a time, unless the validation
         part is shorter than three horizons; recordings to differ by group, where three groups or more validate.
     complete_ : bool
-        Whether all trials are over; fit again to resume a search that was cut short.
+        Whether all trials are over, or the search ended since nothing beats naive; fit again to resume a search that
+        was cut short.
     best_estimator_ : Forecaster or Classifier
         Fitted with `best_params_` on all data, as a plain `fit` would; the best naive one where no trial beats it.
     cv_results_ : dict of arrays
@@ -159,6 +173,12 @@ class RaySearch(Forecaster):
     )
     resources_per_trial: Mapping[str, float] | None = setting(
         default=None, doc='Resources of Ray; ``{"cpu": 1}`` unless given.'
+    )
+    give_up: bool = setting(
+        default=True,
+        doc="End the search when half of the trials, ten at least, show that nothing beats naive: no epoch of any has "
+        "a smaller error, or the best has, with 95 % confidence, a skill below 2 % on other data. A search that ended "
+        "so goes on with False.",
     )
     address: str | None = setting(
         default=None, doc='Ray cluster: ``"auto"``, or ``"host:port"``. This machine unless given.'
@@ -255,15 +275,19 @@ class RaySearch(Forecaster):
         config = self._open(panel, space, setup, identity)
         spec = config.spec
         self.folder_, self.reference_ = config.folder, spec.reference
-        records = tune(setup, space, config, self.verbose)
+        records, hopeless = tune(setup, space, config, self.verbose)
         self.trials_ = trials_table(records, space, spec.epochs)
+        over = int((~self.trials_["status"].iloc[1:].isin(["cut short", "not run"])).sum())
         honest = judge(objectives, (config.trial_folder(record.trial) for record in records))
         self.optimism_ = honest.optimism if honest else float("nan")
-        write_outcome(self.folder_, self.optimism_)
+        why = _hopeless(honest, over, spec) if honest and hopeless else ""
+        write_outcome(self.folder_, self.optimism_, why)
         self._refit(space, objectives[0], fit)
-        over = int((~self.trials_["status"].iloc[1:].isin(["cut short", "not run"])).sum())
-        self.complete_ = over >= spec.trials
-        if not self.complete_:
+        self.complete_ = hopeless or over >= spec.trials
+        if hopeless:
+            remedy = ("run it again with ", Argument("give_up", False), " to go on")
+            warnings.warn(TrainingWarning(Problem(why, "", remedy)), stacklevel=3)
+        elif not self.complete_:
             warnings.warn(
                 f"the search was cut short: {over} of {spec.trials} trials are over; fit again to go on",
                 TrainingWarning,
@@ -301,7 +325,7 @@ class RaySearch(Forecaster):
         folder /= self.name or f"{type(self.forecaster).__name__}-{joblib.hash(identity)[:12]}"
         open_search(folder, identity, spec, self.resume)
         resources = dict(self.resources_per_trial or {"cpu": 1})
-        return RunConfig(spec, folder, self.random_state, self.time_budget, resources, self.address)
+        return RunConfig(spec, folder, self.random_state, self.time_budget, resources, self.address, self.give_up)
 
     def _refit(self, space: Space, objective: Objective, fit: Callable[[Any], Any]) -> None:
         """Fit the settings of the best trial on all data."""

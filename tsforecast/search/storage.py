@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, shorten
+from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, counted, shorten
 from tsforecast.files import new_file, require_place
 from tsforecast.search.space import Settings, Space
 
@@ -159,8 +159,7 @@ class SearchSpec:
     def cases(self) -> str:
         """Number and kind of the cases that a trial is scored on."""
         kind, horizon = ("cutoff", f", horizon {self.horizon}") if self.horizon else ("sequence", "")
-        parts = "1 validation part" if self.origins == 1 else f"{self.origins} validation parts"
-        return f"{self.cutoffs} {kind}{'' if self.cutoffs == 1 else 's'} in {parts}{horizon}"
+        return f"{counted(self.cutoffs, kind)} in {counted(self.origins, 'validation part')}{horizon}"
 
 
 @dataclass(frozen=True)
@@ -173,6 +172,7 @@ class RunConfig:
     time_budget: float | None
     resources: dict[str, float]
     address: str | None
+    give_up: bool  # end when nothing beats naive
 
     @property
     def pauses(self) -> bool:
@@ -192,6 +192,7 @@ class StoredSearch:
     space: Space  # choices that JSON cannot hold are texts
     records: list[TrialRecord]
     optimism: float | None  # None until the search is over
+    hopeless: str = ""  # why it ended before all trials
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -231,9 +232,9 @@ def open_search(folder: Path, identity: dict[str, str], spec: SearchSpec, resume
         _write_json(file, {**stored, "about": {**stored["about"], "trials": spec.trials}})
 
 
-def write_outcome(folder: Path, optimism: float) -> None:
-    """Write the optimism of a search that is over, which cannot be computed without the data."""
-    _write_json(folder / OUTCOME_FILE, {"optimism": None if optimism != optimism else optimism})
+def write_outcome(folder: Path, optimism: float, hopeless: str = "") -> None:
+    """Write the optimism of a search that is over, which cannot be computed without the data, and why it ended."""
+    _write_json(folder / OUTCOME_FILE, {"optimism": None if optimism != optimism else optimism, "hopeless": hopeless})
 
 
 def read_search(folder: Path) -> StoredSearch:
@@ -244,9 +245,9 @@ def read_search(folder: Path) -> StoredSearch:
         )
     spec = SearchSpec(**_read_json(folder / SPEC_FILE)["about"])
     outcome = folder / OUTCOME_FILE
-    optimism = _read_json(outcome)["optimism"] if outcome.is_file() else None
+    found: dict[str, Any] = _read_json(outcome) if outcome.is_file() else {"optimism": None}
     space = Space.from_plain(spec.space, spec.season_length)
-    return StoredSearch(spec, space, read_log(folder), optimism)
+    return StoredSearch(spec, space, read_log(folder), found["optimism"], found.get("hopeless", ""))
 
 
 def _read_json(file: Path) -> Any:

@@ -34,15 +34,18 @@ from tsforecast.search.suggest import (
     remaining_jobs,
     warm_start,
 )
-from tsforecast.search.trial import FIT, LOSSES, Score, TrialSetup, run_trial
+from tsforecast.search.trial import FIT, LOSSES, Score, TrialSetup, judge, run_trial
 
 logger = logging.getLogger("tsforecast")
 Listener = Callable[[str, dict[str, Any]], None]  # called with "epoch" or "done", and the result of a trial
 
 CLUSTER_TIMEOUT = 5.0  # seconds
 LOCK_TIMEOUT = 60.0  # seconds for a worker of a killed search to end
+ENOUGH_TRIALS, ENOUGH_SHARE = 10, 0.5  # trials, and share of all, after which a search may end as hopeless
 LEAST_ROOM = 1 << 16  # bytes without which a trial cannot keep its state
-_listeners: list[Listener] = []  # Ray pickles its callbacks, and cannot pickle a terminal
+# Ray pickles its callbacks, and cannot pickle a terminal, nor should it the data.
+_listeners: list[Listener] = []
+_hopeless: set[Path] = set()  # folders of searches that are to end
 
 # Environment of Ray: no tables in the terminal, no files for TensorBoard, no advice on checkpoints.
 RAY_ENVIRONMENT = {
@@ -53,8 +56,8 @@ RAY_ENVIRONMENT = {
 }
 
 
-def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -> list[TrialRecord]:
-    """Run all trials that are left, and return the records of all by number.
+def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -> tuple[list[TrialRecord], bool]:
+    """Run all trials that are left; return the records of all by number, and whether it ended as hopeless.
 
     Ctrl-C ends the search early, with the trials so far. ParameterError is raised when the cluster cannot be reached, a
     searcher lacks its package, or another process runs this search; OutputError when the storage cannot be written to.
@@ -65,12 +68,12 @@ def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -
             repair_log(config.folder)
             earlier = read_log(config.folder)
             over = [record for record in earlier if record.is_over(spec.epochs)]
-            with _show_progress(verbose, space, spec, over):
-                if len(earlier) < spec.trials or len(over) < len(earlier):
+            with _show_progress(verbose, space, spec, over), _watch(setup, config) as is_hopeless:
+                if (len(earlier) < spec.trials or len(over) < len(earlier)) and not is_hopeless():
                     with _silenced(), _cluster(config.address):
                         _tuner(setup, space, config, earlier).fit()
                     _require_room(config.folder)
-            return read_log(config.folder)
+                return read_log(config.folder), config.folder in _hopeless
     except (OSError, EOFError) as error:  # EOFError: Ray reads back a file that it could not write whole
         if isinstance(error, TsForecastError):
             raise
@@ -103,6 +106,7 @@ def _tuner(setup: TrialSetup, space: Space, config: RunConfig, earlier: list[Tri
         ),
         run_config=ray.tune.RunConfig(
             name="ray",
+            stop=_Hopeless(config.folder),
             storage_path=str(config.folder),
             callbacks=[_LogCallback(config.folder)],
             # A population takes over the weights of trials that have gone on since.
@@ -174,6 +178,47 @@ class _LogCallback(ray.tune.Callback):
             listen(event, result)
 
 
+class _Hopeless(ray.tune.Stopper):
+    """Ends a search that cannot beat naive."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Return that no trial ends for itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Return whether the search is to end."""
+        return self.folder in _hopeless
+
+
+@contextmanager
+def _watch(setup: TrialSetup, config: RunConfig) -> Iterator[Callable[[], bool]]:
+    """Find out, after each trial, whether a search is hopeless; yield the function that does."""
+    spec = config.spec
+
+    def is_hopeless() -> bool:
+        records = read_log(config.folder)
+        over = sum(record.is_over(spec.epochs) for record in records)
+        if config.give_up and max(ENOUGH_TRIALS, ENOUGH_SHARE * spec.trials) <= over < spec.trials:
+            honest = judge(setup.objectives, (config.trial_folder(record.trial) for record in records))
+            if honest and honest.is_hopeless:
+                _hopeless.add(config.folder)
+        return config.folder in _hopeless
+
+    def listen(event: str, result: dict[str, Any]) -> None:
+        if event == "done":
+            is_hopeless()
+
+    _listeners.append(listen)
+    try:
+        yield is_hopeless
+    finally:
+        _listeners.remove(listen)
+        _hopeless.discard(config.folder)
+
+
 def _code(trial: Any) -> Settings:
     """Return encoded settings with numbers that JSON can hold."""
     code = trial.config[JOB]["code"]
@@ -228,7 +273,7 @@ def _show_progress(verbose: int, space: Space, spec: SearchSpec, over: list[Tria
         console.print(size, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
     done, began = len(over), time.monotonic()
-    best = max((skill for record in over for skill in record.skills.values()), default=0.0)
+    best = max([0.0, *(skill for record in over for skill in record.skills.values())])
     with Progress(*columns, console=console, transient=True, disable=not (verbose and at_terminal)) as bar:
         task = bar.add_task(_best_so_far(best, reference), total=trials, completed=done)
 
