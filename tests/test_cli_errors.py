@@ -60,6 +60,7 @@ def test_what_no_option_stands_for_stays_as_it_is() -> None:
     for part in (Row(3), Parameter("pooling"), Argument("groups")):
         assert as_option(part) == part
     assert as_option(Argument("target", [...])) == "--target ..."
+    assert as_option(Argument("give_up", False)) == "--all-trials"
 
 
 def test_each_option_of_a_message_exists() -> None:

@@ -116,16 +116,17 @@ def test_the_best_epoch_of_trials_as_good_as_naive_looks_better_by_what_is_estim
     assert abs(left.mean()) < 2 * left.std() / np.sqrt(len(left))
 
 
+@pytest.mark.thorough
 def test_the_best_of_several_baselines_looks_better_than_it_is_as_well() -> None:
     _, left = luck(60, baselines=5)
     assert abs(left.mean()) < 2 * left.std() / np.sqrt(len(left))
 
 
-def test_little_is_taken_from_a_skill_that_is_real() -> None:
-    for steps in (12, 60):
-        observed, left = luck(steps, better=0.5)
-        assert observed > 0.49
-        assert -0.05 < left.mean() < 0.02
+@pytest.mark.parametrize("steps", [60, pytest.param(12, marks=pytest.mark.thorough)])
+def test_little_is_taken_from_a_skill_that_is_real(steps: int) -> None:
+    observed, left = luck(steps, better=0.5)
+    assert observed > 0.49
+    assert -0.05 < left.mean() < 0.02
 
 
 def scores(

@@ -24,7 +24,7 @@ from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
 
-PARTS = 100  # of the cases, each of which is left out once, at most
+PARTS = 10  # of the cases, each of which is left out once, at most; more flip between choices that are nearly equal
 SEPARATE = 3  # blocks of cases that share nothing, at least, for an interval
 LEVEL = 0.95  # of the interval, one-sided
 LEAST_SKILL = 0.02  # a smaller one is not worth a search
