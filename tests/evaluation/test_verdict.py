@@ -241,7 +241,7 @@ def test_the_headline_names_the_best_model_and_what_it_is_better_than() -> None:
     verdict = board.verdicts["good"]
     assert board.headline == (
         f"1 of 1 models is better than naive; the best, good, has {verdict.skill:.1%} lower MAE "
-        f"({100 * verdict.low:.0f} to {100 * verdict.high:.0f} % less)"
+        f"(skill {100 * verdict.low:.0f} to {100 * verdict.high:.0f} %)"
     )
     faint = ForecastResults.from_rows(rows_of({"naive": NAIVE, "faint": NAIVE + random.normal(size=30)}), "mae")
     assert faint.headline.startswith("No model is shown to be better than naive: the best of 1, faint, has ")

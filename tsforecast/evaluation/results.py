@@ -262,7 +262,7 @@ class ForecastResults(Results):
         better = sum(each.outcome == "better" for each in judged)
         by = f"{abs(best.skill):.1%} {'lower' if best.skill >= 0 else 'higher'} {self.metric.upper()}"
         if math.isfinite(best.low):
-            by += f" ({100 * best.low:.0f} to {100 * best.high:.0f} % less)"
+            by += f" (skill {100 * best.low:.0f} to {100 * best.high:.0f} %)"
         if not better:
             return (
                 f"No model is shown to be better than {self.reference}: the best of {len(judged)}, {best.model}, has "
