@@ -27,7 +27,7 @@ from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
-MAX_ORIGINS, MAX_ROWS = 30, 300_000  # of the test that chooses the reference
+MAX_ORIGINS, MAX_ROWS = 30, 100_000  # of the test that chooses the reference
 
 Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
 
