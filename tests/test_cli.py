@@ -290,7 +290,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         "too long": [shops, *columns, "--horizon", "200"],
         "cleaning": [shops, *columns, "--duplicates", "foo", "--nan", "zero"],
         "frequency": [shops, *columns, "--frequency", "X"],
-        "window": [shops, *columns, "--horizon", "7", "--models", "gru", "--window", "100"],
+        "window": [shops, *columns, "--horizon", "7", "--origins", "1", "--models", "gru", "--window", "100"],
         "dataset with columns": ["co2-weekly", "--target", "co2"],
         "out is a file": ["sunspots-yearly", "--models", "mean", "--out", shops],
     }

@@ -176,7 +176,8 @@ def test_series_that_no_cutoff_of_their_own_could_test_do_not_refuse_a_board() -
 
 def test_the_command_line_refuses_a_board_that_would_lose_most_series(tmp_path: Path) -> None:
     devices().to_csv(tmp_path / "devices.csv", index=False)
-    command = ("leaderboard", "devices.csv", "--models", "naive", "--horizon", "2", "--out", "board")
+    counts = ("--horizon", "2", "--origins", "1")
+    command = ("leaderboard", "devices.csv", "--models", "naive", *counts, "--out", "board")
     refused = tsforecast(*command, cwd=tmp_path)
     words = REFUSED.replace("align='end'", "--align end").replace("align='time'", "--align time")
     assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", f"Error: {words}\n")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
-from tsforecast.data.protocol import SealedPanel
+from tsforecast.data.protocol import Protocol, SealedPanel, default_cutoffs
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
@@ -68,3 +68,36 @@ def test_a_seal_that_leaves_nothing_is_refused() -> None:
         SealedPanel(Panel.of(wave(90)), test=90)
     with pytest.raises(ParameterError, match="test must be a share in"):
         SealedPanel(Panel.of(wave(90)), test=0)
+
+
+@pytest.mark.parametrize(
+    ("length", "more", "counts", "why"),
+    [
+        # A third is 166 steps; 166 - 14 = 152 from the oldest cutoff to the newest: 10 * 14 fit.
+        (500, {}, (11, None), "11 cutoffs, 14 steps apart: all in the last third of the median series (500 steps)"),
+        (500, {"gap": 20}, (10, None), "10 cutoffs, 14 steps apart: all"),
+        (500, {"gap": 30}, (10, 13), "10 cutoffs, 13 steps apart: the last third"),  # 166 - 44 = 122 = 9 * 13 + 5
+        (5000, {}, (30, None), "30 cutoffs, 14 steps apart: the most that are taken unless told, of 119 in the last"),
+        (200, {}, (10, 5), "10 cutoffs, 5 steps apart: the last third of the median series (200 steps) would hold 4"),
+        (200, {"step": 20}, (3, 20), "3 cutoffs, 20 steps apart: all in the last third"),
+        (60, {}, (7, 1), "7 cutoffs, 1 step apart: "),
+        (60, {"min_past": 45}, (2, 1), "2 cutoffs, 1 step apart: "),
+        (20, {}, (1, None), "1 cutoff: the last third of the median series (20 steps) holds no more"),
+    ],
+)
+def test_cutoffs_are_as_many_as_the_last_third_holds(
+    length: int, more: dict[str, int], counts: tuple[int, int | None], why: str
+) -> None:
+    found = default_cutoffs(Panel.of(np.arange(float(length))), Protocol(14, **more))
+    assert found[:2] == counts
+    assert found[2].startswith(why)
+
+
+def test_one_cutoff_is_the_default_where_verdicts_count_groups_or_series() -> None:
+    others = Panel.from_array([np.arange(50.0 + i) for i in range(6)])  # each ends after steps of its own
+    alike = Panel.from_array([np.arange(50.0)] * 6)
+    assert default_cutoffs(others, Protocol(2))[:2] == (1, None)
+    assert default_cutoffs(alike, Protocol(2))[0] == 10
+    assert default_cutoffs(alike, Protocol(2), independent_series=True)[0] == 1
+    with pytest.raises(ParameterError, match="horizon must be a whole number >= 1: got 0"):
+        default_cutoffs(alike, Protocol(0))

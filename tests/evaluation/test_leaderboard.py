@@ -12,10 +12,12 @@ from sklearn.linear_model import Ridge
 from tests.evaluation.test_backtest import Oracle
 from tests.helpers import metrics
 from tests.helpers.forecasters import small, wave
+from tsforecast.catalog.loaders import load_task
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
+from tsforecast.estimators.registry import make
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.evaluation.leaderboard import leaderboard, named
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import NaiveForecaster
@@ -236,3 +238,21 @@ def test_options_that_make_no_sense_are_refused_and_a_model_at_fault_is_named() 
         leaderboard(["gru"], wave(20), horizon=3, origins=5)
     with pytest.raises(ParameterError, match=r"got Ridge; a regressor .* as ReductionForecaster\(Ridge\(\)\)"):
         leaderboard([Ridge()], RAMP, horizon=2)
+
+
+def test_cutoffs_are_those_of_the_data_or_of_the_card_of_a_dataset() -> None:
+    own = leaderboard([], wave(200), horizon=14).record
+    assert (own.origins, own.step) == (10, 5)
+    card = leaderboard([], "sunspots-yearly").record
+    task = load_task("sunspots-yearly")[1]
+    assert (card.horizon, card.origins, card.step) == (task.horizon, task.origins, task.step)
+    other = leaderboard([], "sunspots-yearly", horizon=task.horizon + 1, origins=2).record
+    assert (other.horizon, other.origins, other.step) == (task.horizon + 1, 2, task.horizon + 1)
+    with pytest.raises(ParameterError, match="horizon must be given unless a dataset is named: got None; pass h"):
+        leaderboard([], wave(60))
+
+
+def test_a_name_stands_for_a_model_with_a_seed() -> None:
+    models = named(["gru", "naive", NaiveForecaster()])
+    assert models["gru"].random_state == 0
+    assert make("gru").random_state is None

@@ -75,7 +75,7 @@ def test_a_panel_whose_series_are_mostly_too_short_is_refused() -> None:
 def test_a_leaderboard_with_short_series_has_forecasts_of_all_and_names_the_replaced() -> None:
     data = shops({"a": 60, "b": 70, "new": 8})
     with pytest.warns(DataWarning, match="1 of 3 series is too short to train on"):
-        board = leaderboard({"ridge": tiny("reduction")}, data, horizon=3)
+        board = leaderboard({"ridge": tiny("reduction")}, data, horizon=3, origins=1)
     assert board.notes == ("ridge: 1 of 3 series is forecast by the seasonal naive instead: 'new'",)
     new = board.rows[board.rows["series"] == "new"].pivot_table("forecast", "step", "model")
     assert new["ridge"].tolist() == new["seasonal-naive"].tolist()

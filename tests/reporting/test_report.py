@@ -285,7 +285,7 @@ def test_no_line_bridges_a_hole_in_the_actual_values() -> None:
 
 
 def test_every_seed_has_its_line() -> None:
-    board = leaderboard(["mean"], wave(60), horizon=3)
+    board = leaderboard(["mean"], wave(60), horizon=3, origins=1)
     seeded = pd.concat(
         [board.rows.assign(seed=pd.array([seed], dtype="Int32").repeat(len(board.rows))) for seed in (0, 1)]
     )

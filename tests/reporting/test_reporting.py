@@ -52,7 +52,7 @@ def test_the_figure_draws_actual_values_and_each_forecast_from_cutoffs_that_do_n
 
 def test_a_figure_of_some_models_says_that_they_are_the_best() -> None:
     panel = Panel.from_array(wave(60), season_length=6)
-    board = leaderboard(["mean", "window-average"], panel, horizon=4)
+    board = leaderboard(["mean", "window-average"], panel, horizon=4, origins=1)
     (axes,) = plot_forecasts(board, panel).axes
     assert axes.get_title(loc="left").endswith("4 steps ahead (best 3 of 4 models and the reference)")
     assert len([line for line in axes.lines if not line.get_label().startswith("_")]) == 6  # and actual, cutoff

@@ -19,7 +19,7 @@ import polars as pl
 import polars.selectors as cs
 
 from tsforecast.catalog import download
-from tsforecast.catalog.card import Card, CardFile, card
+from tsforecast.catalog.card import Card, CardFile, Task, card
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, DownloadError, raise_any
 
@@ -63,6 +63,12 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
                 removed = f"{place} was removed from the cache: the next attempt fetches {file.url} anew"
                 error = DataError([*error.problems, removed])
         raise error
+
+
+def load_task(name: str, label: str | None = None) -> tuple[Panel, Task]:
+    """Read a dataset with the task of its card; the label of its sequences is left out unless it is named."""
+    panel, task = load_dataset(name), card(name).task
+    return panel.without(task.label) if task.label and not label else panel, task
 
 
 def _locate(known: Card, progress: download.Progress | None) -> list[Path]:

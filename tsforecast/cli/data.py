@@ -51,15 +51,14 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
 
     Sequences are classified by the static column `label`; without it, a dataset's own label is left out.
     """
-    from tsforecast.catalog.card import card, dataset_names
-    from tsforecast.catalog.loaders import load_dataset
+    from tsforecast.catalog.card import dataset_names
+    from tsforecast.catalog.loaders import load_task
     from tsforecast.data.panel import Panel
 
     if data in dataset_names():
         if reading != DataOptions():
             raise ParameterError(f"dataset {data!r} has its own columns, season and cleaning; leave those options out")
-        panel, task = load_dataset(data), card(data).task
-        return panel.without(task.label) if task.label and not label else panel, task, None
+        return *load_task(data, label), None
     path = Path(data)
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
@@ -87,6 +86,23 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     return panel, None, form
 
 
+def horizon_of(task: Task | None, panel: Panel, horizon: int | None) -> int:
+    """Return the horizon that was given, or the card's, or one season.
+
+    A season is a tenth of the median length at most, and printed where it is.
+    """
+    import numpy as np
+
+    if horizon is not None or task:
+        return task.horizon if task and horizon is None else horizon  # type: ignore[return-value] # one is there
+    season = panel.season_length if panel.season_length > 1 else 10
+    median = int(np.median(panel.lengths))  # not the least: one short series must not decide for all
+    found = max(1, min(season, median // 10))
+    if found < season:
+        echo(f"horizon {found}: a tenth of the median length of the series ({median} steps); see --horizon")
+    return found
+
+
 def protocol_of(
     task: Task | None,
     panel: Panel,
@@ -94,27 +110,25 @@ def protocol_of(
     origins: int | None = None,
     step: int | None = None,
     align: str | None = None,
+    gap: int = 0,
+    min_past: int = 1,
+    independent_series: bool = False,
 ) -> Protocol:
-    """Return the horizon and cutoffs that were given, or the card's, or one season and one cutoff.
+    """Return the horizon of `horizon_of`, and the cutoffs that were given, or the card's, or as many as the data allow.
 
-    A season is a tenth of the median length at most, and printed where it is. The card's cutoffs belong to the card's
-    horizon alone.
+    The card's cutoffs belong to the card's horizon alone. The reason is printed where the data decide.
     """
-    import numpy as np
+    from tsforecast.data.protocol import Protocol, default_cutoffs
 
-    from tsforecast.data.protocol import Protocol
-
-    if horizon is None and task:
-        horizon = task.horizon
-    elif horizon is None:
-        season = panel.season_length if panel.season_length > 1 else 10
-        median = int(np.median(panel.lengths))  # not the least: one short series must not decide for all
-        horizon = max(1, min(season, median // 10))
-        if horizon < season:
-            echo(f"horizon {horizon}: a tenth of the median length of the series ({median} steps); see --horizon")
-    own = task if task and task.horizon == horizon else Protocol(horizon)
-    counts = (own.origins if origins is None else origins, own.step if step is None else step)
-    return Protocol(horizon, *counts, align=align)  # type: ignore[arg-type] # which it checks
+    horizon = horizon_of(task, panel, horizon)
+    if task and task.horizon == horizon:
+        origins, step = (task.origins if origins is None else origins), (task.step if step is None else step)
+    known = 1 if origins is None else origins
+    protocol = Protocol(horizon, known, step, gap, min_past=min_past, align=align)  # type: ignore[arg-type] # it checks
+    if origins is None:
+        origins, step, reason = default_cutoffs(panel, protocol, independent_series)
+        echo(f"{reason}; see --origins")
+    return replace(protocol, origins=origins, step=step)
 
 
 def keep_form(model: Path, panel: Panel, form: Form | None) -> None:

@@ -28,6 +28,7 @@ from tsforecast.cli.console import (
 )
 from tsforecast.cli.data import (
     FORMAT_FILE,
+    horizon_of,
     keep_form,
     kept_form,
     protocol_of,
@@ -42,7 +43,10 @@ from tsforecast.cli.options import (
     Align,
     Data,
     DataOptions,
+    Gap,
     Horizon,
+    IndependentSeries,
+    Metric,
     MinPast,
     Mlflow,
     Model,
@@ -85,18 +89,16 @@ def leaderboard(
     ] = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d",
     origins: Origins = None,
     step: Step = None,
-    gap: Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")] = 0,
+    gap: Gap = 0,
     min_past: MinPast = 1,
     align: Align = None,
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
     audit: Annotated[
         str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
     ] = "data",
-    metric: Annotated[str, typer.Option(help="Ranks the models: mase, mae, rmse, smape or rmsse.")] = "mase",
+    metric: Metric = "mase",
     margin: Annotated[float, typer.Option(help="Skill within which a model is equivalent to the reference.")] = 0.02,
-    independent_series: Annotated[
-        bool, typer.Option("--independent-series", help="Series at one time do not depend on each other: count series.")
-    ] = False,
+    independent_series: IndependentSeries = False,
     seeds: Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")] = 1,
     report: Annotated[
@@ -122,7 +124,7 @@ def leaderboard(
         require_place(out, mark=BOARD)
     unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
     panel, task = read_panel(data, reading)
-    protocol = protocol_of(task, panel, horizon, origins, step, align)
+    protocol = protocol_of(task, panel, horizon, origins, step, align, gap, min_past, independent_series)
     title = f"{data}, horizon {protocol.horizon}"
     with tracked(mlflow, data), progress(f"{data}: ", len(named(chosen))) as started:
         board = compare(
@@ -207,7 +209,7 @@ def fit(
 
     check_folder(out)
     panel, task, form = read_table(data, reading)
-    horizon = protocol_of(task, panel, horizon).horizon
+    horizon = horizon_of(task, panel, horizon)
     settings = {**networks.settings(), "horizon": horizon, "verbose": int(console.is_terminal)}
     forecaster = _one_model(model, settings)
     with tracked(mlflow, data):
@@ -370,18 +372,18 @@ def audit(
 
     forecaster = _one_model(model, networks.settings())
     panel, task = read_panel(data, reading)
-    protocol = protocol_of(task, panel, horizon, align=align)
+    horizon = horizon_of(task, panel, horizon)
     report = run_audit(
         forecaster,
         panel,
         cutoffs=cutoffs,
-        horizon=protocol.horizon,
+        horizon=horizon,
         level=level,  # type: ignore[arg-type]
         min_past=min_past,
-        align=protocol.align,
+        align=align,  # type: ignore[arg-type] # which it checks
         isolated=isolated,
     )
-    show_audit(report, f"{model} on {data}, horizon {protocol.horizon}", console)
+    show_audit(report, f"{model} on {data}, horizon {horizon}", console)
     if not report.passed:
         raise typer.Exit(1)
 

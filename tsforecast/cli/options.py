@@ -44,8 +44,13 @@ def _plain(params: list[Any]) -> list[Any]:
 
 Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel or Parquet file.")]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
-Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 1")]
+Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 10 to 30")]
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
+Gap = Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")]
+Metric = Annotated[str, typer.Option(help="Ranks the models: mase, mae, rmse, smape or rmsse.")]
+IndependentSeries = Annotated[
+    bool, typer.Option("--independent-series", help="Series at one time do not depend on each other: count series.")
+]
 MinPast = Annotated[int, typer.Option(help="Observed steps that a cutoff needs; shorter series are left out.")]
 Align = Annotated[
     str | None,

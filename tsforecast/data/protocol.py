@@ -15,6 +15,9 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Align, Fold, GroupKFold, LeaveGroupsOut, RollingOrigin, clock_of, is_tested, sides
 from tsforecast.errors import Argument, DataError, ParameterError, Problem, counted, raise_any, shorten
 
+LEAST_CUTOFFS, MOST_CUTOFFS = 10, 30  # where their number is not given and the data have room
+TESTED = 1 / 3  # of the median series, its end, where cutoffs then lie
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -91,6 +94,44 @@ class Protocol:
     def _origins(self) -> RollingOrigin:
         counts = (self.horizon, self.origins, self.step, self.gap, self.train_length, self.min_past)
         return RollingOrigin(*counts, align=self.align or "time")
+
+
+def default_cutoffs(panel: Panel, protocol: Protocol, independent_series: bool = False) -> tuple[int, int | None, str]:
+    """Return number and step of the cutoffs where the number of the protocol is not to be used, and the reason.
+
+    Where groups are left out, series have clocks of their own or are independent, verdicts count those: one cutoff.
+    """
+    stride = protocol._origins.stride  # numbers that make no sense are refused here
+    length, ahead = int(np.median(panel.lengths)), protocol.ahead
+    room = min(int(length * TESTED), length - protocol.min_past) - ahead  # from the oldest cutoff to the newest
+    last = f"the last third of the median series ({counted(length, 'step')})"
+    if panel.groups is not None or protocol.groups is not None:
+        return 1, protocol.step, "1 cutoff: groups are left out, and a verdict counts those"
+    if len(panel) > 1 and (independent_series or not _shares_ends(panel, protocol.align)):
+        return (
+            1,
+            protocol.step,
+            "1 cutoff: series are independent or have clocks of their own, and a verdict counts those",
+        )
+    apart = max(0, room) // stride + 1
+    if protocol.step or apart >= LEAST_CUTOFFS:
+        found = min(apart, MOST_CUTOFFS)
+        most = f"the most that are taken unless told, of {apart} in {last}" if apart > found else f"all in {last}"
+        return found, protocol.step, f"{counted(found, 'cutoff')}, {counted(stride, 'step')} apart: {most}"
+    if room < 1:
+        return 1, None, f"1 cutoff: {last} holds no more"
+    stride = max(1, room // (LEAST_CUTOFFS - 1))
+    found = min(room // stride + 1, LEAST_CUTOFFS)
+    why = f"{last} would hold {apart} whose targets do not overlap"
+    return found, stride, f"{counted(found, 'cutoff')}, {counted(stride, 'step')} apart: {why}"
+
+
+def _shares_ends(panel: Panel, align: Align | None) -> bool:
+    """Return whether the series are cut at the same times: those without a shared clock where they end together."""
+    if clock_of(panel, align).kind != "none":
+        return True
+    ends = np.unique(panel.frequency.advance(panel.starts, panel.lengths - 1))
+    return len(ends) == 1 if panel.kind == "none" else len(panel) > 1.5 * len(ends)
 
 
 def option_problems(refit: Any, groups: Any, audit: Any, align: Any) -> list[str]:

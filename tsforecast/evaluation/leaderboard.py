@@ -11,9 +11,18 @@ import pandas as pd
 
 from tsforecast.checks import between, flag, jobs, one_of, require_estimator, whole
 from tsforecast.data.panel import Panel
-from tsforecast.data.protocol import Protocol, option_problems
+from tsforecast.data.protocol import Protocol, default_cutoffs, option_problems
 from tsforecast.data.splits import Align, GroupKFold, LeaveGroupsOut
-from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any, shorten
+from tsforecast.errors import (
+    Argument,
+    DataError,
+    ParameterError,
+    Problem,
+    UnknownNameError,
+    nearest,
+    raise_any,
+    shorten,
+)
 from tsforecast.estimators.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
 from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.metrics import METRICS
@@ -70,8 +79,8 @@ class Leaderboard(ForecastResults):
 def leaderboard(
     forecasters: Models,
     data: Any,
-    horizon: int,
-    origins: int = 1,
+    horizon: int | None = None,
+    origins: int | None = None,
     step: int | None = None,
     gap: int = 0,
     refit: bool = False,
@@ -96,9 +105,15 @@ def leaderboard(
     ----------
     forecasters : model name or forecaster, list of them, or dict of name to forecaster
         The name ``"all"`` stands for every model that has one. Naive, seasonal naive and drift are added where they
-        are missing.
-    data : anything that `Panel.of` reads
-    horizon, origins, step, gap, refit, groups, audit
+        are missing. A name stands for the model with its defaults and ``random_state=0``, as on the command line.
+    data : anything that `Panel.of` reads, or the name of a dataset
+    horizon : int, optional
+        Steps to forecast; a dataset has its own.
+    origins, step : int, optional
+        Cutoffs to test, and steps between them; see `RollingOrigin`. With its own horizon a dataset has its own. Else
+        as many as the last third of the median series holds, from 10 (which overlap where it is short) to 30; one
+        where verdicts count groups or series.
+    gap, refit, groups, audit
         See `backtest`.
     metric : {"mase", "mae", "rmse", "smape", "rmsse"}
         Ranks the models.
@@ -144,8 +159,9 @@ def leaderboard(
     models = named(forecasters)
     if reference is not None and reference not in models:
         raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
-    protocol = Protocol(horizon, origins, step, gap, refit, None, groups, audit, min_past, align)
-    panel = protocol.long_enough(Panel.of(data))
+    options = {"gap": gap, "refit": refit, "groups": groups, "audit": audit, "min_past": min_past, "align": align}
+    panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
+    panel = protocol.long_enough(panel)
     needed = [name for name in models if name in (*ALWAYS, reference)]
     backtest = Backtest(panel, protocol)
     protocol.folds(panel)  # a mistaken cutoff is an error before the run begins
@@ -161,6 +177,31 @@ def leaderboard(
             rows, metric, reference, notes, record, margin, independent_series
         )
     return results
+
+
+def panel_and_protocol(
+    data: Any, horizon: int | None, origins: int | None, step: int | None, independent_series: bool, **options: Any
+) -> tuple[Panel, Protocol]:
+    """Return panel and protocol, with the task of a dataset, or as many cutoffs as the data allow, if not given."""
+    from tsforecast.catalog.card import dataset_names
+    from tsforecast.catalog.loaders import load_task
+
+    if isinstance(data, str) and data in dataset_names():
+        panel, task = load_task(data)
+        if horizon in (None, task.horizon):
+            horizon, origins = task.horizon, task.origins if origins is None else origins
+            step = task.step if step is None else step
+    else:
+        panel = Panel.of(data)
+    if horizon is None:
+        remedy = ("pass ", Argument("horizon", max(1, panel.season_length)), " or another number of steps")
+        must = "must be given unless a dataset is named"
+        raise ParameterError(Problem(must, "got None", remedy, parameter="horizon"))
+    protocol = Protocol(horizon, 1 if origins is None else origins, step, **options)
+    if origins is None:
+        counts = default_cutoffs(panel, protocol, independent_series)
+        protocol = replace(protocol, origins=counts[0], step=counts[1])
+    return panel, protocol
 
 
 @unobserved()
@@ -197,7 +238,9 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
         raise_any(
             (f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown), UnknownNameError
         )
-        pairs = [(item, make(item)) if isinstance(item, str) else (model_name(item), item) for item in items]
+        pairs = [
+            (item, make(item, random_state=0)) if isinstance(item, str) else (model_name(item), item) for item in items
+        ]
     for _, forecaster in pairs:
         require_estimator(forecaster, Forecaster, "GRUForecaster()")
     return {name: make(name) for name in ALWAYS} | by_name(pairs)
