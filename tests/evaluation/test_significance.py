@@ -60,7 +60,7 @@ def test_without_memory_in_the_prior_cutoffs_would_be_independent(monkeypatch: p
     from tsforecast.evaluation import significance
 
     own, other = 6 + np.random.default_rng(2).normal(size=(2, 20))
-    monkeypatch.setattr(significance, "MEMORY_WEIGHT", (0.0, 1e-12))
+    monkeypatch.setattr(significance, "MEMORY_WEIGHT", 1e-13)
     significance._in_time.cache_clear()
     alone = compare(own, other, in_time(20))
     significance._in_time.cache_clear()

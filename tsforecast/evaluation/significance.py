@@ -16,11 +16,11 @@ LEVEL = 0.95  # of intervals
 POWER = 0.8  # of the smallest detectable gain
 MAX_CUTOFFS = 100  # neighbours are averaged where there are more: their memory is short beside so many
 MEMORIES = (*np.arange(0.0, 0.96, 0.05).round(2).tolist(), 0.97, 0.99)  # correlation of neighbours
-# Prior weight of memory beyond shared targets, w0 + w1 / n with n cutoffs, and the form in which it is spread over
-# memories. Chosen by simulation (`benchmarks/verdicts.py`): the least that keeps coverage above 92 % from ten cutoffs
-# on where neighbours correlate by 0.8, and false claims below 10 % at 0.95.
-MEMORY_WEIGHT = (0.12, 4.0)
-MEMORY_PRIOR = np.array(MEMORIES) ** 1.5 * (1 - np.array(MEMORIES)) ** 0.25
+# Prior weight of memory beyond shared targets, and the power of memories, divided by the number of cutoffs, by which it
+# is spread: few cutoffs do not tell short memory from none, and need not. Chosen by simulation
+# (`benchmarks/verdicts.py`): the most power that leaves coverage above 92 % from ten cutoffs on where neighbours
+# correlate by at most 0.8, and false claims below 10 % at 0.95.
+MEMORY_WEIGHT, MEMORY_POWER = 0.23, 50.0
 # Powers of the correlation of sums of shared shocks: that of their absolute values is near its square, or less.
 OVERLAP_POWERS = (1, 2, 4)
 
@@ -100,8 +100,8 @@ def in_time(count: int, overlap: float = 1) -> Weighing:
 
 @lru_cache(maxsize=16)
 def _in_time(count: int, overlap: float) -> Weighing:
-    share = min(0.9, MEMORY_WEIGHT[0] + MEMORY_WEIGHT[1] / count)
-    prior = np.where(np.array(MEMORIES) == 0, 1 - share, share * MEMORY_PRIOR / MEMORY_PRIOR.sum())
+    spread = np.array(MEMORIES) ** (MEMORY_POWER / count)
+    prior = np.where(spread == 0, 1 - MEMORY_WEIGHT, MEMORY_WEIGHT * spread / spread.sum())
     powers = OVERLAP_POWERS if overlap > 1 else (1,)
     ones, forms, evidence = np.ones(count), [], []
     for power, memory in product(powers, MEMORIES):
