@@ -54,6 +54,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/gestures.py
 	$(BIN)/python benchmarks/sensors.py

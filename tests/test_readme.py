@@ -75,9 +75,14 @@ def test_files_that_the_readme_names_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_the_tables_of_the_readme_are_those_of_the_committed_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_of_the_readme_and_of_the_verdicts_are_those_of_the_committed_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     import tables
 
     assert README.count("<!-- table:") == len(tables.TABLES)
     assert tables.written(README) == README
+    page = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert page.count("<!-- table:") == len(tables.OF_VERDICTS)
+    assert tables.written(page, tables.OF_VERDICTS) == page
