@@ -236,11 +236,16 @@ def nearest(name: object, options: Iterable[object]) -> str:
 
 def guess(name: object, options: Iterable[object]) -> str:
     """Return a hint that names the closest of `options`, whatever its case; nothing where none is close."""
+    return "".join(f"did you mean {found!r}?" for found in closest(name, options))
+
+
+def closest(name: object, options: Iterable[object]) -> list[object]:
+    """Return the closest of `options`, whatever its case; an empty list where none is close."""
     wanted, by_lower = str(name).lower(), {str(option).lower(): option for option in options}
     close = difflib.get_close_matches(wanted, by_lower, n=1)
     close = close or [lower for lower in by_lower if len(wanted) > 2 and wanted in lower][:1]
     close = close or [lower for lower in by_lower if len(wanted) > 3 and _abbreviates(wanted, lower)][:1]
-    return f"did you mean {by_lower[close[0]]!r}?" if close else ""
+    return [by_lower[lower] for lower in close]
 
 
 def _abbreviates(short: str, name: str) -> bool:

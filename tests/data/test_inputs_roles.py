@@ -72,6 +72,13 @@ def test_recordings_one_after_the_other_are_series_and_a_label_of_the_season_is_
     assert len(Panel.of(weekdays)) == len(Panel.of(weekdays.assign(day=DAYS.strftime("%Y-%m-%d")))) == 1
 
 
+def test_counted_steps_of_an_unsigned_type_go_back_where_another_series_follows() -> None:
+    each = {"shop": ["a", "b"] * 6, "step": [10 * (i % 2) + i // 2 for i in range(12)], "y": np.arange(12.0)}
+    for kind in ("int32", "uint32"):
+        frame = pd.DataFrame(each).astype({"step": kind})
+        assert Panel.from_frame(frame, time="step").ids.tolist() == ["a", "b"]
+
+
 def test_names_of_series_that_share_stamps_are_found_in_any_order() -> None:
     both = shops("a", "b")
     for frame in (both, both.sort_values("day"), shops("a"), both[:40], both[:29], both[26:].sort_values("day")):

@@ -212,17 +212,30 @@ def inner_steps(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.delete(rows, offsets[:-1][offsets[:-1] < offsets[-1]])
 
 
+def own_moves(stamps: Stamps, codes: NDArray[np.int64] | None) -> Stamps:
+    """Return the distances from each stamp to the next of its own series, whose number is in `codes`."""
+    if codes is None:
+        return np.diff(stamps)
+    order = np.argsort(codes, kind="stable")
+    return np.asarray(np.diff(stamps[order])[np.diff(codes[order]) == 0])
+
+
+def go_forward(stamps: Stamps, codes: NDArray[np.int64] | None) -> bool:
+    """Return whether the stamps of each series, whose number is in `codes`, go forward."""
+    return bool((own_moves(stamps, codes) > 0).all())
+
+
 def put_in_order(times: NDArray[Any], codes: NDArray[np.int64], often: bool) -> bool:
     """Return whether times go forward in each series alone, or leap where one series follows another, not `often`."""
     import pandas as pd
 
     try:
-        numbers = times if times.dtype.kind in "iu" else pd.to_datetime(times, utc=True).asi8
+        numbers = times.astype(np.int64) if times.dtype.kind in "iu" else pd.to_datetime(times, utc=True).asi8
     except (TypeError, ValueError):
         return False
-    order, steps = np.argsort(codes, kind="stable"), np.diff(numbers)
+    steps = np.diff(numbers)
     if (steps < 0).any():
-        return bool((np.diff(numbers[order])[np.diff(codes[order]) == 0] > 0).all())
+        return go_forward(numbers, codes)
     edges, inner = steps[np.diff(codes) != 0], steps[np.diff(codes) == 0]
     return not often and len(inner) > 0 and bool(edges.min() < inner.min() or edges.max() > inner.max())
 

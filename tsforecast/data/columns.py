@@ -11,7 +11,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, put_in_order, to_digits
+from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, own_moves, put_in_order, to_digits
 from tsforecast.data.series import Source, TimeKind
 from tsforecast.data.zones import PART_OF_YEAR
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
@@ -47,9 +47,7 @@ def guess_id(
     """
     texts = [name for name in frame.columns if name not in taken and is_text(frame[name])]
     filled = [name for name in texts if 2 * frame[name].null_count() < len(frame) and not _holds_hours(frame[name])]
-    found = [
-        name for name in filled if first_text(frame[name]) is None and not _holds_hours(frame[name].head(LOOKED_AT))
-    ]
+    found = [name for name in filled if first_text(frame[name]) is None]
     if group in found and len(found) > 1:
         found.remove(group)
     out = [name for name in found if name != group and _tears(frame, name, time)]
@@ -175,14 +173,6 @@ def _holds_hours(column: nw.Series[Any]) -> bool:
     return 2 < len(hours) <= 25 and min(hours) in (0, 1) and max(hours) <= 24
 
 
-def go_forward(stamps: Stamps, codes: NDArray[np.int64] | None) -> bool:
-    """Return whether the stamps of each series, whose number is in `codes`, go forward."""
-    if codes is None:
-        return not np.any(np.diff(stamps) <= 0)
-    order = np.argsort(codes, kind="stable")
-    return not np.any((np.diff(stamps[order]) <= 0) & (np.diff(codes[order]) == 0))
-
-
 def guess_hidden_id(
     frame: nw.DataFrame[Any],
     taken: Collection[str | None],
@@ -201,8 +191,7 @@ def guess_hidden_id(
             continue
         parts = codes.any()
         codes = codes if series is None else series * (codes.max() + 1) + codes
-        order = np.argsort(codes, kind="stable")
-        moves = np.diff(stamps[order])[np.diff(codes[order]) == 0]
+        moves = own_moves(stamps, codes)
         if parts and 2 * len(moves) >= len(stamps) and (moves > 0).all():
             return name
     return None

@@ -299,7 +299,7 @@ def _on_grid_of(
     import pandas as pd
 
     cleaning, step = panel.cleaning, panel.frequency.count
-    origin = origin_of(panel.source) if panel.kind == "datetime" else 0
+    origin = origin_of(panel.source, panel.kind)
     if cleaning.tolerance:
         series = pd.Index(panel.ids).get_indexer(labels)
         within = Frequency.parse(cleaning.tolerance).count

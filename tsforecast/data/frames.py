@@ -16,13 +16,12 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Stamps, digits_of, from_digits, parts_of_years, to_digits
+from tsforecast.data.calendar import Stamps, digits_of, from_digits, go_forward, parts_of_years, to_digits
 from tsforecast.data.columns import (
     DATES,
     LOOKED_AT,
     codes_of,
     columns_of_dates,
-    go_forward,
     guess_hidden_id,
     guess_id,
     guess_targets,

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
-from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems
-from tsforecast.data.columns import go_forward
+from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems, go_forward
 from tsforecast.data.series import Aggregate, CleaningPolicy, Duplicates, NanPolicy, Roles, Series, Source
 from tsforecast.data.zones import to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, raise_any
@@ -130,8 +129,7 @@ class Panel(Series):
         """
         whose = None if group is None else str(group)
         roles = Roles(_names(target), _names(past), _names(future), _names(static), whose)
-        bins = (None if resample is None else str(resample), aggregate, None if tolerance is None else str(tolerance))
-        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, *bins)
+        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, resample, aggregate, tolerance)
         if time is False:
             raise_any(_without_time(frequency, cleaning))
         time = time if time is None or time is False else str(time)
@@ -173,8 +171,7 @@ class Panel(Series):
                 f"a wide frame must hold numbers besides its time: column {table.source.id!r} holds something else; "
                 "drop it, or read a long frame with Panel.from_frame(id=...)"
             )
-        bins = (None if resample is None else str(resample), aggregate, None if tolerance is None else str(tolerance))
-        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, *bins)
+        cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, resample, aggregate, tolerance)
         if time is False:
             raise_any(_without_time(frequency, cleaning))
         return cls._build(frames.stack(table), frequency, season_length, cleaning)

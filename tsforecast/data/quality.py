@@ -177,7 +177,7 @@ def _snap(rows: Rows, kind: TimeKind, step: Frequency, tolerance: str) -> None:
     given, rows.source = clock_of(rows.stamps, rows.source, step.count)
     begin = np.repeat(np.minimum.reduceat(given, rows.offsets[:-1]), np.diff(rows.offsets))
     within = Frequency.parse(tolerance).count
-    rows.stamps = snapped(given, begin, step.count, within, origin_of(rows.source) if kind == "datetime" else 0)
+    rows.stamps = snapped(given, begin, step.count, within, origin_of(rows.source, kind))
     by = np.abs(rows.stamps - given)
     if by.any():
         most = at_least(int(by.max()), 3, step.unit)
@@ -191,7 +191,7 @@ def _resample(rows: Rows, table: Table, step: int, aggregate: Aggregate) -> None
     if bad := list(_bad_numbers(rows, table.roles.varying, table.kind, "mask")):
         raise DataError([*table.problems, *bad])
     given, rows.source = clock_of(rows.stamps, rows.source, step)
-    origin = origin_of(rows.source) if table.kind == "datetime" else 0
+    origin = origin_of(rows.source, table.kind)
     owner, rows.stamps, values, row = binned(rows.values, rows.owner, given, step, aggregate, origin)
     rows.offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(rows.ids)))])
     rows.values, rows.row = values, rows.row[row]
@@ -348,8 +348,8 @@ def _off_grid(
     unit: Unit = "integer" if kind == "integer" else "nanosecond"
     if special or (given and given.unit != unit):
         return step, special or ("resample first, or ", Argument("frequency", verb="pass")), {}
-    origin = origin_of(view.source) if kind == "datetime" else 0
-    found = nearly(view.stamps, view.offsets, given.count if given else None, origin)
+    count = given.count if given else None
+    found = nearly(view.stamps, view.offsets, count, origin_of(view.source, kind))
     if found is None:
         counts = [given.count] if given else rounded(usual_step(view.stamps, view.offsets))
         bins = Argument("resample", length_of(Frequency(unit, counts[0])) if counts else ..., "pass")

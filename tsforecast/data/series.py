@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import flag, one_of
 from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns
-from tsforecast.errors import Argument, DataError, Parameter, Problem, guess, nearest, raise_any, shorten
+from tsforecast.errors import Argument, DataError, Parameter, Problem, closest, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -82,6 +82,8 @@ class CleaningPolicy:
     tolerance: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("resample", "tolerance"):  # a number of steps is a text as well
+            object.__setattr__(self, name, None if (length := getattr(self, name)) is None else str(length))
         problems = one_of("nan_policy", self.nan_policy, get_args(NanPolicy), [None])
         problems += one_of("duplicates", self.duplicates, get_args(Duplicates), [None])
         problems += one_of("aggregate", self.aggregate, get_args(Aggregate))
@@ -91,8 +93,8 @@ class CleaningPolicy:
         if self.aggregate != "mean" and not self.resample:
             bins = Argument("resample", ..., "pass")
             problems.append(Problem("needs bins", f"got {self.aggregate!r} alone", bins, parameter="aggregate"))
-        if isinstance(self.fill_gaps, str) and (meant := guess(self.fill_gaps, get_args(NanPolicy))):
-            both = ("pass ", Argument("fill_gaps", True), " and ", Argument("nan_policy", meant.split("'")[1]))
+        if isinstance(self.fill_gaps, str) and (meant := closest(self.fill_gaps, get_args(NanPolicy))):
+            both = ("pass ", Argument("fill_gaps", True), " and ", Argument("nan_policy", meant[0]))
             problems.append(Problem("must be True or False", f"got {self.fill_gaps!r}", both, parameter="fill_gaps"))
         else:
             problems += flag("fill_gaps", self.fill_gaps)

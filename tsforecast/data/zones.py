@@ -137,8 +137,10 @@ def clock_of(stamps: Stamps, source: Source, step: int) -> tuple[Stamps, Source]
     return (from_utc if wall else to_utc)(stamps, source.zone), replace(source, wall_clock=wall)
 
 
-def origin_of(source: Source) -> int:
-    """Return a stamp on the grids of all steps, on the clock of a source: a Sunday's midnight there."""
+def origin_of(source: Source, kind: TimeKind) -> int:
+    """Return a stamp on the grids of all steps, on the clock of a source: a Sunday's midnight there, or step 0."""
+    if kind != "datetime":
+        return 0
     return int(to_utc(np.array([SUNDAY]), source.zone)[0]) if source.zone and not source.wall_clock else SUNDAY
 
 
