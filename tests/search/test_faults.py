@@ -46,20 +46,20 @@ def test_a_search_that_is_over_may_be_asked_for_more_trials(ray_here: None, tmp_
 NOISE = Panel.from_array(np.random.default_rng(0).normal(size=240), season_length=1)
 
 
-def test_a_search_over_white_noise_ends_at_half_and_goes_on_when_told_to(ray_here: None, tmp_path: Path) -> None:
-    rules = {"trials": 20, "max_epochs": 1}
-    sentence = r"the search ended after 1\d of 20 trials, since nothing beats mean: .*; run it again with give_up=False"
+def test_a_search_over_white_noise_ends_early_and_goes_on_when_told_to(ray_here: None, tmp_path: Path) -> None:
+    rules = {"trials": 12, "max_epochs": 1}
+    sentence = r"ended after 1[01] of 12 trials, since nothing beats mean: .*; run it again with give_up=False"
     with pytest.warns(TrainingWarning, match=sentence):
         found = search(tmp_path, **rules).fit(NOISE)
     assert found.complete_
-    assert 10 <= (found.trials_["status"] == "finished").sum() < 20
+    assert (found.trials_["status"] == "finished").sum() in (10, 11)
     assert "The search ended after 1" in found.report()
     lines = (tmp_path / "a" / LOG_FILE).read_text()
     with pytest.warns(TrainingWarning, match=sentence):
         search(tmp_path, **rules).fit(NOISE)
     assert (tmp_path / "a" / LOG_FILE).read_text() == lines  # it ends as it did
     more = search(tmp_path, give_up=False, **rules).fit(NOISE)
-    assert (more.trials_["status"] == "finished").sum() == 20
+    assert (more.trials_["status"] == "finished").sum() == 12
     assert "The search ended" not in more.report()
 
 

@@ -122,6 +122,26 @@ def test_the_best_of_several_baselines_looks_better_than_it_is_as_well() -> None
     assert abs(left.mean()) < 2 * left.std() / np.sqrt(len(left))
 
 
+def test_where_all_cutoffs_share_targets_all_of_a_score_may_be_luck() -> None:
+    fold = forecast_objectives(Panel.of(np.random.default_rng(0).normal(size=120)), 12, 20, 1, "mae")[0]
+    found = honest_skill([fold], [0.5 * fold.naive[None]])
+    assert (found.best, found.optimism, found.high) == (pytest.approx(0.5), pytest.approx(0.5), np.inf)
+    assert not found.is_hopeless
+
+
+def test_what_shares_targets_with_a_part_does_not_choose_for_it() -> None:
+    panel = Panel.from_array(np.random.default_rng(0).normal(size=(4, 60, 1)), season_length=1)
+    fold = forecast_objectives(panel, 3, 12, 1, "mae")[0]
+    begin = fold.context.lengths
+    for part, apart in enumerate(fold.parts.apart):  # of all series: they may share what happens at a time
+        own = begin[fold.parts.of == part]
+        assert np.array_equal(apart, np.abs(begin[:, None] - own).min(axis=1) >= 3)
+    assert fold.parts.blocks == 4
+    short = forecast_objectives(panel, 6, 12, 1, "mae")[0]  # two horizons: series are left out, one by one
+    assert np.array_equal(short.parts.of, short.context.series)
+    assert np.array_equal(short.parts.apart, short.context.series != np.arange(4)[:, None])
+
+
 @pytest.mark.parametrize("steps", [60, pytest.param(12, marks=pytest.mark.thorough)])
 def test_little_is_taken_from_a_skill_that_is_real(steps: int) -> None:
     observed, left = luck(steps, better=0.5)

@@ -24,7 +24,8 @@ from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
 
-PARTS = 10  # of the cases, each of which is left out once, at most; more flip between choices that are nearly equal
+PARTS = 5  # of the cases, each of which is left out once; smaller ones share more of their past with the others
+BLOCKS = 100  # of the cases, at most, for an interval
 SEPARATE = 3  # blocks of cases that share nothing, at least, for an interval
 LEVEL = 0.95  # of the interval, one-sided
 LEAST_SKILL = 0.02  # a smaller one is not worth a search
@@ -33,37 +34,37 @@ CLASSIFICATION_METRICS = ("error", "log_loss")
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Parts of n cases, each of which may be left out, and blocks of neighbouring parts."""
+    """Parts of n cases, each of which may be left out, and smaller blocks."""
 
     of: NDArray[np.int64]  # part of each case, (n,)
     apart: NDArray[np.bool_]  # cases that share nothing with each part, (parts, n)
-    blocks: int  # as many as share nothing but with their neighbours
+    block: NDArray[np.int64]  # block of each case, (n,); blocks share nothing but with their neighbours
 
     @property
-    def block(self) -> NDArray[np.int64]:
-        """Block of each case, (n,)."""
-        return self.of * self.blocks // len(self.apart)
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return int(self.block.max()) + 1
 
     @classmethod
     def by_owner(cls, owner: NDArray[Any]) -> Parts:
         """Return parts of owners (series, groups) that share nothing."""
-        of = np.unique(owner, return_inverse=True)[1].reshape(-1) % PARTS
-        apart = of != np.unique(of)[:, None]
-        return cls(of, apart, len(apart))
+        number = np.unique(owner, return_inverse=True)[1].reshape(-1)
+        of = number % PARTS
+        return cls(of, of != np.unique(of)[:, None], number % BLOCKS)
 
     @classmethod
     def by_time(cls, first: NDArray[np.int64], last: NDArray[np.int64]) -> Parts:
         """Return parts by the times of the first and the last target of each case, (n,): overlapping ones share."""
-        times, of = np.unique(first, return_inverse=True)
-        of = of.reshape(-1) * min(PARTS, len(times)) // len(times)
-        parts = range(of.max() + 1)
-        ends = np.array([(first[of == part].min(), last[of == part].max()) for part in parts])
-        apart = (last < ends[:, :1]) | (first > ends[:, 1:])
+        times, number = np.unique(first, return_inverse=True)
+        number, count, reach = number.reshape(-1), len(times), (last - first).max()
+        of = number * min(PARTS, count) // count
+        ends = np.array([(first[of == part].min(), last[of == part].max()) for part in range(of.max() + 1)])
         blocks, end = 0, -math.inf
-        for low, high in ends:
-            if low > end:
-                blocks, end = blocks + 1, high
-        return cls(of, apart, blocks)
+        for time in times:
+            if time > end:
+                blocks, end = blocks + 1, time + reach
+        block = number * min(BLOCKS, blocks) // count
+        return cls(of, (last < ends[:, :1]) | (first > ends[:, 1:]), block)
 
 
 @dataclass(frozen=True, eq=False)
