@@ -201,6 +201,21 @@ def kept() -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
+def optimism() -> str:
+    """Draw each situation of searches over white noise: what is left of the best score, and the true skill."""
+    table = [
+        {
+            "searches over white noise": f"{row['searches']}, at {row['situation']}",
+            "best score": f"{row['best']:.1f} %",
+            "optimism": f"{row['optimism']:.1f} points",
+            "true skill": f"{row['true']:.1f} %",
+            "score - optimism - true": f"{row['off']:+.2f} ± {row['standard_error']:.2f} points",
+        }
+        for _, row in rows("optimism").iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def sensors() -> str:
     """Draw each stream as a line: the error of the best naive forecast, and the share of it that others remove."""
     table, part = [], _measured()
@@ -428,6 +443,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cells": cells,
     "others": others,
     "leaks": leaks,
+    "optimism": optimism,
     "clean": clean,
     "kept": kept,
     "searches": searches,
