@@ -223,6 +223,7 @@ def _losses(forecaster: Forecaster, panel: Panel, ticks: NDArray[np.int64]) -> N
     The scale is the error of the seasonal naive forecast on the fitted data. NaN is left where nothing was observed.
     """
     import numpy as np
+    import pandas as pd
 
     from tsforecast.data.context import Context
     from tsforecast.data.scaling import seasonal_scale
@@ -243,13 +244,9 @@ def _losses(forecaster: Forecaster, panel: Panel, ticks: NDArray[np.int64]) -> N
     if (~np.isfinite(forecasts) & np.isfinite(truth)).any():
         raise DataError(f"forecasts must be finite: those of {type(forecaster).__name__} are not, at some new cutoff")
     errors = np.abs(truth - np.where(np.isfinite(truth), forecasts, 0.0)) / scales[series][:, None]
-    there = np.isfinite(errors)
-    means = np.nansum(errors, axis=1) / np.where(there.any(axis=1), there.sum(axis=1), np.nan)  # (n, K)
-    found = np.isfinite(means)
-    total, count = (np.zeros(len(ticks)) for _ in range(2))
-    np.add.at(total, cutoff, np.where(found, means, 0.0).sum(axis=1))
-    np.add.at(count, cutoff, found.sum(axis=1))
-    return np.asarray(np.divide(total, count, out=np.full(len(ticks), np.nan), where=count > 0))
+    means = np.ma.masked_invalid(errors).mean(axis=1).filled(np.nan)  # (n, K)
+    losses = pd.Series(means.ravel()).groupby(np.repeat(cutoff, targets)).mean()
+    return np.asarray(losses.reindex(range(len(ticks))))
 
 
 def _show(forecaster: Forecaster, panel: Panel, kept: State, watch: Monitor, fell: bool, new: int) -> None:

@@ -212,8 +212,13 @@ def inner_steps(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.delete(rows, offsets[:-1][offsets[:-1] < offsets[-1]])
 
 
+def inner_moves(stamps: Stamps, offsets: NDArray[np.int64]) -> Stamps:
+    """Return the distances from each stamp to the next of its own series, where each series is in one piece."""
+    return np.asarray(np.diff(stamps)[inner_steps(offsets) - 1])
+
+
 def own_moves(stamps: Stamps, codes: NDArray[np.int64] | None) -> Stamps:
-    """Return the distances from each stamp to the next of its own series, whose number is in `codes`."""
+    """Return the distances from each stamp to the next of its own series, whose number is in `codes`, in any order."""
     if codes is None:
         return np.diff(stamps)
     order = np.argsort(codes, kind="stable")
@@ -319,18 +324,18 @@ def nearly(
     >>> step, near.tolist()
     (20, [0, 20, 40, 60, 80])
     """
-    later, first = inner_steps(offsets), np.repeat(offsets[:-1], np.diff(offsets))
+    first = np.repeat(offsets[:-1], np.diff(offsets))
     for step in [count] if count else rounded(usual_step(stamps, offsets)):
         near = snapped(stamps, stamps[first], step, step // 5, origin)
         on_grid = not ((near - near[first]) % step).any() and (near != stamps).any()
-        if on_grid and (np.diff(near)[later - 1] > 0).all():
+        if on_grid and (inner_moves(near, offsets) > 0).all():
             return step, near
     return None
 
 
 def usual_step(stamps: Stamps, offsets: NDArray[np.int64]) -> int:
     """Return the middle one of all steps, the lower of two."""
-    return int(np.quantile(np.diff(stamps)[inner_steps(offsets) - 1], 0.5, method="lower"))
+    return int(np.quantile(inner_moves(stamps, offsets), 0.5, method="lower"))
 
 
 def rounded(count: int) -> list[int]:
@@ -348,7 +353,7 @@ def other_reading(stamps: Stamps, offsets: NDArray[np.int64], frequency: Frequen
         return Frequency("business day") if every else None
     if not frequency.unit.startswith("month"):
         return None
-    moves = np.unique(np.diff(stamps)[inner_steps(offsets) - 1])
+    moves = np.unique(inner_moves(stamps, offsets))
     return None if len(moves) != 1 or moves[0] % (7 * DAY) else Frequency("nanosecond", int(moves[0]))
 
 

@@ -21,6 +21,7 @@ from tsforecast.data.calendar import (
     Unit,
     even_step,
     infer_frequency,
+    inner_moves,
     inner_steps,
     nearly,
     other_reading,
@@ -117,8 +118,8 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
             rows.keep(np.lexsort((rows.stamps, rows.owner)))
         if cleaning.duplicates:
             _drop_duplicates(rows, cleaning.duplicates)
-        if cleaning.resample and frequency and not _disorder(rows):
-            _resample(rows, table, frequency.count, cleaning.aggregate)
+        if cleaning.resample and frequency and (inner_moves(rows.stamps, rows.offsets) > 0).all():
+            _resample(rows, table, frequency, cleaning.aggregate)
         even = even_step(rows.stamps, rows.offsets)
         view = _in_order(rows) if even is None and table.hidden_id is None else rows
         inferred = frequency or infer_frequency(view.stamps, view.offsets, table.kind)
@@ -186,21 +187,20 @@ def _snap(rows: Rows, kind: TimeKind, step: Frequency, tolerance: str) -> None:
     require_fit(rows.source, kind, rows.stamps)
 
 
-def _resample(rows: Rows, table: Table, step: int, aggregate: Aggregate) -> None:
+def _resample(rows: Rows, table: Table, step: Frequency, aggregate: Aggregate) -> None:
     """Replace rows by bins of a step, each labelled by its end."""
     if bad := list(_bad_numbers(rows, table.roles.varying, table.kind, "mask")):
         raise DataError([*table.problems, *bad])
-    given, rows.source = clock_of(rows.stamps, rows.source, step)
+    given, rows.source = clock_of(rows.stamps, rows.source, step.count)
     origin = origin_of(rows.source, table.kind)
-    owner, rows.stamps, values, row = binned(rows.values, rows.owner, given, step, aggregate, origin)
+    owner, rows.stamps, values, row = binned(rows.values, rows.owner, given, step.count, aggregate, origin)
     rows.offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(rows.ids)))])
     rows.values, rows.row = values, rows.row[row]
     number = {"mean": "the mean", "last": "the last number", "nearest": "the number nearest to the middle"}[aggregate]
-    length = length_of(Frequency("integer" if table.kind == "integer" else "nanosecond", step))
-    rows.source = replace(rows.source, step=rows.source.step and length)
+    rows.source = replace(rows.source, step=rows.source.step and length_of(step))
     rows.notes.append(
-        f"resampled {counted(len(given), 'row')} to {counted(len(row), 'bin')} of {length}: {number} of each bin, "
-        "which is labelled by its end"
+        f"resampled {counted(len(given), 'row')} to {counted(len(row), 'bin')} of {length_of(step)}: {number} of each "
+        "bin, which is labelled by its end"
     )
     require_fit(rows.source, table.kind, rows.stamps)
 
@@ -265,16 +265,9 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
         rows.notes.append(f"dropped {counted(extra.sum(), 'duplicate time stamp')}, kept the {which} of each")
 
 
-def _disorder(rows: Rows) -> bool:
-    """Return whether stamps go back or occur twice in a series."""
-    later = inner_steps(rows.offsets)
-    return bool(np.any(rows.stamps[later] <= rows.stamps[later - 1]))
-
-
 def _in_order(rows: Rows) -> Rows:
     """Return rows in order of time, in a copy unless they are; what else is wrong shows in it."""
-    later = inner_steps(rows.offsets)
-    if not np.any(rows.stamps[later] < rows.stamps[later - 1]):
+    if (inner_moves(rows.stamps, rows.offsets) >= 0).all():
         return rows
     view = replace(rows)
     view.keep(np.lexsort((rows.stamps, rows.owner)))
@@ -357,7 +350,7 @@ def _off_grid(
     count, near = found
     length, by = length_of(Frequency(unit, count)), int(np.abs(near - view.stamps).max())
     settings = ({} if given else {"frequency": length}) | {"tolerance": at_least(by, 1, unit)}
-    gaps = (np.diff(near)[inner_steps(view.offsets) - 1] > count).any()
+    gaps = (inner_moves(near, view.offsets) > count).any()
     within = Argument("tolerance", settings["tolerance"], "pass" if given else "")
     move: tuple[Part, ...] = (within,) if given else (Argument("frequency", length, "pass"), " and ", within)
     remedy = (f"they miss it by {at_least(by, 2, unit)} at most: ", *move)
