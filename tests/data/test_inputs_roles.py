@@ -141,3 +141,10 @@ def test_a_context_with_a_column_of_text_is_read_as_the_data_that_were_fitted() 
     frame = pd.DataFrame({"day": DAYS, "weather": WEATHER, "y": np.arange(28.0)})
     model = NaiveForecaster(horizon=1).fit(frame)
     assert model.predict(frame[:10])["y"].tolist() == [9.0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_text_beside_times_that_are_none_is_refused_without_a_guess_at_their_format() -> None:
+    frame = pd.DataFrame({"day": ["soon", "later", "at last", "then"], "weather": list("rsrs"), "y": range(4)})
+    with pytest.raises(DataError, match="soon"):
+        Panel.from_frame(frame, time="day", target="y")

@@ -235,7 +235,9 @@ def put_in_order(times: NDArray[Any], codes: NDArray[np.int64], often: bool) -> 
     import pandas as pd
 
     try:
-        numbers = times.astype(np.int64) if times.dtype.kind in "iu" else pd.to_datetime(times, utc=True).asi8
+        form = "ISO8601" if times.dtype.kind in "OUT" else None  # no guess at other text, with a warning
+        whole = times.dtype.kind in "iu"
+        numbers = times.astype(np.int64) if whole else pd.to_datetime(times, format=form, utc=True).asi8
     except (TypeError, ValueError):
         return False
     steps = np.diff(numbers)
