@@ -13,7 +13,7 @@ import typer
 
 from tsforecast.cli.console import console, plain_warnings, warn
 from tsforecast.cli.extras import benchmark, check, datasets_app, track_sync
-from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, predict, report
+from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, predict, report
 from tsforecast.cli.monitor import monitor
 from tsforecast.cli.options import PlainGroup, as_option
 from tsforecast.cli.tune import tune, tune_report
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-for command in (check, leaderboard, report, fit, predict, inspect, monitor, tune, tune_report, audit):
+for command in (check, plan, leaderboard, report, fit, predict, inspect, monitor, tune, tune_report, audit):
     app.command()(command)
 # Options that this command does not know are the benchmark's own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)

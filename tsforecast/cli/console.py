@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.compare_classifiers import ClassifierComparison
     from tsforecast.evaluation.leaderboard import Leaderboard
+    from tsforecast.evaluation.plan import Plan
     from tsforecast.leakage.report import AuditReport
     from tsforecast.search.storage import StoredSearch
 
@@ -55,6 +56,19 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
     console.print(table)
     _wrap(console, f"{report.verdict}.")
     _wrap(console, f"An audit cannot see: {'; '.join(report.unseen)}.")
+
+
+def show_plan(plan: Plan, title: str, console: Console) -> None:
+    """Print the power of a test for several gains, what they need, and the findings of the plan."""
+    from tsforecast.evaluation.plan import COUNTS, SKILLS
+
+    _wrap(console, title, style="bold")
+    columns = ["true gain", "found by such tests", f"{plan.history.kind} needed for 80 %"]
+    needed = [plan.needed(skill) or f"more than {COUNTS[-1]}" for skill in SKILLS]
+    rows = [[f"{skill:.0%}", f"{plan.power(skill):.0%}", str(need)] for skill, need in zip(SKILLS, needed, strict=True)]
+    _show_columns(console, columns, rows, {})
+    for sentence in plan.sentences:
+        _wrap(console, sentence)
 
 
 def show_search(search: StoredSearch, title: str, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Commands on forecasts: `tsforecast leaderboard | report | fit | predict | inspect | audit`."""
+"""Commands on forecasts: `tsforecast plan | leaderboard | report | fit | predict | inspect | audit`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tsforecast.cli.console import (
     show_audit,
     show_leaderboard,
     show_pairs,
+    show_plan,
     suffix_of,
     warn,
     write_board,
@@ -154,6 +155,29 @@ def leaderboard(
         write_report(board, report, title)
     if board.failures:
         raise typer.Exit(1)
+
+
+@expand_options
+def plan(
+    data: Data,
+    reading: DataOptions,
+    horizon: Horizon = None,
+    origins: Origins = None,
+    step: Step = None,
+    gap: Gap = 0,
+    min_past: MinPast = 1,
+    align: Align = None,
+    metric: Metric = "mase",
+    independent_series: IndependentSeries = False,
+) -> None:
+    """Predict which gains a leaderboard could show, and the cutoffs that it needs, before any model is trained."""
+    from tsforecast.evaluation.plan import plan as plan_of
+
+    panel, task = read_panel(data, reading)
+    protocol = protocol_of(task, panel, horizon, origins, step, align, gap, min_past, independent_series)
+    counts = (protocol.horizon, protocol.origins, protocol.step, gap)
+    found = plan_of(panel, *counts, metric, min_past, protocol.align, independent_series)
+    show_plan(found, f"{data}, horizon {protocol.horizon}", console)
 
 
 def report(

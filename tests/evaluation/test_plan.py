@@ -1,0 +1,116 @@
+"""A plan predicts how often tests find a gain: as theory has it, and as data show that it has not seen."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tests.evaluation.test_significance import autoregression
+from tests.helpers.commands import tsforecast
+from tests.helpers.forecasters import wave
+from tsforecast.data.protocol import Protocol
+from tsforecast.errors import DataError, ParameterError
+from tsforecast.evaluation.plan import Plan, plan
+from tsforecast.evaluation.significance import compare, in_time
+from tsforecast.evaluation.verdict import Units
+
+
+def planned(own: np.ndarray, other: np.ndarray, count: int, kind: str = "cutoffs") -> Plan:
+    """Return a plan whose history has these losses."""
+    history = Units({"drift": own, "naive": other}, kind, np.ones(len(own), dtype=np.int64))
+    return Plan(Protocol(1, origins=count), "mae", "naive", "drift", history, count)
+
+
+def found_later(skill: float, memory: float, cutoffs: int, tests: int) -> float:
+    """Return the share of tests on fresh losses that find the model better."""
+    own, other = 6 + autoregression(memory, (2, cutoffs * tests), np.random.default_rng(1))
+    pairs = zip(np.split(own * (1 - skill), tests), np.split(other, tests), strict=True)
+    return float(np.mean([compare(*pair, in_time(cutoffs)).low > 0 for pair in pairs]))
+
+
+@pytest.mark.thorough
+def test_the_power_among_independent_groups_is_that_of_a_t_test() -> None:
+    own = 1 + 0.2 * stats.norm.ppf((np.arange(200) + 0.5) / 200)  # shares of a normal distribution
+    found = planned(own, np.ones(200), 20, "groups")
+    for skill in (0.05, 0.1, 0.15):
+        shift = -math.log(1 - skill) / 0.2 * math.sqrt(20)
+        assert found.power(skill) == pytest.approx(stats.nct.sf(stats.t.ppf(0.975, 19), 19, shift), abs=0.07)
+    assert found.power(found.detectable()) == pytest.approx(0.8, abs=0.01)
+    assert found.power(0.1, found.needed(0.1)) == pytest.approx(0.8, abs=0.07)
+
+
+@pytest.mark.parametrize("memory", [pytest.param(0.0, marks=pytest.mark.thorough), 0.8])
+def test_predicted_power_is_found_on_losses_that_the_plan_has_not_seen(memory: float) -> None:
+    own, other = 6 + autoregression(memory, (2, 4000), np.random.default_rng(0))
+    found, skill = planned(own, other, 30), (0.1, 0.42)[memory > 0]
+    assert 0.2 < found.power(skill) < 0.8
+    assert found.power(skill) == pytest.approx(found_later(skill, memory, 30, 200), abs=0.12)
+
+
+@pytest.mark.thorough
+def test_more_cutoffs_find_smaller_gains_and_too_few_find_none() -> None:
+    found = planned(*(6 + np.random.default_rng(0).normal(size=(2, 100))), 12)
+    assert found.power(0.05) < found.power(0.1) < found.power(0.3)
+    assert found.detectable(80) < found.detectable(20) < found.detectable(7)
+    assert found.power(0.9, 4) == 0
+    assert found.detectable(4) == math.inf
+    assert found.needed(1e-4) is None
+    assert found.needed(0.5) <= 12
+    table = found.table.set_index("skill")
+    assert table.loc[0.1, "power"] == found.power(0.1)
+    assert planned(found.history.losses["drift"], found.history.losses["naive"], 4).sentences[0] == (
+        "Today 4 cutoffs, 1 step apart, would show no gain: in 4 cutoffs; a verdict needs at least 5 cutoffs: use more "
+        "origins"
+    )
+
+
+@pytest.mark.thorough
+def test_a_plan_takes_its_reference_and_spread_from_naive_forecasts_of_the_history() -> None:
+    season = np.tile([5.0, 1.0, 2.0], 70) + np.random.default_rng(0).normal(size=210) / 5
+    frame = pd.DataFrame({"day": pd.date_range("2024", periods=210), "y": season})
+    found = plan(frame, horizon=3, step=3, origins=12, metric="mae")
+    assert found.count == 12
+    assert found.history.count == (210 - 70 - 3) // 3 + 1  # cutoffs from step 70 on
+    assert found.sentences[0].startswith("Today 12 cutoffs, 3 steps apart, would show gains above ")
+    again = plan(frame, horizon=3, step=3, origins=12, metric="mae")
+    assert again.table.equals(found.table)
+
+
+@pytest.mark.thorough
+def test_data_that_cannot_be_planned_for_are_refused() -> None:
+    with pytest.raises(DataError, match="a plan needs naive losses in at least 5 cutoffs of the history: there are 2"):
+        plan(wave(20), horizon=5, origins=2)
+    with pytest.raises(DataError, match="a plan needs naive losses in at least 5"):
+        plan(np.ones(100), horizon=2, metric="mae")
+    with pytest.raises(ParameterError, match="did you mean 'mase'"):
+        plan(wave(60), horizon=2, metric="mas")
+
+
+@pytest.mark.thorough
+def test_the_command_line_shows_a_plan(tmp_path: object) -> None:
+    pd.DataFrame({"day": pd.date_range("2024", periods=200), "y": wave(200)}).to_csv(tmp_path / "a.csv", index=False)
+    result = tsforecast("plan", tmp_path / "a.csv", "--horizon", "2", width=200)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("30 cutoffs, 2 steps apart: the most that are taken unless told")
+    assert [line.split("│")[1].strip() for line in lines if "│" in line] == ["5%", "10%", "20%"]
+    assert any(line.startswith("Today 30 cutoffs, 2 steps apart, would show") for line in lines)
+
+
+def test_the_rows_of_the_benchmark_are_as_the_readme_counts_them() -> None:
+    root = Path(__file__).parents[2]
+    rows = pd.DataFrame(map(json.loads, (root / "benchmarks/results/plan.jsonl").read_text().splitlines()))
+    close = (rows["predicted"] - rows["found"]).abs() <= 0.1
+    counts = close.groupby([rows["data"] != "simulated", rows["model"]]).agg(["sum", "size"])
+    (own, own_all), (ridge, ridge_all) = counts.loc[False].to_numpy()
+    (own_real, own_real_all), (ridge_real, ridge_real_all) = counts.loc[True].to_numpy()
+    assert (own_all, ridge_all, own_real_all, ridge_real_all) == (30, 30, 10, 10)
+    text = " ".join((root / "README.md").read_text().split())
+    assert f"for {own} of 30 simulated and {own_real} of 10 real series" in text
+    assert f"for {ridge} of 30 and {ridge_real} of 10 where a ridge" in text
