@@ -105,7 +105,7 @@ def tune(
     else:
         require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
     panel, task = read_panel(data, reading, label)
-    protocol = protocol_of(task, panel, horizon, origins, step, align)
+    protocol = None if label else protocol_of(task, panel, horizon, origins, step, align)
     out = out or Path(f"tune-{Path(data).stem}")
     search = RaySearch(
         (NeuralClassifier if label else NeuralForecaster)(**training.settings()),
@@ -122,12 +122,12 @@ def tune(
         give_up=not all_trials,
         random_state=training.seed,
         validation_origins=validation_origins,
-        horizon=None if label else protocol.horizon,
+        horizon=protocol.horizon if protocol else None,
         verbose=1,
     )
     with tracked(mlflow, data):
-        if label:
-            tune_classifier(search, panel, label, 1 if folds is None else folds, out)
+        if label or protocol is None:
+            tune_classifier(search, panel, str(label), 1 if folds is None else folds, out)
         else:
             _tune_forecaster(search, panel, protocol, data, out)
 
