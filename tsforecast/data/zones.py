@@ -1,4 +1,4 @@
-"""Clocks and steps: stamps on the clocks of a place, in UTC, or with an offset in their text; bins of a step."""
+"""Stamps: dates in text, clocks of a place, in UTC or with an offset in their text, and bins of a step."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ MOST_A_DAY = 23  # times of day of steps on the wall; hours are even in UTC alon
 LONG = DAY // 4  # steps that keep to the wall
 SUNDAY = int(np.datetime64("2000-01-02", "ns").astype(np.int64))  # at midnight, where weeks end
 
+# Dates in text --------------------------------------------------------------------------------------------------
 
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
 PART_OF_YEAR = re.compile(  # of a year, which is no ISO 8601: Jan 2015, 2015-Jan, Q1 2015, 2015Q1, 2015-W05
@@ -96,6 +97,9 @@ def date_remedy(texts: list[Any]) -> Phrase | str:
     return Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}")
 
 
+# Clocks ---------------------------------------------------------------------------------------------------------
+
+
 def to_utc(stamps: Stamps, zone: str) -> Stamps:
     """Turn stamps on the clocks of a zone into UTC.
 
@@ -127,6 +131,91 @@ def clocks_change(utc: Stamps, zone: str) -> bool:
     """Return whether the clocks of a zone differ from UTC by several amounts from the first stamp to half a year on."""
     moments = np.array([utc.min(), utc.max(), utc.max() + 182 * DAY])
     return bool(np.ptp(from_utc(moments, zone) - moments))
+
+
+_OFFSET = re.compile(r"[T ]\d\d.*?(?:Z|([+-])(\d\d):?(\d\d)?)$")  # sign, hours, minutes
+# Zones of offsets from UTC, in minutes, that no zone named Etc/GMT has.
+_OFFSET_ZONES = {0: "UTC", 270: "Asia/Kabul", 330: "Asia/Kolkata", 345: "Asia/Kathmandu", 390: "Asia/Yangon"}
+
+
+def offset_zone(minutes: int) -> str:
+    """Return a zone whose clocks always differ from UTC by so many minutes.
+
+    Examples
+    --------
+    >>> offset_zone(60), offset_zone(-300), offset_zone(330), offset_zone(-210)
+    ('Etc/GMT-1', 'Etc/GMT+5', 'Asia/Kolkata', '-03:30')
+    """
+    if minutes in _OFFSET_ZONES:
+        return _OFFSET_ZONES[minutes]
+    hours, rest = divmod(abs(minutes), 60)
+    ahead = minutes > 0
+    return f"{'-+'[ahead]}{hours:02}:{rest:02}" if rest else f"Etc/GMT{'+-'[ahead]}{hours}"
+
+
+@cache
+def _offset(sign: str | None, hours: str, minutes: str | None) -> int:
+    return int(f"{sign}1") * (60 * int(hours) + int(minutes or 0)) if sign else 0
+
+
+def offset_of(text: str) -> int | None:
+    """Return the minutes by which the clocks of a stamp in ISO 8601 differ from UTC, if they are written there.
+
+    Examples
+    --------
+    >>> [offset_of(f"2024-01-31{time}") for time in ("", " 12:00", "T12Z", "T12+01", "T12:00+0530")]
+    [None, None, 0, 60, 330]
+    """
+    match = _OFFSET.search(text)
+    return _offset(*match.groups()) if match else None
+
+
+def on_the_wall(wall: Stamps, utc: Stamps, zone: str | None, codes: Any, like: bool | None) -> Stamps | None:
+    """Return stamps on the clocks of a place if their steps are more regular there than in UTC; None otherwise.
+
+    What is as regular on both, as is every zone without a change of its clocks, is on the wall if it takes six hours
+    or more, or as the data that it is read `like`. A time of day that the clocks skip is in the data the first moment
+    after it, and becomes the time of day that the other rows have. `codes` number the series of the rows; without a
+    `zone` there are offsets alone.
+    """
+    times = len(np.unique(wall % DAY))
+    if times > MOST_A_DAY:
+        return None
+    wall = _unskipped(wall, utc, zone)
+    if like is None and len(np.unique(wall % DAY)) == 1:
+        return wall
+    codes = np.zeros(len(utc), dtype=np.int64) if codes is None else codes
+    order = np.lexsort((utc, codes))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes))])
+    (_, even), (step, share) = (best_frequency(each[order], offsets, "datetime") for each in (utc, wall))
+    if share != even:
+        return wall if share > even else None
+    long = times == 1 if step is None else step.unit != "nanosecond" or step.count >= LONG
+    return wall if (long if like is None else like) else None
+
+
+def _unskipped(wall: Stamps, utc: Stamps, zone: str | None) -> Stamps:
+    """Move stamps right after the clocks went forward to the skipped time of day of other rows, if there is one.
+
+    Where the clocks skip half an hour, pandas moves a stamp that they skip to the next full hour.
+    """
+    if zone:
+        skipped = wall - from_utc(utc - HOUR, zone) - HOUR
+    else:  # since the row before it
+        _, first, back = np.unique(utc, return_index=True, return_inverse=True)
+        offset = (wall - utc)[first]
+        skipped = np.diff(offset, prepend=offset[:1])[back]
+    after = np.flatnonzero(skipped > 0)
+    usual = np.unique(np.delete(wall, after) % DAY)
+    if not len(after) or not len(usual):
+        return wall
+    late = ((wall[after, None] - usual) % DAY).min(axis=1)
+    moved = wall.copy()
+    moved[after] -= np.where(late <= np.maximum(skipped[after], HOUR), late, 0)
+    return moved
+
+
+# Steps ----------------------------------------------------------------------------------------------------------
 
 
 def clock_of(stamps: Stamps, source: Source, step: int) -> tuple[Stamps, Source]:
@@ -217,85 +306,3 @@ def binned(
     np.maximum.at(row, grouped.ngroup().to_numpy(), order)
     series, labels = (found.index.get_level_values(level).to_numpy() for level in (0, 1))
     return series, labels, found.to_numpy(dtype=values.dtype), row
-
-
-_OFFSET = re.compile(r"[T ]\d\d.*?(?:Z|([+-])(\d\d):?(\d\d)?)$")  # sign, hours, minutes
-# Zones of offsets from UTC, in minutes, that no zone named Etc/GMT has.
-_OFFSET_ZONES = {0: "UTC", 270: "Asia/Kabul", 330: "Asia/Kolkata", 345: "Asia/Kathmandu", 390: "Asia/Yangon"}
-
-
-def offset_zone(minutes: int) -> str:
-    """Return a zone whose clocks always differ from UTC by so many minutes.
-
-    Examples
-    --------
-    >>> offset_zone(60), offset_zone(-300), offset_zone(330), offset_zone(-210)
-    ('Etc/GMT-1', 'Etc/GMT+5', 'Asia/Kolkata', '-03:30')
-    """
-    if minutes in _OFFSET_ZONES:
-        return _OFFSET_ZONES[minutes]
-    hours, rest = divmod(abs(minutes), 60)
-    ahead = minutes > 0
-    return f"{'-+'[ahead]}{hours:02}:{rest:02}" if rest else f"Etc/GMT{'+-'[ahead]}{hours}"
-
-
-@cache
-def _offset(sign: str | None, hours: str, minutes: str | None) -> int:
-    return int(f"{sign}1") * (60 * int(hours) + int(minutes or 0)) if sign else 0
-
-
-def offset_of(text: str) -> int | None:
-    """Return the minutes by which the clocks of a stamp in ISO 8601 differ from UTC, if they are written there.
-
-    Examples
-    --------
-    >>> [offset_of(f"2024-01-31{time}") for time in ("", " 12:00", "T12Z", "T12+01", "T12:00+0530")]
-    [None, None, 0, 60, 330]
-    """
-    match = _OFFSET.search(text)
-    return _offset(*match.groups()) if match else None
-
-
-def on_the_wall(wall: Stamps, utc: Stamps, zone: str | None, codes: Any, like: bool | None) -> Stamps | None:
-    """Return stamps on the clocks of a place if their steps are more regular there than in UTC; None otherwise.
-
-    What is as regular on both, as is every zone without a change of its clocks, is on the wall if it takes six hours
-    or more, or as the data that it is read `like`. A time of day that the clocks skip is in the data the first moment
-    after it, and becomes the time of day that the other rows have. `codes` number the series of the rows; without a
-    `zone` there are offsets alone.
-    """
-    times = len(np.unique(wall % DAY))
-    if times > MOST_A_DAY:
-        return None
-    wall = _unskipped(wall, utc, zone)
-    if like is None and len(np.unique(wall % DAY)) == 1:
-        return wall
-    codes = np.zeros(len(utc), dtype=np.int64) if codes is None else codes
-    order = np.lexsort((utc, codes))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes))])
-    (_, even), (step, share) = (best_frequency(each[order], offsets, "datetime") for each in (utc, wall))
-    if share != even:
-        return wall if share > even else None
-    long = times == 1 if step is None else step.unit != "nanosecond" or step.count >= LONG
-    return wall if (long if like is None else like) else None
-
-
-def _unskipped(wall: Stamps, utc: Stamps, zone: str | None) -> Stamps:
-    """Move stamps right after the clocks went forward to the skipped time of day of other rows, if there is one.
-
-    Where the clocks skip half an hour, pandas moves a stamp that they skip to the next full hour.
-    """
-    if zone:
-        skipped = wall - from_utc(utc - HOUR, zone) - HOUR
-    else:  # since the row before it
-        _, first, back = np.unique(utc, return_index=True, return_inverse=True)
-        offset = (wall - utc)[first]
-        skipped = np.diff(offset, prepend=offset[:1])[back]
-    after = np.flatnonzero(skipped > 0)
-    usual = np.unique(np.delete(wall, after) % DAY)
-    if not len(after) or not len(usual):
-        return wall
-    late = ((wall[after, None] - usual) % DAY).min(axis=1)
-    moved = wall.copy()
-    moved[after] -= np.where(late <= np.maximum(skipped[after], HOUR), late, 0)
-    return moved
