@@ -77,9 +77,10 @@ def date_formats(texts: list[Any]) -> list[str]:
 
 def wrong_date(texts: list[Any], wrong: NDArray[np.int64]) -> tuple[int, Text]:
     """Return which of the rows that hold no date in ISO 8601 is shown, and a remedy."""
-    first, odd = int(wrong[0]), None if 2 * len(wrong) < len(texts) else odd_one(texts)
+    first = int(wrong[0])
     if 2 * len(wrong) < len(texts):
         return first, f"correct or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
+    odd = odd_one(texts)
     if odd is None or date_formats(texts):
         return first, (date_remedy(texts),)
     return odd, f"write it as the others, such as {texts[wrong[1] if first == odd else first]!r}"

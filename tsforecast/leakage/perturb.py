@@ -216,13 +216,13 @@ def perturbed_panels(
     if len(panel) > 1:
         last = hidden.copy()
         last[: panel.offsets[-2]] = False
-        yield "rows after the cutoff of one series: other values", perturb_panel(panel, last, "other values", random)
+        yield f"{LATER} of one series: other values", perturb_panel(panel, last, "other values", random)
     if panel.roles.past:
         past = hidden.copy()
         past[:, : panel.n_targets] = past[:, known:] = False
         yield "past columns after the cutoff: other values", perturb_panel(panel, past, "other values", random)
     if "cut off" in hows and not panel.roles.future:  # those are needed for the steps to forecast
-        yield "rows after the cutoff: cut off", panel.until(np.maximum(seen, 1))
+        yield f"{LATER}: cut off", panel.until(np.maximum(seen, 1))
 
 
 def _rows_seen(panel: Panel, cutoff: Any, tested: Any) -> NDArray[np.int64]:

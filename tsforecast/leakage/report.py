@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tsforecast.errors import LeakageError, raise_any, reason
 from tsforecast.leakage.decision import USUAL_SIZE, Features, draw_until_clear, is_rounding, rounding, same, stands_out
@@ -206,14 +207,19 @@ class AuditLog:
         moved = np.ones(len(columns.names), dtype=np.bool_) if moved is None else moved
         if not moved.any():
             return self.add(perturbation, "passed")
-        half = len(equal)
-        shift = columns.values[half:].mean(axis=0) - columns.values[:half].mean(axis=0)
+        shift = columns.values[len(equal) :].mean(axis=0) - columns.values[: len(equal)].mean(axis=0)
         for i in np.flatnonzero(moved):
             if columns.kinds[i] == "number" and not exact:
                 name = columns.names[i]
                 moved[i] = abs(shift[i]) > rounding(equal[0][name], others[0][name], size)
-        if not moved.any():
-            return self.add(perturbation, "rounding")
+        return (
+            self._add_leak(perturbation, columns, shift, moved) if moved.any() else self.add(perturbation, "rounding")
+        )
+
+    def _add_leak(
+        self, perturbation: str, columns: Features, shift: NDArray[np.float64], moved: NDArray[np.bool_]
+    ) -> None:
+        """Add which columns `moved`, and the largest `shift` of their means."""
         at = np.flatnonzero(moved)
         if all(columns.kinds[i] == "blank" and shift[i] >= 0 for i in at):
             self.blank.add(perturbation)
@@ -223,7 +229,7 @@ class AuditLog:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         place = columns.places[at[0]]
         by = max((abs(float(shift[i])) for i in at if columns.kinds[i] == "number"), default=np.nan)
-        return self.add(perturbation, "LEAK", names[0] + more, str(list(place)) if place else "", by)
+        self.add(perturbation, "LEAK", names[0] + more, str(list(place)) if place else "", by)
 
     def _more(self, found: Fingerprint) -> None:
         """Keep one more run with the original data."""
