@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Annotated
 
 import typer
@@ -78,9 +78,9 @@ def usage_sentence(error: Exception, words: Sequence[str]) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "tsforecast"
     if kind := re.search(r"for '(?:.* / )?(--[\w-]+)': .*valid (integer|number)", message):
-        after = [*words, ""][words.index(kind[1]) + 1] if kind[1] in words else ""
-        word = next((each.split("=", 1)[1] for each in words if each.startswith(f"{kind[1]}=")), after)
-        return f"{kind[1]} must be a {'whole number' if kind[2] == 'integer' else 'number'}: got {word!r}"
+        parts = [part for word in words for part in word.split("=", 1)]
+        given = next((after for name, after in pairwise(parts) if name == kind[1]), "")
+        return f"{kind[1]} must be a {'whole number' if kind[2] == 'integer' else 'number'}: got {given!r}"
     extra = re.search(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     if not extra:
         message = f"{message[0].lower()}{message[1:]}".replace(". Did you", "; did you")

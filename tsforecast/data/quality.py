@@ -304,9 +304,10 @@ def _irregularities(
 
     sort, last = Argument("sort", True, "pass"), Argument("duplicates", "last", "pass")
     named: tuple[Part, ...] = (", or name the id column",)
+    order: tuple[Part, ...] = ("sort by time first, or ", sort)
     if table.hidden_id:
         named = (", or name the id column: ", Argument("id", table.hidden_id))
-    order = ("sort by time first, ", sort, *named) if table.hidden_id else ("sort by time first, or ", sort)
+        order = ("sort by time first, ", sort, *named)
     kept = str(view.frequency if table.kind == "datetime" else count)
     resample: Text = ""
     settings: dict[str, Any] = {}

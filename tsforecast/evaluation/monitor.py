@@ -177,10 +177,8 @@ def judged(own: Floats, other: Floats) -> Claim:
     skill = 1 - float(own.sum()) / total if total else math.nan
     low, high = confidence_sequence(own, other, LEVEL)
     outcome = "better" if low > 0 else "worse" if high < 0 else "inconclusive"
-    blocks = len(_blocks(own, other)[0])
-    return Claim(
-        outcome, skill, low, high, math.exp(min(float(log_e_values(own, other, 0.0)[0]), 700.0)), len(own), blocks
-    )
+    e_value = math.exp(min(float(log_e_values(own, other, 0.0)[0]), 700.0))  # beyond it there is no float
+    return Claim(outcome, skill, low, high, e_value, len(own), len(_blocks(own, other)[0]))
 
 
 def log_e_values(own: Floats, other: Floats, skills: ArrayLike, before: tuple[Floats, Floats] | None = None) -> Floats:
