@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from tsforecast import NaiveForecaster, SeasonalNaiveForecaster, backtest
+from tsforecast import NaiveForecaster, ReductionForecaster, SeasonalNaiveForecaster, backtest
 from tsforecast.cli.app import app
 from tsforecast.data.calendar import Frequency
 from tsforecast.data.panel import Panel
@@ -409,29 +409,38 @@ def by_hour(end: str, zone: str = "Europe/Berlin", step: str = "h") -> pd.DataFr
     return pd.DataFrame({"t": stamps, "y": stamps.hour * 1.0})
 
 
-@pytest.mark.parametrize("step", ["h", "30min"])
-@pytest.mark.parametrize(
-    ("zone", "end", "lacking"),  # hours of the forecast that the day before it does not have
-    [
-        ("Europe/Berlin", "2024-03-30 23:00", {2}),  # the clocks go forward in the night that follows
-        ("Europe/Berlin", "2024-03-31 05:00", {2}),
-        ("Europe/Berlin", "2024-03-31 23:00", {2}),
-        ("Europe/Berlin", "2024-10-26 23:00", set()),
-        ("Europe/Berlin", "2024-10-27 05:00", {5, 6}),
-        ("America/New_York", "2024-03-09 12:00", {2}),
-        ("America/New_York", "2024-11-02 12:00", set()),
-        ("Africa/Cairo", "2024-04-25 20:00", {0}),
-    ],
-)
-def test_hours_keep_their_season_on_the_wall(zone: str, end: str, lacking: set[int], step: str) -> None:
-    past = by_hour(end, zone, step)
-    model = SeasonalNaiveForecaster(horizon=60).fit(past)
-    found = model.predict()
-    minutes = {"h": 60, "30min": 30}[step]
-    assert found.t.tolist() == [past.t.iloc[-1] + pd.Timedelta(minutes=minutes * i) for i in range(1, 61)]
-    assert set(found.t[found.y != found.t.dt.hour].dt.hour) <= lacking
-    again = model.predict(pd.concat([past, found]))
-    assert again.t[0] == found.t.iloc[-1] + pd.Timedelta(minutes=minutes)
+CHANGES = {  # zones and days whose clocks change, with a day before the first end and the hours up to the last
+    "Europe/Berlin 2024-10-27": ("Europe/Berlin", "2024-10-26 20:00", 58),
+    "Europe/Berlin 2024-03-31": ("Europe/Berlin", "2024-03-30 00:00", 72),
+    "America/New_York 2024-11-03": ("America/New_York", "2024-11-02 20:00", 58),
+    "America/Santiago 2024-04-07": ("America/Santiago", "2024-04-06 20:00", 58),
+    "Africa/Cairo 2024-04-26": ("Africa/Cairo", "2024-04-25 20:00", 58),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("step", ["h", "15min"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_hours_keep_their_season_on_the_wall(change: str, step: str) -> None:
+    zone, first, hours = CHANGES[change]
+    for end in pd.date_range(pd.Timestamp(first, tz=zone), periods=hours, freq="h")[:: 1 if step == "h" else 7]:
+        stamps = pd.date_range(end=end, periods=8 * 24 * (1 if step == "h" else 4), freq=step)
+        past = pd.DataFrame({"t": stamps, "y": 100 + stamps.hour + stamps.minute / 100})
+        found = SeasonalNaiveForecaster(horizon=72 if step == "h" else 200).fit(past).predict()
+        assert found.t[0] - end == stamps[-1] - stamps[-2], end
+        assert (found.y - 100 - found.t.dt.hour - found.t.dt.minute / 100).abs().max() < 1e-9, end
+
+
+def test_a_daily_peak_outlives_the_change_to_winter_time() -> None:
+    stamps = pd.date_range("2024-10-15", "2024-10-27 08:00", freq="h", tz="Europe/Berlin")
+    past = pd.DataFrame({"t": stamps, "y": np.where(stamps.hour == 9, 100.0, 10.0)})
+    for model in (SeasonalNaiveForecaster(horizon=72), ReductionForecaster(horizon=72)):
+        found = model.fit(past).predict()
+        assert ((found.y > 55) == (found.t.dt.hour == 9)).all(), model
+    again = SeasonalNaiveForecaster(horizon=72).fit(past).predict(pd.concat([past, found]))
+    assert again.t[0] == found.t.iloc[-1] + pd.Timedelta(hours=1)
+    short = past.iloc[-24:]  # no hour before the season: the forecast stands, as it can
+    assert len(SeasonalNaiveForecaster(horizon=72).fit(short).predict()) == 72
 
 
 def test_hours_in_utc_and_models_with_known_covariates_keep_their_steps() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Context:
     def __len__(self) -> int:
         return len(self.series)
 
-    def select(self, chosen: NDArray[np.bool_]) -> Context:
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Context:
         """Return the context of the chosen cutoffs."""
         return Context(self._panel, self.series[chosen], self._n_observed[chosen], self._start[chosen], self._extended)
 
@@ -174,6 +174,36 @@ class Context:
         change = (from_utc(now.ravel(), zone) - now.ravel()) - (from_utc(then.ravel(), zone) - then.ravel())
         later = (np.sign(change) * (np.abs(change) // step.count)).reshape(now.shape)
         return np.maximum(steps + later, 0) if later.any() else None
+
+    def of_lost_hours(self, steps: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Context, NDArray[np.int64]]:
+        """Return which of the steps `on_the_wall` have hours that the last season lacks, (n, horizon), and a remedy.
+
+        A day that is an hour shorter or longer lacks an hour of the clocks in as many steps. The remedy is a context
+        that ends so much earlier that its last season has the hours, and the steps whose forecast is taken there.
+        """
+        panel, season, step = self._panel, self._panel.season_length, self._panel.frequency.count
+        zone, length, end = str(panel.local_zone), season * step, self._n_observed[:, None]
+        moments = partial(panel.stamps, self.series[:, None])
+        ahead, last = np.arange(steps.shape[1]), moments(end - 1)
+
+        def wall(utc: Stamps) -> Stamps:
+            return from_utc(utc.ravel(), zone).reshape(utc.shape)
+
+        wanted = wall(moments(end + ahead))
+        lost = (wanted - wall(moments(end - season + steps % season))) % length != 0
+        same = wanted + (wall(last) - wanted) // length * length  # the last such hour that the past has
+        for _ in range(2):  # nor may the clocks have skipped it
+            since = last - to_utc(same, zone)
+            same = np.where((wall(last - since) != same) | (since < 0), same - length, same)
+        since = last - to_utc(same, zone)
+        row = end - 1 - since // step
+        lost &= (row >= 0) & (since % step == 0)
+        earlier = np.where(lost, end - season - row, 0).max(axis=1, keepdims=True, initial=0)
+        lost &= row < end - earlier
+        taken = row - (end - earlier - season)
+        taken += np.maximum((ahead + earlier - taken) // season, 0) * season
+        begin = np.maximum(self._start - earlier[:, 0], 0)
+        return lost, Context(panel, self.series, self._n_observed - earlier[:, 0], begin), taken
 
     @property
     def statics(self) -> dict[str, NDArray[Any]]:

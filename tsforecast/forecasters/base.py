@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any, Literal, Self
 
@@ -14,7 +15,7 @@ from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.errors import DataWarning, ParameterError, raise_any, shorten
+from tsforecast.errors import DataError, DataWarning, ParameterError, raise_any, shorten
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.saving.folder import GOLDEN_OUTPUTS
@@ -200,7 +201,16 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         if steps is None:
             return self.forecast(past, horizon)
         further = self.forecast(past, max(horizon, int(steps.max()) + 1))
-        return np.asarray(np.take_along_axis(further, steps[..., None], axis=1))
+        found = np.asarray(np.take_along_axis(further, steps[..., None], axis=1))
+        lost, earlier, taken = past.of_lost_hours(steps)
+        some = np.flatnonzero(lost.any(axis=1))
+        if len(some):
+            lost, taken = lost[some, :, None], taken[some, :, None]
+            with suppress(DataError):  # too short a past without its last hours
+                further = self.forecast(earlier.select(some), int(taken[lost].max()) + 1)
+                again = np.take_along_axis(further, np.where(lost, taken, 0), axis=1)
+                found[some] = np.where(lost, again, found[some])
+        return found
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessed data and resolved settings that training starts from, by name, for an audit.
