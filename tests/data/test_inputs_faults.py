@@ -153,6 +153,24 @@ def test_steps_that_no_row_ever_has_are_noted_as_a_pattern(frequency: str, close
         assert not any("closed" in note for note in notes)
 
 
+def test_series_that_are_closed_on_days_of_their_own_are_named_in_a_panel() -> None:
+    days = pd.date_range("2024-01-01", periods=42, freq="D")
+    shops = {"open": [], "sundays": [6], "mondays": [0, 2]}
+    parts = [pd.DataFrame({"day": days[~days.day_of_week.isin(of)], "shop": name}) for name, of in shops.items()]
+    frame = pd.concat(parts).assign(y=1.0)
+    (note,) = Panel.from_frame(frame, id="shop", fill_gaps=True, nan_policy="mask").notes
+    assert note == (
+        "inserted 16 missing time stamps; 2 of 3 series are closed, as it seems: 'sundays' on Sundays, 'mondays' on "
+        "Mondays, Wednesdays; nan_policy 'mask' keeps such steps out of training and errors; forecasts of them mean "
+        "nothing"
+    )
+    other = frame[frame.shop == "open"].drop(index=[3, 9]).assign(shop="gaps")  # of two weekdays
+    (note,) = Panel.from_frame(
+        pd.concat([parts[0].assign(y=1.0), other]), id="shop", fill_gaps=True, nan_policy="mask"
+    ).notes
+    assert note == "inserted 2 missing time stamps"
+
+
 def test_gaps_of_more_years_than_nanoseconds_can_count_are_filled() -> None:
     days = pd.to_datetime(["1700-01-01", "1700-01-02", "1700-01-03", "2200-01-01"])
     frame = pd.DataFrame({"day": days, "y": [1.0, 2, 3, 4]})

@@ -390,22 +390,37 @@ def _absent(rows: Rows, after: NDArray[np.int64]) -> Stamps:
 
 def _closed(rows: Rows, missing: Stamps) -> str:
     """Return which of the missing stamps lie on weekdays, or at hours, that no row has: a pattern of the calendar."""
+    where, count = _never(rows, rows.stamps, missing)
+    some = "all" if count == len(missing) else str(count)
+    return f", {some} {where}, which no row has: closed then, as it seems" if where else ""
+
+
+def _some_closed(rows: Rows, missing: Stamps, owner: NDArray[np.int64]) -> str:
+    """Return the series, numbered by `owner` in order, that are closed on weekdays, or at hours, of their own."""
+    lacking, begin = np.unique(owner, return_index=True)
+    each = zip(lacking, np.split(missing, begin[1:]), strict=True)
+    parts = ((i, _never(rows, rows.stamps[rows.offsets[i] : rows.offsets[i + 1]], own)[0]) for i, own in each)
+    closed = [f"{str(rows.ids[i])!r} {where}" for i, where in parts if where]
+    some = f"{len(closed)} of {len(rows.ids)} series {'is' if len(closed) == 1 else 'are'} closed, as it seems"
+    return f"; {some}: {shorten(closed)}" if closed else ""
+
+
+def _never(rows: Rows, stamps: Stamps, missing: Stamps) -> tuple[str, int]:
+    """Return the weekdays or hours of several missing stamps and of none of the others, and the missing ones there."""
     daily = rows.frequency.unit == "nanosecond" and rows.frequency.count == DAY
     hourly = rows.frequency.unit == "nanosecond" and rows.frequency.count < DAY and DAY % rows.frequency.count == 0
     if not len(missing) or not (daily or (hourly and rows.local)):
-        return ""
+        return "", 0
 
     def phases(stamps: Stamps) -> NDArray[np.int64]:
         return rows.frequency.phase(stamps, 7) if daily else stamps % DAY // (DAY // 24)
 
-    count, held = np.bincount(phases(missing), minlength=24), np.bincount(phases(rows.stamps), minlength=24)
+    count, held = np.bincount(phases(missing), minlength=24), np.bincount(phases(stamps), minlength=24)
     always = np.flatnonzero((count > 1) & (held == 0))
     if not len(always) or count[held > 0].sum() > held.sum():  # or much is missing on all days
-        return ""
+        return "", 0
     names = shorten([WEEKDAYS[i] for i in always] if daily else [f"{i}:00" for i in always], 24)
-    some = "all" if count[always].sum() == len(missing) else str(count[always].sum())
-    where = f"on {names}" if daily else f"at the hours {names}"
-    return f", {some} {where}, which no row has: closed then, as it seems"
+    return f"on {names}" if daily else f"at the hours {names}", int(count[always].sum())
 
 
 def _fill_gaps(rows: Rows) -> None:
@@ -431,8 +446,8 @@ def _fill_gaps(rows: Rows) -> None:
     steps = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
     stamps = rows.frequency.advance(np.repeat(rows.starts, lengths), steps)
     rows.values, rows.stamps, rows.offsets, rows.row = values, stamps, offsets, row
-    inserted = rows.stamps[rows.row < 0]
-    closed = _closed(present, inserted)
+    inserted, owner = rows.stamps[rows.row < 0], rows.owner[rows.row < 0]
+    closed = _closed(present, inserted) or _some_closed(present, inserted, owner)
     advice = "; nan_policy 'mask' keeps such steps out of training and errors; forecasts of them mean nothing"
     rows.notes.append(f"inserted {counted(missing, 'missing time stamp')}{closed}{advice if closed else ''}")
 
