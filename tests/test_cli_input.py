@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tests.helpers.commands import tsforecast
 from tsforecast.cli import files
 from tsforecast.cli.data import read_panel
 from tsforecast.cli.options import DataOptions, as_option
@@ -225,6 +226,77 @@ def test_numbers_with_thousands_set_apart_are_shown_with_line_and_remedy(held: s
             read_panel(str(path), DataOptions(target=target))
         assert caught.value.problems[0] == said
     assert read_file(path, numbers=["n"])["sales"].to_list() == ["950,00", held]  # nobody reads it as a number
+
+
+@pytest.mark.parametrize(
+    ("separator", "held", "row"),
+    [
+        (";", ["1.200", "1.790"], 2),
+        (";", ["980", "-1.200"], 3),
+        (";", ["1.234", "2.345", "NA"], 2),
+        ("\t", ["980", "1.200 "], 3),
+        (",", ["0", "980", "1.200"], 4),
+        (";", ["0.123", "12.500"], 0),
+        (";", ["1.200", "1.5"], 0),
+        (";", ["1.200", "12345"], 0),
+        (",", ["1.234", "2.345"], 0),
+        (",", ["1.5", "12.500", "980"], 0),
+        (",", ["2", "12345", "12.500"], 0),
+    ],
+)
+def test_points_that_may_set_thousands_apart_are_asked_about(
+    separator: str, held: list[str], row: int, tmp_path: Path
+) -> None:
+    path = file(tmp_path, f"day{separator}y", *(f"2024-01-{i:02d}{separator}{y}" for i, y in enumerate(held, 1)))
+    plain = [None if value == "NA" else float(value) for value in held]
+    problems = files.read_file(path)[2]
+    assert [(problem.row or 0) + 2 for problem in problems] == [row] * bool(row)
+    frame, form, problems = files.read_file(path, decimal=".")
+    assert (frame["y"].to_list(), problems, form.decimal_comma) == (plain, [], False)
+    if row:
+        frame, form, problems = files.read_file(path, decimal=",")
+        joined = [None if value == "NA" else float(value.replace(".", "")) for value in held]
+        assert (frame["y"].to_list(), problems, form.decimal_comma) == (joined, [], True)
+
+
+def test_the_sign_before_decimals_is_given_or_remembered(tmp_path: Path) -> None:
+    days = pl.date_range(datetime.date(2024, 1, 1), datetime.date(2024, 2, 9), eager=True)
+    path = file(tmp_path, "Datum;Umsatz", *(f"{day};{900 + 10 * i:,}".replace(",", ".") for i, day in enumerate(days)))
+    fit = ["fit", path, "--model", "naive", "--horizon", "1", "--out", tmp_path / "m"]
+    refused = tsforecast(*fit)
+    assert refused.returncode == 2
+    assert "line 12 holds '1.000', which may be one; write 1000 or 1,0000, or pass --decimal , for" in refused.stderr
+    assert "--decimal must be one of '.', ','" in tsforecast(*fit, "--decimal", "x").stderr
+    assert tsforecast(*fit, "--decimal", ",").returncode == 0
+    for given in ([], ["--data", path]):
+        assert tsforecast("predict", tmp_path / "m", *given).stdout.splitlines() == [
+            "Datum;Umsatz",
+            "2024-02-10;1290,0",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("dates", "example"),
+    [
+        (["janv. 2015", "f\u00e9vr. 2015", "mars 2015"], "2015-03-01 for March 2015"),
+        (["1 janvier 2015", "2 janvier 2015", "3 janvier 2015"], "2015-03-01 for March 2015"),
+        (["Feb 2015", "Mrz 2015", "Apr 2015"], "2015-03-01 for March 2015"),
+        (["Q1/2015", "Q2/2015", "Q3/2015"], "2015-04-01 for the second quarter of 2015"),
+        (["2015W1", "2015W2", "2015W3"], "2015-01-26 for week 5 of 2015"),
+    ],
+)
+def test_dates_that_cannot_be_read_are_asked_about(dates: list[str], example: str, tmp_path: Path) -> None:
+    path = file(tmp_path, "when;y", *(f"{day};{y}" for y, day in enumerate(dates)))
+    with pytest.raises(DataError) as caught:
+        read_panel(str(path), DataOptions())
+    said = f"line 2 holds {dates[0]!r}; write the first day of each, such as {example}, or pass --time none to number"
+    assert said in str(caught.value.map(as_option))
+    assert read_panel(str(path), DataOptions(time="none"))[0].values[:, 0].tolist() == [0, 1, 2]
+
+
+def test_names_with_a_year_that_stand_together_are_no_dates(tmp_path: Path) -> None:
+    path = file(tmp_path, "car;y", *(f"Ford {year};{y}" for year in (2015, 2016) for y in range(4)))
+    assert read_panel(str(path), DataOptions())[0].ids.tolist() == ["Ford 2015", "Ford 2016"]
 
 
 def test_numbers_beside_another_text_are_not_taken_for_thousands(tmp_path: Path) -> None:

@@ -138,12 +138,12 @@ def _written(folder: Path, text: str) -> Path:
         (
             table("day,sales", '{day},"{i},234"').replace("0,234", "1,234"),
             "column 'sales' must hold numbers without thousands separators: line 2 holds '1,234', which may be one; "
-            "write 1234 or 1.2340",
+            "write 1234 or 1.2340, or pass decimal='.' for the former, decimal=',' for the latter",
         ),
         (
             table("day;sales;price", "{day};1.50{i};{i},5"),
             "column 'sales' must hold numbers without thousands separators: line 2 holds '1.500', which may be one; "
-            "write 1500 or 1,5000",
+            "write 1500 or 1,5000, or pass decimal=',' for the former, decimal='.' for the latter",
         ),
         (
             table("day,sales", '{day},"{i},5"').replace('"3,5"', "much"),

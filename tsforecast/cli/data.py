@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -53,6 +53,7 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     """
     from tsforecast.catalog.card import dataset_names
     from tsforecast.catalog.loaders import load_task
+    from tsforecast.checks import one_of
     from tsforecast.data.panel import Panel
 
     if data in dataset_names():
@@ -63,7 +64,8 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
     given = reading.settings() | ({"static": label} if label else {})
-    date_format = given.pop("date_format", None)
+    date_format, decimal = given.pop("date_format", None), given.pop("decimal", None)
+    raise_any(one_of("decimal", decimal, (".", ","), (None,)), ParameterError)
     for role in {"target", "past", "future"} & given.keys():
         given[role] = [name.strip() for name in given[role].split(",") if name.strip()]
     for role in {"time", "id", "group"} & given.keys():
@@ -72,7 +74,7 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     numbers = set(chain(*used)) if used[0] else None
     texts = {given.get("id"), given.get("group"), label} - {None}
     with lines_of(path):
-        frame, form, problems = read_file(path, given.get("time"), date_format, numbers, texts)
+        frame, form, problems = read_file(path, given.get("time"), date_format, numbers, texts, decimal)
         if given.get("time") == "none" and "none" not in frame.columns:
             given["time"] = False
             require_absent("with --time none", "no dates are read", **{"date-format": date_format})
@@ -174,13 +176,16 @@ def read_next(
 
     Dates are read by `date_format`, or as those that the model was fitted on, or as ISO 8601.
     """
-    remembered = None if date_format else kept_form(model).date_format
+    kept = Form()
+    with suppress(*[ModelFileError] * bool(date_format)):
+        kept = kept_form(model)
+    remembered = None if date_format else kept.date_format
     try:
-        frame, form, problems = read_file(path, time, date_format or remembered, numbers, texts)
+        frame, form, problems = read_file(path, time, date_format or remembered, numbers, texts, kept.decimal)
     except DataError:
         if not remembered:
             raise
-        frame, form, problems = read_file(path, time, None, numbers, texts)
+        frame, form, problems = read_file(path, time, None, numbers, texts, kept.decimal)
         if time not in frame.columns or not str(frame[time].dtype).lower().startswith(("date", "period")):
             raise
     raise_any(problems)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, Row, reason
 
 Separator = Literal[",", ";", "\t", "|"]
+Decimal = Literal[".", ","]
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 _PARTS = {  # of years: what stands in a cell, the strptime format of such cells, and that of their first days
     r"^\d{4}-\d{2}$": ("%Y-%m", "%Y-%m-%d"),
@@ -41,6 +42,7 @@ class Form:
     dates: dict[str, str] = field(default_factory=dict)  # strptime format of each column of dates that was text
     separator: Separator = ","
     decimal_comma: bool = False
+    decimal: Decimal | None = None  # the sign before decimals, where it was given, or a point that cannot be another
     decimals: dict[str, int] = field(default_factory=dict)  # behind the sign, of each column that was text
     columns: list[str] = field(default_factory=list)  # their order
 

@@ -17,6 +17,7 @@ from tsforecast.cli.console import suffix_of, warn
 from tsforecast.cli.dates import (
     EPOCHS,
     ISO,
+    Decimal,
     Form,
     Separator,
     date_form,
@@ -27,8 +28,10 @@ from tsforecast.cli.dates import (
     with_format,
 )
 from tsforecast.errors import (
+    Argument,
     DataError,
     ParameterError,
+    Part,
     Problem,
     Row,
     TsForecastError,
@@ -46,7 +49,7 @@ TOP = 1 << 20  # bytes in which these rows are looked for
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _SEP = r'"?sep=.?"?'
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
-_EITHER = r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$"  # 1,234: with a decimal comma, or with thousands set apart
+_EITHER = r"^\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*$"  # 1,234: with a decimal comma, or with thousands set apart
 _MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "-", "--", "–", ".")  # of R, Excel, SQL
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
     r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
@@ -60,6 +63,7 @@ def read_file(
     date_format: str | None = None,
     numbers: Collection[str | None] | None = None,
     texts: Collection[str | None] = (),
+    decimal: Decimal | None = None,
 ) -> tuple[Any, Form, list[Problem]]:
     """Return the table in a file as a frame, how it was written, and problems.
 
@@ -67,7 +71,8 @@ def read_file(
     they are ISO 8601, or quarters and the like, and in the time column where they are written as `date_format`, or
     count from 1970. A time of two names with a comma is joined from days and hours. The columns `texts` stay as they
     stand in a CSV or Excel file. The columns `numbers` will be read as numbers; any but the time may be unless given;
-    those that can be read in two ways are the problems, and 0 in the frame.
+    those that can be read in two ways are the problems, and 0 in the frame; none can where the sign before the
+    decimals is given.
     """
     import polars as pl
 
@@ -99,8 +104,8 @@ def read_file(
     if suffix != ".parquet":
         separator: Separator = _separator(path) if suffix != ".xlsx" else ","
         texts = {*texts, time if date_format and time in raw.columns and raw[time].dtype == pl.String else None}
-        quoted = suffix != ".xlsx" and separator == ","
-        typed, problems, form = _typed(raw, time, numbers, texts, quoted, date_format is None)
+        commas = None if suffix == ".xlsx" else separator == ","
+        typed, problems, form = _typed(raw, time, numbers, texts, commas, date_format is None, decimal)
         decimals = {column.name: _decimals(shown[column.name]) for column in typed if column.dtype.is_numeric()}
         form = replace(form, date_format=date_format, separator=separator, decimals=decimals, columns=raw.columns)
         raw = typed
@@ -241,13 +246,14 @@ def _typed(
     time: str | None,
     numbers: Collection[str | None] | None,
     texts: Collection[str | None],
-    quoted: bool,
+    commas: bool | None,
     dated: bool,
+    decimal: Decimal | None,
 ) -> tuple[Any, dict[str, Problem], Form]:
     """Return a frame whose columns of text are numbers where they can be, problems of the others, and their form.
 
-    Where commas separate columns, those in numbers are `quoted`, and may be thousands as well. Dates are read if
-    `dated`. All is looked for in the distinct texts of a column: ids and dates come again and again.
+    Where `commas` separate columns, not another sign, those in numbers may be thousands as well; None in Excel. Dates
+    are read if `dated`. All is looked for in the distinct texts of a column: ids and dates come again and again.
     """
     import polars as pl
 
@@ -265,12 +271,14 @@ def _typed(
             trimmed = _trimmed(held)
             typed[name] = column if trimmed is held else trimmed.gather(codes)
         elif text:
-            asked, commas, typed[name] = name != time and (numbers is None or name in numbers), False, _cast(column)
+            asked, signs = name != time and (numbers is None or name in numbers), False
+            column = _joined_thousands(column, decimal) if asked and decimal else column
+            typed[name] = _cast(column)
             if typed[name] is None:
                 codes, held = encoded(column)
                 trimmed = _trimmed(held)
-                found, commas = _as_numbers(trimmed)
-                either = quoted and commas
+                found, signs = _as_numbers(trimmed)
+                either = bool(commas) and signs and decimal is None
                 grouped = asked and (either or trimmed.str.contains(_THOUSANDS).any())
                 if grouped and (problem := _thousands(trimmed.gather(codes), either)):
                     problems[name] = problem
@@ -278,12 +286,29 @@ def _typed(
                 if dated and (stamps := with_dates(found)) is not found:
                     found, dates[name] = stamps, date_form(found)
                 typed[name] = column if found is held else found.gather(codes)
-            decimal_comma |= commas
-            if asked and not commas and typed[name].dtype.is_float():
+            decimal_comma |= signs
+            if asked and not signs and typed[name].dtype.is_float():
                 points[name] = column
-    if decimal_comma:
-        problems |= {name: problem for name, column in points.items() if (problem := _thousands(column, True))}
-    return frame.with_columns(**typed), problems, Form(dates=dates, decimal_comma=decimal_comma)
+    for name, column in points.items() if decimal is None else ():
+        either = decimal_comma or _unsigned(column, commas is False)
+        problems |= {name: problem} if either and (problem := _thousands(column, True)) else {}
+    frame, comma = frame.with_columns(**typed), decimal_comma or decimal == ","
+    if not comma and any(kind.is_float() for kind in frame.dtypes):
+        decimal = "."
+    return frame, problems, Form(dates=dates, decimal_comma=comma, decimal=decimal)
+
+
+def _unsigned(column: Any, semicolons: bool) -> bool:
+    """Return whether points in numbers may set thousands apart: there are whole numbers below 1,000, none above."""
+    small, large = (column.str.contains(rf"^\s*[+-]?{digits}\s*$").any() for digits in (r"\d{1,3}", r"\d{4,}"))
+    return bool((semicolons or small) and not large)
+
+
+def _joined_thousands(column: Any, decimal: Decimal) -> Any:
+    """Return a column of text without the sign between thousands, where the one before decimals is known."""
+    sign = "." if decimal == "," else ","
+    apart = column.str.contains(rf"^\s*[+-]?\d{{1,3}}([{sign}]\d{{3}})+([{decimal}]\d+)?\s*$").fill_null(False)
+    return column.zip_with(~apart, column.str.replace_all(sign, "", literal=True)) if apart.any() else column
 
 
 def _trimmed(column: Any) -> Any:
@@ -397,13 +422,15 @@ def _thousands(column: Any, either: bool) -> Problem | None:
     value = column[row].strip()
     separator = value.lstrip("+-0123456789")[0]
     plain = value.replace(separator, "")
-    one_way = f"write {plain}, and the others likewise"
+    remedy: tuple[Part, ...] = (f"write {plain}, and the others likewise",)
     if unclear:
-        one_way = f"write {plain} or {value.replace(separator, '.' if separator == ',' else ',')}0"
+        other = "." if separator == "," else ","
+        remedy = (f"write {plain} or {value.replace(separator, other)}0, or ", Argument("decimal", other, "pass"))
+        remedy += (" for the former, ", Argument("decimal", separator), " for the latter")
     return Problem(
         f"column {column.name!r} must hold numbers without thousands separators",
         (Row(row), f" holds {value!r}" + (", which may be one" if unclear else "")),
-        one_way,
+        remedy,
     )
 
 

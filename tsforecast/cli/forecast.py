@@ -76,7 +76,10 @@ if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
     from tsforecast.forecasters.base import Forecaster
 
-CLEANING = ("fill_gaps", "sort", "duplicates", "nan_policy", "frequency", "resample", "aggregate", "tolerance")
+CLEANING = (
+    *("fill_gaps", "sort", "duplicates", "nan_policy", "frequency"),
+    *("resample", "aggregate", "tolerance", "decimal"),
+)
 
 
 @expand_options

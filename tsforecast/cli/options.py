@@ -101,6 +101,9 @@ class DataOptions(Options):
         str | None,
         _reading(help="How dates are written, such as %d/%m/%Y.", show_default="2024-01-31, ISO 8601"),
     ] = None
+    decimal: Annotated[
+        str | None, _reading(help="Sign before decimals, . or , while the other sets thousands apart.")
+    ] = None
     target: Annotated[str | None, _reading(help="Column to forecast; several with commas.")] = None
     id: Annotated[str | None, _reading(help="Column that names the series.")] = None
     group: Annotated[
@@ -166,7 +169,7 @@ ALIKE = (
     *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
-    *("resample", "aggregate", "tolerance"),
+    *("resample", "aggregate", "tolerance", "decimal"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.

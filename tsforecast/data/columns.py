@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import narwhals as nw
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, own_moves, put_in_order, to_digits
 from tsforecast.data.series import Source, TimeKind
-from tsforecast.data.zones import PART_OF_YEAR
+from tsforecast.data.zones import DATED, PART_OF_YEAR
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
@@ -30,11 +31,16 @@ def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str |
 
 
 def columns_of_dates(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> list[str]:
-    """Return the columns of dates that are not taken; whole numbers, and text like Jan 2015, if no other has them."""
+    """Return the columns of dates that are not taken; whole numbers, and text like Jan 2015, if no other has them.
+
+    At last, years with words that go on from row to row in the first column: months, perhaps in another language.
+    """
     free = [name for name in frame.columns if name not in taken]
-    return [name for name in free if looks_like_time(frame[name])] or [
-        name for name in free if _digits_go_on(frame[name]) or _mostly(frame[name], PART_OF_YEAR)
-    ]
+    return (
+        [name for name in free if looks_like_time(frame[name])]
+        or [name for name in free if _digits_go_on(frame[name]) or _mostly(frame[name], PART_OF_YEAR)]
+        or [name for name in free[:1] if name == frame.columns[0] and _words_go_on(frame[name])]
+    )
 
 
 def guess_id(
@@ -217,6 +223,12 @@ def _digits_go_on(column: nw.Series[Any]) -> bool:
     numbers = column.to_numpy().astype(np.int64)
     found = digits_of(numbers)
     return found is not None and not found[1].any() and 10 * (np.diff(numbers) <= 0).sum() <= len(numbers)
+
+
+def _words_go_on(column: nw.Series[Any]) -> bool:
+    """Return whether a column holds years with words, none of which follows itself."""
+    values = _sample(column)
+    return len(values) > 2 and _mostly(column, DATED) and all(one != next_ for one, next_ in pairwise(values))
 
 
 def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:

@@ -28,6 +28,7 @@ PART_OF_YEAR = re.compile(  # of a year, which is no ISO 8601: Jan 2015, 2015-Ja
     r"|Q[1-4][-/ ]?(\d{4}|\d{2})|[1-4]Q[-/ ]?\d{4}|\d{4}[-/ ]?(Q[1-4]|[MW]\d{1,2})",
     re.I,
 )
+DATED = re.compile(r"(?=.*[^\W\d_]{3})(.*\D)?(19|20)\d{2}(\D.*)?")  # a word and a year: janv. 2015, 5. Mai 2024
 _DAY_FIRST = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})(?!\d)(,? ?)(.*)")
 _TIMES = {r"\d{1,2}:\d{2}": "%H:%M", r"\d{1,2}:\d{2}:\d{2}": "%H:%M:%S", r"\d{1,2}:\d{2} ?[AaPp][Mm]": "%I:%M %p"}
 
@@ -82,20 +83,24 @@ def wrong_date(texts: list[Any], wrong: NDArray[np.int64]) -> tuple[int, Text]:
         return first, f"correct or drop {'that row' if len(wrong) == 1 else f'the {len(wrong)} rows of the kind'}"
     odd = odd_one(texts)
     if odd is None or date_formats(texts):
-        return first, (date_remedy(texts),)
+        return first, date_remedy(texts)
     return odd, f"write it as the others, such as {texts[wrong[1] if first == odd else first]!r}"
 
 
-def date_remedy(texts: list[Any]) -> Phrase | str:
+def date_remedy(texts: list[Any]) -> Text:
     """Return a remedy for dates that are not ISO 8601, with the format that they have."""
     forms = date_formats(texts)  # 01/02/2023 may be read in two ways: no guess is made
-    if not forms and PART_OF_YEAR.fullmatch(str(texts[0]).strip()):
-        return "write the first day of each, such as 2015-04-01 for the second quarter of 2015"
+    if not forms and (DATED.fullmatch(text := str(texts[0]).strip()) or PART_OF_YEAR.fullmatch(text)):
+        kinds = {"2015-04-01 for the second quarter of 2015": r"\bQ\d|\dQ", "2015-01-26 for week 5 of 2015": r"W\d"}
+        kinds["2015-03-01 for March 2015"] = ""
+        example = next(kind for kind, form in kinds.items() if re.search(form, text, re.I))
+        remedy = f"write the first day of each, such as {example}, or "
+        return (remedy, Argument("time", False, "pass"), " to number the rows")
     named = repr(forms[0] if forms else "%d/%m/%Y")
     example = "" if forms else ", for example"
     alike = f"; {forms[1]!r} if the month comes first" if len(forms) > 1 else ""
     convert = f"convert it first{example} with pandas.to_datetime(..., format={named}){alike}"
-    return Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}")
+    return (Phrase(convert, "date format", f"{example or ':'} --date-format {named}{alike}"),)
 
 
 # Clocks ---------------------------------------------------------------------------------------------------------
