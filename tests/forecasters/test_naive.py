@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +85,32 @@ def test_a_horizon_far_beyond_the_history_is_forecast_with_a_warning() -> None:
     with pytest.warns(DataWarning, match=sentence) as caught:
         assert len(model.predict(horizon=31)) == 31
     assert len(caught) == 1
+
+
+def test_a_target_with_less_than_a_season_of_numbers_repeats_the_last_as_a_series_of_its_own_does() -> None:
+    days = pd.date_range("2023-01-01", periods=200, freq="D")
+    long, short = days.day_of_week * 1.0, np.where(np.arange(200) < 195, np.nan, 7.0 + days.day_of_week)
+    ended = np.where(np.arange(200) < 120, 50.0, np.nan)
+    wide = pd.DataFrame({"day": days, "long": long, "short": short, "ended": ended})
+    panel = Panel.from_frame(wide, target=["long", "short", "ended"], nan_policy="mask")
+    with pytest.warns(DataWarning) as caught:
+        found = SeasonalNaiveForecaster(horizon=8).fit(panel).predict()
+    assert found.long.tolist() == [3.0, 4.0, 5.0, 6.0, 0.0, 1.0, 2.0, 3.0]
+    assert found.short.tolist() == [9.0] * 8
+    assert [str(each.message) for each in caught] == [
+        "1 of 3 targets has no number in more than 8 last rows and is forecast from its own last one: 'ended' "
+        "(2023-04-30)",
+        "1 of 3 targets repeats its last value, as less than a season of 7 steps is known: 'short'",
+    ]
+    alone = Panel.from_frame(wide[["day", "short"]], target="short", nan_policy="mask")
+    assert SeasonalNaiveForecaster(horizon=8).fit(alone).predict().short.tolist() == [9.0] * 8
+    twice = Panel.from_frame(
+        pd.concat([wide.assign(shop=name) for name in "ab"]),
+        id="shop",
+        target=["long", "ended"],
+        nan_policy="mask",
+    )
+    with pytest.warns(DataWarning, match=r"^2 of 4 targets have no number .* 'ended' of 'a' \(.*\), 'ended' of 'b' \("):
+        SeasonalNaiveForecaster(horizon=8).fit(twice).predict()
+    begun = SeasonalNaiveForecaster(horizon=8).fit(twice)
+    begun.predict(ended="forecast")

@@ -232,7 +232,7 @@ def fit(
     """Fit one model on all of the data and save it."""
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
-    from tsforecast.forecasters.base import ended_note
+    from tsforecast.forecasters.base import ended_note, silent_note
 
     check_folder(out)
     panel, task, form = read_table(data, reading)
@@ -246,8 +246,11 @@ def fit(
     echo(f"fitted {model} on {panel}")
     for note in panel.notes:
         warn("Note", note_of(note))
-    if (old := panel.ended(max(horizon, panel.season_length))).any():
+    apart = max(horizon, panel.season_length)
+    if (old := panel.ended(apart)).any():
         warn("Note", ended_note(panel, old))
+    if silent := silent_note(panel, apart):
+        warn("Note", silent)
     chosen = getattr(forecaster, "resolved_", {})
     if chosen.get("validation") and not chosen["best_epoch"]:
         echo(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")

@@ -132,6 +132,11 @@ class Context:
         """Whether the context has a number of each target, shape (n, K); a forecast needs one."""
         return np.asarray(self._first[:, : self.n_targets] < self._n_observed[:, None])
 
+    @property
+    def known_lengths(self) -> NDArray[np.int64]:
+        """Rows of the context from the first number of each target on, (n, K)."""
+        return np.asarray(self._n_observed[:, None] - self._first[:, : self.n_targets])
+
     def problems(self) -> list[str]:
         """Return a sentence on the targets that cannot be forecast, if there are any."""
         lacks = np.argwhere(~self.has_observations)

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.errors import shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters.auto import anchor_lags, observed_mean
-from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.base import Forecaster, names_of
 
 Floats = NDArray[np.float64]
 
@@ -48,8 +49,8 @@ class SeasonalNaiveForecaster(Forecaster):
         default=None,
         least=1,
         kw_only=False,
-        doc="Steps in one season; taken from the data unless given. Where the past is shorter than one season, the "
-        "last value is repeated.",
+        doc="Steps in one season; taken from the data unless given. Where the past of a target, from its first number "
+        "on, is shorter than one season, the last value is repeated.",
     )
 
     def _fit(self, panel: Panel) -> None:
@@ -59,8 +60,20 @@ class SeasonalNaiveForecaster(Forecaster):
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         lags = anchor_lags("seasonal", horizon, self.season_length_)[:, 0]  # (H,)
         long_enough = past.lengths >= self.season_length_
-        rows = past.lagged(np.where(long_enough[:, None], lags, 1))  # (n, H, C)
-        return rows[:, :, : past.n_targets]  # (n, H, K)
+        rows = past.lagged(np.where(long_enough[:, None], lags, 1))[..., : past.n_targets]  # (n, H, K)
+        short = (past.known_lengths < self.season_length_) & long_enough[:, None]
+        return np.where(short[:, None], past.tail(1)[..., : past.n_targets], rows) if short.any() else rows
+
+    def _cautions(self, past: Context) -> list[str]:
+        short = past.known_lengths < self.season_length_
+        if not short.any() or short.all():
+            return []
+        names = names_of(past.ids, past.columns[: past.n_targets], np.argwhere(short))
+        return [
+            f"{len(names)} of {short.size} {'targets' if past.n_targets > 1 else 'series'} "
+            f"{'repeats its' if len(names) == 1 else 'repeat their'} last value, as less than a season of "
+            f"{self.season_length_} steps is known: {shorten(names)}"
+        ]
 
 
 @keyword_settings
