@@ -19,6 +19,7 @@ from tsforecast.estimators.persistence import save
 DAYS = pd.date_range("2024-01-01", periods=24)
 PLAIN = pd.DataFrame({"day": DAYS, "y": np.arange(24.0) % 7})
 LONG = pd.concat([PLAIN.assign(id="b"), PLAIN.assign(id="a", y=PLAIN["y"] + 10)], ignore_index=True)
+LONG = LONG[["id", "day", "y"]]
 AHEAD = "day,y\n2024-01-25,3.0\n2024-01-26,4.0\n"
 BOTH = "id,day,y\nb,2024-01-25,3.0\nb,2024-01-26,4.0\na,2024-01-25,13.0\na,2024-01-26,14.0\n"
 PERIODS = {  # frequency of 24 periods from 2020 on -> the two that follow, and the values of a season before
@@ -69,7 +70,7 @@ FRAMES: dict[str, tuple[pd.DataFrame, str, tuple[str, ...]]] = {
     "arrow types": (LONG.convert_dtypes(dtype_backend="pyarrow"), BOTH, ()),
     "columns with numbers": (
         LONG[["y", "day", "id"]].set_axis([0, 1, 2], axis=1),
-        BOTH.replace("id,day,y", "2,1,0"),
+        "0,1,2\n3.0,2024-01-25,b\n4.0,2024-01-26,b\n13.0,2024-01-25,a\n14.0,2024-01-26,a\n",
         (),
     ),
     "years in the index": (

@@ -226,3 +226,24 @@ def test_texts_are_numbered_as_they_first_appear(texts: list[str | None]) -> Non
     codes, held = encoded(pl.Series("id", texts, dtype=pl.String))
     assert held.to_list() == list(dict.fromkeys(texts))
     assert held.gather(codes).to_list() == texts
+
+
+@pytest.mark.parametrize("order", [["day", "shop", "sales"], ["sales", "day", "shop"], ["shop", "day", "sales"]])
+def test_forecasts_have_the_columns_of_the_history_in_its_order(order: list[str], tmp_path: Path) -> None:
+    days = [dt.date(2024, 1, 1) + dt.timedelta(days=day) for day in range(5)]
+    columns = {"day": days * 2, "shop": ["a"] * 5 + ["b"] * 5, "sales": [1.0, 2.0, 3.0, 4.0, 5.0] * 2}
+    past = pl.DataFrame(columns).select(order)
+    model = NaiveForecaster(horizon=1).fit(past)
+    save(model, tmp_path / "model")
+    for each in (model, load(tmp_path / "model")):
+        assert pl.concat([past, each.predict()]).rows()[-1] == past.with_columns(
+            pl.col("day") + pl.duration(days=1)
+        ).row(-1)
+    arrow = past.to_arrow()
+    assert pa.concat_tables([arrow, NaiveForecaster(horizon=1).fit(arrow).predict()]).num_rows == 12
+    told = past.with_columns(weather=pl.lit(1.0)).select("weather", *order)  # columns without a forecast are left out
+    assert NaiveForecaster(horizon=1).fit(Panel.from_frame(told, target="sales")).predict().columns == order
+    wide = pl.DataFrame({"b": [1.0, 2.0, 3.0], "day": days[:3], "a": [1.0, 2.0, 3.0]})
+    assert NaiveForecaster(horizon=1).fit(Panel.from_wide(wide)).predict().columns == ["b", "day", "a"]
+    indexed = past.to_pandas().set_index(["shop", "day"])
+    assert pd.concat([indexed, NaiveForecaster(horizon=1).fit(indexed).predict()]).shape == (12, 1)

@@ -377,11 +377,11 @@ def encoded(column: Any) -> tuple[NDArray[np.int64], Any]:
 
 
 def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...]) -> Source:
-    """Keep the types of the columns that are written, as far as their values do not show them."""
+    """Keep the order of the columns that are written, and their types as far as their values do not show them."""
     types, levels = dict[str, str](), None
-    for name in dict.fromkeys((source.id, source.time, *targets)):
-        if name is None:
-            continue
+    written = {source.id, source.time, *targets}
+    order = [name for name in frame.columns if name in written]
+    for name in order:
         column, native = frame[name].dtype, frame[name].to_native()
         kind: Any = native.type if source.backend == "pyarrow" else native.dtype
         text = type(kind).__name__ if source.backend == "polars" else str(kind)
@@ -396,7 +396,7 @@ def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...])
                 types[name] = f"{text}[python]"
         elif column.is_float() or (name == source.time and (column.is_integer() or text.endswith("[pyarrow]"))):
             types[name] = text
-    return replace(source, types=types, levels=levels)
+    return replace(source, types=types, levels=levels, order=order)
 
 
 def typed(name: str, values: NDArray[Any], source: Source) -> Any:

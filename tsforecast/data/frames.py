@@ -404,7 +404,7 @@ def write(
     """Return rows as a frame or series of the library that `source` came from.
 
     `times` and each of `columns` are (rows,), `owner` is the series of each row, and `ids` (N,) are written only where
-    the source had an id column.
+    the source had an id column. Columns are in the order that they had there.
     """
     out: dict[str, Any] = {}
     if source.id is not None:  # each id is made a text of the library once, not once for each row
@@ -416,7 +416,7 @@ def write(
         numbers = kind == "integer" or source.digits is not None
         out[source.time] = typed(source.time, counted_on, source) if numbers else dates
     out.update({name: typed(name, column, source) for name, column in columns.items()})
-    frame = nw.from_dict(out, backend=source.backend)
+    frame = nw.from_dict({name: out[name] for name in (*source.order, *out) if name in out}, backend=source.backend)
     if source.time is not None and kind == "datetime":
         time = nw.col(source.time)
         if source.zone:  # stamps are in UTC here

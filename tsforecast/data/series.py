@@ -67,6 +67,7 @@ class Source:
     names: dict[str, bool | int | float | str | None] = field(default_factory=dict)  # of columns whose name is no text
     index: list[str] | None = None  # columns in the pandas index; older models only know whether the time is
     step: str | None = None  # frequency of a pandas index
+    order: list[str] = field(default_factory=list)  # of columns that are written; else id, time and targets
 
 
 @dataclass(frozen=True)

@@ -259,8 +259,9 @@ def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
     example = _example(panel, max(LEAST, window, 2 * panel.season_length), ahead)
     if _unnamed(forecaster.panel_):
         example = example.drop(columns=SERIES_COLUMN)
-    shown = [name for name in (panel.source.id, panel.source.time) if name in example]
-    answer = example[shown].assign(**dict.fromkeys(panel.roles.given.target, 0.0))
+    answered = {panel.source.id, panel.source.time, *panel.roles.given.target}
+    answer = example[[name for name in example if name in answered]]
+    answer = answer.assign(**dict.fromkeys(panel.roles.given.target, 0.0))
     # MLflow converts no stamp with a zone, period, category, boolean or whole number; tsforecast reads all of them.
     anything, index = AnyType(), forecaster.panel_.source.index or ()  # type: ignore[no-untyped-call]
     inputs = Schema([ColSpec(anything, str(name), required=name not in index) for name in example])
