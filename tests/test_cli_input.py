@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from tests.helpers.commands import tsforecast
+from tests.helpers.workbook import workbook
 from tsforecast.cli import files
 from tsforecast.cli.data import read_panel
 from tsforecast.cli.options import DataOptions, as_option
@@ -317,11 +319,58 @@ def test_text_of_the_windows_kind_is_read_and_said_to_be(tmp_path: Path, capsys:
         f"Note: file {str(path)!r} is not UTF-8 and was read as Windows-1252 (latin-1); if names in it look wrong, "
         "save it anew as CSV in UTF-8\n"
     )
-    for spoiled in (text.encode("utf-16"), text.encode("latin-1") + b"\x81"):
+    for spoiled in (text.encode("utf-16")[2:], text.encode("utf-16") + b"\0", text.encode("latin-1") + b"\x81"):
         path.write_bytes(spoiled)
         with pytest.raises(DataError) as caught:
             read_file(path)
         assert str(caught.value) == f"file {str(path)!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_forecasts_stand_behind_their_history_byte_by_byte(
+    encoding: str, end: str, suffix: str, tmp_path: Path
+) -> None:
+    lines = ["Tag\tOrt\tGröße", *(f"2023-02-{day:02d}\tKöln\t{day},5" for day in range(1, 25))]
+    data, text = tmp_path / f"data{suffix}", "".join(line + end for line in lines)
+    data.write_bytes(gzip.compress(text.encode(encoding)) if suffix == ".csv.gz" else text.encode(encoding))
+    arguments = ["--id", "Ort", "--model", "naive", "--horizon", "2", "--out", tmp_path / "m"]
+    assert tsforecast("fit", data, *arguments).returncode == 0
+    expected = f"{lines[0]}{end}2023-02-25\tKöln\t24,5{end}2023-02-26\tKöln\t24,5{end}"
+    for given in ([], ["--data", data]):
+        out = tmp_path / "next.csv"
+        assert tsforecast("predict", tmp_path / "m", *given, "--out", out).returncode == 0
+        assert out.read_bytes() == expected.encode(encoding)
+
+
+def test_a_note_on_a_file_is_printed_once_and_a_number_as_it_stands_there(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    rows = (f"2023-02-{day:02d};{day}\u00a0000,0\n" for day in range(1, 25))
+    path.write_bytes(f"Tag;Größe\n{''.join(rows)}".encode("cp1252"))
+    told = tsforecast("check", path)
+    assert told.returncode == 2
+    assert told.stderr.count("Note: ") == 1
+    assert "line 2 holds '1\u00a0000,0'; write 1000,0" in told.stderr
+
+
+def test_the_sheet_of_several_that_was_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("fastexcel")
+    rows: list[list[object]] = [["n"], [1], [2]]
+    assert read_file(workbook(tmp_path / "one.xlsx", rows))["n"].to_list() == [1, 2]
+    assert capsys.readouterr().err == ""
+    path = workbook(tmp_path / "two.xlsx", rows, ["Info", "Daten"])
+    assert read_file(path)["n"].to_list() == [1, 2]
+    assert capsys.readouterr().err == f"Note: sheet 'Info' of {str(path)!r} was read, the first one, not 'Daten'\n"
+
+
+def test_a_check_of_data_whose_run_is_refused_ends_with_one(tmp_path: Path) -> None:
+    days = [datetime.date(2024, month, day) for month in (1, 3, 5) for day in range(1, 29)]
+    path = file(tmp_path, "day,id,y", *(f"{day},{day:%b},{day.day % 7}" for day in days))
+    told = tsforecast("check", path)
+    assert "refused: most series must have" in " ".join(told.stdout.replace("│", " ").split())
+    assert told.returncode == 1
+    assert tsforecast("check", path, "--align", "end").returncode == 0
 
 
 def test_a_date_format_without_codes_is_answered_with_an_example(tmp_path: Path) -> None:

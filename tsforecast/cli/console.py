@@ -208,9 +208,11 @@ def write_frame(frame: Any, form: Form, out: Path | None) -> None:
         with new_file(out) as unfinished:
             frame.write_parquet(unfinished)
         return
-    text = _as_text(frame, form).write_csv(separator=form.separator, decimal_comma=form.decimal_comma)
+    how: dict[str, Any] = {"separator": form.separator, "decimal_comma": form.decimal_comma}
+    text = _as_text(frame, form).write_csv(line_terminator="\r\n" if out and form.crlf else "\n", **how)
     if out:
-        write_or_return(text, out)
+        with new_file(out) as unfinished:
+            unfinished.write_text(text, form.encoding, errors="replace", newline="")
     else:
         sys.stdout.write(_without_controls(text) if sys.stdout.isatty() else text)
 

@@ -1,16 +1,25 @@
-"""How a file writes its table, and its dates: ISO 8601, quarters, given formats, counts from 1970, days and hours."""
+"""How a file writes its text, its table and its dates: ISO 8601, quarters, given formats, counts, days and hours."""
 
 from __future__ import annotations
 
+import codecs
+import csv
+import gzip
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import IO, Any, Literal
 
 from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, Row, reason
 
 Separator = Literal[",", ";", "\t", "|"]
+Encoding = Literal["utf-8", "utf-8-sig", "cp1252", "utf-16"]
 Decimal = Literal[".", ","]
+PEEK = 1 << 16  # characters of a file from which its dialect is inferred
+_SEP = r'"?sep=.?"?'
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 _PARTS = {  # of years: what stands in a cell, the strptime format of such cells, and that of their first days
     r"^\d{4}-\d{2}$": ("%Y-%m", "%Y-%m-%d"),
@@ -45,6 +54,8 @@ class Form:
     decimal: Decimal | None = None  # the sign before decimals, where it was given, or a point that cannot be another
     decimals: dict[str, int] = field(default_factory=dict)  # behind the sign, of each column that was text
     columns: list[str] = field(default_factory=list)  # their order
+    encoding: Encoding = "utf-8"
+    crlf: bool = False  # at the ends of lines
 
 
 def is_iso(column: Any) -> bool:
@@ -182,3 +193,61 @@ def _by_format(column: Any, date_format: str) -> Any:
         return text.str.to_date(date_format, strict=False)
     except pl.exceptions.PolarsError as error:
         raise ParameterError(f"a date format must be like %d/%m/%Y: got {date_format!r}; {reason(error)}") from error
+
+
+def marked(path: Path) -> Literal["utf-16", "utf-8-sig"] | None:
+    """Return the encoding that the mark at the beginning of a text file is of, if it has one."""
+    reader: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    with reader(path, "rb") as file:
+        first = file.read(3)
+    if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    return "utf-8-sig" if first == codecs.BOM_UTF8 else None
+
+
+def open_text(path: Path, encoding: str | None = None, errors: str = "replace", newline: str | None = None) -> IO[str]:
+    """Open a text file, which may be compressed; in UTF-8, or what its mark is of, where no encoding is given."""
+    reader: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    encoding = encoding or marked(path) or "utf-8"
+    opened: IO[str] = reader(path, "rt", encoding=encoding, errors=errors, newline=newline)
+    return opened
+
+
+def first_line(path: Path) -> tuple[str, bool]:
+    """Return the line of names of a CSV file, and whether a line ``sep=;`` of Excel stands before it."""
+    with open_text(path, newline="") as file:
+        first = file.readline(PEEK)
+        return (file.readline(PEEK), True) if re.fullmatch(_SEP, first.strip(), re.I) else (first, False)
+
+
+def separator_of(path: Path) -> Separator:
+    """Return the character that separates the names in the first line."""
+    header = re.sub(r'"[^"]*"', "", first_line(path)[0])
+    separators: tuple[Separator, ...] = (",", ";", "\t", "|")
+    return max(separators, key=header.count)
+
+
+def records_of(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line, counted from 1, on which each record of a CSV file begins, and its cells."""
+    with open_text(path, newline="") as file:
+        begins = 1 + first_line(path)[1]
+        for _ in range(1, begins):
+            file.readline()
+        records, before = csv.reader(file, delimiter=separator_of(path)), begins
+        for cells in records:
+            yield begins, cells
+            begins = records.line_num + before
+
+
+def ragged(path: Path) -> str | None:
+    """Return a description of the first line of a CSV file with more filled cells than its header, if any."""
+    with suppress(OSError, EOFError, zlib.error, csv.Error):  # their own message is used
+        records = records_of(path)
+        width = len(next(records, (1, []))[1])
+        line, cells = 1, list[str]()
+        for line, cells in records:
+            if any(cells[width:]):
+                return f"line {line} has {len(cells)} cells, the first line {width}"
+        if "\n" in "".join(cells[-1:]):
+            return f"the quote that is opened in line {line} is never closed"
+    return None

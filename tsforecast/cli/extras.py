@@ -6,7 +6,9 @@ import ast
 import os
 import runpy
 import sys
+from contextlib import redirect_stderr
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,14 +119,18 @@ def check(
         if reading.time != "none":
             mend = replace(mend, sort=True, duplicates=reading.duplicates or "last", fill_gaps=True)
         try:
-            panel, task = read_panel(data, mend)
+            with redirect_stderr(StringIO()):  # notes were printed by the first reading
+                panel, task = read_panel(data, mend)
         except DataError:
             raise error from None
     protocol = protocol_of(task, panel, horizon, origins, align=align)
-    show_pairs(_overview(panel, protocol.horizon) | _plan(panel, protocol), data)
-    if faults is None:
+    plan = _plan(panel, protocol)
+    show_pairs(_overview(panel, protocol.horizon) | plan, data)
+    if faults is None and not any(str(plan.get(run)).startswith("refused: ") for run in ("leaderboard", "fit")):
         return
-    echo("\n".join([f"fault: {problem}" for problem in faults.problems] + ([str(faults.repair)] * bool(faults.repair))))
+    if faults:
+        repairs = [str(faults.repair)] * bool(faults.repair)
+        echo("\n".join([*(f"fault: {problem}" for problem in faults.problems), *repairs]))
     raise typer.Exit(1)
 
 

@@ -11,19 +11,27 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tsforecast.cli.console import suffix_of, warn
 from tsforecast.cli.dates import (
     EPOCHS,
     ISO,
+    PEEK,
     Decimal,
+    Encoding,
     Form,
     Separator,
     date_form,
     epoch_of,
+    first_line,
     is_iso,
     joined,
+    marked,
+    open_text,
+    ragged,
+    records_of,
+    separator_of,
     with_dates,
     with_format,
 )
@@ -43,14 +51,13 @@ from tsforecast.errors import (
 )
 
 SUFFIXES = (".csv", ".csv.gz", ".xlsx", ".parquet")
-PEEK = 1 << 16  # characters of a file from which its dialect is inferred
 ROWS = 1000  # rows by which its decimals are counted, and types of columns proposed
 TOP = 1 << 20  # bytes in which these rows are looked for
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
-_SEP = r'"?sep=.?"?'
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
 _EITHER = r"^\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*$"  # 1,234: with a decimal comma, or with thousands set apart
 _MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "-", "--", "–", ".")  # of R, Excel, SQL
+_NO_TEXT = "file {!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8"
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
     r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
     r"|([ '\u00a0\u202f\u2019]\d{3})+([.,]\d+)?)\s*$"
@@ -89,11 +96,11 @@ def read_file(
     if suffix == ".parquet" and date_format is None and (written := _written_by_pandas(path)) is not None:
         return written, Form(), []
     try:
-        raw, shown = _READERS[suffix](path, {*texts, time, *(time or "").split(",")})
+        raw, shown, encoding = _READERS[suffix](path, {*texts, time, *(time or "").split(",")})
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
         damaged = isinstance(error, (pl.exceptions.PanicException, EOFError, zlib.error))
         broken = "it is damaged; write it anew" if damaged else None
-        why = broken or (_ragged(path) if suffix.startswith(".csv") else None)
+        why = broken or (ragged(path) if suffix.startswith(".csv") else None)
         raise DataError(
             f"file {str(path)!r} must be a readable {suffix.split('.')[1].upper()} table: {why or reason(error)}"
         ) from error
@@ -102,12 +109,14 @@ def read_file(
     problems: dict[str, Problem] = {}
     form = Form(date_format)
     if suffix != ".parquet":
-        separator: Separator = _separator(path) if suffix != ".xlsx" else ","
+        separator: Separator = separator_of(path) if suffix != ".xlsx" else ","
+        crlf = suffix != ".xlsx" and first_line(path)[0].endswith("\r\n")
         texts = {*texts, time if date_format and time in raw.columns and raw[time].dtype == pl.String else None}
         commas = None if suffix == ".xlsx" else separator == ","
         typed, problems, form = _typed(raw, time, numbers, texts, commas, date_format is None, decimal)
         decimals = {column.name: _decimals(shown[column.name]) for column in typed if column.dtype.is_numeric()}
         form = replace(form, date_format=date_format, separator=separator, decimals=decimals, columns=raw.columns)
+        form = replace(form, encoding=encoding, crlf=crlf)
         raw = typed
     frame, dates = raw.with_columns(pl.lit(0.0).alias(name) for name in problems), {**form.dates}
     if date_format:
@@ -138,36 +147,42 @@ def lines_of(path: Path | None) -> Iterator[None]:
         lines = {row: row + 2 for row in rows}
         with suppress(OSError, csv.Error):
             for row, (line, _) in enumerate(
-                () if path.suffix == ".xlsx" else _records(path), -1
+                () if path.suffix == ".xlsx" else records_of(path), -1
             ):  # the first one holds the names
                 if row in lines:
                     lines[row] = line  # a cell may span several lines
         raise error.map(lambda part: f"line {lines[part.number]}" if isinstance(part, Row) else part) from error
 
 
-def _read_csv(path: Path, texts: Collection[str | None]) -> tuple[Any, Any]:
-    """Return the cells of a CSV file, and those of its first rows as text; without columns and last rows of nothing.
+def _read_csv(path: Path, texts: Collection[str | None]) -> tuple[Any, Any, Encoding]:
+    """Return the cells of a CSV file, those of its first rows as text, and its encoding.
+
+    Columns and last rows of nothing are left out.
 
     Cells are text, but for columns, other than `texts`, of numbers that can be read in one way only.
     """
     import polars as pl
 
+    mark = marked(path)
+    if mark == "utf-16":  # "Unicode text" of Excel
+        with suppress(UnicodeDecodeError), open_text(path, errors="strict", newline="") as file:
+            return *_cells(path, file.read().encode(), texts, "utf8"), mark
+        raise DataError(_NO_TEXT.format(str(path)))
     source = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path
     try:
-        return _cells(path, source, texts, "utf8")
+        return *_cells(path, source, texts, "utf8"), mark or "utf-8"
     except pl.exceptions.ComputeError:
-        encoding = _encoding(path)
-        if encoding == "utf8":
+        if not _is_windows(path):
             raise
-    return _cells(path, source, texts, encoding)
+    return *_cells(path, source, texts, "cp1252"), "cp1252"
 
 
 def _cells(path: Path, source: Path | bytes, texts: Collection[str | None], encoding: str) -> tuple[Any, Any]:
     """Return what `_read_csv` does, of a file in an encoding."""
     import polars as pl
 
-    how: dict[str, Any] = {"separator": _separator(path), "encoding": encoding, "infer_schema": False}
-    how |= {"skip_lines": int(_first_line(path)[1]), "glob": False}  # a name with brackets is that of one file
+    how: dict[str, Any] = {"separator": separator_of(path), "encoding": encoding, "infer_schema": False}
+    how |= {"skip_lines": int(first_line(path)[1]), "glob": False}  # a name with brackets is that of one file
     cut = how | {"truncate_ragged_lines": True}
     try:
         first = pl.read_csv(_top(source), has_header=False, n_rows=1 + ROWS, **cut)
@@ -185,7 +200,7 @@ def _cells(path: Path, source: Path | bytes, texts: Collection[str | None], enco
         frame = pl.read_csv(source, **how) if frame is None else frame
     except pl.exceptions.ComputeError:
         frame = pl.read_csv(source, **cut)
-        if _ragged(path):  # something stands in the cells that are too many
+        if ragged(path):  # something stands in the cells that are too many
             raise
     kept = [at for at, name in enumerate(names) if name or frame.to_series(at).count()]
     frame, shown = (part.select(part.to_series(at).alias(names[at]) for at in kept) for part in (frame, shown))
@@ -204,7 +219,7 @@ def _top(source: Path | bytes) -> Path | bytes:
     return source if b'"' in lines or len(lines) < TOP else lines[: lines.rfind(b"\n") + 1] or source
 
 
-def _read_excel(path: Path, texts: Collection[str | None]) -> tuple[Any, Any]:
+def _read_excel(path: Path, texts: Collection[str | None]) -> tuple[Any, Any, Encoding]:
     import polars as pl
 
     try:
@@ -215,16 +230,19 @@ def _read_excel(path: Path, texts: Collection[str | None]) -> tuple[Any, Any]:
         ) from error
     logging.getLogger("fastexcel").setLevel(logging.ERROR)  # a column may be empty
     try:
+        first, *others = fastexcel.read_excel(path).sheet_names
         frame = pl.read_excel(path, infer_schema_length=None).rename(str.strip)
     except fastexcel.FastExcelError as error:
         raise OSError(f"it is no Excel file, or damaged ({reason(error)})") from error
-    return frame, frame
+    if others:
+        warn("Note", f"sheet {first!r} of {str(path)!r} was read, the first one, not {shorten([*map(repr, others)])}")
+    return frame, frame, "utf-8"
 
 
-def _read_parquet(path: Path, texts: Collection[str | None]) -> tuple[Any, Any]:
+def _read_parquet(path: Path, texts: Collection[str | None]) -> tuple[Any, Any, Encoding]:
     import polars as pl
 
-    return pl.read_parquet(path, glob=False), None
+    return pl.read_parquet(path, glob=False), None, "utf-8"
 
 
 def _written_by_pandas(path: Path) -> Any:
@@ -383,28 +401,28 @@ def _bad_names(path: Path, first: Sequence[str]) -> Iterator[str]:
         yield f"columns of {str(path)!r} must have names of their own: {shorten(twice)} stands there twice; rename one"
 
 
-def _encoding(path: Path) -> str:
-    """Return ``utf8``, or ``cp1252`` for Windows text, with a note: some letters may differ; refuse anything else."""
+def _is_windows(path: Path) -> bool:
+    """Return whether a file is Windows text, not UTF-8, with a note: some letters may differ; refuse anything else."""
     try:
-        with _open(path, errors="strict", newline="") as file:
+        with open_text(path, errors="strict", newline="") as file:
             while file.read(PEEK):
                 pass
-        return "utf8"
+        return False
     except UnicodeDecodeError:
         pass
     try:
-        with _open(path, "cp1252", "strict", newline="") as file:
+        with open_text(path, "cp1252", "strict", newline="") as file:
             text = next((part for part in iter(lambda: file.read(PEEK), "") if "\0" in part), None)
     except UnicodeDecodeError:
         text = "\0"
     if text is not None:
-        raise DataError(f"file {str(path)!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8")
+        raise DataError(_NO_TEXT.format(str(path)))
     warn(
         "Note",
         f"file {str(path)!r} is not UTF-8 and was read as Windows-1252 (latin-1); if names in it look wrong, save it "
         "anew as CSV in UTF-8",
     )
-    return "cp1252"
+    return True
 
 
 def _thousands(column: Any, either: bool) -> Problem | None:
@@ -429,56 +447,9 @@ def _thousands(column: Any, either: bool) -> Problem | None:
         remedy += (" for the former, ", Argument("decimal", separator), " for the latter")
     return Problem(
         f"column {column.name!r} must hold numbers without thousands separators",
-        (Row(row), f" holds {value!r}" + (", which may be one" if unclear else "")),
+        (Row(row), f" holds '{value}'" + (", which may be one" if unclear else "")),
         remedy,
     )
-
-
-def _open(path: Path, encoding: str = "utf-8", errors: str = "replace", newline: str | None = None) -> IO[str]:
-    """Open a text file, which may be compressed."""
-    reader: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    opened: IO[str] = reader(path, "rt", encoding=encoding, errors=errors, newline=newline)
-    return opened
-
-
-def _first_line(path: Path) -> tuple[str, bool]:
-    """Return the line of names of a CSV file, and whether a line ``sep=;`` of Excel stands before it."""
-    with _open(path, "utf-8-sig") as file:
-        first = file.readline(PEEK)
-        return (file.readline(PEEK), True) if re.fullmatch(_SEP, first.strip(), re.I) else (first, False)
-
-
-def _separator(path: Path) -> Separator:
-    """Return the character that separates the names in the first line."""
-    header = re.sub(r'"[^"]*"', "", _first_line(path)[0])
-    separators: tuple[Separator, ...] = (",", ";", "\t", "|")
-    return max(separators, key=header.count)
-
-
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line, counted from 1, on which each record of a CSV file begins, and its cells."""
-    with _open(path, newline="") as file:
-        begins = 1 + _first_line(path)[1]
-        for _ in range(1, begins):
-            file.readline()
-        records, before = csv.reader(file, delimiter=_separator(path)), begins
-        for cells in records:
-            yield begins, cells
-            begins = records.line_num + before
-
-
-def _ragged(path: Path) -> str | None:
-    """Return a description of the first line of a CSV file with more filled cells than its header, if any."""
-    with suppress(OSError, EOFError, zlib.error, csv.Error):  # their own message is used
-        records = _records(path)
-        width = len(next(records, (1, []))[1])
-        line, cells = 1, list[str]()
-        for line, cells in records:
-            if any(cells[width:]):
-                return f"line {line} has {len(cells)} cells, the first line {width}"
-        if "\n" in "".join(cells[-1:]):
-            return f"the quote that is opened in line {line} is never closed"
-    return None
 
 
 def _decimals(column: Any) -> int:

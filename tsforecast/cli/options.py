@@ -102,7 +102,8 @@ class DataOptions(Options):
         _reading(help="How dates are written, such as %d/%m/%Y.", show_default="2024-01-31, ISO 8601"),
     ] = None
     decimal: Annotated[
-        str | None, _reading(help="Sign before decimals, . or , while the other sets thousands apart.")
+        str | None,
+        _reading(help="Sign before decimals, . or , (the other sets thousands apart).", show_default="from the data"),
     ] = None
     target: Annotated[str | None, _reading(help="Column to forecast; several with commas.")] = None
     id: Annotated[str | None, _reading(help="Column that names the series.")] = None
