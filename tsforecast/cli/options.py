@@ -103,7 +103,7 @@ class DataOptions(Options):
     ] = None
     decimal: Annotated[
         str | None,
-        _reading(help="Sign before decimals, . or , (the other sets thousands apart).", show_default="from the data"),
+        _reading(help="Decimal sign, '.' or ','; the other one sets thousands apart.", show_default="from the data"),
     ] = None
     target: Annotated[str | None, _reading(help="Column to forecast; several with commas.")] = None
     id: Annotated[str | None, _reading(help="Column that names the series.")] = None
