@@ -461,6 +461,12 @@ def test_a_counter_and_numbers_of_series_are_said_to_be_what_they_look_like() ->
     assert "may be" not in refused(frame.assign(flag=np.arange(60) % 2), target=None, id="shop", time="day")
     dated = long_frame().assign(row=np.arange(60))  # the index of a file that was saved with it
     assert refused(dated, target=None).endswith("; 'row' counts up by equal steps and may be no more than a row number")
+    anew = pd.DataFrame({"ts": 1_704_067_200 + 3600 * np.arange(96), "y": 100 + np.arange(96) % 24})
+    with pytest.raises(DataError) as caught:
+        Panel.of(anew)
+    assert str(caught.value).endswith(
+        "target='y', or several with target=[...]; 'ts' counts up by equal steps and may be time='ts'"
+    )
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

@@ -11,7 +11,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.verdict import Verdict, findings, judge, units
+from tsforecast.evaluation.verdict import Verdict, findings, judge, spanned, units
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 
 THOROUGH = pytest.mark.thorough
@@ -251,3 +251,13 @@ def test_the_headline_names_the_best_model_and_what_it_is_better_than() -> None:
 def test_findings_begin_with_models_that_are_better_than_the_reference() -> None:
     verdicts = [Verdict("a", "worse", "a is worse than b"), Verdict("c", "better", "c is better than b")]
     assert findings(verdicts) == [("better", "c is better than b"), ("worse", "a is worse than b")]
+
+
+def test_an_end_of_an_interval_far_below_zero_is_written_in_words() -> None:
+    assert spanned(-0.1, 0.25) == " (skill -10.0 to 25.0 %)"
+    assert spanned(-10.0, 0.254, 0) == " (skill -1000 to 25 %)"
+    assert spanned(-2e16, 1.0) == " (skill under -1000 to 100.0 %)"
+    assert spanned(-np.inf, 1.0, 0) == " (skill no limit to 100 %)"
+    losses = {"naive": np.r_[np.full(29, 1e-17), 1.0], "good": np.r_[np.full(29, 1.0), 1e-17]}
+    board = ForecastResults.from_rows(rows_of(losses), "mae")
+    assert "skill under -1000 to" in board.headline + board.verdicts["good"].sentence

@@ -125,12 +125,12 @@ def guess_targets(
     hints: dict[str, tuple[Part, ...]] = {
         name: (f"{name!r} holds {value!r} in ", Row(row)) for name, (row, value) in spoilt.items()
     }
-    for name in set(found) - set(spoilt):
-        values = to_numpy(frame[name].drop_nulls())
-        values = values.astype(np.float64) if values.dtype == object else values  # decimals
-        if id is None and names_series(values):
+    columns = {name: to_numpy(frame[name].drop_nulls()) for name in found if name not in spoilt}
+    series = [to_numpy(frame[id])] if id else [values for values in columns.values() if _may_name(values)]
+    for name, values in columns.items():
+        if id is None and _may_name(values):
             hints[name] = (f"{name!r} repeats few values and may be ", Argument("id", name))
-        elif counts_up(values):
+        elif counts_up(values) and _begins_with_series(values, series):
             may = Argument("time", name) if time is None else "no more than a row number"
             hints[name] = (f"{name!r} counts up by equal steps and may be ", may)
     _require_long(frame, found)
@@ -147,6 +147,16 @@ def guess_targets(
             ),
         )
     )
+
+
+def _may_name(values: NDArray[Any]) -> bool:
+    return names_series(values.astype(np.float64) if values.dtype == object else values)  # decimals
+
+
+def _begins_with_series(values: NDArray[Any], series: list[NDArray[Any]]) -> bool:
+    """Return whether numbers go up throughout, or begin anew only where the names in a column change."""
+    anew = np.flatnonzero(values[1:] <= values[:-1])
+    return not len(anew) or any(bool((of[anew + 1] != of[anew]).all()) for of in series if len(of) == len(values))
 
 
 def _require_long(frame: nw.DataFrame[Any], found: list[str]) -> None:

@@ -19,7 +19,7 @@ from tsforecast.evaluation.metrics import METRICS
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.storage import TARGET, Results, coverage_problems, join
 from tsforecast.evaluation.summaries import Ranks, average_ranks, errors, errors_by, win_rates, without_scale
-from tsforecast.evaluation.verdict import MARGIN, Verdict, judge
+from tsforecast.evaluation.verdict import MARGIN, Verdict, judge, spanned
 from tsforecast.reporting.tables import as_text, markdown
 
 # Column of the table -> its title and format where it is displayed, the most important first.
@@ -262,7 +262,7 @@ class ForecastResults(Results):
         better = sum(each.outcome == "better" for each in judged)
         by = f"{abs(best.skill):.1%} {'lower' if best.skill >= 0 else 'higher'} {self.metric.upper()}"
         if math.isfinite(best.low):
-            by += f" (skill {100 * best.low:.0f} to {100 * best.high:.0f} %)"
+            by += spanned(best.low, best.high, 0)
         if not better:
             return (
                 f"No model is shown to be better than {self.reference}: the best of {len(judged)}, {best.model}, has "

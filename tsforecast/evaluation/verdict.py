@@ -289,10 +289,16 @@ class _Case:
 
 def _span(found: Comparison | None) -> str:
     """Return an interval of skill in percent."""
-    if found is None:
-        return ""
-    low, high = (f"{100 * end:z.1f}" if math.isfinite(end) else "no limit" for end in (found.low, found.high))
-    return f" (skill {low} to {high} %)"
+    return "" if found is None else spanned(found.low, found.high)
+
+
+def spanned(low: float, high: float, digits: int = 1) -> str:
+    """Return an interval of skill in percent, in brackets; what is far below zero has no digits worth reading."""
+    ends = [
+        "no limit" if not math.isfinite(end) else "under -1000" if end < -10 else f"{100 * end:z.{digits}f}"
+        for end in (low, high)
+    ]
+    return f" (skill {ends[0]} to {ends[1]} %)"
 
 
 def chance(p_value: float, tested: int) -> str:
