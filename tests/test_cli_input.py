@@ -14,7 +14,7 @@ from tests.helpers.commands import tsforecast
 from tests.helpers.workbook import workbook
 from tsforecast.cli import files
 from tsforecast.cli.data import read_panel
-from tsforecast.cli.options import DataOptions, as_option
+from tsforecast.cli.options import DataOptions, _without, as_option
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 
 DAY = datetime.date(2023, 2, 1)
@@ -371,6 +371,32 @@ def test_a_check_of_data_whose_run_is_refused_ends_with_one(tmp_path: Path) -> N
     assert "refused: most series must have" in " ".join(told.stdout.replace("│", " ").split())
     assert told.returncode == 1
     assert tsforecast("check", path, "--align", "end").returncode == 0
+
+
+def test_the_command_of_a_repair_has_each_option_once(tmp_path: Path) -> None:
+    days = [f"2024-01-{day:02d}" for day in range(1, 29) if day != 9]
+    path = file(tmp_path, "day,y", *(f"{day},{'' if day.endswith('5') else 1}" for day in days), f"{days[-1]},2")
+    told = tsforecast("check", path, "--nan=forward_fill", "--season", "7", "--duplicates", "first").stdout
+    assert told.splitlines()[-1].endswith("data.csv --season 7 --duplicates first --fill-gaps --nan forward_fill")
+    told = tsforecast("check", path, "--fill-gaps", "--season", "7").stdout
+    assert told.splitlines()[-1].endswith("data.csv --fill-gaps --season 7 --duplicates last --nan mask")
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [("--nan drop_series --sort f.csv", "f.csv"), ("f.csv --nan=mask --season 7 --sort", "f.csv --season 7")],
+)
+def test_options_that_follow_anew_are_left_out(words: str, kept: str) -> None:
+    assert _without(words.split(), ["--nan", "--sort"]) == kept.split()
+
+
+def test_most_rows_are_not_dropped_as_duplicates(tmp_path: Path) -> None:
+    days = [f"2024-01-{day:02d}" for day in range(1, 29)]
+    rows = [f"{day},{'sun' if at % 2 else 'rain'},{at}" for _ in range(4) for at, day in enumerate(days)]
+    told = tsforecast("check", file(tmp_path, "day,weather,y", *rows), "--id", "weather")
+    assert told.returncode == 1
+    assert "a column with the names of series is probably missing: name it with --id ..." in told.stdout
+    assert "one command repairs" not in told.stdout
 
 
 def test_a_date_format_without_codes_is_answered_with_an_example(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_check_refuses_what_it_cannot_read(text: str, words: list[str], message:
 def test_check_of_a_file_that_is_too_short_states_why_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("day,y\n2024-01-01,1\n2024-01-02,3\n")
     found = tsforecast("check", "a.csv", "--horizon", "5", cwd=tmp_path, width=250)
-    assert found.returncode == 0
+    assert found.returncode == 1
     assert found.stdout.count("refused: ") == 2
 
 

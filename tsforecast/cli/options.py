@@ -198,7 +198,8 @@ def as_option(part: Reference) -> Part:
     """Return a part of an error message as the command line shows it: options in place of the library's keywords."""
     if isinstance(part, Phrase) and isinstance(part.value, dict):  # the whole command, to paste
         options = [str(as_option(Argument(name, value))) for name, value in part.value.items()]
-        command = [] if part.key == "repair fitted" else [shlex.join(["tsforecast", *sys.argv[1:]])]
+        anew = [option.split()[0] for option in options]
+        command = [] if part.key == "repair fitted" else [shlex.join(["tsforecast", *_without(sys.argv[1:], anew)])]
         return PHRASES[part.key] + " ".join([*command, *options])
     if isinstance(part, Phrase):
         return PHRASES[part.key].format(part.value)
@@ -212,3 +213,15 @@ def as_option(part: Reference) -> Part:
         text = ",".join("none" if name is False else str(name) for name in names)
         value = " ..." if ... in names else f" {shlex.quote(text)}"
     return f"{getattr(part, 'verb', '')} {option}{value}".lstrip()
+
+
+def _without(words: list[str], options: list[str]) -> list[str]:
+    """Return the words of a command without options that will follow anew, and their values."""
+    kept, value = list[str](), False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if value or name in options:
+            value = not value and not equals and name[2:].replace("-", "_") not in FLAGS
+        else:
+            kept.append(word)
+    return kept

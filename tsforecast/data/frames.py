@@ -54,6 +54,7 @@ class Table:
     ids: NDArray[Any] | None = None  # of the series, in the order in which they appear
     codes: NDArray[np.int64] | None = None  # the series of each row, by its place in `ids`
     statics: dict[str, NDArray[Any]] = field(default_factory=dict)
+    one_repair: bool = True  # not where most rows would be dropped as duplicates
     hidden_id: str | None = None  # a column that nobody named, and that would put time stamps in order
     problems: list[str] = field(default_factory=list)  # of columns that hold no numbers, which are 0 here
     notes: list[str] = field(default_factory=list)  # of a reading that could have been another one

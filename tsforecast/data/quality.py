@@ -152,7 +152,7 @@ def _repair(
     table: Table, frequency: Frequency | None, cleaning: CleaningPolicy, repairs: dict[str, Any]
 ) -> Problem | None:
     """Return the call with all `repairs` together, where nothing would be left to refuse."""
-    if not repairs or table.problems or table.hidden_id:
+    if not repairs or table.problems or table.hidden_id or not table.one_repair:
         return None
     with suppress(DataError):
         step = Frequency.parse(repairs["frequency"]) if "frequency" in repairs else frequency
@@ -325,6 +325,9 @@ def _irregularities(
         (view, later[forward & off_grid], keep, resample, settings, ""),
         (view, later[gap], "time stamps must have no gaps", insert, fill, closed),
     ]
+    if 2 * len(twice) > len(view.stamps):  # these are rows of other series
+        drop = ("a column with the names of series is probably missing: name it with ", Argument("id"))
+        found[1], table.one_repair = (*found[1][:3], drop, *found[1][4:]), False
     for at, wrong, must, remedy, repair, more in found:
         if len(wrong):
             repairs |= repair
