@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +248,16 @@ def test_forecasts_have_the_columns_of_the_history_in_its_order(order: list[str]
     assert NaiveForecaster(horizon=1).fit(Panel.from_wide(wide)).predict().columns == ["b", "day", "a"]
     indexed = past.to_pandas().set_index(["shop", "day"])
     assert pd.concat([indexed, NaiveForecaster(horizon=1).fit(indexed).predict()]).shape == (12, 1)
+
+
+def test_decimals_of_pandas_and_batches_of_arrow_are_read_as_numbers_and_tables() -> None:
+    days = pd.date_range("2024-01-01", periods=4)
+    amounts = [Decimal("1.5"), None, Decimal("2.25"), Decimal("3.5")]
+    frame = pd.DataFrame({"day": days, "y": pd.Series(amounts, dtype=object)})
+    panel = Panel.from_frame(frame, nan_policy="forward_fill")
+    assert panel.values.ravel().tolist() == [1.5, 1.5, 2.25, 3.5]
+    assert NaiveForecaster(horizon=1).fit(panel).predict().y.tolist() == [3.5]
+    batch = pa.RecordBatch.from_pydict({"day": list(days), "y": [1.0, 2.0, 3.0, 4.0]})
+    found = NaiveForecaster(horizon=1).fit(batch).predict()
+    assert isinstance(found, pa.Table)
+    assert found["y"].to_pylist() == [4.0]

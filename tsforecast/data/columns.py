@@ -113,7 +113,8 @@ def guess_targets(
         text = first_text(frame[name])
         if text is not None:
             spoilt[name] = text
-        if text is not None or frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean:
+        numbers = frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean or _holds_decimals(frame[name])
+        if text is not None or numbers:
             found.append(name)
     if not found:
         what = ", ".join(f"{name!r} ({frame[name].dtype}{_example(frame[name])})" for name in frame.columns[:8])
@@ -126,9 +127,9 @@ def guess_targets(
         name: (f"{name!r} holds {value!r} in ", Row(row)) for name, (row, value) in spoilt.items()
     }
     columns = {name: to_numpy(frame[name].drop_nulls()) for name in found if name not in spoilt}
-    series = [to_numpy(frame[id])] if id else [values for values in columns.values() if _may_name(values)]
+    series = [to_numpy(frame[id])] if id else [values for values in columns.values() if names_series(values)]
     for name, values in columns.items():
-        if id is None and _may_name(values):
+        if id is None and names_series(values):
             hints[name] = (f"{name!r} repeats few values and may be ", Argument("id", name))
         elif counts_up(values) and _begins_with_series(values, series):
             may = Argument("time", name) if time is None else "no more than a row number"
@@ -149,8 +150,20 @@ def guess_targets(
     )
 
 
-def _may_name(values: NDArray[Any]) -> bool:
-    return names_series(values.astype(np.float64) if values.dtype == object else values)  # decimals
+def _holds_decimals(column: nw.Series[Any]) -> bool:
+    """Return whether a column of pandas holds decimals, as from a database, which it keeps as objects."""
+    import pandas as pd
+
+    return column.dtype == nw.Object and pd.api.types.infer_dtype(column.to_native(), skipna=True) == "decimal"
+
+
+def table_of(data: Any) -> Any:
+    """Return a batch of rows of arrow as a table, and any other data as they are."""
+    if type(data).__name__ != "RecordBatch" or not type(data).__module__.startswith("pyarrow"):
+        return data
+    import pyarrow as pa
+
+    return pa.Table.from_batches([data])
 
 
 def _begins_with_series(values: NDArray[Any], series: list[NDArray[Any]]) -> bool:
@@ -460,7 +473,7 @@ def is_text(column: nw.Series[Any]) -> bool:
 
 def names_series(values: NDArray[Any]) -> bool:
     """Return whether numbers are few and come again and again, as names of series do; 0 and 1 alone are a flag."""
-    distinct = np.unique(values)
+    distinct = np.unique(values.astype(np.float64) if values.dtype == object else values)  # decimals
     return 1 < len(distinct) <= np.sqrt(len(values)) and not np.isin(distinct, (0, 1)).all()
 
 

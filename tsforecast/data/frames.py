@@ -32,6 +32,7 @@ from tsforecast.data.columns import (
     no_names,
     numbers_of,
     require_whole_stamps,
+    table_of,
     to_numpy,
     typed,
     types_of,
@@ -62,6 +63,7 @@ class Table:
 
 def is_frame(data: object) -> bool:
     """Return whether `data` is a frame, eager or lazy, or a series that narwhals supports."""
+    data = table_of(data)
     lazy = nw.dependencies.is_polars_lazyframe(data) or isinstance(data, nw.LazyFrame)
     return bool(lazy or nw.dependencies.is_into_dataframe(data) or is_series(data))
 
@@ -88,6 +90,7 @@ def read(
     is no number is left to `Table.problems`. A time that can be read in several ways is read `like` that of a panel.
     Columns of dates are left out where there is to be no time, as `time` False demands, or a panel that has none.
     """
+    data = table_of(data)
     source = Source("series" if is_series(data) else "frame", backend=_backend(data))
     if is_series(data):
         series = nw.from_native(data, series_only=True)
@@ -206,7 +209,6 @@ def _unpack_pandas_index(data: Any, source: Source) -> tuple[Any, str | None, st
         if isinstance(first, datetime.date) and data[name].map(lambda value: isinstance(value, datetime.date)).all():
             data[name] = pd.to_datetime(data[name])
             types[name] = "object" if isinstance(first, datetime.datetime) else DATES
-    step = index.freqstr if isinstance(index, pd.DatetimeIndex) else None
     source = replace(source, names=own | source.names, index=names, step=step, types=types)
     return data, time, id, source
 
