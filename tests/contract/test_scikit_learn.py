@@ -293,3 +293,8 @@ def test_a_panel_of_windows_keeps_rows_and_weights_together() -> None:
     assert part.weights is not None
     assert part.weights.tolist() == [3, 7]
     assert np.array_equal(part.series(1).ravel(), np.concatenate([X[7], y[7]]))
+
+
+def test_whole_numbers_beyond_a_float_are_refused() -> None:
+    with pytest.raises(DataError, match="X must hold numbers that a float can hold: int too large"):
+        NaiveForecaster().fit([[10**400, 1], [1, 2]], [1.0, 2.0])

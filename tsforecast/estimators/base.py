@@ -223,6 +223,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             if reset or hasattr(self, "n_features_in_"):
                 return np.asarray(validate_data(self, X, reset=reset, **form))
             return np.asarray(check_array(X, estimator=self, input_name="X", **form))
+        except OverflowError as error:
+            raise DataError(f"X must hold numbers that a float can hold: {error}; scale them down") from error
         except np.exceptions.DTypePromotionError as error:
             raise DataError(dates) from error
         except (TypeError, ValueError) as error:
