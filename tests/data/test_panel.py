@@ -469,6 +469,17 @@ def test_a_counter_and_numbers_of_series_are_said_to_be_what_they_look_like() ->
     )
 
 
+def test_several_columns_of_numbers_beside_dates_may_be_series() -> None:
+    wide = pd.DataFrame(
+        {"a": [1.5, 2.25, 3.5], "b": [4.5, 1.5, 6.0]}, pd.date_range("2024-01-01", periods=3, name="day")
+    )
+    for frame in (wide, wide.reset_index()):
+        with pytest.raises(DataError) as caught:
+            Panel.of(frame)
+        assert str(caught.value).endswith("or several with target=['a', 'b'], or all with Panel.from_wide")
+    assert Panel.from_wide(wide).lengths.tolist() == [3, 3]
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_text_among_numbers_is_shown_with_its_row_when_nothing_is_named(library: str) -> None:
     frame = pd.DataFrame({"day": DAYS, "sales": [f"{n:.1f}" for n in wave(30)]})

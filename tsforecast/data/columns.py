@@ -144,6 +144,7 @@ def guess_targets(
             (
                 *("name one with ", Argument("target", likely[0])),
                 *(", or several with ", Argument("target", several_of)),
+                *([Phrase(", or all with Panel.from_wide", "reader")] if time and not (id or hints) else []),
                 *(part for name in found if name in hints for part in ("; ", *hints[name])),
             ),
         )
