@@ -65,6 +65,7 @@ def test_a_new_head_starts_from_the_majority_of_its_own_classes_and_an_old_one_f
     assert np.array_equal(kept.predict_proba(others), model.predict_proba(others))
 
 
+@pytest.mark.thorough
 def test_a_head_of_two_layers_is_repeatable_kept_when_tuned_again_saved_and_loaded(tmp_path: Path) -> None:
     model = quick(GRUClassifier, max_epochs=2, norm="batch", dropout=0.2).fit(*gestures(24))
     tuned, again = (model.fine_tune(*turned(), head="new", layers=2, max_epochs=2) for _ in range(2))

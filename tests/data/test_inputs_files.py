@@ -78,7 +78,9 @@ def test_numbers_are_read_however_they_are_written(how: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "mark", ["", "NaN", "nan", "NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "-", ".", " ", " NA ", '""', '"NA"']
 )
-@pytest.mark.parametrize("number", ["{i}", "{i}.5", '"{i},5"'])
+@pytest.mark.parametrize(
+    "number", ["{i}.5", *(pytest.param(form, marks=pytest.mark.thorough) for form in ("{i}", '"{i},5"'))]
+)
 def test_marks_of_missing_numbers_are_understood(mark: str, number: str, tmp_path: Path) -> None:
     text = table("day,sales", "{day}," + number).replace(number.format(i=2) + "\n", mark + "\n")
     part = 0.5 if "5" in number else 0
@@ -313,7 +315,7 @@ WRITTEN: dict[str, tuple[str, tuple[str, ...], list[str]]] = {  # a file, option
 
 
 @pytest.mark.parametrize("how", WRITTEN)
-@pytest.mark.parametrize("name", ["data.csv", "data.csv.gz"])
+@pytest.mark.parametrize("name", ["data.csv", pytest.param("data.csv.gz", marks=pytest.mark.thorough)])
 def test_forecasts_are_written_as_the_file_that_they_go_on_from(how: str, name: str, tmp_path: Path) -> None:
     text, words, wanted = WRITTEN[how]
     assert forecasts(tmp_path, text, *words, name=name) == wanted

@@ -101,6 +101,7 @@ FRAMES = [(f"{name}: {what}", frame) for name, of in (("polars", _polars), ("pan
           for what, frame in of()]  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("past", [frame for _, frame in FRAMES], ids=[name for name, _ in FRAMES])
 def test_forecasts_of_a_frame_can_be_put_below_it(past: Any, tmp_path: Path) -> None:
     roles: dict[str, Any] = {"id": "id", "time": "t", "target": "y"}

@@ -31,15 +31,23 @@ def fit_standard(values: np.ndarray, offsets: np.ndarray) -> Scaling:
     return ScalingRecipe().fit(values, offsets, values.shape[1])
 
 
+THOROUGH = pytest.mark.thorough
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False, width=64)
 
 
 VALUES = arrays(np.float64, st.tuples(st.integers(2, 30), st.integers(1, 3)), elements=NUMBERS)
 
 
-@pytest.mark.parametrize("transform", [None, *TRANSFORMS])
-@pytest.mark.parametrize("scaler", [None, *SCALERS, StandardScaler(), RobustScaler()])
-@pytest.mark.parametrize("per_series", [True, False])
+@pytest.mark.parametrize(
+    ("transform", "scaler", "per_series"),
+    [
+        # Each alone is quick; one after the other, and over all series, is the same check on further cases.
+        pytest.param(transform, scaler, alone, marks=() if alone and None in (transform, scaler) else THOROUGH)
+        for transform in (None, *TRANSFORMS)
+        for scaler in (None, *SCALERS, StandardScaler(), RobustScaler())
+        for alone in (True, False)
+    ],
+)
 @given(values=VALUES, cut=st.data())
 def test_inverse_undoes_transform(
     transform: str | None, scaler: object, per_series: bool, values: np.ndarray, cut: st.DataObject

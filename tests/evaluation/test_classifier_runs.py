@@ -65,7 +65,7 @@ def found() -> ClassifierComparison:
     return compare_classifiers(models, *movements(USERS[:5]), protocol=["leave-users-out", "random"], seeds=2)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.process)])
 def test_a_model_that_fails_on_one_fold_is_named_with_its_error_and_the_others_go_on(n_jobs: int) -> None:
     recordings, labels, users = named_movements()
     data = recordings[:-1], labels[:-1], users[:-1]  # without fay one learns from more than without another one
