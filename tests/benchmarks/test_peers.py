@@ -47,6 +47,7 @@ def test_a_run_of_ours_takes_the_steps_it_is_told_and_times_every_part(peers: Mo
     assert all(found[part][0] > 0 for part in ("read", "fit", "predict"))
 
 
+@pytest.mark.thorough
 def test_a_backtest_of_ours_does_not_count_its_fit(
     peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ CASES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", CASES)
 def test_each_kind_of_fault_is_one_line_and_one_call_repairs_all(kind: str, tmp_path: Path) -> None:
     steps, lines, repair = CASES[kind]

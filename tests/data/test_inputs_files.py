@@ -90,6 +90,7 @@ def test_marks_of_missing_numbers_are_understood(mark: str, number: str, tmp_pat
         panel(tmp_path, text)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "ids",
     [

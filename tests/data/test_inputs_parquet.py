@@ -81,6 +81,7 @@ FRAMES: dict[str, tuple[pd.DataFrame, str, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", FRAMES)
 def test_a_frame_in_a_file_is_forecast_as_the_frame(what: str, tmp_path: Path) -> None:
     frame, expected, words = FRAMES[what]
@@ -88,6 +89,7 @@ def test_a_frame_in_a_file_is_forecast_as_the_frame(what: str, tmp_path: Path) -
     assert cli("predict", tmp_path / "m", "--data", tmp_path / "past.parquet") == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", ["column", "index", "index without a name"])
 @pytest.mark.parametrize("freq", PERIODS)
 def test_periods_in_a_file_go_on_as_periods(freq: str, place: str, tmp_path: Path) -> None:

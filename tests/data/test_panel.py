@@ -103,6 +103,7 @@ def test_every_form_gives_the_same_numbers_and_windows_to_the_bit(form: str) -> 
     assert tensors(panel) == tensors(read(long_frame()))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", list(one_column_forms()))
 def test_every_form_of_one_column_gives_the_same_windows_to_the_bit(form: str) -> None:
     panels = one_column_forms()[form]

@@ -65,6 +65,7 @@ def found() -> ClassifierComparison:
     return compare_classifiers(models, *movements(USERS[:5]), protocol=["leave-users-out", "random"], seeds=2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.process)])
 def test_a_model_that_fails_on_one_fold_is_named_with_its_error_and_the_others_go_on(n_jobs: int) -> None:
     recordings, labels, users = named_movements()

@@ -92,6 +92,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("field", CHANGES)
 def test_what_differs_is_named(field: str) -> None:
     change, words = CHANGES[field]

@@ -98,6 +98,7 @@ def test_an_exported_forecast_network_gives_equal_numbers(name: str) -> None:
     assert torch.allclose(exported(past), network(past), atol=1e-6)
 
 
+@pytest.mark.thorough
 @exports
 @pytest.mark.parametrize("cls", CLASSIFIERS)
 def test_an_exported_classifier_network_gives_equal_numbers(cls: type) -> None:

@@ -282,6 +282,7 @@ def test_the_json_holds_every_trial_and_no_number_that_is_none(usual: Usual) -> 
     assert content["optimism"] == 0.031
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_the_terminal_shows_the_best_in_whole_columns(width: int, usual: Usual) -> None:
     text = io.StringIO()
