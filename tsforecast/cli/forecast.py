@@ -42,6 +42,7 @@ from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
 from tsforecast.cli.options import (
     Align,
+    ContextDateFormat,
     Data,
     DataOptions,
     Gap,
@@ -277,12 +278,7 @@ def predict(
     future: Annotated[
         Path | None, typer.Option(help="Such a file of the future covariates, for the steps to forecast.")
     ] = None,
-    date_format: Annotated[
-        str | None,
-        typer.Option(
-            help="How dates in --data are written, such as %d.%m.%Y.", show_default="as those that were fitted"
-        ),
-    ] = None,
+    date_format: ContextDateFormat = None,
     horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
     ended: Annotated[
         str | None,

@@ -11,6 +11,7 @@ import typer
 
 from tsforecast.cli.console import echo, warn
 from tsforecast.cli.forecast import context_of, saved_forecaster
+from tsforecast.cli.options import ContextDateFormat
 from tsforecast.errors import DataError, ParameterError, counted, raise_any
 from tsforecast.files import require_place, sha256, write_or_return
 
@@ -55,12 +56,7 @@ def monitor(
     state: Annotated[
         Path | None, typer.Option(help="File of the state, JSON.", show_default=f"{STATE} in the model's folder")
     ] = None,
-    date_format: Annotated[
-        str | None,
-        typer.Option(
-            help="How dates in --data are written, such as %d.%m.%Y.", show_default="as those that were fitted"
-        ),
-    ] = None,
+    date_format: ContextDateFormat = None,
 ) -> None:
     """Compare a model with its naive forecast on what has happened since; as often as you like.
 

@@ -51,6 +51,10 @@ Metric = Annotated[str, typer.Option(help="Ranks the models: mase, mae, rmse, sm
 IndependentSeries = Annotated[
     bool, typer.Option("--independent-series", help="Series at one time do not depend on each other: count series.")
 ]
+ContextDateFormat = Annotated[
+    str | None,
+    typer.Option(help="How dates in --data are written, such as %d.%m.%Y.", show_default="as those that were fitted"),
+]
 MinPast = Annotated[int, typer.Option(help="Observed steps that a cutoff needs; shorter series are left out.")]
 Align = Annotated[
     str | None,
