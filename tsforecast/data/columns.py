@@ -12,13 +12,12 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, own_moves, put_in_order, to_digits
-from tsforecast.data.series import Source, TimeKind
+from tsforecast.data.calendar import DAY, Stamps, digits_of, own_moves, put_in_order
+from tsforecast.data.series import Source
 from tsforecast.data.zones import DATED, PART_OF_YEAR
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
-DATES = "dates"  # of Python, the type of a column of objects
 _IF_NAMES = " if it names series"
 _NAMED_BY_TIME = re.compile(r"(19|20)\d{2}([-/ ]?[QMqm]\d{1,2})?")  # years, quarters and months
 LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
@@ -359,30 +358,6 @@ def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
         numbers, names = native.indices.to_numpy(), native.dictionary.to_numpy(zero_copy_only=False)
     codes, order = pd.factorize(numbers)
     return codes, names[order]
-
-
-def _fits(source: Source, stamps: Stamps) -> bool:
-    """Return whether dates in the type of the time column that was read can be these stamps."""
-    if source.digits:
-        return bool((from_digits(to_digits(stamps, source.digits), source.digits) == stamps).all())
-    dates = source.date_only or source.types.get(source.time or "") == DATES
-    if source.period:
-        import pandas as pd
-
-        index = pd.DatetimeIndex(stamps.astype("datetime64[ns]"))
-        return bool((index.to_period(source.period).to_timestamp() == index).all())
-    rounded = stamps.astype("datetime64[ns]").astype(f"datetime64[{'D' if dates else source.unit}]")
-    return bool((rounded.astype("datetime64[ns]").astype(np.int64) == stamps).all())
-
-
-def require_fit(source: Source, kind: TimeKind, stamps: Stamps) -> None:
-    """Refuse stamps that the type of the time column cannot hold, such as noon in a column of dates."""
-    if kind != "datetime" or _fits(source, stamps):
-        return
-    first = next(stamp for stamp in stamps if not _fits(source, np.array([stamp])))
-    must = f"time column {source.time!r} must be of a type that can hold the new stamps"
-    held = f"it cannot hold {first.astype('datetime64[ns]')}"
-    raise DataError(Problem(must, held, "convert it to stamps in nanoseconds, or take another step"))
 
 
 def encoded(column: Any) -> tuple[NDArray[np.int64], Any]:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from tsforecast.data.calendar import Stamps, digits_of, from_digits, go_forward, parts_of_years, to_digits
 from tsforecast.data.columns import (
-    DATES,
     LOOKED_AT,
     codes_of,
     columns_of_dates,
@@ -38,7 +37,7 @@ from tsforecast.data.columns import (
     types_of,
     zone_of,
 )
-from tsforecast.data.series import Backend, Roles, Series, Source, TimeKind
+from tsforecast.data.series import DATES, Backend, Roles, Series, Source, TimeKind
 from tsforecast.data.zones import offset_of, offset_zone, on_the_wall, wrong_date
 from tsforecast.errors import DataError, Phrase, Problem, Row, Text, counted, nearest, raise_any, shorten
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.data import zones
 from tsforecast.data.calendar import (
     DAY,
     Frequency,
@@ -30,7 +31,7 @@ from tsforecast.data.calendar import (
     unsupported,
     usual_step,
 )
-from tsforecast.data.columns import one_kind_of_missing, require_fit
+from tsforecast.data.columns import one_kind_of_missing
 from tsforecast.data.frames import Table
 from tsforecast.data.series import (
     Aggregate,
@@ -42,7 +43,6 @@ from tsforecast.data.series import (
     forward_fill,
     stamp_label,
 )
-from tsforecast.data.zones import asked_step, at_least, binned, clock_of, clocks_change, length_of, origin_of
 from tsforecast.errors import (
     Argument,
     DataError,
@@ -110,7 +110,7 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
     rows = _group(table)
     problems, repairs = [*table.problems, *_statics(table, rows)], dict[str, Any]()
     if table.stamps is not None or cleaning.resample or cleaning.tolerance:
-        frequency = asked_step(table.kind, frequency, cleaning)
+        frequency = zones.asked_step(table.kind, frequency, cleaning)
     if table.stamps is not None:
         if cleaning.tolerance and frequency:
             _snap(rows, table.kind, frequency, cleaning.tolerance)
@@ -130,7 +130,7 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
         if frequency is None and (other := other_reading(view.stamps, view.offsets, inferred)):
             rows.notes.append(f"the time stamps fit the frequencies {inferred} and {other}: {inferred} was taken")
         zone = None if rows.local else rows.source.zone
-        if zone and inferred.season_length * inferred.count == DAY and clocks_change(rows.stamps, zone):
+        if zone and inferred.season_length * inferred.count == DAY and zones.clocks_change(rows.stamps, zone):
             rows.notes.append(
                 f"the clocks of {zone} change: steps are even in UTC, and after a change forecasts are those of the "
                 "same time on the wall; convert the stamps to UTC if each day is meant to have 24 hours"
@@ -175,34 +175,34 @@ def complete(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: Nan
 
 def _snap(rows: Rows, kind: TimeKind, step: Frequency, tolerance: str) -> None:
     """Move stamps to the grid of a step, as far as they are near."""
-    given, rows.source = clock_of(rows.stamps, rows.source, step.count)
+    given, rows.source = zones.clock_of(rows.stamps, rows.source, step.count)
     begin = np.repeat(np.minimum.reduceat(given, rows.offsets[:-1]), np.diff(rows.offsets))
     within = Frequency.parse(tolerance).count
-    rows.stamps = snapped(given, begin, step.count, within, origin_of(rows.source, kind))
+    rows.stamps = snapped(given, begin, step.count, within, zones.origin_of(rows.source, kind))
     by = np.abs(rows.stamps - given)
     if by.any():
-        most = at_least(int(by.max()), 3, step.unit)
+        most = zones.at_least(int(by.max()), 3, step.unit)
         some = f"{(by > 0).sum()} of {counted(len(by), 'time stamp')}"
-        rows.notes.append(f"moved {some} by at most {most} to the grid of {length_of(step)}")
-    require_fit(rows.source, kind, rows.stamps)
+        rows.notes.append(f"moved {some} by at most {most} to the grid of {zones.length_of(step)}")
+    zones.require_fit(rows.source, kind, rows.stamps)
 
 
 def _resample(rows: Rows, table: Table, step: Frequency, aggregate: Aggregate) -> None:
     """Replace rows by bins of a step, each labelled by its end."""
     if bad := list(_bad_numbers(rows, table.roles.varying, table.kind, "mask")):
         raise DataError([*table.problems, *bad])
-    given, rows.source = clock_of(rows.stamps, rows.source, step.count)
-    origin = origin_of(rows.source, table.kind)
-    owner, rows.stamps, values, row = binned(rows.values, rows.owner, given, step.count, aggregate, origin)
+    given, rows.source = zones.clock_of(rows.stamps, rows.source, step.count)
+    origin = zones.origin_of(rows.source, table.kind)
+    owner, rows.stamps, values, row = zones.binned(rows.values, rows.owner, given, step.count, aggregate, origin)
     rows.offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(rows.ids)))])
     rows.values, rows.row = values, rows.row[row]
     number = {"mean": "the mean", "last": "the last number", "nearest": "the number nearest to the middle"}[aggregate]
-    rows.source = replace(rows.source, step=rows.source.step and length_of(step))
+    rows.source = replace(rows.source, step=rows.source.step and zones.length_of(step))
     rows.notes.append(
-        f"resampled {counted(len(given), 'row')} to {counted(len(row), 'bin')} of {length_of(step)}: {number} of each "
-        "bin, which is labelled by its end"
+        f"resampled {counted(len(given), 'row')} to {counted(len(row), 'bin')} of {zones.length_of(step)}: {number} of "
+        "each bin, which is labelled by its end"
     )
-    require_fit(rows.source, table.kind, rows.stamps)
+    zones.require_fit(rows.source, table.kind, rows.stamps)
 
 
 def _group(table: Table) -> Rows:
@@ -346,18 +346,18 @@ def _off_grid(
     if special or (given and given.unit != unit):
         return step, special or ("resample first, or ", Argument("frequency", verb="pass")), {}
     count = given.count if given else None
-    found = nearly(view.stamps, view.offsets, count, origin_of(view.source, kind))
+    found = nearly(view.stamps, view.offsets, count, zones.origin_of(view.source, kind))
     if found is None:
         counts = [given.count] if given else rounded(usual_step(view.stamps, view.offsets))
-        bins = Argument("resample", length_of(Frequency(unit, counts[0])) if counts else ..., "pass")
+        bins = Argument("resample", zones.length_of(Frequency(unit, counts[0])) if counts else ..., "pass")
         return step, (bins, " to put rows into bins, or another ", Argument("frequency")), {}
     count, near = found
-    length, by = length_of(Frequency(unit, count)), int(np.abs(near - view.stamps).max())
-    settings = ({} if given else {"frequency": length}) | {"tolerance": at_least(by, 1, unit)}
+    length, by = zones.length_of(Frequency(unit, count)), int(np.abs(near - view.stamps).max())
+    settings = ({} if given else {"frequency": length}) | {"tolerance": zones.at_least(by, 1, unit)}
     gaps = (inner_moves(near, view.offsets) > count).any()
     within = Argument("tolerance", settings["tolerance"], "pass" if given else "")
     move: tuple[Part, ...] = (within,) if given else (Argument("frequency", length, "pass"), " and ", within)
-    remedy = (f"they miss it by {at_least(by, 2, unit)} at most: ", *move)
+    remedy = (f"they miss it by {zones.at_least(by, 2, unit)} at most: ", *move)
     others = (", or ", Argument("resample", length), " and ", Argument("aggregate", "nearest"))
     return length, (*remedy, *others), settings | (fill if gaps else {})
 

@@ -20,6 +20,7 @@ Backend = Literal["pandas", "polars", "pyarrow"]
 NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
 Aggregate = Literal["mean", "last", "nearest"]
+DATES = "dates"  # of Python, the type of a column of objects
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Frequency, Stamps, Unit, best_frequency
-from tsforecast.data.series import Aggregate, CleaningPolicy, Source, TimeKind
+from tsforecast.data.calendar import DAY, Frequency, Stamps, Unit, best_frequency, from_digits, to_digits
+from tsforecast.data.series import DATES, Aggregate, CleaningPolicy, Source, TimeKind
 from tsforecast.errors import Argument, DataError, Parameter, Phrase, Problem, Text
 
 HOUR = DAY // 24
@@ -312,3 +312,27 @@ def binned(
     np.maximum.at(row, grouped.ngroup().to_numpy(), order)
     series, labels = (found.index.get_level_values(level).to_numpy() for level in (0, 1))
     return series, labels, found.to_numpy(dtype=values.dtype), row
+
+
+def _fits(source: Source, stamps: Stamps) -> bool:
+    """Return whether dates in the type of the time column that was read can be these stamps."""
+    if source.digits:
+        return bool((from_digits(to_digits(stamps, source.digits), source.digits) == stamps).all())
+    dates = source.date_only or source.types.get(source.time or "") == DATES
+    if source.period:
+        import pandas as pd
+
+        index = pd.DatetimeIndex(stamps.astype("datetime64[ns]"))
+        return bool((index.to_period(source.period).to_timestamp() == index).all())
+    rounded = stamps.astype("datetime64[ns]").astype(f"datetime64[{'D' if dates else source.unit}]")
+    return bool((rounded.astype("datetime64[ns]").astype(np.int64) == stamps).all())
+
+
+def require_fit(source: Source, kind: TimeKind, stamps: Stamps) -> None:
+    """Refuse stamps that the type of the time column cannot hold, such as noon in a column of dates."""
+    if kind != "datetime" or _fits(source, stamps):
+        return
+    first = next(stamp for stamp in stamps if not _fits(source, np.array([stamp])))
+    must = f"time column {source.time!r} must be of a type that can hold the new stamps"
+    held = f"it cannot hold {first.astype('datetime64[ns]')}"
+    raise DataError(Problem(must, held, "convert it to stamps in nanoseconds, or take another step"))

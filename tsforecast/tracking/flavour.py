@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import require_estimator
 from tsforecast.data import frames
-from tsforecast.data.columns import DATES
 from tsforecast.data.panel import Panel
-from tsforecast.data.series import Source
+from tsforecast.data.series import DATES, Source
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.data.zones import to_utc
 from tsforecast.errors import DataError
