@@ -171,6 +171,13 @@ def test_dates_are_read_only_when_there_is_one_way_to_read_them(text: str, kind:
     assert read_file(file(tmp_path, "day,sales", f"{text},1", ",2"))["day"].dtype == kind
 
 
+@pytest.mark.parametrize("odd", ["02-02-2023", "2023/02/02", "2023-2-2", "+2023-02-02", "2023-02-29"])
+def test_days_are_dates_only_if_all_are_written_alike(odd: str, tmp_path: Path) -> None:
+    days = [f"2023-01-{day:02},{day}" for day in range(1, 32)]
+    assert read_file(file(tmp_path, "day,sales", *days, "2023-02-01,32"))["day"].dtype == pl.Date
+    assert read_file(file(tmp_path, "day,sales", *days, f"{odd},32"))["day"].dtype == pl.String
+
+
 def test_other_dates_are_refused_unless_the_user_says_how_they_are_written(tmp_path: Path) -> None:
     path = file(tmp_path, "day,sales", "01/02/2023,1", "02/02/2023,2", "03/02/2023,3")
     with pytest.raises(DataError) as caught:

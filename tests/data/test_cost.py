@@ -93,7 +93,7 @@ def test_reading_a_csv_file_takes_little_more_than_polars_and_a_sort(tmp_path: P
     plain, ours = (lambda: pl.read_csv(path).sort("id", "day")), (lambda: read_panel(str(path), DataOptions()))
     ours()
     turns = [(computed(ours), computed(plain)) for _ in range(5)]
-    assert min(turn[0] for turn in turns) < 2 * min(turn[1] for turn in turns)  # it took 2.2 to 2.6, now 1.2 to 1.5
+    assert min(turn[0] for turn in turns) < 1.8 * min(turn[1] for turn in turns)  # it took 2.2 to 2.6, now 1.1 to 1.4
 
 
 def test_rows_of_the_benchmark_are_there_and_keep_the_promises() -> None:
@@ -113,5 +113,5 @@ def test_rows_of_reading_stand_beside_polars_and_neuralforecast() -> None:
     frames = [row for row in rows if row["library"] == "NeuralForecast"]
     assert [row["numbers"] for row in files] == [1, 2]
     assert [row["ids"] for row in frames] == ["str", "object"]
-    assert all(row["rows"] == 1_000_000 and max(row["times"], row["core_times"]) < 2 for row in files)  # 1.5 is the aim
+    assert all(row["rows"] == 1_000_000 and max(row["times"], row["core_times"]) < 1.5 for row in files)
     assert all(row["series"] == 3000 and max(row["times"], row["core_times"]) < 2 for row in frames)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from tsforecast import NaiveForecaster, Panel
-from tsforecast.data.columns import encoded
+from tsforecast.data.columns import distinct
 from tsforecast.estimators.persistence import load, save
 from tsforecast.leakage.perturb import perturbed_frame
 
@@ -225,9 +225,11 @@ def test_dates_and_times_of_python_come_back_as_such() -> None:
     "texts", [[], ["a"], [None], ["a"] * 9 + [None] * 9 + ["b"] * 9 + ["a"] * 9, [None, "b", "a", "b"]]
 )
 def test_texts_are_numbered_as_they_first_appear(texts: list[str | None]) -> None:
-    codes, held = encoded(pl.Series("id", texts, dtype=pl.String))
-    assert held.to_list() == list(dict.fromkeys(texts))
-    assert held.gather(codes).to_list() == texts
+    column = pl.Series("id", texts, dtype=pl.String)
+    for given in (column, pl.concat([column[:7], column[7:]], rechunk=False)):  # runs go on from chunk to chunk
+        held, places = distinct(given)
+        assert held.to_list() == list(dict.fromkeys(texts))
+        assert held.gather(places()).to_list() == texts
 
 
 @pytest.mark.parametrize("order", [["day", "shop", "sales"], ["sales", "day", "shop"], ["shop", "day", "sales"]])

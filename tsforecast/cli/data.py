@@ -56,11 +56,11 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     from tsforecast.checks import one_of
     from tsforecast.data.panel import Panel
 
-    if data in dataset_names():
+    path = Path(data)
+    if not path.suffix and data in dataset_names():
         if reading != DataOptions():
             raise ParameterError(f"dataset {data!r} has its own columns, season and cleaning; leave those options out")
         return *load_task(data, label), None
-    path = Path(data)
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
     given = reading.settings() | ({"static": label} if label else {})

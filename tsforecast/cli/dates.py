@@ -109,8 +109,21 @@ def _part_of_year(column: Any) -> str | None:
 
 def _fits(column: Any, pattern: str) -> bool:
     """Return whether all of a column of text fits a pattern; the first rows rule most columns out."""
-    parts = (column.head(9), column) if column.count() else ()
-    return bool(parts) and all(part.str.contains(pattern).all() for part in parts)
+    first = column.head(9).drop_nulls().to_list() if column.count() else [""]
+    return all(re.search(pattern, text) for text in first) and bool(column.str.contains(pattern).all())
+
+
+def as_days(column: Any) -> Any:
+    """Return a column of text as dates if all of it is written like 2024-01-31, else None."""
+    import polars as pl
+    import pyarrow as pa
+
+    if not _fits(column.head(9), ISO):
+        return None
+    try:  # its reader takes this form alone, and knows the days of months
+        return pl.concat(pl.Series(column.name, part.to_arrow().cast(pa.date32())) for part in column.get_chunks())
+    except pa.ArrowInvalid:
+        return None
 
 
 def with_dates(column: Any) -> Any:
@@ -122,6 +135,8 @@ def with_dates(column: Any) -> Any:
 
     if column.dtype != pl.String or not column.count():
         return column
+    if (days := as_days(column)) is not None:
+        return days
     if pattern := _part_of_year(column):
         first = column.str.replace_many({f"Q{part}": f"Q{3 * part - 2:02}" for part in (1, 2, 3, 4)}) + "-1"
         found = first.str.to_date(_PARTS[pattern][1], strict=False)
@@ -129,8 +144,6 @@ def with_dates(column: Any) -> Any:
     if not is_iso(column):
         return column
     try:
-        if column.str.len_chars().max() == len("2024-01-31"):
-            return column.str.to_date("%Y-%m-%d")
         there = column.drop_nulls()
         offsets = there.str.extract(r"[T ].*(Z|[+-]\d{2}(?::?\d{2})?)$").unique()
         if len(offsets) > 1:

@@ -22,6 +22,7 @@ from tsforecast.cli.dates import (
     Encoding,
     Form,
     Separator,
+    as_days,
     date_form,
     epoch_of,
     first_line,
@@ -275,7 +276,7 @@ def _typed(
     """
     import polars as pl
 
-    from tsforecast.data.columns import encoded
+    from tsforecast.data.columns import distinct
 
     typed, problems, points, dates = {}, dict[str, Problem](), dict[str, Any](), dict[str, str]()
     decimal_comma = False
@@ -285,25 +286,28 @@ def _typed(
             column = column.fill_nan(None) if column.dtype.is_float() else column  # of an Excel file
             whole = column.dtype.is_float() and (column == column.round()).all()
             column = column if text else column.cast(pl.Int64 if whole else column.dtype).cast(pl.String)
-            codes, held = encoded(column)
+            held, places = distinct(column)
             trimmed = _trimmed(held)
-            typed[name] = column if trimmed is held else trimmed.gather(codes)
+            typed[name] = column if trimmed is held else trimmed.gather(places())
         elif text:
             asked, signs = name != time and (numbers is None or name in numbers), False
             column = _joined_thousands(column, decimal) if asked and decimal else column
+            if dated and (days := as_days(column)) is not None:
+                typed[name], dates[name] = days, "%Y-%m-%d"
+                continue
             typed[name] = _cast(column)
             if typed[name] is None:
-                codes, held = encoded(column)
+                held, places = distinct(column)
                 trimmed = _trimmed(held)
                 found, signs = _as_numbers(trimmed)
                 either = bool(commas) and signs and decimal is None
                 grouped = asked and (either or trimmed.str.contains(_THOUSANDS).any())
-                if grouped and (problem := _thousands(trimmed.gather(codes), either)):
+                if grouped and (problem := _thousands(trimmed.gather(places()), either)):
                     problems[name] = problem
                     continue
                 if dated and (stamps := with_dates(found)) is not found:
                     found, dates[name] = stamps, date_form(found)
-                typed[name] = column if found is held else found.gather(codes)
+                typed[name] = column if found is held else found.gather(places())
             decimal_comma |= signs
             if asked and not signs and typed[name].dtype.is_float():
                 points[name] = column
@@ -359,8 +363,10 @@ def _kind(first: Any) -> Any:
     import polars as pl
 
     cast = _cast(first)
-    clear = first.str.contains(r"\d[.,]\d") & ~first.str.contains(_EITHER)
-    return cast.dtype if cast is not None and (cast.dtype.is_integer() or clear.any()) else pl.String()
+    if cast is None:
+        return pl.String()
+    clear = cast.dtype.is_integer() or (first.str.contains(r"\d[.,]\d") & ~first.str.contains(_EITHER)).any()
+    return cast.dtype if clear else pl.String()
 
 
 def _as_numbers(column: Any) -> tuple[Any, bool]:

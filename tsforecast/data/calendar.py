@@ -258,17 +258,20 @@ def even_step(stamps: Stamps, offsets: NDArray[np.int64]) -> int | None:
     return int(steps[first]) if steps[first] > 0 and (steps == steps[first]).all() else None
 
 
-def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> Frequency | None:
+def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str, even: int | None = None) -> Frequency | None:
     """Find the frequency that explains most of the steps; None when no series has two rows."""
-    return best_frequency(stamps, offsets, kind)[0]
+    return best_frequency(stamps, offsets, kind, even)[0]
 
 
-def best_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str) -> tuple[Frequency | None, float]:
+def best_frequency(
+    stamps: Stamps, offsets: NDArray[np.int64], kind: str, even: int | None = None
+) -> tuple[Frequency | None, float]:
     """Return the frequency that explains most of the steps, None when no series has two rows, and its share of them.
 
-    Steps of four weeks and more that are as regular in months are months: three of them may be equally long.
+    Steps of four weeks and more that are as regular in months are months: three of them may be equally long. The
+    `even_step` may be known.
     """
-    even = even_step(stamps, offsets)
+    even = even or even_step(stamps, offsets)
     if even and (kind != "datetime" or even < SHORTEST_MONTH):
         return Frequency("nanosecond" if kind == "datetime" else "integer", even), 1.0
     later = inner_steps(offsets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -71,11 +71,12 @@ def _tears(frame: nw.DataFrame[Any], name: str, time: str | None) -> bool:
     They would where each time stamp occurs once and they bring no order into the stamps, or few occur twice and that is
     not due to several names; without a time, where rows of one name stand neither together nor in turn.
     """
-    rows = len(frame)
+    rows, twice = len(frame), 0
     try:
-        twice = 0 if time is None else rows - frame[time].n_unique()
-        if twice > FEW * rows:
-            return False
+        for part in (frame[: rows // 8], frame) if time else ():  # the first rows mostly show that many occur again
+            twice = len(part) - part[str(time)].n_unique()
+            if twice > FEW * rows:
+                return False
         codes, names = codes_of(frame[name].drop_nulls())
         alike = rows - len(frame.select(str(time), name).unique()) if twice else 0
     except TypeError:  # of objects that cannot be names
@@ -109,11 +110,10 @@ def guess_targets(
     for name in frame.columns:
         if name in taken or name in (time, id):
             continue
-        text = first_text(frame[name])
-        if text is not None:
+        if (text := first_text(frame[name])) is not None:
             spoilt[name] = text
         numbers = frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean or _holds_decimals(frame[name])
-        if text is not None or numbers:
+        if name in spoilt or numbers:
             found.append(name)
     if not found:
         what = ", ".join(f"{name!r} ({frame[name].dtype}{_example(frame[name])})" for name in frame.columns[:8])
@@ -285,20 +285,18 @@ def to_numpy(column: nw.Series[Any]) -> NDArray[Any]:
 
 def numbers_of(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
     """Return the column as float32 (if it was) or float64, and the problem if it holds no numbers."""
-    values = to_numpy(column)
+    values, changes = to_numpy(column), column.implementation.is_pandas()  # memory that the caller may write to
     if values.dtype == np.float32:
-        return values, []
+        return values.astype(np.float32, copy=changes), []
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
-        return values.astype(np.float64), []
-    numbers = np.full(len(values), np.nan)
+        return values.astype(np.float64, copy=changes), []
+    numbers = np.empty(len(values))
     for row, (value, missing) in enumerate(zip(values.tolist(), column.is_null().to_list(), strict=True)):
-        if missing:
-            continue
-        if not is_number(value):
+        if not missing and not is_number(value):
             remedy = "convert the column to numbers, or name another one"
             held = (Row(row), f" holds {value!r}")
             return np.zeros(len(values)), [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
-        numbers[row] = float(value)
+        numbers[row] = np.nan if missing else float(value)
     return numbers, []
 
 
@@ -335,10 +333,8 @@ def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     import pandas as pd
 
     native = column.to_native()
-    if (
-        not isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum))
-        or str(getattr(native, "dtype", "")) == "object"
-    ):
+    texts = isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum))
+    if not texts or str(getattr(native, "dtype", "")) == "object":
         codes, values = pd.factorize(to_numpy(column))
         return codes, np.asarray(values)
     # Text is made one object for each distinct value, not for each row.
@@ -349,8 +345,8 @@ def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
         numbers, names = native.factorize()
         names = np.asarray(names, dtype=object)
     elif column.implementation.is_polars() and column.dtype == nw.String:
-        numbers, names = encoded(native)
-        return numbers, names.to_numpy()
+        names, places = distinct(native)
+        return places(), names.to_numpy()
     else:
         native = native if column.implementation.is_pyarrow() else native.to_arrow()
         native = native.combine_chunks() if hasattr(native, "combine_chunks") else native
@@ -360,19 +356,33 @@ def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     return codes, names[order]
 
 
-def encoded(column: Any) -> tuple[NDArray[np.int64], Any]:
-    """Return the place of each text of a polars series among the distinct ones, and those as they first appear."""
+def distinct(column: Any) -> tuple[Any, Callable[[], NDArray[np.int64]]]:
+    """Return the distinct texts of a polars series as they first appear, and a function for the places of all rows."""
     import polars as pl
 
-    for part in (column.head(LOOKED_AT), column):  # rows of a series after one another: each run is encoded once
-        starts = np.union1d([0], part.ne_missing(part.shift(1)).arg_true().to_numpy())
-        if 4 * len(starts) > len(part):
-            break
-    else:
-        codes, held = encoded(column.gather(starts))
-        return np.repeat(codes, np.diff(starts, append=len(column))), held
+    # Rows of a series mostly stand after one another: then each run is looked at once.
+    starts = _starts_of_runs(column)
+    if starts is not None:
+        held, places = distinct(column.gather(starts))
+        return held, lambda: np.repeat(places(), np.diff(starts, append=len(column)))
     found = column.to_arrow().dictionary_encode(null_encoding="encode")
-    return found.indices.to_numpy(), pl.Series(column.name, found.dictionary)
+    return pl.Series(column.name, found.dictionary), found.indices.to_numpy
+
+
+def _starts_of_runs(column: Any) -> NDArray[np.int64] | None:
+    """Return where runs of equal texts begin, and the chunks of the series; None where they are short on average."""
+    if len(_changes(column.head(LOOKED_AT))) * 4 > min(len(column), LOOKED_AT):
+        return None
+    starts, begin = list[NDArray[np.int64]](), 0
+    for part in column.get_chunks():  # each fits into the cache of a processor
+        starts.append(begin + _changes(part))
+        begin += len(part)
+    found = np.concatenate(starts)
+    return found if 4 * len(found) <= begin else None
+
+
+def _changes(column: Any) -> NDArray[np.int64]:
+    return np.union1d([0], column.ne_missing(column.shift(1)).arg_true().to_numpy())
 
 
 def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...]) -> Source:

@@ -16,7 +16,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import Stamps, digits_of, from_digits, go_forward, parts_of_years, to_digits
+from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, go_forward, parts_of_years, to_digits
 from tsforecast.data.columns import (
     LOOKED_AT,
     codes_of,
@@ -311,7 +311,9 @@ def _read_time(column: nw.Series[Any], table: Table, like: Series | None) -> lis
             return problem
     else:
         return [f"time column {name!r} must hold dates or whole numbers: it holds {column.dtype}; convert it first"]
-    ends = np.array([np.min(values), np.max(values)]).astype("datetime64[D]")
+    values = values if values.dtype.kind == "M" else values.astype("datetime64[us]")  # of Python, in pandas and arrow
+    counts = values.view(np.int64)
+    ends = np.array([counts.min(), counts.max()]).view(values.dtype).astype("datetime64[D]")
     days = np.abs(ends.astype(np.int64))
     if days.max() > 106_000:  # datetime64[ns] ends in the years 1677 and 2262
         far = ends[days.argmax()]
@@ -392,6 +394,8 @@ def _unit_of(column: nw.Series[Any]) -> Literal["ns", "us", "ms", "s"]:
 
 
 def _nanoseconds(values: NDArray[Any]) -> Stamps:
+    if values.dtype == "datetime64[D]":  # in the time of a multiplication
+        return values.view(np.int64) * DAY
     return values.astype("datetime64[ns]").view(np.int64)
 
 

@@ -122,7 +122,7 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
             _resample(rows, table, frequency, cleaning.aggregate)
         even = even_step(rows.stamps, rows.offsets)
         view = _in_order(rows) if even is None and table.hidden_id is None else rows
-        inferred = frequency or infer_frequency(view.stamps, view.offsets, table.kind)
+        inferred = frequency or infer_frequency(view.stamps, view.offsets, table.kind, even)
         if inferred is None:
             must = "the step from one time stamp to the next must be known"
             raise DataError(Problem(must, "no series has two rows", ("give more rows or ", Argument("frequency"))))
@@ -207,7 +207,8 @@ def _resample(rows: Rows, table: Table, step: Frequency, aggregate: Aggregate) -
 
 def _group(table: Table) -> Rows:
     """Bring the rows of each series together, in the order in which the series first appear."""
-    values = np.stack(list(table.columns.values()), axis=1)  # (rows, C)
+    columns = list(table.columns.values())
+    values = columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)  # (rows, C)
     count = len(values)
     if table.codes is None or table.ids is None:
         name = table.roles.target[0] if len(table.roles.target) == 1 else "series"
@@ -220,7 +221,8 @@ def _group(table: Table) -> Rows:
         row = np.argsort(codes, kind="stable")
         values = values[row]
         stamps = stamps[row] if len(stamps) else stamps
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
+        codes = codes[row]
+    offsets = np.searchsorted(codes, np.arange(len(ids) + 1))
     return Rows(values, offsets, ids, stamps, row, notes=[*table.notes], source=table.source)
 
 
@@ -472,16 +474,14 @@ def _drop_incomplete(rows: Rows) -> None:
 
 def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> Iterator[str]:
     """Yield counts of NaN, infinities and numbers too large to work with, of all columns that hold some."""
+    if np.min(rows.values, initial=0.0) >= -TOO_LARGE and np.max(rows.values, initial=0.0) <= TOO_LARGE:  # none is NaN
+        return
     infinite = np.isinf(rows.values)
     large = (np.abs(rows.values) > TOO_LARGE) & ~infinite
+    within, divide = f"within ±{TOO_LARGE:g}", "replace them by NaN, or divide the column first"
     found: list[tuple[str, tuple[str, str], NDArray[np.bool_], Text]] = [
         ("complete", ("infinite value", "infinite values"), infinite, "replace them by NaN or by numbers first"),
-        (
-            f"within ±{TOO_LARGE:g}",
-            ("larger number", "larger numbers"),
-            large,
-            "replace them by NaN, or divide the column first",
-        ),
+        (within, ("larger number", "larger numbers"), large, divide),
     ]
     if nan_policy != "mask":
         fill = Argument("nan_policy", "forward_fill", "pass")
