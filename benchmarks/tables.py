@@ -6,9 +6,11 @@ import json
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import verdict_tables
 from scipy.stats import binomtest
 
 from tsforecast.evaluation.classification import LABELS, points, span
@@ -364,71 +366,8 @@ def _of_users(part: pd.DataFrame) -> pd.Series:
     return right / part["recordings"].groupby(groups).sum()
 
 
-def rates() -> str:
-    """Draw each situation of equally good models as a line: false claims and coverage, by number of units."""
-    part = rows("verdicts")
-    part = part[(part["skill"] == 0) & ~part["part"].isin(["outcomes", "power"])]
-    table = []
-    for (name, situation, kind), lines in part.groupby(["part", "situation", "kind"], sort=False):
-        each = [row for _, row in lines.iterrows()]
-        counts = [str(row["units"]) if row["units"] else f"{row['cutoffs']:.0f} (too few)" for row in each]
-        table.append(
-            {
-                "part": name,
-                "situation": situation,
-                "units": f"{', '.join(counts)} {kind}",
-                **{rate: ", ".join(_rate(row, rate) for row in each) for rate in ("better", "worse", "covered")},
-                "±": f"{100 * lines[['better_error', 'worse_error', 'covered_error']].max(axis=None):.1f}",
-            }
-        )
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
-
-
-def holds(row: pd.Series, name: str) -> bool:
-    """Return whether a rate keeps the limit of a row, within two Monte-Carlo errors, where there is one."""
-    limit, error = row["limit"], 2 * row[f"{name}_error"]
-    if name == "covered":
-        return bool(limit > 0.05 or row["units"] < 8 or row[name] + error >= 0.92)
-    return bool(name != "better" or pd.isna(limit) or row[name] <= limit + error)
-
-
-def power() -> str:
-    """Draw the power beside the test that knows the memory and the best valid one, and the share of it that is kept."""
-    titles = {"known": "test that knows the memory", "best": "best valid test", "best_of_level": "best of our level"}
-    part = rows("verdicts")
-    table = []
-    for _, row in part[part["part"] == "power"].iterrows():
-        line = {"situation": row["situation"], "cutoffs": f"{row['cutoffs']:.0f}", "power": f"{row['better']:.0%}"}
-        for name, title in titles.items():
-            there = not pd.isna(row[name])
-            line[title] = f"{row[name]:.0%} (kept {row[f'kept_of_{name}']:.2f})" if there else "-"
-        table.append(line)
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
-
-
-def outcomes() -> str:
-    """Draw the rate of each outcome by true skill; of a reference that is chosen, the share of power that is kept."""
-    part = rows("verdicts")
-    part = part[(part["part"] == "outcomes") | ((part["part"] == "reference") & (part["skill"] > 0))]
-    table = [
-        {
-            "situation": row["situation"],
-            "cutoffs": f"{row['cutoffs']:.0f}",
-            "true skill": f"{row['skill']:.0%}",
-            **{name: _rate(row, name) for name in ("better", "worse", "equivalent")},
-            "covered": _rate(row, "covered"),
-            "kept of a fixed reference": "-" if pd.isna(row["kept_of_fixed"]) else f"{row['kept_of_fixed']:.2f}",
-        }
-        for _, row in part.iterrows()
-    ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
-
-
-def _rate(row: pd.Series, name: str) -> str:
-    """Return a rate in percent, with a mark where it does not keep its limit; a dash where there is none."""
-    if pd.isna(row[name]):
-        return "-"
-    return f"{100 * row[name]:.1f}" + ("" if row["skill"] or holds(row, name) else "\\*")
+def _of_verdicts(name: str) -> str:
+    return verdict_tables.DRAWN[name](rows("verdicts"))
 
 
 def _spread(values: pd.Series) -> str:
@@ -458,7 +397,7 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-OF_VERDICTS: dict[str, Callable[[], str]] = {"rates": rates, "power": power, "outcomes": outcomes}
+OF_VERDICTS: dict[str, Callable[[], str]] = {name: partial(_of_verdicts, name) for name in verdict_tables.DRAWN}
 
 
 def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
