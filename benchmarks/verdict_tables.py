@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pandas as pd
+from published_tests import COVERAGE, OWN, VALID
 
 
 def rates(part: pd.DataFrame) -> str:
     """Draw each situation of equally good models as a line: false claims and coverage, by number of units."""
-    part = part[(part["skill"] == 0) & ~part["part"].isin(["outcomes", "power"])]
+    part = part[(part["skill"] == 0) & ~part["part"].isin(["outcomes", "power", "published"])]
     table = []
     for (name, situation, kind), lines in part.groupby(["part", "situation", "kind"], sort=False):
         each = [row for _, row in lines.iterrows()]
@@ -30,7 +31,7 @@ def holds(row: pd.Series, name: str) -> bool:
     """Return whether a rate keeps the limit of a row, within two Monte-Carlo errors, where there is one."""
     limit, error = row["limit"], 2 * row[f"{name}_error"]
     if name == "covered":
-        return bool(limit > 0.05 or row["units"] < 8 or row[name] + error >= 0.92)
+        return bool(limit > 0.05 or row["units"] < 8 or row[name] + error >= COVERAGE)
     return bool(name != "better" or pd.isna(limit) or row[name] <= limit + error)
 
 
@@ -64,6 +65,44 @@ def outcomes(part: pd.DataFrame) -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
+def valid(part: pd.DataFrame) -> pd.Series:
+    """Return whether each published test holds its limits under every memory that is asked for, (test, cutoffs)."""
+    asked = part[(part["part"] == "published") & (part["skill"] == 0) & part["memory"].isin(VALID)]
+    kept = pd.Series([holds(row, "better") and holds(row, "covered") for _, row in asked.iterrows()], asked.index)
+    return kept.groupby([asked["test"], asked["cutoffs"]], sort=False).all()
+
+
+def published(part: pd.DataFrame) -> str:
+    """Draw each published test as a line: its rates under the worst memory that is asked for, and its power."""
+    here = part[part["part"] == "published"]
+    keys, valid_at = ["test", "cutoffs"], valid(here)
+    asked = here[(here["skill"] == 0) & here["memory"].isin(VALID)].groupby(keys, sort=False)
+    strong = here[here["memory"] > max(VALID)].set_index(keys)["better"]
+    columns = {
+        "better": asked["better"].max(),
+        "covered": asked["covered"].min(),
+        "better at 0.95": strong,
+        "power": here[here["skill"] > 0].set_index(keys)["better"],
+    }
+    counts = here["cutoffs"].unique()
+    table = []
+    for name in here["test"].unique():
+        line = {"test": "**this package**" if name == OWN else name}
+        for title, values in columns.items():
+            line[title] = ", ".join(f"{100 * values[name, count]:.1f}" for count in counts)
+        line["valid at"] = ", ".join(f"{count:.0f}" for count in counts if valid_at[name, count]) or "-"
+        table.append(line)
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def best_published(part: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each number of cutoffs, the valid published test of the highest power, and the share ours has."""
+    found = part[(part["part"] == "published") & (part["skill"] > 0)].set_index(["test", "cutoffs"])["better"]
+    others = found[valid(part).reindex(found.index) & (found.index.get_level_values("test") != OWN)].unstack("test")
+    best = pd.DataFrame({"test": others.idxmax(axis=1), "power": others.max(axis=1)})
+    return best.assign(kept=found[OWN] / best["power"])
+
+
 def _rate(row: pd.Series, name: str) -> str:
     """Return a rate in percent, with a mark where it does not keep its limit; a dash where there is none."""
     if pd.isna(row[name]):
@@ -74,5 +113,6 @@ def _rate(row: pd.Series, name: str) -> str:
 DRAWN: dict[str, Callable[[pd.DataFrame], str]] = {
     "rates": rates,
     "power": power,
+    "published": published,
     "outcomes": outcomes,
 }

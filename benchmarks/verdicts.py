@@ -1,6 +1,7 @@
 """Rates of verdicts where the truth is known: false claims, coverage and power in simulated situations.
 
-Run with ``OMP_NUM_THREADS=1 python benchmarks/verdicts.py``; ``--draws 500`` is a quick look that records nothing.
+Run with ``OMP_NUM_THREADS=1 python benchmarks/verdicts.py``; ``--draws 500`` is a quick look that records nothing, and
+``--part published`` measures these rows alone and replaces them.
 Losses are simulated; the package arranges the units of each design, from rows as `backtest` makes them.
 """
 
@@ -30,6 +31,7 @@ from processes import (
     tails,
     under_noise,
 )
+from published_tests import published
 from record import record
 from scipy.stats import t as student
 from verdict_rates import (
@@ -292,21 +294,36 @@ def powers(draws: int) -> Iterator[dict[str, Any]]:
             yield row
 
 
+PARTS = {"families": families, "reference": references, "classifiers": classifiers, "power": powers}
+PARTS |= {"published": published}
+
+
+def measured(few: int | None, part: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all parts, or of one."""
+    for each in situations():
+        if part in (None, each.part):
+            yield rates(each, few and min(few, each.draws))
+    for name, rows in PARTS.items():
+        if part in (None, name):
+            yield from rows(few or DRAWS)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, help="of each situation; nothing is recorded")
-    few = parser.parse_args().draws
+    names = [*dict.fromkeys(each.part for each in situations()), *PARTS]
+    parser.add_argument("--part", choices=names, help="its rows alone")
+    few, part = (options := parser.parse_args()).draws, options.part
     began, rows = time.process_time(), []
-    single = (rates(each, few and min(few, each.draws)) for each in situations())
-    for part in (single, *(part(few or DRAWS) for part in (families, references, classifiers, powers))):
-        for row in part:
-            rows.append(row)
-            shown = {name: round(value, 4) for name, value in row.items() if isinstance(value, float)}
-            sys.stdout.write(f"{row['part']}: {row['situation']}, {row['units']}: {shown}\n")
-            sys.stdout.flush()
+    for row in measured(few, part):
+        rows.append(row)
+        shown = {name: round(value, 4) for name, value in row.items() if isinstance(value, float)}
+        named = f"{row['situation']}, {row['test']}" if "test" in row else row["situation"]
+        sys.stdout.write(f"{row['part']}: {named}, {row['units']}: {shown}\n")
+        sys.stdout.flush()
     sys.stdout.write(f"{len(rows)} rows, {time.process_time() - began:.0f} s of processor time\n")
     if not few:
-        record("verdicts", rows)
+        record("verdicts", rows, {"part": part} if part else None)
 
 
 if __name__ == "__main__":
