@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tsforecast.data.synthetic import KnownSeries, ar1, noisy_season, random_walk
+from tsforecast.catalog.synthetic import KnownSeries, ar1, noisy_season, random_walk
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster, SeasonalNaiveForecaster
 from tsforecast.forecasters.statistical.models import ARIMAForecaster
 

@@ -9,9 +9,9 @@ import pytest
 from sklearn.base import clone
 
 from tests.helpers.forecasters import small, wave
+from tsforecast.catalog.synthetic import random_walk
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.synthetic import random_walk
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.evaluation.backtest import backtest

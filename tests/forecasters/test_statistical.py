@@ -21,9 +21,9 @@ from threadpoolctl import threadpool_info
 
 from tests.helpers.forecasters import wave
 from tsforecast import load_dataset
+from tsforecast.catalog.synthetic import random_walk
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.synthetic import random_walk
 from tsforecast.errors import FitWarning, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import CLASSICAL, make

@@ -231,9 +231,9 @@ def fit(
     mlflow: Mlflow = False,
 ) -> None:
     """Fit one model on all of the data and save it."""
+    from tsforecast.data.context import ended_note, silent_note
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
-    from tsforecast.forecasters.base import ended_note, silent_note
 
     check_folder(out)
     panel, task, form = read_table(data, reading)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -16,9 +16,10 @@ from tsforecast.data.calendar import DAY, Frequency, Stamps, calendar_features, 
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
 from tsforecast.data.zones import binned, from_utc, origin_of, to_utc
-from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
+from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any, shorten
 
 FUTURE = Argument("future", "")
+CUTOFFS = 2_000  # of a part that was held out that are forecast from, at most
 
 
 class Context:
@@ -365,3 +366,55 @@ def _gaps(
             got = (has, Row(int(place[i, first])), when + likewise(lacking, len(panel)))
             problems.append(Problem(must, got, "replace them by numbers", series=panel.ids[i]))
     return problems
+
+
+def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Context, NDArray[np.float64]]:
+    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
+    # A whole group that validates is forecast in its second half: members need a past.
+    first = np.where(seen > 0, seen, panel.first_cutoffs(horizon))
+    counts = np.maximum(panel.lengths - horizon - first + 1, 0)
+    series = np.repeat(np.arange(len(panel)), counts)
+    step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
+    series, cutoffs = series[chosen], (first[series] + step)[chosen]
+    rows = panel.offsets[series][:, None] + cutoffs[:, None] + np.arange(horizon)
+    return Context(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
+
+
+def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
+    """Return a warning about the series that ended long before the others."""
+    last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
+    names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
+    is_, own = ("is", "its own end") if len(names) == 1 else ("are", "their own ends")
+    latest = last[int((panel.firsts + panel.lengths).argmax())]
+    return (
+        f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}: "
+        f"{shorten(names)}; the option ended decides: drop leaves them out, forecast keeps them without this note"
+    )
+
+
+def silent_note(panel: Panel, steps: int) -> str | None:
+    """Return a warning about targets whose numbers end more than `steps` steps before the rows of their series."""
+    rows, targets = np.arange(len(panel.values))[:, None], panel.roles.target
+    there = np.where(np.isnan(panel.values[:, : len(targets)]), -1, rows)
+    last = np.maximum.reduceat(there, panel.offsets[:-1]) - panel.offsets[:-1, None]  # (N, K)
+    old = np.argwhere((last >= 0) & (panel.lengths[:, None] - 1 - last > steps))
+    if not len(old):
+        return None
+    when = [panel.label(stamp) for stamp in panel.stamps(old[:, 0], last[tuple(old.T)])]
+    names = [f"{name} ({stamp})" for name, stamp in zip(names_of(panel.ids, targets, old), when, strict=True)]
+    what, have = "targets" if len(targets) > 1 else "series", "has" if len(names) == 1 else "have"
+    own = "its own last one" if len(names) == 1 else "their own last ones"
+    return (
+        f"{len(names)} of {last.size} {what} {have} no number in more than {steps} last rows and "
+        f"{'is' if len(names) == 1 else 'are'} forecast from {own}: {shorten(names)}"
+    )
+
+
+def names_of(ids: NDArray[Any], targets: Sequence[str], places: NDArray[np.int64]) -> list[str]:
+    """Return the name of the series, the target or both, whichever there are several of, at places (series, target)."""
+    series = [repr(str(ids[i])) for i, _ in places]
+    if len(targets) == 1:
+        return series
+    columns = [repr(targets[k]) for _, k in places]
+    return columns if len(ids) == 1 else [f"{target} of {name}" for target, name in zip(columns, series, strict=True)]

@@ -15,7 +15,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import by_part
 from tsforecast.data.supervised import SupervisedPanel
@@ -28,7 +27,6 @@ Rows = Callable[[int], NDArray[np.int64]]  # from a horizon to how many first ro
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
 SEGMENT = 24  # steps that one segment has at most, unless given
 LONG = 5  # seasons; a longer horizon is corrected from a level
-CUTOFFS = 2_000  # of the validation part that are forecast from, at most
 SAMPLE = 100  # series that stand for all of a panel when anchors are compared
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
@@ -69,19 +67,6 @@ def training_rows(
             f"use validation < {total}, or {without}"
         )
     return count, panel.lengths - count
-
-
-def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Context, NDArray[np.float64]]:
-    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
-    # A whole group that validates is forecast in its second half: members need a past.
-    first = np.where(seen > 0, seen, panel.first_cutoffs(horizon))
-    counts = np.maximum(panel.lengths - horizon - first + 1, 0)
-    series = np.repeat(np.arange(len(panel)), counts)
-    step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
-    series, cutoffs = series[chosen], (first[series] + step)[chosen]
-    rows = panel.offsets[series][:, None] + cutoffs[:, None] + np.arange(horizon)
-    return Context(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
 
 
 def window(panel: Panel, rows: Rows, given: int | str, horizon: int, fixed: bool = False) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any, Literal, Self
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
 from tsforecast.checks import one_of, whole
-from tsforecast.data.context import Context, with_future
+from tsforecast.data.context import Context, ended_note, silent_note, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.errors import DataError, DataWarning, ParameterError, raise_any, shorten
+from tsforecast.errors import DataError, DataWarning, ParameterError, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.saving.folder import GOLDEN_OUTPUTS
@@ -343,45 +342,6 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     def _problems(self) -> list[str]:
         """Return one sentence for each parameter that cannot work."""
         return whole("horizon", self.horizon, 1) + super()._problems()
-
-
-def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
-    """Return a warning about the series that ended long before the others."""
-    last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
-    names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
-    is_, own = ("is", "its own end") if len(names) == 1 else ("are", "their own ends")
-    latest = last[int((panel.firsts + panel.lengths).argmax())]
-    return (
-        f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}: "
-        f"{shorten(names)}; the option ended decides: drop leaves them out, forecast keeps them without this note"
-    )
-
-
-def silent_note(panel: Panel, steps: int) -> str | None:
-    """Return a warning about targets whose numbers end more than `steps` steps before the rows of their series."""
-    rows, targets = np.arange(len(panel.values))[:, None], panel.roles.target
-    there = np.where(np.isnan(panel.values[:, : len(targets)]), -1, rows)
-    last = np.maximum.reduceat(there, panel.offsets[:-1]) - panel.offsets[:-1, None]  # (N, K)
-    old = np.argwhere((last >= 0) & (panel.lengths[:, None] - 1 - last > steps))
-    if not len(old):
-        return None
-    when = [panel.label(stamp) for stamp in panel.stamps(old[:, 0], last[tuple(old.T)])]
-    names = [f"{name} ({stamp})" for name, stamp in zip(names_of(panel.ids, targets, old), when, strict=True)]
-    what, have = "targets" if len(targets) > 1 else "series", "has" if len(names) == 1 else "have"
-    own = "its own last one" if len(names) == 1 else "their own last ones"
-    return (
-        f"{len(names)} of {last.size} {what} {have} no number in more than {steps} last rows and "
-        f"{'is' if len(names) == 1 else 'are'} forecast from {own}: {shorten(names)}"
-    )
-
-
-def names_of(ids: NDArray[Any], targets: Sequence[str], places: NDArray[np.int64]) -> list[str]:
-    """Return the name of the series, the target or both, whichever there are several of, at places (series, target)."""
-    series = [repr(str(ids[i])) for i, _ in places]
-    if len(targets) == 1:
-        return series
-    columns = [repr(targets[k]) for _, k in places]
-    return columns if len(ids) == 1 else [f"{target} of {name}" for target, name in zip(columns, series, strict=True)]
 
 
 def _warn_unless_finite(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:

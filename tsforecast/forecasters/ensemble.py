@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.checks import share_or_count
-from tsforecast.data.context import Context
+from tsforecast.data.context import Context, held_out
 from tsforecast.data.panel import Panel
 from tsforecast.errors import Problem
 from tsforecast.estimators.base import Estimator, keyword_settings, setting
@@ -126,7 +126,7 @@ class EnsembleForecaster(Forecaster):
         """Return the weights with the smallest squared error on the validation part."""
         _, seen = auto.training_rows(panel, self.validation, self.horizon_, without="weights=None")
         members = [member.fit(panel.until(seen)) for member in self._new_members()]
-        past, truth = auto.held_out(panel, seen, self.horizon_)
+        past, truth = held_out(panel, seen, self.horizon_)
         each = np.stack([member.forecast(past, self.horizon_) for member in members])  # (M, n, H, K)
         scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
         # A target without observations before the cutoff is not forecast.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.context import Context
+from tsforecast.data.context import Context, names_of
 from tsforecast.data.panel import Panel
 from tsforecast.errors import shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters.auto import anchor_lags, observed_mean
-from tsforecast.forecasters.base import Forecaster, names_of
+from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]
 

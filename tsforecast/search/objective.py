@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.classifiers.neural import validation_mask
-from tsforecast.data.context import Context
+from tsforecast.data.context import Context, held_out
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import seasonal_scale
 from tsforecast.errors import DataError
@@ -265,7 +265,7 @@ def forecast_objectives(
 
 
 def _forecast_objective(panel: Panel, trained: NDArray[np.int64], horizon: int, metric: str) -> ForecastObjective:
-    context, truth = choices.held_out(panel, trained, horizon)
+    context, truth = held_out(panel, trained, horizon)
     observed = ~np.isnan(truth) & context.has_observations[:, None]
     truth = np.where(observed, truth, np.nan)
     if not observed.any():

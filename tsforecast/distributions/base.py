@@ -1,0 +1,174 @@
+"""Distributions of forecasts: quantiles, probabilities and scores of n x H x K numbers at once, in the data's units."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tsforecast.errors import ParameterError
+
+Floats = NDArray[np.float64]
+LEVELS = np.arange(1, 200) / 200  # of a grid: every half percent
+
+
+class Distribution(ABC):
+    """Distributions of the H steps after n cutoffs, of K targets.
+
+    Subclasses implement `quantiles` and `cdf`, and override what they have in closed form.
+    """
+
+    shape: tuple[int, int, int]  # (n, H, K)
+
+    @abstractmethod
+    def quantiles(self, levels: Sequence[float] | Floats) -> Floats:
+        """Return the quantiles at Q increasing levels between 0 and 1, (n, H, K, Q); none crosses the next."""
+
+    @abstractmethod
+    def cdf(self, y: ArrayLike) -> Floats:
+        """Return the probability of a number up to y, (n, H, K)."""
+
+    def below(self, y: ArrayLike) -> Floats:
+        """Return the probability of a number less than y, (n, H, K); differs from `cdf` where numbers are counts."""
+        return self.cdf(y)
+
+    def mean(self) -> Floats:
+        """Return the means, (n, H, K)."""
+        return np.asarray(self.quantiles(LEVELS).mean(axis=-1))
+
+    def median(self) -> Floats:
+        """Return the medians, (n, H, K)."""
+        return self.quantiles([0.5])[..., 0]
+
+    def crps(self, y: ArrayLike) -> Floats:
+        """Return the continuous ranked probability score of the truth, (n, H, K), in the unit of the data.
+
+        It is twice the quantile loss, integrated over all levels [Gneiting and Raftery 2007,
+        doi 10.1198/016214506000001437]: by trapezoids between `LEVELS` here.
+        """
+        truth = np.asarray(y, dtype=np.float64)
+        ends = self.quantiles(LEVELS[[0, -1]])  # beyond them it is taken to be sure
+        total = quantile_losses(truth[..., None], ends, [0.0, 1.0]).sum(axis=-1) / 2
+        for part in np.array_split(LEVELS, 8):  # all of them at once need much memory
+            total += quantile_losses(truth[..., None], self.quantiles(part), part).sum(axis=-1)
+        return np.asarray(2 * total / (len(LEVELS) + 1))
+
+    def grid(self) -> Grid:
+        """Return the same distributions by their quantiles at `LEVELS`."""
+        return Grid(self.quantiles(LEVELS))
+
+    def steps(self, chosen: slice | NDArray[np.int64]) -> Distribution:
+        """Return the distributions of some steps: those of a slice, or of (n, H') for each cutoff its own."""
+        return self.grid().steps(chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid(Distribution):
+    """Distributions by their quantiles at `LEVELS`, (n, H, K, L): straight lines between them, none beyond."""
+
+    values: Floats
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 4 or self.values.shape[-1] != len(LEVELS):
+            raise ParameterError(
+                f"values of a grid must have shape (n, H, K, {len(LEVELS)}), quantiles at every half percent: got "
+                f"{self.values.shape}"
+            )
+
+    @classmethod
+    def at(cls, points: Floats) -> Grid:
+        """Return distributions that are sure of their points, (n, H, K)."""
+        return cls(np.repeat(points[..., None], len(LEVELS), axis=-1))
+
+    @classmethod
+    def of_samples(cls, samples: Floats) -> Grid:
+        """Return the distributions of samples, (n, H, K, S)."""
+        return cls(np.moveaxis(np.quantile(samples, LEVELS, axis=-1, method="weibull"), 0, -1))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        """Numbers of cutoffs, steps and targets."""
+        n, steps, targets, _ = self.values.shape
+        return n, steps, targets
+
+    def quantiles(self, levels: Sequence[float] | Floats) -> Floats:
+        """See `Distribution.quantiles`."""
+        place = np.clip(np.asarray(levels, dtype=np.float64) * (len(LEVELS) + 1) - 1, 0, len(LEVELS) - 1)
+        lower = np.minimum(place.astype(np.int64), len(LEVELS) - 2)
+        share = place - lower
+        low, high = self.values[..., lower], self.values[..., lower + 1]
+        return np.asarray(np.where(share == 1, high, low + share * (high - low)))
+
+    def cdf(self, y: ArrayLike) -> Floats:
+        """See `Distribution.cdf`; 0 below the first quantile, 1 from the last one on."""
+        return self._probability(np.asarray(y, dtype=np.float64), upto=True)
+
+    def below(self, y: ArrayLike) -> Floats:
+        """See `Distribution.below`."""
+        return self._probability(np.asarray(y, dtype=np.float64), upto=False)
+
+    def _probability(self, y: Floats, upto: bool) -> Floats:
+        held = self.values <= y[..., None] if upto else self.values < y[..., None]
+        count = held.sum(axis=-1)  # quantiles that y has passed
+        lower, upper = np.clip(count - 1, 0, None), np.clip(count, None, len(LEVELS) - 1)
+        low, high = (np.take_along_axis(self.values, at[..., None], axis=-1)[..., 0] for at in (lower, upper))
+        way = np.clip((y - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+        inside = (count + way) / (len(LEVELS) + 1)
+        return np.where(count == 0, 0.0, np.where(count == len(LEVELS), 1.0, inside))
+
+    def grid(self) -> Grid:
+        """Return itself."""
+        return self
+
+    def steps(self, chosen: slice | NDArray[np.int64]) -> Grid:
+        """See `Distribution.steps`."""
+        if isinstance(chosen, slice):
+            return Grid(self.values[:, chosen])
+        return Grid(np.take_along_axis(self.values, chosen[:, :, None, None], axis=1))
+
+
+def mixture(parts: Sequence[Distribution], weights: Sequence[float] | None = None) -> Grid:
+    """Return the mixture of distributions, of equal shape, with weights whose sum is 1; equal ones unless given.
+
+    The quantiles at `LEVELS` of all parts are pooled, each with its weight.
+    """
+    share = np.full(len(parts), 1 / len(parts)) if weights is None else np.asarray(weights, dtype=np.float64)
+    pooled = np.concatenate([part.grid().values for part in parts], axis=-1)  # (n, H, K, M * L)
+    mass = np.repeat(share / len(LEVELS), len(LEVELS))
+    order = np.argsort(pooled, axis=-1)
+    ordered, reached = np.take_along_axis(pooled, order, axis=-1), np.cumsum(mass[order], axis=-1)
+    found = np.empty((*pooled.shape[:-1], len(LEVELS)))
+    for at, level in enumerate(LEVELS):
+        place = (reached < level - 1e-12).sum(axis=-1, keepdims=True)
+        found[..., at] = np.take_along_axis(ordered, np.minimum(place, pooled.shape[-1] - 1), axis=-1)[..., 0]
+    return Grid(found)
+
+
+def assembled(shape: tuple[int, int, int], parts: Sequence[tuple[NDArray[np.bool_], Distribution]]) -> Grid:
+    """Return distributions whose cutoffs come from several parts: the mask (n,) of each, and its distributions."""
+    values = np.empty((*shape, len(LEVELS)))
+    for chosen, part in parts:
+        values[chosen] = part.grid().values
+    return Grid(values)
+
+
+def quantile_losses(y: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -> Floats:
+    """Return the quantile loss: the error, times the level where y lies above, times 1 less the level below.
+
+    The three are broadcast against each other [Koenker and Bassett 1978].
+    """
+    error, level = np.asarray(y, dtype=np.float64) - np.asarray(quantiles), np.asarray(levels, dtype=np.float64)
+    return np.asarray(np.where(error >= 0, level * error, (level - 1) * error))
+
+
+def interval_losses(y: ArrayLike, low: ArrayLike, high: ArrayLike, level: float) -> Floats:
+    """Return the interval score: the width, and 2 / (1 - level) times by how much y lies outside.
+
+    [Gneiting and Raftery 2007]; scaled by the seasonal naive error it is the MSIS of the M4 competition.
+    """
+    truth, bottom, top = (np.asarray(each, dtype=np.float64) for each in (y, low, high))
+    outside = np.maximum(bottom - truth, 0) + np.maximum(truth - top, 0)
+    return np.asarray(top - bottom + 2 / (1 - level) * outside)
