@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -325,12 +325,15 @@ class Panel(Series):
         """The zone that stamps must be turned to for a calendar; None where they are local time."""
         return None if self.source.wall_clock else self.source.zone
 
-    def to_native(self, values: NDArray[Any]) -> Any:
+    def to_native(self, values: NDArray[Any], suffixes: Sequence[str] | None = None) -> Any:
         """Write forecasts for the steps after each series in the form that the data came in.
 
         Parameters
         ----------
-        values : array of shape (N, H, K)
+        values : array of shape (N, H, K), or (N, H, S * K) with S suffixes
+        suffixes : sequence of str, optional
+            Of the names of several columns for each target, as in ``y_lo80``; an empty one leaves the name as it is. A
+            Series becomes a frame.
 
         Returns
         -------
@@ -341,8 +344,8 @@ class Panel(Series):
         """
         if self.source.form in ("array", "arrays", "windows"):
             return _write_arrays(self.source, values)
-        n, horizon, targets = values.shape
-        source, times = self.source, None
+        n, horizon, width = values.shape
+        source, times = self.source, cast("NDArray[np.int64] | None", None)
         if self.kind != "none":
             alike = bool((self.starts == self.starts[0]).all() and (self.lengths == self.lengths[0]).all())
             kinds = 1 if alike else n  # series that begin and end together have the same times
@@ -350,9 +353,16 @@ class Panel(Series):
             times = np.broadcast_to(later, (n, horizon)).ravel()
             if source.zone and source.wall_clock:
                 times, source = to_utc(times, source.zone), replace(source, wall_clock=False)
+        endings = [f"_{suffix}" if suffix else "" for suffix in suffixes or [""]]
         if source.form == "wide":
-            return frames.write_wide(source, times, self.kind, self.ids, values[..., 0])
-        columns = dict(zip(self.roles.target, values.reshape(n * horizon, targets).T, strict=True))
+            names = np.array([f"{name}{ending}" for ending in endings for name in self.ids], dtype=object)
+            numbers = values.transpose(2, 0, 1).reshape(-1, horizon)
+            times = None if times is None else np.tile(times, len(endings))
+            return frames.write_wide(source, times, self.kind, names, numbers)
+        if suffixes is not None and source.form == "series":
+            source = replace(source, form="frame")
+        targets = [f"{name}{ending}" for ending in endings for name in self.roles.target]
+        columns = dict(zip(targets, values.reshape(n * horizon, width).T, strict=True))
         return frames.write(source, times, self.kind, self.ids, np.repeat(np.arange(n), horizon), columns)
 
 

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
+from sklearn.base import RegressorMixin, clone
 
 from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, ended_note, silent_note, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.distributions.base import Distribution
+from tsforecast.distributions.predictions import asked_levels, with_levels
+from tsforecast.distributions.residuals import Residuals, scales
 from tsforecast.errors import DataError, DataWarning, ParameterError, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
+from tsforecast.forecasters.auto import training_rows
 from tsforecast.saving.folder import GOLDEN_OUTPUTS
 
 GOLDEN_SERIES = 3  # of a panel, whose forecasts a saved model keeps
 FURTHEST = 10_000  # largest horizon of a saved model, or as many steps as its longest series has
+HELD_OUT = 0.2  # share of the last rows at whose cutoffs a forecaster without a validation part shows its errors
 FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
@@ -50,6 +56,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     horizon_: int
     panel_: Panel
     _fitted_attribute, _fit_call = "panel_", "fit(data)"
+    _residuals: Residuals | None = None  # at held-out cutoffs, once they are asked for
 
     def fit(self, data: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from one or many series, or from supervised windows.
@@ -97,6 +104,9 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         future: Any = None,
         horizon: int | None = None,
         ended: Literal["forecast", "drop"] | None = None,
+        quantiles: Sequence[float] = (),
+        interval: float | Sequence[float] | None = None,
+        tidy: bool = False,
     ) -> Any:
         """Forecast the steps that follow each series.
 
@@ -115,11 +125,19 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         ended : {"forecast", "drop"}, optional
             Series that end before the latest one by more than a season and more than a horizon: forecast from their
             own ends, or left out. Forecast with a warning that names them unless given.
+        quantiles : sequence of float, optional
+            Levels between 0 and 1 of quantiles to return beside the point forecast, such as ``(0.1, 0.5, 0.9)``.
+        interval : float or sequence of float, optional
+            Shares of outcomes, such as 0.8, that central intervals are to hold, whose ends are returned beside it.
+        tidy : bool
+            Return a row for each quantile, with its level in a column, in place of a column for each.
 
         Returns
         -------
         frame, Series, array, list of arrays
-            In the form of the data, H steps for each series; of windows in the form of `y`.
+            In the form of the data, H steps for each series; of windows in the form of `y`. With quantiles or intervals
+            a frame has columns such as ``y_q0.1``, or ``y_lo80`` and ``y_hi80``, behind that of each target; a Series
+            becomes a frame; an array has a last axis more, of the point, the quantiles and the ends.
 
         Raises
         ------
@@ -130,6 +148,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         self.check_fitted()
         if isinstance(self.panel_, SupervisedPanel):
             return self._predict_rows(self.panel_, context, future, horizon)
+        levels = asked_levels(quantiles, interval)
         problems = [] if horizon is None else whole("horizon", horizon, 1)
         raise_any(problems + one_of("ended", ended, ("forecast", "drop"), [None]), ParameterError)
         steps = horizon or self.horizon_
@@ -157,7 +176,11 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         raise_any(past.problems())
         for caution in self._cautions(past):
             warnings.warn(caution, DataWarning, stacklevel=2)
-        return panel.to_native(_warn_unless_finite(self.forecast_on_the_wall(past, steps)))
+        points = _warn_unless_finite(self.forecast_on_the_wall(past, steps))
+        if not levels:
+            return panel.to_native(points)
+        found = self.distribution_on_the_wall(past, steps).quantiles(sorted(levels.values()))
+        return with_levels(panel, points, found, levels, tidy)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination (R2) of the forecasts from supervised windows.
@@ -213,6 +236,36 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
                 again = np.take_along_axis(further, np.where(lost, taken, 0), axis=1)
                 found[some] = np.where(lost, again, found[some])
         return found
+
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        """Return the distributions of H steps after each of n cutoffs.
+
+        Unless a forecaster has its own: the point forecast, and around it the errors of each step at cutoffs that it
+        did not learn from, in units of the seasonal naive error of the series. Evaluation calls this.
+        """
+        if self._residuals is None or self._residuals.errors.shape[1] < min(horizon, self.horizon_):
+            model, seen = self._held_out()
+            self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_)
+        return self._residuals.around(self.forecast(past, horizon), scales(past, self.panel_.season_length))
+
+    def distribution_on_the_wall(self, past: Context, horizon: int) -> Distribution:
+        """Return distributions as `distribution` does, of the steps whose forecast `forecast_on_the_wall` takes."""
+        steps = past.on_the_wall(horizon)
+        if steps is None:
+            return self.distribution(past, horizon)
+        return self.distribution(past, max(horizon, int(steps.max()) + 1)).steps(steps)
+
+    def _held_out(self) -> tuple[Forecaster, NDArray[np.int64]]:
+        """Return a model that learned from the first rows of each fitted series alone, and how many those are, (N,).
+
+        It is this one where it kept rows for validation; else a clone that is fitted once more.
+        """
+        seen = self.learned_rows()
+        if (seen < self.panel_.lengths).any():
+            return self, seen
+        _, seen = training_rows(self.panel_, HELD_OUT, self.horizon_)
+        model = clone(self).set_params(horizon=self.horizon_)
+        return model.fit(self.panel_.until(seen)), seen
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessed data and resolved settings that training starts from, by name, for an audit.
@@ -270,7 +323,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
 
     def _remember(self, panel: Panel) -> None:
         """Keep the fitted panel, to continue from; of supervised windows one is enough to show their form."""
-        self.fitted_on_ = panel.origin()
+        self.fitted_on_, self._residuals = panel.origin(), None
         self.panel_ = panel.select([0]) if isinstance(panel, SupervisedPanel) else panel
 
     def saved_panel(self) -> Panel:

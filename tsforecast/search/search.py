@@ -24,6 +24,7 @@ from tsforecast.classifiers.base import Classifier
 from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.distributions.base import Distribution
 from tsforecast.errors import Argument, ParameterError, Problem, TrainingError, TrainingWarning, raise_any, shorten
 from tsforecast.estimators.base import Estimator, keyword_settings, setting
 from tsforecast.evaluation.metrics import METRICS
@@ -350,27 +351,18 @@ class RaySearch(Forecaster):
         self.check_fitted()
         return self.members_[0]
 
-    def predict(
-        self,
-        context: Any = None,
-        *,
-        future: Any = None,
-        horizon: int | None = None,
-        ended: Literal["forecast", "drop"] | None = None,
-    ) -> Any:
-        """Forecast, or classify sequences, with the best settings; see the model's own `predict`.
+    def predict(self, context: Any = None, **options: Any) -> Any:
+        """Forecast, or classify sequences, with the best settings and the options of the model's own `predict`.
 
         Raises
         ------
         NotFittedError, ParameterError, DataError
         """
         if not _classifies(self):
-            return super().predict(context, future=future, horizon=horizon, ended=ended)
+            return super().predict(context, **options)
         self.check_fitted()
-        if any(given is not None for given in (future, horizon, ended)):
-            raise ParameterError(
-                "future, horizon and ended belong to forecasts: a classifier takes recordings and no more"
-            )
+        if options:
+            raise ParameterError(f"{', '.join(options)} must be left out: a classifier takes recordings and no more")
         return self.best_estimator_.predict(context)
 
     @available_if(_classifies)  # type: ignore[untyped-decorator]
@@ -422,6 +414,11 @@ class RaySearch(Forecaster):
     def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
         """Return the forecasts of the best estimator, (n, H, K); see `Forecaster.forecast`."""
         return np.asarray(self.best_estimator_.forecast(past, horizon))
+
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        """Return the distributions of the best estimator; see `Forecaster.distribution`."""
+        found: Distribution = self.best_estimator_.distribution(past, horizon)
+        return found
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where the best estimator used its fallback, (n, K); see `Forecaster.is_fallback`."""
