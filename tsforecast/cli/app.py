@@ -13,9 +13,10 @@ import typer
 
 from tsforecast.cli.console import console, plain_warnings, warn
 from tsforecast.cli.extras import benchmark, check, datasets_app, track_sync
-from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, predict, report
+from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, report
 from tsforecast.cli.monitor import monitor
 from tsforecast.cli.options import PlainGroup, as_option
+from tsforecast.cli.predict import predict
 from tsforecast.cli.tune import tune, tune_report
 from tsforecast.errors import TsForecastError
 

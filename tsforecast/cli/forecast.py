@@ -1,10 +1,9 @@
-"""Commands on forecasts: `tsforecast plan | leaderboard | report | fit | predict | inspect | audit`."""
+"""Commands on forecasts: `tsforecast plan | leaderboard | report | fit | inspect | audit`."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,6 @@ import typer
 from tsforecast.cli.console import (
     BOARD,
     REPORTS,
-    as_polars,
     console,
     echo,
     progress,
@@ -24,25 +22,18 @@ from tsforecast.cli.console import (
     suffix_of,
     warn,
     write_board,
-    write_frame,
     write_report,
 )
 from tsforecast.cli.data import (
-    FORMAT_FILE,
     horizon_of,
     keep_form,
-    kept_form,
     protocol_of,
-    read_next,
     read_panel,
     read_table,
     tracked,
 )
-from tsforecast.cli.dates import Form
-from tsforecast.cli.files import lines_of
 from tsforecast.cli.options import (
     Align,
-    ContextDateFormat,
     Data,
     DataOptions,
     Gap,
@@ -60,13 +51,8 @@ from tsforecast.cli.options import (
     require_absent,
 )
 from tsforecast.errors import (
-    Argument,
     ParameterError,
-    Part,
-    Phrase,
     Problem,
-    Reference,
-    TsForecastError,
     UnknownNameError,
     nearest,
     raise_any,
@@ -74,13 +60,7 @@ from tsforecast.errors import (
 from tsforecast.files import require_place
 
 if TYPE_CHECKING:
-    from tsforecast.data.panel import Panel
     from tsforecast.forecasters.base import Forecaster
-
-CLEANING = (
-    *("fill_gaps", "sort", "duplicates", "nan_policy", "frequency"),
-    *("resample", "aggregate", "tolerance", "decimal"),
-)
 
 
 @expand_options
@@ -268,111 +248,6 @@ def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model
     from tsforecast.estimators.inspect import summary
 
     show_pairs(summary(folder))
-
-
-def predict(
-    model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
-    data: Annotated[
-        Path | None, typer.Option(help="CSV, Excel or Parquet file to forecast from.", show_default="the fitted data")
-    ] = None,
-    future: Annotated[
-        Path | None, typer.Option(help="Such a file of the future covariates, for the steps to forecast.")
-    ] = None,
-    date_format: ContextDateFormat = None,
-    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
-    ended: Annotated[
-        str | None,
-        typer.Option(
-            help="Series that ended long before the others: drop or forecast.", show_default="forecast, with a note"
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
-    ] = None,
-) -> None:
-    """Forecast the steps that follow the fitted data, or other data."""
-    if out:
-        suffix_of(out, (".csv", ".parquet"), "a file")
-        require_place(out.parent)
-    forecaster = saved_forecaster(model)
-    panel = forecaster.panel_
-    if future and not panel.roles.given.future:
-        raise ParameterError(
-            f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
-            "name them when it is fitted, with tsforecast fit --future COLUMNS"
-        )
-    context, form = context_of(panel, model, data, date_format)
-    if not (data or out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
-        ended = ended or "forecast"
-    with lines_of(future):
-        rows = None
-        if future:
-            rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future, _texts(panel))
-        found = forecaster.predict(context, future=rows, horizon=horizon, ended=ended)  # type: ignore[arg-type]
-        frame = as_polars(found)
-    write_frame(frame, form, out)
-    if out:
-        echo(f"{len(frame)} forecasts in {out}")
-
-
-def saved_forecaster(model: Path) -> Forecaster:
-    """Return the forecaster in a folder."""
-    from tsforecast.estimators.persistence import load
-    from tsforecast.forecasters.base import Forecaster
-
-    forecaster = load(model)
-    if not isinstance(forecaster, Forecaster):
-        raise ParameterError(
-            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is used from Python"
-        )
-    return forecaster
-
-
-def context_of(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, Form]:
-    """Return the rows to forecast from, None for the fitted ones, and how their file is written."""
-    from tsforecast.data.series import Source
-    from tsforecast.data.supervised import SupervisedPanel
-
-    source, given = panel.source, panel.roles.given
-    arrays = source.form in ("array", "arrays")
-    if data and arrays:
-        raise ParameterError(
-            f"--data must be left out: the model in {str(model)!r} was fitted on arrays, whose columns have no names; "
-            "forecast from others in Python, with load and predict"
-        )
-    if data:
-        time = None if source.time_in_index else source.time  # the name of an index is no column of a file
-        numbers = (*panel.roles.target, *given.past, *given.future)
-        texts = _texts(panel)
-        wide = source.form == "wide"  # its rows are those of the stacked table, not lines
-        try:
-            with lines_of(None if wide else data):
-                frame, form = read_next(data, model, time, date_format, numbers, texts)
-                return frame if isinstance(panel, SupervisedPanel) else panel.read_like(frame), form
-        except TsForecastError as error:
-            raise error.map(_when_fitted) from error
-    if arrays:  # which a table can hold once columns have names
-        named = Source("frame", backend="polars", id="series" if len(panel) > 1 else None)
-        return replace(panel, source=named), Form()
-    form = kept_form(model)
-    if source.time and form.date_format and not form.dates:  # all that older models keep
-        form = replace(form, dates={source.time: form.date_format})
-    return None, form
-
-
-def _texts(panel: Panel) -> list[str | None]:
-    """Return the columns of ids, groups and categories that were text when a model was fitted."""
-    named = [(panel.source.id, panel.ids), *panel.statics.items()]
-    return [name for name, values in named if len(values) and isinstance(values[0], str)]
-
-
-def _when_fitted(part: Reference) -> Part:
-    """Name `fit` where `predict` has no option: data are cleaned as those that were fitted."""
-    if isinstance(part, Argument) and part.verb and part.name in CLEANING:
-        return Argument(part.name, part.value, "fit the model with")
-    if isinstance(part, Phrase) and part.key == "repair":
-        return Phrase(part.text, "repair fitted", part.value)
-    return part
 
 
 @expand_options

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsforecast.cli.console import echo, warn
-from tsforecast.cli.forecast import context_of, saved_forecaster
 from tsforecast.cli.options import ContextDateFormat
+from tsforecast.cli.predict import context_of, saved_forecaster
 from tsforecast.errors import DataError, ParameterError, counted, raise_any
 from tsforecast.files import require_place, sha256, write_or_return
 
