@@ -217,6 +217,18 @@ def write_frame(frame: Any, form: Form, out: Path | None) -> None:
         sys.stdout.write(_without_controls(text) if sys.stdout.isatty() else text)
 
 
+def show_lines(lines: Sequence[str]) -> None:
+    """Print a drawing of plain characters; of ASCII where the terminal knows no others."""
+    from tsforecast.cli.fan import PLAIN
+
+    text = _without_controls("".join(f"{line.rstrip()}\n" for line in lines))
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = text.translate(PLAIN)
+    sys.stdout.write(text)
+
+
 def _as_text(frame: Any, form: Form) -> Any:
     """Return a frame with its dates as text, its numbers rounded, and its columns in the order of the form."""
     import polars as pl

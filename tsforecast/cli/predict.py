@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsforecast.cli.console import as_polars, echo, suffix_of, write_frame
+from tsforecast.cli.console import as_polars, console, echo, show_lines, suffix_of, write_frame
 from tsforecast.cli.data import FORMAT_FILE, kept_form, read_next
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
-from tsforecast.cli.options import ContextDateFormat
-from tsforecast.errors import Argument, ParameterError, Part, Phrase, Reference, TsForecastError
+from tsforecast.cli.options import ContextDateFormat, require_absent
+from tsforecast.errors import Argument, ParameterError, Part, Phrase, Problem, Reference, TsForecastError, raise_any
 from tsforecast.files import require_place
 
 if TYPE_CHECKING:
@@ -36,6 +39,16 @@ def predict(
     ] = None,
     date_format: ContextDateFormat = None,
     horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
+    interval: Annotated[
+        str | None,
+        typer.Option(help="Central intervals, such as 80 or 50,95: two columns for each, in percent or as shares."),
+    ] = None,
+    quantiles: Annotated[
+        str | None, typer.Option(help="Quantiles, such as 0.1,0.5,0.9: a column for each level between 0 and 1.")
+    ] = None,
+    tidy: Annotated[
+        bool, typer.Option("--tidy", help="A row for each quantile and end of an interval, in place of a column.")
+    ] = False,
     ended: Annotated[
         str | None,
         typer.Option(
@@ -47,15 +60,26 @@ def predict(
     ] = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
+    from tsforecast.cli.fan import WIDTH, fans  # after the help: it loads numpy
+    from tsforecast.data.supervised import SupervisedPanel
+    from tsforecast.distributions.predictions import asked_levels
+
     if out:
         suffix_of(out, (".csv", ".parquet"), "a file")
         require_place(out.parent)
+    asked = {"interval": _shares(interval), "quantiles": _levels(quantiles)}
+    if not any(asked.values()):
+        require_absent("without --interval or --quantiles", "each row holds one of these", tidy=tidy or None)
     forecaster = saved_forecaster(model)
     panel = forecaster.panel_
     if future and not panel.roles.given.future:
         raise ParameterError(
             f"--future must be left out: the model in {str(model)!r} reads no columns known ahead; to give it some, "
             "name them when it is fitted, with tsforecast fit --future COLUMNS"
+        )
+    if isinstance(panel, SupervisedPanel):
+        require_absent(
+            "for a model of windows", "series alone have distributions", interval=interval, quantiles=quantiles
         )
     context, form = context_of(panel, model, data, date_format)
     if not (data or out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
@@ -64,11 +88,58 @@ def predict(
         rows = None
         if future:
             rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future, _texts(panel))
-        found = forecaster.predict(context, future=rows, horizon=horizon, ended=ended)  # type: ignore[arg-type]
+        how: dict[str, Any] = {"horizon": horizon, "ended": ended, **asked, "tidy": tidy}
+        found = forecaster.predict(context, future=rows, **how)
         frame = as_polars(found)
-    write_frame(frame, form, out)
+    levels = asked_levels(**asked)
+    write_frame(frame, _with_levels(form, levels), out)
     if out:
-        echo(f"{len(frame)} forecasts in {out}")
+        echo(f"{len(frame)} {'quantiles' if tidy else 'forecasts'} in {out}")
+    elif interval and not tidy and sys.stdout.isatty():
+        panel = panel if context is None else context
+        if ended == "drop":
+            panel = panel.select(~panel.ended(max(horizon or forecaster.horizon_, panel.season_length)))
+        show_lines(fans(panel, frame, levels, min(console.width, WIDTH)))
+
+
+def _shares(text: str | None) -> list[float]:
+    """Return the shares of outcomes that intervals hold, which are given in percent, or as shares."""
+    found = list[float]()
+    for word in _words(text):
+        number, percent = _number(word.removesuffix("%")), word.endswith("%")
+        found.append(number if 0 < number < 1 and not percent else number / 100)
+        if not 0 < found[-1] < 1 or (number == 1 and not percent):  # which may be all outcomes as well
+            must = "must be a share of outcomes: in percent, above 1 and below 100, or between 0 and 1"
+            remedy = "write 80 or 0.8, several with commas and decimals with a point"
+            raise_any([Problem(must, f"got {text!r}", remedy, parameter="interval")], ParameterError)
+    return found
+
+
+def _levels(text: str | None) -> list[float]:
+    """Return the levels of quantiles."""
+    levels = [_number(word) for word in _words(text)]
+    if not all(0 < level < 1 for level in levels):
+        remedy = "write .1,.5,.9, several with commas and decimals with a point"
+        problem = Problem("must be between 0 and 1", f"got {text!r}", remedy, parameter="quantiles")
+        raise_any([problem], ParameterError)
+    return levels
+
+
+def _words(text: str | None) -> list[str]:
+    return [] if text is None else [word.strip() for word in text.split(",")]
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
+
+
+def _with_levels(form: Form, levels: Mapping[str, float]) -> Form:
+    """Return a form whose quantiles have as many decimals as the numbers that they are of."""
+    more = {f"{name}_{suffix}": places for name, places in form.decimals.items() for suffix in levels}
+    return replace(form, decimals=more | form.decimals)
 
 
 def saved_forecaster(model: Path) -> Forecaster:

@@ -360,7 +360,8 @@ class Panel(Series):
             times = None if times is None else np.tile(times, len(endings))
             return frames.write_wide(source, times, self.kind, names, numbers)
         if suffixes is not None and source.form == "series":
-            source = replace(source, form="frame")
+            lacks = {name for name in self.roles.target if source.names.get(name, name) is None}  # its column is y
+            source = replace(source, form="frame", names={k: v for k, v in source.names.items() if k not in lacks})
         targets = [f"{name}{ending}" for ending in endings for name in self.roles.target]
         columns = dict(zip(targets, values.reshape(n * horizon, width).T, strict=True))
         return frames.write(source, times, self.kind, self.ids, np.repeat(np.arange(n), horizon), columns)
