@@ -11,8 +11,8 @@ from statsmodels.stats.multitest import multipletests
 
 from tsforecast.evaluation.significance import (
     MAX_CUTOFFS,
-    MEMORIES,
     Comparison,
+    _kinds,
     compare,
     holm,
     in_time,
@@ -61,6 +61,7 @@ def test_without_memory_in_the_prior_cutoffs_would_be_independent(monkeypatch: p
 
     own, other = 6 + np.random.default_rng(2).normal(size=(2, 20))
     monkeypatch.setattr(significance, "MEMORY_WEIGHT", 1e-13)
+    monkeypatch.setattr(significance, "HIDDEN_LIMIT", 1e-13)
     significance._in_time.cache_clear()
     alone = compare(own, other, in_time(20))
     significance._in_time.cache_clear()
@@ -68,16 +69,26 @@ def test_without_memory_in_the_prior_cutoffs_would_be_independent(monkeypatch: p
     assert (alone.low, alone.high, alone.p_value) == pytest.approx((expected.low, expected.high, expected.p_value))
 
 
-@pytest.mark.parametrize("memory", [0.0, 0.5])
+@pytest.mark.parametrize("cutoffs", [5, 24, 100])
+def test_kinds_of_dependence_have_probabilities(cutoffs: int) -> None:
+    kinds, prior = _kinds(cutoffs)
+    assert len(kinds) == len(set(kinds)) == len(prior)
+    assert prior.sum() == pytest.approx(1)
+    assert prior.min() > 0
+    assert prior[kinds.index((0.0, 0.0))] > 0.7
+    assert sum(share for share, (_, noise) in zip(prior, kinds, strict=True) if noise) < min(cutoffs / 500, 0.06)
+
+
+@pytest.mark.parametrize(("memory", "noise"), [(0.0, 0.0), (0.5, 0.0), (0.8, 0.5)])
 @pytest.mark.parametrize("overlap", [1, 3])
-def test_the_variance_of_the_mean_is_right_where_the_dependence_is(overlap: int, memory: float) -> None:
+def test_the_variance_of_the_mean_is_right_where_the_dependence_is(overlap: int, memory: float, noise: float) -> None:
     n = 12
-    # Shares of neighbours in each other: sums of `overlap` steps of an autoregression, each step apart.
+    # Shares of neighbours in each other: sums of `overlap` steps of an autoregression under noise, each step apart.
     steps = np.abs(np.subtract.outer(np.arange(n + overlap - 1), np.arange(n + overlap - 1)))
     sums = np.array([np.r_[np.zeros(i), np.ones(overlap), np.zeros(n - 1 - i)] for i in range(n)])
-    correlation = sums @ (memory**steps if memory else (steps == 0).astype(float)) @ sums.T
+    correlation = sums @ np.where(steps == 0, 1.0, (1 - noise) * memory**steps) @ sums.T
     correlation /= correlation[0, 0]
-    form = in_time(n, overlap).forms[MEMORIES.index(memory)]
+    form = in_time(n, overlap).forms[_kinds(n)[0].index((memory, noise))]
     assert np.trace(form @ correlation) == pytest.approx(correlation.mean())  # unbiased
     assert np.allclose(form @ np.ones(n), 0)  # whatever the mean
 
@@ -85,7 +96,7 @@ def test_the_variance_of_the_mean_is_right_where_the_dependence_is(overlap: int,
 def test_equal_losses_have_no_skill_and_no_doubt() -> None:
     losses = 1 + np.random.default_rng(0).random(12)
     found = compare(losses, losses, in_time(12))
-    assert (found.skill, found.p_value) == (0.0, 1.0)
+    assert (found.skill, found.p_value) == (0.0, pytest.approx(1.0))
     assert max(abs(found.low), abs(found.high), found.detectable) < 1e-9
 
 
