@@ -20,11 +20,12 @@ from typer.testing import CliRunner
 from tests.helpers.commands import in_a_process, tsforecast
 from tests.helpers.forecasters import ROW_COLUMNS, wave
 from tests.helpers.movements import named_movements
-from tsforecast import GRUForecaster, NaiveForecaster, Panel, compare_classifiers
+from tsforecast import GRUForecaster, NaiveForecaster, Panel, compare_classifiers, load
 from tsforecast.classifiers.baselines import NearestNeighborClassifier
 from tsforecast.cli.app import app, main
 from tsforecast.estimators.registry import MODEL_NAMES
 from tsforecast.files import OutputError
+from tsforecast.networks.losses import LOSSES
 
 
 @pytest.fixture
@@ -665,6 +666,32 @@ def test_codes_in_names_of_series_are_shown_at_a_terminal_and_kept_in_a_pipe(
     with pytest.raises(SystemExit):
         main()
     assert terminal.getvalue().splitlines()[1].startswith(r"[red]\x1b[31m,")
+
+
+def test_networks_are_trained_by_the_loss_that_is_named(tmp_path: Path) -> None:
+    words = ("fit", "sunspots-yearly", "--epochs", "1", "--loss", "huber", "--out", tmp_path / "model")
+    assert tsforecast(*words).returncode == 0
+    assert load(tmp_path / "model").loss == "huber"
+    board = tsforecast("leaderboard", "sunspots-yearly", "--models", "gru", "--epochs", "1", "--loss", "mse")
+    assert board.returncode == 0, board.stderr
+    said = tsforecast("fit", "sunspots-yearly", "--model", "theta", "--loss", "mae", "--out", tmp_path / "none")
+    assert said.stderr == "Error: --loss must be left out: theta has no such setting\n"
+
+
+@pytest.mark.parametrize("words", [("leaderboard", "--models"), ("audit", "--model"), ("tune",)])
+def test_a_loss_that_does_not_exist_is_refused_with_the_nearest(words: tuple[str, ...]) -> None:
+    command, *model = words
+    said = tsforecast(command, "sunspots-yearly", *(word for name in model for word in (name, "gru")), "--loss", "hubr")
+    assert said.returncode == 2
+    assert "--loss must be one of 'mae', 'mse', 'huber', " in said.stderr
+    assert ": got 'hubr'; did you mean 'huber'?" in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["fit", "leaderboard", "audit", "tune"])
+def test_the_help_lists_the_losses(command: str) -> None:
+    text = tsforecast(command, "--help", width=400).stdout
+    assert f"Loss of the networks: {', '.join(LOSSES)}." in text
 
 
 def test_columns_ahead_for_a_model_that_reads_none_are_refused_in_words_of_the_command_line(

@@ -302,7 +302,7 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Forecaster]:
     models = {name: make(name, **settings) for name in wanted}
     known = {name for model in models.values() for name in model.get_params(deep=False)}
     lack = f"{', '.join(models)} {'have' if len(models) > 1 else 'has'} no such setting"
-    ignored = [name for name in ("window", "max_epochs") if name in settings and name not in known]
+    ignored = [name for name in ("window", "max_epochs", "loss") if name in settings and name not in known]
     raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)
     return models
 

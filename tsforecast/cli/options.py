@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from tsforecast.errors import Argument, Parameter, ParameterError, Part, Phrase, Problem, Reference, Row, raise_any
+from tsforecast.estimators.registry import LOSS_NAMES
 
 
 class PlainGroup(TyperGroup):
@@ -84,6 +85,9 @@ class TrainingOptions(Options):
 
     epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None
     seed: Annotated[int, typer.Option(help="Random seed of the networks.")] = 0
+    loss: Annotated[
+        str | None, typer.Option(help=f"Loss of the networks: {', '.join(LOSS_NAMES)}.", show_default="mae")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +178,7 @@ ALIKE = (
     *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
-    *("interval", "quantiles"),
+    *("interval", "quantiles", "loss"),
     *("resample", "aggregate", "tolerance", "decimal"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python

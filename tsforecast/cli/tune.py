@@ -102,6 +102,7 @@ def tune(
     if label:
         why = "it belongs to forecasts, sequences are classified whole"
         require_absent("with --label", why, horizon=horizon, origins=origins, step=step, align=align)
+        require_absent("with --label", "classifiers learn from the cross entropy alone", loss=training.loss)
     else:
         require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
     panel, task = read_panel(data, reading, label)

@@ -35,6 +35,8 @@ _NAMES = {
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
+# Those of `tsforecast.networks.losses.LOSSES`, which loads torch.
+LOSS_NAMES = ("mae", "mse", "huber", "mase", "smape")
 MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, "reduction", *NETWORKS)
 
 
