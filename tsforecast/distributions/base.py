@@ -49,12 +49,19 @@ class Distribution(ABC):
         It is twice the quantile loss, integrated over all levels [Gneiting and Raftery 2007,
         doi 10.1198/016214506000001437]: by trapezoids between `LEVELS` here.
         """
-        truth = np.asarray(y, dtype=np.float64)
-        ends = self.quantiles(LEVELS[[0, -1]])  # beyond them it is taken to be sure
-        total = quantile_losses(truth[..., None], ends, [0.0, 1.0]).sum(axis=-1) / 2
-        for part in np.array_split(LEVELS, 8):  # all of them at once need much memory
-            total += quantile_losses(truth[..., None], self.quantiles(part), part).sum(axis=-1)
+        truth = np.asarray(y, dtype=np.float64)[..., None]
+        total = np.zeros(truth.shape[:-1])
+        for part in np.array_split(np.arange(len(LEVELS)), 8):  # all of them at once need much memory
+            quantiles = self._at_levels(part)
+            total += quantile_losses(truth, quantiles, LEVELS[part]).sum(axis=-1)
+            for at, end in ((0, 0.0), (-1, 1.0)):  # beyond the outer levels it is taken to be sure
+                if LEVELS[part[at]] == LEVELS[at]:
+                    total += quantile_losses(truth[..., 0], quantiles[..., at], end) / 2
         return np.asarray(2 * total / (len(LEVELS) + 1))
+
+    def _at_levels(self, part: NDArray[np.int64]) -> Floats:
+        """Return the quantiles at some of `LEVELS`, which follow each other."""
+        return self.quantiles(LEVELS[part])
 
     def grid(self) -> Grid:
         """Return the same distributions by their quantiles at `LEVELS`."""
@@ -101,6 +108,9 @@ class Grid(Distribution):
         share = place - lower
         low, high = self.values[..., lower], self.values[..., lower + 1]
         return np.asarray(np.where(share == 1, high, low + share * (high - low)))
+
+    def _at_levels(self, part: NDArray[np.int64]) -> Floats:
+        return self.values[..., part[0] : part[-1] + 1]
 
     def cdf(self, y: ArrayLike) -> Floats:
         """See `Distribution.cdf`; 0 below the first quantile, 1 from the last one on."""
@@ -161,7 +171,7 @@ def quantile_losses(y: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -> Fl
     The three are broadcast against each other [Koenker and Bassett 1978].
     """
     error, level = np.asarray(y, dtype=np.float64) - np.asarray(quantiles), np.asarray(levels, dtype=np.float64)
-    return np.asarray(np.where(error >= 0, level * error, (level - 1) * error))
+    return np.asarray(np.maximum(level * error, (level - 1) * error))
 
 
 def interval_losses(y: ArrayLike, low: ArrayLike, high: ArrayLike, level: float) -> Floats:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.checks import require_estimator
+from tsforecast.checks import flag, require_estimator
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
@@ -28,10 +28,12 @@ from tsforecast.data.splits import (
     trains_on_other_groups,
 )
 from tsforecast.data.zones import from_utc
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, ParameterError, TsForecastError, raise_any
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation.record import ForecastFit, as_code, learned, times_of
 from tsforecast.evaluation.runner import interruptible
+from tsforecast.evaluation.scores import SCORES, scores_of
+from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.audit import audit_case
 
@@ -50,6 +52,7 @@ def backtest(
     audit: Literal["data", "fit"] | None = "data",
     min_past: int = 1,
     align: Align | None = None,
+    distributions: bool = False,
 ) -> pd.DataFrame:
     """Forecast from rolling cutoffs with a clone of `forecaster`, which sees only the past of each.
 
@@ -79,6 +82,8 @@ def backtest(
         recordings of devices at different hours. Training rows of one series may then be later than the cutoff of
         another; what lies after a series' own cutoff stays hidden. Unless given, "time", and refused where more than
         half of the series would be lost that "end" could test.
+    distributions : bool
+        Score the distribution of each forecast as well.
 
     Returns
     -------
@@ -88,7 +93,9 @@ def backtest(
         season, see `Frequency.phase`), ``y, forecast, seed``; ``leak_audit``, the outcome of the audit and its level;
         ``replaced``, whether a simpler forecast was used as fallback; ``naive_mae, naive_mse``, the errors of the
         seasonal naive forecast on the past, which scale MASE and RMSSE; ``fit_seconds`` of the fit and
-        ``predict_seconds`` of the call.
+        ``predict_seconds`` of the call. With distributions also ``crps``; ``quantile_loss``, twice its mean over the
+        levels .1, .2, ... .9; ``lo50, hi50, lo80, hi80, lo95, hi95``, ends of central intervals; ``pit_lo, pit_hi``,
+        the probabilities of less than the truth and of the truth or less, which are one but for counts.
 
     Raises
     ------
@@ -102,10 +109,11 @@ def backtest(
     [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
     """
     require_estimator(forecaster, Forecaster, "GRUForecaster()")
+    raise_any(flag("distributions", distributions), ParameterError)
     protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past, align)
     panel = protocol.long_enough(Panel.of(data))
     name = name or model_name(forecaster)
-    test = Backtest(panel, protocol)
+    test = Backtest(panel, protocol, distributions)
     return joined([test.run(name, forecaster, fold)[0] for fold in test.folds])
 
 
@@ -115,6 +123,7 @@ class Backtest:
 
     panel: Panel
     protocol: Protocol
+    distributions: bool = False
     record_type = ForecastFit
 
     @property
@@ -125,7 +134,7 @@ class Backtest:
     @property
     def identity(self) -> tuple[str, str]:
         """Fingerprint of the data, and the protocol as code."""
-        return self.panel.fingerprint(), repr(self.protocol)
+        return self.panel.fingerprint(), repr(self.protocol) + " with distributions" * self.distributions
 
     def planned(self, name: str, forecaster: Forecaster, fold: Fold) -> ForecastFit:
         """Return the record of a fit before it begins."""
@@ -158,10 +167,19 @@ class Backtest:
             model.fit(training_part(panel, fold.cutoffs[0], fold.train))
         fitted = time.perf_counter()
         cutoffs = _cutoffs(panel, fold.cutoffs, fold.test)
-        forecasts = model.forecast_on_the_wall(cutoffs.past(panel), protocol.ahead)[:, protocol.gap :]  # (n, H, K)
+        past = cutoffs.past(panel)
+        forecasts = model.forecast_on_the_wall(past, protocol.ahead)[:, protocol.gap :]  # (n, H, K)
         seconds: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
-        fit = replace(fit, **learned(model), **seconds)
-        return _rows(panel, cutoffs, forecasts, model.is_fallback(cutoffs.past(panel)), fit), fit
+        fit, truth = replace(fit, **learned(model), **seconds), _truth(panel, cutoffs, protocol.horizon)
+        values = {"y": truth, "forecast": forecasts}
+        if self.distributions:
+            values |= dict.fromkeys(SCORES, np.full(truth.shape, np.nan))
+            try:
+                with unobserved():  # it may fit a clone, to see its errors
+                    values |= scores_of(model.distribution_on_the_wall, past, protocol.gap, truth)
+            except TsForecastError as error:
+                fit = replace(fit, no_distribution="; ".join(error.problems))
+        return _rows(panel, cutoffs, values, model.is_fallback(past), fit), fit
 
     def _audited(self, model: Forecaster, fold: Fold) -> str:
         """Return the outcome of the audit in the first fold; nothing in others."""
@@ -212,26 +230,34 @@ def _cutoffs(panel: Panel, cutoffs: list[Cutoff], test: Positions) -> _Cutoffs:
     return found
 
 
+def _truth(panel: Panel, cutoffs: _Cutoffs, horizon: int) -> NDArray[np.float64]:
+    """Return the truth after each cutoff, (n, H, K), NaN where there is none; it is read only here."""
+    at = cutoffs.first[:, None] + np.arange(horizon)  # (n, H)
+    inside = at < cutoffs.last[:, None]
+    rows = np.where(inside, panel.offsets[cutoffs.series][:, None] + at, 0)
+    return np.where(inside[..., None], panel.values[rows, : panel.n_targets], np.nan)
+
+
 def _rows(
     panel: Panel,
     cutoffs: _Cutoffs,
-    forecasts: NDArray[np.float64],
+    values: dict[str, NDArray[np.float64]],
     is_fallback: NDArray[np.bool_],
     fit: ForecastFit,
 ) -> pd.DataFrame:
-    """Return n x H x K forecasts as rows, with the truth, which is read only here."""
-    _, horizon, targets = forecasts.shape
+    """Return truth, forecasts and scores, (n, H, K) each, as rows."""
+    _, horizon, targets = values["y"].shape
     series = cutoffs.series
     at = cutoffs.first[:, None] + np.arange(horizon)  # (n, H): rows of the truth in each series
-    inside = at < cutoffs.last[:, None]
-    rows_of_truth = np.where(inside, panel.offsets[series][:, None] + at, 0)
-    truth = np.where(inside[..., None], panel.values[rows_of_truth, :targets], np.nan)  # (n, H, K)
     scales = _scales(panel, cutoffs)  # (n, K, 2)
 
     n = len(series)
     size = n * horizon * targets
     last_seen = panel.frequency.advance(panel.starts[series], cutoffs.seen - 1)
     times = panel.frequency.advance(panel.starts[series][:, None], at)
+
+    def flat(name: str) -> NDArray[np.float64]:
+        return values[name].transpose(0, 2, 1).ravel()
 
     def spread(per_cutoff: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(per_cutoff, horizon * targets)
@@ -248,8 +274,8 @@ def _rows(
             "step": np.tile(np.arange(1, horizon + 1, dtype=np.int32), n * targets),
             "time": times_of(panel, np.repeat(times[:, None], targets, axis=1).ravel()),
             "phase": np.repeat(_phases(panel, times)[:, None], targets, axis=1).ravel(),
-            "y": truth.transpose(0, 2, 1).ravel(),
-            "forecast": forecasts.transpose(0, 2, 1).ravel(),
+            "y": flat("y"),
+            "forecast": flat("forecast"),
             "seed": pd.array([fit.seed], dtype="Int32").repeat(size),
             "replaced": np.repeat(is_fallback.ravel(), horizon),
             "leak_audit": pd.Categorical([fit.leak_audit]).repeat(size),
@@ -257,6 +283,7 @@ def _rows(
             "naive_mse": np.repeat(scales[..., 1].ravel(), horizon),
             "fit_seconds": np.float32(fit.fit_seconds),
             "predict_seconds": np.float32(fit.predict_seconds),
+            **{name: flat(name) for name in SCORES if name in values},
         }
     )
     # No row for a target without observations before the cutoff, or without truth.

@@ -25,10 +25,18 @@ from tsforecast.errors import (
 )
 from tsforecast.estimators.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
 from tsforecast.evaluation.backtest import Backtest, joined
-from tsforecast.evaluation.metrics import METRICS
-from tsforecast.evaluation.record import ForecastRecord
+from tsforecast.evaluation.metrics import (
+    DISTRIBUTION_METRICS,
+    METRICS,
+    Own,
+    own_name,
+    own_problems,
+    reads_scores,
+    with_own,
+)
+from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.runner import by_name, complete, run_all
+from tsforecast.evaluation.runner import Outcome, by_name, complete, run_all
 from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
@@ -96,6 +104,8 @@ def leaderboard(
     align: Align | None = None,
     margin: float = MARGIN,
     independent_series: bool = False,
+    distributions: bool | None = None,
+    metrics: Own | None = None,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
@@ -115,8 +125,9 @@ def leaderboard(
         where verdicts count groups or series.
     gap, refit, groups, audit
         See `backtest`.
-    metric : {"mase", "mae", "rmse", "smape", "rmsse"}
-        Ranks the models.
+    metric : {"mase", "mae", "rmse", "smape", "rmsse", "crps", "wql", "msis"}
+        Ranks the models: by point forecasts, or (the last three) by their distributions, see `docs/verdicts.md`. Or one
+        of `metrics` by its name.
     reference : str, optional
         The model that skill is relative to. Unless given, the naive forecast with the lowest error at cutoffs before
         the oldest one of the test, so that the choice costs no power; where there are none, that of the test itself.
@@ -137,6 +148,14 @@ def leaderboard(
     independent_series : bool
         Whether errors of different series at one time are independent of each other. Verdicts then count series, and
         one cutoff can be enough; else series that share a calendar count as one observation at each cutoff.
+    distributions : bool, optional
+        Score the distributions of forecasts as well. Unless given, where `metric` or a function of `metrics` needs
+        them, or a model has a distribution of its own.
+    metrics : dict of name to function, optional
+        Losses of your own, which are columns of the table: a function returns the loss of each forecast as an array,
+        given arrays that are named as columns of `backtest`, such as ``lambda y, forecast: abs(y - forecast)`` or, of
+        the 80 % interval, ``lambda y, lo80, hi80: (y < lo80) | (y > hi80)``. `evaluation.metrics.Metric` takes those
+        of which more is better.
 
     Raises
     ------
@@ -150,9 +169,13 @@ def leaderboard(
     >>> results.reference, results.table["model"].tolist()
     ('drift', ['drift', 'naive', 'seasonal-naive', 'mean'])
     """
-    problems = one_of("metric", metric, METRICS) + option_problems(refit, groups, audit, align)
+    own = dict(metrics or {})
+    problems = one_of("metric", metric, (*METRICS, *DISTRIBUTION_METRICS, *own)) + option_problems(
+        refit, groups, audit, align
+    )
     problems += whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs)
     problems += between("margin", margin, 0, 1) + flag("independent_series", independent_series)
+    problems += own_problems(own) + ([] if distributions is None else flag("distributions", distributions))
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
     raise_any(problems, ParameterError)
@@ -163,18 +186,23 @@ def leaderboard(
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
     panel = protocol.long_enough(panel)
     needed = [name for name in models if name in (*ALWAYS, reference)]
-    backtest = Backtest(panel, protocol)
+    if distributions is None:
+        distributions = metric in DISTRIBUTION_METRICS or reads_scores(own)
+        distributions = distributions or any(model.has_distribution for model in models.values())
+    backtest = Backtest(panel, protocol, distributions)
     protocol.folds(panel)  # a mistaken cutoff is an error before the run begins
+    if own:  # a mistaken function, too
+        with_own(backtest.run("naive", models["naive"], backtest.folds[0])[0], own, metric)
     with observed(models, panel) as activity:
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         fallbacks = [note for part in parts for note in _fallbacks(part)]
-        notes = (*panel.notes, *_skipped_series(panel, parts[0]), *fallbacks)
+        notes = (*panel.notes, *_skipped_series(panel, parts[0]), *fallbacks, *_undistributed(outcomes))
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
-        rows = pd.concat(parts, ignore_index=True)
-        reference = reference or _best_before(backtest, models, metric)
+        rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
+        reference = reference or _best_before(backtest, models, metric, own)
         activity.result = results = Leaderboard.from_rows(
-            rows, metric, reference, notes, record, margin, independent_series
+            rows, own_name(metric, own), reference, notes, record, margin, independent_series
         )
     return results
 
@@ -205,7 +233,7 @@ def panel_and_protocol(
 
 
 @unobserved()
-def _best_before(test: Backtest, models: Mapping[str, Forecaster], metric: str) -> str | None:
+def _best_before(test: Backtest, models: Mapping[str, Forecaster], metric: str, own: Own) -> str | None:
     """Return the naive forecast with the lowest error at cutoffs before the oldest one; None where there are none.
 
     A reference that is chosen on the cutoffs of the test has the luck of the choice on its side.
@@ -216,13 +244,16 @@ def _best_before(test: Backtest, models: Mapping[str, Forecaster], metric: str) 
     past = test.panel.until(folds[0].cutoffs[0].seen)
     few = max(1, min(MAX_ORIGINS, MAX_ROWS // (len(past) * test.protocol.horizon)))
     for origins in range(few, 0, -1):
-        earlier = Backtest(past, replace(test.protocol, origins=origins, refit=False, audit=None))
+        protocol = replace(test.protocol, origins=origins, refit=False, audit=None)
+        earlier = Backtest(past, protocol, test.distributions and metric not in METRICS)
         try:
             fold = earlier.folds[0]
         except DataError:  # too short a past
             continue
         rows = [earlier.run(name, models[name], fold)[0] for name in models if name in NAIVE_FAMILY]
-        means = errors(pd.concat(rows, ignore_index=True))[metric].groupby(level="model", observed=True).mean()
+        one = {name: each for name, each in own.items() if name == metric}
+        known, metric = with_own(pd.concat(rows, ignore_index=True), one, metric), own_name(metric, one)
+        means = errors(known, metrics=[metric])[metric].groupby(level="model", observed=True).mean()
         return str(means.idxmin()) if means.notna().any() else None
     return None
 
@@ -257,6 +288,12 @@ def _skipped_series(panel: Panel, rows: pd.DataFrame) -> list[str]:
         f"{len(missing)} of {len(panel)} series {has} no past and target at any cutoff and {are} left out: "
         f"{shorten(missing, 8)}; more origins may reach {reach}"
     ]
+
+
+def _undistributed(outcomes: Iterable[Outcome[ForecastFit]]) -> list[str]:
+    """Return a note on each model whose distributions failed, with the reason."""
+    reasons = {outcome.fit.model: outcome.fit.no_distribution for outcome in outcomes if outcome.fit.no_distribution}
+    return [f"{model} has no distribution: {why}" for model, why in reasons.items()]
 
 
 def _fallbacks(rows: pd.DataFrame) -> list[str]:

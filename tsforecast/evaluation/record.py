@@ -53,6 +53,7 @@ class ForecastFit(FitRecord):
 
     learned_from: tuple[str, str]  # first and last time stamp
     leak_audit: str = ""  # outcome of the audit at the cutoff of this fit
+    no_distribution: str = ""  # the reason for missing distributions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,19 @@ from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
-from tsforecast.evaluation.metrics import METRICS
+from tsforecast.evaluation.metrics import known_metrics, own_metrics, shown_metrics, word
 from tsforecast.evaluation.record import ForecastRecord
+from tsforecast.evaluation.scores import INTERVALS
 from tsforecast.evaluation.storage import TARGET, Results, coverage_problems, join
-from tsforecast.evaluation.summaries import Ranks, average_ranks, errors, errors_by, win_rates, without_scale
+from tsforecast.evaluation.summaries import (
+    Ranks,
+    average_ranks,
+    errors,
+    errors_by,
+    win_rates,
+    without_distribution,
+    without_scale,
+)
 from tsforecast.evaluation.verdict import MARGIN, Verdict, judge, spanned
 from tsforecast.reporting.tables import as_text, markdown
 
@@ -26,8 +35,14 @@ from tsforecast.reporting.tables import as_text, markdown
 DISPLAY = {
     "mase": ("MASE", "{:.3f}"),
     "skill": ("skill", "{:+.1%}"),
+    "crps": ("CRPS", "{:.3f}"),
+    "crps_ratio": ("CRPS / seasonal naive", "{:.3f}"),
     "mae": ("MAE", "{:.4g}"),
     "rmse": ("RMSE", "{:.4g}"),
+    "wql": ("WQL", "{:.4f}"),
+    "msis": ("MSIS", "{:.2f}"),
+    **{name: (f"within {held}%", "{:.1%}") for name, held in zip(metrics.COVERAGES, INTERVALS, strict=True)},
+    **{name: (f"width {held}%", "{:.2f}") for name, held in zip(metrics.WIDTHS, INTERVALS, strict=True)},
     "fit_seconds": ("fit s", "{:.2f}"),
     "predict_seconds": ("predict s", "{:.3f}"),
     "smape": ("sMAPE", "{:.2f}"),
@@ -35,6 +50,9 @@ DISPLAY = {
     "owa": ("OWA", "{:.3f}"),
     "leak_audit": ("leak audit", "{}"),
 }
+OWN_FORMAT = "{:.4g}"  # of a metric of the caller
+SEASONAL = "seasonal-naive"  # whose CRPS a ratio divides by
+UNSCALED = {"mase": "mae", "rmsse": "rmse", "crps": "wql", "msis": "wql"}  # where no series has a scale
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,13 +107,15 @@ class ForecastResults(Results):
     ) -> Self:
         """Build results from rows of `backtest`.
 
-        Where the past of every series is constant, so that MASE and RMSSE have no scale, MAE and RMSE rank.
+        Where the past of every series is constant, so that MASE and RMSSE have no scale, MAE and RMSE rank; WQL in
+        place of CRPS and MSIS.
 
         Parameters
         ----------
         rows, notes, record, margin, independent_series
             See the attributes.
-        metric : {"mase", "mae", "rmse", "smape", "rmsse"}
+        metric : {"mase", "mae", "rmse", "smape", "rmsse", "crps", "wql", "msis"}
+            Or the name of a metric of your own whose losses the rows hold.
         reference : str, optional
             The best naive model unless given.
 
@@ -106,11 +126,12 @@ class ForecastResults(Results):
         """
         # Joining rows of different models turns their categories into plain text; tables group faster by category.
         rows = rows.reset_index(drop=True).astype({"model": "category", "series": "category", "target": "category"})
+        raise_any(one_of("metric", metric, known_metrics(rows)), ParameterError)
         raise_any(coverage_problems(rows))
-        means = errors(rows).groupby(level="model", observed=True, sort=False).mean()
+        means = errors(rows, metrics=[metric]).groupby(level="model", observed=True, sort=False).mean()
         naive = means[[name in NAIVE_FAMILY for name in means.index]]
-        if metric in ("mase", "rmsse") and naive[metric].isna().all():
-            metric = "mae" if metric == "mase" else "rmse"
+        if metric in UNSCALED and naive[metric].isna().all():
+            return cls.from_rows(rows, UNSCALED[metric], reference, notes, record, margin, independent_series)
         if reference is None:
             if naive.empty:
                 raise DataError(
@@ -118,7 +139,7 @@ class ForecastResults(Results):
                     f"{shorten([repr(str(name)) for name in means.index])} only; pass reference=..."
                 )
             reference = str(naive[metric].idxmin())
-        notes = tuple(dict.fromkeys((*notes, *without_scale(rows))))
+        notes = tuple(dict.fromkeys((*notes, *without_scale(rows), *without_distribution(rows, metric))))
         return cls(rows, metric, reference, notes, record, margin, independent_series)
 
     @classmethod
@@ -164,7 +185,7 @@ class ForecastResults(Results):
         rows, notes, record = join(parts, [name for name, value in chosen.items() if value])
         # Plain rows of `backtest` have neither.
         metric, reference = metric or parts[0].metric, reference or parts[0].reference
-        raise_any(one_of("metric", metric, METRICS, [None]), ParameterError)
+        raise_any(one_of("metric", metric, known_metrics(rows), [None]), ParameterError)
         models = rows["model"].astype(str).unique()
         if reference is not None and reference not in models:
             raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
@@ -182,7 +203,8 @@ class ForecastResults(Results):
         `spread` is the standard deviation of the ranking metric over seeds, NaN where there is one.
         `fit_seconds` is the time of one fit, `predict_seconds` of one forecast from all cutoffs of it.
         """
-        by_seed = errors(self.rows).groupby(level="model", observed=True, sort=False)
+        shown = shown_metrics(self.rows, self.metric)
+        by_seed = errors(self.rows, metrics=shown).groupby(level="model", observed=True, sort=False)
         table = by_seed.mean()
         table["spread"] = by_seed[self.metric].std()
         best = table.loc[self.reference]
@@ -190,6 +212,8 @@ class ForecastResults(Results):
             metrics.owa(row.smape, row.mase, best["smape"], best["mase"]) for row in table.itertuples(index=False)
         ]
         table["skill"] = [metrics.skill(error, best[self.metric]) for error in table[self.metric]]
+        if "crps" in table and SEASONAL in table.index:
+            table["crps_ratio"] = metrics.divide(table["crps"], table.loc[SEASONAL, "crps"])
         times = self.rows.groupby("model", observed=True)[["fit_seconds", "predict_seconds"]].mean()
         table = table.join(times.astype(float)).join(_audits(self.rows))
         table = table.reindex(pd.Index([*map(str, table.index), *self.failures], name="model")).reset_index()
@@ -248,7 +272,7 @@ class ForecastResults(Results):
         spread = f"; ± is the standard deviation over {seeds} seeds" if seeds > 1 else ""
         return (
             f"{', '.join(words)}, horizon {int(rows['step'].max())}; "
-            f"skill is the share of {self.reference}'s {self.metric.upper()} that a model removes{spread}"
+            f"skill is the share of {self.reference}'s {word(self.metric)} that a model removes{spread}"
         )
 
     @cached_property
@@ -260,7 +284,7 @@ class ForecastResults(Results):
             return f"{self.reference} is the naive forecast to beat" if not judged else "No model could be compared"
         best = max(compared, key=lambda verdict: verdict.skill)
         better = sum(each.outcome == "better" for each in judged)
-        by = f"{abs(best.skill):.1%} {'lower' if best.skill >= 0 else 'higher'} {self.metric.upper()}"
+        by = f"{abs(best.skill):.1%} {'lower' if best.skill >= 0 else 'higher'} {word(self.metric)}"
         if math.isfinite(best.low):
             by += spanned(best.low, best.high, 0)
         if not better:
@@ -284,11 +308,16 @@ class ForecastResults(Results):
         return "Leak audit: " + "; ".join(f"{outcome}: {', '.join(models)}" for outcome, models in outcomes.items())
 
     @cached_property
+    def display(self) -> dict[str, tuple[str, str]]:
+        """Title and format of each column of the table, in the order in which they are displayed."""
+        own = {name: (name, OWN_FORMAT) for name in own_metrics(self.rows)}
+        return {"model": ("model", "{}"), self.metric: ("", "")} | own | DISPLAY
+
+    @cached_property
     def display_table(self) -> pd.DataFrame:
         """The table as text: the ranking metric on the left, then the most important columns first."""
-        title, digits = DISPLAY[self.metric]
-        display = {"model": ("model", "{}"), self.metric: (title, digits)} | DISPLAY
-        cells = as_text(self.table, display)
+        cells = as_text(self.table, {name: look for name, look in self.display.items() if name in self.table})
+        title, digits = self.display[self.metric]
         cells[title] += [f" ± {digits.format(spread)}" if pd.notna(spread) else "" for spread in self.table["spread"]]
         return cells
 

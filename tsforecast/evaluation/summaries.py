@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,25 +12,26 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
-from tsforecast.evaluation.metrics import METRICS, SQUARED, losses_of_rows
+from tsforecast.evaluation.metrics import DISTRIBUTION_METRICS, METRICS, SQUARED, known_metrics, losses_of_rows
 from tsforecast.evaluation.verdict import SIGNIFICANCE, overlap
 
 KEYS = ("step", "series", "group", "phase", "cutoff")
 
 
-def errors(rows: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
-    """Return every metric of each model and seed, averaged over steps and cutoffs, then over series and targets.
+def errors(rows: pd.DataFrame, by: str | None = None, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Return metrics of each model and seed, averaged over steps and cutoffs, then over series and targets.
 
     The index is model, seed (-1 where there is none) and the column `by`, one of `KEYS`. A model that forecasts NaN
     anywhere has NaN: it must not be ranked on the rest.
     """
-    losses = pd.DataFrame({metric: losses_of_rows(rows, metric) for metric in METRICS})
+    losses = pd.DataFrame({metric: losses_of_rows(rows, metric) for metric in metrics})
     seed = rows["seed"].fillna(-1).astype(int) if "seed" in rows else pd.Series(-1, index=rows.index, name="seed")
     keys = [rows["model"], seed, *([rows[by]] if by else [])]
     inner = [rows[name] for name in ("series", "target") if name != by]
     groups = [key.reset_index(drop=True) for key in (*keys, *inner)]
     each = losses.groupby(groups, observed=True, sort=by is not None).mean()
-    each[[*SQUARED]] = np.sqrt(each[[*SQUARED]])
+    squared = [metric for metric in metrics if metric in SQUARED]
+    each[squared] = np.sqrt(each[squared])
     table = each.groupby(level=list(range(len(keys))), observed=True, sort=by is not None).mean()
     failed = pd.Series(rows["forecast"].isna().to_numpy()).groupby(rows["model"].to_numpy(), sort=False).any()
     table[failed.reindex(table.index.get_level_values("model")).to_numpy()] = np.nan
@@ -41,10 +43,10 @@ def errors_by(rows: pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
 
     DataError where the rows have no such column, or there are no groups.
     """
-    raise_any(one_of("key", key, KEYS) + one_of("metric", metric, METRICS), ParameterError)
+    raise_any(one_of("key", key, KEYS) + one_of("metric", metric, known_metrics(rows)), ParameterError)
     if key not in rows or rows[key].isna().all():
         raise DataError(f"rows must have values of {key!r} to be summarised by it: they have none")
-    found = errors(rows, key)[metric].groupby(level=["model", key], observed=True).mean()
+    found = errors(rows, key, [metric])[metric].groupby(level=["model", key], observed=True).mean()
     return found.unstack(level="model").rename_axis(columns=None)
 
 
@@ -60,6 +62,23 @@ def without_scale(rows: pd.DataFrame) -> list[str]:
         f"{len(names)} of {rows['series'].nunique()} series {have} no MASE and RMSSE{some} and {are} left out of both: "
         f"{shorten(names, 8)}; before the cutoff the seasonal naive forecast had no error (all values or seasons "
         "are equal, or there is one value alone), so that nothing scales theirs; the metric mae counts them"
+    ]
+
+
+def without_distribution(rows: pd.DataFrame, metric: str) -> list[str]:
+    """Return a note on the models whose point forecasts stand for distributions, where these are shown."""
+    if "crps" not in rows and metric not in DISTRIBUTION_METRICS:
+        return []
+    lacks = rows["crps"].isna() if "crps" in rows else pd.Series(True, index=rows.index)
+    lacks &= rows["forecast"].notna()
+    names = [str(name) for name in rows.loc[lacks, "model"].unique()]
+    if not names:
+        return []
+    some = "" if lacks.sum() == rows["model"].isin(names).sum() else " at some cutoffs"
+    return [
+        f"{len(names)} of {rows['model'].nunique()} models {'has' if len(names) == 1 else 'have'} point forecasts "
+        f"alone{some}: {shorten(names, 8)}; each counts as a distribution that is sure of its point, whose CRPS is the "
+        "absolute error and whose intervals have no width"
     ]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsforecast.estimators.registry import NAIVE_FAMILY
-from tsforecast.evaluation.metrics import SQUARED, losses_of_rows
+from tsforecast.evaluation.metrics import SQUARED, losses_of_rows, word
 from tsforecast.evaluation.significance import (
     Comparison,
     Floats,
@@ -203,7 +203,7 @@ def judge(
     below that of every naive forecast. Naive forecasts are no hypotheses and get no test of their own. A model is
     equivalent where the interval lies within the margin.
     """
-    found, word = units(rows, metric, independent_series), metric.upper()
+    found, title = units(rows, metric, independent_series), word(metric)
     names, best = [str(name) for name in errors.index], float(errors[reference])
     comparable = [name for name in names if name != reference and np.isfinite(errors[name]) and np.isfinite(best)]
     compared = {name: found.compare(name, reference) for name in comparable if not found.problem}
@@ -218,10 +218,10 @@ def judge(
             verdicts[name] = Verdict(name, "reference", f"{name} is the reference{rank}", skill)
         elif name not in comparable:
             which = "it" if np.isfinite(best) else reference
-            sentence = f"{name} cannot be compared: {which} has no finite {word}"
+            sentence = f"{name} cannot be compared: {which} has no finite {title}"
             verdicts[name] = Verdict(name, "cannot be compared", sentence)
         else:
-            case = _Case(found, name, reference, float(errors[name]), best, word, margin, len(tested))
+            case = _Case(found, name, reference, float(errors[name]), best, title, margin, len(tested))
             verdicts[name] = case.verdict(compared.get(name), p_values.get(name, math.nan), naive)
     return verdicts
 

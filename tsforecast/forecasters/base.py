@@ -237,6 +237,11 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
                 found[some] = np.where(lost, again, found[some])
         return found
 
+    @property
+    def has_distribution(self) -> bool:
+        """Whether it has distributions of its own, which a leaderboard then scores unless told not to."""
+        return False
+
     def distribution(self, past: Context, horizon: int) -> Distribution:
         """Return the distributions of H steps after each of n cutoffs.
 

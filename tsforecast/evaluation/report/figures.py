@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
+from tsforecast.evaluation.metrics import word
 from tsforecast.evaluation.record import times_of
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.files import new_file
@@ -232,7 +233,7 @@ def error_by(view: View, key: str, label: str) -> Figure:
         marker = "o" if len(errors) < 13 else None
         axes.plot(errors.index, errors[name], marker=marker, ms=3, **look)
     axes.set_ylim(bottom=0)
-    _integer_axis(axes, label, view.results.metric.upper())
+    _integer_axis(axes, label, word(view.results.metric))
     return figure
 
 
@@ -255,7 +256,7 @@ def error_by_group(view: View) -> Figure:
         )
         axes.plot(errors[name], rows, ls="", color=look["color"], label=look["label"], **mark)
     axes.set_xlim(left=0)
-    axes.set_xlabel(view.results.metric.upper())
+    axes.set_xlabel(word(view.results.metric))
     return figure
 
 
@@ -319,7 +320,7 @@ def _skill_axis(axes: Axes, results: ForecastResults) -> None:
     axes.text(
         0, 1, brief(results.reference), transform=axes.get_xaxis_transform(), ha="center", va="bottom", color=QUIET
     )
-    axes.set_xlabel(f"skill: share of {results.metric.upper()} removed")
+    axes.set_xlabel(f"skill: share of {word(results.metric)} removed")
     percent_axis(axes.xaxis)
 
 

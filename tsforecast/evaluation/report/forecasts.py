@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tsforecast.evaluation.metrics import word
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.report import figures
 from tsforecast.evaluation.report.figures import MIN_SKILL, View
@@ -95,12 +96,12 @@ def series_table(view: View) -> Grid:
     """Return the error on each series, those with the lowest skill of the best model first."""
     results, best, errors = view.results, view.ranked[0], view.errors("series")
     gains = view.gains("series")[best].reindex(errors.index).sort_values(kind="stable")
-    models, digits = [results.reference, *view.ranked], DISPLAY[results.metric][1]
+    models, digits = [results.reference, *view.ranked], results.display[results.metric][1]
     rows = [
         [name, cell(gain, "{:+.1%}"), *(cell(errors.loc[name, model], digits) for model in models)]
         for name, gain in gains.items()
     ]
-    return Grid.of(f"{results.metric.upper()} of each series", ("series", f"skill of {best}", *models), rows)
+    return Grid.of(f"{word(results.metric)} of each series", ("series", f"skill of {best}", *models), rows)
 
 
 def fit_table(fits: tuple[ForecastFit, ...]) -> Grid:
@@ -145,7 +146,7 @@ def skill_figures(view: View) -> list[CaptionedFigure]:
     results = view.results
     known = any(np.isfinite(verdict.low) for verdict in results.verdicts.values())
     caption = (
-        f"Right of the dashed line a model has a lower {results.metric.upper()} than {results.reference}. "
+        f"Right of the dashed line a model has a lower {word(results.metric)} than {results.reference}. "
         f"{'Lines are 95% intervals. ' if known else ''}A filled dot is better than the reference; a hollow one is "
         "worse, equivalent or inconclusive."
     )
@@ -192,7 +193,7 @@ def _forecasts_of(
 def error_figures(view: View) -> list[CaptionedFigure]:
     """Return the error by step of the horizon, by position in the season, and by group."""
     results, found = view.results, []
-    metric, omitted = results.metric.upper(), view.omitted()
+    metric, omitted = word(results.metric), view.omitted()
     counts = {key: results.rows[key].nunique() for key in KEYS if key in results.rows}
     for key, title, label in (
         ("step", "step of the horizon", "steps ahead"),
@@ -219,7 +220,7 @@ def rank_figures(view: View) -> list[CaptionedFigure]:
         best = view.ranked[0]
         caption = (
             f"Each tick is a series, of {len(gains)}. The dot is the median, the bar the middle half, the line the "
-            f"middle 90%; skill below {MIN_SKILL:.0%} is drawn there. {best} has a lower {results.metric.upper()} than "
+            f"middle 90%; skill below {MIN_SKILL:.0%} is drawn there. {best} has a lower {word(results.metric)} than "
             f"{results.reference} on {(gains[best] > 0).mean():.0%} of the series."
         )
         found.append(captioned("by-series", "Skill over series", figures.spread_of_skill(view), caption))
