@@ -79,6 +79,30 @@ def test_the_example_of_a_model_is_answered_as_predict_answers(form: str, tmp_pa
     assert len(service.predict(service.input_example, params={"horizon": 5})) == len(answer) // 3 * 5
 
 
+@pytest.mark.parametrize("form", ["long frame", "zone", "series", "array"])
+def test_quantiles_and_intervals_are_parameters_of_a_service(form: str, tmp_path: Path) -> None:
+    data = FORMS[form]
+    model = small("gru").fit(data)
+    service = served(model, tmp_path)
+    schema = service.metadata.get_params_schema()
+    assert {each.name: (each.default, each.shape) for each in schema.params} == {
+        "horizon": (3, None),
+        "quantiles": ([], (-1,)),
+        "interval": ([], (-1,)),
+    }
+    asked = {"interval": [0.8, 0.5], "quantiles": [0.25], "horizon": 4}
+    frames: dict[str, Any] = {"series": lambda: data.rename_axis("time").reset_index(), "array": lambda: {"y": data}}
+    frame = pd.DataFrame(frames[form]()) if form in frames else data
+    answer, expected = service.predict(frame, params=asked), model.predict(data, **asked)
+    if form in frames:
+        target = "y" if form == "array" else "sales"
+        shown = [target, *(f"{target}_{suffix}" for suffix in ("q0.25", "lo80", "hi80", "lo50", "hi50"))]
+        np.testing.assert_array_equal(answer[shown].to_numpy(), np.asarray(expected))
+    else:
+        pd.testing.assert_frame_equal(answer.drop(columns="day"), expected.drop(columns="day"))
+    assert "interval" in (tmp_path / "model" / "MLmodel").read_text()
+
+
 def test_what_is_known_ahead_comes_in_rows_without_target(tmp_path: Path) -> None:
     panel = Panel.from_frame(shops().drop(columns="region"), **NAMES, future="price")
     model = small("gru").fit(panel)

@@ -66,6 +66,8 @@ def test_a_model_is_registered_loaded_by_its_alias_and_served(client: Any, runni
         asked = SALES[SALES["day"] < "2024-03-20"]  # another past than the fitted one
         body = {"dataframe_split": as_json(asked), "params": {"horizon": 4}}
         said = posted(f"{service.uri}/invocations", body)["predictions"]
+        body["params"] = {"interval": [0.8], "quantiles": [0.5]}
+        ranges = posted(f"{service.uri}/invocations", body)["predictions"]
         whole = SALES.assign(sales=SALES["sales"].round().astype(int), day=SALES["day"].dt.strftime("%Y-%m-%d"))
         categories = whole.assign(shop=whole["shop"].astype("category"))
         counted = posted(f"{service.uri}/invocations", {"dataframe_split": as_json(categories)})["predictions"]
@@ -75,6 +77,9 @@ def test_a_model_is_registered_loaded_by_its_alias_and_served(client: Any, runni
     assert [row["sales"] for row in said] == expected["sales"].tolist()  # to the last digit
     assert [row["shop"] for row in said] == expected["shop"].tolist()
     assert pd.to_datetime([row["day"] for row in said]).tolist() == expected["day"].tolist()
+    expected = model.predict(asked, interval=[0.8], quantiles=[0.5])
+    for name in ("sales", "sales_q0.5", "sales_lo80", "sales_hi80"):
+        assert [row[name] for row in ranges] == expected[name].tolist()
     assert [row["sales"] for row in counted] == model.predict(whole)["sales"].tolist()
     assert [row["day"][:10] for row in counted] == ["2024-03-31", "2024-04-01", "2024-04-02"] * 2  # after 90 days
 

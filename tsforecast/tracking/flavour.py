@@ -31,6 +31,7 @@ from tsforecast.provenance import __version__, installed
 from tsforecast.tracking.store import quiet
 
 SERIES_COLUMN = "series"  # names series where no column of the user's does
+LEVELS = ("quantiles", "interval")  # that a service can be asked for
 SERIES, LEAST, ROWS = 3, 12, 3  # of an example: series, steps, supervised windows
 # Kind of a numpy array -> type of a column in MLflow's words.
 _TYPES = {"f": "double", "i": "long", "u": "long", "b": "boolean", "M": "datetime"}
@@ -52,19 +53,22 @@ class Served:
         """Return forecasts of the steps that follow a frame in the fitted columns, or supervised windows in an array.
 
         Where columns are known ahead, rows at the end of each series that have no target hold them for the steps to
-        forecast. ``params["horizon"]`` is the number of steps.
+        forecast. ``params`` are the `horizon`, and `quantiles` and shares of the `interval` as lists; see
+        `Forecaster.predict`.
         """
         forecaster, panel = self.forecaster, self.forecaster.panel_
         if isinstance(panel, SupervisedPanel):
             return forecaster.predict(np.asarray(model_input))
-        horizon = int((params or {}).get("horizon") or forecaster.horizon_)
+        asked = params or {}
+        horizon = int(asked.get("horizon") or forecaster.horizon_)
+        levels: dict[str, Any] = {name: list(asked.get(name, ())) for name in LEVELS}
         given = pd.DataFrame(model_input)
         dated = _as_dates(given, panel.source)
         frame = _as_fitted(dated, self._fitted)
         if self._unnamed:
             frame = frame.assign(**{SERIES_COLUMN: panel.ids[0]})
         context, future = _split(frame, panel)
-        answer = forecaster.predict(context, future=future, horizon=horizon)
+        answer = forecaster.predict(context, future=future, horizon=horizon, **levels)
         answer = answer if dated is given else _as_text(answer)  # text in, text out
         return answer.drop(columns=SERIES_COLUMN) if self._unnamed else answer
 
@@ -265,7 +269,9 @@ def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
     anything, index = AnyType(), forecaster.panel_.source.index or ()  # type: ignore[no-untyped-call]
     inputs = Schema([ColSpec(anything, str(name), required=name not in index) for name in example])
     outputs = Schema([ColSpec(_TYPES.get(kind.kind, "string"), str(name)) for name, kind in answer.dtypes.items()])
-    return ModelSignature(inputs, outputs, ParamSchema([ParamSpec("horizon", DataType.long, horizon)])), example
+    levels = [ParamSpec(name, DataType.double, [], shape=(-1,)) for name in LEVELS]
+    params = ParamSchema([ParamSpec("horizon", DataType.long, horizon), *levels])
+    return ModelSignature(inputs, outputs, params), example
 
 
 def describe(kept: Kept, place: Path, mlflow_model: Any = None) -> None:
