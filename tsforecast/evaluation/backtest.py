@@ -159,18 +159,31 @@ class Backtest:
 
     def run(self, name: str, forecaster: Forecaster, fold: Fold) -> tuple[pd.DataFrame, ForecastFit]:
         """Fit a clone once and forecast from each cutoff of the fold; return the rows and the record."""
-        panel, protocol = self.panel, self.protocol
-        model = clone(forecaster).set_params(horizon=protocol.ahead)
-        fit = replace(self.planned(name, forecaster, fold), leak_audit=self._audited(model, fold))
+        model = self.unfitted(forecaster)
+        fit = replace(self.planned(name, forecaster, fold), leak_audit=self.audited(model, fold))
         began = time.perf_counter()
+        self.fit(model, fold)
+        return self.tested(model, fold, replace(fit, fit_seconds=time.perf_counter() - began))
+
+    def unfitted(self, forecaster: Forecaster) -> Forecaster:
+        """Return a clone that forecasts as far as the protocol asks."""
+        model: Forecaster = clone(forecaster).set_params(horizon=self.protocol.ahead)
+        return model
+
+    def fit(self, model: Forecaster, fold: Fold) -> None:
+        """Fit a model on what lies before the oldest cutoff of a fold."""
         with interruptible():
-            model.fit(training_part(panel, fold.cutoffs[0], fold.train))
-        fitted = time.perf_counter()
+            model.fit(training_part(self.panel, fold.cutoffs[0], fold.train))
+
+    def tested(self, model: Forecaster, fold: Fold, fit: ForecastFit) -> tuple[pd.DataFrame, ForecastFit]:
+        """Forecast with a fitted model from each cutoff of the fold; return the rows, and the record completed."""
+        panel, protocol = self.panel, self.protocol
+        began = time.perf_counter()
         cutoffs = _cutoffs(panel, fold.cutoffs, fold.test)
         past = cutoffs.past(panel)
         forecasts = model.forecast_on_the_wall(past, protocol.ahead)[:, protocol.gap :]  # (n, H, K)
-        seconds: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
-        fit, truth = replace(fit, **learned(model), **seconds), _truth(panel, cutoffs, protocol.horizon)
+        fit = replace(fit, **learned(model), predict_seconds=time.perf_counter() - began)
+        truth = _truth(panel, cutoffs, protocol.horizon)
         values = {"y": truth, "forecast": forecasts}
         if self.distributions:
             values |= dict.fromkeys(SCORES, np.full(truth.shape, np.nan))
@@ -181,7 +194,7 @@ class Backtest:
                 fit = replace(fit, no_distribution="; ".join(error.problems))
         return _rows(panel, cutoffs, values, model.is_fallback(past), fit), fit
 
-    def _audited(self, model: Forecaster, fold: Fold) -> str:
+    def audited(self, model: Forecaster, fold: Fold) -> str:
         """Return the outcome of the audit in the first fold; nothing in others."""
         panel, protocol = self.panel, self.protocol
         if fold.number > 0:
