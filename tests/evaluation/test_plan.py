@@ -95,12 +95,16 @@ def test_data_that_cannot_be_planned_for_are_refused() -> None:
 @pytest.mark.thorough
 def test_the_command_line_shows_a_plan(tmp_path: object) -> None:
     pd.DataFrame({"day": pd.date_range("2024", periods=200), "y": wave(200)}).to_csv(tmp_path / "a.csv", index=False)
-    result = tsforecast("plan", tmp_path / "a.csv", "--horizon", "2", width=200)
+    result = tsforecast("plan", tmp_path / "a.csv", "--horizon", "2", "--models", "mean", width=200)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith("30 cutoffs, 2 steps apart: the most that are taken unless told")
     assert [line.split("│")[1].strip() for line in lines if "│" in line] == ["5%", "10%", "20%"]
     assert any(line.startswith("Today 30 cutoffs, 2 steps apart, would show") for line in lines)
+    text = " ".join(lines)
+    assert ". A model's losses are taken to differ" in text
+    assert ". A leaderboard of 4 models at 30 cutoffs, one fit, would take about " in text
+    assert text.endswith(".")
 
 
 def test_the_rows_of_the_benchmark_are_as_the_readme_counts_them() -> None:

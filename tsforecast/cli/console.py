@@ -68,7 +68,7 @@ def show_plan(plan: Plan, title: str, console: Console) -> None:
     rows = [[f"{skill:.0%}", f"{plan.power(skill):.0%}", str(need)] for skill, need in zip(SKILLS, needed, strict=True)]
     _show_columns(console, columns, rows, {})
     for sentence in plan.sentences:
-        _wrap(console, sentence)
+        _wrap(console, f"{sentence}.")
 
 
 def show_search(search: StoredSearch, title: str, console: Console) -> None:

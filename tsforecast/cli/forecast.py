@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,18 +34,24 @@ from tsforecast.cli.data import (
     tracked,
 )
 from tsforecast.cli.options import (
+    MODELS,
     Align,
+    Audit,
     Data,
     DataOptions,
     Gap,
     Horizon,
     IndependentSeries,
+    Jobs,
     Metric,
     MinPast,
     Mlflow,
     Model,
+    Models,
     NetworkOptions,
     Origins,
+    Refit,
+    Seeds,
     Step,
     expand_options,
     note_of,
@@ -69,23 +76,26 @@ def leaderboard(
     networks: NetworkOptions,
     reading: DataOptions,
     horizon: Horizon = None,
-    models: Annotated[
-        str, typer.Option(help="Names with commas, or all; naive, seasonal-naive and drift are always there.")
-    ] = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d",
+    models: Models = MODELS,
     origins: Origins = None,
     step: Step = None,
     gap: Gap = 0,
     min_past: MinPast = 1,
     align: Align = None,
-    refit: Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")] = False,
-    audit: Annotated[
-        str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")
-    ] = "data",
+    refit: Refit = False,
+    audit: Audit = "data",
     metric: Metric = "mase",
     margin: Annotated[float, typer.Option(help="Skill within which a model is equivalent to the reference.")] = 0.02,
     independent_series: IndependentSeries = False,
-    seeds: Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")] = 1,
-    jobs: Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")] = 1,
+    seeds: Seeds = 1,
+    jobs: Jobs = 1,
+    within: Annotated[
+        str | None,
+        typer.Option(
+            help="Time that it may take, such as 10min; fewer cutoffs are tested, or models fitted once, to fit it.",
+            show_default="no limit",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")
     ] = None,
@@ -97,10 +107,14 @@ def leaderboard(
 ) -> None:
     """Compare networks with the naive forecasts on a dataset or on your own file."""
     from tsforecast.checks import one_of
+    from tsforecast.evaluation.backtest import Backtest
+    from tsforecast.evaluation.duration import seconds_of, within_time
     from tsforecast.evaluation.leaderboard import leaderboard as compare
-    from tsforecast.evaluation.leaderboard import named
+    from tsforecast.evaluation.leaderboard import named, needs_distributions
 
     raise_any(one_of("audit", audit, ("data", "fit", "none")), ParameterError)
+    if within is not None:
+        seconds_of(within)  # a mistake is found before the data are read
     chosen = _models(models, networks.settings())
     if report:
         suffix_of(report)
@@ -110,6 +124,12 @@ def leaderboard(
     unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
     panel, task = read_panel(data, reading)
     protocol = protocol_of(task, panel, horizon, origins, step, align, gap, min_past, independent_series)
+    protocol = replace(protocol, refit=refit, audit=None if audit == "none" else audit)  # type: ignore[arg-type]
+    if within is not None:
+        all_models = named(chosen)
+        test = Backtest(protocol.long_enough(panel), protocol, needs_distributions(all_models, metric, {}))
+        protocol, why = within_time(within, all_models, test, seeds, jobs, independent_series)
+        echo(f"{why}.")
     title = f"{data}, horizon {protocol.horizon}"
     with tracked(mlflow, data), progress(f"{data}: ", len(named(chosen))) as started:
         board = compare(
@@ -119,9 +139,9 @@ def leaderboard(
             origins=protocol.origins,
             step=protocol.step,
             gap=gap,
-            refit=refit,
+            refit=protocol.refit,
             metric=metric,
-            audit=None if audit == "none" else audit,  # type: ignore[arg-type]
+            audit=protocol.audit,
             seeds=seeds,
             n_jobs=jobs,
             checkpoint=unfinished,
@@ -144,23 +164,46 @@ def leaderboard(
 @expand_options
 def plan(
     data: Data,
+    networks: NetworkOptions,
     reading: DataOptions,
     horizon: Horizon = None,
+    models: Models = MODELS,
     origins: Origins = None,
     step: Step = None,
     gap: Gap = 0,
     min_past: MinPast = 1,
     align: Align = None,
+    refit: Refit = False,
+    audit: Audit = "data",
     metric: Metric = "mase",
     independent_series: IndependentSeries = False,
+    seeds: Seeds = 1,
+    jobs: Jobs = 1,
 ) -> None:
-    """Predict which gains a leaderboard could show, and the cutoffs that it needs, before any model is trained."""
+    """Predict which gains a leaderboard could show, the cutoffs that it needs, and its time, by a few short fits."""
+    from tsforecast.checks import one_of
     from tsforecast.evaluation.plan import plan as plan_of
 
+    raise_any(one_of("audit", audit, ("data", "fit", "none")), ParameterError)
+    chosen = _models(models, networks.settings())
     panel, task = read_panel(data, reading)
     protocol = protocol_of(task, panel, horizon, origins, step, align, gap, min_past, independent_series)
-    counts = (protocol.horizon, protocol.origins, protocol.step, gap)
-    found = plan_of(panel, *counts, metric, min_past, protocol.align, independent_series)
+    found = plan_of(
+        panel,
+        protocol.horizon,
+        origins=protocol.origins,
+        step=protocol.step,
+        gap=gap,
+        metric=metric,
+        min_past=min_past,
+        align=protocol.align,
+        independent_series=independent_series,
+        models=chosen,
+        refit=refit,
+        audit=None if audit == "none" else audit,  # type: ignore[arg-type]
+        seeds=seeds,
+        n_jobs=jobs,
+    )
     show_plan(found, f"{data}, horizon {protocol.horizon}", console)
 
 

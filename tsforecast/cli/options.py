@@ -65,6 +65,14 @@ Align = Annotated[
     ),
 ]
 Model = Annotated[str, typer.Option(help="Name of the model.")]
+Models = Annotated[
+    str, typer.Option(help="Names with commas, or all; naive, seasonal-naive and drift are always there.")
+]
+MODELS = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"
+Refit = Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")]
+Audit = Annotated[str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")]
+Seeds = Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")]
+Jobs = Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")]
 Mlflow = Annotated[
     bool,
     typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or at MLFLOW_TRACKING_URI."),
@@ -179,7 +187,7 @@ ALIKE = (
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
     *("interval", "quantiles", "loss"),
-    *("resample", "aggregate", "tolerance", "decimal"),
+    *("resample", "aggregate", "tolerance", "decimal", "within"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.

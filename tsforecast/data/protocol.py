@@ -105,14 +105,10 @@ def default_cutoffs(panel: Panel, protocol: Protocol, independent_series: bool =
     length, ahead = int(np.median(panel.lengths)), protocol.ahead
     room = min(int(length * TESTED), length - protocol.min_past) - ahead  # from the oldest cutoff to the newest
     last = f"the last third of the median series ({counted(length, 'step')})"
-    if panel.groups is not None or protocol.groups is not None:
-        return 1, protocol.step, "1 cutoff: groups are left out, and a verdict counts those"
-    if len(panel) > 1 and (independent_series or not _shares_ends(panel, protocol.align)):
-        return (
-            1,
-            protocol.step,
-            "1 cutoff: series are independent or have clocks of their own, and a verdict counts those",
-        )
+    if not counts_cutoffs(panel, protocol, independent_series):
+        grouped = panel.groups is not None or protocol.groups is not None
+        units = "groups are left out" if grouped else "series are independent or have clocks of their own"
+        return 1, protocol.step, f"1 cutoff: {units}, and a verdict counts those"
     apart = max(0, room) // stride + 1
     if protocol.step or apart >= LEAST_CUTOFFS:
         found = min(apart, MOST_CUTOFFS)
@@ -124,6 +120,13 @@ def default_cutoffs(panel: Panel, protocol: Protocol, independent_series: bool =
     found = min(room // stride + 1, LEAST_CUTOFFS)
     why = f"{last} would hold {apart} whose targets do not overlap"
     return found, stride, f"{counted(found, 'cutoff')}, {counted(stride, 'step')} apart: {why}"
+
+
+def counts_cutoffs(panel: Panel, protocol: Protocol, independent_series: bool = False) -> bool:
+    """Return whether a verdict counts cutoffs; else groups that are left out, or series."""
+    if panel.groups is not None or protocol.groups is not None:
+        return False
+    return len(panel) == 1 or not (independent_series or not _shares_ends(panel, protocol.align))
 
 
 def _shares_ends(panel: Panel, align: Align | None) -> bool:

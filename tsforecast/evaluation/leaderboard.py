@@ -25,6 +25,7 @@ from tsforecast.errors import (
 )
 from tsforecast.estimators.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
 from tsforecast.evaluation.backtest import Backtest, joined
+from tsforecast.evaluation.duration import within_time
 from tsforecast.evaluation.metrics import (
     DISTRIBUTION_METRICS,
     METRICS,
@@ -106,6 +107,7 @@ def leaderboard(
     independent_series: bool = False,
     distributions: bool | None = None,
     metrics: Own | None = None,
+    within: float | str | None = None,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
@@ -156,6 +158,10 @@ def leaderboard(
         given arrays that are named as columns of `backtest`, such as ``lambda y, forecast: abs(y - forecast)`` or, of
         the 80 % interval, ``lambda y, lo80, hi80: (y < lo80) | (y > hi80)``. `evaluation.metrics.Metric` takes those
         of which more is better.
+    within : float or str, optional
+        Seconds, or a text such as ``"10min"``, that the comparison may take. Short fits predict how long it will; of
+        the cutoffs as many are tested as fit, the newest ones, and models are fitted once where not even five with a
+        fit at each would. A note has the numbers. Where the least does not fit it is refused.
 
     Raises
     ------
@@ -187,17 +193,20 @@ def leaderboard(
     panel = protocol.long_enough(panel)
     needed = [name for name in models if name in (*ALWAYS, reference)]
     if distributions is None:
-        distributions = metric in DISTRIBUTION_METRICS or reads_scores(own)
-        distributions = distributions or any(model.has_distribution for model in models.values())
+        distributions = needs_distributions(models, metric, own)
     backtest = Backtest(panel, protocol, distributions)
     protocol.folds(panel)  # a mistaken cutoff is an error before the run begins
     if own:  # a mistaken function, too
         with_own(backtest.run("naive", models["naive"], backtest.folds[0])[0], own, metric)
+    why = []
+    if within is not None:
+        protocol, reason = within_time(within, models, backtest, seeds, n_jobs, independent_series)
+        backtest, why = replace(backtest, protocol=protocol), [reason]
     with observed(models, panel) as activity:
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         fallbacks = [note for part in parts for note in _fallbacks(part)]
-        notes = (*panel.notes, *_skipped_series(panel, parts[0]), *fallbacks, *_undistributed(outcomes))
+        notes = (*panel.notes, *why, *_skipped_series(panel, parts[0]), *fallbacks, *_undistributed(outcomes))
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
         reference = reference or _best_before(backtest, models, metric, own)
@@ -205,6 +214,12 @@ def leaderboard(
             rows, own_name(metric, own), reference, notes, record, margin, independent_series
         )
     return results
+
+
+def needs_distributions(models: Mapping[str, Forecaster], metric: str, own: Own) -> bool:
+    """Return whether distributions are scored unless told: for a metric, or since a model has one of its own."""
+    asked = metric in DISTRIBUTION_METRICS or reads_scores(own)
+    return asked or any(model.has_distribution for model in models.values())
 
 
 def panel_and_protocol(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from tsforecast.checks import one_of
+from tsforecast.checks import jobs, one_of, whole
 from tsforecast.data.panel import Panel
-from tsforecast.data.protocol import Protocol
+from tsforecast.data.protocol import Protocol, option_problems
 from tsforecast.data.splits import Align
 from tsforecast.errors import DataError, ParameterError, counted, raise_any
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Backtest, joined
-from tsforecast.evaluation.leaderboard import MAX_ROWS, panel_and_protocol
+from tsforecast.evaluation.duration import Duration, duration_of
+from tsforecast.evaluation.leaderboard import MAX_ROWS, Models, named, needs_distributions, panel_and_protocol
 from tsforecast.evaluation.metrics import METRICS
 from tsforecast.evaluation.significance import (
     POWER,
@@ -46,6 +47,7 @@ class Plan:
     history: Units  # losses of both in the history
     count: int  # units of the test
     random_state: int = 0
+    duration: Duration | None = None  # that the models are predicted to take, where they were given
     _drawn: dict[int, Floats] = field(default_factory=dict)
 
     def gains(self, count: int) -> Floats:
@@ -99,7 +101,13 @@ class Plan:
             f"A model's losses are taken to differ from those of {self.reference} as those of its average with "
             f"{self.other} do, on {history.counted} of the history. One that differs more needs more, and so does each "
             "of several models",
+            *([self.duration.sentence] if self.duration else []),
         ]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds that each model is predicted to take in a leaderboard, and its "total"; nothing without models."""
+        return {**self.duration.seconds, "total": self.duration.total()} if self.duration else {}
 
     def __str__(self) -> str:
         rows = [f"{row.skill:.0%}: power {row.power:.0%}, {row.needed} needed" for row in self.table.itertuples()]
@@ -146,6 +154,12 @@ def plan(
     align: Align | None = None,
     independent_series: bool = False,
     random_state: int = 0,
+    *,
+    models: Models | None = None,
+    refit: bool = False,
+    audit: Literal["data", "fit"] | None = "data",
+    seeds: int = 1,
+    n_jobs: int | None = 1,
 ) -> Plan:
     """Plan a leaderboard: how often it would find a model better that has so much skill.
 
@@ -162,11 +176,17 @@ def plan(
         See `leaderboard`.
     random_state : int
         Seed of the simulated tests.
+    models : optional
+        Forecasters as in `leaderboard`, of which short fits are made, to predict the time that it will take: of a
+        network for two seconds, and of others until they are done, on a part of the series where there are many.
+    refit, audit, seeds, n_jobs
+        See `leaderboard`.
 
     Returns
     -------
     Plan
-        ``table`` (skill, power, needed), ``power(skill)``, ``detectable()``, ``needed(skill)``, ``sentences``.
+        ``table`` (skill, power, needed), ``power(skill)``, ``detectable()``, ``needed(skill)``, ``seconds``,
+        ``sentences``.
 
     Raises
     ------
@@ -179,7 +199,8 @@ def plan(
     >>> found.count, found.reference, found.power(0.05) < found.power(0.2)
     (30, 'mean', True)
     """
-    raise_any(one_of("metric", metric, METRICS), ParameterError)
+    problems = one_of("metric", metric, METRICS) + option_problems(refit, None, audit, align)
+    raise_any(problems + whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs), ParameterError)
     options = {"gap": gap, "audit": None, "min_past": min_past, "align": align}
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
     panel = protocol.long_enough(panel)
@@ -204,7 +225,13 @@ def plan(
     comparable = [name for name in differ if means[name] <= COMPARABLE * means[reference]] or differ[:1]
     other = max(comparable, key=lambda name: apart[name])
     count = protocol.origins if found.kind == "cutoffs" else found.count
-    return Plan(protocol, metric, reference, other, found, count, random_state)
+    duration = None
+    if models is not None:
+        run = replace(protocol, refit=refit, audit=audit)
+        forecasters = named(models)
+        test = Backtest(panel, run, needs_distributions(forecasters, metric, {}))
+        duration = duration_of(forecasters, test, seeds, n_jobs)
+    return Plan(protocol, metric, reference, other, found, count, random_state, duration)
 
 
 def naive_rows(panel: Panel, protocol: Protocol) -> dict[str, pd.DataFrame]:
