@@ -311,13 +311,14 @@ def fitted_to(found: Duration, limit: float, least: int) -> tuple[Protocol, str]
             why += f", where all with {_fits(planned, protocol.refit)} would take {spoken(whole)}"
         return replace(protocol, origins=origins, refit=refit), why
     seconds, each = found.total(counts[0], False, loaded=True), found.seconds
-    longest = max(each, key=lambda name: each[name])
+    longest = max(each.keys() - set(NAIVE_FAMILY), key=lambda name: each[name], default=None)
+    smaller = f"leave out models such as {longest}, which takes the most, or give those with smaller settings"
     raise ParameterError(
         Problem(
             f"must be at least {spoken(1.05 * seconds + found.spent)}",
             f"got {spoken(limit)}, of which the prediction took {spoken(found.spent)}, and the least, "
             f"{counted(counts[0], 'cutoff')} with one fit, would take {spoken(seconds)}",
-            f"leave out models such as {longest}, which takes the most, or give those with smaller settings",
+            smaller if longest else "give fewer series",
             parameter="within",
         )
     )
@@ -356,10 +357,10 @@ def spoken(seconds: float) -> str:
     Examples
     --------
     >>> [spoken(seconds) for seconds in (0.31, 42.4, 200, 40_000)]
-    ['0.3 s', '42 s', '3.3 min', '11 h']
+    ['0.31 s', '42 s', '3.3 min', '11 h']
     """
     for unit, size in (("h", 5400.0), ("min", 90.0)):
         if seconds >= size:
             seconds, name = seconds / UNITS[unit], unit
             return f"{seconds:.0f} {name}" if seconds >= 9.95 else f"{seconds:.1f} {name}"
-    return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
