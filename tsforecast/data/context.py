@@ -59,6 +59,11 @@ class Context:
         return Context(self._panel, self.series[chosen], self._n_observed[chosen], self._start[chosen], self._extended)
 
     @property
+    def starts(self) -> NDArray[np.int64]:
+        """First row of each context, shape (n,)."""
+        return self._start
+
+    @property
     def ids(self) -> NDArray[Any]:
         """Series id of each cutoff, shape (n,)."""
         return self._panel.ids[self.series]
@@ -368,17 +373,26 @@ def _gaps(
     return problems
 
 
-def held_out(panel: Panel, seen: NDArray[np.int64], horizon: int) -> tuple[Context, NDArray[np.float64]]:
-    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K)."""
+def held_out(
+    panel: Panel, seen: NDArray[np.int64], horizon: int, least: int | None = None
+) -> tuple[Context, NDArray[np.float64]]:
+    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K).
+
+    The horizon behind each lies in the data; with `least`, so many steps do, and the truth of the others is NaN.
+    """
     # A whole group that validates is forecast in its second half: members need a past.
     first = np.where(seen > 0, seen, panel.first_cutoffs(horizon))
-    counts = np.maximum(panel.lengths - horizon - first + 1, 0)
+    counts = np.maximum(panel.lengths - (least or horizon) - first + 1, 0)
     series = np.repeat(np.arange(len(panel)), counts)
     step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
     chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
     series, cutoffs = series[chosen], (first[series] + step)[chosen]
-    rows = panel.offsets[series][:, None] + cutoffs[:, None] + np.arange(horizon)
-    return Context(panel, series, cutoffs), panel.values[rows, : panel.n_targets].astype(np.float64)
+    steps = cutoffs[:, None] + np.arange(horizon)  # (n, H)
+    there = steps < panel.lengths[series][:, None]
+    rows = panel.offsets[series][:, None] + np.where(there, steps, 0)
+    truth = panel.values[rows, : panel.n_targets].astype(np.float64)
+    truth[~there] = np.nan
+    return Context(panel, series, cutoffs), truth
 
 
 def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:

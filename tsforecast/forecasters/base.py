@@ -251,7 +251,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         if self._residuals is None or self._residuals.errors.shape[1] < min(horizon, self.horizon_):
             model, seen = self._held_out()
             self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_)
-        return self._residuals.around(self.forecast(past, horizon), scales(past, self.panel_.season_length))
+        return self._residuals.around(self.forecast(past, horizon), scales(past, self.panel_.season_length)[:, None])
 
     def distribution_on_the_wall(self, past: Context, horizon: int) -> Distribution:
         """Return distributions as `distribution` does, of the steps whose forecast `forecast_on_the_wall` takes."""

@@ -7,16 +7,59 @@ from numpy.typing import NDArray
 
 from tsforecast.data.context import Context, names_of
 from tsforecast.data.panel import Panel
+from tsforecast.distributions.base import Distribution
+from tsforecast.distributions.residuals import HistoryResiduals, scales
 from tsforecast.errors import shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters.auto import anchor_lags, observed_mean
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]
+SETTLED = 8  # moves from which the scale of a series is taken
+SETTLED_SHARE = (
+    0.5  # of its last scale, that a series has at every cutoff: one that has hardly begun to move shows none
+)
+
+
+class _FromHistory(Forecaster):
+    """Base of forecasters that learn nothing: every cutoff of the history shows an error of theirs.
+
+    Their distribution has those errors, in units of the standard deviation that a step has in theory: around the naive
+    forecast of a random walk, a season of random walks, a random walk with drift, or the mean of independent values
+    [Hyndman and Athanasopoulos 2021, section 5.5].
+    """
+
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        """Return the distributions of H steps after each of n cutoffs; see `Forecaster.distribution`."""
+        if self._residuals is None or self._residuals.errors.shape[1] < horizon:
+            lengths, season = self.panel_.lengths, self.panel_.season_length
+            first = np.maximum(np.minimum(self._least() + season + SETTLED, (self._least() + lengths) // 2), 1)
+            last = SETTLED_SHARE * scales(Context.at_end(self.panel_), season)  # (N, K)
+            self._residuals = HistoryResiduals.over(
+                self.forecast,
+                lambda past, steps: self._spread(past, steps, last[past.series]),
+                self.panel_,
+                first,
+                horizon,
+            )
+        return self._residuals.around(self.forecast(past, horizon), self._spread(past, horizon))
+
+    def _spread(self, past: Context, horizon: int, least: Floats | float = 0.0) -> Floats:
+        """Return the spread of each step in theory, (n, H, K), in the data's own units, from a `least` scale on."""
+        growth = self._growth(past.known_lengths[:, None], np.arange(1, horizon + 1)[:, None])  # (n, H, K)
+        return np.asarray(growth * np.maximum(scales(past, self.panel_.season_length), least)[:, None])
+
+    def _least(self) -> int:
+        """Return the rows of a past that has the forecast of a long one."""
+        return 1
+
+    def _growth(self, known: NDArray[np.int64], steps: NDArray[np.int64]) -> Floats:
+        """Return the deviation of steps (H, 1) in deviations of one move or value, after known rows (n, 1, K)."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _growth")
 
 
 @keyword_settings
-class NaiveForecaster(Forecaster):
+class NaiveForecaster(_FromHistory):
     """Repeat the last value.
 
     Examples
@@ -32,9 +75,12 @@ class NaiveForecaster(Forecaster):
         last = past.tail(1)[:, :, : past.n_targets]  # (n, 1, K)
         return np.repeat(last, horizon, axis=1)  # (n, H, K)
 
+    def _growth(self, known: NDArray[np.int64], steps: NDArray[np.int64]) -> Floats:
+        return np.sqrt(steps)
+
 
 @keyword_settings
-class SeasonalNaiveForecaster(Forecaster):
+class SeasonalNaiveForecaster(_FromHistory):
     """Repeat the last season.
 
     Examples
@@ -64,6 +110,12 @@ class SeasonalNaiveForecaster(Forecaster):
         short = (past.known_lengths < self.season_length_) & long_enough[:, None]
         return np.where(short[:, None], past.tail(1)[..., : past.n_targets], rows) if short.any() else rows
 
+    def _least(self) -> int:
+        return self.season_length_
+
+    def _growth(self, known: NDArray[np.int64], steps: NDArray[np.int64]) -> Floats:
+        return np.sqrt(np.where(known < self.season_length_, steps, (steps - 1) // self.season_length_ + 1))
+
     def _cautions(self, past: Context) -> list[str]:
         short = past.known_lengths < self.season_length_
         if not short.any() or short.all():
@@ -77,7 +129,7 @@ class SeasonalNaiveForecaster(Forecaster):
 
 
 @keyword_settings
-class DriftForecaster(Forecaster):
+class DriftForecaster(_FromHistory):
     """Extend the line from the first to the last value.
 
     Examples
@@ -100,9 +152,15 @@ class DriftForecaster(Forecaster):
             lines.append(values[-1] + steps * slope)  # (H, K)
         return np.stack(lines)
 
+    def _least(self) -> int:
+        return 2
+
+    def _growth(self, known: NDArray[np.int64], steps: NDArray[np.int64]) -> Floats:
+        return np.asarray(np.sqrt(steps * (1 + steps / np.maximum(known - 1, 1))))
+
 
 @keyword_settings
-class MeanForecaster(Forecaster):
+class MeanForecaster(_FromHistory):
     """Forecast the mean of the whole past.
 
     Examples
@@ -118,9 +176,12 @@ class MeanForecaster(Forecaster):
         means = [observed_mean(past.history(i)[:, : past.n_targets]) for i in range(len(past))]
         return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
 
+    def _growth(self, known: NDArray[np.int64], steps: NDArray[np.int64]) -> Floats:
+        return np.asarray(np.sqrt(1 + 1 / np.maximum(known, 1)) * np.ones(steps.shape))
+
 
 @keyword_settings
-class WindowAverageForecaster(Forecaster):
+class WindowAverageForecaster(_FromHistory):
     """Forecast the mean of the last few values.
 
     Examples
@@ -146,3 +207,6 @@ class WindowAverageForecaster(Forecaster):
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         means = [observed_mean(past.history(i)[-self.window_ :, : past.n_targets]) for i in range(len(past))]
         return np.repeat(np.stack(means)[:, None], horizon, axis=1)  # (n, H, K)
+
+    def _growth(self, known: NDArray[np.int64], steps: NDArray[np.int64]) -> Floats:
+        return np.asarray(np.sqrt(1 + 1 / np.clip(known, 1, self.window_)) * np.ones(steps.shape))

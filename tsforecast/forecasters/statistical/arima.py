@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.signal import lfilter
 
 from tsforecast.forecasters.statistical.arma import (
     Covariance,
@@ -34,6 +35,8 @@ from tsforecast.forecasters.statistical.fit import (
     aicc,
     filled,
     minimise,
+    normal_quantiles,
+    variance,
 )
 
 MOST, MOST_SEASONAL = 5, 2  # orders of each polynomial in the search, as in R's auto.arima
@@ -269,17 +272,40 @@ def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool = T
     mean = x[-1] if orders.mean else 0.0
     ar, ma = polynomials(x, orders)
     shocks = Covariance(ar, ma, len(w)).expected(w - mean, horizon)  # (H,)
-    operator = ar
-    for lag, times in ((1, orders.d), (orders.m, orders.D)):
-        for _ in range(times):
-            operator = np.convolve(operator, np.r_[1.0, np.zeros(lag - 1), -1.0])
-    weights = -operator[:0:-1]  # the oldest value first
+    weights = -_with_differences(ar, orders)[:0:-1]  # the oldest value first
     known = np.concatenate([y[len(y) - len(weights) :], np.zeros(horizon)])
     constant = mean * ar.sum()
     for step in range(horizon):
         at = len(weights) + step
         known[at] = weights @ known[step:at] + shocks[step] + constant
     return known[len(weights) :]
+
+
+def quantiles(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool = True) -> Floats:
+    """Return normal quantiles of H steps after `y`, (H, L): sums of squared weights of past shocks, by their variance.
+
+    [Box and Jenkins 1970, section 5.1]; for a series with gaps the state space has the variances.
+    """
+    orders, x = Orders.of(fitted.specification), np.array(fitted.parameters)
+    means = forecast(fitted, y, horizon, same_origin)
+    if np.isnan(y).any():
+        filtered = _state_space(y, orders).filter(_for_state_space(x, orders))
+        count = int((~np.isnan(y)).sum()) - orders.lost
+        share = count / max(count - len(x), 1)
+        return normal_quantiles(means, np.sqrt(share * np.asarray(filtered.get_forecast(horizon).var_pred_mean)))
+    w = differenced(y, orders.d, orders.D, orders.m)
+    ar, ma = polynomials(x, orders)
+    shocks = Covariance(ar, ma, len(w)).shocks(w - x[-1] if orders.mean else w)
+    weights = lfilter(ma, _with_differences(ar, orders), np.r_[1.0, np.zeros(horizon - 1)])
+    return normal_quantiles(means, np.sqrt(variance(shocks, len(x)) * np.cumsum(weights**2)))
+
+
+def _with_differences(ar: Floats, orders: Orders) -> Floats:
+    """Return the autoregressive polynomial of the series itself."""
+    for lag, times in ((1, orders.d), (orders.m, orders.D)):
+        for _ in range(times):
+            ar = np.convolve(ar, np.r_[1.0, np.zeros(lag - 1), -1.0])
+    return ar
 
 
 def _standardised(y: Floats, orders: Orders) -> tuple[Floats, float]:

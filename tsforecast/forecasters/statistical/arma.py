@@ -143,7 +143,7 @@ class Covariance:
         """Return the log-likelihood of `w`, with the variance of the shocks concentrated out."""
         if self._failed or not np.isfinite(self._factor[0]).all():
             return -np.inf
-        errors = self._shocks(w)
+        errors = self.shocks(w)
         squared = float(errors @ errors)
         n = len(w)
         if not 0 < squared < np.inf:
@@ -154,7 +154,7 @@ class Covariance:
         """Return the errors one step ahead; NaN where there is no finite covariance."""
         if self._failed:
             return np.full(len(w), np.nan)
-        return np.asarray(self._factor[0] * self._shocks(w))
+        return np.asarray(self._factor[0] * self.shocks(w))
 
     def expected(self, w: Floats, horizon: int) -> Floats:
         """Return the expected contribution of the moving-average part to each of the next H steps."""
@@ -172,8 +172,10 @@ class Covariance:
             shocks[ahead] = np.where(at < self._first, self._cross[lags], self._moving[lags]) @ weighted[at]
         return shocks
 
-    def _shocks(self, w: Floats) -> Floats:
-        """Return the errors one step ahead, each in units of its standard deviation."""
+    def shocks(self, w: Floats) -> Floats:
+        """Return the errors one step ahead, each in units of its deviation where a shock's is 1; NaN as in `errors`."""
+        if self._failed:
+            return np.full(len(w), np.nan)
         return np.asarray(dtbtrs(self._factor, self._transformed(w)[:, None], uplo="L")[0][:, 0])
 
     def _transformed(self, w: Floats) -> Floats:

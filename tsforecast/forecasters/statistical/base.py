@@ -19,6 +19,7 @@ from tsforecast.checks import jobs
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.distributions.base import LEVELS, Distribution, Grid
 from tsforecast.errors import Argument, FitWarning, ParameterError, Problem, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.registry import model_name
@@ -48,11 +49,15 @@ class _Task:
 
 @dataclass(frozen=True, eq=False)
 class _Outcome:
-    """Result of a task: the fitted model, its forecast of shape (H,), and the reason of a fallback, if any."""
+    """Result of a task: the fitted model, its forecast of shape (H,), and the reason of a fallback, if any.
+
+    Where they were asked for and the model has them, also its quantiles at `LEVELS`, (H, L).
+    """
 
     fitted: FittedModel
     forecast: Floats
     problem: str = ""
+    quantiles: Floats | None = None
 
 
 @keyword_settings
@@ -94,7 +99,7 @@ class StatisticalForecaster(Forecaster):
         doc="Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.",
     )
 
-    _model = cast(Any, None)  # module with `estimate` and `forecast`
+    _model = cast(Any, None)  # module with `estimate`, `forecast` and `quantiles`
     _reads_gaps = False  # whether NaN between numbers is passed to the model
 
     def _choose(self, y: Floats, season_length: int) -> FittedModel:
@@ -134,6 +139,24 @@ class StatisticalForecaster(Forecaster):
         self._warn(past, failed, "could not forecast")
         return forecasts
 
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        """Return the distributions of H steps after each of n cutoffs; see `Forecaster.distribution`.
+
+        With the variances of the models themselves; where a simpler rule or the seasonal naive forecast stands in, with
+        the errors of the latter.
+        """
+        values = np.full((len(past), horizon, past.n_targets, len(LEVELS)), np.nan)
+        points, *_ = self._forecasts(past, horizon, values)
+        lacking = ~np.isfinite(values).all(axis=(1, 3))  # (n, K)
+        if lacking.any():
+            naive = self._fallback()
+            own = lacking.any(axis=1)
+            part = past.select(own)
+            around = naive.distribution(part, horizon).grid().values - naive.forecast(part, horizon)[..., None]
+            replaced = points[own][..., None] + around
+            values[own] = np.where(lacking[own][:, None, :, None], replaced, values[own])
+        return Grid(values)
+
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts of the own horizon are the seasonal naive ones, (n, K); this forecasts again."""
         return self._forecasts(past, self.horizon_)[1]
@@ -157,15 +180,28 @@ class StatisticalForecaster(Forecaster):
                 raise ValueError(f"orders and seasons must fit in series of {longest} steps: got {model.specification}")
         super().set_state({**learned, "models_": models}, numbers)
 
-    def _forecasts(self, past: Context, horizon: int) -> tuple[Floats, NDArray[np.bool_], dict[tuple[int, int], str]]:
-        """Return forecasts (n, H, K), which of them are fallbacks (n, K), and new failures by place."""
-        fallback = SeasonalNaiveForecaster(horizon, self.season_length_)
-        fallback.season_length_ = self.season_length_
-        forecasts = fallback.forecast(past, horizon)  # (n, H, K)
+    def _fallback(self) -> SeasonalNaiveForecaster:
+        """Return the seasonal naive forecaster of the fitted panel."""
+        fallback = SeasonalNaiveForecaster(self.horizon_, self.season_length_)
+        fallback.season_length_, fallback.horizon_, fallback.panel_ = self.season_length_, self.horizon_, self.panel_
+        return fallback
+
+    def _forecasts(
+        self, past: Context, horizon: int, values: Floats | None = None
+    ) -> tuple[Floats, NDArray[np.bool_], dict[tuple[int, int], str]]:
+        """Return forecasts (n, H, K), which of them are fallbacks (n, K), and new failures by place.
+
+        Quantiles of the models are written into `values` (n, H, K, L), where it is given.
+        """
+        forecasts = self._fallback().forecast(past, horizon)  # (n, H, K)
         is_fallback = np.zeros((len(past), past.n_targets), dtype=np.bool_)
         failed = {}
         for tasks in _batches(self._tasks(past)):
-            for (i, k), outcome in zip(tasks, self._run(list(tasks.values()), horizon), strict=True):
+            for (i, k), outcome in zip(
+                tasks, self._run(list(tasks.values()), horizon, values is not None), strict=True
+            ):
+                if values is not None and outcome.quantiles is not None:
+                    values[i, :, k] = outcome.quantiles
                 if outcome.fitted.specification == FALLBACK:
                     is_fallback[i, k] = True
                 else:
@@ -203,23 +239,23 @@ class StatisticalForecaster(Forecaster):
                 if len(y := _from_first_number(rows[:, k])):
                     yield (i, k), y
 
-    def _run(self, tasks: list[_Task], horizon: int) -> list[_Outcome]:
-        """Run all tasks, in several processes where that saves time."""
+    def _run(self, tasks: list[_Task], horizon: int, whole: bool = False) -> list[_Outcome]:
+        """Run all tasks, in several processes where that saves time; as a `whole`, with their quantiles."""
         worker = clone(self)  # without fitted state, it is small to send
         todo = sum(len(task.y) for task in tasks if task.fitted is None or task.refit)
         processes = min(effective_n_jobs(self.n_jobs), len(tasks)) if todo >= WORTH_PROCESSES else 1
         if processes == 1:
-            return _run_tasks(worker, tasks, self.season_length_, horizon)
+            return _run_tasks(worker, tasks, self.season_length_, horizon, whole)
         parts = [tasks[first :: 8 * processes] for first in range(min(8 * processes, len(tasks)))]
         done = Parallel(n_jobs=processes, max_nbytes=None)(
-            delayed(_run_tasks)(worker, part, self.season_length_, horizon) for part in parts
+            delayed(_run_tasks)(worker, part, self.season_length_, horizon, whole) for part in parts
         )
         outcomes: list[Any] = [None] * len(tasks)
         for first, part in enumerate(done):
             outcomes[first :: 8 * processes] = part
         return outcomes
 
-    def _run_task(self, task: _Task, season_length: int, horizon: int) -> _Outcome:
+    def _run_task(self, task: _Task, season_length: int, horizon: int, whole: bool) -> _Outcome:
         """Fit one series if necessary, forecast, and check the forecast."""
         fitted = task.fitted
         if fitted and fitted.specification == FALLBACK:
@@ -232,8 +268,12 @@ class StatisticalForecaster(Forecaster):
                 fitted = self._simple_model(y) or self._choose(y, season_length if seasonal else 1)
             elif task.refit:
                 fitted = self._model.estimate(y, fitted.specification)
-            forecast = unit * self._any_forecast(fitted, y, horizon, task.same_origin or task.refit)
-            outcome = _Outcome(replace(fitted, unit=unit), forecast)
+            same_origin = task.same_origin or task.refit
+            forecast = unit * self._any_forecast(fitted, y, horizon, same_origin)
+            quantiles = self._any_quantiles(fitted, y, horizon, same_origin) if whole else None
+            outcome = _Outcome(
+                replace(fitted, unit=unit), forecast, quantiles=None if quantiles is None else unit * quantiles
+            )
             problem = _problem_of(forecast, task.y)
         except (FitError, ArithmeticError, ValueError, IndexError) as error:
             problem = str(error) or type(error).__name__
@@ -256,6 +296,14 @@ class StatisticalForecaster(Forecaster):
         if fitted.specification == LAST_VALUE:
             return np.full(horizon, filled(y)[-1])
         return ets.forecast(fitted, filled(y), horizon, same_origin)
+
+    def _any_quantiles(self, fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats | None:
+        """Return the quantiles of the model, or of simple smoothing, (H, L); None for a last value."""
+        if fitted.specification == LAST_VALUE:
+            return None
+        if "rule" in fitted.specification:
+            return ets.quantiles(fitted, filled(y), horizon, same_origin)
+        return np.asarray(self._model.quantiles(fitted, y, horizon, same_origin))
 
     def _warn(self, past: Context, failed: dict[tuple[int, int], str], what: str) -> None:
         if not failed:
@@ -286,10 +334,12 @@ def _batches(tasks: Iterator[tuple[tuple[int, int], _Task]]) -> Iterator[dict[tu
     yield part
 
 
-def _run_tasks(worker: StatisticalForecaster, tasks: list[_Task], season_length: int, horizon: int) -> list[_Outcome]:
+def _run_tasks(
+    worker: StatisticalForecaster, tasks: list[_Task], season_length: int, horizon: int, whole: bool
+) -> list[_Outcome]:
     """Run tasks in order; entry point of worker processes."""
     with np.errstate(all="ignore"), _one_thread():  # an overflow on the way shows in the forecast
-        return [worker._run_task(task, season_length, horizon) for task in tasks]
+        return [worker._run_task(task, season_length, horizon, whole) for task in tasks]
 
 
 _lock = threading.Lock()

@@ -12,8 +12,20 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
-from tsforecast.forecasters.statistical.fit import BAD, FitError, FittedModel, Floats, Minimum, aicc, minimise
+from tsforecast.distributions.base import LEVELS
+from tsforecast.forecasters.statistical.fit import (
+    BAD,
+    FitError,
+    FittedModel,
+    Floats,
+    Minimum,
+    aicc,
+    minimise,
+    normal_quantiles,
+    variance,
+)
 
 ADD, MUL = "add", "mul"
 FIRST_STATE = 4  # parameters: alpha, beta / alpha, gamma / (1 - alpha), phi, level, trend, then one season backwards
@@ -22,6 +34,8 @@ DAMPING = (0.8, 0.98)  # [Hyndman and Athanasopoulos 2021, section 8.2]
 LONGEST_ESTIMATED_SEASON = 24  # beyond, initial seasonal states are heuristic: R's ets has no season there
 POLISH = 100  # iterations that estimate initial states
 FINALISTS = 3  # candidates whose initial states are estimated as well
+PATHS = 2_000  # simulated where there is no closed form
+LEAST = 0.01  # of its forecast, that a simulated value has: a relative error of -1 has no next state
 NEAR = 10.0  # AICc with heuristic states within which a candidate can still win
 
 
@@ -110,20 +124,74 @@ def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) ->
 
     Initial states belong to the first step of a series; where `y` starts elsewhere, heuristic ones are used.
     """
+    model, parameters, states, _ = _run_over(fitted, y, same_origin)
+    return _ahead(model, parameters, states[-1], horizon)
+
+
+def quantiles(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
+    """Return quantiles of H steps after `y`, (H, L) [Hyndman et al. 2008, chapter 6].
+
+    Normal, with their variance in closed form, where nothing is multiplicative; else those of simulated paths.
+    """
+    model, parameters, states, yhat = _run_over(fitted, y, same_origin)
+    m = fitted.specification["season_length"]
+    errors = y / yhat - 1 if model.error == MUL else y - yhat
+    sigma = np.sqrt(variance(errors, model.count(m) - 1))
+    if model.multiplicative:
+        return np.quantile(_paths(model, parameters, states[-1], sigma, horizon), LEVELS, axis=1).T
+    alpha, beta, gamma, phi = parameters[:FIRST_STATE]
+    later = np.arange(1.0, horizon)
+    weights = alpha * (1 + beta * np.cumsum(phi**later)) if model.trend else np.full(horizon - 1, alpha)
+    weights = weights + gamma * (1 - alpha) * (later % m == 0) if model.season else weights
+    spread = sigma * np.sqrt(1 + np.r_[0.0, np.cumsum(weights**2)])
+    return normal_quantiles(_ahead(model, parameters, states[-1], horizon), spread)
+
+
+def _run_over(fitted: FittedModel, y: Floats, same_origin: bool) -> tuple[Components, Floats, Floats, Floats]:
+    """Return components, parameters, the states after each step of `y`, and the forecasts one step ahead."""
     model, m = _components(fitted.specification), fitted.specification["season_length"]
     if model.multiplicative and y.min() <= 0:
         raise FitError("its multiplicative components need numbers above zero")
     parameters = np.array(fitted.parameters)
     if not same_origin:
         parameters[FIRST_STATE:] = initial_states(y, m, model)
-    states = np.zeros((len(y), 2 + m))
-    run(model, parameters, np.array(y), np.zeros(len(y)), states)
-    level, slope, season = states[-1, 0], states[-1, 1], states[-1, 2:][::-1]
+    states, yhat = np.zeros((len(y), 2 + m)), np.zeros(len(y))
+    run(model, parameters, np.array(y), yhat, states)
+    return model, parameters, states, yhat
+
+
+def _ahead(model: Components, parameters: Floats, last: Floats, horizon: int) -> Floats:
+    """Return the forecast of H steps from the last states."""
+    level, slope, season = last[0], last[1], last[2:][::-1]
     ahead = np.arange(horizon)
     damping = np.cumsum(parameters[3] ** (ahead + 1.0))
     line = level * slope**damping if model.trend == MUL else level + slope * damping
-    seasons = season[ahead % m]
+    seasons = season[ahead % len(season)]
     return np.asarray(line * seasons if model.season == MUL else line + seasons)
+
+
+def _paths(model: Components, parameters: Floats, last: Floats, sigma: float, horizon: int) -> Floats:
+    """Return simulated paths from the last states, (H, paths); a value is at least a hundredth of its forecast.
+
+    The shocks of each step are normal quantiles in a random order that is the same for all series.
+    """
+    alpha, beta, gamma, phi = parameters[:FIRST_STATE]
+    draw = np.random.default_rng(0)
+    shocks = sigma * ndtri((np.arange(PATHS) + 0.5) / PATHS)
+    level, slope = np.full(PATHS, last[0]), np.full(PATHS, last[1])
+    seasons = [np.full(PATHS, value) for value in last[2:][::-1]]  # the next one first
+    found = np.zeros((horizon, PATHS))
+    for step in range(horizon):
+        damped = slope**phi if model.trend == MUL else phi * slope
+        base, season = level * damped if model.trend == MUL else level + damped, seasons.pop(0)
+        expected = base * season if model.season == MUL else base + season
+        error = draw.permutation(shocks)
+        y = expected * np.maximum(1 + error, LEAST) if model.error == MUL else expected + error
+        before, level = level, alpha * (y / season if model.season == MUL else y - season) + (1 - alpha) * base
+        slope = beta * (level / before if model.trend == MUL else level - before) + (1 - beta) * damped
+        seasons.append(gamma * (y / level if model.season == MUL else y - level) + (1 - gamma) * season)
+        found[step] = y
+    return found
 
 
 def initial_states(y: Floats, m: int, model: Components) -> Floats:

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import ndtri
+
+from tsforecast.distributions.base import LEVELS
 
 Floats = NDArray[np.float64]
 
@@ -79,3 +82,13 @@ def aicc(log_likelihood: float, parameters: int, steps: int) -> float:
 def filled(y: Floats) -> Floats:
     """Replace NaN by the number before it; the first one is a number."""
     return np.asarray(y[np.maximum.accumulate(np.where(np.isnan(y), 0, np.arange(len(y))))])
+
+
+def normal_quantiles(means: Floats, deviations: Floats) -> Floats:
+    """Return the quantiles of normal distributions at `LEVELS`, (H, L)."""
+    return np.asarray(means[:, None] + deviations[:, None] * ndtri(LEVELS))
+
+
+def variance(errors: Floats, parameters: int) -> float:
+    """Return the variance of errors one step ahead, for so many estimated parameters."""
+    return float(errors @ errors) / max(len(errors) - parameters, 1)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.signal import lfilter
 
-from tsforecast.forecasters.statistical.fit import FittedModel, Floats
+from tsforecast.forecasters.statistical.fit import FittedModel, Floats, normal_quantiles, variance
 
 LOWEST, HIGHEST = 1e-4, 1 - 1e-4
 SEASONAL = 1.645**2  # 10 % point for the autocorrelation at one season
@@ -45,21 +45,43 @@ def season_of(y: Floats, m: int, kind: str) -> tuple[str, Floats]:
 
 def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
     """Run the smoothing over `y` and forecast H steps; where `y` starts elsewhere, its season is estimated anew."""
-    kind, m = fitted.specification["season"], fitted.specification["season_length"]
+    kind, season = _season(fitted, y, same_origin)
     alpha, slope = fitted.parameters[:2]
-    season = np.array(fitted.parameters[2:])
-    if kind and not same_origin:
-        if len(y) >= 2 * m and (kind == "add" or y.min() > 0):
-            kind, season = season_of(y, m, kind)
-        else:
-            kind = None
     level = _levels(_adjusted(y, kind, season), alpha)[-1]
     ahead = np.arange(horizon)
     line = level + slope / 2 * (ahead + (1 - (1 - alpha) ** len(y)) / alpha)
     if not kind:
         return np.asarray(line)
-    seasons = season[(len(y) + ahead) % m]
+    seasons = season[(len(y) + ahead) % len(season)]
     return np.asarray(line * seasons if kind == "mul" else line + seasons)
+
+
+def quantiles(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
+    """Return normal quantiles of H steps after `y`, (H, L), with the variance of simple smoothing with a drift.
+
+    It is that of the errors one step ahead, times 1 + (h - 1) alpha^2 [Hyndman and Billah 2003]; the interval of
+    statsmodels' ThetaModel, 1 + (h - 1)(1 + (1 - alpha)^2), grows where a level stays. A season stretches it.
+    """
+    means = forecast(fitted, y, horizon, same_origin)
+    kind, season = _season(fitted, y, same_origin)
+    alpha, slope = fitted.parameters[:2]
+    adjusted, steps = _adjusted(y, kind, season), np.arange(1, len(y))
+    drift = slope / 2 * (1 - (1 - alpha) ** steps) / alpha
+    errors = adjusted[1:] - _levels(adjusted, alpha)[:-1] - drift
+    spread = np.sqrt(variance(errors, 2) * (1 + np.arange(horizon) * alpha**2))
+    if kind == "mul":
+        spread = spread * season[(len(y) + np.arange(horizon)) % len(season)]
+    return normal_quantiles(means, spread)
+
+
+def _season(fitted: FittedModel, y: Floats, same_origin: bool) -> tuple[str | None, Floats]:
+    """Return kind and season, estimated anew where `y` starts elsewhere."""
+    kind, m = fitted.specification["season"], fitted.specification["season_length"]
+    if not kind or same_origin:
+        return kind, np.array(fitted.parameters[2:])
+    if len(y) >= 2 * m and (kind == "add" or y.min() > 0):
+        return season_of(y, m, kind)
+    return None, np.zeros(0)
 
 
 def _has_season(y: Floats, m: int) -> bool:
