@@ -282,9 +282,10 @@ def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool = T
 
 
 def quantiles(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool = True) -> Floats:
-    """Return normal quantiles of H steps after `y`, (H, L): sums of squared weights of past shocks, by their variance.
+    """Return normal quantiles of H steps after `y`, (H, L): sums of squared weights of later shocks, by their variance.
 
-    [Box and Jenkins 1970, section 5.1]; for a series with gaps the state space has the variances.
+    [Box and Jenkins 1970, section 5.1], where shocks that the past shows only in part count as later ones; for a series
+    with gaps the state space has the variances.
     """
     orders, x = Orders.of(fitted.specification), np.array(fitted.parameters)
     means = forecast(fitted, y, horizon, same_origin)
@@ -295,9 +296,10 @@ def quantiles(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool = 
         return normal_quantiles(means, np.sqrt(share * np.asarray(filtered.get_forecast(horizon).var_pred_mean)))
     w = differenced(y, orders.d, orders.D, orders.m)
     ar, ma = polynomials(x, orders)
-    shocks = Covariance(ar, ma, len(w)).shocks(w - x[-1] if orders.mean else w)
-    weights = lfilter(ma, _with_differences(ar, orders), np.r_[1.0, np.zeros(horizon - 1)])
-    return normal_quantiles(means, np.sqrt(variance(shocks, len(x)) * np.cumsum(weights**2)))
+    covariance = Covariance(ar, ma, len(w) + horizon)
+    shocks = covariance.shocks(w - x[-1] if orders.mean else w)
+    weights = lfilter([1.0], _with_differences(ar, orders), covariance.ahead(horizon), axis=0)  # (H, H)
+    return normal_quantiles(means, np.sqrt(variance(shocks, len(x)) * (weights**2).sum(axis=1)))
 
 
 def _with_differences(ar: Floats, orders: Orders) -> Floats:

@@ -173,10 +173,22 @@ class Covariance:
         return shocks
 
     def shocks(self, w: Floats) -> Floats:
-        """Return the errors one step ahead, each in units of its deviation where a shock's is 1; NaN as in `errors`."""
+        """Return the errors one step ahead, each in units of its deviation where a shock's is 1; NaN as in `errors`.
+
+        `w` may end before the last step.
+        """
         if self._failed:
             return np.full(len(w), np.nan)
-        return np.asarray(dtbtrs(self._factor, self._transformed(w)[:, None], uplo="L")[0][:, 0])
+        return np.asarray(dtbtrs(self._factor[:, : len(w)], self._transformed(w)[:, None], uplo="L")[0][:, 0])
+
+    def ahead(self, horizon: int) -> Floats:
+        """Return the weights (H, H) of later shocks in the last H transformed steps, whose past is known."""
+        width, n = self._factor.shape
+        found = np.zeros((horizon, horizon))
+        for lag in range(min(width, horizon)):
+            at = np.arange(horizon - lag)
+            found[at + lag, at] = self._factor[lag, n - horizon + at]
+        return found
 
     def _transformed(self, w: Floats) -> Floats:
         moved: Floats = lfilter(self._ar, 1.0, w)

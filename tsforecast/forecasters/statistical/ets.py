@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -173,11 +174,10 @@ def _ahead(model: Components, parameters: Floats, last: Floats, horizon: int) ->
 def _paths(model: Components, parameters: Floats, last: Floats, sigma: float, horizon: int) -> Floats:
     """Return simulated paths from the last states, (H, paths); a value is at least a hundredth of its forecast.
 
-    The shocks of each step are normal quantiles in a random order that is the same for all series.
+    The shocks are the same for all series.
     """
     alpha, beta, gamma, phi = parameters[:FIRST_STATE]
-    draw = np.random.default_rng(0)
-    shocks = sigma * ndtri((np.arange(PATHS) + 0.5) / PATHS)
+    shocks = sigma * _shocks(horizon)
     level, slope = np.full(PATHS, last[0]), np.full(PATHS, last[1])
     seasons = [np.full(PATHS, value) for value in last[2:][::-1]]  # the next one first
     found = np.zeros((horizon, PATHS))
@@ -185,13 +185,23 @@ def _paths(model: Components, parameters: Floats, last: Floats, sigma: float, ho
         damped = slope**phi if model.trend == MUL else phi * slope
         base, season = level * damped if model.trend == MUL else level + damped, seasons.pop(0)
         expected = base * season if model.season == MUL else base + season
-        error = draw.permutation(shocks)
+        error = shocks[step]
         y = expected * np.maximum(1 + error, LEAST) if model.error == MUL else expected + error
         before, level = level, alpha * (y / season if model.season == MUL else y - season) + (1 - alpha) * base
         slope = beta * (level / before if model.trend == MUL else level - before) + (1 - beta) * damped
         seasons.append(gamma * (y / level if model.season == MUL else y - level) + (1 - gamma) * season)
         found[step] = y
     return found
+
+
+@lru_cache(maxsize=4)
+def _shocks(horizon: int) -> Floats:
+    """Return normal shocks of H steps, (H, paths): quantiles in random order, made uncorrelated between steps."""
+    draw = np.random.default_rng(0)
+    found = np.stack([draw.permutation(ndtri((np.arange(PATHS) + 0.5) / PATHS)) for _ in range(horizon)])
+    if horizon > PATHS // 4:  # too few paths to be uncorrelated and normal
+        return found
+    return np.asarray(np.linalg.solve(np.linalg.cholesky(found @ found.T / PATHS), found))
 
 
 def initial_states(y: Floats, m: int, model: Components) -> Floats:
