@@ -15,6 +15,7 @@ from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
+from tsforecast.evaluation.calibration import Calibration, calibrations
 from tsforecast.evaluation.metrics import known_metrics, own_metrics, shown_metrics, word
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.scores import INTERVALS
@@ -228,6 +229,12 @@ class ForecastResults(Results):
         failed = {name: Verdict(name, "failed", f"{name} failed: {error}") for name, error in self.failures.items()}
         return found | failed
 
+    @cached_property
+    def calibrations(self) -> dict[str, Calibration]:
+        """Verdicts on the intervals of each model, by name in the order of the table; none without distributions."""
+        found = calibrations(self.rows, self.independent_series) if "crps" in self.rows else {}
+        return {name: found[name] for name in self.table["model"] if name in found}
+
     def by(self, key: str) -> pd.DataFrame:
         """Return the metric for each value of a key, in rows, and each model, in columns; see `errors_by`.
 
@@ -326,7 +333,12 @@ class ForecastResults(Results):
         verdicts = "\n".join(f"- {verdict}" for verdict in self.verdicts.values())
         notes = "".join(f"Note: {note}.\n\n" for note in self.notes)
         table = markdown(self.display_table)
-        return f"{self.headline}.\n\n{table}\n\n{self.summary_line}.\n\n{notes}{verdicts}\n\n{self.audit_line}.\n"
+        held = "".join(f"- {each}\n" for each in self.calibrations.values())
+        intervals = f"Intervals:\n\n{held}\n" if held else ""
+        return (
+            f"{self.headline}.\n\n{table}\n\n{self.summary_line}.\n\n{notes}{verdicts}\n\n{intervals}"
+            f"{self.audit_line}.\n"
+        )
 
     def __repr__(self) -> str:  # at a prompt, the same as print
         return self.to_markdown()

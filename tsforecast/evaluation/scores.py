@@ -60,3 +60,11 @@ def column(rows: pd.DataFrame, name: str) -> Floats:
         return sure
     known = rows[name].to_numpy(dtype=np.float64)
     return np.asarray(np.where(np.isnan(known), sure, known))
+
+
+def normal_scores(rows: pd.DataFrame) -> Floats:
+    """Return the normal quantiles at the probabilities of the truth, whose dependence is that of the outcomes."""
+    from scipy.special import ndtri
+
+    middle = (column(rows, "pit_lo") + column(rows, "pit_hi")) / 2
+    return np.asarray(ndtri(np.clip(middle, 0.0025, 0.9975)))

@@ -67,6 +67,7 @@ def json_report(results: ForecastResults) -> str:
         | {
             "table": results.table.to_dict("records"),
             "verdicts": list(results.verdicts.values()),
+            "calibrations": list(results.calibrations.values()),
             "errors": {key: results.by(key).to_dict() for key in keys},
             "win_rates": results.win_rates.to_dict(),
             "ranks": results.ranks,
