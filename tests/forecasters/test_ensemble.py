@@ -115,3 +115,24 @@ def test_all_wrong_settings_are_reported_at_once() -> None:
         EnsembleForecaster(NaiveForecaster).fit(wave())
     with pytest.raises(DataError, match="validation must hold a whole horizon"):
         EnsembleForecaster(THREE, horizon=9, weights="validation", validation=3).fit(wave())
+
+
+@pytest.mark.parametrize("combine", ["mean", "median"])
+def test_the_distribution_is_the_mixture_of_those_of_the_members(combine: str, ragged: Panel) -> None:
+    members = [NaiveForecaster(), DriftForecaster(), SeasonalNaiveForecaster()]
+    model = EnsembleForecaster(members, horizon=4, combine=combine).fit(ragged)
+    past = Context.at_end(ragged)
+    found = model.distribution(past, 4)
+    parts = [member.set_params(horizon=4).fit(ragged).distribution(past, 4) for member in members]
+    y = model.forecast(past, 4)
+    for each in (y, y + 1, y - 3):
+        assert found.cdf(each) == pytest.approx(np.mean([part.cdf(each) for part in parts], axis=0), abs=0.012)
+
+
+def test_the_weights_of_an_ensemble_weigh_its_mixture() -> None:
+    model = EnsembleForecaster([DriftForecaster(), MeanForecaster()], horizon=5)
+    model.fit(np.arange(60.0) + np.random.default_rng(0).normal(size=60))
+    model.weights_, past = [0.8, 0.2], Context.at_end(model.panel_)
+    each = [member.distribution(past, 5).mean() for member in model.members_]
+    expected = 0.8 * each[0] + 0.2 * each[1]
+    assert model.distribution(past, 5).mean() == pytest.approx(expected, rel=0.01)

@@ -13,6 +13,7 @@ from tsforecast.errors import ParameterError
 
 Floats = NDArray[np.float64]
 LEVELS = np.arange(1, 200) / 200  # of a grid: every half percent
+ROWS = 2_000  # distributions that are mixed at once
 
 
 class Distribution(ABC):
@@ -146,15 +147,21 @@ def mixture(parts: Sequence[Distribution], weights: Sequence[float] | None = Non
     The quantiles at `LEVELS` of all parts are pooled, each with its weight.
     """
     share = np.full(len(parts), 1 / len(parts)) if weights is None else np.asarray(weights, dtype=np.float64)
-    pooled = np.concatenate([part.grid().values for part in parts], axis=-1)  # (n, H, K, M * L)
     mass = np.repeat(share / len(LEVELS), len(LEVELS))
-    order = np.argsort(pooled, axis=-1)
-    ordered, reached = np.take_along_axis(pooled, order, axis=-1), np.cumsum(mass[order], axis=-1)
-    found = np.empty((*pooled.shape[:-1], len(LEVELS)))
-    for at, level in enumerate(LEVELS):
-        place = (reached < level - 1e-12).sum(axis=-1, keepdims=True)
-        found[..., at] = np.take_along_axis(ordered, np.minimum(place, pooled.shape[-1] - 1), axis=-1)[..., 0]
-    return Grid(found)
+    shape = (*parts[0].shape, len(LEVELS))
+    every = [part.grid().values.reshape(-1, len(LEVELS)) for part in parts]
+    found = np.empty((len(every[0]), len(LEVELS)))
+    for first in range(0, len(found), ROWS):  # all of them at once need much memory
+        pooled = np.concatenate([values[first : first + ROWS] for values in every], axis=1)  # (rows, M * L)
+        order = np.argsort(pooled, axis=1, kind="stable")  # merges what is sorted already
+        reached = np.cumsum(mass[order], axis=1)
+        # A quantile at l / (L + 1) is the first number at which the mass reaches it: count those below.
+        below = np.floor(reached * (len(LEVELS) + 1) + 1e-9).astype(np.int64)
+        width, rows = len(LEVELS) + 2, np.arange(len(pooled))[:, None]
+        counts = np.bincount((rows * width + below).ravel(), minlength=len(pooled) * width).reshape(-1, width)
+        place = np.minimum(np.cumsum(counts, axis=1)[:, : len(LEVELS)], pooled.shape[1] - 1)
+        found[first : first + ROWS] = np.take_along_axis(pooled, np.take_along_axis(order, place, axis=1), axis=1)
+    return Grid(found.reshape(shape))
 
 
 def assembled(shape: tuple[int, int, int], parts: Sequence[tuple[NDArray[np.bool_], Distribution]]) -> Grid:

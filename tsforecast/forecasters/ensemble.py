@@ -13,6 +13,7 @@ from sklearn.base import clone
 from tsforecast.checks import share_or_count
 from tsforecast.data.context import Context, held_out
 from tsforecast.data.panel import Panel
+from tsforecast.distributions.base import Distribution, mixture
 from tsforecast.errors import Problem
 from tsforecast.estimators.base import Estimator, keyword_settings, setting
 from tsforecast.estimators.registry import model_name
@@ -96,6 +97,19 @@ class EnsembleForecaster(Forecaster):
         if self.combine == "median":
             return np.asarray(np.median(each, axis=0))
         return np.tensordot(np.array(self.weights_), each, axes=1)
+
+    @property
+    def has_distribution(self) -> bool:
+        """Whether a member has distributions of its own; see `Forecaster.has_distribution`."""
+        return any(member.has_distribution for member in self._given())
+
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        """Return the mixture of the distributions of all members, with their weights; see `Forecaster.distribution`.
+
+        It is as wide as members and their differences are, whether `combine` takes the mean or the median; its mean
+        is that of their means.
+        """
+        return mixture([member.distribution(past, horizon) for member in self.members_], self.weights_)
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where a fallback stands in for the forecast of a member, (n, K); see `Forecaster.is_fallback`."""
