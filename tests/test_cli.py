@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tsforecast import GRUForecaster, NaiveForecaster, Panel, compare_classifier
 from tsforecast.classifiers.baselines import NearestNeighborClassifier
 from tsforecast.cli.app import app, main
 from tsforecast.estimators.registry import MODEL_NAMES
+from tsforecast.evaluation.metrics import DISTRIBUTION_METRICS, METRICS
 from tsforecast.files import OutputError
 from tsforecast.networks.losses import LOSSES
 
@@ -666,6 +668,39 @@ def test_codes_in_names_of_series_are_shown_at_a_terminal_and_kept_in_a_pipe(
     with pytest.raises(SystemExit):
         main()
     assert terminal.getvalue().splitlines()[1].startswith(r"[red]\x1b[31m,")
+
+
+def test_a_leaderboard_ranks_by_distributions_and_a_report_by_another_metric(tmp_path: Path) -> None:
+    words = ("leaderboard", "sunspots-yearly", "--models", "mean", "--audit", "none", "--origins", "5", "--out")
+    ranked = tsforecast(*words, tmp_path / "crps", "--metric", "crps", width=200)
+    assert ranked.returncode == 0, ranked.stderr
+    assert ranked.stdout.splitlines()[2].split()[1:8:2] == ["model", "CRPS", "MASE", "skill"]
+    assert "within 80%" in ranked.stdout
+    crps = pl.read_parquet(tmp_path / "crps" / "rows.parquet")["crps"]
+    assert crps.is_not_null().all()
+    again = tsforecast("report", tmp_path / "crps", "--metric", "wql", "--out", tmp_path / "report.md")
+    assert again.returncode == 0, again.stderr
+    assert "WQL" in again.stdout.splitlines()[2]
+    beside = tsforecast(*words, tmp_path / "mase", "--distributions", width=200)
+    assert beside.stdout.splitlines()[2].split()[1:6:2] == ["model", "MASE", "skill"]
+    assert "within 80%" in beside.stdout
+    assert pl.read_parquet(tmp_path / "mase" / "rows.parquet")["crps"].equals(crps)
+    plain = tsforecast(*words, tmp_path / "plain", width=200)
+    assert "within 80%" not in plain.stdout
+
+
+def test_a_metric_that_does_not_exist_is_refused_and_the_help_lists_all() -> None:
+    wrong = tsforecast("leaderboard", "sunspots-yearly", "--metric", "crp")
+    names = (*METRICS, *DISTRIBUTION_METRICS)
+    listed = ", ".join(map(repr, names))
+    assert wrong.stderr == f"Error: --metric must be one of {listed}: got 'crp'; did you mean 'crps'?\n"
+    for command, known in {"leaderboard": names, "plan": METRICS}.items():
+        lines = tsforecast(command, "--help", width=400).stdout.splitlines()
+        (line,) = (line for line in lines if "Ranks the models" in line)
+        assert [word for word in re.findall("[a-z]+", line) if word in names] == [
+            *known,
+            "mase",
+        ]  # which is the default
 
 
 def test_networks_are_trained_by_the_loss_that_is_named(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ from tsforecast.cli.options import (
     Models,
     NetworkOptions,
     Origins,
+    PointMetric,
     Refit,
     Seeds,
     Step,
@@ -85,6 +86,13 @@ def leaderboard(
     refit: Refit = False,
     audit: Audit = "data",
     metric: Metric = "mase",
+    distributions: Annotated[
+        bool,
+        typer.Option(
+            "--distributions",
+            help="Score distributions, their coverage and width, also where neither --metric nor a model asks for it.",
+        ),
+    ] = False,
     margin: Annotated[float, typer.Option(help="Skill within which a model is equivalent to the reference.")] = 0.02,
     independent_series: IndependentSeries = False,
     seeds: Seeds = 1,
@@ -127,7 +135,8 @@ def leaderboard(
     protocol = replace(protocol, refit=refit, audit=None if audit == "none" else audit)  # type: ignore[arg-type]
     if within is not None:
         all_models = named(chosen)
-        test = Backtest(protocol.long_enough(panel), protocol, needs_distributions(all_models, metric, {}))
+        scored = distributions or needs_distributions(all_models, metric, {})
+        test = Backtest(protocol.long_enough(panel), protocol, scored)
         protocol, why = within_time(within, all_models, test, seeds, jobs, independent_series)
         echo(f"{why}.")
     title = f"{data}, horizon {protocol.horizon}"
@@ -141,6 +150,7 @@ def leaderboard(
             gap=gap,
             refit=protocol.refit,
             metric=metric,
+            distributions=distributions or None,
             audit=protocol.audit,
             seeds=seeds,
             n_jobs=jobs,
@@ -175,7 +185,7 @@ def plan(
     align: Align = None,
     refit: Refit = False,
     audit: Audit = "data",
-    metric: Metric = "mase",
+    metric: PointMetric = "mase",
     independent_series: IndependentSeries = False,
     seeds: Seeds = 1,
     jobs: Jobs = 1,
