@@ -107,6 +107,17 @@ def test_a_leaderboard_is_a_run_with_its_fits_inside(database: str, jobs: int) -
     assert len(gru.outputs.model_outputs) == (1 if jobs == 1 else 0)  # models stay in the processes that made them
 
 
+def test_scores_of_distributions_are_metrics_of_the_runs(database: str) -> None:
+    with track("shops", data="sales"):
+        board = leaderboard("mean", SALES, horizon=3, origins=4, metric="crps")
+    parent, *_ = (run for run in runs(database, "shops") if "mlflow.parentRunId" not in run.data.tags)
+    table = board.table.set_index("model")
+    assert parent.data.metrics["test crps/mean"] == table.loc["mean", "crps"]
+    inside = {run.info.run_name: run.data.metrics for run in children(database, parent, "shops")}
+    for name in ("mase", "crps", "wql", "msis", "coverage80", "width95", "skill"):
+        assert inside["mean on sales"][f"test/{name}"] == pytest.approx(table.loc["mean", name], rel=1e-12)
+
+
 @pytest.mark.parametrize("mistake", [{"origins": 400}, {"gap": -1}, {"gap": 400}, {"min_past": 0}, {"min_past": 400}])
 def test_cutoffs_that_cannot_be_are_refused_before_a_run_begins(database: str, mistake: dict[str, int]) -> None:
     with pytest.raises((DataError, ParameterError)), track():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.evaluation.scores import ENDS, INTERVALS
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.reporting.figures import COLOURS, INK, QUIET, brief
 from tsforecast.training.history import Epoch, best_epoch
@@ -24,35 +26,50 @@ SHOWN = 3  # horizons, or seasons, of the past that a forecast stands beside
 Line = tuple[NDArray[Any], NDArray[np.float64]]  # times and numbers
 
 
-def forecast(model: Forecaster, panel: Panel) -> tuple[str, Line, Line] | None:
-    """Return the first target of a panel, the end of its first series, and the forecast of the steps that follow.
+@dataclass(frozen=True)
+class Fan:
+    """The first target of a panel: the end of its first series, and the forecast of the steps that follow."""
 
-    None where more must be known ahead than the panel holds.
-    """
+    target: str
+    past: Line
+    ahead: Line
+    intervals: dict[int, NDArray[np.float64]]  # (H, 2) by the percent of outcomes; of a model with distributions
+
+
+def forecast(model: Forecaster, panel: Panel) -> Fan | None:
+    """Return what a fitted model forecasts; None where more must be known ahead than the panel holds."""
     if isinstance(panel, SupervisedPanel) or panel.roles.given.future:
         return None
     first, horizon = panel.select([0]), model.horizon_
-    ahead = model.forecast(Context.at_end(first, lambda: with_future(first, horizon)), horizon)[0, :, 0]
+    past = Context.at_end(first, lambda: with_future(first, horizon))
+    ahead, intervals = model.forecast(past, horizon)[0, :, 0], dict[int, NDArray[np.float64]]()
+    if model.has_distribution:
+        levels = sorted(ENDS.values())
+        found = dict(zip(levels, model.distribution(past, horizon).quantiles(levels)[0, :, 0].T, strict=True))
+        for held in INTERVALS:
+            intervals[held] = np.stack([found[ENDS[f"{end}{held}"]] for end in ("lo", "hi")], axis=1)
     length = int(first.lengths[0])
     at = np.arange(max(0, length - SHOWN * max(horizon, panel.season_length, 12)), length)
-    past = _times(first, at), first.series(0)[at, 0].astype(np.float64)
-    return first.roles.target[0], past, (_times(first, length + np.arange(horizon)), ahead)
+    seen = _times(first, at), first.series(0)[at, 0].astype(np.float64)
+    return Fan(first.roles.target[0], seen, (_times(first, length + np.arange(horizon)), ahead), intervals)
 
 
-def draw(place: Path, forecast: tuple[str, Line, Line] | None, history: list[Epoch]) -> None:
+def draw(place: Path, forecast: Fan | None, history: list[Epoch]) -> None:
     """Write the figures that a fit has to a folder."""
     if forecast is not None:
-        _forecast(*forecast).savefig(place / "forecast.png", dpi=110)
+        _forecast(forecast).savefig(place / "forecast.png", dpi=110)
     if len(history) > 1:
         _training(history).savefig(place / "training.png", dpi=110)
 
 
-def _forecast(target: str, past: Line, ahead: Line) -> Figure:
-    steps = len(ahead[1])
-    figure, axes = _canvas(f"{brief(target)}: {steps} steps ahead")
-    alone = "o" if steps < 4 else None  # a line of few points is hardly one
-    axes.plot(*past, color=INK, lw=1.1, label="fitted")
-    axes.plot(*ahead, color=COLOURS[1], lw=1.4, marker=alone, ms=3, label="forecast")
+def _forecast(fan: Fan) -> Figure:
+    times, points = fan.ahead
+    figure, axes = _canvas(f"{brief(fan.target)}: {len(points)} steps ahead")
+    alone = "o" if len(points) < 4 else None  # a line of few points is hardly one
+    axes.plot(*fan.past, color=INK, lw=1.1, label="fitted")
+    axes.plot(*fan.ahead, color=COLOURS[1], lw=1.4, marker=alone, ms=3, label="forecast")
+    for held, ends in sorted(fan.intervals.items(), reverse=True):  # the widest is the lightest, as others lie on it
+        axes.fill_between(times, *ends.T, color=COLOURS[1], alpha=0.2, lw=0, label=f"{held} %")
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     return figure
 

@@ -24,7 +24,7 @@ from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason, shorten
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation import summaries
-from tsforecast.evaluation.metrics import skill
+from tsforecast.evaluation.metrics import shown_metrics, skill
 from tsforecast.evaluation.record import ForecastFit, learned
 from tsforecast.events import Activity
 from tsforecast.forecasters.base import Forecaster
@@ -291,7 +291,8 @@ class Tracker:
     def _leaderboard(self, run: _Run) -> None:
         """Log scores and verdicts of a comparison, to the runs of the models and to its own."""
         board = run.activity.result
-        table, errors = board.table.set_index("model"), summaries.errors(board.rows)
+        errors = summaries.errors(board.rows, metrics=shown_metrics(board.rows, board.metric))
+        table = board.table.set_index("model")
         for child, fit in run.outcomes:
             key = fit.model, -1 if fit.seed is None else fit.seed
             if key in errors.index:
