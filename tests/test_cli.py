@@ -723,6 +723,14 @@ def test_a_loss_that_does_not_exist_is_refused_with_the_nearest(words: tuple[str
     assert said.stderr.count("\n") == 1
 
 
+def test_a_search_by_distributions_needs_a_loss_that_has_one() -> None:
+    said = tsforecast("tune", "sunspots-yearly", "--metric", "crps")
+    assert said.stderr == (
+        "Error: --metric ranks distributions, which a network of point forecasts does not learn: got 'crps'; train "
+        "with --loss normal or that of another distribution\n"
+    )
+
+
 @pytest.mark.parametrize("command", ["fit", "leaderboard", "audit", "tune"])
 def test_the_help_lists_the_losses(command: str) -> None:
     text = tsforecast(command, "--help", width=400).stdout

@@ -57,7 +57,7 @@ KEPT = "Whether a later past of a fitted series is {} with the estimated {}, or 
         ("RaySearch", 'scheduler : {"auto", "asha", "hyperband", "median", "pbt", "none"}, default \'auto\'', ""),
         (
             "RaySearch",
-            'metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse", "error", "log_loss"}, default \'skill\'',
+            'metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse", "crps", "error", "log_loss"}, default \'skill\'',
             "",
         ),
         ("EnsembleForecaster", "forecasters : Forecaster, sequence of Forecaster or None, default None", ""),

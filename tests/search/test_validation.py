@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 from tests.helpers.forecasters import small, wave
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 from tsforecast.search.objective import forecast_objectives, honest_skill
+from tsforecast.search.search import RaySearch
 from tsforecast.search.trial import Score, TrialSetup, losses_of_trial, run_trial
 
 PANEL = Panel.from_array([wave(90, 0), wave(70, 1)], season_length=6)
 
 
-@pytest.mark.parametrize("metric", ["mase", "mae", "rmse", "smape", "rmsse"])
+@pytest.mark.parametrize("metric", ["mase", "mae", "rmse", "smape", "rmsse", "crps"])
 def test_skill_is_that_of_a_leaderboard_of_the_same_targets(metric: str) -> None:
     panel = Panel.from_array(wave(90), season_length=6)
     fold = forecast_objectives(panel, 3, 20, 1, metric)[0]
@@ -32,7 +33,39 @@ def test_skill_is_that_of_a_leaderboard_of_the_same_targets(metric: str) -> None
     assert fold.reference == board.reference
     skill = board.table.set_index("model").loc["naive", "skill"]
     # A board scales by the past of each cutoff, a search by what trains.
-    assert fold.skill(fold.losses(model)) == pytest.approx(skill, rel=0.01 if metric in ("mase", "rmsse") else 1e-9)
+    assert fold.skill(fold.losses(model)) == pytest.approx(
+        skill, rel=0.01 if metric in ("mase", "rmsse", "crps") else 1e-9
+    )
+
+
+def test_distributions_are_ranked_beside_the_best_naive_one_and_points_are_sure() -> None:
+    fold = forecast_objectives(PANEL, 3, 0.2, 1, "crps")[0]
+    reference = fold.baseline().fit(fold.part)
+    ranges = reference.distribution(fold.context, 3)
+    scores = ranges.crps(fold.truth)[..., 0] / fold.scale
+    np.testing.assert_allclose(fold.naive, scores.mean(axis=1))
+    totals = [fold.total(each, fold.weights) for each in fold.family]
+    assert totals == sorted(totals)
+    network = NeuralForecaster(window=6, horizon=3, units=4, max_epochs=1, random_state=0).fit(fold.part)
+    points = forecast_objectives(PANEL, 3, 0.2, 1, "mase")[0]
+    np.testing.assert_allclose(fold.losses(network), points.losses(network))
+    assert fold.total(fold.naive, fold.weights) < points.total(points.losses(reference), points.weights)
+
+
+def test_a_constant_past_ranks_distributions_in_their_own_unit() -> None:
+    flat = Panel.from_array(np.r_[np.full(40, 2.0), 5.0, 7.0, 5.0], season_length=6)
+    fold = forecast_objectives(flat, 1, 3, 1, "crps")[0]
+    assert fold.losses(NaiveForecaster(horizon=1).fit(fold.part)) == pytest.approx([3.0, 2.0, 2.0])
+
+
+def test_a_network_without_a_distribution_is_no_model_for_crps() -> None:
+    search = RaySearch(NeuralForecaster(horizon=3), {"units": [2, 4]}, metric="crps")
+    with pytest.raises(ParameterError) as refused:
+        search.fit(PANEL)
+    assert str(refused.value) == (
+        "metric ranks distributions, which a network of point forecasts does not learn: got 'crps'; train with "
+        "loss='normal' or that of another distribution"
+    )
 
 
 def test_the_targets_do_not_depend_on_the_window_and_lie_behind_what_trains() -> None:

@@ -65,7 +65,8 @@ def tune(
     metric: Annotated[
         str,
         typer.Option(
-            help="Error whose skill counts: mase (skill), mae, rmse, smape, rmsse; of labels error (skill), log_loss."
+            help="Error whose skill counts: mase (skill), mae, rmse, smape, rmsse; of distributions crps; of labels "
+            "error (skill), log_loss."
         ),
     ] = "skill",
     time_budget: Annotated[

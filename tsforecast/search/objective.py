@@ -18,8 +18,10 @@ from tsforecast.data.context import Context, held_out
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import seasonal_scale
 from tsforecast.errors import DataError
+from tsforecast.estimators.network import NetworkEstimator
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation import metrics
+from tsforecast.evaluation.scores import scores_of
 from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
@@ -29,6 +31,7 @@ BLOCKS = 100  # of the cases, at most, for an interval
 SEPARATE = 3  # blocks of cases that share nothing, at least, for an interval
 LEVEL = 0.95  # of the interval, one-sided
 LEAST_SKILL = 0.02  # a smaller one is not worth a search
+CRPS = "crps"  # the metric of distributions
 CLASSIFICATION_METRICS = ("error", "log_loss")
 
 
@@ -230,12 +233,25 @@ class ForecastObjective(Objective):
 
     def losses(self, model: Forecaster) -> Floats:
         """Return the loss of a fitted model from each cutoff, (n,)."""
-        predicted = model.forecast(self.context, self.horizon)
-        error = metrics.losses(self.metric, self.truth, predicted, self.scale[:, None])
+        if self.metric == CRPS:
+            predicted = self._crps(model)
+            error = metrics.divide(predicted, self.scale[:, None])
+        else:
+            predicted = model.forecast(self.context, self.horizon)
+            error = metrics.losses(self.metric, self.truth, predicted, self.scale[:, None])
         observed = ~np.isnan(self.truth)
         broken = (np.isnan(predicted) & observed).any(axis=(1, 2))
         total = np.where(observed, np.nan_to_num(error), 0.0).sum(axis=(1, 2))
         return np.asarray(np.where(broken, np.nan, total / np.maximum(observed.sum(axis=(1, 2)), 1)))
+
+    def _crps(self, model: Forecaster) -> Floats:
+        """Return the CRPS of the distribution of each step, (n, H, K), in the unit of the data.
+
+        A network of point forecasts shows no errors that it did not learn from: it is taken to be sure of its point.
+        """
+        if isinstance(model, NetworkEstimator) and not model.has_distribution:
+            return np.asarray(np.abs(model.forecast(self.context, self.horizon) - self.truth))
+        return scores_of(model.distribution, self.context, 0, self.truth)[CRPS]
 
 
 @unobserved()  # the best naive forecast of all is trial 0
@@ -277,8 +293,9 @@ def _forecast_objective(panel: Panel, trained: NDArray[np.int64], horizon: int, 
         scales[i] = [
             seasonal_scale(column[:end].astype(float), panel.season_length) for column in panel.series(i)[:, :targets].T
         ]
-    if metric in ("mase", "rmsse") and not np.nanmax(scales, initial=0.0):
-        metric = "mae" if metric == "mase" else "rmse"  # a constant past gives no scale
+    if metric in ("mase", "rmsse", CRPS) and not np.nanmax(scales, initial=0.0):
+        metric = {"mase": "mae", "rmsse": "rmse"}.get(metric, metric)  # a constant past gives no scale
+        scales = np.ones_like(scales)
     weights, part = _equal_weights(context.series), panel.until(trained)
     scale = scales[context.series, :, int(metric == "rmsse")]
     span = np.stack([panel.stamps(context.series, context.lengths + step) for step in (0, horizon - 1)])

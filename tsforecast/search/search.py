@@ -27,6 +27,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import Distribution
 from tsforecast.errors import Argument, ParameterError, Problem, TrainingError, TrainingWarning, raise_any, shorten
 from tsforecast.estimators.base import Estimator, keyword_settings, setting
+from tsforecast.estimators.network import NetworkEstimator
 from tsforecast.evaluation.metrics import METRICS
 from tsforecast.events import observed
 from tsforecast.files import write_or_return
@@ -34,6 +35,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, versions
 from tsforecast.search.objective import (
     CLASSIFICATION_METRICS,
+    CRPS,
     LEVEL,
     ForecastObjective,
     Honest,
@@ -158,11 +160,12 @@ class RaySearch(Forecaster):
         '[Li et al. 2018], those worse than the "median" of the others, or "none". Population based training, "pbt" '
         '[Jaderberg et al. 2017], varies instead how weights are trained. "auto": ASHA, and HyperBand with BOHB.',
     )
-    metric: Literal["skill", "mase", "mae", "rmse", "smape", "rmsse", "error", "log_loss"] = setting(
+    metric: Literal["skill", "mase", "mae", "rmse", "smape", "rmsse", "crps", "error", "log_loss"] = setting(
         default="skill",
         check=lambda name, value: [],  # the metrics of a forecaster or of a classifier: see `_problems`
         doc='Error whose skill counts; the last two are those of a classifier. "skill" is that of MASE, or, of a '
-        "classifier, that of wrong labels.",
+        'classifier, that of wrong labels. "crps" ranks distributions beside the best naive one; a network needs a '
+        "loss that has one, and in a space of losses a point forecast is taken to be sure.",
     )
     max_epochs: int | None = setting(
         default=None, least=1, doc="Epochs of each trial; the forecaster's own number unless given."
@@ -420,6 +423,11 @@ class RaySearch(Forecaster):
         found: Distribution = self.best_estimator_.distribution(past, horizon)
         return found
 
+    @property
+    def has_distribution(self) -> bool:
+        """Whether the forecaster has distributions of its own; see `Forecaster.has_distribution`."""
+        return bool(self.forecaster.has_distribution)
+
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where the best estimator used its fallback, (n, K); see `Forecaster.is_fallback`."""
         return np.asarray(self.best_estimator_.is_fallback(past))
@@ -476,8 +484,13 @@ class RaySearch(Forecaster):
     def _problems(self) -> list[str]:
         if not isinstance(self.forecaster, (Forecaster, Classifier)):
             return [f"forecaster must be a forecaster or classifier of tsforecast's: got {self.forecaster!r}"]
-        metrics = ("skill", *(CLASSIFICATION_METRICS if _classifies(self) else METRICS))
+        metrics = ("skill", *(CLASSIFICATION_METRICS if _classifies(self) else (*METRICS, CRPS)))
         problems = Estimator._problems(self) + one_of("metric", self.metric, metrics)
+        points = isinstance(self.forecaster, NetworkEstimator) and not getattr(self.forecaster, "has_distribution", 0)
+        if self.metric == CRPS and points and "loss" not in self.space:
+            must, got = "ranks distributions, which a network of point forecasts does not learn", f"got {CRPS!r}"
+            remedy = (Argument("loss", "normal", "train with"), " or that of another distribution")
+            problems.append(Problem(must, got, remedy, parameter="metric"))
         problems += pair_problems(self.searcher, self.scheduler)
         own = map(Problem.of, self.forecaster._problems())
         return problems + [problem.within(after=" (of the forecaster)") for problem in own]
