@@ -75,7 +75,7 @@ def test_a_missing_truth_carries_no_loss_and_no_gradient() -> None:
     truth = torch.zeros(B, H, K)
     truth[0] = torch.nan
     for loss in LOSSES.values():
-        outputs = torch.ones(B, H, K, 1, requires_grad=True)
+        outputs = torch.ones(B, H, K, loss.outputs, requires_grad=True)
         ones = torch.ones(1, K)
         units = DataScale(0 * ones, ones, 0 * ones, ones, ones, powered=False)
         total, count = judged(loss, units, outputs, truth)

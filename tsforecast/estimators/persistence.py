@@ -6,14 +6,18 @@ every value, migrates older formats, restores the model and compares its golden 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from tsforecast.checks import require_estimator
 from tsforecast.data.panel import Panel
@@ -25,6 +29,7 @@ from tsforecast.saving.codec import Numbers, from_plain, pack, to_plain, under, 
 from tsforecast.saving.folder import DESCRIPTION, GOLDEN_OUTPUTS, read_description, read_numbers, write
 from tsforecast.saving.migrations import VERSION, migrated, wrote
 
+QUANTILES = "QuantileLoss"  # the loss of ours that has arguments
 TOLERANCE = 1e-3  # of the spread of a golden prediction: other machines and libraries round otherwise
 
 
@@ -116,10 +121,17 @@ def check_folder(folder: str | Path) -> None:
     require_place(Path(folder), mark=DESCRIPTION)
 
 
-def load(folder: str | Path) -> Any:
+def load(folder: str | Path, *, trust: Collection[str] = ()) -> Any:
     """Read a model that `save` wrote. Nothing in the folder is executed.
 
     A model that was fitted on a device which is not here is loaded with ``device="auto"``.
+
+    Parameters
+    ----------
+    folder : path
+    trust : collection of str
+        Import paths of losses of your own, such as ``"shop.losses.Gumbel"``. A model that was fitted with one names
+        it, and code that is not named here as well is not imported.
 
     Raises
     ------
@@ -127,7 +139,7 @@ def load(folder: str | Path) -> Any:
         When the folder does not hold a whole model of a known format, or the model does not predict any more what it
         predicted when it was saved.
     """
-    with opened(folder, "loaded") as (written, description, numbers):
+    with opened(folder, "loaded", trust) as (written, description, numbers):
         panel = None if description["panel"] is None else unpack(description["panel"], numbers)
         model = _revive(description["fitted"], numbers, panel)
         if description["golden"] is None:
@@ -138,8 +150,10 @@ def load(folder: str | Path) -> Any:
 
 
 @contextmanager
-def opened(folder: str | Path, verb: str) -> Iterator[tuple[dict[str, Any], dict[str, Any], Numbers]]:
-    """Yield a saved model as it was written, as it would be written today, and its arrays.
+def opened(
+    folder: str | Path, verb: str, trust: Collection[str] | None = None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], Numbers]]:
+    """Yield a saved model as it was written, as it would be written today, and its arrays; `trust` as in `made`.
 
     Whatever they make code stumble over, it is the file that is wrong: a ModelFileError.
     """
@@ -147,7 +161,7 @@ def opened(folder: str | Path, verb: str) -> Iterator[tuple[dict[str, Any], dict
     written = read_description(place)
     numbers = read_numbers(place, written)
     try:
-        yield written, from_plain(migrated(written), made), numbers
+        yield written, from_plain(migrated(written), partial(made, trust=trust)), numbers
     except ModelFileError as error:
         raise ModelFileError([f"{str(place)!r} cannot be {verb}: {problem}" for problem in error.problems]) from error
     except Exception as error:
@@ -179,15 +193,35 @@ def _revive(described: dict[str, Any], numbers: Numbers, panel: Panel | None) ->
 
 
 def _as_made(model: Any) -> tuple[str, dict[str, Any]]:
-    """Return class and parameters of a model of ours."""
+    """Return class and parameters of a model of ours, or of a loss; the class of another's loss with its import path.
+
+    TypeError is raised for other objects.
+    """
     name = type(model).__name__
-    if name not in CLASSES or type(model) is not estimator_class(name):
-        raise TypeError(f"a saved model holds classes of tsforecast only, not {model!r}")
-    return name, model.saved_params()
+    if isinstance(model, BaseEstimator):
+        if name not in CLASSES or type(model) is not estimator_class(name):
+            raise TypeError(f"a saved model holds classes of tsforecast only, not {model!r}")
+        return name, model.saved_params()
+    if "tsforecast.networks.losses" in sys.modules:  # else there is no loss
+        from tsforecast.networks.losses import Loss, QuantileLoss
+
+        if type(model) is QuantileLoss:
+            return QUANTILES, model.arguments()
+        path = f"{type(model).__module__}.{type(model).__qualname__}"
+        if isinstance(model, Loss) and not path.startswith(("tsforecast.", "__main__.")) and "<locals>" not in path:
+            return path, model.arguments()
+        if isinstance(model, Loss):
+            raise TypeError(f"a loss of your own must be a class of a module that can be imported, not of {path!r}")
+    raise TypeError(f"a saved model holds numbers, text and lists only, and one of its parameters is {model!r}")
 
 
-def made(name: str, parameters: dict[str, Any]) -> Any:
-    """Return a model that was not fitted, of a class of ours, or raise ModelFileError; undo `_as_made`."""
+def made(name: str, parameters: dict[str, Any], trust: Collection[str] | None = None) -> Any:
+    """Return a model of ours that was not fitted, or a loss; undo `_as_made`. ModelFileError is raised otherwise.
+
+    A loss of another's must be among the import paths to `trust`; without these, code that stands for it is returned.
+    """
+    if name == QUANTILES or "." in str(name):
+        return _made_loss(name, parameters, trust)
     if name not in CLASSES:
         raise ModelFileError(
             f"a model must be of a class of tsforecast: got {str(name)[:80]!r}; {nearest(name, CLASSES)}"
@@ -196,3 +230,28 @@ def made(name: str, parameters: dict[str, Any]) -> Any:
     model = cls(**cls.params_for_this_machine(parameters))
     raise_any(model._problems(), ModelFileError)
     return model
+
+
+def _made_loss(path: str, parameters: dict[str, Any], trust: Collection[str] | None) -> Any:
+    """Return a loss of ours, or one whose import path is to be trusted."""
+    from tsforecast.networks.losses import Loss, QuantileLoss, Unknown
+
+    if path == QUANTILES:
+        return QuantileLoss(**parameters)
+    if trust is None:
+        return Unknown(
+            f"{path.rpartition('.')[2]}({', '.join(f'{key}={value!r}' for key, value in parameters.items())})"
+        )
+    if path not in trust:
+        raise ModelFileError(
+            f"its loss is {path[:200]!r}, code that is not of tsforecast and is not imported; if it is yours, load the "
+            f"model with trust=[{path[:200]!r}]"
+        )
+    module, _, name = path.rpartition(".")
+    try:
+        cls = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ModelFileError(f"its loss {path!r} cannot be imported here: {error}; make it importable") from error
+    if not (isinstance(cls, type) and issubclass(cls, Loss)):
+        raise ModelFileError(f"its loss {path!r} must be a subclass of tsforecast.networks.losses.Loss: got {cls!r}")
+    return cls(**parameters)

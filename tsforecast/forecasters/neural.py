@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,24 +14,31 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from tsforecast.checks import one_of
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
-from tsforecast.data.scaling import SCALERS, seasonal_scale
+from tsforecast.data.scaling import SCALERS, Scaling, seasonal_scale
 from tsforecast.data.windows import Windows
+from tsforecast.distributions.base import Distribution, assembled
+from tsforecast.distributions.families import Quantiles, Symmetric
+from tsforecast.distributions.parametric import Parametric
 from tsforecast.errors import DataError, Problem, raise_any
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.forecasters import auto
+from tsforecast.forecasters.auto import anchor_forecast
+from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective, loss_problems
+from tsforecast.networks.losses import LOGNORMAL, LOSSES, DataScale, Loss, Objective, loss_problems
 from tsforecast.training.history import OnEpoch
 from tsforecast.training.loop import PREDICT_ROWS
 from tsforecast.training.runtime import few_threads, torch_device
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
+START_WINDOWS = 1_024  # of the training part, whose naive errors are the spread of an untrained network
 STATES = 2**20  # numbers in the states of the windows that are forecast at once, if those are more than usual
 
 
@@ -77,11 +85,24 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         fixed=True,
         doc="Forecast each target from its own past (and the covariates), or all from the past of all.",
     )
-    loss: Literal["mae", "mse", "huber", "mase", "smape"] | Loss = setting(
+    loss: (
+        Literal[
+            "mae", "mse", "huber", "mase", "smape", "normal", "student-t", "laplace", "lognormal", "poisson",
+            "negative-binomial", "zero-inflated-poisson", "zero-inflated-negative-binomial", "quantile",
+        ]
+        | Loss
+    ) = setting(
         default="mae",
         check=_loss_problems,
-        doc="Training loss: the first three on scaled numbers, the others in the data's units; or an instance of your "
-        "own subclass of `tsforecast.networks.losses.Loss`.",
+        doc="Training loss. Of a point forecast: mae, mse and huber on scaled numbers, mase and smape in the data's. "
+        "Of a distribution, whose parameters the network computes: its negative log-likelihood, or the "
+        "mean loss of quantiles. Or a loss of `tsforecast.networks.losses`, such as ``QuantileLoss([0.1, 0.9])`` or an "
+        "instance of your own subclass of `Loss` or `Likelihood`.",
+    )  # fmt: skip
+    point: Literal["auto", "mean", "median", "mode"] = setting(
+        default="auto",
+        doc="Point forecast that is read from a distribution. Auto: the mean of counts, the median of others; a loss "
+        "of point forecasts has no other.",
     )
     max_epochs: int = 20
 
@@ -121,6 +142,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             When the loss is no longer a number; the forecaster then has the last good weights.
         """
         panel = self._checked(data, y, sample_weight)
+        self._require_numbers_of_the_loss(panel)
         same = {"frequency": panel.frequency, "season_length": panel.season_length}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         with observed(self, panel, on_epoch) as activity:
@@ -129,12 +151,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             windows, config = self._windows(part, trains), self._training_config()
             self.history_ = []
             self._remember(panel)  # from the first epoch on there are weights to forecast with
-            self._train_network(windows, config, self._untrained_network, checkpoints, activity.notify)
+            self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, activity.notify)
             if self._refits(config):
                 self.inputs_ = Preprocessor.fit(part, self._recipe())
                 windows = self._windows(part, part.lengths)
                 config = replace(config, stop=self.resolved_["best_epoch"])
-                self._train_network(windows, config, self._untrained_network, checkpoints, phase="refit")
+                self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, phase="refit")
         return self
 
     def fine_tune(
@@ -191,9 +213,15 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             raise_any(f"{problem}; use scaling='new'" for problem in self.inputs_.beyond_transform(past))
         model.inputs_ = Preprocessor.fit(past, model._recipe()) if scaling == "new" else self.inputs_.with_series(past)
         model.resolved_ |= {"validation": held_out} | ({"head_layers": layers} if head == "new" else {})
-        renew = partial(model.network_.renew_head, layers) if head == "new" else None
+        self._require_numbers_of_the_loss(panel)
         with observed(model, panel) as activity:
             windows = model._windows(panel, trains)
+
+            def renewed() -> None:
+                model.network_.renew_head(layers)
+                model._learn_start(model.network_, windows)
+
+            renew = renewed if head == "new" else None
             model._tune_network(windows, model._training_config(), freeze, renew, activity.notify)
             model._remember(panel)
         return model
@@ -202,7 +230,10 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         return auto.training_rows(panel, self.validation, horizon or self.horizon_)
 
     def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
-        return super()._resolve(panel, past) | {
+        resolved = super()._resolve(panel, past)
+        if self.loss == LOGNORMAL:
+            resolved["value_transform"] = "log"
+        return resolved | {
             "segment": auto.segment(self.segment, panel.season_length),
             "device": str(torch_device(self.device)),
             "head_layers": 1,
@@ -254,7 +285,10 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 error, _ = seasonal_scale(panel.series(i)[: trains[i] or None, k], panel.season_length)
                 naive[i, k] = error if error > 0 else 1.0
         parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
-        location, scale, shift, power, mae = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
+        family = self._loss().family  # gamma functions of counts need many digits, which Apple's devices do not have
+        exact = family is not None and family.counts and device.type != "mps"
+        kind = np.float64 if exact else np.float32
+        location, scale, shift, power, mae = (torch.from_numpy(part.astype(kind)).to(device) for part in parts)
         return DataScale(location, scale, shift, power, mae, scaling.powered)
 
     def _untrained_network(self) -> ForecastNetwork:
@@ -272,9 +306,95 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             loss=self._loss(),
         )
 
+    def _naive_network(self, data: TrainingData) -> ForecastNetwork:
+        """Return an untrained network, of which a distribution is spread as the naive forecast is on training data."""
+        network = self._untrained_network().to(torch_device(self.device))
+        self._learn_start(network, data)
+        return network
+
     @torch.inference_mode()
+    def _learn_start(self, network: ForecastNetwork, data: TrainingData) -> None:
+        """Set the distribution around an untrained level to that of its errors on the training windows, by step."""
+        if network.start is None:
+            return
+        windows, loss, found = data.training, self._loss(), list[tuple[torch.Tensor, ...]]()
+        network.eval()
+        count = min(len(windows), START_WINDOWS)
+        network.start[..., : network.spreads] = 1.0
+        for index in torch.split(torch.arange(count, device=windows.device) * len(windows) // count, PREDICT_ROWS):
+            batch = windows.batch(index)
+            outputs = network(*batch.inputs)
+            level, size = outputs[..., 0], outputs[..., network.levels] if network.spreads else 1.0
+            found.append((level / size, batch.future / size, batch.series))
+        level, truth, series = (torch.cat(parts) for parts in zip(*found, strict=True))
+        assert isinstance(data.objective, Objective)
+        start = loss.start(level, truth, series, data.objective.scale)
+        network.start.copy_(torch.from_numpy(start))
+
+    def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
+        """Forecast one block; see `WindowedForecaster._forecast_block`. The median is where the level is."""
+        if self._point == "level":
+            return super()._forecast_block(rows, ahead, static, scaling)
+        return self._parametric(rows, ahead, static, scaling).point(self._point)
+
+    @property
+    def _point(self) -> Literal["level", "mean", "median", "mode"]:
+        """Point forecast that is read from the outputs."""
+        family = self._loss().family
+        if family is None:
+            return "level"
+        name = family.usual_point if self.point == "auto" else self.point
+        return "level" if name == "median" and isinstance(family, Symmetric | Quantiles) else name  # type: ignore[return-value]
+
+    def _parametric(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Parametric:
+        """Return the distributions of one block, of rows as in `_forecast_block`."""
+        family, index, lags = self._loss().family, np.arange(len(rows)), self._lags()
+        assert family is not None
+        known = scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
+        scaled_rows = scaling.transform(rows, index)
+        outputs = self._outputs(scaled_rows, known, static, lambda found: found)
+        if lags is not None:
+            outputs[..., 0] += anchor_forecast(scaled_rows[..., : outputs.shape[2]], lags)
+        return Parametric(family, outputs, scaling)
+
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        """Return the distributions of H steps after each of n cutoffs; see `Forecaster.distribution`.
+
+        Of a loss that is a likelihood, or has quantiles, they are those of the network. Steps beyond the fitted
+        horizon have the distributions of its steps, around what the forecaster continues to: they do not widen.
+        """
+        if self._loss().family is None:
+            return super().distribution(past, horizon)
+        if (short := past.lengths < self.resolved_["window"]).any():
+            naive = SeasonalNaiveForecaster(self.horizon_).fit(self.panel_)
+            naive.season_length_ = self.resolved_["season_length"]
+            models = [(chosen, model) for chosen, model in ((short, naive), (~short, self)) if chosen.any()]
+            parts = [(chosen, model.distribution(past.select(chosen), horizon)) for chosen, model in models]
+            return assembled((len(past), horizon, past.n_targets), parts)
+        blocks = list[Parametric]()
+
+        def forecast_block(*inputs: Any) -> Floats:
+            blocks.append(self._parametric(*inputs))
+            return blocks[-1].point("median" if self._point == "level" else self._point)
+
+        for _ in self._blocks(past, horizon, forecast_block):
+            pass
+        outputs = np.concatenate([block.outputs for block in blocks], axis=1)
+        return replace(blocks[0], outputs=outputs[:, :horizon])
+
     def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
         """Return the network's corrections; see `WindowedForecaster._corrections`."""
+        return self._outputs(rows, ahead, static, self._loss().point)
+
+    @torch.inference_mode()
+    def _outputs(
+        self,
+        rows: Floats,
+        ahead: Floats,
+        static: NDArray[np.float32],
+        read: Callable[[torch.Tensor], torch.Tensor],
+    ) -> Floats:
+        """Return what is read from the network's outputs, (n, B, K, P), without the anchor."""
         device = next(self.network_.parameters()).device
         self.network_.eval()
         whole = [torch.from_numpy(np.nan_to_num(part).astype(np.float32)) for part in (rows, ahead, static)]
@@ -284,8 +404,27 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 # Blocks of one size: a matrix product of another size may round in another way, and the forecast of a
                 # window must not depend on its batch-mates.
                 filled = [F.pad(part, (0, 0) * (part.ndim - 1) + (0, -len(part) % TILE)).to(device) for part in batch]
-                points.append(self._loss().point(self.network_(*filled, add_anchor=False))[: len(batch[0])].cpu())
+                points.append(read(self.network_(*filled, add_anchor=False))[: len(batch[0])].cpu())
             return np.asarray(torch.cat(points).numpy(), dtype=np.float64)
+
+    def _require_numbers_of_the_loss(self, panel: Panel) -> None:
+        """Raise DataError where targets are no numbers of the distribution that the loss names."""
+        family, name = self._loss().family, self.loss if isinstance(self.loss, str) else repr(self.loss)
+        if self.loss != LOGNORMAL and not (family is not None and family.counts):
+            return
+        targets = panel.values[: panel.offsets[-1], : panel.n_targets].astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            wrong = targets <= 0 if self.loss == LOGNORMAL else (targets < 0) | (targets != np.round(targets))
+        wrong &= ~np.isnan(targets)
+        if wrong.any():
+            row, k = np.argwhere(wrong)[0]
+            series = panel.ids[np.searchsorted(panel.offsets, row, side="right") - 1]
+            kind = "positive numbers" if self.loss == LOGNORMAL else "counts, whole numbers from 0 on"
+            raise DataError(
+                f"{panel.roles.target[k]!r} must be {kind}, for loss {name!r}: {wrong.sum()} of "
+                f"{(~np.isnan(targets)).sum()} are not, the first is {targets[row, k]:g} in series {str(series)!r}; "
+                "use loss='normal' or loss='quantile'"
+            )
 
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each series trained; all where it was trained once more on them."""
@@ -311,6 +450,14 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             must = f"{named} judges in the data's own units, which scaler {type(self.scaler).__name__}() hides"
             remedy = f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
             problems.append(Problem(must, "", remedy, parameter="loss"))
+        if isinstance(loss, Loss) and loss.family is None and self.point in ("mean", "median", "mode"):
+            got = f"got {self.loss!r}, which has a point forecast alone"
+            must = f"must have a distribution for point={self.point!r}"
+            problems.append(Problem(must, got, "use loss='normal', or point='auto'", parameter="loss"))
+        if self.loss == LOGNORMAL and self.value_transform not in ("auto", "log"):
+            must = "must be 'auto' or 'log' for loss 'lognormal', which is a normal distribution of the logarithm"
+            remedy = "use loss='normal'"
+            problems.append(Problem(must, f"got {self.value_transform!r}", remedy, parameter="value_transform"))
         return problems
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import warnings
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 
 Floats = NDArray[np.float64]
+ForecastBlock = Callable[[Floats, Floats, NDArray[np.float32], Scaling], Floats]
 
 
 def _anchor_problems(name: str, anchor: Any) -> list[str]:
@@ -194,8 +195,7 @@ class WindowedForecaster(Forecaster):
         Beyond what is forecast at once, the forecaster continues from its own forecasts; past covariates then keep
         their last value.
         """
-        window, block = self.resolved_["window"], self._block
-        if (short := past.lengths < window).any():
+        if (short := past.lengths < self.resolved_["window"]).any():
             naive = SeasonalNaiveForecaster(horizon)
             naive.season_length_ = self.resolved_["season_length"]
             forecasts = np.empty((len(past), horizon, past.n_targets))
@@ -203,20 +203,23 @@ class WindowedForecaster(Forecaster):
                 if chosen.any():
                     forecasts[chosen] = model.forecast(past.select(chosen), horizon)
             return forecasts
+        return np.concatenate(list(self._blocks(past, horizon, self._forecast_block)), axis=1)[:, :horizon]
+
+    def _blocks(self, past: Context, horizon: int, forecast_block: ForecastBlock) -> Iterator[Floats]:
+        """Yield the forecasts of each block, (n, B, K), up to a horizon, each from a window that ends with the last."""
+        window, block = self.resolved_["window"], self._block
         rows = past.tail(window)  # (n, W, C)
         scaling = self.inputs_.of(past)
         static = self.inputs_.static(past)  # (n, S)
         blocks = math.ceil(horizon / block)
         known = past.future_known(blocks * block)  # (n, blocks * B, F)
-        parts: list[Floats] = []
         for ahead in np.split(known, blocks, axis=1):  # (n, B, F)
-            part = self._forecast_block(rows, ahead, static, scaling)  # (n, B, K)
-            parts.append(part)
+            part = forecast_block(rows, ahead, static, scaling)  # (n, B, K)
+            yield part
             following = np.repeat(rows[:, -1:], block, axis=1)  # (n, B, C)
             following[..., : part.shape[2]] = part
             following[..., following.shape[2] - ahead.shape[2] :] = ahead
             rows = np.concatenate([rows, following], axis=1)[:, -window:]  # (n, W, C)
-        return np.concatenate(parts, axis=1)[:, :horizon]
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts are the seasonal naive's, since the past is shorter than the window, (n, K)."""

@@ -99,6 +99,8 @@ class CrossEntropy:
     A share of each truth, `smoothing`, is spread over all classes [Szegedy et al. 2016, arXiv 1512.00567].
     """
 
+    in_nats = False  # the share of the loss that is removed is what counts
+
     def __init__(self, weights: Tensor, smoothing: float = 0.0) -> None:
         self.weights, self.smoothing = weights, smoothing
 

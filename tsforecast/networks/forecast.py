@@ -12,6 +12,8 @@ from tsforecast.networks.layers import ACTIVATIONS, Architecture, TrainableNetwo
 from tsforecast.networks.losses import LOSSES, Loss
 from tsforecast.networks.recurrent import encoder
 
+LEAST = 1e-3  # of the spread of an untrained network, which a trained one has at least
+
 
 class Decoder(nn.Module):
     """Turn a state into outputs for every step, a segment of steps at a time and all segments in parallel.
@@ -72,7 +74,9 @@ class ForecastNetwork(TrainableNetwork):
     A window has C `columns`, the K `targets` first; there are F future (`ahead`) and S static covariates. The anchor is
     given as `lags`, steps back of shape (H, A), which the forecaster chooses; None for no anchor. With
     `instance_norm` each target is read divided by its own standard deviation over the window, by which the output is
-    multiplied [cf. Kim et al. 2022, RevIN]. The loss decides the number of outputs per step (P).
+    multiplied [cf. Kim et al. 2022, RevIN]. The loss decides the number of outputs per step (P): levels, which the
+    anchor is added to, spreads, which are positive, and others. Those of an untrained network are the `start`, (H, K,
+    P - levels): the naive distribution, once they are learned from the training part.
     """
 
     def __init__(
@@ -95,7 +99,11 @@ class ForecastNetwork(TrainableNetwork):
         rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
         self.anchor_rows: Tensor
         self.register_buffer("anchor_rows", torch.from_numpy(rows), persistent=False)  # that the anchor copies
-        self.levels, self.outputs = loss.levels, loss.outputs
+        self.levels, self.spreads, self.outputs = loss.levels, loss.spreads, loss.outputs
+        self.start: Tensor | None
+        unit = torch.arange(self.outputs - self.levels) < self.spreads
+        others = unit.float().expand(horizon, targets, -1).clone()
+        self.register_buffer("start", others if self.outputs > self.levels else None)
         self.joint = architecture.channels == "joint"
         self.gates = int(lags is not None and bool((lags > 1).any()))  # of the anchor, per step
         inputs = columns if self.joint else 1 + columns - targets
@@ -140,13 +148,25 @@ class ForecastNetwork(TrainableNetwork):
             levels = levels * size[..., None] + level[..., None]
         if add_anchor:
             levels = levels + anchor[..., None]
-        return levels if self.outputs == self.levels else torch.cat([levels, others], dim=-1)
+        return levels if self.start is None else torch.cat([levels, self._others(others, self.start, size)], dim=-1)
+
+    def _others(self, outputs: Tensor, start: Tensor, size: Tensor) -> Tensor:
+        """Return spreads and others, (B, H, K, P - levels): where outputs are zero those of the start."""
+        factor = (1 - LEAST) * (F.elu(outputs[..., : self.spreads]) + 1) + LEAST
+        spreads = start[..., : self.spreads] * factor
+        if self.instance_norm:
+            spreads = spreads * size[..., None]
+        if self.spreads == self.outputs - self.levels:
+            return spreads
+        return torch.cat([spreads, start[..., self.spreads :] + outputs[..., self.spreads :]], dim=-1)
 
     def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
         """Return the naive forecast in the shape of outputs, (B, H, K, P): the anchor, or the last value."""
         levels = self._anchor(past)[..., None].expand(-1, -1, -1, self.levels)
-        others = levels.new_zeros(*levels.shape[:3], self.outputs - self.levels)
-        return torch.cat([levels, others], dim=-1)
+        if self.start is None:
+            return levels
+        zeros = self.start.new_zeros(len(past), *self.start.shape)
+        return torch.cat([levels, self._others(zeros, self.start, self._centred(past[..., : self.targets])[2])], dim=-1)
 
     def _anchor(self, past: Tensor) -> Tensor:
         """Return the naive forecast, (B, H, K): the anchor, or the last value."""

@@ -1,18 +1,26 @@
-"""Losses: network outputs per step, the point forecast in them, and the training loss."""
+"""Losses: network outputs per step, the point forecast or the distribution in them, and the training loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from tsforecast.data.windows import Batch
-from tsforecast.errors import reason
+from tsforecast.distributions.base import Floats
+from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
+from tsforecast.distributions.families import GRID, Family, Laplace, Normal, OfTorch, Quantiles, StudentT
+from tsforecast.errors import ParameterError, Problem, reason
 
 SMALL = 1e-8
+LOGNORMAL = "lognormal"
+MOST_QUANTILES = 199
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,32 +39,53 @@ class DataScale:
 
     def to_data(self, scaled: Tensor, series: Tensor) -> Tensor:
         """Return scaled numbers (B, H, K) of `series` (B,) in the scale of the data."""
-        location, scale, shift, power = (
-            part[series][:, None] for part in (self.location, self.scale, self.shift, self.power)
-        )
-        values = scaled * scale + location  # (B, H, K)
+        values = scaled * self.scale[series][:, None] + self.location[series][:, None]  # (B, H, K)
         if not self.powered:
             return values
+        shift, power = self.shift[series][:, None], self.power[series][:, None]
         safe = torch.where(power == 0, 1.0, power)
         logs = torch.where(power == 0, values, torch.log1p((safe * values).clamp(min=-1 + 1e-6)) / safe)
         return torch.exp(logs.clamp(max=80.0)) - shift  # e**88 is the largest float32
 
+    def log_slope(self, scaled: Tensor, series: Tensor) -> Tensor:
+        """Return the logarithm of what a unit of scaled numbers (B, H, K) is in the scale of the data."""
+        scale = self.scale[series][:, None]
+        if not self.powered:
+            return scale.log().expand_as(scaled)
+        power, values = self.power[series][:, None], scaled * scale + self.location[series][:, None]
+        safe = torch.where(power == 0, 1.0, power)
+        logs = torch.where(power == 0, values, torch.log1p((safe * values).clamp(min=-1 + 1e-6)) / safe)
+        return scale.log() + (1 - power) * logs
+
 
 class Loss:
-    """Outputs per step and the loss on them; subclass it for another likelihood.
+    """Outputs per step and the loss on them; subclass it, or `Likelihood`, for another one.
 
     Attributes
     ----------
     outputs : int
         Numbers per step (P). The first `levels` of them are scaled levels, to which the anchor is added; the others
         are not changed.
+    levels : int
+    spreads : int
+        Numbers after the levels that are positive, in the unit of the levels: those of an untrained network are what
+        the errors of the naive forecast have on the training part.
     needs_scale : bool
         Whether `errors` reads the scale of the data.
+    in_nats : bool
+        Whether `errors` are negative logarithms of a likelihood, which are compared by their difference.
     """
 
     outputs: int = 1
     levels: int = 1
+    spreads: int = 0
     needs_scale: bool = False
+    in_nats: bool = False
+
+    @property
+    def family(self) -> Family | None:
+        """The distributions that the outputs are parameters of; None for a loss of point forecasts."""
+        return None
 
     def point(self, outputs: Tensor) -> Tensor:
         """Return the point forecast (B, H, K) in outputs (B, H, K, P)."""
@@ -75,6 +104,117 @@ class Loss:
         """
         raise NotImplementedError(f"{type(self).__name__} must return the loss of each step")
 
+    def start(self, location: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Floats:
+        """Return the outputs after the levels of an untrained network, (H, K, P - levels).
+
+        From scaled naive forecasts and truths of m windows, (m, H, K), with NaN.
+        """
+        family = OfTorch(None, self.outputs - self.levels + 1, self.spreads)
+        return family.start(location.double().cpu().numpy(), truth.double().cpu().numpy())
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that make the same loss again: attributes of the names of its parameters."""
+        return {name: getattr(self, name) for name in signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        """Return the loss as code, if it keeps its arguments."""
+        try:
+            given = self.arguments()
+        except AttributeError:
+            return super().__repr__()
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
+class Likelihood(Loss):
+    """The negative logarithm of the likelihood of a distribution of `torch.distributions`.
+
+    A subclass names the numbers per step, `outputs`, and in `distribution` the distribution of which they are the
+    parameters. The network has point forecasts, quantiles and intervals of it, by `icdf` where the distribution has it,
+    else from samples. A saved model keeps the import path of its class, see `tsforecast.load`.
+
+    Examples
+    --------
+    >>> class Gumbel(Likelihood):
+    ...     outputs, spreads = 2, 1
+    ...
+    ...     def distribution(self, outputs):
+    ...         return torch.distributions.Gumbel(outputs[..., 0], outputs[..., 1])
+    >>> Gumbel().errors(torch.tensor([0.0, 1.0]), torch.tensor(0.0), None, None)
+    tensor(1.)
+    """
+
+    in_nats = True
+
+    def distribution(self, outputs: Tensor) -> torch.distributions.Distribution:
+        """Return the distribution of scaled numbers, (B, H, K), whose parameters are outputs (B, H, K, P)."""
+        raise NotImplementedError(f"{type(self).__name__} must return a distribution")
+
+    @property
+    def family(self) -> Family:
+        """See `Loss.family`."""
+        return OfTorch(self.distribution, self.outputs, self.spreads)
+
+    def errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
+        """See `Loss.errors`."""
+        return -self.distribution(outputs).log_prob(truth)
+
+
+class OfFamily(Loss):
+    """The loss of a family: as a rule the negative logarithm of the likelihood, of the data.
+
+    Where scaled numbers have a density, that of the data is less by the slope of the scaling, a constant in training
+    (that of an object of scikit-learn is not known, and left out). Families of counts read a level in the data's
+    units, in the precision of the scale.
+    """
+
+    def __init__(self, family: Family, in_nats: bool = True) -> None:
+        self._family, self.in_nats = family, in_nats
+        self.outputs, self.spreads, self.needs_scale = family.outputs, family.spreads, family.counts
+
+    @property
+    def family(self) -> Family:
+        """See `Loss.family`."""
+        return self._family
+
+    def errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
+        """See `Loss.errors`."""
+        if not self._family.counts:
+            found = self._family.loss(outputs, truth)
+            return found + scale.log_slope(truth, series) if self.in_nats else found
+        level, counts = scale.to_data(outputs[..., 0], series), scale.to_data(truth, series).round()
+        return self._family.loss(torch.cat([level[..., None], outputs[..., 1:]], dim=-1), counts)
+
+    def start(self, location: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Floats:
+        """See `Loss.start`."""
+        if self._family.counts:
+            location, truth = scale.to_data(location, series), scale.to_data(truth, series).round()
+        return self._family.start(location.double().cpu().numpy(), truth.double().cpu().numpy())
+
+
+class QuantileLoss(OfFamily):
+    """Quantiles at any levels, which never cross: twice their mean quantile loss, in scaled units.
+
+    Parameters
+    ----------
+    quantiles : sequence of float
+        Levels between 0 and 1; the median, which is the point forecast, is always one of them.
+
+    Examples
+    --------
+    >>> QuantileLoss([0.1, 0.9]).outputs
+    3
+    """
+
+    def __init__(self, quantiles: Sequence[float] = GRID) -> None:
+        levels = quantiles if isinstance(quantiles, Sequence) else np.asarray(quantiles).tolist()
+        inside = all(isinstance(level, float) and 0 < level < 1 for level in levels)
+        if not inside or not 1 <= len({*levels} - {0.5}) <= MOST_QUANTILES:
+            must = f"must be 1 to {MOST_QUANTILES} levels between 0 and 1 beside the median"
+            got = f"got {str(quantiles)[:80]}"
+            raise ParameterError(Problem(must, got, "use QuantileLoss([0.1, 0.9])", parameter="quantiles"))
+        self.quantiles = levels
+        super().__init__(Quantiles(quantiles), in_nats=False)
+
 
 class Elementwise(Loss):
     """A function of forecast and truth: scaled, or with `needs_scale` in the scale of the data."""
@@ -88,6 +228,18 @@ class Elementwise(Loss):
         if self.needs_scale:
             forecast, truth = scale.to_data(forecast, series), scale.to_data(truth, series)
         return self.function(forecast, truth)
+
+
+class Unknown(Elementwise):
+    """Stand for a loss whose class is not imported, in the summary of a saved model."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(_absolute)
+        self.code = code
+
+    def __repr__(self) -> str:
+        """Return the loss as code."""
+        return self.code
 
 
 class ScaledAbsolute(Elementwise):
@@ -113,6 +265,15 @@ LOSSES: dict[str, Loss] = {
     "huber": Elementwise(lambda forecast, truth: F.huber_loss(forecast, truth, reduction="none")),
     "mase": ScaledAbsolute(_absolute, needs_scale=True),
     "smape": Elementwise(_symmetric_percentage, needs_scale=True),
+    "normal": OfFamily(Normal()),
+    "student-t": OfFamily(StudentT()),
+    "laplace": OfFamily(Laplace()),
+    LOGNORMAL: OfFamily(Normal()),  # of the logarithm, which value_transform then takes
+    "poisson": OfFamily(Poisson()),
+    "negative-binomial": OfFamily(NegativeBinomial()),
+    "zero-inflated-poisson": OfFamily(ZeroInflated(Poisson())),
+    "zero-inflated-negative-binomial": OfFamily(ZeroInflated(NegativeBinomial())),
+    "quantile": QuantileLoss(),
 }
 
 
@@ -121,6 +282,8 @@ def loss_problems(loss: Loss) -> list[str]:
     name = f"loss {type(loss).__name__}()"
     if not isinstance(loss.outputs, int) or not 1 <= loss.levels <= loss.outputs:
         return [f"{name} must have 1 <= levels <= outputs: got levels {loss.levels!r}, outputs {loss.outputs!r}"]
+    if not 0 <= loss.spreads <= loss.outputs - loss.levels:
+        return [f"{name} must have 0 <= spreads <= outputs - levels: got spreads {loss.spreads!r} of {loss.outputs}"]
     outputs = torch.full((2, 3, 1, loss.outputs), 0.5, requires_grad=True)
     one = torch.ones(2, 1)
     try:
@@ -153,6 +316,11 @@ class Objective:
     loss: Loss
     scale: DataScale
     weights: Tensor | None = None  # (N,), of the series, 1 in the mean
+
+    @property
+    def in_nats(self) -> bool:
+        """See `Loss.in_nats`."""
+        return self.loss.in_nats
 
     def loss_of(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss of outputs (B, H, K, P) over a batch, and the number of steps with a truth."""

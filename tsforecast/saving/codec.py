@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from tsforecast.checks import whole
 from tsforecast.data.calendar import Frequency
@@ -31,9 +30,10 @@ MOST_BYTES = 1 << 26  # of an array of text, whose every item takes the room of 
 
 
 def to_plain(value: Any, describe: Callable[[Any], tuple[str, dict[str, Any]]]) -> Any:
-    """Return a value as JSON can hold it: a text, number, list, dict, array, or an estimator that is not fitted.
+    """Return a value as JSON can hold it: a text, number, list, dict, array, or an object that has parameters.
 
-    `describe` returns the name of an estimator's class, and its parameters. TypeError is raised for other values.
+    `describe` returns the name of an object's class, and its parameters, of an estimator that is not fitted or a loss;
+    it raises TypeError for other values.
     """
 
     def plain(value: Any) -> Any:
@@ -54,16 +54,14 @@ def to_plain(value: Any, describe: Callable[[Any], tuple[str, dict[str, Any]]]) 
         if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in _KINDS:
             kind = value.dtype.kind if value.dtype.kind in "UO" else value.dtype.name
             return {ARRAY: kind, "items": [plain(item) for item in value.tolist()]}
-        if isinstance(value, BaseEstimator):
-            name, parameters = describe(value)
-            return {UNFITTED: name, "parameters": plain(parameters)}
-        raise TypeError(f"a saved model holds numbers, text and lists only, and one of its parameters is {value!r}")
+        name, parameters = describe(value)
+        return {UNFITTED: name, "parameters": plain(parameters)}
 
     return plain(value)
 
 
 def from_plain(plain: Any, make: Callable[[str, dict[str, Any]], Any]) -> Any:
-    """Undo `to_plain`; `make` returns the estimator of a class with these parameters.
+    """Undo `to_plain`; `make` returns the object of a class with these parameters.
 
     ValueError or TypeError is raised when `plain` was not written by `to_plain`.
     """

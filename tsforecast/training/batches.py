@@ -53,6 +53,10 @@ class Dataset(Protocol[Batch_co]):
 class Objective(Protocol[Batch_contra]):
     """The loss of outputs on a batch."""
 
+    @property
+    def in_nats(self) -> bool:
+        """Whether losses are compared by their difference: a negative logarithm of a likelihood, which has no zero."""
+
     def loss_of(self, outputs: Tensor, batch: Batch_contra) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss of a network's outputs over a batch, and the number of its terms."""
 

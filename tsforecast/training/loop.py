@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import sys
 import time
 import warnings
@@ -72,7 +73,7 @@ def train(
     """
     start = _score(network, validation, objective)
     naive = _score(network, validation, objective, naive=True)
-    history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive))]
+    history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive, objective.in_nats))]
     optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.weight_decay)
     state = TrainingState(network, optimizer, history, copy.deepcopy(network.state_dict()))
     if checkpoints:
@@ -85,7 +86,7 @@ def train(
                 train_loss, rate = run_epoch(state, training, objective, config, device)
                 score = _score(network, validation, objective)
                 seconds = time.perf_counter() - began
-                history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive)))
+                history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive, objective.in_nats)))
                 if best_epoch(history) is history[-1]:
                     state.best = copy.deepcopy(network.state_dict())
                 if checkpoints:
@@ -188,5 +189,8 @@ def _evenly(dataset: Dataset[Any]) -> Iterator[Tensor]:
     yield from torch.split(index, PREDICT_ROWS)
 
 
-def _skill(score: float | None, naive: float | None) -> float | None:
-    return None if score is None or not naive else 1 - score / naive
+def _skill(score: float | None, naive: float | None, in_nats: bool) -> float | None:
+    """Return the share of the naive loss that is removed; of a likelihood, by how much the density is higher."""
+    if score is None or naive is None or not (naive or in_nats):
+        return None
+    return -math.expm1(score - naive) if in_nats else 1 - score / naive
