@@ -57,7 +57,8 @@ KEPT = "Whether a later past of a fitted series is {} with the estimated {}, or 
         ("RaySearch", 'scheduler : {"auto", "asha", "hyperband", "median", "pbt", "none"}, default \'auto\'', ""),
         (
             "RaySearch",
-            'metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse", "crps", "error", "log_loss"}, default \'skill\'',
+            'metric : {"skill", "mase", "mae", "rmse", "smape", "rmsse", "crps", "error", "log_loss"}, '
+            "default 'skill'",
             "",
         ),
         ("EnsembleForecaster", "forecasters : Forecaster, sequence of Forecaster or None, default None", ""),
@@ -97,7 +98,7 @@ def test_a_search_refuses_the_metric_of_another_kind_of_model_once(classifies: b
     model = tsforecast.GRUClassifier() if classifies else tsforecast.GRUForecaster()
     search = tsforecast.RaySearch(model, {"units": [4]}, metric=metric)  # type: ignore[arg-type]
     (problem,) = search._problems()
-    known = "'skill', 'error', 'log_loss'" if classifies else "'skill', 'mase', 'mae', 'rmse', 'smape', 'rmsse'"
+    known = "'skill', 'error', 'log_loss'" if classifies else "'skill', 'mase', 'mae', 'rmse', 'smape', 'rmsse', 'crps'"
     assert problem.startswith(f"metric must be one of {known}: got {metric!r}")
 
 
