@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,12 @@ REAL = {  # dataset: horizon
 }
 
 
-def simulated(memory: float, season: int, length: int, random: np.random.Generator) -> np.ndarray:
-    """Return a season whose size wanders slowly, and errors of first order with heavy tails."""
+def simulated(memory: float, season: int, length: int, random: np.random.Generator, wanders: bool = True) -> np.ndarray:
+    """Return a season, whose size wanders slowly unless told, and errors of first order with heavy tails."""
     noise = random.standard_t(6, size=length)
     for t in range(1, length):
         noise[t] += memory * noise[t - 1]
-    size = 2 + np.sin(np.arange(length) / 400)
+    size = 2 + wanders * np.sin(np.arange(length) / 400)
     return noise + (size * np.sin(2 * np.pi * np.arange(length) / season) if season > 1 else 0.0)
 
 
@@ -104,6 +105,28 @@ def simulations(draws: int = 1) -> Iterator[dict[str, Any]]:
         values = simulated(memory, season, SEEN + LATER, np.random.default_rng(number))
         panel = Panel.from_array(values, season_length=season)
         yield from measured(panel, SEEN, horizon, {"data": "simulated", "memory": memory, "season": season})
+
+
+def histories() -> Iterator[dict[str, Any]]:
+    """Yield a row for each length of the history, on other series: how near the predictions are.
+
+    Seasons keep their size, so that the history is like the time of the tests and only its length is left.
+    """
+    cases = [(memory, season, horizon) for memory in MEMORIES for season in SEASONS for horizon in HORIZONS]
+    for steps in (SEEN, 5 * SEEN):
+        off = []
+        for number, (memory, season, horizon) in enumerate(cases):
+            values = simulated(memory, season, steps + LATER, np.random.default_rng(5000 + number), wanders=False)
+            row = next(measured(Panel.from_array(values, season_length=season), steps, horizon, {}))
+            off.append(row["predicted"] - row["found"])
+        counts = {"series": len(off), "within": int(np.sum(np.abs(off) <= 0.1))}
+        yield {
+            "kind": "history",
+            "steps": steps,
+            **counts,
+            "bias": float(np.mean(off)),
+            "distance": float(np.mean(np.abs(off))),
+        }
 
 
 def realities() -> Iterator[dict[str, Any]]:
@@ -216,10 +239,13 @@ def times(data: str | None) -> Iterator[dict[str, Any]]:
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--times", action="store_true", help="predicted times, not power")
+    words.add_argument("--histories", action="store_true", help="power, from histories of two lengths")
     words.add_argument("--only", metavar="DATA", help="times of boards of one dataset")
     asked = words.parse_args()
-    found, replacing = [], {"kind": "time" if asked.times else None}  # rows of power have no kind
-    for row in times(asked.only) if asked.times else (*simulations(), *realities()):
+    kind = "time" if asked.times else "history" if asked.histories else None  # rows of power have none
+    rows = {"time": lambda: times(asked.only), "history": histories, None: lambda: chain(simulations(), realities())}
+    found, replacing = [], {"kind": kind}
+    for row in rows[kind]():
         sys.stdout.write(f"{row}\n")
         sys.stdout.flush()
         found.append(row)

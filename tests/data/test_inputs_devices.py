@@ -432,7 +432,7 @@ def test_counts_that_begin_anew_in_each_recording_have_no_common_end(first: list
 # Horizons -----------------------------------------------------------------------------------------------------------
 
 
-MEDIAN = "horizon {}: a tenth of the median length of the series ({} steps); see --horizon\n"
+MEDIAN = "horizon {}: a tenth of the median length of the series ({} steps); see --horizon.\n"
 
 
 @pytest.mark.parametrize(

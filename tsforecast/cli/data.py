@@ -101,7 +101,7 @@ def horizon_of(task: Task | None, panel: Panel, horizon: int | None) -> int:
     median = int(np.median(panel.lengths))  # not the least: one short series must not decide for all
     found = max(1, min(season, median // 10))
     if found < season:
-        echo(f"horizon {found}: a tenth of the median length of the series ({median} steps); see --horizon")
+        echo(f"horizon {found}: a tenth of the median length of the series ({median} steps); see --horizon.")
     return found
 
 
@@ -129,7 +129,7 @@ def protocol_of(
     protocol = Protocol(horizon, known, step, gap, min_past=min_past, align=align)  # type: ignore[arg-type] # it checks
     if origins is None:
         origins, step, reason = default_cutoffs(panel, protocol, independent_series)
-        echo(f"{reason}; see --origins")
+        echo(f"{reason}; see --origins.")
     return replace(protocol, origins=origins, step=step)
 
 

@@ -94,11 +94,11 @@ class Duration:
         short = {name: one.epochs for name, one in self.models.items() if one.epochs}
         if not short:
             return found
-        timed = ", ".join(f"{seen} of {name}" for name, (seen, _) in short.items())
-        taken = _or(sorted({epochs for _, epochs in short.values()}))
+        timed = _listed([f"{seen} of {name}" for name, (seen, _) in short.items()], "and")
+        taken = _listed(sorted({str(epochs) for _, epochs in short.values()}), "or")
         return (
-            f"{found}. That is from {timed} of at most {counted(self.most_epochs, 'epoch')}, and {taken} are taken to "
-            "pass until the validation loss no longer falls"
+            f"{found}. Of at most {counted(self.most_epochs, 'epoch')}, {timed} were timed; {taken} are taken to pass "
+            "until the validation loss no longer falls"
         )
 
 
@@ -324,8 +324,8 @@ def fitted_to(found: Duration, limit: float, least: int) -> tuple[Protocol, str]
     )
 
 
-def _or(counts: list[int]) -> str:
-    return " or ".join(filter(None, [", ".join(map(str, counts[:-1])), str(counts[-1])]))
+def _listed(words: list[str], last: str) -> str:
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _fits(origins: int, refit: bool) -> str:
