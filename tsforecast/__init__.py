@@ -62,9 +62,12 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.neural import RNNForecaster as RNNForecaster
     from tsforecast.forecasters.reduction import ReductionForecaster as ReductionForecaster
     from tsforecast.forecasters.statistical.models import ARIMAForecaster as ARIMAForecaster
+    from tsforecast.forecasters.statistical.models import CrostonForecaster as CrostonForecaster
     from tsforecast.forecasters.statistical.models import ETSForecaster as ETSForecaster
     from tsforecast.forecasters.statistical.models import HoltWintersForecaster as HoltWintersForecaster
+    from tsforecast.forecasters.statistical.models import SBAForecaster as SBAForecaster
     from tsforecast.forecasters.statistical.models import ThetaForecaster as ThetaForecaster
+    from tsforecast.forecasters.statistical.models import TSBForecaster as TSBForecaster
     from tsforecast.leakage.audit import audit as audit
     from tsforecast.leakage.audit import audit_procedure as audit_procedure
     from tsforecast.leakage.report import AuditReport as AuditReport

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
+from scipy.stats import poisson
 
 Floats = NDArray[np.float64]
 MEAN_ABSOLUTE = math.sqrt(2 / math.pi)  # of a normal distribution with a standard deviation of 1
@@ -63,3 +64,27 @@ def ar1(steps: int, horizon: int = 1, phi: float = 0.8, noise: float = 1.0, seed
     spread = noise * np.sqrt((1 - phi ** (2 * ahead)) / (1 - phi**2))
     past = values[:steps]
     return KnownSeries(past, values[steps:], past[-1] * phi**ahead, spread * MEAN_ABSOLUTE)
+
+
+def intermittent(
+    steps: int, horizon: int = 1, share: float = 0.2, size: float = 3.0, ends: int | None = None, seed: int = 0
+) -> KnownSeries:
+    """Draw counts, mostly zero: a demand in a `share` of the steps, of 1 and a Poisson number, `size` on average.
+
+    The best forecast is the mean, whose error is the smallest squared one. Where `ends` is a step, demand is a tenth
+    as frequent from it on.
+
+    Examples
+    --------
+    >>> series = intermittent(200, horizon=2, share=0.2, size=3.0)
+    >>> bool((series.past == 0).mean() > 0.7), series.best.round(2).tolist()
+    (True, [0.6, 0.6])
+    """
+    draw = np.random.default_rng(seed)
+    shares = np.where(np.arange(steps + horizon) < (steps + horizon if ends is None else ends), share, share / 10)
+    occurs, sizes = draw.random((steps + horizon, 2)).T
+    values = np.where(occurs < shares, 1 + poisson.ppf(sizes, size - 1), 0.0)
+    best = shares[steps:] * size
+    counts = np.arange(1, int(poisson.ppf(1 - 1e-12, size - 1)) + 2)
+    above = np.abs(counts - best[:, None]) @ poisson.pmf(counts - 1, size - 1)
+    return KnownSeries(values[:steps], values[steps:], best, (1 - shares[steps:]) * best + shares[steps:] * above)

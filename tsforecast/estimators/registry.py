@@ -16,7 +16,15 @@ ESTIMATORS = {
         "MeanForecaster",
         "WindowAverageForecaster",
     ),
-    "forecasters.statistical.models": ("ETSForecaster", "ARIMAForecaster", "ThetaForecaster", "HoltWintersForecaster"),
+    "forecasters.statistical.models": (
+        "ETSForecaster",
+        "ARIMAForecaster",
+        "ThetaForecaster",
+        "HoltWintersForecaster",
+        "CrostonForecaster",
+        "SBAForecaster",
+        "TSBForecaster",
+    ),
     "forecasters.reduction": ("ReductionForecaster",),
     "forecasters.ensemble": ("EnsembleForecaster",),
     "forecasters.neural": ("NeuralForecaster", "RNNForecaster", "GRUForecaster", "LSTMForecaster", "Conv1DForecaster"),
@@ -34,10 +42,11 @@ _NAMES = {
 }
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 CLASSICAL = ("ets", "arima", "theta", "holt-winters")
+INTERMITTENT = ("croston", "sba", "tsb")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
 # Those of `tsforecast.networks.losses.LOSSES`, which loads torch.
 LOSS_NAMES = ("mae", "mse", "huber", "mase", "smape")
-MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, "reduction", *NETWORKS)
+MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, *INTERMITTENT, "reduction", *NETWORKS)
 
 
 def estimator_class(name: str) -> type[Any]:

@@ -28,6 +28,7 @@ DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of 
 SEGMENT = 24  # steps that one segment has at most, unless given
 LONG = 5  # seasons; a longer horizon is corrected from a level
 SAMPLE = 100  # series that stand for all of a panel when anchors are compared
+INTERMITTENT = 0.5  # share of zeros, above which a panel is of intermittent demand
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
 
@@ -213,8 +214,9 @@ def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[
     Auto compares the last value, the last season, means of two and three seasons, the mean of the last season's
     values, and, where a season is a day, the same hours a week ago and their mean with yesterday's. Where the
     horizon is longer than five seasons it is the mean of the last season's values: a season that is copied so
-    often has its noise copied with it, and networks do better to learn the season on top of the level. An anchor that
-    looks back further than the window is a DataError.
+    often has its noise copied with it, and networks do better to learn the season on top of the level. Where
+    most numbers are zero, squared errors are compared, which forecasts of zero do not make small, and one of the
+    anchors is none: the mean of each series. An anchor that looks back further than the window is a DataError.
     """
     season = past.season_length
     if given == "auto":
@@ -222,10 +224,13 @@ def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[
             return _anchor_of_windows(past, horizon)
         if 1 < season < horizon / LONG and season <= window:
             return "average"
+        sparse = zero_share(past) > INTERMITTENT
         every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(season)]
         fitting = [(option, lags) for option, lags in every if lags.max() <= window]
         furthest = max(int(lags.max()) for _, lags in fitting)
-        return min(fitting, key=lambda pair: _anchor_error(past, pair[1], furthest))[0]
+        if sparse:
+            fitting.append(("none", np.zeros((horizon, 0), dtype=np.int64)))
+        return min(fitting, key=lambda pair: _anchor_error(past, pair[1], furthest, squared=sparse))[0]
     found = given if isinstance(given, str) else [int(length) for length in given]
     if found == "none":
         return found
@@ -258,6 +263,12 @@ def _anchor_of_windows(past: SupervisedPanel, horizon: int) -> str:
     return "last" if errors[0] <= errors[1] else "none"
 
 
+def zero_share(past: Panel) -> float:
+    """Return the share of zeros among the numbers of the targets."""
+    targets = past.values[: past.offsets[-1], : past.n_targets]
+    return float((targets == 0).sum() / max((~np.isnan(targets)).sum(), 1))
+
+
 def _anchors(season: int) -> list[str | list[int]]:
     """Return the anchors that are compared, of which the first of equal ones is chosen."""
     if season == 1:
@@ -266,10 +277,11 @@ def _anchors(season: int) -> list[str | list[int]]:
     return ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season], "average", *weeks]
 
 
-def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int) -> float:
+def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int, squared: bool = False) -> float:
     """Return the scaled mean absolute error of the anchor with `lags` (H, A) over cutoffs of the training part.
 
-    With `furthest`, the largest lag of all candidates, all are compared on the same cutoffs.
+    With `furthest`, the largest lag of all candidates, all are compared on the same cutoffs. Without lags the forecast
+    is the mean of the series. Errors may be `squared`.
     """
     horizon = len(lags)
     steps = np.unique(np.linspace(0, horizon - 1, 8).astype(int))
@@ -280,7 +292,9 @@ def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int) -> float:
             cutoffs = np.arange(furthest, len(values) - horizon + 1)
             there = values[~np.isnan(values)]
             spread = (float(there.std()) if len(there) else 0.0) or 1.0
-            naive = values[cutoffs[:, None, None] - looked].mean(axis=2)  # (cutoffs, s)
-            means = observed_mean(np.abs(values[cutoffs[:, None] + steps] - naive))
-            errors += (means[~np.isnan(means)] / spread).tolist()
+            level = float(there.mean()) if len(there) else 0.0
+            naive = values[cutoffs[:, None, None] - looked].mean(axis=2) if lags.size else level  # (cutoffs, s)
+            power = 1 + squared
+            means = observed_mean(np.abs(values[cutoffs[:, None] + steps] - naive) ** power)
+            errors += (means[~np.isnan(means)] / spread**power).tolist()
     return float(np.mean(errors)) if errors else math.inf

@@ -70,7 +70,7 @@ class WindowedForecaster(Forecaster):
         fixed=True,
         doc='Naive forecast that is corrected: "last" value, "seasonal" (last season), "average" (mean of the '
         'last season\'s values), "none", or season lengths whose naive forecasts are averaged. "auto": the one with '
-        "the smallest error on the training part.",
+        "the smallest error on the training part; where most numbers are zero, the smallest squared one, or none.",
     )
     value_transform: Literal["auto", "log", "box-cox"] | None = setting(
         default="auto",
@@ -169,13 +169,15 @@ class WindowedForecaster(Forecaster):
             )
         new_series = supervised or panel.groups is not None  # test series are not among the fitted ones
         window = choices.window(panel, lambda steps: self._training_rows(panel, steps)[1], self.window, self.horizon_)
+        zeros = choices.zero_share(past) if self.anchor == "auto" and not supervised else 0.0
+        note = {"zero_share": round(zeros, 3)} if zeros > choices.INTERMITTENT else {}
         return {
             "season_length": panel.season_length,
             "window": window,
             "anchor": choices.anchor(past, self.anchor, window, self.horizon_),
             "value_transform": choices.transform(past, self.value_transform),
             "per_series": not new_series if isinstance(self.per_series, str) else self.per_series,
-        }
+        } | note
 
     @property
     def _block(self) -> int:

@@ -1,4 +1,4 @@
-"""Classical models: exponential smoothing, ARIMA, Theta and Holt-Winters; their parameters and checks."""
+"""Classical models: smoothing, ARIMA, Theta, Holt-Winters, intermittent demand; their parameters and checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from tsforecast.checks import one_of, whole
 from tsforecast.errors import Problem
 from tsforecast.estimators.base import keyword_settings, optional, setting
-from tsforecast.forecasters.statistical import arima, ets, theta
+from tsforecast.forecasters.statistical import arima, croston, ets, theta
 from tsforecast.forecasters.statistical.base import StatisticalForecaster
 from tsforecast.forecasters.statistical.fit import FittedModel, Floats
 
@@ -202,3 +202,60 @@ class HoltWintersForecaster(StatisticalForecaster):
         if self.trend is None and self.damped is True:
             problems.append("a damped trend needs a trend: use trend='add', or damped=False")
         return problems
+
+
+class _IntermittentForecaster(StatisticalForecaster):
+    """Base of the methods for series with many zeros."""
+
+    _model = croston
+    _method = croston.CROSTON
+
+    def _choose(self, y: Floats, season_length: int) -> FittedModel:
+        return croston.choose(y, self._method)
+
+
+@keyword_settings
+class CrostonForecaster(_IntermittentForecaster):
+    """Croston's method for intermittent demand: smoothed size, divided by the smoothed interval [Croston 1972].
+
+    Every step has the same forecast: a rate, demand for each step. The smoothing parameter, from 0.05 to 0.2, has the
+    smallest squared error one step ahead. The distribution has zeros, and past sizes by their weight.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> CrostonForecaster(horizon=2).fit(np.tile([0.0, 0.0, 6.0], 5)).predict().round(2).tolist()
+    [2.0, 2.0]
+    """
+
+
+@keyword_settings
+class SBAForecaster(_IntermittentForecaster):
+    """Croston's method without its bias: times 1 less half of the smoothing parameter [Syntetos and Boylan 2005].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> SBAForecaster(horizon=2).fit(np.tile([0.0, 0.0, 6.0], 5)).predict().round(2).tolist()
+    [1.95, 1.95]
+    """
+
+    _method = croston.SBA
+
+
+@keyword_settings
+class TSBForecaster(_IntermittentForecaster):
+    """Smoothed size, times the smoothed share of steps with a demand [Teunter, Syntetos and Babai 2011].
+
+    The share is updated at every step, so that the forecast falls where demand ends. Sizes and shares have smoothing
+    parameters of their own, from 0.05 to 0.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = TSBForecaster().fit(np.r_[np.tile([0.0, 4.0], 20), np.zeros(80)])
+    >>> bool(model.predict()[0] < 0.1)
+    True
+    """
+
+    _method = croston.TSB
