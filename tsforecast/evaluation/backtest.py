@@ -30,9 +30,9 @@ from tsforecast.data.splits import (
 from tsforecast.data.zones import from_utc
 from tsforecast.errors import DataError, ParameterError, TsForecastError, raise_any
 from tsforecast.estimators.registry import model_name
-from tsforecast.evaluation.record import ForecastFit, as_code, learned, times_of
+from tsforecast.evaluation.record import PAST_ROWS, ForecastFit, as_code, learned, times_of
 from tsforecast.evaluation.runner import interruptible
-from tsforecast.evaluation.scores import SCORES, scores_of
+from tsforecast.evaluation.scores import ENDS, SCORES, scores_of
 from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.audit import audit_case
@@ -204,6 +204,54 @@ class Backtest:
         # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
         cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train, fold.cutoffs[0]) else 0]
         return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, protocol.audit).outcome
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead(Backtest):
+    """One fit of each model on all data, and its forecasts of the steps that follow; without an audit."""
+
+    @property
+    def folds(self) -> list[Fold]:
+        """One fold, whose cutoff is the end of each series."""
+        every, seen = np.arange(len(self.panel)), self.panel.lengths
+        start = np.maximum(seen - (self.protocol.train_length or seen), 0)
+        end = Cutoff(0, start, seen, seen + self.protocol.gap, seen + self.protocol.ahead)
+        return [Fold(0, every, every, [end])]
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """See `Backtest.identity`."""
+        data, protocol = super().identity
+        return data, f"{protocol} ahead"
+
+    def audited(self, model: Forecaster, fold: Fold) -> str:
+        """Return nothing."""
+        return ""
+
+    def tested(self, model: Forecaster, fold: Fold, fit: ForecastFit) -> tuple[pd.DataFrame, ForecastFit]:
+        """Return forecasts, with the ends of central intervals, of as many series as a record keeps."""
+        panel, protocol = self.panel, self.protocol
+        past = Context.at_end(panel)
+        kept = np.flatnonzero(past.has_observations.all(axis=1))
+        past = past.select(kept[: max(1, PAST_ROWS // (protocol.horizon * panel.n_targets))])
+        values = {"forecast": model.forecast_on_the_wall(past, protocol.ahead)[:, protocol.gap :]}  # (n, H, K)
+        try:
+            with unobserved():
+                found = model.distribution_on_the_wall(past, protocol.ahead).steps(slice(protocol.gap, None))
+            values |= dict(zip(ENDS, np.moveaxis(found.quantiles([*ENDS.values()]), -1, 0), strict=True))
+        except TsForecastError as error:
+            fit = replace(fit, no_distribution="; ".join(error.problems))
+        n, horizon, targets = values["forecast"].shape
+        steps = panel.lengths[past.series][:, None] + protocol.gap + np.arange(horizon)  # (n, H)
+        times = panel.frequency.advance(panel.starts[past.series][:, None], steps)
+        frame = {
+            "model": fit.model,
+            "series": np.repeat(panel.ids[past.series], horizon * targets),
+            "target": np.tile(np.repeat(panel.roles.target, horizon), n),
+            "step": np.tile(np.arange(1, horizon + 1), n * targets),
+            "time": times_of(panel, np.repeat(times[:, None], targets, axis=1).ravel()),
+        }
+        return pd.DataFrame(frame | {name: each.transpose(0, 2, 1).ravel() for name, each in values.items()}), fit
 
 
 def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:

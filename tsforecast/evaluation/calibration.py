@@ -90,9 +90,10 @@ def interval(inside: Units, shares: Floats, level: float, outcomes: float) -> tu
     if inside.kind == "cutoffs":
         shares, overlap = neighbours_averaged(shares, inside.overlap)
         weighing, count = in_time(len(shares), overlap), len(shares)
-    found = compare(shares, np.full(count, level), weighing)
+    missed = share < 0.5  # the logarithm of the larger part is nearly linear
+    found = compare(1 - shares if missed else shares, np.ones(count), weighing)
+    low, high = (end if missed else 1 - end for end in sorted((found.low, found.high), reverse=not missed))
     least = -float(stdtrit(count - 1, (1 - LEVEL) / 2)) * math.sqrt(level * (1 - level) / outcomes)
-    low, high = (level * (1 - end) for end in (found.high, found.low))
     return max(0.0, min(low, share - least)), min(1.0, max(high, share + least))
 
 

@@ -24,7 +24,7 @@ from tsforecast.errors import (
     shorten,
 )
 from tsforecast.estimators.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
-from tsforecast.evaluation.backtest import Backtest, joined
+from tsforecast.evaluation.backtest import Ahead, Backtest, joined
 from tsforecast.evaluation.duration import within_time
 from tsforecast.evaluation.metrics import (
     DISTRIBUTION_METRICS,
@@ -68,6 +68,36 @@ class Leaderboard(ForecastResults):
 
         return write_or_return(html_report(self, title), path)
 
+    def plot(self, series: Any = None, target: Any = None) -> Any:
+        """Draw actual values and forecasts of one series around its newest cutoffs.
+
+        The reference and the best three models have a line each; the intervals of the best one are shaded where rows
+        have distributions.
+
+        Parameters
+        ----------
+        series, target : optional
+            The first ones unless given.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        DataError
+            When there is no such series or target.
+
+        Examples
+        --------
+        >>> figure = leaderboard(["mean"], np.arange(20.0), horizon=2, origins=3).plot()
+        >>> [line.get_label() for line in figure.axes[0].lines[:2]]
+        ['actual', 'drift (reference)']
+        """
+        from tsforecast.evaluation.report.figures import plot
+
+        return plot(self, series, target)
+
     def to_json(self, path: str | Path | None = None) -> str | None:
         """Write table, verdicts, summaries and record to a file, or return them; NaN and infinities are null.
 
@@ -107,6 +137,7 @@ def leaderboard(
     independent_series: bool = False,
     distributions: bool | None = None,
     metrics: Own | None = None,
+    forecast: bool = False,
     within: float | str | None = None,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
@@ -158,6 +189,9 @@ def leaderboard(
         given arrays that are named as columns of `backtest`, such as ``lambda y, forecast: abs(y - forecast)`` or, of
         the 80 % interval, ``lambda y, lo80, hi80: (y < lo80) | (y > hi80)``. `evaluation.metrics.Metric` takes those
         of which more is better.
+    forecast : bool
+        Fit each model that is compared with the reference once more, on all data, and forecast the steps that follow,
+        with intervals: ``results.record.ahead``, and a section of the report.
     within : float or str, optional
         Seconds, or a text such as ``"10min"``, that the comparison may take. Short fits predict how long it will; of
         the cutoffs as many are tested as fit, the newest ones, and models are fitted once where not even five with a
@@ -182,6 +216,7 @@ def leaderboard(
     problems += whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs)
     problems += between("margin", margin, 0, 1) + flag("independent_series", independent_series)
     problems += own_problems(own) + ([] if distributions is None else flag("distributions", distributions))
+    problems += flag("forecast", forecast)
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
     raise_any(problems, ParameterError)
@@ -210,10 +245,25 @@ def leaderboard(
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
         reference = reference or _best_before(backtest, models, metric, own)
+        if forecast:
+            asked = {name: model for name, model in models.items() if name not in ALWAYS or name == reference}
+            record, unknown = _ahead(record, asked, backtest, n_jobs, checkpoint)
+            notes += unknown
         activity.result = results = Leaderboard.from_rows(
             rows, own_name(metric, own), reference, notes, record, margin, independent_series
         )
     return results
+
+
+@unobserved()
+def _ahead(
+    record: ForecastRecord, models: Mapping[str, Forecaster], test: Backtest, n_jobs: int | None, checkpoint: Any
+) -> tuple[ForecastRecord, tuple[str, ...]]:
+    """Return the record with forecasts of the steps after the data, and notes on models without any."""
+    outcomes = run_all(models, Ahead(test.panel, test.protocol), 1, n_jobs, checkpoint)
+    failed = [f"{outcome.fit.model} has no forecast after the data: {outcome.fit.error}" for outcome in outcomes]
+    failed = [note for note, outcome in zip(failed, outcomes, strict=True) if outcome.rows is None]
+    return record.with_ahead([outcome.rows for outcome in outcomes]), (*failed, *_undistributed(outcomes))
 
 
 def needs_distributions(models: Mapping[str, Forecaster], metric: str, own: Own) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
@@ -123,6 +124,7 @@ class ForecastRecord(ComparisonRecord):
     past: pd.DataFrame  # series, target, time, y: the truth shortly before the oldest cutoff, for figures
     min_past: int = 1  # least number of steps before a cutoff
     align: str = "time"  # or "end", where time stamps were left aside; see `backtest`
+    ahead: pd.DataFrame | None = None  # forecasts of the steps after the data, see `backtest.Ahead`
 
     @classmethod
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:
@@ -149,14 +151,32 @@ class ForecastRecord(ComparisonRecord):
     @classmethod
     def from_plain(cls, stored: dict[str, Any]) -> Self:
         """Return the record that `plain` made JSON of."""
-        past = pd.read_feather(io.BytesIO(base64.b64decode(stored["past"])))
-        return super().from_plain({**stored, "past": past})
+        frames = {name: _frame(stored.get(name)) for name in ("past", "ahead")}
+        return super().from_plain({**stored, **frames})
 
     def plain(self) -> dict[str, Any]:
-        """Return the record as JSON can hold it, the past as Arrow in base 64."""
-        buffer = io.BytesIO()
-        self.past.to_feather(buffer, compression="zstd")
-        return super().plain() | {"past": base64.b64encode(buffer.getvalue()).decode()}
+        """Return the record as JSON can hold it, past and forecasts as Arrow in base 64."""
+        return super().plain() | {"past": _text(self.past), "ahead": _text(self.ahead)}
+
+    def with_ahead(self, frames: Sequence[pd.DataFrame | None]) -> Self:
+        """Return the record with the forecasts of several records, of each model the first ones."""
+        known = dict[str, pd.DataFrame]()
+        for frame in frames:
+            for model, part in frame.groupby("model", sort=False) if frame is not None else ():
+                known.setdefault(str(model), part)
+        return replace(self, ahead=pd.concat(known.values(), ignore_index=True) if known else None)
+
+
+def _text(frame: pd.DataFrame | None) -> str | None:
+    if frame is None:
+        return None
+    buffer = io.BytesIO()
+    frame.to_feather(buffer, compression="zstd")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _frame(text: str | None) -> pd.DataFrame | None:
+    return None if text is None else pd.read_feather(io.BytesIO(base64.b64decode(text)))
 
 
 def as_code(model: BaseEstimator) -> str:

@@ -184,6 +184,8 @@ class ForecastResults(Results):
     def _joined(cls, parts: Sequence[ForecastResults], metric: str | None, reference: str | None) -> Self:
         chosen = {"metric": metric, "reference": reference}
         rows, notes, record = join(parts, [name for name, value in chosen.items() if value])
+        if record is not None:
+            record = record.with_ahead([part.record.ahead for part in parts if part.record])
         # Plain rows of `backtest` have neither.
         metric, reference = metric or parts[0].metric, reference or parts[0].reference
         raise_any(one_of("metric", metric, known_metrics(rows), [None]), ParameterError)

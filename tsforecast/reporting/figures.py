@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import partial
 
+import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 # Colours of Okabe and Ito (2008), distinct for people with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -19,6 +22,7 @@ PAPER = "#ffffff"  # inside a hollow dot
 MAX_LINES = 5  # models with a line of their own: more cannot be followed
 WIDTH = 4.4  # inches; drawn small, so that words can be read on a phone
 NAME_LENGTH = 22  # letters of a name that a figure has room for
+SHADE = 0.16  # of each interval of a fan: the inner ones lie on the outer ones
 TINT = 0.5  # of the strongest cell of a matrix: words can be read on it
 
 STYLE = {
@@ -60,6 +64,12 @@ def rows_canvas(names: list[str], room: float = 0.26) -> tuple[Figure, Axes]:
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     return figure, axes
+
+
+def fan(axes: Axes, x: ArrayLike, ends: Iterable[tuple[ArrayLike, ArrayLike]], colour: str) -> None:
+    """Shade central intervals, given the ends of each along x."""
+    for low, high in ends:
+        axes.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=colour, alpha=SHADE, lw=0)
 
 
 def brief(name: object) -> str:

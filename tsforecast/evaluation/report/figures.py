@@ -18,9 +18,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, shorten
+from tsforecast.evaluation.calibration import BARS, LEVELS, below, histogram
 from tsforecast.evaluation.metrics import word
 from tsforecast.evaluation.record import times_of
 from tsforecast.evaluation.results import ForecastResults
+from tsforecast.evaluation.scores import INTERVALS
 from tsforecast.files import new_file
 from tsforecast.reporting.figures import (
     COLOURS,
@@ -31,6 +34,7 @@ from tsforecast.reporting.figures import (
     REFERENCE,
     brief,
     canvas,
+    fan,
     in_style,
     percent,
     percent_axis,
@@ -81,6 +85,10 @@ class View:
         gains = 1 - errors[self.ranked].div(errors[self.results.reference], axis=0)
         return gains[np.isfinite(gains).all(axis=1)]
 
+    def rows_of_model(self, name: str) -> pd.DataFrame:
+        """Return the rows of one model."""
+        return self.results.rows[self.results.rows["model"] == name]
+
     def omitted(self, count: int | None = None) -> str:
         """Return a sentence that names the models without a line, where the best `count` drawn ones have one."""
         rest = [name for name in self.ranked if name not in self.drawn[:count]]
@@ -122,16 +130,114 @@ def forecasts(view: View, series: object, target: object, cutoffs: NDArray[Any])
 
     The record holds the actual values before the oldest cutoff.
     """
-    rows, record = rows_of(view.results, series, target), view.results.record
+    rows, actual = rows_of(view.results, series, target), _actual(view.results, series, target)
+    figure, axes = canvas()
+    _draw(axes, view, rows, actual, cutoffs, 2 * int(rows["step"].max()), view.drawn[:MAX_MODELS])
+    axes.set_ylabel(brief(target))
+    return figure
+
+
+@in_style()
+def plot(results: ForecastResults, series: object = None, target: object = None) -> Figure:
+    """Draw actual values and forecasts of one series around its newest cutoffs, large, with a legend."""
+    view, rows = View(results), results.rows
+    chosen = rows["series"].iloc[0] if series is None else series
+    named = rows["target"].iloc[0] if target is None else target
+    rows = rows_of(results, chosen, named)
+    if rows.empty:
+        raise DataError(
+            f"rows must have the series and target to draw: there is no {named!r} of {chosen!r}; series are "
+            f"{shorten([repr(name) for name in results.rows['series'].unique()])}"
+        )
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    axes, cutoffs = figure.subplots(), disjoint_cutoffs(rows)[-MAX_CUTOFFS:]
+    least = 2 * int(rows["step"].max())
+    _draw(axes, view, rows, _actual(results, chosen, named), cutoffs, least, view.drawn[:MAX_MODELS])
+    shaded = f"; shades: 50, 80 and 95% intervals of {brief(fanned(view))}" if "lo80" in rows else ""
+    axes.set_title(f"{chosen}: forecasts {int(rows['step'].max())} steps ahead{shaded}", loc="left", fontsize=11)
+    axes.set_ylabel(str(named))
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+@in_style()
+def ahead(view: View, series: object, target: object, model: str) -> Figure:
+    """Draw the end of a series and the forecast of the steps after it, with its intervals."""
+    results = view.results
+    actual = _actual(results, series, target)
+    mine = ahead_of(results, series, target, model)
+    actual = actual.iloc[-max(2 * len(mine), 12) :]
+    figure, axes = canvas()
+    axes.plot(*_broken(actual), color=INK, lw=1.2, label="actual")
+    look: dict[str, Any] = {
+        "color": COLOURS[0],
+        "label": brief(model),
+        "marker": "o" if len(mine) < 4 else None,
+        "ms": 3,
+    }
+    axes.plot(mine["time"], mine["forecast"], **look)
+    _fan(axes, mine, COLOURS[0])
+    _time_axis(axes, actual)
+    axes.set_ylabel(brief(target))
+    return figure
+
+
+def ahead_of(results: ForecastResults, series: object, target: object, model: str) -> pd.DataFrame:
+    """Return the forecast of one model after the end of one series and target; empty where it has none."""
+    known = results.record.ahead if results.record else None
+    if known is None:
+        return pd.DataFrame(columns=["time", "forecast"])
+    return known[(known["model"] == model) & (known["series"] == series) & (known["target"] == target)]
+
+
+def _actual(results: ForecastResults, series: object, target: object) -> pd.Series:
+    """Return the values of one series and target by time, as far as rows and record hold them."""
+    rows, record = rows_of(results, series, target), results.record
     actual = rows.drop_duplicates("time").set_index("time")["y"]
     if record and record.past is not None:
         past = record.past
         before = past[(past["series"] == series) & (past["target"] == target)].set_index("time")["y"]
         actual = pd.concat([before, actual])
-    actual = actual[~actual.index.duplicated()].sort_index()
+    return actual[~actual.index.duplicated()].sort_index()
+
+
+def fanned(view: View) -> str:
+    """Return the model whose intervals are shaded beside lines of others: the best one, or the reference alone."""
+    return next(iter(view.drawn), view.results.reference)
+
+
+def _fan(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
+    """Shade the intervals of rows that have them."""
+    if "lo80" in rows:
+        fan(axes, rows["time"], [(rows[f"lo{held}"], rows[f"hi{held}"]) for held in INTERVALS[::-1]], colour)
+
+
+@in_style()
+def probabilities(view: View) -> Figure:
+    """Draw how often each tenth of the probability of the truth occurs, as lines with steps; one is calibrated."""
     figure, axes = canvas()
-    _draw(axes, view, rows, actual, cutoffs, 2 * int(rows["step"].max()), view.drawn[:MAX_MODELS])
-    axes.set_ylabel(brief(target))
+    edges = np.arange(BARS + 1) / BARS
+    for name, look in view.styles(view.drawn).items():
+        bars = histogram(view.rows_of_model(name))
+        axes.plot(edges, [*bars, bars[-1]], drawstyle="steps-post", **look)
+    axes.axhline(1, color=QUIET, lw=0.8, ls=":")
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="probability of less than the truth", ylabel="frequency (1: calibrated)")
+    axes.grid(axis="y")
+    return figure
+
+
+@in_style()
+def reliability(view: View) -> Figure:
+    """Draw the share of outcomes below the quantile at each level."""
+    figure, axes = canvas()
+    for name, look in view.styles(view.drawn).items():
+        axes.plot(LEVELS, below(view.rows_of_model(name), LEVELS), **look)
+    axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls=":")
+    axes.set(xlabel="level of the quantile", ylabel="outcomes below it", xlim=(0, 1), ylim=(0, 1))
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
+    axes.grid()
     return figure
 
 
@@ -166,14 +272,23 @@ def _draw(
     actual = actual.iloc[max(0, first - max(last - first, least) // 2) : last + 1]
     axes.plot(*_broken(actual), color=INK, lw=1.2, label="actual")
     keys = ["cutoff", *(["seed"] if "seed" in rows else [])]
+    shaded: set[object] = set()
     alone = "o" if rows["step"].max() < 4 else None  # a line of few points is hardly one
     for name, look in view.styles(names).items():
         mine, label = shown[shown["model"] == name], look["label"]
         for _, part in mine.groupby(keys, dropna=False, observed=True):
             axes.plot(part["time"], part["forecast"], **{**look, "label": label}, marker=alone, ms=3)
+            if name == fanned(view) and part["cutoff"].iloc[0] not in shaded:
+                _fan(axes, part, str(look["color"]))
+                shaded.add(part["cutoff"].iloc[0])  # once, whatever the number of seeds
             label = "_"  # one entry in the legend
     for cutoff in cutoffs:
         axes.axvline(cutoff, color=QUIET, lw=0.8, ls=":", label="cutoff" if cutoff == cutoffs[0] else "_")
+    _time_axis(axes, actual)
+
+
+def _time_axis(axes: Axes, actual: pd.Series) -> None:
+    """Label an axis of dates or of steps."""
     dates = actual.index.dtype.kind == "M"
     axes.set_xlabel("time" if dates else "step")
     if dates:

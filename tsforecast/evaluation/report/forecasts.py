@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsforecast.evaluation.metrics import word
+from tsforecast.evaluation.calibration import JUDGED
+from tsforecast.evaluation.metrics import COVERAGES, WIDTHS, word
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.report import figures
 from tsforecast.evaluation.report.figures import MIN_SKILL, View
 from tsforecast.evaluation.results import DISPLAY, ForecastResults
+from tsforecast.evaluation.scores import INTERVALS
 from tsforecast.evaluation.summaries import KEYS
 from tsforecast.evaluation.verdict import findings
 from tsforecast.reporting.page import CaptionedFigure, captioned, date_and_time, page, template
 from tsforecast.reporting.tables import MISSING, Grid, cell, json_text
 from tsforecast.training.history import Epoch, best_epoch
 
+MAX_AHEAD = 12  # models whose next horizon is drawn
 MAX_NETWORKS = 12  # whose training is drawn
 MAX_FITS = 10  # of one network whose training is drawn
 
@@ -39,7 +42,11 @@ def html_report(results: ForecastResults, title: str | None = None) -> str:
         findings=findings(results.verdicts.values()),
         skill=skill_figures(view),
         numbers=error_table(results),
+        ahead=ahead_figures(view),
         forecasts=forecast_figures(view),
+        calibrations=list(results.calibrations.values()),
+        intervals=interval_table(results) if results.calibrations else None,
+        probabilities=probability_figures(view) if results.calibrations else [],
         errors=error_figures(view),
         evenness=rank_figures(view),
         wins=win_table(results),
@@ -83,6 +90,22 @@ def error_table(results: ForecastResults) -> Grid:
     """Return all metrics of each model."""
     words = (DISPLAY["leak_audit"][0],)
     return Grid.of_frame("Errors of all models", results.display_table, words=words, marked=results.reference)
+
+
+def interval_table(results: ForecastResults) -> Grid:
+    """Return what the central intervals of each model hold, their widths, and verdicts on 80 and 95 %."""
+    titles, rows = ["model", *(f"{held}% {kind}" for held in INTERVALS for kind in ("inside", "width"))], []
+    table = results.table.set_index("model")
+    for name, found in results.calibrations.items():
+        line = table.loc[name]
+        shares = [
+            cell(line[each], look)
+            for pair in zip(COVERAGES, WIDTHS, strict=True)
+            for each, look in zip(pair, ("{:.1%}", "{:.2f}"), strict=True)
+        ]
+        rows.append([name, *shares, *(each.outcome for each in found.coverages)])
+    words = [f"at {held}%" for held in JUDGED]
+    return Grid.of("Intervals", (*titles, *words), rows, words=words, marked=results.reference)
 
 
 def win_table(results: ForecastResults) -> Grid:
@@ -140,6 +163,49 @@ def _epochs(fit: ForecastFit) -> tuple[object, object]:
 # Figures with captions
 
 
+def ahead_figures(view: View) -> list[CaptionedFigure]:
+    """Return the forecast of each model after the end of the data, of a typical series, with its intervals."""
+    results = view.results
+    known = results.record.ahead if results.record else None
+    if known is None or known.empty:
+        return []
+    models, wanted = [name for name in results.table["model"] if name in set(known["model"])], _typical(view)
+    series = wanted if wanted in set(known["series"]) else known["series"].iloc[0]
+    target, found = known["target"].iloc[0], []
+    for number, model in enumerate(models[:MAX_AHEAD]):
+        figure = figures.ahead(view, series, target, model)
+        caption = "Fitted on all data. Shades are to hold 50, 80 and 95% of outcomes."
+        caption += f" One of {count} series." if (count := known["series"].nunique()) > 1 else ""
+        found.append(captioned(f"ahead-{number}", f"{model}: {series}", figure, caption))
+    return found
+
+
+def _typical(view: View) -> object:
+    """Return the series with the middle skill of the best model; the first one where there is none."""
+    alone = view.results.rows["series"].iloc[0]
+    if not view.ranked or view.results.rows["series"].nunique() == 1:
+        return alone
+    gains = view.gains("series")[view.ranked[0]].sort_values(kind="stable")
+    return gains.index[(len(gains) - 1) // 2] if len(gains) else alone
+
+
+def probability_figures(view: View) -> list[CaptionedFigure]:
+    """Return the histogram of probabilities of the truth, and the reliability of quantiles."""
+    pit = (
+        "How often the truth fell into each tenth of the distribution that was forecast. A level line is calibrated; "
+        "high at both ends is too narrow, high in the middle too wide, a slope is a bias." + view.omitted()
+    )
+    curve = (
+        "Share of outcomes below each quantile. On the dotted diagonal as many lie below it as its level promises. "
+        "Distributions are too wide where a line is steeper than the diagonal in its middle, too narrow where it is "
+        "flatter, and biased where it lies on one side." + view.omitted()
+    )
+    return [
+        captioned("pit", "Probabilities of the truth", figures.probabilities(view), pit),
+        captioned("reliability", "Reliability", figures.reliability(view), curve),
+    ]
+
+
 def skill_figures(view: View) -> list[CaptionedFigure]:
     """Return the skill of each model."""
     if not view.ranked:
@@ -188,7 +254,10 @@ def _forecasts_of(
         caption = f"Forecasts from {which} (dotted): no model was given the values right of it. {reason}".strip()
         title = f"{title}{series}"
     figure = figures.forecasts(view, series, target, cutoffs)
-    return captioned(f"forecasts-{number}", title, figure, f"{caption}{view.omitted(figures.MAX_MODELS)}")
+    shades = (
+        f" Shades are to hold 50, 80 and 95% of outcomes of {figures.fanned(view)}." if "lo80" in results.rows else ""
+    )
+    return captioned(f"forecasts-{number}", title, figure, f"{caption}{shades}{view.omitted(figures.MAX_MODELS)}")
 
 
 def error_figures(view: View) -> list[CaptionedFigure]:
