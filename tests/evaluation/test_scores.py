@@ -18,7 +18,7 @@ from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import Leaderboard
 from tsforecast.evaluation.metrics import Metric, losses_of_rows
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.scores import SCORES, scores
+from tsforecast.evaluation.scores import SCORES, column, scores
 from tsforecast.evaluation.summaries import errors
 from tsforecast.forecasters.naive import NaiveForecaster
 
@@ -100,6 +100,8 @@ def test_a_point_forecast_alone_is_a_distribution_that_is_sure() -> None:
         half = whole.assign(**{name: [np.nan, *whole[name][1:]] for name in SCORES})
         assert losses_of_rows(half, metric) == pytest.approx(losses_of_rows(whole, metric))
     assert losses_of_rows(rows, "crps") == pytest.approx(losses_of_rows(rows, "mase"))
+    for name in SCORES:
+        assert column(rows, name) == pytest.approx(whole[name].to_numpy())
 
 
 def test_a_row_has_the_scores_of_its_distribution() -> None:
@@ -116,6 +118,19 @@ def test_a_row_has_the_scores_of_its_distribution() -> None:
     )
     plain = backtest(Spread(2.0), NOISE, horizon=3, origins=4, gap=2)
     pd.testing.assert_frame_equal(rows[[*ROW_COLUMNS[:-2]]], plain[[*ROW_COLUMNS[:-2]]])
+
+
+class Widening(Spread):
+    """As wide as steps ahead."""
+
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        steps = np.arange(1, horizon + 1)[:, None, None]
+        return Grid(np.tile(steps * np.interp(LEVELS, [0, 1], [-1, 1]), (len(past), 1, 1, 1)))
+
+
+def test_steps_within_the_gap_are_not_scored() -> None:
+    rows = backtest(Widening(), NOISE, horizon=3, origins=4, gap=2, distributions=True)
+    assert rows["hi80"].tolist() == pytest.approx([0.8 * (step + 2) for step in rows["step"]])
 
 
 def test_the_probability_of_a_count_has_two_ends() -> None:

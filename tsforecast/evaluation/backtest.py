@@ -242,7 +242,7 @@ class Ahead(Backtest):
         except TsForecastError as error:
             fit = replace(fit, no_distribution="; ".join(error.problems))
         n, horizon, targets = values["forecast"].shape
-        steps = panel.lengths[past.series][:, None] + protocol.gap + np.arange(horizon)  # (n, H)
+        steps = fold.cutoffs[0].first[past.series][:, None] + np.arange(horizon)  # (n, H)
         times = panel.frequency.advance(panel.starts[past.series][:, None], steps)
         frame = {
             "model": fit.model,
