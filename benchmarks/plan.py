@@ -5,7 +5,7 @@ reads the first two fifths. The model whose gain is to be found is, in one half 
 imagines, its losses scaled to the gain; in the other half a ridge regression with the gain that it has.
 
 ``python benchmarks/plan.py --times`` compares the time that a plan predicts for a leaderboard with the time that the
-leaderboard then takes, each in a new process and with one thread, in some twenty minutes. Both are processor time where
+leaderboard then takes, each in a new process and with one thread, in some ten minutes. Both are processor time where
 other processes keep the machine busy (a load above 1.2), else the time on the wall. The share of epochs that a network
 is taken to need was chosen on five other datasets.
 """
@@ -187,6 +187,12 @@ BOARDS = (
     Board("exchange-rate", 10, "conv1d", rows=1500, settings={"max_epochs": 40}),
     Board("bike-sharing", 24, "gru", rows=3000, settings={"patience": None, "max_epochs": 6}),
     Board("etth1", 24, f"{NAIVE} reduction", rows=5000, options={"refit": True, "origins": 20}),
+    Board("nyc-taxi", 24, "gru conv1d", rows=6000),
+    Board("us-births", 14, "lstm conv1d"),
+    Board("sunspots", 12, "gru lstm"),
+    Board("taylor", 48, "gru lstm"),
+    Board("us-gasoline", 13, "lstm", settings={"units": 128}),
+    Board("opsd-germany", 14, "gru"),
 )
 
 

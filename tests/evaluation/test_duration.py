@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -187,3 +188,15 @@ def test_the_command_line_fits_a_time(tmp_path: Path) -> None:
     assert "Error: --within must be at least " in result.stderr
     assert ": got 0.001 s, of which the prediction took " in result.stderr
     assert result.stderr.endswith("; give fewer series\n")  # no model can be left out
+
+
+def test_nine_of_ten_quotes_of_the_benchmark_are_within_a_quarter_as_the_readme_counts_them() -> None:
+    root = Path(__file__).parents[2]
+    rows = pd.DataFrame(map(json.loads, (root / "benchmarks/results/plan.jsonl").read_text().splitlines()))
+    times = rows[rows["kind"].eq("time")]
+    assert (times["ratio"] - times["quote"] / times["seconds"]).abs().max() < 1e-9
+    close, cut = times["ratio"].between(0.75, 1.25), times["cut_short"].str.len() > 0
+    assert close.sum() >= 0.9 * len(times) >= 18
+    text = " ".join((root / "README.md").read_text().split())
+    counts = f"for {close.sum()} of {len(times)} boards of 1 to {times['seconds'].max():.0f} seconds"
+    assert f"within 25 % of the time taken {counts}, of which {cut.sum()} had fits that were cut short" in text

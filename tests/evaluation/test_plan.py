@@ -110,6 +110,8 @@ def test_the_command_line_shows_a_plan(tmp_path: object) -> None:
 def test_the_rows_of_the_benchmark_are_as_the_readme_counts_them() -> None:
     root = Path(__file__).parents[2]
     rows = pd.DataFrame(map(json.loads, (root / "benchmarks/results/plan.jsonl").read_text().splitlines()))
+    lengths = rows[rows["kind"].eq("history")].set_index("steps")
+    rows = rows[rows["kind"].isna()]
     close = (rows["predicted"] - rows["found"]).abs() <= 0.1
     counts = close.groupby([rows["data"] != "simulated", rows["model"]]).agg(["sum", "size"])
     (own, own_all), (ridge, ridge_all) = counts.loc[False].to_numpy()
@@ -118,3 +120,9 @@ def test_the_rows_of_the_benchmark_are_as_the_readme_counts_them() -> None:
     text = " ".join((root / "README.md").read_text().split())
     assert f"for {own} of 30 simulated and {own_real} of 10 real series" in text
     assert f"for {ridge} of 30 and {ridge_real} of 10 where a ridge" in text
+    assert set(lengths["series"]) == {30}
+    short, long = (f"{within:.0f}" for within in lengths.loc[[800, 4000], "within"])
+    near = " to ".join(f"{100 * lengths.loc[steps, 'distance']:.0f}" for steps in (800, 4000))
+    text = " ".join((root / "docs/verdicts.md").read_text().split())
+    assert f"{short} were within 10 points from 800 steps, and {long} from 4,000" in text
+    assert f"the mean distance fell from {near} points" in text
