@@ -15,6 +15,7 @@ from tests.helpers.forecasters import wave
 from tsforecast import DriftForecaster, NaiveForecaster, Panel, load
 from tsforecast.cli.app import main
 from tsforecast.cli.fan import CHARTS, fan
+from tsforecast.data.context import Context
 
 HORIZON = 5
 
@@ -71,6 +72,16 @@ def test_intervals_and_quantiles_are_columns_in_the_dialect_of_the_file(shops: P
     for name in names:
         assert written[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1e-5)
     assert (written["sales_lo80"] < written["sales_lo50"]).all()
+
+
+def test_a_network_is_fitted_by_its_likelihood_and_predicts_its_own_intervals(tmp_path: Path) -> None:
+    words = ("--epochs", "2", "--loss", "student-t", "--horizon", "6", "--out", tmp_path / "model")
+    assert tsforecast("fit", "sunspots-yearly", *words).returncode == 0
+    model = load(tmp_path / "model")
+    printed = pd.read_csv(io.StringIO(tsforecast("predict", tmp_path / "model", "--interval", "95").stdout))
+    ends = model.distribution(Context.at_end(model.panel_), 6).quantiles([0.025, 0.975])[0, :, 0]
+    assert model.has_distribution
+    assert printed[["sunspots_lo95", "sunspots_hi95"]].to_numpy() == pytest.approx(ends, abs=1e-3)
 
 
 @pytest.mark.parametrize("same", ["0.8", "80%", " 80 ", ".80", "80,0.8"])

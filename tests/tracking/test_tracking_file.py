@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tsforecast.errors import DataError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.ensemble import EnsembleForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.tracking import figures
 
 pytestmark = pytest.mark.mlflow
 DAYS = pd.date_range("2024-01-01", periods=90)
@@ -105,6 +107,28 @@ def test_a_leaderboard_is_a_run_with_its_fits_inside(database: str, jobs: int) -
     assert (gru.info.status, failed.info.status) == ("FINISHED", "FAILED")
     assert "window + horizon must fit" in failed.data.tags["error"]
     assert len(gru.outputs.model_outputs) == (1 if jobs == 1 else 0)  # models stay in the processes that made them
+
+
+def test_the_forecast_of_a_distribution_is_drawn_in_its_intervals(database: str, tmp_path: Path) -> None:
+    model = small("gru").set_params(loss="normal")
+    with track():
+        model.fit(SALES)
+    (run,) = runs(database)
+    assert "figures/forecast.png" in files(database, run)
+    panel = Panel.of(SALES)
+    drawn = figures.forecast(model, panel)
+    assert drawn is not None
+    expected = model.predict(interval=[0.5, 0.8, 0.95])
+    for held in (50, 80, 95):
+        shown = expected[[f"sales_lo{held}", f"sales_hi{held}"]].to_numpy()
+        np.testing.assert_allclose(drawn.intervals[held], shown, rtol=1e-12)
+    figures.draw(tmp_path, drawn, [])
+    fan = (tmp_path / "forecast.png").read_bytes()
+    figures.draw(tmp_path, replace(drawn, intervals={}), [])
+    assert (tmp_path / "forecast.png").read_bytes() != fan
+    points = figures.forecast(small("gru").fit(SALES), panel)
+    assert points is not None
+    assert points.intervals == {}
 
 
 def test_scores_of_distributions_are_metrics_of_the_runs(database: str) -> None:

@@ -45,7 +45,10 @@ CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 INTERMITTENT = ("croston", "sba", "tsb")
 NETWORKS = ("rnn", "gru", "lstm", "conv1d")
 # Those of `tsforecast.networks.losses.LOSSES`, which loads torch.
-LOSS_NAMES = ("mae", "mse", "huber", "mase", "smape")
+LOSS_NAMES = (
+    *("mae", "mse", "huber", "mase", "smape", "normal", "student-t", "laplace", "lognormal", "poisson"),
+    *("negative-binomial", "zero-inflated-poisson", "zero-inflated-negative-binomial", "quantile"),
+)
 MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, *INTERMITTENT, "reduction", *NETWORKS)
 
 

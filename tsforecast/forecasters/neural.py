@@ -357,6 +357,11 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             outputs[..., 0] += anchor_forecast(scaled_rows[..., : outputs.shape[2]], lags)
         return Parametric(family, outputs, scaling)
 
+    @property
+    def has_distribution(self) -> bool:
+        """Whether the loss has distributions; see `Forecaster.has_distribution`."""
+        return getattr(LOSSES.get(str(self.loss), self.loss), "family", None) is not None
+
     def distribution(self, past: Context, horizon: int) -> Distribution:
         """Return the distributions of H steps after each of n cutoffs; see `Forecaster.distribution`.
 
