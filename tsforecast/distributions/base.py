@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +64,13 @@ class Distribution(ABC):
     def _at_levels(self, part: NDArray[np.int64]) -> Floats:
         """Return the quantiles at some of `LEVELS`, which follow each other."""
         return self.quantiles(LEVELS[part])
+
+    def to_torch(self) -> Any:
+        """Return a `torch.distributions` object of batch shape (n, H, K); ParameterError where there is no family."""
+        raise ParameterError(
+            "these distributions are known by their quantiles and belong to no family of torch: use quantiles, cdf or "
+            "sample, or fit a network whose loss is a family, such as loss='normal'"
+        )
 
     def grid(self) -> Grid:
         """Return the same distributions by their quantiles at `LEVELS`."""

@@ -1,21 +1,23 @@
-"""Predictions with quantiles: the levels that are asked for, and columns of them in the form of the data."""
+"""Predictions with quantiles: levels, columns of them, and distributions with the names and times of the data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from tsforecast.data.panel import Panel
-from tsforecast.distributions.base import Floats
+from tsforecast.distributions.base import Distribution, Floats
 from tsforecast.errors import ParameterError, Problem, raise_any
 
 LEVEL = "quantile"  # column of a tidy frame
 
 
-def asked_levels(quantiles: Sequence[float], interval: float | Sequence[float] | None) -> dict[str, float]:
+def asked_levels(quantiles: Sequence[float] | Floats, interval: float | Sequence[float] | None) -> dict[str, float]:
     """Return the levels of quantiles and of the ends of central intervals, by the suffix of their columns.
 
     Examples
@@ -62,3 +64,92 @@ def with_levels(panel: Panel, points: Floats, found: Floats, levels: Mapping[str
         frame = nw.from_native(panel.to_native(found[..., place[level]], [""]))
         frames.append(frame.with_columns(nw.lit(level).alias(LEVEL)))
     return nw.concat(frames).to_native()
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastDistribution:
+    """Distributions of the H steps after N series, of K targets, in the units of the data.
+
+    Attributes
+    ----------
+    panel : Panel
+        The series, at whose ends the forecasts begin.
+    points : array of shape (N, H, K)
+        Point forecasts, which `predict` returns.
+    distribution : Distribution
+    """
+
+    panel: Panel
+    points: Floats
+    distribution: Distribution
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of series, steps and targets."""
+        return self.distribution.shape
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """Names of the series, (N,)."""
+        return self.panel.ids
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the columns that are forecast, whose units the numbers have."""
+        return self.panel.roles.target
+
+    @property
+    def times(self) -> NDArray[Any]:
+        """Time stamps, or numbers of steps, of the forecasts, (N, H); those of a time zone are in UTC or local time."""
+        ahead = self.panel.lengths[:, None] + np.arange(self.shape[1])
+        stamps = self.panel.stamps(np.arange(len(self.panel))[:, None], ahead)
+        return stamps.astype("datetime64[ns]") if self.panel.kind == "datetime" else stamps
+
+    def quantiles(self, levels: Sequence[float] | Floats) -> Floats:
+        """Return the quantiles at Q levels between 0 and 1, in the order given, (N, H, K, Q)."""
+        asked_levels(levels, None)  # which refuses those that are none
+        order, place = np.unique(np.asarray(levels, dtype=np.float64), return_inverse=True)
+        return self.distribution.quantiles(order)[..., place]
+
+    def cdf(self, y: ArrayLike) -> Floats:
+        """Return the probability of a number up to y, (N, H, K); y is broadcast to that shape."""
+        return self.distribution.cdf(np.broadcast_to(np.asarray(y, dtype=np.float64), self.shape))
+
+    def mean(self) -> Floats:
+        """Return the means, (N, H, K)."""
+        return self.distribution.mean()
+
+    def median(self) -> Floats:
+        """Return the medians, (N, H, K)."""
+        return self.distribution.median()
+
+    def crps(self, y: ArrayLike) -> Floats:
+        """Return the continuous ranked probability score of the truth, (N, H, K), in the units of the data."""
+        return self.distribution.crps(np.broadcast_to(np.asarray(y, dtype=np.float64), self.shape))
+
+    def to_torch(self) -> Any:
+        """Return a `torch.distributions` object of batch shape (N, H, K).
+
+        Raises
+        ------
+        ParameterError
+            Where the distributions are known by their quantiles alone.
+        """
+        return self.distribution.to_torch()
+
+    def to_frame(
+        self,
+        quantiles: Sequence[float] = (0.1, 0.5, 0.9),
+        interval: float | Sequence[float] | None = None,
+        tidy: bool = False,
+    ) -> Any:
+        """Return point forecasts and quantiles in the form of the data, as `predict` does.
+
+        Raises
+        ------
+        ParameterError
+            When a level does not lie between 0 and 1.
+        """
+        levels = asked_levels(quantiles, interval)
+        found = self.distribution.quantiles(sorted(levels.values()))
+        return with_levels(self.panel, self.points, found, levels, tidy)

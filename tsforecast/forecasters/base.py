@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any, Literal, Self
@@ -17,7 +17,7 @@ from tsforecast.data.context import Context, ended_note, silent_note, with_futur
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.base import Distribution
-from tsforecast.distributions.predictions import asked_levels, with_levels
+from tsforecast.distributions.predictions import ForecastDistribution, asked_levels, with_levels
 from tsforecast.distributions.residuals import Residuals, scales
 from tsforecast.errors import DataError, DataWarning, ParameterError, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
@@ -146,27 +146,77 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
             When the context or `future` cannot be used, or a target has no number to continue from.
         """
         self.check_fitted()
-        if isinstance(self.panel_, SupervisedPanel):
-            return self._predict_rows(self.panel_, context, future, horizon)
         levels = asked_levels(quantiles, interval)
+        if isinstance(self.panel_, SupervisedPanel):
+            return self._predict_rows(self.panel_, context, future, horizon, levels, tidy)
+        panel, past, steps = self._continued(context, future, horizon, ended)
+        points = _warn_unless_finite(self.forecast_on_the_wall(past, steps))
+        if not levels:
+            return panel.to_native(points)
+        found = self.distribution_on_the_wall(past, steps).quantiles(sorted(levels.values()))
+        return with_levels(panel, points, found, levels, tidy)
+
+    def predict_distribution(
+        self, context: Any = None, *, future: Any = None, horizon: int | None = None
+    ) -> ForecastDistribution:
+        """Forecast the distributions of the steps that follow each series.
+
+        Parameters
+        ----------
+        context, future, horizon
+            As in `predict`.
+
+        Returns
+        -------
+        ForecastDistribution
+            Quantiles, probabilities, means and scores of N series, H steps and K targets, with their names and times.
+
+        Raises
+        ------
+        NotFittedError, ParameterError, DataError
+            As in `predict`.
+
+        Examples
+        --------
+        >>> from tsforecast.forecasters.naive import SeasonalNaiveForecaster
+        >>> series = np.tile([1.0, 5.0, 3.0], 20) + np.random.default_rng(0).normal(size=60)
+        >>> found = SeasonalNaiveForecaster(horizon=3, season_length=3).fit(series).predict_distribution()
+        >>> found.shape, found.quantiles([0.1, 0.5, 0.9]).shape
+        ((1, 3, 1), (1, 3, 1, 3))
+        """
+        self._refuse_windows("predict_distribution")
+        panel, past, steps = self._continued(context, future, horizon, None)
+        points = _warn_unless_finite(self.forecast_on_the_wall(past, steps))
+        return ForecastDistribution(panel, points, self.distribution_on_the_wall(past, steps))
+
+    def _refuse_windows(self, method: str) -> None:
+        """Raise ParameterError where supervised windows were fitted."""
+        self.check_fitted()
+        if isinstance(self.panel_, SupervisedPanel):
+            raise ParameterError(f"{method} belongs to series: fit series, or ask predict for quantiles of windows")
+
+    def _continued(
+        self, context: Any, future: Any, horizon: int | None, ended: str | None
+    ) -> tuple[Panel, Context, int]:
+        """Return the panel to continue, its context and the steps to forecast; see `predict`."""
         problems = [] if horizon is None else whole("horizon", horizon, 1)
         raise_any(problems + one_of("ended", ended, ("forecast", "drop"), [None]), ParameterError)
         steps = horizon or self.horizon_
         panel = self.panel_ if context is None else self.panel_.read_like(context)
         if (old := panel.ended(max(steps, panel.season_length))).any() and ended != "forecast":
             if ended is None:
-                warnings.warn(ended_note(panel, old), DataWarning, stacklevel=2)
+                warnings.warn(ended_note(panel, old), DataWarning, stacklevel=3)
             else:
                 panel = panel.select(~old)
         if ended is None and (silent := silent_note(panel, max(steps, panel.season_length))):
-            warnings.warn(silent, DataWarning, stacklevel=2)
+            warnings.warn(silent, DataWarning, stacklevel=3)
         longest = int(self.panel_.lengths.max())
         if steps > self.horizon_ and steps > min(longest, 10 * max(self.horizon_, panel.season_length, 10)):
             warnings.warn(
                 f"a forecast of {steps} steps lies far beyond the fitted horizon of {self.horizon_}, after at most "
                 f"{longest} steps: do not rely on its end; fit a longer horizon, or forecast fewer steps",
                 DataWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         # What is given is read at once, so that wrong covariates are refused; else only when a model needs them.
         later = cache(partial(with_future, panel, steps, future))
@@ -175,12 +225,8 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         past = Context.at_end(panel, later)
         raise_any(past.problems())
         for caution in self._cautions(past):
-            warnings.warn(caution, DataWarning, stacklevel=2)
-        points = _warn_unless_finite(self.forecast_on_the_wall(past, steps))
-        if not levels:
-            return panel.to_native(points)
-        found = self.distribution_on_the_wall(past, steps).quantiles(sorted(levels.values()))
-        return with_levels(panel, points, found, levels, tidy)
+            warnings.warn(caution, DataWarning, stacklevel=3)
+        return panel, past, steps
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination (R2) of the forecasts from supervised windows.
@@ -248,10 +294,20 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         Unless a forecaster has its own: the point forecast, and around it the errors of each step at cutoffs that it
         did not learn from, in units of the seasonal naive error of the series. Evaluation calls this.
         """
+        if isinstance(self.panel_, SupervisedPanel):
+            raise ParameterError(
+                "supervised windows show no errors of forecasts that were not learned from: fit "
+                f"ConformalForecaster({type(self).__name__}(...)), or series"
+            )
         if self._residuals is None or self._residuals.errors.shape[1] < min(horizon, self.horizon_):
             model, seen = self._held_out()
             self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_)
         return self._residuals.around(self.forecast(past, horizon), scales(past, self.panel_.season_length)[:, None])
+
+    @property
+    def has_own_distribution(self) -> bool:
+        """Whether `distribution` is computed from the model itself, and not from its errors at held-out cutoffs."""
+        return type(self).distribution is not Forecaster.distribution
 
     def distribution_on_the_wall(self, past: Context, horizon: int) -> Distribution:
         """Return distributions as `distribution` does, of the steps whose forecast `forecast_on_the_wall` takes."""
@@ -319,12 +375,25 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         return SupervisedPanel.from_rows(X, y, weights)
 
-    def _predict_rows(self, fitted: SupervisedPanel, X: Any, future: Any, horizon: int | None) -> Any:
+    def _predict_rows(
+        self,
+        fitted: SupervisedPanel,
+        X: Any,
+        future: Any,
+        horizon: int | None,
+        levels: Mapping[str, float],
+        tidy: bool,
+    ) -> Any:
         """Forecast from supervised windows, in the form of y."""
         if X is None or future is not None or horizon is not None:
             raise ParameterError("where supervised windows were fitted, predict takes windows of that form and no more")
         panel = fitted.contexts(self._read_array(X, reset=False))
-        return panel.to_native(_warn_unless_finite(self.forecast(Context.at_end(panel), self.horizon_)))
+        past = Context.at_end(panel)
+        points = _warn_unless_finite(self.forecast(past, self.horizon_))
+        if not levels:
+            return panel.to_native(points)
+        found = self.distribution(past, self.horizon_).quantiles(sorted(levels.values()))
+        return with_levels(panel, points, found, levels, tidy)
 
     def _remember(self, panel: Panel) -> None:
         """Keep the fitted panel, to continue from; of supervised windows one is enough to show their form."""

@@ -28,6 +28,7 @@ from tsforecast.leakage.perturb import perturb_panel
 Fingerprint = dict[str, NDArray[Any]]  # arrays that must not change, by name
 # Attributes, keys and columns that equal runs differ in.
 TIMES = re.compile(r"(.*_)?(fit|refit|score|train|predict|elapsed)_time_?|(.*_)?seconds")
+QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)  # that are compared where a model has a distribution of its own
 ONE_BY_ONE = 8  # windows that are forecast one by one, to check that none depends on the others
 
 
@@ -159,6 +160,8 @@ class AuditCase:
         if self.trains:
             model = clone(self.forecaster).fit(part)
             state |= weights(model) | {"forecasts": model.forecast(past, self.steps)}
+            if model.has_own_distribution:
+                state["quantiles"] = model.distribution(past, self.steps).quantiles(QUANTILES)
         return state
 
     def other_perturbations(self, panel: Panel) -> Iterator[tuple[str, Panel, Callable[[Panel], Fingerprint]]]:
@@ -187,9 +190,17 @@ class AuditCase:
     def _forecast_reordered(self, panel: Panel, one_by_one: int) -> Fingerprint:
         """Return forecasts made in reverse order of the series, those of the first few one by one."""
         model = clone(self.forecaster).fit(training_part(panel, self.cutoff, self.learn))
-        reverse = model.forecast(self.past(panel, self.test[::-1]), self.steps)[::-1]
-        single = [model.forecast(self.past(panel, np.array([i])), self.steps) for i in self.test[:one_by_one]]
-        return {"forecasts": np.concatenate([*single, reverse[one_by_one:]])}
+        orders = [np.array([i]) for i in self.test[:one_by_one]] + [self.test[one_by_one:][::-1]]
+        parts = [self.past(panel, order) for order in orders if len(order)]
+
+        def joined(answers: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+            return np.concatenate([answer[::-1] for answer in answers])
+
+        state = {"forecasts": joined([model.forecast(past, self.steps) for past in parts])}
+        if model.has_own_distribution:
+            answers = [model.distribution(past, self.steps).quantiles(QUANTILES) for past in parts]
+            state["quantiles"] = joined(answers)
+        return state
 
     def preprocessing_state(self, part: Panel) -> Fingerprint:
         """Return what the forecaster computes from a training part before it trains.

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.forecasters import small, wave
+from tsforecast import Panel, SeasonalNaiveForecaster
+from tsforecast.errors import ParameterError
+
+DAYS = pd.date_range("2024-01-01", periods=80)
+FRAME = pd.concat([pd.DataFrame({"shop": shop, "day": DAYS, "sales": wave(80, i)}) for i, shop in enumerate("ab")])
+PANEL = Panel.from_frame(FRAME, season_length=6)
+
+
+def test_a_distribution_has_the_names_the_times_and_the_numbers_that_predict_returns() -> None:
+    model = SeasonalNaiveForecaster(horizon=3).fit(PANEL)
+    found = model.predict_distribution()
+    frame = model.predict(quantiles=[0.1, 0.5, 0.9])
+    assert found.shape == (2, 3, 1)
+    assert found.ids.tolist() == ["a", "b"]
+    assert found.targets == ("sales",)
+    assert found.times.ravel().tolist() == frame["day"].to_numpy().astype("datetime64[ns]").tolist()
+    pd.testing.assert_frame_equal(found.to_frame(), frame)
+    assert found.to_frame([0.5], tidy=True).equals(model.predict(quantiles=[0.5], tidy=True))
+    columns = frame[["sales_q0.9", "sales_q0.1"]].to_numpy().reshape(2, 3, 1, 2)
+    assert np.array_equal(found.quantiles([0.9, 0.1]), columns)
+    assert np.array_equal(found.median(), found.quantiles([0.5])[..., 0])
+    assert found.cdf(found.median()) == pytest.approx(np.full((2, 3, 1), 0.5), abs=0.005)
+    assert found.crps(0.0) == pytest.approx(found.mean(), rel=0.05)  # far away it is the distance
+
+
+def test_a_distribution_of_another_context_and_horizon_is_as_predict_has_it() -> None:
+    model = small("theta").fit(wave(60))
+    found = model.predict_distribution(wave(70), horizon=2)
+    assert np.array_equal(found.to_frame([0.2]), model.predict(wave(70), horizon=2, quantiles=[0.2]))
+    assert found.times.tolist() == [[70, 71]]
+
+
+def test_what_cannot_be_is_refused() -> None:
+    model = SeasonalNaiveForecaster().fit(PANEL)
+    with pytest.raises(ParameterError, match="quantiles must be between 0 and 1: got"):
+        model.predict_distribution().quantiles([0.5, 2.0])
+    with pytest.raises(ParameterError, match="belong to no family of torch: use quantiles, cdf or sample, or fit a"):
+        model.predict_distribution().to_torch()
+    X, y = np.arange(40.0).reshape(10, 4), np.arange(10.0)
+    windows = small("naive").fit(X, y)
+    with pytest.raises(ParameterError, match="predict_distribution belongs to series: fit series"):
+        windows.predict_distribution()
+    with pytest.raises(ParameterError, match=r"fit ConformalForecaster\(NaiveForecaster\(...\)\), or series"):
+        windows.predict(X, interval=0.8)
