@@ -1,4 +1,4 @@
-"""Tables of the README and of `docs/verdicts.md`, drawn from committed rows: ``python benchmarks/tables.py``."""
+"""Tables of the README and of pages in `docs`, drawn from committed rows: ``python benchmarks/tables.py``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tsforecast.evaluation.significance import over_users
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 VERDICTS = Path(__file__).parents[1] / "docs" / "verdicts.md"
+DISTRIBUTIONS = Path(__file__).parents[1] / "docs" / "distributions.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
     "ridge": "ridge",
@@ -366,6 +367,26 @@ def _of_users(part: pd.DataFrame) -> pd.Series:
     return right / part["recordings"].groupby(groups).sum()
 
 
+def held(measured: str) -> str:
+    """Draw the share of outcomes within conformal intervals, or intervals of sums, by series and method."""
+    part, table = rows("conformal"), []
+    part, title = part[part["measured"] == measured], "history" if measured == "sums" else "series"
+    for (series, method), own in part.groupby(["series", "method"], sort=False):
+        shares = {
+            f"{100 * row['share']:g} %": f"{100 * row['held']:.1f} % (± {100 * row['standard_error']:.1f})"
+            for _, row in own.iterrows()
+        }
+        table.append(
+            {
+                title: series,
+                "method": method,
+                **shares,
+                "simulations": own["simulations"].iloc[0],
+            }
+        )
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def _of_verdicts(name: str) -> str:
     return verdict_tables.DRAWN[name](rows("verdicts"))
 
@@ -400,6 +421,13 @@ TABLES: dict[str, Callable[[], str]] = {
 OF_VERDICTS: dict[str, Callable[[], str]] = {name: partial(_of_verdicts, name) for name in verdict_tables.DRAWN}
 
 
+OF_DISTRIBUTIONS: dict[str, Callable[[], str]] = {
+    "stationary": partial(held, "stationary"),
+    "shifts": partial(held, "shift"),
+    "sums": partial(held, "sums"),
+}
+
+
 def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
     """Return a text with its tables drawn anew between their marks."""
     for name, table in drawn.items():
@@ -413,7 +441,7 @@ def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
 
 
 def main() -> None:
-    for path, drawn in ((README, TABLES), (VERDICTS, OF_VERDICTS)):
+    for path, drawn in ((README, TABLES), (VERDICTS, OF_VERDICTS), (DISTRIBUTIONS, OF_DISTRIBUTIONS)):
         path.write_text(written(path.read_text(encoding="utf-8"), drawn), encoding="utf-8")
 
 

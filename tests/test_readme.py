@@ -75,7 +75,7 @@ def test_files_that_the_readme_names_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_the_tables_of_the_readme_and_of_the_verdicts_are_those_of_the_committed_rows(
+def test_the_tables_of_the_readme_and_of_the_pages_are_those_of_the_committed_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
@@ -83,6 +83,7 @@ def test_the_tables_of_the_readme_and_of_the_verdicts_are_those_of_the_committed
 
     assert README.count("<!-- table:") == len(tables.TABLES)
     assert tables.written(README) == README
-    page = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
-    assert page.count("<!-- table:") == len(tables.OF_VERDICTS)
-    assert tables.written(page, tables.OF_VERDICTS) == page
+    for name, drawn in (("verdicts", tables.OF_VERDICTS), ("distributions", tables.OF_DISTRIBUTIONS)):
+        page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        assert page.count("<!-- table:") == len(drawn)
+        assert tables.written(page, drawn) == page

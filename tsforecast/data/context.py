@@ -78,6 +78,11 @@ class Context:
         """Number of target columns."""
         return self._panel.n_targets
 
+    @property
+    def season_length(self) -> int:
+        """Steps in one season."""
+        return self._panel.season_length
+
     def tail(self, window: int) -> NDArray[np.float64]:
         """Return the last `window` rows before each cutoff, shape (n, W, C), not to be written to.
 
@@ -215,6 +220,37 @@ class Context:
         taken += np.maximum((ahead + earlier - taken) // season, 0) * season
         begin = np.maximum(self._start - earlier[:, 0], 0)
         return lost, Context(panel, self.series, self._n_observed - earlier[:, 0], begin), taken
+
+    def earlier(self, index: int, rows: NDArray[np.int64]) -> Context:
+        """Return the context of cutoff `index` as it was after `rows` rows of its series, of those that it holds."""
+        if np.any(rows <= self._start[index]) or np.any(rows > self._n_observed[index]):
+            raise DataError(f"an earlier cutoff must lie in the context: got {rows.min()} to {rows.max()} rows")
+        same = np.full(len(rows), index)
+        return Context(self._panel, self.series[same], rows, self._start[same], self._extended)
+
+    def continues(self, panel: Panel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the position in `panel` of each cutoff's series, and the row of this one where `panel` ends, (n,).
+
+        The position is -1 for a series that `panel` does not hold, or whose last known row there is another one here.
+        """
+        known, width = {name: at for at, name in enumerate(panel.ids.tolist())}, self.n_targets
+        positions, ends = np.full(len(self), -1), np.zeros(len(self), dtype=np.int64)
+        for at in np.unique(self.series):
+            mine, own = self.series == at, known.get(self._panel.ids[at], -1)
+            if own < 0:
+                continue
+            steps = np.arange(self._n_observed[mine].max())
+            last = panel.stamps(own, int(panel.lengths[own]) - 1)
+            row = int(np.searchsorted(self._panel.stamps(int(at), steps), last))
+            theirs = panel.series(own)[-1, :width]
+            if row < len(steps) and np.array_equal(self._panel.series(int(at))[row, :width], theirs, equal_nan=True):
+                positions[mine], ends[mine] = own, row + 1
+        return positions, ends
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Rows of the series before each cutoff, those before the start of the context included, (n,)."""
+        return self._n_observed
 
     @property
     def statics(self) -> dict[str, NDArray[Any]]:
@@ -374,9 +410,9 @@ def _gaps(
 
 
 def held_out(
-    panel: Panel, seen: NDArray[np.int64], horizon: int, least: int | None = None
+    panel: Panel, seen: NDArray[np.int64], horizon: int, least: int | None = None, most: int = CUTOFFS
 ) -> tuple[Context, NDArray[np.float64]]:
-    """Return cutoffs spread over the validation part, and the truth after them, (n, H, K).
+    """Return cutoffs spread over the validation part, `most` at most, and the truth after them, (n, H, K).
 
     The horizon behind each lies in the data; with `least`, so many steps do, and the truth of the others is NaN.
     """
@@ -385,7 +421,7 @@ def held_out(
     counts = np.maximum(panel.lengths - (least or horizon) - first + 1, 0)
     series = np.repeat(np.arange(len(panel)), counts)
     step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen = np.unique(np.linspace(0, len(series) - 1, min(CUTOFFS, len(series))).astype(int))
+    chosen = np.unique(np.linspace(0, len(series) - 1, min(most, len(series))).astype(int))
     series, cutoffs = series[chosen], (first[series] + step)[chosen]
     steps = cutoffs[:, None] + np.arange(horizon)  # (n, H)
     there = steps < panel.lengths[series][:, None]

@@ -65,6 +65,10 @@ class Distribution(ABC):
         """Return the quantiles at some of `LEVELS`, which follow each other."""
         return self.quantiles(LEVELS[part])
 
+    def at_probabilities(self, probabilities: Floats) -> Floats:
+        """Return the numbers with P probabilities of each step, (n, H, K, P): quantiles at levels of their own."""
+        return self.grid().at_probabilities(probabilities)
+
     def to_torch(self) -> Any:
         """Return a `torch.distributions` object of batch shape (n, H, K); ParameterError where there is no family."""
         raise ParameterError(
@@ -137,6 +141,13 @@ class Grid(Distribution):
         way = np.clip((y - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
         inside = (count + way) / (len(LEVELS) + 1)
         return np.where(count == 0, 0.0, np.where(count == len(LEVELS), 1.0, inside))
+
+    def at_probabilities(self, probabilities: Floats) -> Floats:
+        """See `Distribution.at_probabilities`."""
+        place = np.clip(probabilities * (len(LEVELS) + 1) - 1, 0, len(LEVELS) - 1)
+        lower = np.minimum(place.astype(np.int64), len(LEVELS) - 2)
+        low, high = (np.take_along_axis(self.values, at, axis=-1) for at in (lower, lower + 1))
+        return np.asarray(low + (place - lower) * (high - low))
 
     def grid(self) -> Grid:
         """Return itself."""

@@ -14,7 +14,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import Distribution, Floats
 from tsforecast.errors import ParameterError, Problem, raise_any
 
-LEVEL = "quantile"  # column of a tidy frame
+LEVEL, PATH = "quantile", "path"  # columns of a tidy frame, and of paths
 
 
 def asked_levels(quantiles: Sequence[float] | Floats, interval: float | Sequence[float] | None) -> dict[str, float]:
@@ -64,6 +64,17 @@ def with_levels(panel: Panel, points: Floats, found: Floats, levels: Mapping[str
         frame = nw.from_native(panel.to_native(found[..., place[level]], [""]))
         frames.append(frame.with_columns(nw.lit(level).alias(LEVEL)))
     return nw.concat(frames).to_native()
+
+
+def with_paths(panel: Panel, paths: Floats) -> Any:
+    """Return paths (P, N, H, K) in the form of the data: a frame with a column `path`, or arrays with an axis more."""
+    parts = [panel.to_native(path, [""]) for path in paths]
+    if isinstance(parts[0], list):
+        return [np.stack(series) for series in zip(*parts, strict=True)]
+    if isinstance(parts[0], np.ndarray):
+        return np.stack(parts)
+    framed = [nw.from_native(part).with_columns(nw.lit(number).alias(PATH)) for number, part in enumerate(parts)]
+    return nw.concat(framed).to_native()
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ ESTIMATORS = {
     ),
     "forecasters.reduction": ("ReductionForecaster",),
     "forecasters.ensemble": ("EnsembleForecaster",),
+    "forecasters.conformal": ("ConformalForecaster",),
     "forecasters.neural": ("NeuralForecaster", "RNNForecaster", "GRUForecaster", "LSTMForecaster", "Conv1DForecaster"),
     "classifiers.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
     "classifiers.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),

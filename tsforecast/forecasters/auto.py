@@ -33,13 +33,17 @@ NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than 
 
 
 def training_rows(
-    panel: Panel, validation: float | int | None, horizon: int, without: str = "validation=None"
+    panel: Panel,
+    validation: float | int | None,
+    horizon: int,
+    without: str = "validation=None",
+    named: str = "validation",
 ) -> tuple[int, NDArray[np.int64]]:
     """Return how many steps, or groups, validate, and how many first rows of each series train, (N,).
 
     `validation` is a share or a number of the last steps; of whole groups where the panel has several, whose series
-    then train 0 rows; or of supervised windows. `without` is the setting that does without it, for a DataError's
-    remedy.
+    then train 0 rows; or of supervised windows. For a DataError's remedy it is `named`, and `without` is the setting
+    that does without it.
     """
     units = panel.units
     if not validation or (units is not None and units.max() == 0):
@@ -49,8 +53,8 @@ def training_rows(
     if units is not None:
         if count >= total:
             raise DataError(
-                f"validation must leave a {panel.unit} to train on: takes {count} of {total} {panel.unit}s; "
-                f"use validation <= {total - 1}"
+                f"{named} must leave a {panel.unit} to train on: takes {count} of {total} {panel.unit}s; "
+                f"use {named} <= {total - 1}"
             )
         return count, np.where(units >= total - count, 0, panel.lengths)
     if horizon > total // 3 and not horizon <= count < total:
@@ -59,13 +63,13 @@ def training_rows(
         raise DataError(Problem("the horizon must be far shorter than the series", shortest, remedy))
     if count < horizon:
         raise DataError(
-            f"validation must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
-            f"use validation >= {horizon}, or {without}"
+            f"{named} must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
+            f"use {named} >= {horizon}, or {without}"
         )
     if count >= total:
         raise DataError(
-            f"validation must leave steps to train on: takes {count}, the shortest series has {total}{panel.reading}; "
-            f"use validation < {total}, or {without}"
+            f"{named} must leave steps to train on: takes {count}, the shortest series has {total}{panel.reading}; "
+            f"use {named} < {total}, or {without}"
         )
     return count, panel.lengths - count
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
 from typing import Any, Literal, Self
 
@@ -16,10 +15,9 @@ from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, ended_note, silent_note, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.distributions.base import Distribution
-from tsforecast.distributions.predictions import ForecastDistribution, asked_levels, with_levels
-from tsforecast.distributions.residuals import Residuals, scales
-from tsforecast.errors import DataError, DataWarning, ParameterError, raise_any
+from tsforecast.distributions.interface import Distributional
+from tsforecast.distributions.predictions import asked_levels, with_levels
+from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.forecasters.auto import training_rows
@@ -31,7 +29,7 @@ HELD_OUT = 0.2  # share of the last rows at whose cutoffs a forecaster without a
 FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
-class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
+class Forecaster(RegressorMixin, Estimator, Distributional):  # type: ignore[misc]
     """Base of all forecasters.
 
     A forecaster stores its parameters when it is made, and learns in `fit`. It has two interfaces:
@@ -56,7 +54,6 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
     horizon_: int
     panel_: Panel
     _fitted_attribute, _fit_call = "panel_", "fit(data)"
-    _residuals: Residuals | None = None  # at held-out cutoffs, once they are asked for
 
     def fit(self, data: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from one or many series, or from supervised windows.
@@ -156,45 +153,6 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         found = self.distribution_on_the_wall(past, steps).quantiles(sorted(levels.values()))
         return with_levels(panel, points, found, levels, tidy)
 
-    def predict_distribution(
-        self, context: Any = None, *, future: Any = None, horizon: int | None = None
-    ) -> ForecastDistribution:
-        """Forecast the distributions of the steps that follow each series.
-
-        Parameters
-        ----------
-        context, future, horizon
-            As in `predict`.
-
-        Returns
-        -------
-        ForecastDistribution
-            Quantiles, probabilities, means and scores of N series, H steps and K targets, with their names and times.
-
-        Raises
-        ------
-        NotFittedError, ParameterError, DataError
-            As in `predict`.
-
-        Examples
-        --------
-        >>> from tsforecast.forecasters.naive import SeasonalNaiveForecaster
-        >>> series = np.tile([1.0, 5.0, 3.0], 20) + np.random.default_rng(0).normal(size=60)
-        >>> found = SeasonalNaiveForecaster(horizon=3, season_length=3).fit(series).predict_distribution()
-        >>> found.shape, found.quantiles([0.1, 0.5, 0.9]).shape
-        ((1, 3, 1), (1, 3, 1, 3))
-        """
-        self._refuse_windows("predict_distribution")
-        panel, past, steps = self._continued(context, future, horizon, None)
-        points = _warn_unless_finite(self.forecast_on_the_wall(past, steps))
-        return ForecastDistribution(panel, points, self.distribution_on_the_wall(past, steps))
-
-    def _refuse_windows(self, method: str) -> None:
-        """Raise ParameterError where supervised windows were fitted."""
-        self.check_fitted()
-        if isinstance(self.panel_, SupervisedPanel):
-            raise ParameterError(f"{method} belongs to series: fit series, or ask predict for quantiles of windows")
-
     def _continued(
         self, context: Any, future: Any, horizon: int | None, ended: str | None
     ) -> tuple[Panel, Context, int]:
@@ -259,72 +217,16 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         tags.regressor_tags.poor_score = True
         return tags
 
-    def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
-        """Forecast H steps after each of n cutoffs, (n, H, K).
-
-        Evaluation calls this: many cutoffs at once, and nothing but their context.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must implement forecast")
-
-    def forecast_on_the_wall(self, past: Context, horizon: int) -> NDArray[np.float64]:
-        """Forecast as `forecast` does; hours after the clocks of a zone change are those of the same name."""
-        steps = past.on_the_wall(horizon)
-        if steps is None:
-            return self.forecast(past, horizon)
-        further = self.forecast(past, max(horizon, int(steps.max()) + 1))
-        found = np.asarray(np.take_along_axis(further, steps[..., None], axis=1))
-        lost, earlier, taken = past.of_lost_hours(steps)
-        some = np.flatnonzero(lost.any(axis=1))
-        if len(some):
-            lost, taken = lost[some, :, None], taken[some, :, None]
-            with suppress(DataError):  # too short a past without its last hours
-                further = self.forecast(earlier.select(some), int(taken[lost].max()) + 1)
-                again = np.take_along_axis(further, np.where(lost, taken, 0), axis=1)
-                found[some] = np.where(lost, again, found[some])
-        return found
-
-    @property
-    def has_distribution(self) -> bool:
-        """Whether it has distributions of its own, which a leaderboard then scores unless told not to."""
-        return False
-
-    def distribution(self, past: Context, horizon: int) -> Distribution:
-        """Return the distributions of H steps after each of n cutoffs.
-
-        Unless a forecaster has its own: the point forecast, and around it the errors of each step at cutoffs that it
-        did not learn from, in units of the seasonal naive error of the series. Evaluation calls this.
-        """
-        if isinstance(self.panel_, SupervisedPanel):
-            raise ParameterError(
-                "supervised windows show no errors of forecasts that were not learned from: fit "
-                f"ConformalForecaster({type(self).__name__}(...)), or series"
-            )
-        if self._residuals is None or self._residuals.errors.shape[1] < min(horizon, self.horizon_):
-            model, seen = self._held_out()
-            self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_)
-        return self._residuals.around(self.forecast(past, horizon), scales(past, self.panel_.season_length)[:, None])
-
-    @property
-    def has_own_distribution(self) -> bool:
-        """Whether `distribution` is computed from the model itself, and not from its errors at held-out cutoffs."""
-        return type(self).distribution is not Forecaster.distribution
-
-    def distribution_on_the_wall(self, past: Context, horizon: int) -> Distribution:
-        """Return distributions as `distribution` does, of the steps whose forecast `forecast_on_the_wall` takes."""
-        steps = past.on_the_wall(horizon)
-        if steps is None:
-            return self.distribution(past, horizon)
-        return self.distribution(past, max(horizon, int(steps.max()) + 1)).steps(steps)
-
-    def _held_out(self) -> tuple[Forecaster, NDArray[np.int64]]:
+    def _held_out(self, share: float = HELD_OUT) -> tuple[Forecaster, NDArray[np.int64]]:
         """Return a model that learned from the first rows of each fitted series alone, and how many those are, (N,).
 
-        It is this one where it kept rows for validation; else a clone that is fitted once more.
+        It is this one where it kept rows for validation; else a clone that is fitted once more, without a share of the
+        last rows.
         """
         seen = self.learned_rows()
         if (seen < self.panel_.lengths).any():
             return self, seen
-        _, seen = training_rows(self.panel_, HELD_OUT, self.horizon_)
+        _, seen = training_rows(self.panel_, share, self.horizon_)
         model = clone(self).set_params(horizon=self.horizon_)
         return model.fit(self.panel_.until(seen)), seen
 
@@ -387,6 +289,11 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
         """Forecast from supervised windows, in the form of y."""
         if X is None or future is not None or horizon is not None:
             raise ParameterError("where supervised windows were fitted, predict takes windows of that form and no more")
+        if levels and not self.has_distribution:
+            raise ParameterError(
+                "supervised windows show no errors of forecasts that were not learned from: fit "
+                f"ConformalForecaster({type(self).__name__}(...)), or series"
+            )
         panel = fitted.contexts(self._read_array(X, reset=False))
         past = Context.at_end(panel)
         points = _warn_unless_finite(self.forecast(past, self.horizon_))
@@ -397,7 +304,7 @@ class Forecaster(RegressorMixin, Estimator):  # type: ignore[misc]
 
     def _remember(self, panel: Panel) -> None:
         """Keep the fitted panel, to continue from; of supervised windows one is enough to show their form."""
-        self.fitted_on_, self._residuals = panel.origin(), None
+        self.fitted_on_, self._residuals, self._surprises = panel.origin(), None, None
         self.panel_ = panel.select([0]) if isinstance(panel, SupervisedPanel) else panel
 
     def saved_panel(self) -> Panel:

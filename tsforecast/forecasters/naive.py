@@ -32,9 +32,8 @@ class _FromHistory(Forecaster):
     def distribution(self, past: Context, horizon: int) -> Distribution:
         """Return the distributions of H steps after each of n cutoffs; see `Forecaster.distribution`."""
         if self._residuals is None or self._residuals.errors.shape[1] < horizon:
-            lengths, season = self.panel_.lengths, self.panel_.season_length
-            first = np.maximum(np.minimum(self._least() + season + SETTLED, (self._least() + lengths) // 2), 1)
-            last = SETTLED_SHARE * scales(Context.at_end(self.panel_), season)  # (N, K)
+            _, first = self._held_out()
+            last = SETTLED_SHARE * scales(Context.at_end(self.panel_), self.panel_.season_length)  # (N, K)
             self._residuals = HistoryResiduals.over(
                 self.forecast,
                 lambda past, steps: self._spread(past, steps, last[past.series]),
@@ -43,6 +42,11 @@ class _FromHistory(Forecaster):
                 horizon,
             )
         return self._residuals.around(self.forecast(past, horizon), self._spread(past, horizon))
+
+    def _held_out(self, share: float = 0.0) -> tuple[Forecaster, NDArray[np.int64]]:
+        """Return this model, which learned from no row, and the rows from which the scale of each series settled."""
+        lengths, season = self.panel_.lengths, self.panel_.season_length
+        return self, np.maximum(np.minimum(self._least() + season + SETTLED, (self._least() + lengths) // 2), 1)
 
     def _spread(self, past: Context, horizon: int, least: Floats | float = 0.0) -> Floats:
         """Return the spread of each step in theory, (n, H, K), in the data's own units, from a `least` scale on."""

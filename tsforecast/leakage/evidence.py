@@ -160,7 +160,7 @@ class AuditCase:
         if self.trains:
             model = clone(self.forecaster).fit(part)
             state |= weights(model) | {"forecasts": model.forecast(past, self.steps)}
-            if model.has_own_distribution:
+            if model.has_distribution:
                 state["quantiles"] = model.distribution(past, self.steps).quantiles(QUANTILES)
         return state
 
@@ -197,7 +197,7 @@ class AuditCase:
             return np.concatenate([answer[::-1] for answer in answers])
 
         state = {"forecasts": joined([model.forecast(past, self.steps) for past in parts])}
-        if model.has_own_distribution:
+        if model.has_distribution:
             answers = [model.distribution(past, self.steps).quantiles(QUANTILES) for past in parts]
             state["quantiles"] = joined(answers)
         return state

@@ -1,0 +1,186 @@
+"""Distributional: what a forecaster gains that knows its errors: distributions, their objects, and paths."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.checks import whole
+from tsforecast.data.context import Context
+from tsforecast.data.panel import Panel
+from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.distributions.base import Distribution
+from tsforecast.distributions.paths import coherent, surprises
+from tsforecast.distributions.predictions import ForecastDistribution, with_paths
+from tsforecast.distributions.residuals import Residuals, scales
+from tsforecast.errors import DataError, ParameterError, raise_any
+
+RANKED = (
+    0.5  # share of the last rows whose ranks paths have; ranks suffer less than errors from a model that knows less
+)
+
+
+class Distributional:
+    """Base of forecasters: distributions around `forecast`, from errors at cutoffs that were not learned from."""
+
+    horizon_: int
+    panel_: Panel
+    _residuals: Residuals | None = None  # at held-out cutoffs, once they are asked for
+    _surprises: NDArray[np.float64] | None = None  # at held-out cutoffs, once paths are asked for
+
+    def check_fitted(self) -> None:
+        """Raise NotFittedError unless `fit` was called."""
+        raise NotImplementedError
+
+    def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
+        """Forecast H steps after each of n cutoffs, (n, H, K).
+
+        Evaluation calls this: many cutoffs at once, and nothing but their context.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement forecast")
+
+    def _held_out(self, share: float = ...) -> tuple[Distributional, NDArray[np.int64]]:
+        """Return a model that learned from the first rows of each fitted series alone, and how many those are, (N,)."""
+        raise NotImplementedError
+
+    def _continued(
+        self, context: Any, future: Any, horizon: int | None, ended: str | None
+    ) -> tuple[Panel, Context, int]:
+        """Return the panel to continue, its context and the steps to forecast."""
+        raise NotImplementedError
+
+    def forecast_on_the_wall(self, past: Context, horizon: int) -> NDArray[np.float64]:
+        """Forecast as `forecast` does; hours after the clocks of a zone change are those of the same name."""
+        steps = past.on_the_wall(horizon)
+        if steps is None:
+            return self.forecast(past, horizon)
+        further = self.forecast(past, max(horizon, int(steps.max()) + 1))
+        found = np.asarray(np.take_along_axis(further, steps[..., None], axis=1))
+        lost, earlier, taken = past.of_lost_hours(steps)
+        some = np.flatnonzero(lost.any(axis=1))
+        if len(some):
+            lost, taken = lost[some, :, None], taken[some, :, None]
+            with suppress(DataError):  # too short a past without its last hours
+                further = self.forecast(earlier.select(some), int(taken[lost].max()) + 1)
+                again = np.take_along_axis(further, np.where(lost, taken, 0), axis=1)
+                found[some] = np.where(lost, again, found[some])
+        return found
+
+    @property
+    def has_distribution(self) -> bool:
+        """Whether it has distributions of its own: leaderboards score them unless told not to, audits compare them."""
+        return False
+
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        """Return the distributions of H steps after each of n cutoffs.
+
+        Unless a forecaster has its own: the point forecast, and around it the errors of each step at cutoffs that it
+        did not learn from, in units of the seasonal naive error of the series. Evaluation calls this.
+        """
+        if self._residuals is None or self._residuals.errors.shape[1] < min(horizon, self.horizon_):
+            model, seen = self._held_out()
+            self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_)
+        return self._residuals.around(self.forecast(past, horizon), scales(past, self.panel_.season_length)[:, None])
+
+    def distribution_on_the_wall(self, past: Context, horizon: int) -> Distribution:
+        """Return distributions as `distribution` does, of the steps whose forecast `forecast_on_the_wall` takes."""
+        steps = past.on_the_wall(horizon)
+        if steps is None:
+            return self.distribution(past, horizon)
+        return self.distribution(past, max(horizon, int(steps.max()) + 1)).steps(steps)
+
+    def predict_distribution(
+        self, context: Any = None, *, future: Any = None, horizon: int | None = None
+    ) -> ForecastDistribution:
+        """Forecast the distributions of the steps that follow each series.
+
+        Parameters
+        ----------
+        context, future, horizon
+            As in `predict`.
+
+        Returns
+        -------
+        ForecastDistribution
+            Quantiles, probabilities, means and scores of N series, H steps and K targets, with their names and times.
+
+        Raises
+        ------
+        NotFittedError, ParameterError, DataError
+            As in `predict`.
+
+        Examples
+        --------
+        >>> from tsforecast.forecasters.naive import SeasonalNaiveForecaster
+        >>> series = np.tile([1.0, 5.0, 3.0], 20) + np.random.default_rng(0).normal(size=60)
+        >>> found = SeasonalNaiveForecaster(horizon=3, season_length=3).fit(series).predict_distribution()
+        >>> found.shape, found.quantiles([0.1, 0.5, 0.9]).shape
+        ((1, 3, 1), (1, 3, 1, 3))
+        """
+        self._refuse_windows("predict_distribution")
+        panel, past, steps = self._continued(context, future, horizon, None)
+        points = self.forecast_on_the_wall(past, steps)
+        return ForecastDistribution(panel, points, self.distribution_on_the_wall(past, steps))
+
+    def sample(
+        self,
+        paths: int = 200,
+        random_state: int | None = None,
+        context: Any = None,
+        *,
+        future: Any = None,
+        horizon: int | None = None,
+    ) -> Any:
+        """Draw paths: possible futures of all series and steps at once.
+
+        The numbers of a path depend on each other as they did in the past, by the empirical copula: each path is a past
+        cutoff that the model did not learn from, and each of its numbers has the rank among all cutoffs that came
+        there, in the distribution of today (`distributions.paths`). Sums over steps and series therefore have
+        the intervals of sums. Cutoffs that overlap repeat each other: of long horizons there are few independent ones.
+
+        Parameters
+        ----------
+        paths : int
+        random_state : int, optional
+            Seed; drawn anew unless given.
+        context, future, horizon
+            As in `predict`.
+
+        Returns
+        -------
+        frame, array or list of arrays
+            A long frame with a column ``path``, from 0; arrays have a first axis more. A Series becomes a frame.
+
+        Raises
+        ------
+        NotFittedError, ParameterError
+        DataError
+            As in `predict`, or when too few past cutoffs have a whole horizon behind them.
+
+        Examples
+        --------
+        >>> from tsforecast.forecasters.naive import NaiveForecaster
+        >>> walk = np.cumsum(np.random.default_rng(0).normal(size=200))
+        >>> drawn = NaiveForecaster(horizon=5).fit(walk).sample(100, random_state=0)
+        >>> drawn.shape, bool(drawn[:, -1].std() > drawn[:, 0].std())
+        ((100, 5), True)
+        """
+        self._refuse_windows("sample")
+        raise_any(whole("paths", paths, 1) + whole("random_state", random_state, 0, [None]), ParameterError)
+        panel, past, steps = self._continued(context, future, horizon, None)
+        if self._surprises is None or self._surprises.shape[2] != steps:
+            model, seen = self._held_out(RANKED)
+            self._surprises = surprises(model, self.panel_, seen, steps)
+        known = {name: at for at, name in enumerate(self.panel_.ids.tolist())}
+        positions = np.array([known.get(name, -1) for name in panel.ids.tolist()])
+        found, random = self.distribution_on_the_wall(past, steps), np.random.default_rng(random_state)
+        return with_paths(panel, coherent(found, self._surprises, positions, paths, random))
+
+    def _refuse_windows(self, method: str) -> None:
+        """Raise ParameterError where supervised windows were fitted."""
+        self.check_fitted()
+        if isinstance(self.panel_, SupervisedPanel):
+            raise ParameterError(f"{method} belongs to series: fit series, or ask predict for quantiles of windows")
