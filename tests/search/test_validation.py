@@ -244,6 +244,19 @@ def test_a_population_goes_on_with_weights_that_were_trained_in_another_way(tmp_
     assert found[2].skill != plain[2].skill
 
 
+def test_each_epoch_of_a_network_is_scored_by_its_distribution(tmp_path: Path) -> None:
+    folds = forecast_objectives(PANEL, 3, 10, 1, "crps")
+    setup = TrialSetup(NeuralForecaster(units=4, random_state=0, loss="normal"), folds, 2, 0)
+    found: list[Score] = []
+    run_trial(setup, {"window": 12, "learning_rate": 0.05}, tmp_path, found.append)
+    every = [found[0].start, *(one.skill for one in found)]
+    assert len(set(every)) == 3
+    model = setup.model({"window": 12, "learning_rate": 0.05}).fit(folds[0].part)
+    crps = model.distribution(folds[0].context, 3).crps(folds[0].truth)[..., 0] / folds[0].scale
+    assert losses_of_trial(tmp_path, 1)[2] == pytest.approx(crps.mean(axis=1), rel=1e-6)
+    assert every == pytest.approx(folds[0].skill(losses_of_trial(tmp_path, 1)))
+
+
 def test_a_forecaster_without_epochs_is_scored_once(tmp_path: Path) -> None:
     found = scores({"window": 6}, tmp_path, folds=2, model=ReductionForecaster())
     assert [one.epoch for one in found] == [0]
