@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -123,7 +124,32 @@ def test_a_model_of_windows_has_no_intervals(tmp_path: Path) -> None:
     NaiveForecaster().fit(X, np.arange(20.0).reshape(10, 2)).save(tmp_path / "model")
     X[:2].to_csv(tmp_path / "windows.csv", index=False)
     refused = tsforecast("predict", tmp_path / "model", "--data", tmp_path / "windows.csv", "--interval", "80")
-    assert "--interval must be left out for a model of windows: series alone have distributions" in refused.stderr
+    assert "--interval must be left out for a model of windows: the command line writes points" in refused.stderr
+
+
+def test_paths_are_drawn_in_the_dialect_of_the_file(shops: Path, tmp_path: Path) -> None:
+    out = tmp_path / "paths.csv"
+    words = ("predict", shops, "--paths", "30", "--out", out)
+    assert tsforecast(*words).stdout.startswith(f"{30 * 2 * HORIZON} numbers of paths in ")
+    assert re.match(r"31\.03\.2024;a;-?\d+,\d{1,5};0$", out.read_text().splitlines()[1])
+    written = pd.read_csv(out, sep=";", decimal=",")
+    expected = load(shops).sample(30, random_state=0)
+    assert sorted(set(written["path"])) == list(range(30))
+    by = ["path", "shop"]
+    sums, drawn = (frame.groupby(by, observed=True)["sales"].sum() for frame in (written, expected))
+    assert sums.to_numpy() == pytest.approx(drawn.to_numpy(), abs=1e-4)
+    again = tsforecast("predict", shops, "--paths", "30").stdout
+    assert again == out.read_text()
+    assert tsforecast("predict", shops, "--paths", "30", "--seed", "1").stdout != again
+
+
+def test_what_does_not_go_with_paths_is_refused(shops: Path) -> None:
+    refused = tsforecast("predict", shops, "--paths", "9", "--interval", "80")
+    assert refused.stderr.startswith("Error: --interval must be left out with --paths: ")
+    refused = tsforecast("predict", shops, "--seed", "9")
+    assert refused.stderr == "Error: --seed must be left out without --paths: a forecast has nothing at random\n"
+    refused = tsforecast("predict", shops, "--paths", "0")
+    assert refused.stderr.startswith("Error: --paths must be a whole number >= 1: got 0")
 
 
 def test_a_series_without_a_name_has_columns_with_one(tmp_path: Path) -> None:

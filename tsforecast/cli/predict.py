@@ -49,6 +49,11 @@ def predict(
     tidy: Annotated[
         bool, typer.Option("--tidy", help="A row for each quantile and end of an interval, in place of a column.")
     ] = False,
+    paths: Annotated[
+        int | None,
+        typer.Option(help="Possible futures to draw in place of the forecast: rows of each, with its number as path."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed of --paths.", show_default="0")] = None,
     ended: Annotated[
         str | None,
         typer.Option(
@@ -70,6 +75,11 @@ def predict(
     asked = {"interval": _shares(interval), "quantiles": _levels(quantiles)}
     if not any(asked.values()):
         require_absent("without --interval or --quantiles", "each row holds one of these", tidy=tidy or None)
+    if paths is None:
+        require_absent("without --paths", "a forecast has nothing at random", seed=seed)
+    else:
+        why = "paths are drawn of all series, a row for each number"
+        require_absent("with --paths", why, interval=interval, quantiles=quantiles, tidy=tidy or None, ended=ended)
     forecaster = saved_forecaster(model)
     panel = forecaster.panel_
     if future and not panel.roles.given.future:
@@ -79,7 +89,11 @@ def predict(
         )
     if isinstance(panel, SupervisedPanel):
         require_absent(
-            "for a model of windows", "series alone have distributions", interval=interval, quantiles=quantiles
+            "for a model of windows",
+            "the command line writes points of windows alone; load the model in Python",
+            interval=interval,
+            quantiles=quantiles,
+            paths=paths,
         )
     context, form = context_of(panel, model, data, date_format)
     if not (data or out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
@@ -88,13 +102,16 @@ def predict(
         rows = None
         if future:
             rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future, _texts(panel))
-        how: dict[str, Any] = {"horizon": horizon, "ended": ended, **asked, "tidy": tidy}
-        found = forecaster.predict(context, future=rows, **how)
+        if paths is None:
+            how: dict[str, Any] = {"horizon": horizon, "ended": ended, **asked, "tidy": tidy}
+            found = forecaster.predict(context, future=rows, **how)
+        else:
+            found = forecaster.sample(paths, seed or 0, context, future=rows, horizon=horizon)
         frame = as_polars(found)
     levels = asked_levels(**asked)
     write_frame(frame, _with_levels(form, levels), out)
     if out:
-        echo(f"{len(frame)} {'quantiles' if tidy else 'forecasts'} in {out}")
+        echo(f"{len(frame)} {'numbers of paths' if paths else 'quantiles' if tidy else 'forecasts'} in {out}")
     elif interval and not tidy and sys.stdout.isatty():
         panel = panel if context is None else context
         if ended == "drop":
