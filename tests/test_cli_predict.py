@@ -15,6 +15,7 @@ from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import wave
 from tsforecast import DriftForecaster, NaiveForecaster, Panel, load
 from tsforecast.cli.app import main
+from tsforecast.cli.console import as_polars
 from tsforecast.cli.fan import CHARTS, fan
 from tsforecast.data.context import Context
 
@@ -133,7 +134,7 @@ def test_paths_are_drawn_in_the_dialect_of_the_file(shops: Path, tmp_path: Path)
     assert tsforecast(*words).stdout.startswith(f"{30 * 2 * HORIZON} numbers of paths in ")
     assert re.match(r"31\.03\.2024;a;-?\d+,\d{1,5};0$", out.read_text().splitlines()[1])
     written = pd.read_csv(out, sep=";", decimal=",")
-    expected = load(shops).sample(30, random_state=0)
+    expected = as_polars(load(shops).sample(30, random_state=0)).to_pandas()
     assert sorted(set(written["path"])) == list(range(30))
     by = ["path", "shop"]
     sums, drawn = (frame.groupby(by, observed=True)["sales"].sum() for frame in (written, expected))

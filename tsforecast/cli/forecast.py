@@ -104,6 +104,12 @@ def leaderboard(
             show_default="no limit",
         ),
     ] = None,
+    forecast: Annotated[
+        bool,
+        typer.Option(
+            "--forecast", help="Fit each model once more, on all data: the report has what it forecasts next."
+        ),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")
     ] = None,
@@ -151,6 +157,7 @@ def leaderboard(
             refit=protocol.refit,
             metric=metric,
             distributions=distributions or None,
+            forecast=forecast,
             audit=protocol.audit,
             seeds=seeds,
             n_jobs=jobs,
