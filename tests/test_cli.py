@@ -685,7 +685,9 @@ def test_a_leaderboard_ranks_by_distributions_and_a_report_by_another_metric(tmp
     assert beside.stdout.splitlines()[2].split()[1:6:2] == ["model", "MASE", "skill"]
     assert "within 80%" in beside.stdout
     assert pl.read_parquet(tmp_path / "mase" / "rows.parquet")["crps"].equals(crps)
-    plain = tsforecast(*words, tmp_path / "plain", width=200)
+    assert "<h2>Forecast<" not in (tmp_path / "mase" / "report.html").read_text()
+    plain = tsforecast(*words, tmp_path / "plain", "--forecast", width=200)
+    assert "<h2>Forecast<" in (tmp_path / "plain" / "report.html").read_text()
     assert "within 80%" not in plain.stdout
 
 
