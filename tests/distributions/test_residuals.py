@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from tsforecast.data.context import Context, held_out
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import seasonal_scale
+from tsforecast.distributions.base import LEVELS
 from tsforecast.distributions.residuals import HistoryResiduals, scales
 from tsforecast.errors import DataError
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
@@ -102,6 +104,15 @@ def test_a_sample_of_independent_errors_counts_in_full_and_overlapping_ones_less
     # r = 1 - lag / step of a random walk: 1 + 2 sum r^2 is about 1 + 2 (step / 3 - 1 / 2).
     assert shares[0][[0, 9, 29]] == pytest.approx([1, 1 / (10 * 2 / 3), 1 / 20], rel=0.3)
     assert shares[1][[0, 9, 29]] == pytest.approx([1, 1, 1], abs=0.2)
+
+
+def test_few_independent_errors_have_the_quantiles_of_student_and_too_few_those_of_the_step_before() -> None:
+    errors = np.random.default_rng(0).exponential(size=(80, 4, 1))
+    found = HistoryResiduals(errors, np.array([[80.0], [10.0], [4.0], [3.9]])).quantiles(5)[:, 0]
+    assert found[0] == pytest.approx(np.quantile(errors[:, 0], LEVELS, method="weibull"))
+    for step, count in ((1, 10), (2, 4)):
+        assert found[step] == pytest.approx(np.sqrt((errors[:, step] ** 2).mean()) * t.ppf(LEVELS, count))
+    assert (found[3:] == found[2]).all()
 
 
 @pytest.mark.parametrize("name", NAIVE_FAMILY)

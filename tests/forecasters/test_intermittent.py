@@ -13,6 +13,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import INTERMITTENT, make
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.forecasters.auto import _anchor_error
 from tsforecast.forecasters.statistical import croston
 from tsforecast.forecasters.statistical.fit import FittedModel
 
@@ -52,6 +53,13 @@ def test_rates_are_those_worked_out_by_hand() -> None:
     assert rate("tsb", np.r_[Y, 0, 0], 0.1, 0.2) < rate("tsb", Y, 0.1, 0.2)
     assert rate("croston", np.r_[Y, 0, 0], 0.1) == rate("croston", Y, 0.1)
     assert rate("croston", np.zeros(4), 0.1) == 0
+
+
+def test_sizes_are_as_likely_as_smoothing_weighs_them() -> None:
+    found = croston.quantiles(FittedModel({"method": "croston"}, [0.1]), Y, 1)[0]
+    share = 1 / 2.09  # of steps with a demand, whose sizes 2, 4, 3 have the weights 0.81, 0.09, 0.1
+    mass = {0.0: 1 - share, 2.0: 0.81 * share, 3.0: 0.1 * share, 4.0: 0.09 * share}
+    assert {value: (found == value).mean() for value in mass} == pytest.approx(mass, abs=0.006)
 
 
 @pytest.mark.parametrize("method", INTERMITTENT)
@@ -154,6 +162,14 @@ def test_nights_without_sun_are_no_intermittent_demand() -> None:
     found = resolved([np.tile(day, 20) * np.repeat(np.random.default_rng(0).uniform(0.9, 1.1, 20), 24)], 24)
     assert found["zero_share"] > 0.5
     assert found["anchor"] not in ("last", "average", "none")
+
+
+def test_errors_of_anchors_are_squared_where_most_numbers_are_zero() -> None:
+    y = intermittent(140, share=0.2).past
+    panel, last, no_lags = Panel.from_array(y), np.array([[1]]), np.zeros((1, 0), dtype=np.int64)
+    assert _anchor_error(panel, no_lags, 0, squared=True) == pytest.approx(1.0)
+    assert _anchor_error(panel, last, 1, squared=True) == pytest.approx((np.diff(y) ** 2).mean() / y.var())
+    assert _anchor_error(panel, last, 1) == pytest.approx(np.abs(np.diff(y)).mean() / y.std())
 
 
 def test_an_anchor_that_was_given_stays_and_other_series_have_the_usual_ones() -> None:
