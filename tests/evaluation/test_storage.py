@@ -193,7 +193,7 @@ def test_json_holds_what_the_board_shows_and_no_number_that_is_none() -> None:
     board = leaderboard({"gru": small("gru"), "bad": small("gru").set_params(window=500)}, **BASE)
     told = json.loads(board.to_json(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert [*told][:6] == ["metric", "reference", "headline", "summary_line", "audit_line", "notes"]
-    assert [*told][6:] == ["table", "verdicts", "errors", "win_rates", "ranks", "record"]
+    assert [*told][6:] == ["table", "verdicts", "calibrations", "errors", "win_rates", "ranks", "record"]
     assert [line["model"] for line in told["table"]] == board.table["model"].tolist()
     assert told["table"][0]["mase"] == board.table["mase"].iloc[0]
     assert told["table"][-1]["mase"] is None
@@ -203,4 +203,4 @@ def test_json_holds_what_the_board_shows_and_no_number_that_is_none() -> None:
     assert told["errors"]["step"]["gru"] == {str(k): v for k, v in board.by("step")["gru"].items()}
     assert told["ranks"]["average"] == board.ranks.average.to_dict()
     assert told["record"]["fingerprint"] == board.record.fingerprint
-    assert "past" not in told["record"]
+    assert {"past", "ahead"}.isdisjoint(told["record"])

@@ -78,7 +78,7 @@ def json_report(results: ForecastResults) -> str:
             "errors": {key: results.by(key).to_dict() for key in keys},
             "win_rates": results.win_rates.to_dict(),
             "ranks": results.ranks,
-            "record": record and {name: value for name, value in record.items() if name != "past"},
+            "record": record and {name: value for name, value in record.items() if name not in ("past", "ahead")},
         }
     )
 
