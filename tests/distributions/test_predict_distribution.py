@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tests.helpers.forecasters import small, wave
 from tsforecast import Panel, SeasonalNaiveForecaster
@@ -49,3 +50,26 @@ def test_what_cannot_be_is_refused() -> None:
         windows.predict_distribution()
     with pytest.raises(ParameterError, match=r"fit ConformalForecaster\(NaiveForecaster\(...\)\), or series"):
         windows.predict(X, interval=0.8)
+
+
+@pytest.mark.parametrize("loss", ["normal", "laplace", "student-t", "lognormal", "poisson", "negative-binomial"])
+def test_a_family_of_torch_has_the_probabilities_of_the_forecast_in_the_units_of_the_data(loss: str) -> None:
+    counts = loss in ("poisson", "negative-binomial")
+    y = np.round(wave(90)) if counts else wave(90)
+    model = small("gru").set_params(loss=loss, value_transform="log" if loss == "lognormal" else None).fit(y)
+    found = model.predict_distribution()
+    made = found.to_torch()
+    assert tuple(made.batch_shape) == found.shape
+    at = np.round(found.median()) + 1
+    density = made.log_prob(torch.from_numpy(at)).exp().numpy()
+    width = 1.0 if counts else 1e-4
+    low, high = (at - 1, at) if counts else (at - width / 2, at + width / 2)
+    assert density * width == pytest.approx(found.cdf(high) - found.cdf(low), rel=1e-4, abs=1e-12)
+    if counts:
+        assert (model.sample(20, 0) % 1 == 0).all()
+
+
+def test_quantiles_belong_to_no_family_of_torch() -> None:
+    model = small("gru").set_params(loss="quantile").fit(wave(90))
+    with pytest.raises(ParameterError, match="belong to no family of torch"):
+        model.predict_distribution().to_torch()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +16,15 @@ from tsforecast.data.scaling import Scaling
 from tsforecast.distributions.base import LEVELS, Distribution, Floats
 from tsforecast.distributions.families import Family, Normal
 
+OF_TORCH: dict[str, Callable[..., torch.distributions.Distribution]] = {  # by name of the family, of its parameters
+    "normal": torch.distributions.Normal,
+    "laplace": torch.distributions.Laplace,
+    "student-t": lambda location, scale, degrees: torch.distributions.StudentT(degrees, location, scale),
+    "poisson": torch.distributions.Poisson,
+    "negative-binomial": lambda mean, dispersion: torch.distributions.NegativeBinomial(
+        1 / dispersion, mean * dispersion / (1 + mean * dispersion)
+    ),
+}
 PEAK = 20  # neighbouring levels of a grid, a tenth of the probability, of which the closest hold the mode
 
 
@@ -101,6 +110,27 @@ class Parametric(Distribution):
         if found is None:
             return super().crps(y)
         return found if self.family.counts else found * self.scaling.scale[:, None, : self.shape[2]]
+
+    def at_probabilities(self, probabilities: Floats) -> Floats:
+        """See `Distribution.at_probabilities`; counts are whole."""
+        found = super().at_probabilities(probabilities)
+        return np.ceil(found) if self.family.counts else found
+
+    def to_torch(self) -> torch.distributions.Distribution:
+        """See `Distribution.to_torch`: in the data's units, also behind a logarithm; not behind other powers."""
+        parameters = self.parameters
+        if self._lognormal is not None:
+            location, deviation, shift = map(torch.from_numpy, self._lognormal)
+            back = torch.distributions.AffineTransform(-shift, torch.ones_like(shift))
+            return torch.distributions.TransformedDistribution(torch.distributions.LogNormal(location, deviation), back)
+        if not self._linear or self.family.name not in OF_TORCH:
+            super().to_torch()  # which refuses
+        if not self.family.counts:
+            spread = parameters[..., 1] * self.scaling.scale[:, None, : self.shape[2]]
+            parts = [self._to_data(parameters[..., 0]), spread, *np.moveaxis(parameters[..., 2:], -1, 0)]
+            parameters = np.stack(parts, axis=-1)
+        made: torch.distributions.Distribution = OF_TORCH[self.family.name](*torch.from_numpy(parameters).unbind(-1))
+        return made
 
     def steps(self, chosen: slice | NDArray[np.int64]) -> Parametric:
         """See `Distribution.steps`."""
