@@ -78,7 +78,8 @@ def test_intervals_and_quantiles_are_columns_in_the_dialect_of_the_file(shops: P
 
 def test_a_network_is_fitted_by_its_likelihood_and_predicts_its_own_intervals(tmp_path: Path) -> None:
     words = ("--epochs", "2", "--loss", "student-t", "--horizon", "6", "--out", tmp_path / "model")
-    assert tsforecast("fit", "sunspots-yearly", *words).returncode == 0
+    fitted = tsforecast("fit", "sunspots-yearly", *words)
+    assert fitted.stdout.endswith(f"forecast with: tsforecast predict {tmp_path / 'model'} --interval 80\n")
     model = load(tmp_path / "model")
     printed = pd.read_csv(io.StringIO(tsforecast("predict", tmp_path / "model", "--interval", "95").stdout))
     ends = model.distribution(Context.at_end(model.panel_), 6).quantiles([0.025, 0.975])[0, :, 0]
