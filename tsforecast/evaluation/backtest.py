@@ -214,8 +214,7 @@ class Ahead(Backtest):
     def folds(self) -> list[Fold]:
         """One fold, whose cutoff is the end of each series."""
         every, seen = np.arange(len(self.panel)), self.panel.lengths
-        start = np.maximum(seen - (self.protocol.train_length or seen), 0)
-        end = Cutoff(0, start, seen, seen + self.protocol.gap, seen + self.protocol.ahead)
+        end = Cutoff(0, np.zeros_like(seen), seen, seen + self.protocol.gap, seen + self.protocol.ahead)
         return [Fold(0, every, every, [end])]
 
     @property
