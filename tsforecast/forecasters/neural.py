@@ -289,7 +289,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         exact = family is not None and family.counts and device.type != "mps"
         kind = np.float64 if exact else np.float32
         location, scale, shift, power, mae = (torch.from_numpy(part.astype(kind)).to(device) for part in parts)
-        return DataScale(location, scale, shift, power, mae, scaling.powered)
+        return DataScale(location, scale, shift, power, mae, scaling.powered, not scaling.power.any())
 
     def _untrained_network(self) -> ForecastNetwork:
         """Return a network of the size that settings and fitted panel ask for, with random weights."""

@@ -36,6 +36,7 @@ class DataScale:
     power: Tensor
     naive_mae: Tensor  # of the seasonal naive forecast on the training part, in the scale of the data
     powered: bool  # whether shift and power are to be undone
+    only_logs: bool = False  # whether every power is 0
 
     def to_data(self, scaled: Tensor, series: Tensor) -> Tensor:
         """Return scaled numbers (B, H, K) of `series` (B,) in the scale of the data."""
@@ -53,6 +54,8 @@ class DataScale:
         if not self.powered:
             return scale.log().expand_as(scaled)
         power, values = self.power[series][:, None], scaled * scale + self.location[series][:, None]
+        if self.only_logs:
+            return scale.log() + values
         safe = torch.where(power == 0, 1.0, power)
         logs = torch.where(power == 0, values, torch.log1p((safe * values).clamp(min=-1 + 1e-6)) / safe)
         return scale.log() + (1 - power) * logs
