@@ -136,6 +136,13 @@ def test_adaptive_quantiles_come_from_the_past_of_their_own_cutoff_alone() -> No
     assert not np.array_equal(ends(earlier, [320]), ends(y, [320]))
 
 
+def test_where_truth_is_missing_for_long_the_latest_quantiles_stay() -> None:
+    errors = np.r_[noise(50, 0), np.full(50, np.nan)].reshape(100, 1, 1)
+    found, _ = adaptive(errors, np.arange(100), np.array([60, 70, 79, 100]), rate=0.02, warm=10, window=30)
+    assert np.isfinite(found).all()
+    assert np.array_equal(found[3], found[2])
+
+
 def test_the_coverage_that_was_reached_is_reported() -> None:
     reached = [ConformalForecaster(MeanForecaster(), method="adaptive").fit(noise(600, i)).coverage_ for i in range(5)]
     assert np.mean([one[0.8] for one in reached]) == pytest.approx(0.8, abs=0.06)

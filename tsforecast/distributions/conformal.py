@@ -82,6 +82,7 @@ def adaptive(
     inside = np.zeros((count, horizon, targets, len(REPORTED)), dtype=np.bool_)
     judged = np.zeros((count, horizon, targets), dtype=np.bool_)
     found = np.full((len(asked), horizon, targets, len(LEVELS)), np.nan)
+    latest = np.full((horizon, targets, len(LEVELS)), np.nan)
     for moment in np.unique(np.concatenate([cutoffs, asked])):
         known = np.array([np.searchsorted(known_at[:, step], moment, side="right") for step in steps])
         while (done < known).any():
@@ -93,6 +94,7 @@ def adaptive(
         recent = np.where((rows >= 0)[..., None], errors[np.maximum(rows, 0), steps], np.nan)
         quantiles = _ranked(np.sort(recent, axis=0), levels)
         ordered = np.sort(quantiles, axis=-1)  # levels that moved each by itself may cross
+        ordered = latest = np.where(np.isnan(ordered), latest, ordered)  # as before where truth was missing for long
         here = int(np.searchsorted(cutoffs, moment))
         if here < count and cutoffs[here] == moment:
             error = errors[here][..., None]
