@@ -90,6 +90,7 @@ class Leaderboard(ForecastResults):
 
         Examples
         --------
+        >>> import numpy as np
         >>> figure = leaderboard(["mean"], np.arange(20.0), horizon=2, origins=3).plot()
         >>> [line.get_label() for line in figure.axes[0].lines[:2]]
         ['actual', 'drift (reference)']
