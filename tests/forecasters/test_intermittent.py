@@ -95,6 +95,13 @@ def test_the_distribution_has_whole_numbers_zeros_and_the_rate_as_mean(method: s
     assert values.min() == 0
     assert (values == values.round()).all()
     assert found.mean() == pytest.approx(model.forecast(past, 3), rel=0.05)
+    fine = found.quantiles(np.linspace(0.001, 0.999, 997))
+    assert (fine == fine.round()).all()
+    assert (np.diff(fine, axis=-1) >= 0).all()
+    drawn = model.sample(100, random_state=0)
+    assert (drawn == drawn.round()).all()
+    assert drawn.min() == 0
+    assert found.steps(slice(1, None)).quantiles([0.7134])[0, 0, 0, 0] == found.quantiles([0.7134])[0, 1, 0, 0]
     assert (found.cdf(np.zeros((1, 3, 1))) - found.below(np.zeros((1, 3, 1))) > 0.5).all()
 
 

@@ -156,8 +156,26 @@ class Grid(Distribution):
     def steps(self, chosen: slice | NDArray[np.int64]) -> Grid:
         """See `Distribution.steps`."""
         if isinstance(chosen, slice):
-            return Grid(self.values[:, chosen])
-        return Grid(np.take_along_axis(self.values, chosen[:, :, None, None], axis=1))
+            return type(self)(self.values[:, chosen])
+        return type(self)(np.take_along_axis(self.values, chosen[:, :, None, None], axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Atoms(Grid):
+    """Distributions of single numbers, such as counts, by their quantiles at `LEVELS`: nothing lies between them."""
+
+    def quantiles(self, levels: Sequence[float] | Floats) -> Floats:
+        """See `Distribution.quantiles`."""
+        return self.values[..., _upper_place(np.asarray(levels, dtype=np.float64))]
+
+    def at_probabilities(self, probabilities: Floats) -> Floats:
+        """See `Distribution.at_probabilities`."""
+        return np.take_along_axis(self.values, _upper_place(probabilities), axis=-1)
+
+
+def _upper_place(levels: Floats) -> NDArray[np.int64]:
+    """Return the places of the next higher levels of a grid."""
+    return np.clip(np.ceil(levels * (len(LEVELS) + 1) - 1e-9), 1, len(LEVELS)).astype(np.int64) - 1
 
 
 def mixture(parts: Sequence[Distribution], weights: Sequence[float] | None = None) -> Grid:

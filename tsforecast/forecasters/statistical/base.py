@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -100,6 +100,7 @@ class StatisticalForecaster(Forecaster):
     )
 
     _model = cast(Any, None)  # module with `estimate`, `forecast` and `quantiles`
+    _kind: ClassVar[type[Grid]] = Grid  # of the distributions
     _reads_gaps = False  # whether NaN between numbers is passed to the model
 
     def _choose(self, y: Floats, season_length: int) -> FittedModel:
@@ -155,7 +156,7 @@ class StatisticalForecaster(Forecaster):
             around = naive.distribution(part, horizon).grid().values - naive.forecast(part, horizon)[..., None]
             replaced = points[own][..., None] + around
             values[own] = np.where(lacking[own][:, None, :, None], replaced, values[own])
-        return Grid(values)
+        return self._kind(values)
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts of the own horizon are the seasonal naive ones, (n, K); this forecasts again."""

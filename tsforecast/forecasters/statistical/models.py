@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tsforecast.checks import one_of, whole
+from tsforecast.distributions.base import Atoms
 from tsforecast.errors import Problem
 from tsforecast.estimators.base import keyword_settings, optional, setting
 from tsforecast.forecasters.statistical import arima, croston, ets, theta
@@ -208,6 +209,7 @@ class _IntermittentForecaster(StatisticalForecaster):
     """Base of the methods for series with many zeros."""
 
     _model = croston
+    _kind = Atoms
     _method = croston.CROSTON
 
     def _choose(self, y: Floats, season_length: int) -> FittedModel:
