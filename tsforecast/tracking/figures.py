@@ -68,9 +68,14 @@ def _forecast(fan: Fan) -> Figure:
     alone = "o" if len(points) < 4 else None  # a line of few points is hardly one
     axes.plot(*fan.past, color=INK, lw=1.1, label="fitted")
     axes.plot(*fan.ahead, color=COLOURS[1], lw=1.4, marker=alone, ms=3, label="forecast")
-    for held, ends in sorted(fan.intervals.items(), reverse=True):  # the widest is the lightest, as others lie on it
-        axes.fill_between(times, *ends.T, color=COLOURS[1], alpha=0.2, lw=0, label=f"{held} %")
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    for low, high in (ends.T for ends in fan.intervals.values()):  # the narrowest is the darkest: others lie on it
+        if len(points) == 1:
+            axes.vlines(times, low, high, color=COLOURS[1], alpha=0.2, lw=9)
+        else:
+            axes.fill_between(times, low, high, color=COLOURS[1], alpha=0.2, lw=0)
+    if fan.intervals:
+        axes.plot([], [], color=COLOURS[1], alpha=0.4, lw=9, label=f"{', '.join(map(str, fan.intervals))} % intervals")
+    axes.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3)  # beside the title
     return figure
 
 
