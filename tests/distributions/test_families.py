@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from tsforecast.data.scaling import Scaling, ScalingRecipe
-from tsforecast.distributions.base import LEVELS, Distribution
+from tsforecast.distributions.base import LEVELS, Distribution, quantile_losses
 from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from tsforecast.distributions.families import Family, Laplace, Normal, OfTorch, Quantiles, StudentT
 from tsforecast.distributions.parametric import Parametric
@@ -196,6 +196,14 @@ def test_quantiles_never_cross_and_go_on_beyond_their_levels() -> None:
     assert found[-1] > 9
     assert family.quantiles(parameters, family.levels).tolist() == parameters.tolist()
     assert family.cdf(np.tile(parameters, (len(LEVELS), 1)), found) == pytest.approx(LEVELS)
+
+
+def test_the_loss_of_quantiles_is_twice_their_mean_quantile_loss() -> None:
+    family, generator = Quantiles([0.1, 0.25, 0.8]), torch.Generator().manual_seed(0)
+    outputs = torch.rand(50, 4, dtype=torch.float64, generator=generator)
+    y = 3 * torch.rand(50, dtype=torch.float64, generator=generator) - 1
+    expected = quantile_losses(y.numpy()[:, None], family.parameters(outputs).numpy(), family.levels)
+    assert family.loss(outputs, y).numpy() == pytest.approx(2 * expected.mean(axis=-1))
 
 
 def test_a_distribution_of_torch_answers_with_icdf_or_from_samples() -> None:
