@@ -101,9 +101,9 @@ class ForecastNetwork(TrainableNetwork):
         self.register_buffer("anchor_rows", torch.from_numpy(rows), persistent=False)  # that the anchor copies
         self.levels, self.spreads, self.outputs = loss.levels, loss.spreads, loss.outputs
         self.start: Tensor | None
-        unit = torch.arange(self.outputs - self.levels) < self.spreads
-        others = unit.float().expand(horizon, targets, -1).clone()
-        self.register_buffer("start", others if self.outputs > self.levels else None)
+        others = np.zeros((horizon, targets, self.outputs - self.levels), dtype=np.float32)
+        others[..., : self.spreads] = 1.0
+        self.register_buffer("start", torch.from_numpy(others) if self.outputs > self.levels else None)
         self.joint = architecture.channels == "joint"
         self.gates = int(lags is not None and bool((lags > 1).any()))  # of the anchor, per step
         inputs = columns if self.joint else 1 + columns - targets
