@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scoringrules
@@ -158,6 +160,23 @@ def test_quantiles_of_a_transformed_distribution_are_the_transformed_quantiles(
     for at, level in enumerate(Q[1:-1]):
         assert found.cdf(expected[..., at]) == pytest.approx(np.full(found.shape, level), abs=1e-9)
     assert found.quantiles([0.5])[..., 0] == pytest.approx(found.point("median"))
+
+
+@pytest.mark.parametrize("transform", ["log", "box-cox"])
+def test_probabilities_below_all_of_training_are_those_of_the_quantiles(transform: str) -> None:
+    """Contexts are held at an edge there; the truth of a walk that falls is not."""
+    walks = np.cumsum(np.random.default_rng(0).normal(size=(60, 1)), axis=0)
+    scaling = ScalingRecipe(transform).fit(walks, np.array([0, 30, 60]), 1)
+    least = -scaling.shift[:, None]
+    low, edge = (
+        replace(scaling, edge=0 * scaling.edge).transform(least + share * scaling.edge[:, None], np.arange(2))
+        for share in (0.5, 1.0)
+    )
+    found = Parametric(Normal(), np.stack([low, (edge - low) / 10], axis=-1), scaling)
+    for level in (0.1, 0.5, 0.9):
+        assert found.cdf(found.quantiles([level])[..., 0]) == pytest.approx(np.full(found.shape, level), abs=1e-4)
+    assert not found.cdf(least - 1.0).any()
+    assert not found.below(least).any()
 
 
 @pytest.mark.parametrize("family", [*SYMMETRIC, Quantiles()], ids=lambda family: family.name)

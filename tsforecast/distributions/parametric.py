@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from tsforecast.data.scaling import Scaling
+from tsforecast.data.scaling import TINY, Scaling
 from tsforecast.distributions.base import LEVELS, Distribution, Floats
 from tsforecast.distributions.families import Family, Normal
 
@@ -65,11 +65,11 @@ class Parametric(Distribution):
 
     def cdf(self, y: ArrayLike) -> Floats:
         """See `Distribution.cdf`."""
-        return self.family.cdf(self.parameters, self._scaled(y))
+        return np.where(self._least > np.asarray(y), 0.0, self.family.cdf(self.parameters, self._scaled(y)))
 
     def below(self, y: ArrayLike) -> Floats:
         """See `Distribution.below`."""
-        return self.family.below(self.parameters, self._scaled(y))
+        return np.where(self._least >= np.asarray(y), 0.0, self.family.below(self.parameters, self._scaled(y)))
 
     def mean(self) -> Floats:
         """See `Distribution.mean`."""
@@ -157,9 +157,19 @@ class Parametric(Distribution):
         return self.scaling.inverse(scaled, np.arange(len(scaled)))
 
     def _scaled(self, y: ArrayLike) -> Floats:
-        """Return numbers as the family takes them."""
+        """Return numbers as the family takes them; they are not held at the edge of what training had."""
         truth = np.broadcast_to(np.asarray(y, dtype=np.float64), self.shape)
-        return np.array(truth) if self.family.counts else self.scaling.transform(truth, np.arange(len(truth)))
+        if self.family.counts:
+            return np.array(truth)
+        exact = replace(self.scaling, edge=np.full_like(self.scaling.edge, TINY))
+        return exact.transform(truth, np.arange(len(truth)))
+
+    @property
+    def _least(self) -> Floats:
+        """Numbers at which a value transform ends, (n, 1, K)."""
+        n, _, targets = self.shape
+        powered = self.scaling.powered and not self.family.counts
+        return -self.scaling.shift[:, None] if powered else np.full((n, 1, targets), -np.inf)
 
 
 def _lognormal_crps(location: Floats, deviation: Floats, y: Floats) -> Floats:
