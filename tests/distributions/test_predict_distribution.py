@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 
 from tests.helpers.forecasters import small, wave
 from tsforecast import Panel, SeasonalNaiveForecaster
@@ -73,3 +74,11 @@ def test_quantiles_belong_to_no_family_of_torch() -> None:
     model = small("gru").set_params(loss="quantile").fit(wave(90))
     with pytest.raises(ParameterError, match="belong to no family of torch"):
         model.predict_distribution().to_torch()
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_errors_of_a_network_in_training_are_not_kept(refit: bool) -> None:
+    model = small("gru").set_params(max_epochs=3, learning_rate=0.02, refit=refit)
+    asked = clone(model)
+    asked.fit(wave(), on_epoch=lambda _: asked.predict(interval=0.8))
+    assert np.array_equal(asked.predict(interval=0.8), clone(model).fit(wave()).predict(interval=0.8))

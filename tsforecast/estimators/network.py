@@ -206,7 +206,8 @@ class NetworkEstimator(Estimator):
 
     def _refits(self, config: TrainingConfig) -> bool:
         """Return whether training on all data follows: requested, after a validated training that was not cut short."""
-        return bool(self.refit and self.resolved_["validation"] and finished(self.history_, config, validates=True))
+        validated = self.refit and self.resolved_["validation"] and self.history_  # none before training is over
+        return bool(validated and finished(self.history_, config, validates=True))
 
     def _copy_to_tune(self, freeze: str, head: str, layers: int, scaling: str, settings: Mapping[str, Any]) -> Self:
         """Return a copy of this fitted estimator with other settings, once all arguments of `fine_tune` are checked."""
