@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy.stats import t
+from sklearn.base import clone
 
+from tsforecast import ETSForecaster, ReductionForecaster
 from tsforecast.data.context import Context, held_out
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import seasonal_scale
@@ -148,3 +150,12 @@ def test_the_scale_of_every_past_is_its_seasonal_naive_error() -> None:
     past = Context(panel, chosen, seen, np.minimum(seen - 2, np.where(draw.random(60) < 0.5, 0, 6)))
     each = [[seasonal_scale(past.history(i)[:, 0], 7)[0]] for i in range(60)]
     assert scales(past, 7) == pytest.approx(np.nan_to_num(each), rel=1e-12)
+
+
+@pytest.mark.parametrize("model", [SeasonalNaiveForecaster(4), ETSForecaster(4), ReductionForecaster(horizon=4)])
+def test_no_quantile_is_negative_where_no_number_is(model: Forecaster) -> None:
+    sales = np.random.default_rng(0).poisson(0.7, size=120).astype(float)
+    found = clone(model).fit(sales).predict(interval=0.95)
+    assert found[:, 1].min() == 0.0
+    below = clone(model).fit(sales - 1).predict(interval=0.95)
+    assert below[:, 1].min() < -1.0  # what may be negative, may be lower than all that was

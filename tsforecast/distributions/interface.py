@@ -15,7 +15,7 @@ from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.base import Distribution
 from tsforecast.distributions.paths import coherent, surprises
 from tsforecast.distributions.predictions import ForecastDistribution, with_paths
-from tsforecast.distributions.residuals import Residuals, scales
+from tsforecast.distributions.residuals import Residuals, lowest_of, scales
 from tsforecast.errors import DataError, ParameterError, raise_any
 
 RANKED = (
@@ -78,12 +78,14 @@ class Distributional:
         """Return the distributions of H steps after each of n cutoffs.
 
         Unless a forecaster has its own: the point forecast, and around it the errors of each step at cutoffs that it
-        did not learn from, in units of the seasonal naive error of the series. Evaluation calls this.
+        did not learn from, in units of the seasonal naive error of the series. No quantile is negative where no fitted
+        number is. Evaluation calls this.
         """
         if self._residuals is None or self._residuals.errors.shape[1] < min(horizon, self.horizon_):
             model, seen = self._held_out()
             self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_)
-        return self._residuals.around(self.forecast(past, horizon), scales(past, self.panel_.season_length)[:, None])
+        scale = scales(past, self.panel_.season_length)[:, None]
+        return self._residuals.around(self.forecast(past, horizon), scale, lowest_of(self.panel_))
 
     def distribution_on_the_wall(self, past: Context, horizon: int) -> Distribution:
         """Return distributions as `distribution` does, of the steps whose forecast `forecast_on_the_wall` takes."""

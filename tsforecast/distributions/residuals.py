@@ -37,10 +37,13 @@ class Residuals:
         past, truth = past.select(valid), truth[valid]
         return cls(_in_units(truth - points(past, horizon), scales(past, panel.season_length)[:, None]))
 
-    def around(self, points: Floats, scale: Floats) -> Grid:
-        """Return points, (n, H, K), with the residuals of their step around, in units of a scale, (n, 1 or H, K)."""
+    def around(self, points: Floats, scale: Floats, lowest: Floats) -> Grid:
+        """Return points, (n, H, K), with the residuals of their step around, in units of a scale, (n, 1 or H, K).
+
+        No quantile lies below the `lowest` number of its target, (K,).
+        """
         by_step = self.quantiles(points.shape[1])  # (H, K, L)
-        return Grid(points[..., None] + scale[..., None] * by_step)
+        return Grid(np.maximum(points[..., None] + scale[..., None] * by_step, lowest[:, None]))
 
     def quantiles(self, horizon: int) -> Floats:
         """Return the quantiles at `LEVELS` of so many steps, (H, K, L); beyond the last step they stay."""
@@ -105,6 +108,12 @@ class HistoryResiduals(Residuals):
                     found[step, k] = found[step - 1, k]
         found[known:] = found[min(known, horizon) - 1]
         return found
+
+
+def lowest_of(panel: Panel) -> Floats:
+    """Return 0 for each target of which no number is negative, such as sales; minus infinity for the others, (K,)."""
+    least = np.fmin.reduce(panel.values[:, : panel.n_targets], axis=0, initial=np.inf)
+    return np.where(least >= 0, 0.0, -np.inf)
 
 
 def _in_units(errors: Floats, unit: Floats) -> Floats:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tsforecast.data.context import Context, names_of
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import Distribution
-from tsforecast.distributions.residuals import HistoryResiduals, scales
+from tsforecast.distributions.residuals import HistoryResiduals, lowest_of, scales
 from tsforecast.errors import shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters.auto import anchor_lags, observed_mean
@@ -41,7 +41,7 @@ class _FromHistory(Forecaster):
                 first,
                 horizon,
             )
-        return self._residuals.around(self.forecast(past, horizon), self._spread(past, horizon))
+        return self._residuals.around(self.forecast(past, horizon), self._spread(past, horizon), lowest_of(self.panel_))
 
     def _held_out(self, share: float = 0.0) -> tuple[Forecaster, NDArray[np.int64]]:
         """Return this model, which learned from no row, and the rows from which the scale of each series settled."""

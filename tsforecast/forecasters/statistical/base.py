@@ -20,6 +20,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.base import LEVELS, Distribution, Grid
+from tsforecast.distributions.residuals import lowest_of
 from tsforecast.errors import Argument, FitWarning, ParameterError, Problem, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.registry import model_name
@@ -144,7 +145,7 @@ class StatisticalForecaster(Forecaster):
         """Return the distributions of H steps after each of n cutoffs; see `Forecaster.distribution`.
 
         With the variances of the models themselves; where a simpler rule or the seasonal naive forecast stands in, with
-        the errors of the latter.
+        the errors of the latter. Not below zero where no fitted number is.
         """
         values = np.full((len(past), horizon, past.n_targets, len(LEVELS)), np.nan)
         points, *_ = self._forecasts(past, horizon, values)
@@ -156,7 +157,7 @@ class StatisticalForecaster(Forecaster):
             around = naive.distribution(part, horizon).grid().values - naive.forecast(part, horizon)[..., None]
             replaced = points[own][..., None] + around
             values[own] = np.where(lacking[own][:, None, :, None], replaced, values[own])
-        return self._kind(values)
+        return self._kind(np.maximum(values, lowest_of(self.panel_)[:, None]))
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts of the own horizon are the seasonal naive ones, (n, K); this forecasts again."""
