@@ -130,6 +130,16 @@ def test_a_constant_start_does_not_widen_intervals_at_the_end() -> None:
     assert (ends[:, 2] - ends[:, 1] < 12).all()  # a normal one has 5.5
 
 
+@pytest.mark.parametrize("name", ["naive", "mean"])
+def test_a_step_has_one_distribution_at_whatever_horizon_it_is_asked_for(name: str) -> None:
+    walk = np.cumsum(np.random.default_rng(1).normal(size=200))
+    model = make(name, horizon=4).fit(walk)
+    before = model.predict(horizon=20, interval=0.8)
+    far = model.predict(horizon=100, interval=0.8)
+    assert np.array_equal(far[:20], before)
+    assert np.array_equal(model.predict(horizon=20, interval=0.8), before)
+
+
 def test_one_step_shows_no_error() -> None:
     with pytest.raises(DataError, match=r"must have errors to show: no series has a step behind its first 1; give lon"):
         NaiveForecaster().fit(np.array([1.0])).predict(interval=0.8)

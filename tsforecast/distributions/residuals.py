@@ -16,7 +16,7 @@ from tsforecast.errors import DataError
 
 ENOUGH = 40  # residuals of a step; where it has fewer, those of its neighbours count as well
 FEWEST = 4  # independent residuals that show a spread; steps with fewer take it from theory
-LAGS = 24  # at which the dependence of residuals is measured, at most
+LAGS = 24  # at which the dependence of residuals is measured, each; greater ones in steps that grow
 Points = Callable[[Context, int], Floats]  # forecasts of n cutoffs and H steps, (n, H, K)
 
 
@@ -130,7 +130,7 @@ def _independent(errors: Floats, past: Context) -> Floats:
     apart = np.diff(past.lengths)[together]
     stride = max(float(np.median(apart)), 1.0) if len(apart) else 1.0  # steps between cutoffs that are compared
     furthest = min(int((horizon - 1) / stride), count - 1)
-    lags = np.unique(np.linspace(1, furthest, min(furthest, LAGS)).astype(int)) if furthest else np.zeros(0, dtype=int)
+    lags = _lags(furthest)
     shared = np.zeros(squares.shape)
     for lag, width in zip(lags, np.diff(lags, prepend=0), strict=True):
         same = (past.series[lag:] == past.series[:-lag])[:, None, None]
@@ -142,6 +142,15 @@ def _independent(errors: Floats, past: Context) -> Floats:
         overlaps = (np.arange(1, horizon + 1) > lag * stride)[:, None] & (pairs > 0)
         shared += width * np.where(overlaps, np.clip(correlation**2 - by_chance, 0.0, 1.0), 0.0)
     return np.asarray(total / (1 + 2 * shared))
+
+
+def _lags(furthest: int) -> list[int]:
+    """Return lags up to a furthest one, the same ones whatever it is: a step has one distribution at any horizon."""
+    found, lag = list[int](), 1
+    while lag <= furthest:
+        found.append(lag)
+        lag += 1 if lag < LAGS else lag // 8
+    return found
 
 
 def scales(past: Context, season_length: int) -> Floats:
