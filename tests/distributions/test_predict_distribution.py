@@ -82,3 +82,12 @@ def test_errors_of_a_network_in_training_are_not_kept(refit: bool) -> None:
     asked = clone(model)
     asked.fit(wave(), on_epoch=lambda _: asked.predict(interval=0.8))
     assert np.array_equal(asked.predict(interval=0.8), clone(model).fit(wave()).predict(interval=0.8))
+
+
+def test_after_a_lost_hour_the_distribution_lies_around_the_forecast() -> None:
+    hours = pd.date_range("2024-03-20", "2024-03-31 06:00", freq="h", tz="Europe/Berlin")
+    y = 10 + 5 * np.sin(hours.hour / 24 * 2 * np.pi) + 0.1 * np.random.default_rng(0).normal(size=len(hours))
+    model = SeasonalNaiveForecaster(horizon=24).fit(pd.Series(y, hours))
+    found = model.predict(interval=0.95)
+    assert found.iloc[:, 0].between(found.iloc[:, 1], found.iloc[:, 2]).all()
+    assert np.array_equal(model.predict_distribution().quantiles([0.975]).ravel(), found.iloc[:, 2])

@@ -12,7 +12,7 @@ from tsforecast.checks import whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.distributions.base import Distribution
+from tsforecast.distributions.base import Distribution, Grid
 from tsforecast.distributions.paths import coherent, surprises
 from tsforecast.distributions.predictions import ForecastDistribution, with_paths
 from tsforecast.distributions.residuals import Residuals, lowest_of, scales
@@ -92,7 +92,17 @@ class Distributional:
         steps = past.on_the_wall(horizon)
         if steps is None:
             return self.distribution(past, horizon)
-        return self.distribution(past, max(horizon, int(steps.max()) + 1)).steps(steps)
+        found = self.distribution(past, max(horizon, int(steps.max()) + 1)).steps(steps)
+        lost, earlier, taken = past.of_lost_hours(steps)
+        some = np.flatnonzero(lost.any(axis=1))
+        if len(some):
+            lost, taken = lost[some], np.where(lost, taken, 0)[some]
+            with suppress(DataError):  # too short a past without its last hours
+                again = self.distribution(earlier.select(some), int(taken.max()) + 1).grid().steps(taken)
+                values = found.grid().values.copy()
+                values[some] = np.where(lost[..., None, None], again.values, values[some])
+                return Grid(values)
+        return found
 
     def predict_distribution(
         self, context: Any = None, *, future: Any = None, horizon: int | None = None
