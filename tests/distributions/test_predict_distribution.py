@@ -91,3 +91,17 @@ def test_after_a_lost_hour_the_distribution_lies_around_the_forecast() -> None:
     found = model.predict(interval=0.95)
     assert found.iloc[:, 0].between(found.iloc[:, 1], found.iloc[:, 2]).all()
     assert np.array_equal(model.predict_distribution().quantiles([0.975]).ravel(), found.iloc[:, 2])
+
+
+@pytest.mark.parametrize("name", ["sales_lo80", "quantile", "path"])
+def test_a_column_of_the_data_is_not_taken_by_one_that_a_forecast_adds(name: str) -> None:
+    model = SeasonalNaiveForecaster(horizon=3)
+    if name == "sales_lo80":
+        model.fit(Panel.from_frame(FRAME.assign(sales_lo80=1.0), target=["sales", name], season_length=6))
+    else:
+        model.fit(Panel.from_frame(FRAME.rename(columns={"shop": name}), season_length=6))
+    with pytest.raises(ParameterError, match=f"the data must have no column '{name}', which a forecast adds: they"):
+        model.sample(2) if name == "path" else model.predict(interval=0.8, tidy=name == "quantile")
+    wide = pd.DataFrame({"a": wave(80), "a_lo80": wave(80, 1)}, index=DAYS)
+    with pytest.raises(ParameterError, match="no column 'a_lo80'"):
+        SeasonalNaiveForecaster(horizon=3).fit(Panel.from_wide(wide)).predict(interval=0.8)

@@ -48,6 +48,7 @@ def with_levels(panel: Panel, points: Floats, found: Floats, levels: Mapping[str
 
     ParameterError is raised where arrays are to be tidy: they have no columns.
     """
+    _require_names_of_their_own(panel, [] if tidy else [*levels], [LEVEL] if tidy else [])
     place = {level: at for at, level in enumerate(sorted(levels.values()))}
     every = {"": points} | {suffix: found[..., place[level]] for suffix, level in levels.items()}
     if panel.source.form in ("array", "arrays", "windows"):
@@ -68,6 +69,7 @@ def with_levels(panel: Panel, points: Floats, found: Floats, levels: Mapping[str
 
 def with_paths(panel: Panel, paths: Floats) -> Any:
     """Return paths (P, N, H, K) in the form of the data: a frame with a column `path`, or arrays with an axis more."""
+    _require_names_of_their_own(panel, [], [PATH])
     parts = [panel.to_native(path, [""]) for path in paths]
     if isinstance(parts[0], list):
         return [np.stack(series) for series in zip(*parts, strict=True)]
@@ -75,6 +77,18 @@ def with_paths(panel: Panel, paths: Floats) -> Any:
         return np.stack(parts)
     framed = [nw.from_native(part).with_columns(nw.lit(number).alias(PATH)) for number, part in enumerate(parts)]
     return nw.concat(framed).to_native()
+
+
+def _require_names_of_their_own(panel: Panel, suffixes: Sequence[str], others: Sequence[str]) -> None:
+    """Raise ParameterError where columns beside those of the data would take the place of one."""
+    if panel.source.form in ("array", "arrays", "windows"):
+        return
+    numbers = [str(name) for name in (panel.ids if panel.source.form == "wide" else panel.roles.target)]
+    taken = {*numbers, panel.source.time, panel.source.id}
+    added = [*others, *(f"{name}_{suffix}" for suffix in suffixes for name in numbers)]
+    if clash := [name for name in added if name in taken]:
+        must = f"the data must have no column {clash[0]!r}, which a forecast adds"
+        raise_any([Problem(must, "they have one", "rename it")], ParameterError)
 
 
 @dataclass(frozen=True, eq=False)
