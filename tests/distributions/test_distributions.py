@@ -59,7 +59,7 @@ def test_losses_have_the_values_of_their_definition() -> None:
 
 @pytest.mark.parametrize("quantiles", [(0.0,), (1.0,), (80,), ("a",), (None,)])
 def test_levels_lie_between_0_and_1(quantiles: tuple[float]) -> None:
-    with pytest.raises(ParameterError, match=r"quantiles must be between 0 and 1: got"):
+    with pytest.raises(ParameterError, match=r"quantiles must be between 0 and 1, such as .*: got"):
         asked_levels(quantiles, None)
     with pytest.raises(ParameterError, match=r"interval must be between 0 and 1, such as 0.8 .*: got 80"):
         asked_levels((), 80)

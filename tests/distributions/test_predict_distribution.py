@@ -22,6 +22,7 @@ def test_a_distribution_has_the_names_the_times_and_the_numbers_that_predict_ret
     assert found.shape == (2, 3, 1)
     assert found.ids.tolist() == ["a", "b"]
     assert found.targets == ("sales",)
+    assert repr(found) == "ForecastDistribution: 2 series x 3 steps ahead, target 'sales'"
     assert found.times.ravel().tolist() == frame["day"].to_numpy().astype("datetime64[ns]").tolist()
     pd.testing.assert_frame_equal(found.to_frame(), frame)
     assert found.to_frame([0.5], tidy=True).equals(model.predict(quantiles=[0.5], tidy=True))
@@ -41,7 +42,7 @@ def test_a_distribution_of_another_context_and_horizon_is_as_predict_has_it() ->
 
 def test_what_cannot_be_is_refused() -> None:
     model = SeasonalNaiveForecaster().fit(PANEL)
-    with pytest.raises(ParameterError, match="quantiles must be between 0 and 1: got"):
+    with pytest.raises(ParameterError, match=r"quantiles must be between 0 and 1, such as 0\.9 for .*: got"):
         model.predict_distribution().quantiles([0.5, 2.0])
     with pytest.raises(ParameterError, match="belong to no family of torch: use quantiles, cdf or sample, or fit a"):
         model.predict_distribution().to_torch()

@@ -223,7 +223,7 @@ def test_settings_that_cannot_work_are_refused_in_a_sentence() -> None:
     with pytest.raises(ParameterError) as wrong:
         ConformalForecaster(NaiveForecaster(horizon=0), method="adaptive", by="group", rate=2, coverage=0).fit(wave())
     assert len(wrong.value.problems) == 4
-    with pytest.raises(ParameterError, match="forecaster must be a forecaster: got 3"):
+    with pytest.raises(ParameterError, match=r"forecaster must be a forecaster, such as .*: got 3"):
         ConformalForecaster(3).fit(wave())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must have a series and a cutoff each"):
         Calibration(np.zeros((3, 1, 1)), np.zeros(2, dtype=int), np.zeros(3, dtype=int))

@@ -33,8 +33,8 @@ def asked_levels(quantiles: Sequence[float] | Floats, interval: float | Sequence
         except (TypeError, ValueError):
             numbers[name] = [np.nan]
         if not all(0 < value < 1 for value in numbers[name]):
-            must = "must be between 0 and 1" + (", such as 0.8 for four outcomes of five" if name == "interval" else "")
-            problems.append(Problem(must, f"got {values!r}", parameter=name))
+            example = "0.8 for four outcomes of five" if name == "interval" else "0.9 for a number above nine of ten"
+            problems.append(Problem(f"must be between 0 and 1, such as {example}", f"got {values!r}", parameter=name))
     raise_any(problems, ParameterError)
     levels = {f"q{level:g}": level for level in numbers["quantiles"]}
     for share in numbers["interval"]:
@@ -107,6 +107,11 @@ class ForecastDistribution:
     panel: Panel
     points: Floats
     distribution: Distribution
+
+    def __repr__(self) -> str:
+        series, steps, _ = self.shape
+        targets = ", ".join(map(repr, self.targets))
+        return f"ForecastDistribution: {series} series x {steps} steps ahead, target {targets}"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -308,7 +308,8 @@ class ConformalForecaster(Forecaster):
         if self.method == "adaptive" and self.by == "group":
             problems.append("by must be 'series' with method='adaptive', which follows each series: got 'group'")
         if not isinstance(self.forecaster, Forecaster | None):
-            return [*problems, f"forecaster must be a forecaster: got {self.forecaster!r}"]
+            must = "must be a forecaster, such as ReductionForecaster()"
+            return [*problems, Problem(must, f"got {self.forecaster!r}", parameter="forecaster")]
         own = map(Problem.of, self._given()._problems())
         return problems + [problem.within(f"{model_name(self._given())} of the conformal one: ") for problem in own]
 
