@@ -219,6 +219,8 @@ def test_skill_is_drawn_with_its_interval_and_filled_where_the_reference_is_beat
         assert (dot.get_markerfacecolor() == INK) == (verdict.outcome == "better")
         assert spans[name].get_xdata() == pytest.approx([max(verdict.low, -1), verdict.high])
     assert {board.verdicts[name].outcome for name in dots} >= {"better", "inconclusive"}
+    arrows = {names[int(line.get_ydata()[0])] for line in flat if line.get_marker() == "<"}
+    assert arrows & set(dots) == {name for name in dots if board.verdicts[name].low < -1} != set()
     # What is too far off for the axis is written at its edge.
     far = {names[int(text.xy[1])]: text.get_text() for text in axes.texts if hasattr(text, "xy")}
     assert set(names) == set(dots) | set(far)

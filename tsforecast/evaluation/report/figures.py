@@ -322,7 +322,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 def skill(view: View) -> Figure:
     """Draw the skill of each model with its interval, and the reference as the line at zero.
 
-    A filled dot is better than the reference. What lies left of the figure is written at its edge.
+    A filled dot is better than the reference. What lies left of the figure has an arrow at its edge.
     """
     models = view.ranked
     figure, axes = rows_canvas(models)
@@ -334,6 +334,8 @@ def skill(view: View) -> Figure:
             continue
         better = verdict.outcome == "better"
         axes.plot([max(verdict.low, MIN_SKILL), verdict.high], [row, row], color=INK, lw=1.2)
+        if verdict.low < MIN_SKILL:
+            axes.plot(MIN_SKILL, row, "<", ms=5, color=INK)
         axes.plot(verdict.skill, row, "o", ms=6, color=INK, mfc=INK if better else PAPER, mew=1.2)
     _skill_axis(axes, view.results)
     return figure

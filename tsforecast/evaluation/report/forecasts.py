@@ -212,9 +212,10 @@ def skill_figures(view: View) -> list[CaptionedFigure]:
         return []
     results = view.results
     known = any(np.isfinite(verdict.low) for verdict in results.verdicts.values())
+    lines = "Lines are 95% intervals; one with an arrow goes on. " if known else ""
     caption = (
         f"Right of the dashed line a model has a lower {word(results.metric)} than {results.reference}. "
-        f"{'Lines are 95% intervals. ' if known else ''}A filled dot is better than the reference; a hollow one is "
+        f"{lines}A filled dot is better than the reference; a hollow one is "
         "worse, equivalent or inconclusive."
     )
     return [captioned("skill", "Skill of each model", figures.skill(view), caption)]
