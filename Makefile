@@ -53,6 +53,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/optimism.py
 	$(BIN)/python benchmarks/plan.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/conformal.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/distributions.py
 	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/speed.py

@@ -421,7 +421,31 @@ TABLES: dict[str, Callable[[], str]] = {
 OF_VERDICTS: dict[str, Callable[[], str]] = {name: partial(_of_verdicts, name) for name in verdict_tables.DRAWN}
 
 
+def distributions() -> str:
+    """Draw CRPS beside that of the seasonal naive distribution, point error and coverage of each set and model."""
+    table, shown = [], rows("distributions")
+    for name, part in shown.groupby("set", sort=False):
+        best = part[part["model"].isin(NAIVE)].sort_values("crps").iloc[0]
+        for model, own in part[~part["model"].isin({*NAIVE} - {"seasonal-naive", best["model"]})].groupby(
+            "model", sort=False
+        ):
+            means = own.mean(numeric_only=True)
+            table.append(
+                {
+                    "set": name,
+                    "model": f"{model} (best naive)" if model == best["model"] else model,
+                    "CRPS": f"{means['of_seasonal_naive']:.3f}" if means["crps"] > 0 else "-",
+                    "MASE": f"{means['mase']:.3f}" if means["crps"] > 0 else "-",
+                    "within 80 %": f"{means['coverage80']:.1%}" if means["crps"] > 0 else "-",
+                    "within 95 %": f"{means['coverage95']:.1%}" if means["crps"] > 0 else "-",
+                    "MSIS": f"{means['msis']:.2f}",
+                }
+            )
+    return pd.DataFrame(table).to_markdown(index=False, disable_numparse=True)
+
+
 OF_DISTRIBUTIONS: dict[str, Callable[[], str]] = {
+    "distributions": distributions,
     "stationary": partial(held, "stationary"),
     "shifts": partial(held, "shift"),
     "sums": partial(held, "sums"),

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
@@ -72,3 +76,18 @@ def test_intervals_from_residuals_hold_as_many_outcomes_as_asked() -> None:
         ends = SeasonalNaiveForecaster(horizon=7, season_length=7).fit(y.past).predict(interval=[0.8, 0.5])
         held.append([np.mean((ends[:, at] <= y.future) & (y.future <= ends[:, at + 1])) for at in (1, 3)])
     assert np.mean(held, axis=0) == pytest.approx([0.8, 0.5], abs=0.06)
+
+
+def test_rows_of_public_data_keep_the_promises() -> None:
+    lines = (Path(__file__).parents[2] / "benchmarks/results/distributions.jsonl").read_text().splitlines()
+    rows = pd.DataFrame([json.loads(line) for line in lines])
+    shares = rows.groupby(["model", "set"])["of_seasonal_naive"].mean().unstack()
+    assert shares.shape[1] == 7
+    assert (shares.loc[["gru, student-t", "gru, quantile"]] < 0.9).all(axis=None)
+    scores = rows.groupby(["model", "set"])["msis"].mean().unstack()["m4-hourly"]
+    assert (
+        scores[["gru, mae", "gru, normal", "gru, student-t", "gru, quantile"]].max() < scores["best submission of M4"]
+    )
+    points = rows.groupby(["model", "set"])["mase"].mean().unstack()
+    higher = points.loc["gru, quantile"] / points.loc["gru, mae"]
+    assert higher.drop("nyc-taxi").max() < 1.02  # 1.04 there

@@ -24,6 +24,7 @@ class Distribution(ABC):
     """
 
     shape: tuple[int, int, int]  # (n, H, K)
+    points: Floats | None = None  # the point forecasts, (n, H, K), where they came in the same pass
 
     @abstractmethod
     def quantiles(self, levels: Sequence[float] | Floats) -> Floats:

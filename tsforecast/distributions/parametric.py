@@ -39,6 +39,7 @@ class Parametric(Distribution):
     family: Family
     outputs: Floats
     scaling: Scaling
+    points: Floats | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
@@ -135,8 +136,9 @@ class Parametric(Distribution):
     def steps(self, chosen: slice | NDArray[np.int64]) -> Parametric:
         """See `Distribution.steps`."""
         if isinstance(chosen, slice):
-            return replace(self, outputs=self.outputs[:, chosen])
-        return replace(self, outputs=np.take_along_axis(self.outputs, chosen[:, :, None, None], axis=1))
+            return replace(self, outputs=self.outputs[:, chosen], points=None)
+        taken = np.take_along_axis(self.outputs, chosen[:, :, None, None], axis=1)
+        return replace(self, outputs=taken, points=None)
 
     @property
     def _linear(self) -> bool:

@@ -147,11 +147,12 @@ class Forecaster(RegressorMixin, Estimator, Distributional):  # type: ignore[mis
         if isinstance(self.panel_, SupervisedPanel):
             return self._predict_rows(self.panel_, context, future, horizon, levels, tidy)
         panel, past, steps = self._continued(context, future, horizon, ended)
-        points = _warn_unless_finite(self.forecast_on_the_wall(past, steps))
         if not levels:
-            return panel.to_native(points)
-        found = self.distribution_on_the_wall(past, steps).quantiles(sorted(levels.values()))
-        return with_levels(panel, points, found, levels, tidy)
+            return panel.to_native(_warn_unless_finite(self.forecast_on_the_wall(past, steps)))
+        distribution = self.distribution_on_the_wall(past, steps)
+        points = distribution.points  # of a network, in the same pass
+        points = _warn_unless_finite(self.forecast_on_the_wall(past, steps) if points is None else points)
+        return with_levels(panel, points, distribution.quantiles(sorted(levels.values())), levels, tidy)
 
     def _continued(
         self, context: Any, future: Any, horizon: int | None, ended: str | None

@@ -31,7 +31,7 @@ from tsforecast.forecasters.auto import anchor_forecast
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.losses import LOGNORMAL, LOSSES, DataScale, Loss, Objective, loss_problems
+from tsforecast.networks.losses import LOGNORMAL, LOSSES, DataScale, Loss, Objective, loss_problems, require_numbers
 from tsforecast.training.history import Epoch, OnEpoch
 from tsforecast.training.loop import PREDICT_ROWS
 from tsforecast.training.runtime import few_threads, torch_device
@@ -142,7 +142,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             When the loss is no longer a number; the forecaster then has the last good weights.
         """
         panel = self._checked(data, y, sample_weight)
-        self._require_numbers_of_the_loss(panel)
+        require_numbers(self.loss, panel)
         same = {"frequency": panel.frequency, "season_length": panel.season_length}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         with observed(self, panel, on_epoch) as activity:
@@ -225,7 +225,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             raise_any(f"{problem}; use scaling='new'" for problem in self.inputs_.beyond_transform(past))
         model.inputs_ = Preprocessor.fit(past, model._recipe()) if scaling == "new" else self.inputs_.with_series(past)
         model.resolved_ |= {"validation": held_out} | ({"head_layers": layers} if head == "new" else {})
-        self._require_numbers_of_the_loss(panel)
+        require_numbers(self.loss, panel)
         with observed(model, panel) as activity:
             windows = model._windows(panel, trains)
 
@@ -347,7 +347,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         """Forecast one block; see `WindowedForecaster._forecast_block`. The median is where the level is."""
         if self._point == "level":
             return super()._forecast_block(rows, ahead, static, scaling)
-        return self._parametric(rows, ahead, static, scaling).point(self._point)
+        return self._parametric(rows, ahead, static, scaling)[1]
 
     @property
     def _point(self) -> Literal["level", "mean", "median", "mode"]:
@@ -358,16 +358,20 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         name = family.usual_point if self.point == "auto" else self.point
         return "level" if name == "median" and isinstance(family, Symmetric | Quantiles) else name  # type: ignore[return-value]
 
-    def _parametric(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Parametric:
-        """Return the distributions of one block, of rows as in `_forecast_block`."""
-        family, index, lags = self._loss().family, np.arange(len(rows)), self._lags()
+    def _parametric(
+        self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
+    ) -> tuple[Parametric, Floats]:
+        """Return distributions and points of one block, of rows as in `_forecast_block`, in one pass of the network."""
+        family, lags = self._loss().family, self._lags()
         assert family is not None
-        known = scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
-        scaled_rows = scaling.transform(rows, index)
+        scaled_rows, known = self._scaled(rows, ahead, scaling)
         outputs = self._outputs(scaled_rows, known, static, lambda found: found)
+        correction = outputs[..., 0].copy()
         if lags is not None:
             outputs[..., 0] += anchor_forecast(scaled_rows[..., : outputs.shape[2]], lags)
-        return Parametric(family, outputs, scaling)
+        found = Parametric(family, outputs, scaling)
+        name = self._point
+        return found, self._anchored(correction, rows, scaled_rows, scaling) if name == "level" else found.point(name)
 
     @property
     def has_distribution(self) -> bool:
@@ -391,13 +395,13 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         blocks = list[Parametric]()
 
         def forecast_block(*inputs: Any) -> Floats:
-            blocks.append(self._parametric(*inputs))
-            return blocks[-1].point("median" if self._point == "level" else self._point)
+            found, points = self._parametric(*inputs)
+            blocks.append(found)
+            return points
 
-        for _ in self._blocks(past, horizon, forecast_block):
-            pass
+        points = np.concatenate(list(self._blocks(past, horizon, forecast_block)), axis=1)[:, :horizon]
         outputs = np.concatenate([block.outputs for block in blocks], axis=1)
-        return replace(blocks[0], outputs=outputs[:, :horizon])
+        return replace(blocks[0], outputs=outputs[:, :horizon], points=points)
 
     def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
         """Return the network's corrections; see `WindowedForecaster._corrections`."""
@@ -423,25 +427,6 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 filled = [F.pad(part, (0, 0) * (part.ndim - 1) + (0, -len(part) % TILE)).to(device) for part in batch]
                 points.append(read(self.network_(*filled, add_anchor=False))[: len(batch[0])].cpu())
             return np.asarray(torch.cat(points).numpy(), dtype=np.float64)
-
-    def _require_numbers_of_the_loss(self, panel: Panel) -> None:
-        """Raise DataError where targets are no numbers of the distribution that the loss names."""
-        family, name = self._loss().family, self.loss if isinstance(self.loss, str) else repr(self.loss)
-        if self.loss != LOGNORMAL and not (family is not None and family.counts):
-            return
-        targets = panel.values[: panel.offsets[-1], : panel.n_targets].astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            wrong = targets <= 0 if self.loss == LOGNORMAL else (targets < 0) | (targets != np.round(targets))
-        wrong &= ~np.isnan(targets)
-        if wrong.any():
-            row, k = np.argwhere(wrong)[0]
-            series = panel.ids[np.searchsorted(panel.offsets, row, side="right") - 1]
-            kind = "positive numbers" if self.loss == LOGNORMAL else "counts, whole numbers from 0 on"
-            raise DataError(
-                f"{panel.roles.target[k]!r} must be {kind}, for loss {name!r}: {wrong.sum()} of "
-                f"{(~np.isnan(targets)).sum()} are not, the first is {targets[row, k]:g} in series {str(series)!r}; "
-                "use loss='normal' or loss='quantile'"
-            )
 
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each series trained; all where it was trained once more on them."""

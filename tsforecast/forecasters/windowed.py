@@ -229,11 +229,17 @@ class WindowedForecaster(Forecaster):
 
     def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
         """Forecast one block from rows of shape (n, W, C) in the data's own units."""
+        scaled_rows, known = self._scaled(rows, ahead, scaling)
+        return self._anchored(self._corrections(scaled_rows, known, static), rows, scaled_rows, scaling)
+
+    def _scaled(self, rows: Floats, ahead: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
+        """Return rows, (n, W, C), and the future covariates of a block, (n, B, F), in scaled units."""
         index = np.arange(len(rows))
-        known = scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
-        scaled_rows = scaling.transform(rows, index)
-        correction = self._corrections(scaled_rows, known, static)  # (n, B, K)
-        lags = self._lags()
+        return scaling.transform(rows, index), scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
+
+    def _anchored(self, correction: Floats, rows: Floats, scaled_rows: Floats, scaling: Scaling) -> Floats:
+        """Return the forecast of a block in the data's own units, given the corrections of its anchor, (n, B, K)."""
+        index, lags = np.arange(len(rows)), self._lags()
         if lags is None:
             return scaling.inverse(correction, index)
         targets = correction.shape[2]

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tsforecast.data.panel import Panel
 from tsforecast.data.windows import Batch
 from tsforecast.distributions.base import Floats
 from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from tsforecast.distributions.families import GRID, Family, Laplace, Normal, OfTorch, Quantiles, StudentT
-from tsforecast.errors import ParameterError, Problem, reason
+from tsforecast.errors import Argument, DataError, ParameterError, Problem, reason
 
 SMALL = 1e-8
 LOGNORMAL = "lognormal"
@@ -310,6 +311,30 @@ def loss_problems(loss: Loss) -> list[str]:
             f"{name}.errors must depend on the outputs: its result has no gradient; compute it from `outputs`"
         )
     return problems
+
+
+def require_numbers(given: str | Loss, panel: Panel) -> None:
+    """Raise DataError where targets are no numbers of the distribution that a loss, or its name, stands for."""
+    family, name = (LOSSES[given] if isinstance(given, str) else given).family, given
+    if given != LOGNORMAL and not (family is not None and family.counts):
+        return
+    targets = panel.values[: panel.offsets[-1], : panel.n_targets].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        wrong = targets <= 0 if given == LOGNORMAL else (targets < 0) | (targets != np.round(targets))
+    wrong &= ~np.isnan(targets)
+    if wrong.any():
+        row, k = np.argwhere(wrong)[0]
+        series = panel.ids[np.searchsorted(panel.offsets, row, side="right") - 1]
+        kind = "positive numbers" if given == LOGNORMAL else "counts, whole numbers from 0 on"
+        raise DataError(
+            Problem(
+                f"{panel.roles.target[k]!r} must be {kind}, for loss {name!r}",
+                f"{wrong.sum()} of {(~np.isnan(targets)).sum()} are not, the first is {targets[row, k]:g} in series "
+                f"{str(series)!r}",
+                (Argument("loss", "normal", "use"), ", or ", Argument("loss", "quantile")),
+                series=series,
+            )
+        )
 
 
 @dataclass(frozen=True, eq=False)
