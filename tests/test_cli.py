@@ -676,6 +676,7 @@ def test_a_leaderboard_ranks_by_distributions_and_a_report_by_another_metric(tmp
     assert ranked.returncode == 0, ranked.stderr
     assert ranked.stdout.splitlines()[2].split()[1:8:2] == ["model", "CRPS", "MASE", "skill"]
     assert "within 80%" in ranked.stdout
+    assert "\nIntervals:\n  seasonal-naive: inconclusive at 80 % (" in ranked.stdout
     crps = pl.read_parquet(tmp_path / "crps" / "rows.parquet")["crps"]
     assert crps.is_not_null().all()
     again = tsforecast("report", tmp_path / "crps", "--metric", "wql", "--out", tmp_path / "report.md")
@@ -689,6 +690,7 @@ def test_a_leaderboard_ranks_by_distributions_and_a_report_by_another_metric(tmp
     plain = tsforecast(*words, tmp_path / "plain", "--forecast", width=200)
     assert "<h2>Forecast<" in (tmp_path / "plain" / "report.html").read_text()
     assert "within 80%" not in plain.stdout
+    assert "Intervals:" not in plain.stdout
 
 
 def test_a_metric_that_does_not_exist_is_refused_and_the_help_lists_all() -> None:

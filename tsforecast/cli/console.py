@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
-    """Print the table, a summary of the test and a sentence for each model."""
+    """Print the table, a summary of the test and a sentence for each model, and on its intervals if they are scored."""
     shown = board.display_table
     styles = {name: "green" for name, skill in zip(shown["model"], board.table["skill"], strict=True) if skill > 0}
     _wrap(console, title, style="bold")
@@ -42,6 +42,10 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
         _wrap(console, f"Note: {note_of(note)}.", then=" " * len("Note: "))
     for verdict in board.verdicts.values():
         _wrap(console, verdict.sentence, first="  ", then="    ")
+    if board.calibrations:
+        _wrap(console, "Intervals:")
+    for calibration in board.calibrations.values():
+        _wrap(console, str(calibration), first="  ", then="    ")
     _wrap(console, f"{board.audit_line}.")
 
 
