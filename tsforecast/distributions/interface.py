@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -51,6 +52,17 @@ class Distributional:
     ) -> tuple[Panel, Context, int]:
         """Return the panel to continue, its context and the steps to forecast."""
         raise NotImplementedError
+
+    def _forgetting(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return a callback of a training after which no errors are kept: the next epoch has others."""
+
+        def notify(event: Any) -> None:
+            try:
+                callback(event)
+            finally:
+                self._residuals = self._surprises = None
+
+        return notify
 
     def forecast_on_the_wall(self, past: Context, horizon: int) -> NDArray[np.float64]:
         """Forecast as `forecast` does; hours after the clocks of a zone change are those of the same name."""

@@ -32,7 +32,7 @@ from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.losses import LOGNORMAL, LOSSES, DataScale, Loss, Objective, loss_problems, require_numbers
-from tsforecast.training.history import Epoch, OnEpoch
+from tsforecast.training.history import OnEpoch
 from tsforecast.training.loop import PREDICT_ROWS
 from tsforecast.training.runtime import few_threads, torch_device
 
@@ -148,10 +148,9 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         with observed(self, panel, on_epoch) as activity:
             part, trains = self._split(panel)
             self.inputs_ = Preprocessor.fit(part.until(trains), self._recipe())
-            windows, config = self._windows(part, trains), self._training_config()
-            self.history_ = []
+            windows, config, self.history_ = self._windows(part, trains), self._training_config(), []
             self._remember(panel)  # from the first epoch on there are weights to forecast with
-            notify = self._before_more_training(activity.notify)
+            notify = self._forgetting(activity.notify)
             self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, notify)
             if self._refits(config):
                 self.inputs_ = Preprocessor.fit(part, self._recipe())
@@ -159,17 +158,6 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 config = replace(config, stop=self.resolved_["best_epoch"])
                 self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, phase="refit")
         return self
-
-    def _before_more_training(self, callback: OnEpoch) -> OnEpoch:
-        """Return a callback after which errors of the network, which will change, are not kept."""
-
-        def notify(epoch: Epoch) -> None:
-            try:
-                callback(epoch)
-            finally:
-                self._residuals = self._surprises = None
-
-        return notify
 
     def fine_tune(
         self,
