@@ -13,6 +13,7 @@ from tests.helpers.forecasters import options, wave
 from tsforecast.data.windows import Windows, shuffled
 from tsforecast.errors import TrainingError, TrainingWarning
 from tsforecast.estimators.network import NetworkEstimator
+from tsforecast.estimators.registry import make
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import Architecture
 from tsforecast.networks.losses import LOSSES, Objective
@@ -245,3 +246,9 @@ def test_training_stops_early_on_the_schedule_of_the_whole() -> None:
 def test_the_best_of_equal_epochs_is_the_first_and_without_scores_the_last() -> None:
     assert best_epoch([Epoch(n, None, loss, 0.0, 0.0) for n, loss in enumerate([2.0, 1.0, 1.0])]).number == 1
     assert best_epoch([Epoch(n, None, None, 0.0, 0.0) for n in range(3)]).number == 2
+
+
+def test_a_likelihood_that_is_out_of_reach_of_the_naive_one_does_not_stop_a_training() -> None:
+    y = np.r_[np.full(100, 5.0), np.full(20, 1e9)]
+    model = make("gru", window=10, horizon=3, units=4, max_epochs=3, loss="poisson", random_state=0).fit(y)
+    assert all(np.isfinite(epoch.skill) for epoch in model.history_)

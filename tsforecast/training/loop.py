@@ -24,6 +24,7 @@ from tsforecast.training.optim import clip, make_optimizer, rate_share, unflatte
 
 PREDICT_ROWS = 1_024  # examples in one batch without gradients
 VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these is as exact as needed
+MOST_NATS = 700.0  # worse than naive: e**709 is the largest number
 
 Batch_ = TypeVar("Batch_", bound=Batch)
 
@@ -193,4 +194,4 @@ def _skill(score: float | None, naive: float | None, in_nats: bool) -> float | N
     """Return the share of the naive loss that is removed; of a likelihood, by how much the density is higher."""
     if score is None or naive is None or not (naive or in_nats):
         return None
-    return -math.expm1(score - naive) if in_nats else 1 - score / naive
+    return -math.expm1(min(score - naive, MOST_NATS)) if in_nats else 1 - score / naive
