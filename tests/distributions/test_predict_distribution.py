@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from tests.helpers.forecasters import small, wave
 from tsforecast import Panel, SeasonalNaiveForecaster
-from tsforecast.errors import ParameterError
+from tsforecast.errors import DataError, ParameterError
 
 DAYS = pd.date_range("2024-01-01", periods=80)
 FRAME = pd.concat([pd.DataFrame({"shop": shop, "day": DAYS, "sales": wave(80, i)}) for i, shop in enumerate("ab")])
@@ -106,3 +106,28 @@ def test_a_column_of_the_data_is_not_taken_by_one_that_a_forecast_adds(name: str
     wide = pd.DataFrame({"a": wave(80), "a_lo80": wave(80, 1)}, index=DAYS)
     with pytest.raises(ParameterError, match="no column 'a_lo80'"):
         SeasonalNaiveForecaster(horizon=3).fit(Panel.from_wide(wide)).predict(interval=0.8)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 2 targets repeats its last value")
+@pytest.mark.parametrize("first", [60, 78])
+def test_a_target_that_begins_late_takes_no_errors_from_another(first: int) -> None:
+    late = np.where(np.arange(80) < first, np.nan, wave(80, 1))
+    both = Panel.from_frame(
+        pd.DataFrame({"day": DAYS, "sales": wave(80), "late": late}), target=["sales", "late"], nan_policy="mask"
+    )
+    alone = Panel.from_frame(pd.DataFrame({"day": DAYS, "sales": wave(80)}))
+    found, expected = (SeasonalNaiveForecaster(horizon=3).fit(panel) for panel in (both, alone))
+    columns = ["sales", "sales_lo80", "sales_hi80"]
+    pd.testing.assert_frame_equal(found.predict(interval=0.8)[columns], expected.predict(interval=0.8)[columns])
+    numbers = (model.sample(50, random_state=0)["sales"].std() for model in (found, expected))
+    assert next(numbers) == pytest.approx(next(numbers), rel=0.3)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 2 targets has no number in more than 7 last rows")
+@pytest.mark.parametrize("name", ["reduction", "gru"])
+def test_a_target_without_errors_has_no_quantiles_rather_than_sure_ones(name: str) -> None:
+    ended = np.where(np.arange(80) < 60, wave(80, 1), np.nan)
+    frame = pd.DataFrame({"day": DAYS, "sales": wave(80), "ended": ended})
+    model = small(name).fit(Panel.from_frame(frame, target=["sales", "ended"], nan_policy="mask"))
+    with pytest.raises(DataError, match="quantiles of 'ended' must have errors to show: it has no number in the rows"):
+        model.predict(interval=0.8)

@@ -431,6 +431,13 @@ def held_out(
     return Context(panel, series, cutoffs), truth
 
 
+def with_observations(past: Context, truth: NDArray[np.float64]) -> tuple[Context, NDArray[np.float64]]:
+    """Return the cutoffs at which a target has a number, and the truth after them, NaN of targets that have none."""
+    there = past.has_observations  # (n, K)
+    some = np.asarray(there.any(axis=1))
+    return past.select(some), np.where(there[some][:, None], truth[some], np.nan)
+
+
 def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
     """Return a warning about the series that ended long before the others."""
     last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]

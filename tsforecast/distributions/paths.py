@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.context import Context
+from tsforecast.data.context import Context, with_observations
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import Distribution, Floats
 from tsforecast.distributions.residuals import scales
@@ -57,8 +57,8 @@ def surprises(model: Model, panel: Panel, seen: NDArray[np.int64], horizon: int)
         past = Context(panel, series[part], cutoffs)
         rows = panel.offsets[series[part]][:, None] + cutoffs[:, None] + np.arange(horizon)
         truth = panel.values[rows, : panel.n_targets].astype(np.float64)
-        known = np.asarray(past.has_observations.all(axis=1))
-        found[at[part][known], series[part][known]] = _surprise(model, past.select(known), truth[known])
+        known = np.asarray(past.has_observations.any(axis=1))
+        found[at[part][known], series[part][known]] = _surprise(model, *with_observations(past, truth))
     return found
 
 

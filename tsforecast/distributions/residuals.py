@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from tsforecast.data.context import Context, held_out
+from tsforecast.data.context import Context, held_out, with_observations
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import LEVELS, Floats, Grid
 from tsforecast.errors import DataError
@@ -32,9 +32,8 @@ class Residuals:
 
         Of a series with no row seen, the second half counts. DataError is raised where no horizon fits.
         """
-        past, truth = held_out(panel, seen, horizon)  # (n, H, K)
-        valid = np.asarray(past.has_observations.all(axis=1))
-        past, truth = past.select(valid), truth[valid]
+        past, truth = with_observations(*held_out(panel, seen, horizon))  # (n, H, K)
+        _require_truth(panel, truth)
         return cls(_in_units(truth - points(past, horizon), scales(past, panel.season_length)[:, None]))
 
     def around(self, points: Floats, scale: Floats, lowest: Floats) -> Grid:
@@ -81,9 +80,7 @@ class HistoryResiduals(Residuals):
 
         DataError is raised where no series has a step behind its first cutoff.
         """
-        past, truth = held_out(panel, first, horizon, least=1)  # (n, H, K)
-        valid = np.asarray(past.has_observations.all(axis=1))
-        past, truth = past.select(valid), truth[valid]
+        past, truth = with_observations(*held_out(panel, first, horizon, least=1))  # (n, H, K)
         if not len(past):
             raise DataError(
                 "a distribution must have errors to show: no series has a step behind its first "
@@ -114,6 +111,17 @@ def lowest_of(panel: Panel) -> Floats:
     """Return 0 for each target of which no number is negative, such as sales; minus infinity for the others, (K,)."""
     least = np.fmin.reduce(panel.values[:, : panel.n_targets], axis=0, initial=np.inf)
     return np.where(least >= 0, 0.0, -np.inf)
+
+
+def _require_truth(panel: Panel, truth: Floats) -> None:
+    """Raise DataError where a target has no truth, and so no error, at any cutoff."""
+    lacking = np.isnan(truth).all(axis=(0, 1))
+    if lacking.any():
+        name = panel.roles.target[int(lacking.argmax())]
+        raise DataError(
+            f"quantiles of {name!r} must have errors to show: it has no number in the rows that the model did not "
+            "learn from; leave out the rows after its last one, or this target"
+        )
 
 
 def _in_units(errors: Floats, unit: Floats) -> Floats:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.checks import between, share_or_count
-from tsforecast.data.context import CUTOFFS, Context, held_out
+from tsforecast.data.context import CUTOFFS, Context, held_out, with_observations
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.base import LEVELS, Distribution, Grid
@@ -109,9 +109,7 @@ class ConformalForecaster(Forecaster):
         seen = self._seen(panel)
         member = self._new_member().fit(panel.until(seen))
         most = max(CUTOFFS, OF_EACH * len(panel)) if self._by(panel) else CUTOFFS
-        past, truth = held_out(panel, seen, self.horizon_, most=most)
-        valid = np.asarray(past.has_observations.all(axis=1))
-        past, truth = past.select(valid), truth[valid]
+        past, truth = with_observations(*held_out(panel, seen, self.horizon_, most=most))
         self.calibration_ = Calibration(_errors(member, past, truth), past.series, past.rows)
         self._require_enough(panel)
         self.seen_ = seen
