@@ -202,6 +202,11 @@ def test_boards_with_and_without_scores_are_merged_and_read_again(tmp_path: Path
     other = leaderboard(["mean"], NOISE, horizon=1, origins=5)
     merged = one.merge(other, reference="naive")
     assert any(note.startswith("1 of 5 models has point forecasts alone: mean;") for note in merged.notes)
+    turned = other.merge(one, reference="naive")  # the naive family has distributions on one board alone
+    columns = ["model", "crps", "coverage80"]
+    pd.testing.assert_frame_equal(
+        *(board.table[columns].sort_values("model", ignore_index=True) for board in (merged, turned))
+    )
     merged.to_parquet(tmp_path / "both.parquet")
     pd.testing.assert_frame_equal(ForecastResults.from_parquet(tmp_path / "both.parquet").table, merged.table)
 

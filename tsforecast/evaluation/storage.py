@@ -128,8 +128,8 @@ class Results:
 def join(parts: Sequence[Results], chosen: Collection[str] = ()) -> tuple[pd.DataFrame, tuple[str, ...], Any]:
     """Return rows, notes and record of several results; a model in several of them is taken from the first.
 
-    Where it failed in one and not in another, it is taken from the other. DataError with every difference between the
-    first results and others; attributes that are `chosen` by the caller may differ.
+    Where it failed in one and not in another, or has distributions there alone, it is taken from the other. DataError
+    with every difference between the first results and others; attributes that are `chosen` by the caller may differ.
     """
     first = parts[0]
     for other in parts[1:]:
@@ -137,21 +137,30 @@ def join(parts: Sequence[Results], chosen: Collection[str] = ()) -> tuple[pd.Dat
         facts = first._facts(other) | {name: (getattr(first, name), getattr(other, name)) for name in kept}
         raise_any(_unequal(facts) or first._clashes(other))
     records = [part.record for part in parts]
-    complete = {name for part in parts for name in part.rows["model"].astype(str).unique()}
-    taken: set[str] = set()
-    rows, fits = [], []
-    for part in parts:
-        new = ~part.rows["model"].astype(str).isin(taken)
-        names = {*part.rows.loc[new, "model"].astype(str)}
-        names |= {fit.model for fit in part.record.fits if fit.error} - taken - complete if part.record else set()
-        rows.append(part.rows[new])
-        fits += [fit for fit in part.record.fits if fit.model in names] if part.record else []
-        taken |= names
+    source: dict[str, int] = {}
+    for number, part in enumerate(parts):
+        for name in part.rows["model"].astype(str).unique():
+            if name not in source or (_scored(part, name) and not _scored(parts[source[name]], name)):
+                source[name] = number
+    rows, fits, failed = [], [], set[str]()
+    for number, part in enumerate(parts):
+        names = {name for name, owner in source.items() if owner == number}
+        rows.append(part.rows[part.rows["model"].astype(str).isin(names)])
+        if part.record:
+            names |= {fit.model for fit in part.record.fits if fit.error} - failed - source.keys()
+            fits += [fit for fit in part.record.fits if fit.model in names]
+            failed |= names
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     joined = pd.concat(rows, ignore_index=True)
     if any(record is None for record in records):
         return joined, notes, None
     return joined, (*notes, *_origins(records)), replace(records[0], fits=tuple(fits))
+
+
+def _scored(part: Results, name: str) -> bool:
+    """Return whether results have scores of the distributions of a model."""
+    scores = part.rows.loc[part.rows["model"].astype(str) == name, "crps"] if "crps" in part.rows else pd.Series()
+    return bool(scores.notna().any())
 
 
 def _unequal(facts: Mapping[str, tuple[Any, Any]]) -> list[str]:
