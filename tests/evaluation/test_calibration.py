@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from tsforecast.evaluation.calibration import below, calibrations, effective, histogram, judged
-from tsforecast.evaluation.metrics import COVERAGES
+from tsforecast.evaluation.metrics import COVERAGES, losses_of_rows
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.scores import ENDS
 from tsforecast.evaluation.verdict import Units
@@ -124,3 +124,13 @@ def test_results_have_a_sentence_for_each_model_in_the_order_of_the_table() -> N
     points = ForecastResults.from_rows(both.drop(columns=["crps"]))
     assert points.calibrations == {}
     assert "Intervals" not in points.to_markdown()
+
+
+def test_a_count_at_the_edge_of_an_interval_counts_in_part() -> None:
+    sold = np.random.default_rng(0).binomial(1, 0.1, size=4_000).astype(float)  # nine of ten are 0
+    ends = {"lo50": 0.0, "hi50": 0.0, "lo80": 0.0, "hi80": 0.0, "lo95": 0.0, "hi95": 1.0}
+    pits = {"pit_lo": np.where(sold == 0, 0.0, 0.9), "pit_hi": np.where(sold == 0, 0.9, 1.0)}
+    rows = pd.DataFrame({"y": sold, "forecast": 0.0, "naive_mae": 1.0, **ends, **pits})
+    assert np.mean(sold == 0) > 0.89  # inside of the interval of 80 %
+    for held in (50, 80, 95):
+        assert losses_of_rows(rows, f"coverage{held}").mean() == pytest.approx(held / 100, abs=0.01)

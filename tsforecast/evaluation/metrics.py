@@ -76,8 +76,21 @@ def losses_of_rows(rows: pd.DataFrame, metric: str) -> NDArray[np.float64]:
     held = 95 if metric == "msis" else int(metric[-2:])
     y, low, high = rows["y"].to_numpy(dtype=np.float64), column(rows, f"lo{held}"), column(rows, f"hi{held}")
     if metric in COVERAGES:
-        return np.asarray(np.where(np.isnan(low + high), np.nan, (low <= y) & (y <= high)))
+        inside = _of_counts(rows, (1 - held / 100) / 2, (low <= y) & (y <= high))
+        return np.asarray(np.where(np.isnan(low + high), np.nan, inside))
     return divide(interval_losses(y, low, high, 0.95) if metric == "msis" else high - low, rows["naive_mae"])
+
+
+def _of_counts(rows: pd.DataFrame, edge: float, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how much of each truth lies inside the central interval that leaves out a share at each edge.
+
+    A count has a share of the probability, of which a part may lie inside: an interval whose end is the count 0, with 9
+    of 10 outcomes, holds more than it is to hold, and is no wider than it must be. A forecast that is sure has no edge.
+    """
+    low, high = column(rows, "pit_lo"), column(rows, "pit_hi")
+    width = high - low
+    part = np.clip(np.minimum(high, 1 - edge) - np.maximum(low, edge), 0, None) / np.where(width > 0, width, 1.0)
+    return np.where((width > 0) & (width < 1), part, inside)
 
 
 def known_metrics(rows: pd.DataFrame) -> list[str]:
