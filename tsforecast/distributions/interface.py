@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,9 +18,7 @@ from tsforecast.distributions.predictions import ForecastDistribution, with_path
 from tsforecast.distributions.residuals import Residuals, lowest_of, scales
 from tsforecast.errors import DataError, ParameterError, raise_any
 
-RANKED = (
-    0.5  # share of the last rows whose ranks paths have; ranks suffer less than errors from a model that knows less
-)
+RANKED = 0.5  # share of the last rows whose ranks paths have: a model that knows less hurts ranks less than errors
 
 
 class Distributional:
@@ -52,17 +49,6 @@ class Distributional:
     ) -> tuple[Panel, Context, int]:
         """Return the panel to continue, its context and the steps to forecast."""
         raise NotImplementedError
-
-    def _forgetting(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return a callback of a training after which no errors are kept: the next epoch has others."""
-
-        def notify(event: Any) -> None:
-            try:
-                callback(event)
-            finally:
-                self._residuals = self._surprises = None
-
-        return notify
 
     def forecast_on_the_wall(self, past: Context, horizon: int) -> NDArray[np.float64]:
         """Forecast as `forecast` does; hours after the clocks of a zone change are those of the same name."""

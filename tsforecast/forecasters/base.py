@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, Literal, Self
 
@@ -307,6 +307,17 @@ class Forecaster(RegressorMixin, Estimator, Distributional):  # type: ignore[mis
         """Keep the fitted panel, to continue from; of supervised windows one is enough to show their form."""
         self.fitted_on_, self._residuals, self._surprises = panel.origin(), None, None
         self.panel_ = panel.select([0]) if isinstance(panel, SupervisedPanel) else panel
+
+    def _forgetting(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return a callback of a training after which no errors are kept: the next epoch has others."""
+
+        def notify(event: Any) -> None:
+            try:
+                callback(event)
+            finally:
+                self._residuals = self._surprises = None
+
+        return notify
 
     def saved_panel(self) -> Panel:
         """Return the fitted panel."""
