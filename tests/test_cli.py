@@ -670,6 +670,7 @@ def test_codes_in_names_of_series_are_shown_at_a_terminal_and_kept_in_a_pipe(
     assert terminal.getvalue().splitlines()[1].startswith(r"[red]\x1b[31m,")
 
 
+@pytest.mark.thorough
 def test_a_leaderboard_ranks_by_distributions_and_a_report_by_another_metric(tmp_path: Path) -> None:
     words = ("leaderboard", "sunspots-yearly", "--models", "mean", "--audit", "none", "--origins", "5", "--out")
     ranked = tsforecast(*words, tmp_path / "crps", "--metric", "crps", width=200)

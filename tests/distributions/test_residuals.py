@@ -48,7 +48,7 @@ SIMULATED = {
     "skewed noise": (np.exp, 1, MeanForecaster),
 }
 DRAWS = {60: 400, 204: 300, 996: 200}
-QUICK = {("walk", 60), ("seasonal walk", 204)}  # in every run
+QUICK = {("walk", 60)}  # in every run, the others in longer ones
 
 
 def cases() -> list[object]:

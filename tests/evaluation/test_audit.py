@@ -472,6 +472,7 @@ def test_a_leak_into_the_weights_alone_is_found_on_windows(model: BaseEstimator,
     assert all(name.startswith(moved) for name in found)
 
 
+@pytest.mark.thorough
 def test_classifiers_are_audited_on_labels_and_on_recordings_of_different_lengths() -> None:
     random = np.random.default_rng(0)
     labels = [f"class {i % 2}" for i in range(40)]

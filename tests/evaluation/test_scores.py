@@ -211,6 +211,7 @@ def test_boards_with_and_without_scores_are_merged_and_read_again(tmp_path: Path
     pd.testing.assert_frame_equal(ForecastResults.from_parquet(tmp_path / "both.parquet").table, merged.table)
 
 
+@pytest.mark.process
 def test_the_same_scores_come_from_two_processes_and_a_checkpoint(tmp_path: Path) -> None:
     options = {"horizon": 2, "origins": 4, "metric": "crps", "checkpoint": tmp_path}
     first = leaderboard(["mean"], NOISE, n_jobs=2, **options)

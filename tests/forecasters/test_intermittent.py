@@ -105,9 +105,8 @@ def test_the_distribution_has_whole_numbers_zeros_and_the_rate_as_mean(method: s
     assert (found.cdf(np.zeros((1, 3, 1))) - found.below(np.zeros((1, 3, 1))) > 0.5).all()
 
 
-@pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=[] if name == "sba" else [pytest.mark.thorough]) for name in INTERMITTENT]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("method", INTERMITTENT)
 def test_intervals_of_counts_hold_as_many_outcomes_as_asked(method: str) -> None:
     series = [intermittent(200, horizon=6, share=0.3, seed=seed) for seed in range(500)]
     panel, future = Panel.from_array([one.past for one in series]), np.stack([one.future for one in series])[..., None]

@@ -39,6 +39,7 @@ def board() -> Leaderboard:
     return leaderboard(["theta", Pastless()], frame, horizon=4, origins=6, gap=2, metric="crps", forecast=True)
 
 
+@pytest.mark.thorough
 def test_the_page_has_the_next_horizon_and_the_distributions(board: Leaderboard) -> None:
     page = html_report(board)
     assert titles(page)[:4] == ["All numbers", "Forecast", "Forecasts and actual values", "Distributions"]

@@ -133,6 +133,7 @@ def test_the_title_is_escaped(board: Leaderboard) -> None:
     assert "<title>&lt;script&gt;" in page
 
 
+@pytest.mark.thorough
 def test_ids_of_a_page_are_unique_and_all_references_are_met(board: Leaderboard) -> None:
     page = html_report(board)
     counts = Counter(re.findall(r'\bid="([^"]+)"', page))
@@ -146,6 +147,7 @@ def test_nothing_on_the_page_lies_elsewhere(board: Leaderboard) -> None:
     assert re.findall(r"https?:|//[a-z]|@import|<link|<img|src=", html_report(board)) == []
 
 
+@pytest.mark.thorough
 def test_all_colours_of_figures_are_those_of_the_theme(board: Leaderboard) -> None:
     drawn = re.findall(r"<svg.*?</svg>", html_report(board), re.DOTALL)
     assert len(drawn) > 6
