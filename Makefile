@@ -32,9 +32,10 @@ lint: $(VENV)/installed-test  ## Check style, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# Tests of MLflow are none of these, and loading it takes seconds.
 quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some 90 seconds
 	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process and not thorough" \
-		--hypothesis-profile few --numprocesses 2 --dist loadfile
+		--hypothesis-profile few --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
 
 test: lint  ## Check style, types and the import contract, run all tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -227,7 +227,7 @@ def test_days_go_on_where_the_clocks_skip_midnight(zone: str, before: int) -> No
         ("2024-10-01 02:15", "D", 20),
     ],
 )
-@pytest.mark.parametrize("form", ["zone", "text"])
+@pytest.mark.parametrize("form", ["zone", pytest.param("text", marks=pytest.mark.thorough)])
 def test_times_of_day_go_on_where_the_clocks_skip_half_an_hour(first: str, step: str, rows: int, form: str) -> None:
     wall = pd.date_range(first, periods=rows + 2, freq=step)
     whole = wall.tz_localize("Australia/Lord_Howe", True, "shift_forward")
@@ -241,7 +241,7 @@ def test_times_of_day_go_on_where_the_clocks_skip_half_an_hour(first: str, step:
 
 @pytest.mark.parametrize("hours", [(6, 18), (6, 14, 22), (0, 6, 12, 18), (2, 10, 18), (0, 4, 8, 12, 16, 20)])
 @pytest.mark.parametrize("first", ["2024-03-10", "2024-10-10", "2024-06-01"])
-@pytest.mark.parametrize("form", ["zone", "text"])
+@pytest.mark.parametrize("form", ["zone", pytest.param("text", marks=pytest.mark.thorough)])
 def test_shifts_keep_their_hours_on_the_wall(hours: tuple[int, ...], first: str, form: str) -> None:
     moments = [day + pd.Timedelta(hours=hour) for day in pd.date_range(first, periods=41) for hour in hours]
     whole = pd.DatetimeIndex(moments).tz_localize("Europe/Berlin", True, "shift_forward")
@@ -256,7 +256,7 @@ def test_shifts_keep_their_hours_on_the_wall(hours: tuple[int, ...], first: str,
 
 @pytest.mark.parametrize("step", ["15min", "h", "6h", "D"])
 @pytest.mark.parametrize("first", ["2024-03-20", "2024-10-20"])
-@pytest.mark.parametrize("form", ["zone", "text"])
+@pytest.mark.parametrize("form", ["zone", pytest.param("text", marks=pytest.mark.thorough)])
 def test_steps_that_are_even_in_utc_stay_so(step: str, first: str, form: str) -> None:
     whole = pd.date_range(first, periods=4000 if step == "15min" else 1000 if step == "h" else 60, freq=step, tz="UTC")
     whole = whole.tz_convert("Europe/Berlin")

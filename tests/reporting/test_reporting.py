@@ -21,7 +21,7 @@ from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.leakage.audit import audit
 
 
-@pytest.fixture(params=["dates", "index"])
+@pytest.fixture(params=["dates", pytest.param("index", marks=pytest.mark.thorough)])
 def panel(request: pytest.FixtureRequest) -> Panel:
     if request.param == "index":
         return Panel.from_array([wave(60, 0), wave(60, 1)], season_length=6)
