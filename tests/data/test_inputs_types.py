@@ -264,3 +264,16 @@ def test_decimals_of_pandas_and_batches_of_arrow_are_read_as_numbers_and_tables(
     found = NaiveForecaster(horizon=1).fit(batch).predict()
     assert isinstance(found, pa.Table)
     assert found["y"].to_pylist() == [4.0]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize("columns", [("y",), ("y", "z")])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_panel_cannot_be_changed_from_outside(library: str, columns: tuple[str, ...], kind: type) -> None:
+    given = {name: np.arange(10, dtype=kind) for name in columns}
+    frames = {"pandas": lambda: pd.DataFrame(given, copy=False), "polars": lambda: pl.DataFrame(given)}
+    panel = Panel.from_frame(frames.get(library, lambda: pa.table(given))(), target=columns)
+    before = panel.values.copy()
+    for name in columns:
+        given[name][:] = 99
+    assert np.array_equal(panel.values, before)

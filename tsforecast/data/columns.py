@@ -285,11 +285,11 @@ def to_numpy(column: nw.Series[Any]) -> NDArray[Any]:
 
 def numbers_of(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
     """Return the column as float32 (if it was) or float64, and the problem if it holds no numbers."""
-    values, changes = to_numpy(column), column.implementation.is_pandas()  # memory that the caller may write to
+    values = to_numpy(column)
     if values.dtype == np.float32:
-        return values.astype(np.float32, copy=changes), []
+        return values, []
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
-        return values.astype(np.float64, copy=changes), []
+        return values.astype(np.float64, copy=False), []
     numbers = np.empty(len(values))
     for row, (value, missing) in enumerate(zip(values.tolist(), column.is_null().to_list(), strict=True)):
         if not missing and not is_number(value):
@@ -370,7 +370,7 @@ def distinct(column: Any) -> tuple[Any, Callable[[], NDArray[np.int64]]]:
 
 
 def _starts_of_runs(column: Any) -> NDArray[np.int64] | None:
-    """Return where runs of equal texts begin, and the chunks of the series; None where they are short on average."""
+    """Return where runs of equal texts begin, and each chunk of the series; None where runs are short on average."""
     if len(_changes(column.head(LOOKED_AT))) * 4 > min(len(column), LOOKED_AT):
         return None
     starts, begin = list[NDArray[np.int64]](), 0

@@ -208,7 +208,7 @@ def _resample(rows: Rows, table: Table, step: Frequency, aggregate: Aggregate) -
 def _group(table: Table) -> Rows:
     """Bring the rows of each series together, in the order in which the series first appear."""
     columns = list(table.columns.values())
-    values = columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)  # (rows, C)
+    values = columns[0].copy()[:, None] if len(columns) == 1 else np.stack(columns, axis=1)  # (rows, C), ours alone
     count = len(values)
     if table.codes is None or table.ids is None:
         name = table.roles.target[0] if len(table.roles.target) == 1 else "series"
