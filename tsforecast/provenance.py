@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 __version__ = "0.1.0"
@@ -24,6 +23,8 @@ def versions() -> dict[str, str]:
 
 def installed(name: str) -> str:
     """Return the version of a package, ``"unknown"`` where there is none."""
+    from importlib.metadata import PackageNotFoundError, version  # which loads the e-mail library
+
     try:
         return version(name)
     except PackageNotFoundError:

@@ -28,7 +28,7 @@ from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.registry import MODEL_NAMES, make
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.ensemble import EnsembleForecaster
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 from tsforecast.forecasters.neural import GRUForecaster, NeuralForecaster
 

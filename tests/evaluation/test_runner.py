@@ -19,7 +19,7 @@ from tsforecast.estimators.registry import make
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.evaluation.runner import by_name, seeded_clones
 from tsforecast.files import OutputError
-from tsforecast.forecasters.ensemble import EnsembleForecaster
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 from tsforecast.forecasters.neural import GRUForecaster
 from tsforecast.forecasters.statistical.models import ETSForecaster

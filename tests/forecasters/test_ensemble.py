@@ -15,7 +15,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.forecasters.ensemble import EnsembleForecaster, _simplex_least_squares
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster, _simplex_least_squares
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster, SeasonalNaiveForecaster
 
 THREE = (NaiveForecaster(), DriftForecaster(), MeanForecaster())

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests.helpers.forecasters import small, wave
 from tsforecast.errors import DataError, DataWarning, ModelFileError, ParameterError
 from tsforecast.estimators.persistence import load
-from tsforecast.forecasters.ensemble import EnsembleForecaster
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
 from tsforecast.forecasters.neural import Conv1DForecaster, GRUForecaster, LSTMForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster

@@ -18,7 +18,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.ensemble import EnsembleForecaster
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.tracking import flavour
 from tsforecast.tracking.flavour import as_json, long
 

@@ -18,7 +18,7 @@ from tsforecast import GRUClassifier, ParameterError, ReductionForecaster, Train
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.forecasters.ensemble import EnsembleForecaster
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.tracking import figures
 
