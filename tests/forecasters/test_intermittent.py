@@ -13,7 +13,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import INTERMITTENT, make
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.forecasters.auto import _anchor_error
+from tsforecast.forecasters.anchors import _anchor_error
 from tsforecast.forecasters.statistical import croston
 from tsforecast.forecasters.statistical.fit import FittedModel
 

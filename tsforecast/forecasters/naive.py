@@ -11,7 +11,7 @@ from tsforecast.distributions.base import Distribution
 from tsforecast.distributions.residuals import HistoryResiduals, lowest_of, scales
 from tsforecast.errors import shorten
 from tsforecast.estimators.base import keyword_settings, setting
-from tsforecast.forecasters.auto import anchor_lags, observed_mean
+from tsforecast.forecasters.anchors import anchor_lags, observed_mean
 from tsforecast.forecasters.base import Forecaster
 
 Floats = NDArray[np.float64]

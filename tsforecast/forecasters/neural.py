@@ -27,7 +27,7 @@ from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.forecasters import auto
-from tsforecast.forecasters.auto import anchor_forecast
+from tsforecast.forecasters.anchors import anchor_forecast
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.windowed import WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork

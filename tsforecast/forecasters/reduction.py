@@ -19,7 +19,7 @@ from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.data.windows import Batch, Windows
 from tsforecast.errors import DataError, ParameterError, Problem
 from tsforecast.estimators.base import keyword_settings, setting
-from tsforecast.forecasters.auto import anchor_forecast
+from tsforecast.forecasters.anchors import anchor_forecast
 from tsforecast.forecasters.windowed import WindowedForecaster
 
 Floats = NDArray[np.float64]

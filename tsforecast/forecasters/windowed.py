@@ -22,8 +22,9 @@ from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError, DataWarning, ParameterError, Problem, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
+from tsforecast.forecasters import anchors
 from tsforecast.forecasters import auto as choices
-from tsforecast.forecasters.auto import ANCHORS, AnchorName, anchor_forecast, anchor_lags
+from tsforecast.forecasters.anchors import ANCHORS, AnchorName, anchor_forecast, anchor_lags
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 
@@ -169,12 +170,12 @@ class WindowedForecaster(Forecaster):
             )
         new_series = supervised or panel.groups is not None  # test series are not among the fitted ones
         window = choices.window(panel, lambda steps: self._training_rows(panel, steps)[1], self.window, self.horizon_)
-        zeros = choices.zero_share(past) if self.anchor == "auto" and not supervised else 0.0
-        note = {"zero_share": round(zeros, 3)} if zeros > choices.INTERMITTENT else {}
+        zeros = anchors.zero_share(past) if self.anchor == "auto" and not supervised else 0.0
+        note = {"zero_share": round(zeros, 3)} if zeros > anchors.INTERMITTENT else {}
         return {
             "season_length": panel.season_length,
             "window": window,
-            "anchor": choices.anchor(past, self.anchor, window, self.horizon_),
+            "anchor": anchors.anchor(past, self.anchor, window, self.horizon_),
             "value_transform": choices.transform(past, self.value_transform),
             "per_series": not new_series if isinstance(self.per_series, str) else self.per_series,
         } | note
