@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers import losses
 from tests.helpers.commands import tsforecast
-from tests.helpers.forecasters import wave
+from tests.helpers.forecasters import small, wave
 from tsforecast import DriftForecaster, NaiveForecaster, Panel, load
 from tsforecast.cli.app import main
 from tsforecast.cli.console import as_polars
@@ -85,6 +86,28 @@ def test_a_network_is_fitted_by_its_likelihood_and_predicts_its_own_intervals(tm
     ends = model.distribution(Context.at_end(model.panel_), 6).quantiles([0.025, 0.975])[0, :, 0]
     assert model.has_distribution
     assert printed[["sunspots_lo95", "sunspots_hi95"]].to_numpy() == pytest.approx(ends, abs=1e-3)
+
+
+def test_a_loss_of_ones_own_is_imported_with_consent_alone(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=120), "y": wave(120)})
+    small("gru").set_params(loss=losses.Gumbel(), max_epochs=0).fit(frame).save(tmp_path / "model")
+    path = "tests.helpers.losses.Gumbel"
+    for command in ("predict", "monitor"):
+        refused = tsforecast(command, tmp_path / "model")
+        assert refused.stderr.endswith(f"and is not imported; if it is yours, load the model with --trust {path}\n")
+        assert refused.returncode == 2
+    words = ("predict", tmp_path / "model", "--trust", f"shop.losses.Other,{path}")
+    assert tsforecast(*words).stdout == tsforecast(*words[:2], "--trust", "shop.Loss", "--trust", path).stdout
+    assert tsforecast(*words).stdout.startswith("day,y\n2024-04-30,")
+    frame[-9:].to_csv(tmp_path / "days.csv", index=False)
+    seen = tsforecast("monitor", tmp_path / "model", "--data", tmp_path / "days.csv", "--trust", path)
+    assert seen.stdout.startswith("no loss yet")
+
+
+def test_intervals_and_quantiles_that_are_asked_for_one_by_one_are_all_written(shops: Path) -> None:
+    once = tsforecast("predict", shops, "--interval", "80,50", "--quantiles", "0.1,0.3").stdout
+    words = ("--interval", "80", "--interval", "50", "--quantiles", "0.1", "--quantiles", "0.3")
+    assert tsforecast("predict", shops, *words).stdout == once
 
 
 @pytest.mark.parametrize("same", ["0.8", "80%", " 80 ", ".80", "80,0.8"])

@@ -265,6 +265,8 @@ def test_a_loss_of_ones_own_is_saved_by_its_import_path_and_loaded_with_consent(
     for trust, words in (([path], "its loss is 'os.system'"), (["os.system"], "must be a subclass of tsforecast")):
         with pytest.raises(ModelFileError, match=words):
             tsforecast.load(tmp_path / "model", trust=trust)
+    with pytest.raises(ModelFileError, match="its loss is 'os\\.system'"):
+        tsforecast.load(tmp_path / "model", trust="os.systematic")  # one path, not letters that hold another one
     point = small("gru").set_params(loss=losses.Absolute()).fit(wave())
     point.save(tmp_path / "point")
     assert np.array_equal(tsforecast.load(tmp_path / "point", trust=[path.replace("Gumbel", "Absolute")]).predict(),

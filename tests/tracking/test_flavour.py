@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 
+from tests.helpers import losses
 from tests.helpers.forecasters import small, wave
 from tsforecast import tracking
 from tsforecast.data.panel import Panel
@@ -167,6 +169,31 @@ def test_what_is_not_fitted_or_no_forecaster_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError):
         tracking.load_model(tmp_path)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_loss_of_ones_own_is_imported_by_the_consent_of_who_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import pyfunc
+
+    model, path = small("gru").set_params(loss=losses.Gumbel(), max_epochs=1).fit(wave()), "tests.helpers.losses.Gumbel"
+    place = str(tmp_path / "model")
+    tracking.save_model(model, place)
+    config = {"trust": [path]}
+    remedy = (
+        f"load it with model_config={config}, or serve it with MLFLOW_PYFUNC_INFERENCE_CONFIG='{json.dumps(config)}'"
+    )
+    for wrong in (None, {"trust": ["tests.helpers.losses.Absolute"]}):
+        with pytest.raises(ModelFileError, match=f"is not imported; if it is yours, {re.escape(remedy)}$"):
+            pyfunc.load_model(place, model_config=wrong)
+    with pytest.raises(ModelFileError, match=rf"load the model with trust=\['{path}'\]$"):
+        tracking.load_model(place)
+    frame = pd.DataFrame({"y": wave()})
+    answer = pyfunc.load_model(place, model_config=config).predict(frame)
+    np.testing.assert_array_equal(numbers(answer), model.predict())
+    np.testing.assert_array_equal(tracking.load_model(place, trust=[path]).predict(), model.predict())
+    monkeypatch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", json.dumps(config))  # that a service reads
+    np.testing.assert_array_equal(numbers(pyfunc.load_model(place).predict(frame)), model.predict())
 
 
 def test_tracking_names_what_it_has() -> None:

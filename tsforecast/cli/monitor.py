@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsforecast.cli.console import echo, warn
-from tsforecast.cli.options import ContextDateFormat
+from tsforecast.cli.options import ContextDateFormat, Trust, words_of
 from tsforecast.cli.predict import context_of, saved_forecaster
 from tsforecast.errors import DataError, ParameterError, counted, raise_any
 from tsforecast.files import require_place, sha256, write_or_return
@@ -57,6 +57,7 @@ def monitor(
         Path | None, typer.Option(help="File of the state, JSON.", show_default=f"{STATE} in the model's folder")
     ] = None,
     date_format: ContextDateFormat = None,
+    trust: Trust = None,
 ) -> None:
     """Compare a model with its naive forecast on what has happened since; as often as you like.
 
@@ -66,7 +67,7 @@ def monitor(
 
     place = state or model / STATE
     require_place(place.parent)
-    forecaster = saved_forecaster(model)
+    forecaster = saved_forecaster(model, words_of(trust))
     fitted, known = forecaster.panel_, place.exists()
     if fitted.kind == "none" or fitted.source.form in ("array", "arrays", "windows"):
         raise ParameterError(

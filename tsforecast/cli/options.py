@@ -62,6 +62,14 @@ ContextDateFormat = Annotated[
     str | None,
     typer.Option(help="How dates in --data are written, such as %d.%m.%Y.", show_default="as those that were fitted"),
 ]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Import path of a loss of your own, such as shop.losses.Gumbel, that the model may import; several with "
+        "commas.",
+        show_default="none",
+    ),
+]
 MinPast = Annotated[int, typer.Option(help="Observed steps that a cutoff needs; shorter series are left out.")]
 Align = Annotated[
     str | None,
@@ -177,6 +185,11 @@ def require_absent(where: str, why: str, **given: object) -> None:
     raise_any([Problem(f"--{name} must be left out {where}", why) for name in ignored], ParameterError)
 
 
+def words_of(given: list[str] | None) -> list[str]:
+    """Return the words of an option that may be given several times, each time with several words and commas."""
+    return [word.strip() for text in given or () for word in text.split(",")]
+
+
 # Options that are not called like the parameter of the library; the others are ALIKE.
 RENAMED = {
     "season_length": "season",
@@ -192,7 +205,7 @@ ALIKE = (
     *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
-    *("interval", "quantiles", "paths", "loss"),
+    *("interval", "quantiles", "paths", "loss", "trust"),
     *("resample", "aggregate", "tolerance", "decimal", "within"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python

@@ -15,7 +15,7 @@ from tsforecast.cli.console import as_polars, console, echo, show_lines, suffix_
 from tsforecast.cli.data import FORMAT_FILE, kept_form, read_next
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
-from tsforecast.cli.options import ContextDateFormat, require_absent
+from tsforecast.cli.options import ContextDateFormat, Trust, require_absent, words_of
 from tsforecast.errors import Argument, ParameterError, Part, Phrase, Problem, Reference, TsForecastError, raise_any
 from tsforecast.files import require_place
 
@@ -40,11 +40,11 @@ def predict(
     date_format: ContextDateFormat = None,
     horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
     interval: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(help="Central intervals, such as 80 or 50,95: two columns for each, in percent or as shares."),
     ] = None,
     quantiles: Annotated[
-        str | None, typer.Option(help="Quantiles, such as 0.1,0.5,0.9: a column for each level between 0 and 1.")
+        list[str] | None, typer.Option(help="Quantiles, such as 0.1,0.5,0.9: a column for each level between 0 and 1.")
     ] = None,
     tidy: Annotated[
         bool, typer.Option("--tidy", help="A row for each quantile and end of an interval, in place of a column.")
@@ -63,6 +63,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data."""
     from tsforecast.cli.fan import WIDTH, fans  # after the help: it loads numpy
@@ -80,7 +81,7 @@ def predict(
     else:
         why = "paths are drawn of all series, a row for each number"
         require_absent("with --paths", why, interval=interval, quantiles=quantiles, tidy=tidy or None, ended=ended)
-    forecaster = saved_forecaster(model)
+    forecaster = saved_forecaster(model, words_of(trust))
     panel = forecaster.panel_
     if future and not panel.roles.given.future:
         raise ParameterError(
@@ -119,31 +120,27 @@ def predict(
         show_lines(fans(panel, frame, levels, min(console.width, WIDTH)))
 
 
-def _shares(text: str | None) -> list[float]:
+def _shares(given: list[str] | None) -> list[float]:
     """Return the shares of outcomes that intervals hold, which are given in percent, or as shares."""
     found = list[float]()
-    for word in _words(text):
+    for word in words_of(given):
         number, percent = _number(word.removesuffix("%")), word.endswith("%")
         found.append(number if 0 < number < 1 and not percent else number / 100)
         if not 0 < found[-1] < 1 or (number == 1 and not percent):  # which may be all outcomes as well
             must = "must be a share of outcomes: in percent, above 1 and below 100, or between 0 and 1"
             remedy = "write 80 or 0.8, several with commas and decimals with a point"
-            raise_any([Problem(must, f"got {text!r}", remedy, parameter="interval")], ParameterError)
+            raise_any([Problem(must, f"got {','.join(given or ())!r}", remedy, parameter="interval")], ParameterError)
     return found
 
 
-def _levels(text: str | None) -> list[float]:
+def _levels(given: list[str] | None) -> list[float]:
     """Return the levels of quantiles."""
-    levels = [_number(word) for word in _words(text)]
+    levels = [_number(word) for word in words_of(given)]
     if not all(0 < level < 1 for level in levels):
         remedy = "write .1,.5,.9, several with commas and decimals with a point"
-        problem = Problem("must be between 0 and 1", f"got {text!r}", remedy, parameter="quantiles")
+        problem = Problem("must be between 0 and 1", f"got {','.join(given or ())!r}", remedy, parameter="quantiles")
         raise_any([problem], ParameterError)
     return levels
-
-
-def _words(text: str | None) -> list[str]:
-    return [] if text is None else [word.strip() for word in text.split(",")]
 
 
 def _number(word: str) -> float:
@@ -159,12 +156,12 @@ def _with_levels(form: Form, levels: Mapping[str, float]) -> Form:
     return replace(form, decimals=more | form.decimals)
 
 
-def saved_forecaster(model: Path) -> Forecaster:
-    """Return the forecaster in a folder."""
+def saved_forecaster(model: Path, trust: list[str]) -> Forecaster:
+    """Return the forecaster in a folder; `trust` as of `load`."""
     from tsforecast.estimators.persistence import load
     from tsforecast.forecasters.base import Forecaster
 
-    forecaster = load(model)
+    forecaster = load(model, trust=trust)
     if not isinstance(forecaster, Forecaster):
         raise ParameterError(
             f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is used from Python"

@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 
 from tsforecast.checks import require_estimator
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ModelFileError, ParameterError, nearest, raise_any
+from tsforecast.errors import Argument, ModelFileError, ParameterError, Problem, nearest, raise_any
 from tsforecast.estimators.registry import CLASSES, estimator_class
 from tsforecast.files import require_place
 from tsforecast.provenance import machine, versions
@@ -121,7 +121,7 @@ def check_folder(folder: str | Path) -> None:
     require_place(Path(folder), mark=DESCRIPTION)
 
 
-def load(folder: str | Path, *, trust: Collection[str] = ()) -> Any:
+def load(folder: str | Path, *, trust: str | Collection[str] = ()) -> Any:
     """Read a model that `save` wrote. Nothing in the folder is executed.
 
     A model that was fitted on a device which is not here is loaded with ``device="auto"``.
@@ -129,7 +129,7 @@ def load(folder: str | Path, *, trust: Collection[str] = ()) -> Any:
     Parameters
     ----------
     folder : path
-    trust : collection of str
+    trust : str or collection of str
         Import paths of losses of your own, such as ``"shop.losses.Gumbel"``. A model that was fitted with one names
         it, and code that is not named here as well is not imported.
 
@@ -139,7 +139,7 @@ def load(folder: str | Path, *, trust: Collection[str] = ()) -> Any:
         When the folder does not hold a whole model of a known format, or the model does not predict any more what it
         predicted when it was saved.
     """
-    with opened(folder, "loaded", trust) as (written, description, numbers):
+    with opened(folder, "loaded", [trust] if isinstance(trust, str) else trust) as (written, description, numbers):
         panel = None if description["panel"] is None else unpack(description["panel"], numbers)
         model = _revive(description["fitted"], numbers, panel)
         if description["golden"] is None:
@@ -163,7 +163,8 @@ def opened(
     try:
         yield written, from_plain(migrated(written), partial(made, trust=trust)), numbers
     except ModelFileError as error:
-        raise ModelFileError([f"{str(place)!r} cannot be {verb}: {problem}" for problem in error.problems]) from error
+        where = f"{str(place)!r} cannot be {verb}: "
+        raise ModelFileError([problem.within(where) for problem in error.problems]) from error
     except Exception as error:
         raise ModelFileError(
             f"{str(place)!r} must hold a whole model: {type(error).__name__}: {str(error)[:300]}{wrote(written)}"
@@ -243,15 +244,16 @@ def _made_loss(path: str, parameters: dict[str, Any], trust: Collection[str] | N
             f"{path.rpartition('.')[2]}({', '.join(f'{key}={value!r}' for key, value in parameters.items())})"
         )
     if path not in trust:
-        raise ModelFileError(
-            f"its loss is {path[:200]!r}, code that is not of tsforecast and is not imported; if it is yours, load the "
-            f"model with trust=[{path[:200]!r}]"
-        )
+        must = f"its loss is {path[:200]!r}, code that is not of tsforecast and is not imported"
+        consent = Argument("trust", [path[:200]], "load the model with")
+        raise ModelFileError([Problem(must, remedy=("if it is yours, ", consent))])
     module, _, name = path.rpartition(".")
     try:
         cls = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ModelFileError(f"its loss {path!r} cannot be imported here: {error}; make it importable") from error
+        raise ModelFileError(
+            f"its loss {path!r} cannot be imported here: {error}; PYTHONPATH must name its folder"
+        ) from error
     if not (isinstance(cls, type) and issubclass(cls, Loss)):
         raise ModelFileError(f"its loss {path!r} must be a subclass of tsforecast.networks.losses.Loss: got {cls!r}")
     return cls(**parameters)

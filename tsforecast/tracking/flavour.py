@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
@@ -23,7 +24,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.series import DATES, Source
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.data.zones import to_utc
-from tsforecast.errors import DataError
+from tsforecast.errors import Argument, DataError, ModelFileError, Part, Reference
 from tsforecast.estimators import persistence
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster
@@ -31,6 +32,7 @@ from tsforecast.provenance import __version__, installed
 from tsforecast.tracking.store import quiet
 
 SERIES_COLUMN = "series"  # names series where no column of the user's does
+CONFIG = "MLFLOW_PYFUNC_INFERENCE_CONFIG"  # environment variable of MLflow, for a model that is served
 LEVELS = ("quantiles", "interval")  # that a service can be asked for
 SERIES, LEAST, ROWS = 3, 12, 3  # of an example: series, steps, supervised windows
 # Kind of a numpy array -> type of a column in MLflow's words.
@@ -208,17 +210,18 @@ def log_model(forecaster: Forecaster, name: str = "model", **more: Any) -> Any:
         return Model.log(artifact_path=None, name=name, flavor=sys.modules[__name__], forecaster=forecaster, **more)
 
 
-def load_model(model_uri: str | Path) -> Forecaster:
+def load_model(model_uri: str | Path, *, trust: str | Collection[str] = ()) -> Forecaster:
     """Read a forecaster that was saved or logged. Nothing of it is executed.
 
     `model_uri` is a folder, or an address of MLflow's: ``"models:/sales@champion"``, ``"models:/m-..."``,
-    ``"runs:/.../model"``. ModelFileError is raised when there is no forecaster of a known format.
+    ``"runs:/.../model"``; `trust` has import paths of losses of your own, as in `tsforecast.load`. ModelFileError is
+    raised when there is no forecaster of a known format.
     """
     with quiet():
         from mlflow.artifacts import download_artifacts
 
         place = download_artifacts(artifact_uri=str(model_uri))
-    model: Forecaster = persistence.load(Path(place) / FOLDER)
+    model: Forecaster = persistence.load(Path(place) / FOLDER, trust=trust)
     return model
 
 
@@ -289,7 +292,9 @@ def describe(kept: Kept, place: Path, mlflow_model: Any = None) -> None:
     (place / "python_env.yaml").write_text(
         f'python: "{python}"\ndependencies:\n- -r requirements.txt\n', encoding="utf-8"
     )
-    pyfunc.add_to_model(model, loader_module=__name__, data=FOLDER, python_env="python_env.yaml")
+    # MLflow takes no configuration that a model does not have; whoever loads the model fills the list.
+    more: dict[str, Any] = {"model_config": {"trust": []}}
+    pyfunc.add_to_model(model, loader_module=__name__, data=FOLDER, python_env="python_env.yaml", **more)
     model.add_flavor(FLAVOUR, tsforecast_version=__version__, data=FOLDER, model=name)
     model.save(str(place / "MLmodel"))
 
@@ -315,9 +320,20 @@ def pinned() -> list[str]:
     return [f"{name}=={number}" for name, number in found if number != "unknown"]
 
 
-def _load_pyfunc(path: str) -> Served:
-    """Return the model that MLflow serves; the name is given by MLflow."""
-    return Served(persistence.load(path))
+def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Served:
+    """Return the model that MLflow serves; the names are given by MLflow."""
+    try:
+        return Served(persistence.load(path, trust=(model_config or {}).get("trust", ())))
+    except ModelFileError as error:
+        raise error.map(_as_config) from error
+
+
+def _as_config(part: Reference) -> Part:
+    """Name the configuration of MLflow, and its environment variable, where `load` has a parameter."""
+    if not isinstance(part, Argument):
+        return part
+    config = {part.name: part.value}
+    return f"load it with model_config={config}, or serve it with {CONFIG}='{json.dumps(config)}'"
 
 
 def _anywhere(forecaster: Forecaster) -> Forecaster:
