@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scoringrules
 import torch
 from scipy import stats
 
@@ -101,7 +100,10 @@ def test_quantiles_probabilities_and_moments_are_those_of_scipy(family: Family) 
     assert (density(mode) >= np.maximum(density(mode - 1), density(mode + 1)) * (1 - 1e-9)).all()
 
 
+@pytest.mark.thorough
 def test_scores_are_those_of_scoringrules() -> None:
+    import scoringrules  # which compiles for seconds
+
     (normal, y), (laplace, z), (student, t) = (symmetric(family) for family in (Normal(), Laplace(), StudentT()))
     assert Normal().crps(normal, y) == pytest.approx(scoringrules.crps_normal(y, *normal.T), rel=1e-9)
     assert Laplace().crps(laplace, z) == pytest.approx(scoringrules.crps_laplace(z, *laplace.T), rel=1e-9)
@@ -195,7 +197,10 @@ def test_closed_forms_agree_with_the_grid_of_quantiles(family: Family, transform
     assert (found.steps(slice(1, 2)).median() == found.median()[:, 1:2]).all()
 
 
+@pytest.mark.thorough
 def test_a_logarithm_that_is_normal_has_the_score_of_scoringrules() -> None:
+    import scoringrules  # which compiles for seconds
+
     found = forecast_of(Normal(), "log")
     scaling = found.scaling
     location = found.outputs[..., 0] * scaling.scale[:, None] + scaling.location[:, None]
