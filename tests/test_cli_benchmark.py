@@ -45,6 +45,7 @@ def test_a_benchmark_writes_rows_and_a_page_and_leaves_the_committed_rows_alone(
     assert len(read_rows(tmp_path / "benchmark-gestures/gestures.jsonl")) == len(rows)
 
 
+@pytest.mark.thorough
 def test_what_was_committed_is_drawn_without_measuring(tmp_path: Path) -> None:
     result = tsforecast("benchmark", "accuracy", "--no-measure", "--out", tmp_path / "drawn")
     assert result.returncode == 0, result.stderr

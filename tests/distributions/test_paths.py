@@ -22,6 +22,7 @@ def correlated(days: int, shops: int, seed: int) -> np.ndarray:
     return 50 + shared + random.normal(size=(shops, days))
 
 
+@pytest.mark.thorough
 def test_intervals_of_sums_hold_their_share_where_those_of_independent_numbers_do_not() -> None:
     held = {"paths": [], "independent": []}
     for seed in range(25):

@@ -48,14 +48,13 @@ SIMULATED = {
     "skewed noise": (np.exp, 1, MeanForecaster),
 }
 DRAWS = {60: 400, 204: 300, 996: 200}
-QUICK = {("walk", 60)}  # in every run, the others in longer ones
 
 
 def cases() -> list[object]:
     every = [(kind, steps) for kind in SIMULATED for steps in DRAWS]
     every.remove(("skewed noise", 60))  # 60 values show no skewness: their intervals are too wide
     marks = {60: [pytest.mark.thorough], 204: [pytest.mark.slow], 996: [pytest.mark.slow]}
-    return [pytest.param(*case, marks=[] if case in QUICK else marks[case[1]]) for case in every]
+    return [pytest.param(*case, marks=marks[case[1]]) for case in every]
 
 
 @pytest.mark.parametrize(("kind", "steps"), cases())

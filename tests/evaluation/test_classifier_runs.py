@@ -167,6 +167,7 @@ def test_the_record_holds_data_folds_and_fits(found: ClassifierComparison) -> No
     assert rows["fit_seconds"].iloc[0] == fits[0].fit_seconds
 
 
+@pytest.mark.thorough
 def test_results_are_the_same_after_a_way_through_parquet(found: ClassifierComparison, tmp_path: Path) -> None:
     found.to_parquet(tmp_path / "rows.parquet")
     again = ClassifierComparison.from_parquet(tmp_path)  # a folder of results
@@ -210,6 +211,7 @@ def test_markdown_holds_a_table_of_each_protocol_verdicts_optimism_and_notes(fou
     assert text.endswith("\n\nNote: users are few.\n")
 
 
+@pytest.mark.thorough
 def test_two_comparisons_of_the_same_data_become_one(tmp_path: Path) -> None:
     data = movements(USERS[:3])
     one, two = (

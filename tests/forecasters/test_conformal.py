@@ -72,6 +72,7 @@ def test_intervals_hold_their_share_of_outcomes_although_the_forecaster_remember
     assert np.mean(found, axis=0) == pytest.approx([0.8, 0.95], abs=0.03)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shift", ["level", "spread"])
 def test_adaptive_intervals_hold_their_share_after_a_shift_where_split_ones_lose_it(shift: str) -> None:
     found: dict[str, list[list[float]]] = {"split": [], "adaptive": []}

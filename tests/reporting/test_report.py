@@ -68,6 +68,7 @@ def test_models_that_beat_the_reference_come_first_and_those_that_failed_last(bo
     assert {"better", "reference", "worse"} <= set(badges)
 
 
+@pytest.mark.thorough
 def test_what_does_not_apply_is_left_out() -> None:
     page = html_report(leaderboard(["mean"], np.arange(20.0), horizon=1))
     assert titles(page) == [
@@ -179,6 +180,7 @@ def test_letters_that_the_font_for_measuring_lacks_are_drawn_without_a_warning()
     assert "温度\ufffd1</text>" in inline_svg(figure, "letters", "")
 
 
+@pytest.mark.thorough
 def test_a_long_name_is_cut_in_figures_only() -> None:
     name = "a-series-with-a-name-that-no-figure-has-room-for"
     series = pd.Series(wave(40), index=pd.date_range("2024", periods=40), name=name)
@@ -246,6 +248,7 @@ def test_the_typical_and_the_worst_series_are_those_of_the_skill_of_the_best_mod
     assert worst == f"The worst series: {order[-1]}"
 
 
+@pytest.mark.thorough
 def test_a_single_series_shows_its_newest_cutoffs_and_the_worst_one() -> None:
     board = leaderboard(["mean"], wave(60), horizon=3, origins=6)
     best = board.by("cutoff")[View(board).drawn[0]] / board.by("cutoff")[board.reference]

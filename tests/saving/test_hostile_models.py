@@ -160,6 +160,7 @@ def test_nothing_that_loads_files_can_run_code_from_them() -> None:
             assert word not in text, f"{word} in {file}"
 
 
+@pytest.mark.thorough
 def test_loading_takes_no_more_memory_than_twice_the_file(tmp_path: Path) -> None:
     load(HOME / "v2" / "seasonal-naive")  # what is made once
     save(small("seasonal-naive").fit(np.random.default_rng(0).normal(size=(4_000_000,))), tmp_path / "model")

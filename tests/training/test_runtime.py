@@ -8,12 +8,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 import torch
 
 from tests.helpers.forecasters import small, wave
 from tsforecast.training.runtime import seeded
 
 
+@pytest.mark.thorough
 def test_fits_in_several_threads_give_what_each_gives_alone() -> None:
     noise = wave(120) + np.random.default_rng(0).normal(size=120)
 
