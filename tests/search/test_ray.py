@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,18 +11,22 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
+from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import options, wave
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.search.objective import forecast_objectives
 from tsforecast.search.search import RaySearch
 from tsforecast.search.space import Space, log
-from tsforecast.search.storage import LOG_FILE, pair_problems, read_log
+from tsforecast.search.storage import LOG_FILE, pair_problems, read_log, read_search
+from tsforecast.search.trial import TrialSetup
 
 PANEL = Panel.from_array(wave(120), season_length=6)
 SPACE = {"units": [2, 8], "cell": ["gru", "conv1d"], "kernel_size": [2, 3], "learning_rate": log(1e-3, 1e-1)}
@@ -94,6 +99,28 @@ def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, 
         clone(again).fit(wave(120, 1))
     with pytest.raises(ParameterError, match="holds this search already"):
         clone(again).set_params(resume=False).fit(PANEL)
+
+
+def test_a_search_by_distributions_finds_ranks_and_keeps_a_network_that_has_one(ray_here: None, tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=160)
+    pd.DataFrame({"day": days, "y": wave(160)}).to_csv(tmp_path / "days.csv", index=False)
+    (tmp_path / "space.toml").write_text('units = [8]\nloss = ["mae", "normal"]\nlearning_rate = [0.02]\n')
+    command = ["tune", tmp_path / "days.csv", "--space", tmp_path / "space.toml", "--metric", "crps", "--trials", "2"]
+    command += ["--searcher", "grid", "--epochs", "8", "--horizon", "3", "--origins", "4", "--out", tmp_path / "out"]
+    printed = tsforecast(*command).stdout
+    trials, model = read_search(tmp_path / "out").trials, load(tmp_path / "out" / "model")
+    best = trials.loc[trials["best_score"].idxmax()]
+    assert best["params"] == {"units": 8, "loss": "normal", "learning_rate": 0.02}  # points are sure of themselves
+    assert f"loss='normal' learning_rate=0.02\nskill {best['best_score']:+.1%} over " in printed
+    searched = model.panel_.until(np.array([160 - 4 * 3]))
+    fold = forecast_objectives(searched, 3, RaySearch(BASE, SPACE).validation, 1, "crps")[0]
+    tuned = TrialSetup(NeuralForecaster(random_state=0), [fold], 8, 0).model(best["params"])
+    models = tuned.fit(fold.part), fold.baseline().fit(fold.part)
+    crps, naive = (each.distribution(fold.context, 3).crps(fold.truth).mean() for each in models)
+    assert best["best_score"] == pytest.approx(1 - crps / naive, rel=1e-6)
+    assert re.search("┃ model .* CRPS (.*\n){2}│ (un)?tuned ", printed)
+    assert list(model.predict(interval=0.8).columns) == ["day", "y", "y_lo80", "y_hi80"]
+    assert f"share of {fold.reference}'s CRPS" in (tmp_path / "out" / "search.html").read_text(encoding="utf-8")
 
 
 def test_a_searcher_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
