@@ -84,7 +84,7 @@ def test_a_network_is_fitted_by_its_likelihood_and_predicts_its_own_intervals(tm
     model = load(tmp_path / "model")
     printed = pd.read_csv(io.StringIO(tsforecast("predict", tmp_path / "model", "--interval", "95").stdout))
     ends = model.distribution(Context.at_end(model.panel_), 6).quantiles([0.025, 0.975])[0, :, 0]
-    assert model.has_distribution
+    assert model.learns_distribution
     assert printed[["sunspots_lo95", "sunspots_hi95"]].to_numpy() == pytest.approx(ends, abs=1e-3)
 
 

@@ -33,7 +33,7 @@ class Spread(NaiveForecaster):
         self.width = width
 
     @property
-    def has_distribution(self) -> bool:
+    def learns_distribution(self) -> bool:
         return True
 
     def forecast(self, past: Context, horizon: int) -> np.ndarray:

@@ -259,7 +259,7 @@ def test_an_audit_finds_intervals_that_were_calibrated_on_the_test(method: Any) 
 
 def test_networks_have_distributions_of_their_own_by_their_loss_and_errors_are_taken_in_units_of_their_width() -> None:
     points, normal = small("gru"), small("gru").set_params(loss="normal")
-    assert (points.has_distribution, normal.has_distribution) == (False, True)
+    assert (points.learns_distribution, normal.learns_distribution) == (False, True)
     model = ConformalForecaster(normal, refit=False).fit(wave(300))
     past = Context.at_end(Panel.from_array(wave(300)))
     width = np.diff(model.members_[0].distribution(past, 3).quantiles([0.1, 0.9]))[0, :, 0, 0]

@@ -296,7 +296,7 @@ def fit(
     if chosen.get("validation") and not chosen["best_epoch"]:
         echo(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")
     future = panel.roles.given.future if model in NETWORKS else ()
-    more = " --future FILE" * bool(future) + " --interval 80" * forecaster.has_distribution
+    more = " --future FILE" * bool(future) + " --interval 80" * forecaster.learns_distribution
     command = f"tsforecast predict {shlex.quote(str(out))}{more}"
     echo(f"saved in {out}; forecast with: {command}")
     if future:

@@ -68,8 +68,12 @@ class Distributional:
         return found
 
     @property
-    def has_distribution(self) -> bool:
-        """Whether it has distributions of its own: leaderboards score them unless told not to, audits compare them."""
+    def learns_distribution(self) -> bool:
+        """Whether it learns to forecast distributions: by a likelihood, by quantiles or by calibration.
+
+        Leaderboards score those unless told not to, and audits compare them. All other forecasters answer as well, from
+        the variances of their models or the errors of their points; these are scored on request alone.
+        """
         return False
 
     def distribution(self, past: Context, horizon: int) -> Distribution:

@@ -23,7 +23,7 @@ class Model(Protocol):
     """What is needed of a forecaster."""
 
     @property
-    def has_distribution(self) -> bool: ...
+    def learns_distribution(self) -> bool: ...
     def forecast(self, past: Context, horizon: int) -> Floats: ...
     def distribution(self, past: Context, horizon: int) -> Distribution: ...
 
@@ -64,7 +64,7 @@ def surprises(model: Model, panel: Panel, seen: NDArray[np.int64], horizon: int)
 
 def _surprise(model: Model, past: Context, truth: Floats) -> Floats:
     horizon = truth.shape[1]
-    if not model.has_distribution:
+    if not model.learns_distribution:
         scale = scales(past, past.season_length)[:, None]
         return np.asarray((truth - model.forecast(past, horizon)) / np.where(scale > 0, scale, 1.0))
     distribution, filled = model.distribution(past, horizon), np.nan_to_num(truth)

@@ -184,7 +184,7 @@ def leaderboard(
         one cutoff can be enough; else series that share a calendar count as one observation at each cutoff.
     distributions : bool, optional
         Score the distributions of forecasts as well. Unless given, where `metric` or a function of `metrics` needs
-        them, or a model has a distribution of its own.
+        them, or a model learns distributions.
     metrics : dict of name to function, optional
         Losses of your own, which are columns of the table: a function returns the loss of each forecast as an array,
         given arrays that are named as columns of `backtest`, such as ``lambda y, forecast: abs(y - forecast)`` or, of
@@ -268,9 +268,9 @@ def _ahead(
 
 
 def needs_distributions(models: Mapping[str, Forecaster], metric: str, own: Own) -> bool:
-    """Return whether distributions are scored unless told: for a metric, or since a model has one of its own."""
+    """Return whether distributions are scored unless told: for a metric, or since a model learns them."""
     asked = metric in DISTRIBUTION_METRICS or reads_scores(own)
-    return asked or any(model.has_distribution for model in models.values())
+    return asked or any(model.learns_distribution for model in models.values())
 
 
 def panel_and_protocol(

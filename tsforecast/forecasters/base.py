@@ -290,7 +290,7 @@ class Forecaster(RegressorMixin, Estimator, Distributional):  # type: ignore[mis
         """Forecast from supervised windows, in the form of y."""
         if X is None or future is not None or horizon is not None:
             raise ParameterError("where supervised windows were fitted, predict takes windows of that form and no more")
-        if levels and not self.has_distribution:
+        if levels and not self.learns_distribution:
             raise ParameterError(
                 "supervised windows show no errors of forecasts that were not learned from: fit "
                 f"ConformalForecaster({type(self).__name__}(...)), or series"

@@ -362,8 +362,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         return found, self._anchored(correction, rows, scaled_rows, scaling) if name == "level" else found.point(name)
 
     @property
-    def has_distribution(self) -> bool:
-        """Whether the loss has distributions; see `Forecaster.has_distribution`."""
+    def learns_distribution(self) -> bool:
+        """Whether the loss is that of a distribution; see `Forecaster.learns_distribution`."""
         return getattr(LOSSES.get(str(self.loss), self.loss), "family", None) is not None
 
     def distribution(self, past: Context, horizon: int) -> Distribution:

@@ -73,7 +73,7 @@ def audit(
         Steps to forecast; the forecaster's own unless given.
     level : {"data", "fit"}
         Compare windows, scaler statistics and settings chosen from the data, which needs no training; or weights and
-        forecasts as well, and quantiles of a forecaster with distributions of its own. The former only for forecasters
+        forecasts as well, and quantiles of a forecaster that learns them. The former only for forecasters
         of this package.
     min_past : int
         For a forecaster: steps of a series that must lie before a cutoff, as in `backtest`.

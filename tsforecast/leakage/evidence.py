@@ -28,7 +28,7 @@ from tsforecast.leakage.perturb import perturb_panel
 Fingerprint = dict[str, NDArray[Any]]  # arrays that must not change, by name
 # Attributes, keys and columns that equal runs differ in.
 TIMES = re.compile(r"(.*_)?(fit|refit|score|train|predict|elapsed)_time_?|(.*_)?seconds")
-QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)  # that are compared where a model has a distribution of its own
+QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)  # that are compared where a model learns them
 ONE_BY_ONE = 8  # windows that are forecast one by one, to check that none depends on the others
 
 
@@ -160,7 +160,7 @@ class AuditCase:
         if self.trains:
             model = clone(self.forecaster).fit(part)
             state |= weights(model) | {"forecasts": model.forecast(past, self.steps)}
-            if model.has_distribution:
+            if model.learns_distribution:
                 state["quantiles"] = model.distribution(past, self.steps).quantiles(QUANTILES)
         return state
 
@@ -197,7 +197,7 @@ class AuditCase:
             return np.concatenate([answer[::-1] for answer in answers])
 
         state = {"forecasts": joined([model.forecast(past, self.steps) for past in parts])}
-        if model.has_distribution:
+        if model.learns_distribution:
             answers = [model.distribution(past, self.steps).quantiles(QUANTILES) for past in parts]
             state["quantiles"] = joined(answers)
         return state

@@ -249,7 +249,7 @@ class ForecastObjective(Objective):
 
         A network of point forecasts shows no errors that it did not learn from: it is taken to be sure of its point.
         """
-        if isinstance(model, NetworkEstimator) and not model.has_distribution:
+        if isinstance(model, NetworkEstimator) and not model.learns_distribution:
             return np.asarray(np.abs(model.forecast(self.context, self.horizon) - self.truth))
         return scores_of(model.distribution, self.context, 0, self.truth)[CRPS]
 

@@ -424,9 +424,9 @@ class RaySearch(Forecaster):
         return found
 
     @property
-    def has_distribution(self) -> bool:
-        """Whether the forecaster has distributions of its own; see `Forecaster.has_distribution`."""
-        return bool(self.forecaster.has_distribution)
+    def learns_distribution(self) -> bool:
+        """Whether the forecaster learns distributions; see `Forecaster.learns_distribution`."""
+        return bool(self.forecaster.learns_distribution)
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where the best estimator used its fallback, (n, K); see `Forecaster.is_fallback`."""
@@ -486,7 +486,9 @@ class RaySearch(Forecaster):
             return [f"forecaster must be a forecaster or classifier of tsforecast's: got {self.forecaster!r}"]
         metrics = ("skill", *(CLASSIFICATION_METRICS if _classifies(self) else (*METRICS, CRPS)))
         problems = Estimator._problems(self) + one_of("metric", self.metric, metrics)
-        points = isinstance(self.forecaster, NetworkEstimator) and not getattr(self.forecaster, "has_distribution", 0)
+        points = isinstance(self.forecaster, NetworkEstimator) and not getattr(
+            self.forecaster, "learns_distribution", 0
+        )
         if self.metric == CRPS and points and "loss" not in self.space:
             must, got = "ranks distributions, which a network of point forecasts does not learn", f"got {CRPS!r}"
             remedy = (Argument("loss", "normal", "train with"), " or that of another distribution")

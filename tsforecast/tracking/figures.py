@@ -43,7 +43,7 @@ def forecast(model: Forecaster, panel: Panel) -> Fan | None:
     first, horizon = panel.select([0]), model.horizon_
     past = Context.at_end(first, lambda: with_future(first, horizon))
     ahead, intervals = model.forecast(past, horizon)[0, :, 0], dict[int, NDArray[np.float64]]()
-    if model.has_distribution:
+    if model.learns_distribution:
         levels = sorted(ENDS.values())
         found = dict(zip(levels, model.distribution(past, horizon).quantiles(levels)[0, :, 0].T, strict=True))
         for held in INTERVALS:

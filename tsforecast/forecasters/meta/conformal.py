@@ -133,8 +133,8 @@ class ConformalForecaster(Forecaster):
         return Grid(member.forecast(past, horizon)[..., None] + unit[..., None] * around)
 
     @property
-    def has_distribution(self) -> bool:
-        """Whether it has distributions of its own, as this one does."""
+    def learns_distribution(self) -> bool:
+        """Whether it learns distributions, as this one does; see `Forecaster.learns_distribution`."""
         return True
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
@@ -314,7 +314,7 @@ class ConformalForecaster(Forecaster):
 
 def _units(member: Forecaster, past: Context, horizon: int) -> Floats:
     """Return the unit of errors, (n, H, K): the width of the member's own interval of 80 %, or a scale of the past."""
-    if member.has_distribution:
+    if member.learns_distribution:
         ends = member.distribution(past, horizon).quantiles([0.1, 0.9])
         return np.asarray(ends[..., 1] - ends[..., 0])
     return np.repeat(scales(past, member.panel_.season_length)[:, None], horizon, axis=1)

@@ -99,9 +99,9 @@ class EnsembleForecaster(Forecaster):
         return np.tensordot(np.array(self.weights_), each, axes=1)
 
     @property
-    def has_distribution(self) -> bool:
-        """Whether a member has distributions of its own; see `Forecaster.has_distribution`."""
-        return any(member.has_distribution for member in self._given())
+    def learns_distribution(self) -> bool:
+        """Whether a member learns distributions; see `Forecaster.learns_distribution`."""
+        return any(member.learns_distribution for member in self._given())
 
     def distribution(self, past: Context, horizon: int) -> Distribution:
         """Return the mixture of the distributions of all members, with their weights; see `Forecaster.distribution`.
