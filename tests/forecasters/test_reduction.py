@@ -8,21 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression, QuantileRegressor, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.preprocessing import StandardScaler
 
 from tests.helpers.forecasters import options, wave
 from tsforecast.data.panel import Panel
+from tsforecast.distributions.base import LEVELS
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
-from tsforecast.forecasters.reduction import ReductionForecaster
+from tsforecast.forecasters.reduction import LEARNED, ReductionForecaster
 
 STRATEGIES = options(ReductionForecaster, "strategy")
+TREES = GradientBoostingRegressor(loss="quantile", n_estimators=3, random_state=0)
 PLAIN: dict[str, Any] = {"window": 8, "horizon": 3, "anchor": "none", "value_transform": None, "scaler": None}
 
 
@@ -88,6 +90,71 @@ def test_every_setting_does_something(setting: dict) -> None:
     data = [wave(80), 3 * wave(80, 1)]
     plain = ReductionForecaster(Ridge(5.0), **PLAIN).fit(data).predict()[0]
     assert not np.allclose(ReductionForecaster(Ridge(5.0), **PLAIN | setting).fit(data).predict()[0], plain, rtol=1e-6)
+
+
+def gaps(count: int = 300) -> np.ndarray:
+    """A season of six steps, of which three are noisy."""
+    steps = np.arange(count)
+    return 10 + steps % 6 + np.where(steps % 6 < 3, 2.0, 0.1) * np.random.default_rng(0).normal(size=count)
+
+
+@pytest.mark.parametrize("strategy", ["multioutput", "direct"])
+@pytest.mark.parametrize(("regressor", "name"), [(QuantileRegressor(alpha=0), "quantile"), (TREES, "alpha")], ids=str)
+def test_regressors_of_quantiles_say_what_clones_of_each_level_say(strategy: str, regressor: Any, name: str) -> None:
+    series = gaps(120)
+    X, y = windows([series])
+    model = ReductionForecaster(regressor, strategy, **PLAIN | {"anchor": "none"}).fit(series)
+    by_hand = np.array(
+        [
+            [
+                clone(regressor).set_params(**{name: level}).fit(X, y[:, step]).predict(series[None, -8:])[0]
+                for level in LEARNED
+            ]
+            for step in range(3)
+        ]
+    )
+    found = model.predict(quantiles=LEARNED)
+    assert np.allclose(found[:, 1:], np.sort(by_hand, axis=1), rtol=1e-5)
+    assert model.learns_distribution
+    all_levels = model.predict(quantiles=LEVELS, horizon=7)[:, 1:]
+    assert (np.diff(all_levels, axis=1) >= 0).all()
+    assert np.allclose(model.predict(horizon=7), model.predict(quantiles=[0.5], horizon=7)[:, 0])
+    assert np.allclose(np.diff(all_levels[:3]), np.diff(all_levels[3:6]))  # beyond the horizon: its steps again
+
+
+def test_the_width_of_quantiles_follows_the_window_as_that_of_errors_does_not() -> None:
+    series = gaps()
+    quantiles, errors = QuantileRegressor(alpha=0.001), Ridge()
+    ratios = []
+    for regressor in (quantiles, errors):
+        model = ReductionForecaster(regressor, window=12, horizon=1).fit(series)
+        ends = np.array([model.predict(series[:at], interval=0.8) for at in range(280, 292)])[:, 0, 1:]
+        width = np.diff(ends, axis=1)[:, 0]
+        ratios.append(width[np.arange(280, 292) % 6 < 3].mean() / width[np.arange(280, 292) % 6 >= 3].mean())
+    assert ratios[0] > 5 > 1.5 > ratios[1]
+
+
+def test_supervised_windows_have_quantiles_of_a_regressor_of_them_alone() -> None:
+    X, y = windows([gaps(120)])
+    model = ReductionForecaster(QuantileRegressor(alpha=0.01), window=8, horizon=3).fit(X, y)
+    found = model.predict(X[:5], interval=0.8)
+    assert found.shape == (5, 3, 3)
+    assert (found[..., 1] < found[..., 2]).all()
+    with pytest.raises(ParameterError, match="supervised windows show no errors"):
+        ReductionForecaster(window=8, horizon=3).fit(X, y).predict(X[:5], interval=0.8)
+
+
+def test_regressors_of_one_number_and_recursion_have_the_distribution_of_their_errors() -> None:
+    trees, quantiles = HistGradientBoostingRegressor(max_iter=3), QuantileRegressor(alpha=0.01)
+    for regressor, strategy in (
+        (None, "direct"),
+        (Ridge(), "multioutput"),
+        (trees, "direct"),
+        (quantiles, "recursive"),
+    ):
+        model = ReductionForecaster(regressor, strategy, window=8, horizon=2).fit(gaps(100))
+        assert not model.learns_distribution
+        assert (np.diff(model.predict(interval=0.8)[:, 1:]) > 0).all()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

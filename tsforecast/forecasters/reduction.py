@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -14,17 +15,24 @@ from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
+from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.data.windows import Batch, Windows
-from tsforecast.errors import DataError, ParameterError, Problem
+from tsforecast.distributions.base import LEVELS, Distribution, Grid
+from tsforecast.distributions.families import Quantiles
+from tsforecast.distributions.residuals import lowest_of
+from tsforecast.errors import DataError, DataWarning, ParameterError, Problem
 from tsforecast.estimators.base import keyword_settings, setting
+from tsforecast.events import unobserved
 from tsforecast.forecasters.anchors import anchor_forecast
 from tsforecast.forecasters.windowed import WindowedForecaster
 
 Floats = NDArray[np.float64]
 TILE = 64  # rows of one call of predict
 SMALL = 1e-4  # standard deviation below which a window is not divided by it
+LEARNED = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)  # levels of quantile regressors, a fit each
 _LINEAR = ("coef_", "intercept_")  # fitted state of a linear regressor
 
 
@@ -43,6 +51,11 @@ class ReductionForecaster(WindowedForecaster):
     The same regressors serve all series and targets. The features are the scaled window of one target, less its last
     value where there is an anchor; the windows of past and future covariates; the future covariates of the steps to
     forecast; the static covariates; and, with several targets, an indicator of the target.
+
+    A regressor of quantiles, such as ``HistGradientBoostingRegressor(loss="quantile", quantile=0.5)``, is fitted once
+    more for each of nine levels when quantiles are asked for, and sorted, so that none crosses the next; its own level
+    is that of the point forecast. Other regressors, and all with ``"recursive"``, have the errors of their points at
+    cutoffs that they did not learn from; see `Forecaster.distribution`.
 
     Attributes
     ----------
@@ -63,6 +76,7 @@ class ReductionForecaster(WindowedForecaster):
     """
 
     regressors_: list[Any] = dataclasses.field(init=False)
+    _by_level: list[WindowedForecaster] | None = None  # once quantiles are asked for; none of those of one level
 
     regressor: BaseEstimator | None = setting(
         default=None,
@@ -83,6 +97,10 @@ class ReductionForecaster(WindowedForecaster):
     )
 
     def _fit(self, panel: Panel) -> None:
+        if self._by_level != []:
+            # Of supervised windows one is kept, from which nothing can be learned later.
+            now = isinstance(panel, SupervisedPanel) and self.learns_distribution
+            self._by_level = self._fitted_by_level(panel) if now else None
         panel, _ = self._split(panel)
         self.inputs_ = Preprocessor.fit(panel, self._recipe())
         self.targets_ = panel.n_targets
@@ -161,6 +179,38 @@ class ReductionForecaster(WindowedForecaster):
         predicted = np.concatenate(parts, axis=1).reshape(len(rows), -1, self._block).transpose(0, 2, 1)  # (n, B, K)
         return predicted * size + naive if self._lags() is None else predicted * size
 
+    @property
+    def learns_distribution(self) -> bool:
+        """Whether the regressor predicts quantiles; see `Forecaster.learns_distribution`."""
+        return self.strategy != "recursive" and _level_name(self.regressor) is not None
+
+    def distribution(self, past: Context, horizon: int) -> Distribution:
+        """Return the distributions of H steps after each of n cutoffs; see `Forecaster.distribution`.
+
+        Steps beyond the fitted horizon have the distributions of its steps, around what the forecaster continues to.
+        """
+        if not self.learns_distribution:
+            return super().distribution(past, horizon)
+        if self._by_level is None:
+            self._by_level = self._fitted_by_level(self.panel_)
+        points, block = self.forecast(past, horizon), min(horizon, self._block)
+        each = np.stack([model.forecast(past, block) for model in self._by_level], axis=-1)  # (n, B, K, levels)
+        grid = Quantiles(LEARNED).quantiles(np.sort(each, axis=-1), LEVELS)
+        steps = np.arange(horizon) % block
+        beyond = (points - points[:, steps])[..., None]  # zero within the fitted horizon
+        return Grid(np.maximum(grid[:, steps] + beyond, lowest_of(self.panel_)[:, None]))
+
+    def _fitted_by_level(self, panel: Panel) -> list[WindowedForecaster]:
+        """Return a forecaster for each of the levels that are learned."""
+        name, found = f"regressor__{_level_name(self.regressor)}", list[WindowedForecaster]()
+        with unobserved(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # which the fit of the point forecasts has shown
+            for level in LEARNED:
+                model = clone(self).set_params(horizon=self.horizon_, **{name: level})
+                model._by_level = []
+                found.append(model.fit(panel))
+        return found
+
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the fitted state; see `Estimator.get_state`. Regressors other than the default one have no arrays."""
         plain, numbers = super().get_state()
@@ -190,6 +240,15 @@ class ReductionForecaster(WindowedForecaster):
         tags = super().__sklearn_tags__()
         tags.regressor_tags.poor_score = get_tags(self._regressor()).regressor_tags.poor_score
         return tags
+
+
+def _level_name(regressor: Any) -> str | None:
+    """Return the parameter of a regressor of quantiles that is its level; None of other regressors."""
+    params = {} if regressor is None else regressor.get_params(deep=False)
+    losses = {params[name] for name in ("loss", "objective") if name in params}
+    if losses - {"quantile"}:
+        return None
+    return "quantile" if "quantile" in params else "alpha" if losses and "alpha" in params else None
 
 
 def _predict(regressor: Any, X: Floats) -> Floats:
