@@ -10,10 +10,11 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def test_the_python_of_the_page_on_distributions_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("page", "printed"), [("distributions", "sales_lo80"), ("naive", "ThetaForecaster")])
+def test_the_python_of_a_page_runs(
+    page: str, printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (DOCS / "distributions.md").read_text(encoding="utf-8")
-    exec("\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)), {})
-    assert "sales_lo80" in capsys.readouterr().out
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
+    assert printed in capsys.readouterr().out

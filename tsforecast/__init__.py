@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.monitor import Monitor as Monitor
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
+    from tsforecast.forecasters.meta.aggregate import AggregateForecaster as AggregateForecaster
     from tsforecast.forecasters.meta.conformal import ConformalForecaster as ConformalForecaster
     from tsforecast.forecasters.meta.ensemble import EnsembleForecaster as EnsembleForecaster
     from tsforecast.forecasters.naive import DriftForecaster as DriftForecaster

@@ -13,6 +13,7 @@ import torch
 
 from tests.helpers.forecasters import small, wave
 from tsforecast import (
+    AggregateForecaster,
     ConformalForecaster,
     EnsembleForecaster,
     GRUClassifier,
@@ -32,7 +33,7 @@ EVERY = np.lib.stride_tricks.sliding_window_view(wave(40).round(3), 9)
 X, Y = EVERY[:, :6], EVERY[:, 6:]
 LABELS = np.array(["rest", "wave"] * 6)
 RECORDINGS = [(1 + i % 2) * np.sin(np.arange(8.0 + i) * (1 + i % 2)) for i in range(12)]
-FORECASTERS = (*MODEL_NAMES, "ensemble", "conformal", "windows")
+FORECASTERS = (*MODEL_NAMES, "ensemble", "conformal", "aggregate", "windows")
 CLASSIFIERS = ("gru-classifier", "majority", "nearest")
 
 
@@ -42,6 +43,8 @@ def fitted(name: str) -> Any:
         return EnsembleForecaster([small("naive"), small("conv1d")], horizon=3).fit(PANEL)
     if name == "conformal":
         return ConformalForecaster(small("reduction"), method="adaptive", coverage=0.5).fit(PANEL)
+    if name == "aggregate":
+        return AggregateForecaster(small("drift"), horizon=3).fit(PANEL)
     if name == "windows":
         return small("reduction").set_params(window=6).fit(X, Y)
     if name == "gru":  # with parameters that JSON does not have

@@ -228,6 +228,17 @@ class Context:
         same = np.full(len(rows), index)
         return Context(self._panel, self.series[same], rows, self._start[same], self._extended)
 
+    def outcomes(self, index: int, first: int, horizon: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the cutoffs before cutoff `index`, from row `first` on, and the truth after each, (e, H, K).
+
+        They are the last `CUTOFFS`, and the truth is NaN where the context does not hold it.
+        """
+        last, start = int(self._n_observed[index]), int(self._start[index])
+        cutoffs = np.arange(max(first, last - CUTOFFS), last)
+        rows = cutoffs[:, None] + np.arange(horizon)  # (e, H)
+        values = self.history(index, filled=False)[:, : self.n_targets]
+        return cutoffs, np.where((rows < last)[..., None], values[np.minimum(rows, last - 1) - start], np.nan)
+
     def continues(self, panel: Panel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the position in `panel` of each cutoff's series, and the row of this one where `panel` ends, (n,).
 

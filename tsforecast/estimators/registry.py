@@ -28,6 +28,7 @@ ESTIMATORS = {
     "forecasters.reduction": ("ReductionForecaster",),
     "forecasters.meta.ensemble": ("EnsembleForecaster",),
     "forecasters.meta.conformal": ("ConformalForecaster",),
+    "forecasters.meta.aggregate": ("AggregateForecaster",),
     "forecasters.neural": ("NeuralForecaster", "RNNForecaster", "GRUForecaster", "LSTMForecaster", "Conv1DForecaster"),
     "classifiers.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
     "classifiers.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),

@@ -266,15 +266,11 @@ class ConformalForecaster(Forecaster):
 
     def _later(self, past: Context, index: int, at: int, end: int) -> tuple[Floats, NDArray[np.int64]]:
         """Return errors at cutoffs from the end of the fit up to cutoff `index`, and these cutoffs, in order."""
-        last, width = int(past.rows[index]), past.n_targets
-        start = last - int(past.lengths[index])
+        start = int(past.starts[index])
         first = max(end, start + int(self.seen_[at])) if start else end
-        cutoffs = np.arange(max(first, last - CUTOFFS), last)
+        cutoffs, truth = past.outcomes(index, first, self.horizon_)
         if not len(cutoffs):
-            return np.zeros((0, self.horizon_, width)), cutoffs
-        rows = cutoffs[:, None] + np.arange(self.horizon_)  # (e, H)
-        values = past.history(index, filled=False)[:, :width]
-        truth = np.where((rows < last)[..., None], values[np.minimum(rows, last - 1) - start], np.nan)
+            return truth, cutoffs
         return _errors(self.members_[0], past.earlier(index, cutoffs), truth), cutoffs
 
     def _reached(self) -> dict[float, float]:
