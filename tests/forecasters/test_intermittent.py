@@ -10,6 +10,7 @@ import pytest
 from tsforecast.catalog.synthetic import intermittent
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
+from tsforecast.errors import FitWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import INTERMITTENT, make
 from tsforecast.evaluation.leaderboard import leaderboard
@@ -146,6 +147,42 @@ def test_methods_for_intermittent_demand_beat_the_naive_family_where_most_steps_
     squares = ((rows["y"] - rows["forecast"]) ** 2).groupby(rows["model"]).mean()
     for found in (scores, squares):
         assert found[["croston", "sba", "tsb"]].max() < found[["naive", "seasonal-naive", "drift"]].min()
+    assert set(board.table["model"]) >= {"mean", "window-average"}
+    assert board.notes[0] == "75% of the numbers are 0, so that mean and window-average are naive rivals as well"
+
+
+def test_naive_levels_are_rivals_where_most_steps_are_zero_alone() -> None:
+    sparse, dense = (intermittent(90, share=share, seed=0).past for share in (0.2, 0.8))
+    board = leaderboard(["mean", "theta"], sparse, horizon=3, origins=3, metric="rmse")
+    assert set(board.table["model"]) == {"naive", "seasonal-naive", "drift", "mean", "window-average", "theta"}
+    note = (
+        "84% of the numbers are 0, so that window-average is a naive rival as well; croston, sba, tsb are methods for"
+    )
+    assert board.notes[0].startswith(note)
+    assert board.reference in ("mean", "window-average")  # chosen before the test
+    ahead = leaderboard("theta", sparse, horizon=3, origins=3, metric="rmse", forecast=True).record.ahead
+    assert set(ahead["model"]) == {"theta", board.reference}
+    board = leaderboard("theta", dense, horizon=3, origins=3)
+    assert set(board.table["model"]) == {"naive", "seasonal-naive", "drift", "theta"}
+    assert not board.notes
+
+
+@pytest.mark.parametrize("method", INTERMITTENT)
+def test_a_series_with_negative_numbers_is_no_demand_and_forecast_by_the_seasonal_naive(method: str) -> None:
+    demand, returns = intermittent(40).past, intermittent(40).past
+    returns[[3, 9]] = -2.0, -1.0
+    with pytest.warns(FitWarning) as heard:
+        model = make(method, horizon=2).fit(Panel.from_array([demand, returns]))
+    assert str(heard[0].message) == (
+        f"{method} could not be fitted for 1 of 2 series ('1'): its forecast is the seasonal naive one; the first "
+        "because demand must be 0 or more: 2 of its 40 numbers are negative, the first is -2; set returns to 0, or "
+        "use ets"
+    )
+    found = model.predict()
+    assert (found[1] == returns[-1]).all()
+    assert (found[0] == make(method, horizon=2).fit(demand).predict()).all()
+    with pytest.warns(FitWarning, match="demand must be 0 or more: 1 of its 41 numbers"):
+        model.predict([np.append(demand, -1.0), demand])
 
 
 def resolved(series: list[np.ndarray], season: int) -> dict[str, object]:

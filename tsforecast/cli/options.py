@@ -80,7 +80,11 @@ Align = Annotated[
 ]
 Model = Annotated[str, typer.Option(help="Name of the model.")]
 Models = Annotated[
-    str, typer.Option(help="Names with commas, or all; naive, seasonal-naive and drift are always there.")
+    str,
+    typer.Option(
+        help="Names with commas, or all; naive, seasonal-naive and drift are always there; croston, sba and tsb are "
+        "for demand with many zeros."
+    ),
 ]
 MODELS = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"
 Refit = Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")]

@@ -23,7 +23,7 @@ from tsforecast.errors import (
     raise_any,
     shorten,
 )
-from tsforecast.estimators.registry import MODEL_NAMES, NAIVE_FAMILY, make, model_name
+from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make, model_name
 from tsforecast.evaluation.backtest import Ahead, Backtest, joined
 from tsforecast.evaluation.duration import within_time
 from tsforecast.evaluation.metrics import (
@@ -42,9 +42,11 @@ from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
+from tsforecast.forecasters import anchors
 from tsforecast.forecasters.base import Forecaster
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
+NAIVE_LEVELS = ("mean", "window-average")  # where most numbers are zero, and the last one and last season say little
 MAX_ORIGINS, MAX_ROWS = 30, 100_000  # of the test that chooses the reference
 
 Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
@@ -149,7 +151,8 @@ def leaderboard(
     ----------
     forecasters : model name or forecaster, list of them, or dict of name to forecaster
         The name ``"all"`` stands for every model that has one. Naive, seasonal naive and drift are added where they
-        are missing. A name stands for the model with its defaults and ``random_state=0``, as on the command line.
+        are missing, and mean and window average where most numbers are 0. A name stands for the model with its
+        defaults and ``random_state=0``, as on the command line.
     data : anything that `Panel.of` reads, or the name of a dataset
     horizon : int, optional
         Steps to forecast; a dataset has its own.
@@ -227,6 +230,8 @@ def leaderboard(
     options = {"gap": gap, "refit": refit, "groups": groups, "audit": audit, "min_past": min_past, "align": align}
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
     panel = protocol.long_enough(panel)
+    own_names = models.keys() - ALWAYS
+    models, why = _with_levels(models, panel)
     needed = [name for name in models if name in (*ALWAYS, reference)]
     if distributions is None:
         distributions = needs_distributions(models, metric, own)
@@ -234,10 +239,9 @@ def leaderboard(
     protocol.folds(panel)  # a mistaken cutoff is an error before the run begins
     if own:  # a mistaken function, too
         with_own(backtest.run("naive", models["naive"], backtest.folds[0])[0], own, metric)
-    why = []
     if within is not None:
         protocol, reason = within_time(within, models, backtest, seeds, n_jobs, independent_series)
-        backtest, why = replace(backtest, protocol=protocol), [reason]
+        backtest, why = replace(backtest, protocol=protocol), [*why, reason]
     with observed(models, panel) as activity:
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
@@ -247,7 +251,7 @@ def leaderboard(
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
         reference = reference or _best_before(backtest, models, metric, own)
         if forecast:
-            asked = {name: model for name, model in models.items() if name not in ALWAYS or name == reference}
+            asked = {name: model for name, model in models.items() if name in own_names or name == reference}
             record, unknown = _ahead(record, asked, backtest, n_jobs, checkpoint)
             notes += unknown
         activity.result = results = Leaderboard.from_rows(
@@ -341,6 +345,22 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
     for _, forecaster in pairs:
         require_estimator(forecaster, Forecaster, "GRUForecaster()")
     return {name: make(name) for name in ALWAYS} | by_name(pairs)
+
+
+def _with_levels(models: dict[str, Forecaster], panel: Panel) -> tuple[dict[str, Forecaster], list[str]]:
+    """Add naive levels where most numbers are zero; return the models and a note."""
+    added = [name for name in NAIVE_LEVELS if name not in models]
+    share = anchors.zero_share(panel)
+    if share <= anchors.INTERMITTENT or not added:
+        return models, []
+    more = (
+        ""
+        if any(name in models for name in INTERMITTENT)
+        else f"; {', '.join(INTERMITTENT)} are methods for such demand"
+    )
+    are = "is a naive rival" if len(added) == 1 else "are naive rivals"
+    note = f"{share:.0%} of the numbers are 0, so that {' and '.join(added)} {are} as well{more}"
+    return {name: make(name) for name in added} | models, [note]
 
 
 def _skipped_series(panel: Panel, rows: pd.DataFrame) -> list[str]:

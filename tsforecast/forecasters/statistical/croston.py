@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from tsforecast.distributions.base import LEVELS
-from tsforecast.forecasters.statistical.fit import FittedModel, Floats
+from tsforecast.forecasters.statistical.fit import FitError, FittedModel, Floats
 
 CROSTON, SBA, TSB = "croston", "sba", "tsb"
 GRID = np.linspace(0.05, 0.2, 7)  # smoothing parameters, in the usual range [Syntetos and Boylan 2005]
@@ -61,7 +61,12 @@ def quantiles(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool = 
 
 
 def _rates(y: Floats, method: str, alpha: float, beta: float) -> Floats:
-    """Return the forecast after each step, (T,); zero before the first demand."""
+    """Return the forecast after each step, (T,); zero before the first demand. FitError is raised of negative ones."""
+    if (negative := y[y < 0]).size:
+        raise FitError(
+            f"demand must be 0 or more: {len(negative)} of its {len(y)} numbers are negative, the first is "
+            f"{negative[0]:g}; set returns to 0, or use ets"
+        )
     demands = np.flatnonzero(y)
     if not len(demands):
         return np.zeros(len(y))

@@ -221,7 +221,8 @@ class CrostonForecaster(_IntermittentForecaster):
     """Croston's method for intermittent demand: smoothed size, divided by the smoothed interval [Croston 1972].
 
     Every step has the same forecast: a rate, demand for each step. The smoothing parameter, from 0.05 to 0.2, has the
-    smallest squared error one step ahead. The distribution has zeros, and past sizes by their weight.
+    smallest squared error one step ahead. The distribution has zeros, and past sizes by their weight. Series with
+    negative numbers are forecast by the seasonal naive instead, with a warning.
 
     Examples
     --------
