@@ -14,6 +14,7 @@ from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.forecasters.neural import GRUForecaster
+from tsforecast.networks.kernels import likelihoods
 from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective
 
 B, H, K = 6, 4, 2
@@ -128,3 +129,40 @@ def test_mase_in_training_is_scaled_by_each_series_on_its_own_training_part() ->
         scale = np.abs(values[6:seen] - values[: seen - 6]).mean()
         errors += [np.abs(values[c : c + 3] - values[c - 1]) / scale for c in range(seen, 90 - 2)]
     assert naive_loss == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", likelihoods.FAMILIES)
+@pytest.mark.parametrize("power", [None, 0.0, 0.4])
+def test_a_likelihood_in_one_pass_has_the_values_and_slopes_of_torch(name: str, power: float | None) -> None:
+    loss, generator = LOSSES[name], torch.Generator().manual_seed(0)
+    family = loss.family
+    assert family is not None
+    zeros, spread = torch.zeros(3, 2, dtype=torch.float64), torch.linspace(0.5, 2, 6, dtype=torch.float64).view(3, 2)
+    powered = {"powered": power is not None, "only_logs": power == 0}
+    scale = DataScale(zeros, spread, 1 + zeros, zeros + (power or 0.0), spread, **powered)
+    series = torch.arange(300) % 3
+    outputs = 3 * torch.randn(300, 5, 2, family.outputs, dtype=torch.float64, generator=generator)
+    outputs[..., 0] = outputs[..., 0].clamp(-2, 4)
+    outputs[:3, ..., 1:] = 9.0
+    if family.spreads:
+        outputs[..., 1] = outputs[..., 1].exp()
+    if name.endswith("binomial"):
+        outputs[3:9, ..., 1] = -10.0  # almost no dispersion
+    truth = 3 * torch.rand(300, 5, 2, dtype=torch.float64, generator=generator)
+    truth[::4] = 0.0
+    truth[1:40:4] = 9.0
+
+    level, y, others = scale.to_data(outputs[..., 0], series), scale.to_data(truth, series).round(), outputs[..., 1:]
+    assert not family.counts or ((y == 0).any() and (y > likelihoods.FEW).any())
+    first, second = (outputs.clone().requires_grad_() for _ in range(2))
+    found = loss.errors(first, truth, series, scale)
+    if family.counts:
+        level, others = scale.to_data(second[..., 0], series), second[..., 1:]
+        expected = family.loss(torch.cat([level[..., None], others], dim=-1), y)
+    else:
+        expected = family.loss(second, truth) + scale.log_slope(truth, series)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    weights = torch.rand(found.shape, dtype=torch.float64, generator=generator)
+    ways = ((found, first), (expected, second))
+    slopes = (torch.autograd.grad((each * weights).sum(), given)[0] for each, given in ways)
+    torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-5)

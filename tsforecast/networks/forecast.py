@@ -137,13 +137,14 @@ class ForecastNetwork(TrainableNetwork):
         outputs: Tensor = self.decoder(state, known)  # (B, G, H, Q)
         shape = (len(past), self.horizon, self.targets, -1)
         outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
-        levels, others = outputs[..., : self.levels], outputs[..., self.levels : self.outputs]
+        sizes = [self.levels, self.outputs - self.levels, self.gates]
+        levels, others, gates = torch.split(outputs, sizes, dim=-1)  # (B, H, K, ...)
         add_anchor = add_anchor and self.lags is not None
         if self.gates or add_anchor:
             anchor = self._anchor(past)  # (B, H, K)
         if self.gates:
             way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
-            levels = levels - outputs[..., -1:] * way[..., None]
+            levels = levels - gates * way[..., None]
         if self.instance_norm:
             levels = levels * size[..., None] + level[..., None]
         if add_anchor:
@@ -152,13 +153,14 @@ class ForecastNetwork(TrainableNetwork):
 
     def _others(self, outputs: Tensor, start: Tensor, size: Tensor) -> Tensor:
         """Return spreads and others, (B, H, K, P - levels): where outputs are zero those of the start."""
-        factor = (1 - LEAST) * (F.elu(outputs[..., : self.spreads]) + 1) + LEAST
+        if not self.spreads:
+            return start + outputs
+        whole = self.spreads == self.outputs - self.levels
+        factor = (1 - LEAST) * (F.elu(outputs if whole else outputs[..., : self.spreads]) + 1) + LEAST
         spreads = start[..., : self.spreads] * factor
         if self.instance_norm:
             spreads = spreads * size[..., None]
-        if self.spreads == self.outputs - self.levels:
-            return spreads
-        return torch.cat([spreads, start[..., self.spreads :] + outputs[..., self.spreads :]], dim=-1)
+        return spreads if whole else torch.cat([spreads, (start + outputs)[..., self.spreads :]], dim=-1)
 
     def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
         """Return the naive forecast in the shape of outputs, (B, H, K, P): the anchor, or the last value."""

@@ -18,6 +18,7 @@ from tsforecast.distributions.base import Floats
 from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from tsforecast.distributions.families import GRID, Family, Laplace, Normal, OfTorch, Quantiles, StudentT
 from tsforecast.errors import Argument, DataError, ParameterError, Problem, reason
+from tsforecast.networks.kernels import likelihoods
 
 SMALL = 1e-8
 LOGNORMAL = "lognormal"
@@ -44,22 +45,23 @@ class DataScale:
         values = scaled * self.scale[series][:, None] + self.location[series][:, None]  # (B, H, K)
         if not self.powered:
             return values
-        shift, power = self.shift[series][:, None], self.power[series][:, None]
-        safe = torch.where(power == 0, 1.0, power)
-        logs = torch.where(power == 0, values, torch.log1p((safe * values).clamp(min=-1 + 1e-6)) / safe)
-        return torch.exp(logs.clamp(max=80.0)) - shift  # e**88 is the largest float32
+        return torch.exp(self._logs(values, series).clamp(max=80.0)) - self.shift[series][:, None]  # e**88 is the most
 
     def log_slope(self, scaled: Tensor, series: Tensor) -> Tensor:
         """Return the logarithm of what a unit of scaled numbers (B, H, K) is in the scale of the data."""
         scale = self.scale[series][:, None]
         if not self.powered:
             return scale.log().expand_as(scaled)
-        power, values = self.power[series][:, None], scaled * scale + self.location[series][:, None]
+        logs = self._logs(scaled * scale + self.location[series][:, None], series)
+        return scale.log() + (logs if self.only_logs else (1 - self.power[series][:, None]) * logs)
+
+    def _logs(self, values: Tensor, series: Tensor) -> Tensor:
+        """Return the logarithms of transformed values (B, H, K), before the shift is taken away."""
         if self.only_logs:
-            return scale.log() + values
+            return values
+        power = self.power[series][:, None]
         safe = torch.where(power == 0, 1.0, power)
-        logs = torch.where(power == 0, values, torch.log1p((safe * values).clamp(min=-1 + 1e-6)) / safe)
-        return scale.log() + (1 - power) * logs
+        return torch.where(power == 0, values, torch.log1p((safe * values).clamp(min=-1 + 1e-6)) / safe)
 
 
 class Loss:
@@ -182,6 +184,9 @@ class OfFamily(Loss):
 
     def errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
         """See `Loss.errors`."""
+        if self._family.name in likelihoods.FAMILIES and outputs.device.type == "cpu":
+            parts = (scale.location, scale.scale, scale.shift, scale.power)
+            return likelihoods.losses(self._family.name, outputs, truth, series, parts, scale.powered)
         if not self._family.counts:
             found = self._family.loss(outputs, truth)
             return found + scale.log_slope(truth, series) if self.in_nats else found
