@@ -65,7 +65,9 @@ def test_losses_have_the_values_of_their_definition() -> None:
 def test_levels_lie_between_0_and_1(quantiles: tuple[float]) -> None:
     with pytest.raises(ParameterError, match=r"quantiles must be between 0 and 1, such as .*: got"):
         asked_levels(quantiles, None)
-    with pytest.raises(ParameterError, match=r"interval must be between 0 and 1, such as 0.8 .*: got 80"):
+    with pytest.raises(
+        ParameterError, match=r"interval must be between 0 and 1, such as 0.8 .*: got 80; did you mean 0.8\?$"
+    ):
         asked_levels((), 80)
 
 

@@ -14,6 +14,7 @@ from tsforecast.distributions.base import LEVELS, Distribution, quantile_losses
 from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from tsforecast.distributions.families import Family, Laplace, Normal, OfTorch, Quantiles, StudentT
 from tsforecast.distributions.parametric import Parametric
+from tsforecast.errors import DataWarning
 
 COUNTS = [Poisson(), NegativeBinomial(), ZeroInflated(Poisson()), ZeroInflated(NegativeBinomial())]
 SYMMETRIC = [Normal(), StudentT(), Laplace()]
@@ -195,6 +196,31 @@ def test_closed_forms_agree_with_the_grid_of_quantiles(family: Family, transform
         found.mode() + width * by - width / 20) for by in (-0.3, 0, 0.3)])  # fmt: skip
     assert (around[1] >= around.max(axis=0) - 0.012).all()
     assert (found.steps(slice(1, 2)).median() == found.median()[:, 1:2]).all()
+
+
+@pytest.mark.parametrize("power", [0.0, 0.2, 0.6])
+def test_the_median_stands_in_for_an_infinite_mean(power: float) -> None:
+    """Of t with about 4 degrees of freedom: of any logarithm, and of powers up to a quarter."""
+    found = forecast_of(StudentT(), "box-cox")
+    outputs = np.concatenate([found.outputs[..., :2], np.full((*found.shape, 1), 1.87)], axis=-1)
+    found = replace(
+        found, outputs=outputs, scaling=replace(found.scaling, power=np.full_like(found.scaling.power, power))
+    )
+    if power > 0.25:
+        assert (found.mean() != found.median()).all()
+        return
+    with pytest.warns(DataWarning, match="^6 of 6 means are infinite, of a student-t distribution of logarithms or"):
+        assert (found.mean() == found.median()).all()
+
+
+def test_the_mean_of_a_logarithm_that_is_laplace_is_finite_up_to_a_spread_of_one() -> None:
+    found = forecast_of(Laplace(), "log")
+    wide = found.scaling.scale[:, None, :1] * found.outputs[..., 1]
+    found = replace(found, outputs=found.outputs * np.array([1, 0.99 / wide.max()]))
+    assert np.isfinite(found.mean()).all()
+    with pytest.warns(DataWarning, match="means are infinite, of a laplace distribution"):
+        wider = replace(found, outputs=found.outputs * np.array([1, 1.02])).mean()
+    assert (wider != found.mean()).any()
 
 
 @pytest.mark.thorough

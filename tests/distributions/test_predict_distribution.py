@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from tests.helpers.forecasters import small, wave
 from tsforecast import Panel, SeasonalNaiveForecaster
-from tsforecast.errors import DataError, ParameterError
+from tsforecast.errors import DataError, DataWarning, ParameterError
 
 DAYS = pd.date_range("2024-01-01", periods=80)
 FRAME = pd.concat([pd.DataFrame({"shop": shop, "day": DAYS, "sales": wave(80, i)}) for i, shop in enumerate("ab")])
@@ -52,6 +52,25 @@ def test_what_cannot_be_is_refused() -> None:
         windows.predict_distribution()
     with pytest.raises(ParameterError, match=r"fit ConformalForecaster\(NaiveForecaster\(...\)\), or series"):
         windows.predict(X, interval=0.8)
+
+
+@pytest.mark.parametrize("name", ["naive", "reduction"])
+def test_series_that_never_moved_have_quantiles_that_are_equal_and_a_warning_that_names_them(name: str) -> None:
+    panel = Panel.from_array([np.full(40, 5.0), wave(40), np.zeros(40)])
+    model = small(name).fit(panel)
+    for levels in ({"interval": 0.8}, {"quantiles": [0.1, 0.2]}):
+        with pytest.warns(
+            DataWarning, match="^2 of 3 series never moved, so that their quantiles are all equal .*: '0', '2'$"
+        ):
+            found = model.predict(**levels)
+        assert (found[0][..., -1] == found[0][..., -2]).all()
+        assert (found[1][..., -1] > found[1][..., -2]).all()
+    model.predict(quantiles=[0.1])
+
+
+def test_demand_that_is_mostly_zero_has_moved_where_its_quantiles_are_equal() -> None:
+    ends = small("croston").fit(np.where(np.arange(60) % 12, 0.0, 3.0)).predict(interval=0.5)
+    assert (ends[:, 1] == ends[:, 2]).all()
 
 
 @pytest.mark.parametrize("loss", ["normal", "laplace", "student-t", "lognormal", "poisson", "negative-binomial"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,7 +15,8 @@ from scipy import special
 
 from tsforecast.data.scaling import TINY, Scaling
 from tsforecast.distributions.base import LEVELS, Distribution, Floats
-from tsforecast.distributions.families import Family, Normal
+from tsforecast.distributions.families import Family, Laplace, Normal, StudentT
+from tsforecast.errors import DataWarning
 
 OF_TORCH: dict[str, Callable[..., torch.distributions.Distribution]] = {  # by name of the family, of its parameters
     "normal": torch.distributions.Normal,
@@ -73,7 +75,19 @@ class Parametric(Distribution):
         return np.where(self._least >= np.asarray(y), 0.0, self.family.below(self.parameters, self._scaled(y)))
 
     def mean(self) -> Floats:
-        """See `Distribution.mean`."""
+        """See `Distribution.mean`; where it is infinite the median stands in, with a warning."""
+        found = self._mean()
+        if not (endless := self._endless()).any():
+            return found
+        warnings.warn(
+            f"{endless.sum()} of {endless.size} means are infinite, of a {self.family.name} distribution of logarithms "
+            "or powers, and the medians stand in for them: use loss='normal', or value_transform=None",
+            DataWarning,
+            stacklevel=2,
+        )
+        return np.where(endless, self.median(), found)
+
+    def _mean(self) -> Floats:
         if self._lognormal is not None:
             location, deviation, shift = self._lognormal
             return np.asarray(np.exp(location + deviation**2 / 2) - shift)
@@ -139,6 +153,16 @@ class Parametric(Distribution):
             return replace(self, outputs=self.outputs[:, chosen], points=None)
         taken = np.take_along_axis(self.outputs, chosen[:, :, None, None], axis=1)
         return replace(self, outputs=taken, points=None)
+
+    def _endless(self) -> NDArray[np.bool_]:
+        """Return where the mean is infinite, (n, H, K): tails that an exponential, or a power, makes too heavy."""
+        scaling, targets = self.scaling, self.shape[2]
+        if not scaling.powered or not isinstance(self.family, StudentT | Laplace):
+            return np.zeros(self.shape, dtype=np.bool_)
+        power, parameters = scaling.power[:, None], self.parameters
+        if isinstance(self.family, StudentT):  # moments up to the degrees of freedom
+            return np.asarray(power * parameters[..., 2] <= 1)
+        return np.asarray((power == 0) & (parameters[..., 1] * scaling.scale[:, None, :targets] >= 1))
 
     @property
     def _linear(self) -> bool:

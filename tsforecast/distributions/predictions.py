@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import Distribution, Floats
-from tsforecast.errors import ParameterError, Problem, raise_any
+from tsforecast.errors import DataWarning, ParameterError, Problem, raise_any, shorten
 
 LEVEL, PATH = "quantile", "path"  # columns of a tidy frame, and of paths
 
@@ -34,13 +35,32 @@ def asked_levels(quantiles: Sequence[float] | Floats, interval: float | Sequence
             numbers[name] = [np.nan]
         if not all(0 < value < 1 for value in numbers[name]):
             example = "0.8 for four outcomes of five" if name == "interval" else "0.9 for a number above nine of ten"
-            problems.append(Problem(f"must be between 0 and 1, such as {example}", f"got {values!r}", parameter=name))
+            percent = [f"{value / 100:g}" for value in numbers[name] if 1 < value < 100]
+            meant = f"did you mean {', '.join(percent)}?" if len(percent) == len(numbers[name]) else ""
+            must = f"must be between 0 and 1, such as {example}"
+            problems.append(Problem(must, f"got {values!r}", meant, parameter=name))
     raise_any(problems, ParameterError)
     levels = {f"q{level:g}": level for level in numbers["quantiles"]}
     for share in numbers["interval"]:
         ends = (round((1 - share) / 2, 12), round((1 + share) / 2, 12))
         levels |= {f"{end}{100 * share:g}": level for end, level in zip(("lo", "hi"), ends, strict=True)}
     return levels
+
+
+def warn_where_still(panel: Panel, found: Floats) -> None:
+    """Warn of series that never moved, whose quantiles (N, H, K, Q) are all equal: they show no error."""
+    if found.shape[-1] < 2:
+        return
+    sure = np.flatnonzero((found[..., 0] == found[..., -1]).all(axis=(1, 2)))
+    still = [i for i in sure if (np.ptp(panel.series(int(i))[:, : panel.n_targets], axis=0) == 0).all()]
+    if still:
+        names, whose = shorten([repr(str(panel.ids[i])) for i in still], 8), "its" if len(still) == 1 else "their"
+        warnings.warn(
+            f"{len(still)} of {len(panel)} series never moved, so that {whose} quantiles are "
+            f"all equal and show nothing of a first move: {names}",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def with_levels(panel: Panel, points: Floats, found: Floats, levels: Mapping[str, float], tidy: bool) -> Any:

@@ -16,7 +16,7 @@ from tsforecast.data.context import Context, ended_note, silent_note, with_futur
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.interface import Distributional
-from tsforecast.distributions.predictions import asked_levels, with_levels
+from tsforecast.distributions.predictions import asked_levels, warn_where_still, with_levels
 from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
@@ -152,7 +152,9 @@ class Forecaster(RegressorMixin, Estimator, Distributional):  # type: ignore[mis
         distribution = self.distribution_on_the_wall(past, steps)
         points = distribution.points  # of a network, in the same pass
         points = _warn_unless_finite(self.forecast_on_the_wall(past, steps) if points is None else points)
-        return with_levels(panel, points, distribution.quantiles(sorted(levels.values())), levels, tidy)
+        found = distribution.quantiles(sorted(levels.values()))
+        warn_where_still(panel, found)
+        return with_levels(panel, points, found, levels, tidy)
 
     def _continued(
         self, context: Any, future: Any, horizon: int | None, ended: str | None
