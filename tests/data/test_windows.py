@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,14 +13,16 @@ from hypothesis import strategies as st
 from tsforecast.data.windows import Windows
 
 
-def slow_windows(parts: list[np.ndarray], window: int, horizon: int, first: list[int], last: list[int]) -> list[tuple]:
+def slow_windows(
+    parts: list[np.ndarray], window: int, horizon: int, least: int, first: list[int], last: list[int]
+) -> list[tuple]:
     """Cut windows one by one: the honest twin."""
     found = []
     for values, low, high in zip(parts, first, last, strict=True):
-        for start in range(len(values) - window - horizon + 1):
-            target = start + window
-            if target >= low and target + horizon <= high:
-                found.append((values[start:target], values[target : target + horizon]))
+        for target in range(max(least, low), min(high, len(values)) - horizon + 1):
+            past = values[max(target - window, 0) : target]
+            lacking = np.zeros((window - len(past), values.shape[1]))
+            found.append((np.concatenate([lacking, past]), values[target : target + horizon], len(past)))
     return found
 
 
@@ -28,25 +31,31 @@ def slow_windows(parts: list[np.ndarray], window: int, horizon: int, first: list
     window=st.integers(1, 6),
     horizon=st.integers(1, 5),
     columns=st.integers(1, 3),
+    least=st.integers(1, 6),
     cut=st.data(),
 )
 def test_windows_equal_those_cut_one_by_one(
-    lengths: list[int], window: int, horizon: int, columns: int, cut: st.DataObject
+    lengths: list[int], window: int, horizon: int, columns: int, least: int, cut: st.DataObject
 ) -> None:
     first = [cut.draw(st.integers(0, n)) for n in lengths]
     last = [cut.draw(st.integers(low, n)) for low, n in zip(first, lengths, strict=True)]
     # Each number is unique, so that a window from the wrong place cannot look right.
     total = sum(lengths)
-    values = np.arange(total * columns, dtype=np.float32).reshape(total, columns)
+    values = 1 + np.arange(total * columns, dtype=np.float32).reshape(total, columns)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     parts = [values[a:b] for a, b in pairwise(offsets)]
-    if total < window + horizon:
-        return
-    windows = Windows(values, values[:, :1], offsets, window, horizon, first=np.array(first), last=np.array(last))
-    expected = slow_windows(parts, window, horizon, first, last)
+    least = min(least, window)
+    expected = slow_windows(parts, window, horizon, least, first, last)
+    limits = {"first": np.array(first), "last": np.array(last)}
+    windows = Windows(values, values[:, :1], offsets, window, horizon, least=least, **limits)
     assert len(windows) == len(expected)
+    if not expected:
+        return
     batch = windows.batch(torch.arange(len(expected)))
-    for got_past, got_future, (past, future) in zip(batch.past, batch.future, expected, strict=True):
+    known = np.array([steps for *_, steps in expected])
+    assert (batch.known is None) == (known == window).all()
+    assert batch.known is None or np.array_equal(batch.known.numpy(), known)
+    for got_past, got_future, (past, future, _) in zip(batch.past, batch.future, expected, strict=True):
         assert np.array_equal(got_past.numpy(), past)
         assert np.array_equal(got_future.numpy(), future[:, :1])
 
@@ -67,8 +76,10 @@ def test_the_owner_of_a_window_is_the_series_that_it_was_cut_from() -> None:
     assert windows.series_index(torch.arange(6)).tolist() == [0, 0, 0, 2, 2, 2]
 
 
-def test_memory_does_not_grow_with_the_window() -> None:
-    values = np.zeros((5_000, 1), dtype=np.float32)
-    windows = Windows(values, values, np.array([0, 5_000]), window=1_000, horizon=1)
+@pytest.mark.parametrize("least", [1_000, 1])
+def test_memory_does_not_grow_with_the_window(least: int) -> None:
+    values, offsets = np.zeros((5_000, 1), dtype=np.float32), np.arange(0, 5_001, 50) if least == 1 else [0, 5_000]
+    windows = Windows(values, values, np.array(offsets), window=1_000, horizon=1, least=least)
     held = [t for t in vars(windows).values() if isinstance(t, torch.Tensor)]
-    assert sum(t.untyped_storage().nbytes() for t in held) < 2.1 * values.nbytes  # 4 million numbers if copied
+    # Twice, with rows in front of the first series once more: 4 million numbers if copied, 100,000 if each were padded.
+    assert sum({t.data_ptr(): t.untyped_storage().nbytes() for t in held}.values()) < 2.5 * values.nbytes

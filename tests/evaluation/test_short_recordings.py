@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, DataWarning
+from tsforecast.errors import DataError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.record import ForecastRecord
@@ -94,17 +94,15 @@ def test_the_audit_looks_at_every_recording_of_the_first_person_that_is_left_out
     assert set(rows["leak_audit"]) == {"passed (fit)"}
 
 
-def test_what_a_window_is_too_long_for_is_said_with_the_way_around_it() -> None:
-    model = ReductionForecaster(window=8, horizon=2)
-    with pytest.raises(DataError) as caught:  # of most recordings
+def test_a_window_may_be_longer_than_most_recordings_but_not_than_all() -> None:
+    model = ReductionForecaster(window=14, horizon=2)
+    with pytest.raises(DataError) as caught:
         model.fit(recordings())
     assert str(caught.value).endswith(
-        "needs 8 + 2 = 10 steps, series 'r7' has 4; so do 4 other series; use window <= 2 or a min_past of 8 in a "
-        "backtest, which leaves such series out"
+        "needs 14 + 2 = 16 steps, series 'r6' has 15; so do 7 other series; use window <= 13 or horizon <= 1"
     )
-    model.set_params(window=5)
-    with pytest.warns(DataWarning, match="2 of 8 series are too short to train on .* 'r3', 'r7'; up to 6 steps"):
-        model.fit(recordings())
+    model.set_params(window=8).fit(recordings())
+    assert model.resolved_["least"] == 3
     assert audit(model, recordings(), min_past=5).outcome == "passed (fit)"
 
 

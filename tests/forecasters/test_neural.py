@@ -288,6 +288,7 @@ def test_what_was_chosen_is_a_plain_dict() -> None:
     assert json.loads(json.dumps(model.resolved_)) == {
         "season_length": 6,
         "window": 24,
+        "least": 24,
         "segment": 6,
         "anchor": "seasonal",
         "value_transform": "log",
@@ -352,10 +353,10 @@ def test_thin_names_are_the_network_with_their_cell() -> None:
 
 def test_a_series_that_is_too_short_is_refused_with_the_arithmetic() -> None:
     with pytest.raises(DataError) as caught:
-        GRUForecaster(window=30, horizon=6, validation=None).fit(Panel.from_array([wave(90), wave(30), wave(20)]))
+        GRUForecaster(window=30, horizon=6, validation=None).fit(Panel.from_array([wave(35), wave(30), wave(20)]))
     assert str(caught.value) == (
-        "window + horizon must fit in the training part: needs 30 + 6 = 36 steps, series '2' has 20; "
-        "so does 1 other series; use window <= 14"
+        "window + horizon must fit in the training part: needs 30 + 6 = 36 steps, series '0' has 35; "
+        "so do 2 other series; use window <= 29 or horizon <= 5"
     )
     with pytest.raises(
         DataError, match=r"series 'y' has 32 \(40 less 8 for validation\); use window <= 26 or horizon <= 2"

@@ -88,7 +88,7 @@ def test_a_horizon_as_long_as_the_series_is_refused_with_one_that_fits(validatio
 
 
 def test_seasons_that_no_window_can_reach_are_refused_with_what_works() -> None:
-    with pytest.raises(DataError, match="looks back 168 steps, and with the horizon needs 169, the shortest has"):
+    with pytest.raises(DataError, match="looks back 168 steps, and with the horizon needs 169, the longest has"):
         GRUForecaster(anchor=(24, 168)).fit(wave(90))
 
 

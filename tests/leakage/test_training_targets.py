@@ -17,7 +17,6 @@ from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.training.history import Epoch
 
 
-@pytest.mark.filterwarnings("ignore::tsforecast.errors.DataWarning")  # of series that are too short to train on
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.integers(12, 60), min_size=1, max_size=4),
@@ -58,15 +57,17 @@ def test_every_window_lies_on_its_side_of_every_cutoff(
         except DataError:
             continue  # too short for these settings, and said so
         ((training, held_out),) = caught
-        seen = fold.seen[fold.seen > 0]
         series_of = np.flatnonzero(fold.seen > 0)
-        cut = {int(s): int(n) - model.resolved_["validation"] for s, n in zip(series_of, seen, strict=True)}
+        cut = dict(zip(series_of.tolist(), model.learned_rows().tolist(), strict=True))
         batch = training.batch(torch.arange(len(training)))
-        for past, future in zip(batch.past[..., 0].numpy(), batch.future[..., 0].numpy(), strict=True):
-            series = {int(v) // 1000 for v in (*past, *future)}
+        known = [window] * len(training) if batch.known is None else batch.known.tolist()
+        for count, past, future in zip(known, batch.past[..., 0], batch.future[..., 0].numpy(), strict=True):
+            assert not past[: window - count].any()
+            steps = np.r_[past[window - count :].numpy(), future]
+            series = {int(v) // 1000 for v in steps}
             assert len(series) == 1
             assert max(int(v) % 1000 for v in future) < cut[series.pop()]
-            assert np.all(np.diff(np.r_[past, future]) == 1)
+            assert np.all(np.diff(steps) == 1)
         if held_out is not None:
             batch = held_out.batch(torch.arange(len(held_out)))
             for future in batch.future[..., 0].numpy():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tsforecast.data.windows import existing
+from tsforecast.forecasters.anchors import anchor_forecast, anchor_lags
 from tsforecast.networks.conv import CausalBlock, ConvEncoder
 from tsforecast.networks.forecast import Decoder, ForecastNetwork
 from tsforecast.networks.layers import CELL_NAMES, Architecture
+from tsforecast.networks.losses import LOSSES
 
 B, W, H, U = 5, 20, 7, 6
 LAGS = np.array([[4], [3], [2], [1], [4], [3], [2]])
@@ -273,3 +277,57 @@ def test_a_network_with_an_open_anchor_gate_forecasts_the_last_value(channels: s
         last, anchor = past[:, -1:].expand(-1, H, -1), past[:, W - LAGS[:, 0]]
         assert torch.allclose(made(past)[..., 0], share * last + (1 - share) * anchor, atol=1e-6)
     assert ForecastNetwork(architecture, 2, 2, W, H, np.ones((H, 1), dtype=int)).gates == 0
+
+
+def masked(cell: str, columns: int, lags: np.ndarray | None, **choices: Any) -> ForecastNetwork:
+    """Return a network with weights of its own that reads windows of which steps are missing."""
+    torch.manual_seed(0)
+    loss, instance_norm = choices.pop("loss", None), choices.pop("instance_norm", False)
+    architecture = replace(Architecture(cell, units=U), **choices)
+    made = ForecastNetwork(architecture, columns, 2, W, H, lags, instance_norm=instance_norm, loss=loss, masked=True)
+    torch.nn.init.normal_(made.decoder.head.weight)
+    return made.eval()
+
+
+KNOWN = torch.tensor([1, 2, 3, 11, W])
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("channels", ["independent", "joint"])
+@pytest.mark.parametrize("instance_norm", [False, True])
+@pytest.mark.parametrize("lags", [LAGS, np.stack([LAGS[:, 0], LAGS[:, 0] + 4], axis=1), None])
+def test_nothing_is_read_of_steps_that_do_not_exist(
+    cell: str, channels: str, instance_norm: bool, lags: np.ndarray | None
+) -> None:
+    made = masked(cell, 3, lags, channels=channels, instance_norm=instance_norm, segment=6, loss=LOSSES["normal"])
+    past = torch.randn(B, W, 3)
+    other = past.clone()
+    for window, count in zip(other, KNOWN.tolist(), strict=True):
+        window[: W - count] = torch.randn(W - count, 3) * 100
+    assert torch.equal(made(other, known=KNOWN), made(past, known=KNOWN))
+    assert torch.equal(made.naive(other, known=KNOWN), made.naive(past, known=KNOWN))
+    assert made(past, known=KNOWN).isfinite().all()
+    # A whole window is read as one without a mask, and a mask is read as such.
+    whole = torch.full((B,), W)
+    assert torch.allclose(made(past, known=whole), made(past), atol=1e-5)
+    zeros = past * existing(KNOWN, W)
+    assert not torch.allclose(made(zeros, known=KNOWN)[:4], made(zeros)[:4], atol=1e-3)
+
+
+@pytest.mark.parametrize("anchor", ["last", "seasonal", "average", [4, 8], [4, 8, 12]])
+def test_a_network_and_numpy_have_the_same_anchor_where_steps_are_missing(anchor: Any) -> None:
+    lags, past = anchor_lags(anchor, H, 4), torch.randn(B, W, 3, dtype=torch.float64)
+    made = masked("gru", 3, lags).double()
+    expected = np.empty((B, H, 2))
+    for i, count in enumerate(KNOWN.tolist()):  # the slow twin
+        there = past[i, W - count :, :2].numpy()
+        for h, row in enumerate(lags):
+            found = [there[count - lag] for lag in row if lag <= count]
+            expected[i, h] = np.mean(found or there, axis=0)
+    found = anchor_forecast(past[..., :2].numpy(), lags, KNOWN.numpy())
+    assert np.allclose(found, expected, rtol=1e-12)
+    assert np.allclose(made.naive(past, known=KNOWN)[..., 0].numpy(), expected, rtol=1e-12)
+    torch.nn.init.zeros_(made.decoder.head.weight)
+    assert np.allclose(made(past, known=KNOWN)[..., 0].detach().numpy(), expected, rtol=1e-12)
+    if lags.shape[1] == 1:  # what exists is copied to the bit
+        assert np.array_equal(found[-1], past[-1, W - lags[:, 0], :2].numpy())

@@ -83,27 +83,32 @@ class Context:
         """Steps in one season."""
         return self._panel.season_length
 
-    def tail(self, window: int) -> NDArray[np.float64]:
+    def tail(self, window: int, least: int | None = None) -> NDArray[np.float64]:
         """Return the last `window` rows before each cutoff, shape (n, W, C), not to be written to.
 
-        A missing number is replaced by the one before it, at the start of the context by the first number in it.
-        NaN is left only in a column that has no number before the cutoff. DataError names the first series that has
-        fewer rows than that.
+        A missing number is replaced by the one before it, at the start of the context by the first number in it; so are
+        rows before it, where it has fewer than the window. NaN is left only in a column that has no number before the
+        cutoff. DataError names the first series that has fewer rows than the `least`: the window, unless given.
         """
-        short = np.flatnonzero(self.lengths < window)
+        least = window if least is None else least
+        short = np.flatnonzero(self.lengths < least)
         if len(short):
             name, length = str(self.ids[short[0]]), self.lengths[short[0]]
             others = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
             raise DataError(
-                f"the window must fit in the past of every series: needs {window} steps, series {name!r} has "
+                f"the window must fit in the past of every series: needs {least} steps, series {name!r} has "
                 f"{length}{others}; give more past, or fit with window <= {length} "
-                f"(a backtest with a min_past of {window} leaves such cutoffs out)"
+                f"(a backtest with a min_past of {least} leaves such cutoffs out)"
             )
         if window not in self._tails:
-            # One copy of so many rows each, faster than row by row.
-            every = sliding_window_view(self._panel.filled, window, axis=0)  # (rows - W + 1, C, W)
-            found = every[self._panel.offsets[self.series] + self._n_observed - window].transpose(0, 2, 1)  # (n, W, C)
-            rows = self._known(found, self._n_observed[:, None] - np.arange(window, 0, -1))
+            place = self._n_observed[:, None] - np.arange(window, 0, -1)  # (n, W)
+            begin = self._panel.offsets[self.series]
+            if np.any(self.lengths < window):
+                found = self._panel.filled[begin[:, None] + np.maximum(place, self._start[:, None])]  # (n, W, C)
+            else:  # one copy of so many rows each, faster than row by row
+                every = sliding_window_view(self._panel.filled, window, axis=0)  # (rows - W + 1, C, W)
+                found = every[begin + self._n_observed - window].transpose(0, 2, 1)
+            rows = self._known(found, place)
             rows.setflags(write=False)
             self._tails[window] = rows
         return self._tails[window]

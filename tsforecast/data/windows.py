@@ -21,11 +21,12 @@ class Batch:
     future: Tensor  # targets; NaN where the truth is missing, (B, H, K)
     series: Tensor  # the series that each window is cut from, int64, (B,)
     gaps: bool  # whether any truth of these windows may be missing
+    known: Tensor | None = None  # last steps of the past that exist, int64, (B,); those before are zero; None: all
 
     @property
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Arguments of the network: past, future known and static covariates."""
-        return self.past, self.ahead, self.static
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Arguments of the network: past, future known and static covariates, and how many steps exist."""
+        return self.past, self.ahead, self.static, self.known
 
 
 class Windows:
@@ -35,7 +36,8 @@ class Windows:
     cross from one series into another, because the starts of each series are counted on their own; the past may reach
     back before `first`. `values` (rows, C) are scaled, without NaN, targets first, the `ahead` known future covariates
     last; `truth` (rows, K) is the targets again, with NaN where the loss skips them. `static` is (N, S), and `names`
-    (N,) are those of the series in messages.
+    (N,) are those of the series in messages. With `least` a window may begin before its series does, as long as so many
+    of its steps exist: the others are zero, and a batch has the number of `known` ones.
     """
 
     kind = "series"  # what `names` name
@@ -48,6 +50,7 @@ class Windows:
         window: int,
         horizon: int,
         *,
+        least: int | None = None,
         ahead: int = 0,
         static: NDArray[Any] | None = None,
         first: NDArray[np.int64] | None = None,
@@ -56,8 +59,9 @@ class Windows:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        lengths = np.diff(offsets)
-        begin = np.maximum(np.zeros_like(lengths) if first is None else first, window) - window
+        lengths, least = np.diff(offsets), window if least is None else least
+        earliest = np.zeros_like(lengths) if first is None else first
+        begin = np.maximum(earliest, least) - window  # perhaps before the series
         end = lengths if last is None else last
         counts = np.maximum(end - horizon - window - begin + 1, 0)
         self.window, self.horizon = window, horizon
@@ -66,14 +70,19 @@ class Windows:
         self.device = torch.device(device)
         bounds = np.cumsum(counts)
         self._bounds = torch.from_numpy(bounds).to(device)
-        self._shift = torch.from_numpy(offsets[:-1] + begin - bounds + counts).to(device)  # from a window to its row
+        shift = begin - bounds + counts  # from a window to its first row in the series
+        whole = bool((begin[counts > 0] >= 0).all())
+        self._known = None if whole else torch.from_numpy(shift + window).to(device)  # from a window to its steps
+        # The first series needs rows in front; windows of the others reach into the series before, and are masked.
+        front = -int((offsets[:-1] + begin)[counts > 0].min(initial=0))
+        self._shift = torch.from_numpy(offsets[:-1] + shift + front).to(device)  # from a window to its row
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
-        self._values = torch.from_numpy(np.ascontiguousarray(values)).to(device, dtype)
+        self._values = _tensor(values, front).to(device, dtype)
         self._targets, self._ahead = truth.shape[1], ahead
         facts = np.zeros((len(lengths), 0)) if static is None else static
-        self._static = torch.from_numpy(np.ascontiguousarray(facts)).to(device, dtype)
+        self._static = _tensor(facts).to(device, dtype)
         self._gaps = bool(np.isnan(truth).any())
-        self._truth = torch.from_numpy(np.ascontiguousarray(truth)).to(device, dtype) if self._gaps else self._values
+        self._truth = _tensor(truth, front).to(device, dtype) if self._gaps else self._values
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -91,17 +100,31 @@ class Windows:
         series = self.series_index(index)
         start = index + self._shift.index_select(0, series)  # (B,)
         rows = self._gather(self._values, start, self.window + self.horizon)  # (B, W + H, C)
-        past, future = rows[:, : self.window], rows[:, self.window :]
+        past, future, known = rows[:, : self.window], rows[:, self.window :], None
+        if self._known is not None:
+            known = (index + self._known.index_select(0, series)).clamp(max=self.window)  # (B,)
+            past = past * existing(known, self.window)
         ahead = future[..., rows.shape[2] - self._ahead :]  # (B, H, F)
         future = future[..., : self._targets]  # (B, H, K)
         if self._gaps:
             future = self._gather(self._truth, start + self.window, self.horizon)
-        return Batch(past, ahead, self._static.index_select(0, series), future, series, self._gaps)
+        return Batch(past, ahead, self._static.index_select(0, series), future, series, self._gaps, known)
 
     @staticmethod
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:
         view = values.unfold(0, length, 1)  # (rows - length + 1, C, length), a view
         return view.index_select(0, start).transpose(1, 2)  # (B, length, C)
+
+
+def existing(known: Tensor, window: int) -> Tensor:
+    """Return which steps of windows exist, (B, W, 1), given how many of the last ones do, (B,)."""
+    return (torch.arange(window, device=known.device) >= (window - known)[:, None])[..., None]
+
+
+def _tensor(rows: NDArray[Any], front: int = 0) -> Tensor:
+    """Return rows as a contiguous tensor, behind so many rows of zeros; a view where there are none."""
+    rows = np.pad(rows, [(front, 0), (0, 0)]) if front else np.ascontiguousarray(rows)
+    return torch.from_numpy(rows)
 
 
 def shuffled(count: int, batch_size: int, steps: int) -> list[Tensor]:

@@ -49,11 +49,24 @@ def anchor_lags(anchor: Anchor, horizon: int, season_length: int) -> NDArray[np.
     return np.asarray(seasons - np.arange(horizon)[:, None] % seasons)
 
 
-def anchor_forecast(past: NDArray[Any], lags: NDArray[np.int64]) -> NDArray[Any]:
-    """Return naive forecasts (B, H, C) of windows (B, W, C): means over the A steps of each row of `lags` (H, A)."""
-    if lags.shape[1] == 1:
-        return past[:, past.shape[1] - lags[:, 0]]  # (B, H, C), the copied numbers to the bit
-    return np.asarray(past[:, past.shape[1] - lags].mean(2))  # (B, H, A, C) -> (B, H, C)
+def anchor_forecast(
+    past: NDArray[Any], lags: NDArray[np.int64], known: NDArray[np.int64] | None = None
+) -> NDArray[Any]:
+    """Return naive forecasts (B, H, C) of windows (B, W, C): means over the A steps of each row of `lags` (H, A).
+
+    Where only the last steps of a window are `known`, (B,), the means are over those of their steps that exist, and
+    over all known ones where none does. `ForecastNetwork` has the same definition.
+    """
+    window = past.shape[1]
+    if known is None or lags.max() == 1:
+        if lags.shape[1] == 1:
+            return past[:, window - lags[:, 0]]  # (B, H, C), the copied numbers to the bit
+        return np.asarray(past[:, window - lags].mean(2))  # (B, H, A, C) -> (B, H, C)
+    exist = (lags <= known[:, None, None])[..., None]  # (B, H, A, 1)
+    total, count = np.where(exist, past[:, window - lags], 0.0).sum(2), exist.sum(2)  # (B, H, C), (B, H, 1)
+    there = (np.arange(window) >= window - known[:, None])[..., None]  # (B, W, 1)
+    mean = np.where(there, past, 0.0).sum(1, keepdims=True) / known[:, None, None]  # (B, 1, C)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), mean))
 
 
 def observed_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,10 +108,10 @@ def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[
             "Panel.from_array(data, season_length=24), or use anchor='last'"
         )
     reach = int(anchor_lags(found, horizon, season).max())
-    if reach > window and reach + horizon > past.lengths.min():
+    if reach > window and reach + horizon > past.lengths.max():
         raise DataError(
             f"an anchor of seasons must fit in the training part: looks back {reach} steps, and with the horizon needs "
-            f"{reach + horizon}, the shortest has {past.lengths.min()}; use shorter seasons, or anchor='last'"
+            f"{reach + horizon}, the longest has {past.lengths.max()}; use shorter seasons, or anchor='last'"
         )
     if reach > window:
         raise DataError(

@@ -17,6 +17,7 @@ from tsforecast.errors import DataError, Parameter, Part, Problem
 Rows = Callable[[int], NDArray[np.int64]]  # from a horizon to how many first rows of each series train, (N,)
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
 SEGMENT = 24  # steps that one segment has at most, unless given
+FEW = 3  # known steps of a window, from which on a network corrects the naive forecast
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
 
@@ -29,66 +30,89 @@ def training_rows(
 ) -> tuple[int, NDArray[np.int64]]:
     """Return how many steps, or groups, validate, and how many first rows of each series train, (N,).
 
-    `validation` is a share or a number of the last steps; of whole groups where the panel has several, whose series
-    then train 0 rows; or of supervised windows. For a DataError's remedy it is `named`, and `without` is the setting
-    that does without it.
+    `validation` is a share or a number of the last steps of each series; of whole groups where the panel has several,
+    whose series then train 0 rows; or of supervised windows. Of series of different lengths those that are too short to
+    validate train all rows, and the steps are those of the median series. For a DataError's remedy it is `named`, and
+    `without` is the setting that does without it.
     """
     units = panel.units
     if not validation or (units is not None and units.max() == 0):
         return 0, panel.lengths
-    total, least = (int(panel.lengths.min()), horizon) if units is None else (int(units.max()) + 1, 1)
-    count = max(least, round(validation * total)) if isinstance(validation, float) else int(validation)
     if units is not None:
+        total = int(units.max()) + 1
+        count = max(1, round(validation * total)) if isinstance(validation, float) else int(validation)
         if count >= total:
             raise DataError(
                 f"{named} must leave a {panel.unit} to train on: takes {count} of {total} {panel.unit}s; "
                 f"use {named} <= {total - 1}"
             )
         return count, np.where(units >= total - count, 0, panel.lengths)
-    if horizon > total // 3 and not horizon <= count < total:
-        shortest = f"it is {horizon}, the shortest has {total} steps{panel.reading}"
+    lengths, counts = panel.lengths, np.full(len(panel), validation)
+    if isinstance(validation, float):
+        counts = np.maximum(np.round(validation * lengths), horizon)
+    counts = counts.astype(np.int64)
+    total, uneven = int(lengths.max()), bool(lengths.min() < lengths.max())
+    validates = (counts >= horizon) & (lengths - counts > uneven * horizon)  # a first step and a horizon can then train
+    if validates.any():
+        return int(np.median(counts[validates])), np.where(validates, lengths - counts, lengths)
+    count, which = int(counts.max()), "longest" if uneven else "shortest"
+    if horizon > total // 3 and not horizon <= count < total - uneven * horizon:
+        found = f"it is {horizon}, the {which} has {total} steps{panel.reading}"
         remedy = ("use ", Parameter("horizon"), f" <= {max(1, total // 4)}, or give longer series")
-        raise DataError(Problem("the horizon must be far shorter than the series", shortest, remedy))
+        raise DataError(Problem("the horizon must be far shorter than the series", found, remedy))
     if count < horizon:
         raise DataError(
             f"{named} must hold a whole horizon: takes {count} steps, the horizon is {horizon}{panel.reading}; "
             f"use {named} >= {horizon}, or {without}"
         )
-    if count >= total:
-        raise DataError(
-            f"{named} must leave steps to train on: takes {count}, the shortest series has {total}{panel.reading}; "
-            f"use {named} < {total}, or {without}"
-        )
-    return count, panel.lengths - count
+    raise DataError(
+        f"{named} must leave steps to train on: takes {count}, the {which} series has {total}{panel.reading}; "
+        f"use {named} < {total - uneven * horizon}, or {without}"
+    )
 
 
-def window(panel: Panel, rows: Rows, given: int | str, horizon: int, fixed: bool = False) -> int:
-    """Return the window that was given, or as much as helps and fits.
+def window(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int, int]:
+    """Return the window that was given, or as much as helps and fits, and the fewest known steps of one that is used.
 
     Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest;
-    at most a third of the shortest series' training part. A DataError has the arithmetic and the largest numbers that
-    would fit; where window and horizon are `fixed`, by a fitted network, more rows alone.
+    at most a third of the training part of the median series. Windows are whole where all series have one and a horizon
+    to train on; of series of different lengths some then begin before their series, as long as one has a whole one. A
+    DataError has the arithmetic and the largest numbers that would fit.
     """
-    chosen, seen, short = _room(panel, rows, given, horizon)
-    if not len(short):
-        return chosen
-    needed = chosen + horizon
-    worst = short[seen[short].argmin()]
+    chosen, seen, least = _room(panel, rows, given, horizon)
+    if not least:
+        ways: list[tuple[Part, ...]] = []
+        if (has := int(seen.max())) > horizon:
+            ways = [(Parameter("window"), f" <= {has - horizon}")]
+        most = _largest_horizon(panel, rows, given, horizon)
+        ways += [(Parameter("horizon"), f" <= {most}")] if most else []
+        raise _too_short(panel, seen, int(seen.argmax()), chosen, horizon, ways)
+    return chosen, least
+
+
+def require_room(panel: Panel, seen: NDArray[np.int64], window: int, least: int, horizon: int) -> None:
+    """Raise DataError unless a fitted network can be trained further on the rows `seen`, (N,)."""
+    # A network that reads whole windows alone needs one of each series.
+    worst = int(seen.argmax() if least < window else np.where(seen > 0, seen, seen.max()).argmin())
+    if seen[worst] < least + horizon:
+        raise _too_short(panel, seen, worst, least, horizon, [])
+
+
+def _too_short(
+    panel: Panel, seen: NDArray[np.int64], worst: int, window: int, horizon: int, ways: list[tuple[Part, ...]]
+) -> DataError:
+    """Return the error of series that are too short, one of them with its numbers, and the ways to go on."""
+    needed = window + horizon
     has, length = int(seen[worst]), int(panel.lengths[worst])
     held = f" ({length} less {length - has} for validation)" if has < length else ""
-    more = len(short) - 1
+    more = np.count_nonzero((seen < needed) & (seen != 0)) - 1
     others = f"; so {'does' if more == 1 else 'do'} {more} other series" if more else ""
-    ways: list[tuple[Part, ...]] = [(Parameter("window"), f" <= {has - horizon}")] if has > horizon else []
-    most = _largest_horizon(panel, rows, given, horizon)
-    ways += [(Parameter("horizon"), f" <= {most}")] if most else []
-    if fixed or not ways:
+    if not ways:
         ways = [(f"at least {needed - has} more rows",), *([("less validation",)] if held else [])]
-    if panel.groups is not None and len(short) < np.count_nonzero(seen):  # some sequences are always short
-        ways += [("a ", Parameter("min_past"), f" of {chosen} in a backtest, which leaves such series out")]
-    raise DataError(
+    return DataError(
         Problem(
             "window + horizon must fit in the training part",
-            f"needs {chosen} + {horizon} = {needed} steps, series {str(panel.ids[worst])!r} has {max(has, 0)}{held}"
+            f"needs {window} + {horizon} = {needed} steps, series {str(panel.ids[worst])!r} has {max(has, 0)}{held}"
             f"{others}{panel.reading}",
             ("use ", *[part for way in ways for part in (" or ", *way)][1:]),
             series=panel.ids[worst],
@@ -96,19 +120,20 @@ def window(panel: Panel, rows: Rows, given: int | str, horizon: int, fixed: bool
     )
 
 
-def _room(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the window for a horizon, the rows that train, (N,), and the series that are too short for both."""
+def _room(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int, NDArray[np.int64], int]:
+    """Return the window for a horizon, the rows that train, (N,), and the fewest known steps; 0 where none fits."""
     seen = rows(horizon)
-    trains = seen != 0  # a group, or a window of supervised ones, may validate as a whole
-    shortest = int(seen[trains].min())
-    supervised = isinstance(panel, SupervisedPanel)
-    auto = shortest - horizon if supervised else _auto_window(panel.season_length, horizon, shortest)
+    trains = seen[seen != 0]  # a group, or a window of supervised ones, may validate as a whole
+    supervised, shortest, longest = isinstance(panel, SupervisedPanel), int(trains.min()), int(trains.max())
+    auto = shortest - horizon if supervised else _auto_window(panel.season_length, horizon, int(np.median(trains)))
     chosen = auto if isinstance(given, str) else int(given)
     if supervised and chosen > auto:
         raise DataError(
             f"window must fit in the rows of X: needs {chosen} steps, they have {auto}; use window <= {auto}"
         )
-    return chosen, seen, np.flatnonzero((seen < chosen + horizon) & trains)
+    if shortest >= chosen + horizon:
+        return chosen, seen, chosen
+    return chosen, seen, min(chosen, FEW) if shortest < longest and longest >= chosen + horizon else 0
 
 
 def _largest_horizon(panel: Panel, rows: Rows, given: int | str, below: int) -> int:
@@ -119,17 +144,17 @@ def _largest_horizon(panel: Panel, rows: Rows, given: int | str, below: int) -> 
 
     def too_long(horizon: int) -> bool:
         try:
-            return len(_room(panel, rows, given, horizon)[2]) > 0
+            return not _room(panel, rows, given, horizon)[2]
         except DataError:
             return True
 
     return bisect(range(1, below), False, key=too_long)
 
 
-def _auto_window(season: int, horizon: int, shortest: int) -> int:
-    """Return the window of `window` for training parts of `shortest` steps at least, in whole segments."""
+def _auto_window(season: int, horizon: int, typical: int) -> int:
+    """Return the window of `window` for training parts of `typical` steps, in whole segments."""
     wanted = 14 * season if season in DAYS else max(3 * season, 2 * horizon, 24)
-    fitting = min(wanted, max(1, shortest // 3))
+    fitting = min(wanted, max(1, typical // 3))
     step = segment("auto", season)
     return fitting - fitting % step if fitting >= step else fitting
 

@@ -29,7 +29,7 @@ from tsforecast.events import observed
 from tsforecast.forecasters import auto
 from tsforecast.forecasters.anchors import anchor_forecast
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
-from tsforecast.forecasters.windowed import WindowedForecaster
+from tsforecast.forecasters.windowed import Known, WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.losses import LOGNORMAL, LOSSES, DataScale, Loss, Objective, loss_problems, require_numbers
 from tsforecast.training.history import OnEpoch
@@ -64,9 +64,10 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
     Attributes
     ----------
     resolved_ : dict
-        Values used where a setting left a choice: window, segment, anchor, value_transform, per_series, season_length,
-        validation (steps, or groups), best_epoch, device, head_layers (more than one after `fine_tune` with two),
-        fused (whether fast kernels read, see `tsforecast.networks.kernels`; sizes and length of the training decide).
+        Values used where a setting left a choice: window, least (steps that a series must have for a forecast of its
+        own), segment, anchor, value_transform, per_series, season_length, validation (steps, or groups), best_epoch,
+        device, head_layers (more than one after `fine_tune` with two), fused (whether fast kernels read, see
+        `tsforecast.networks.kernels`; sizes and length of the training decide).
     network_ : ForecastNetwork
     inputs_ : Preprocessor
         Scaling and static categories, learned on the training part.
@@ -146,15 +147,15 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         same = {"frequency": panel.frequency, "season_length": panel.season_length}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         with observed(self, panel, on_epoch) as activity:
-            part, trains = self._split(panel)
-            self.inputs_ = Preprocessor.fit(part.until(trains), self._recipe())
-            windows, config, self.history_ = self._windows(part, trains), self._training_config(), []
+            trains = self._split(panel)
+            self.inputs_ = Preprocessor.fit(panel.until(trains), self._recipe())
+            windows, config, self.history_ = self._windows(panel, trains), self._training_config(), []
             self._remember(panel)  # from the first epoch on there are weights to forecast with
             notify = self._forgetting(activity.notify)
             self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, notify)
             if self._refits(config):
-                self.inputs_ = Preprocessor.fit(part, self._recipe())
-                windows = self._windows(part, part.lengths)
+                self.inputs_ = Preprocessor.fit(panel, self._recipe())
+                windows = self._windows(panel, panel.lengths)
                 config = replace(config, stop=self.resolved_["best_epoch"])
                 self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, phase="refit")
         return self
@@ -206,8 +207,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         model = self._copy_to_tune(freeze, head, layers, scaling, settings)
         panel = self.panel_.read_like(data, what="the data to tune on")
         held_out, trains = model._training_rows(panel)
-        # Refuse data that are too short.
-        auto.window(panel, lambda _: trains, self.resolved_["window"], self.horizon_, fixed=True)
+        auto.require_room(panel, trains, self.resolved_["window"], self._least, self.horizon_)
         past = panel.until(trains)
         if scaling == "keep":
             raise_any(f"{problem}; use scaling='new'" for problem in self.inputs_.beyond_transform(past))
@@ -254,6 +254,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             panel.offsets,
             window,
             self.horizon_,
+            least=self._least,
             ahead=len(panel.roles.future),
             static=inputs.static(panel),
             names=panel.ids,
@@ -264,7 +265,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         if validation is not None and not len(validation):
             raise DataError(
                 f"validation must have a window: none of the held-out groups has a series of "
-                f"{window} + {self.horizon_} steps; use a smaller window, or validation=None"
+                f"{self._least} + {self.horizon_} steps; use a smaller window, or validation=None"
             )
         weights = None
         if panel.weights is not None:  # 1 in the mean
@@ -304,6 +305,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             static=self.inputs_.statics.width,
             instance_norm=self.instance_norm,
             loss=self._loss(),
+            masked=self._least < self.resolved_["window"],
         )
 
     def _naive_network(self, data: TrainingData) -> ForecastNetwork:
@@ -331,11 +333,13 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         start = loss.start(level, truth, series, data.objective.scale)
         network.start.copy_(torch.from_numpy(start))
 
-    def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
+    def _forecast_block(
+        self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
+    ) -> Floats:
         """Forecast one block; see `WindowedForecaster._forecast_block`. The median is where the level is."""
         if self._point == "level":
-            return super()._forecast_block(rows, ahead, static, scaling)
-        return self._parametric(rows, ahead, static, scaling)[1]
+            return super()._forecast_block(rows, known, ahead, static, scaling)
+        return self._parametric(rows, known, ahead, static, scaling)[1]
 
     @property
     def _point(self) -> Literal["level", "mean", "median", "mode"]:
@@ -347,19 +351,20 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         return "level" if name == "median" and isinstance(family, Symmetric | Quantiles) else name  # type: ignore[return-value]
 
     def _parametric(
-        self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
+        self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
     ) -> tuple[Parametric, Floats]:
         """Return distributions and points of one block, of rows as in `_forecast_block`, in one pass of the network."""
         family, lags = self._loss().family, self._lags()
         assert family is not None
-        scaled_rows, known = self._scaled(rows, ahead, scaling)
-        outputs = self._outputs(scaled_rows, known, static, lambda found: found)
+        scaled_rows, scaled_ahead = self._scaled(rows, ahead, scaling)
+        outputs = self._outputs(scaled_rows, known, scaled_ahead, static, lambda found: found)
         correction = outputs[..., 0].copy()
         if lags is not None:
-            outputs[..., 0] += anchor_forecast(scaled_rows[..., : outputs.shape[2]], lags)
-        found = Parametric(family, outputs, scaling)
-        name = self._point
-        return found, self._anchored(correction, rows, scaled_rows, scaling) if name == "level" else found.point(name)
+            outputs[..., 0] += anchor_forecast(scaled_rows[..., : outputs.shape[2]], lags, known)
+        found, name = Parametric(family, outputs, scaling), self._point
+        if name == "level":
+            return found, self._anchored(correction, rows, known, scaled_rows, scaling)
+        return found, found.point(name)
 
     @property
     def learns_distribution(self) -> bool:
@@ -374,7 +379,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         """
         if self._loss().family is None:
             return super().distribution(past, horizon)
-        if (short := past.lengths < self.resolved_["window"]).any():
+        if (short := past.lengths < self._least).any():
             naive = SeasonalNaiveForecaster(self.horizon_).fit(self.panel_)
             naive.season_length_ = self.resolved_["season_length"]
             models = [(chosen, model) for chosen, model in ((short, naive), (~short, self)) if chosen.any()]
@@ -391,14 +396,15 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         outputs = np.concatenate([block.outputs for block in blocks], axis=1)
         return replace(blocks[0], outputs=outputs[:, :horizon], points=points)
 
-    def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
+    def _corrections(self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32]) -> Floats:
         """Return the network's corrections; see `WindowedForecaster._corrections`."""
-        return self._outputs(rows, ahead, static, self._loss().point)
+        return self._outputs(rows, known, ahead, static, self._loss().point)
 
     @torch.inference_mode()
     def _outputs(
         self,
         rows: Floats,
+        known: Known,
         ahead: Floats,
         static: NDArray[np.float32],
         read: Callable[[torch.Tensor], torch.Tensor],
@@ -407,6 +413,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         device = next(self.network_.parameters()).device
         self.network_.eval()
         whole = [torch.from_numpy(np.nan_to_num(part).astype(np.float32)) for part in (rows, ahead, static)]
+        whole += [] if known is None else [torch.from_numpy(known)]
         points, at_once = [], max(PREDICT_ROWS, int(STATES // (rows.shape[1] * self.units) // TILE * TILE))
         with few_threads(self.units):
             for batch in zip(*(torch.split(part, at_once) for part in whole), strict=True):
@@ -419,9 +426,11 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each series trained; all where it was trained once more on them."""
         rows = super().learned_rows()
-        if not self._refits(self._training_config()):
-            rows[rows > 0] = self._training_rows(self.panel_.select(rows > 0) if not rows.all() else self.panel_)[1]
-        return rows
+        if self._refits(self._training_config()):
+            return rows
+        # In older models as many steps of each series validated.
+        validation = self.validation if "least" in self.resolved_ else self.resolved_["validation"]
+        return np.minimum(rows, auto.training_rows(self.panel_, validation, self.horizon_)[1])
 
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss

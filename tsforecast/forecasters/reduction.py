@@ -27,7 +27,7 @@ from tsforecast.errors import DataError, DataWarning, ParameterError, Problem
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.events import unobserved
 from tsforecast.forecasters.anchors import anchor_forecast
-from tsforecast.forecasters.windowed import WindowedForecaster
+from tsforecast.forecasters.windowed import Known, WindowedForecaster
 
 Floats = NDArray[np.float64]
 TILE = 64  # rows of one call of predict
@@ -101,12 +101,12 @@ class ReductionForecaster(WindowedForecaster):
             # Of supervised windows one is kept, from which nothing can be learned later.
             now = isinstance(panel, SupervisedPanel) and self.learns_distribution
             self._by_level = self._fitted_by_level(panel) if now else None
-        panel, _ = self._split(panel)
+        self._split(panel)
         self.inputs_ = Preprocessor.fit(panel, self._recipe())
         self.targets_ = panel.n_targets
         batch = self._windows(panel)
         past, ahead, static, future = (part.numpy() for part in (batch.past, batch.ahead, batch.static, batch.future))
-        X, naive, size = self._features(past, static)
+        X, naive, size = self._features(past, None if batch.known is None else batch.known.numpy(), static)
         y = ((future - naive) / size).transpose(0, 2, 1).reshape(len(X), -1)  # (n * K, B)
         weights = None if panel.weights is None else np.repeat(panel.weights[batch.series.numpy()], panel.n_targets)
         self.regressors_ = [
@@ -122,6 +122,7 @@ class ReductionForecaster(WindowedForecaster):
             panel.offsets,
             self.resolved_["window"],
             self._block,
+            least=self._least,
             ahead=len(panel.roles.future),
             static=self.inputs_.static(panel),
             first=panel.target_starts,
@@ -130,16 +131,28 @@ class ReductionForecaster(WindowedForecaster):
         count = min(len(windows), self.max_windows or len(windows))
         return windows.batch(torch.arange(count) * len(windows) // count)
 
-    def _features(self, past: Floats, static: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
-        """Return features (n * K, features), naive forecast (n, B, K) and scale (n, 1, K) of scaled windows."""
-        targets, lags = self.targets_, self._lags()
+    def _features(self, past: Floats, known: Known, static: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+        """Return features (n * K, features), naive forecast (n, B, K) and scale (n, 1, K) of scaled windows.
+
+        Steps that do not exist are zero among the features, and one more is the share of those that do.
+        """
+        targets, lags, window = self.targets_, self._lags(), past.shape[1]
         own, shared = past[..., :targets], past[..., targets:]
-        level = own.mean(axis=1, keepdims=True) if self.instance_norm else np.zeros_like(own[:, :1])  # (n, 1, K)
-        naive = np.repeat(level, self._block, axis=1) if lags is None else anchor_forecast(own, lags)  # (n, B, K)
-        level = level if lags is None else own[:, -1:]
-        size = np.maximum(own.std(axis=1, keepdims=True), SMALL) if self.instance_norm else np.ones_like(level)
-        features = [((own - level) / size).transpose(0, 2, 1).reshape(-1, own.shape[1])]  # (n * K, W)
-        features += [np.repeat(part.reshape(len(past), -1), targets, axis=0) for part in (shared, static)]
+        there: Any = True  # (n, W, 1)
+        if known is not None:
+            there = (np.arange(window) >= window - known[:, None])[..., None]
+            shared = np.where(there, shared, 0.0)
+        level, spread = np.zeros_like(own[:, :1]), np.ones_like(own[:, :1])  # (n, 1, K)
+        if self.instance_norm:
+            level = own.mean(axis=1, keepdims=True, where=there)
+            spread = own.std(axis=1, keepdims=True, where=there)
+        naive = np.repeat(level, self._block, axis=1)  # (n, B, K)
+        if lags is not None:
+            level, naive = own[:, -1:], anchor_forecast(own, lags, known)
+        size = np.maximum(spread, SMALL)
+        features = [np.where(there, (own - level) / size, 0.0).transpose(0, 2, 1).reshape(-1, window)]  # (n * K, W)
+        shares = np.zeros((len(past), 0)) if known is None else known[:, None] / window
+        features += [np.repeat(part.reshape(len(past), -1), targets, axis=0) for part in (shared, static, shares)]
         if targets > 1:
             features.append(np.tile(np.eye(targets), (len(past), 1)))
         return np.concatenate(features, axis=1), naive, size
@@ -169,9 +182,9 @@ class ReductionForecaster(WindowedForecaster):
     def _block(self) -> int:
         return 1 if self.strategy == "recursive" else self.horizon_
 
-    def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
+    def _corrections(self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32]) -> Floats:
         """Return the predictions of the regressors; see `WindowedForecaster._corrections`."""
-        X, naive, size = self._features(np.nan_to_num(rows), static)
+        X, naive, size = self._features(np.nan_to_num(rows), known, static)
         parts = [
             _predict(regressor, _with_future(X, np.nan_to_num(ahead[:, steps])))
             for regressor, steps in zip(self.regressors_, self._steps(), strict=True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +18,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
 from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.errors import DataError, DataWarning, ParameterError, Problem, raise_any, shorten
+from tsforecast.errors import ParameterError, Problem, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters import anchors
 from tsforecast.forecasters import auto as choices
@@ -29,7 +27,8 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 
 Floats = NDArray[np.float64]
-ForecastBlock = Callable[[Floats, Floats, NDArray[np.float32], Scaling], Floats]
+Known = NDArray[np.int64] | None  # last steps of each window that exist, (n,); None where all do
+ForecastBlock = Callable[[Floats, Known, Floats, NDArray[np.float32], Scaling], Floats]
 
 
 def _anchor_problems(name: str, anchor: Any) -> list[str]:
@@ -62,7 +61,8 @@ class WindowedForecaster(Forecaster):
         least=1,
         fixed=True,
         doc="Steps to read (W). Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, "
-        "whichever is longest; at most a third of the shortest series' training part.",
+        "whichever is longest; at most a third of the median series' training part. A series may be shorter: what a "
+        "window lacks of it is masked.",
     )
     horizon: int = setting(default=1, fixed=True, doc="Steps to forecast (H), all at once.")
     anchor: Literal["auto", AnchorName] | Sequence[int] = setting(
@@ -101,65 +101,28 @@ class WindowedForecaster(Forecaster):
         """Return how many steps, or wholes, validate, and how many first rows of each series train, at a horizon."""
         return 0, panel.lengths
 
-    def _split(self, panel: Panel, quiet: bool = False) -> tuple[Panel, NDArray[np.int64]]:
-        """Resolve settings that leave a choice; return the series that train, and how many first rows of each do."""
-        part = self._long_enough(panel)
-        held_out, trains = self._training_rows(part)
-        self.resolved_ = self._resolve(part, part.until(trains)) | {"validation": held_out}
-        if part is not panel:
-            self.resolved_["shortest"] = shortest = int(part.lengths.min())
-            short = panel.lengths < shortest
-            if not quiet:
-                warnings.warn(
-                    f"{short.sum()} of {len(panel)} series {'is' if short.sum() == 1 else 'are'} too short to train on "
-                    f"and left out of the training: {_names(panel.ids[short])}; up to "
-                    f"{panel.lengths[short].max()} steps are too few for window {self.resolved_['window']} and horizon "
-                    f"{self.horizon_}, the others have {shortest} or more; forecasts from less than a window are "
-                    "seasonal naive ones",
-                    DataWarning,
-                    stacklevel=4,
-                )
-        return part, trains
-
-    def _long_enough(self, panel: Panel) -> Panel:
-        """Return the series that are long enough to train, at least half of them; else all, which are refused."""
-        lengths = np.unique(panel.lengths)
-
-        def fits(part: Panel) -> bool:
-            with suppress(DataError):
-                choices.window(part, lambda steps: self._training_rows(part, steps)[1], self.window, self.horizon_)
-                return True
-            return False
-
-        if isinstance(panel, SupervisedPanel) or len(lengths) == 1 or fits(panel):
-            return panel
-        found = bisect_left(lengths, True, 1, key=lambda least: fits(panel.select(panel.lengths >= least)))
-        kept = panel.lengths >= (lengths[found] if found < len(lengths) else np.inf)
-        return panel.select(kept) if 2 * kept.sum() >= len(panel) else panel
-
-    def _learned_from(self, panel: Panel) -> NDArray[np.bool_]:
-        """Return which series of a panel were long enough to train."""
-        return np.asarray(panel.lengths >= self.resolved_.get("shortest", 0))
+    def _split(self, panel: Panel) -> NDArray[np.int64]:
+        """Resolve settings that leave a choice; return how many first rows of each series train, (N,)."""
+        held_out, trains = self._training_rows(panel)
+        self.resolved_ = self._resolve(panel, panel.until(trains)) | {"validation": held_out}
+        return trains
 
     def learned_rows(self) -> NDArray[np.int64]:
-        """Return how many first rows of each fitted series trained; none of those that are too short."""
-        return np.where(self._learned_from(self.panel_), self.panel_.lengths, 0)
+        """Return how many first rows of each fitted series trained."""
+        shortest = self.resolved_.get("shortest", 0)  # older models left shorter ones out
+        return np.where(self.panel_.lengths >= shortest, self.panel_.lengths, 0)
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessed data and resolved settings; see `Forecaster.preprocessing_state`."""
         raise_any(self._problems(), ParameterError)  # an audit asks before anything is fitted
         unfitted = clone(self)
         unfitted.horizon_ = panel.horizon_or(unfitted._own_horizon())
-        part, trains = unfitted._split(panel, quiet=True)
-        learned = unfitted._learned_from(panel)
-        rows = np.zeros(len(panel), dtype=np.int64)
-        rows[learned] = trains
-        panel = part
+        trains = unfitted._split(panel)
         inputs = Preprocessor.fit(panel.until(trains), unfitted._recipe())
         values, truth = inputs.rows(panel)  # windows are views of these
         scaling = {f"scaler {name}": getattr(inputs.scaling, name) for name in ARRAYS}
         resolved = {f"choices {name}": np.array(str(value)) for name, value in unfitted.resolved_.items()}
-        return {"windows": values, "targets": truth, "training rows": rows} | scaling | resolved
+        return {"windows": values, "targets": truth, "training rows": trains} | scaling | resolved
 
     def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
         """Return the values of settings that leave a choice; `past` is the training part."""
@@ -169,12 +132,14 @@ class WindowedForecaster(Forecaster):
                 "per_series=True must have series to learn scales from: rows of X are windows; use instance_norm=True"
             )
         new_series = supervised or panel.groups is not None  # test series are not among the fitted ones
-        window = choices.window(panel, lambda steps: self._training_rows(panel, steps)[1], self.window, self.horizon_)
+        rows = partial(self._training_rows, panel)
+        window, least = choices.window(panel, lambda steps: rows(steps)[1], self.window, self.horizon_)
         zeros = anchors.zero_share(past) if self.anchor == "auto" and not supervised else 0.0
         note = {"zero_share": round(zeros, 3)} if zeros > anchors.INTERMITTENT else {}
         return {
             "season_length": panel.season_length,
             "window": window,
+            "least": least,
             "anchor": anchors.anchor(past, self.anchor, window, self.horizon_),
             "value_transform": choices.transform(past, self.value_transform),
             "per_series": not new_series if isinstance(self.per_series, str) else self.per_series,
@@ -185,10 +150,21 @@ class WindowedForecaster(Forecaster):
         """Steps that are forecast at once."""
         return self.horizon_
 
-    def _corrections(self, rows: Floats, ahead: Floats, static: NDArray[np.float32]) -> Floats:
+    @property
+    def _least(self) -> int:
+        """Fewest known steps that a window may have; a series with fewer is forecast by the seasonal naive."""
+        return int(self.resolved_.get("least", self.resolved_["window"]))
+
+    def _tail(self, past: Context) -> tuple[Floats, Known]:
+        """Return the last window of each context, (n, W, C), and how many of its steps exist; None: all, always."""
+        window, least = self.resolved_["window"], self._least
+        return past.tail(window, least), np.minimum(past.lengths, window) if least < window else None
+
+    def _corrections(self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32]) -> Floats:
         """Return the corrections of the anchor of one block, (n, B, K), in scaled units.
 
-        From scaled rows (n, W, C) and future covariates (n, B, F), NaN where nothing is known, and static ones (n, S).
+        From scaled rows (n, W, C), of which the last ones are `known`, (n,), and future covariates (n, B, F), NaN where
+        nothing is known, and static ones (n, S).
         """
         raise NotImplementedError(f"{type(self).__name__} must implement _corrections")
 
@@ -198,7 +174,7 @@ class WindowedForecaster(Forecaster):
         Beyond what is forecast at once, the forecaster continues from its own forecasts; past covariates then keep
         their last value.
         """
-        if (short := past.lengths < self.resolved_["window"]).any():
+        if (short := past.lengths < self._least).any():
             naive = SeasonalNaiveForecaster(horizon)
             naive.season_length_ = self.resolved_["season_length"]
             forecasts = np.empty((len(past), horizon, past.n_targets))
@@ -211,42 +187,48 @@ class WindowedForecaster(Forecaster):
     def _blocks(self, past: Context, horizon: int, forecast_block: ForecastBlock) -> Iterator[Floats]:
         """Yield the forecasts of each block, (n, B, K), up to a horizon, each from a window that ends with the last."""
         window, block = self.resolved_["window"], self._block
-        rows = past.tail(window)  # (n, W, C)
+        rows, known = self._tail(past)  # (n, W, C), (n,)
         scaling = self.inputs_.of(past)
         static = self.inputs_.static(past)  # (n, S)
         blocks = math.ceil(horizon / block)
-        known = past.future_known(blocks * block)  # (n, blocks * B, F)
-        for ahead in np.split(known, blocks, axis=1):  # (n, B, F)
-            part = forecast_block(rows, ahead, static, scaling)  # (n, B, K)
+        beyond = past.future_known(blocks * block)  # (n, blocks * B, F)
+        for ahead in np.split(beyond, blocks, axis=1):  # (n, B, F)
+            part = forecast_block(rows, known, ahead, static, scaling)  # (n, B, K)
             yield part
             following = np.repeat(rows[:, -1:], block, axis=1)  # (n, B, C)
             following[..., : part.shape[2]] = part
             following[..., following.shape[2] - ahead.shape[2] :] = ahead
             rows = np.concatenate([rows, following], axis=1)[:, -window:]  # (n, W, C)
+            known = None if known is None else np.minimum(known + block, window)
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
-        """Return which forecasts are the seasonal naive's, since the past is shorter than the window, (n, K)."""
-        return np.repeat((past.lengths < self.resolved_["window"])[:, None], past.n_targets, axis=1)
+        """Return which forecasts are the seasonal naive's, since the past is too short for a window, (n, K)."""
+        return np.repeat((past.lengths < self._least)[:, None], past.n_targets, axis=1)
 
-    def _forecast_block(self, rows: Floats, ahead: Floats, static: NDArray[np.float32], scaling: Scaling) -> Floats:
-        """Forecast one block from rows of shape (n, W, C) in the data's own units."""
-        scaled_rows, known = self._scaled(rows, ahead, scaling)
-        return self._anchored(self._corrections(scaled_rows, known, static), rows, scaled_rows, scaling)
+    def _forecast_block(
+        self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
+    ) -> Floats:
+        """Forecast one block from rows (n, W, C) in the data's own units, of which the last ones are `known`, (n,)."""
+        scaled_rows, scaled_ahead = self._scaled(rows, ahead, scaling)
+        corrections = self._corrections(scaled_rows, known, scaled_ahead, static)
+        return self._anchored(corrections, rows, known, scaled_rows, scaling)
 
     def _scaled(self, rows: Floats, ahead: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
         """Return rows, (n, W, C), and the future covariates of a block, (n, B, F), in scaled units."""
         index = np.arange(len(rows))
         return scaling.transform(rows, index), scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
 
-    def _anchored(self, correction: Floats, rows: Floats, scaled_rows: Floats, scaling: Scaling) -> Floats:
+    def _anchored(
+        self, correction: Floats, rows: Floats, known: Known, scaled_rows: Floats, scaling: Scaling
+    ) -> Floats:
         """Return the forecast of a block in the data's own units, given the corrections of its anchor, (n, B, K)."""
         index, lags = np.arange(len(rows)), self._lags()
         if lags is None:
             return scaling.inverse(correction, index)
         targets = correction.shape[2]
         if scaling.powered and lags.shape[1] > 1:  # what is corrected is the mean of powers
-            return scaling.inverse(anchor_forecast(scaled_rows[..., :targets], lags) + correction, index)
-        naive: Floats = anchor_forecast(rows[..., :targets], lags)
+            return scaling.inverse(anchor_forecast(scaled_rows[..., :targets], lags, known) + correction, index)
+        naive: Floats = anchor_forecast(rows[..., :targets], lags, known)
         # The correction is added in the data's own units: where it is zero this is the naive forecast to the bit.
         scaled = scaling.transform(naive, index)
         return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
@@ -257,18 +239,19 @@ class WindowedForecaster(Forecaster):
         return self.inputs_.origin
 
     def _cautions(self, past: Context) -> list[str]:
-        cautions, window = list[str](), self.resolved_["window"]
-        if (short := past.lengths < window).any():
+        cautions, window, least = list[str](), self.resolved_["window"], self._least
+        if (short := past.lengths < least).any():
             if short.all():
-                past.tail(window)  # refused
+                past.tail(window, least)  # refused
             cautions = [
-                f"{short.sum()} of {len(past)} series {'is' if short.sum() == 1 else 'are'} shorter than the window of "
-                f"{window} steps and forecast by the seasonal naive: {_names(past.ids[short])}"
+                f"{short.sum()} of {len(past)} series {'is' if short.sum() == 1 else 'are'} shorter than the "
+                f"{f'window of {window}' if least == window else least} steps that a forecast needs, and forecast by "
+                f"the seasonal naive: {_names(past.ids[short])}"
             ]
             past = past.select(~short)
         if self.resolved_["value_transform"] is None:
             return cautions
-        rows = past.tail(window)[..., : past.n_targets]
+        rows = past.tail(window, least)[..., : past.n_targets]
         held = self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2))
         if not held.any():
             return cautions
@@ -304,6 +287,9 @@ class WindowedForecaster(Forecaster):
         window, anchor, longest = self.resolved_["window"], self.resolved_["anchor"], int(self.panel_.lengths.max())
         if whole("window", window, 1) or window > longest:
             raise ValueError(f"a window must be a whole number up to {longest}: got {window!r}")
+        least = self.resolved_.get("least", window)
+        if whole("least", least, 1) or least > window:
+            raise ValueError(f"the fewest known steps must be a whole number from 1 to {window}: got {least!r}")
         if anchor not in ANCHORS and (not anchor or isinstance(anchor, str) or not isinstance(anchor, Sequence)):
             raise ValueError(f"an anchor must be a name or season lengths: got {anchor!r}")
         seasons = [] if isinstance(anchor, str) else anchor

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tsforecast.data.windows import existing
 from tsforecast.networks.layers import ACTIVATIONS, Architecture, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, Loss
 from tsforecast.networks.recurrent import encoder
@@ -77,6 +78,9 @@ class ForecastNetwork(TrainableNetwork):
     multiplied [cf. Kim et al. 2022, RevIN]. The loss decides the number of outputs per step (P): levels, which the
     anchor is added to, spreads, which are positive, and others. Those of an untrained network are the `start`, (H, K,
     P - levels): the naive distribution, once they are learned from the training part.
+
+    Where `masked`, a window may begin before its series does: what does not exist is read as zero, one more column is
+    1 where a step exists, and anchor and instance normalisation take what exists.
     """
 
     def __init__(
@@ -91,11 +95,12 @@ class ForecastNetwork(TrainableNetwork):
         static: int = 0,
         instance_norm: bool = False,
         loss: Loss | None = None,
+        masked: bool = False,
     ) -> None:
         super().__init__()
         loss = loss or LOSSES["mae"]
         self.architecture, self.targets, self.horizon = architecture, targets, horizon
-        self.lags, self.instance_norm = lags, instance_norm
+        self.lags, self.instance_norm, self.masked = lags, instance_norm, masked
         rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
         self.anchor_rows: Tensor
         self.register_buffer("anchor_rows", torch.from_numpy(rows), persistent=False)  # that the anchor copies
@@ -106,7 +111,7 @@ class ForecastNetwork(TrainableNetwork):
         self.register_buffer("start", torch.from_numpy(others) if self.outputs > self.levels else None)
         self.joint = architecture.channels == "joint"
         self.gates = int(lags is not None and bool((lags > 1).any()))  # of the anchor, per step
-        inputs = columns if self.joint else 1 + columns - targets
+        inputs = (columns if self.joint else 1 + columns - targets) + masked
         self.embed = architecture.embedding(architecture.segment * inputs)
         self.encoder = encoder(architecture, -(-window // architecture.segment))
         self.from_static = nn.Linear(static, architecture.units) if static else None
@@ -120,28 +125,36 @@ class ForecastNetwork(TrainableNetwork):
         )
 
     def forward(
-        self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None, *, add_anchor: bool = True
+        self,
+        past: Tensor,
+        ahead: Tensor | None = None,
+        static: Tensor | None = None,
+        known: Tensor | None = None,
+        *,
+        add_anchor: bool = True,
     ) -> Tensor:
         """Return the forecast in scaled units, (B, H, K, P), of past (B, W, C), ahead (B, H, F) and static (B, S).
 
         It is anchor plus corrections; without `add_anchor` corrections alone, for callers that add the anchor in the
-        data's own units and in double precision: where nothing is corrected that is the naive forecast to the bit.
+        data's own units and in double precision: where nothing is corrected that is the naive forecast to the bit. Of
+        windows that begin before their series, the last `known` steps exist, (B,).
         """
-        own, level, size = self._centred(past[..., : self.targets])  # (B, W, K), twice (B, 1, K)
-        rows = self._rows(own, past[..., self.targets :])  # (B, G, W, I)
+        there = None if known is None else existing(known, past.shape[1])  # (B, W, 1)
+        own, level, size = self._centred(past[..., : self.targets], there)  # (B, W, K), twice (B, 1, K)
+        rows = self._rows(own, past[..., self.targets :], there)  # (B, G, W, I)
         state = self.encoder(self._segments(rows).flatten(0, 1), self.embed)  # (B*G, U)
         state = state.view(*rows.shape[:2], -1)  # (B, G, U)
         if self.from_static is not None and static is not None:
             state = state + torch.tanh(self.from_static(static))[:, None]
-        known = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
-        outputs: Tensor = self.decoder(state, known)  # (B, G, H, Q)
+        beyond = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
+        outputs: Tensor = self.decoder(state, beyond)  # (B, G, H, Q)
         shape = (len(past), self.horizon, self.targets, -1)
         outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
         sizes = [self.levels, self.outputs - self.levels, self.gates]
         levels, others, gates = torch.split(outputs, sizes, dim=-1)  # (B, H, K, ...)
         add_anchor = add_anchor and self.lags is not None
         if self.gates or add_anchor:
-            anchor = self._anchor(past)  # (B, H, K)
+            anchor = self._anchor(past, there)  # (B, H, K)
         if self.gates:
             way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
             levels = levels - gates * way[..., None]
@@ -162,39 +175,54 @@ class ForecastNetwork(TrainableNetwork):
             spreads = spreads * size[..., None]
         return spreads if whole else torch.cat([spreads, (start + outputs)[..., self.spreads :]], dim=-1)
 
-    def naive(self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None) -> Tensor:
+    def naive(
+        self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None, known: Tensor | None = None
+    ) -> Tensor:
         """Return the naive forecast in the shape of outputs, (B, H, K, P): the anchor, or the last value."""
-        levels = self._anchor(past)[..., None].expand(-1, -1, -1, self.levels)
+        there = None if known is None else existing(known, past.shape[1])
+        levels = self._anchor(past, there)[..., None].expand(-1, -1, -1, self.levels)
         if self.start is None:
             return levels
         zeros = self.start.new_zeros(len(past), *self.start.shape)
-        return torch.cat([levels, self._others(zeros, self.start, self._centred(past[..., : self.targets])[2])], dim=-1)
+        size = self._centred(past[..., : self.targets], there)[2]
+        return torch.cat([levels, self._others(zeros, self.start, size)], dim=-1)
 
-    def _anchor(self, past: Tensor) -> Tensor:
-        """Return the naive forecast, (B, H, K): the anchor, or the last value."""
+    def _anchor(self, past: Tensor, there: Tensor | None) -> Tensor:
+        """Return the naive forecast, (B, H, K): the anchor, or the last value; see `anchors.anchor_forecast`."""
         (horizon, averaged), own = self.anchor_rows.shape, past[..., : self.targets]
         copied = own.index_select(1, self.anchor_rows.flatten())  # (B, H * A, K), the copied numbers to the bit
-        if averaged == 1:
-            return copied
-        return copied.view(len(past), horizon, averaged, -1).mean(2)
+        if there is None or not self.gates:
+            return copied if averaged == 1 else copied.view(len(past), horizon, averaged, -1).mean(2)
+        exist = there.index_select(1, self.anchor_rows.flatten())  # (B, H * A, 1)
+        total = (copied * exist).view(len(past), horizon, averaged, -1).sum(2)  # (B, H, K)
+        count = exist.view(len(past), horizon, averaged, 1).sum(2)
+        mean = (own * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)  # (B, 1, K)
+        return torch.where(count > 0, total / count.clamp(min=1), mean)
 
     def renew_head(self, layers: int) -> None:
         """Replace the head; the network corrects nothing until it is trained."""
         self.decoder.head = self.decoder.new_head(layers).to(self.decoder.place.device)
 
-    def _centred(self, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the targets (B, W, K) as the network reads them, and the level and size that undo it."""
+    def _centred(self, own: Tensor, there: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the targets (B, W, K) as the network reads them, and the level and size that undo it.
+
+        Steps that are not `there`, (B, W, 1), are zero.
+        """
         level, size = torch.zeros_like(own[:, :1]), torch.ones_like(own[:, :1])  # (B, 1, K)
         if self.lags is not None:
             own = own - own[:, -1:]
         if self.instance_norm:
-            size = own.std(dim=1, keepdim=True, correction=0).clamp(min=1e-4)
-            level = own.mean(dim=1, keepdim=True) if self.lags is None else level
+            mean, spread = _mean_and_spread(own, there)
+            size = spread.clamp(min=1e-4)
+            level = mean if self.lags is None else level
             own = (own - level) / size
-        return own, level, size
+        return own if there is None else own * there, level, size
 
-    def _rows(self, own: Tensor, shared: Tensor) -> Tensor:
+    def _rows(self, own: Tensor, shared: Tensor, there: Tensor | None) -> Tensor:
         """Return the windows to read: one for each target with the columns that all share, or one with all columns."""
+        if self.masked:
+            exists = own.new_ones(len(own), own.shape[1], 1) if there is None else there.to(own.dtype)
+            shared = torch.cat([shared * exists, exists], dim=2)
         if self.joint:
             return torch.cat([own, shared], dim=2)[:, None]  # (B, 1, W, C)
         each = own.transpose(1, 2)[..., None]  # (B, K, W, 1)
@@ -208,3 +236,12 @@ class ForecastNetwork(TrainableNetwork):
         if lacking:
             rows = torch.cat([rows[:, :, :1].expand(-1, -1, lacking, -1), rows], dim=2)
         return rows.reshape(*rows.shape[:2], -1, self.architecture.segment * rows.shape[3])
+
+
+def _mean_and_spread(own: Tensor, there: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation over the steps of windows (B, W, K) that are `there`, (B, 1, K) each."""
+    if there is None:
+        return own.mean(dim=1, keepdim=True), own.std(dim=1, keepdim=True, correction=0)
+    count = there.sum(1, keepdim=True).clamp(min=1)
+    mean = (own * there).sum(1, keepdim=True) / count
+    return mean, (((own - mean) * there).square().sum(1, keepdim=True) / count).sqrt()

@@ -271,7 +271,7 @@ def forecast_objectives(
         objectives.append(_forecast_objective(panel, trained, horizon, metric))
         share = count  # the older ones are as long
         if origin + 1 < origins:
-            if int(trained.min()) <= count + horizon:
+            if int(trained[trained < panel.lengths].min()) <= count + horizon:
                 raise DataError(
                     f"validation_origins must leave steps to learn from: {origins} of {count} steps need more than "
                     f"{int(panel.lengths.min())}; use validation_origins <= {origin + 1}, or a smaller validation"
