@@ -1,12 +1,14 @@
-"""Facts that a result depends on besides its data: versions of libraries, the machine, the scaling."""
+"""Facts that a result depends on besides its data: versions of libraries, the machine, scaling, and what was found."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 __version__ = "0.1.0"
+LARGELY = 0.5  # share of its corrections, below which a network is largely the naive forecast
 PACKAGES = ("tsforecast", "torch", "numpy", "pandas", "scikit-learn", "statsmodels")
 
 
@@ -62,3 +64,23 @@ def scaling_words(params: dict[str, Any]) -> str:
     if params.get("instance_norm"):
         words.append("each window by its own spread")
     return ", ".join(words) or "none"
+
+
+def naive_note(resolved: Mapping[str, Any]) -> str:
+    """Return a sentence on a network that fell back to the naive forecast, wholly or largely; empty for any other.
+
+    Examples
+    --------
+    >>> naive_note({"validation": 40, "best_epoch": 3, "share": 0.3, "anchor": "last"})[:79]
+    'little more than the naive forecast (last) was found: 30 % of its corrections a'
+    """
+    if not resolved.get("validation"):
+        return ""
+    anchor, share = resolved.get("anchor"), float(resolved.get("share", 1.0))
+    ways = "more history, covariates that are known ahead, or another horizon may help"
+    if not resolved.get("best_epoch", 1):
+        return f"nothing better than the naive forecast was found: it is that ({anchor}); {ways}"
+    if share >= LARGELY:
+        return ""
+    kept = f"{share:.0%}".replace("%", " %")
+    return f"little more than the naive forecast ({anchor}) was found: {kept} of its corrections are kept; {ways}"

@@ -44,7 +44,8 @@ def watched(model: Any, *data: Any) -> tuple[list[bool], list[Tensor]]:
 def test_hooks_of_a_forecast_network_fire_in_fit_and_in_predict(name: str) -> None:
     model = small(name)
     during, outputs = watched(model, wave())
-    assert during == [True, False] * 2  # in each epoch one batch that trains, one that validates
+    # In each epoch one batch that trains, one that validates; then both ends of the shares of corrections, twice.
+    assert during == [True, False] * 2 + [False] * 4
     assert model.predict().shape == (3,)
     assert [output.shape[1:] for output in outputs] == [(3, 1, 1)]
 

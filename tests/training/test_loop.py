@@ -100,7 +100,7 @@ def test_a_short_epoch_draws_other_windows_each_time() -> None:
 def test_many_validation_windows_are_thinned_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "VALIDATION_WINDOWS", 4)
     windows = setting()[1]
-    assert torch.cat(list(loop._evenly(windows))).tolist() == [i * len(windows) // 4 for i in range(4)]
+    assert torch.cat(list(loop.evenly(windows))).tolist() == [i * len(windows) // 4 for i in range(4)]
 
 
 def test_missing_truth_carries_no_loss() -> None:

@@ -274,6 +274,7 @@ def fit(
     from tsforecast.data.context import ended_note, silent_note
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
+    from tsforecast.provenance import naive_note
 
     check_folder(out)
     panel, task, form = read_table(data, reading)
@@ -292,9 +293,8 @@ def fit(
         warn("Note", ended_note(panel, old))
     if silent := silent_note(panel, apart):
         warn("Note", silent)
-    chosen = getattr(forecaster, "resolved_", {})
-    if chosen.get("validation") and not chosen["best_epoch"]:
-        echo(f"nothing better than the naive forecast was found: it is that ({chosen['anchor']})", style="yellow")
+    if note := naive_note(getattr(forecaster, "resolved_", {})):
+        echo(note, style="yellow")
     future = panel.roles.given.future if model in NETWORKS else ()
     more = " --future FILE" * bool(future) + " --interval 80" * forecaster.learns_distribution
     command = f"tsforecast predict {shlex.quote(str(out))}{more}"

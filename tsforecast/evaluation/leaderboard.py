@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,7 @@ from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
 from tsforecast.forecasters import anchors
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.provenance import naive_note
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
 NAIVE_LEVELS = ("mean", "window-average")  # where most numbers are zero, and the last one and last season say little
@@ -246,7 +248,8 @@ def leaderboard(
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         fallbacks = [note for part in parts for note in _fallbacks(part)]
-        notes = (*panel.notes, *why, *_skipped_series(panel, parts[0]), *fallbacks, *_undistributed(outcomes))
+        own_notes = (*fallbacks, *_naive_again(outcomes), *_undistributed(outcomes))
+        notes = (*panel.notes, *why, *_skipped_series(panel, parts[0]), *own_notes)
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
         reference = reference or _best_before(backtest, models, metric, own)
@@ -380,6 +383,18 @@ def _undistributed(outcomes: Iterable[Outcome[ForecastFit]]) -> list[str]:
     """Return a note on each model whose distributions failed, with the reason."""
     reasons = {outcome.fit.model: outcome.fit.no_distribution for outcome in outcomes if outcome.fit.no_distribution}
     return [f"{model} has no distribution: {why}" for model, why in reasons.items()]
+
+
+def _naive_again(outcomes: Sequence[Outcome[ForecastFit]]) -> list[str]:
+    """Return a note on each network that fell back to the naive forecast, wholly or largely, in some of its fits."""
+    fits = Counter(outcome.fit.model for outcome in outcomes)
+    every = [(outcome.fit.model, naive_note(outcome.fit.resolved)) for outcome in outcomes]
+    found = Counter(model for model, note in every if note)
+    last = {model: note for model, note in every if note}
+    some = {
+        model: "" if count == fits[model] else f" in {count} of {fits[model]} fits" for model, count in found.items()
+    }
+    return [f"{model}{some[model]}: {note}" for model, note in last.items()]
 
 
 def _fallbacks(rows: pd.DataFrame) -> list[str]:

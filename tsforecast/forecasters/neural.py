@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from tsforecast.checks import one_of
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
@@ -30,27 +29,16 @@ from tsforecast.forecasters import auto
 from tsforecast.forecasters.anchors import anchor_forecast
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.windowed import Known, WindowedForecaster
-from tsforecast.networks.forecast import ForecastNetwork
+from tsforecast.networks.forecast import ForecastNetwork, learned_share
 from tsforecast.networks.losses import LOGNORMAL, LOSSES, DataScale, Loss, Objective, loss_problems, require_numbers
 from tsforecast.training.history import OnEpoch
-from tsforecast.training.loop import PREDICT_ROWS
+from tsforecast.training.loop import PREDICT_ROWS, evenly
 from tsforecast.training.runtime import few_threads, torch_device
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
 START_WINDOWS = 1_024  # of the training part, whose naive errors are the spread of an untrained network
 STATES = 2**20  # numbers in the states of the windows that are forecast at once, if those are more than usual
-
-
-def _loss_problems(name: str, loss: Any) -> list[str]:
-    """Require the name of a loss, or a loss that works."""
-    if isinstance(loss, Loss):
-        return loss_problems(loss)
-    if isinstance(loss, str):
-        return one_of(name, loss, tuple(LOSSES))
-    names = ", ".join(map(repr, LOSSES))
-    must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
-    return [Problem(must, f"got {loss!r}", parameter=name)]
 
 
 @keyword_settings
@@ -66,6 +54,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
     resolved_ : dict
         Values used where a setting left a choice: window, least (steps that a series must have for a forecast of its
         own), segment, anchor, value_transform, per_series, season_length, validation (steps, or groups), best_epoch,
+        share (of its corrections that the network keeps, mean of steps),
         device, head_layers (more than one after `fine_tune` with two), fused (whether fast kernels read, see
         `tsforecast.networks.kernels`; sizes and length of the training decide).
     network_ : ForecastNetwork
@@ -94,7 +83,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         | Loss
     ) = setting(
         default="mae",
-        check=_loss_problems,
+        check=loss_problems,
         doc="Training loss. Of a point forecast: mae, mse and huber on scaled numbers, mase and smape in the data's. "
         "Of a distribution, whose parameters the network computes: its negative log-likelihood, or the "
         "mean loss of quantiles. Or a loss of `tsforecast.networks.losses`, such as ``QuantileLoss([0.1, 0.9])`` or an "
@@ -153,11 +142,13 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             self._remember(panel)  # from the first epoch on there are weights to forecast with
             notify = self._forgetting(activity.notify)
             self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, notify)
+            share = self._learn_share(windows)
             if self._refits(config):
                 self.inputs_ = Preprocessor.fit(panel, self._recipe())
                 windows = self._windows(panel, panel.lengths)
                 config = replace(config, stop=self.resolved_["best_epoch"])
                 self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, phase="refit")
+                self.network_.share.copy_(share)
         return self
 
     def fine_tune(
@@ -222,7 +213,9 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 model._learn_start(model.network_, windows)
 
             renew = renewed if head == "new" else None
+            model.network_.share.fill_(1.0)
             model._tune_network(windows, model._training_config(), freeze, renew, activity.notify)
+            model._learn_share(windows)
             model._remember(panel)
         return model
 
@@ -332,6 +325,15 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         assert isinstance(data.objective, Objective)
         start = loss.start(level, truth, series, data.objective.scale)
         network.start.copy_(torch.from_numpy(start))
+
+    def _learn_share(self, data: TrainingData) -> torch.Tensor:
+        """Set the share of corrections that the network keeps, learned on the validation windows, and return it."""
+        share: torch.Tensor = self.network_.share
+        if data.validation is not None:
+            with few_threads(self.units):
+                share.copy_(learned_share(self.network_, data.validation, evenly(data.validation), data.objective))  # type: ignore[arg-type]
+        self.resolved_["share"] = round(float(share.mean()), 3)
+        return share
 
     def _forecast_block(
         self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.data.windows import existing
+from tsforecast.data.windows import Windows, existing
 from tsforecast.networks.layers import ACTIVATIONS, Architecture, TrainableNetwork
-from tsforecast.networks.losses import LOSSES, Loss
+from tsforecast.networks.losses import LOSSES, Loss, Objective
 from tsforecast.networks.recurrent import encoder
 
 LEAST = 1e-3  # of the spread of an untrained network, which a trained one has at least
+SHARES = np.linspace(0, 1, 21)  # of corrections, that are compared
+WORST = 1e100  # loss, in place of one that is no number
 
 
 class Decoder(nn.Module):
@@ -77,7 +81,8 @@ class ForecastNetwork(TrainableNetwork):
     `instance_norm` each target is read divided by its own standard deviation over the window, by which the output is
     multiplied [cf. Kim et al. 2022, RevIN]. The loss decides the number of outputs per step (P): levels, which the
     anchor is added to, spreads, which are positive, and others. Those of an untrained network are the `start`, (H, K,
-    P - levels): the naive distribution, once they are learned from the training part.
+    P - levels): the naive distribution, once they are learned from the training part. Corrections of levels are
+    multiplied by a `share` for each step, (H,): one while it is trained.
 
     Where `masked`, a window may begin before its series does: what does not exist is read as zero, one more column is
     1 where a step exists, and anchor and instance normalisation take what exists.
@@ -104,6 +109,8 @@ class ForecastNetwork(TrainableNetwork):
         rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
         self.anchor_rows: Tensor
         self.register_buffer("anchor_rows", torch.from_numpy(rows), persistent=False)  # that the anchor copies
+        self.share: Tensor
+        self.register_buffer("share", torch.ones(horizon))
         self.levels, self.spreads, self.outputs = loss.levels, loss.spreads, loss.outputs
         self.start: Tensor | None
         others = np.zeros((horizon, targets, self.outputs - self.levels), dtype=np.float32)
@@ -158,6 +165,7 @@ class ForecastNetwork(TrainableNetwork):
         if self.gates:
             way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
             levels = levels - gates * way[..., None]
+        levels = levels * self.share[:, None, None]
         if self.instance_norm:
             levels = levels * size[..., None] + level[..., None]
         if add_anchor:
@@ -245,3 +253,74 @@ def _mean_and_spread(own: Tensor, there: Tensor | None) -> tuple[Tensor, Tensor]
     count = there.sum(1, keepdim=True).clamp(min=1)
     mean = (own * there).sum(1, keepdim=True) / count
     return mean, (((own - mean) * there).square().sum(1, keepdim=True) / count).sqrt()
+
+
+@torch.inference_mode()
+def learned_share(network: ForecastNetwork, windows: Windows, index: Iterable[Tensor], objective: Objective) -> Tensor:
+    """Return the shares of corrections, (H,), that a trained network keeps by its loss on validation windows, in parts.
+
+    Shares do not rise with the step, and lie half way between those with the smallest loss and the smallest ones whose
+    loss is within one standard error of it [cf. the rule of Breiman et al. 1984 for trees, and Stein's shrinkage], over
+    blocks of a horizon: windows that overlap repeat each other.
+    """
+    network.eval()
+    device, kept, every = network.share.device, network.share.clone(), list(index)
+
+    def losses(shares: NDArray[np.float64]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield the losses at shares (S, H), (S, B, H), the number of truths, (B,), and the blocks, (B,)."""
+        for part in every:
+            batch = windows.batch(part)
+            ends = []
+            for end in (0.0, 1.0):
+                network.share.fill_(end)
+                ends.append(network(*batch.inputs))
+            naive, full = ends  # (B, H, K, P)
+            errors = []
+            for share in torch.from_numpy(shares).to(device, full.dtype):
+                found, observed = objective.errors_of(naive + share[:, None, None] * (full - naive), batch)
+                errors.append(found.sum(dim=2).double())
+            count = torch.ones_like(found) if observed is None else observed
+            yield torch.stack(errors), count.sum(dim=(1, 2)), part // network.horizon
+
+    try:
+        steps = np.zeros((len(SHARES), network.horizon))
+        for errors, _, _ in losses(np.repeat(SHARES[:, None], network.horizon, axis=1)):
+            steps += errors.sum(dim=1).cpu().numpy()
+        best = SHARES[_falling(steps)]  # (H,)
+        found = [(errors.sum(dim=2), count, block) for errors, count, block in losses(SHARES[:, None] * best)]
+    finally:
+        network.share.copy_(kept)
+    parts = (torch.cat(part, dim=-1).cpu().numpy() for part in zip(*found, strict=True))
+    return torch.from_numpy(best * (1 + _within_error(*parts)) / 2)
+
+
+def _falling(losses: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return positions of shares, (H,), that do not rise, with the smallest sum of losses (S, H); the highest ones."""
+    losses = np.nan_to_num(losses, nan=WORST, posinf=WORST)[::-1]  # from the highest share down
+    sums, before = losses[:, 0], list[NDArray[np.int64]]()
+    for step in losses.T[1:]:
+        lowest = np.minimum.accumulate(sums)
+        lower = np.append(True, sums[1:] < lowest[:-1])
+        before.append(np.maximum.accumulate(np.where(lower, np.arange(len(sums)), 0)))
+        sums = lowest + step
+    found = [int(sums.argmin())]
+    for places in reversed(before):
+        found.append(int(places[found[-1]]))
+    return len(losses) - 1 - np.array(found[::-1])
+
+
+def _within_error(losses: NDArray[np.float64], count: NDArray[np.float64], block: NDArray[np.int64]) -> float:
+    """Return the smallest of `SHARES` at which losses (S, n) of windows exceed those at 1 by a standard error at most.
+
+    Windows have a number of terms and a block, (n,) each; differences of one block are one observation.
+    """
+    losses = np.nan_to_num(losses, nan=WORST, posinf=WORST)
+    excess, total = losses - losses[-1], max(float(count.sum()), 1.0)
+    mean = excess.sum(axis=1) / total  # (S,)
+    _, place = np.unique(block, return_inverse=True)
+    apart = np.stack([np.bincount(place, one) for one in excess - mean[:, None] * count])  # (S, G)
+    blocks = apart.shape[1]
+    error = np.sqrt((apart**2).sum(axis=1) * blocks / (blocks - 1)) / total if blocks > 1 else np.inf
+    if not excess.any():  # nothing is corrected
+        return 1.0
+    return float(SHARES[np.flatnonzero(mean <= error)[0]])

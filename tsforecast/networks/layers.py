@@ -148,6 +148,7 @@ class TrainableNetwork(nn.Module):
         return self
 
 
+LATER = ("share",)  # numbers that the networks of older versions lack: those of a new network stand for them
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -163,13 +164,13 @@ def with_weights(build: Callable[[], Network], layers: int, weights: Mapping[str
         needed = {name: tuple(part.shape) for name, part in build().state_dict().items()}
     given = {name: array.shape for name, array in weights.items()}
     for name in sorted(needed.keys() | given.keys()):
-        if given.get(name) != needed.get(name):
+        if given.get(name) != needed.get(name) and (name in given or name not in LATER):
             found = f"has shape {given[name]}" if name in given else "is missing"
             wanted = f"{needed[name]} is needed" if name in needed else "nothing of the name is needed"
             raise ValueError(f"weights must be those of the network: {name!r} {found}, and {wanted}")
     with torch.random.fork_rng(devices=[]):  # initial weights are not used
         network = build()
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=False)
     return network
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tsforecast.checks import one_of
 from tsforecast.data.panel import Panel
 from tsforecast.data.windows import Batch
 from tsforecast.distributions.base import Floats
@@ -286,7 +287,18 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def loss_problems(loss: Loss) -> list[str]:
+def loss_problems(name: str, loss: Any) -> list[str]:
+    """Require the name of a loss, or a loss that works."""
+    if isinstance(loss, Loss):
+        return _faults(loss)
+    if isinstance(loss, str):
+        return one_of(name, loss, tuple(LOSSES))
+    names = ", ".join(map(repr, LOSSES))
+    must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
+    return [Problem(must, f"got {loss!r}", parameter=name)]
+
+
+def _faults(loss: Loss) -> list[str]:
     """Try a loss on a few numbers, so that a faulty one is found before training."""
     name = f"loss {type(loss).__name__}()"
     if not isinstance(loss.outputs, int) or not 1 <= loss.levels <= loss.outputs:
@@ -355,14 +367,17 @@ class Objective:
         """See `Loss.in_nats`."""
         return self.loss.in_nats
 
-    def loss_of(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss of outputs (B, H, K, P) over a batch, and the number of steps with a truth."""
+    def errors_of(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return the loss of outputs (B, H, K, P) at each step, (B, H, K), and which have a truth; None: all have."""
         truth = batch.future  # (B, H, K), NaN where it is missing
         observed = ~torch.isnan(truth) if batch.gaps else None  # not computed where none can be missing
         known = truth if observed is None else torch.where(observed, truth, 0.0)
-        errors = self.loss.errors(outputs.float(), known, batch.series, self.scale)  # (B, H, K)
+        errors = self.loss.errors(outputs.float(), known, batch.series, self.scale)
         if self.weights is not None:
             errors = errors * self.weights[batch.series][:, None, None]
-        if observed is None:
-            return errors.sum(), truth.new_tensor(truth.numel())
-        return torch.where(observed, errors, 0.0).sum(), observed.sum()
+        return errors if observed is None else torch.where(observed, errors, 0.0), observed
+
+    def loss_of(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss of outputs (B, H, K, P) over a batch, and the number of steps with a truth."""
+        errors, observed = self.errors_of(outputs, batch)
+        return errors.sum(), batch.future.new_tensor(errors.numel()) if observed is None else observed.sum()

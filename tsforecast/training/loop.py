@@ -177,14 +177,15 @@ def _score(
     network.eval()
     forward = network.naive if naive else network
     total, count = 0.0, 0
-    for index in _evenly(validation):
+    for index in evenly(validation):
         batch = validation.batch(index)
         error, number = objective.loss_of(forward(*batch.inputs), batch)
         total, count = total + float(error), count + int(number)
     return total / count if count else None
 
 
-def _evenly(dataset: Dataset[Any]) -> Iterator[Tensor]:
+def evenly(dataset: Dataset[Any]) -> Iterator[Tensor]:
+    """Yield the examples that validate, in parts; of many so many that are spread evenly."""
     chosen = min(len(dataset), VALIDATION_WINDOWS)
     index = torch.arange(chosen, device=dataset.device) * len(dataset) // chosen
     yield from torch.split(index, PREDICT_ROWS)
