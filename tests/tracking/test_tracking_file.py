@@ -43,7 +43,8 @@ def test_a_fit_is_a_run_with_all_that_it_was_and_became(database: str) -> None:
     assert metrics["loss/best_validation"] == min(epoch.valid_loss or 9 for epoch in model.history_)
     assert history(database, run, "loss/validation") == {e.number: e.valid_loss for e in model.history_}
     assert history(database, run, "loss/training") == {e.number: e.train_loss for e in model.history_[1:]}
-    assert files(database, run) == {"figures/forecast.png", "figures/training.png"}
+    explained = {"figures/explanation.png", "figures/explanation.csv"}
+    assert files(database, run) == {"figures/forecast.png", "figures/training.png"} | explained
     assert len(run.outputs.model_outputs) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -210,6 +211,8 @@ class Backtest:
 class Ahead(Backtest):
     """One fit of each model on all data, and its forecasts of the steps that follow; without an audit."""
 
+    explained: str | None = None  # the model whose forecasts are explained as well
+
     @property
     def folds(self) -> list[Fold]:
         """One fold, whose cutoff is the end of each series."""
@@ -221,7 +224,7 @@ class Ahead(Backtest):
     def identity(self) -> tuple[str, str]:
         """See `Backtest.identity`."""
         data, protocol = super().identity
-        return data, f"{protocol} ahead"
+        return data, f"{protocol} ahead" + f" explained {self.explained}" * (self.explained is not None)
 
     def audited(self, model: Forecaster, fold: Fold) -> str:
         """Return nothing."""
@@ -240,6 +243,9 @@ class Ahead(Backtest):
             values |= dict(zip(ENDS, np.moveaxis(found.quantiles([*ENDS.values()]), -1, 0), strict=True))
         except TsForecastError as error:
             fit = replace(fit, no_distribution="; ".join(error.problems))
+        if fit.model == self.explained:
+            with unobserved(), suppress(TsForecastError):  # too few cutoffs
+                fit = replace(fit, explanation=model.explain().plain())
         n, horizon, targets = values["forecast"].shape
         steps = fold.cutoffs[0].first[past.series][:, None] + np.arange(horizon)  # (n, H)
         times = panel.frequency.advance(panel.starts[past.series][:, None], steps)

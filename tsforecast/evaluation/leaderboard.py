@@ -197,7 +197,8 @@ def leaderboard(
         of which more is better.
     forecast : bool
         Fit each model that is compared with the reference once more, on all data, and forecast the steps that follow,
-        with intervals: ``results.record.ahead``, and a section of the report.
+        with intervals: ``results.record.ahead``, and a section of the report. Of the best network, or other model that
+        corrects an anchor, another section has what its forecasts are made of (`Forecaster.explain`).
     within : float or str, optional
         Seconds, or a text such as ``"10min"``, that the comparison may take. Short fits predict how long it will; of
         the cutoffs as many are tested as fit, the newest ones, and models are fitted once where not even five with a
@@ -253,22 +254,31 @@ def leaderboard(
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
         reference = reference or _best_before(backtest, models, metric, own)
-        if forecast:
-            asked = {name: model for name, model in models.items() if name in own_names or name == reference}
-            record, unknown = _ahead(record, asked, backtest, n_jobs, checkpoint)
-            notes += unknown
-        activity.result = results = Leaderboard.from_rows(
+        results = Leaderboard.from_rows(
             rows, own_name(metric, own), reference, notes, record, margin, independent_series
         )
+        if forecast:
+            asked = {name: model for name, model in models.items() if name in own_names or name == results.reference}
+            ranked = [name for name in results.table["model"] if name in asked and asked[name].has_parts]
+            record, unknown = _ahead(record, asked, backtest, n_jobs, checkpoint, *ranked[:1])
+            results = replace(results, record=record, notes=(*results.notes, *unknown))
+        activity.result = results
     return results
 
 
 @unobserved()
 def _ahead(
-    record: ForecastRecord, models: Mapping[str, Forecaster], test: Backtest, n_jobs: int | None, checkpoint: Any
+    record: ForecastRecord,
+    models: Mapping[str, Forecaster],
+    test: Backtest,
+    n_jobs: int | None,
+    checkpoint: Any,
+    explained: str | None = None,
 ) -> tuple[ForecastRecord, tuple[str, ...]]:
-    """Return the record with forecasts of the steps after the data, and notes on models without any."""
-    outcomes = run_all(models, Ahead(test.panel, test.protocol), 1, n_jobs, checkpoint)
+    """Return the record with forecasts of the steps after the data, those of one explained; notes on models without."""
+    outcomes = run_all(models, Ahead(test.panel, test.protocol, explained=explained), 1, n_jobs, checkpoint)
+    known = {outcome.fit.model: outcome.fit.explanation for outcome in outcomes if outcome.fit.explanation}
+    record = replace(record, explained=known)
     failed = [f"{outcome.fit.model} has no forecast after the data: {outcome.fit.error}" for outcome in outcomes]
     failed = [note for note, outcome in zip(failed, outcomes, strict=True) if outcome.rows is None]
     return record.with_ahead([outcome.rows for outcome in outcomes]), (*failed, *_undistributed(outcomes))

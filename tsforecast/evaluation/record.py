@@ -55,6 +55,7 @@ class ForecastFit(FitRecord):
     learned_from: tuple[str, str]  # first and last time stamp
     leak_audit: str = ""  # outcome of the audit at the cutoff of this fit
     no_distribution: str = ""  # the reason for missing distributions
+    explanation: dict[str, Any] = field(default_factory=dict)  # see `Explanation.plain`; of a fit on all data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +126,7 @@ class ForecastRecord(ComparisonRecord):
     min_past: int = 1  # least number of steps before a cutoff
     align: str = "time"  # or "end", where time stamps were left aside; see `backtest`
     ahead: pd.DataFrame | None = None  # forecasts of the steps after the data, see `backtest.Ahead`
+    explained: dict[str, dict[str, Any]] = field(default_factory=dict)  # explanations of them, by model
 
     @classmethod
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:

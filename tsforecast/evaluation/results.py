@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -185,7 +185,10 @@ class ForecastResults(Results):
         chosen = {"metric": metric, "reference": reference}
         rows, notes, record = join(parts, [name for name, value in chosen.items() if value])
         if record is not None:
-            record = record.with_ahead([part.record.ahead for part in parts if part.record])
+            known = [part.record for part in parts if part.record]
+            record = record.with_ahead([each.ahead for each in known])
+            explained = {name: plain for each in known[::-1] for name, plain in each.explained.items()}
+            record = replace(record, explained=explained)
         # Plain rows of `backtest` have neither.
         metric, reference = metric or parts[0].metric, reference or parts[0].reference
         raise_any(one_of("metric", metric, known_metrics(rows), [None]), ParameterError)

@@ -15,11 +15,11 @@ from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, ended_note, silent_note, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.distributions.interface import Distributional
 from tsforecast.distributions.predictions import asked_levels, warn_where_still, with_levels
 from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
+from tsforecast.explanations.interface import Explainable
 from tsforecast.forecasters.auto import training_rows
 from tsforecast.saving.folder import GOLDEN_OUTPUTS
 
@@ -29,7 +29,7 @@ HELD_OUT = 0.2  # share of the last rows at whose cutoffs a forecaster without a
 FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
-class Forecaster(RegressorMixin, Estimator, Distributional):  # type: ignore[misc]
+class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
     """Base of all forecasters.
 
     A forecaster stores its parameters when it is made, and learns in `fit`. It has two interfaces:

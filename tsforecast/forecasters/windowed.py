@@ -205,6 +205,34 @@ class WindowedForecaster(Forecaster):
         """Return which forecasts are the seasonal naive's, since the past is too short for a window, (n, K)."""
         return np.repeat((past.lengths < self._least)[:, None], past.n_targets, axis=1)
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether its forecast is an anchor and a correction; see `Explainable.has_parts`."""
+        return True
+
+    def scope(self) -> tuple[int, bool, bool]:
+        """Return window, scaling by series and whether targets are transformed; see `Explainable.scope`."""
+        found = self.resolved_
+        return found["window"], found["per_series"], found["value_transform"] is not None
+
+    def anchor_of(self, past: Context, horizon: int) -> Floats:
+        """Return the anchors of forecasts, (n, H, K), which where a fallback stands in are itself."""
+        parts, whole = list[Floats](), np.asarray(~self.is_fallback(past).any(axis=1))
+
+        def forecast_block(
+            rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
+        ) -> Floats:
+            nothing = np.zeros((len(rows), ahead.shape[1], past.n_targets))
+            parts.append(self._anchored(nothing, rows, known, self._scaled(rows, ahead, scaling)[0], scaling))
+            return self._forecast_block(rows, known, ahead, static, scaling)
+
+        found = self.forecast(past, horizon)
+        if whole.any():
+            for _ in self._blocks(past.select(whole), horizon, forecast_block):
+                pass
+            found[whole] = np.concatenate(parts, axis=1)[:, :horizon]
+        return found
+
     def _forecast_block(
         self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
     ) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from numpy.typing import NDArray
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.errors import DataError
 from tsforecast.evaluation.scores import ENDS, INTERVALS
+from tsforecast.explanations.explanation import Explanation
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.reporting.figures import COLOURS, INK, QUIET, brief
 from tsforecast.training.history import Epoch, best_epoch
 
+SHUFFLES = 20  # of each part of an explanation
 SHOWN = 3  # horizons, or seasons, of the past that a forecast stands beside
 
 
@@ -54,8 +58,20 @@ def forecast(model: Forecaster, panel: Panel) -> Fan | None:
     return Fan(first.roles.target[0], seen, (_times(first, length + np.arange(horizon)), ahead), intervals)
 
 
-def draw(place: Path, forecast: Fan | None, history: list[Epoch]) -> None:
-    """Write the figures that a fit has to a folder."""
+def explanation(model: Forecaster, panel: Panel) -> Explanation | None:
+    """Return what the parts of a fitted model add, where rows were held out of its fit: no other is fitted."""
+    if isinstance(panel, SupervisedPanel) or not model.has_parts or not (model.learned_rows() < panel.lengths).any():
+        return None
+    with suppress(DataError):  # too few cutoffs
+        return model.explain(permutations=SHUFFLES)
+    return None
+
+
+def draw(place: Path, forecast: Fan | None, history: list[Epoch], explanation: Explanation | None = None) -> None:
+    """Write the figures that a fit has to a folder, and the table of an explanation."""
+    if explanation is not None:
+        explanation.plot().savefig(place / "explanation.png", dpi=220)
+        explanation.table().to_csv(place / "explanation.csv", index=False)
     if forecast is not None:
         _forecast(forecast).savefig(place / "forecast.png", dpi=110)
     if len(history) > 1:

@@ -247,9 +247,11 @@ class Tracker:
             return
         pictures, place = self.outbox.new_folder(), self.outbox.new_folder()
         forecast = figures.forecast(model, panel)
+        # A comparison explains its best model alone.
+        parts = None if self._open else figures.explanation(model, panel)
 
         def drawn() -> Event:
-            figures.draw(pictures, forecast, history)
+            figures.draw(pictures, forecast, history, parts)
             return Event("files", run.id, {"under": "figures"}, pictures.name)
 
         self.outbox.put(drawn)

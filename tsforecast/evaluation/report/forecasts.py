@@ -16,6 +16,7 @@ from tsforecast.evaluation.results import DISPLAY, ForecastResults
 from tsforecast.evaluation.scores import INTERVALS
 from tsforecast.evaluation.summaries import KEYS
 from tsforecast.evaluation.verdict import findings
+from tsforecast.explanations.explanation import Explanation
 from tsforecast.reporting.page import CaptionedFigure, captioned, date_and_time, page, template
 from tsforecast.reporting.tables import MISSING, Grid, cell, json_text
 from tsforecast.training.history import Epoch, best_epoch
@@ -51,6 +52,7 @@ def html_report(results: ForecastResults, title: str | None = None) -> str:
         evenness=rank_figures(view),
         wins=win_table(results),
         training=training_figures(record),
+        explanations=explanation_figures(record),
         facts=_facts(results),
         fits=fit_table(record.fits) if record else None,
         settings=_settings(record) if record else {},
@@ -303,6 +305,22 @@ def rank_figures(view: View) -> list[CaptionedFigure]:
             "difference of the Nemenyi test at 5%."
         )
         found.append(captioned("ranks", "Average rank", figures.ranks(view), caption))
+    return found
+
+
+def explanation_figures(record: ForecastRecord | None) -> list[CaptionedFigure]:
+    """Return what each part adds to the forecasts of models that were explained."""
+    found = []
+    for i, (model, plain) in enumerate(record.explained.items() if record else ()):
+        known = Explanation.from_plain(plain)
+        caption = (
+            f"{known.sentence[0].upper()}{known.sentence[1:]}. By how much the mean absolute error "
+            f"({known.error:.3g}; of the anchor alone {known.anchor_error:.3g}) "
+            f"rises where a part comes from other cutoffs, at {known.cutoffs} cutoffs that were not learned from. The "
+            "anchor is the naive forecast, the correction what the model adds to it. Grey is what chance does where a "
+            "part adds nothing; a filled dot is clearly more."
+        )
+        found.append(captioned(f"explanation-{i}", model, known.plot(), caption))
     return found
 
 

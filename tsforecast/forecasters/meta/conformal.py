@@ -137,6 +137,19 @@ class ConformalForecaster(Forecaster):
         """Whether it learns distributions, as this one does; see `Forecaster.learns_distribution`."""
         return True
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether the member has; see `Explainable.has_parts`."""
+        return self._given().has_parts
+
+    def scope(self) -> tuple[int, bool, bool]:
+        """Return that of the member; see `Explainable.scope`."""
+        return self.members_[0].scope()
+
+    def anchor_of(self, past: Context, horizon: int) -> Floats:
+        """Return the anchors of the member, (n, H, K); see `Explainable.anchor_of`."""
+        return self.members_[0].anchor_of(past, horizon)
+
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where a fallback stands in for the forecast of the member, (n, K); see `Forecaster.is_fallback`."""
         return self.members_[0].is_fallback(past)

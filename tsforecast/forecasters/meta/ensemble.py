@@ -111,6 +111,21 @@ class EnsembleForecaster(Forecaster):
         """
         return mixture([member.distribution(past, horizon) for member in self.members_], self.weights_)
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it is a mean of anchors and their corrections; see `Explainable.has_parts`."""
+        return self.combine == "mean" and all(member.has_parts for member in self._given())
+
+    def scope(self) -> tuple[int, bool, bool]:
+        """Return the longest window, and whether any member scales by series or transforms; see `Explainable.scope`."""
+        windows, by_series, powered = zip(*(member.scope() for member in self.members_), strict=True)
+        return max(windows), any(by_series), any(powered)
+
+    def anchor_of(self, past: Context, horizon: int) -> Floats:
+        """Return the weighted mean of the anchors of all members, (n, H, K); see `Explainable.anchor_of`."""
+        each = np.stack([member.anchor_of(past, horizon) for member in self.members_])
+        return np.tensordot(np.array(self.weights_), each, axes=1)
+
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where a fallback stands in for the forecast of a member, (n, K); see `Forecaster.is_fallback`."""
         return np.asarray(np.any([member.is_fallback(past) for member in self.members_], axis=0))
