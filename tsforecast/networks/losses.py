@@ -185,7 +185,10 @@ class OfFamily(Loss):
 
     def errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
         """See `Loss.errors`."""
-        if self._family.name in likelihoods.FAMILIES and outputs.device.type == "cpu":
+        on_cpu = outputs.device.type == "cpu"
+        if isinstance(self._family, Quantiles) and on_cpu:
+            return likelihoods.quantile_losses(outputs, truth, self._family.levels)
+        if self._family.name in likelihoods.FAMILIES and on_cpu:
             parts = (scale.location, scale.scale, scale.shift, scale.power)
             return likelihoods.losses(self._family.name, outputs, truth, series, parts, scale.powered)
         if not self._family.counts:

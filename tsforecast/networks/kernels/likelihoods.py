@@ -1,4 +1,4 @@
-"""Likelihoods with gamma functions, and their slopes, in one pass over all numbers.
+"""Losses of distributions, and their slopes, in one pass over all numbers: likelihoods with gamma functions, quantiles.
 
 torch has the same as a hundred operations forth and back, on as few numbers as a batch has. A parameter that is held at
 the end of its range keeps its slope here, by which it can return.
@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tsforecast.distributions.counts import DISPERSIONS, LOGIT, NEAR_ZERO
 from tsforecast.distributions.families import MOST_DEGREES
-from tsforecast.networks.kernels.vectors import helper, kernel
+from tsforecast.networks.kernels.vectors import helper, inlined, kernel
 
 FAMILIES = ("poisson", "negative-binomial", "zero-inflated-poisson", "zero-inflated-negative-binomial", "student-t")
 FEW = 16  # of a product at most so many factors are multiplied
@@ -32,28 +33,66 @@ def losses(
     `parts` are location, scale, shift and power of each series, (N, K). Families of counts, whose parameters are in the
     data's units, need them in double precision.
     """
-    found: Tensor = _Losses.apply(outputs, FAMILIES.index(name), truth, series, parts, powered)  # type: ignore[no-untyped-call]
-    return found
+    numbers, y, which, *scaling = (each.detach().contiguous().numpy() for each in (outputs, truth, series, *parts))
+    value, slopes = np.empty(y.shape, scaling[0].dtype), np.empty_like(numbers)
+    _losses(FAMILIES.index(name), numbers, y, which, *scaling, powered, value, slopes)
+    return _with_slopes(outputs, torch.from_numpy(value), torch.from_numpy(slopes))
 
 
-class _Losses(torch.autograd.Function):
-    """`losses`, as torch differentiates it."""
+class _WithSlopes(torch.autograd.Function):
+    """`_with_slopes`, as torch differentiates it."""
 
     @staticmethod
-    def forward(
-        ctx: Any, outputs: Tensor, family: int, truth: Tensor, series: Tensor, parts: tuple[Tensor, ...], powered: bool
-    ) -> Tensor:
-        numbers, y, which, *scaling = (each.detach().contiguous().numpy() for each in (outputs, truth, series, *parts))
-        value, slopes = np.empty(y.shape, scaling[0].dtype), np.empty_like(numbers)
-        _losses(family, numbers, y, which, *scaling, powered, value, slopes)
-        ctx.save_for_backward(torch.from_numpy(slopes))
-        return torch.from_numpy(value)
+    def forward(ctx: Any, outputs: Tensor, value: Tensor, slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(slopes)
+        return value
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         (slopes,) = ctx.saved_tensors
-        return gradient[..., None] * slopes, None, None, None, None, None
+        return gradient[..., None] * slopes, None, None
+
+
+def _with_slopes(outputs: Tensor, value: Tensor, slopes: Tensor) -> Tensor:
+    """Return a loss (...) with known slopes by outputs, both (..., P): torch derives nothing anew in each step."""
+    found: Tensor = _WithSlopes.apply(outputs, value, slopes)  # type: ignore[no-untyped-call]
+    return found
+
+
+def quantile_losses(outputs: Tensor, truth: Tensor, levels: NDArray[np.float64]) -> Tensor:
+    """Return twice the mean quantile loss, (B, H, K), of medians and steps down and up from them, (B, H, K, P)."""
+    numbers, y = (each.detach().contiguous().numpy() for each in (outputs, truth))
+    value, slopes = np.empty(y.shape, numbers.dtype), np.empty_like(numbers)
+    flat = (numbers.reshape(-1, len(levels)), y.ravel(), levels, value.ravel(), slopes.reshape(-1, len(levels)))
+    _quantile_losses(*flat)
+    return _with_slopes(outputs, torch.from_numpy(value), torch.from_numpy(slopes))
+
+
+@kernel
+def _quantile_losses(outputs: Any, truth: Any, levels: Any, value: Any, slopes: Any) -> None:
+    count, middle = len(levels), int(np.searchsorted(levels, 0.5))
+    for n in range(len(outputs)):
+        total, of_median = _quantile_loss(outputs[n, 0], truth[n], levels[middle])
+        for first, last, direction in ((1, middle + 1, -1), (middle + 1, count, 1)):
+            quantile, beyond = outputs[n, 0], 0.0
+            for j in range(first, last):
+                quantile += direction * outputs[n, j]
+                loss, slope = _quantile_loss(quantile, truth[n], levels[middle + direction * (j - first + 1)])
+                total += loss
+                slopes[n, j] = slope
+            for j in range(last - 1, first - 1, -1):  # a step moves all quantiles beyond it
+                beyond += slopes[n, j]
+                slopes[n, j] = direction * 2 / count * beyond
+            of_median += beyond
+        slopes[n, 0] = 2 / count * of_median
+        value[n] = 2 / count * total
+
+
+@inlined
+def _quantile_loss(quantile: float, y: float, level: float) -> Any:
+    slope = (1.0 if y < quantile else 0.0) - level
+    return slope * (quantile - y), slope
 
 
 @kernel
