@@ -600,6 +600,44 @@ def test_published_errors_are_reached(
     assert table["mase"].iloc[0] < 1.02 * published
 
 
+def drifting_cycle(seed: int) -> np.ndarray:
+    """A cycle of about eleven steps, as of sunspots."""
+    random, steps = np.random.default_rng(seed), np.arange(202)
+    phase = 2 * np.pi * steps / 11 + np.cumsum(random.normal(0, 0.08, 202))
+    return np.asarray(60 + 40 * np.sin(phase) + random.normal(0, 3, 202))
+
+
+def test_components_of_ets_that_lead_astray_two_seasons_ahead_give_way_to_others() -> None:
+    past, truth = np.split(drifting_cycle(4), [180])
+    every = ets.admissible("auto", "auto", "auto", "auto", 11)
+    fits = [ets.choose(past, 11, every, ahead) for ahead in (0, 22)]
+    assert fits[0].specification != fits[1].specification
+    errors = [np.abs(ets.forecast(fit, past, 22, True) - truth).mean() for fit in fits]
+    assert errors[1] < errors[0] / 5
+    assert make("ets", horizon=22, season_length=11).fit(past).models_[0][0].specification == fits[1].specification
+    short = past[:109]  # less than ten seasons
+    assert make("ets", season_length=11).fit(short).models_[0][0] == ets.choose(short, 11, every)
+
+
+def test_components_of_ets_are_those_of_aicc_where_others_are_not_clearly_better() -> None:
+    steps = np.arange(240)
+    past = 50 + 0.1 * steps + 5 * np.sin(steps * np.pi / 6) + np.random.default_rng(0).normal(size=240)
+    every = ets.admissible("auto", "auto", "auto", "auto", 12)
+    assert ets.choose(past, 12, every, ahead=24) == ets.choose(past, 12, every)
+    one = [ets.Components("add", "add", "add", False)]  # the only one that was asked for
+    astray = drifting_cycle(4)[:180]
+    assert ets.choose(astray, 11, one, ahead=22) == ets.choose(astray, 11, one)
+
+
+def test_errors_of_several_steps_are_those_of_forecasts_from_each_cutoff() -> None:
+    y, model = drifting_cycle(0), ets.Components("add", "add", "add", True)
+    fitted = ets.choose(y, 11, [model])
+    cutoffs = np.unique(np.linspace(len(y) // 3, len(y) - 11, ets.CUTOFFS).astype(int))
+    slow = [np.abs(ets.forecast(fitted, y[:at], 22, True)[: len(y) - at] - y[at : at + 22]).mean() for at in cutoffs]
+    found = ets.Engine(y, 11, model).error_of(np.array(fitted.parameters), 22)
+    assert found == pytest.approx(np.mean(slow), rel=1e-12)
+
+
 def test_a_search_that_meets_the_edge_of_what_is_stationary_goes_on() -> None:
     panel = load_dataset("elnino-monthly")
     model = ARIMAForecaster(horizon=12).fit(panel.until(panel.lengths - 66))  # found there: a singular matrix

@@ -37,6 +37,8 @@ POLISH = 100  # iterations that estimate initial states
 FINALISTS = 3  # candidates whose initial states are estimated as well
 PATHS = 2_000  # simulated where there is no closed form
 LEAST = 0.01  # of its forecast, that a simulated value has: a relative error of -1 has no next state
+CUTOFFS = 60  # of a history, at which forecasts of several steps are compared
+CLEARLY = 0.1  # share by which their error must be smaller
 NEAR = 10.0  # AICc with heuristic states within which a candidate can still win
 
 
@@ -83,10 +85,12 @@ def admissible(
     ]
 
 
-def choose(y: Floats, season_length: int, models: list[Components]) -> FittedModel:
+def choose(y: Floats, season_length: int, models: list[Components], ahead: int = 0) -> FittedModel:
     """Fit every model that `y` allows, and return the one with the smallest AICc; raises FitError.
 
-    All are fitted from heuristic initial states; initial states are estimated for the best few only.
+    All are fitted from heuristic initial states; initial states are estimated for the best few only. One step ahead,
+    by which AICc judges, a trend or a season may pay that leads astray: with steps `ahead`, the fit whose forecasts of
+    so many steps were best over the history is returned instead, if those of the first are clearly worse.
     """
     allowed = [model for model in models if not model.multiplicative or y.min() > 0]
     if not allowed:
@@ -107,6 +111,12 @@ def choose(y: Floats, season_length: int, models: list[Components]) -> FittedMod
     if not good:
         raise FitError("its likelihood has no maximum that can be found")
     engine, minimum = min(good, key=lambda fit: (fit[0].criterion(fit[1].value), fit[1].value))
+    if ahead and len(allowed) > 1:
+        good += [(engine, rough) for _, engine, rough in candidates if rough.converged and rough.value < BAD]
+        errors = [engine.error_of(minimum.x, ahead) for engine, minimum in good]
+        best = int(np.argmin(errors))
+        if engine.error_of(minimum.x, ahead) > (1 + CLEARLY) * errors[best]:
+            engine, minimum = good[best]
     return FittedModel({**asdict(engine.model), "season_length": engine.m}, minimum.x.tolist())
 
 
@@ -307,6 +317,20 @@ class Engine:
         parameters[free] = self._offset[free] + self._unit[free] * found.x
         # Every step improves on the start: this search need not converge.
         return Minimum(parameters, found.value, rough.converged)
+
+    def error_of(self, parameters: Floats, ahead: int) -> float:
+        """Return the mean absolute error of forecasts of so many steps, from cutoffs after the first third of a series.
+
+        Parameters are those of the whole series. The error is infinite where a forecast is no number.
+        """
+        steps = len(self._y)
+        run(self.model, parameters.copy(), self._y, self._yhat, self._states)
+        errors = []
+        for cutoff in np.unique(np.linspace(steps // 3, steps - ahead // 2, CUTOFFS).astype(int)):
+            truth = self._y[cutoff : cutoff + ahead]
+            found = _ahead(self.model, parameters, self._states[cutoff - 1], len(truth))
+            errors.append(float(np.abs(found - truth).mean()))
+        return float(np.nan_to_num(np.mean(errors), nan=np.inf))
 
     def _function(self, free: list[int]) -> Callable[[Floats], float]:
         """Return minus the log-likelihood, up to a constant, as a function of the free parameters."""

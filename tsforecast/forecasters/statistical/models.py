@@ -13,6 +13,7 @@ from tsforecast.forecasters.statistical import arima, croston, ets, theta
 from tsforecast.forecasters.statistical.base import StatisticalForecaster
 from tsforecast.forecasters.statistical.fit import FittedModel, Floats
 
+LONG = 10  # seasons, from which forecasts of two seasons ahead show which components lead astray
 _type_problems = optional(one_of, options=("auto", "add", "mul"))
 
 
@@ -35,6 +36,9 @@ def _order_problems(name: str, value: str | Sequence[int]) -> list[str]:
 @keyword_settings
 class ETSForecaster(StatisticalForecaster):
     """Exponential smoothing, its components chosen by AICc [Hyndman et al. 2002; Hyndman et al. 2008].
+
+    In a history of ten seasons or more, forecasts of two seasons count as well: where those of another fit were better
+    by more than a tenth, it is taken.
 
     Errors, trend and season may each be additive or multiplicative, the latter for numbers above zero alone; with
     a multiplicative season or trend, errors are multiplicative. Initial states are estimated with the smoothing
@@ -66,7 +70,8 @@ class ETSForecaster(StatisticalForecaster):
 
     def _choose(self, y: Floats, season_length: int) -> FittedModel:
         models = ets.admissible(self.error, self.trend, self.season, self.damped, season_length)
-        return ets.choose(y, season_length, models)
+        long = 1 < season_length <= len(y) / LONG
+        return ets.choose(y, season_length, models, ahead=2 * season_length if long else 0)
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
