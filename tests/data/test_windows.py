@@ -83,3 +83,25 @@ def test_memory_does_not_grow_with_the_window(least: int) -> None:
     held = [t for t in vars(windows).values() if isinstance(t, torch.Tensor)]
     # Twice, with rows in front of the first series once more: 4 million numbers if copied, 100,000 if each were padded.
     assert sum({t.data_ptr(): t.untyped_storage().nbytes() for t in held}.values()) < 2.5 * values.nbytes
+
+
+def test_windows_within_blocks_and_without_them_share_no_target() -> None:
+    offsets, window, horizon = np.array([0, 30, 70, 75]), 4, 3
+    values = np.arange(75.0)[:, None]
+    blocks = np.array([[[25, 30], [10, 15]], [[33, 40], [2, 9]], [[0, 0], [0, 0]]])  # as rows of each series
+    rows = (offsets[:-1, None, None] + blocks).reshape(-1, 2)
+    validation = Windows(values, values, offsets, window, horizon, within=blocks)
+    batch = validation.batch(torch.arange(len(validation)))
+    starts = batch.future[:, 0, 0].numpy()
+    expected = [a + i for a, b in ((10, 15), (25, 30), (34, 39), (63, 70)) for i in range(b - a - horizon + 1)]
+    assert starts.tolist() == expected  # row 32 to 33 of the second series has no window before it
+    assert torch.equal(validation.series_index(torch.arange(len(validation))), batch.series)
+    assert np.array_equal(batch.past[:, -1, 0].numpy(), starts - 1)
+    training = Windows(values, values, offsets, window, horizon, without=blocks)
+    learned = training.batch(torch.arange(len(training))).future.numpy()
+    learned = set(learned[~np.isnan(learned)].tolist())
+    hidden = {float(row) for a, b in rows for row in range(a, b)}
+    assert not learned & hidden
+    every = Windows(values, values, offsets, window, horizon)
+    assert learned | hidden >= set(every.batch(torch.arange(len(every))).future.flatten().tolist())
+    assert not np.isnan(values).any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from tests.helpers.forecasters import small, wave
 from tsforecast.data.context import Context
@@ -12,6 +13,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TrainingError, TrainingWarning
 from tsforecast.estimators.registry import NETWORKS
 from tsforecast.evaluation.backtest import backtest
+from tsforecast.forecasters import auto
 from tsforecast.forecasters.naive import NaiveForecaster, SeasonalNaiveForecaster
 from tsforecast.forecasters.neural import (
     Conv1DForecaster,
@@ -439,3 +441,28 @@ def test_a_network_by_name_has_its_cell() -> None:
 def test_a_setting_with_a_typo_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(TypeError, match="GRUForecaster has no setting 'unit'; did you mean 'units'"):
         GRUForecaster(unit=3)
+
+
+def test_blocks_that_validate_are_spread_and_none_of_their_targets_is_learned() -> None:
+    data = wave(200)
+    panel = Panel.from_array(np.stack([data, data])[..., None], season_length=6)
+    trains = np.array([170, 200])  # the second series does not validate
+    found = auto.blocks(panel, trains, horizon=5, origins=4)
+    assert found[0].tolist() == [[193, 200], [171, 178], [149, 156], [127, 134]]  # 30 rows, over the last 90
+    assert not found[1].any()
+    assert auto.blocks(panel, trains, 5, 100)[0, 6:].max() == 0  # six blocks of a horizon
+    assert auto.last_block(panel, trains, 5, 4).tolist() == [193, 200]
+    settings = {"validation": 30, "value_transform": None, "scaler": None, "anchor": "none"}
+    model = small("gru", 5).set_params(validation_origins="auto", **settings)
+    one = clone(model).set_params(validation_origins=1).fit(data)
+    model.fit(data)
+    assert model.learned_rows().tolist() == [193]
+    assert one.learned_rows().tolist() == [170]
+    assert model.resolved_["validation"] == 30
+    windows = model._windows(model.panel_, model.learned_rows())
+    held = windows.validation.batch(torch.arange(len(windows.validation))).future[..., 0].numpy()
+    assert len(held) == 4 * 3
+    assert held[[0, 3, 6, 9], 0] == pytest.approx(data[[127, 149, 171, 193]])
+    learned = windows.training.batch(torch.arange(len(windows.training))).future.numpy()
+    assert not np.isin(learned[~np.isnan(learned)], held).any()
+    assert model._held_out()[1].tolist() == [193]  # residuals come from the last block alone

@@ -37,7 +37,8 @@ class Windows:
     back before `first`. `values` (rows, C) are scaled, without NaN, targets first, the `ahead` known future covariates
     last; `truth` (rows, K) is the targets again, with NaN where the loss skips them. `static` is (N, S), and `names`
     (N,) are those of the series in messages. With `least` a window may begin before its series does, as long as so many
-    of its steps exist: the others are zero, and a batch has the number of `known` ones.
+    of its steps exist: the others are zero, and a batch has the number of `known` ones. Of blocks of
+    each series, first and last rows (N, B, 2), windows `within` have all targets in one, windows `without` no truth.
     """
 
     kind = "series"  # what `names` name
@@ -55,6 +56,8 @@ class Windows:
         static: NDArray[Any] | None = None,
         first: NDArray[np.int64] | None = None,
         last: NDArray[np.int64] | None = None,
+        within: NDArray[np.int64] | None = None,
+        without: NDArray[np.int64] | None = None,
         names: NDArray[Any] | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -79,13 +82,21 @@ class Windows:
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
         self._values = _tensor(values, front).to(device, dtype)
         self._targets, self._ahead = truth.shape[1], ahead
+        self._chosen: Tensor | None = None  # windows of all
+        if within is not None:
+            place = (bounds - counts - begin - window)[:, None, None] + within  # window whose first target is a row
+            self._chosen = torch.from_numpy(_between(place, bounds - counts, horizon)).to(device)
+        if without is not None:
+            truth = truth.copy()
+            for start, stop in (offsets[:-1, None, None] + without).reshape(-1, 2).tolist():
+                truth[start:stop] = np.nan
         facts = np.zeros((len(lengths), 0)) if static is None else static
         self._static = _tensor(facts).to(device, dtype)
         self._gaps = bool(np.isnan(truth).any())
         self._truth = _tensor(truth, front).to(device, dtype) if self._gaps else self._values
 
     def __len__(self) -> int:
-        return int(self.counts.sum())
+        return int(self.counts.sum()) if self._chosen is None else len(self._chosen)
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch: windows in a new order, each at most once."""
@@ -93,11 +104,11 @@ class Windows:
 
     def series_index(self, index: Tensor) -> Tensor:
         """Return the series that each of the windows `index` belongs to, shape (B,)."""
-        return torch.searchsorted(self._bounds, index, right=True)
+        return torch.searchsorted(self._bounds, self._place(index), right=True)
 
     def batch(self, index: Tensor) -> Batch:
         """Gather the windows `index` (int64, shape (B,))."""
-        series = self.series_index(index)
+        series, index = self.series_index(index), self._place(index)
         start = index + self._shift.index_select(0, series)  # (B,)
         rows = self._gather(self._values, start, self.window + self.horizon)  # (B, W + H, C)
         past, future, known = rows[:, : self.window], rows[:, self.window :], None
@@ -110,6 +121,10 @@ class Windows:
             future = self._gather(self._truth, start + self.window, self.horizon)
         return Batch(past, ahead, self._static.index_select(0, series), future, series, self._gaps, known)
 
+    def _place(self, index: Tensor) -> Tensor:
+        """Return the places of windows among those of all rows."""
+        return index if self._chosen is None else self._chosen.index_select(0, index)
+
     @staticmethod
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:
         view = values.unfold(0, length, 1)  # (rows - length + 1, C, length), a view
@@ -119,6 +134,16 @@ class Windows:
 def existing(known: Tensor, window: int) -> Tensor:
     """Return which steps of windows exist, (B, W, 1), given how many of the last ones do, (B,)."""
     return (torch.arange(window, device=known.device) >= (window - known)[:, None])[..., None]
+
+
+def _between(blocks: NDArray[np.int64], least: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
+    """Return the windows whose targets lie in blocks (N, B, 2) of each series, from its first window on, (N,)."""
+    found = [
+        np.arange(max(start, low), stop - horizon + 1)
+        for low, own in zip(least.tolist(), blocks.tolist(), strict=True)
+        for start, stop in sorted(own)
+    ]
+    return np.concatenate(found)
 
 
 def _tensor(rows: NDArray[Any], front: int = 0) -> Tensor:

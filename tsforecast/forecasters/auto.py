@@ -16,6 +16,8 @@ from tsforecast.errors import DataError, Parameter, Part, Problem
 
 Rows = Callable[[int], NDArray[np.int64]]  # from a horizon to how many first rows of each series train, (N,)
 DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
+ORIGINS = 4  # blocks that validate where they are spread automatically, at most
+SPREAD = 3  # times the rows of the blocks, over which they are spread
 SEGMENT = 24  # steps that one segment has at most, unless given
 FEW = 3  # known steps of a window, from which on a network corrects the naive forecast
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
@@ -69,6 +71,27 @@ def training_rows(
         f"{named} must leave steps to train on: takes {count}, the {which} series has {total}{panel.reading}; "
         f"use {named} < {total - uneven * horizon}, or {without}"
     )
+
+
+def blocks(panel: Panel, trains: NDArray[np.int64], horizon: int, origins: int) -> NDArray[np.int64]:
+    """Return first and last row of the blocks that validate, (N, B, 2), where the rows behind `trains` would be one.
+
+    The last block lies at the end of each series. Blocks are a horizon or more; one that does not fit is empty.
+    """
+    lengths, held = panel.lengths, panel.lengths - trains
+    count = np.clip(held // horizon, 1, origins)  # (N,)
+    apart = np.minimum(SPREAD * held, np.maximum(lengths // 2, held)) // count
+    number = np.arange(origins)
+    last = lengths[:, None] - number * apart[:, None]  # (N, B)
+    first = last - (held // count)[:, None]
+    return np.where(((number < count[:, None]) & (held > 0)[:, None])[..., None], np.stack([first, last], axis=2), 0)
+
+
+def last_block(panel: Panel, trains: NDArray[np.int64], horizon: int, origins: int) -> NDArray[np.int64]:
+    """Return how many rows of each series lie before its last block, (N,); whole groups have no blocks."""
+    if origins == 1 or panel.units is not None:
+        return trains
+    return np.where(trains < panel.lengths, blocks(panel, trains, horizon, origins)[:, 0, 0], trains)
 
 
 def window(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int, int]:

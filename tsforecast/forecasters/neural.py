@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
-from tsforecast.data.scaling import SCALERS, Scaling, seasonal_scale
+from tsforecast.data.scaling import SCALERS, Scaling
 from tsforecast.data.windows import Windows
 from tsforecast.distributions.base import Distribution, assembled
 from tsforecast.distributions.families import Quantiles, Symmetric
@@ -95,6 +95,13 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         "of point forecasts has no other.",
     )
     max_epochs: int = 20
+    validation_origins: int | Literal["auto"] = setting(
+        default=1,
+        least=1,
+        doc="Blocks of a horizon or more that the rows of `validation` are split into: one at the end, the others "
+        "before it, spread over three times as many rows, or the last half. A network learns no target in a block, but "
+        "those between, from windows that read the blocks before. Auto: up to four. Groups validate as wholes.",
+    )
 
     def fit(
         self,
@@ -220,7 +227,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         return model
 
     def _training_rows(self, panel: Panel, horizon: int | None = None) -> tuple[int, NDArray[np.int64]]:
-        return auto.training_rows(panel, self.validation, horizon or self.horizon_)
+        held_out, trains = auto.training_rows(panel, self.validation, horizon or self.horizon_)
+        return held_out, auto.last_block(panel, trains, horizon or self.horizon_, self._origins)
+
+    @property
+    def _origins(self) -> int:
+        return auto.ORIGINS if isinstance(self.validation_origins, str) else self.validation_origins
 
     def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
         resolved = super()._resolve(panel, past)
@@ -253,8 +265,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             names=panel.ids,
             device=device,
         )
-        begin = panel.target_starts
-        validation = cut(first=np.maximum(trains, begin)) if np.any(trains < panel.lengths) else None
+        begin, held_out, blocks = panel.target_starts, np.any(trains < panel.lengths), None
+        if held_out and self._origins > 1 and panel.units is None:
+            _, first = auto.training_rows(panel, self.validation, self.horizon_)
+            blocks = auto.blocks(panel, first, self.horizon_, self._origins)  # (N, B, 2)
+        first = begin if blocks is not None else np.maximum(trains, begin)
+        validation = cut(first=first, within=blocks) if held_out else None
         if validation is not None and not len(validation):
             raise DataError(
                 f"validation must have a window: none of the held-out groups has a series of "
@@ -263,27 +279,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         weights = None
         if panel.weights is not None:  # 1 in the mean
             weights = torch.from_numpy((panel.weights / panel.weights.mean()).astype(np.float32)).to(device)
-        objective = Objective(self._loss(), self._loss_units(inputs, panel, trains, device), weights)
+        objective = Objective(
+            self._loss(), DataScale.of(self._loss(), inputs.of(panel), panel, trains, device), weights
+        )
         rows = 1 if self.channels == "joint" else panel.n_targets
         segments = -(-window // self.resolved_["segment"])
-        return TrainingData(cut(first=begin, last=trains), validation, objective, rows, segments)
-
-    def _loss_units(
-        self, inputs: Preprocessor, panel: Panel, trains: NDArray[np.int64], device: torch.device
-    ) -> DataScale:
-        """Return the scale of each series for the loss, learned on its rows that train."""
-        scaling, targets = inputs.of(panel), panel.n_targets
-        naive = np.ones((len(panel), targets))
-        for i in range(len(panel)) if self._loss().needs_scale else ():
-            for k in range(targets):
-                error, _ = seasonal_scale(panel.series(i)[: trains[i] or None, k], panel.season_length)
-                naive[i, k] = error if error > 0 else 1.0
-        parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
-        family = self._loss().family  # gamma functions of counts need many digits, which Apple's devices do not have
-        exact = family is not None and family.counts and device.type != "mps"
-        kind = np.float64 if exact else np.float32
-        location, scale, shift, power, mae = (torch.from_numpy(part.astype(kind)).to(device) for part in parts)
-        return DataScale(location, scale, shift, power, mae, scaling.powered, not scaling.power.any())
+        return TrainingData(cut(first=begin, last=trains, without=blocks), validation, objective, rows, segments)
 
     def _untrained_network(self) -> ForecastNetwork:
         """Return a network of the size that settings and fitted panel ask for, with random weights."""
@@ -432,7 +433,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             return rows
         # In older models as many steps of each series validated.
         validation = self.validation if "least" in self.resolved_ else self.resolved_["validation"]
-        return np.minimum(rows, auto.training_rows(self.panel_, validation, self.horizon_)[1])
+        trains = auto.training_rows(self.panel_, validation, self.horizon_)[1]
+        return np.minimum(rows, auto.last_block(self.panel_, trains, self.horizon_, self._origins))
 
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss

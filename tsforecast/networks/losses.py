@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from tsforecast.checks import one_of
 from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import Scaling, seasonal_scale
 from tsforecast.data.windows import Batch
 from tsforecast.distributions.base import Floats
 from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
@@ -40,6 +42,24 @@ class DataScale:
     naive_mae: Tensor  # of the seasonal naive forecast on the training part, in the scale of the data
     powered: bool  # whether shift and power are to be undone
     only_logs: bool = False  # whether every power is 0
+
+    @classmethod
+    def of(
+        cls, loss: Loss, scaling: Scaling, panel: Panel, trains: NDArray[np.int64], device: torch.device
+    ) -> DataScale:
+        """Return the scale of each series for a loss, learned on its first rows that train, (N,)."""
+        targets = panel.n_targets
+        naive = np.ones((len(panel), targets))
+        for i in range(len(panel)) if loss.needs_scale else ():
+            for k in range(targets):
+                error, _ = seasonal_scale(panel.series(i)[: trains[i] or None, k], panel.season_length)
+                naive[i, k] = error if error > 0 else 1.0
+        parts = (scaling.location[:, :targets], scaling.scale[:, :targets], scaling.shift, scaling.power, naive)
+        family = loss.family  # gamma functions of counts need many digits, which Apple's devices do not have
+        exact = family is not None and family.counts and device.type != "mps"
+        kind = np.float64 if exact else np.float32
+        location, scale, shift, power, mae = (torch.from_numpy(part.astype(kind)).to(device) for part in parts)
+        return cls(location, scale, shift, power, mae, scaling.powered, not scaling.power.any())
 
     def to_data(self, scaled: Tensor, series: Tensor) -> Tensor:
         """Return scaled numbers (B, H, K) of `series` (B,) in the scale of the data."""
