@@ -24,9 +24,10 @@ TRANSFORMS = ("log", "box-cox")
 TINY = 1e-100  # a smaller spread counts as none
 BLOCK = 1 << 16  # rows that are fitted at a time
 PADDING = 1.0  # in place of absent columns, for a transformer that needs all; positive, for a logarithm
+_HELD = {"lowest": -1, "highest": 1}  # older models hold no covariates
 SCALERS = ("standard", "min-max", "robust")
 _SHARES = {"min-max": (0.0, 0.0, 1.0), "robust": (0.25, 0.5, 0.75)}  # quantiles: the scale is from first to last
-ARRAYS = ("shift", "power", "edge", "location", "scale")  # of a scaling, besides its transformers
+ARRAYS = ("shift", "power", "edge", "location", "scale", "lowest", "highest")  # of a scaling, besides its transformers
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,14 @@ class ScalingRecipe:
 
         Series weigh as much as `weights` (N,) in the mean and deviation that all share; other statistics leave out
         those of weight 0. A column that does not vary, beyond rounding, gets the scale 1; one without any number gets
-        location 0 and scale 1. ParameterError is raised when the scaler is an object that does not scale column by
-        column, or cannot undo what it does.
+        location 0 and scale 1. Covariates are held in the range that was learned from, and as far again on both sides
+        (by 1 where they do not vary). ParameterError is raised when the scaler is an object that does not scale column
+        by column, or cannot undo what it does.
         """
         count, columns = len(offsets) - 1, values.shape[1]
         shift, power, edge = np.zeros((count, targets)), np.ones((count, targets)), np.ones((count, targets))
         location, scale = np.zeros((count, columns)), np.ones((count, columns))
+        lowest, highest = np.zeros((count, columns)), np.zeros((count, columns))
         tools: list[Any] = []
         if self.per_series:
             blocks = [(slice(*block), offsets[block[0] : block[1] + 1]) for block in _blocks(offsets)]
@@ -76,6 +79,7 @@ class ScalingRecipe:
                 learned = _fit_powers(rows[:, :targets], parts, self.transform)
                 shift[some], power[some], edge[some] = learned
                 rows[:, :targets] = _raise(rows[:, :targets], *(numbers[owner] for numbers in learned))
+            lowest[some], highest[some] = (by_part(extreme, rows, parts) for extreme in (np.fmin, np.fmax))
             if self.scaler == "standard":
                 location[some], scale[some] = _mean_and_deviation(rows, parts, weight)
             elif isinstance(self.scaler, str):
@@ -84,10 +88,15 @@ class ScalingRecipe:
             elif self.scaler is not None:
                 tools += [_fitted(self.scaler, rows[begin:end]) for begin, end in pairwise(parts)]
         if not self.per_series:
-            for numbers in (shift, power, edge, location, scale):
+            for numbers in (shift, power, edge, location, scale, lowest, highest):
                 numbers[:] = numbers[0]
             tools = tools * count
-        return Scaling(bool(self.transform), shift, power, edge, location, scale, tuple(tools))
+        lowest, highest = np.nan_to_num(lowest), np.nan_to_num(highest)  # of a column without any number
+        margin = highest - lowest
+        margin = np.where(margin > 0, margin, 1.0)  # the scale of what does not vary
+        lowest, highest = lowest - margin, highest + margin
+        lowest[:, :targets], highest[:, :targets] = -np.inf, np.inf
+        return Scaling(bool(self.transform), shift, power, edge, location, scale, lowest, highest, tuple(tools))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +109,8 @@ class Scaling:
     edge: Floats  # shifted values below it are held there
     location: Floats  # (N, C)
     scale: Floats  # (N, C), never zero
+    lowest: Floats  # numbers of covariates below it are held there, and those above the `highest`, (N, C)
+    highest: Floats
     tools: tuple[Any, ...] = ()  # fitted transformers of scikit-learn, one for each series, or none
     first: int = 0  # column of the transformers that is the first one here
 
@@ -108,9 +119,10 @@ class Scaling:
         cls, numbers: Mapping[str, NDArray[Any]], powered: bool, series: int, targets: int, columns: int
     ) -> Scaling:
         """Undo `numbers`, for so many series, targets and columns; raise ValueError where shape or kind differ."""
-        arrays: dict[str, Any] = {name: numbers[f"scaling.{name}"] for name in ARRAYS}
+        free = {f"scaling.{name}": np.full((series, columns), sign * np.inf) for name, sign in _HELD.items()}
+        arrays: dict[str, Any] = {name: (free | dict(numbers))[f"scaling.{name}"] for name in ARRAYS}
         for name, array in arrays.items():
-            shape = (series, columns if name in ("location", "scale") else targets)
+            shape = (series, targets if name in ("shift", "power", "edge") else columns)
             if array.shape != shape or array.dtype != np.float64:
                 raise ValueError(f"{name} must be float64 of shape {shape}: got {array.dtype}, {array.shape}")
         return cls(powered, **arrays)
@@ -129,6 +141,10 @@ class Scaling:
             k = min(values.shape[-1], self.shift.shape[1])
             learned = (self._of(array, series, values, k) for array in (self.shift, self.power, self.edge))
             values[..., :k] = _raise(values[..., :k], *learned)
+        begin = self._covariates
+        if values.shape[-1] > begin:
+            held = (self._of(array, series, values)[..., begin:] for array in (self.lowest, self.highest))
+            values[..., begin:] = np.clip(values[..., begin:], *held)
         if self.tools:
             return self._by_tool(values, series, "transform")
         return np.asarray((values - self._of(self.location, series, values)) / self._of(self.scale, series, values))
@@ -137,6 +153,17 @@ class Scaling:
         """Return which targets, as in `transform`, lie so far below training that they are held at an edge."""
         shift, edge = self._of(self.shift, series, targets), self._of(self.edge, series, targets)
         return np.asarray((targets + shift < edge) & self.powered)
+
+    def beyond(self, values: NDArray[Any], series: Series) -> NDArray[np.bool_]:
+        """Return which covariates, as in `transform`, lie so far beyond training that they are held at an edge."""
+        return np.asarray(
+            (values < self._of(self.lowest, series, values)) | (values > self._of(self.highest, series, values))
+        )
+
+    @property
+    def _covariates(self) -> int:
+        """Column that is the first one of a covariate."""
+        return max(int(self.shift.shape[1]) - self.first, 0)
 
     def inverse(self, values: NDArray[Any], series: Series) -> Floats:
         """Undo `transform`."""
@@ -157,6 +184,8 @@ class Scaling:
             powered=False,
             location=self.location[:, first:],
             scale=self.scale[:, first:],
+            lowest=self.lowest[:, first:],
+            highest=self.highest[:, first:],
             first=self.first + first,
         )
 

@@ -277,6 +277,7 @@ class WindowedForecaster(Forecaster):
                 f"the seasonal naive: {_names(past.ids[short])}"
             ]
             past = past.select(~short)
+        cautions += self._covariates_beyond(past)
         if self.resolved_["value_transform"] is None:
             return cautions
         rows = past.tail(window, least)[..., : past.n_targets]
@@ -289,6 +290,22 @@ class WindowedForecaster(Forecaster):
             *cautions,
             f"{held.sum()} of {len(past)} contexts go below all that value_transform {kind!r} was learned on and are "
             f"cut off there (series {names}): fit with value_transform=None, or on data like these",
+        ]
+
+    def _covariates_beyond(self, past: Context) -> list[str]:
+        """Return warnings about covariates far beyond those that were learned from, which are held at an edge."""
+        if len(past.columns) == past.n_targets:
+            return []
+        rows, ahead = past.tail(self.resolved_["window"], self._least), past.future_known(self.horizon_)
+        scaling, index, known = self.inputs_.of(past), np.arange(len(past)), ahead.shape[2]
+        held = np.asarray(scaling.beyond(rows, index).any(axis=1))  # (n, C)
+        if known:
+            held[:, -known:] |= scaling.columns(rows.shape[2] - known).beyond(ahead, index).any(axis=1)
+        return [
+            f"column {name!r} goes far beyond all that was learned from in {there.sum()} of {len(past)} contexts and "
+            f"is held there (series {_names(past.ids[there])}): correct it, or fit on data like these"
+            for name, there in zip(past.columns, held.T, strict=True)
+            if there.any()
         ]
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
