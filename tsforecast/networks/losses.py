@@ -192,6 +192,10 @@ class OfFamily(Loss):
     Where scaled numbers have a density, that of the data is less by the slope of the scaling, a constant in training
     (that of an object of scikit-learn is not known, and left out). Families of counts read a level in the data's
     units, in the precision of the scale.
+
+    A likelihood counts errors in units of the spread, so that levels of a series that is hard to forecast are hardly
+    learned beside those of an easy one. In training the slopes of a window are weighted with its mean spread; values
+    are not [cf. Seitzer et al. 2022, arXiv 2203.09168, who weight every number].
     """
 
     def __init__(self, family: Family, in_nats: bool = True) -> None:
@@ -205,6 +209,15 @@ class OfFamily(Loss):
 
     def errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
         """See `Loss.errors`."""
+        found = self._errors(outputs, truth, series, scale)
+        if self.spreads == 1 and self.in_nats and found.requires_grad:
+            spread = outputs[..., 1].detach().mean(dim=1, keepdim=True)  # (B, 1, K)
+            weights = spread / spread.mean()
+            found.register_hook(lambda slopes: slopes * weights)  # type: ignore[no-untyped-call]
+        return found
+
+    def _errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
+        """Return the loss of each step, (B, H, K)."""
         on_cpu = outputs.device.type == "cpu"
         if isinstance(self._family, Quantiles) and on_cpu:
             return likelihoods.quantile_losses(outputs, truth, self._family.levels)
