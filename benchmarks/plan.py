@@ -35,7 +35,7 @@ from tsforecast.estimators.registry import make
 from tsforecast.evaluation import duration
 from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.leaderboard import leaderboard, named, panel_and_protocol
-from tsforecast.evaluation.plan import averaged, plan
+from tsforecast.evaluation.plan import averaged, naive_models, plan, tested
 from tsforecast.evaluation.significance import compare, in_time
 from tsforecast.evaluation.verdict import units
 
@@ -73,29 +73,31 @@ def measured(panel: Panel, seen: int, horizon: int, about: dict[str, Any]) -> It
     found = plan(panel.until(np.array([seen])), **counts)
     origins = min(MOST, (int(panel.lengths[0]) - seen - horizon) // horizon)
     test = Backtest(panel, Protocol(horizon, origins, audit=None))
-    twice = make("seasonal-naive", season_length=2 * panel.season_length)
-    models = {name: make(name) for name in (found.reference, found.other, "reduction") if name != "two seasons back"}
-    models = {"two seasons back": twice} | models
-    rows = {name: test.run(name, model, test.folds[0])[0] for name, model in models.items()}
-    imagined = averaged(rows[found.reference], rows[found.other], "imagined")
-    judged = [rows[found.reference], rows["reduction"], imagined]
-    losses = units(pd.concat(judged, ignore_index=True), "mae").losses
+    naive = naive_models(panel)[found.reference]
+    models = {"imagined": averaged(panel, found.reference, found.other), "reduction": make("reduction")}
+    rows = {name: tested(test, name, model) for name, model in ({found.reference: naive} | models).items()}
+    losses = units(pd.concat(rows.values(), ignore_index=True), "mae").losses
     reference, other, ridge = (losses[name] for name in (found.reference, "imagined", "reduction"))
     skill = min(SKILLS, key=lambda each: abs(found.power(each) - 0.5))
     imagined = other * (1 - skill) * reference.mean() / other.mean()
-    about |= {"horizon": horizon, "cutoffs": CUTOFFS, "history": found.history.count, "reference": found.reference}
+    about |= {"horizon": horizon, "cutoffs": CUTOFFS, "history": found.separate, "reference": found.reference}
     for model, own in (("imagined", imagined), ("ridge regression", ridge)):
         gain = float(1 - own.mean() / reference.mean())
         share, error = detected(own, reference)
-        yield {**about, "model": model, "skill": gain, "predicted": found.power(gain), "found": share, "error": error}
+        low, high = found.power_range(gain)
+        predicted = {"predicted": found.power(gain), "low": low, "high": high}
+        yield {**about, "model": model, "skill": gain, **predicted, "found": share, "error": error}
 
 
 def detected(own: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Return the share of tests of 12 cutoffs each that find the model better, with its Monte-Carlo error."""
-    starts = range(0, len(own) - CUTOFFS + 1, CUTOFFS)
+    """Return the share of tests of 12 cutoffs each that find the model better, and at most its Monte-Carlo error.
+
+    Four tests share a cutoff. The error is that of tests that share none.
+    """
+    starts = range(0, len(own) - CUTOFFS + 1, CUTOFFS // 4)
     each = [compare(own[i : i + CUTOFFS], reference[i : i + CUTOFFS], in_time(CUTOFFS)).low > 0 for i in starts]
     share = float(np.mean(each))
-    return share, float(np.sqrt(max(share * (1 - share), 0.01) / len(each)))
+    return share, float(np.sqrt(max(share * (1 - share), 0.01) / (len(own) // CUTOFFS)))
 
 
 def simulations(draws: int = 1) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from best_valid import best_power
+from coverage_rates import coverage
 from processes import (
     LEVEL_OF_LOSSES,
     absolute,
@@ -298,7 +299,7 @@ def powers(draws: int) -> Iterator[dict[str, Any]]:
 
 
 PARTS = {"families": families, "reference": references, "classifiers": classifiers, "power": powers}
-PARTS |= {"published": published}
+PARTS |= {"published": published, "coverage": coverage}
 
 
 def measured(few: int | None, part: str | None) -> Iterator[dict[str, Any]]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from tsforecast.evaluation.calibration import below, calibrations, effective, histogram, judged
+from tsforecast.evaluation.calibration import below, calibrations, histogram, judged, reached
 from tsforecast.evaluation.metrics import COVERAGES, losses_of_rows
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.scores import ENDS
 from tsforecast.evaluation.verdict import Units
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import coverage_rates as rates
 
 STEPS = 12
 
@@ -42,6 +49,13 @@ def rows_of(errors: np.ndarray, width: float, model: str = "m") -> pd.DataFrame:
     )
 
 
+def reach(errors: np.ndarray) -> float:
+    """Return the reach of the interval of a mean of errors, (cutoffs, steps), in deviations of one."""
+    scores = norm.ppf(np.clip(2 * norm.cdf(abs(errors)) - 1, 0.0025, 0.9975))
+    found = Units({}, "cutoffs", np.ones(len(errors), dtype=np.int64))
+    return reached(found, scores.mean(axis=1), float(scores.std(ddof=1)), scores.size)
+
+
 def words(rows: pd.DataFrame) -> list[str]:
     return [coverage.outcome for coverage in calibrations(rows)["m"].coverages]
 
@@ -51,7 +65,7 @@ def words(rows: pd.DataFrame) -> list[str]:
     [(1.0, ["covers", "covers"]), (0.6, ["too narrow", "too narrow"]), (2.0, ["too wide", "too wide"])],
 )
 def test_intervals_that_cover_are_too_narrow_or_too_wide_are_told_apart(width: float, outcomes: list[str]) -> None:
-    errors = np.random.default_rng(1).normal(size=(90, STEPS))
+    errors = np.random.default_rng(1).normal(size=(120, STEPS))
     assert words(rows_of(errors, width)) == outcomes
 
 
@@ -76,10 +90,17 @@ def test_few_cutoffs_have_no_verdict() -> None:
 def test_cutoffs_whose_steps_fail_together_are_as_few_outcomes_as_they_are() -> None:
     scores, steps = np.random.default_rng(0).normal(size=(30, 1)), np.random.default_rng(1).normal(size=(30, STEPS))
     together, apart = np.tile(scores, (1, STEPS)), steps
-    for errors, low, high in ((together, 25, 40), (apart, 150, 360)):
-        assert low < effective(errors.mean(axis=1), float(errors.var(ddof=1)), errors.size) <= high
+    for errors, low, high in ((together, 0.8, 1.2), (apart, 2.0, 3.6)):
+        assert low < 2.045 / np.sqrt(30) / reach(errors) < high  # beside Student's t of 30 outcomes
     assert words(rows_of(together[:12] / 2, 1.0)) == ["inconclusive"] * 2  # 12 outcomes, not 144: all are inside
     assert words(rows_of(apart[:12] / 2, 1.0)) == ["too wide"] * 2
+
+
+def test_sizes_of_errors_that_last_seldom_make_right_intervals_too_narrow_or_too_wide() -> None:
+    found = rates.rates(80, "test", rates.volatile(0.8), 1, 24, 1.0, 200)
+    error = 2 * np.sqrt(0.05 * 0.95 / 200)
+    assert max(found["too narrow"], found["too wide"]) <= 0.05 + error
+    assert found["covered"] >= 0.92 - error
 
 
 @pytest.mark.thorough
@@ -97,10 +118,9 @@ def test_calibrated_intervals_are_seldom_called_too_narrow_or_too_wide(kind: str
             for at in range(1, len(flat)):
                 flat[at] = 0.7 * flat[at - 1] + np.sqrt(1 - 0.49) * flat[at]
             errors = flat.reshape(noise.shape)
-        outcomes = effective(errors.mean(axis=1), float(errors.var(ddof=1)), errors.size)
         inside = Units({}, "cutoffs", np.ones(cutoffs, dtype=np.int64))
         shares = (abs(errors) <= norm.ppf(0.9)).mean(axis=1)
-        false += judged(80, inside, shares, outcomes).outcome in ("too narrow", "too wide")
+        false += judged(80, inside, shares, reach(errors)).outcome in ("too narrow", "too wide")
     assert false / draws <= 0.05
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,17 @@ from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import wave
 from tsforecast.data.protocol import Protocol
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.estimators.registry import make
+from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.plan import Plan, plan
 from tsforecast.evaluation.significance import compare, in_time
 from tsforecast.evaluation.verdict import Units
 
 
-def planned(own: np.ndarray, other: np.ndarray, count: int, kind: str = "cutoffs") -> Plan:
+def planned(own: np.ndarray, other: np.ndarray, count: int, kind: str = "cutoffs", stride: int = 1) -> Plan:
     """Return a plan whose history has these losses."""
     history = Units({"drift": own, "naive": other}, kind, np.ones(len(own), dtype=np.int64))
-    return Plan(Protocol(1, origins=count), "mae", "naive", "drift", history, count)
+    return Plan(Protocol(1, origins=count), "mae", "naive", "drift", history, count, stride)
 
 
 def found_later(skill: float, memory: float, cutoffs: int, tests: int) -> float:
@@ -53,6 +56,41 @@ def test_predicted_power_is_found_on_losses_that_the_plan_has_not_seen(memory: f
     assert found.power(skill) == pytest.approx(found_later(skill, memory, 30, 200), abs=0.12)
 
 
+def test_the_interval_of_what_is_predicted_holds_the_deviation_of_the_losses_in_19_of_20_histories() -> None:
+    own, held = 1 + 0.1 * np.random.default_rng(0).standard_t(6, size=(400, 100)), []
+    for each in own:
+        found = planned(each, np.ones(100), 20, "groups")
+        ratio = each.std() / each.mean() / (0.1 * math.sqrt(6 / 4))
+        held.append(1 / found.uncertainty < ratio < found.uncertainty)
+    assert 0.89 < np.mean(held) < 0.98
+    low, high = found.power_range(0.1)
+    assert low < found.power(0.1) < high
+    low, high = found.detectable_range()
+    assert low < found.detectable() < high
+    assert math.log1p(-high) / math.log1p(-low) == pytest.approx(found.uncertainty**2)
+
+
+def test_a_history_that_is_read_between_the_cutoffs_of_the_test_counts_them_as_far_apart_as_they_are() -> None:
+    own, other = 6 + autoregression(0.8, (2, 200), np.random.default_rng(0))
+    once = planned(own, other, 12)
+    often = planned(np.repeat(own, 3), np.repeat(other, 3), 12, stride=3)  # which has nothing to add
+    assert (often.separate, often.overlap) == (once.separate, once.overlap) == (200, 1)
+    assert often.uncertainty == pytest.approx(once.uncertainty)
+    skill = 0.75
+    assert 0.3 < once.power(skill) < 0.75
+    assert often.power(skill) == pytest.approx(once.power(skill), abs=0.1)
+
+
+def test_a_plan_by_crps_has_the_naive_distribution_with_the_lowest_one_as_reference() -> None:
+    values = np.random.default_rng(0).normal(size=120)
+    found = plan(values, horizon=2, origins=10, metric="crps")
+    rows = backtest(make(found.reference), values, 2, origins=found.history.count, step=1, distributions=True)
+    assert found.reference == "mean"
+    losses = (rows["crps"] / rows["naive_mae"]).groupby(rows["cutoff"]).mean()
+    assert found.history.losses["mean"] == pytest.approx(losses.to_numpy())
+    assert rows["crps"].mean() < 0.8 * np.abs(rows["y"] - rows["forecast"]).mean()
+
+
 @pytest.mark.thorough
 def test_more_cutoffs_find_smaller_gains_and_too_few_find_none() -> None:
     found = planned(*(6 + np.random.default_rng(0).normal(size=(2, 100))), 12)
@@ -76,7 +114,8 @@ def test_a_plan_takes_its_reference_and_spread_from_naive_forecasts_of_the_histo
     frame = pd.DataFrame({"day": pd.date_range("2024", periods=210), "y": season})
     found = plan(frame, horizon=3, step=3, origins=12, metric="mae")
     assert found.count == 12
-    assert found.history.count == (210 - 70 - 3) // 3 + 1  # cutoffs from step 70 on
+    assert found.history.count == 210 - 70 - 3 + 1  # cutoffs from step 70 on
+    assert (found.separate, found.overlap, found.stride) == (46, 1, 3)
     assert found.sentences[0].startswith("Today 12 cutoffs, 3 steps apart, would show gains above ")
     again = plan(frame, horizon=3, step=3, origins=12, metric="mae")
     assert again.table.equals(found.table)
@@ -113,13 +152,22 @@ def test_the_rows_of_the_benchmark_are_as_the_readme_counts_them() -> None:
     lengths = rows[rows["kind"].eq("history")].set_index("steps")
     rows = rows[rows["kind"].isna()]
     close = (rows["predicted"] - rows["found"]).abs() <= 0.1
-    counts = close.groupby([rows["data"] != "simulated", rows["model"]]).agg(["sum", "size"])
+    real = (rows["data"] != "simulated").rename("real")
+    counts = close.groupby([real, rows["model"]]).agg(["sum", "size"])
     (own, own_all), (ridge, ridge_all) = counts.loc[False].to_numpy()
     (own_real, own_real_all), (ridge_real, ridge_real_all) = counts.loc[True].to_numpy()
     assert (own_all, ridge_all, own_real_all, ridge_real_all) == (30, 30, 10, 10)
     text = " ".join((root / "README.md").read_text().split())
     assert f"for {own} of 30 simulated and {own_real} of 10 real series" in text
     assert f"for {ridge} of 30 and {ridge_real} of 10 where a ridge" in text
+    inside = rows["found"].between(rows["low"], rows["high"])
+    near = rows["found"].between(rows["low"] - 0.1, rows["high"] + 0.1)
+    tallies = pd.DataFrame({"close": close, "inside": inside, "near": near}).groupby([real, rows["model"]]).sum()
+    page = (root / "docs/verdicts.md").read_text().splitlines()
+    shown = [line.split("|")[2:5] for line in page if re.match(r"\| .*(imagined model|ridge regression) \|", line)]
+    assert [[int(cell) for cell in line] for line in shown] == tallies.to_numpy().tolist()
+    ends = tallies.loc[[(False, "imagined"), (True, "imagined")], "near"]
+    assert f"of its interval for {ends.iloc[0]} and {ends.iloc[1]}" in text
     assert set(lengths["series"]) == {30}
     short, long = (f"{within:.0f}" for within in lengths.loc[[800, 4000], "within"])
     near = " to ".join(f"{100 * lengths.loc[steps, 'distance']:.0f}" for steps in (800, 4000))

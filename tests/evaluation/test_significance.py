@@ -17,6 +17,7 @@ from tsforecast.evaluation.significance import (
     holm,
     in_time,
     independent,
+    least_shown,
     neighbours_averaged,
     over_users,
 )
@@ -152,6 +153,16 @@ def test_a_gain_as_large_as_can_be_detected_is_found_four_times_in_five() -> Non
         own, other = 6 + random.normal(size=(2, 40))
         found += compare(own * (1 - np.mean(needed)), other, in_time(40)).p_value < 0.05
     assert found / 400 == pytest.approx(0.8, abs=0.07)
+
+
+def test_the_least_skill_that_would_be_shown_is_where_the_interval_begins_at_no_skill() -> None:
+    own, other = np.exp(np.random.default_rng(0).normal(size=(2, 6, 12)))
+    own[5] = 0  # whose skill no share of it can change
+    weighing = in_time(12, 2)
+    least = least_shown(own, other, weighing)
+    assert np.isinf(least[5])
+    for i in range(5):
+        assert compare(own[i] * (1 - least[i]), other[i], weighing).low == pytest.approx(0, abs=1e-9)
 
 
 def test_many_cutoffs_are_averaged_by_neighbours() -> None:

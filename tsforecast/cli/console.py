@@ -69,7 +69,8 @@ def show_plan(plan: Plan, title: str, console: Console) -> None:
     _wrap(console, title, style="bold")
     columns = ["true gain", "found by such tests", f"{plan.history.kind} needed for 80 %"]
     needed = [plan.needed(skill) or f"more than {COUNTS[-1]}" for skill in SKILLS]
-    rows = [[f"{skill:.0%}", f"{plan.power(skill):.0%}", str(need)] for skill, need in zip(SKILLS, needed, strict=True)]
+    power = ["{:.0%} ({:.0%} to {:.0%})".format(plan.power(skill), *plan.power_range(skill)) for skill in SKILLS]
+    rows = [[f"{skill:.0%}", found, str(need)] for skill, found, need in zip(SKILLS, power, needed, strict=True)]
     _show_columns(console, columns, rows, {})
     for sentence in plan.sentences:
         _wrap(console, f"{sentence}.")

@@ -48,7 +48,6 @@ Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_def
 Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 10 to 30")]
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
 Gap = Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")]
-PointMetric = Annotated[str, typer.Option(help="Ranks the models: mase, mae, rmse, smape or rmsse.")]
 Metric = Annotated[
     str,
     typer.Option(

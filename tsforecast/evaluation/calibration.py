@@ -10,8 +10,16 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from tsforecast.distributions.base import Floats
-from tsforecast.evaluation.scores import column, normal_scores
-from tsforecast.evaluation.significance import LEVEL, compare, in_time, independent, neighbours_averaged
+from tsforecast.evaluation.scores import column, size_scores
+from tsforecast.evaluation.significance import (
+    LEVEL,
+    Weighing,
+    compare,
+    in_time,
+    independent,
+    neighbours_averaged,
+    reach_of_mean,
+)
 from tsforecast.evaluation.verdict import Units, units
 
 JUDGED = {80: 0.05, 95: 0.025}  # percent that an interval is to hold -> by how much fewer or more it may hold
@@ -48,21 +56,21 @@ class Calibration:
 
 def calibrations(rows: pd.DataFrame, independent_series: bool = False) -> dict[str, Calibration]:
     """Return by model the verdicts on its intervals of 80 and of 95 %, in the units of the other verdicts."""
-    normal = units(rows, "normal_score", independent_series)
-    scores = pd.Series(normal_scores(rows)).groupby(rows["model"].to_numpy()).agg(["var", "count"])
+    sizes = units(rows, "size_score", independent_series)
+    scores = pd.Series(size_scores(rows)).groupby(rows["model"].to_numpy()).agg(["std", "count"])
     found: dict[str, list[Coverage]] = {}
     for held in JUDGED:
         inside = units(rows, f"coverage{held}", independent_series)
         for model, shares in inside.losses.items():
-            variance, count = scores.loc[model]
-            outcomes = effective(normal.losses[model], float(variance), int(count))
-            found.setdefault(model, []).append(judged(held, inside, shares, outcomes))
+            deviation, count = scores.loc[model]
+            reach = reached(sizes, sizes.losses[model], float(deviation), int(count))
+            found.setdefault(model, []).append(judged(held, inside, shares, reach))
     about = inside.problem or f"on {inside.counted}, about {inside.population}"
     return {model: Calibration(model, tuple(each), about) for model, each in found.items()}
 
 
-def judged(held: int, inside: Units, shares: Floats, outcomes: float) -> Coverage:
-    """Return the verdict on the shares of outcomes inside, (n,), that tell as much as so many independent outcomes.
+def judged(held: int, inside: Units, shares: Floats, reach: float) -> Coverage:
+    """Return the verdict on the shares of outcomes inside, (n,), given the reach of an interval of a mean of outcomes.
 
     Intervals cover where the whole interval of their share is near the share that they are to hold, see `JUDGED`. Else
     they are too narrow or too wide where that share lies outside of it.
@@ -71,40 +79,49 @@ def judged(held: int, inside: Units, shares: Floats, outcomes: float) -> Coverag
     if inside.problem or not math.isfinite(share):
         return Coverage(held, "inconclusive", share)
     level, margin = held / 100, JUDGED[held]
-    low, high = interval(inside, shares, level, outcomes)
+    low, high = interval(inside, shares, level, reach)
     outcome = "too narrow" if high < level else "too wide" if low > level else "inconclusive"
     if level - margin <= low and high <= level + margin:
         outcome = "covers"
     return Coverage(held, outcome, share, low, high)
 
 
-def interval(inside: Units, shares: Floats, level: float, outcomes: float) -> tuple[float, float]:
+def interval(inside: Units, shares: Floats, level: float, reach: float) -> tuple[float, float]:
     """Return the 95 % interval of a mean share, of units that depend on each other as losses do.
 
-    It is at least that of so many independent outcomes: a few units that agree have hardly a variance of their own.
+    It reaches at least as far as that of outcomes that vary as those of right intervals do, given the `reach` of a mean
+    in deviations of one outcome: units that agree have hardly a variance of their own.
     """
-    from scipy.special import stdtrit
-
     share = float(np.average(shares, weights=inside.sizes))
-    weighing, count = independent(inside.sizes), inside.count
-    if inside.kind == "cutoffs":
-        shares, overlap = neighbours_averaged(shares, inside.overlap)
-        weighing, count = in_time(len(shares), overlap), len(shares)
     missed = share < 0.5  # the logarithm of the larger part is nearly linear
-    found = compare(1 - shares if missed else shares, np.ones(count), weighing)
+    part, weighing = _weighed(inside, 1 - shares if missed else shares)
+    whole, _ = _weighed(inside, np.ones(len(shares)))  # where numbers of neighbours differ, so do their sums
+    found = compare(part, whole, weighing)
     low, high = (end if missed else 1 - end for end in sorted((found.low, found.high), reverse=not missed))
-    least = -float(stdtrit(count - 1, (1 - LEVEL) / 2)) * math.sqrt(level * (1 - level) / outcomes)
+    least = reach * math.sqrt(level * (1 - level))
     return max(0.0, min(low, share - least)), min(1.0, max(high, share + least))
 
 
-def effective(scores: Floats, variance: float, count: int) -> float:
-    """Return the number of independent outcomes that have as much variance as the mean of dependent ones.
+def reached(found: Units, scores: Floats, deviation: float, count: int) -> float:
+    """Return how far the 95 % interval of the mean of size scores, (n,), reaches, in deviations of one outcome.
 
-    `scores` are the means of normal scores of units, (n,), `variance` and `count` those of all outcomes.
+    It is at least that of as many independent outcomes as there are.
     """
-    spread = float(np.var(scores, ddof=1)) / len(scores) if len(scores) > 1 else 0.0
-    least = min(len(scores), count)
-    return float(np.clip(variance / spread, least, count)) if spread > 0 else float(least)
+    from scipy.special import stdtrit
+
+    if found.problem:
+        return math.inf
+    scores, weighing = _weighed(found, scores - np.average(scores, weights=found.sizes))
+    least = -float(stdtrit(weighing.freedom, (1 - LEVEL) / 2)) / math.sqrt(count)
+    return max(least, reach_of_mean(scores, weighing) / deviation) if deviation > 0 else least * math.sqrt(count)
+
+
+def _weighed(found: Units, values: Floats) -> tuple[Floats, Weighing]:
+    """Return values of units, neighbours averaged where there are many, and their weighing."""
+    if found.kind != "cutoffs":
+        return values, independent(found.sizes)
+    values, overlap = neighbours_averaged(values, found.overlap)
+    return values, in_time(len(values), overlap)
 
 
 def below(rows: pd.DataFrame, levels: ArrayLike) -> Floats:

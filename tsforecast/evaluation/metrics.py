@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from tsforecast.checks import one_of
 from tsforecast.distributions.base import interval_losses
 from tsforecast.errors import ParameterError, raise_any, reason, shorten
-from tsforecast.evaluation.scores import INTERVALS, SCORES, column, normal_scores
+from tsforecast.evaluation.scores import INTERVALS, SCORES, column, size_scores
 
 METRICS = ("mase", "mae", "rmse", "smape", "rmsse")  # of point forecasts
 DISTRIBUTION_METRICS = ("crps", "wql", "msis")
 COVERAGES = tuple(f"coverage{held}" for held in INTERVALS)  # share of outcomes within central intervals
 WIDTHS = tuple(f"width{held}" for held in INTERVALS)  # of these, in seasonal naive errors
-NORMAL = "normal_score"  # normal quantile at the probability of the truth
+SIZE = "size_score"  # normal quantile at the probability of the smallest central interval with the truth
 OWN = "loss_"  # begins the column of rows with the losses of a metric of the caller
 SQUARED = ("rmse", "rmsse")  # roots of a mean loss
 SCALES = {"mase": "naive_mae", "rmsse": "naive_mse"}  # metric -> column of rows with its scale
@@ -55,7 +55,7 @@ def losses(metric: str, y: ArrayLike, forecast: ArrayLike, scale: ArrayLike = 1.
 
 
 def losses_of_rows(rows: pd.DataFrame, metric: str) -> NDArray[np.float64]:
-    """Return the loss of each row of `tsforecast.backtest`; of `COVERAGES`, `WIDTHS` and `NORMAL` the value itself.
+    """Return the loss of each row of `tsforecast.backtest`; of `COVERAGES`, `WIDTHS` and `SIZE` the value itself.
 
     CRPS, MSIS and widths are scaled as MASE is. MSIS is the interval score of 95 % [Gneiting and Raftery 2007], in the
     definition of the M4 competition. WQL is the sum of quantile losses over the sum of absolute values, where each
@@ -65,9 +65,9 @@ def losses_of_rows(rows: pd.DataFrame, metric: str) -> NDArray[np.float64]:
         return losses(metric, rows["y"], rows["forecast"], rows[SCALES[metric]] if metric in SCALES else 1.0)
     if OWN + metric in rows:
         return np.asarray(rows[OWN + metric], dtype=np.float64)
-    raise_any(one_of("metric", metric, (*known_metrics(rows), *COVERAGES, *WIDTHS, NORMAL)), ParameterError)
-    if metric == NORMAL:
-        return normal_scores(rows)
+    raise_any(one_of("metric", metric, (*known_metrics(rows), *COVERAGES, *WIDTHS, SIZE)), ParameterError)
+    if metric == SIZE:
+        return size_scores(rows)
     if metric == "wql":
         size = rows["y"].abs().groupby([rows["series"], rows["target"]], observed=True).mean().mean()
         return divide(column(rows, "quantile_loss"), size)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tsforecast.checks import jobs, one_of, whole
 from tsforecast.data.panel import Panel
@@ -18,22 +20,27 @@ from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.duration import Duration, duration_of
 from tsforecast.evaluation.leaderboard import MAX_ROWS, Models, named, needs_distributions, panel_and_protocol
-from tsforecast.evaluation.metrics import METRICS
+from tsforecast.evaluation.metrics import DISTRIBUTION_METRICS, METRICS
 from tsforecast.evaluation.significance import (
+    LEVEL,
     POWER,
     Floats,
-    compare,
     in_time,
     independent,
+    least_shown,
     neighbours_averaged,
 )
 from tsforecast.evaluation.verdict import MIN_UNITS, Units, units
+from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 
 SKILLS = (0.05, 0.1, 0.2)  # of a table
 COUNTS = (5, 10, 20, 40, 80, 160, 320, 640)  # that are tried
-MOST_CUTOFFS = 400  # of the history
+MOST_CUTOFFS = 400  # of the history, as far apart as those of the test
+MOST_ROWS = 30_000  # of a naive forecast, from cutoffs between those
 COMPARABLE = 1.1  # times the error of the reference that an average may have
-DRAWS = 300  # simulated tests for each count
+DRAWS = 1000  # simulated tests for each count
+PARTS = 5  # of the history: how much they differ is what it leaves open
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,7 @@ class Plan:
     other: str  # the naive forecast whose average with it is the imagined model
     history: Units  # losses of both in the history
     count: int  # units of the test
+    stride: int = 1  # cutoffs of the history from one of a test to the next
     random_state: int = 0
     duration: Duration | None = None  # that the models are predicted to take, where they were given
     _drawn: dict[int, Floats] = field(default_factory=dict)
@@ -64,6 +72,35 @@ class Plan:
         """Return the skill that four of five tests would show; infinite where they show none."""
         return float(np.quantile(self.gains(self.count if count is None else count), POWER, method="higher"))
 
+    def power_range(self, skill: float, count: int | None = None) -> tuple[float, float]:
+        """Return the 95 % interval of `power`, of a history that is one of many that could have been."""
+        return self.power(_times(skill, 1 / self.uncertainty), count), self.power(
+            _times(skill, self.uncertainty), count
+        )
+
+    def detectable_range(self, count: int | None = None) -> tuple[float, float]:
+        """Return the 95 % interval of `detectable`."""
+        least = self.detectable(count)
+        return _times(least, 1 / self.uncertainty), _times(least, self.uncertainty)
+
+    @cached_property
+    def uncertainty(self) -> float:
+        """Factor by which gains in logarithms that can be shown may be larger, or smaller, than the history has it.
+
+        Those gains are in proportion to the deviation of means of blocks. That of the whole history is compared with
+        those without one of its parts (a jackknife), which differ by heavy tails, memory, and volatility that changes.
+        """
+        from scipy.special import stdtrit
+
+        moves = self._moves
+        squares = np.mean(moves[self._from(np.arange(len(moves)))], axis=-1) ** 2
+        sums = np.array([part.sum() for part in np.array_split(squares, PARTS)])
+        if not (sums.sum() > sums).all():  # all that moves lies in one part
+            return math.inf
+        logs = np.log(sums.sum() - sums) / 2
+        error = math.sqrt((PARTS - 1) * float(np.var(logs)))
+        return math.exp(float(stdtrit(PARTS - 1, (1 + LEVEL) / 2)) * error)
+
     def needed(self, skill: float) -> int | None:
         """Return the units that show so much skill in four of five tests; None above `COUNTS`."""
         below = 0
@@ -81,26 +118,29 @@ class Plan:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Skill, power of the test as planned, and units needed for 80 %, for gains of 5, 10 and 20 %."""
-        rows = [(skill, self.power(skill), self.needed(skill)) for skill in SKILLS]
-        return pd.DataFrame(rows, columns=["skill", "power", "needed"]).astype({"needed": "Int64"})
+        """Skill, power of the test as planned, its interval, and units needed for 80 %, for gains of 5, 10 and 20 %."""
+        rows = [(skill, self.power(skill), *self.power_range(skill), self.needed(skill)) for skill in SKILLS]
+        return pd.DataFrame(rows, columns=["skill", "power", "low", "high", "needed"]).astype({"needed": "Int64"})
 
     @property
     def sentences(self) -> list[str]:
         """Findings, and the assumption behind them."""
         history, least = self.history, self.detectable()
-        today = Units({}, history.kind, np.ones(self.count, dtype=np.int64), history.overlap, history.population)
+        today = Units({}, history.kind, np.ones(self.count, dtype=np.int64), self.overlap, history.population)
         apart = ""
         if history.kind == "cutoffs" and self.count > 1:
             apart = f", {counted(self.protocol.step or self.protocol.horizon, 'step')} apart,"
         gain = f"show gains above {least:.0%} of {self.reference}'s {self.metric.upper()} in four of five tests"
+        low, high = self.detectable_range()
+        gain += f" ({low:.0%} to {high:.0%}, as far as the parts of the history differ)"
         if today.problem or least >= 1:
             gain = f"show no gain: {today.problem or 'the losses differ too much'}"
+        between = f", {self.stride} for each step of the test" if self.stride > 1 else ""
         return [
             f"Today {today.counted}{apart} would {gain}",
             f"A model's losses are taken to differ from those of {self.reference} as those of its average with "
-            f"{self.other} do, on {history.counted} of the history. One that differs more needs more, and so does each "
-            "of several models",
+            f"{self.other} do, on {history.counted} of the history{between}. One that differs more needs more, and "
+            "so does each of several models",
             *([self.duration.sentence] if self.duration else []),
         ]
 
@@ -110,37 +150,74 @@ class Plan:
         return {**self.duration.seconds, "total": self.duration.total()} if self.duration else {}
 
     def __str__(self) -> str:
-        rows = [f"{row.skill:.0%}: power {row.power:.0%}, {row.needed} needed" for row in self.table.itertuples()]
+        rows = [
+            f"{row.skill:.0%}: power {row.power:.0%} ({row.low:.0%} to {row.high:.0%}), {row.needed} needed"
+            for row in self.table.itertuples()
+        ]
         return "\n".join([*rows, *self.sentences])
+
+    @property
+    def overlap(self) -> int:
+        """Neighbouring cutoffs of a test whose steps up to the last target overlap."""
+        return -(-self.history.overlap // self.stride)
+
+    @property
+    def separate(self) -> int:
+        """Cutoffs of the history that are as far apart as those of a test, or its other units."""
+        return -(-self.history.count // self.stride)
+
+    @property
+    def _losses(self) -> tuple[Floats, Floats]:
+        """Losses of imagined model and reference, both of mean 1, (n,)."""
+        own, other = (
+            self.history.losses[name] / np.mean(self.history.losses[name]) for name in (self.other, self.reference)
+        )
+        return own, other
+
+    @property
+    def _moves(self) -> Floats:
+        own, other = self._losses
+        return np.asarray(own - other)
+
+    @cached_property
+    def _length(self) -> int:
+        """Length of blocks of units."""
+        return _block(self._moves, self.stride, self.overlap) if self.history.kind == "cutoffs" else 1
+
+    def _from(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the units of the blocks that begin at some, as far apart as those of a test, (..., b)."""
+        return np.asarray((starts[..., None] + self.stride * np.arange(self._length)) % self.history.count)
 
     def _simulated(self, count: int) -> Floats:
         """Draw pairs of losses from the history: cutoffs in blocks, so that their dependence stays."""
-        history, random = self.history, np.random.default_rng([self.random_state, count])
-        in_order = history.kind == "cutoffs"
-        if count < MIN_UNITS or (in_order and history.overlap >= count):
+        random, in_order = np.random.default_rng([self.random_state, count]), self.history.kind == "cutoffs"
+        if count < MIN_UNITS or (in_order and self.overlap >= count):
             return np.full(DRAWS, math.inf)
-        own, other = (history.losses[name] / np.mean(history.losses[name]) for name in (self.other, self.reference))
-        block = _block(own - other, history.overlap) if in_order else 1
-        starts = random.integers(history.count, size=(DRAWS, -(-count // block), 1))
-        drawn = (starts + np.arange(block)).reshape(DRAWS, -1)[:, :count] % history.count
-        if not in_order:
-            weighing = independent(np.ones(count))
-            found = [compare(own[one], other[one], weighing) for one in drawn]
-        else:
-            pairs = [[neighbours_averaged(each[one], history.overlap) for each in (own, other)] for one in drawn]
-            weighing = in_time(len(pairs[0][0][0]), pairs[0][0][1])
-            found = [compare(mine, its, weighing) for (mine, _), (its, _) in pairs]
-        return np.array([1 - 1 / (1 - each.low) for each in found])  # a gain moves skill and its interval alike
+        own, other = self._losses
+        starts = random.integers(self.history.count, size=(DRAWS, -(-count // self._length)))
+        drawn = self._from(starts).reshape(DRAWS, -1)[:, :count]
+        pairs, weighing = (own[drawn], other[drawn]), independent(np.ones(count))
+        if in_order:
+            (mine, overlap), (its, _) = (neighbours_averaged(each, self.overlap) for each in pairs)
+            pairs, weighing = (mine, its), in_time(mine.shape[1], overlap)
+        parts = zip(*(np.array_split(each, PARTS) for each in pairs), strict=True)  # of which each fits in memory
+        return np.concatenate([least_shown(mine, its, weighing) for mine, its in parts])
 
 
-def _block(values: Floats, overlap: int) -> int:
+def _times(skill: float, factor: float) -> float:
+    """Return a skill so many times as large in logarithms of losses; infinite where it is."""
+    return -math.expm1(factor * math.log1p(-skill)) if skill < 1 else skill
+
+
+def _block(values: Floats, stride: int, overlap: int) -> int:
     """Return the length of blocks with which a bootstrap of neighbours has the least error in the variance of the mean.
 
     The rule is that for an autoregression of first order [Carlstein 1986, doi 10.1214/aos/1176350057].
     """
-    memory = min(0.95, abs(float(np.corrcoef(values[:-1], values[1:])[0, 1])))
-    best: float = (math.sqrt(6) * memory / (1 - memory**2)) ** (2 / 3) * len(values) ** (1 / 3)
-    return min(len(values), max(2 * overlap, round(best), round(math.cbrt(len(values)))))
+    memory = min(0.95, abs(float(np.corrcoef(values[:-stride], values[stride:])[0, 1])))
+    count = -(-len(values) // stride)
+    best: float = (math.sqrt(6) * memory / (1 - memory**2)) ** (2 / 3) * count ** (1 / 3)
+    return min(count, max(2 * overlap, round(best), round(math.cbrt(count))))
 
 
 def plan(
@@ -166,9 +243,10 @@ def plan(
     The naive family forecasts the history from rolling cutoffs; the best of it is the reference. A model is imagined
     whose losses differ from those of the reference as those of its average with another naive forecast do, in size, in
     memory and in what overlapping cutoffs share; its mean loss is lower by the skill. Of averages with at most a tenth
-    more error than the reference it is the one that differs most. Blocks of such losses are drawn at random and judged
-    as those of a leaderboard are. How much models gain cannot be known before they are fitted; how much it must be to
-    be seen can, as far as the history is like the time of the test.
+    more error than the reference it is the one that differs most. Blocks of such losses are drawn at random, from
+    cutoffs at each step of the history where there are not too many, and judged as those of a leaderboard are. How much
+    models gain cannot be known before they are fitted; how much it must be to be seen can, as far as the history is
+    like the time of the test. Fifths of the history differ, and give each number its interval.
 
     Parameters
     ----------
@@ -185,8 +263,8 @@ def plan(
     Returns
     -------
     Plan
-        ``table`` (skill, power, needed), ``power(skill)``, ``detectable()``, ``needed(skill)``, ``seconds``,
-        ``sentences``.
+        ``table`` (skill, power, its 95 % interval from low to high, needed), ``power(skill)``, ``power_range(skill)``,
+        ``detectable()``, ``detectable_range()``, ``needed(skill)``, ``seconds``, ``sentences``.
 
     Raises
     ------
@@ -199,22 +277,27 @@ def plan(
     >>> found.count, found.reference, found.power(0.05) < found.power(0.2)
     (30, 'mean', True)
     """
-    problems = one_of("metric", metric, METRICS) + option_problems(refit, None, audit, align)
+    problems = one_of("metric", metric, (*METRICS, *DISTRIBUTION_METRICS)) + option_problems(refit, None, audit, align)
     raise_any(problems + whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs), ParameterError)
     options = {"gap": gap, "audit": None, "min_past": min_past, "align": align}
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
     panel = protocol.long_enough(panel)
-    rows = naive_rows(panel, protocol)
+    test, stride = history(panel, protocol, metric)
+    rows = {name: tested(test, name, model) for name, model in naive_models(panel).items()}
     found = units(pd.concat(rows.values(), ignore_index=True), metric, independent_series)
+    stride = stride if found.kind == "cutoffs" else 1
     means = {name: float(np.average(each, weights=found.sizes)) for name, each in found.losses.items()}
     usable = [name for name in NAIVE_FAMILY if means.get(name, 0) > 0 and np.isfinite(found.losses[name]).all()]
-    if found.count < MIN_UNITS or not usable:
+    if (separate := -(-found.count // stride)) < MIN_UNITS or not usable:
         raise DataError(
-            f"a plan needs naive losses in at least {MIN_UNITS} {found.kind} of the history: there are {found.count}; "
+            f"a plan needs naive losses in at least {MIN_UNITS} {found.kind} of the history: there are {separate}; "
             "give longer series or a shorter horizon"
         )
     reference = min(usable, key=lambda name: means[name])
-    parts = [rows[reference], *(averaged(rows[reference], rows[name], name) for name in rows if name != reference)]
+    parts = [
+        rows[reference],
+        *(tested(test, name, averaged(panel, reference, name)) for name in rows if name != reference),
+    ]
     found = units(pd.concat(parts, ignore_index=True), metric, independent_series)
     means = {name: float(np.average(each, weights=found.sizes)) for name, each in found.losses.items()}
     base = found.losses[reference] / means[reference]
@@ -229,29 +312,46 @@ def plan(
     if models is not None:
         run = replace(protocol, refit=refit, audit=audit)
         forecasters = named(models)
-        test = Backtest(panel, run, needs_distributions(forecasters, metric, {}))
-        duration = duration_of(forecasters, test, seeds, n_jobs)
-    return Plan(protocol, metric, reference, other, found, count, random_state, duration)
+        board = Backtest(panel, run, needs_distributions(forecasters, metric, {}))
+        duration = duration_of(forecasters, board, seeds, n_jobs)
+    return Plan(protocol, metric, reference, other, found, count, stride, random_state, duration)
 
 
-def naive_rows(panel: Panel, protocol: Protocol) -> dict[str, pd.DataFrame]:
-    """Return rows of naive forecasts by name, from cutoffs in the last two thirds of the median series, as far apart.
+def history(panel: Panel, protocol: Protocol, metric: str) -> tuple[Backtest, int]:
+    """Return a backtest in the last two thirds of the median series, and its cutoffs from one of the test to the next.
+
+    They lie at each step, or at each second or third one of a long history: neighbours that share targets still have
+    more to show of how losses vary than every sixth cutoff alone.
+    """
+    stride = 1
+    if panel.groups is None and protocol.origins > 1:
+        length, step = int(np.median(panel.lengths)), protocol.step or protocol.horizon
+        room = length - max(length // 3, protocol.min_past) - protocol.ahead
+        most = min(MOST_CUTOFFS, MAX_ROWS // (len(panel) * protocol.horizon))
+        many = max(protocol.origins, min(most, max(0, room) // step + 1))
+        affordable = MOST_ROWS // (len(panel) * protocol.horizon * many)
+        stride = max(each for each in range(1, step + 1) if step % each == 0 and each <= max(1, affordable))
+        many = max((many - 1) * stride + 1, min(many * stride, max(0, room) * stride // step + 1))
+        protocol = replace(protocol, origins=many, step=step // stride)
+    return Backtest(panel, replace(protocol, audit=None, refit=False), metric in DISTRIBUTION_METRICS), stride
+
+
+def tested(test: Backtest, name: str, model: Forecaster) -> pd.DataFrame:
+    """Return the rows of a model in all folds, under a name."""
+    return joined([test.run(name, model, fold)[0] for fold in test.folds])
+
+
+def naive_models(panel: Panel) -> dict[str, Forecaster]:
+    """Return naive forecasts by name.
 
     The value two seasons back is among them: its average with the last season is a simple model that learns.
     """
-    if panel.groups is None and protocol.origins > 1:
-        length, stride = int(np.median(panel.lengths)), protocol.step or protocol.horizon
-        room = length - max(length // 3, protocol.min_past) - protocol.ahead
-        most = min(MOST_CUTOFFS, MAX_ROWS // (len(panel) * protocol.horizon))
-        many = max(protocol.origins, min(most, max(0, room) // stride + 1))
-        protocol = replace(protocol, origins=many)
-    test = Backtest(panel, replace(protocol, audit=None, refit=False))
-    models = {name: make(name) for name in NAIVE_FAMILY}
-    models["two seasons back"] = make("seasonal-naive", season_length=2 * panel.season_length)
-    return {name: joined([test.run(name, each, fold)[0] for fold in test.folds]) for name, each in models.items()}
+    return {name: make(name) for name in NAIVE_FAMILY} | {
+        "two seasons back": make("seasonal-naive", season_length=2 * panel.season_length)
+    }
 
 
-def averaged(one: pd.DataFrame, other: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return rows of the average of two forecasts, under a name."""
-    forecast = (one["forecast"].to_numpy() + other["forecast"].to_numpy()) / 2
-    return one.assign(model=pd.Categorical([name]).repeat(len(one)), forecast=forecast)
+def averaged(panel: Panel, one: str, other: str) -> EnsembleForecaster:
+    """Return the average of two naive forecasts, whose distribution is the mixture of both."""
+    models = naive_models(panel)
+    return EnsembleForecaster([models[one], models[other]])

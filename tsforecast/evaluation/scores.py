@@ -62,9 +62,13 @@ def column(rows: pd.DataFrame, name: str) -> Floats:
     return np.asarray(np.where(np.isnan(known), sure, known))
 
 
-def normal_scores(rows: pd.DataFrame) -> Floats:
-    """Return the normal quantiles at the probabilities of the truth, whose dependence is that of the outcomes."""
+def size_scores(rows: pd.DataFrame) -> Floats:
+    """Return the normal quantiles at the probability that the smallest central interval with the truth is to hold.
+
+    They are standard normal where distributions are right, and an interval holds the truth where they are low: they
+    depend on each other as its misses do, or more, and differ where none is missed.
+    """
     from scipy.special import ndtri
 
-    middle = (column(rows, "pit_lo") + column(rows, "pit_hi")) / 2
-    return np.asarray(ndtri(np.clip(middle, 0.0025, 0.9975)))
+    probability = np.abs(column(rows, "pit_lo") + column(rows, "pit_hi") - 1)
+    return np.asarray(ndtri(np.clip(probability, 0.0025, 0.9975)))

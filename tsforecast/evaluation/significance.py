@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 LEVEL = 0.95  # of intervals
 POWER = 0.8  # of the smallest detectable gain
+MOST_STEPS = 200  # of Newton, of which some ten are taken
 MAX_CUTOFFS = 100  # neighbours are averaged where there are more: their memory is short beside so many
 MEMORIES = (*np.arange(0.0, 0.96, 0.05).round(2).tolist(), 0.97, 0.99)  # correlation of neighbours
 # Prior weight of memory beyond shared targets, and the power of memories, divided by the number of cutoffs, by which it
@@ -58,8 +59,7 @@ def compare(model: ArrayLike, reference: ArrayLike, weighing: Weighing) -> Compa
     kind of dependence counts by its probability, given those differences with mean and scale integrated out. Test and
     interval are of one distribution, a mixture of Student's t around the skill.
     """
-    from scipy.optimize import brentq
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
     own, other = (np.asarray(each, dtype=np.float64) for each in (model, reference))
     means = float(weighing.weights @ own), float(weighing.weights @ other)
@@ -67,21 +67,83 @@ def compare(model: ArrayLike, reference: ArrayLike, weighing: Weighing) -> Compa
         return Comparison(0.0 if means[0] == 0 else -math.inf, -math.inf, math.inf, 1.0, math.inf)
     if means[0] == 0:
         return Comparison(1.0, 1.0, 1.0, 0.0, 0.0)
-    gain, freedom = math.log(means[1] / means[0]), weighing.freedom
-    # Effect of leaving each unit out, as in the jackknife: beside its linear part, one large loss counts more.
-    shares = np.minimum(weighing.weights * [own / means[0], other / means[1]], 0.999)
-    residuals = (np.log1p(-shares[0]) - np.log1p(-shares[1])) / weighing.weights
-    variance = np.maximum((weighing.forms @ residuals) @ residuals, 1e-24)  # equal losses leave rounding
-    likelihood = weighing.evidence - freedom / 2 * np.log(variance)
-    weights = np.exp(likelihood - likelihood.max())
-    weights, errors = weights / weights.sum(), np.sqrt(variance)
-    outside = (1 - LEVEL) / 2
-    most = -float(stdtrit(freedom, outside)) * float(errors.max()) * 1.001
-    reach = float(brentq(lambda distance: weights @ stdtr(freedom, -distance / errors) - outside, 0.0, most))
-    p_value = min(1.0, 2 * float(weights @ stdtr(freedom, -abs(gain) / errors)))
-    needed = reach * (1 - float(stdtrit(freedom, 1 - POWER)) / float(stdtrit(freedom, 1 - outside)))
+    found, freedom, outside = _mixtures(own, other, weighing), weighing.freedom, (1 - LEVEL) / 2
+    gain, reach = float(found.gain), float(found.reach)
+    p_value = min(1.0, 2 * float(found.weights @ stdtr(freedom, -abs(gain) / found.errors)))
+    needed = reach * (1 - _quantile(1 - POWER, freedom) / _quantile(1 - outside, freedom))
     skill, low, high, needed = (-math.expm1(-each) for each in (gain, gain - reach, gain + reach, needed))
     return Comparison(skill, low, high, p_value, needed)
+
+
+def least_shown(models: Floats, references: Floats, weighing: Weighing) -> Floats:
+    """Return for each of D pairs of losses, (D, n), the skill above which the model would be found better, (D,).
+
+    A share is removed from the losses of the model, which moves skill and interval alike. Losses that are all 0 show
+    nothing: infinite.
+    """
+    there, least = (models.max(axis=1) > 0) & (references.max(axis=1) > 0), np.full(len(models), math.inf)
+    found = _mixtures(models[there], references[there], weighing)
+    least[there] = -np.expm1(found.gain - found.reach)
+    return least
+
+
+def reach_of_mean(values: Floats, weighing: Weighing) -> float:
+    """Return the distance from the mean of values, (n,), to the ends of its 95 % interval."""
+    return float(_Mixtures.of(np.asarray(weighing.weights @ values), values, weighing).reach)
+
+
+@dataclass(frozen=True, eq=False)
+class _Mixtures:
+    """Mixtures of Student's t around gains, (...)."""
+
+    gain: Floats  # logarithm of the ratio of mean losses, or another mean, (...)
+    errors: Floats  # standard errors under each of M kinds of dependence, (..., M)
+    weights: Floats  # their probabilities, (..., M)
+    freedom: float
+
+    @classmethod
+    def of(cls, gain: Floats, values: Floats, weighing: Weighing) -> _Mixtures:
+        """Return mixtures around means, given values, (..., n), that vary around them."""
+        variance = np.einsum("...mi,...i->...m", np.tensordot(values, weighing.forms, (-1, 1)), values)
+        variance = np.maximum(variance, 1e-24)  # equal values leave rounding
+        likelihood = weighing.evidence - weighing.freedom / 2 * np.log(variance)
+        weights = np.exp(likelihood - likelihood.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        return cls(gain, np.sqrt(variance), weights, weighing.freedom)
+
+    @property
+    def reach(self) -> Floats:
+        """Distance from the gain to the ends of its interval, (...).
+
+        The probability beyond a distance is convex: Newton's steps from 0 on come ever nearer, and never too far.
+        """
+        from scipy.special import gammaln, stdtr
+
+        freedom, outside = self.freedom, (1 - LEVEL) / 2
+        constant = math.exp(gammaln((freedom + 1) / 2) - gammaln(freedom / 2)) / math.sqrt(freedom * math.pi)
+        reach = np.zeros((*np.shape(self.gain), 1))
+        for _ in range(MOST_STEPS):
+            ratio = reach / self.errors
+            excess = (self.weights * stdtr(freedom, -ratio)).sum(axis=-1, keepdims=True) - outside
+            density = constant * (1 + ratio**2 / freedom) ** (-(freedom + 1) / 2) / self.errors
+            step = excess / (self.weights * density).sum(axis=-1, keepdims=True)
+            reach = reach + step
+            if (np.abs(step) <= 1e-12 * reach).all():
+                break
+        return np.asarray(reach[..., 0])
+
+
+def _mixtures(own: Floats, other: Floats, weighing: Weighing) -> _Mixtures:
+    """Compare losses, (..., n); see `compare`."""
+    means = own @ weighing.weights, other @ weighing.weights
+    # Effect of leaving each unit out, as in the jackknife: beside its linear part, one large loss counts more.
+    shares = (
+        np.minimum(weighing.weights * each / mean[..., None], 0.999)
+        for each, mean in zip((own, other), means, strict=True)
+    )
+    removed = [np.log1p(-share) for share in shares]
+    residuals = (removed[0] - removed[1]) / weighing.weights
+    return _Mixtures.of(np.asarray(np.log(means[1] / means[0])), residuals, weighing)
 
 
 def _quantile(probability: float, freedom: float) -> float:
@@ -146,13 +208,13 @@ def _correlation(count: int, memory: float, overlap: float, noise: float) -> Flo
 
 
 def neighbours_averaged(losses: Floats, overlap: float) -> tuple[Floats, float]:
-    """Return at most `MAX_CUTOFFS` units, (n,), with the same mean, and their overlap."""
-    count = len(losses)
+    """Return at most `MAX_CUTOFFS` units of n ones, (..., n), with the same mean, and their overlap."""
+    count = losses.shape[-1]
     if count <= MAX_CUTOFFS:
         return losses, overlap
     starts = np.linspace(0, count, MAX_CUTOFFS, endpoint=False).astype(int)
     share = MAX_CUTOFFS / count
-    return np.add.reduceat(losses, starts) * share, 1 + (overlap - 1) * share
+    return np.add.reduceat(losses, starts, axis=-1) * share, 1 + (overlap - 1) * share
 
 
 def independent(sizes: ArrayLike) -> Weighing:
