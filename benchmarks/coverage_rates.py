@@ -13,7 +13,7 @@ from verdict_rates import LIMIT, SEED, rate
 from tsforecast.evaluation.calibration import JUDGED, judged, reached
 from tsforecast.evaluation.verdict import Units
 
-FEW = 1_000  # draws at most: each is judged alone
+FEW = 2_000  # draws at most: each is judged alone
 STEPS = 12
 NARROW, WIDE = 0.6, 1.6  # intervals so many times as wide as they should be
 

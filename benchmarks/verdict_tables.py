@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pandas as pd
 from published_tests import COVERAGE, OWN, VALID
 
+MARK = "\\*"  # of a number that does not keep its limit
+
 
 def rates(part: pd.DataFrame) -> str:
     """Draw each situation of equally good models as a line: false claims and coverage, by number of units."""
@@ -104,11 +106,35 @@ def best_published(part: pd.DataFrame) -> pd.DataFrame:
     return best.assign(kept=found[OWN] / best["power"])
 
 
+def coverage(part: pd.DataFrame) -> str:
+    """Draw the verdicts on intervals of each situation as a line, by number of cutoffs."""
+    here, table = part[part["part"] == "coverage"], []
+    for (held, situation), lines in here.groupby(["held", "situation"], sort=False):
+        each = [row for _, row in lines.iterrows()]
+        line = {"intervals of": f"{held:.0f} %", "situation": situation}
+        line["cutoffs"] = ", ".join(f"{row['cutoffs']:.0f}" for row in each)
+        for outcome in ("covers", "too narrow", "too wide"):
+            shares = (f"{100 * row[outcome]:.1f}{'' if seldom(row, outcome) else MARK}" for row in each)
+            line[outcome] = ", ".join(shares)
+        line["covered"] = ", ".join(
+            f"{100 * row['covered']:.1f}{'' if holds(row, 'covered') else MARK}" for row in each
+        )
+        line["±"] = f"{100 * lines[['too narrow_error', 'too wide_error', 'covered_error']].max(axis=None):.1f}"
+        table.append(line)
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def seldom(row: pd.Series, outcome: str) -> bool:
+    """Return whether an outcome that is false is within the limit of a row, two Monte-Carlo errors added."""
+    wrong = outcome != "covers" and not pd.isna(row["limit"])
+    return not wrong or bool(row[outcome] <= row["limit"] + 2 * row[f"{outcome}_error"])
+
+
 def _rate(row: pd.Series, name: str) -> str:
     """Return a rate in percent, with a mark where it does not keep its limit; a dash where there is none."""
     if pd.isna(row[name]):
         return "-"
-    return f"{100 * row[name]:.1f}" + ("" if row["skill"] or holds(row, name) else "\\*")
+    return f"{100 * row[name]:.1f}" + ("" if row["skill"] or holds(row, name) else MARK)
 
 
 DRAWN: dict[str, Callable[[pd.DataFrame], str]] = {
@@ -116,4 +142,5 @@ DRAWN: dict[str, Callable[[pd.DataFrame], str]] = {
     "power": power,
     "published": published,
     "outcomes": outcomes,
+    "coverage": coverage,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -101,6 +102,16 @@ def test_sizes_of_errors_that_last_seldom_make_right_intervals_too_narrow_or_too
     error = 2 * np.sqrt(0.05 * 0.95 / 200)
     assert max(found["too narrow"], found["too wide"]) <= 0.05 + error
     assert found["covered"] >= 0.92 - error
+
+
+def test_the_committed_rates_miss_their_limits_only_where_misses_come_in_runs() -> None:
+    lines = (Path(rates.__file__).parent / "results/verdicts.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["part"] == "coverage" and row["limit"]]
+    assert len(rows) == 50
+    least = [max(row[name] - 2 * row[f"{name}_error"] for name in ("too narrow", "too wide")) for row in rows]
+    beyond = [row for row, each in zip(rows, least, strict=True) if each > row["limit"]]
+    missed = [(row["situation"], row["held"], row["cutoffs"]) for row in beyond]
+    assert missed == [("misses: neighbours correlate by 0.8", 80, cutoffs) for cutoffs in (24, 60)]
 
 
 @pytest.mark.thorough
