@@ -24,7 +24,8 @@ def test_pandas_polars_and_numpy_give_the_same_forecast_to_the_bit(forecaster: F
     forecaster.set_params(**({"season_length": 7} if "season_length" in forecaster.get_params() else {}))
     series = pd.Series(wave(90), index=DAYS, name="y")
     frame = series.rename_axis("day").reset_index()
-    panels = [Panel.from_array(wave(90), season_length=7), series, frame, pl.from_pandas(frame)]
+    forms = series, frame, pl.from_pandas(frame)
+    panels = [Panel.from_array(wave(90), season_length=7), *(Panel.from_frame(form, season_length=7) for form in forms)]
     forecasts = [np.asarray(clone(forecaster).fit(data).predict()) for data in panels[:2]]
     forecasts += [clone(forecaster).fit(data).predict()["y"].to_numpy() for data in panels[2:]]
     for other in forecasts[1:]:

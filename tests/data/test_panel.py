@@ -317,7 +317,7 @@ def test_a_season_that_is_no_whole_number_is_refused(season: object) -> None:
     for door, data in ((Panel.from_frame, pd.DataFrame({"y": np.zeros(5)})), (Panel.from_array, np.zeros(5))):
         with pytest.raises(DataError) as caught:
             door(data, season_length=season)
-        assert str(caught.value) == f"season_length must be a whole number >= 1 or None: got {season!r}"
+        assert str(caught.value) == f"season_length must be a whole number >= 1 or 'auto': got {season!r}"
 
 
 def test_an_empty_frame_is_refused() -> None:

@@ -102,17 +102,18 @@ def test_a_series_that_is_never_forecast_is_named_under_the_table() -> None:
     days = pd.date_range("2024-01-01", periods=60)
     parts = [pd.DataFrame({"id": name, "day": days, "y": wave(60, i)}) for i, name in enumerate("ABC")]
     parts[2] = parts[2].iloc[:30]
-    board = leaderboard([], pd.concat(parts), horizon=2, origins=3)
+    panel = Panel.from_frame(pd.concat(parts), season_length=7)
+    board = leaderboard([], panel, horizon=2, origins=3)
     assert board.notes == (
         "1 of 3 series has no past and target at any cutoff and is left out: 'C'; more origins may reach it",
     )
     assert f"{board.summary_line}.\n\nNote: {board.notes[0]}.\n\n- " in board.to_markdown()
-    assert leaderboard([], pd.concat(parts), horizon=2, origins=20).notes == ()
+    assert leaderboard([], panel, horizon=2, origins=20).notes == ()
 
 
 def test_what_was_mended_is_said_under_the_table() -> None:
     frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "y": wave(60)}).drop(index=[7])
-    board = leaderboard([], Panel.from_frame(frame, fill_gaps=True, nan_policy="mask"), horizon=2)
+    board = leaderboard([], Panel.from_frame(frame, fill_gaps=True, nan_policy="mask", season_length=7), horizon=2)
     assert board.notes == ("inserted 1 missing time stamp",)
 
 

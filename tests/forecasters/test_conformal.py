@@ -87,7 +87,8 @@ def test_adaptive_intervals_hold_their_share_after_a_shift_where_split_ones_lose
 
 def test_quantiles_are_those_of_the_errors_at_the_cutoffs_that_calibrate() -> None:
     y = wave(300)
-    model = ConformalForecaster(NaiveForecaster(), horizon=2, refit=False).fit(y)
+    model = ConformalForecaster(NaiveForecaster(), horizon=2, refit=False)
+    model.fit(Panel.from_array(y, season_length=1))
     cutoffs = np.arange(240, 299)
     errors = np.stack([y[cutoffs + h] - y[cutoffs - 1] for h in range(2)], axis=1)
     scale = np.array([np.abs(np.diff(y[:c])).mean() for c in cutoffs])

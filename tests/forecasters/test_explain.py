@@ -144,7 +144,7 @@ def test_groups_that_were_left_out_of_the_training_are_forecast_whole() -> None:
     ],
 )
 def test_models_of_models_that_correct_an_anchor_have_its_parts(model: Forecaster) -> None:
-    model.fit(wave(200))
+    model.fit(Panel.from_array(wave(200), season_length=1))
     found = model.explain(permutations=10)
     sums(found)
     assert found.forecasts["forecast"].tolist()[-2:] == model.predict().tolist()

@@ -275,14 +275,15 @@ def test_a_refit_learns_from_all_rows_for_the_best_number_of_epochs() -> None:
         "value_transform": None,
         "random_state": 0,
     }
-    model = GRUForecaster(max_epochs=6, refit=True, **settings).fit(wave(90))
+    panel = Panel.from_array(wave(90), season_length=1)
+    model = GRUForecaster(max_epochs=6, refit=True, **settings).fit(panel)
     assert model.inputs_.scaling.location.item() == pytest.approx(wave(90).mean())
     best = model.resolved_["best_epoch"]
     assert best == min(model.history_, key=lambda epoch: epoch.valid_loss).number > 0
-    assert not np.array_equal(model.predict(), model.set_params(refit=False).fit(wave(90)).predict())
+    assert not np.array_equal(model.predict(), model.set_params(refit=False).fit(panel).predict())
     assert best == 6  # nothing was cut off: the refit is the fit without validation
-    alone = GRUForecaster(max_epochs=6, validation=None, **settings).fit(wave(90))
-    again = model.set_params(refit=True).fit(wave(90))
+    alone = GRUForecaster(max_epochs=6, validation=None, **settings).fit(panel)
+    again = model.set_params(refit=True).fit(panel)
     assert 0 < again.resolved_["share"] < 1
     alone.network_.share.copy_(again.network_.share)  # learned by the first training
     assert np.array_equal(again.predict(), alone.predict())
@@ -387,7 +388,7 @@ def test_a_context_that_is_too_short_is_refused() -> None:
 
 def test_a_seasonal_anchor_without_a_season_is_refused() -> None:
     with pytest.raises(DataError, match="anchor 'seasonal' must have a season: season_length is 1; give the panel one"):
-        GRUForecaster(window=8, anchor="seasonal").fit(wave(90))
+        GRUForecaster(window=8, anchor="seasonal").fit(Panel.from_array(wave(90), season_length=1))
     with pytest.raises(DataError, match=r"looks back 24 steps, the window is 8; use window >= 24, or anchor='last'"):
         GRUForecaster(window=8, anchor=(24,)).fit(wave(90))
 

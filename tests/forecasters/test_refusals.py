@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from tests.helpers.forecasters import small, wave
+from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, DataWarning, ModelFileError, ParameterError
 from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
@@ -206,9 +207,11 @@ def test_labelled_sequences_are_for_a_classifier() -> None:
 @pytest.mark.parametrize("validation", [0.15, 0.3, None, 12])
 @pytest.mark.parametrize("window", ["auto", 1, 20, 52])
 def test_the_horizon_of_a_remedy_is_the_largest_that_is_accepted(validation: float | int | None, window: Any) -> None:
+    panel = Panel.from_array(wave(90), season_length=1)
+
     def refused(horizon: int) -> str:
         try:
-            GRUForecaster(window=window, horizon=horizon, validation=validation, max_epochs=0).fit(wave(90))
+            GRUForecaster(window=window, horizon=horizon, validation=validation, max_epochs=0).fit(panel)
         except DataError as error:
             return str(error)
         return ""

@@ -68,7 +68,8 @@ def test_a_window_longer_than_all_series_is_refused() -> None:
 def test_a_leaderboard_with_short_series_has_forecasts_of_all_and_names_the_replaced() -> None:
     data = shops({"a": 60, "b": 70, "new": 8, "newer": 5})
     board = leaderboard({"ridge": tiny("reduction")}, data, horizon=3, origins=1)
-    assert board.notes == ("ridge: 1 of 4 series is forecast by the seasonal naive instead: 'newer'",)
+    assert board.notes[0].startswith("the numbers do not have the season of 7 steps that is customary for D, but a")
+    assert board.notes[1:] == ("ridge: 1 of 4 series is forecast by the seasonal naive instead: 'newer'",)
     newer = board.rows[board.rows["series"] == "newer"].pivot_table("forecast", "step", "model")
     assert newer["ridge"].tolist() == newer["seasonal-naive"].tolist()
 

@@ -563,7 +563,7 @@ def test_parameters_that_cannot_work_are_refused_all_at_once() -> None:
 )
 def test_a_season_that_is_asked_for_needs_its_length(model: StatisticalForecaster) -> None:
     with pytest.raises(ParameterError, match="a model with a season needs its length: the data have none"):
-        model.fit(wave())
+        model.fit(Panel.from_array(wave(), season_length=1))
     assert np.ptp(model.set_params(season_length=6, horizon=6).fit(wave()).predict()) > 1
 
 

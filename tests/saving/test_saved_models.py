@@ -83,7 +83,7 @@ def test_the_data_the_split_and_what_scales_were_learned_from_are_said(tmp_path:
     save(model, tmp_path / "model")
     where = told(tmp_path / "model")["provenance"]
     assert where["data"]["sha256"] == PANEL.fingerprint()
-    assert where["data"]["panel"] == "2 series x 40 steps, target 'sales', frequency D, season 7"
+    assert where["data"]["panel"] == "2 series x 40 steps, target 'sales', frequency D, season 7 and 6"
     trained = {"series": 2, "steps": 64, "first": "2024-01-01", "last": "2024-02-01"}
     assert where["split"]["trained"] == trained
     assert where["split"]["validated"] == {"series": 2, "steps": 16, "first": "2024-02-02", "last": "2024-02-09"}

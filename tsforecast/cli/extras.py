@@ -139,6 +139,7 @@ def _overview(panel: Panel, horizon: int) -> dict[str, str]:
     import numpy as np
 
     from tsforecast.data.scaling import by_part
+    from tsforecast.data.seasons import resolved
 
     lengths, roles, source = panel.lengths, panel.roles.given, panel.source
     targets = panel.values[:, : panel.n_targets]
@@ -152,12 +153,13 @@ def _overview(panel: Panel, horizon: int) -> dict[str, str]:
     steps = str(high) if low == high else f"{low} to {high}, {np.median(lengths):g} in the median"
     span = panel.span(np.zeros_like(lengths), lengths)
     step = str(panel.frequency) if panel.kind == "datetime" else f"{panel.frequency.count} on a counter"
+    seasons = resolved(panel, panel)
     return {
         "columns": "\n".join(f"{role} {', '.join(map(repr, names))}" for role, names in parts),
         "series": f"{len(panel)}: {shorten([repr(str(name)) for name in panel.ids], 4)}",
         "steps": steps + (f", {span['first']} to {span['last']}" if panel.kind != "none" else ""),
-        "frequency, season": f"{step if panel.kind != 'none' else 'no time axis'}, {panel.season_length}",
-        "notes": "\n".join(map(note_of, panel.notes)),
+        "frequency, season": f"{step if panel.kind != 'none' else 'no time axis'}, {seasons.season_length}",
+        "notes": "\n".join(map(note_of, (*panel.notes, *seasons.season_notes))),
         "missing numbers": f"{missing.sum()} ({missing.mean():.1%}) in {len(gone)} of {len(panel)} series" * bool(gone),
         "constant": _some(panel, np.asarray((lowest == highest).all(axis=1))),
         "ended": _some(panel, panel.ended(max(horizon, panel.season_length))),

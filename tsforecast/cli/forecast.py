@@ -141,7 +141,7 @@ def leaderboard(
     if within is not None:
         all_models = named(chosen)
         scored = distributions or needs_distributions(all_models, metric, {})
-        test = Backtest(protocol.long_enough(panel), protocol, scored)
+        test = Backtest(protocol.prepared(panel), protocol, scored)
         protocol, why = within_time(within, all_models, test, seeds, jobs, independent_series)
         echo(f"{why}.")
     title = f"{data}, horizon {protocol.horizon}"
@@ -285,7 +285,7 @@ def fit(
     save(forecaster, out)
     keep_form(out, panel, form)
     echo(f"fitted {model} on {panel}")
-    for note in panel.notes:
+    for note in (*panel.notes, *forecaster.panel_.season_notes):
         warn("Note", note_of(note))
     apart = max(horizon, panel.season_length)
     if (old := panel.ended(apart)).any():

@@ -125,6 +125,11 @@ class NetworkOptions(TrainingOptions):
 _reading = partial(typer.Option, rich_help_panel="Reading a file")
 
 
+def _season(text: str) -> int | str:
+    """Return the steps of a season, or other text, such as auto; the library refuses the rest."""
+    return int(text) if text.isdecimal() else text
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(Options):
     """Roles of the columns of a file, and how it is cleaned; as in `Panel.from_frame`, several names with commas."""
@@ -148,7 +153,15 @@ class DataOptions(Options):
     frequency: Annotated[
         str | None, _reading(help="Step between time stamps, such as h, D or MS.", show_default="from the data")
     ] = None
-    season: Annotated[int | None, _reading(help="Steps in one season.", show_default="from the frequency")] = None
+    season: Annotated[
+        Any,
+        _reading(
+            help="Steps in one season, or auto: from the frequency, or found in the numbers.",
+            parser=_season,
+            metavar="INTEGER|auto",
+            show_default="auto",
+        ),
+    ] = None
     nan: Annotated[str | None, _reading(help="NaN: forward_fill, mask or drop_series.")] = None
     fill_gaps: Annotated[bool, _reading("--fill-gaps", help="Insert missing time stamps.")] = False
     sort: Annotated[bool, _reading("--sort", help="Sort each series by time.")] = False

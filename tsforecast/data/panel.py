@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems, go_forward
-from tsforecast.data.series import Aggregate, CleaningPolicy, Duplicates, NanPolicy, Roles, Series, Source
+from tsforecast.data.series import Aggregate, CleaningPolicy, Duplicates, NanPolicy, Roles, SeasonSource, Series, Source
 from tsforecast.data.zones import to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, raise_any
 
@@ -73,7 +73,7 @@ class Panel(Series):
         static: str | Iterable[str] = (),
         group: str | None = None,
         frequency: str | None = None,
-        season_length: int | None = None,
+        season_length: int | Literal["auto"] = "auto",
         nan_policy: NanPolicy | None = None,
         fill_gaps: bool = False,
         sort: bool = False,
@@ -96,8 +96,9 @@ class Panel(Series):
             Column whose values never straddle a split (user, machine, patient).
         frequency : str, optional
             A pandas-style alias such as ``"h"``; inferred from the stamps otherwise.
-        season_length : int, optional
-            Steps in one season; taken from the frequency otherwise.
+        season_length : int or "auto"
+            Steps in one season. Auto: the customary one of the frequency; where it has none, as on an integer axis, it
+            is found in the numbers, as in `from_array`.
         nan_policy : {"forward_fill", "mask", "drop_series"}, optional
             Treatment of NaN; without it NaN is an error. `mask` keeps them: they carry no loss
             and no metric. `drop_series` leaves out each series with NaN in any row, once, while reading. It is the
@@ -143,7 +144,7 @@ class Panel(Series):
         *,
         time: str | Literal[False] | None = None,
         frequency: str | None = None,
-        season_length: int | None = None,
+        season_length: int | Literal["auto"] = "auto",
         nan_policy: NanPolicy | None = None,
         fill_gaps: bool = False,
         sort: bool = False,
@@ -177,7 +178,9 @@ class Panel(Series):
         return cls._build(frames.stack(table), frequency, season_length, cleaning)
 
     @classmethod
-    def from_array(cls, data: Any, *, season_length: int | None = None, nan_policy: NanPolicy | None = None) -> Panel:
+    def from_array(
+        cls, data: Any, *, season_length: int | Literal["auto"] = "auto", nan_policy: NanPolicy | None = None
+    ) -> Panel:
         """Read numbers without time stamps.
 
         Parameters
@@ -185,19 +188,20 @@ class Panel(Series):
         data : array of shape (T,), (T, C) or (N, T, C), or list of (T,) or (T, C) arrays
             One series; one series with C channels; N series of equal length; ragged series. Every
             channel is a target.
-        season_length : int, optional
-            Steps in one season; 1 (no season) otherwise.
+        season_length : int or "auto"
+            Steps in one season; 1 for none. Auto: found in the numbers that a model or a comparison may learn from,
+            when it does; see `tsforecast.data.seasons`.
         nan_policy : {"forward_fill", "mask", "drop_series"}, optional
             As in `from_frame`.
 
         Examples
         --------
         >>> Panel.from_array([[1.0, 2.0, 3.0], [4.0, 5.0]])
-        Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season 1
+        Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season auto
         """
         values, offsets, roles, source = _read_arrays(data)
         cleaning = CleaningPolicy(nan_policy)
-        if problems := whole("season_length", season_length, 1, [None]):
+        if problems := whole("season_length", season_length, 1, ["auto"]):
             raise DataError(problems)
         ids, notes = np.arange(len(offsets) - 1), list[str]()
         if not (np.abs(values) <= quality.TOO_LARGE).all():  # what is NaN is not, either
@@ -205,7 +209,8 @@ class Panel(Series):
             raise_any(quality.complete(rows, roles.varying, "none", nan_policy))
             values, offsets, ids, notes = rows.values, rows.offsets, rows.ids, rows.notes
         panel = cls.untimed(values, offsets, ids, roles, source)
-        return replace(panel, season_length=season_length or 1, cleaning=cleaning, notes=tuple(notes))
+        found: tuple[int, SeasonSource] = (1, "auto") if season_length == "auto" else (season_length, "given")
+        return replace(panel, season_length=found[0], season_source=found[1], cleaning=cleaning, notes=tuple(notes))
 
     @classmethod
     def untimed(
@@ -260,32 +265,37 @@ class Panel(Series):
             )
             if wanted != got
         )
-        return other
+        if isinstance(data, Panel) and data.season_source != "auto":
+            return other
+        season, source, others = self.season_length, self.season_source, self.other_seasons
+        return replace(other, season_length=season, season_source=source, other_seasons=others)
 
     @classmethod
     def _build(
         cls,
         table: frames.Table,
         frequency: str | Frequency | None,
-        season_length: int | None,
+        season_length: int | Literal["auto"],
         cleaning: CleaningPolicy,
     ) -> Panel:
-        raise_any(whole("season_length", season_length, 1, [None]))
+        raise_any(whole("season_length", season_length, 1, ["auto"]))
         step = Frequency.parse(frequency) if isinstance(frequency, str) else frequency
         rows = quality.regular_rows(table, step, cleaning)
+        season, origin = _season(season_length, rows.frequency)
         return cls(
             values=rows.values,
             offsets=rows.offsets,
             ids=rows.ids,
             starts=rows.starts,
             frequency=rows.frequency,
-            season_length=season_length or rows.frequency.season_length,
+            season_length=season,
             kind=table.kind,
             roles=table.roles,
             source=rows.source,
             statics=rows.statics,
             cleaning=cleaning,
             notes=tuple(rows.notes),
+            season_source=origin,
         )
 
     def with_calendar(self, *names: str) -> Panel:
@@ -365,6 +375,13 @@ class Panel(Series):
         targets = [f"{name}{ending}" for ending in endings for name in self.roles.target]
         columns = dict(zip(targets, values.reshape(n * horizon, width).T, strict=True))
         return frames.write(source, times, self.kind, self.ids, np.repeat(np.arange(n), horizon), columns)
+
+
+def _season(given: int | Literal["auto"], step: Frequency) -> tuple[int, SeasonSource]:
+    """Return the season that was given or is the calendar's, and its origin; 1 where it is yet to be found."""
+    if given != "auto":
+        return given, "given"
+    return step.season_length, "calendar" if step.season_length > 1 else "auto"
 
 
 def _names(names: Any) -> tuple[str, ...]:

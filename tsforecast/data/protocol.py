@@ -12,7 +12,18 @@ import numpy as np
 
 from tsforecast.checks import flag, one_of, share_or_count
 from tsforecast.data.panel import Panel
-from tsforecast.data.splits import Align, Fold, GroupKFold, LeaveGroupsOut, RollingOrigin, clock_of, is_tested, sides
+from tsforecast.data.seasons import resolved
+from tsforecast.data.splits import (
+    Align,
+    Fold,
+    GroupKFold,
+    LeaveGroupsOut,
+    RollingOrigin,
+    clock_of,
+    is_tested,
+    sides,
+    training_part,
+)
 from tsforecast.errors import Argument, DataError, ParameterError, Problem, counted, raise_any, shorten
 
 LEAST_CUTOFFS, MOST_CUTOFFS = 10, 30  # where their number is not given and the data have room
@@ -76,6 +87,20 @@ class Protocol:
         are = "is" if short.sum() == 1 else "are"
         note = f"{short.sum()} of {len(panel)} series {are} shorter than {arithmetic} and {are} left out: {names}"
         return replace(panel.select(np.flatnonzero(~short)), notes=(*panel.notes, note))
+
+    def prepared(self, panel: Panel) -> Panel:
+        """Return the panel that models are compared on: its series that are `long_enough`, with the season to find.
+
+        All models and metrics have the seasons that the training part of the oldest cutoff has. None is sought where
+        groups are left out: there is no part that no model is tested on.
+        """
+        panel = self.long_enough(panel)
+        if panel.season_source not in ("calendar", "auto"):
+            return panel
+        oldest = self.folds(panel)[0]
+        if len(oldest.test) < len(panel):
+            return replace(panel, season_source="found" if panel.season_source == "auto" else "checked")
+        return resolved(panel, training_part(panel, oldest.cutoffs[0], oldest.train))
 
     def _require_most(self, panel: Panel, tested: int) -> None:
         """Refuse cutoffs that test fewer than half of the series, if more could be tested before their own ends."""

@@ -19,6 +19,7 @@ TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
 NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
+SeasonSource = Literal["given", "calendar", "checked", "auto", "found"]
 Aggregate = Literal["mean", "last", "nearest"]
 DATES = "dates"  # of Python, the type of a column of objects
 
@@ -121,6 +122,13 @@ class Series:
     frequency : Frequency
     season_length : int
         Steps in one season (m).
+    season_source : {"given", "calendar", "checked", "auto", "found"}
+        Whether the season was given; is the calendar's, before or after the numbers were searched for others; or is
+        found in the rows that a model or a comparison may learn from: 1 before that, also where there is none.
+    other_seasons : tuple of int
+        Further seasons that were found.
+    season_notes : tuple of str
+        The seasons that were found, and why.
     statics : dict of arrays of shape (N,)
         Static columns and the group column.
     cleaning : CleaningPolicy
@@ -146,6 +154,9 @@ class Series:
     cleaning: CleaningPolicy = CleaningPolicy()
     notes: tuple[str, ...] = ()
     weights: NDArray[np.float64] | None = None
+    season_source: SeasonSource = "given"
+    other_seasons: tuple[int, ...] = ()
+    season_notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         arrays = {name: getattr(self, name).view() for name in ("values", "offsets", "ids", "starts")}
@@ -164,7 +175,13 @@ class Series:
         targets = shorten([repr(name) for name in self.roles.target], 8)
         axis = f"frequency {self.frequency}" if self.kind == "datetime" else "integer axis"
         word = "target" if self.n_targets == 1 else "targets"
-        return f"Panel: {len(self)} series x {steps} steps, {word} {targets}, {axis}, season {self.season_length}"
+        season = "auto" if self.season_source == "auto" else " and ".join(map(str, self.seasons))
+        return f"Panel: {len(self)} series x {steps} steps, {word} {targets}, {axis}, season {season}"
+
+    @property
+    def seasons(self) -> tuple[int, ...]:
+        """Lengths of all seasons, the first one first."""
+        return self.season_length, *self.other_seasons
 
     @property
     def reading(self) -> str:
@@ -361,7 +378,8 @@ class Series:
         >>> one.fingerprint() == Panel.of(np.arange(9.0)).fingerprint(), one.fingerprint() == other.fingerprint()
         (True, False)
         """
-        digest = hashlib.sha256(repr((self.roles, self.frequency, self.kind, self.season_length)).encode())
+        season = 1 if self.season_source == "found" else self.season_length  # what is found follows from the rest
+        digest = hashlib.sha256(repr((self.roles, self.frequency, self.kind, season)).encode())
         for name in ("values", "offsets", "starts"):
             array = getattr(self, name)
             digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())

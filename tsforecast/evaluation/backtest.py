@@ -112,7 +112,7 @@ def backtest(
     require_estimator(forecaster, Forecaster, "GRUForecaster()")
     raise_any(flag("distributions", distributions), ParameterError)
     protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past, align)
-    panel = protocol.long_enough(Panel.of(data))
+    panel = protocol.prepared(Panel.of(data))
     name = name or model_name(forecaster)
     test = Backtest(panel, protocol, distributions)
     return joined([test.run(name, forecaster, fold)[0] for fold in test.folds])

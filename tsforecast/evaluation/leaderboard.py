@@ -232,7 +232,7 @@ def leaderboard(
         raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
     options = {"gap": gap, "refit": refit, "groups": groups, "audit": audit, "min_past": min_past, "align": align}
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
-    panel = protocol.long_enough(panel)
+    panel = protocol.prepared(panel)
     own_names = models.keys() - ALWAYS
     models, why = _with_levels(models, panel)
     needed = [name for name in models if name in (*ALWAYS, reference)]
@@ -249,8 +249,8 @@ def leaderboard(
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         fallbacks = [note for part in parts for note in _fallbacks(part)]
-        own_notes = (*fallbacks, *_naive_again(outcomes), *_undistributed(outcomes))
-        notes = (*panel.notes, *why, *_skipped_series(panel, parts[0]), *own_notes)
+        more = (*panel.season_notes, *fallbacks, *_naive_again(outcomes), *_undistributed(outcomes))
+        notes = (*panel.notes, *why, *_skipped_series(panel, parts[0]), *more)
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
         reference = reference or _best_before(backtest, models, metric, own)

@@ -281,7 +281,7 @@ def plan(
     raise_any(problems + whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs), ParameterError)
     options = {"gap": gap, "audit": None, "min_past": min_past, "align": align}
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
-    panel = protocol.long_enough(panel)
+    panel = protocol.prepared(panel)
     test, stride = history(panel, protocol, metric)
     rows = {name: tested(test, name, model) for name, model in naive_models(panel).items()}
     found = units(pd.concat(rows.values(), ignore_index=True), metric, independent_series)

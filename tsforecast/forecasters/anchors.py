@@ -80,9 +80,10 @@ def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[
     """Return the anchor that was given, or the one with the smallest error on the training part.
 
     Auto compares the last value, the last season, means of two and three seasons, the mean of the last season's
-    values, and, where a season is a day, the same hours a week ago and their mean with yesterday's. Where the
-    horizon is longer than five seasons it is the mean of the last season's values: a season that is copied so
-    often has its noise copied with it, and networks do better to learn the season on top of the level. Where
+    values, and the same with further seasons: where a season is a day, or a week was found, the same hours a week ago
+    and their mean with yesterday's. Where the horizon is longer than five seasons it is the mean of the last season's
+    values: a season that is copied so often has its noise copied with it, and networks do better to learn the season
+    on top of the level. Where
     most numbers are zero, squared errors are compared, which forecasts of zero do not make small, and one of the
     anchors is none: the mean of each series. An anchor that looks back further than the window is a DataError.
     """
@@ -93,7 +94,7 @@ def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[
         if 1 < season < horizon / LONG and season <= window:
             return "average"
         sparse = zero_share(past) > INTERMITTENT
-        every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(season)]
+        every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(past.seasons)]
         fitting = [(option, lags) for option, lags in every if lags.max() <= window]
         furthest = max(int(lags.max()) for _, lags in fitting)
         if sparse:
@@ -137,12 +138,15 @@ def zero_share(past: Panel) -> float:
     return float((targets == 0).sum() / max((~np.isnan(targets)).sum(), 1))
 
 
-def _anchors(season: int) -> list[str | list[int]]:
+def _anchors(seasons: Sequence[int]) -> list[str | list[int]]:
     """Return the anchors that are compared, of which the first of equal ones is chosen."""
+    season, *others = seasons
     if season == 1:
         return ["last"]
-    weeks = [[7 * season], [season, 7 * season], [7 * season, 14 * season]] if season in DAYS else []
-    return ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season], "average", *weeks]
+    if season in DAYS and 7 * season not in others:
+        others = [7 * season, *others]
+    further = [anchor for longer in others for anchor in ([longer], [season, longer], [longer, 2 * longer])]
+    return ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season], "average", *further]
 
 
 def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int, squared: bool = False) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -97,10 +97,10 @@ def last_block(panel: Panel, trains: NDArray[np.int64], horizon: int, origins: i
 def window(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int, int]:
     """Return the window that was given, or as much as helps and fits, and the fewest known steps of one that is used.
 
-    Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest;
-    at most a third of the training part of the median series. Windows are whole where all series have one and a horizon
-    to train on; of series of different lengths some then begin before their series, as long as one has a whole one. A
-    DataError has the arithmetic and the largest numbers that would fit.
+    Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest, and
+    two of a further season of up to seven; at most a third of the training part of the median series. Windows are whole
+    where all series have one and a horizon to train on; of series of different lengths some then begin before their
+    series, as long as one has a whole one. A DataError has the arithmetic and the largest numbers that would fit.
     """
     chosen, seen, least = _room(panel, rows, given, horizon)
     if not least:
@@ -148,7 +148,7 @@ def _room(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int
     seen = rows(horizon)
     trains = seen[seen != 0]  # a group, or a window of supervised ones, may validate as a whole
     supervised, shortest, longest = isinstance(panel, SupervisedPanel), int(trains.min()), int(trains.max())
-    auto = shortest - horizon if supervised else _auto_window(panel.season_length, horizon, int(np.median(trains)))
+    auto = shortest - horizon if supervised else _auto_window(panel.seasons, horizon, int(np.median(trains)))
     chosen = auto if isinstance(given, str) else int(given)
     if supervised and chosen > auto:
         raise DataError(
@@ -174,9 +174,11 @@ def _largest_horizon(panel: Panel, rows: Rows, given: int | str, below: int) -> 
     return bisect(range(1, below), False, key=too_long)
 
 
-def _auto_window(season: int, horizon: int, typical: int) -> int:
+def _auto_window(seasons: Sequence[int], horizon: int, typical: int) -> int:
     """Return the window of `window` for training parts of `typical` steps, in whole segments."""
+    season, *others = seasons
     wanted = 14 * season if season in DAYS else max(3 * season, 2 * horizon, 24)
+    wanted = max([wanted, *(2 * longer for longer in others if longer <= 7 * season)])
     fitting = min(wanted, max(1, typical // 3))
     step = segment("auto", season)
     return fitting - fitting % step if fitting >= step else fitting

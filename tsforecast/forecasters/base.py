@@ -14,6 +14,7 @@ from sklearn.base import RegressorMixin, clone
 from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, ended_note, silent_note, with_future
 from tsforecast.data.panel import Panel
+from tsforecast.data.seasons import resolved
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.predictions import asked_levels, warn_where_still, with_levels
 from tsforecast.errors import DataWarning, ParameterError, raise_any
@@ -258,6 +259,14 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
                 raise_any(Context.at_end(panel).problems())
             self._forget_array()
         self.horizon_ = panel.horizon_or(self._own_horizon())
+        return self._with_seasons(panel)
+
+    def _with_seasons(self, panel: Panel) -> Panel:
+        """Return a panel with the seasons of the part that this model learns from, where they are to be found."""
+        return resolved(panel, self._training_part(panel)) if panel.season_source in ("calendar", "auto") else panel
+
+    def _training_part(self, panel: Panel) -> Panel:
+        """Return the rows that choices are learned from."""
         return panel
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any) -> Panel:

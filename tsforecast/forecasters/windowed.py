@@ -101,6 +101,10 @@ class WindowedForecaster(Forecaster):
         """Return how many steps, or wholes, validate, and how many first rows of each series train, at a horizon."""
         return 0, panel.lengths
 
+    def _training_part(self, panel: Panel) -> Panel:
+        """Return the rows that train; see `Forecaster._training_part`."""
+        return panel.until(self._training_rows(panel)[1])
+
     def _split(self, panel: Panel) -> NDArray[np.int64]:
         """Resolve settings that leave a choice; return how many first rows of each series train, (N,)."""
         held_out, trains = self._training_rows(panel)
@@ -117,6 +121,7 @@ class WindowedForecaster(Forecaster):
         raise_any(self._problems(), ParameterError)  # an audit asks before anything is fitted
         unfitted = clone(self)
         unfitted.horizon_ = panel.horizon_or(unfitted._own_horizon())
+        panel = unfitted._with_seasons(panel)
         trains = unfitted._split(panel)
         inputs = Preprocessor.fit(panel.until(trains), unfitted._recipe())
         values, truth = inputs.rows(panel)  # windows are views of these
@@ -138,6 +143,8 @@ class WindowedForecaster(Forecaster):
         note = {"zero_share": round(zeros, 3)} if zeros > anchors.INTERMITTENT else {}
         return {
             "season_length": panel.season_length,
+            **({"other_seasons": list(panel.other_seasons)} if panel.other_seasons else {}),
+            **({"season": "; ".join(panel.season_notes)} if panel.season_notes else {}),
             "window": window,
             "least": least,
             "anchor": anchors.anchor(past, self.anchor, window, self.horizon_),

@@ -207,7 +207,16 @@ class AuditCase:
 
         Without training, it is computed once for all parts that are equal to the bit: it depends on nothing else.
         """
-        fields = (part.values, part.offsets, part.ids, part.starts, part.statics, part.roles, part.season_length)
+        fields = (
+            part.values,
+            part.offsets,
+            part.ids,
+            part.starts,
+            part.statics,
+            part.roles,
+            part.seasons,
+            part.season_source,
+        )
         key = joblib.hash(fields)
         if self.trains or key not in self._states:
             self._states[key] = {"training part": np.array(key)} | self.forecaster.preprocessing_state(part)

@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.checks import whole
+from tsforecast.checks import one_of, whole
 from tsforecast.data.calendar import Frequency
 from tsforecast.data.panel import Panel
-from tsforecast.data.series import CleaningPolicy, Roles, Source
+from tsforecast.data.series import CleaningPolicy, Roles, SeasonSource, Source
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ModelFileError, raise_any
 
@@ -145,6 +145,8 @@ def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
         "ids": panel.ids,
         "frequency": asdict(panel.frequency),
         "season_length": panel.season_length,
+        "season_source": panel.season_source,
+        "other_seasons": panel.other_seasons,
         "kind": panel.kind,
         "roles": asdict(panel.roles),
         "source": asdict(panel.source),
@@ -158,8 +160,9 @@ def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
 def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
     """Undo `pack`; raise ModelFileError with all parts that do not fit the others."""
     source = typed(Source, described["source"])
+    arrays: dict[str, Any] = {name: numbers[f"panel.{name}"] for name in _ARRAYS}
     panel = (SupervisedPanel if source.form == "windows" else Panel)(
-        **{name: numbers[f"panel.{name}"] for name in _ARRAYS},
+        **arrays,
         ids=described["ids"],
         frequency=typed(Frequency, described["frequency"]),
         season_length=described["season_length"],
@@ -169,6 +172,8 @@ def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
         statics=described["facts"],
         cleaning=typed(CleaningPolicy, described["mending"]),
         notes=tuple(map(str, described["notes"])),
+        season_source=described.get("season_source", "given"),
+        other_seasons=tuple(described.get("other_seasons", ())),
     )
     raise_any(_problems(panel), ModelFileError)
     return panel
@@ -181,7 +186,8 @@ def _problems(panel: Panel) -> list[str]:
         return [f"values of a panel must be floats of shape (rows, C): got {values.dtype}, shape {values.shape}"]
     if offsets.dtype != np.int64 or offsets.ndim != 1 or len(offsets) < 2:
         return [f"offsets of a panel must be int64 of shape (N + 1,): got {offsets.dtype}, shape {offsets.shape}"]
-    problems = whole("season_length", panel.season_length, 1)
+    problems = [problem for steps in panel.seasons for problem in whole("season_length", steps, 1)]
+    problems += one_of("season_source", panel.season_source, get_args(SeasonSource))
     count = len(offsets) - 1
     if offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) <= 0).any():
         problems.append(f"offsets of a panel must go up from 0 to its {len(values)} rows")

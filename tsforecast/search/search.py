@@ -187,9 +187,7 @@ class RaySearch(Forecaster):
     address: str | None = setting(
         default=None, doc='Ray cluster: ``"auto"``, or ``"host:port"``. This machine unless given.'
     )
-    storage: str | Path | None = setting(
-        default=None, doc="Folder for searches; one of the user's data folder unless given."
-    )
+    storage: str | Path | None = setting(default=None, doc="Folder for searches; in the user's data unless given.")
     name: str | None = setting(
         default=None,
         doc="Folder in `storage`; derived from data and settings unless given, so that the same search is resumed.",
@@ -266,6 +264,9 @@ class RaySearch(Forecaster):
 
     def _fit(self, panel: Panel) -> None:
         self._search(panel, self._objectives(panel), {}, lambda model: model.fit(panel))
+
+    def _training_part(self, panel: Panel) -> Panel:
+        return self._objectives(panel)[-1].part
 
     def _search(
         self, panel: Panel, objectives: Sequence[Objective], identity: dict[str, str], fit: Callable[[Any], Any]

@@ -116,6 +116,9 @@ class ConformalForecaster(Forecaster):
         self.coverage_ = self._reached() if self.method == "adaptive" else {}
         self.members_ = [self._new_member().fit(panel) if self.refit else member]
 
+    def _training_part(self, panel: Panel) -> Panel:
+        return panel.until(self._seen(panel))
+
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         return self.members_[0].forecast(past, horizon)

@@ -85,6 +85,11 @@ class EnsembleForecaster(Forecaster):
             self.weights_ = self._learn_weights(panel)
         self.members_ = [member.fit(panel) for member in members]
 
+    def _training_part(self, panel: Panel) -> Panel:
+        if not self.weights:
+            return panel
+        return panel.until(auto.training_rows(panel, self.validation, self.horizon_, without="weights=None")[1])
+
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessing state of all members; see `Forecaster.preprocessing_state`."""
         horizon = panel.horizon_or(self._own_horizon())
