@@ -35,7 +35,7 @@ from tsforecast.estimators.registry import make
 from tsforecast.evaluation import duration
 from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.leaderboard import leaderboard, named, panel_and_protocol
-from tsforecast.evaluation.plan import averaged, naive_models, plan, tested
+from tsforecast.evaluation.plan import averaged, naive_models, plan, rows_of
 from tsforecast.evaluation.significance import compare, in_time
 from tsforecast.evaluation.verdict import units
 
@@ -75,7 +75,7 @@ def measured(panel: Panel, seen: int, horizon: int, about: dict[str, Any]) -> It
     test = Backtest(panel, Protocol(horizon, origins, audit=None))
     naive = naive_models(panel)[found.reference]
     models = {"imagined": averaged(panel, found.reference, found.other), "reduction": make("reduction")}
-    rows = {name: tested(test, name, model) for name, model in ({found.reference: naive} | models).items()}
+    rows = {name: rows_of(test, name, model) for name, model in ({found.reference: naive} | models).items()}
     losses = units(pd.concat(rows.values(), ignore_index=True), "mae").losses
     reference, other, ridge = (losses[name] for name in (found.reference, "imagined", "reduction"))
     skill = min(SKILLS, key=lambda each: abs(found.power(each) - 0.5))

@@ -68,6 +68,8 @@ def test_the_interval_of_what_is_predicted_holds_the_deviation_of_the_losses_in_
     low, high = found.detectable_range()
     assert low < found.detectable() < high
     assert math.log1p(-high) / math.log1p(-low) == pytest.approx(found.uncertainty**2)
+    few, many = found.needed_range(0.1)
+    assert few < found.needed(0.1) < many
 
 
 def test_a_history_that_is_read_between_the_cutoffs_of_the_test_counts_them_as_far_apart_as_they_are() -> None:

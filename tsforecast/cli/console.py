@@ -64,13 +64,11 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
 
 def show_plan(plan: Plan, title: str, console: Console) -> None:
     """Print the power of a test for several gains, what they need, and the findings of the plan."""
-    from tsforecast.evaluation.plan import COUNTS, SKILLS
+    from tsforecast.evaluation.plan import SKILLS
 
     _wrap(console, title, style="bold")
     columns = ["true gain", "found by such tests", f"{plan.history.kind} needed for 80 %"]
-    needed = [plan.needed(skill) or f"more than {COUNTS[-1]}" for skill in SKILLS]
-    power = ["{:.0%} ({:.0%} to {:.0%})".format(plan.power(skill), *plan.power_range(skill)) for skill in SKILLS]
-    rows = [[f"{skill:.0%}", found, str(need)] for skill, found, need in zip(SKILLS, power, needed, strict=True)]
+    rows = [[f"{skill:.0%}", *words] for skill, words in zip(SKILLS, plan.shown, strict=True)]
     _show_columns(console, columns, rows, {})
     for sentence in plan.sentences:
         _wrap(console, f"{sentence}.")

@@ -116,11 +116,27 @@ class Plan:
         share = math.log(ends[0] / skill) / math.log(ends[0] / ends[1])  # along a line of logarithms
         return math.ceil(float(below * (count / below) ** share))
 
+    def needed_range(self, skill: float) -> tuple[int | None, int | None]:
+        """Return the 95 % interval of `needed`."""
+        return self.needed(_times(skill, self.uncertainty)), self.needed(_times(skill, 1 / self.uncertainty))
+
     @property
     def table(self) -> pd.DataFrame:
-        """Skill, power of the test as planned, its interval, and units needed for 80 %, for gains of 5, 10 and 20 %."""
-        rows = [(skill, self.power(skill), *self.power_range(skill), self.needed(skill)) for skill in SKILLS]
-        return pd.DataFrame(rows, columns=["skill", "power", "low", "high", "needed"]).astype({"needed": "Int64"})
+        """Power of the test as planned, and units needed for 80 %, with intervals, for gains of 5, 10 and 20 %."""
+        rows = [
+            (skill, self.power(skill), *self.power_range(skill), self.needed(skill), *self.needed_range(skill))
+            for skill in SKILLS
+        ]
+        columns = ["skill", "power", "low", "high", "needed", "fewest", "most"]
+        return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[4:], "Int64"))
+
+    @property
+    def shown(self) -> list[tuple[str, str]]:
+        """Power and units needed in the lines of the table, in words."""
+        power = ["{:.0%} ({:.0%} to {:.0%})".format(self.power(skill), *self.power_range(skill)) for skill in SKILLS]
+        counts = ((self.needed(skill), *self.needed_range(skill)) for skill in SKILLS)
+        needed = ["{} ({} to {})".format(*(each or f"more than {COUNTS[-1]}" for each in three)) for three in counts]
+        return list(zip(power, needed, strict=True))
 
     @property
     def sentences(self) -> list[str]:
@@ -150,10 +166,8 @@ class Plan:
         return {**self.duration.seconds, "total": self.duration.total()} if self.duration else {}
 
     def __str__(self) -> str:
-        rows = [
-            f"{row.skill:.0%}: power {row.power:.0%} ({row.low:.0%} to {row.high:.0%}), {row.needed} needed"
-            for row in self.table.itertuples()
-        ]
+        lines = zip(self.table["skill"], self.shown, strict=True)
+        rows = [f"{skill:.0%}: power {power}, {needed} needed" for skill, (power, needed) in lines]
         return "\n".join([*rows, *self.sentences])
 
     @property
@@ -263,8 +277,9 @@ def plan(
     Returns
     -------
     Plan
-        ``table`` (skill, power, its 95 % interval from low to high, needed), ``power(skill)``, ``power_range(skill)``,
-        ``detectable()``, ``detectable_range()``, ``needed(skill)``, ``seconds``, ``sentences``.
+        ``table`` (skill, power, its 95 % interval from low to high, needed, its interval from fewest to most),
+        ``power(skill)``, ``detectable()``, ``needed(skill)``, for each of these ``..._range``, ``seconds``,
+        ``sentences``.
 
     Raises
     ------
@@ -283,7 +298,7 @@ def plan(
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
     panel = protocol.prepared(panel)
     test, stride = history(panel, protocol, metric)
-    rows = {name: tested(test, name, model) for name, model in naive_models(panel).items()}
+    rows = {name: rows_of(test, name, model) for name, model in naive_models(panel).items()}
     found = units(pd.concat(rows.values(), ignore_index=True), metric, independent_series)
     stride = stride if found.kind == "cutoffs" else 1
     means = {name: float(np.average(each, weights=found.sizes)) for name, each in found.losses.items()}
@@ -296,7 +311,7 @@ def plan(
     reference = min(usable, key=lambda name: means[name])
     parts = [
         rows[reference],
-        *(tested(test, name, averaged(panel, reference, name)) for name in rows if name != reference),
+        *(rows_of(test, name, averaged(panel, reference, name)) for name in rows if name != reference),
     ]
     found = units(pd.concat(parts, ignore_index=True), metric, independent_series)
     means = {name: float(np.average(each, weights=found.sizes)) for name, each in found.losses.items()}
@@ -336,7 +351,7 @@ def history(panel: Panel, protocol: Protocol, metric: str) -> tuple[Backtest, in
     return Backtest(panel, replace(protocol, audit=None, refit=False), metric in DISTRIBUTION_METRICS), stride
 
 
-def tested(test: Backtest, name: str, model: Forecaster) -> pd.DataFrame:
+def rows_of(test: Backtest, name: str, model: Forecaster) -> pd.DataFrame:
     """Return the rows of a model in all folds, under a name."""
     return joined([test.run(name, model, fold)[0] for fold in test.folds])
 
