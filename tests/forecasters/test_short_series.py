@@ -114,7 +114,7 @@ def test_a_forecast_from_a_masked_window_depends_on_its_own_series_alone(
 ) -> None:
     panel = Panel.from_array([np.stack([part, part[::-1] ** 2], axis=1) for part in UNEQUAL], season_length=6)
     for channels in ("independent", "joint"):
-        model = NeuralForecaster(window=36, horizon=3, units=4, max_epochs=2, random_state=0, channels=channels)
+        model = NeuralForecaster(window=36, horizon=3, units=16, max_epochs=1, random_state=0, channels=channels)
         model.set_params(steps_per_epoch=8, **settings).fit(panel)
         found = model.predict(horizon=7)  # beyond the horizon from its own forecasts
         assert np.isfinite(np.concatenate(found)).all()

@@ -21,7 +21,7 @@ class Batch:
     future: Tensor  # targets; NaN where the truth is missing, (B, H, K)
     series: Tensor  # the series that each window is cut from, int64, (B,)
     gaps: bool  # whether any truth of these windows may be missing
-    known: Tensor | None = None  # last steps of the past that exist, int64, (B,); those before are zero; None: all
+    known: Tensor | None = None  # last steps of the past that exist, int64, (B,), and are to be read; None: all
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
@@ -37,8 +37,8 @@ class Windows:
     back before `first`. `values` (rows, C) are scaled, without NaN, targets first, the `ahead` known future covariates
     last; `truth` (rows, K) is the targets again, with NaN where the loss skips them. `static` is (N, S), and `names`
     (N,) are those of the series in messages. With `least` a window may begin before its series does, as long as so many
-    of its steps exist: the others are zero, and a batch has the number of `known` ones. Of blocks of
-    each series, first and last rows (N, B, 2), windows `within` have all targets in one, windows `without` no truth.
+    of its steps exist: a batch has the number of `known` ones, and in place of the others rows of no meaning. Of blocks
+    of each series, first and last rows (N, B, 2), windows `within` have all targets in one, windows `without` no truth.
     """
 
     kind = "series"  # what `names` name
@@ -62,9 +62,9 @@ class Windows:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        lengths, least = np.diff(offsets), window if least is None else least
-        earliest = np.zeros_like(lengths) if first is None else first
-        begin = np.maximum(earliest, least) - window  # perhaps before the series
+        lengths = np.diff(offsets)
+        earliest = np.maximum(np.zeros_like(lengths) if first is None else first, window if least is None else least)
+        begin = earliest - window  # perhaps before the series
         end = lengths if last is None else last
         counts = np.maximum(end - horizon - window - begin + 1, 0)
         self.window, self.horizon = window, horizon
@@ -76,7 +76,7 @@ class Windows:
         shift = begin - bounds + counts  # from a window to its first row in the series
         whole = bool((begin[counts > 0] >= 0).all())
         self._known = None if whole else torch.from_numpy(shift + window).to(device)  # from a window to its steps
-        # The first series needs rows in front; windows of the others reach into the series before, and are masked.
+        # The first series needs rows in front; windows of the others reach into the series before.
         front = -int((offsets[:-1] + begin)[counts > 0].min(initial=0))
         self._shift = torch.from_numpy(offsets[:-1] + shift + front).to(device)  # from a window to its row
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
@@ -114,7 +114,6 @@ class Windows:
         past, future, known = rows[:, : self.window], rows[:, self.window :], None
         if self._known is not None:
             known = (index + self._known.index_select(0, series)).clamp(max=self.window)  # (B,)
-            past = past * existing(known, self.window)
         ahead = future[..., rows.shape[2] - self._ahead :]  # (B, H, F)
         future = future[..., : self._targets]  # (B, H, K)
         if self._gaps:
@@ -129,11 +128,6 @@ class Windows:
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:
         view = values.unfold(0, length, 1)  # (rows - length + 1, C, length), a view
         return view.index_select(0, start).transpose(1, 2)  # (B, length, C)
-
-
-def existing(known: Tensor, window: int) -> Tensor:
-    """Return which steps of windows exist, (B, W, 1), given how many of the last ones do, (B,)."""
-    return (torch.arange(window, device=known.device) >= (window - known)[:, None])[..., None]
 
 
 def _between(blocks: NDArray[np.int64], least: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.data.windows import Windows, existing
+from tsforecast.data.windows import Windows
 from tsforecast.networks.layers import ACTIVATIONS, Architecture, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, Loss, Objective
 from tsforecast.networks.recurrent import encoder
@@ -69,6 +69,43 @@ def _small(*shape: int) -> Tensor:
     return nn.init.normal_(torch.empty(*shape)).mul_(0.1)
 
 
+class Missing(nn.Module):
+    """Steps that a window of W lacks, by how many of the last ones are known, and an anchor of copied `rows`, (H, A).
+
+    All is looked up: in a step of training that is cheaper than comparisons.
+    """
+
+    def __init__(self, window: int, segment: int, rows: NDArray[np.int64]) -> None:
+        super().__init__()
+        self.window, self.segment, self.count = window, segment, -(-window // segment)
+        known = np.arange(window + 1)
+        copies = (rows >= window - known[:, None, None]).sum(2)  # that exist, (W + 1, H)
+        level = (copies == 0) / np.maximum(known, 1)[:, None]
+        factors = torch.from_numpy(np.stack([1 / np.maximum(copies, 1), level], axis=-1).astype(np.float32))
+        before = (self.count - 1) * segment  # steps of all segments but the last
+        shares = (torch.arange(-before, window + 1) / segment).clamp(0, 1)
+        self.exist: Tensor
+        self.shares: Tensor
+        self.factors: Tensor  # of the sum of copies, and of that of all known steps, in the anchor, (W + 1, H, 2)
+        self.register_buffer("exist", (torch.arange(2 * window) >= window).float(), persistent=False)
+        self.register_buffer("shares", shares, persistent=False)
+        self.register_buffer("factors", factors, persistent=False)
+
+    def steps(self, known: Tensor) -> Tensor:
+        """Return 1 for each step that exists, else 0, (B, W, 1), given how many do, (B,)."""
+        return self.exist.unfold(0, self.window, 1).index_select(0, known)[..., None]
+
+    def segments(self, known: Tensor) -> Tensor:
+        """Return the share of the steps of each segment that exists, (B, T)."""
+        return self.shares.as_strided((self.window + 1, self.count), (1, self.segment)).index_select(0, known)
+
+    def anchor(self, total: Tensor, own: Tensor, known: Tensor) -> Tensor:
+        """Return the anchor, (B, H, K), of the `total` of copies that exist and windows (B, W, K)."""
+        factors = self.factors.index_select(0, known)  # (B, H, 2)
+        # Not in one operation: that may round in another way elsewhere in a batch.
+        return total * factors[..., :1] + own.sum(1, keepdim=True) * factors[..., 1:]
+
+
 class ForecastNetwork(TrainableNetwork):
     """Read a window segment by segment and forecast all steps of the horizon at once.
 
@@ -84,8 +121,8 @@ class ForecastNetwork(TrainableNetwork):
     P - levels): the naive distribution, once they are learned from the training part. Corrections of levels are
     multiplied by a `share` for each step, (H,): one while it is trained.
 
-    Where `masked`, a window may begin before its series does: what does not exist is read as zero, one more column is
-    1 where a step exists, and anchor and instance normalisation take what exists.
+    Where `masked`, a window may begin before its series does: what does not exist is read as zero, one more number of
+    each segment is the share of its steps that exist, and anchor and instance normalisation take those alone.
     """
 
     def __init__(
@@ -105,7 +142,7 @@ class ForecastNetwork(TrainableNetwork):
         super().__init__()
         loss = loss or LOSSES["mae"]
         self.architecture, self.targets, self.horizon = architecture, targets, horizon
-        self.lags, self.instance_norm, self.masked = lags, instance_norm, masked
+        self.lags, self.instance_norm = lags, instance_norm
         rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
         self.anchor_rows: Tensor
         self.register_buffer("anchor_rows", torch.from_numpy(rows), persistent=False)  # that the anchor copies
@@ -118,8 +155,9 @@ class ForecastNetwork(TrainableNetwork):
         self.register_buffer("start", torch.from_numpy(others) if self.outputs > self.levels else None)
         self.joint = architecture.channels == "joint"
         self.gates = int(lags is not None and bool((lags > 1).any()))  # of the anchor, per step
-        inputs = (columns if self.joint else 1 + columns - targets) + masked
-        self.embed = architecture.embedding(architecture.segment * inputs)
+        self.missing = Missing(window, architecture.segment, rows) if masked else None
+        inputs = columns if self.joint else 1 + columns - targets
+        self.embed = architecture.embedding(architecture.segment * inputs + masked)
         self.encoder = encoder(architecture, -(-window // architecture.segment))
         self.from_static = nn.Linear(static, architecture.units) if static else None
         self.decoder = Decoder(
@@ -146,10 +184,15 @@ class ForecastNetwork(TrainableNetwork):
         data's own units and in double precision: where nothing is corrected that is the naive forecast to the bit. Of
         windows that begin before their series, the last `known` steps exist, (B,).
         """
-        there = None if known is None else existing(known, past.shape[1])  # (B, W, 1)
+        past, there = self._existing(past, known)
         own, level, size = self._centred(past[..., : self.targets], there)  # (B, W, K), twice (B, 1, K)
-        rows = self._rows(own, past[..., self.targets :], there)  # (B, G, W, I)
-        state = self.encoder(self._segments(rows).flatten(0, 1), self.embed)  # (B*G, U)
+        rows = self._rows(own, past[..., self.targets :])  # (B, G, W, I)
+        segments = self._segments(rows)  # (B, G, T, S*I)
+        if self.missing is not None:
+            every = rows.new_full((len(rows),), rows.shape[2], dtype=torch.int64) if known is None else known
+            shares = self.missing.segments(every)[:, None, :, None]
+            segments = torch.cat([segments, shares.expand(*segments.shape[:3], 1)], dim=3)
+        state = self.encoder(segments.flatten(0, 1), self.embed)  # (B*G, U)
         state = state.view(*rows.shape[:2], -1)  # (B, G, U)
         if self.from_static is not None and static is not None:
             state = state + torch.tanh(self.from_static(static))[:, None]
@@ -161,7 +204,7 @@ class ForecastNetwork(TrainableNetwork):
         levels, others, gates = torch.split(outputs, sizes, dim=-1)  # (B, H, K, ...)
         add_anchor = add_anchor and self.lags is not None
         if self.gates or add_anchor:
-            anchor = self._anchor(past, there)  # (B, H, K)
+            anchor = self._anchor(past, known)  # (B, H, K)
         if self.gates:
             way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
             levels = levels - gates * way[..., None]
@@ -187,25 +230,29 @@ class ForecastNetwork(TrainableNetwork):
         self, past: Tensor, ahead: Tensor | None = None, static: Tensor | None = None, known: Tensor | None = None
     ) -> Tensor:
         """Return the naive forecast in the shape of outputs, (B, H, K, P): the anchor, or the last value."""
-        there = None if known is None else existing(known, past.shape[1])
-        levels = self._anchor(past, there)[..., None].expand(-1, -1, -1, self.levels)
+        past, there = self._existing(past, known)
+        levels = self._anchor(past, known)[..., None].expand(-1, -1, -1, self.levels)
         if self.start is None:
             return levels
         zeros = self.start.new_zeros(len(past), *self.start.shape)
         size = self._centred(past[..., : self.targets], there)[2]
         return torch.cat([levels, self._others(zeros, self.start, size)], dim=-1)
 
-    def _anchor(self, past: Tensor, there: Tensor | None) -> Tensor:
+    def _existing(self, past: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return windows with zeros in steps that do not exist, and 1 for those that do, (B, W, 1); None: all do."""
+        if known is None or self.missing is None:
+            return past, None
+        there = self.missing.steps(known)
+        return past * there, there
+
+    def _anchor(self, past: Tensor, known: Tensor | None) -> Tensor:
         """Return the naive forecast, (B, H, K): the anchor, or the last value; see `anchors.anchor_forecast`."""
         (horizon, averaged), own = self.anchor_rows.shape, past[..., : self.targets]
         copied = own.index_select(1, self.anchor_rows.flatten())  # (B, H * A, K), the copied numbers to the bit
-        if there is None or not self.gates:
-            return copied if averaged == 1 else copied.view(len(past), horizon, averaged, -1).mean(2)
-        exist = there.index_select(1, self.anchor_rows.flatten())  # (B, H * A, 1)
-        total = (copied * exist).view(len(past), horizon, averaged, -1).sum(2)  # (B, H, K)
-        count = exist.view(len(past), horizon, averaged, 1).sum(2)
-        mean = (own * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)  # (B, 1, K)
-        return torch.where(count > 0, total / count.clamp(min=1), mean)
+        each = copied if averaged == 1 else copied.view(len(past), horizon, averaged, -1)
+        if known is None or self.missing is None or not self.gates:
+            return each if averaged == 1 else each.mean(2)
+        return self.missing.anchor(each if averaged == 1 else each.sum(2), own, known)
 
     def renew_head(self, layers: int) -> None:
         """Replace the head; the network corrects nothing until it is trained."""
@@ -226,11 +273,8 @@ class ForecastNetwork(TrainableNetwork):
             own = (own - level) / size
         return own if there is None else own * there, level, size
 
-    def _rows(self, own: Tensor, shared: Tensor, there: Tensor | None) -> Tensor:
+    def _rows(self, own: Tensor, shared: Tensor) -> Tensor:
         """Return the windows to read: one for each target with the columns that all share, or one with all columns."""
-        if self.masked:
-            exists = own.new_ones(len(own), own.shape[1], 1) if there is None else there.to(own.dtype)
-            shared = torch.cat([shared * exists, exists], dim=2)
         if self.joint:
             return torch.cat([own, shared], dim=2)[:, None]  # (B, 1, W, C)
         each = own.transpose(1, 2)[..., None]  # (B, K, W, 1)
