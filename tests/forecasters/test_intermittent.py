@@ -10,7 +10,7 @@ import pytest
 from tsforecast.catalog.synthetic import intermittent
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.errors import FitWarning
+from tsforecast.errors import DataWarning, FitWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import INTERMITTENT, make
 from tsforecast.evaluation.leaderboard import leaderboard
@@ -134,7 +134,8 @@ def test_a_model_is_saved_and_loaded(method: str, tmp_path: Path) -> None:
 
 def test_a_series_without_demand_is_forecast_as_zero() -> None:
     panel = Panel.from_array([np.zeros(40), intermittent(40).past])
-    ends = make("croston", horizon=2).fit(panel).predict(interval=0.8)
+    with pytest.warns(DataWarning, match="1 of 2 series never moved"):
+        ends = make("croston", horizon=2).fit(panel).predict(interval=0.8)
     assert (ends[0] == 0).all()
     assert (ends[1][:, 0] > 0).all()
 
