@@ -71,7 +71,7 @@ def test_false_alarms_are_rare(steps: int, series: int) -> None:
     tables = []
     for seed in range(40):
         model = ReductionForecaster(window=24).fit(driven(seed, steps, series))
-        tables.append(clear(model.explain(steps=3, permutations=20)))
+        tables.append(clear(model.explain(steps=3)))
     wrong = [table - {"anchor", "correction", TWELVE, "22 to 24 steps back", "b"} for table in tables]
     assert np.mean([bool(each) for each in wrong]) <= 0.125  # 5 %, and two standard errors of it
     assert np.mean(["b" in table and "anchor" in table for table in tables]) == 1
@@ -172,6 +172,20 @@ def test_a_column_that_never_changes_has_no_effect() -> None:
     found = ReductionForecaster(window=12).fit(Panel.from_frame(frame, time="t", target="y", past="flat")).explain()
     (flat,) = (effect for effect in found.effects if effect.part == "flat")
     assert (flat.effect, flat.spread, flat.change, flat.clear) == (0, 0, 0, False)
+
+
+def test_a_network_that_stays_naive_is_its_anchor_and_series_that_only_repeat_have_no_unit() -> None:
+    lengths = np.array([60, 14, 45, 90])
+    frame = pd.DataFrame({"t": np.concatenate([np.arange(n) for n in lengths]), "id": np.repeat(list("abcd"), lengths)})
+    season, noise = 10 + np.sin(2 * np.pi * frame["t"] / 6), np.random.default_rng(0).normal(size=len(frame))
+    frame["y"], frame["x"] = season + 0.1 * noise * (frame["id"] != "a"), noise[::-1]
+    panel = Panel.from_frame(frame, time="t", id="id", target="y", past="x", season_length=6)
+    found = small("gru").set_params(max_epochs=1, learning_rate=1e-12, anchor="seasonal").fit(panel).explain()
+    assert clear(found) <= {"anchor", "1 to 3 steps back", "4 to 6 steps back"}
+    assert "anchor" in clear(found)
+    effects = found.table().set_index("part")["effect"]
+    assert 0 < effects["anchor"] < 100
+    assert abs(effects[["x", "correction"]]).max() < 1e-6
 
 
 def test_what_comes_from_another_series_lies_where_that_of_its_own_does() -> None:

@@ -14,6 +14,7 @@ from tsforecast.data.context import Context, held_out
 from tsforecast.data.panel import Panel
 
 Floats = NDArray[np.float64]
+RIDGE = 1e-6  # of the variance of a number, so that steps that copy each other have an inverse
 NUMBERS = 1_500  # of a window whose steps are foretold from all its columns
 BLOCKS = 8  # of past steps, at most, unless their length is given
 
@@ -192,7 +193,8 @@ class Innovations:
         rows = _flat(past, window, columns, Units.of(past, panel, per_series, powered))
         size = rows.std(axis=0)
         size[size == 0] = 1.0
-        return cls(np.linalg.pinv(ledoit_wolf(rows / size)[0]) / np.outer(size, size), columns)
+        covariance = ledoit_wolf(rows / size)[0] + RIDGE * np.eye(rows.shape[1])
+        return cls(np.linalg.inv(covariance) / np.outer(size, size), columns)
 
     def __call__(self, past: Context, part: Part, units: Units, window: int) -> Floats:
         """Return those of the steps of a part, (n, steps, K), in the data's own units."""

@@ -23,7 +23,6 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.reporting.figures import COLOURS, INK, QUIET, brief
 from tsforecast.training.history import Epoch, best_epoch
 
-SHUFFLES = 20  # of each part of an explanation
 SHOWN = 3  # horizons, or seasons, of the past that a forecast stands beside
 
 
@@ -63,7 +62,7 @@ def explanation(model: Forecaster, panel: Panel) -> Explanation | None:
     if isinstance(panel, SupervisedPanel) or not model.has_parts or not (model.learned_rows() < panel.lengths).any():
         return None
     with suppress(DataError):  # too few cutoffs
-        return model.explain(permutations=SHUFFLES)
+        return model.explain()
     return None
 
 
