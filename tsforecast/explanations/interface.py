@@ -106,7 +106,7 @@ class Explainable(Distributional):
         >>> bool(np.allclose(parts["anchor"] + parts["correction"], parts["forecast"]))
         True
         >>> found.table()["part"].tolist()
-        ['anchor', 'correction', '1 to 2 steps back', '3 to 4 steps back', '5 to 6 steps back', '7 to 8 steps back']
+        ['anchor', 'correction', '1 to 4 steps back', '5 to 8 steps back']
         """
         self._refuse_windows("explain")
         if not self.has_parts:
