@@ -113,7 +113,7 @@ def test_fit_and_predict_seconds_are_shown_at_eighty_columns(board: Leaderboard)
 
 
 def test_sentences_under_the_table_hang_where_they_do_not_fit(board: Leaderboard) -> None:
-    text = io.StringIO()
+    text, board = io.StringIO(), dataclasses.replace(board, notes=())
     show_leaderboard(board, "a title", Console(file=text, width=50))
     under = text.getvalue().split("┘\n")[1]
     assert all(len(line) <= 50 and line == line.rstrip() for line in under.splitlines())
