@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,7 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence() -> None:
 def test_a_column_that_never_changes_has_no_effect() -> None:
     frame = pd.DataFrame({"t": np.arange(200), "y": wave(200), "flat": 3.0})
     found = ReductionForecaster(window=12).fit(Panel.from_frame(frame, time="t", target="y", past="flat")).explain()
+    assert replace(found, effects=found.effects[:0]).sentence == "errors do not rise clearly without any of its parts"
     (flat,) = (effect for effect in found.effects if effect.part == "flat")
     assert (flat.effect, flat.spread, flat.change, flat.clear) == (0, 0, 0, False)
 

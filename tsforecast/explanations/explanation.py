@@ -119,9 +119,10 @@ class Explanation:
         clear = sorted((effect for effect in self.effects if effect.clear), key=lambda effect: -effect.effect)
         silent = len(self.effects) - len(clear)
         read = ", ".join(f"{effect.part} ({effect.effect:+.3g})" for effect in clear)
-        found = f"errors rise clearly without {read}" if clear else "errors rise clearly without none of its parts"
+        if not clear:
+            return "errors do not rise clearly without any of its parts"
         rest = f"; {silent} other{'s' * (silent != 1)} of {len(self.effects)} parts cannot be told from none"
-        return f"{found}{rest if silent and clear else ''}"
+        return f"errors rise clearly without {read}{rest * bool(silent)}"
 
     def plain(self) -> dict[str, Any]:
         """Return all but the forecasts as JSON can hold it."""
