@@ -96,6 +96,8 @@ def test_the_window_follows_the_median_series_and_validation_the_length_of_each(
     assert (model.resolved_["window"], model.resolved_["least"]) == (24, 3)  # a third of 80; 24 of two seasons
     assert model.learned_rows().tolist() == [5, 32, 80, 240, 240]  # 5 are too few to validate
     assert model.resolved_["validation"] == 40  # of the median of those that do
+    similar = Panel.from_array(UNEQUAL[2:], season_length=12)  # a third of 80 is more than half of three seasons
+    assert GRUForecaster(horizon=3, units=2, max_epochs=0, validation=0.2).fit(similar).resolved_["least"] == 24
     counted = GRUForecaster(horizon=3, units=2, max_epochs=0, validation=30).fit(panel)
     assert counted.learned_rows().tolist() == [5, 10, 70, 270, 270]
 

@@ -98,9 +98,10 @@ def window(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[in
     """Return the window that was given, or as much as helps and fits, and the fewest known steps of one that is used.
 
     Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, whichever is longest, and
-    two of a further season of up to seven; at most a third of the training part of the median series. Windows are whole
-    where all series have one and a horizon to train on; of series of different lengths some then begin before their
-    series, as long as one has a whole one. A DataError has the arithmetic and the largest numbers that would fit.
+    two of a further season of up to seven; at most a third of the training part of the shortest series, or, where half
+    of that does not fit there, of the median one. Windows are whole where all series have one and a horizon to train
+    on; of series of different lengths some then begin before their series, as long as one has a whole one. A DataError
+    has the arithmetic and the largest numbers that would fit.
     """
     chosen, seen, least = _room(panel, rows, given, horizon)
     if not least:
@@ -148,7 +149,8 @@ def _room(panel: Panel, rows: Rows, given: int | str, horizon: int) -> tuple[int
     seen = rows(horizon)
     trains = seen[seen != 0]  # a group, or a window of supervised ones, may validate as a whole
     supervised, shortest, longest = isinstance(panel, SupervisedPanel), int(trains.min()), int(trains.max())
-    auto = shortest - horizon if supervised else _auto_window(panel.seasons, horizon, int(np.median(trains)))
+    median = int(np.median(trains))
+    auto = shortest - horizon if supervised else _auto_window(panel.seasons, horizon, shortest, median)
     chosen = auto if isinstance(given, str) else int(given)
     if supervised and chosen > auto:
         raise DataError(
@@ -174,12 +176,14 @@ def _largest_horizon(panel: Panel, rows: Rows, given: int | str, below: int) -> 
     return bisect(range(1, below), False, key=too_long)
 
 
-def _auto_window(seasons: Sequence[int], horizon: int, typical: int) -> int:
-    """Return the window of `window` for training parts of `typical` steps, in whole segments."""
+def _auto_window(seasons: Sequence[int], horizon: int, shortest: int, median: int) -> int:
+    """Return the window of `window`, in whole segments, for the steps of the shortest and the median training part."""
     season, *others = seasons
     wanted = 14 * season if season in DAYS else max(3 * season, 2 * horizon, 24)
     wanted = max([wanted, *(2 * longer for longer in others if longer <= 7 * season)])
-    fitting = min(wanted, max(1, typical // 3))
+    fitting = min(wanted, max(1, shortest // 3))
+    if 2 * fitting < wanted:  # else a longer window costs more time than it is worth
+        fitting = min(wanted, max(1, median // 3))
     step = segment("auto", season)
     return fitting - fitting % step if fitting >= step else fitting
 

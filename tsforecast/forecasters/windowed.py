@@ -61,8 +61,8 @@ class WindowedForecaster(Forecaster):
         least=1,
         fixed=True,
         doc="Steps to read (W). Auto: two weeks where a season is a day, else three seasons, two horizons or 24 steps, "
-        "whichever is longest; at most a third of the median series' training part. A series may be shorter: what a "
-        "window lacks of it is masked.",
+        "whichever is longest; at most a third of the shortest series' training part or, where half of that window "
+        "does not fit there, of the median one's. A series may be shorter: what a window lacks of it is masked.",
     )
     horizon: int = setting(default=1, fixed=True, doc="Steps to forecast (H), all at once.")
     anchor: Literal["auto", AnchorName] | Sequence[int] = setting(
