@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.statistical.models import SBAForecaster as SBAForecaster
     from tsforecast.forecasters.statistical.models import ThetaForecaster as ThetaForecaster
     from tsforecast.forecasters.statistical.models import TSBForecaster as TSBForecaster
+    from tsforecast.forecasters.windowed import AnchorForecaster as AnchorForecaster
     from tsforecast.leakage.audit import audit as audit
     from tsforecast.leakage.audit import audit_procedure as audit_procedure
     from tsforecast.leakage.report import AuditReport as AuditReport

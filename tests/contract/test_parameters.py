@@ -110,6 +110,7 @@ def test_the_command_line_knows_every_forecaster_by_one_name() -> None:
         "DriftForecaster",
         "MeanForecaster",
         "WindowAverageForecaster",
+        "AnchorForecaster",
         "ETSForecaster",
         "ARIMAForecaster",
         "ThetaForecaster",

@@ -107,23 +107,6 @@ def test_validation_takes_a_share_or_a_number_of_the_last_steps() -> None:
         assert model.inputs_.scaling.location.item() == pytest.approx(wave(90)[:-steps].mean())
 
 
-def test_the_automatic_anchor_is_the_naive_forecast_that_was_better() -> None:
-    seasonal = np.tile([0.0, 9.0, 1.0, 7.0, 3.0, 5.0], 20)
-    noise = np.random.default_rng(0).normal(size=120)
-    walk = np.cumsum(np.random.default_rng(0).normal(size=120))
-    cases: list = [(seasonal, "seasonal"), (walk, "last"), (seasonal + noise, [6, 12, 18]), (noise, "average")]
-    for data, anchor in cases:
-        panel = Panel.from_array(data, season_length=6)
-        assert GRUForecaster(window=18, horizon=6, units=2, max_epochs=0).fit(panel).resolved_["anchor"] == anchor
-
-
-def test_a_long_horizon_is_corrected_from_a_level() -> None:
-    panel = Panel.from_array(np.tile([0.0, 9.0, 1.0, 7.0, 3.0, 5.0], 60), season_length=6)
-    for horizon, anchor in [(30, "seasonal"), (31, "average")]:
-        model = GRUForecaster(horizon=horizon, units=2, max_epochs=0).fit(panel)
-        assert model.resolved_["anchor"] == anchor
-
-
 def test_the_automatic_window_fits_the_data() -> None:
     for steps, season, horizon, window in [
         (2_000, 24, 4, 336),
@@ -261,6 +244,7 @@ def test_every_setting_does_something(cell: str, name: str, value: object) -> No
 def test_a_plateau_slows_down_where_nothing_gets_better() -> None:
     walk = np.cumsum(np.random.default_rng(1).normal(size=120))
     settings = {"window": 10, "horizon": 5, "units": 4, "max_epochs": 12, "learning_rate": 0.5, "random_state": 0}
+    settings["anchor"] = "last"
     model = GRUForecaster(schedule="plateau", patience=None, **settings).fit(walk)
     assert model.history_[-1].learning_rate <= 0.05
     assert GRUForecaster(schedule="constant", patience=None, **settings).fit(walk).history_[-1].learning_rate == 0.5
@@ -273,6 +257,7 @@ def test_a_refit_learns_from_all_rows_for_the_best_number_of_epochs() -> None:
         "units": 4,
         "learning_rate": 0.02,
         "value_transform": None,
+        "anchor": "last",
         "random_state": 0,
     }
     panel = Panel.from_array(wave(90), season_length=1)

@@ -138,13 +138,13 @@ def test_rows_that_validate_choose_neither_scale_nor_anchor_nor_transform_nor_wi
     whole = Panel.from_array(shift_of_regime(45), season_length=6)
     model = small(name).set_params(window="auto", validation=45, **settings).fit(whole)
     alone = small(name).set_params(window="auto", validation=None, **settings).fit(whole.until(np.array([60])))
-    chosen = ("window", "segment", "anchor", "value_transform", "per_series")
-    assert {key: model.resolved_[key] for key in chosen} == {key: alone.resolved_[key] for key in chosen}
+    chosen = ("window", "segment", "anchor", "blend", "value_transform", "per_series")
+    assert {key: model.resolved_.get(key) for key in chosen} == {key: alone.resolved_.get(key) for key in chosen}
     assert scales(model.inputs_.scaling) == scales(alone.inputs_.scaling)
     # The tail would have chosen otherwise, had it been looked at.
     looked = small(name).set_params(window="auto", validation=None, **settings).fit(whole)
-    for key in ("window", "anchor"):
-        assert looked.resolved_[key] != model.resolved_[key]
+    for key in ("window", "blend"):
+        assert looked.resolved_.get(key) != model.resolved_.get(key)
     assert scales(looked.inputs_.scaling) != scales(model.inputs_.scaling)
     assert (
         settings["value_transform"] == "box-cox"
@@ -168,8 +168,8 @@ def test_groups_that_validate_choose_neither_scale_nor_anchor_nor_transform_nor_
         return found.fit(panel)
 
     model, alone, looked = fit(4, 2), fit(2, None), fit(4, None)
-    chosen = ("window", "segment", "anchor", "value_transform", "per_series")
-    assert {key: model.resolved_[key] for key in chosen} == {key: alone.resolved_[key] for key in chosen}
+    chosen = ("window", "segment", "anchor", "blend", "value_transform", "per_series")
+    assert {key: model.resolved_.get(key) for key in chosen} == {key: alone.resolved_.get(key) for key in chosen}
     assert scales(model.inputs_.scaling) == scales(alone.inputs_.scaling)
-    for key in ("window", "anchor", "value_transform"):
-        assert looked.resolved_[key] != model.resolved_[key]
+    for key in ("least", "blend", "value_transform"):
+        assert looked.resolved_.get(key) != model.resolved_.get(key)

@@ -16,6 +16,7 @@ ESTIMATORS = {
         "MeanForecaster",
         "WindowAverageForecaster",
     ),
+    "forecasters.windowed": ("AnchorForecaster",),
     "forecasters.statistical.models": (
         "ETSForecaster",
         "ARIMAForecaster",
@@ -51,7 +52,7 @@ LOSS_NAMES = (
     *("mae", "mse", "huber", "mase", "smape", "normal", "student-t", "laplace", "lognormal", "poisson"),
     *("negative-binomial", "zero-inflated-poisson", "zero-inflated-negative-binomial", "quantile"),
 )
-MODEL_NAMES = (*NAIVE_FAMILY, *CLASSICAL, *INTERMITTENT, "reduction", *NETWORKS)
+MODEL_NAMES = (*NAIVE_FAMILY, "anchor", *CLASSICAL, *INTERMITTENT, "reduction", *NETWORKS)
 
 
 def estimator_class(name: str) -> type[Any]:

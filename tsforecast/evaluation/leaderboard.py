@@ -43,7 +43,7 @@ from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
-from tsforecast.forecasters import anchors
+from tsforecast.forecasters import auto
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import naive_note
 
@@ -363,8 +363,8 @@ def named(forecasters: Models) -> dict[str, Forecaster]:
 def _with_levels(models: dict[str, Forecaster], panel: Panel) -> tuple[dict[str, Forecaster], list[str]]:
     """Add naive levels where most numbers are zero; return the models and a note."""
     added = [name for name in NAIVE_LEVELS if name not in models]
-    share = anchors.zero_share(panel)
-    if share <= anchors.INTERMITTENT or not added:
+    share = auto.zero_share(panel)
+    if share <= auto.INTERMITTENT or not added:
         return models, []
     more = (
         ""

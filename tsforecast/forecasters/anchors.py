@@ -1,29 +1,44 @@
-"""Anchors: the naive forecasts that forecasters correct, and the choice of one on the training part.
+"""Anchors: the naive forecasts that forecasters correct, chosen or blended on the training part.
 
-An anchor copies what lay some steps back, or the mean of several such steps; `anchor_lags` is its definition for naive
-forecasters and networks alike.
+An anchor copies what lay some steps back, or the mean of several such steps (`anchor_lags`), or is the weighted mean of
+several naive forecasts (`Blend`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress, pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.checks import whole
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
-from tsforecast.errors import DataError
-from tsforecast.forecasters.auto import DAYS
+from tsforecast.data.scaling import ScalingRecipe
 
+Floats = NDArray[np.float64]
 AnchorName = Literal["last", "seasonal", "average", "none"]
 ANCHORS = get_args(AnchorName)
+BLEND = "blend"  # anchor of which `Blend` has the weights
 Anchor = str | Sequence[int]  # a name, or the lengths of the seasons whose naive forecasts are averaged
-LONG = 5  # seasons; a longer horizon is corrected from a level
-SAMPLE = 100  # series that stand for all of a panel when anchors are compared
-INTERMITTENT = 0.5  # share of zeros, above which a panel is of intermittent demand
+DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
+COUNT, NUMBERS = 8_000, 2**22  # windows that a blend is learned from, and numbers in all of them
+GROUP, STEPS = 0.4, 4  # steps of a group that share weights, as a share of those before it; and those that stand for it
+MOST = 1_000  # series, of which each may have weights of its own
+BLOCKS, OWN_BLOCKS = 8, 2  # of time, each left out in turn: for weights of all series, and of each
+SIMPLE, CLEAR = 1.0, 2.5  # standard errors of a gain: by another candidate than the first, and by weights
+GAIN = 0.002  # of the error, which is the least gain
+TAIL, FAR = (
+    0.05,
+    3.0,
+)  # share of the lowest and highest numbers; widths of the range between, beyond which one is cut off
+FLOOR = 0.5  # median errors, below which errors count by their square, above by their size
+POOLED, OWN = 30.0, 1.0  # strength of the shrinkage toward one candidate, and from a series toward all
+ROUNDS = 50  # steps to the best weights
+SMALL = 0.01  # weight below which a candidate is left out
 
 
 def anchor_lags(anchor: Anchor, horizon: int, season_length: int) -> NDArray[np.int64]:
@@ -69,104 +84,369 @@ def anchor_forecast(
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), mean))
 
 
+Kind = Literal["last", "level", "drift", "average", "season", "profile", "profile at mean", "profile at last", "growth"]
+Candidate = tuple[str, int]  # a kind, and the length of its season; 0 for those without
+SEASONAL: tuple[Kind, ...] = ("average", "season", "profile", "profile at mean", "profile at last", "growth")
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Weighted mean of naive forecasts: weights by step of the horizon, of all series and perhaps of each one.
+
+    Candidates are the last value, the mean of the window (level), the line from its first to its last value (drift),
+    and for a season: the mean of the last one, a copy of it, the mean profile of all in the window, that profile moved
+    to the mean of the last season or to the last value, and the last season plus the growth between the last two.
+    Weights add up to 1: where a series is moved or stretched, so is its forecast. Of windows that begin before their
+    series the known steps alone are used; where a step that is copied is unknown, the mean of the last season is taken.
+    """
+
+    horizon: int
+    candidates: tuple[Candidate, ...]  # (J,)
+    ids: NDArray[Any]  # of series that have weights of their own, (N,)
+    starts: NDArray[np.int64]  # first step of each group of steps that share weights, (G,)
+    weights: Floats  # of series that were not fitted, and perhaps of each one that was, (1 + N, K, G, J)
+
+    def rows(self, ids: NDArray[Any]) -> Floats:
+        """Return the weights of series by their ids, (n, K * G * J)."""
+        known = {name: place for place, name in enumerate(self.ids.tolist(), start=1)}
+        places = np.array([known.get(name, 0) for name in ids.tolist()], dtype=np.int64)
+        return self.weights[places].reshape(len(ids), -1)
+
+    def single(self, season: int) -> str | list[int]:
+        """Return the anchor that copies the same, where all weight is on one candidate that has a name; else ''."""
+        if len(self.candidates) > 1:
+            return ""
+        kind, length = self.candidates[0]
+        if kind == "season" and length != season:
+            return [length]
+        return {"last": "last", "season": "seasonal", "average": "average"}.get(kind, "")
+
+    def checked(self, window: int, targets: int) -> Blend:
+        """Return this blend, which was saved, or raise ValueError where it does not fit windows and targets."""
+        for kind, season in self.candidates:
+            least = 0 if kind in get_args(Kind)[:3] else 1 + (kind not in ("average", "season"))
+            if kind not in get_args(Kind) or whole("season", season, 0) or not least * max(season, least) <= window:
+                raise ValueError(f"a candidate must fit in the window of {window} steps: got {kind!r}, {season!r}")
+        shape = (1 + len(self.ids), targets, len(self.starts), len(self.candidates))
+        if self.weights.shape != shape or not np.allclose(self.weights.sum(axis=-1), 1.0):
+            raise ValueError(f"weights of a blend must have shape {shape} and sum to 1: got {self.weights.shape}")
+        if self.starts.tolist() != sorted(set(self.starts.tolist())) or self.starts[0] != 0:
+            raise ValueError(f"groups of steps must begin at step 0 and follow each other: got {self.starts.tolist()}")
+        return self
+
+    def forecast(self, past: Any, rows: Any, there: Any = None) -> Any:
+        """Return forecasts (B, H, K) of windows (B, W, K), given weights of `rows` (B, K * G * J), in numpy or torch.
+
+        Of windows that begin before their series the steps that are `there`, (B, W, 1), are known.
+        """
+        steps = list(range(self.horizon))
+        weights = rows.reshape(len(past), past.shape[2], len(self.starts), -1)  # (B, K, G, J)
+        weights = weights[:, :, self._groups(steps)]  # (B, K, H, J)
+        total: Any = 0.0
+        for j, naive in enumerate(naive_forecasts(self.candidates, past, steps, there)):
+            total = total + weights[..., j].swapaxes(1, 2) * naive
+        return total
+
+    def _groups(self, steps: Sequence[int]) -> list[int]:
+        """Return the group that each step belongs to."""
+        return [int(np.searchsorted(self.starts, step, side="right")) - 1 for step in steps]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Mean weight of each candidate, over steps and series, the largest first."""
+        own = self.weights[min(len(self.weights) - 1, 1) :]  # (R, K, G, J)
+        means = own[:, :, self._groups(range(self.horizon))].mean(axis=(0, 1, 2))
+        named = {
+            f"{kind} {season}" if season else kind: round(float(mean), 3)
+            for (kind, season), mean in zip(self.candidates, means, strict=True)
+        }
+        return dict(sorted(named.items(), key=lambda share: -share[1]))
+
+
+def naive_forecasts(
+    candidates: Sequence[Candidate], past: Any, steps: Sequence[int], there: Any = None
+) -> Iterator[Any]:
+    """Yield the forecasts of each candidate, (B, 1 or s, K), for `steps` (s,) from 0 on; see `Blend.forecast`."""
+    window, there = past.shape[1], None if there is None else there * 1.0
+    last = past[:, window - 1 :]  # (B, 1, K)
+
+    def rows(begin: int, end: int = 0) -> tuple[Any, Any]:
+        """Return the rows from so many steps back up to others, and which of them are there."""
+        chosen = slice(window - begin, window - end)
+        return past[:, chosen], None if there is None else there[:, chosen]
+
+    for kind, season in candidates:
+        if kind == "last":
+            yield last
+        elif kind == "level":
+            yield _mean(past, there)
+        elif kind == "drift":
+            slope = (last - past[:, :1]) / max(window - 1, 1)
+            slope = slope if there is None else slope * there[:, :1]
+            yield last + slope * _column(past, [step + 1 for step in steps])
+        else:
+            (recent, seen), phases = rows(season), [step % season for step in steps]
+            average = _mean(recent, seen)
+            if kind == "average":
+                yield average
+            elif kind in ("season", "growth"):
+                copied = (recent if seen is None else recent * seen + average * (1 - seen))[:, phases]  # (B, s, K)
+                if kind == "season":
+                    yield copied
+                else:
+                    growth = average - _mean(*rows(2 * season, season), otherwise=average)
+                    yield copied + growth * _column(past, [1 + step // season for step in steps])
+            else:
+                count = window // season
+                whole, seen = rows(count * season)
+                cycles = whole.reshape(len(past), count, season, past.shape[2])
+                known = None if seen is None else seen.reshape(len(past), count, season, 1)
+                profile = _mean(cycles, known, average[:, None])[:, 0]  # (B, m, K)
+                if kind == "profile":
+                    yield profile[:, phases]
+                elif kind == "profile at mean":
+                    yield profile[:, phases] + (average - _mean(whole, seen))
+                else:
+                    yield profile[:, phases] + (last - profile[:, season - 1 :])
+
+
+def _mean(rows: Any, there: Any, otherwise: Any = 0.0) -> Any:
+    """Return means over the second axis, which stays, of rows that are `there`; `otherwise` where there is none."""
+    if there is None:
+        return rows.mean(1)[:, None]
+    count = there.sum(1)[:, None]
+    return (rows * there).sum(1)[:, None] / count.clip(1) + (count == 0) * otherwise
+
+
+def _column(past: Any, numbers: Sequence[int]) -> Any:
+    """Return numbers as a column, (s, 1), of the library and kind of `past`."""
+    made = np.array(numbers, dtype=np.float64) if isinstance(past, np.ndarray) else past.new_tensor(numbers)
+    return made[:, None]
+
+
+def blend(past: Panel, horizon: int, resolved: Mapping[str, Any], least: int) -> Blend:
+    """Return the blend whose weights are learned on a training part, from windows of `least` known steps or more.
+
+    Weights are at least zero, and those with the smallest absolute error (below the median, squared) less a shrinkage
+    toward the best single candidate; those of a series are shrunk toward those of all. They are taken where blocks of
+    time that were left out show a gain of two standard errors, each series' own where that is a further gain;
+    otherwise the single candidate stays, and the first one unless another is better by a standard error. Window and
+    value transform are those of a forecaster's `resolved` settings.
+    """
+    window = resolved["window"]
+    candidates = _candidates(past.seasons, window)
+    starts = _starts(horizon)
+    cases = _Cases.of(past, candidates, starts, window, least, horizon, resolved["value_transform"])
+    pooled, own = cases.learned(resolved["per_series"] and len(cases.spans) == len(past) * past.n_targets)
+    weights = np.repeat(pooled[None, None], past.n_targets, axis=1)  # (1, K, G, J)
+    if own is not None:
+        weights = np.concatenate([weights, own.reshape(len(past), past.n_targets, *own.shape[1:])])
+    kept = weights.max(axis=(0, 1, 2)) >= SMALL
+    weights = weights[..., kept] / weights[..., kept].sum(axis=-1, keepdims=True)
+    ids = past.ids[: len(weights) - 1]
+    return Blend(horizon, tuple(compress(candidates, kept)), ids, starts, weights)
+
+
+def _candidates(seasons: Sequence[int], window: int) -> list[Candidate]:
+    """Return the candidates of a blend that fit in a window, the simplest first; longer seasons are copied alone."""
+    season, *others = seasons
+    found: list[Candidate] = [("last", 0), ("level", 0), ("drift", 0)]
+    if 1 < season <= window:
+        found += [(kind, season) for kind in SEASONAL if kind in ("average", "season") or 2 * season <= window]
+    if season in DAYS and 7 * season not in others:
+        others = [7 * season, *others]
+    return found + [("season", count * longer) for longer in others for count in (1, 2) if count * longer <= window]
+
+
+def _starts(horizon: int) -> NDArray[np.int64]:
+    """Return the first step of each group of steps that share weights: the further ahead, the more."""
+    starts = [0]
+    while (following := starts[-1] + math.ceil(GROUP * (starts[-1] + 1))) < horizon:
+        starts.append(following)
+    return np.array(starts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cases:
+    """Naive forecasts at cutoffs of the training part, and the truth, less the first candidate, in scaled units."""
+
+    naive: Floats  # (n, S, J)
+    truth: Floats  # (n, S); zero where it is missing
+    present: NDArray[np.bool_]  # whether it is not
+    series: NDArray[np.int64]  # and target, of each case, (n,)
+    block: NDArray[np.int64]  # of time, (n,)
+    group: NDArray[np.int64]  # of each step, (S,)
+    spans: Floats  # horizons between the first and last cutoff of each series and target, (N,)
+
+    @classmethod
+    def of(
+        cls,
+        past: Panel,
+        candidates: Sequence[Candidate],
+        starts: NDArray[np.int64],
+        window: int,
+        least: int,
+        horizon: int,
+        transform: str | None,
+    ) -> _Cases:
+        """Return the cases of at most so many cutoffs, evenly taken, of all series or of a sample of them."""
+        count = min(len(past), max(MOST // past.n_targets, 1))
+        sample = past.select(np.linspace(0, len(past) - 1, count).astype(int)) if count < len(past) else past
+        ends = np.append(starts[1:], horizon) - 1
+        parts = [np.unique(np.linspace(*bounds, STEPS).astype(int)) for bounds in zip(starts, ends, strict=True)]
+        steps = np.concatenate(parts)
+        scaling = ScalingRecipe(transform).fit(sample.values, sample.offsets, sample.n_targets)
+        each = math.ceil(min(COUNT, NUMBERS // window) / (len(sample) * sample.n_targets))
+        naive, truth, series, block = [], [], [], []
+        spans = list[float]()
+        for i, (begin, end) in enumerate(pairwise(sample.offsets)):
+            rows = scaling.transform(sample.filled[begin:end, : sample.n_targets], i)
+            rows = _without_outliers(np.where(np.isnan(rows), 0.0, rows))
+            missing = np.isnan(sample.values[begin:end, : sample.n_targets])
+            first = max(least, min(window, (len(rows) - horizon) // 2), 1)
+            cutoffs = np.arange(first, len(rows) - horizon + 1)
+            cutoffs = cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, min(each, len(cutoffs))).astype(int))]
+            place = cutoffs[:, None] - np.arange(window, 0, -1)  # (c, W)
+            there = None if first >= window else (place >= 0)[..., None]
+            later = cutoffs[:, None] + steps  # (c, S)
+            for k in range(sample.n_targets):
+                seen = rows[np.maximum(place, 0), k][..., None]  # (c, W, 1)
+                made = naive_forecasts(candidates, seen, steps.tolist(), there)
+                found = np.concatenate([np.broadcast_to(part, (*later.shape, 1)) for part in made], axis=2)
+                naive.append(found - found[..., :1])  # (c, S, J)
+                truth.append(np.where(missing[later, k], np.nan, rows[later, k] - found[..., 0]))
+                series.append(np.full(len(cutoffs), len(spans)))
+                # Few cutoffs are no blocks of time: series take their place.
+                first = 0 if len(cutoffs) > 1 else len(spans) % BLOCKS
+                block.append(first + np.arange(len(cutoffs)) * BLOCKS // max(len(cutoffs), 1))
+                spans.append(1 + np.ptp(cutoffs) / horizon if len(cutoffs) else 1.0)
+        errors = np.concatenate(truth)
+        return cls(
+            np.concatenate(naive),
+            np.nan_to_num(errors),
+            ~np.isnan(errors),
+            np.concatenate(series),
+            np.concatenate(block),
+            np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+            np.array(spans),
+        )
+
+    def learned(self, each: bool) -> tuple[Floats, Floats | None]:
+        """Return the weights of all series, (G, J), and if asked for of each one, (N, G, J), where that is a gain."""
+        candidates, count = self.naive.shape[2], len(self.spans)
+        errors_of = np.stack([self._errors(one) for one in np.eye(candidates)], axis=-1)  # (n, S, J)
+        mean = errors_of.sum(axis=(0, 1)) / max(self.present.sum(), 1)  # (J,)
+        best = int(mean.argmin())
+        if not self._clear(errors_of[..., 0] - errors_of[..., best], SIMPLE, mean[best]):
+            best = 0
+        single = pooled = np.tile(np.eye(candidates)[best], (self.group[-1] + 1, 1))  # (G, J)
+        errors = errors_of[..., best]
+        # Errors a horizon apart count as independent, and those of several series at one time as partly so.
+        strength = np.array([POOLED / (self.spans.max() * math.sqrt(count))])
+        found = single[None]
+        for _ in range(2):  # errors that count by their size are those of the weights before
+            found, held = self._shrunk(single, found[0], strength, np.zeros_like(self.series), BLOCKS)
+        if self._clear(errors - held, CLEAR, mean[best]):
+            pooled, errors = found[0], held
+        if not (each and count > 1):
+            return pooled, None
+        found, held = self._shrunk(pooled, pooled, OWN / self.spans, self.series, OWN_BLOCKS)
+        return pooled, found if self._clear(errors - held, CLEAR, mean[best]) else None
+
+    def _errors(self, weights: Floats) -> Floats:
+        """Return absolute errors with weights (n, S, J), or those of all cases or steps, (n, S)."""
+        found = np.einsum("nsj,nsj->ns", self.naive, np.broadcast_to(weights, self.naive.shape))
+        return np.asarray(np.abs(self.truth - found) * self.present)
+
+    def _clear(self, gain: Floats, deviations: float, error: float) -> bool:
+        """Return whether a gain (n, S) is, in the mean over blocks of time, so many standard errors above zero."""
+        count = np.bincount(self.block, self.present.sum(axis=1), minlength=BLOCKS)
+        gains = np.bincount(self.block, gain.sum(axis=1), minlength=BLOCKS)[count > 0] / count[count > 0]
+        if len(gains) < 2:
+            return False
+        return bool(gains.mean() > max(deviations * gains.std(ddof=1) / math.sqrt(len(gains)), GAIN * error))
+
+    def _shrunk(
+        self, prior: Floats, around: Floats, strength: Floats, owner: NDArray[np.int64], blocks: int
+    ) -> tuple[Floats, Floats]:
+        """Return weights of owners, (M, G, J), shrunk toward a prior, and errors with those learned from other blocks.
+
+        Errors that count by their size are those with the weights `around`; `strength` is (M,), `owner` (n,).
+        """
+        count, block = len(strength), self.block * blocks // BLOCKS
+        parts = [
+            part.reshape(count, blocks, *part.shape[1:])
+            for part in self._moments(around, owner * blocks + block, count * blocks)
+        ]
+        total = [part.sum(axis=1) for part in parts]
+        errors = np.zeros(self.truth.shape)
+        for k in range(blocks):
+            rest = (whole - part[:, k] for whole, part in zip(total, parts, strict=True))
+            others = _best_weights(*rest, strength=strength, prior=prior)
+            mine = block == k
+            found = np.einsum("nsj,nsj->ns", self.naive[mine], others[owner[mine]][:, self.group])
+            errors[mine] = np.abs(self.truth[mine] - found) * self.present[mine]
+        return _best_weights(*total, strength=strength, prior=prior), errors
+
+    def _moments(self, around: Floats, key: NDArray[np.int64], count: int) -> tuple[Floats, Floats, Floats]:
+        """Return weighted sums of products, (M, G, J, J), (M, G, J) and (M, G), over the cases of each of M keys."""
+        errors = self._errors(around[self.group])
+        floor = FLOOR * float(np.median(errors[self.present])) if self.present.any() else 1.0
+        scale = self.present / np.maximum(errors, floor or 1.0)
+        order = np.argsort(key, kind="stable")
+        there, begins = np.unique(key[order], return_index=True)
+        candidates, groups = self.naive.shape[2], self.group[-1] + 1
+        squares, products = np.zeros((count, groups, candidates, candidates)), np.zeros((count, groups, candidates))
+        sizes = np.zeros((count, groups))
+        for g in range(groups):
+            chosen = np.ix_(order, self.group == g)
+            naive, truth, weight = self.naive[chosen], self.truth[chosen], scale[chosen]
+            weighted = (naive * weight[..., None]).swapaxes(1, 2)  # (n, J, s)
+            squares[there, g] = np.add.reduceat(weighted @ naive, begins)
+            products[there, g] = np.add.reduceat((weighted @ truth[..., None])[..., 0], begins)
+            sizes[there, g] = np.add.reduceat((weight * errors[chosen] ** 2).sum(axis=1), begins)
+        return squares, products, sizes
+
+
+def _without_outliers(rows: Floats) -> Floats:
+    """Return columns (T, K), cut off where they lie far outside the range of most numbers, and scaled."""
+    if not len(rows):
+        return rows
+    low, high = np.quantile(rows, (TAIL, 1 - TAIL), axis=0)
+    room = np.where(high > low, FAR * (high - low), np.inf)
+    rows = np.clip(rows, low - room, high + room)
+    spread = rows.std(axis=0)
+    return np.asarray(rows / np.where(spread > 0, spread, 1.0))
+
+
+def _best_weights(squares: Floats, products: Floats, sizes: Floats, *, strength: Floats, prior: Floats) -> Floats:
+    """Return weights (M, G, J) of least squares, zero or above with the sum 1, shrunk toward a prior (G, J).
+
+    By steps between two weights at a time, of the pair that gains most [cf. Platt 1998, sequential minimal
+    optimization], on moments as of `_Cases`; `strength` is (M,).
+    """
+    penalty = (strength[:, None] * sizes)[..., None]  # (M, G, 1)
+    shape, candidates = products.shape, products.shape[-1]
+    matrix = (squares + penalty[..., None] * np.eye(candidates)).reshape(-1, candidates, candidates)  # (M * G, J, J)
+    weights = np.broadcast_to(prior, shape).reshape(-1, candidates).copy()  # (M * G, J)
+    slope = (matrix @ weights[..., None])[..., 0] - (products + penalty * prior).reshape(-1, candidates)
+    diagonal = np.diagonal(matrix, axis1=1, axis2=2)
+    every = np.arange(len(weights))
+    for _ in range(ROUNDS):
+        up = slope.argmin(axis=1)
+        drop = slope - slope[every, up, None]  # (M * G, J)
+        bend = diagonal + diagonal[every, up, None] - 2 * matrix[every, up]
+        step = np.minimum(drop / np.maximum(bend, np.finfo(float).tiny), weights)
+        down = (step * (drop - step * bend / 2)).argmax(axis=1)
+        moved = step[every, down]
+        weights[every, up] += moved
+        weights[every, down] -= moved
+        slope += moved[:, None] * (matrix[every, up] - matrix[every, down])
+    return weights.reshape(shape)
+
+
 def observed_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean of each column, shape (K,), without NaN; NaN where there is no number."""
     observed = ~np.isnan(values)
     count = observed.sum(axis=0)
     return np.where(count > 0, np.where(observed, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
-
-
-def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[int]:
-    """Return the anchor that was given, or the one with the smallest error on the training part.
-
-    Auto compares the last value, the last season, means of two and three seasons, the mean of the last season's
-    values, and the same with further seasons: where a season is a day, or a week was found, the same hours a week ago
-    and their mean with yesterday's. Where the horizon is longer than five seasons it is the mean of the last season's
-    values: a season that is copied so often has its noise copied with it, and networks do better to learn the season
-    on top of the level. Where
-    most numbers are zero, squared errors are compared, which forecasts of zero do not make small, and one of the
-    anchors is none: the mean of each series. An anchor that looks back further than the window is a DataError.
-    """
-    season = past.season_length
-    if given == "auto":
-        if isinstance(past, SupervisedPanel):
-            return _anchor_of_windows(past, horizon)
-        if 1 < season < horizon / LONG and season <= window:
-            return "average"
-        sparse = zero_share(past) > INTERMITTENT
-        every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(past.seasons)]
-        fitting = [(option, lags) for option, lags in every if lags.max() <= window]
-        furthest = max(int(lags.max()) for _, lags in fitting)
-        if sparse:
-            fitting.append(("none", np.zeros((horizon, 0), dtype=np.int64)))
-        return min(fitting, key=lambda pair: _anchor_error(past, pair[1], furthest, squared=sparse))[0]
-    found = given if isinstance(given, str) else [int(length) for length in given]
-    if found == "none":
-        return found
-    if found in ("seasonal", "average") and season == 1:
-        raise DataError(
-            f"anchor {found!r} must have a season: season_length is 1; give the panel one, as in "
-            "Panel.from_array(data, season_length=24), or use anchor='last'"
-        )
-    reach = int(anchor_lags(found, horizon, season).max())
-    if reach > window and reach + horizon > past.lengths.max():
-        raise DataError(
-            f"an anchor of seasons must fit in the training part: looks back {reach} steps, and with the horizon needs "
-            f"{reach + horizon}, the longest has {past.lengths.max()}; use shorter seasons, or anchor='last'"
-        )
-    if reach > window:
-        raise DataError(
-            f"an anchor of seasons must fit in the window: looks back {reach} steps, the window is {window}; use "
-            f"window >= {reach}, or anchor='last'"
-        )
-    return found
-
-
-def _anchor_of_windows(past: SupervisedPanel, horizon: int) -> str:
-    """Return the last value, or none where the mean of y is closer to it: then y may be of another kind than X."""
-    rows = past.values.reshape(len(past), -1, past.values.shape[1])[..., : past.n_targets].astype(np.float64)
-    later, last = rows[:, -horizon:], rows[:, -horizon - 1 : -horizon]
-    weights = np.ones(len(past)) if past.weights is None else past.weights
-    mean = np.average(later, axis=0, weights=weights)
-    errors = [np.average(np.abs(later - guess).mean(axis=(1, 2)), weights=weights) for guess in (last, mean)]
-    return "last" if errors[0] <= errors[1] else "none"
-
-
-def zero_share(past: Panel) -> float:
-    """Return the share of zeros among the numbers of the targets."""
-    targets = past.values[: past.offsets[-1], : past.n_targets]
-    return float((targets == 0).sum() / max((~np.isnan(targets)).sum(), 1))
-
-
-def _anchors(seasons: Sequence[int]) -> list[str | list[int]]:
-    """Return the anchors that are compared, of which the first of equal ones is chosen."""
-    season, *others = seasons
-    if season == 1:
-        return ["last"]
-    if season in DAYS and 7 * season not in others:
-        others = [7 * season, *others]
-    further = [anchor for longer in others for anchor in ([longer], [season, longer], [longer, 2 * longer])]
-    return ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season], "average", *further]
-
-
-def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int, squared: bool = False) -> float:
-    """Return the scaled mean absolute error of the anchor with `lags` (H, A) over cutoffs of the training part.
-
-    With `furthest`, the largest lag of all candidates, all are compared on the same cutoffs. Without lags the forecast
-    is the mean of the series. Errors may be `squared`.
-    """
-    horizon = len(lags)
-    steps = np.unique(np.linspace(0, horizon - 1, 8).astype(int))
-    looked = lags[steps]  # (s, A)
-    errors = []
-    for i in np.unique(np.linspace(0, len(past) - 1, SAMPLE).astype(int)):
-        for values in past.series(i)[:, : past.n_targets].astype(np.float64).T:
-            cutoffs = np.arange(furthest, len(values) - horizon + 1)
-            there = values[~np.isnan(values)]
-            spread = (float(there.std()) if len(there) else 0.0) or 1.0
-            level = float(there.mean()) if len(there) else 0.0
-            naive = values[cutoffs[:, None, None] - looked].mean(axis=2) if lags.size else level  # (cutoffs, s)
-            power = 1 + squared
-            means = observed_mean(np.abs(values[cutoffs[:, None] + steps] - naive) ** power)
-            errors += (means[~np.isnan(means)] / spread**power).tolist()
-    return float(np.mean(errors)) if errors else math.inf

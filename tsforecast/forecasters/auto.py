@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,13 +14,15 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import by_part
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError, Parameter, Part, Problem
+from tsforecast.forecasters.anchors import BLEND, DAYS, Anchor, anchor_lags, observed_mean
 
 Rows = Callable[[int], NDArray[np.int64]]  # from a horizon to how many first rows of each series train, (N,)
-DAYS = (24, 48, 72, 96, 144, 288)  # seasons that are taken for a day; seven of them are a week
 ORIGINS = 4  # blocks that validate where they are spread automatically, at most
 SPREAD = 3  # times the rows of the blocks, over which they are spread
 SEGMENT = 24  # steps that one segment has at most, unless given
 FEW = 3  # known steps of a window, from which on a network corrects the naive forecast
+SAMPLE = 100  # series that stand for all of a panel when anchors are compared
+INTERMITTENT = 0.5  # share of zeros, above which a panel is of intermittent demand
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
 
@@ -215,3 +218,94 @@ def transform(past: Panel, given: str | None) -> str | None:
         if len(numbers) and numbers.min() <= NEAR_ZERO * np.median(numbers):
             return None
     return "log"
+
+
+def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[int]:
+    """Return the anchor that was given; auto: a blend, to be learned.
+
+    Of supervised windows auto is the last value or none. Where most numbers are zero it is the anchor with the smallest
+    squared error on the training part, which forecasts of zero do not make small: the last value, the last season,
+    means of two and three seasons, the mean of the last season's values, where a season is a day the same hours a week
+    ago and their mean with yesterday's, or none, the mean of each series. An anchor that looks back further than the
+    window is a DataError.
+    """
+    season = past.season_length
+    if given == "auto":
+        if isinstance(past, SupervisedPanel):
+            return _anchor_of_windows(past, horizon)
+        if zero_share(past) <= INTERMITTENT:
+            return BLEND
+        every = [(option, anchor_lags(option, horizon, season)) for option in _anchors(past.seasons)]
+        fitting = [(option, lags) for option, lags in every if lags.max() <= window]
+        furthest = max(int(lags.max()) for _, lags in fitting)
+        fitting.append(("none", np.zeros((horizon, 0), dtype=np.int64)))
+        return min(fitting, key=lambda pair: _anchor_error(past, pair[1], furthest))[0]
+    found = given if isinstance(given, str) else [int(length) for length in given]
+    if found == "none":
+        return found
+    if found in ("seasonal", "average") and season == 1:
+        raise DataError(
+            f"anchor {found!r} must have a season: season_length is 1; give the panel one, as in "
+            "Panel.from_array(data, season_length=24), or use anchor='last'"
+        )
+    reach = int(anchor_lags(found, horizon, season).max())
+    if reach > window and reach + horizon > past.lengths.max():
+        raise DataError(
+            f"an anchor of seasons must fit in the training part: looks back {reach} steps, and with the horizon needs "
+            f"{reach + horizon}, the longest has {past.lengths.max()}; use shorter seasons, or anchor='last'"
+        )
+    if reach > window:
+        raise DataError(
+            f"an anchor of seasons must fit in the window: looks back {reach} steps, the window is {window}; use "
+            f"window >= {reach}, or anchor='last'"
+        )
+    return found
+
+
+def _anchor_of_windows(past: SupervisedPanel, horizon: int) -> str:
+    """Return the last value, or none where the mean of y is closer to it: then y may be of another kind than X."""
+    rows = past.values.reshape(len(past), -1, past.values.shape[1])[..., : past.n_targets].astype(np.float64)
+    later, last = rows[:, -horizon:], rows[:, -horizon - 1 : -horizon]
+    weights = np.ones(len(past)) if past.weights is None else past.weights
+    mean = np.average(later, axis=0, weights=weights)
+    errors = [np.average(np.abs(later - guess).mean(axis=(1, 2)), weights=weights) for guess in (last, mean)]
+    return "last" if errors[0] <= errors[1] else "none"
+
+
+def zero_share(past: Panel) -> float:
+    """Return the share of zeros among the numbers of the targets."""
+    targets = past.values[: past.offsets[-1], : past.n_targets]
+    return float((targets == 0).sum() / max((~np.isnan(targets)).sum(), 1))
+
+
+def _anchors(seasons: Sequence[int]) -> list[str | list[int]]:
+    """Return the anchors that are compared, of which the first of equal ones is chosen."""
+    season, *others = seasons
+    if season == 1:
+        return ["last"]
+    if season in DAYS and 7 * season not in others:
+        others = [7 * season, *others]
+    further = [anchor for longer in others for anchor in ([longer], [season, longer], [longer, 2 * longer])]
+    return ["last", "seasonal", [season, 2 * season], [season, 2 * season, 3 * season], "average", *further]
+
+
+def _anchor_error(past: Panel, lags: NDArray[np.int64], furthest: int) -> float:
+    """Return the scaled mean squared error of the anchor with `lags` (H, A) over cutoffs of the training part.
+
+    With `furthest`, the largest lag of all candidates, all are compared on the same cutoffs. Without lags the forecast
+    is the mean of the series.
+    """
+    horizon = len(lags)
+    steps = np.unique(np.linspace(0, horizon - 1, 8).astype(int))
+    looked = lags[steps]  # (s, A)
+    errors = []
+    for i in np.unique(np.linspace(0, len(past) - 1, SAMPLE).astype(int)):
+        for values in past.series(i)[:, : past.n_targets].astype(np.float64).T:
+            cutoffs = np.arange(furthest, len(values) - horizon + 1)
+            there = values[~np.isnan(values)]
+            spread = (float(there.std()) if len(there) else 0.0) or 1.0
+            level = float(there.mean()) if len(there) else 0.0
+            naive = values[cutoffs[:, None, None] - looked].mean(axis=2) if lags.size else level  # (cutoffs, s)
+            means = observed_mean((values[cutoffs[:, None] + steps] - naive) ** 2)
+            errors += (means[~np.isnan(means)] / spread**2).tolist()
+    return float(np.mean(errors)) if errors else math.inf

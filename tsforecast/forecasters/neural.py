@@ -26,7 +26,6 @@ from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.forecasters import auto
-from tsforecast.forecasters.anchors import anchor_forecast
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.windowed import Known, WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork, learned_share
@@ -261,7 +260,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             self.horizon_,
             least=self._least,
             ahead=len(panel.roles.future),
-            static=inputs.static(panel),
+            static=self._static(panel),
             names=panel.ids,
             device=device,
         )
@@ -295,6 +294,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             self.resolved_["window"],
             self.horizon_,
             lags=self._lags(),
+            blend=self.blend_,
             ahead=len(self.panel_.roles.future),
             static=self.inputs_.statics.width,
             instance_norm=self.instance_norm,
@@ -357,16 +357,16 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
     ) -> tuple[Parametric, Floats]:
         """Return distributions and points of one block, of rows as in `_forecast_block`, in one pass of the network."""
-        family, lags = self._loss().family, self._lags()
+        family = self._loss().family
         assert family is not None
         scaled_rows, scaled_ahead = self._scaled(rows, ahead, scaling)
         outputs = self._outputs(scaled_rows, known, scaled_ahead, static, lambda found: found)
         correction = outputs[..., 0].copy()
-        if lags is not None:
-            outputs[..., 0] += anchor_forecast(scaled_rows[..., : outputs.shape[2]], lags, known)
+        if self._has_anchor:
+            outputs[..., 0] += self._naive(scaled_rows[..., : outputs.shape[2]], known, static)
         found, name = Parametric(family, outputs, scaling), self._point
         if name == "level":
-            return found, self._anchored(correction, rows, known, scaled_rows, scaling)
+            return found, self._anchored(correction, rows, known, scaled_rows, scaling, static)
         return found, found.point(name)
 
     @property

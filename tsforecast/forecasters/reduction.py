@@ -26,7 +26,6 @@ from tsforecast.distributions.residuals import lowest_of
 from tsforecast.errors import DataError, DataWarning, ParameterError, Problem
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.events import unobserved
-from tsforecast.forecasters.anchors import anchor_forecast
 from tsforecast.forecasters.windowed import Known, WindowedForecaster
 
 Floats = NDArray[np.float64]
@@ -124,7 +123,7 @@ class ReductionForecaster(WindowedForecaster):
             self._block,
             least=self._least,
             ahead=len(panel.roles.future),
-            static=self.inputs_.static(panel),
+            static=self._static(panel),
             first=panel.target_starts,
             dtype=torch.float64,
         )
@@ -136,7 +135,7 @@ class ReductionForecaster(WindowedForecaster):
 
         Steps that do not exist are zero among the features, and one more is the share of those that do.
         """
-        targets, lags, window = self.targets_, self._lags(), past.shape[1]
+        targets, window = self.targets_, past.shape[1]
         own, shared = past[..., :targets], past[..., targets:]
         there: Any = True  # (n, W, 1)
         if known is not None:
@@ -147,8 +146,9 @@ class ReductionForecaster(WindowedForecaster):
             level = own.mean(axis=1, keepdims=True, where=there)
             spread = own.std(axis=1, keepdims=True, where=there)
         naive = np.repeat(level, self._block, axis=1)  # (n, B, K)
-        if lags is not None:
-            level, naive = own[:, -1:], anchor_forecast(own, lags, known)
+        if self._has_anchor:
+            level, naive = own[:, -1:], self._naive(own, known, static)
+            static = static[:, : self.inputs_.statics.width]
         size = np.maximum(spread, SMALL)
         features = [np.where(there, (own - level) / size, 0.0).transpose(0, 2, 1).reshape(-1, window)]  # (n * K, W)
         shares = np.zeros((len(past), 0)) if known is None else known[:, None] / window
@@ -190,7 +190,7 @@ class ReductionForecaster(WindowedForecaster):
             for regressor, steps in zip(self.regressors_, self._steps(), strict=True)
         ]
         predicted = np.concatenate(parts, axis=1).reshape(len(rows), -1, self._block).transpose(0, 2, 1)  # (n, B, K)
-        return predicted * size + naive if self._lags() is None else predicted * size
+        return predicted * size + naive if not self._has_anchor else predicted * size
 
     @property
     def learns_distribution(self) -> bool:

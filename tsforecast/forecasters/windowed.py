@@ -22,7 +22,7 @@ from tsforecast.errors import ParameterError, Problem, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters import anchors
 from tsforecast.forecasters import auto as choices
-from tsforecast.forecasters.anchors import ANCHORS, AnchorName, anchor_forecast, anchor_lags
+from tsforecast.forecasters.anchors import ANCHORS, BLEND, AnchorName, Blend, anchor_forecast, anchor_lags
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 
@@ -70,8 +70,10 @@ class WindowedForecaster(Forecaster):
         check=_anchor_problems,
         fixed=True,
         doc='Naive forecast that is corrected: "last" value, "seasonal" (last season), "average" (mean of the '
-        'last season\'s values), "none", or season lengths whose naive forecasts are averaged. "auto": the one with '
-        "the smallest error on the training part; where most numbers are zero, the smallest squared one, or none.",
+        'last season\'s values), "none", or season lengths whose naive forecasts are averaged. "auto": a weighted mean '
+        "of last value, mean, drift, seasons, their profile and growth, by step and perhaps by series, where blocks of "
+        "the training part that are left out show a clear gain, else the best single one; where most numbers are "
+        "zero, the single one with the smallest squared error, or none.",
     )
     value_transform: Literal["auto", "log", "box-cox"] | None = setting(
         default="auto",
@@ -96,6 +98,7 @@ class WindowedForecaster(Forecaster):
 
     resolved_: dict[str, Any] = dataclasses.field(init=False)  # where a setting left a choice
     inputs_: Preprocessor = dataclasses.field(init=False)  # scaling and static categories of the training part
+    blend_: Blend | None = dataclasses.field(init=False)  # naive forecasts whose weighted mean is the anchor
 
     def _training_rows(self, panel: Panel, horizon: int | None = None) -> tuple[int, NDArray[np.int64]]:
         """Return how many steps, or wholes, validate, and how many first rows of each series train, at a horizon."""
@@ -108,7 +111,13 @@ class WindowedForecaster(Forecaster):
     def _split(self, panel: Panel) -> NDArray[np.int64]:
         """Resolve settings that leave a choice; return how many first rows of each series train, (N,)."""
         held_out, trains = self._training_rows(panel)
-        self.resolved_ = self._resolve(panel, panel.until(trains)) | {"validation": held_out}
+        past = panel.until(trains)
+        self.resolved_, self.blend_ = self._resolve(panel, past) | {"validation": held_out}, None
+        if self.resolved_["anchor"] == BLEND:
+            found, season = anchors.blend(past, self._block, self.resolved_, self._least), panel.season_length
+            self.resolved_["anchor"] = found.single(season) or BLEND
+            if self.resolved_["anchor"] == BLEND:
+                self.blend_, self.resolved_["blend"] = found, found.shares
         return trains
 
     def learned_rows(self) -> NDArray[np.int64]:
@@ -127,6 +136,8 @@ class WindowedForecaster(Forecaster):
         values, truth = inputs.rows(panel)  # windows are views of these
         scaling = {f"scaler {name}": getattr(inputs.scaling, name) for name in ARRAYS}
         resolved = {f"choices {name}": np.array(str(value)) for name, value in unfitted.resolved_.items()}
+        if unfitted.blend_ is not None:
+            resolved["choices weights"] = unfitted.blend_.weights
         return {"windows": values, "targets": truth, "training rows": trains} | scaling | resolved
 
     def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
@@ -139,15 +150,15 @@ class WindowedForecaster(Forecaster):
         new_series = supervised or panel.groups is not None  # test series are not among the fitted ones
         rows = partial(self._training_rows, panel)
         window, least = choices.window(panel, lambda steps: rows(steps)[1], self.window, self.horizon_)
-        zeros = anchors.zero_share(past) if self.anchor == "auto" and not supervised else 0.0
-        note = {"zero_share": round(zeros, 3)} if zeros > anchors.INTERMITTENT else {}
+        zeros = choices.zero_share(past) if self.anchor == "auto" and not supervised else 0.0
+        note = {"zero_share": round(zeros, 3)} if zeros > choices.INTERMITTENT else {}
         return {
             "season_length": panel.season_length,
             **({"other_seasons": list(panel.other_seasons)} if panel.other_seasons else {}),
             **({"season": "; ".join(panel.season_notes)} if panel.season_notes else {}),
             "window": window,
             "least": least,
-            "anchor": anchors.anchor(past, self.anchor, window, self.horizon_),
+            "anchor": choices.anchor(past, self.anchor, window, self.horizon_),
             "value_transform": choices.transform(past, self.value_transform),
             "per_series": not new_series if isinstance(self.per_series, str) else self.per_series,
         } | note
@@ -196,7 +207,7 @@ class WindowedForecaster(Forecaster):
         window, block = self.resolved_["window"], self._block
         rows, known = self._tail(past)  # (n, W, C), (n,)
         scaling = self.inputs_.of(past)
-        static = self.inputs_.static(past)  # (n, S)
+        static = self._static(past)  # (n, S)
         blocks = math.ceil(horizon / block)
         beyond = past.future_known(blocks * block)  # (n, blocks * B, F)
         for ahead in np.split(beyond, blocks, axis=1):  # (n, B, F)
@@ -230,7 +241,7 @@ class WindowedForecaster(Forecaster):
             rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
         ) -> Floats:
             nothing = np.zeros((len(rows), ahead.shape[1], past.n_targets))
-            parts.append(self._anchored(nothing, rows, known, self._scaled(rows, ahead, scaling)[0], scaling))
+            parts.append(self._anchored(nothing, rows, known, self._scaled(rows, ahead, scaling)[0], scaling, static))
             return self._forecast_block(rows, known, ahead, static, scaling)
 
         found = self.forecast(past, horizon)
@@ -246,7 +257,7 @@ class WindowedForecaster(Forecaster):
         """Forecast one block from rows (n, W, C) in the data's own units, of which the last ones are `known`, (n,)."""
         scaled_rows, scaled_ahead = self._scaled(rows, ahead, scaling)
         corrections = self._corrections(scaled_rows, known, scaled_ahead, static)
-        return self._anchored(corrections, rows, known, scaled_rows, scaling)
+        return self._anchored(corrections, rows, known, scaled_rows, scaling, static)
 
     def _scaled(self, rows: Floats, ahead: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
         """Return rows, (n, W, C), and the future covariates of a block, (n, B, F), in scaled units."""
@@ -254,16 +265,22 @@ class WindowedForecaster(Forecaster):
         return scaling.transform(rows, index), scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
 
     def _anchored(
-        self, correction: Floats, rows: Floats, known: Known, scaled_rows: Floats, scaling: Scaling
+        self,
+        correction: Floats,
+        rows: Floats,
+        known: Known,
+        scaled_rows: Floats,
+        scaling: Scaling,
+        static: NDArray[Any],
     ) -> Floats:
         """Return the forecast of a block in the data's own units, given the corrections of its anchor, (n, B, K)."""
-        index, lags = np.arange(len(rows)), self._lags()
-        if lags is None:
+        index = np.arange(len(rows))
+        if not self._has_anchor:
             return scaling.inverse(correction, index)
-        targets = correction.shape[2]
-        if scaling.powered and lags.shape[1] > 1:  # what is corrected is the mean of powers
-            return scaling.inverse(anchor_forecast(scaled_rows[..., :targets], lags, known) + correction, index)
-        naive: Floats = anchor_forecast(rows[..., :targets], lags, known)
+        targets, lags = correction.shape[2], self._lags()
+        if scaling.powered and (lags is None or lags.shape[1] > 1):  # what is corrected is the mean of powers
+            return scaling.inverse(self._naive(scaled_rows[..., :targets], known, static) + correction, index)
+        naive = self._naive(rows[..., :targets], known, static)
         # The correction is added in the data's own units: where it is zero this is the naive forecast to the bit.
         scaled = scaling.transform(naive, index)
         return naive + (scaling.inverse(scaled + correction, index) - scaling.inverse(scaled, index))
@@ -319,6 +336,9 @@ class WindowedForecaster(Forecaster):
         """Return what `fit` found; see `Estimator.get_state`."""
         plain, numbers = super().get_state()
         inputs = plain.pop("inputs_")
+        if self.blend_ is not None:
+            plain["blend_"] = (self.blend_.candidates, self.blend_.ids)
+            numbers |= {f"blend.{name}": getattr(self.blend_, name) for name in ("starts", "weights")}
         plain["statics_"], plain["scaled_ids_"] = inputs.statics.columns, inputs.ids
         plain["scaled_on_"] = inputs.origin
         return plain, numbers | inputs.scaling.numbers()
@@ -328,8 +348,14 @@ class WindowedForecaster(Forecaster):
         plain = dict(learned)
         statics = StaticEncoder(tuple((name, m, s, tuple(c)) for name, m, s, c in plain.pop("statics_")))
         ids, learned_from = plain.pop("scaled_ids_"), plain.pop("scaled_on_")
+        blend = plain.pop("blend_", None)  # older models have none
         super().set_state(plain, numbers)
         self._require_window()
+        self.blend_ = None
+        if self.resolved_["anchor"] == BLEND:
+            candidates, names = blend
+            found = Blend(self._block, candidates, names, numbers["blend.starts"], numbers["blend.weights"])
+            self.blend_ = found.checked(self.resolved_["window"], self.panel_.n_targets)
         powered, columns = self.resolved_["value_transform"] is not None, len(self.panel_.roles.varying)
         scaling = Scaling.from_numbers(numbers, powered, len(ids), self.panel_.n_targets, columns)
         self.inputs_ = Preprocessor(self._recipe(), scaling, statics, ids, learned_from)
@@ -342,7 +368,8 @@ class WindowedForecaster(Forecaster):
         least = self.resolved_.get("least", window)
         if whole("least", least, 1) or least > window:
             raise ValueError(f"the fewest known steps must be a whole number from 1 to {window}: got {least!r}")
-        if anchor not in ANCHORS and (not anchor or isinstance(anchor, str) or not isinstance(anchor, Sequence)):
+        named = anchor in (*ANCHORS, BLEND)
+        if not named and (not anchor or isinstance(anchor, str) or not isinstance(anchor, Sequence)):
             raise ValueError(f"an anchor must be a name or season lengths: got {anchor!r}")
         seasons = [] if isinstance(anchor, str) else anchor
         if anchor in ("seasonal", "average"):
@@ -355,6 +382,50 @@ class WindowedForecaster(Forecaster):
         return ScalingRecipe(self.resolved_["value_transform"], self.scaler, self.resolved_["per_series"])
 
     def _lags(self) -> NDArray[np.int64] | None:
-        """Return the anchor of a block as steps back, (B, A); None for no anchor."""
+        """Return the anchor of a block as steps back, (B, A); None for no anchor, and for a blend."""
         anchor = self.resolved_["anchor"]
-        return None if anchor == "none" else anchor_lags(anchor, self._block, self.resolved_["season_length"])
+        return None if anchor in ("none", BLEND) else anchor_lags(anchor, self._block, self.resolved_["season_length"])
+
+    @property
+    def _has_anchor(self) -> bool:
+        """Whether there is an anchor that is corrected."""
+        return bool(self.resolved_["anchor"] != "none")
+
+    def _static(self, data: Panel | Context) -> NDArray[Any]:
+        """Return the static columns of each series or cutoff, followed by the weights of a blend, (n, S)."""
+        static = self.inputs_.static(data)
+        return static if self.blend_ is None else np.concatenate([static, self.blend_.rows(data.ids)], axis=1)
+
+    def _naive(self, own: Floats, known: Known, static: NDArray[Any]) -> Floats:
+        """Return the anchor of a block, (n, B, K), from windows of the targets (n, W, K); see `_static`."""
+        lags = self._lags()
+        if lags is not None:
+            return anchor_forecast(own, lags, known)
+        assert self.blend_ is not None
+        there = None if known is None else (np.arange(own.shape[1]) >= own.shape[1] - known[:, None])[..., None]
+        return np.asarray(self.blend_.forecast(own, static[:, self.inputs_.statics.width :], there))
+
+
+@keyword_settings
+class AnchorForecaster(WindowedForecaster):
+    """Forecast the anchor alone, which a network corrects: the naive forecast, or the mean of several, that was best.
+
+    Examples
+    --------
+    >>> sine = np.sin(np.arange(100) * 2 * np.pi / 10)
+    >>> model = AnchorForecaster(horizon=3).fit(Panel.from_array(sine, season_length=10))
+    >>> model.resolved_["anchor"], bool(np.allclose(model.predict(), sine[:3]))
+    ('seasonal', True)
+    """
+
+    horizon: int = setting(default=1, kw_only=False, doc="Steps to forecast (H).")
+    scaler: Literal["standard"] = setting(default="standard", init=False)
+    instance_norm: Literal[False] = setting(default=False, init=False)
+
+    def _fit(self, panel: Panel) -> None:
+        self._split(panel)
+        self.inputs_ = Preprocessor.fit(panel, self._recipe())
+
+    def _corrections(self, rows: Floats, known: Known, ahead: Floats, static: NDArray[Any]) -> Floats:
+        """Return zeros; see `WindowedForecaster._corrections`."""
+        return np.zeros((len(rows), self._block, self.panel_.n_targets))

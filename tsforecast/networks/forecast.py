@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -106,6 +107,17 @@ class Missing(nn.Module):
         return total * factors[..., :1] + own.sum(1, keepdim=True) * factors[..., 1:]
 
 
+class Blend(Protocol):
+    """Weighted mean of naive forecasts; see `tsforecast.forecasters.anchors.Blend`."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Weights of series that were not fitted, and of each one that was, (1 + N, K, G, J)."""
+
+    def forecast(self, past: Any, rows: Any, there: Any = None) -> Any:
+        """Return forecasts (B, H, K) of windows (B, W, K) with weights (B, K * G * J)."""
+
+
 class ForecastNetwork(TrainableNetwork):
     """Read a window segment by segment and forecast all steps of the horizon at once.
 
@@ -114,7 +126,8 @@ class ForecastNetwork(TrainableNetwork):
     to the last value. The decoder starts at zero, so an untrained network *is* the naive forecast.
 
     A window has C `columns`, the K `targets` first; there are F future (`ahead`) and S static covariates. The anchor is
-    given as `lags`, steps back of shape (H, A), which the forecaster chooses; None for no anchor. With
+    given as `lags`, steps back of shape (H, A), which the forecaster chooses, or as a `blend`, whose weights for each
+    window follow the static covariates (those of series that were not fitted, where none are given). With
     `instance_norm` each target is read divided by its own standard deviation over the window, by which the output is
     multiplied [cf. Kim et al. 2022, RevIN]. The loss decides the number of outputs per step (P): levels, which the
     anchor is added to, spreads, which are positive, and others. Those of an untrained network are the `start`, (H, K,
@@ -138,11 +151,17 @@ class ForecastNetwork(TrainableNetwork):
         instance_norm: bool = False,
         loss: Loss | None = None,
         masked: bool = False,
+        blend: Blend | None = None,
     ) -> None:
         super().__init__()
         loss = loss or LOSSES["mae"]
         self.architecture, self.targets, self.horizon = architecture, targets, horizon
-        self.lags, self.instance_norm = lags, instance_norm
+        self.anchored, self.instance_norm = lags is not None or blend is not None, instance_norm
+        self.blend, self.static = blend, static
+        self.weights: Tensor
+        if blend is not None:
+            weights = torch.from_numpy(blend.weights[:1].reshape(1, -1).astype(np.float32))
+            self.register_buffer("weights", weights, persistent=False)  # of series that were not fitted, (1, K * G * J)
         rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
         self.anchor_rows: Tensor
         self.register_buffer("anchor_rows", torch.from_numpy(rows), persistent=False)  # that the anchor copies
@@ -154,7 +173,7 @@ class ForecastNetwork(TrainableNetwork):
         others[..., : self.spreads] = 1.0
         self.register_buffer("start", torch.from_numpy(others) if self.outputs > self.levels else None)
         self.joint = architecture.channels == "joint"
-        self.gates = int(lags is not None and bool((lags > 1).any()))  # of the anchor, per step
+        self.gates = int(blend is not None or bool((rows < window - 1).any()))  # of the anchor, per step
         self.missing = Missing(window, architecture.segment, rows) if masked else None
         inputs = columns if self.joint else 1 + columns - targets
         self.embed = architecture.embedding(architecture.segment * inputs + masked)
@@ -195,16 +214,16 @@ class ForecastNetwork(TrainableNetwork):
         state = self.encoder(segments.flatten(0, 1), self.embed)  # (B*G, U)
         state = state.view(*rows.shape[:2], -1)  # (B, G, U)
         if self.from_static is not None and static is not None:
-            state = state + torch.tanh(self.from_static(static))[:, None]
+            state = state + torch.tanh(self.from_static(static[:, : self.static]))[:, None]
         beyond = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
         outputs: Tensor = self.decoder(state, beyond)  # (B, G, H, Q)
         shape = (len(past), self.horizon, self.targets, -1)
         outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
         sizes = [self.levels, self.outputs - self.levels, self.gates]
         levels, others, gates = torch.split(outputs, sizes, dim=-1)  # (B, H, K, ...)
-        add_anchor = add_anchor and self.lags is not None
+        add_anchor = add_anchor and self.anchored
         if self.gates or add_anchor:
-            anchor = self._anchor(past, known)  # (B, H, K)
+            anchor = self._anchor(past, known, there, static)  # (B, H, K)
         if self.gates:
             way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
             levels = levels - gates * way[..., None]
@@ -231,7 +250,7 @@ class ForecastNetwork(TrainableNetwork):
     ) -> Tensor:
         """Return the naive forecast in the shape of outputs, (B, H, K, P): the anchor, or the last value."""
         past, there = self._existing(past, known)
-        levels = self._anchor(past, known)[..., None].expand(-1, -1, -1, self.levels)
+        levels = self._anchor(past, known, there, static)[..., None].expand(-1, -1, -1, self.levels)
         if self.start is None:
             return levels
         zeros = self.start.new_zeros(len(past), *self.start.shape)
@@ -245,8 +264,12 @@ class ForecastNetwork(TrainableNetwork):
         there = self.missing.steps(known)
         return past * there, there
 
-    def _anchor(self, past: Tensor, known: Tensor | None) -> Tensor:
+    def _anchor(self, past: Tensor, known: Tensor | None, there: Tensor | None, static: Tensor | None) -> Tensor:
         """Return the naive forecast, (B, H, K): the anchor, or the last value; see `anchors.anchor_forecast`."""
+        if self.blend is not None:
+            weights = self.weights.expand(len(past), -1) if static is None else static[:, self.static :]
+            blended: Tensor = self.blend.forecast(past[..., : self.targets], weights, there)
+            return blended
         (horizon, averaged), own = self.anchor_rows.shape, past[..., : self.targets]
         copied = own.index_select(1, self.anchor_rows.flatten())  # (B, H * A, K), the copied numbers to the bit
         each = copied if averaged == 1 else copied.view(len(past), horizon, averaged, -1)
@@ -264,12 +287,12 @@ class ForecastNetwork(TrainableNetwork):
         Steps that are not `there`, (B, W, 1), are zero.
         """
         level, size = torch.zeros_like(own[:, :1]), torch.ones_like(own[:, :1])  # (B, 1, K)
-        if self.lags is not None:
+        if self.anchored:
             own = own - own[:, -1:]
         if self.instance_norm:
             mean, spread = _mean_and_spread(own, there)
             size = spread.clamp(min=1e-4)
-            level = mean if self.lags is None else level
+            level = level if self.anchored else mean
             own = (own - level) / size
         return own if there is None else own * there, level, size
 
