@@ -75,7 +75,8 @@ class ReductionForecaster(WindowedForecaster):
     """
 
     regressors_: list[Any] = dataclasses.field(init=False)
-    _by_level: list[WindowedForecaster] | None = None  # once quantiles are asked for; none of those of one level
+    # Once quantiles are asked for; none of those of one level.
+    _by_level: list[WindowedForecaster] | None = dataclasses.field(default=None, init=False)
 
     regressor: BaseEstimator | None = setting(
         default=None,
