@@ -19,6 +19,7 @@ from tsforecast.evaluation.report.forecasts import explanation_figures
 from tsforecast.explanations.explanation import Explanation
 from tsforecast.explanations.shuffles import Innovations, Shuffled, Units, donors, parts_of
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.meta.aggregate import AggregateForecaster
 from tsforecast.forecasters.meta.conformal import ConformalForecaster
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import NaiveForecaster
@@ -155,7 +156,8 @@ def test_models_of_models_that_correct_an_anchor_have_its_parts(model: Forecaste
 def test_what_cannot_be_explained_is_refused_in_one_sentence() -> None:
     with pytest.raises(ParameterError, match="ThetaForecaster has no such parts; explain a network"):
         ThetaForecaster().fit(wave()).explain()
-    for model in (NaiveForecaster(), EnsembleForecaster([NaiveForecaster()], combine="median")):
+    blend = AggregateForecaster(ReductionForecaster(window=6))  # of naive forecasts as well
+    for model in (NaiveForecaster(), EnsembleForecaster([NaiveForecaster()], combine="median"), blend):
         with pytest.raises(ParameterError, match="must have a forecast that corrects an anchor"):
             model.fit(wave()).explain()
     fitted = ReductionForecaster(window=6).fit(wave(40))

@@ -106,6 +106,11 @@ class AggregateForecaster(EnsembleForecaster):
         """Return the distributions of the errors of the aggregate; see `Forecaster.distribution`."""
         return Forecaster.distribution(self, past, horizon)
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it corrects an anchor: its naive members have none; see `Explainable.has_parts`."""
+        return False
+
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the fitted state; see `Estimator.get_state`."""
         plain, arrays = super().get_state()
