@@ -133,6 +133,15 @@ def test_a_comparison_has_one_season_of_the_oldest_training_part() -> None:
     assert prepared[0].season_notes == prepared[1].season_notes
 
 
+def test_a_kept_comparison_without_a_season_is_none_with_one(tmp_path: Path) -> None:
+    y = seasonal(12, 150, 0)
+    options = {"horizon": 4, "origins": 3, "audit": None}
+    kept = leaderboard(["seasonal-naive"], Panel.from_array(y, season_length=1), checkpoint=tmp_path, **options)
+    found = leaderboard(["seasonal-naive"], y, checkpoint=tmp_path, **options)
+    alone = leaderboard(["seasonal-naive"], y, **options)
+    assert found.table["mase"].tolist() == alone.table["mase"].tolist() != kept.table["mase"].tolist()
+
+
 def test_a_season_that_is_given_is_not_searched() -> None:
     panel = Panel.from_array(seasonal(12, 300, 6), season_length=1)
     assert resolved(panel, panel) is panel

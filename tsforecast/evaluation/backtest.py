@@ -134,8 +134,9 @@ class Backtest:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Fingerprint of the data, and the protocol as code."""
-        return self.panel.fingerprint(), repr(self.protocol) + " with distributions" * self.distributions
+        """Fingerprint of the data, and the protocol as code, with the seasons, which a fingerprint has not if found."""
+        protocol = f"{self.protocol!r} with seasons {self.panel.seasons}"
+        return self.panel.fingerprint(), protocol + " with distributions" * self.distributions
 
     def planned(self, name: str, forecaster: Forecaster, fold: Fold) -> ForecastFit:
         """Return the record of a fit before it begins."""

@@ -139,7 +139,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         """
         panel = self._checked(data, y, sample_weight)
         require_numbers(self.loss, panel)
-        same = {"frequency": panel.frequency, "season_length": panel.season_length}
+        same = {"frequency": panel.frequency, "season_length": " and ".join(map(str, panel.seasons))}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         with observed(self, panel, on_epoch) as activity:
             trains = self._split(panel)

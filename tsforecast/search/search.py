@@ -323,6 +323,7 @@ class RaySearch(Forecaster):
         identity = (
             {"data": panel.fingerprint(), "forecaster": spec.forecaster, "space": json.dumps(spec.space)}
             | {name: str(getattr(self, name)) for name in _RULES}
+            | ({"seasons": str(panel.seasons)} if panel.season_notes else {})  # no fingerprint has those that are found
             | {name: str(value) for name, value in newest.settings.items()}
             | identity
         )
