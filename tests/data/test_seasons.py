@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tsforecast import GRUForecaster, Panel, RaySearch, SeasonalNaiveForecaster, audit, leaderboard, load
 from tsforecast.data.protocol import Protocol
 from tsforecast.data.seasons import find, resolved
-from tsforecast.forecasters.anchors import _anchors
+from tsforecast.forecasters.auto import _anchors
 from tsforecast.forecasters.meta.conformal import ConformalForecaster
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
@@ -182,7 +182,7 @@ def test_further_seasons_are_offered_to_the_anchor_and_saved(tmp_path: Path) -> 
     y = np.tile(cycle, 12) + 0.3 * random.standard_normal(840)
     model = ReductionForecaster(horizon=5).fit(y)
     assert (model.resolved_["season_length"], model.resolved_["other_seasons"]) == (10, [70])
-    assert 70 in model.resolved_["anchor"]
+    assert "season 70" in model.resolved_["blend"]
     model.save(tmp_path / "model")
     assert load(tmp_path / "model").panel_.seasons == (10, 70)
     assert load(tmp_path / "model").predict(y[:-5]) == pytest.approx(model.predict(y[:-5]))

@@ -266,7 +266,7 @@ def test_a_forecaster_without_epochs_is_scored_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folds", [1, 2])
 def test_a_network_of_no_epochs_is_scored_once(folds: int, tmp_path: Path) -> None:
     for _ in range(2):  # at first, and from its folder
-        found = scores({"window": 12}, tmp_path, folds, epochs=0)
+        found = scores({"window": 12, "anchor": "seasonal"}, tmp_path, folds, epochs=0)
         assert [one.epoch for one in found] == [0]
         assert found[0].skill == found[0].start == found[0].best_skill == pytest.approx(0, abs=1e-6)
 
