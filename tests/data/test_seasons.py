@@ -75,6 +75,12 @@ def test_numbers_of_any_size_are_searched_and_few_have_no_season() -> None:
     assert find([]).lengths == ()
 
 
+def test_a_season_without_noise_has_no_other_in_what_rounding_leaves() -> None:
+    spike = np.r_[1.0, np.zeros(4)]
+    for cycle, steps in ((np.arange(7.0), 85), (np.arange(7.0), 88), (spike, 100), (np.arange(24.0) / 24, 400)):
+        assert find([np.resize(cycle, steps)]).lengths == (len(cycle),)
+
+
 def test_series_vote_and_one_seasonal_series_does_not_decide_for_all() -> None:
     noise = np.random.default_rng(0).standard_normal((9, 300))
     waves = np.stack([seasonal(12, 300, seed, noise=1.5) for seed in range(9)])

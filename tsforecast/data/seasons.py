@@ -278,8 +278,9 @@ def _repeated(moves: Floats, p: int) -> Floats:
 
 
 def _without(groups: Sequence[Floats], p: int) -> list[Floats]:
-    """Return series without the mean cycle of a period."""
-    return [each - _repeated(each, p) if each.shape[1] >= p else each for each in groups]
+    """Return series without the mean cycle of a period; remainders of rounding are zeros, which have no lines."""
+    rests = [each - _repeated(each, p) if each.shape[1] >= p else each for each in groups]
+    return [np.where(np.abs(rest) < ROUNDING, 0.0, rest) for rest in rests]
 
 
 def _parts(p: int) -> list[int]:
