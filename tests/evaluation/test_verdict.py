@@ -245,6 +245,8 @@ def test_the_headline_names_the_best_model_and_what_it_is_better_than() -> None:
     )
     faint = ForecastResults.from_rows(rows_of({"naive": NAIVE, "faint": NAIVE + random.normal(size=30)}), "mae")
     assert faint.headline.startswith("No model is shown to be better than naive: the best of 1, faint, has ")
+    none = ForecastResults.from_rows(rows_of({"naive": NAIVE, "same": NAIVE}), "mae")
+    assert none.headline.endswith("the best of 1, same, has the same MAE (skill 0 to 0 %) and is equivalent")
     assert ForecastResults.from_rows(rows_of({"naive": NAIVE}), "mae").headline == "naive is the naive forecast to beat"
 
 
@@ -258,6 +260,7 @@ def test_an_end_of_an_interval_far_below_zero_is_written_in_words() -> None:
     assert spanned(-10.0, 0.254, 0) == " (skill -1000 to 25 %)"
     assert spanned(-2e16, 1.0) == " (skill under -1000 to 100.0 %)"
     assert spanned(-np.inf, 1.0, 0) == " (skill no limit to 100 %)"
+    assert spanned(-np.inf, np.inf) == spanned(np.nan, np.nan) == ""
     losses = {"naive": np.r_[np.full(29, 1e-17), 1.0], "good": np.r_[np.full(29, 1.0), 1e-17]}
     board = ForecastResults.from_rows(rows_of(losses), "mae")
     assert "skill under -1000 to" in board.headline + board.verdicts["good"].sentence

@@ -301,9 +301,14 @@ def plan(
     rows = {name: rows_of(test, name, model) for name, model in naive_models(panel).items()}
     found = units(pd.concat(rows.values(), ignore_index=True), metric, independent_series)
     stride = stride if found.kind == "cutoffs" else 1
-    means = {name: float(np.average(each, weights=found.sizes)) for name, each in found.losses.items()}
+    means = {name: float(np.average(each, weights=found.sizes)) for name, each in found.losses.items() if len(each)}
     usable = [name for name in NAIVE_FAMILY if means.get(name, 0) > 0 and np.isfinite(found.losses[name]).all()]
-    if (separate := -(-found.count // stride)) < MIN_UNITS or not usable:
+    if (found.count >= MIN_UNITS or not found.count) and not usable:
+        raise DataError(
+            f"a plan needs a naive forecast with errors: none has {metric.upper()} above 0 in the history of "
+            f"{len(panel)} series, as where all numbers are equal; give series that vary"
+        )
+    if (separate := -(-found.count // stride)) < MIN_UNITS:
         raise DataError(
             f"a plan needs naive losses in at least {MIN_UNITS} {found.kind} of the history: there are {separate}; "
             "give longer series or a shorter horizon"

@@ -297,6 +297,8 @@ class ForecastResults(Results):
         best = max(compared, key=lambda verdict: verdict.skill)
         better = sum(each.outcome == "better" for each in judged)
         by = f"{abs(best.skill):.1%} {'lower' if best.skill >= 0 else 'higher'} {word(self.metric)}"
+        if not best.skill:
+            by = f"the same {word(self.metric)}"
         if math.isfinite(best.low):
             by += spanned(best.low, best.high, 0)
         if not better:

@@ -293,7 +293,12 @@ def _span(found: Comparison | None) -> str:
 
 
 def spanned(low: float, high: float, digits: int = 1) -> str:
-    """Return an interval of skill in percent, in brackets; what is far below zero has no digits worth reading."""
+    """Return an interval of skill in percent, in brackets; what is far below zero has no digits worth reading.
+
+    It is empty where neither end is known.
+    """
+    if not math.isfinite(low) and not math.isfinite(high):
+        return ""
     ends = [
         "no limit" if not math.isfinite(end) else "under -1000" if end < -10 else f"{100 * end:z.{digits}f}"
         for end in (low, high)
