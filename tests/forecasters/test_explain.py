@@ -16,7 +16,7 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.evaluation.report.forecasts import explanation_figures
-from tsforecast.explanations.explanation import Explanation
+from tsforecast.explanations.explanation import Effect, Explanation
 from tsforecast.explanations.shuffles import Innovations, Shuffled, Units, donors, parts_of
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.meta.aggregate import AggregateForecaster
@@ -151,6 +151,18 @@ def test_models_of_models_that_correct_an_anchor_have_its_parts(model: Forecaste
     sums(found)
     assert found.forecasts["forecast"].tolist()[-2:] == model.predict().tolist()
     assert {"anchor", "correction", "1 to 3 steps back"} <= set(found.table()["part"])
+
+
+def test_the_sentence_names_clear_parts_and_counts_the_others() -> None:
+    parts = [Effect(part, "past", 0.25, 0.1, 0.2, 9, 0.5, clear=part == "b") for part in "abc"]
+    settings = {"unit": "y", "error": 1.0, "anchor_error": 1.0, "cutoffs": 10, "forecasts": pd.DataFrame()}
+    assert Explanation(tuple(parts), **settings).sentence == (
+        "errors rise clearly without b (+0.25); without the other 2 of 3 parts they rise no more than by chance"
+    )
+    assert Explanation((parts[0], parts[2]), **settings).sentence == (
+        "errors do not rise clearly without any of its parts"
+    )
+    assert Explanation((parts[1],), **settings).sentence == "errors rise clearly without b (+0.25)"
 
 
 def test_what_cannot_be_explained_is_refused_in_one_sentence() -> None:

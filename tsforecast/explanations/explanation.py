@@ -121,7 +121,7 @@ class Explanation:
         read = ", ".join(f"{effect.part} ({effect.effect:+.3g})" for effect in clear)
         if not clear:
             return "errors do not rise clearly without any of its parts"
-        rest = f"; {silent} other{'s' * (silent != 1)} of {len(self.effects)} parts cannot be told from none"
+        rest = f"; without the other {silent} of {len(self.effects)} parts they rise no more than by chance"
         return f"errors rise clearly without {read}{rest * bool(silent)}"
 
     def plain(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Explanation:
     def plot(self) -> Figure:
         """Draw the effect of each part beside the band in which those of parts lie that add nothing.
 
-        A filled dot is clear, a hollow one cannot be told from none.
+        A filled dot is clear, a hollow one is no more than chance does.
 
         Returns
         -------
@@ -155,7 +155,7 @@ class Explanation:
                 fill = COLOURS[0] if effect.clear else PAPER
                 axes.plot(effect.effect, row, "o", ms=6, mfc=fill, mec=COLOURS[0], zorder=3)
             axes.axvline(0, color=REFERENCE, ls="--", lw=1, zorder=2)
-            axes.set_xlabel(f"rise of the error without it ({brief(self.unit)})")
+            axes.set_xlabel(f"rise of the error without it ({brief(self.unit)})", loc="right")
         return figure
 
     def __repr__(self) -> str:
