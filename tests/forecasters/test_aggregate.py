@@ -10,7 +10,17 @@ import pytest
 from sklearn.base import clone
 
 from tests.helpers.forecasters import small, wave
-from tsforecast import AggregateForecaster, DriftForecaster, NaiveForecaster, Panel, ParameterError, audit, load, save
+from tsforecast import (
+    AggregateForecaster,
+    DataError,
+    DriftForecaster,
+    NaiveForecaster,
+    Panel,
+    ParameterError,
+    audit,
+    load,
+    save,
+)
 from tsforecast.data.context import Context
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.forecasters.meta.aggregate import Rounds
@@ -158,3 +168,5 @@ def test_settings_that_cannot_work_are_refused() -> None:
         AggregateForecaster(NaiveForecaster(), seeds=2)  # type: ignore[call-arg]
     with pytest.raises(ParameterError, match="forecasters must be a forecaster or a list of them: got 3"):
         AggregateForecaster(3).fit(wave())  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="use validation >= 7, or forecasters without an aggregate"):
+        AggregateForecaster(NaiveForecaster(), horizon=7, validation=2).fit(wave())

@@ -78,7 +78,7 @@ class AggregateForecaster(EnsembleForecaster):
     gaps_: Floats = dataclasses.field(init=False)
 
     def _fit(self, panel: Panel) -> None:
-        _, seen = auto.training_rows(panel, self.validation, self.horizon_, "forecasters without an aggregate")
+        seen = self._seen(panel)
         members = [member.fit(panel.until(seen)) for member in self._new_members()]
         past, truth = with_observations(*held_out(panel, seen, self.horizon_))
         losses = _losses(members, past, truth)  # (n, H, K, M)
@@ -90,6 +90,9 @@ class AggregateForecaster(EnsembleForecaster):
         self.losses_, self.gaps_ = _start(every, at_cutoffs)
         self.weights_ = self._mean_shares().mean(axis=(0, 1)).tolist()
         self.members_ = [member.fit(panel) for member in self._new_members()]
+
+    def _seen(self, panel: Panel) -> NDArray[np.int64]:
+        return auto.training_rows(panel, self.validation, self.horizon_, "forecasters without an aggregate")[1]
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""

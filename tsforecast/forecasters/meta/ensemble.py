@@ -88,7 +88,11 @@ class EnsembleForecaster(Forecaster):
     def _training_part(self, panel: Panel) -> Panel:
         if not self.weights:
             return panel
-        return panel.until(auto.training_rows(panel, self.validation, self.horizon_, without="weights=None")[1])
+        return panel.until(self._seen(panel))
+
+    def _seen(self, panel: Panel) -> NDArray[np.int64]:
+        """Return how many first rows of each series the weights are not learned along, (N,)."""
+        return auto.training_rows(panel, self.validation, self.horizon_, without="weights=None")[1]
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessing state of all members; see `Forecaster.preprocessing_state`."""
@@ -158,7 +162,7 @@ class EnsembleForecaster(Forecaster):
 
     def _learn_weights(self, panel: Panel) -> list[float]:
         """Return the weights with the smallest squared error on the validation part."""
-        _, seen = auto.training_rows(panel, self.validation, self.horizon_, without="weights=None")
+        seen = self._seen(panel)
         members = [member.fit(panel.until(seen)) for member in self._new_members()]
         past, truth = held_out(panel, seen, self.horizon_)
         each = np.stack([member.forecast(past, self.horizon_) for member in members])  # (M, n, H, K)
