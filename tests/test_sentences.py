@@ -6,6 +6,7 @@ import pytest
 
 from tsforecast.checks import between, flag, jobs, one_of, share_or_count, whole
 from tsforecast.errors import Problem, Row, guess, likewise, nearest, reason, shorten
+from tsforecast.estimators.registry import MODEL_NAMES
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,7 @@ def test_the_closest_name_is_suggested_whatever_its_case() -> None:
     assert nearest("grru", ["gru", "lstm"]) == "did you mean 'gru'?"
     assert nearest("LSTM", ["gru", "lstm"]) == "did you mean 'lstm'?"
     assert nearest("zzz", ["gru", "lstm"]) == "choose from 'gru', 'lstm'"
+    assert nearest("anchor", MODEL_NAMES).endswith(", 'lstm', 'conv1d'")  # none is left out
     assert guess("none", ["layer", None]) == "did you mean None?"
     assert guess("zzz", ["gru", "lstm"]) == ""
 

@@ -230,7 +230,7 @@ def reason(error: BaseException) -> str:
 def nearest(name: object, options: Iterable[object]) -> str:
     """Return a hint that names the closest of `options`, whatever its case, or lists them."""
     names = [str(option) for option in options]
-    limit = 15 if len(names) <= 15 else 12  # a few more are listed as well
+    limit = 20 if len(names) <= 20 else 12  # a few more are listed as well
     return guess(name, names) or "choose from " + (shorten(list(map(repr, names)), limit) or "nothing: none exist")
 
 

@@ -73,10 +73,14 @@ def naive_note(resolved: Mapping[str, Any]) -> str:
     --------
     >>> naive_note({"validation": 40, "best_epoch": 3, "share": 0.3, "anchor": "last"})[:79]
     'little more than the naive forecast (last) was found: 30 % of its corrections a'
+    >>> naive_note({"validation": 40, "best_epoch": 0, "anchor": [24, 168]})[:88]
+    'nothing better than the naive forecast was found: it is that (mean of 24, 168 steps befo'
     """
     if not resolved.get("validation"):
         return ""
     anchor, share = resolved.get("anchor"), float(resolved.get("share", 1.0))
+    if isinstance(anchor, list | tuple):
+        anchor = "mean of " * (len(anchor) > 1) + f"{', '.join(map(str, anchor))} steps before"
     ways = "more history, covariates that are known ahead, or another horizon may help"
     if not resolved.get("best_epoch", 1):
         return f"nothing better than the naive forecast was found: it is that ({anchor}); {ways}"

@@ -191,7 +191,7 @@ def _plan(panel: Panel, protocol: Protocol) -> dict[str, str]:
         chosen = {name: str(state[f"choices {name}"]) for name in ("window", "anchor", "value_transform", "validation")}
         plan["fit"] = ", ".join([f"horizon {steps}", *(f"{name} {value}" for name, value in chosen.items())])
         rows, least = state["training rows"], int(str(state["choices least"]))
-        plan["too short to fit"] = _some(panel, (rows > 0) & (rows < least + steps))
+        plan["too short to train"] = _some(panel, (rows > 0) & (rows < least + steps))
     except DataError as error:
         plan["fit"] = f"refused: {error.map(as_option)}"
     return plan

@@ -293,7 +293,7 @@ def fit(
     if silent := silent_note(panel, apart):
         warn("Note", silent)
     if note := naive_note(getattr(forecaster, "resolved_", {})):
-        echo(note, style="yellow")
+        echo(f"{model}: {note}", style="yellow")
     future = panel.roles.given.future if model in NETWORKS else ()
     more = " --future FILE" * bool(future) + " --interval 80" * forecaster.learns_distribution
     command = f"tsforecast predict {shlex.quote(str(out))}{more}"
