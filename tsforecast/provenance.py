@@ -79,7 +79,9 @@ def naive_note(resolved: Mapping[str, Any]) -> str:
     if not resolved.get("validation"):
         return ""
     anchor, share = resolved.get("anchor"), float(resolved.get("share", 1.0))
-    if isinstance(anchor, list | tuple):
+    if anchor == "blend":
+        anchor = "a weighted mean of several"
+    elif isinstance(anchor, list | tuple):
         anchor = "mean of " * (len(anchor) > 1) + f"{', '.join(map(str, anchor))} steps before"
     ways = "more history, covariates that are known ahead, or another horizon may help"
     if not resolved.get("best_epoch", 1):

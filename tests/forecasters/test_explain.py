@@ -159,9 +159,6 @@ def test_the_sentence_names_clear_parts_and_counts_the_others() -> None:
     assert Explanation(tuple(parts), **settings).sentence == (
         "errors rise clearly without b (+0.25); without the other 2 of 3 parts they rise no more than by chance"
     )
-    assert Explanation((parts[0], parts[2]), **settings).sentence == (
-        "errors do not rise clearly without any of its parts"
-    )
     assert Explanation((parts[1],), **settings).sentence == "errors rise clearly without b (+0.25)"
 
 
