@@ -101,6 +101,9 @@ def test_more_cutoffs_find_smaller_gains_and_too_few_find_none() -> None:
     assert found.power(0.9, 4) == 0
     assert found.detectable(4) == math.inf
     assert found.needed(1e-4) is None
+    for refuses in (found.power, found.needed, found.needed_range):
+        with pytest.raises(ParameterError, match=r"skill must be a share, 1 at most: got 15; write 15 % as 0\.15"):
+            refuses(15)
     assert found.needed(0.5) <= 12
     table = found.table.set_index("skill")
     assert table.loc[0.1, "power"] == found.power(0.1)

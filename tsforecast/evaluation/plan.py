@@ -66,6 +66,7 @@ class Plan:
 
     def power(self, skill: float, count: int | None = None) -> float:
         """Return how often a model with so much skill is found better, of 1, unless in the test as planned."""
+        _refuse_percent(skill)
         return float(np.mean(self.gains(self.count if count is None else count) < skill))
 
     def detectable(self, count: int | None = None) -> float:
@@ -103,6 +104,7 @@ class Plan:
 
     def needed(self, skill: float) -> int | None:
         """Return the units that show so much skill in four of five tests; None above `COUNTS`."""
+        _refuse_percent(skill)
         below = 0
         for count in COUNTS:
             if self.detectable(count) < skill:
@@ -216,6 +218,12 @@ class Plan:
             pairs, weighing = (mine, its), in_time(mine.shape[1], overlap)
         parts = zip(*(np.array_split(each, PARTS) for each in pairs), strict=True)  # of which each fits in memory
         return np.concatenate([least_shown(mine, its, weighing) for mine, its in parts])
+
+
+def _refuse_percent(skill: float) -> None:
+    """Refuse a skill above 1, which no model can have: percent are meant."""
+    if skill > 1:
+        raise ParameterError(f"skill must be a share, 1 at most: got {skill:g}; write {skill:g} % as {skill / 100:g}")
 
 
 def _times(skill: float, factor: float) -> float:

@@ -159,4 +159,4 @@ class Explanation:
         return figure
 
     def __repr__(self) -> str:
-        return f"{self.table().to_string(index=False)}\n\n{self.sentence}."
+        return f"{self.table().to_string(index=False, float_format='{:.3g}'.format)}\n\n{self.sentence}."
