@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.optimize import minimize
@@ -181,6 +182,18 @@ def test_what_corrects_nothing_is_the_blend(kind: str) -> None:
             regressor.coef_, regressor.intercept_ = 0 * regressor.coef_, 0 * regressor.intercept_
         assert np.array_equal(model.predict(), anchor.predict())
     assert [len(each) for each in model.predict(horizon=15)] == [15] * 4
+
+
+def test_an_anchor_needs_no_covariates_ahead() -> None:
+    days, y = pd.date_range("2024-01-01", periods=150), 5 + seasons(150, 7)
+    frame = pd.DataFrame({"day": days, "y": y, "price": np.r_[np.ones(149), 1e6], "open": np.arange(150) % 2})
+    settings = {"window": 21, "horizon": 5, "value_transform": None}
+    model = AnchorForecaster(**settings).fit(
+        Panel.from_frame(frame, time="day", target="y", past="price", future="open")
+    )
+    alone = AnchorForecaster(**settings).fit(Panel.from_frame(frame[["day", "y"]]))
+    for horizon in (5, 12):
+        assert model.predict(horizon=horizon).equals(alone.predict(horizon=horizon))
 
 
 def test_a_blend_is_saved_with_its_model_and_a_model_without_one_loads(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ class WindowedForecaster(Forecaster):
         scaling = self.inputs_.of(past)
         static = self._static(past)  # (n, S)
         blocks = math.ceil(horizon / block)
-        beyond = past.future_known(blocks * block)  # (n, blocks * B, F)
+        beyond = self._ahead(past, blocks * block)  # (n, blocks * B, F)
         for ahead in np.split(beyond, blocks, axis=1):  # (n, B, F)
             part = forecast_block(rows, known, ahead, static, scaling)  # (n, B, K)
             yield part
@@ -218,6 +218,10 @@ class WindowedForecaster(Forecaster):
             following[..., following.shape[2] - ahead.shape[2] :] = ahead
             rows = np.concatenate([rows, following], axis=1)[:, -window:]  # (n, W, C)
             known = None if known is None else np.minimum(known + block, window)
+
+    def _ahead(self, past: Context, steps: int) -> Floats:
+        """Return the known future covariates after each context, (n, H, F)."""
+        return past.future_known(steps)
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts are the seasonal naive's, since the past is too short for a window, (n, K)."""
@@ -429,3 +433,10 @@ class AnchorForecaster(WindowedForecaster):
     def _corrections(self, rows: Floats, known: Known, ahead: Floats, static: NDArray[Any]) -> Floats:
         """Return zeros; see `WindowedForecaster._corrections`."""
         return np.zeros((len(rows), self._block, self.panel_.n_targets))
+
+    def _ahead(self, past: Context, steps: int) -> Floats:
+        """Return NaN: an anchor reads the targets alone, so that nothing must be known ahead."""
+        return np.full((len(past), steps, len(self.panel_.roles.future)), np.nan)
+
+    def _covariates_beyond(self, past: Context) -> list[str]:
+        return []
