@@ -51,6 +51,7 @@ def every_forecaster() -> list[Forecaster]:
 
 
 @pytest.mark.filterwarnings("ignore::tsforecast.errors.DataWarning")  # their y is of another kind than X
+@pytest.mark.filterwarnings("ignore:.*demand must be 0 or more:tsforecast.errors.FitWarning")  # it may be below
 @parametrize_with_checks(every_forecaster())
 def test_scikit_learns_own_checks_pass(estimator: Forecaster, check: Any) -> None:
     reason, kind = CANNOT_APPLY.get(check.func.__name__, ("", type(None)))

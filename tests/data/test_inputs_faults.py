@@ -199,7 +199,7 @@ def test_check_describes_a_file_without_training(tmp_path: Path) -> None:
         ["constant", "1 of 4: 'c'"],
         ["ended", "1 of 4: 'old'"],
         ["leaderboard", "horizon 2, the oldest of 10 cutoffs at 2024-01-29; tests 3 of 4 series"],
-        ["fit", "horizon 2, window 4, anchor last, value_transform None, validation 2"],
+        ["fit", "horizon 2, window 7, anchor blend, value_transform None, validation 6"],
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["shops.csv"]
 

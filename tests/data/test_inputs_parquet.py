@@ -75,7 +75,7 @@ FRAMES: dict[str, tuple[pd.DataFrame, str, tuple[str, ...]]] = {
     ),
     "years in the index": (
         PLAIN[["y"]].set_axis(pd.Index(range(1990, 2014), name="year")),
-        "year,y\n2014,2.0\n2015,2.0\n",
+        "year,y\n2014,3.0\n2015,4.0\n",
         (),
     ),
 }

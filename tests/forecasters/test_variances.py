@@ -167,7 +167,7 @@ def test_a_season_stretches_the_variance_of_theta() -> None:
     )
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_intervals_of_classical_models_hold_as_many_outcomes_as_asked(name: str) -> None:
     held = []

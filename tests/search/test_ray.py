@@ -202,7 +202,7 @@ ALL = [
     for scheduler in options(RaySearch, "scheduler")
     if not pair_problems(searcher, scheduler)
 ]
-FEW = [("gp", "median"), ("random", "pbt"), ("bohb", "auto")]  # in each run; all of them with pytest -m slow
+FEW = [("bohb", "auto")]  # in each run; all of them with pytest -m slow
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,7 @@ def test_a_search_over_classifiers_finds_fits_and_reports(ray_here: None, tmp_pa
         search.fit(GESTURES, LABELS[::-1], groups=PEOPLE)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_command_searches_without_each_person_that_it_tests(ray_here: None, tmp_path: Path) -> None:
     write(tmp_path / "moves.csv")

@@ -436,7 +436,7 @@ def _best_weights(squares: Floats, products: Floats, sizes: Floats, *, strength:
         up = slope.argmin(axis=1)
         drop = slope - slope[every, up, None]  # (M * G, J)
         bend = diagonal + diagonal[every, up, None] - 2 * matrix[every, up]
-        step = np.minimum(drop / np.maximum(bend, np.finfo(float).tiny), weights)
+        step = np.divide(drop, bend, out=weights.copy(), where=drop < weights * bend)  # all of it where that is less
         down = (step * (drop - step * bend / 2)).argmax(axis=1)
         moved = step[every, down]
         weights[every, up] += moved
