@@ -106,6 +106,7 @@ def soak(fits: int, slack: int) -> None:
     assert late - early < slack, f"{early} KiB after 50 fits, {late} KiB after {fits}"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_memory_stays_flat_over_a_hundred_and_fifty_fits() -> None:
     soak(150, slack=12 << 10)

@@ -63,6 +63,7 @@ def test_a_search_over_white_noise_ends_early_and_goes_on_when_told_to(ray_here:
     assert "The search ended" not in more.report()
 
 
+@pytest.mark.slow
 def test_a_search_that_finds_something_runs_all_trials(ray_here: None, tmp_path: Path) -> None:
     found = search(tmp_path, trials=12, max_epochs=2).fit(PANEL)
     assert (found.trials_["status"] == "finished").sum() == 12
@@ -92,6 +93,7 @@ def test_a_search_runs_once_at_a_time(ray_here: None, tmp_path: Path) -> None:
         has_observations.set_params(trials=2).fit(PANEL)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_search_that_runs_out_of_time_has_what_is_there(ray_here: None, tmp_path: Path) -> None:
     def cut_short() -> RaySearch:
@@ -136,6 +138,7 @@ def interrupted(command: list[str], folder: Path, search: Path) -> tuple[int, st
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_ctrl_c_returns_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]

@@ -95,7 +95,7 @@ def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, 
     assert f"Best skill {search.best_score_:+.1%} against {search.reference_}" in page
     again = RaySearch(BASE, SPACE, trials=6, max_epochs=4, storage=tmp_path, name="a").fit(PANEL)
     assert again.trials_["scores"].tolist() == trials["scores"].tolist()
-    with pytest.raises(ParameterError, match="holds a search with other data; give this one another name"):
+    with pytest.raises(ParameterError, match="holds a search with other data, seasons; give this one another name"):
         clone(again).fit(wave(120, 1))
     with pytest.raises(ParameterError, match="holds this search already"):
         clone(again).set_params(resume=False).fit(PANEL)
