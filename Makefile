@@ -33,7 +33,7 @@ lint: $(VENV)/installed-test  ## Check style, types and the import contract
 	$(BIN)/lint-imports --no-cache
 
 # Tests of MLflow are none of these, and loading it takes seconds.
-quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some 90 seconds
+quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some two minutes
 	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process and not thorough" \
 		--hypothesis-profile few --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
 
@@ -44,7 +44,7 @@ slow: $(VENV)/installed-test  ## Run the longer checks
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest --hypothesis-profile explore tests/data tests/leakage
 
-mutants: $(VENV)/installed-test  ## Read 2,000 damaged files: each is read, or refused with one message, in some two minutes
+mutants: $(VENV)/installed-test  ## Read 2,000 damaged files: each is read, or refused with one message, in some three minutes
 	$(BIN)/python -m pytest -m slow tests/test_cli_mutants.py
 
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew

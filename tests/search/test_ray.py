@@ -248,3 +248,12 @@ def test_a_search_whose_driver_is_killed_goes_on_from_its_epochs(tmp_path: Path)
 
 def _epochs(folder: Path) -> int:
     return (folder / "a" / LOG_FILE).read_text().count('"event": "epoch"')
+
+
+def test_a_window_of_the_space_may_be_longer_than_the_shortest_series(tmp_path: Path) -> None:
+    panel = Panel.from_array([np.arange(60.0) % 7, np.arange(200.0) % 7])
+    search = RaySearch(NeuralForecaster(horizon=3), {"window": [100, 400]}, storage=tmp_path)
+    with pytest.raises(ParameterError) as error:
+        search.fit(panel)
+    assert "window 400 of the space" in str(error.value)
+    assert "window 100 of the space" not in str(error.value)

@@ -70,7 +70,7 @@ def test_everything_that_is_wrong_with_a_space_is_reported_at_once() -> None:
         "dropout",
         "window 120 of the space",
     ]
-    assert "the shortest series has room for 70 steps; leave out windows above 70" in problems[-1]
+    assert "the longest series has room for 70 steps; leave out windows above 70" in problems[-1]
     unknown = Space.of({"unit": [8], "cell": ["gru"]}).problems(GRUForecaster(), 70)
     assert unknown[0] == "GRUForecaster has no setting 'unit'; did you mean 'units'?"
     with pytest.raises(ParameterError) as caught:

@@ -275,7 +275,7 @@ class RaySearch(Forecaster):
         from tsforecast.search.tuner import tune  # loads Ray
 
         setup, oldest = self._setup(objectives), objectives[-1]
-        longest = int(oldest.part.lengths.min()) - oldest.settings.get("horizon", 0)
+        longest = int(oldest.part.lengths.max()) - oldest.settings.get("horizon", 0)
         space = Space.of(self.space, panel.season_length, self.forecaster, longest)
         config = self._open(panel, space, setup, identity)
         spec = config.spec

@@ -198,7 +198,7 @@ class Space:
         windows = self.domains.get("window", [])
         lengths = map(self._steps, windows.bounds()[1:] if isinstance(windows, Range) else windows)
         return problems + [
-            f"window {window} of the space must fit in the training part: the shortest series has room for {longest} "
+            f"window {window} of the space must fit in the training part: the longest series has room for {longest} "
             f"steps; leave out windows above {longest}"
             for window in lengths
             if isinstance(window, int) and window > longest
