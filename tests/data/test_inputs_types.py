@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from tsforecast import NaiveForecaster, Panel
-from tsforecast.data.columns import distinct
+from tsforecast.data.values import distinct
 from tsforecast.estimators.persistence import load, save
 from tsforecast.leakage.perturb import perturbed_frame
 

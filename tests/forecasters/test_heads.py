@@ -21,7 +21,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.parametric import Parametric
 from tsforecast.errors import DataError, DataWarning, ModelFileError, ParameterError
-from tsforecast.estimators.inspect import summary
+from tsforecast.estimators.persistence import summary
 from tsforecast.estimators.registry import NETWORKS
 from tsforecast.forecasters.neural import GRUForecaster, NeuralForecaster
 from tsforecast.networks.losses import QuantileLoss

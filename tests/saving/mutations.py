@@ -23,8 +23,7 @@ import numpy as np
 from tests.golden.keep_models import HOME
 from tests.helpers.models import RECORDINGS, X
 from tsforecast.errors import TsForecastError
-from tsforecast.estimators.inspect import summary
-from tsforecast.estimators.persistence import load
+from tsforecast.estimators.persistence import load, summary
 
 PLACES = sorted(place for place in HOME.glob("v*/*") if place.is_dir())
 STRANGE = [

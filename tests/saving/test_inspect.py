@@ -15,7 +15,7 @@ from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import small
 from tests.helpers.models import FRAME, LABELS, RECORDINGS, fitted
 from tsforecast import Conv1DClassifier, EnsembleForecaster, NaiveForecaster, Panel
-from tsforecast.estimators.inspect import summary
+from tsforecast.estimators.persistence import summary
 from tsforecast.saving.codec import to_plain
 
 

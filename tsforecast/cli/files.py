@@ -276,7 +276,7 @@ def _typed(
     """
     import polars as pl
 
-    from tsforecast.data.columns import distinct
+    from tsforecast.data.values import distinct
 
     typed, problems, points, dates = {}, dict[str, Problem](), dict[str, Any](), dict[str, str]()
     decimal_comma = False

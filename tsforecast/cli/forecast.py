@@ -305,7 +305,7 @@ def fit(
 
 def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model.")]) -> None:
     """Describe a saved model: its kind, the data it was fitted on, and the versions that wrote it."""
-    from tsforecast.estimators.inspect import summary
+    from tsforecast.estimators.persistence import summary
 
     show_pairs(summary(folder))
 

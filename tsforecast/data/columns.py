@@ -1,10 +1,10 @@
-"""Inference of column roles, each only where there is a single candidate, and the types of columns."""
+"""Roles of columns: those that are named are checked, others inferred where there is a single candidate."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
@@ -13,14 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Stamps, digits_of, own_moves, put_in_order
-from tsforecast.data.series import Source
+from tsforecast.data.series import Roles
+from tsforecast.data.values import (
+    codes_of,
+    first_text,
+    is_period,
+    is_text,
+    sample,
+    to_numpy,
+    zone_of,
+)
 from tsforecast.data.zones import DATED, PART_OF_YEAR
-from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, shorten
+from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, nearest, raise_any, shorten
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
 _IF_NAMES = " if it names series"
 _NAMED_BY_TIME = re.compile(r"(19|20)\d{2}([-/ ]?[QMqm]\d{1,2})?")  # years, quarters and months
-LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
 FEW = 0.1  # of all rows whose time stamp occurs again by mistake; with several series there are more
 
 
@@ -196,7 +204,7 @@ def require_whole_stamps(time: str, hours: nw.Series[Any], stamps: Stamps) -> No
 def _holds_hours(column: nw.Series[Any]) -> bool:
     """Return whether a column holds times of day, or the numbers of hours."""
     if not column.dtype.is_integer():
-        values = _sample(column)
+        values = sample(column)
         return bool(values) and all(re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", str(value)) for value in values)
     hours = set(column.drop_nulls().to_list())
     return 2 < len(hours) <= 25 and min(hours) in (0, 1) and max(hours) <= 24
@@ -235,7 +243,7 @@ def looks_like_time(column: nw.Series[Any]) -> bool:
 
 def _mostly(column: nw.Series[Any], form: re.Pattern[str]) -> bool:
     """Return whether most of a column of text is written in a form."""
-    values = _sample(column) if column.dtype == nw.String else []
+    values = sample(column) if column.dtype == nw.String else []
     return 2 * sum(form.fullmatch(str(value).strip()) is not None for value in values) > len(values)
 
 
@@ -250,211 +258,8 @@ def _digits_go_on(column: nw.Series[Any]) -> bool:
 
 def _words_go_on(column: nw.Series[Any]) -> bool:
     """Return whether a column holds years with words, none of which follows itself."""
-    values = _sample(column)
+    values = sample(column)
     return len(values) > 2 and _mostly(column, DATED) and all(one != next_ for one, next_ in pairwise(values))
-
-
-def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:
-    """Return row and value of the first text in a column of text most of which are numbers; None in any other."""
-    if not is_text(column):
-        return None
-    values = _sample(column)
-    if 2 * sum(map(is_number, values)) <= len(values):
-        return None
-    rows = enumerate(zip(column.to_list(), column.is_null().to_list(), strict=True))
-    return next(((row, value) for row, (value, missing) in rows if not missing and not is_number(value)), None)
-
-
-def is_number(value: object) -> bool:
-    """Return whether a value is a number or can be read as one; 1_000 and digits of other scripts are text."""
-    if isinstance(value, str) and not (value.isascii() and "_" not in value):
-        return False
-    try:
-        float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return False
-    return True
-
-
-def to_numpy(column: nw.Series[Any]) -> NDArray[Any]:
-    """Return a column as an array; of objects where whole numbers have more than 64 bits."""
-    if column.dtype in (nw.Int128, nw.UInt128):
-        return np.array(column.to_list(), dtype=object)
-    return column.to_numpy()
-
-
-def numbers_of(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
-    """Return the column as float32 (if it was) or float64, and the problem if it holds no numbers."""
-    values = to_numpy(column)
-    if values.dtype == np.float32:
-        return values, []
-    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
-        return values.astype(np.float64, copy=False), []
-    numbers = np.empty(len(values))
-    for row, (value, missing) in enumerate(zip(values.tolist(), column.is_null().to_list(), strict=True)):
-        if not missing and not is_number(value):
-            remedy = "convert the column to numbers, or name another one"
-            held = (Row(row), f" holds {value!r}")
-            return np.zeros(len(values)), [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
-        numbers[row] = np.nan if missing else float(value)
-    return numbers, []
-
-
-def one_kind_of_missing(column: NDArray[Any]) -> NDArray[Any]:
-    """Return a static column in which what is missing is NaN among numbers and None among others, in every library."""
-    if column.dtype != object:
-        return column
-    import pandas as pd
-
-    found = column.copy()
-    missing = np.asarray(pd.isna(column), dtype=bool)
-    found[missing] = None
-    kinds = {isinstance(value, (int, float, np.number)) for value in found[~missing]} if missing.any() else {False}
-    return found.astype(np.float64) if kinds == {True} else found
-
-
-def no_names(name: str, values: NDArray[Any]) -> list[str]:
-    """Return the problem of a column whose values cannot be names, such as lists."""
-    for row, value in enumerate(values if values.dtype == object else ()):
-        try:
-            hash(value)
-        except TypeError:
-            held = (Row(row), f" holds {str(value)[:40]}, a {type(value).__name__}")
-            remedy = "convert it, or leave it out"
-            return [Problem(f"column {name!r} must hold text or numbers", held, remedy)]
-    return []
-
-
-def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return the place of each value among the distinct ones, and those in the order in which they appear.
-
-    TypeError is raised for values that cannot be names.
-    """
-    import pandas as pd
-
-    native = column.to_native()
-    texts = isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum))
-    if not texts or str(getattr(native, "dtype", "")) == "object":
-        codes, values = pd.factorize(to_numpy(column))
-        return codes, np.asarray(values)
-    # Text is made one object for each distinct value, not for each row.
-    native = getattr(native, "array", native)
-    if isinstance(native, pd.Categorical):
-        numbers, names = native.codes, native.categories.to_numpy()
-    elif isinstance(native, pd.api.extensions.ExtensionArray):
-        numbers, names = native.factorize()
-        names = np.asarray(names, dtype=object)
-    elif column.implementation.is_polars() and column.dtype == nw.String:
-        names, places = distinct(native)
-        return places(), names.to_numpy()
-    else:
-        native = native if column.implementation.is_pyarrow() else native.to_arrow()
-        native = native.combine_chunks() if hasattr(native, "combine_chunks") else native
-        native = native if hasattr(native, "dictionary") else native.dictionary_encode()
-        numbers, names = native.indices.to_numpy(), native.dictionary.to_numpy(zero_copy_only=False)
-    codes, order = pd.factorize(numbers)
-    return codes, names[order]
-
-
-def distinct(column: Any) -> tuple[Any, Callable[[], NDArray[np.int64]]]:
-    """Return the distinct texts of a polars series as they first appear, and a function for the places of all rows."""
-    import polars as pl
-
-    # Rows of a series mostly stand after one another: then each run is looked at once.
-    starts = _starts_of_runs(column)
-    if starts is not None:
-        held, places = distinct(column.gather(starts))
-        return held, lambda: np.repeat(places(), np.diff(starts, append=len(column)))
-    found = column.to_arrow().dictionary_encode(null_encoding="encode")
-    return pl.Series(column.name, found.dictionary), found.indices.to_numpy
-
-
-def _starts_of_runs(column: Any) -> NDArray[np.int64] | None:
-    """Return where runs of equal texts begin, and each chunk of the series; None where runs are short on average."""
-    if len(_changes(column.head(LOOKED_AT))) * 4 > min(len(column), LOOKED_AT):
-        return None
-    starts, begin = list[NDArray[np.int64]](), 0
-    for part in column.get_chunks():  # each fits into the cache of a processor
-        starts.append(begin + _changes(part))
-        begin += len(part)
-    found = np.concatenate(starts)
-    return found if 4 * len(found) <= begin else None
-
-
-def _changes(column: Any) -> NDArray[np.int64]:
-    return np.union1d([0], column.ne_missing(column.shift(1)).arg_true().to_numpy())
-
-
-def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...]) -> Source:
-    """Keep the order of the columns that are written, and their types as far as their values do not show them."""
-    types, levels = dict[str, str](), None
-    written = {source.id, source.time, *targets}
-    order = [name for name in frame.columns if name in written]
-    for name in order:
-        column, native = frame[name].dtype, frame[name].to_native()
-        kind: Any = native.type if source.backend == "pyarrow" else native.dtype
-        text = type(kind).__name__ if source.backend == "polars" else str(kind)
-        if name in source.types:  # dates of Python
-            types[name] = source.types[name]
-        elif name == source.id:
-            types[name] = text
-            if text in ("category", "Enum"):
-                levels = list(kind.categories)
-                types[name] = "ordered category" if getattr(kind, "ordered", False) else text
-            elif getattr(kind, "storage", "") == "python":
-                types[name] = f"{text}[python]"
-        elif column.is_float() or (name == source.time and (column.is_integer() or text.endswith("[pyarrow]"))):
-            types[name] = text
-    return replace(source, types=types, levels=levels, order=order)
-
-
-def typed(name: str, values: NDArray[Any], source: Source) -> Any:
-    """Return values as a series of the library, in the type that came in if it holds them."""
-    kind: Any = source.types.get(name)
-    ready = values.tolist() if values.dtype == object else values
-    errors: tuple[type[Exception], ...] = (TypeError, ValueError, OverflowError, NotImplementedError, AttributeError)
-    try:
-        if kind and source.backend == "pandas":
-            import pandas as pd
-
-            category = pd.CategoricalDtype(source.levels, kind.startswith("ordered"))
-            kind = category if kind.endswith("category") else kind
-            return pd.Series(values, name=name, dtype=kind)
-        if kind and source.backend == "polars":
-            import polars as pl
-
-            errors += (pl.exceptions.PolarsError,)
-            dtype = pl.Enum(source.levels or []) if kind == "Enum" else getattr(pl, kind)
-            return pl.Series(name, ready, dtype=dtype)
-        if kind:
-            import pyarrow as pa
-
-            found = re.fullmatch(r"dictionary<values=(\w+), indices=(\w+), ordered=([01])>", kind)
-            alias = pa.type_for_alias
-            dtype = pa.dictionary(alias(found[2]), alias(found[1]), found[3] == "1") if found else alias(kind)
-            return pa.chunked_array([pa.array(ready, type=dtype)])
-    except errors:
-        pass  # a number that grew out of it
-    return nw.new_series(name, ready, backend=source.backend).to_native()
-
-
-def zone_of(column: nw.Series[Any]) -> str | None:
-    """Return the time zone of a column's stamps."""
-    if isinstance(column.dtype, nw.Datetime):
-        return column.dtype.time_zone
-    # narwhals does not recognise pandas stamps in a zone whose name has an underscore.
-    zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
-    return None if zone is None else str(zone)
-
-
-def is_period(column: nw.Series[Any]) -> bool:
-    """Return whether a column holds periods of pandas."""
-    return str(getattr(column.to_native(), "dtype", "")).startswith("period[")
-
-
-def is_text(column: nw.Series[Any]) -> bool:
-    """Return whether a column holds text, categories or any other objects."""
-    return isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object))
 
 
 def names_series(values: NDArray[Any]) -> bool:
@@ -472,14 +277,38 @@ def counts_up(values: NDArray[Any]) -> bool:
     return len(ups) > 0 and bool((ups == ups[0]).all()) and 10 * (moves < 0).sum() <= len(moves)
 
 
-def _sample(column: nw.Series[Any]) -> list[Any]:
-    return column.head(LOOKED_AT).drop_nulls().to_list()
-
-
 def _example(column: nw.Series[Any]) -> str:
     """Return the first value of a column of text: what keeps it from being numbers mostly shows."""
-    return "".join(f", such as {str(value)[:20]!r}" for value in _sample(column)[:1] if is_text(column))
+    return "".join(f", such as {str(value)[:20]!r}" for value in sample(column)[:1] if is_text(column))
 
 
 def _quoted(names: list[str]) -> str:
     return shorten([repr(name) for name in names], 6)
+
+
+def require_unique(data: Any) -> None:
+    """Raise DataError where two columns of a frame have one name; polars has no such frames."""
+    names = data.column_names if nw.dependencies.is_pyarrow_table(data) else []
+    names = data.columns if nw.dependencies.is_pandas_dataframe(data) else names
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    raise_any(f"column names must be unique: {name!r} occurs twice; rename one" for name in twice)
+
+
+def require_columns(columns: list[str], roles: Roles, time: str | None, id: str | None) -> None:
+    """Refuse named columns that do not exist, or have two roles; a group may double as an id or a static column."""
+    asked: list[tuple[str, str | None]] = [("time", time), ("id", id)]
+    asked += [(role, name) for role in ("target", "past", "future", "static") for name in getattr(roles, role)]
+    problems, seen = [], dict[str, str]()
+    asked.append(("group", roles.group))
+    taken = {name for _, name in asked}
+    free = [name for name in columns if name not in taken]
+    for role, name in asked:
+        if name is None:
+            continue
+        if name not in columns:
+            problems.append(f"{role} column {name!r} does not exist; {nearest(name, free) if free else 'add it'}")
+        # A group may double as an id or a static column: users are often both.
+        elif name in seen and role != "group":
+            problems.append(f"column {name!r} cannot be both {seen[name]} and {role}; name it once")
+        seen.setdefault(name, role)
+    raise_any(problems)

@@ -1,4 +1,4 @@
-"""Frames of pandas, polars and arrow, in and out; with `columns` the only module that uses narwhals.
+"""Frames of pandas, polars and arrow, in and out; with `columns` and `values` the only module that uses narwhals.
 
 `read` turns a frame into a `Table` of plain numpy columns and keeps its form in a `Source`, so that `write` returns
 forecasts in the same library and with the same names.
@@ -7,7 +7,6 @@ forecasts in the same library and with the same names.
 from __future__ import annotations
 
 import datetime
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
@@ -18,28 +17,32 @@ from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, go_forward, parts_of_years, to_digits
 from tsforecast.data.columns import (
-    LOOKED_AT,
-    codes_of,
     columns_of_dates,
     guess_hidden_id,
     guess_id,
     guess_targets,
     guess_time,
-    is_period,
-    is_text,
     looks_like_time,
-    no_names,
-    numbers_of,
+    require_columns,
+    require_unique,
     require_whole_stamps,
     table_of,
+)
+from tsforecast.data.series import DATES, Backend, Roles, Series, Source, TimeKind
+from tsforecast.data.values import (
+    LOOKED_AT,
+    codes_of,
+    is_period,
+    is_text,
+    no_names,
+    numbers_of,
     to_numpy,
     typed,
     types_of,
     zone_of,
 )
-from tsforecast.data.series import DATES, Backend, Roles, Series, Source, TimeKind
 from tsforecast.data.zones import offset_of, offset_zone, on_the_wall, wrong_date
-from tsforecast.errors import DataError, Phrase, Problem, Row, Text, counted, nearest, raise_any, shorten
+from tsforecast.errors import DataError, Phrase, Problem, Row, Text, counted, raise_any, shorten
 
 
 @dataclass
@@ -112,7 +115,7 @@ def read(
         gone += [index_time] if time is False and index_time and index_time not in gone else []
         frame, source = frame.drop(gone), _without_index(source, gone)
     time, id = time or (None if index_time in gone else index_time), id or index_id
-    _require_columns(frame.columns, roles, time, id)
+    require_columns(frame.columns, roles, time, id)
     time = time or guess_time(frame, {*named, roles.group, id})
     id, notes = (None if one_series else id), list[str]()
     if id is None and not one_series:
@@ -231,14 +234,6 @@ def _named(index: Any, defaults: tuple[str, ...], data: Any) -> list[str]:
     return [default if name is None else str(name) for name, default in zip(index.names, free, strict=True)]
 
 
-def require_unique(data: Any) -> None:
-    """Raise DataError where two columns of a frame have one name; polars has no such frames."""
-    names = data.column_names if nw.dependencies.is_pyarrow_table(data) else []
-    names = data.columns if nw.dependencies.is_pandas_dataframe(data) else names
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    raise_any(f"column names must be unique: {name!r} occurs twice; rename one" for name in twice)
-
-
 def _counts(index: Any, data: Any) -> bool:
     """Return whether a pandas index of whole numbers counts time: it has a name or starts late, beside numbers only."""
     if not all(kind.kind in "biuf" for kind in data.dtypes if hasattr(kind, "kind")) or index.dtype.kind not in "iu":
@@ -254,25 +249,6 @@ def _dates_as_text(index: Any, data: Any) -> bool:
     columns = [index.to_series().iloc[:LOOKED_AT], *(column for _, column in data.items())]
     first, *others = (looks_like_time(nw.from_native(column, series_only=True)) for column in columns)
     return first and not any(others)
-
-
-def _require_columns(columns: list[str], roles: Roles, time: str | None, id: str | None) -> None:
-    asked: list[tuple[str, str | None]] = [("time", time), ("id", id)]
-    asked += [(role, name) for role in ("target", "past", "future", "static") for name in getattr(roles, role)]
-    problems, seen = [], dict[str, str]()
-    asked.append(("group", roles.group))
-    taken = {name for _, name in asked}
-    free = [name for name in columns if name not in taken]
-    for role, name in asked:
-        if name is None:
-            continue
-        if name not in columns:
-            problems.append(f"{role} column {name!r} does not exist; {nearest(name, free) if free else 'add it'}")
-        # A group may double as an id or a static column: users are often both.
-        elif name in seen and role != "group":
-            problems.append(f"column {name!r} cannot be both {seen[name]} and {role}; name it once")
-        seen.setdefault(name, role)
-    raise_any(problems)
 
 
 def _utc(column: nw.Series[Any]) -> NDArray[Any]:

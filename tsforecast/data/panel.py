@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems, go_forward
-from tsforecast.data.series import Aggregate, CleaningPolicy, Duplicates, NanPolicy, Roles, SeasonSource, Series, Source
+from tsforecast.data.series import (
+    Aggregate,
+    CleaningPolicy,
+    Duplicates,
+    NanPolicy,
+    Roles,
+    Rows,
+    SeasonSource,
+    Series,
+    Source,
+)
 from tsforecast.data.zones import to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, raise_any
 
@@ -205,7 +215,7 @@ class Panel(Series):
             raise DataError(problems)
         ids, notes = np.arange(len(offsets) - 1), list[str]()
         if not (np.abs(values) <= quality.TOO_LARGE).all():  # what is NaN is not, either
-            rows = quality.Rows(values, offsets, ids)
+            rows = Rows(values, offsets, ids)
             raise_any(quality.complete(rows, roles.varying, "none", nan_policy))
             values, offsets, ids, notes = rows.values, rows.offsets, rows.ids, rows.notes
         panel = cls.untimed(values, offsets, ids, roles, source)

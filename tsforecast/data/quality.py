@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,18 +31,19 @@ from tsforecast.data.calendar import (
     unsupported,
     usual_step,
 )
-from tsforecast.data.columns import one_kind_of_missing
 from tsforecast.data.frames import Table
 from tsforecast.data.series import (
+    EMPTY,
     Aggregate,
     CleaningPolicy,
     Duplicates,
     NanPolicy,
-    Source,
+    Rows,
     TimeKind,
     forward_fill,
     stamp_label,
 )
+from tsforecast.data.values import one_kind_of_missing
 from tsforecast.errors import (
     Argument,
     DataError,
@@ -50,59 +51,15 @@ from tsforecast.errors import (
     Part,
     Phrase,
     Problem,
-    Row,
     Text,
     counted,
     likewise,
     shorten,
 )
 
-EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 TOO_LARGE = np.float64(1e100)  # numbers beyond it cannot be squared and summed; float32 ends earlier
-
-
-@dataclass
-class Rows:
-    """Rows grouped by series; the fields are those of `Panel`."""
-
-    values: NDArray[Any]
-    offsets: NDArray[np.int64]
-    ids: NDArray[Any]
-    stamps: Stamps = field(default_factory=lambda: EMPTY)  # empty without a time axis
-    row: NDArray[np.int64] = field(default_factory=lambda: EMPTY)  # of the input; empty: the place in the series
-    frequency: Frequency = Frequency("integer")
-    statics: dict[str, NDArray[Any]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    source: Source = field(default_factory=Source)
-
-    @property
-    def local(self) -> bool:
-        """Whether hours of the stamps are those of the clock on the wall."""
-        return self.source.zone is None or self.source.wall_clock
-
-    @property
-    def starts(self) -> Stamps:
-        return self.stamps[self.offsets[:-1]] if len(self.stamps) else np.zeros(len(self.ids), dtype=np.int64)
-
-    @property
-    def owner(self) -> NDArray[np.int64]:
-        """The series of each row."""
-        return np.repeat(np.arange(len(self.ids)), np.diff(self.offsets))
-
-    def keep(self, chosen: NDArray[Any]) -> None:
-        """Keep the chosen rows, in that order; `chosen` holds positions that stay grouped by series."""
-        counts = np.bincount(self.owner[chosen], minlength=len(self.ids))
-        self.values = self.values[chosen]
-        self.stamps, self.row = (part[chosen] if len(part) else part for part in (self.stamps, self.row))
-        self.offsets = np.concatenate([[0], np.cumsum(counts)])
-
-    def where(self, at: int) -> Part:
-        """Return the row of the input that row `at` was."""
-        if not len(self.row):
-            return Row(int(at - self.offsets[np.searchsorted(self.offsets, at, side="right") - 1]))
-        return Row(int(self.row[at])) if self.row[at] >= 0 else "an inserted row"
 
 
 def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPolicy) -> Rows:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import flag, one_of
 from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns
-from tsforecast.errors import Argument, DataError, Parameter, Problem, closest, nearest, raise_any, shorten
+from tsforecast.errors import Argument, DataError, Parameter, Part, Problem, Row, closest, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -21,6 +21,7 @@ NanPolicy = Literal["forward_fill", "mask", "drop_series"]
 Duplicates = Literal["first", "last"]
 SeasonSource = Literal["given", "calendar", "checked", "auto", "found"]
 Aggregate = Literal["mean", "last", "nearest"]
+EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 DATES = "dates"  # of Python, the type of a column of objects
 
 
@@ -427,3 +428,45 @@ def stamp_label(stamp: int | np.int64, kind: str) -> str:
         return str(stamp)
     text = str(np.datetime64(int(stamp), "ns").astype("datetime64[ms]"))
     return text.removesuffix(".000").removesuffix("T00:00:00").replace("T", " ")
+
+
+@dataclass
+class Rows:
+    """Rows grouped by series; the fields are those of `Panel`."""
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+    ids: NDArray[Any]
+    stamps: Stamps = field(default_factory=lambda: EMPTY)  # empty without a time axis
+    row: NDArray[np.int64] = field(default_factory=lambda: EMPTY)  # of the input; empty: the place in the series
+    frequency: Frequency = Frequency("integer")
+    statics: dict[str, NDArray[Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    source: Source = field(default_factory=Source)
+
+    @property
+    def local(self) -> bool:
+        """Whether hours of the stamps are those of the clock on the wall."""
+        return self.source.zone is None or self.source.wall_clock
+
+    @property
+    def starts(self) -> Stamps:
+        return self.stamps[self.offsets[:-1]] if len(self.stamps) else np.zeros(len(self.ids), dtype=np.int64)
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """The series of each row."""
+        return np.repeat(np.arange(len(self.ids)), np.diff(self.offsets))
+
+    def keep(self, chosen: NDArray[Any]) -> None:
+        """Keep the chosen rows, in that order; `chosen` holds positions that stay grouped by series."""
+        counts = np.bincount(self.owner[chosen], minlength=len(self.ids))
+        self.values = self.values[chosen]
+        self.stamps, self.row = (part[chosen] if len(part) else part for part in (self.stamps, self.row))
+        self.offsets = np.concatenate([[0], np.cumsum(counts)])
+
+    def where(self, at: int) -> Part:
+        """Return the row of the input that row `at` was."""
+        if not len(self.row):
+            return Row(int(at - self.offsets[np.searchsorted(self.offsets, at, side="right") - 1]))
+        return Row(int(self.row[at])) if self.row[at] >= 0 else "an inserted row"

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from tsforecast.checks import flag, one_of, whole
-from tsforecast.data import frames
+from tsforecast.data.columns import require_unique
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any
 from tsforecast.estimators.persistence import save
@@ -206,7 +206,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """Read X with scikit-learn, whose messages stay; explain what it lets through to libraries beneath it."""
         from sklearn.utils.validation import check_array, validate_data
 
-        frames.require_unique(X)
+        require_unique(X)
         rows = X if isinstance(X, (list, tuple)) else ()
         lengths = {len(row) for row in rows if hasattr(row, "__len__") and not isinstance(row, str)}
         if len(lengths) > 1:

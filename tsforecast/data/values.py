@@ -1,0 +1,225 @@
+"""Values of one column of a frame: numbers, text, names and types, in and out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.data.series import Source
+from tsforecast.errors import Problem, Row
+
+LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
+
+
+def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:
+    """Return row and value of the first text in a column of text most of which are numbers; None in any other."""
+    if not is_text(column):
+        return None
+    values = sample(column)
+    if 2 * sum(map(is_number, values)) <= len(values):
+        return None
+    rows = enumerate(zip(column.to_list(), column.is_null().to_list(), strict=True))
+    return next(((row, value) for row, (value, missing) in rows if not missing and not is_number(value)), None)
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a number or can be read as one; 1_000 and digits of other scripts are text."""
+    if isinstance(value, str) and not (value.isascii() and "_" not in value):
+        return False
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def is_text(column: nw.Series[Any]) -> bool:
+    """Return whether a column holds text, categories or any other objects."""
+    return isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object))
+
+
+def to_numpy(column: nw.Series[Any]) -> NDArray[Any]:
+    """Return a column as an array; of objects where whole numbers have more than 64 bits."""
+    if column.dtype in (nw.Int128, nw.UInt128):
+        return np.array(column.to_list(), dtype=object)
+    return column.to_numpy()
+
+
+def numbers_of(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
+    """Return the column as float32 (if it was) or float64, and the problem if it holds no numbers."""
+    values = to_numpy(column)
+    if values.dtype == np.float32:
+        return values, []
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        return values.astype(np.float64, copy=False), []
+    numbers = np.empty(len(values))
+    for row, (value, missing) in enumerate(zip(values.tolist(), column.is_null().to_list(), strict=True)):
+        if not missing and not is_number(value):
+            remedy = "convert the column to numbers, or name another one"
+            held = (Row(row), f" holds {value!r}")
+            return np.zeros(len(values)), [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
+        numbers[row] = np.nan if missing else float(value)
+    return numbers, []
+
+
+def one_kind_of_missing(column: NDArray[Any]) -> NDArray[Any]:
+    """Return a static column in which what is missing is NaN among numbers and None among others, in every library."""
+    if column.dtype != object:
+        return column
+    import pandas as pd
+
+    found = column.copy()
+    missing = np.asarray(pd.isna(column), dtype=bool)
+    found[missing] = None
+    kinds = {isinstance(value, (int, float, np.number)) for value in found[~missing]} if missing.any() else {False}
+    return found.astype(np.float64) if kinds == {True} else found
+
+
+def no_names(name: str, values: NDArray[Any]) -> list[str]:
+    """Return the problem of a column whose values cannot be names, such as lists."""
+    for row, value in enumerate(values if values.dtype == object else ()):
+        try:
+            hash(value)
+        except TypeError:
+            held = (Row(row), f" holds {str(value)[:40]}, a {type(value).__name__}")
+            remedy = "convert it, or leave it out"
+            return [Problem(f"column {name!r} must hold text or numbers", held, remedy)]
+    return []
+
+
+def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the place of each value among the distinct ones, and those in the order in which they appear.
+
+    TypeError is raised for values that cannot be names.
+    """
+    import pandas as pd
+
+    native = column.to_native()
+    texts = isinstance(column.dtype, (nw.String, nw.Categorical, nw.Enum))
+    if not texts or str(getattr(native, "dtype", "")) == "object":
+        codes, values = pd.factorize(to_numpy(column))
+        return codes, np.asarray(values)
+    # Text is made one object for each distinct value, not for each row.
+    native = getattr(native, "array", native)
+    if isinstance(native, pd.Categorical):
+        numbers, names = native.codes, native.categories.to_numpy()
+    elif isinstance(native, pd.api.extensions.ExtensionArray):
+        numbers, names = native.factorize()
+        names = np.asarray(names, dtype=object)
+    elif column.implementation.is_polars() and column.dtype == nw.String:
+        names, places = distinct(native)
+        return places(), names.to_numpy()
+    else:
+        native = native if column.implementation.is_pyarrow() else native.to_arrow()
+        native = native.combine_chunks() if hasattr(native, "combine_chunks") else native
+        native = native if hasattr(native, "dictionary") else native.dictionary_encode()
+        numbers, names = native.indices.to_numpy(), native.dictionary.to_numpy(zero_copy_only=False)
+    codes, order = pd.factorize(numbers)
+    return codes, names[order]
+
+
+def distinct(column: Any) -> tuple[Any, Callable[[], NDArray[np.int64]]]:
+    """Return the distinct texts of a polars series as they first appear, and a function for the places of all rows."""
+    import polars as pl
+
+    # Rows of a series mostly stand after one another: then each run is looked at once.
+    starts = _starts_of_runs(column)
+    if starts is not None:
+        held, places = distinct(column.gather(starts))
+        return held, lambda: np.repeat(places(), np.diff(starts, append=len(column)))
+    found = column.to_arrow().dictionary_encode(null_encoding="encode")
+    return pl.Series(column.name, found.dictionary), found.indices.to_numpy
+
+
+def _starts_of_runs(column: Any) -> NDArray[np.int64] | None:
+    """Return where runs of equal texts begin, and each chunk of the series; None where runs are short on average."""
+    if len(_changes(column.head(LOOKED_AT))) * 4 > min(len(column), LOOKED_AT):
+        return None
+    starts, begin = list[NDArray[np.int64]](), 0
+    for part in column.get_chunks():  # each fits into the cache of a processor
+        starts.append(begin + _changes(part))
+        begin += len(part)
+    found = np.concatenate(starts)
+    return found if 4 * len(found) <= begin else None
+
+
+def _changes(column: Any) -> NDArray[np.int64]:
+    return np.union1d([0], column.ne_missing(column.shift(1)).arg_true().to_numpy())
+
+
+def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...]) -> Source:
+    """Keep the order of the columns that are written, and their types as far as their values do not show them."""
+    types, levels = dict[str, str](), None
+    written = {source.id, source.time, *targets}
+    order = [name for name in frame.columns if name in written]
+    for name in order:
+        column, native = frame[name].dtype, frame[name].to_native()
+        kind: Any = native.type if source.backend == "pyarrow" else native.dtype
+        text = type(kind).__name__ if source.backend == "polars" else str(kind)
+        if name in source.types:  # dates of Python
+            types[name] = source.types[name]
+        elif name == source.id:
+            types[name] = text
+            if text in ("category", "Enum"):
+                levels = list(kind.categories)
+                types[name] = "ordered category" if getattr(kind, "ordered", False) else text
+            elif getattr(kind, "storage", "") == "python":
+                types[name] = f"{text}[python]"
+        elif column.is_float() or (name == source.time and (column.is_integer() or text.endswith("[pyarrow]"))):
+            types[name] = text
+    return replace(source, types=types, levels=levels, order=order)
+
+
+def typed(name: str, values: NDArray[Any], source: Source) -> Any:
+    """Return values as a series of the library, in the type that came in if it holds them."""
+    kind: Any = source.types.get(name)
+    ready = values.tolist() if values.dtype == object else values
+    errors: tuple[type[Exception], ...] = (TypeError, ValueError, OverflowError, NotImplementedError, AttributeError)
+    try:
+        if kind and source.backend == "pandas":
+            import pandas as pd
+
+            category = pd.CategoricalDtype(source.levels, kind.startswith("ordered"))
+            kind = category if kind.endswith("category") else kind
+            return pd.Series(values, name=name, dtype=kind)
+        if kind and source.backend == "polars":
+            import polars as pl
+
+            errors += (pl.exceptions.PolarsError,)
+            dtype = pl.Enum(source.levels or []) if kind == "Enum" else getattr(pl, kind)
+            return pl.Series(name, ready, dtype=dtype)
+        if kind:
+            import pyarrow as pa
+
+            found = re.fullmatch(r"dictionary<values=(\w+), indices=(\w+), ordered=([01])>", kind)
+            alias = pa.type_for_alias
+            dtype = pa.dictionary(alias(found[2]), alias(found[1]), found[3] == "1") if found else alias(kind)
+            return pa.chunked_array([pa.array(ready, type=dtype)])
+    except errors:
+        pass  # a number that grew out of it
+    return nw.new_series(name, ready, backend=source.backend).to_native()
+
+
+def zone_of(column: nw.Series[Any]) -> str | None:
+    """Return the time zone of a column's stamps."""
+    if isinstance(column.dtype, nw.Datetime):
+        return column.dtype.time_zone
+    # narwhals does not recognise pandas stamps in a zone whose name has an underscore.
+    zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
+    return None if zone is None else str(zone)
+
+
+def is_period(column: nw.Series[Any]) -> bool:
+    """Return whether a column holds periods of pandas."""
+    return str(getattr(column.to_native(), "dtype", "")).startswith("period[")
+
+
+def sample(column: nw.Series[Any]) -> list[Any]:
+    """Return the first values of a column that are there."""
+    return column.head(LOOKED_AT).drop_nulls().to_list()
