@@ -20,17 +20,24 @@ LAGS = np.array([[4], [3], [2], [1], [4], [3], [2]])
 
 
 def network(
-    cell: str, columns: int = 1, targets: int = 1, lags: np.ndarray | None = None, ahead: int = 0, **choices: object
+    cell: str,
+    columns: int = 1,
+    targets: int = 1,
+    lags: np.ndarray | None = None,
+    ahead: int = 0,
+    members: int = 1,
+    **choices: object,
 ) -> ForecastNetwork:
     torch.manual_seed(0)
     architecture = replace(Architecture(cell, units=U), **choices)
-    return ForecastNetwork(architecture, columns, targets, W, H, lags, ahead)
+    return ForecastNetwork(architecture, columns, targets, W, H, lags, ahead, members=members)
 
 
 def trained(cell: str, **settings: object) -> ForecastNetwork:
-    """Return a network in use whose head is no longer zero."""
+    """Return a network in use whose heads are no longer zero."""
     made = network(cell, **settings)
-    torch.nn.init.normal_(made.decoder.head.weight)
+    for member in (made, *made.further):
+        torch.nn.init.normal_(member.decoder.head.weight)
     return made.eval()
 
 
@@ -190,6 +197,31 @@ def test_frozen_parts_get_no_gradient_and_stay_in_evaluation() -> None:
     made.train()
     assert all(parameter.requires_grad for parameter in made.parameters())
     assert made.encoder.training
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_members_are_averaged_and_each_trains_on_its_part_of_a_batch(ahead: int) -> None:
+    made = trained("gru", columns=1 + ahead, ahead=ahead, lags=LAGS, members=3, segment=4)
+    past, known = torch.randn(6, W, 1 + ahead), torch.randn(6, H, ahead)
+    together, each = made(past, known), []
+    for member in (made, *made.further):
+        alone = trained("gru", columns=1 + ahead, ahead=ahead, lags=LAGS, segment=4)
+        alone.load_state_dict(alone.state_dict() | member.state_dict(), strict=False)
+        each.append(alone(past, known))
+    assert not torch.allclose(each[0], each[1])
+    assert torch.allclose(together, torch.stack(each).mean(0), atol=1e-6)
+    own = torch.cat([one[2 * i : 2 * i + 2] for i, one in enumerate(each)])
+    assert torch.allclose(made.train()(past, known), own, atol=1e-6)
+
+
+def test_all_members_are_frozen_and_get_new_heads() -> None:
+    made = trained("gru", members=2)
+    made.freeze(("embed.", "encoder."))
+    free = {name for name, parameter in made.named_parameters() if parameter.requires_grad}
+    assert {name.split("decoder.")[0] for name in free} == {"", "further.0."}
+    assert all("decoder." in name for name in free)
+    made.renew_head(2)
+    assert torch.equal(made(torch.randn(B, W, 1)), torch.zeros(B, H, 1, 1))
 
 
 def test_a_segment_that_is_not_full_repeats_the_first_step() -> None:

@@ -90,6 +90,19 @@ def test_every_window_is_visited_once_in_an_epoch_in_an_order_that_changes() -> 
     assert [len(part) for part in shuffled(50, 16, 4)] == [16, 16, 16, 2]
 
 
+def test_each_member_visits_every_window_once_in_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = ForecastNetwork(Architecture("gru", units=4), 1, 1, 8, 3, np.ones((3, 1), dtype=int), members=2)
+    _, training, validation = setting()
+    seen: list[torch.Tensor] = []
+    gather = training.batch
+    monkeypatch.setattr(training, "batch", lambda index: seen.append(index) or gather(index))
+    train(network, training, validation, MAE, plan(max_epochs=1), CPU, nullcontext(id))
+    first, second = (torch.cat(parts).tolist() for parts in zip(*(index.chunk(2) for index in seen), strict=True))
+    assert first != second
+    assert sorted(first) == sorted(second) == list(range(len(training)))
+
+
 def test_a_short_epoch_draws_other_windows_each_time() -> None:
     torch.manual_seed(0)
     drawn = [torch.cat(shuffled(500, 16, 3)).tolist() for _ in range(2)]

@@ -28,7 +28,7 @@ from tsforecast.events import observed
 from tsforecast.forecasters import auto
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.windowed import Known, WindowedForecaster
-from tsforecast.networks.forecast import ForecastNetwork, learned_share
+from tsforecast.networks.forecast import ForecastNetwork, learn_start, learned_share
 from tsforecast.networks.losses import LOGNORMAL, LOSSES, DataScale, Loss, Objective, loss_problems, require_numbers
 from tsforecast.training.history import OnEpoch
 from tsforecast.training.loop import PREDICT_ROWS, evenly
@@ -36,7 +36,6 @@ from tsforecast.training.runtime import few_threads, torch_device
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
-START_WINDOWS = 1_024  # of the training part, whose naive errors are the spread of an untrained network
 STATES = 2**20  # numbers in the states of the windows that are forecast at once, if those are more than usual
 
 
@@ -94,6 +93,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         "of point forecasts has no other.",
     )
     max_epochs: int = 20
+    members: int = setting(
+        default=1,
+        least=1,
+        fixed=True,
+        doc="Networks that are trained at once, each on its own order of windows, and averaged.",
+    )
     validation_origins: int | Literal["auto"] = setting(
         default=1,
         least=1,
@@ -216,7 +221,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
 
             def renewed() -> None:
                 model.network_.renew_head(layers)
-                model._learn_start(model.network_, windows)
+                learn_start(model.network_, windows.training, model._loss(), windows.objective)  # type: ignore[arg-type]
 
             renew = renewed if head == "new" else None
             model.network_.share.fill_(1.0)
@@ -300,32 +305,14 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             instance_norm=self.instance_norm,
             loss=self._loss(),
             masked=self._least < self.resolved_["window"],
+            members=self.members,
         )
 
     def _naive_network(self, data: TrainingData) -> ForecastNetwork:
         """Return an untrained network, of which a distribution is spread as the naive forecast is on training data."""
         network = self._untrained_network().to(torch_device(self.device))
-        self._learn_start(network, data)
+        learn_start(network, data.training, self._loss(), data.objective)  # type: ignore[arg-type]
         return network
-
-    @torch.inference_mode()
-    def _learn_start(self, network: ForecastNetwork, data: TrainingData) -> None:
-        """Set the distribution around an untrained level to that of its errors on the training windows, by step."""
-        if network.start is None:
-            return
-        windows, loss, found = data.training, self._loss(), list[tuple[torch.Tensor, ...]]()
-        network.eval()
-        count = min(len(windows), START_WINDOWS)
-        network.start[..., : network.spreads] = 1.0
-        for index in torch.split(torch.arange(count, device=windows.device) * len(windows) // count, PREDICT_ROWS):
-            batch = windows.batch(index)
-            outputs = network(*batch.inputs)
-            level, size = outputs[..., 0], outputs[..., network.levels] if network.spreads else 1.0
-            found.append((level / size, batch.future / size, batch.series))
-        level, truth, series = (torch.cat(parts) for parts in zip(*found, strict=True))
-        assert isinstance(data.objective, Objective)
-        start = loss.start(level, truth, series, data.objective.scale)
-        network.start.copy_(torch.from_numpy(start))
 
     def _learn_share(self, data: TrainingData) -> torch.Tensor:
         """Set the share of corrections that the network keeps, learned on the validation windows, and return it."""

@@ -17,6 +17,7 @@ from tsforecast.networks.losses import LOSSES, Loss, Objective
 from tsforecast.networks.recurrent import encoder
 
 LEAST = 1e-3  # of the spread of an untrained network, which a trained one has at least
+START_WINDOWS = 1_024  # of the training part, whose naive errors are the spread of an untrained network
 SHARES = np.linspace(0, 1, 21)  # of corrections, that are compared
 WORST = 1e100  # loss, in place of one that is no number
 
@@ -118,7 +119,39 @@ class Blend(Protocol):
         """Return forecasts (B, H, K) of windows (B, W, K) with weights (B, K * G * J)."""
 
 
-class ForecastNetwork(TrainableNetwork):
+class Member(TrainableNetwork):
+    """The layers of one network: segments of `inputs` numbers, (B, G, T, I), to outputs, (B, G, H, Q)."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        inputs: int,
+        segments: int,
+        horizon: int,
+        channels: int,
+        outputs: int,
+        ahead: int,
+        static: int,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.static = architecture, static
+        self.embed = architecture.embedding(inputs)
+        self.encoder = encoder(architecture, segments)
+        self.from_static = nn.Linear(static, architecture.units) if static else None
+        segment = min(architecture.segment, horizon)
+        self.decoder = Decoder(architecture, segment, horizon, channels, outputs, ahead)
+
+    def outputs_of(self, segments: Tensor, ahead: Tensor, static: Tensor | None) -> Tensor:
+        """Return outputs, (B, G, H, Q), of segments, future covariates (B, H, F) and static ones (B, S)."""
+        state = self.encoder(segments.flatten(0, 1), self.embed)  # (B*G, U)
+        state = state.view(*segments.shape[:2], -1)  # (B, G, U)
+        if self.from_static is not None and static is not None:
+            state = state + torch.tanh(self.from_static(static[:, : self.static]))[:, None]
+        outputs: Tensor = self.decoder(state, ahead)
+        return outputs
+
+
+class ForecastNetwork(Member):
     """Read a window segment by segment and forecast all steps of the horizon at once.
 
     With an anchor, a target is read as differences from its last value, and corrections are added to the naive
@@ -136,6 +169,9 @@ class ForecastNetwork(TrainableNetwork):
 
     Where `masked`, a window may begin before its series does: what does not exist is read as zero, one more number of
     each segment is the share of its steps that exist, and anchor and instance normalisation take those alone.
+
+    Of several `members`, this network the first of them, the outputs are averaged [cf. Lakshminarayanan et al. 2017,
+    deep ensembles, arXiv 1612.01474]. In training each reads its own part of a batch alone.
     """
 
     def __init__(
@@ -152,17 +188,23 @@ class ForecastNetwork(TrainableNetwork):
         loss: Loss | None = None,
         masked: bool = False,
         blend: Blend | None = None,
+        members: int = 1,
     ) -> None:
-        super().__init__()
-        loss = loss or LOSSES["mae"]
-        self.architecture, self.targets, self.horizon = architecture, targets, horizon
+        loss, joint = loss or LOSSES["mae"], architecture.channels == "joint"
+        rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
+        gates = int(blend is not None or bool((rows < window - 1).any()))  # of the anchor, per step
+        inputs = architecture.segment * (columns if joint else 1 + columns - targets) + masked
+        outputs = (loss.outputs + gates) * (targets if joint else 1)
+        segments, channels = -(-window // architecture.segment), 1 if joint else targets
+        sizes = (architecture, inputs, segments, horizon, channels, outputs, ahead, static)
+        super().__init__(*sizes)
+        self.targets, self.horizon, self.joint, self.gates = targets, horizon, joint, gates
         self.anchored, self.instance_norm = lags is not None or blend is not None, instance_norm
-        self.blend, self.static = blend, static
+        self.blend, self.members = blend, members
         self.weights: Tensor
         if blend is not None:
             weights = torch.from_numpy(blend.weights[:1].reshape(1, -1).astype(np.float32))
             self.register_buffer("weights", weights, persistent=False)  # of series that were not fitted, (1, K * G * J)
-        rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
         self.anchor_rows: Tensor
         self.register_buffer("anchor_rows", torch.from_numpy(rows), persistent=False)  # that the anchor copies
         self.share: Tensor
@@ -172,21 +214,8 @@ class ForecastNetwork(TrainableNetwork):
         others = np.zeros((horizon, targets, self.outputs - self.levels), dtype=np.float32)
         others[..., : self.spreads] = 1.0
         self.register_buffer("start", torch.from_numpy(others) if self.outputs > self.levels else None)
-        self.joint = architecture.channels == "joint"
-        self.gates = int(blend is not None or bool((rows < window - 1).any()))  # of the anchor, per step
         self.missing = Missing(window, architecture.segment, rows) if masked else None
-        inputs = columns if self.joint else 1 + columns - targets
-        self.embed = architecture.embedding(architecture.segment * inputs + masked)
-        self.encoder = encoder(architecture, -(-window // architecture.segment))
-        self.from_static = nn.Linear(static, architecture.units) if static else None
-        self.decoder = Decoder(
-            architecture,
-            min(architecture.segment, horizon),
-            horizon,
-            channels=1 if self.joint else targets,
-            outputs=(loss.outputs + self.gates) * (targets if self.joint else 1),
-            ahead=ahead,
-        )
+        self.further = nn.ModuleList(Member(*sizes) for _ in range(members - 1))
 
     def forward(
         self,
@@ -211,12 +240,8 @@ class ForecastNetwork(TrainableNetwork):
             every = rows.new_full((len(rows),), rows.shape[2], dtype=torch.int64) if known is None else known
             shares = self.missing.segments(every)[:, None, :, None]
             segments = torch.cat([segments, shares.expand(*segments.shape[:3], 1)], dim=3)
-        state = self.encoder(segments.flatten(0, 1), self.embed)  # (B*G, U)
-        state = state.view(*rows.shape[:2], -1)  # (B, G, U)
-        if self.from_static is not None and static is not None:
-            state = state + torch.tanh(self.from_static(static[:, : self.static]))[:, None]
         beyond = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
-        outputs: Tensor = self.decoder(state, beyond)  # (B, G, H, Q)
+        outputs = self._outputs(segments, beyond, static)  # (B, G, H, Q)
         shape = (len(past), self.horizon, self.targets, -1)
         outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
         sizes = [self.levels, self.outputs - self.levels, self.gates]
@@ -233,6 +258,17 @@ class ForecastNetwork(TrainableNetwork):
         if add_anchor:
             levels = levels + anchor[..., None]
         return levels if self.start is None else torch.cat([levels, self._others(others, self.start, size)], dim=-1)
+
+    def _outputs(self, segments: Tensor, ahead: Tensor, static: Tensor | None) -> Tensor:
+        """Return the mean outputs of all members, (B, G, H, Q); in training those of each for its part of the batch."""
+        if self.members == 1:
+            return self.outputs_of(segments, ahead, static)
+        several = [self, *self.further]
+        if not self.training:
+            return torch.stack([member.outputs_of(segments, ahead, static) for member in several]).mean(dim=0)
+        fixed = [None] * self.members
+        parts = [fixed if part is None else part.chunk(self.members) for part in (segments, ahead, static)]
+        return torch.cat([member.outputs_of(*own) for member, *own in zip(several, *parts, strict=True)])
 
     def _others(self, outputs: Tensor, start: Tensor, size: Tensor) -> Tensor:
         """Return spreads and others, (B, H, K, P - levels): where outputs are zero those of the start."""
@@ -278,8 +314,13 @@ class ForecastNetwork(TrainableNetwork):
         return self.missing.anchor(each if averaged == 1 else each.sum(2), own, known)
 
     def renew_head(self, layers: int) -> None:
-        """Replace the head; the network corrects nothing until it is trained."""
-        self.decoder.head = self.decoder.new_head(layers).to(self.decoder.place.device)
+        """Replace the head of each member; the network corrects nothing until it is trained."""
+        for member in (self, *self.further):
+            member.decoder.head = member.decoder.new_head(layers).to(self.share.device)
+
+    def freeze(self, names: tuple[str, ...]) -> None:
+        """Freeze parameters of all members; see `TrainableNetwork.freeze`."""
+        super().freeze(names + tuple(f"further.{i}.{name}" for i in range(len(self.further)) for name in names))
 
     def _centred(self, own: Tensor, there: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the targets (B, W, K) as the network reads them, and the level and size that undo it.
@@ -320,6 +361,21 @@ def _mean_and_spread(own: Tensor, there: Tensor | None) -> tuple[Tensor, Tensor]
     count = there.sum(1, keepdim=True).clamp(min=1)
     mean = (own * there).sum(1, keepdim=True) / count
     return mean, (((own - mean) * there).square().sum(1, keepdim=True) / count).sqrt()
+
+
+@torch.inference_mode()
+def learn_start(network: ForecastNetwork, windows: Windows, loss: Loss, objective: Objective) -> None:
+    """Set the distribution around an untrained level to that of its errors on training windows, by step."""
+    if network.start is None:
+        return
+    network.eval()
+    count = min(len(windows), START_WINDOWS)
+    network.start[..., : network.spreads] = 1.0
+    batch = windows.batch(torch.arange(count, device=windows.device) * len(windows) // count)
+    outputs = network(*batch.inputs)
+    size = outputs[..., network.levels] if network.spreads else 1.0
+    start = loss.start(outputs[..., 0] / size, batch.future / size, batch.series, objective.scale)
+    network.start.copy_(torch.from_numpy(start))
 
 
 @torch.inference_mode()

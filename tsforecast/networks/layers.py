@@ -125,6 +125,8 @@ def _maximum(states: Tensor, mask: Tensor) -> Tensor:
 class TrainableNetwork(nn.Module):
     """A network with a naive reference, of which parts can be frozen while the rest is trained further."""
 
+    members: int = 1  # networks that are trained at once, each on its own part of a batch
+
     def __init__(self) -> None:
         super().__init__()
         self.frozen: tuple[str, ...] = ()

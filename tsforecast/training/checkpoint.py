@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from tsforecast.errors import ModelFileError, ParameterError, raise_any, reason, shorten
 from tsforecast.files import new_folder, sha256
+from tsforecast.networks.layers import TrainableNetwork
 from tsforecast.training.history import Epoch
 from tsforecast.training.optim import parameters
 
@@ -36,7 +37,7 @@ def parse_every(every: int | str) -> tuple[int, bool]:
 class TrainingState:
     """Everything that decides how training continues."""
 
-    network: nn.Module
+    network: TrainableNetwork
     optimizer: torch.optim.Optimizer
     history: list[Epoch]
     best: dict[str, Tensor]  # weights of the best epoch so far

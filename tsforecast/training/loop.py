@@ -136,7 +136,8 @@ def run_epoch(
     steps = config.steps(len(training))
     wait = max(1, (config.patience or 10) // 2)  # epochs without a better loss that make a plateau
     losses, rate = torch.zeros(steps, device=device), 0.0
-    order = training.shuffled(config.batch_size, steps)
+    orders = [training.shuffled(config.batch_size, steps) for _ in range(network.members)]
+    order = [torch.cat(parts) for parts in zip(*orders, strict=True)]
     precision = torch.autocast(device.type, torch.bfloat16) if config.mixed_precision else nullcontext()
     network.train()
     for step, index in enumerate(order):
