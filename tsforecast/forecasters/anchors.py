@@ -378,15 +378,13 @@ class _Cases:
             part.reshape(count, blocks, *part.shape[1:])
             for part in self._moments(around, owner * blocks + block, count * blocks)
         ]
-        total = [part.sum(axis=1) for part in parts]
-        errors = np.zeros(self.truth.shape)
-        for k in range(blocks):
-            rest = (whole - part[:, k] for whole, part in zip(total, parts, strict=True))
-            others = _best_weights(*rest, strength=strength, prior=prior)
-            mine = block == k
-            found = np.einsum("nsj,nsj->ns", self.naive[mine], others[owner[mine]][:, self.group])
-            errors[mine] = np.abs(self.truth[mine] - found) * self.present[mine]
-        return _best_weights(*total, strength=strength, prior=prior), errors
+        wholes = [part.sum(axis=1, keepdims=True) for part in parts]
+        # Without each block in turn, and of all blocks: each is found on its own, but all of them at once.
+        both = [np.concatenate([whole - part, whole], axis=1) for whole, part in zip(wholes, parts, strict=True)]
+        rows = (part.reshape(-1, *part.shape[2:]) for part in both)
+        weights = _best_weights(*rows, strength=np.repeat(strength, blocks + 1), prior=prior)
+        weights = weights.reshape(count, blocks + 1, *prior.shape)
+        return weights[:, -1], self._errors(weights[owner, block][:, self.group])
 
     def _moments(self, around: Floats, key: NDArray[np.int64], count: int) -> tuple[Floats, Floats, Floats]:
         """Return weighted sums of products, (M, G, J, J), (M, G, J) and (M, G), over the cases of each of M keys."""
