@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ def versions() -> dict[str, str]:
     return {name: installed(name) for name in PACKAGES}
 
 
+@cache
 def installed(name: str) -> str:
     """Return the version of a package, ``"unknown"`` where there is none."""
     from importlib.metadata import PackageNotFoundError, version  # which loads the e-mail library
