@@ -32,10 +32,11 @@ lint: $(VENV)/installed-test  ## Check style, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-# Tests of MLflow are none of these, and loading it takes seconds.
+# Tests of MLflow are none of these, and loading it takes seconds; so does preparing assertions to show their values, as
+# `pytest --last-failed` does for those that failed.
 quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some two minutes
 	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process and not thorough" \
-		--hypothesis-profile few --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
+		--hypothesis-profile few --assert plain --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
 
 test: lint  ## Check style, types and the import contract, run all tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -22,13 +23,15 @@ from tsforecast.estimators.base import Estimator
 from tsforecast.estimators.registry import MODEL_NAMES, NETWORKS
 from tsforecast.forecasters.base import Forecaster
 
+gc.disable()  # until all tests are loaded: nothing of it is garbage
+
 # The same examples in every run; `make quick` takes few, `make slow` looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("few", max_examples=5, derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile("same")
 
-collect_ignore_glob = ["*conftest.py"]  # they have no examples, and share a name
+collect_ignore_glob = ["*conftest.py", "helpers/*"]  # they have no examples, and share a name or load MLflow
 
 
 @pytest.fixture(params=MODEL_NAMES)
@@ -106,6 +109,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if variant or not models <= REPRESENTATIVES:
             item.add_marker("thorough")
     items.sort(key=lambda item: not starts_ray(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but never again among all that was loaded."""
+    gc.freeze()
+    gc.enable()
 
 
 class OneRay(LoadFileScheduling):

@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from tsforecast.cli.app import main
 from tsforecast.cli.console import console
+
+made_once = cache(typer.main.get_command)  # of the signatures of all commands, which takes longer than most of them
 
 
 def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) -> subprocess.CompletedProcess[str]:
@@ -21,6 +25,7 @@ def tsforecast(*words: str | Path, cwd: Path | None = None, width: int = 120) ->
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["tsforecast", *map(str, words)])
         patch.setenv("COLUMNS", str(width))
+        patch.setattr(typer.main, "get_command", made_once)
         patch.setattr(console, "width", width)  # it was made before, and looks at COLUMNS only then
         if cwd:
             patch.chdir(cwd)
