@@ -14,6 +14,7 @@ from tsforecast.estimators.registry import ESTIMATORS
 from tsforecast.provenance import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tsforecast.adapters.protocol import as_forecaster as as_forecaster
     from tsforecast.catalog.card import dataset_names as dataset_names
     from tsforecast.catalog.loaders import load_dataset as load_dataset
     from tsforecast.classifiers.baselines import MajorityClassifier as MajorityClassifier
@@ -88,6 +89,7 @@ _NAMES = {
     "evaluation.leaderboard": ("leaderboard", "Leaderboard"),
     "evaluation.backtest": ("backtest",),
     "evaluation.monitor": ("Monitor",),
+    "adapters.protocol": ("as_forecaster",),
     "leakage.audit": ("audit", "audit_procedure"),
     "leakage.report": ("AuditReport",),
     **ESTIMATORS,

@@ -147,12 +147,13 @@ def test_too_short_data_are_refused_before_anything_is_fitted() -> None:
 
 
 def test_something_that_is_no_forecaster_is_refused() -> None:
-    with pytest.raises(ParameterError, match="a forecaster is needed, such as GRUForecaster\\(\\): got str"):
-        backtest("gru", wave(90), horizon=3)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match=r"a model must be a forecaster, such as GRUForecaster\(\), .*: got str"):
+        backtest("gru", wave(90), horizon=3)
     with pytest.raises(ParameterError) as caught:
-        backtest([NaiveForecaster()], wave(90), horizon=3)  # type: ignore[arg-type]
+        backtest([NaiveForecaster()], wave(90), horizon=3)
     assert str(caught.value) == (
-        "a forecaster is needed, such as GRUForecaster(): got list; give one (leaderboard compares several)"
+        "a model must be a forecaster, such as GRUForecaster(), a regressor of scikit-learn, a function of context and "
+        "horizon, or an object with fit and predict: got list; give one (leaderboard compares several)"
     )
     with pytest.raises(ParameterError, match="got the class NaiveForecaster; write NaiveForecaster"):
-        backtest(NaiveForecaster, wave(90), horizon=3)  # type: ignore[arg-type]
+        backtest(NaiveForecaster, wave(90), horizon=3)

@@ -280,6 +280,7 @@ def fit(
     horizon = horizon_of(task, panel, horizon)
     settings = {**networks.settings(), "horizon": horizon, "verbose": int(console.is_terminal)}
     forecaster = _one_model(model, settings)
+    forecaster.saved_params()  # which refuses what cannot be saved, before it is fitted
     with tracked(mlflow, data):
         forecaster.fit(panel)
     save(forecaster, out)
@@ -349,18 +350,24 @@ def audit(
         raise typer.Exit(1)
 
 
-def _models(names: str, settings: dict[str, Any]) -> dict[str, Forecaster]:
+def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return models by name, those of other software as they are."""
+    from tsforecast.adapters.names import is_foreign
+    from tsforecast.adapters.names import make as make_foreign
     from tsforecast.estimators.registry import MODEL_NAMES, make
+    from tsforecast.forecasters.base import Forecaster
 
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if not wanted:
         raise ParameterError(f"at least one model must be named: got {names!r}; choose from {', '.join(MODEL_NAMES)}")
     wanted = [name for word in wanted for name in (MODEL_NAMES if word == "all" else [word])]
-    unknown = [name for name in wanted if name not in MODEL_NAMES]
+    unknown = [name for name in wanted if name not in MODEL_NAMES and not is_foreign(name)]
     if unknown:
         raise UnknownNameError([f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown])
-    models = {name: make(name, **settings) for name in wanted}
-    known = {name for model in models.values() for name in model.get_params(deep=False)}
+    models = {name: (make_foreign if is_foreign(name) else make)(name, **settings) for name in wanted}
+    known = {
+        name for model in models.values() if isinstance(model, Forecaster) for name in model.get_params(deep=False)
+    }
     lack = f"{', '.join(models)} {'have' if len(models) > 1 else 'has'} no such setting"
     ignored = [name for name in ("window", "max_epochs", "loss") if name in settings and name not in known]
     raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)
@@ -368,7 +375,10 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Forecaster]:
 
 
 def _one_model(name: str, settings: dict[str, Any]) -> Forecaster:
+    from tsforecast.adapters.protocol import as_forecaster
+
     models = _models(name, settings)
     if len(models) != 1:
         raise ParameterError(f"--model takes one name: got {name}; leaderboard compares several")
-    return next(iter(models.values()))
+    forecaster = as_forecaster(next(iter(models.values())))
+    return forecaster.set_params(horizon=settings["horizon"]) if "horizon" in settings else forecaster

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -57,6 +57,13 @@ class Context:
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Context:
         """Return the context of the chosen cutoffs."""
         return Context(self._panel, self.series[chosen], self._n_observed[chosen], self._start[chosen], self._extended)
+
+    def by_time(self) -> Iterator[tuple[NDArray[np.int64], Panel]]:
+        """Yield the positions of the cutoffs at each time, and the contexts there as a panel."""
+        ends = self._panel.firsts[self.series] + self._n_observed
+        for at in (np.flatnonzero(ends == end) for end in np.unique(ends)):
+            every = self._panel.select(self.series[at])
+            yield at, every.between(self._start[at], self._n_observed[at])
 
     @property
     def starts(self) -> NDArray[np.int64]:

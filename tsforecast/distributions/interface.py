@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import whole
-from tsforecast.data.context import Context
+from tsforecast.data.context import CUTOFFS, Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.base import Distribution, Grid
@@ -26,6 +26,7 @@ class Distributional:
 
     horizon_: int
     panel_: Panel
+    _most_cutoffs: int = CUTOFFS  # whose errors are forecast
     _residuals: Residuals | None = None  # at held-out cutoffs, once they are asked for
     _surprises: NDArray[np.float64] | None = None  # at held-out cutoffs, once paths are asked for
 
@@ -85,7 +86,7 @@ class Distributional:
         """
         if self._residuals is None or self._residuals.errors.shape[1] < min(horizon, self.horizon_):
             model, seen = self._held_out()
-            self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_)
+            self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_, self._most_cutoffs)
         scale = scales(past, self.panel_.season_length)[:, None]
         return self._residuals.around(self.forecast(past, horizon), scale, lowest_of(self.panel_))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from tsforecast.data.context import Context, held_out, with_observations
+from tsforecast.data.context import CUTOFFS, Context, held_out, with_observations
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import LEVELS, Floats, Grid
 from tsforecast.errors import DataError
@@ -27,12 +27,12 @@ class Residuals:
     errors: Floats
 
     @classmethod
-    def of(cls, points: Points, panel: Panel, seen: NDArray[np.int64], horizon: int) -> Residuals:
-        """Return the errors of forecasts after the first `seen` rows of each series, (N,).
+    def of(cls, points: Points, panel: Panel, seen: NDArray[np.int64], horizon: int, most: int = CUTOFFS) -> Residuals:
+        """Return the errors of forecasts after the first `seen` rows of each series, (N,), at `most` cutoffs.
 
         Of a series with no row seen, the second half counts. DataError is raised where no horizon fits.
         """
-        past, truth = with_observations(*held_out(panel, seen, horizon))  # (n, H, K)
+        past, truth = with_observations(*held_out(panel, seen, horizon, most=most))  # (n, H, K)
         _require_truth(panel, truth)
         return cls(_in_units(truth - points(past, horizon), scales(past, panel.season_length)[:, None]))
 

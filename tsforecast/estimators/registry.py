@@ -79,4 +79,6 @@ def make(name: str, **settings: Any) -> Any:
 def model_name(forecaster: object) -> str:
     """Return the name of a forecaster's class, as tables show it."""
     cls = type(forecaster).__name__
+    if label := getattr(forecaster, "label", ""):  # of a model of other software
+        return str(label)
     return next((name for name, class_name in _NAMES.items() if class_name == cls), cls)

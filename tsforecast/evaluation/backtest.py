@@ -12,7 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.checks import flag, require_estimator
+from tsforecast.adapters.base import ForeignForecaster
+from tsforecast.adapters.protocol import as_forecaster, label_of
+from tsforecast.checks import flag
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
@@ -30,9 +32,8 @@ from tsforecast.data.splits import (
 )
 from tsforecast.data.zones import from_utc
 from tsforecast.errors import DataError, ParameterError, TsForecastError, raise_any
-from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation.record import PAST_ROWS, ForecastFit, as_code, learned, times_of
-from tsforecast.evaluation.runner import interruptible
+from tsforecast.evaluation.runner import interruptible, random_states
 from tsforecast.evaluation.scores import ENDS, SCORES, scores_of
 from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
@@ -40,7 +41,7 @@ from tsforecast.leakage.audit import audit_case
 
 
 def backtest(
-    forecaster: Forecaster,
+    forecaster: Any,
     data: Any,
     horizon: int,
     origins: int = 1,
@@ -59,8 +60,8 @@ def backtest(
 
     Parameters
     ----------
-    forecaster : Forecaster
-        Cloned, with its own horizon replaced by `gap` + `horizon`.
+    forecaster : Forecaster, regressor, function or object
+        Anything that `as_forecaster` takes. Cloned, with its own horizon replaced by `gap` + `horizon`.
     data : anything that `Panel.of` reads
     horizon, origins, step, gap, train_length
         See `RollingOrigin`. Series of other groups without time stamps are learned from as a whole.
@@ -109,11 +110,11 @@ def backtest(
     >>> rows[["cutoff", "step", "time", "y", "forecast"]].values.tolist()
     [[5.0, 1.0, 6.0, 6.0, 5.0], [5.0, 2.0, 7.0, 7.0, 5.0], [7.0, 1.0, 8.0, 8.0, 7.0], [7.0, 2.0, 9.0, 9.0, 7.0]]
     """
-    require_estimator(forecaster, Forecaster, "GRUForecaster()")
+    name = name or label_of(forecaster)
+    forecaster = as_forecaster(forecaster)
     raise_any(flag("distributions", distributions), ParameterError)
     protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past, align)
     panel = protocol.prepared(Panel.of(data))
-    name = name or model_name(forecaster)
     test = Backtest(panel, protocol, distributions)
     return joined([test.run(name, forecaster, fold)[0] for fold in test.folds])
 
@@ -148,10 +149,10 @@ class Backtest:
         first = panel.frequency.advance(panel.starts[mine], start[mine]).min()
         last = panel.frequency.advance(panel.starts[mine], seen[mine] - 1).max()
         left_out = panel.groups[fold.test] if panel.groups is not None and len(fold.test) < len(panel) else ()
-        seed = forecaster.get_params().get("random_state")
+        seed = next((state for state in random_states(forecaster).values() if state is not None), None)
         return ForecastFit(
             model=name,
-            seed=int(seed) if isinstance(seed, (int, np.integer)) else None,
+            seed=None if seed is None else int(seed),
             series=len(mine),
             learned_from=(panel.label(first), panel.label(last)),
             steps=int((seen - start)[mine].sum()),
@@ -201,8 +202,8 @@ class Backtest:
         panel, protocol = self.panel, self.protocol
         if fold.number > 0:
             return ""
-        if protocol.audit is None:
-            return "not run"
+        if protocol.audit is None or (protocol.audit == "data" and isinstance(model, ForeignForecaster)):
+            return "not run"  # of other software nothing is known but its results
         # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
         cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train, fold.cutoffs[0]) else 0]
         return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, protocol.audit).outcome

@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from tsforecast.checks import between, flag, jobs, one_of, require_estimator, whole
+from tsforecast.adapters.names import is_foreign
+from tsforecast.adapters.names import make as make_foreign
+from tsforecast.adapters.protocol import as_forecaster, label_of, notes_on
+from tsforecast.checks import between, flag, jobs, one_of, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol, default_cutoffs, option_problems
 from tsforecast.data.splits import Align, GroupKFold, LeaveGroupsOut
@@ -24,7 +27,7 @@ from tsforecast.errors import (
     raise_any,
     shorten,
 )
-from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make, model_name
+from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Ahead, Backtest, joined
 from tsforecast.evaluation.duration import within_time
 from tsforecast.evaluation.metrics import (
@@ -38,7 +41,7 @@ from tsforecast.evaluation.metrics import (
 )
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.runner import Outcome, by_name, complete, run_all
+from tsforecast.evaluation.runner import Outcome, by_name, complete, packed, run_all
 from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
@@ -51,7 +54,7 @@ ALWAYS = ("naive", "seasonal-naive", "drift")
 NAIVE_LEVELS = ("mean", "window-average")  # where most numbers are zero, and the last one and last season say little
 MAX_ORIGINS, MAX_ROWS = 30, 100_000  # of the test that chooses the reference
 
-Models = str | Forecaster | Iterable[str | Forecaster] | Mapping[str, Forecaster]
+Models = Any  # of those that `as_forecaster` takes, or of names: one, a list of them, or a dict of name to model
 
 
 class Leaderboard(ForecastResults):
@@ -151,8 +154,10 @@ def leaderboard(
 
     Parameters
     ----------
-    forecasters : model name or forecaster, list of them, or dict of name to forecaster
-        The name ``"all"`` stands for every model that has one. Naive, seasonal naive and drift are added where they
+    forecasters : name or model, list of them, or dict of name to model
+        A model is anything that `as_forecaster` takes: a forecaster, a regressor of scikit-learn, a function, an object
+        with fit and predict. A name may be ``"library:Class"`` or ``"module:callable"`` as well; ``"all"`` stands for
+        every model of this package that has a name. Naive, seasonal naive and drift are added where they
         are missing, and mean and window average where most numbers are 0. A name stands for the model with its
         defaults and ``random_state=0``, as on the command line.
     data : anything that `Panel.of` reads, or the name of a dataset
@@ -227,7 +232,7 @@ def leaderboard(
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
     raise_any(problems, ParameterError)
-    models = named(forecasters)
+    models, adapted = _named(forecasters)
     if reference is not None and reference not in models:
         raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
     options = {"gap": gap, "refit": refit, "groups": groups, "audit": audit, "min_past": min_past, "align": align}
@@ -245,12 +250,14 @@ def leaderboard(
     if within is not None:
         protocol, reason = within_time(within, models, backtest, seeds, n_jobs, independent_series)
         backtest, why = replace(backtest, protocol=protocol), [*why, reason]
+    if checkpoint is not None or n_jobs != 1:
+        why = [*why, *_not_pickled(models)]
     with observed(models, panel) as activity:
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         fallbacks = [note for part in parts for note in _fallbacks(part)]
         more = (*panel.season_notes, *fallbacks, *_naive_again(outcomes), *_undistributed(outcomes))
-        notes = (*panel.notes, *why, *_skipped_series(panel, parts[0]), *more)
+        notes = (*panel.notes, *why, *adapted, *_skipped_series(panel, parts[0]), *more)
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
         reference = reference or _best_before(backtest, models, metric, own)
@@ -343,21 +350,33 @@ def _best_before(test: Backtest, models: Mapping[str, Forecaster], metric: str, 
 
 def named(forecasters: Models) -> dict[str, Forecaster]:
     """Return forecasters by name, after the naive ones that are always compared."""
+    return _named(forecasters)[0]
+
+
+def _named(forecasters: Models) -> tuple[dict[str, Forecaster], list[str]]:
+    """Return forecasters by name, and notes on the models of other software among them."""
     if isinstance(forecasters, Mapping):
         pairs = list(forecasters.items())
     else:
-        several = [forecasters] if isinstance(forecasters, (str, Forecaster, type)) else forecasters
-        items = [name for item in several for name in (MODEL_NAMES if item == "all" else [item])]
-        unknown = [item for item in items if isinstance(item, str) and item not in MODEL_NAMES]
+        one = isinstance(forecasters, (str, type)) or not isinstance(forecasters, Iterable) or callable(forecasters)
+        one = one or hasattr(forecasters, "fit")  # a pipeline has items, too
+        items = [name for item in ([forecasters] if one else forecasters) for name in _expanded(item)]
+        unknown = [item for item in items if isinstance(item, str) and item not in MODEL_NAMES and not is_foreign(item)]
         raise_any(
             (f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown), UnknownNameError
         )
-        pairs = [
-            (item, make(item, random_state=0)) if isinstance(item, str) else (model_name(item), item) for item in items
-        ]
-    for _, forecaster in pairs:
-        require_estimator(forecaster, Forecaster, "GRUForecaster()")
-    return {name: make(name) for name in ALWAYS} | by_name(pairs)
+        pairs = [(item, _of_name(item)) if isinstance(item, str) else (label_of(item), item) for item in items]
+    models = by_name(pairs)
+    found = {name: as_forecaster(model) for name, model in models.items()}
+    return {name: make(name) for name in ALWAYS} | found, notes_on(models)
+
+
+def _expanded(item: Any) -> Iterable[Any]:
+    return MODEL_NAMES if isinstance(item, str) and item == "all" else [item]
+
+
+def _of_name(name: str) -> Any:
+    return make_foreign(name) if is_foreign(name) else make(name, random_state=0)
 
 
 def _with_levels(models: dict[str, Forecaster], panel: Panel) -> tuple[dict[str, Forecaster], list[str]]:
@@ -386,6 +405,15 @@ def _skipped_series(panel: Panel, rows: pd.DataFrame) -> list[str]:
     return [
         f"{len(missing)} of {len(panel)} series {has} no past and target at any cutoff and {are} left out: "
         f"{shorten(missing, 8)}; more origins may reach {reach}"
+    ]
+
+
+def _not_pickled(models: Mapping[str, Forecaster]) -> list[str]:
+    """Return a note on each model that neither a checkpoint nor another process can take."""
+    return [
+        f"{name} cannot be pickled: it runs in this process, and an interrupted comparison begins it anew"
+        for name, model in models.items()
+        if packed(model) is None
     ]
 
 

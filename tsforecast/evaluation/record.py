@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
@@ -183,7 +184,7 @@ def _frame(text: str | None) -> pd.DataFrame | None:
 
 def as_code(model: BaseEstimator) -> str:
     """Return a model with its settings on one line."""
-    return repr(model).replace("\n", " ")
+    return re.sub(r" at 0x[0-9a-f]+>", ">", repr(model).replace("\n", " "))  # a place in memory is no setting
 
 
 def times_of(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:

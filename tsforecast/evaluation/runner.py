@@ -15,6 +15,7 @@ from pathlib import Path
 from pickle import PicklingError
 from typing import Any, Generic, Protocol, TypeVar
 
+import cloudpickle
 import joblib
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
@@ -118,7 +119,7 @@ def run_all(
         for fold in folds
     ]
     files = _files(tasks, experiment, checkpoint)
-    outcomes = {i: _read(files[i], experiment) for i in range(len(tasks)) if files and files[i].is_file()}
+    outcomes = {i: _read(file, experiment) for i, file in enumerate(files) if file and file.is_file()}
     for outcome in outcomes.values():
         on_fit(outcome.fit)
     for i, outcome in _run({i: task for i, task in enumerate(tasks) if i not in outcomes}, n_jobs, progress):
@@ -128,8 +129,8 @@ def run_all(
             _log.warning("%s failed: %s\n%s", outcome.fit.model, outcome.problem, outcome.trace)
             if outcome.fit.model in needed:
                 raise_failures([outcome])
-        elif files and outcome.rows is not None:
-            write_rows(files[i], outcome.rows, {"fit": asdict(outcome.fit)})
+        elif (file := files[i]) and outcome.rows is not None:
+            write_rows(file, outcome.rows, {"fit": asdict(outcome.fit)})
         for warning in outcome.warnings:
             warnings.warn(warning, stacklevel=3)
     return [outcomes[i] for i in range(len(tasks))]
@@ -217,10 +218,13 @@ def _run(
     blas = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
     torch: Any = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
-    left = dict(tasks)
+    here = {number for number, task in tasks.items() if packed(task.model) is None}
+    for number in here:
+        yield number, tasks[number].attempt()
+    left = {number: task for number, task in tasks.items() if number not in here}
     with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=blas):
         run_in_process = joblib.delayed(_in_process)
-        jobs = (run_in_process(number, task, threads) for number, task in started())
+        jobs = (run_in_process(number, task, threads) for number, task in started() if number not in here)
         parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
         try:
             for number, outcome in parallel(jobs):
@@ -260,24 +264,38 @@ def _in_own_process(number: int, task: Task[Model, Any, Record], threads: int | 
 
 def _files(
     tasks: list[Task[Model, Any, Record]], experiment: Experiment[Any, Any, Record], checkpoint: str | Path | None
-) -> list[Path]:
-    """Return the file of each task, named by a hash of all that its outcome depends on; none without a folder."""
+) -> list[Path | None]:
+    """Return the file of each task, named by a hash of all that its outcome depends on; None where there is none."""
     if checkpoint is None:
-        return []
+        return [None] * len(tasks)
     folder = Path(checkpoint)
     require_place(folder)
     shared = experiment.identity, sorted(versions().items())
-    files = []
+    files: list[Path | None] = []
     for task in tasks:
+        model: Any = task.model
         try:
-            key = joblib.hash((shared, task.name, task.model, task.fold))
+            joblib.hash(model)
         except (PicklingError, AttributeError, TypeError) as error:
-            raise ParameterError(
-                f"{task.name} must be made of parts that can be pickled where a checkpoint is kept: {reason(error)}; "
-                "use functions with a name in a module, or no checkpoint"
-            ) from error
-        files.append(folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', task.name)}-{key}.parquet")
+            if not hasattr(model, "code"):  # of this package, where a setting without a name is a mistake
+                raise ParameterError(
+                    f"{task.name} must be made of parts that can be pickled where a checkpoint is kept: "
+                    f"{reason(error)}; use functions with a name in a module, or no checkpoint"
+                ) from error
+            model = packed(model)
+        code = getattr(task.model, "code", "")
+        key = joblib.hash((shared, task.name, model, task.fold, *([code] if code else [])))
+        name = f"{re.sub(r'[^A-Za-z0-9_-]', '_', task.name)}-{key}.parquet"
+        files.append(None if model is None else folder / name)
     return files
+
+
+def packed(model: Any) -> bytes | None:
+    """Return a model as bytes, functions without a name by their code; None where it cannot be pickled."""
+    try:
+        return cloudpickle.dumps(model)  # type: ignore[no-any-return]
+    except Exception:  # what a part of it raises
+        return None
 
 
 def _read(file: Path, experiment: Experiment[Any, Any, Record]) -> Outcome[Record]:
