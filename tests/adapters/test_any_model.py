@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections.abc import Callable
@@ -249,15 +250,23 @@ def test_a_board_of_models_of_any_origin_has_readable_names_notes_and_keeps_the_
     assert Last.fits == 1
 
 
-def test_rows_of_a_function_are_not_taken_up_after_its_code_changed(tmp_path: Path) -> None:
-    def rows(file: str) -> list[float]:
-        space: dict[str, Any] = {"np": np}
-        exec(compile(f"def mine(context, horizon): return np.repeat({file}, horizon)", "<cell>", "exec"), space)
-        board = leaderboard([space["mine"]], wave(40), horizon=1, origins=2, checkpoint=tmp_path)
+def test_rows_of_a_function_are_not_taken_up_after_its_code_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def rows(number: float) -> list[float]:
+        code = f"def other(): return {number}\ndef mine(context, horizon): return [other()] * horizon"
+        (tmp_path / "code_of_mine.py").write_text(code)
+        sys.modules.pop("code_of_mine", None)
+        importlib.invalidate_caches()
+        mine = importlib.import_module("code_of_mine").mine
+        board = leaderboard([mine], wave(40), horizon=1, origins=2, checkpoint=tmp_path / "kept")
         return board.rows.loc[board.rows["model"] == "mine", "forecast"].tolist()
 
-    assert rows("1.0") == [1.0, 1.0]
-    assert rows("2.0") == [2.0, 2.0]
+    assert rows(1.0) == [1.0, 1.0]
+    assert rows(2.0) == [2.0, 2.0]
 
 
 def test_seeds_of_a_regressor_with_a_random_state_are_those_of_the_board() -> None:
