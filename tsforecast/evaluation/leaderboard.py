@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +24,6 @@ from tsforecast.errors import (
     UnknownNameError,
     nearest,
     raise_any,
-    shorten,
 )
 from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Ahead, Backtest, joined
@@ -39,16 +37,16 @@ from tsforecast.evaluation.metrics import (
     reads_scores,
     with_own,
 )
-from tsforecast.evaluation.record import ForecastFit, ForecastRecord
+from tsforecast.evaluation.notes import fallbacks, naive_again, not_pickled, skipped_series, undistributed
+from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.runner import Outcome, by_name, complete, packed, run_all
+from tsforecast.evaluation.runner import by_name, complete, run_all
 from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
 from tsforecast.forecasters import auto
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.provenance import naive_note
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
 NAIVE_LEVELS = ("mean", "window-average")  # where most numbers are zero, and the last one and last season say little
@@ -251,13 +249,13 @@ def leaderboard(
         protocol, reason = within_time(within, models, backtest, seeds, n_jobs, independent_series)
         backtest, why = replace(backtest, protocol=protocol), [*why, reason]
     if checkpoint is not None or n_jobs != 1:
-        why = [*why, *_not_pickled(models)]
+        why = [*why, *not_pickled(models)]
     with observed(models, panel) as activity:
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
-        fallbacks = [note for part in parts for note in _fallbacks(part)]
-        more = (*panel.season_notes, *fallbacks, *_naive_again(outcomes), *_undistributed(outcomes))
-        notes = (*panel.notes, *why, *adapted, *_skipped_series(panel, parts[0]), *more)
+        replaced = [note for part in parts for note in fallbacks(part)]
+        more = (*panel.season_notes, *replaced, *naive_again(outcomes), *undistributed(outcomes))
+        notes = (*panel.notes, *why, *adapted, *skipped_series(panel, parts[0]), *more)
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
         reference = reference or _best_before(backtest, models, metric, own)
@@ -288,7 +286,7 @@ def _ahead(
     record = replace(record, explained=known)
     failed = [f"{outcome.fit.model} has no forecast after the data: {outcome.fit.error}" for outcome in outcomes]
     failed = [note for note, outcome in zip(failed, outcomes, strict=True) if outcome.rows is None]
-    return record.with_ahead([outcome.rows for outcome in outcomes]), (*failed, *_undistributed(outcomes))
+    return record.with_ahead([outcome.rows for outcome in outcomes]), (*failed, *undistributed(outcomes))
 
 
 def needs_distributions(models: Mapping[str, Forecaster], metric: str, own: Own) -> bool:
@@ -393,57 +391,3 @@ def _with_levels(models: dict[str, Forecaster], panel: Panel) -> tuple[dict[str,
     are = "is a naive rival" if len(added) == 1 else "are naive rivals"
     note = f"{share:.0%} of the numbers are 0, so that {' and '.join(added)} {are} as well{more}"
     return {name: make(name) for name in added} | models, [note]
-
-
-def _skipped_series(panel: Panel, rows: pd.DataFrame) -> list[str]:
-    """Return a note on the series without rows."""
-    tested = set(rows["series"])
-    missing = [repr(str(name)) for name in panel.ids if name not in tested]
-    if not missing:
-        return []
-    has, are, reach = ("has", "is", "it") if len(missing) == 1 else ("have", "are", "them")
-    return [
-        f"{len(missing)} of {len(panel)} series {has} no past and target at any cutoff and {are} left out: "
-        f"{shorten(missing, 8)}; more origins may reach {reach}"
-    ]
-
-
-def _not_pickled(models: Mapping[str, Forecaster]) -> list[str]:
-    """Return a note on each model that neither a checkpoint nor another process can take."""
-    return [
-        f"{name} cannot be pickled: it runs in this process, and an interrupted comparison begins it anew"
-        for name, model in models.items()
-        if packed(model) is None
-    ]
-
-
-def _undistributed(outcomes: Iterable[Outcome[ForecastFit]]) -> list[str]:
-    """Return a note on each model whose distributions failed, with the reason."""
-    reasons = {outcome.fit.model: outcome.fit.no_distribution for outcome in outcomes if outcome.fit.no_distribution}
-    return [f"{model} has no distribution: {why}" for model, why in reasons.items()]
-
-
-def _naive_again(outcomes: Sequence[Outcome[ForecastFit]]) -> list[str]:
-    """Return a note on each network that fell back to the naive forecast, wholly or largely, in some of its fits."""
-    fits = Counter(outcome.fit.model for outcome in outcomes)
-    every = [(outcome.fit.model, naive_note(outcome.fit.resolved)) for outcome in outcomes]
-    found = Counter(model for model, note in every if note)
-    last = {model: note for model, note in every if note}
-    some = {
-        model: "" if count == fits[model] else f" in {count} of {fits[model]} fits" for model, count in found.items()
-    }
-    return [f"{model}{some[model]}: {note}" for model, note in last.items()]
-
-
-def _fallbacks(rows: pd.DataFrame) -> list[str]:
-    """Return a note on the series that one model left to the seasonal naive."""
-    replaced = rows.loc[rows["replaced"], "series"]
-    names = [repr(str(name)) for name in replaced.unique()]
-    if not names:
-        return []
-    are = "is" if len(names) == 1 else "are"
-    some = "" if len(replaced) == rows["series"].isin(replaced).sum() else " at some cutoffs"
-    return [
-        f"{rows['model'].iloc[0]}: {len(names)} of {rows['series'].nunique()} series {are} forecast by the seasonal "
-        f"naive instead{some}: {shorten(names, 8)}"
-    ]
