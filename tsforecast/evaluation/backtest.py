@@ -186,7 +186,7 @@ class Backtest:
         past = cutoffs.past(panel)
         forecasts = model.forecast_on_the_wall(past, protocol.ahead)[:, protocol.gap :]  # (n, H, K)
         fit = replace(fit, **learned(model), predict_seconds=time.perf_counter() - began)
-        truth = _truth(panel, cutoffs, protocol.horizon)
+        truth = truth_after(panel, cutoffs, protocol.horizon)
         values = {"y": truth, "forecast": forecasts}
         if self.distributions:
             values |= dict.fromkeys(SCORES, np.full(truth.shape, np.nan))
@@ -195,7 +195,7 @@ class Backtest:
                     values |= scores_of(model.distribution_on_the_wall, past, protocol.gap, truth)
             except TsForecastError as error:
                 fit = replace(fit, no_distribution="; ".join(error.problems))
-        return _rows(panel, cutoffs, values, model.is_fallback(past), fit), fit
+        return rows_of(panel, cutoffs, values, model.is_fallback(past), fit), fit
 
     def audited(self, model: Forecaster, fold: Fold) -> str:
         """Return the outcome of the audit in the first fold; nothing in others."""
@@ -269,7 +269,7 @@ def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cutoffs:
+class Cutoffs:
     """Positions at n cutoffs, shape (n,) each: the series, and its rows as in `Cutoff`."""
 
     series: Positions
@@ -281,15 +281,15 @@ class _Cutoffs:
     def past(self, panel: Panel) -> Context:
         return Context(panel, self.series, self.seen, self.start)
 
-    def where(self, chosen: NDArray[np.bool_]) -> _Cutoffs:
-        return _Cutoffs(*(getattr(self, field.name)[chosen] for field in fields(self)))
+    def where(self, chosen: NDArray[np.bool_]) -> Cutoffs:
+        return Cutoffs(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def _cutoffs(panel: Panel, cutoffs: list[Cutoff], test: Positions) -> _Cutoffs:
+def _cutoffs(panel: Panel, cutoffs: list[Cutoff], test: Positions) -> Cutoffs:
     """Return every cutoff with an observation before it and a target after it."""
     names = ("start", "seen", "first", "last")
     rows = {name: np.concatenate([getattr(cutoff, name) for cutoff in cutoffs]) for name in names}
-    found = _Cutoffs(np.tile(np.arange(len(panel)), len(cutoffs)), **rows)
+    found = Cutoffs(np.tile(np.arange(len(panel)), len(cutoffs)), **rows)
     found = found.where(is_tested(cutoffs).ravel() & np.isin(found.series, test))
     if len(found.series):
         found = found.where(np.asarray(found.past(panel).has_observations.any(axis=1)))
@@ -298,7 +298,7 @@ def _cutoffs(panel: Panel, cutoffs: list[Cutoff], test: Positions) -> _Cutoffs:
     return found
 
 
-def _truth(panel: Panel, cutoffs: _Cutoffs, horizon: int) -> NDArray[np.float64]:
+def truth_after(panel: Panel, cutoffs: Cutoffs, horizon: int) -> NDArray[np.float64]:
     """Return the truth after each cutoff, (n, H, K), NaN where there is none; it is read only here."""
     at = cutoffs.first[:, None] + np.arange(horizon)  # (n, H)
     inside = at < cutoffs.last[:, None]
@@ -306,9 +306,9 @@ def _truth(panel: Panel, cutoffs: _Cutoffs, horizon: int) -> NDArray[np.float64]
     return np.where(inside[..., None], panel.values[rows, : panel.n_targets], np.nan)
 
 
-def _rows(
+def rows_of(
     panel: Panel,
-    cutoffs: _Cutoffs,
+    cutoffs: Cutoffs,
     values: dict[str, NDArray[np.float64]],
     is_fallback: NDArray[np.bool_],
     fit: ForecastFit,
@@ -366,7 +366,7 @@ def _phases(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[np.int32]:
     return panel.frequency.phase(stamps, panel.season_length).astype(np.int32)
 
 
-def _scales(panel: Panel, cutoffs: _Cutoffs) -> NDArray[np.float64]:
+def _scales(panel: Panel, cutoffs: Cutoffs) -> NDArray[np.float64]:
     """Return the seasonal naive's mean absolute and squared error on the past of each cutoff, (n, K, 2)."""
     season, targets = panel.season_length, panel.n_targets
     start, seen = cutoffs.start, cutoffs.seen

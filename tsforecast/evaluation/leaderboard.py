@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ from tsforecast.errors import (
 from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Ahead, Backtest, joined
 from tsforecast.evaluation.duration import within_time
+from tsforecast.evaluation.external import read_forecasts
 from tsforecast.evaluation.metrics import (
     DISTRIBUTION_METRICS,
     METRICS,
@@ -72,6 +73,75 @@ class Leaderboard(ForecastResults):
         from tsforecast.evaluation.report.forecasts import html_report
 
         return write_or_return(html_report(self, title), path)
+
+    @classmethod
+    def from_forecasts(
+        cls,
+        forecasts: Any,
+        truth: Any,
+        *,
+        id: str | None = None,
+        time: str | None = None,
+        cutoff: str | None = None,
+        model: str | None = None,
+        forecast: str | None = None,
+        metric: str = "mase",
+        reference: str | None = None,
+        margin: float = MARGIN,
+        independent_series: bool = False,
+        metrics: Own | None = None,
+    ) -> Self:
+        """Compare forecasts that were made elsewhere with the naive family at the same cutoffs.
+
+        Parameters
+        ----------
+        forecasts : frame, or dict of model to frame
+            One row for each series, cutoff, time and model; or a column for each model, as NeuralForecast and
+            StatsForecast have them (``unique_id, ds, cutoff, y, AutoARIMA, AutoARIMA-lo-90``); or a row for each series
+            and cutoff with lists of steps (``predictions, 0.1, 0.9``). Without a column of cutoffs each series has one,
+            right before its first forecast. Quantiles are columns named after levels (``0.1``, ``q0.1``) or ends of
+            intervals (``lo-90``, ``hi80``). A column of the truth must agree with `truth`.
+        truth : anything that `Panel.of` reads
+            The series with their past, of which naive forecasts and scales are made.
+        id, time, cutoff, model, forecast : str, optional
+            Columns of the forecasts, where those have other names than the ones of the truth and the usual ones.
+        metric, reference, margin, independent_series, metrics
+            See `leaderboard`.
+
+        Raises
+        ------
+        DataError
+            When models do not forecast the same series, cutoffs and steps, one does so twice, a time is none of the
+            truth's, or the truth differs.
+        ParameterError, UnknownNameError
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> days = pd.date_range("2024-01-01", periods=6, freq="D")
+        >>> truth = pd.DataFrame({"id": "a", "day": days, "y": [1.0, 3.0, 2.0, 4.0, 3.0, 5.0]})
+        >>> made = pd.DataFrame({"id": "a", "day": days[4:], "cutoff": days[3], "mine": [3.5, 4.5]})
+        >>> Leaderboard.from_forecasts(made, truth).table.loc[0, ["model", "mae"]].tolist()
+        ['mine', 0.5]
+        """
+        own = dict(metrics or {})
+        problems = one_of("metric", metric, (*METRICS, *DISTRIBUTION_METRICS, *own)) + own_problems(own)
+        problems += between("margin", margin, 0, 1) + flag("independent_series", independent_series)
+        raise_any(problems, ParameterError)
+        columns = {"id": id, "time": time, "cutoff": cutoff, "model": model, "forecast": forecast}
+        given = read_forecasts(forecasts, Panel.of(truth), columns)
+        past = given.panel.until(given.oldest)
+        models, why = _with_levels({name: make(name) for name in ALWAYS}, past)
+        if taken := sorted(set(models) & set(given.values)):
+            raise DataError(f"given models must have names of their own: {taken[0]!r} is made here; rename it")
+        found = [*(given.rows_of_model(name, each) for name, each in models.items()), *given.rows()]
+        rows = with_own(pd.concat([part for part, _ in found], ignore_index=True), own, metric)
+        protocol = Protocol(given.horizon, gap=given.gap, audit=None)
+        chosen = reference or _best_before(past, protocol, given.has_quantiles, models, metric, own)
+        notes = (*given.panel.notes, *given.panel.season_notes, *given.notes, *why)
+        record = given.board_record(tuple(fit for _, fit in found))
+        ranking = own_name(metric, own)
+        return cls.from_rows(rows, ranking, chosen, notes, record, margin, independent_series)
 
     def plot(self, series: Any = None, target: Any = None) -> Any:
         """Draw actual values and forecasts of one series around its newest cutoffs.
@@ -258,7 +328,9 @@ def leaderboard(
         notes = (*panel.notes, *why, *adapted, *skipped_series(panel, parts[0]), *more)
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
-        reference = reference or _best_before(backtest, models, metric, own)
+        if reference is None and protocol.groups is None and len(panel) == len(backtest.folds[0].test):
+            past = panel.until(backtest.folds[0].cutoffs[0].seen)
+            reference = _best_before(past, protocol, distributions, models, metric, own)
         results = Leaderboard.from_rows(
             rows, own_name(metric, own), reference, notes, record, margin, independent_series
         )
@@ -321,19 +393,17 @@ def panel_and_protocol(
 
 
 @unobserved()
-def _best_before(test: Backtest, models: Mapping[str, Forecaster], metric: str, own: Own) -> str | None:
-    """Return the naive forecast with the lowest error at cutoffs before the oldest one; None where there are none.
+def _best_before(
+    past: Panel, protocol: Protocol, distributions: bool, models: Mapping[str, Forecaster], metric: str, own: Own
+) -> str | None:
+    """Return the naive forecast with the lowest error in what lies before the oldest cutoff; None where none fits.
 
     A reference that is chosen on the cutoffs of the test has the luck of the choice on its side.
     """
-    folds = test.folds
-    if test.protocol.groups is not None or len(test.panel) > len(folds[0].test):
-        return None
-    past = test.panel.until(folds[0].cutoffs[0].seen)
-    few = max(1, min(MAX_ORIGINS, MAX_ROWS // (len(past) * test.protocol.horizon)))
+    few = max(1, min(MAX_ORIGINS, MAX_ROWS // (len(past) * protocol.horizon)))
     for origins in range(few, 0, -1):
-        protocol = replace(test.protocol, origins=origins, refit=False, audit=None)
-        earlier = Backtest(past, protocol, test.distributions and metric not in METRICS)
+        before = replace(protocol, origins=origins, refit=False, audit=None)
+        earlier = Backtest(past, before, distributions and metric not in METRICS)
         try:
             fold = earlier.folds[0]
         except DataError:  # too short a past

@@ -132,6 +132,7 @@ class ForecastRecord(ComparisonRecord):
     @classmethod
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:
         """Return the record of a finished comparison."""
+        oldest = protocol.folds(panel)[0].cutoffs[0]
         return cls(
             data=repr(panel).removeprefix("Panel: "),
             fingerprint=panel.fingerprint(),
@@ -146,7 +147,7 @@ class ForecastRecord(ComparisonRecord):
             train_length=protocol.train_length,
             groups=repr(protocol.groups) if protocol.groups else "each left out in turn" * (panel.groups is not None),
             audit=protocol.audit or "none",
-            past=_past(panel, protocol),
+            past=past_of(panel, oldest.start, oldest.seen, protocol.ahead),
             min_past=protocol.min_past,
             align="time" if panel.kind == "none" else protocol.align or "time",
         )
@@ -192,14 +193,13 @@ def times_of(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[Any]:
     return stamps.astype("datetime64[ns]").astype("datetime64[us]") if panel.kind == "datetime" else stamps
 
 
-def _past(panel: Panel, protocol: Protocol) -> pd.DataFrame:
-    """Return the truth before the oldest cutoff, of at most `PAST_ROWS` rows."""
-    cutoff = protocol.folds(panel)[0].cutoffs[0]
-    count = max(SEASONS * panel.season_length, protocol.ahead, 12)
+def past_of(panel: Panel, start: NDArray[np.int64], seen: NDArray[np.int64], ahead: int) -> pd.DataFrame:
+    """Return the truth between two rows of each series, the last ones, of at most `PAST_ROWS` rows."""
+    count = max(SEASONS * panel.season_length, ahead, 12)
     kept = max(1, PAST_ROWS // (count * panel.n_targets))
     parts = []
     for i in range(min(len(panel), kept)):
-        steps = np.arange(max(cutoff.start[i], cutoff.seen[i] - count), cutoff.seen[i])
+        steps = np.arange(max(start[i], seen[i] - count), seen[i])
         times = times_of(panel, panel.stamps(i, steps))
         for k, target in enumerate(panel.roles.target):
             y = panel.series(i)[steps, k].astype(np.float64)

@@ -1,0 +1,175 @@
+"""Forecasts that were made elsewhere: the board that our own models get, in any layout, and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, ParameterError
+from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
+from tsforecast.forecasters.naive import MeanForecaster, WindowAverageForecaster
+
+DAYS = pd.date_range("2024-01-01", periods=40, freq="D")
+NOISE = np.random.default_rng(0).normal(size=(2, 40))
+TRUTH = pd.DataFrame(
+    {"unique_id": np.repeat(["b", "a"], 40), "ds": np.tile(DAYS, 2), "y": 20 + NOISE.cumsum(axis=1).ravel()}
+)
+MODELS = {"mean": MeanForecaster(), "average": WindowAverageForecaster()}
+KEYS = ["unique_id", "ds", "cutoff"]
+
+
+@pytest.fixture(scope="module")
+def own() -> Leaderboard:
+    """Return the board of our own models, with intervals."""
+    return leaderboard(MODELS, Panel.of(TRUTH), horizon=3, origins=6, distributions=True, audit=None)
+
+
+@pytest.fixture(scope="module")
+def wide(own: Leaderboard) -> pd.DataFrame:
+    """Return their forecasts as NeuralForecast and StatsForecast lay them out."""
+    rows = own.rows.rename(columns={"series": "unique_id", "time": "ds"}).astype({"model": str, "unique_id": str})
+    parts = []
+    for name in MODELS:
+        mine = rows[rows["model"] == name].set_index(KEYS)
+        ends = {f"{name}-lo-80": mine["lo80"], f"{name}-hi-80": mine["hi80"]}
+        parts.append(pd.DataFrame({"y": mine["y"], name: mine["forecast"], **ends}))
+    joined = pd.concat([parts[0], parts[1].drop(columns="y")], axis=1).reset_index()
+    return joined.sample(frac=1, random_state=0, ignore_index=True)
+
+
+def long(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return forecasts with a row for each model."""
+    parts = []
+    for name in MODELS:
+        ends = {f"{name}-lo-80": "0.1", f"{name}-hi-80": "0.9", name: "forecast"}
+        parts.append(wide[[*KEYS, *ends]].rename(columns=ends).assign(model=name))
+    return pd.concat(parts, ignore_index=True)
+
+
+def nested(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return forecasts with a row for each cutoff, and lists of steps without their times."""
+    listed = long(wide).sort_values("ds").groupby(["model", "unique_id", "cutoff"], sort=False)
+    return listed[["forecast", "0.1", "0.9"]].agg(list).reset_index().rename(columns={"forecast": "predictions"})
+
+
+LAYOUTS = {
+    "a column for each model": lambda wide: wide.astype({"mean": np.float32, "y": np.float32}),
+    "the id in the index": lambda wide: wide.set_index("unique_id"),
+    "polars": lambda wide: pl.from_pandas(wide),
+    "a row for each model": long,
+    "lists of steps": nested,
+    "a frame for each model": lambda wide: {
+        name: long(wide).query(f"model == '{name}'").drop(columns="model").rename(columns={"forecast": "mean"})
+        for name in MODELS
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_given_forecasts_have_the_errors_verdicts_and_reference_of_those_that_were_made_here(
+    layout: str, own: Leaderboard, wide: pd.DataFrame
+) -> None:
+    board = Leaderboard.from_forecasts(LAYOUTS[layout](wide), TRUTH)
+    columns = ["mase", "mae", "rmse", "smape", "coverage80", "width80"]
+    ours, theirs = (each.table.set_index("model").loc[list(MODELS)] for each in (own, board))
+    np.testing.assert_allclose(theirs[columns], ours[columns], rtol=1e-5)
+    np.testing.assert_allclose(theirs["crps"], ours["crps"], rtol=0.1)  # of three quantiles in place of all
+    naive = [each.table.set_index("model").loc["drift", [*columns, "crps"]] for each in (own, board)]
+    np.testing.assert_allclose(*naive)
+    assert board.reference == own.reference
+    assert {name: verdict.outcome for name, verdict in board.verdicts.items()} == {
+        name: verdict.outcome for name, verdict in own.verdicts.items()
+    }
+    (note,) = board.notes
+    assert note.endswith("scores of distributions are of curves through the few quantiles that were given")
+
+
+def test_a_board_of_given_forecasts_is_kept_reported_and_has_a_record(wide: pd.DataFrame, tmp_path: Path) -> None:
+    points = wide[[*KEYS, "mean"]].rename(columns={"mean": "theirs"})
+    board = Leaderboard.from_forecasts(points, TRUTH, metrics={"big": lambda y, forecast: abs(y - forecast) > 2})
+    assert board.record is not None
+    assert (board.record.horizon, board.record.origins, board.record.step, board.record.gap) == (3, 6, 3, 0)
+    assert "crps" not in board.table
+    assert "big" in board.table
+    board.to_parquet(tmp_path / "rows.parquet")
+    assert Leaderboard.from_parquet(tmp_path / "rows.parquet").table.equals(board.table)
+    assert "theirs" in str(board.to_html())
+
+
+def test_forecasts_without_cutoffs_begin_right_after_them_and_a_gap_is_seen(wide: pd.DataFrame) -> None:
+    last = wide[wide["cutoff"] == wide["cutoff"].max()]
+    plain = last[["unique_id", "ds", "mean"]].rename(columns={"mean": "theirs"})
+    board = Leaderboard.from_forecasts(plain, TRUTH)
+    assert board.rows["cutoff"].unique().tolist() == [pd.Timestamp(last["cutoff"].iloc[0])]
+    gapped = last.assign(cutoff=last["cutoff"] - pd.Timedelta("2D"))[[*KEYS, "average"]]
+    record = Leaderboard.from_forecasts(gapped, TRUTH).record
+    assert record is not None
+    assert (record.gap, record.horizon) == (2, 3)
+
+
+def without(wide: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """Return forecasts of one model with some columns changed."""
+    return wide[[*KEYS, "y", "mean"]].rename(columns={"mean": "theirs"}).assign(**columns)
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "twice": (
+        lambda wide: pd.concat([without(wide), without(wide).head(2)]),
+        "a model must forecast each series, cutoff and step once: 'theirs' has 2 rows more, the first for series",
+    ),
+    "a model lacks rows": (
+        lambda wide: long(wide).drop(index=[0, 1]),
+        "model 'mean' must forecast what the others do: it lacks 2 of 36 forecasts, the first for series",
+    ),
+    "a step is missing": (
+        lambda wide: without(wide)[lambda frame: frame["ds"] != DAYS[24]],
+        "each cutoff must have the same steps: series 'b', cutoff 2024-01-22 has 2 of 3 (and 1 more)",
+    ),
+    "another truth": (
+        lambda wide: without(wide, y=wide["y"] + (wide["ds"] == DAYS[30])),
+        "column 'y' must hold the numbers of the truth: 2 of 36 differ, the first for series",
+    ),
+    "another series": (
+        lambda wide: without(wide, unique_id=wide["unique_id"].replace("a", "c")),
+        "forecasts must be of series of the truth: it has no 'c'",
+    ),
+    "another time": (
+        lambda wide: without(wide, ds=wide["ds"] + pd.Timedelta("1h")),
+        "column 'ds' must hold times of the truth: ",
+    ),
+    "cutoffs after the forecasts": (
+        lambda wide: without(wide, cutoff=wide["ds"]),
+        "a forecast must lie after its cutoff: series",
+    ),
+    "no past": (
+        lambda wide: without(wide, cutoff=DAYS[0] - pd.Timedelta("1D")),
+        "column 'cutoff' must hold times of the truth: 2023-12-31 is none of series 'b', which has 2024-01-01",
+    ),
+    "no number": (lambda wide: wide[KEYS], "forecasts must have a column of numbers: there is none beside"),
+    "no times": (lambda wide: wide[["unique_id", "mean"]], "forecasts must have their times: no column is one of ds"),
+    "no series": (lambda wide: wide[["ds", "mean"]], "forecasts must name their series: no column is one of unique_id"),
+    "the name of a naive one": (
+        lambda wide: without(wide).rename(columns={"theirs": "drift"}),
+        "given models must have names of their own: 'drift' is made here; rename it",
+    ),
+    "no frame": (lambda wide: wide.to_numpy(), "forecasts must be a frame, or a dict of model to frame: got ndarray"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_forecasts_that_cannot_be_compared_are_refused_with_the_place(fault: str, wide: pd.DataFrame) -> None:
+    change, sentence = WRONG[fault]
+    with pytest.raises(DataError) as caught:
+        Leaderboard.from_forecasts(change(wide), TRUTH)
+    assert sentence in str(caught.value)
+
+
+def test_a_column_that_is_named_must_exist(wide: pd.DataFrame) -> None:
+    with pytest.raises(ParameterError, match="cutoff='cut' is no column of the forecasts; did you mean 'cutoff'"):
+        Leaderboard.from_forecasts(wide, TRUTH, cutoff="cut")
