@@ -121,7 +121,7 @@ class Leaderboard(ForecastResults):
         >>> days = pd.date_range("2024-01-01", periods=6, freq="D")
         >>> truth = pd.DataFrame({"id": "a", "day": days, "y": [1.0, 3.0, 2.0, 4.0, 3.0, 5.0]})
         >>> made = pd.DataFrame({"id": "a", "day": days[4:], "cutoff": days[3], "mine": [3.5, 4.5]})
-        >>> Leaderboard.from_forecasts(made, truth).table.loc[0, ["model", "mae"]].tolist()
+        >>> Leaderboard.from_forecasts(made, truth).table[["model", "mae"]].values[0].tolist()
         ['mine', 0.5]
         """
         own = dict(metrics or {})
