@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -97,7 +98,8 @@ def starts_ray(file: Path) -> bool:
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their fixtures, and put those that start a Ray first: they occupy one worker for long."""
+    """Mark tests by fixtures, models and samples, and put those that start a Ray first: they occupy one worker long."""
+    cases: Counter[str] = Counter()
     for item in items:
         for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[fixture])
@@ -108,6 +110,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         variant = "readonly_memmap" in item.name  # of a check of scikit-learn
         if variant or not models <= REPRESENTATIVES:
             item.add_marker("thorough")
+        sample = item.get_closest_marker("sample")
+        if sample and item.get_closest_marker("thorough") is None:
+            function = item.nodeid.partition("[")[0]
+            if cases[function] % sample.args[0]:
+                item.add_marker("thorough")
+            cases[function] += 1
     items.sort(key=lambda item: not starts_ray(item.path))
 
 

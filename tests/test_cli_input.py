@@ -333,6 +333,7 @@ def test_text_of_the_windows_kind_is_read_and_said_to_be(tmp_path: Path, capsys:
         assert str(caught.value) == f"file {str(path)!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8"
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])

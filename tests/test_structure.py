@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "tsforecast"
@@ -13,6 +14,7 @@ LINES = {
     ".".join(file.relative_to(PACKAGE).with_suffix("").parts): file.read_text(encoding="utf-8").splitlines()
     for file in sorted(PACKAGE.rglob("*.py"))
 }
+WHOLE = re.compile(r"^\s*(from|import)\s.*\btsforecast\b(?!\.)")
 CODE = {name: lines for name, lines in LINES.items() if lines}
 
 
@@ -31,7 +33,8 @@ def test_files_are_neither_long_nor_tiny() -> None:
 def test_no_module_imports_the_package_that_imports_them_all() -> None:
     found = set()
     for name, lines in CODE.items():
-        for node in ast.walk(ast.parse("\n".join(lines))):
+        # Few lines can be such an import, and only their statements are read.
+        for node in ast.walk(ast.parse("\n".join(lines))) if any(map(WHOLE.search, lines)) else ():
             imported = [node.module] if isinstance(node, ast.ImportFrom) else []
             imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if "tsforecast" in imported:

@@ -48,6 +48,7 @@ def test_variances_are_those_of_their_papers(tests: ModuleType) -> None:
     assert found[2].bound == pytest.approx(student.isf(0.025, 3))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("count", [10, 24])
 def test_rates_in_the_rows_are_those_that_integration_gives(tests: ModuleType, count: int) -> None:
     part = ROWS[(ROWS["part"] == "published") & (ROWS["cutoffs"] == count) & (ROWS["skill"] == 0)]

@@ -44,6 +44,7 @@ def test_what_is_said_does_not_depend_on_batch_mates_order_or_lengths_to_the_bit
     assert np.array_equal(model.predict_proba([*longer, *recordings])[150:], together)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("both", "norm"), [(True, "layer"), (False, "batch")])
 @pytest.mark.parametrize("segment", [1, 3])
 @pytest.mark.parametrize("pooling", options(NeuralClassifier, "pooling"))

@@ -29,7 +29,7 @@ from tsforecast import (
 from tsforecast.errors import DataError, TsForecastError
 from tsforecast.estimators.registry import CLASSICAL, MODEL_NAMES
 
-FEW, MANY = 30, 600  # cases of each model: in every run, and of the long one
+FEW, MANY = min(30, settings().max_examples), 600  # cases of each model: in every run, and of the long one
 CLASSIFIERS = {
     "majority": MajorityClassifier,
     "nearest": NearestNeighborClassifier,
@@ -117,7 +117,7 @@ def windows(draw: st.DrawFn) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", QUICK)
-@settings(max_examples=FEW // 3, **LENIENT)
+@settings(max_examples=min(10, FEW), **LENIENT)
 @given(given_windows=windows())
 def test_any_windows_are_forecast_or_refused(name: str, given_windows: tuple[Any, Any]) -> None:
     fit_and_ask_windows(name, *given_windows)

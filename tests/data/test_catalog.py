@@ -89,6 +89,7 @@ def test_every_card_says_what_a_user_must_know(name: str) -> None:
     assert (known.roles.time is None) == (known.frequency == "index")
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_card_loads_to_a_panel_of_the_promised_shape(name: str) -> None:
     panel, known = load(name), card(name)
@@ -102,6 +103,7 @@ def test_every_card_loads_to_a_panel_of_the_promised_shape(name: str) -> None:
     assert len(set(panel.ids)) == len(panel)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_task_fits_into_its_dataset(name: str) -> None:
     panel, task = load(name), card(name).task
@@ -113,6 +115,7 @@ def test_every_task_fits_into_its_dataset(name: str) -> None:
     assert (oldest.seen >= panel.season_length).all()
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_checksums_on_the_cards_are_those_of_the_files(name: str) -> None:
     load(name)

@@ -53,6 +53,7 @@ def test_a_short_series_goes_on_by_its_calendar(kind: str) -> None:
     assert found.y.tolist() == [len(past) - 1.0] * 2
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("kind", SHORT)
 def test_thirty_short_series_go_on_by_their_calendar(kind: str) -> None:
     past, ahead = (pd.DatetimeIndex(text.split()) for text in SHORT[kind])
@@ -103,6 +104,7 @@ DIGITS = {  # whole numbers, and the two that follow
 }
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", DIGITS)
 @pytest.mark.parametrize("library", ["pandas", "polars", "index", "wide", "shops"])
 def test_whole_numbers_go_on_as_dates_or_as_a_count(kind: str, library: str) -> None:
@@ -200,6 +202,7 @@ def midnights(zone: str, first: pd.Timestamp, count: int) -> pd.DatetimeIndex:
     return pd.date_range(first, periods=count).tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("zone", MIDNIGHTS)
 @pytest.mark.parametrize("before", [0, 1, 14, 39, 40])  # days before the one without midnight: in the past or ahead
 def test_days_go_on_where_the_clocks_skip_midnight(zone: str, before: int) -> None:
@@ -239,6 +242,7 @@ def test_times_of_day_go_on_where_the_clocks_skip_half_an_hour(first: str, step:
     ]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("hours", [(6, 18), (6, 14, 22), (0, 6, 12, 18), (2, 10, 18), (0, 4, 8, 12, 16, 20)])
 @pytest.mark.parametrize("first", ["2024-03-10", "2024-10-10", "2024-06-01"])
 @pytest.mark.parametrize("form", ["zone", pytest.param("text", marks=pytest.mark.thorough)])
@@ -313,6 +317,7 @@ def test_several_offsets_are_noted_and_must_stand_in_every_row() -> None:
     )
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("first", "last", "following"),
     [

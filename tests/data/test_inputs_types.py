@@ -153,6 +153,7 @@ def test_a_series_keeps_its_name_whatever_that_is(name: Any, tmp_path: Path) -> 
         assert NaiveForecaster(horizon=3).fit(pl.Series(name, np.arange(20.0))).predict().name == name
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     "freq", ["D", "h", "15min", "2D", "B", "W", "W-WED", "MS", "ME", "QS", "QE", "QS-FEB", "YS", "YE-JUN"]
 )

@@ -94,6 +94,7 @@ def read(data: object) -> Panel:
     return Panel.of(data) if isinstance(data, (np.ndarray, list)) else Panel.from_frame(data, target=BOTH)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("form", list(forms()))
 def test_every_form_gives_the_same_numbers_and_windows_to_the_bit(form: str) -> None:
     panel = read(forms()[form])

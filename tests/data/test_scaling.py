@@ -138,6 +138,7 @@ def test_only_targets_are_transformed() -> None:
     assert scaled[:, 0].tolist() == pytest.approx([0.0, np.log(10)])
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("transform", [None, "log", "box-cox"])
 @pytest.mark.parametrize("scaler", ["standard", "min-max", "robust", None, StandardScaler()])
 def test_what_is_learned_of_a_series_does_not_depend_on_those_beside_it(

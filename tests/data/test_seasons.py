@@ -45,6 +45,7 @@ def test_a_day_in_a_week_is_found_as_two_seasons() -> None:
         assert find([np.tile(days + hours, 9) + 0.4 * random.standard_normal(9 * 168)]).lengths == (24, 168)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("steps", [60, 200, 1000, 5000])
 @pytest.mark.parametrize("kind", ["walk", "white", "red", "red of order two", "trend", "counts"])
 def test_no_season_is_found_where_there_is_none(kind: str, steps: int) -> None:

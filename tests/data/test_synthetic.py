@@ -20,6 +20,7 @@ def errors(draws: list[KnownSeries], forecasts: list[np.ndarray]) -> np.ndarray:
     return np.mean([np.abs(one.future - said) for one, said in zip(draws, forecasts, strict=True)], axis=0)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("draw", DRAW)
 def test_the_best_forecast_has_the_expected_error(draw: Callable[..., KnownSeries]) -> None:
     draws = [draw(40, horizon=5, seed=seed) for seed in range(SAMPLE)]

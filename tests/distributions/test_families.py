@@ -72,6 +72,7 @@ def test_likelihoods_are_those_of_scipy(family: Family) -> None:
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("family", [*SYMMETRIC, Quantiles([0.1, 0.3, 0.9]), *COUNTS], ids=lambda family: family.name)
 def test_gradients_are_those_of_differences(family: Family) -> None:
     generator = torch.Generator().manual_seed(0)

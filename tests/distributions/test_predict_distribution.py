@@ -73,6 +73,7 @@ def test_demand_that_is_mostly_zero_has_moved_where_its_quantiles_are_equal() ->
     assert (ends[:, 1] == ends[:, 2]).all()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("loss", ["normal", "laplace", "student-t", "lognormal", "poisson", "negative-binomial"])
 def test_a_family_of_torch_has_the_probabilities_of_the_forecast_in_the_units_of_the_data(loss: str) -> None:
     counts = loss in ("poisson", "negative-binomial")

@@ -81,6 +81,7 @@ def leaky(data: Any) -> Any:
     return [part[: CUTOFF + 2].sum() for part in column(data)]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("form", list(FORMS))
 def test_every_form_of_data_is_audited(form: str) -> None:
     data, cutoff = FORMS[form]
@@ -176,6 +177,7 @@ def mean_of(*users: str, own: int = 0, copy: bool = True) -> Callable[[Any], flo
     return procedure
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("form", [pd.DataFrame, pl.from_pandas, "panel"])
 def test_other_recordings_of_the_tested_user_and_copies_must_not_matter(form: Any) -> None:
     def leaking(procedure: Any, copies: bool = False) -> set[str]:

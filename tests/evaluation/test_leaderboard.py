@@ -52,6 +52,7 @@ def test_the_table_equals_metrics_worked_out_by_hand(ragged: Panel) -> None:
         assert record["rmsse"] == pytest.approx(np.mean([metrics.rmsse(p.y, p.forecast, p.naive_mse) for p in each]))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("metric", ["mase", "mae", "rmse", "smape", "rmsse"])
 def test_models_are_sorted_by_the_metric_and_the_reference_is_the_best_naive_one(metric: str) -> None:
     board = leaderboard({"off": Shifted(9.0), "good": Shifted(1.0)}, RAMP, horizon=1, origins=20, metric=metric)

@@ -245,6 +245,7 @@ class CalibratedOnTheTest(ConformalForecaster):
         return type(found)(points + np.nan_to_num(spread)[:, None, None, None] * np.sign(found.values - points))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("method", ["split", "adaptive"])
 def test_an_audit_finds_intervals_that_were_calibrated_on_the_test(method: Any) -> None:
     honest = audit(ConformalForecaster(SeasonalNaiveForecaster(), horizon=2, method=method), wave(300), cutoffs=1)

@@ -64,6 +64,7 @@ FEWER = [("conv1d", "a code of a fault at last", "past"), ("conv1d", "empty unti
 MORE = [(model, name, role) for _, name, role in EACH for model in ("gru", "conv1d")]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("model", "name", "role"), EACH + FEWER + [pytest.param(*each, marks=pytest.mark.thorough) for each in MORE[::3]]
 )

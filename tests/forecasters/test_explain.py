@@ -55,6 +55,7 @@ def sums(found: Explanation) -> None:
     assert np.abs(rows["anchor"] + rows["correction"] - rows["forecast"]).max() <= 1e-9 * rows["forecast"].abs().max()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("series", [1, 3])
 def test_what_matters_is_found_and_the_rest_is_silent(series: int) -> None:
     found = ReductionForecaster(window=24).fit(driven(steps=600 // series, series=series)).explain(steps=3)
@@ -229,6 +230,7 @@ def test_what_comes_from_another_series_lies_where_that_of_its_own_does() -> Non
     assert (static.tail(24) == own).all()
 
 
+@pytest.mark.thorough
 def test_the_best_forecast_of_a_board_is_explained_in_its_report(tmp_path: Path) -> None:
     board = leaderboard([ReductionForecaster(window=12)], wave(200), horizon=3, origins=5, audit=None, forecast=True)
     assert list(board.record.explained) == ["reduction"]

@@ -50,6 +50,7 @@ def at_ends(model: NeuralForecaster, steps: int = 40) -> tuple[Context, np.ndarr
     return Context(panel, np.zeros(len(ends), dtype=np.int64), ends), truth
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("transform", [None, "log"])
 @pytest.mark.parametrize("loss", ["normal", "laplace", "student-t", "quantile"])
 def test_untrained_a_head_is_the_anchor_with_the_spread_of_its_errors_by_step(loss: str, transform: str | None) -> None:
@@ -116,6 +117,7 @@ def test_a_head_finds_the_spread_that_was_put_in(loss: str) -> None:
     assert ((ends[..., 0] <= truth) & (truth <= ends[..., 1])).mean() == pytest.approx(0.8, abs=0.1)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("channels", ["independent", "joint"])
 @pytest.mark.parametrize("anchor", ["none", "seasonal", (6, 12)])
 @pytest.mark.parametrize("instance_norm", [False, True])

@@ -98,6 +98,7 @@ def gaps(count: int = 300) -> np.ndarray:
     return 10 + steps % 6 + np.where(steps % 6 < 3, 2.0, 0.1) * np.random.default_rng(0).normal(size=count)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("strategy", ["multioutput", "direct"])
 @pytest.mark.parametrize(("regressor", "name"), [(QuantileRegressor(alpha=0), "quantile"), (TREES, "alpha")], ids=str)
 def test_regressors_of_quantiles_say_what_clones_of_each_level_say(strategy: str, regressor: Any, name: str) -> None:
@@ -157,6 +158,7 @@ def test_regressors_of_one_number_and_recursion_have_the_distribution_of_their_e
         assert (np.diff(model.predict(interval=0.8)[:, 1:]) > 0).all()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_is_known_ahead_of_each_step_and_of_each_series_counts(strategy: str) -> None:
     days = pd.date_range("2024-01-01", periods=120, freq="D")

@@ -204,6 +204,7 @@ def test_labelled_sequences_are_for_a_classifier() -> None:
         GRUForecaster().fit([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0]], ["rest", "wave"])
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("validation", [0.15, 0.3, None, 12])
 @pytest.mark.parametrize("window", ["auto", 1, 20, 52])
 def test_the_horizon_of_a_remedy_is_the_largest_that_is_accepted(validation: float | int | None, window: Any) -> None:

@@ -91,6 +91,7 @@ def test_static_columns_tell_series_apart_and_unseen_categories_are_taken() -> N
     assert np.isfinite(forecast[2])
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("cell", NETWORKS)
 @pytest.mark.parametrize(
     "settings",

@@ -185,6 +185,7 @@ def test_an_exact_estimate_is_at_least_as_likely_as_the_least_squares_it_starts_
     assert log_likelihood(w, orders, mine) >= log_likelihood(w, orders, start)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", CLASSICAL)
 @pytest.mark.parametrize("unit", [1e-200, 1e-80, 1e-29, 1e27, 1e50, 1e95])
 @pytest.mark.parametrize("parameters", ["keep", "refit"])
@@ -222,6 +223,7 @@ def test_theta_equals_that_of_statsmodels(level: float | None) -> None:
     assert model.models_[0][0].parameters[:2] == pytest.approx([twin.params["alpha"], twin.params["b0"]], rel=1e-3)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("order", "seasonal"),
     [((1, 0, 1), (0, 0, 0)), ((0, 1, 2), (1, 0, 0)), ((1, 1, 0), (0, 1, 1)), ((2, 0, 0), (0, 0, 1))],
@@ -313,6 +315,7 @@ def simulated(kind: str, seed: int, steps: int = 144) -> np.ndarray:
     return np.array(y)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", ["NN", "AN", "AA", "AM"])
 def test_aicc_finds_the_components_that_made_the_numbers(kind: str) -> None:
     words = {"N": None, "A": "add", "M": "mul"}

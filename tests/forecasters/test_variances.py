@@ -66,6 +66,7 @@ def of_state_space(y: np.ndarray, fitted: FittedModel, lost: int) -> np.ndarray:
     return np.asarray(found) * np.sqrt(count / (count - len(x)))
 
 
+@pytest.mark.sample(3)
 @each_series
 @pytest.mark.parametrize(
     ("order", "seasonal"),
@@ -124,6 +125,7 @@ def test_additive_smoothing_has_the_variances_of_the_closed_form(
     assert found == pytest.approx(factor * np.sqrt(variances), rel=2e-3)
 
 
+@pytest.mark.sample(3)
 @each_series
 @pytest.mark.parametrize(
     ("trend", "season", "damped"),

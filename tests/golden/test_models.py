@@ -19,6 +19,7 @@ from tsforecast.saving.migrations import VERSION
 KEPT = sorted(file.with_suffix("") for file in HOME.glob("v*/*.json"))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("place", KEPT, ids=lambda place: f"{place.parent.name}-{place.name}")
 def test_a_model_of_every_version_says_what_it_said(place: Path, tmp_path: Path) -> None:
     model, then = load(place), np.array(json.loads(place.with_suffix(".json").read_text()))

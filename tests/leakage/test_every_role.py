@@ -67,6 +67,7 @@ def scales(scaling: Scaling) -> dict[str, list[Any]]:
     return {name: getattr(scaling, name).tolist() for name in ARRAYS}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("change", list(FUTURES))
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_no_forecast_depends_on_rows_after_the_cutoff(name: str, change: str) -> None:
@@ -80,6 +81,7 @@ def test_no_forecast_depends_on_rows_after_the_cutoff(name: str, change: str) ->
     assert np.array_equal(first, second)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("change", list(FUTURES))
 @pytest.mark.parametrize("settings", SCALING)
 def test_no_scale_choice_or_static_number_depends_on_rows_after_the_cutoff(

@@ -40,6 +40,7 @@ def fold_of(panel: Panel) -> np.ndarray:
     return fold.seen
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("change", list(FUTURES))
 def test_when_the_future_is_overwritten_the_forecast_is_unchanged(forecaster: Forecaster, change: str) -> None:
     forecasts, states = [], []
@@ -82,6 +83,7 @@ def test_when_the_future_is_overwritten_every_training_window_is_unchanged(
         assert torch.equal(first, second)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.filterwarnings("ignore::tsforecast.errors.FitWarning")  # the later pasts are made of nonsense
 @pytest.mark.parametrize("refit", [False, True])
 @pytest.mark.parametrize("gap", [0, 2])

@@ -93,6 +93,7 @@ def test_names_are_shown_as_they_are_whatever_they_mean_to_a_terminal(name: str,
     assert text.getvalue().count(name) == len(told.shown)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
 def test_the_table_fits_the_terminal_and_keeps_every_model(board: Leaderboard, width: int) -> None:
     text = io.StringIO()

@@ -199,6 +199,7 @@ def few(folder: Path, curves: list[list[float]], asked: int = 4, **other: object
     return read_search(folder)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("curves", "words", "counted"),
     [

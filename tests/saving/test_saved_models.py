@@ -36,6 +36,7 @@ def told(place: Path) -> dict:
     return json.loads((place / "model.json").read_text())
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", [*FORECASTERS, *CLASSIFIERS])
 def test_every_model_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     model = fitted(name)

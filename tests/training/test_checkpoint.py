@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,19 @@ def interrupted(which: NeuralForecaster, folder: Path, after: int, monkeypatch: 
             which.fit(wave(), checkpoint=folder)
 
 
+@cache
+def uninterrupted(**settings: object) -> NeuralForecaster:
+    """Return the model that a resumed one is compared with."""
+    return model(**settings).fit(wave())
+
+
 SETTINGS: list[dict] = [
     {}, {"optimizer": "sgd"}, {"schedule": "plateau"}, {"validation": None}, {"norm": "batch"}, {"patience": 2},
     {"refit": True},
 ]  # fmt: skip
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("settings", "after"),
     [(settings, after) for settings in SETTINGS for after in (1, 4)] + [({"refit": True}, after) for after in (6, 8)],
@@ -61,7 +69,7 @@ SETTINGS: list[dict] = [
 def test_a_resumed_fit_equals_an_uninterrupted_one(
     settings: dict, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = model(**settings).fit(wave())
+    whole = uninterrupted(**settings)
     interrupted(model(**settings), tmp_path / "kept", after, monkeypatch)
     resumed = model(**settings).fit(wave(), resume_from=tmp_path / "kept")
     assert torch.equal(state(resumed), state(whole))

@@ -197,6 +197,7 @@ def test_decay_makes_weights_smaller() -> None:
     assert weights(fit(weight_decay=5.0, validate=False)[0]).norm() < weights(fit(validate=False)[0]).norm()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("before", "after"),
     [({}, {"optimizer": "adam"}), ({}, {"optimizer": "sgd"}), ({}, {"schedule": "cosine"}),
@@ -210,6 +211,7 @@ def test_every_part_of_a_plan_changes_the_weights(before: dict, after: dict) -> 
     assert not torch.equal(first, second)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_optimizer_learns_on_every_schedule(optimizer: str, schedule: str) -> None:
