@@ -215,8 +215,8 @@ def test_different_seeds_give_different_networks() -> None:
 
 
 EVERY_CELL = [
-    ("units", 5), ("layers", 2), ("dropout", 0.5), ("batch_size", 7), ("learning_rate", 0.1), ("max_epochs", 3), ("members", 2),
-    ("window", 8), ("anchor", "none"), ("anchor", (12,)), ("segment", 4), ("channels", "joint"), ("norm", "layer"),
+    ("units", 5), ("layers", 2), ("dropout", 0.5), ("batch_size", 7), ("learning_rate", 0.1), ("max_epochs", 3),
+    ("members", 2), ("window", 8), ("anchor", "none"), ("anchor", (12,)), ("segment", 4), ("channels", "joint"), ("norm", "layer"),
     ("norm", "batch"), ("activation", "gelu"), ("value_transform", None), ("value_transform", "box-cox"),
     ("scaler", "robust"),
     ("per_series", False), ("instance_norm", True), ("loss", "mse"), ("loss", "huber"), ("loss", "mase"),
