@@ -12,7 +12,12 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @pytest.mark.parametrize(
     ("page", "printed"),
-    [("distributions", "sales_lo80"), ("naive", "ThetaForecaster"), ("how-to/your-model", "same_weekdays")],
+    [
+        ("distributions", "sales_lo80"),
+        ("naive", "ThetaForecaster"),
+        ("how-to/your-model", "same_weekdays"),
+        ("metrics", "wape"),
+    ],
 )
 def test_the_python_of_a_page_runs(
     page: str, printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.evaluation.metrics import weighted
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.verdict import Verdict, findings, judge, spanned, units
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
@@ -39,15 +40,20 @@ def dated(series: dict[str, np.ndarray], group: dict[str, str] | None = None) ->
     return Panel.from_frame(frame, id="id", time="day", target="y")
 
 
+WEIGHTED = ("array by weight", "groups by weight", "independent by weight")
+QUICK = (("mase", "one"), ("rmsse", "groups"), ("rmse", "independent by weight"))
+
+
 @pytest.mark.parametrize(
     ("metric", "case"),
     [
-        pytest.param(metric, case, marks=() if (metric, case) in (("mase", "one"), ("rmsse", "groups")) else THOROUGH)
+        pytest.param(metric, case, marks=() if (metric, case) in QUICK else THOROUGH)
         for metric in ("mase", "mae", "rmse", "smape", "rmsse")
-        for case in ("one", "array", "unequal", "dates", "groups", "independent")
+        for case in ("one", "array", "unequal", "dates", "groups", "independent", *WEIGHTED)
     ],
 )
 def test_the_weighted_mean_of_the_units_is_the_number_of_the_table(metric: str, case: str) -> None:
+    weigh, case = case in WEIGHTED, case.removesuffix(" by weight")
     many = {f"s{i}": wave(120 - 7 * (i if case == "unequal" else 0), i) for i in range(8)}
     data: object = list(many.values())
     if case == "one":
@@ -59,6 +65,8 @@ def test_the_weighted_mean_of_the_units_is_the_number_of_the_table(metric: str, 
     elif case != "unequal":
         data = dated(many)
     rows = pd.concat([backtest(model(), data, 4, 6) for model in (NaiveForecaster, MeanForecaster)])
+    weights = {str(name): 1.0 + 3 * i for i, name in enumerate(rows["series"].unique())}
+    rows = weighted(rows.astype({"series": str}), weights if weigh else None)
     board = ForecastResults.from_rows(rows, metric, "naive", independent_series=case == "independent")
     found, table = units(board.rows, metric, case == "independent"), board.table.set_index("model")[metric]
     expected = {"one": "cutoffs", "array": "cutoffs", "dates": "cutoffs", "groups": "groups"}.get(case, "series")

@@ -51,7 +51,8 @@ Gap = Annotated[int, typer.Option(help="Steps between a cutoff and the first for
 Metric = Annotated[
     str,
     typer.Option(
-        help="Ranks the models: mase, mae, rmse, smape or rmsse, or by their distributions crps, wql or msis."
+        help="Ranks the models: mase, mae, rmse, smape, rmsse, wape, mape or owa, or by their distributions crps, wql "
+        "or msis."
     ),
 ]
 IndependentSeries = Annotated[

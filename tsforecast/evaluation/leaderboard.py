@@ -31,11 +31,15 @@ from tsforecast.evaluation.duration import within_time
 from tsforecast.evaluation.external import read_forecasts
 from tsforecast.evaluation.metrics import (
     DISTRIBUTION_METRICS,
-    METRICS,
+    POINT,
+    RANKING,
     Own,
+    named_metrics,
     own_name,
     own_problems,
     reads_scores,
+    series_weights,
+    weighted,
     with_own,
 )
 from tsforecast.evaluation.notes import fallbacks, naive_again, not_pickled, skipped_series, undistributed
@@ -89,7 +93,8 @@ class Leaderboard(ForecastResults):
         reference: str | None = None,
         margin: float = MARGIN,
         independent_series: bool = False,
-        metrics: Own | None = None,
+        metrics: Own | Iterable[str] | None = None,
+        weights: Mapping[Any, float] | str | None = None,
     ) -> Self:
         """Compare forecasts that were made elsewhere with the naive family at the same cutoffs.
 
@@ -105,7 +110,7 @@ class Leaderboard(ForecastResults):
             The series with their past, of which naive forecasts and scales are made.
         id, time, cutoff, model, forecast : str, optional
             Columns of the forecasts, where those have other names than the ones of the truth and the usual ones.
-        metric, reference, margin, independent_series, metrics
+        metric, reference, margin, independent_series, metrics, weights
             See `leaderboard`.
 
         Raises
@@ -124,8 +129,8 @@ class Leaderboard(ForecastResults):
         >>> Leaderboard.from_forecasts(made, truth).table[["model", "mae"]].values[0].tolist()
         ['mine', 0.5]
         """
-        own = dict(metrics or {})
-        problems = one_of("metric", metric, (*METRICS, *DISTRIBUTION_METRICS, *own)) + own_problems(own)
+        own = named_metrics(metrics)
+        problems = one_of("metric", metric, (*RANKING, *own)) + own_problems(own)
         problems += between("margin", margin, 0, 1) + flag("independent_series", independent_series)
         raise_any(problems, ParameterError)
         columns = {"id": id, "time": time, "cutoff": cutoff, "model": model, "forecast": forecast}
@@ -135,9 +140,10 @@ class Leaderboard(ForecastResults):
         if taken := sorted(set(models) & set(given.values)):
             raise DataError(f"given models must have names of their own: {taken[0]!r} is made here; rename it")
         found = [*(given.rows_of_model(name, each) for name, each in models.items()), *given.rows()]
-        rows = with_own(pd.concat([part for part, _ in found], ignore_index=True), own, metric)
+        counted = series_weights(weights, given.panel)
+        rows = with_own(weighted(pd.concat([part for part, _ in found], ignore_index=True), counted), own, metric)
         protocol = Protocol(given.horizon, gap=given.gap, audit=None)
-        chosen = reference or _best_before(past, protocol, given.has_quantiles, models, metric, own)
+        chosen = reference or _best_before(past, protocol, given.has_quantiles, models, metric, own, counted)
         notes = (*given.panel.notes, *given.panel.season_notes, *given.notes, *why)
         record = given.board_record(tuple(fit for _, fit in found))
         ranking = own_name(metric, own)
@@ -212,9 +218,10 @@ def leaderboard(
     margin: float = MARGIN,
     independent_series: bool = False,
     distributions: bool | None = None,
-    metrics: Own | None = None,
+    metrics: Own | Iterable[str] | None = None,
     forecast: bool = False,
     within: float | str | None = None,
+    weights: Mapping[Any, float] | str | None = None,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
@@ -237,8 +244,8 @@ def leaderboard(
         where verdicts count groups or series.
     gap, refit, groups, audit
         See `backtest`.
-    metric : {"mase", "mae", "rmse", "smape", "rmsse", "crps", "wql", "msis"}
-        Ranks the models: by point forecasts, or (the last three) by their distributions, see `docs/verdicts.md`. Or one
+    metric : {"mase", "mae", "rmse", "smape", "rmsse", "wape", "mape", "owa", "crps", "wql", "msis"}
+        Ranks the models: by point forecasts, or (the last three) by their distributions, see `docs/metrics.md`. Or one
         of `metrics` by its name.
     reference : str, optional
         The model that skill is relative to. Unless given, the naive forecast with the lowest error at cutoffs before
@@ -263,11 +270,11 @@ def leaderboard(
     distributions : bool, optional
         Score the distributions of forecasts as well. Unless given, where `metric` or a function of `metrics` needs
         them, or a model learns distributions.
-    metrics : dict of name to function, optional
-        Losses of your own, which are columns of the table: a function returns the loss of each forecast as an array,
-        given arrays that are named as columns of `backtest`, such as ``lambda y, forecast: abs(y - forecast)`` or, of
-        the 80 % interval, ``lambda y, lo80, hi80: (y < lo80) | (y > hi80)``. `evaluation.metrics.Metric` takes those
-        of which more is better.
+    metrics : list of names, or dict of name to function, optional
+        Further columns by name, such as ``["wape", "bias", "coverage"]``; or losses of your own: a function returns
+        the loss of each forecast as an array, given arrays that are named as columns of `backtest`, such as
+        ``lambda y, forecast: abs(y - forecast)`` or, of the 80 % interval, ``lambda y, lo80, hi80: (y < lo80) |
+        (y > hi80)``. `evaluation.metrics.Metric` takes those of which more is better, or whose mean has a root.
     forecast : bool
         Fit each model that is compared with the reference once more, on all data, and forecast the steps that follow,
         with intervals: ``results.record.ahead``, and a section of the report. Of the best network, or other model that
@@ -276,6 +283,9 @@ def leaderboard(
         Seconds, or a text such as ``"10min"``, that the comparison may take. Short fits predict how long it will; of
         the cutoffs as many are tested as fit, the newest ones, and models are fitted once where not even five with a
         fit at each would. A note has the numbers. Where the least does not fit it is refused.
+    weights : dict of series to number, or str, optional
+        How much each series counts in the means over series, such as its value; or the static column with it. Verdicts
+        weigh as the table does; win rates and ranks count series.
 
     Raises
     ------
@@ -289,10 +299,8 @@ def leaderboard(
     >>> results.reference, results.table["model"].tolist()
     ('drift', ['drift', 'naive', 'seasonal-naive', 'mean'])
     """
-    own = dict(metrics or {})
-    problems = one_of("metric", metric, (*METRICS, *DISTRIBUTION_METRICS, *own)) + option_problems(
-        refit, groups, audit, align
-    )
+    own = named_metrics(metrics)
+    problems = one_of("metric", metric, (*RANKING, *own)) + option_problems(refit, groups, audit, align)
     problems += whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs)
     problems += between("margin", margin, 0, 1) + flag("independent_series", independent_series)
     problems += own_problems(own) + ([] if distributions is None else flag("distributions", distributions))
@@ -306,6 +314,7 @@ def leaderboard(
     options = {"gap": gap, "refit": refit, "groups": groups, "audit": audit, "min_past": min_past, "align": align}
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
     panel = protocol.prepared(panel)
+    counted = series_weights(weights, panel)
     own_names = models.keys() - ALWAYS
     models, why = _with_levels(models, panel)
     needed = [name for name in models if name in (*ALWAYS, reference)]
@@ -327,10 +336,10 @@ def leaderboard(
         more = (*panel.season_notes, *replaced, *naive_again(outcomes), *undistributed(outcomes))
         notes = (*panel.notes, *why, *adapted, *skipped_series(panel, parts[0]), *more)
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
-        rows = with_own(pd.concat(parts, ignore_index=True), own, metric)
+        rows = with_own(weighted(pd.concat(parts, ignore_index=True), counted), own, metric)
         if reference is None and protocol.groups is None and len(panel) == len(backtest.folds[0].test):
             past = panel.until(backtest.folds[0].cutoffs[0].seen)
-            reference = _best_before(past, protocol, distributions, models, metric, own)
+            reference = _best_before(past, protocol, distributions, models, metric, own, counted)
         results = Leaderboard.from_rows(
             rows, own_name(metric, own), reference, notes, record, margin, independent_series
         )
@@ -394,7 +403,13 @@ def panel_and_protocol(
 
 @unobserved()
 def _best_before(
-    past: Panel, protocol: Protocol, distributions: bool, models: Mapping[str, Forecaster], metric: str, own: Own
+    past: Panel,
+    protocol: Protocol,
+    distributions: bool,
+    models: Mapping[str, Forecaster],
+    metric: str,
+    own: Own,
+    weights: Mapping[str, float] | None,
 ) -> str | None:
     """Return the naive forecast with the lowest error in what lies before the oldest cutoff; None where none fits.
 
@@ -403,14 +418,15 @@ def _best_before(
     few = max(1, min(MAX_ORIGINS, MAX_ROWS // (len(past) * protocol.horizon)))
     for origins in range(few, 0, -1):
         before = replace(protocol, origins=origins, refit=False, audit=None)
-        earlier = Backtest(past, before, distributions and metric not in METRICS)
+        earlier = Backtest(past, before, distributions and metric not in POINT)
         try:
             fold = earlier.folds[0]
         except DataError:  # too short a past
             continue
         rows = [earlier.run(name, models[name], fold)[0] for name in models if name in NAIVE_FAMILY]
         one = {name: each for name, each in own.items() if name == metric}
-        known, metric = with_own(pd.concat(rows, ignore_index=True), one, metric), own_name(metric, one)
+        known = with_own(weighted(pd.concat(rows, ignore_index=True), weights), one, metric)
+        metric = own_name(metric, one)
         means = errors(known, metrics=[metric])[metric].groupby(level="model", observed=True).mean()
         return str(means.idxmin()) if means.notna().any() else None
     return None

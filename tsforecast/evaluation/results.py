@@ -27,6 +27,7 @@ from tsforecast.evaluation.summaries import (
     errors_by,
     win_rates,
     without_distribution,
+    without_percentage,
     without_scale,
 )
 from tsforecast.evaluation.verdict import MARGIN, Verdict, judge, spanned
@@ -49,11 +50,22 @@ DISPLAY = {
     "smape": ("sMAPE", "{:.2f}"),
     "rmsse": ("RMSSE", "{:.3f}"),
     "owa": ("OWA", "{:.3f}"),
+    "wape": ("WAPE", "{:.4f}"),
+    "mape": ("MAPE", "{:.2f}"),
+    "bias": ("bias", "{:+.4g}"),
     "leak_audit": ("leak audit", "{}"),
 }
 OWN_FORMAT = "{:.4g}"  # of a metric of the caller
 SEASONAL = "seasonal-naive"  # whose CRPS a ratio divides by
-UNSCALED = {"mase": "mae", "rmsse": "rmse", "crps": "wql", "msis": "wql"}  # where no series has a scale
+UNSCALED = {
+    "mase": "mae",
+    "rmsse": "rmse",
+    "owa": "smape",
+    "wape": "mae",
+    "mape": "mae",
+    "crps": "wql",
+    "msis": "wql",
+}  # where no series has a scale
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,7 +127,7 @@ class ForecastResults(Results):
         ----------
         rows, notes, record, margin, independent_series
             See the attributes.
-        metric : {"mase", "mae", "rmse", "smape", "rmsse", "crps", "wql", "msis"}
+        metric : {"mase", "mae", "rmse", "smape", "rmsse", "wape", "mape", "owa", "crps", "wql", "msis"}
             Or the name of a metric of your own whose losses the rows hold.
         reference : str, optional
             The best naive model unless given.
@@ -140,7 +152,8 @@ class ForecastResults(Results):
                     f"{shorten([repr(str(name)) for name in means.index])} only; pass reference=..."
                 )
             reference = str(naive[metric].idxmin())
-        notes = tuple(dict.fromkeys((*notes, *without_scale(rows), *without_distribution(rows, metric))))
+        found = (*without_scale(rows), *without_distribution(rows, metric), *without_percentage(rows, metric))
+        notes = tuple(dict.fromkeys((*notes, *found)))
         return cls(rows, metric, reference, notes, record, margin, independent_series)
 
     @classmethod
@@ -199,7 +212,9 @@ class ForecastResults(Results):
         return cls.from_rows(rows, metric or "mase", reference, notes, record, first.margin, first.independent_series)
 
     def _facts(self, other: Results) -> dict[str, tuple[Any, Any]]:
-        return super()._facts(other) or {"horizon": (int(self.rows["step"].max()), int(other.rows["step"].max()))}
+        facts = super()._facts(other) or {"horizon": (int(self.rows["step"].max()), int(other.rows["step"].max()))}
+        ours, theirs = (_weights(each.rows) for each in (self, other))
+        return facts if ours == theirs else facts | {"weights": (ours, theirs)}
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -214,9 +229,9 @@ class ForecastResults(Results):
         table = by_seed.mean()
         table["spread"] = by_seed[self.metric].std()
         best = table.loc[self.reference]
-        table["owa"] = [
-            metrics.owa(row.smape, row.mase, best["smape"], best["mase"]) for row in table.itertuples(index=False)
-        ]
+        if "owa" not in table:
+            both = table[["smape", "mase"]].to_numpy()
+            table["owa"] = [metrics.owa(smape, mase, best["smape"], best["mase"]) for smape, mase in both]
         table["skill"] = [metrics.skill(error, best[self.metric]) for error in table[self.metric]]
         if "crps" in table and SEASONAL in table.index:
             table["crps_ratio"] = metrics.divide(table["crps"], table.loc[SEASONAL, "crps"])
@@ -281,6 +296,7 @@ class ForecastResults(Results):
         words = [f"{n} {word}" + "s" * (n > 1 and word != "series") for word, n in counts.items()]
         seeds = int(self.rows.groupby("model", observed=True)["seed"].nunique().max()) if "seed" in self.rows else 1
         words[-1] += " counted from the end of each series" * (self.record is not None and self.record.align == "end")
+        words[0] += " by their weights" * (metrics.WEIGHT in self.rows)
         spread = f"; ± is the standard deviation over {seeds} seeds" if seeds > 1 else ""
         return (
             f"{', '.join(words)}, horizon {int(rows['step'].max())}; "
@@ -324,7 +340,7 @@ class ForecastResults(Results):
     @cached_property
     def display(self) -> dict[str, tuple[str, str]]:
         """Title and format of each column of the table, in the order in which they are displayed."""
-        own = {name: (name, OWN_FORMAT) for name in own_metrics(self.rows)}
+        own = {name: (name, OWN_FORMAT) for name in own_metrics(self.rows) if name not in DISPLAY}
         return {"model": ("model", "{}"), self.metric: ("", "")} | own | DISPLAY
 
     @cached_property
@@ -349,6 +365,14 @@ class ForecastResults(Results):
 
     def __repr__(self) -> str:  # at a prompt, the same as print
         return self.to_markdown()
+
+
+def _weights(rows: pd.DataFrame) -> str:
+    """Return the weights of the series in words, for a comparison of two boards."""
+    if metrics.WEIGHT not in rows:
+        return "none"
+    found = rows.groupby(rows["series"].astype(str), observed=True)[metrics.WEIGHT].first()
+    return shorten([f"{name}: {weight:g}" for name, weight in found.items()], 8)
 
 
 def _audits(rows: pd.DataFrame) -> pd.Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,15 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
-from tsforecast.evaluation.metrics import DISTRIBUTION_METRICS, METRICS, SQUARED, known_metrics, losses_of_rows
+from tsforecast.evaluation.metrics import (
+    DISTRIBUTION_METRICS,
+    METRICS,
+    OWN,
+    WEIGHT,
+    is_root,
+    known_metrics,
+    losses_of_rows,
+)
 from tsforecast.evaluation.verdict import SIGNIFICANCE, overlap
 
 KEYS = ("step", "series", "group", "phase", "cutoff")
@@ -30,9 +39,15 @@ def errors(rows: pd.DataFrame, by: str | None = None, metrics: Sequence[str] = M
     inner = [rows[name] for name in ("series", "target") if name != by]
     groups = [key.reset_index(drop=True) for key in (*keys, *inner)]
     each = losses.groupby(groups, observed=True, sort=by is not None).mean()
-    squared = [metric for metric in metrics if metric in SQUARED]
+    squared = [metric for metric in metrics if is_root(rows, metric)]
     each[squared] = np.sqrt(each[squared])
-    table = each.groupby(level=list(range(len(keys))), observed=True, sort=by is not None).mean()
+    outer: dict[str, Any] = {"level": list(range(len(keys))), "observed": True, "sort": by is not None}
+    if WEIGHT in rows and by != "series":
+        weight = rows[WEIGHT].reset_index(drop=True).groupby(groups, observed=True, sort=by is not None).first()
+        counted = each.notna().mul(weight, axis=0).groupby(**outer).sum()
+        table = each.mul(weight, axis=0).groupby(**outer).sum() / counted.where(counted > 0)
+    else:
+        table = each.groupby(**outer).mean()
     failed = pd.Series(rows["forecast"].isna().to_numpy()).groupby(rows["model"].to_numpy(), sort=False).any()
     table[failed.reindex(table.index.get_level_values("model")).to_numpy()] = np.nan
     return table
@@ -65,6 +80,16 @@ def without_scale(rows: pd.DataFrame) -> list[str]:
     ]
 
 
+def without_percentage(rows: pd.DataFrame, metric: str) -> list[str]:
+    """Return a note on the zeros that MAPE leaves out, where it is shown."""
+    if metric != "mape" and OWN + "mape" not in rows:
+        return []
+    zeros = int((rows["y"] == 0).sum())
+    if not zeros:
+        return []
+    return [f"{zeros / len(rows):.1%} of the true values are 0 and are left out of MAPE; wape counts them"]
+
+
 def without_distribution(rows: pd.DataFrame, metric: str) -> list[str]:
     """Return a note on the models whose point forecasts stand for distributions, where these are shown."""
     if "crps" not in rows and metric not in DISTRIBUTION_METRICS:
@@ -88,7 +113,7 @@ def losses_by_trial(rows: pd.DataFrame, metric: str) -> dict[str, NDArray[np.flo
     newest = rows.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False).astype(int)
     keys = [rows["model"].astype(str), rows["series"], rows["target"], -newest]
     means = pd.Series(losses_of_rows(rows, metric), index=rows.index).groupby(keys, observed=True, sort=True).mean()
-    table = (np.sqrt(means) if metric in SQUARED else means).unstack(level=3)
+    table = (np.sqrt(means) if is_root(rows, metric) else means).unstack(level=3)
     return {str(model): part.to_numpy(dtype=np.float64) for model, part in table.groupby(level=0, observed=True)}
 
 
@@ -132,7 +157,7 @@ class Ranks:
 def average_ranks(rows: pd.DataFrame, metric: str) -> Ranks:
     """Rank the models on each series, or at each cutoff where there is one series, and average.
 
-    Models without a finite loss on every trial are left out.
+    Models without a finite loss on every trial are left out. Series count the same, whatever their weights.
     """
     from scipy.stats import rankdata
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tsforecast.estimators.registry import NAIVE_FAMILY
-from tsforecast.evaluation.metrics import SQUARED, losses_of_rows, word
+from tsforecast.evaluation.metrics import WEIGHT, is_root, losses_of_rows, word
 from tsforecast.evaluation.significance import (
     Comparison,
     Floats,
@@ -71,7 +71,7 @@ class Units:
 
     losses: dict[str, Floats]  # (n,) by model: cutoffs in order of time, series or groups
     kind: str  # "cutoffs", "series" or "groups"
-    sizes: NDArray[np.int64]  # series in each group; 1 of others, (n,)
+    sizes: Floats  # series in each group, by their weights; 1 of cutoffs, (n,)
     overlap: int = 1  # neighbouring cutoffs whose steps up to the last target overlap
     population: str = ""  # of future forecasts that a verdict is about
 
@@ -126,8 +126,9 @@ def units(rows: pd.DataFrame, metric: str, independent_series: bool = False) -> 
         population = "later cutoffs" if count == 1 else f"later cutoffs of these {count} series"
     shares = cells.groupby(["model", "unit"], observed=True)["loss"].sum(min_count=1)
     table = shares.unstack().dropna(axis=1, how="all")  # no model has a loss where nothing scales it
-    counts = cells.drop_duplicates(["unit", "series"]).groupby("unit").size().reindex(table.columns)
-    sizes = np.ones(table.shape[1], dtype=np.int64) if kind == "cutoffs" else counts.to_numpy(dtype=np.int64)
+    counts = cells.drop_duplicates(["unit", "series"]).set_index("unit")["series"].map(_weights(rows)).astype(float)
+    counts = counts.groupby(level=0).sum().reindex(table.columns)
+    sizes = np.ones(table.shape[1]) if kind == "cutoffs" else counts.to_numpy(dtype=np.float64)
     losses = table.to_numpy(dtype=np.float64) * sizes.sum() / sizes  # their weighted mean is the metric
     names = [str(name) for name in table.index]
     return Units(dict(zip(names, losses, strict=True)), kind, sizes, overlap(rows), population)
@@ -146,14 +147,29 @@ def _cells(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     by_series = cells.groupby(level=KEYS[:4], observed=True)
     total = by_series["count"].transform("sum")
     share = cells["loss"] / total
-    if metric in SQUARED:
+    if is_root(rows, metric):
         root = np.sqrt(by_series["loss"].transform("sum") / total)
         share = (share / root.where(root > 0, np.inf) + root * cells["count"] / total) / 2
     finite = by_series["loss"].transform("sum").where(total > 0).notna()
     cells["loss"] = share.where(finite)
-    count = cells["loss"].notna().groupby(level=KEYS[:4]).any().groupby(level="model").sum()
+    count = cells["loss"].notna().groupby(level=KEYS[:4]).any()
+    weights = _weights(rows)
+    count = (count * _by_series(count, weights)).groupby(level="model").sum()
+    cells["loss"] *= _by_series(cells, weights)
     cells["loss"] /= count.reindex(cells.index.get_level_values("model")).to_numpy()
     return cells["loss"].reset_index()
+
+
+def _weights(rows: pd.DataFrame) -> dict[Any, float]:
+    """Return the weight of each series, 1 where there are none."""
+    if WEIGHT not in rows:
+        return dict.fromkeys(rows["series"].unique(), 1.0)
+    return dict(rows.groupby("series", observed=True)[WEIGHT].first())
+
+
+def _by_series(table: pd.DataFrame | pd.Series, weights: dict[Any, float]) -> Floats:
+    """Return the weight of each row of a table by model, series and more."""
+    return np.asarray(table.index.get_level_values("series").map(weights), dtype=np.float64)
 
 
 def _seeds(rows: pd.DataFrame) -> pd.Series:
