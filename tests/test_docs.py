@@ -13,6 +13,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 @pytest.mark.parametrize(
     ("page", "printed"),
     [
+        ("covariates", "holiday"),
         ("distributions", "sales_lo80"),
         ("naive", "ThetaForecaster"),
         ("how-to/your-model", "same_weekdays"),

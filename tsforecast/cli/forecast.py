@@ -270,7 +270,7 @@ def fit(
     mlflow: Mlflow = False,
 ) -> None:
     """Fit one model on all of the data and save it."""
-    from tsforecast.data.context import ended_note, silent_note
+    from tsforecast.data.panel import ended_note, silent_note
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
     from tsforecast.provenance import naive_note

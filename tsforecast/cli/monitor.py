@@ -165,6 +165,8 @@ def _joined(panel: Panel, new: Panel) -> Panel:
             problems.append(f"series must be among those that were fitted: {str(name)!r} is not; {fix}")
             continue
         i, given = places[str(name)], new.series(j).astype(panel.values.dtype)
+        for at in panel.roles.coded:  # texts that were not fitted are alike, since files number them anew
+            given[:, at] = np.minimum(given[:, at], len(panel.roles.categories[panel.roles.varying[at]]))
         begin, mine = (int(panel.frequency.split(stamp)[0]) for stamp in (new.starts[j], panel.starts[i]))
         first, length = (begin - mine) // panel.frequency.count, int(panel.lengths[i])
         if first > length or panel.stamps(i, first) != new.starts[j]:

@@ -16,7 +16,7 @@ from tsforecast.data.calendar import DAY, Frequency, Stamps, calendar_features, 
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
 from tsforecast.data.zones import binned, from_utc, origin_of, to_utc
-from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any, shorten
+from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
 
 FUTURE = Argument("future", "")
 CUTOFFS = 2_000  # of a part that was held out that are forecast from, at most
@@ -79,6 +79,16 @@ class Context:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that `tail` and `history` hold, targets first."""
         return self._panel.roles.varying
+
+    @property
+    def roles(self) -> Roles:
+        """Roles of the columns of the context."""
+        return self._panel.roles
+
+    @property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """Texts of the codes of its columns, and of those that are known ahead."""
+        return (self._extended() if self._extended else self._panel).roles.categories
 
     @property
     def n_targets(self) -> int:
@@ -302,7 +312,7 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
     data; without a time axis, exactly `horizon` rows for each series, in the panel's order. DataError is raised when a
     future column or a date of it is missing.
     """
-    given = panel.roles.given.future
+    given, roles = panel.roles.given.future, panel.roles
     if not panel.roles.future:
         if future is not None:
             remedy = ("name them with ", Argument("future"), " when the data are read")
@@ -314,12 +324,14 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
     stamps = panel.stamps(np.arange(count)[:, None], steps)
     at = len(panel.roles.varying) - len(panel.roles.future)
     if given:
-        ahead[..., at : at + len(given)] = _known(panel, stamps, future)
+        ahead[..., at : at + len(given)], found = _known(panel, stamps, future)
+        roles = replace(roles, categories=roles.categories | found.categories)
     if panel.roles.calendar:
         features = calendar_features(stamps.ravel(), panel.roles.calendar, panel.local_zone)
         ahead[..., at + len(given) :] = features.reshape(count, horizon, -1)
     parts = [part for i in range(count) for part in (panel.series(i), ahead[i])]
-    return replace(panel, values=np.concatenate(parts), offsets=panel.offsets + horizon * np.arange(count + 1))
+    offsets = panel.offsets + horizon * np.arange(count + 1)
+    return replace(panel, values=np.concatenate(parts), offsets=offsets, roles=roles)
 
 
 def _on_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
@@ -336,8 +348,8 @@ def _on_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
     return from_utc(utc, source.zone) if source.wall_clock else utc
 
 
-def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.float64]:
-    """Look the future columns up for each series and stamp, shape (N, H, F)."""
+def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> tuple[NDArray[np.float64], Roles]:
+    """Look the future columns up for each series and stamp, (N, H, F); return their roles, with texts, as well."""
     names = panel.roles.given.future
     quoted = ", ".join(repr(name) for name in names)
     count, horizon = stamps.shape
@@ -348,7 +360,8 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
         raise DataError(Problem(must, "nothing was given", remedy))
     source = panel.source
     alone = source.id is None
-    table = frames.read(future, Roles(future=names), source.time, source.id, alone, "none", panel)
+    texts = {name: held for name, held in panel.roles.categories.items() if name in names}
+    table = frames.read(future, Roles(future=names, categories=texts), source.time, source.id, alone, "none", panel)
     raise_any(table.problems)
     values = np.stack([table.columns[name] for name in names], axis=1)  # (rows, F)
     raise_any(
@@ -366,13 +379,13 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
             raise DataError(Problem(due, f"got {len(values)} rows"))
         known: NDArray[np.float64] = values.reshape(count, horizon, -1)
         raise_any(_gaps(panel, known, stamps, np.arange(len(values)).reshape(count, horizon)))
-        return known
+        return known, table.roles
     import pandas as pd
 
     labels = np.repeat(panel.ids[:1], len(values)) if table.ids is None else table.ids[table.codes]
     moments, rows = _on_clock_of(source, table.stamps, table.source), np.arange(len(values))
     if panel.cleaning.resample or panel.cleaning.tolerance:
-        labels, moments, values, rows = _on_grid_of(panel, labels, moments, values)
+        labels, moments, values, rows = _on_grid_of(panel, labels, moments, values, table.roles.coded)
     given = pd.MultiIndex.from_arrays([labels, moments])
     wanted = pd.MultiIndex.from_arrays([np.repeat(panel.ids, horizon), _on_clock_of(source, stamps.ravel(), source)])
     if not given.is_unique:
@@ -389,11 +402,11 @@ def _known(panel: Panel, stamps: NDArray[np.int64], future: Any) -> NDArray[np.f
         problems.append(Problem(must, lacks, ("add them to ", FUTURE), series=panel.ids[i]))
     known[missing] = 0  # reported above
     raise_any(problems + _gaps(panel, known, stamps, rows[place].reshape(count, horizon)))
-    return known
+    return known, table.roles
 
 
 def _on_grid_of(
-    panel: Panel, labels: NDArray[Any], stamps: Stamps, values: NDArray[np.float64]
+    panel: Panel, labels: NDArray[Any], stamps: Stamps, values: NDArray[np.float64], coded: Sequence[int]
 ) -> tuple[NDArray[Any], Stamps, NDArray[np.float64], NDArray[np.int64]]:
     """Bin, or snap, rows of a frame as the panel was read: return their series, stamps, numbers and rows."""
     import pandas as pd
@@ -406,7 +419,8 @@ def _on_grid_of(
         return labels, snapped(stamps, panel.starts[series], step, within, origin), values, np.arange(len(values))
     codes, ids = pd.factorize(labels)
     order = np.lexsort((stamps, codes))
-    series, ends, numbers, row = binned(values[order], codes[order], stamps[order], step, cleaning.aggregate, origin)
+    rows, how = (values[order], codes[order], stamps[order]), cleaning.aggregate
+    series, ends, numbers, row = binned(*rows, step, how, origin, coded)
     return ids[series], ends, numbers, order[row]
 
 
@@ -459,42 +473,3 @@ def with_observations(past: Context, truth: NDArray[np.float64]) -> tuple[Contex
     there = past.has_observations  # (n, K)
     some = np.asarray(there.any(axis=1))
     return past.select(some), np.where(there[some][:, None], truth[some], np.nan)
-
-
-def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
-    """Return a warning about the series that ended long before the others."""
-    last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
-    names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
-    is_, own = ("is", "its own end") if len(names) == 1 else ("are", "their own ends")
-    latest = last[int((panel.firsts + panel.lengths).argmax())]
-    return (
-        f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}: "
-        f"{shorten(names)}; the option ended decides: drop leaves them out, forecast keeps them without this note"
-    )
-
-
-def silent_note(panel: Panel, steps: int) -> str | None:
-    """Return a warning about targets whose numbers end more than `steps` steps before the rows of their series."""
-    rows, targets = np.arange(len(panel.values))[:, None], panel.roles.target
-    there = np.where(np.isnan(panel.values[:, : len(targets)]), -1, rows)
-    last = np.maximum.reduceat(there, panel.offsets[:-1]) - panel.offsets[:-1, None]  # (N, K)
-    old = np.argwhere((last >= 0) & (panel.lengths[:, None] - 1 - last > steps))
-    if not len(old):
-        return None
-    when = [panel.label(stamp) for stamp in panel.stamps(old[:, 0], last[tuple(old.T)])]
-    names = [f"{name} ({stamp})" for name, stamp in zip(names_of(panel.ids, targets, old), when, strict=True)]
-    what, have = "targets" if len(targets) > 1 else "series", "has" if len(names) == 1 else "have"
-    own = "its own last one" if len(names) == 1 else "their own last ones"
-    return (
-        f"{len(names)} of {last.size} {what} {have} no number in more than {steps} last rows and "
-        f"{'is' if len(names) == 1 else 'are'} forecast from {own}: {shorten(names)}"
-    )
-
-
-def names_of(ids: NDArray[Any], targets: Sequence[str], places: NDArray[np.int64]) -> list[str]:
-    """Return the name of the series, the target or both, whichever there are several of, at places (series, target)."""
-    series = [repr(str(ids[i])) for i, _ in places]
-    if len(targets) == 1:
-        return series
-    columns = [repr(targets[k]) for _, k in places]
-    return columns if len(ids) == 1 else [f"{target} of {name}" for target, name in zip(columns, series, strict=True)]

@@ -31,7 +31,9 @@ from tsforecast.data.columns import (
 from tsforecast.data.series import DATES, Backend, Roles, Series, Source, TimeKind
 from tsforecast.data.values import (
     LOOKED_AT,
+    categories_of,
     codes_of,
+    holds_categories,
     is_period,
     is_text,
     no_names,
@@ -84,7 +86,7 @@ def read(
     targets: Literal["one", "all", "none"] = "one",
     like: Series | None = None,
 ) -> Table:
-    """Read a frame or series into a `Table`.
+    """Read a frame or series into a `Table`; covariates of text as codes, which continue those that the roles have.
 
     Columns that are not named are inferred: the time is the pandas index or the only column of
     dates, the id is the only column of text (unless there is but `one_series`), and the target is the only
@@ -131,7 +133,12 @@ def read(
         table.notes.append(f"{held} and {'was' if len(gone) == 1 else 'were'} left out: rows are steps in their order")
     problems: list[str] = []
     for name in roles.varying:
-        table.columns[name], problem = numbers_of(frame[name])
+        known = roles.categories.get(name)
+        if known is None and (like is not None or name in roles.target or not holds_categories(frame[name])):
+            table.columns[name], problem = numbers_of(frame[name])
+        else:
+            table.columns[name], texts, problem = categories_of(frame[name], known)
+            table.roles = replace(table.roles, categories=table.roles.categories | {name: texts})
         table.problems += problem
     names = (*roles.static, *([roles.group] if roles.group else []))
     table.statics = {name: to_numpy(frame[name]) for name in names}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
-from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems, go_forward
+from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems
 from tsforecast.data.series import (
     Aggregate,
     CleaningPolicy,
@@ -24,8 +24,9 @@ from tsforecast.data.series import (
     Series,
     Source,
 )
+from tsforecast.data.values import coded_like
 from tsforecast.data.zones import to_utc
-from tsforecast.errors import Argument, DataError, Phrase, Problem, raise_any
+from tsforecast.errors import DataError, Phrase, Problem, raise_any, shorten
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,7 +102,8 @@ class Panel(Series):
             like 202401 or 20240131 are dates, others are steps of an integer axis. With ``time=False`` rows are steps
             in their order, and columns of dates are left out.
         target, past, future, static : str or list of str, optional
-            Columns by role. The target is inferred when only one column of numbers has no other role.
+            Columns by role. The target is inferred when only one column of numbers has no other role. Others may hold
+            text, which is categories, and is not filled in where it is missing; columns of categories are read as text.
         group : str, optional
             Column whose values never straddle a split (user, machine, patient).
         frequency : str, optional
@@ -142,7 +144,7 @@ class Panel(Series):
         roles = Roles(_names(target), _names(past), _names(future), _names(static), whose)
         cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, resample, aggregate, tolerance)
         if time is False:
-            raise_any(_without_time(frequency, cleaning))
+            raise_any(quality.without_time(frequency, cleaning))
         time = time if time is None or time is False else str(time)
         table = frames.read(data, roles, time, None if id is None else str(id))
         return cls._build(table, frequency, season_length, cleaning)
@@ -184,7 +186,7 @@ class Panel(Series):
             )
         cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, resample, aggregate, tolerance)
         if time is False:
-            raise_any(_without_time(frequency, cleaning))
+            raise_any(quality.without_time(frequency, cleaning))
         return cls._build(frames.stack(table), frequency, season_length, cleaning)
 
     @classmethod
@@ -248,7 +250,7 @@ class Panel(Series):
         """
         named = Phrase(what, "context")
         if isinstance(data, Panel):
-            other = data
+            other = coded_like(data, self.roles.categories, named)
         elif frames.is_frame(data) and self.source.form in ("frame", "series", "wide"):
             time = None if self.source.time_in_index else self.source.time
             wide = self.source.form == "wide"
@@ -259,7 +261,7 @@ class Panel(Series):
             if step is None:  # refused below
                 cleaning = replace(cleaning, resample=None, aggregate="mean", tolerance=None)
             if not cleaning.sort:
-                raise_any(_several_series(table, named))
+                raise_any(quality.several_series(table, named))
             other = self._build(frames.stack(table) if wide else table, step, self.season_length, cleaning)
             other = other.with_calendar(*self.roles.calendar)
         elif not frames.is_frame(data) and self.source.form in ("array", "arrays"):
@@ -401,31 +403,43 @@ def _names(names: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in names or ())
 
 
-_AXIS = ("fill_gaps", "sort", "duplicates", "resample", "tolerance")  # repairs of a time axis
+def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
+    """Return a warning about the series that ended long before the others."""
+    last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
+    names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
+    is_, own = ("is", "its own end") if len(names) == 1 else ("are", "their own ends")
+    latest = last[int((panel.firsts + panel.lengths).argmax())]
+    return (
+        f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}: "
+        f"{shorten(names)}; the option ended decides: drop leaves them out, forecast keeps them without this note"
+    )
 
 
-def _without_time(frequency: str | None, cleaning: CleaningPolicy) -> Iterator[Problem]:
-    """Refuse settings of a time axis where there is to be none."""
-    given = {"frequency": frequency, **{name: getattr(cleaning, name) for name in _AXIS}}
-    why = ("there is no time with ", Argument("time", False))
-    return (Problem("must be left out", why, parameter=name) for name, value in given.items() if value)
+def silent_note(panel: Panel, steps: int) -> str | None:
+    """Return a warning about targets whose numbers end more than `steps` steps before the rows of their series."""
+    rows, targets = np.arange(len(panel.values))[:, None], panel.roles.target
+    there = np.where(np.isnan(panel.values[:, : len(targets)]), -1, rows)
+    last = np.maximum.reduceat(there, panel.offsets[:-1]) - panel.offsets[:-1, None]  # (N, K)
+    old = np.argwhere((last >= 0) & (panel.lengths[:, None] - 1 - last > steps))
+    if not len(old):
+        return None
+    when = [panel.label(stamp) for stamp in panel.stamps(old[:, 0], last[tuple(old.T)])]
+    names = [f"{name} ({stamp})" for name, stamp in zip(names_of(panel.ids, targets, old), when, strict=True)]
+    what, have = "targets" if len(targets) > 1 else "series", "has" if len(names) == 1 else "have"
+    own = "its own last one" if len(names) == 1 else "their own last ones"
+    return (
+        f"{len(names)} of {last.size} {what} {have} no number in more than {steps} last rows and "
+        f"{'is' if len(names) == 1 else 'are'} forecast from {own}: {shorten(names)}"
+    )
 
 
-def _several_series(table: frames.Table, named: Phrase) -> list[Problem]:
-    """Return the problem of rows, called as `named`, that hold more series than the id tells apart."""
-    if table.stamps is None or go_forward(table.stamps, table.codes):
-        return []
-    codes = np.zeros(len(table.stamps), dtype=np.int64) if table.codes is None else table.codes
-    twice = len(codes) - len(np.unique(np.stack([codes, table.stamps]), axis=1).T)
-    id, hidden = table.source.id, table.hidden_id
-    if not twice or (hidden is None and (id is not None or 2 * twice < len(codes))):
-        return []
-    own = "one series" if id is None else f"one series for each {id!r}"
-    must = (named, f" must hold {own}, like the data that were fitted")
-    found = f"column {hidden!r} tells several apart"
-    fit = "fit the model with an id of both columns" if id else Argument("id", hidden or ..., "fit the model with")
-    got = found if hidden else f"{twice} of {len(codes)} rows have the time of another"
-    return [Problem(must, got, ("give one at a time, or ", fit))]
+def names_of(ids: NDArray[Any], targets: Sequence[str], places: NDArray[np.int64]) -> list[str]:
+    """Return the name of the series, the target or both, whichever there are several of, at places (series, target)."""
+    series = [repr(str(ids[i])) for i, _ in places]
+    if len(targets) == 1:
+        return series
+    columns = [repr(targets[k]) for _, k in places]
+    return columns if len(ids) == 1 else [f"{target} of {name}" for target, name in zip(columns, series, strict=True)]
 
 
 def _read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:

@@ -1,4 +1,4 @@
-"""Preprocessor: scaling and static encoding, fitted on the past, from a panel to the inputs of a model."""
+"""Preprocessor: scaling and encoding of categories, fitted on the past, from a panel to the inputs of a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.scaling import Scaling, ScalingRecipe
+from tsforecast.data.scaling import PADDING, Scaling, ScalingRecipe
+from tsforecast.data.series import MISSING, Roles, places
 
 
 @dataclass(frozen=True)
@@ -58,24 +59,106 @@ class StaticEncoder:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class CategoryEncoder:
+    """Encode covariates of text: each text, or none, that occurs in the training part has a level there, from 1 on.
+
+    All other texts have level 0, which counts as the mean of the training part: as zeros, once the `shares` that levels
+    have in its rows are subtracted from indicators of them, or from their embeddings.
+    """
+
+    columns: tuple[tuple[int, tuple[str | None, ...], tuple[float, ...]], ...] = ()  # position, levels, shares
+
+    @classmethod
+    def fit(cls, past: Panel) -> CategoryEncoder:
+        """Fit on the training rows; what follows does not depend on codes, which later rows have a part in."""
+        learned = []
+        for at in past.roles.coded:
+            texts = past.roles.categories[past.roles.varying[at]]
+            codes = past.values[:, at]
+            used, counts = np.unique(places(codes, len(texts))[~np.isnan(codes)], return_counts=True)
+            rows = {None if code < 0 else texts[code]: int(count) for code, count in zip(used, counts, strict=True)}
+            levels = tuple(sorted(rows, key=lambda text: (text is not None, text or "")))
+            learned.append((at, levels, tuple(rows[level] / sum(rows.values()) for level in levels)))
+        return cls(tuple(learned))
+
+    @classmethod
+    def checked(cls, columns: Any, roles: Roles) -> CategoryEncoder:
+        """Return the encoder of a saved model, once it fits the roles of the panel; ValueError otherwise."""
+        found = cls(tuple((at, tuple(levels), tuple(map(float, shares))) for at, levels, shares in columns))
+        whole = all(len(levels) == len(shares) for _, levels, shares in found.columns)
+        if [at for at, _, _ in found.columns] != roles.coded or not whole:
+            raise ValueError(f"categories must be those of the columns {list(roles.categories)}: got {columns!r}")
+        return found
+
+    def levels(self, values: NDArray[Any], roles: Roles, first: int = 0) -> NDArray[Any]:
+        """Return values (..., C), whose columns are those from the `first` one on, with levels in place of codes."""
+        own = [column for column in self.columns if column[0] >= first]
+        values = values.copy() if own else values
+        for at, levels, _ in own:
+            number = {level: place for place, level in enumerate(levels, 1)}
+            texts = roles.categories[roles.varying[at]]
+            table = np.array([number.get(text, 0) for text in (*texts, None)] + [0])
+            codes = values[..., at - first]
+            values[..., at - first] = table[np.where(codes == MISSING, len(texts), places(codes, len(texts)))]
+        return values
+
+    def numbers(self, values: NDArray[Any], first: int = 0) -> NDArray[Any]:
+        """Return values (..., C) with indicators of the commonest levels, less their shares, behind the numbers.
+
+        Columns are those from the `first` one on; there are `INDICATORS` for each one of text at most.
+        """
+        own = [column for column in self.columns if column[0] >= first]
+        if not own:
+            return values
+        parts = [np.delete(values, [at - first for at, _, _ in own], axis=-1)]
+        for at, _, shares in own:
+            commonest = np.sort(np.argsort(shares)[::-1][:INDICATORS])
+            level = values[..., at - first, None]
+            parts.append(((level == commonest + 1) - np.array(shares)[commonest]) * (level > 0))
+        return np.concatenate(parts, axis=-1)
+
+    def hidden(self, values: NDArray[Any], first: int = 0) -> NDArray[Any]:
+        """Return values (..., C) with a number that any scaler takes in the columns of text."""
+        own = [at - first for at, _, _ in self.columns if at >= first]
+        if own:
+            values = values.copy()
+            values[..., own] = PADDING
+        return values
+
+
+INDICATORS = 16  # of levels of a column of text, for a regression; a network has embeddings where there are more
 BLOCK = 1 << 16  # rows that are scaled at a time: float64 for all of them would be twice the data
 
 
 @dataclass(frozen=True, eq=False)
 class Preprocessor:
-    """Scaling and static encoding, fitted once on the training rows."""
+    """Scaling and encoding of categories, fitted once on the training rows."""
 
     recipe: ScalingRecipe
     scaling: Scaling  # one entry for each series of `ids`
     statics: StaticEncoder
     ids: NDArray[Any]  # of the training series, (N,)
     origin: dict[str, Any]  # span and fingerprint of the training rows, see `Panel.origin`
+    categories: CategoryEncoder = CategoryEncoder()
 
     @classmethod
     def fit(cls, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
         """Fit on a panel that ends at the cutoff."""
-        scaling = recipe.fit(past.values, past.offsets, past.n_targets, past.weights)
-        return cls(recipe, scaling, StaticEncoder.fit(past.statics, past.roles.static), past.ids, past.origin())
+        categories, statics = CategoryEncoder.fit(past), StaticEncoder.fit(past.statics, past.roles.static)
+        scaling = recipe.fit(categories.hidden(past.values), past.offsets, past.n_targets, past.weights)
+        return cls(recipe, scaling, statics, past.ids, past.origin(), categories)
+
+    def scaled(
+        self, scaling: Scaling, values: NDArray[Any], series: NDArray[np.int64], first: int = 0
+    ) -> NDArray[np.float64]:
+        """Return values, see `Scaling.transform`, of the columns from the `first` one on, scaled but for levels."""
+        numbers = scaling.columns(first) if first else scaling
+        found = numbers.transform(self.categories.hidden(values, first), series)
+        for at, _, _ in self.categories.columns:
+            if at >= first:
+                found[..., at - first] = values[..., at - first]
+        return found
 
     def rows(self, panel: Panel, dtype: type[np.floating[Any]] = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return scaled rows without NaN, (rows, C), and their targets with NaN where truth is missing, (rows, K).
@@ -87,7 +170,7 @@ class Preprocessor:
         for begin in range(0, len(scaled), BLOCK):
             rows = np.arange(begin, min(begin + BLOCK, len(scaled)))
             owner = np.searchsorted(panel.offsets, rows, side="right") - 1
-            scaled[rows] = scaling.transform(panel.filled[rows], owner)
+            scaled[rows] = self.scaled(scaling, self.categories.levels(panel.filled[rows], panel.roles), owner)
         truth = scaled[:, : panel.n_targets]
         missing = np.isnan(panel.values[:, : panel.n_targets])
         if missing.any():
@@ -104,10 +187,14 @@ class Preprocessor:
         places = np.array([place.get(name, -1) for name in data.ids.tolist()], dtype=np.int64)
         known, rows_of = self.scaling, data.series if isinstance(data, Panel) else data.history
         for number, i in enumerate(np.flatnonzero(places < 0)):
-            rows = rows_of(int(i))
+            rows = self.categories.hidden(rows_of(int(i)))
             known = known.with_series(self.recipe.fit(rows, np.array([0, len(rows)]), data.n_targets))
             places[i] = len(self.ids) + number
         return known.take(places)
+
+    def renewed(self, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
+        """Return a preprocessor fitted anew, but with the levels of texts that a network has embeddings of."""
+        return replace(Preprocessor.fit(past, recipe), categories=self.categories)
 
     def with_series(self, past: Panel) -> Preprocessor:
         """Return a preprocessor that also scales the series of `past` that it had no scaling for, fitted on `past`."""
@@ -115,7 +202,7 @@ class Preprocessor:
         if not self.recipe.per_series or not new.any():
             return self
         added = past.select(new)
-        learned = self.recipe.fit(added.values, added.offsets, added.n_targets)
+        learned = self.recipe.fit(self.categories.hidden(added.values), added.offsets, added.n_targets)
         return replace(self, scaling=self.scaling.with_series(learned), ids=np.concatenate([self.ids, added.ids]))
 
     def beyond_transform(self, panel: Panel) -> list[str]:

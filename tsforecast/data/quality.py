@@ -21,6 +21,7 @@ from tsforecast.data.calendar import (
     Stamps,
     Unit,
     even_step,
+    go_forward,
     infer_frequency,
     inner_moves,
     inner_steps,
@@ -59,6 +60,7 @@ from tsforecast.errors import (
 
 MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+_AXIS = ("fill_gaps", "sort", "duplicates", "resample", "tolerance")  # repairs of a time axis
 TOO_LARGE = np.float64(1e100)  # numbers beyond it cannot be squared and summed; float32 ends earlier
 
 
@@ -150,14 +152,16 @@ def _resample(rows: Rows, table: Table, step: Frequency, aggregate: Aggregate) -
         raise DataError([*table.problems, *bad])
     given, rows.source = zones.clock_of(rows.stamps, rows.source, step.count)
     origin = zones.origin_of(rows.source, table.kind)
-    owner, rows.stamps, values, row = zones.binned(rows.values, rows.owner, given, step.count, aggregate, origin)
+    coded = table.roles.coded
+    owner, rows.stamps, values, row = zones.binned(rows.values, rows.owner, given, step.count, aggregate, origin, coded)
     rows.offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(rows.ids)))])
     rows.values, rows.row = values, rows.row[row]
+    of_texts = ", of texts the last one," if coded and aggregate == "mean" else ""
     number = {"mean": "the mean", "last": "the last number", "nearest": "the number nearest to the middle"}[aggregate]
     rows.source = replace(rows.source, step=rows.source.step and zones.length_of(step))
     rows.notes.append(
-        f"resampled {counted(len(given), 'row')} to {counted(len(row), 'bin')} of {zones.length_of(step)}: {number} of "
-        "each bin, which is labelled by its end"
+        f"resampled {counted(len(given), 'row')} to {counted(len(row), 'bin')} of {zones.length_of(step)}: {number} "
+        f"of each bin{of_texts or ','} which is labelled by its end"
     )
     zones.require_fit(rows.source, table.kind, rows.stamps)
 
@@ -455,3 +459,27 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy:
             when = f" ({stamp_label(rows.stamps[places[0]], kind)})" if kind != "none" else ""
             must = f"column{'s' * (len(columns) > 1)} {shorten(columns, 8)} must be {be}"
             yield _of_kind(rows, places, must, remedy, (f"has {held}", f"have {held}"), "", when)
+
+
+def several_series(table: Table, named: Phrase) -> list[Problem]:
+    """Return the problem of rows, called as `named`, that hold more series than the id tells apart."""
+    if table.stamps is None or go_forward(table.stamps, table.codes):
+        return []
+    codes = np.zeros(len(table.stamps), dtype=np.int64) if table.codes is None else table.codes
+    twice = len(codes) - len(np.unique(np.stack([codes, table.stamps]), axis=1).T)
+    id, hidden = table.source.id, table.hidden_id
+    if not twice or (hidden is None and (id is not None or 2 * twice < len(codes))):
+        return []
+    own = "one series" if id is None else f"one series for each {id!r}"
+    must = (named, f" must hold {own}, like the data that were fitted")
+    found = f"column {hidden!r} tells several apart"
+    fit = "fit the model with an id of both columns" if id else Argument("id", hidden or ..., "fit the model with")
+    got = found if hidden else f"{twice} of {len(codes)} rows have the time of another"
+    return [Problem(must, got, ("give one at a time, or ", fit))]
+
+
+def without_time(frequency: str | None, cleaning: CleaningPolicy) -> Iterator[Problem]:
+    """Refuse settings of a time axis where there is to be none."""
+    given = {"frequency": frequency, **{name: getattr(cleaning, name) for name in _AXIS}}
+    why = ("there is no time with ", Argument("time", False))
+    return (Problem("must be left out", why, parameter=name) for name, value in given.items() if value)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
-from tsforecast.errors import DataError, raise_any, shorten
+from tsforecast.errors import DataError, Problem, raise_any, shorten
 
 FORMS = "a list of (T, C) arrays, an array of shape (N, T, C) or (N, T), or a Panel"
 
@@ -37,6 +37,8 @@ def read(data: Any) -> Panel:
     another number of channels.
     """
     if isinstance(data, Panel):
+        must, got = "channels must hold numbers", f"{shorten([*map(repr, data.roles.categories)])} hold text"
+        raise_any([Problem(must, got, "leave them out: panel.without(...)")] if data.roles.coded else [])
         raise_any(recording_problems([data.series(i) for i in range(len(data))]))
         statics = {} if data.groups is None else {"group": data.groups}
         roles = Roles(data.roles.varying, group="group" if statics else None)

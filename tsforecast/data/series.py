@@ -22,6 +22,7 @@ Duplicates = Literal["first", "last"]
 SeasonSource = Literal["given", "calendar", "checked", "auto", "found"]
 Aggregate = Literal["mean", "last", "nearest"]
 EMPTY: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+MISSING = -1  # code of a text that is missing, a category of its own
 DATES = "dates"  # of Python, the type of a column of objects
 
 
@@ -35,6 +36,8 @@ class Roles:
     static: tuple[str, ...] = ()
     group: str | None = None  # its values never straddle a split
     calendar: tuple[str, ...] = ()  # features, whose columns are the last ones of `future`
+    # Texts of past and future columns of text, whose values are their places here, or MISSING.
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def given(self) -> Roles:
@@ -46,6 +49,16 @@ class Roles:
     def varying(self) -> tuple[str, ...]:
         """The columns with a value for each time step, in the order of `Panel.values`."""
         return self.target + self.past + self.future
+
+    def texts(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the values of a column, (n,), with the texts of codes, None where there is none."""
+        held = np.array([*self.categories.get(name, ()), None], dtype=object)
+        return held[places(values, len(held) - 1)] if name in self.categories else values
+
+    @property
+    def coded(self) -> list[int]:
+        """Positions among the varying columns of those that hold codes of texts."""
+        return [at for at, name in enumerate(self.varying) if name in self.categories]
 
 
 @dataclass(frozen=True)
@@ -356,6 +369,7 @@ class Series:
             role: tuple(name for name in getattr(self.roles, role) if name not in names)
             for role in ("past", "future", "static")
         }
+        left["categories"] = {name: texts for name, texts in self.roles.categories.items() if name not in names}
         return replace(
             self,
             values=np.compress([name not in names for name in self.roles.varying], self.values, axis=1),
@@ -381,8 +395,15 @@ class Series:
         """
         season = 1 if self.season_source == "found" else self.season_length  # what is found follows from the rest
         digest = hashlib.sha256(repr((self.roles, self.frequency, self.kind, season)).encode())
-        for name in ("values", "offsets", "starts"):
-            array = getattr(self, name)
+        arrays = {name: getattr(self, name) for name in ("values", "offsets", "starts")}
+        for at in self.roles.coded:  # of texts those that occur here count, in whatever order they were first read
+            arrays["values"] = arrays["values"].copy() if at == self.roles.coded[0] else arrays["values"]
+            texts = self.roles.categories[self.roles.varying[at]]
+            used, place = np.unique(places(self.values[:, at], len(texts)), return_inverse=True)
+            held = ["" if code == MISSING else texts[code] for code in used]
+            arrays["values"][:, at] = np.argsort(np.argsort(held))[place]
+            digest.update(repr(sorted(held)).encode())
+        for name, array in arrays.items():
             digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         statics = {name: column.tolist() for name, column in self.statics.items()}
         weights = None if self.weights is None else self.weights.tolist()
@@ -410,6 +431,11 @@ class Series:
     def origin(self, labels: NDArray[np.int64] | None = None) -> dict[str, Any]:
         """Return the span of all rows and their fingerprint, to record what something was learned from."""
         return self.span(np.zeros_like(self.lengths), self.lengths) | {"sha256": self.fingerprint(labels)}
+
+
+def places(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Return codes as places among so many texts, and `MISSING` of others; perturbed copies hold any numbers."""
+    return np.where((codes >= 0) & (codes < count), codes, MISSING).astype(np.int64)
 
 
 def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:

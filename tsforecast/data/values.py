@@ -1,20 +1,22 @@
-"""Values of one column of a frame: numbers, text, names and types, in and out."""
+"""Values of one column of a frame, in and out: numbers, categories, names and types."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.series import Source
-from tsforecast.errors import Problem, Row
+from tsforecast.data.series import MISSING, Series, Source, places
+from tsforecast.errors import DataError, Phrase, Problem, Row
 
+AnySeries = TypeVar("AnySeries", bound=Series)
 LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
+MOST, FEW = 1_000, 20  # texts of a covariate; a half of the rows at most, unless they are few
 
 
 def first_text(column: nw.Series[Any]) -> tuple[int, object] | None:
@@ -68,6 +70,65 @@ def numbers_of(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
     return numbers, []
 
 
+def holds_categories(column: nw.Series[Any]) -> bool:
+    """Return whether a column is one of categories, or holds text most of which are no numbers."""
+    if isinstance(column.dtype, (nw.Categorical, nw.Enum)):
+        return True
+    held = column.drop_nulls().head(LOOKED_AT).to_list() if is_text(column) else []
+    return len(held) > 0 and 2 * sum(map(is_number, held)) <= len(held)
+
+
+def categories_of(
+    column: nw.Series[Any], known: tuple[str, ...] | None = None
+) -> tuple[NDArray[np.float32], tuple[str, ...], list[str]]:
+    """Return the codes of a column of text, the texts that they are places in, and the problem if these are too many.
+
+    Texts that are `known` keep their codes, and any number of others follow.
+    """
+    if problem := no_names(column.name, to_numpy(column)):
+        return np.zeros(len(column), dtype=np.float32), known or (), problem
+    there = ~column.is_null().to_numpy()
+    codes, names = codes_of(column)
+    used, place = np.unique(codes[there], return_inverse=True)
+    held = [_as_text(name) for name in names[used]]
+    texts, most = joined(known or (), held), min(MOST, max(FEW, int(there.sum()) // 2))
+    number = {text: i for i, text in enumerate(texts)}
+    found = np.full(len(codes), MISSING, dtype=np.float32)
+    found[there] = np.array([number[text] for text in held], dtype=np.float32)[place]
+    if known is not None or len(texts) <= most:
+        return found, texts, []
+    must = f"column {column.name!r} must hold few different texts to be a covariate, {most} at most here"
+    got = f"it holds {len(texts)} in {len(codes)} rows, such as {held[0][:40]!r}"
+    return found, texts, [Problem(must, got, "leave it out, or write what they have in common into a column")]
+
+
+def _as_text(name: object) -> str:
+    """Return the text of a category; whole numbers may be floats where some are missing."""
+    return str(int(name)) if isinstance(name, (float, np.floating)) and name.is_integer() else str(name)
+
+
+def joined(texts: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+    """Return texts, whose codes stay, followed by the others that are not among them, in alphabetical order."""
+    return tuple(dict.fromkeys((*texts, *sorted(others))))
+
+
+def coded_like(panel: AnySeries, categories: Mapping[str, tuple[str, ...]], named: Phrase) -> AnySeries:
+    """Return a panel, called as `named`, with texts coded as in `categories`, and others behind them."""
+    own = panel.roles.categories
+    if own == categories:
+        return panel
+    if own.keys() != categories.keys():
+        must = (named, f" must have text in the columns {sorted(categories)}")
+        raise DataError(Problem(must, f"got text in {sorted(own)}"))
+    values, texts = panel.values.copy(), dict[str, tuple[str, ...]]()
+    for at in panel.roles.coded:
+        name = panel.roles.varying[at]
+        texts[name] = joined(categories[name], own[name])
+        table = np.array([*map(texts[name].index, own[name]), MISSING])
+        values[:, at] = table[places(values[:, at], len(own[name]))]
+    return replace(panel, values=values, roles=replace(panel.roles, categories=texts))
+
+
 def one_kind_of_missing(column: NDArray[Any]) -> NDArray[Any]:
     """Return a static column in which what is missing is NaN among numbers and None among others, in every library."""
     if column.dtype != object:
@@ -119,9 +180,10 @@ def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
         native = native if column.implementation.is_pyarrow() else native.to_arrow()
         native = native.combine_chunks() if hasattr(native, "combine_chunks") else native
         native = native if hasattr(native, "dictionary") else native.dictionary_encode()
-        numbers, names = native.indices.to_numpy(), native.dictionary.to_numpy(zero_copy_only=False)
+        numbers = native.indices.to_numpy(zero_copy_only=False)
+        names = native.dictionary.to_numpy(zero_copy_only=False)
     codes, order = pd.factorize(numbers)
-    return codes, names[order]
+    return codes, names[order.astype(np.int64)]
 
 
 def distinct(column: Any) -> tuple[Any, Callable[[], NDArray[np.int64]]]:

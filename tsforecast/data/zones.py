@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -287,11 +288,18 @@ def at_least(count: int, digits: int, unit: Unit) -> str:
 
 
 def binned(
-    values: NDArray[Any], codes: NDArray[np.int64], stamps: Stamps, step: int, aggregate: Aggregate, origin: int
+    values: NDArray[Any],
+    codes: NDArray[np.int64],
+    stamps: Stamps,
+    step: int,
+    aggregate: Aggregate,
+    origin: int,
+    coded: Sequence[int] = (),
 ) -> tuple[NDArray[np.int64], Stamps, NDArray[Any], NDArray[np.int64]]:
     """Return series, label, numbers and last row of each bin of rows in order; a bin (t - step, t] is labelled t.
 
     Labels are on the grid through `origin`; those of `nearest` lie half a step after it, so that it is their middle.
+    Columns that are `coded` have no mean: their last code is taken.
 
     Examples
     --------
@@ -311,7 +319,11 @@ def binned(
     row = np.zeros(len(found), dtype=np.int64)
     np.maximum.at(row, grouped.ngroup().to_numpy(), order)
     series, labels = (found.index.get_level_values(level).to_numpy() for level in (0, 1))
-    return series, labels, found.to_numpy(dtype=values.dtype), row
+    numbers = found.to_numpy(dtype=values.dtype)
+    if coded and aggregate == "mean":
+        numbers = numbers.copy()
+        numbers[:, list(coded)] = grouped.last()[list(coded)].to_numpy()
+    return series, labels, numbers, row
 
 
 def _fits(source: Source, stamps: Stamps) -> bool:

@@ -240,7 +240,7 @@ class NetworkEstimator(Estimator):
         def network() -> TrainableNetwork:
             if renew is not None:
                 renew()
-            self.network_.freeze(("embed.", "encoder.") if freeze == "encoder" else ())
+            self.network_.freeze(("categories.", "embed.", "encoder.") if freeze == "encoder" else ())
             return self.network_  # type: ignore[no-any-return]
 
         self._train_network(data, config, network, None, on_epoch)

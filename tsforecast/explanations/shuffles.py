@@ -151,6 +151,7 @@ class Units:
             if powered:
                 targets = panel.n_targets
                 level[i, :targets], size[i, :targets] = 0.0, np.abs(rows[:, :targets]).sum(axis=0) / count[:targets]
+        level[:, panel.roles.coded], size[:, panel.roles.coded] = 0.0, 1.0  # texts have no size
         return cls(level[past.series], np.where(size > 0, size, 1.0)[past.series])
 
     def moved(
@@ -188,8 +189,8 @@ class Innovations:
 
         past, _ = held_out(panel, np.minimum(window, panel.lengths), 1)
         past = past.select(past.lengths >= window)
-        every = panel.values.shape[1]
-        columns = tuple(range(every if every * window <= NUMBERS else panel.n_targets))
+        every = [at for at in range(panel.values.shape[1]) if at not in panel.roles.coded]
+        columns = tuple(every if len(every) * window <= NUMBERS else every[: panel.n_targets])
         rows = _flat(past, window, columns, Units.of(past, panel, per_series, powered))
         size = rows.std(axis=0)
         size[size == 0] = 1.0

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin, clone
 
 from tsforecast.checks import one_of, whole
-from tsforecast.data.context import Context, ended_note, silent_note, with_future
-from tsforecast.data.panel import Panel
+from tsforecast.data.context import Context, with_future
+from tsforecast.data.panel import Panel, ended_note, silent_note
 from tsforecast.data.seasons import resolved
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.predictions import asked_levels, warn_where_still, with_levels

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.context import Context, names_of
-from tsforecast.data.panel import Panel
+from tsforecast.data.context import Context
+from tsforecast.data.panel import Panel, names_of
 from tsforecast.distributions.base import Distribution
 from tsforecast.distributions.residuals import HistoryResiduals, lowest_of, scales
 from tsforecast.errors import shorten

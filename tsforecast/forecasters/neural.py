@@ -178,14 +178,14 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         ----------
         data : like the data that were fitted
         freeze : {"none", "encoder"}
-            Parameters that stay as they are: none, or those that read the window (``embed.*`` and ``encoder.*``).
+            Parameters that stay: none, or those that read the window (``categories.*``, ``embed.*``, ``encoder.*``).
         head : {"keep", "new"}
             Continue with the last layer, or replace it; a new one starts from the naive forecast.
         layers : {1, 2}
             Linear layers of a new head; two have an activation and dropout between them.
         scaling : {"keep", "new"}
-            Keep scaling and categories, or learn them anew from the training part of `data`. Series that were not
-            fitted have no scales to keep: theirs are learned.
+            Keep scaling and static categories, or learn them anew from the training part of `data`. Series that were
+            not fitted have no scales to keep: theirs are learned. Texts of covariates stay those that were fitted.
         **settings
             Parameters of the new forecaster that differ, such as ``max_epochs=5, learning_rate=1e-4``.
 
@@ -213,7 +213,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         past = panel.until(trains)
         if scaling == "keep":
             raise_any(f"{problem}; use scaling='new'" for problem in self.inputs_.beyond_transform(past))
-        model.inputs_ = Preprocessor.fit(past, model._recipe()) if scaling == "new" else self.inputs_.with_series(past)
+        kept = self.inputs_
+        model.inputs_ = kept.renewed(past, model._recipe()) if scaling == "new" else kept.with_series(past)
         model.resolved_ |= {"validation": held_out} | ({"head_layers": layers} if head == "new" else {})
         require_numbers(self.loss, panel)
         with observed(model, panel) as activity:
@@ -306,6 +307,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             loss=self._loss(),
             masked=self._least < self.resolved_["window"],
             members=self.members,
+            categories=[(at, shares) for at, _, shares in self.inputs_.categories.columns],
         )
 
     def _naive_network(self, data: TrainingData) -> ForecastNetwork:

@@ -106,6 +106,7 @@ class ReductionForecaster(WindowedForecaster):
         self.targets_ = panel.n_targets
         batch = self._windows(panel)
         past, ahead, static, future = (part.numpy() for part in (batch.past, batch.ahead, batch.static, batch.future))
+        ahead = self.inputs_.categories.numbers(ahead, past.shape[2] - ahead.shape[2])
         X, naive, size = self._features(past, None if batch.known is None else batch.known.numpy(), static)
         y = ((future - naive) / size).transpose(0, 2, 1).reshape(len(X), -1)  # (n * K, B)
         weights = None if panel.weights is None else np.repeat(panel.weights[batch.series.numpy()], panel.n_targets)
@@ -137,7 +138,7 @@ class ReductionForecaster(WindowedForecaster):
         Steps that do not exist are zero among the features, and one more is the share of those that do.
         """
         targets, window = self.targets_, past.shape[1]
-        own, shared = past[..., :targets], past[..., targets:]
+        own, shared = past[..., :targets], self.inputs_.categories.numbers(past[..., targets:], targets)
         there: Any = True  # (n, W, 1)
         if known is not None:
             there = (np.arange(window) >= window - known[:, None])[..., None]
@@ -186,6 +187,7 @@ class ReductionForecaster(WindowedForecaster):
     def _corrections(self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32]) -> Floats:
         """Return the predictions of the regressors; see `WindowedForecaster._corrections`."""
         X, naive, size = self._features(np.nan_to_num(rows), known, static)
+        ahead = self.inputs_.categories.numbers(ahead, rows.shape[2] - ahead.shape[2])
         parts = [
             _predict(regressor, _with_future(X, np.nan_to_num(ahead[:, steps])))
             for regressor, steps in zip(self.regressors_, self._steps(), strict=True)

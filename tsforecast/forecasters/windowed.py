@@ -15,8 +15,9 @@ from sklearn.base import TransformerMixin, clone
 from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.preprocessing import Preprocessor, StaticEncoder
+from tsforecast.data.preprocessing import CategoryEncoder, Preprocessor, StaticEncoder
 from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
+from tsforecast.data.series import MISSING, places
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ParameterError, Problem, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
@@ -135,6 +136,7 @@ class WindowedForecaster(Forecaster):
         inputs = Preprocessor.fit(panel.until(trains), unfitted._recipe())
         values, truth = inputs.rows(panel)  # windows are views of these
         scaling = {f"scaler {name}": getattr(inputs.scaling, name) for name in ARRAYS}
+        scaling["scaler categories"] = np.array(repr(inputs.categories.columns))
         resolved = {f"choices {name}": np.array(str(value)) for name, value in unfitted.resolved_.items()}
         if unfitted.blend_ is not None:
             resolved["choices weights"] = unfitted.blend_.weights
@@ -206,10 +208,12 @@ class WindowedForecaster(Forecaster):
         """Yield the forecasts of each block, (n, B, K), up to a horizon, each from a window that ends with the last."""
         window, block = self.resolved_["window"], self._block
         rows, known = self._tail(past)  # (n, W, C), (n,)
-        scaling = self.inputs_.of(past)
+        categories, scaling = self.inputs_.categories, self.inputs_.of(past)
+        rows = categories.levels(rows, past.roles)
         static = self._static(past)  # (n, S)
         blocks = math.ceil(horizon / block)
         beyond = self._ahead(past, blocks * block)  # (n, blocks * B, F)
+        beyond = categories.levels(beyond, past.roles, rows.shape[2] - beyond.shape[2])
         for ahead in np.split(beyond, blocks, axis=1):  # (n, B, F)
             part = forecast_block(rows, known, ahead, static, scaling)  # (n, B, K)
             yield part
@@ -258,15 +262,18 @@ class WindowedForecaster(Forecaster):
     def _forecast_block(
         self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32], scaling: Scaling
     ) -> Floats:
-        """Forecast one block from rows (n, W, C) in the data's own units, of which the last ones are `known`, (n,)."""
+        """Forecast one block from rows (n, W, C) in the data's own units, of which the last ones are `known`, (n,).
+
+        Texts are levels there; see `CategoryEncoder`.
+        """
         scaled_rows, scaled_ahead = self._scaled(rows, ahead, scaling)
         corrections = self._corrections(scaled_rows, known, scaled_ahead, static)
         return self._anchored(corrections, rows, known, scaled_rows, scaling, static)
 
     def _scaled(self, rows: Floats, ahead: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
         """Return rows, (n, W, C), and the future covariates of a block, (n, B, F), in scaled units."""
-        index = np.arange(len(rows))
-        return scaling.transform(rows, index), scaling.columns(rows.shape[2] - ahead.shape[2]).transform(ahead, index)
+        index, first = np.arange(len(rows)), rows.shape[2] - ahead.shape[2]
+        return self.inputs_.scaled(scaling, rows, index), self.inputs_.scaled(scaling, ahead, index, first)
 
     def _anchored(
         self,
@@ -325,16 +332,33 @@ class WindowedForecaster(Forecaster):
         if len(past.columns) == past.n_targets:
             return []
         rows, ahead = past.tail(self.resolved_["window"], self._least), past.future_known(self.horizon_)
-        scaling, index, known = self.inputs_.of(past), np.arange(len(past)), ahead.shape[2]
-        held = np.asarray(scaling.beyond(rows, index).any(axis=1))  # (n, C)
-        if known:
-            held[:, -known:] |= scaling.columns(rows.shape[2] - known).beyond(ahead, index).any(axis=1)
-        return [
+        scaling, index, first = self.inputs_.of(past), np.arange(len(past)), rows.shape[2] - ahead.shape[2]
+        categories = self.inputs_.categories
+        held = np.asarray(scaling.beyond(categories.hidden(rows), index).any(axis=1))  # (n, C)
+        if ahead.size:
+            known = categories.hidden(ahead, first)
+            held[:, first:] |= scaling.columns(first).beyond(known, index).any(axis=1)
+        return self._texts_beyond(past, rows, ahead) + [
             f"column {name!r} goes far beyond all that was learned from in {there.sum()} of {len(past)} contexts and "
             f"is held there (series {_names(past.ids[there])}): correct it, or fit on data like these"
             for name, there in zip(past.columns, held.T, strict=True)
             if there.any()
         ]
+
+    def _texts_beyond(self, past: Context, rows: Floats, ahead: Floats) -> list[str]:
+        """Return warnings about texts in windows, or known ahead, that were not learned from."""
+        cautions, first = list[str](), rows.shape[2] - ahead.shape[2]
+        for at, levels, _ in self.inputs_.categories.columns:
+            name = past.columns[at]
+            codes = [rows[..., at], *([ahead[..., at - first]] if at >= first and ahead.size else [])]
+            texts = past.texts[name]
+            used = np.unique(places(np.concatenate(codes, axis=1), len(texts)))
+            if new := sorted({texts[code] for code in used if code != MISSING}.difference(levels)):
+                cautions.append(
+                    f"column {name!r} holds text that was not learned from, which counts as the mean of all others: "
+                    f"{shorten([*map(repr, new)])}; fit on data with {'it' if len(new) == 1 else 'them'}"
+                )
+        return cautions
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `fit` found; see `Estimator.get_state`."""
@@ -344,6 +368,7 @@ class WindowedForecaster(Forecaster):
             plain["blend_"] = (self.blend_.candidates, self.blend_.ids)
             numbers |= {f"blend.{name}": getattr(self.blend_, name) for name in ("starts", "weights")}
         plain["statics_"], plain["scaled_ids_"] = inputs.statics.columns, inputs.ids
+        plain["categories_"] = inputs.categories.columns
         plain["scaled_on_"] = inputs.origin
         return plain, numbers | inputs.scaling.numbers()
 
@@ -352,6 +377,7 @@ class WindowedForecaster(Forecaster):
         plain = dict(learned)
         statics = StaticEncoder(tuple((name, m, s, tuple(c)) for name, m, s, c in plain.pop("statics_")))
         ids, learned_from = plain.pop("scaled_ids_"), plain.pop("scaled_on_")
+        categories = CategoryEncoder.checked(plain.pop("categories_", ()), self.panel_.roles)
         blend = plain.pop("blend_", None)  # older models have none
         super().set_state(plain, numbers)
         self._require_window()
@@ -362,7 +388,7 @@ class WindowedForecaster(Forecaster):
             self.blend_ = found.checked(self.resolved_["window"], self.panel_.n_targets)
         powered, columns = self.resolved_["value_transform"] is not None, len(self.panel_.roles.varying)
         scaling = Scaling.from_numbers(numbers, powered, len(ids), self.panel_.n_targets, columns)
-        self.inputs_ = Preprocessor(self._recipe(), scaling, statics, ids, learned_from)
+        self.inputs_ = Preprocessor(self._recipe(), scaling, statics, ids, learned_from, categories)
 
     def _require_window(self) -> None:
         """Raise ValueError unless what is read and corrected fits in the series that were fitted."""

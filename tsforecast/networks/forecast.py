@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from tsforecast.networks.recurrent import encoder
 LEAST = 1e-3  # of the spread of an untrained network, which a trained one has at least
 START_WINDOWS = 1_024  # of the training part, whose naive errors are the spread of an untrained network
 SHARES = np.linspace(0, 1, 21)  # of corrections, that are compared
+INDICATORS = 16  # of a column of text, at most; where it has more levels it has an embedding [width: fast.ai's rule]
 WORST = 1e100  # loss, in place of one that is no number
 
 
@@ -69,6 +70,42 @@ class Decoder(nn.Module):
 def _small(*shape: int) -> Tensor:
     """Return small random numbers."""
     return nn.init.normal_(torch.empty(*shape)).mul_(0.1)
+
+
+class Categories(nn.Module):
+    """Replace levels of text, see `CategoryEncoder`, by indicators, or where there are many by a learned embedding.
+
+    The mean of the training part is subtracted, so that level 0, of texts that it lacks, is zeros. A linear layer upon
+    indicators is an embedding itself. `columns` are (position, share of each level).
+    """
+
+    def __init__(self, columns: Sequence[tuple[int, Sequence[float]]]) -> None:
+        super().__init__()
+        self.columns = [at for at, _ in columns]
+        for number, (_, shares) in enumerate(columns):
+            count = len(shares)
+            if count > INDICATORS:
+                rows = nn.init.normal_(torch.empty(count, min(INDICATORS, round(1.6 * count**0.56))))
+                self.register_parameter(f"table{number}", nn.Parameter(rows))
+            else:
+                self.register_buffer(f"table{number}", torch.eye(count), persistent=False)
+            self.register_buffer(f"shares{number}", torch.tensor([shares]), persistent=False)
+
+    def width(self, first: int) -> int:
+        """Return how many more columns there are once those from the `first` one on are replaced."""
+        return sum(getattr(self, f"table{i}").shape[1] - 1 for i, at in enumerate(self.columns) if at >= first)
+
+    def forward(self, values: Tensor, first: int) -> Tensor:
+        """Return values (B, T, C) of the columns from the `first` one on, numbers first."""
+        levels = {at - first: number for number, at in enumerate(self.columns) if at >= first}
+        if not levels:
+            return values
+        parts = [values[..., [at for at in range(values.shape[2]) if at not in levels]]]
+        for at, number in levels.items():
+            table = getattr(self, f"table{number}")
+            table = table - getattr(self, f"shares{number}") @ table
+            parts.append(F.embedding(values[..., at].long(), F.pad(table, (0, 0, 1, 0))))
+        return torch.cat(parts, dim=2)
 
 
 class Missing(nn.Module):
@@ -167,6 +204,8 @@ class ForecastNetwork(Member):
     P - levels): the naive distribution, once they are learned from the training part. Corrections of levels are
     multiplied by a `share` for each step, (H,): one while it is trained.
 
+    Columns of text hold levels, and are given as `categories`; see `Categories`.
+
     Where `masked`, a window may begin before its series does: what does not exist is read as zero, one more number of
     each segment is the share of its steps that exist, and anchor and instance normalisation take those alone.
 
@@ -189,10 +228,13 @@ class ForecastNetwork(Member):
         masked: bool = False,
         blend: Blend | None = None,
         members: int = 1,
+        categories: Sequence[tuple[int, Sequence[float]]] = (),
     ) -> None:
         loss, joint = loss or LOSSES["mae"], architecture.channels == "joint"
         rows = window - (np.ones((horizon, 1), dtype=np.int64) if lags is None else lags)  # (H, A)
         gates = int(blend is not None or bool((rows < window - 1).any()))  # of the anchor, per step
+        texts, first_ahead = Categories(categories), columns - ahead
+        columns, ahead = columns + texts.width(0), ahead + texts.width(first_ahead)
         inputs = architecture.segment * (columns if joint else 1 + columns - targets) + masked
         outputs = (loss.outputs + gates) * (targets if joint else 1)
         segments, channels = -(-window // architecture.segment), 1 if joint else targets
@@ -200,7 +242,7 @@ class ForecastNetwork(Member):
         super().__init__(*sizes)
         self.targets, self.horizon, self.joint, self.gates = targets, horizon, joint, gates
         self.anchored, self.instance_norm = lags is not None or blend is not None, instance_norm
-        self.blend, self.members = blend, members
+        self.blend, self.members, self.categories, self.first_ahead = blend, members, texts, first_ahead
         self.weights: Tensor
         if blend is not None:
             weights = torch.from_numpy(blend.weights[:1].reshape(1, -1).astype(np.float32))
@@ -234,14 +276,14 @@ class ForecastNetwork(Member):
         """
         past, there = self._existing(past, known)
         own, level, size = self._centred(past[..., : self.targets], there)  # (B, W, K), twice (B, 1, K)
-        rows = self._rows(own, past[..., self.targets :])  # (B, G, W, I)
+        rows = self._rows(own, self.categories(past[..., self.targets :], self.targets))  # (B, G, W, I)
         segments = self._segments(rows)  # (B, G, T, S*I)
         if self.missing is not None:
             every = rows.new_full((len(rows),), rows.shape[2], dtype=torch.int64) if known is None else known
             shares = self.missing.segments(every)[:, None, :, None]
             segments = torch.cat([segments, shares.expand(*segments.shape[:3], 1)], dim=3)
         beyond = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
-        outputs = self._outputs(segments, beyond, static)  # (B, G, H, Q)
+        outputs = self._outputs(segments, self.categories(beyond, self.first_ahead), static)  # (B, G, H, Q)
         shape = (len(past), self.horizon, self.targets, -1)
         outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
         sizes = [self.levels, self.outputs - self.levels, self.gates]

@@ -167,7 +167,7 @@ def _example(panel: Panel, steps: int, ahead: int) -> pd.DataFrame:
     owner, at = np.repeat(np.arange(len(chosen)), list(map(len, chosen))), np.concatenate(chosen)
     values = panel.values[panel.offsets[owner] + at, : len(given.varying)].astype(np.float64)
     values[at >= panel.lengths[owner] - ahead, : len(given.target) + len(given.past)] = np.nan
-    columns = dict(zip(given.varying, values.T, strict=True))
+    columns = {name: panel.roles.texts(name, codes) for name, codes in zip(given.varying, values.T, strict=True)}
     columns |= {name: panel.statics[name][owner] for name in (*given.static, *([given.group] if given.group else []))}
     stamps = None if panel.kind == "none" else panel.stamps(owner, at)
     if stamps is not None and source.zone and source.wall_clock:
