@@ -19,14 +19,18 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import wave
+from tsforecast.adapters import tables
+from tsforecast.adapters.base import ForeignForecaster, Question, grid_of
 from tsforecast.adapters.names import make as make_foreign
 from tsforecast.adapters.protocol import FunctionForecaster, ObjectForecaster, as_forecaster, label_of
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
+from tsforecast.leakage.audit import audit
 
 DAYS = pd.date_range("2024-01-01", periods=20, freq="D")
 SHOPS = pd.DataFrame(
@@ -339,3 +343,53 @@ def test_forecasts_of_other_software_have_intervals_from_a_few_cutoffs() -> None
     assert found.shape == (2, 3)
     assert (found[:, 1] < found[:, 2]).all()
     assert len(calls) <= 42
+
+
+class Fan(ForeignForecaster):
+    """Has quantiles of its own, at four levels."""
+
+    @property
+    def learns_distribution(self) -> bool:
+        return True
+
+    def answer(self, question: Question) -> np.ndarray:
+        return np.zeros(question.shape)
+
+    def answer_quantiles(self, question: Question) -> tuple[list[float], np.ndarray]:
+        return [0.1, 0.4, 0.8, 0.9], np.broadcast_to([-10.0, -1.0, 5.0, 10.0], (*question.shape, 4))
+
+
+def test_quantiles_of_other_software_are_those_of_its_forecasts_at_its_levels() -> None:
+    data = np.random.default_rng(0).normal(size=(3, 40, 2))
+    model = Fan(horizon=2).fit(data)
+    found = model.predict(quantiles=(0.1, 0.4, 0.5, 0.8, 0.9))
+    assert found.shape == (3, 2, 2, 6)
+    np.testing.assert_allclose(found[2, 1, 1], [0, -10, -1, 0.5, 5, 10])
+    assert "crps" in leaderboard([Fan()], data, horizon=2, origins=2).table
+    with pytest.raises(ParameterError, match=r"quantiles must have levels on both sides of 0\.5: got 0\.1, 0\.4"):
+        grid_of([0.1, 0.4], np.zeros((1, 1, 1, 2)))
+
+
+def test_long_tables_have_a_series_for_each_target_and_forecasts_come_back_in_their_places() -> None:
+    frame = SHOPS.assign(visits=-SHOPS["sales"])
+    roles = {"target": ["sales", "visits"], "past": "price", "static": "town"}
+    panel = Panel.from_frame(frame, id="shop", time="day", **roles).until(np.array([20, 12]))
+    long = tables.long(panel)
+    assert list(long) == ["unique_id", "ds", "y", "price"]
+    assert long.groupby("unique_id").size().tolist() == [20, 20, 12, 12]
+    last = long.groupby("unique_id")["y"].last().to_numpy()
+    assert last.tolist() == [19.0, -19.0, 31.0, -31.0]
+    forecasts = tables.from_long(np.repeat(last[:, None], 3, axis=1), panel)
+    np.testing.assert_array_equal(forecasts, NaiveForecaster(horizon=3).fit(panel).forecast(Context.at_end(panel), 3))
+    known = PANEL.until(np.array([20, 12]))
+    ahead = tables.long_future(known, np.arange(6.0).reshape(2, 3, 1))
+    assert ahead["ds"].tolist() == [*(DAYS[-1] + pd.to_timedelta([1, 2, 3], "D")), *DAYS[12:15]]
+    assert ahead["price"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    static = tables.static(panel)
+    assert static is not None
+    assert static["town"].tolist() == ["x", "x", "y", "y"]
+
+
+@pytest.mark.parametrize("model", [last, Last(), Level()])
+def test_a_thorough_audit_of_other_software_that_sees_its_context_alone_passes(model: Any) -> None:
+    assert audit(as_forecaster(model), wave(40), horizon=2).passed

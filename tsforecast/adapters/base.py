@@ -22,7 +22,7 @@ from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.base import LEVELS, Distribution, Grid
 from tsforecast.distributions.families import Quantiles
 from tsforecast.distributions.residuals import lowest_of
-from tsforecast.errors import ParameterError
+from tsforecast.errors import ParameterError, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters.base import Forecaster
 
@@ -146,9 +146,20 @@ class ForeignForecaster(Forecaster):
 def grid_of(levels: Sequence[float], quantiles: Floats) -> Floats:
     """Return the quantiles at `LEVELS`, (..., L), of distributions that are known at some levels, (..., levels).
 
-    The median must be one of them. Quantiles are put in order; tails are exponential, see `families.Quantiles`.
+    Quantiles are put in order; a median that is not among them lies between its neighbours, and tails are exponential,
+    see `families.Quantiles`. ParameterError where there is a level on one side of the median alone.
     """
-    return Quantiles(levels).quantiles(np.sort(np.asarray(quantiles, dtype=np.float64), axis=-1), LEVELS)
+    known, values = np.asarray(levels, dtype=np.float64), np.sort(np.asarray(quantiles, dtype=np.float64), axis=-1)
+    if 0.5 not in known:
+        at = int(np.searchsorted(known, 0.5))
+        if at in (0, len(known)):
+            raise ParameterError(
+                f"quantiles must have levels on both sides of 0.5: got {shorten(list(map(str, levels)))}"
+            )
+        share = (0.5 - known[at - 1]) / (known[at] - known[at - 1])
+        median = values[..., at - 1] + share * (values[..., at] - values[..., at - 1])
+        known, values = np.insert(known, at, 0.5), np.insert(values, at, median, axis=-1)
+    return Quantiles(known.tolist()).quantiles(values, LEVELS)
 
 
 def fingerprint_of(source: Any) -> str:
