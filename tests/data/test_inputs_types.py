@@ -223,11 +223,17 @@ def test_dates_and_times_of_python_come_back_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    "texts", [[], ["a"], [None], ["a"] * 9 + [None] * 9 + ["b"] * 9 + ["a"] * 9, [None, "b", "a", "b"]]
+    "texts",
+    [
+        *([], ["a"], [None], ["a"] * 9 + [None] * 9 + [""] * 9 + ["a"] * 9, [None, "b", "a", "b"]),
+        [text for text in ("shop 1", "shop 2", "thop 2", "shop 1", "", "0", "0\0") for _ in range(9)],
+        [text for text in ("the shop in the north", "the shop in the south", "shop 1") for _ in range(9)],
+    ],
 )
 def test_texts_are_numbered_as_they_first_appear(texts: list[str | None]) -> None:
     column = pl.Series("id", texts, dtype=pl.String)
-    for given in (column, pl.concat([column[:7], column[7:]], rechunk=False)):  # runs go on from chunk to chunk
+    cut = pl.concat([pl.Series("id", ["b", "c"]), column])[2:]
+    for given in (column, cut, pl.concat([column[:7], column[7:]], rechunk=False)):  # runs go on from chunk to chunk
         held, places = distinct(given)
         assert held.to_list() == list(dict.fromkeys(texts))
         assert held.gather(places()).to_list() == texts

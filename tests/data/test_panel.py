@@ -38,6 +38,7 @@ def forms() -> dict[str, object]:
     return {
         "pandas": frame,
         "pandas interleaved": shuffled,
+        "pandas, one series in two pieces": pd.concat([frame[:15], frame[30:], frame[15:30]], ignore_index=True),
         "pandas with index": frame.set_index(["shop", "day"]),
         "polars": pl.from_pandas(frame),
         "polars lazy": pl.from_pandas(frame).lazy(),

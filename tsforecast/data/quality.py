@@ -169,7 +169,7 @@ def _resample(rows: Rows, table: Table, step: Frequency, aggregate: Aggregate) -
 def _group(table: Table) -> Rows:
     """Bring the rows of each series together, in the order in which the series first appear."""
     columns = list(table.columns.values())
-    values = columns[0].copy()[:, None] if len(columns) == 1 else np.stack(columns, axis=1)  # (rows, C), ours alone
+    values = columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)  # (rows, C)
     count = len(values)
     if table.codes is None or table.ids is None:
         name = table.roles.target[0] if len(table.roles.target) == 1 else "series"
@@ -178,12 +178,16 @@ def _group(table: Table) -> Rows:
         codes, ids = table.codes, table.ids
     row = np.arange(count)
     stamps = EMPTY if table.stamps is None else table.stamps
-    if np.any(codes[1:] < codes[:-1]):
+    begins = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    if len(begins) >= len(ids):  # the rows of some series do not stand together
         row = np.argsort(codes, kind="stable")
         values = values[row]
         stamps = stamps[row] if len(stamps) else stamps
         codes = codes[row]
-    offsets = np.searchsorted(codes, np.arange(len(ids) + 1))
+        begins = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    elif len(columns) == 1:
+        values = values.copy()  # ours alone
+    offsets = np.concatenate([[0], begins, [count]])
     return Rows(values, offsets, ids, stamps, row, notes=[*table.notes], source=table.source)
 
 

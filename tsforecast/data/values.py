@@ -211,8 +211,15 @@ def _starts_of_runs(column: Any) -> NDArray[np.int64] | None:
     return found if 4 * len(found) <= begin else None
 
 
-def _changes(column: Any) -> NDArray[np.int64]:
-    return np.union1d([0], column.ne_missing(column.shift(1)).arg_true().to_numpy())
+def _changes(part: Any) -> NDArray[np.int64]:
+    """Return the rows of a chunk of text that differ from the one before them, and the first."""
+    import polars as pl
+
+    held = part.to_arrow(compat_level=pl.CompatLevel.newest())
+    if held.null_count or len(held.buffers()) > 2:  # beyond 12 bytes, a text stands in a buffer of its own
+        return np.union1d([0], part.ne_missing(part.shift(1)).arg_true().to_numpy())
+    words = np.frombuffer(held.buffers()[1], np.uint64)[2 * held.offset :][: 2 * len(held)]  # two for each text
+    return np.union1d([0], np.flatnonzero(words[2:] != words[:-2]) // 2 + 1)
 
 
 def types_of(source: Source, frame: nw.DataFrame[Any], targets: tuple[str, ...]) -> Source:
