@@ -345,6 +345,24 @@ def test_forecasts_of_other_software_have_intervals_from_a_few_cutoffs() -> None
     assert len(calls) <= 42
 
 
+def test_texts_come_as_text_and_what_is_known_ahead_is_asked_for_where_it_is_read_alone() -> None:
+    kinds = ["rain", "sun", "sun", "rain", "fog"] * 4
+    panel = Panel.from_frame(SHOPS.assign(sky=kinds * 2), id="shop", time="day", target="sales", future="sky")
+    seen: list[Any] = []
+
+    def keep(context: pd.DataFrame, horizon: int, future: pd.DataFrame) -> Any:
+        seen[:] = context, future
+        return np.zeros((2, horizon))
+
+    future = panel.to_native(np.zeros((2, 1, 1))).drop(columns="sales").assign(sky=["hail", "sun"])
+    FunctionForecaster(keep).fit(panel).predict(future=future)
+    assert seen[0]["sky"].tolist() == kinds * 2
+    assert seen[1]["sky"].tolist() == ["hail", "sun"]
+    assert tables.long(panel)["sky"].tolist() == kinds * 2
+    plain = FunctionForecaster(lambda context, horizon: np.zeros((2, horizon))).fit(panel)
+    assert plain.predict()["sales"].tolist() == [0.0, 0.0]
+
+
 class Fan(ForeignForecaster):
     """Has quantiles of its own, at four levels."""
 

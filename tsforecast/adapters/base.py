@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Question:
     """Forecasts to make at one time: the contexts of n series, and what is known of the steps after them."""
 
     panel: Panel  # of the n contexts, which end at their cutoffs: all that may be seen
-    future: Floats  # known future covariates of the steps to forecast, (n, H, F)
+    past: Context  # of the same cutoffs
     horizon: int
 
     @property
@@ -42,13 +43,18 @@ class Question:
         """Number of series, steps and targets (n, H, K) of an answer."""
         return len(self.panel), self.horizon, self.panel.n_targets
 
+    @cached_property
+    def future(self) -> Floats:
+        """Known future covariates of the steps to forecast, (n, H, F); codes of `past.texts` where they are text."""
+        return self.past.future_known(self.horizon)
+
     def context(self) -> Any:
         """Return the contexts in the form in which the data were given."""
         return tables.as_given(self.panel)
 
     def known_future(self) -> Any:
         """Return the known future covariates in the form of the data; None where there are none."""
-        return tables.future_as_given(self.panel, self.future)
+        return tables.future_as_given(self._with_texts, self.future)
 
     def long(self) -> pd.DataFrame:
         """Return the contexts as `tables.long` does."""
@@ -56,7 +62,12 @@ class Question:
 
     def long_future(self) -> pd.DataFrame:
         """Return the steps to forecast, with the known future covariates, as `tables.long_future` does."""
-        return tables.long_future(self.panel, self.future)
+        return tables.long_future(self._with_texts, self.future)
+
+    @property
+    def _with_texts(self) -> Panel:
+        """The panel with the texts of what is known ahead, which may be new."""
+        return replace(self.panel, roles=replace(self.panel.roles, categories=self.past.texts))
 
 
 @keyword_settings
@@ -123,7 +134,7 @@ class ForeignForecaster(Forecaster):
     def _questions(self, past: Context, horizon: int) -> Iterator[tuple[NDArray[np.int64], Question]]:
         """Yield the positions of the cutoffs at each time, and the question about them."""
         for at, panel in past.by_time():
-            yield at, Question(panel, past.select(at).future_known(horizon), horizon)
+            yield at, Question(panel, past.select(at), horizon)
 
     def _fit(self, panel: Panel) -> None:
         if isinstance(panel, SupervisedPanel):

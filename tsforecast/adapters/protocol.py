@@ -10,11 +10,11 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from tsforecast.adapters.base import ForeignForecaster, Question
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, reason, shorten
 from tsforecast.estimators.base import keyword_settings, setting
@@ -37,13 +37,16 @@ _MUST = (
 )
 
 
+FITTED, ASKED = ("context",), ("context", "horizon", "future")  # what parameters of fit and predict mean by place
+
+
 def _function_problems(name: str, function: Any) -> list[str]:
     """Require a function of context, horizon and future."""
     must = "must be a function f(context, horizon, future)"
     if not callable(function) or isinstance(function, type):
         return [Problem(must, f"got {function!r}", parameter=name)]
     try:
-        meanings = meanings_of(function, ("context", "horizon", "future"))
+        meanings = meanings_of(function, ASKED)
     except ParameterError as error:
         return list(error.problems)
     return [] if "context" in meanings.values() else [Problem(must, "it takes no context", parameter=name)]
@@ -60,7 +63,7 @@ def _object_problems(name: str, model: Any) -> list[str]:
         return [Problem(must, f"{type(model).__name__} has fit(X, y)", inherit, parameter=name)]
     try:
         copied(model)
-        meanings_of(model.fit, ("context",))
+        meanings_of(model.fit, FITTED)
         meanings_of(model.predict, _predicted_from(model.predict))
     except ParameterError as error:
         return list(error.problems)
@@ -76,6 +79,7 @@ class FunctionForecaster(ForeignForecaster):
 
     Examples
     --------
+    >>> import numpy as np
     >>> def middle(context, horizon):
     ...     return np.full(horizon, np.median(context))
     >>> FunctionForecaster(middle, horizon=2).fit(np.array([1.0, 5.0, 3.0])).predict().tolist()
@@ -92,7 +96,7 @@ class FunctionForecaster(ForeignForecaster):
 
     def answer(self, question: Question) -> Any:
         """Call the function; see `ForeignForecaster.answer`."""
-        return _called(self.function, ("context", "horizon", "future"), question)
+        return _called(self.function, ASKED, question)
 
     @property
     def sources(self) -> tuple[Any, ...]:
@@ -120,6 +124,7 @@ class ObjectForecaster(ForeignForecaster):
 
     Examples
     --------
+    >>> import numpy as np
     >>> class Level:
     ...     def fit(self, frame):
     ...         self.level = np.mean(frame)
@@ -135,7 +140,7 @@ class ObjectForecaster(ForeignForecaster):
 
     def train(self, panel: Panel) -> None:
         """Fit a copy of the object; see `ForeignForecaster.train`."""
-        self.model_ = self._fitted(Question(panel, np.zeros((len(panel), self.horizon_, 0)), self.horizon_))
+        self.model_ = self._fitted(Question(panel, Context.at_end(panel), self.horizon_))
 
     def answer(self, question: Question) -> Any:
         """Predict with the fitted copy, or with one that is fitted to the context; see `ForeignForecaster.answer`."""
@@ -146,7 +151,7 @@ class ObjectForecaster(ForeignForecaster):
     def _fitted(self, question: Question) -> Any:
         """Return a copy of the object that is fitted to the rows of a question."""
         model = copied(self.model)
-        fitted = _called(model.fit, ("context",), question)
+        fitted = _called(model.fit, FITTED, question)
         return fitted if hasattr(fitted, "predict") else model  # some return themselves, some nothing
 
     @property
@@ -279,7 +284,7 @@ def meanings_of(function: Callable[..., Any], order: Sequence[str]) -> dict[str,
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             continue
         meaning = MEANINGS.get(each.name)
-        if meaning in found.values():
+        if meaning in found.values() or (order == FITTED and meaning == "future"):
             meaning = None
         if meaning is None and each.default is each.empty:
             meaning = next((one for one in order if one not in found.values()), None)
@@ -311,7 +316,7 @@ def required(function: Callable[..., Any]) -> list[str]:
 
 def _predicted_from(predict: Callable[..., Any]) -> tuple[str, ...]:
     """Return what the unnamed parameters of predict mean: one alone is the horizon."""
-    return ("horizon",) if len(required(predict)) < 2 else ("context", "horizon", "future")
+    return ("horizon",) if len(required(predict)) < 2 else ASKED
 
 
 def _called(function: Callable[..., Any], order: Sequence[str], question: Question) -> Any:

@@ -36,9 +36,7 @@ def as_given(panel: Panel) -> Any:
         return _wide(panel)
     owner, steps = _places(panel)
     stamps = None if panel.kind == "none" else panel.stamps(owner, steps)
-    values = panel.values.astype(np.float64)
-    varying = dict(zip(panel.roles.varying, values.T, strict=True))
-    return _written(panel, owner, stamps, varying)
+    return _written(panel, owner, stamps, _named(panel, panel.roles.varying, panel.values))
 
 
 def future_as_given(panel: Panel, future: Floats) -> Any:
@@ -48,15 +46,15 @@ def future_as_given(panel: Panel, future: Floats) -> Any:
         return None
     owner = np.repeat(np.arange(count), horizon)
     stamps = None if panel.kind == "none" else _ahead(panel, horizon).ravel()
-    columns = dict(zip(panel.roles.future, future.reshape(-1, width).T, strict=True))
-    return _written(panel, owner, stamps, columns)
+    return _written(panel, owner, stamps, _named(panel, panel.roles.future, future.reshape(-1, width)))
 
 
 def long(panel: Panel) -> pd.DataFrame:
     """Return a panel as a frame of pandas in the form that most libraries read.
 
     Columns ``unique_id`` (the position of the series, times the targets, plus that of the target), ``ds`` (dates on the
-    regular clock of the panel, or whole numbers), ``y``, and past and future covariates by name. NaN stays.
+    regular clock of the panel, or whole numbers), ``y``, and past and future covariates by name, numbers or text. NaN
+    stays.
     """
     owner, steps = _places(panel)
     times = times_of(panel, panel.stamps(owner, steps))
@@ -64,8 +62,7 @@ def long(panel: Panel) -> pd.DataFrame:
     for k in range(panel.n_targets):
         columns = {"unique_id": owner * panel.n_targets + k, "ds": times, "y": panel.values[:, k].astype(np.float64)}
         others = panel.roles.varying[panel.n_targets :]
-        values = panel.values[:, panel.n_targets :].astype(np.float64)
-        parts.append(pd.DataFrame(columns | dict(zip(others, values.T, strict=True))))
+        parts.append(pd.DataFrame(columns | _named(panel, others, panel.values[:, panel.n_targets :])))
     joined = parts[0] if len(parts) == 1 else pd.concat(parts)
     return joined.sort_values("unique_id", kind="stable", ignore_index=True)
 
@@ -77,7 +74,7 @@ def long_future(panel: Panel, future: Floats) -> pd.DataFrame:
     times = times_of(panel, _ahead(panel, horizon))  # (N, H)
     columns = {"unique_id": np.repeat(np.arange(count * k), horizon), "ds": np.repeat(times, k, axis=0).ravel()}
     known = np.repeat(future, k, axis=0).reshape(-1, width)
-    return pd.DataFrame(columns | dict(zip(panel.roles.future, known.T, strict=True)))
+    return pd.DataFrame(columns | _named(panel, panel.roles.future, known))
 
 
 def static(panel: Panel) -> pd.DataFrame | None:
@@ -231,6 +228,12 @@ def _is_plain_series(answer: Any) -> bool:
     return frames.is_series(answer) and not isinstance(
         getattr(answer, "index", None), (pd.DatetimeIndex, pd.PeriodIndex)
     )
+
+
+def _named(panel: Panel, names: tuple[str, ...], values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return columns (rows, C) by name, text where their codes stand for it."""
+    columns = values.astype(np.float64).T
+    return {name: panel.roles.texts(name, column) for name, column in zip(names, columns, strict=True)}
 
 
 def _places(panel: Panel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
