@@ -99,7 +99,13 @@ def test_a_board_of_given_forecasts_is_kept_reported_and_has_a_record(wide: pd.D
     assert "big" in board.table
     board.to_parquet(tmp_path / "rows.parquet")
     assert Leaderboard.from_parquet(tmp_path / "rows.parquet").table.equals(board.table)
-    assert "theirs" in str(board.to_html())
+
+
+@pytest.mark.thorough
+def test_a_board_of_given_forecasts_has_a_page(wide: pd.DataFrame) -> None:
+    page = str(Leaderboard.from_forecasts(wide, TRUTH).to_html())
+    assert "average" in page
+    assert "Intervals" in page
 
 
 def test_forecasts_without_cutoffs_begin_right_after_them_and_a_gap_is_seen(wide: pd.DataFrame) -> None:

@@ -94,6 +94,12 @@ def test_a_plan_by_crps_has_the_naive_distribution_with_the_lowest_one_as_refere
 
 
 @pytest.mark.thorough
+def test_a_plan_by_the_wape_of_one_series_is_that_of_its_mae() -> None:
+    shares = [plan(wave(200), 6, metric=metric).history.losses["naive"] for metric in ("mae", "wape")]
+    np.testing.assert_allclose(*(each / each.mean() for each in shares))
+
+
+@pytest.mark.thorough
 def test_more_cutoffs_find_smaller_gains_and_too_few_find_none() -> None:
     found = planned(*(6 + np.random.default_rng(0).normal(size=(2, 100))), 12)
     assert found.power(0.05) < found.power(0.1) < found.power(0.3)

@@ -20,7 +20,7 @@ from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.duration import Duration, duration_of
 from tsforecast.evaluation.leaderboard import MAX_ROWS, Models, named, needs_distributions, panel_and_protocol
-from tsforecast.evaluation.metrics import DISTRIBUTION_METRICS, METRICS
+from tsforecast.evaluation.metrics import DISTRIBUTION_METRICS, RANKING
 from tsforecast.evaluation.significance import (
     LEVEL,
     POWER,
@@ -300,7 +300,7 @@ def plan(
     >>> found.count, found.reference, found.power(0.05) < found.power(0.2)
     (30, 'mean', True)
     """
-    problems = one_of("metric", metric, (*METRICS, *DISTRIBUTION_METRICS)) + option_problems(refit, None, audit, align)
+    problems = one_of("metric", metric, RANKING) + option_problems(refit, None, audit, align)
     raise_any(problems + whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs), ParameterError)
     options = {"gap": gap, "audit": None, "min_past": min_past, "align": align}
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
