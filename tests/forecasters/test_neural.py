@@ -216,9 +216,9 @@ def test_different_seeds_give_different_networks() -> None:
 
 EVERY_CELL = [
     ("units", 5), ("layers", 2), ("dropout", 0.5), ("batch_size", 7), ("learning_rate", 0.1), ("max_epochs", 3),
-    ("members", 2), ("window", 8), ("anchor", "none"), ("anchor", (12,)), ("segment", 4), ("channels", "joint"), ("norm", "layer"),
-    ("norm", "batch"), ("activation", "gelu"), ("value_transform", None), ("value_transform", "box-cox"),
-    ("scaler", "robust"),
+    ("members", 2), ("window", 8), ("anchor", "none"), ("anchor", (12,)), ("segment", 4), ("channels", "joint"),
+    ("norm", "layer"), ("norm", "batch"), ("activation", "gelu"), ("value_transform", None),
+    ("value_transform", "box-cox"), ("scaler", "robust"),
     ("per_series", False), ("instance_norm", True), ("loss", "mse"), ("loss", "huber"), ("loss", "mase"),
     ("loss", "smape"), ("optimizer", "adam"), ("optimizer", "sgd"), ("schedule", "cosine"), ("weight_decay", 0.3),
     ("schedule", "constant"), ("clip", 1e-4), ("steps_per_epoch", 1), ("mixed_precision", True), ("random_state", 1),

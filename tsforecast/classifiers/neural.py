@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -26,9 +26,6 @@ from tsforecast.training.runtime import few_threads, seeded, torch_device
 
 Mask = NDArray[np.bool_]
 
-EPOCHS = 12  # at least
-STEPS = 1_200  # of the optimiser, at least
-MOST = 300  # epochs
 PARTS = ("jitter", "scale", "time_warp", "rotation", "crop")
 AUGMENTATIONS: dict[str, dict[str, float]] = {
     "motion": {"jitter": 0.1, "scale": 0.1, "time_warp": 0.1, "rotation": 9.0},
@@ -188,7 +185,8 @@ class NeuralClassifier(NetworkEstimator, Classifier):
         default="auto",
         doc="Epochs, unless patience ends training before. Auto: as many as make 1,200 steps, from 12 up to 300.",
     )
-    patience: int | None = None
+    patience: int | Literal["auto"] | None = None
+    _epochs: ClassVar[tuple[int, int, int]] = (1_200, 12, 300)
     validation: float | int | None = setting(
         default=0.15,
         doc="Share or number of sequences kept from training, of each class alike; where there are groups, share or "
@@ -317,18 +315,6 @@ class NeuralClassifier(NetworkEstimator, Classifier):
             "head_layers": 1,
         }
         return validates
-
-    def epochs(self, sequences: int) -> int:
-        """Return the number of epochs for a number of sequences; auto: as many as make 1,200 steps, 12 up to 300.
-
-        Examples
-        --------
-        >>> [NeuralClassifier(max_epochs=epochs).epochs(288) for epochs in ("auto", 5)]
-        [134, 5]
-        """
-        if not isinstance(self.max_epochs, str):
-            return int(self.max_epochs)
-        return min(MOST, max(EPOCHS, -(-STEPS // self._training_config(0).steps(sequences))))
 
     def _prepare(
         self, panel: Panel, labels: Labels, validates: Mask

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from tsforecast.training.checkpoint import Checkpoints, parse_every
 from tsforecast.training.history import Epoch, OnEpoch, best_epoch, show_epochs
 from tsforecast.training.loop import TrainingConfig, finished, train
 from tsforecast.training.runtime import few_threads, seeded, torch_device
+
+PATIENCE, PATIENCE_SHARE = 8, 0.4  # epochs of "auto": so many at least, and the share of all
 
 logger = logging.getLogger("tsforecast")
 Kind = TypeVar("Kind")
@@ -121,15 +123,19 @@ class NetworkEstimator(Estimator):
     )
     batch_size: int = setting(default=64, least=1, doc="Examples in a batch.")
     max_epochs: int | Literal["auto"] = setting(
-        default=20, least=0, doc="Epochs, unless patience ends training before."
+        default="auto",
+        least=0,
+        doc="Epochs, unless patience ends training before. Auto: as many as make 2,000 steps, from 20 up to 200.",
     )
     steps_per_epoch: int | None = setting(
         default=200,
         least=1,
         doc="Largest number of batches in an epoch; more examples are drawn from anew in each epoch.",
     )
-    patience: int | None = setting(
-        default=8, least=1, doc="Epochs without a better validation loss after which training stops."
+    patience: int | Literal["auto"] | None = setting(
+        default="auto",
+        least=1,
+        doc="Epochs without a better validation loss after which training stops. Auto: two fifths of all, 8 at least.",
     )
     validation: float | int | None = setting(
         default=0.15,
@@ -153,6 +159,8 @@ class NetworkEstimator(Estimator):
         doc="1 shows the epochs as they come, in a terminal.",
     )
 
+    _epochs: ClassVar[tuple[int, int, int]] = (2_000, 20, 200)  # steps that "auto" makes, its fewest and most epochs
+
     network_: Any = dataclasses.field(init=False)
     history_: list[Epoch] = dataclasses.field(init=False)
     resolved_: dict[str, Any] = dataclasses.field(init=False)
@@ -173,9 +181,17 @@ class NetworkEstimator(Estimator):
         segment, head_layers = self.resolved_.get("segment", self.segment), self.resolved_.get("head_layers", 1)
         return self._made(Architecture, segment=segment, head_layers=head_layers)
 
-    def _training_config(self, epochs: int | None = None) -> TrainingConfig:
-        """Return how to train, for `max_epochs` unless given."""
-        return self._made(TrainingConfig, max_epochs=self.max_epochs if epochs is None else epochs)
+    def epochs(self, examples: int) -> int:
+        """Return the number of epochs for so many windows, or sequences, to train on; see `max_epochs`."""
+        if not isinstance(self.max_epochs, str):
+            return int(self.max_epochs)
+        steps, fewest, most = self._epochs
+        return min(most, max(fewest, -(-steps // self._training_config(0).steps(examples))))
+
+    def _training_config(self, epochs: int) -> TrainingConfig:
+        """Return how to train, for so many epochs."""
+        patience = max(PATIENCE, round(PATIENCE_SHARE * epochs)) if self.patience == "auto" else self.patience
+        return self._made(TrainingConfig, max_epochs=epochs, patience=patience)
 
     def _train_network(
         self,
@@ -197,6 +213,7 @@ class NetworkEstimator(Estimator):
             self.resolved_["fused"] = choose_kernels(self.network_, batches, rows, data.steps)
             progress = show_epochs(self.verbose, config.epochs, type(self).__name__, on_epoch)
             place = checkpoints and checkpoints.phase(phase)
+            self.resolved_ |= {"max_epochs": config.max_epochs, "patience": config.patience}
             history = train(
                 self.network_, data.training, data.validation, data.objective, config, device, progress, place
             )

@@ -138,10 +138,7 @@ class _Probe:
         self.test, self.fold, self.limit = test, fold, limit
         self.forecaster = model
         self.loading = 0.0
-        settings = model.get_params(deep=False)
-        self.most_epochs = int(settings["max_epochs"]) if isinstance(settings.get("max_epochs"), int) else 0
-        patience = settings.get("patience") if settings.get("validation") is not None else None
-        self.patience = patience if patience is not None and patience < self.most_epochs else None
+        self.settings, self.most_epochs = model.get_params(deep=False), 0
         self.epochs: list[tuple[float, Epoch]] = []  # each with the seconds at its end
         self._began, self._until = 0.0, math.inf
 
@@ -149,7 +146,7 @@ class _Probe:
         """Return the seconds of the model; those until it failed where it does."""
         began = clock()
         try:
-            return self._network() if self.most_epochs else self._any()
+            return self._network() if self.settings.get("max_epochs", 0) else self._any()
         except Exception:  # the run has the sentence about it
             return ModelTime(1, clock() - began, 0.0, 0.0)
 
@@ -178,11 +175,14 @@ class _Probe:
         if not whole:
             last = len(self.epochs) - 1
             best = best_epoch([epoch for _, epoch in self.epochs]).number
-            taken = self.most_epochs
-            if self.patience is not None:
-                taken = min(taken, max(last, best + self.patience, round(EPOCHS * taken)))
+            taken, patience = model.resolved_["max_epochs"], model.resolved_["patience"]
+            self.most_epochs = taken
+            if patience is None or patience >= taken or self.settings["validation"] is None:
+                patience = 0
+            else:
+                taken = min(taken, max(last, best + patience, round(EPOCHS * taken)))
             each = (self.epochs[last][0] - self.epochs[1][0]) / (last - 1)
-            again = max(1, taken - (self.patience or 0)) if self.forecaster.get_params()["refit"] else 0
+            again = max(1, taken - patience) if self.settings["refit"] else 0
             seconds = self.epochs[last][0] + each * (taken - last + again)
             epochs = last, taken
         start, cutoff = self._forecasts(model, self.fold)

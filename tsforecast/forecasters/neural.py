@@ -92,7 +92,6 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         doc="Point forecast that is read from a distribution. Auto: the mean of counts, the median of others; a loss "
         "of point forecasts has no other.",
     )
-    max_epochs: int = 20
     members: int = setting(
         default=1,
         least=1,
@@ -149,7 +148,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         with observed(self, panel, on_epoch) as activity:
             trains = self._split(panel)
             self.inputs_ = Preprocessor.fit(panel.until(trains), self._recipe())
-            windows, config, self.history_ = self._windows(panel, trains), self._training_config(), []
+            windows, self.history_ = self._windows(panel, trains), []
+            config = self._training_config(self.epochs(len(windows.training)))
             self._remember(panel)  # from the first epoch on there are weights to forecast with
             notify = self._forgetting(activity.notify)
             self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, notify)
@@ -226,7 +226,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
 
             renew = renewed if head == "new" else None
             model.network_.share.fill_(1.0)
-            model._tune_network(windows, model._training_config(), freeze, renew, activity.notify)
+            config = model._training_config(model.epochs(len(windows.training)))
+            model._tune_network(windows, config, freeze, renew, activity.notify)
             model._learn_share(windows)
             model._remember(panel)
         return model
@@ -418,7 +419,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each series trained; all where it was trained once more on them."""
         rows = super().learned_rows()
-        if self._refits(self._training_config()):
+        # In older models all settings are numbers.
+        if self._refits(self._training_config(self.resolved_.get("max_epochs", self.max_epochs))):
             return rows
         # In older models as many steps of each series validated.
         validation = self.validation if "least" in self.resolved_ else self.resolved_["validation"]

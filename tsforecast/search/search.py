@@ -21,7 +21,6 @@ from sklearn.utils.metaestimators import available_if
 
 from tsforecast.checks import one_of, share_or_count
 from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import Distribution
@@ -476,8 +475,9 @@ class RaySearch(Forecaster):
 
     def _setup(self, objectives: Sequence[Objective]) -> TrialSetup:
         epochs = self.max_epochs
-        if epochs is None and isinstance(self.forecaster, NeuralClassifier):
-            epochs = self.forecaster.epochs(len(objectives[0].part))
+        if epochs is None and isinstance(self.forecaster, NetworkEstimator):
+            part = objectives[0].part
+            epochs = self.forecaster.epochs(len(part if _classifies(self) else part.values))
         return TrialSetup(self.forecaster, objectives, epochs, self.random_state)
 
     def _own_horizon(self) -> int:
