@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -291,6 +292,29 @@ def test_a_refit_learns_from_all_rows_for_the_best_number_of_epochs() -> None:
     assert np.array_equal(again.predict(), alone.predict())
 
 
+def test_epochs_are_as_many_as_make_1200_steps_and_patience_is_two_fifths_of_them() -> None:
+    model = GRUForecaster(batch_size=64)
+    epochs = {batches: model.epochs(64 * batches) for batches in (1, 12, 13, 40, 59, 61, 5_000)}
+    assert epochs == {1: 100, 12: 100, 13: 93, 40: 30, 59: 21, 61: 20, 5_000: 20}
+    fitted = GRUForecaster(window=12, horizon=2, units=2, device="cpu").fit(wave(90))
+    assert (fitted.resolved_["max_epochs"], fitted.resolved_["patience"]) == (100, 40)
+    assert GRUForecaster(max_epochs=3).epochs(64) == 3
+
+
+def test_each_window_of_many_series_is_read_by_its_own_spread() -> None:
+    many = Panel.from_array(np.stack([wave(60, seed) for seed in range(20)])[..., None], season_length=6)
+    settings = {"window": 12, "horizon": 2, "units": 2, "max_epochs": 0}
+
+    def chosen(panel: Panel, **changes: object) -> bool:
+        return GRUForecaster(**settings, **changes).fit(panel).resolved_["instance_norm"]
+
+    assert chosen(many)
+    assert not chosen(many, instance_norm=False)
+    assert not chosen(many, loss="normal")
+    assert not chosen(many.select(np.arange(19)))
+    assert not chosen(replace(many, values=np.where(many.values > 12, many.values, 0.0)))
+
+
 def test_what_was_chosen_is_a_plain_dict() -> None:
     import json
 
@@ -310,6 +334,9 @@ def test_what_was_chosen_is_a_plain_dict() -> None:
         "best_epoch": 0,
         "share": 1.0,
         "fused": False,
+        "instance_norm": False,
+        "max_epochs": 0,
+        "patience": 8,
     }
 
 

@@ -22,6 +22,7 @@ SPREAD = 3  # times the rows of the blocks, over which they are spread
 SEGMENT = 24  # steps that one segment has at most, unless given
 FEW = 3  # known steps of a window, from which on a network corrects the naive forecast
 SAMPLE = 100  # series that stand for all of a panel when anchors are compared
+MANY = 20  # series of a panel whose windows differ in spread
 INTERMITTENT = 0.5  # share of zeros, above which a panel is of intermittent demand
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
 
@@ -218,6 +219,22 @@ def transform(past: Panel, given: str | None) -> str | None:
         if len(numbers) and numbers.min() <= NEAR_ZERO * np.median(numbers):
             return None
     return "log"
+
+
+def instance_norm(past: Panel, given: bool | str, point_forecast: bool) -> bool:
+    """Return the setting that was given; auto: whether a point forecast is of many series, few of their numbers zero.
+
+    The level and spread of one series change less than those of many: on development parts of panels of 366, 767 and
+    414 series it took 7, 1 and 0 % of the loss, and on nine sets of one to eight series it added 2 %.
+    """
+    if not isinstance(given, str):
+        return given
+    return (
+        point_forecast
+        and not isinstance(past, SupervisedPanel)
+        and len(past) >= MANY
+        and zero_share(past) <= INTERMITTENT
+    )
 
 
 def anchor(past: Panel, given: Anchor, window: int, horizon: int) -> str | list[int]:

@@ -92,6 +92,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         doc="Point forecast that is read from a distribution. Auto: the mean of counts, the median of others; a loss "
         "of point forecasts has no other.",
     )
+    instance_norm: bool | Literal["auto"] = setting(
+        default="auto",
+        fixed=True,
+        doc="Divide the targets in each window by their standard deviation there, and multiply the forecast by it. "
+        "Auto: for point forecasts of 20 series or more.",
+    )
     members: int = setting(
         default=1,
         least=1,
@@ -246,6 +252,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             resolved["value_transform"] = "log"
         return resolved | {
             "segment": auto.segment(self.segment, panel.season_length),
+            "instance_norm": auto.instance_norm(past, self.instance_norm, self._loss().family is None),
             "device": str(torch_device(self.device)),
             "head_layers": 1,
         }
@@ -304,7 +311,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             blend=self.blend_,
             ahead=len(self.panel_.roles.future),
             static=self.inputs_.statics.width,
-            instance_norm=self.instance_norm,
+            # Of older models there is the setting alone.
+            instance_norm=self.resolved_.get("instance_norm", self.instance_norm),
             loss=self._loss(),
             masked=self._least < self.resolved_["window"],
             members=self.members,

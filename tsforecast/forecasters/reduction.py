@@ -92,6 +92,11 @@ class ReductionForecaster(WindowedForecaster):
         "forecasts.",
     )
     horizon: int = setting(default=1, doc="Steps to forecast (H), in the way of the `strategy`.")
+    instance_norm: bool = setting(
+        default=False,
+        fixed=True,
+        doc="Divide the targets in each window by their standard deviation there, and multiply the forecast by it.",
+    )
     max_windows: int | None = setting(
         default=200_000, least=1, doc="Train on at most so many windows, taken evenly from all."
     )

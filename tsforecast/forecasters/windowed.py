@@ -91,11 +91,6 @@ class WindowedForecaster(Forecaster):
         doc="Learn transform and scaler for each series on its own, or once for all. Auto: on its own, unless groups "
         "separate the series of training and test.",
     )
-    instance_norm: bool = setting(
-        default=False,
-        fixed=True,
-        doc="Divide the targets in each window by their standard deviation there, and multiply the forecast by it.",
-    )
 
     resolved_: dict[str, Any] = dataclasses.field(init=False)  # where a setting left a choice
     inputs_: Preprocessor = dataclasses.field(init=False)  # scaling and static categories of the training part
@@ -450,7 +445,6 @@ class AnchorForecaster(WindowedForecaster):
 
     horizon: int = setting(default=1, kw_only=False, doc="Steps to forecast (H).")
     scaler: Literal["standard"] = setting(default="standard", init=False)
-    instance_norm: Literal[False] = setting(default=False, init=False)
 
     def _fit(self, panel: Panel) -> None:
         self._split(panel)
