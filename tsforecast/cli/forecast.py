@@ -369,7 +369,7 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
         name for model in models.values() if isinstance(model, Forecaster) for name in model.get_params(deep=False)
     }
     lack = f"{', '.join(models)} {'have' if len(models) > 1 else 'has'} no such setting"
-    ignored = [name for name in ("window", "max_epochs", "loss") if name in settings and name not in known]
+    ignored = [name for name in ("window", "max_epochs", "members", "loss") if name in settings and name not in known]
     raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)
     return models
 

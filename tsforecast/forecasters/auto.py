@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,22 @@ SAMPLE = 100  # series that stand for all of a panel when anchors are compared
 MANY = 20  # series of a panel whose windows differ in spread
 INTERMITTENT = 0.5  # share of zeros, above which a panel is of intermittent demand
 NEAR_ZERO = 0.01  # of a series' median: below it, logarithms stretch more than they even out
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a network that belong together, and the time of a fit with them, in those of the default."""
+
+    settings: Mapping[str, Any]
+    time: float
+    use: str
+
+
+RECIPES = {
+    "fast": Recipe({"max_epochs": 6, "units": 32}, 0.3, "a first look, and searches over the data's own choices"),
+    "default": Recipe({}, 1.0, "everything else"),
+    "best": Recipe({"members": 5}, 5.0, "the last step: five networks, whose mean errs less than one of them"),
+}
 
 
 def training_rows(
