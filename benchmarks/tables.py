@@ -45,12 +45,13 @@ def rows(name: str) -> pd.DataFrame:
 
 
 def accuracy() -> str:
-    """Draw each set as a line: the best naive forecast, default settings, recipe, published results."""
+    """Draw each set as a line: best naive forecast, networks by default, best and for that set, published results."""
     table = []
     for name, part in rows("accuracy").groupby("set", sort=False):
         naive = part[part["model"].isin(NAIVE)].sort_values("value").iloc[0]
         published = part[part["settings"] == "published"].sort_values("value")
-        default = part[(part["model"] == "gru") & (part["settings"] == "default")]
+        default, best = (part[(part["model"] == "gru") & (part["settings"] == kind)] for kind in ("default", "best"))
+        made = part[(part["model"] == "ensemble") & (part["settings"] == "recipe")]
         table.append(
             {
                 "set": name,
@@ -58,7 +59,8 @@ def accuracy() -> str:
                 "best naive": f"{naive['value']:.3f} ({naive['model']})",
                 "GRU, default": _spread(default["value"]),
                 "fit": f"{default['fit_seconds'].median():.0f} s",
-                "recipe": _spread(part[part["model"] == "ensemble"]["value"]),
+                "best": _spread(best["value"]) if len(best) else "-",
+                "for this set": _spread(made["value"]) if len(made) else "-",
                 "published": ", ".join(
                     f"{v:.3f} {m}" for m, v in zip(published["model"], published["value"], strict=True)
                 )
@@ -83,7 +85,7 @@ def others() -> str:
     part = part[part["set"].isin(part.loc[part["model"] == "ets", "set"])]
     table = []
     for name, here in part.groupby("set", sort=False):
-        means = here[here["settings"] != "published"].groupby("model")["value"].mean()
+        means = here[~here["settings"].isin(["published", "best"])].groupby("model")["value"].mean()
         shown = {model: f"{means[model]:.3f}" if model in means else "-" for model in (*OTHERS, "gru")}
         naive = means[[model for model in NAIVE if model in means]].min()
         table.append({"set": name, "error": here["metric"].iloc[0].upper(), "best naive": f"{naive:.3f}", **shown})
