@@ -292,10 +292,10 @@ def test_a_refit_learns_from_all_rows_for_the_best_number_of_epochs() -> None:
     assert np.array_equal(again.predict(), alone.predict())
 
 
-def test_epochs_are_as_many_as_make_1200_steps_and_patience_is_two_fifths_of_them() -> None:
+def test_epochs_are_as_many_as_make_2400_steps_and_patience_is_two_fifths_of_them() -> None:
     model = GRUForecaster(batch_size=64)
-    epochs = {batches: model.epochs(64 * batches) for batches in (1, 12, 13, 40, 59, 61, 5_000)}
-    assert epochs == {1: 100, 12: 100, 13: 93, 40: 30, 59: 21, 61: 20, 5_000: 20}
+    epochs = {batches: model.epochs(64 * batches) for batches in (1, 24, 25, 60, 199, 200, 5_000)}
+    assert epochs == {1: 100, 24: 100, 25: 96, 60: 40, 199: 13, 200: 12, 5_000: 12}
     fitted = GRUForecaster(window=12, horizon=2, units=2, device="cpu").fit(wave(90))
     assert (fitted.resolved_["max_epochs"], fitted.resolved_["patience"]) == (100, 40)
     assert GRUForecaster(max_epochs=3).epochs(64) == 3

@@ -125,7 +125,7 @@ class NetworkEstimator(Estimator):
     max_epochs: int | Literal["auto"] = setting(
         default="auto",
         least=0,
-        doc="Epochs, unless patience ends training before. Auto: as many as make 1,200 steps, from 20 up to 100.",
+        doc="Epochs, unless patience ends training before. Auto: as many as make 2,400 steps, from 12 up to 100.",
     )
     steps_per_epoch: int | None = setting(
         default=200,
@@ -159,7 +159,7 @@ class NetworkEstimator(Estimator):
         doc="1 shows the epochs as they come, in a terminal.",
     )
 
-    _epochs: ClassVar[tuple[int, int, int]] = (1_200, 20, 100)  # steps that "auto" makes, its fewest and most epochs
+    _epochs: ClassVar[tuple[int, int, int]] = (2_400, 12, 100)  # steps that "auto" makes, its fewest and most epochs
 
     network_: Any = dataclasses.field(init=False)
     history_: list[Epoch] = dataclasses.field(init=False)
