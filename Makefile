@@ -32,6 +32,9 @@ lint: $(VENV)/installed-test  ## Check style, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# Processes that tests start need not compile the package again, and assertions are prepared once.
+quick test: export PYTHONDONTWRITEBYTECODE :=
+
 # Tests of MLflow are none of these, and loading it takes seconds; so does preparing assertions to show their values, as
 # `pytest --last-failed` does for those that failed.
 quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some two minutes

@@ -165,12 +165,13 @@ def run_leaderboard(python: Path, folder: Path) -> str:
 
 @pytest.mark.process
 def test_a_wheel_brings_datasets_benchmarks_and_the_page_of_the_report_along(tmp_path: Path) -> None:
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env")
     python = tmp_path / "env/bin/python"
     # The libraries are lent from this environment; the package itself comes from the wheel alone.
     site = next((tmp_path / "env/lib").glob("python*/site-packages"))
     (site / "lent.pth").write_text(sysconfig.get_path("purelib"))
-    install = [python, "-m", "pip", "install", "--no-deps", "--no-index", build_wheel(tmp_path)]
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    install = [*pip, "install", "--no-deps", "--no-index", build_wheel(tmp_path)]
     subprocess.run(install, check=True, capture_output=True)
     assert "seasonal-naive" in run_leaderboard(python, tmp_path)
     drawn = ["benchmark", "accuracy", "--no-measure", "--out", "drawn"]

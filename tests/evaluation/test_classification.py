@@ -77,7 +77,7 @@ def test_an_interval_is_no_shorter_than_that_of_independent_recordings() -> None
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("users", [8, 40])
+@pytest.mark.parametrize("users", [8, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_fair_coin_is_not_better_than_a_majority_that_lies_below_chance(users: int) -> None:
     random, claims = np.random.default_rng(0), 0
     for _ in range(60):

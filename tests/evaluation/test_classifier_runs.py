@@ -89,6 +89,7 @@ def test_a_comparison_of_failures_alone_or_without_the_majority_is_an_error() ->
         compare_classifiers({"known": Known(), "majority": Failing()}, *named_movements())
 
 
+@pytest.mark.slow  # the runner is that of forecasts, whose test of this is not
 @pytest.mark.process
 def test_a_process_that_is_killed_is_a_failure_of_its_model_alone() -> None:
     survived = compare_classifiers(NEIGHBOR | {"killed": Killed()}, *movements(USERS[:2]), n_jobs=2)
@@ -141,6 +142,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow  # as above
 @pytest.mark.process
 def test_a_comparison_that_is_killed_loses_the_fit_it_was_at_and_no_other(tmp_path: Path) -> None:
     done, resumed, printed = kill_and_resume(SCRIPT, tmp_path, fits=3)

@@ -20,6 +20,7 @@ from tests.leakage.stateful import CUTOFF, STATEFUL, clean_with_a_cache, series
 from tsforecast import DataError, ParameterError, audit, audit_procedure
 from tsforecast.leakage.isolated import isolated
 
+MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("mean in a class", "scaler in a file")]
 SCRIPT = """
 import numpy as np
 from tsforecast import audit_procedure
@@ -47,7 +48,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.process
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["scaler in a global", "mean in a class", "scaler in a file"])  # all: leaks.py
+@pytest.mark.parametrize("name", ["scaler in a global", *MORE])  # all: leaks.py
 def test_state_that_outlives_a_run_is_found_in_processes_of_their_own_only(name: str) -> None:
     alone = audit_procedure(STATEFUL[name], series(), CUTOFF, isolated=True)
     assert "LEAK" in alone.outcome
@@ -90,7 +91,7 @@ def test_forecasters_and_estimators_can_be_sent_to_a_process(monkeypatch: pytest
 
 @pytest.mark.process
 @pytest.mark.thorough
-@pytest.mark.parametrize("how", ["file", "standard input"])
+@pytest.mark.parametrize("how", ["file", pytest.param("standard input", marks=pytest.mark.slow)])
 def test_functions_of_a_script_or_a_notebook_are_taken_along_with_their_globals(how: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     root = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -16,6 +16,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.neural import NeuralForecaster
 
 CUTOFF = 70
+OTHERS = [pytest.param(refit, gap, marks=pytest.mark.slow) for refit, gap in ((False, 2), (True, 0))]
 FUTURES = {
     "other numbers": lambda rows: rows * -1000 + 7,
     "shuffled": lambda rows: np.random.default_rng(0).permutation(rows),
@@ -83,10 +84,8 @@ def test_when_the_future_is_overwritten_every_training_window_is_unchanged(
         assert torch.equal(first, second)
 
 
-@pytest.mark.sample(3)
 @pytest.mark.filterwarnings("ignore::tsforecast.errors.FitWarning")  # the later pasts are made of nonsense
-@pytest.mark.parametrize("refit", [False, True])
-@pytest.mark.parametrize("gap", [0, 2])
+@pytest.mark.parametrize(("refit", "gap"), [(False, 0), (True, 2), *OTHERS])
 def test_forecasts_of_a_backtest_do_not_depend_on_later_rows(forecaster: Forecaster, refit: bool, gap: int) -> None:
     first, second = panels("other numbers")
     settings = {"horizon": 4, "origins": 5, "step": 4, "gap": gap, "refit": refit}

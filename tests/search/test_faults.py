@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
+from tests.helpers.commands import tsforecast
 from tests.search.test_ray import BASE, PANEL
 from tsforecast import audit, leaderboard
 from tsforecast.data.panel import Panel
@@ -159,7 +160,7 @@ def test_ctrl_c_ends_tune_before_anything_is_tested(tmp_path: Path) -> None:
     assert code == 130, err
     assert "nothing was tested yet; the same command with --resume continues" in out
     assert {"model", "report.html"}.isdisjoint(path.name for path in (tmp_path / "tuned").iterdir())
-    again = subprocess.run(command, cwd=tmp_path, env=with_this_tree(), capture_output=True, text=True)
+    again = tsforecast(*words, cwd=tmp_path)
     assert again.returncode == 2
     assert "use --resume to go on, or another --out" in again.stderr
 
