@@ -272,8 +272,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         if not trains.all():  # the first window of a series that only validates gives it a scale, as if it were new
             first = np.minimum(window, panel.lengths)
             inputs = inputs.with_series(panel.until(np.where(trains > 0, trains, first)))
-        values, truth = inputs.rows(panel)
-        device = torch_device(self.device)
+        (values, truth), device = inputs.rows(panel), torch_device(self.device)
         cut = partial(
             Windows,
             values,
@@ -298,10 +297,9 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
                 f"validation must have a window: none of the held-out groups has a series of "
                 f"{self._least} + {self.horizon_} steps; use a smaller window, or validation=None"
             )
-        weights = None
+        loss, weights = self._loss(), None
         if panel.weights is not None:  # 1 in the mean
             weights = torch.from_numpy(np.float32(panel.weights / panel.weights.mean())).to(device)
-        loss = self._loss()
         objective = Objective(loss, DataScale.of(loss, inputs.of(panel), panel, trains, device), weights)
         rows, segments = 1 if self.channels == "joint" else panel.n_targets, -(-window // self.resolved_["segment"])
         return TrainingData(cut(first=begin, last=trains, without=blocks), validation, objective, rows, segments)
