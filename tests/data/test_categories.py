@@ -66,6 +66,18 @@ def test_text_is_categories_and_numbers_stay_numbers(column: Any, texts: tuple[s
     assert panel.roles.categories.get("w") == texts
 
 
+def test_numbers_are_categories_where_they_are_named() -> None:
+    frame = table(w=[1, 2, None, 10] * 5)
+    panel = Panel.from_frame(frame, **ROLES, categories="w")
+    assert panel.roles.categories == {"w": ("1", "10", "2")}
+    assert panel.values[:4, 1].tolist() == [0, 2, -1, 1]
+    assert panel.read_like(frame.assign(w=[3, 1, 1, 2] * 5)).values[:4, 1].tolist() == [3, 0, 0, 2]
+    with pytest.raises(
+        DataError, match="column 'y' must be a past or future covariate to be categories; name it there"
+    ):
+        Panel.from_frame(frame, **ROLES, categories=["w", "y"])
+
+
 @pytest.mark.parametrize(
     ("column", "sentence"),
     [

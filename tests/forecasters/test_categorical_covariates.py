@@ -199,14 +199,27 @@ def test_series_shorter_than_the_window_are_read_with_their_texts() -> None:
 
 @pytest.mark.thorough
 def test_columns_of_text_are_read_from_files(tmp_path: Path) -> None:
-    FRAME[:STEPS].to_csv(tmp_path / "shop.csv", index=False)
-    AHEAD.to_csv(tmp_path / "ahead.csv", index=False)
-    columns = ("--past", "weather", "--future", "kind", "--horizon", str(HORIZON), "--model", "reduction")
+    numbers = {"none": "001", "sale": "002", "holiday": "003"}
+    for name, frame in {"shop.csv": FRAME[:STEPS], "ahead.csv": AHEAD}.items():
+        frame.assign(kind=frame["kind"].fillna("none").map(numbers)).to_csv(tmp_path / name, index=False)
+    columns = (
+        "--past",
+        "weather",
+        "--future",
+        "kind",
+        "--categories",
+        "kind",
+        "--horizon",
+        "5",
+        "--model",
+        "reduction",
+    )
     fit = tsforecast("fit", tmp_path / "shop.csv", *columns, "--out", tmp_path / "model")
     assert fit.returncode == 0, fit.stderr
     out = tsforecast("predict", tmp_path / "model", "--future", tmp_path / "ahead.csv", "--out", tmp_path / "out.csv")
     assert out.returncode == 0, out.stderr
     assert np.abs(pd.read_csv(tmp_path / "out.csv")["sales"].to_numpy() - TRUTH).mean() < 0.5
+    assert load(tmp_path / "model").panel_.roles.categories["kind"] == ("001", "002", "003")
 
 
 @pytest.mark.thorough

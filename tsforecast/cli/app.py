@@ -87,7 +87,7 @@ def usage_sentence(error: Exception, words: Sequence[str]) -> str:
         message = f"{message[0].lower()}{message[1:]}".replace(". Did you", "; did you")
         return message if message.endswith("?") else f"{message}; {command} --help lists the options"
     count = len(extra[1].split())
-    for option in ("--models", "--target", "--past", "--future"):
+    for option in ("--models", "--target", "--past", "--future", "--categories"):
         at = words.index(option) + 1 if option in words else len(words)
         # The data may follow the names: as many words as are too many belong to the first one.
         names = list(takewhile(lambda word: not word.startswith("-"), words[at:]))[: count + 1]

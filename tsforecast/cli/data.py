@@ -66,13 +66,13 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     given = reading.settings() | ({"static": label} if label else {})
     date_format, decimal = given.pop("date_format", None), given.pop("decimal", None)
     raise_any(one_of("decimal", decimal, (".", ","), (None,)), ParameterError)
-    for role in {"target", "past", "future"} & given.keys():
+    for role in {"target", "past", "future", "categories"} & given.keys():
         given[role] = [name.strip() for name in given[role].split(",") if name.strip()]
     for role in {"time", "id", "group"} & given.keys():
         given[role] = ",".join(name.strip() for name in given[role].split(","))
     used = [given.get(role, []) for role in ("target", "past", "future")]
     numbers = set(chain(*used)) if used[0] else None
-    texts = {given.get("id"), given.get("group"), label} - {None}
+    texts = {given.get("id"), given.get("group"), label, *given.get("categories", ())} - {None}
     with lines_of(path):
         frame, form, problems = read_file(path, given.get("time"), date_format, numbers, texts, decimal)
         if given.get("time") == "none" and "none" not in frame.columns:

@@ -162,6 +162,7 @@ class DataOptions(Options):
     ] = None
     past: Annotated[str | None, _reading(help="Past covariates: columns known up to now, with commas.")] = None
     future: Annotated[str | None, _reading(help="Future covariates: columns known ahead, with commas.")] = None
+    categories: Annotated[str | None, _reading(help="Covariates whose numbers are categories, with commas.")] = None
     frequency: Annotated[
         str | None, _reading(help="Step between time stamps, such as h, D or MS.", show_default="from the data")
     ] = None
@@ -231,7 +232,8 @@ RENAMED = {
 }
 PARAMETERS = {option: name for name, option in RENAMED.items()}
 ALIKE = (
-    *("time", "target", "id", "group", "past", "future", "frequency", "fill_gaps", "sort", "duplicates", "horizon"),
+    *("time", "target", "id", "group", "past", "future", "categories", "frequency", "fill_gaps", "sort", "duplicates"),
+    "horizon",
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
     *("interval", "quantiles", "paths", "loss", "trust"),

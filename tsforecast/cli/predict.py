@@ -204,7 +204,8 @@ def context_of(panel: Panel, model: Path, data: Path | None, date_format: str | 
 def _texts(panel: Panel) -> list[str | None]:
     """Return the columns of ids, groups and categories that were text when a model was fitted."""
     named = [(panel.source.id, panel.ids), *panel.statics.items()]
-    return [name for name, values in named if len(values) and isinstance(values[0], str)]
+    texts = [name for name, values in named if len(values) and isinstance(values[0], str)]
+    return [*texts, *panel.roles.categories]
 
 
 def _when_fitted(part: Reference) -> Part:

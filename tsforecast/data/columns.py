@@ -311,4 +311,9 @@ def require_columns(columns: list[str], roles: Roles, time: str | None, id: str 
         elif name in seen and role != "group":
             problems.append(f"column {name!r} cannot be both {seen[name]} and {role}; name it once")
         seen.setdefault(name, role)
+    problems += [
+        f"column {name!r} must be a past or future covariate to be categories; name it there"
+        for name in roles.categories
+        if name not in (*roles.past, *roles.future)
+    ]
     raise_any(problems)

@@ -83,6 +83,7 @@ class Panel(Series):
         future: str | Iterable[str] = (),
         static: str | Iterable[str] = (),
         group: str | None = None,
+        categories: str | Iterable[str] = (),
         frequency: str | None = None,
         season_length: int | Literal["auto"] = "auto",
         nan_policy: NanPolicy | None = None,
@@ -104,6 +105,8 @@ class Panel(Series):
         target, past, future, static : str or list of str, optional
             Columns by role. The target is inferred when only one column of numbers has no other role. Others may hold
             text, which is categories, and is not filled in where it is missing; columns of categories are read as text.
+        categories : str or list of str, optional
+            Past and future columns whose numbers are categories as well, such as the type of a store.
         group : str, optional
             Column whose values never straddle a split (user, machine, patient).
         frequency : str, optional
@@ -141,7 +144,8 @@ class Panel(Series):
             With every problem found, each with series, position and remedy.
         """
         whose = None if group is None else str(group)
-        roles = Roles(_names(target), _names(past), _names(future), _names(static), whose)
+        coded: dict[str, tuple[str, ...]] = dict.fromkeys(_names(categories), ())
+        roles = Roles(_names(target), _names(past), _names(future), _names(static), whose, categories=coded)
         cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, resample, aggregate, tolerance)
         if time is False:
             raise_any(quality.without_time(frequency, cleaning))

@@ -95,7 +95,7 @@ def categories_of(
     number = {text: i for i, text in enumerate(texts)}
     found = np.full(len(codes), MISSING, dtype=np.float32)
     found[there] = np.array([number[text] for text in held], dtype=np.float32)[place]
-    if known is not None or len(texts) <= most:
+    if known or len(texts) <= most:
         return found, texts, []
     must = f"column {column.name!r} must hold few different texts to be a covariate, {most} at most here"
     got = f"it holds {len(texts)} in {len(codes)} rows, such as {held[0][:40]!r}"
