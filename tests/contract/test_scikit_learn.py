@@ -45,9 +45,12 @@ CANNOT_APPLY = {
 
 
 def every_forecaster() -> list[Forecaster]:
-    """Return each public forecaster, with networks small enough to be fitted some hundred times."""
-    networks = EnsembleForecaster(make("rnn", **QUICK), seeds=2)
-    return [*(make(name, **QUICK) for name in MODEL_NAMES), NeuralForecaster(**QUICK), networks]
+    """Return each public forecaster, with settings by which it is fitted some hundred times in a moment."""
+    networks, orders = (
+        EnsembleForecaster(make("rnn", **QUICK), seeds=2),
+        {"order": (1, 0, 0), "seasonal_order": (0, 0, 0)},
+    )
+    return [*(make(name, **QUICK, **orders) for name in MODEL_NAMES), NeuralForecaster(**QUICK), networks]
 
 
 @pytest.mark.filterwarnings("ignore::tsforecast.errors.DataWarning")  # their y is of another kind than X
