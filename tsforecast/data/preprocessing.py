@@ -75,9 +75,9 @@ class CategoryEncoder:
         learned = []
         for at in past.roles.coded:
             texts = past.roles.categories[past.roles.varying[at]]
-            codes = past.values[:, at]
-            used, counts = np.unique(places(codes, len(texts))[~np.isnan(codes)], return_counts=True)
-            rows = {None if code < 0 else texts[code]: int(count) for code, count in zip(used, counts, strict=True)}
+            codes = past.values[~np.isnan(past.values[:, at]), at]
+            counts = np.bincount(places(codes, len(texts)) + 1, minlength=len(texts) + 1).tolist()
+            rows = {text: count for text, count in zip((None, *texts), counts, strict=True) if count}
             levels = tuple(sorted(rows, key=lambda text: (text is not None, text or "")))
             learned.append((at, levels, tuple(rows[level] / sum(rows.values()) for level in levels)))
         return cls(tuple(learned))

@@ -85,7 +85,7 @@ def categories_of(
 
     Texts that are `known` keep their codes, and any number of others follow.
     """
-    if problem := no_names(column.name, to_numpy(column)):
+    if column.dtype == nw.Object and (problem := no_names(column.name, to_numpy(column))):
         return np.zeros(len(column), dtype=np.float32), known or (), problem
     there = ~column.is_null().to_numpy()
     codes, names = codes_of(column)
