@@ -25,7 +25,7 @@ from tsforecast import GRUForecaster, NaiveForecaster, Panel, compare_classifier
 from tsforecast.classifiers.baselines import NearestNeighborClassifier
 from tsforecast.cli.app import app, main
 from tsforecast.estimators.registry import MODEL_NAMES
-from tsforecast.evaluation.metrics import DISTRIBUTION_METRICS, METRICS
+from tsforecast.evaluation.metrics import RANKING
 from tsforecast.files import OutputError
 from tsforecast.networks.losses import LOSSES
 
@@ -696,14 +696,13 @@ def test_a_leaderboard_ranks_by_distributions_and_a_report_by_another_metric(tmp
 
 def test_a_metric_that_does_not_exist_is_refused_and_the_help_lists_all() -> None:
     wrong = tsforecast("leaderboard", "sunspots-yearly", "--metric", "crp")
-    names = (*METRICS, *DISTRIBUTION_METRICS)
-    listed = ", ".join(map(repr, names))
+    listed = ", ".join(map(repr, RANKING))
     assert wrong.stderr == f"Error: --metric must be one of {listed}: got 'crp'; did you mean 'crps'?\n"
     for command in ("leaderboard", "plan"):
         lines = tsforecast(command, "--help", width=400).stdout.splitlines()
         (line,) = (line for line in lines if "Ranks the models" in line)
-        assert [word for word in re.findall("[a-z]+", line) if word in names] == [
-            *names,
+        assert [word for word in re.findall("[a-z]+", line) if word in RANKING] == [
+            *RANKING,
             "mase",
         ]  # which is the default
 

@@ -234,9 +234,9 @@ def test_what_cannot_work_is_refused() -> None:
         ReductionForecaster(Ridge, "directly", window=0, max_windows=0, instance_norm=None).fit(wave())
     assert [problem.split(" must")[0] for problem in caught.value.problems] == [
         "window",
-        "instance_norm",
         "regressor",
         "strategy",
+        "instance_norm",
         "max_windows",
     ]
     with pytest.raises(ParameterError, match="sample_weight must have a regressor that takes it: KNeighborsRegressor"):
