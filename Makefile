@@ -2,10 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PEERS := .venv-peers
+ADAPTERS := .venv-adapters
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint quick test slow mutants benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test slow mutants adapters benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -38,7 +39,7 @@ quick test: export PYTHONDONTWRITEBYTECODE :=
 # Tests of MLflow are none of these, and loading it takes seconds; so does preparing assertions to show their values, as
 # `pytest --last-failed` does for those that failed.
 quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some two minutes
-	$(BIN)/python -m pytest -m "not slow and not ray and not browser and not mlflow and not process and not thorough" \
+	$(BIN)/python -m pytest -m "not slow and not adapters and not ray and not browser and not mlflow and not process and not thorough" \
 		--hypothesis-profile few --assert plain --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
 
 test: lint  ## Check style, types and the import contract, run all tests but the slow ones
@@ -50,6 +51,15 @@ slow: $(VENV)/installed-test  ## Run the longer checks
 
 mutants: $(VENV)/installed-test  ## Read 2,000 damaged files: each is read, or refused with one message, in some three minutes
 	$(BIN)/python -m pytest -m slow tests/test_cli_mutants.py
+
+$(ADAPTERS)/installed: pyproject.toml tests/adapters/requirements.txt
+	test -x $(ADAPTERS)/bin/python || $(PYTHON) -m venv $(ADAPTERS)
+	$(ADAPTERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement tests/adapters/requirements.txt
+	touch $@
+
+# Some of these libraries install a package of the name tests, which the configuration of these tests must not meet.
+adapters: $(ADAPTERS)/installed  ## Compare forecasts of models of other libraries with the libraries, in an environment of their own
+	$(ADAPTERS)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_libraries.py
 
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
 	$(BIN)/python benchmarks/windows.py
@@ -86,4 +96,4 @@ format: $(VENV)/installed-test  ## Bring the code into shape
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) $(PEERS) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(ADAPTERS) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -73,8 +73,8 @@ def long_future(panel: Panel, future: Floats) -> pd.DataFrame:
     k = panel.n_targets
     times = times_of(panel, _ahead(panel, horizon))  # (N, H)
     columns = {"unique_id": np.repeat(np.arange(count * k), horizon), "ds": np.repeat(times, k, axis=0).ravel()}
-    known = np.repeat(future, k, axis=0).reshape(-1, width)
-    return pd.DataFrame(columns | _named(panel, panel.roles.future, known))
+    known = np.repeat(future, k, axis=0).reshape(count * k * horizon, width)
+    return pd.DataFrame(columns | _named(panel, panel.roles.future if width else (), known))
 
 
 def static(panel: Panel) -> pd.DataFrame | None:

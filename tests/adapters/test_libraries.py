@@ -1,0 +1,130 @@
+"""Models of other libraries against the libraries themselves; `make adapters` runs them, where these are installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsforecast.adapters.names import make
+from tsforecast.adapters.protocol import as_forecaster
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, ParameterError, UnknownNameError
+from tsforecast.evaluation.backtest import backtest
+from tsforecast.evaluation.leaderboard import leaderboard
+
+pytestmark = [
+    pytest.mark.adapters,
+    pytest.mark.filterwarnings("ignore"),  # those of the libraries are theirs
+]
+
+DAYS = pd.date_range("2024-01-01", periods=100, freq="D")
+DRAWN = np.random.default_rng(0)
+PRICES = DRAWN.normal(size=180)
+SALES = 10 + np.tile([0.0, 1, 2, 3, 4, 9, 7], 26)[:180] + 2 * PRICES + DRAWN.normal(size=180) / 4
+SHOPS = pd.DataFrame({"shop": ["b"] * 100 + ["a"] * 80, "day": [*DAYS, *DAYS[20:]], "sales": SALES, "price": PRICES})
+PANEL = Panel.from_frame(SHOPS, id="shop", time="day", target="sales")  # of unequal lengths
+PRICED = Panel.from_frame(SHOPS, id="shop", time="day", target="sales", future="price")
+AHEAD = pd.DataFrame(
+    {
+        "shop": np.repeat(["b", "a"], 3),
+        "day": [*DAYS[-1] + pd.to_timedelta([1, 2, 3], "D")] * 2,
+        "price": np.arange(6.0),
+    }
+)
+B, A = SALES[:100], SALES[100:]
+LEVELS = (0.1, 0.5, 0.9)
+HORIZON = 3
+
+
+def forecasts_of(model: Any, panel: Panel = PANEL, future: Any = None) -> np.ndarray:
+    """Return the forecasts of the three steps after b and a, (2, 3)."""
+    fitted = as_forecaster(model).set_params(horizon=HORIZON).fit(panel)
+    made = fitted.predict(future=future)
+    return np.stack([made.loc[made["shop"] == shop, "sales"] for shop in "ba"])
+
+
+def check_on_a_board(models: dict[str, Any], panel: Panel = PANEL) -> None:
+    """Compare models with the naive family: each has a line without an error."""
+    board = leaderboard(models, panel, horizon=HORIZON, origins=2, audit=None)
+    lines = board.table.set_index("model")
+    assert set(models) < set(lines.index)
+    assert "naive" in " ".join(lines.index).lower()
+    assert np.isfinite(lines.loc[list(models), "mase"]).all(), board.errors
+
+
+def check_that_the_future_moves_nothing(model: Any, panel: Panel = PANEL) -> None:
+    """Forecast from one cutoff, with and without other numbers after it."""
+    changed = SHOPS.assign(sales=np.where(SHOPS["day"] > DAYS[96], 1e4, SHOPS["sales"]))
+    other = Panel.from_frame(changed, id="shop", time="day", target="sales", future=panel.roles.future)
+    one, two = (backtest(as_forecaster(model), each, horizon=HORIZON, origins=1, audit=None) for each in (panel, other))
+    assert one["cutoff"].unique().tolist() == [DAYS[96]]
+    np.testing.assert_array_equal(one["forecast"], two["forecast"])
+
+
+def check_quantiles(model: Any) -> np.ndarray:
+    """Return quantiles (2, 3, levels), which increase and differ."""
+    fitted = as_forecaster(model).set_params(horizon=HORIZON).fit(PANEL)
+    assert fitted.learns_distribution
+    made = fitted.predict(quantiles=LEVELS)
+    found = np.stack([made.loc[made["shop"] == shop].iloc[:, -len(LEVELS) :] for shop in "ba"])
+    assert (np.diff(found, axis=-1) > 0).all()
+    return found
+
+
+def check_names(library: str, name: str, wrong: str) -> None:
+    """Make one model by name, and refuse another with the nearest."""
+    check_on_a_board({f"{library}:{name}": make(f"{library}:{name}")})
+    with pytest.raises(UnknownNameError, match=f"{library} has no model '{wrong}'; .*'{name}'"):
+        make(f"{library}:{wrong}")
+
+
+def test_statsforecast() -> None:
+    from statsforecast import models
+
+    ets = models.AutoETS(season_length=7)
+    expected = [ets.forecast(y, HORIZON)["mean"] for y in (B, A)]
+    np.testing.assert_allclose(forecasts_of(ets), expected, rtol=1e-12)
+    np.testing.assert_allclose(forecasts_of(make("statsforecast:AutoETS")), expected, rtol=1e-12)
+    found = check_quantiles(ets)
+    np.testing.assert_allclose(found[0, :, 0], ets.forecast(B, HORIZON, level=[80])["lo-80"], rtol=1e-6)
+    check_that_the_future_moves_nothing(ets)
+    check_names("statsforecast", "AutoETS", "AutoETZ")
+
+    arima = models.ARIMA(order=(1, 0, 0))
+    own = arima.forecast(B, HORIZON, X=PRICES[:100, None], X_future=np.arange(3.0)[:, None])["mean"]
+    np.testing.assert_allclose(forecasts_of(arima, PRICED, AHEAD)[0], own, rtol=1e-12)
+    assert "reads future covariates alone" in as_forecaster(arima).note
+    check_that_the_future_moves_nothing(arima, PRICED)
+    assert not as_forecaster(models.CrostonClassic()).learns_distribution
+    with pytest.raises(DataError, match=r"series 'b' of 2 steps"):
+        as_forecaster(ets).fit(Panel.from_frame(SHOPS[:2], id="shop", time="day", target="sales")).predict()
+    with pytest.raises(ParameterError, match="cannot be made with its defaults"):
+        make("statsforecast:WindowAverage")
+
+
+def test_sktime() -> None:
+    from sklearn.linear_model import LinearRegression
+    from sktime.forecasting.compose import YfromX, make_reduction
+    from sktime.forecasting.theta import ThetaForecaster
+
+    theta = ThetaForecaster(sp=7)
+    fh = np.arange(1, HORIZON + 1)
+    expected = [theta.clone().fit(pd.Series(y, index=DAYS[-len(y) :]), fh=fh).predict().to_numpy() for y in (B, A)]
+    np.testing.assert_allclose(forecasts_of(theta), expected, rtol=1e-12)
+    np.testing.assert_allclose(forecasts_of(make("sktime:ThetaForecaster")), expected, rtol=1e-12)
+    quantiles = theta.clone().fit(pd.Series(A, index=DAYS[-80:]), fh=fh).predict_quantiles(alpha=list(LEVELS))
+    np.testing.assert_allclose(check_quantiles(theta)[1], quantiles, rtol=1e-6)
+    check_that_the_future_moves_nothing(theta)
+    check_names("sktime", "ThetaForecaster", "TetaForecaster")
+
+    regression = YfromX(LinearRegression())
+    own = LinearRegression().fit(PRICES[100:, None], A).predict(np.arange(3.0, 6)[:, None])
+    np.testing.assert_allclose(forecasts_of(regression, PRICED, AHEAD)[1], own, rtol=1e-9)
+    together = make_reduction(LinearRegression(), window_length=14, pooling="global")
+    frame = SHOPS.rename(columns={"sales": "y"}).set_index(["shop", "day"])[["y"]].sort_index()
+    own = together.clone().fit(frame, fh=fh).predict().to_numpy().reshape(2, HORIZON)[::-1]
+    np.testing.assert_allclose(forecasts_of(together), own, rtol=1e-9)
+    check_that_the_future_moves_nothing(together)

@@ -1,0 +1,187 @@
+"""LibraryForecaster: the base of forecasters around models of a library, which need complete numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsforecast.adapters import tables
+from tsforecast.adapters.base import ForeignForecaster, Question
+from tsforecast.adapters.protocol import copied
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, reason, shorten
+from tsforecast.estimators.base import keyword_settings, setting
+
+ASKED_LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of quantiles
+INTERVALS = (20, 40, 60, 80, 90, 98)  # central shares in percent, whose ends have those levels
+_COLUMNS = ("unique_id", "ds", "y")
+
+
+@dataclass(frozen=True, eq=False)
+class Single:
+    """One series of one target up to a cutoff, and the covariates of the steps after it, None where none are read."""
+
+    id: str
+    times: NDArray[Any]  # (T,), dates or whole numbers
+    y: NDArray[np.float64]  # (T,)
+    covariates: pd.DataFrame | None  # (T, F)
+    ahead: NDArray[Any]  # (H,), times
+    future: pd.DataFrame | None  # (H, F)
+
+
+@keyword_settings
+class LibraryForecaster(ForeignForecaster):
+    """Base of forecasters around models of a library.
+
+    A number that is missing is replaced by the one before it. A subclass names the covariates that its model reads in
+    `reads`; a note says what is left out.
+    """
+
+    model: Any = setting(kw_only=False, doc="Model of the library, which is copied.")
+    by_name: dict[str, Any] | None = setting(
+        default=None, doc="Settings of a model by name, which is made with them and with the season of the data."
+    )
+
+    season_parameter = ""  # of the library's models
+    each_cutoff = True  # is fitted anew there
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Covariates that the model reads: some of past, future and static."""
+        return ()
+
+    @property
+    def label(self) -> str:
+        """See `ForeignForecaster.label`."""
+        return type(self.model).__name__
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """See `ForeignForecaster.sources`."""
+        return (type(self.model),)
+
+    @property
+    def note(self) -> str:
+        """See `ForeignForecaster.note`."""
+        fits = "is fitted anew at each cutoff, and " if self.each_cutoff else ""
+        read = f"{' and '.join(self.reads)} covariates" if self.reads else "no covariates"
+        return f"{fits}reads {read}" + (" alone" if 0 < len(self.reads) < 3 else "")
+
+    def train(self, panel: Panel) -> None:
+        """Check that the model can read the columns; see `ForeignForecaster.train`."""
+        names = [name for role in self.reads for name in getattr(panel.roles, role)]
+        taken = [repr(name) for name in panel.roles.varying[panel.n_targets :] if name in _COLUMNS]
+        if taken:
+            raise DataError(f"{self.label} needs the names {', '.join(_COLUMNS)}: rename covariate {shorten(taken)}")
+        static = [name for name in names if name in panel.statics and panel.statics[name].dtype.kind not in "biuf"]
+        texts = [repr(name) for name in names if name in panel.roles.categories or name in static]
+        if texts:
+            raise DataError(
+                f"{self.label} reads numbers alone: {shorten(texts)} {'is' if len(texts) == 1 else 'are'} text; "
+                "write categories as numbers, or leave them out"
+            )
+
+    def made(self, panel: Panel) -> Any:
+        """Return an unfitted copy of the model, of one by name with the settings that suit a panel."""
+        if self.by_name is None:
+            return copied(self.model)
+        return type(self.model)(**taken_by(type(self.model), self.by_name | self.settings_for(panel)))
+
+    def settings_for(self, panel: Panel) -> dict[str, Any]:
+        """Return settings of a model by name that suit a panel."""
+        return {self.season_parameter: panel.season_length}
+
+    def complete(self, question: Question) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the contexts and the steps to forecast as `tables.long` does, with the covariates that are read.
+
+        No number is missing: it is the one before it, and of a covariate that has none before it the first.
+        """
+        roles = question.panel.roles
+        names = [name for role in ("past", "future") if role in self.reads for name in getattr(roles, role)]
+        rows, numbers = question.long()[[*_COLUMNS, *names]], ["y", *names]
+        unknown = np.empty((len(question.panel), question.horizon, 0))
+        ahead = tables.long_future(question.panel, question.future if "future" in self.reads else unknown)
+        if rows[numbers].isna().any(axis=None):
+            by_series = rows.groupby("unique_id")
+            rows = rows.assign(**by_series[numbers].ffill())
+            rows = rows.assign(**{name: rows.groupby("unique_id")[name].bfill() for name in names}).dropna(subset=["y"])
+        lacking = set(ahead["unique_id"]) - set(rows["unique_id"])
+        if lacking:
+            raise DataError(
+                f"{self.label}: series {self._id(question, min(lacking))!r} has no number before the cutoff"
+            )
+        return rows.reset_index(drop=True), ahead
+
+    def singles(self, question: Question) -> Iterator[Single]:
+        """Yield each series and target of a question."""
+        rows, ahead = self.complete(question)
+        names, known = list(rows.columns[3:]), list(ahead.columns[2:])
+        following = dict(iter(ahead.groupby("unique_id")))
+        for at, past in rows.groupby("unique_id"):
+            after = following[at]
+            yield Single(
+                self._id(question, at),
+                past["ds"].to_numpy(),
+                past["y"].to_numpy(),
+                past[names].reset_index(drop=True) if names else None,
+                after["ds"].to_numpy(),
+                after[known].reset_index(drop=True) if known else None,
+            )
+
+    def each(self, question: Question, forecast: Any) -> NDArray[np.float64]:
+        """Return what `forecast(single)` returns for each series and target, (H, ...), as (n, H, K, ...)."""
+        found = []
+        for single in self.singles(question):
+            with self.explained(f"series {single.id!r} of {len(single.y):,} steps"):
+                found.append(np.asarray(forecast(single), dtype=np.float64))
+        return tables.from_long(np.stack(found), question.panel)
+
+    @contextmanager
+    def explained(self, what: str) -> Iterator[None]:
+        """Raise DataError with the message of any error of the library."""
+        try:
+            yield
+        except Exception as error:  # of the library
+            raise DataError(f"{self.label} cannot forecast {what}: {type(error).__name__}: {reason(error)}") from error
+
+    def _id(self, question: Question, at: int) -> str:
+        """Return the id of the series at a place of the long table."""
+        return str(question.panel.ids[at // question.panel.n_targets])
+
+
+def taken_by(cls: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a class of models has parameters for."""
+    known = signature(cls).parameters
+    return {name: value for name, value in settings.items() if name in known}
+
+
+def made_by_name(library: str, name: str, classes: Mapping[str, type], **settings: Any) -> Any:
+    """Return a model of a library by the name of its class, with its defaults and those of the settings it has.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError
+    """
+    if name not in classes:
+        raise UnknownNameError(f"{library} has no model {name!r}; {nearest(name, classes)}")
+    try:
+        return classes[name](**taken_by(classes[name], settings))
+    except Exception as error:  # of the library
+        raise ParameterError(
+            f"{library}:{name} cannot be made with its defaults: {reason(error)}; make it in a module of yours, and "
+            "name that"
+        ) from error
+
+
+def interval_quantiles(answer: Mapping[str, Any], low: str, high: str) -> tuple[Sequence[float], NDArray[np.float64]]:
+    """Return levels and quantiles (..., levels) of the ends of `INTERVALS`, which have names with their percent."""
+    ends = [(0.5 - share / 200, answer[low.format(share)]) for share in INTERVALS[::-1]]
+    ends += [(0.5 + share / 200, answer[high.format(share)]) for share in INTERVALS]
+    return [level for level, _ in ends], np.stack([values for _, values in ends], axis=-1)
