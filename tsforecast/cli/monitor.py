@@ -181,9 +181,12 @@ def _joined(panel: Panel, new: Panel) -> Panel:
         if other.any():
             row, column = np.argwhere(other)[0]
             when = panel.label(int(panel.stamps(i, max(first, 0) + row)))
+            held = panel.roles.varying[column]
+            was, now = (panel.roles.texts(held, part[[row], column])[0] for part in (before, again))
+            shown = "{!r}" if held in panel.roles.categories else "{:g}"
             problems.append(
-                f"known rows must stay as they were: series {str(name)!r} had {before[row, column]:g} in "
-                f"{panel.roles.varying[column]!r} at {when}, now it has {again[row, column]:g}; leave them out"
+                f"known rows must stay as they were: series {str(name)!r} had {shown.format(was)} in {held!r} at "
+                f"{when}, now it has {shown.format(now)}; leave them out"
             )
         rows[i] = given[length - first :] if first + len(given) > length else rows[i]
     raise_any(problems)
