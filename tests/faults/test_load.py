@@ -42,7 +42,10 @@ def answer(model: Any, context: Any, options: dict[str, Any]) -> np.ndarray:
     return np.asarray(said["sales"] if hasattr(said, "columns") else said)
 
 
-@pytest.mark.parametrize("name", ["seasonal-naive", "theta", "arima", "reduction", "gru", "ensemble", "gru-classifier"])
+MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("seasonal-naive", "arima", "ensemble")]
+
+
+@pytest.mark.parametrize("name", ["theta", "reduction", "gru", "gru-classifier", *MORE])
 def test_two_hundred_threads_get_the_answers_of_one_and_change_nothing(name: str) -> None:
     model = fitted(name)
     asked = questions(model, THREADS)
