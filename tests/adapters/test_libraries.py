@@ -128,3 +128,30 @@ def test_sktime() -> None:
     own = together.clone().fit(frame, fh=fh).predict().to_numpy().reshape(2, HORIZON)[::-1]
     np.testing.assert_allclose(forecasts_of(together), own, rtol=1e-9)
     check_that_the_future_moves_nothing(together)
+
+
+def test_darts() -> None:
+    from darts import TimeSeries
+    from darts.models import ExponentialSmoothing, LinearRegressionModel
+
+    def series(values: np.ndarray, days: pd.DatetimeIndex) -> TimeSeries:
+        return TimeSeries.from_times_and_values(days, values)
+
+    smoothing = ExponentialSmoothing(seasonal_periods=7)
+    both = [series(B, DAYS), series(A, DAYS[20:])]
+    expected = [smoothing.untrained_model().fit(each).predict(HORIZON).values()[:, 0] for each in both]
+    np.testing.assert_allclose(forecasts_of(smoothing), expected, rtol=1e-12)
+    np.testing.assert_allclose(forecasts_of(make("darts:ExponentialSmoothing")), expected, rtol=1e-12)
+    check_quantiles(smoothing)
+    check_that_the_future_moves_nothing(smoothing)
+    check_names("darts", "ExponentialSmoothing", "ExponentialSmooting")
+
+    regression = LinearRegressionModel(lags=7, lags_future_covariates=[0])
+    later = DAYS.union(DAYS[-1] + pd.to_timedelta([1, 2, 3], "D"))
+    known = [series(np.append(PRICES[:100], [0, 1, 2]), later), series(np.append(PRICES[100:], [3, 4, 5]), later[20:])]
+    own = regression.untrained_model().fit(both, future_covariates=known)
+    expected = [each.values()[:, 0] for each in own.predict(HORIZON, series=both, future_covariates=known)]
+    np.testing.assert_allclose(forecasts_of(regression, PRICED, AHEAD), expected, rtol=1e-9)
+    assert as_forecaster(regression).note == "reads future covariates alone"
+    check_that_the_future_moves_nothing(regression, PRICED)
+    check_quantiles(LinearRegressionModel(lags=7, likelihood="quantile", quantiles=[0.1, 0.3, 0.5, 0.7, 0.9]))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tsforecast.adapters import tables
 from tsforecast.adapters.base import ForeignForecaster, Question
 from tsforecast.adapters.protocol import copied
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, reason, shorten
 from tsforecast.estimators.base import keyword_settings, setting
@@ -119,13 +120,19 @@ class LibraryForecaster(ForeignForecaster):
             )
         return rows.reset_index(drop=True), ahead
 
+    def training(self, panel: Panel) -> Question:
+        """Return a question about no step, whose contexts are the rows of training of the series that have begun."""
+        past = Context.at_end(panel)
+        begun = np.flatnonzero(past.has_observations.all(axis=1))
+        return Question(panel.select(begun), past.select(begun), 0)
+
     def singles(self, question: Question) -> Iterator[Single]:
         """Yield each series and target of a question."""
         rows, ahead = self.complete(question)
         names, known = list(rows.columns[3:]), list(ahead.columns[2:])
         following = dict(iter(ahead.groupby("unique_id")))
         for at, past in rows.groupby("unique_id"):
-            after = following[at]
+            after = following.get(at, ahead)  # no step follows rows of training
             yield Single(
                 self._id(question, at),
                 past["ds"].to_numpy(),
@@ -185,3 +192,12 @@ def interval_quantiles(answer: Mapping[str, Any], low: str, high: str) -> tuple[
     ends = [(0.5 - share / 200, answer[low.format(share)]) for share in INTERVALS[::-1]]
     ends += [(0.5 + share / 200, answer[high.format(share)]) for share in INTERVALS]
     return [level for level, _ in ends], np.stack([values for _, values in ends], axis=-1)
+
+
+def time_index(times: NDArray[Any]) -> pd.Index:
+    """Return times as an index that has its frequency where it is one of pandas."""
+    return (
+        pd.DatetimeIndex(times, freq="infer" if len(times) > 2 else None)
+        if times.dtype.kind == "M"
+        else pd.Index(times)
+    )

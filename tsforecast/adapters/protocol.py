@@ -23,7 +23,12 @@ from tsforecast.forecasters.base import Forecaster
 
 # Library -> module of this room for its models, with `adapt(model)`, which returns a forecaster around an object of the
 # library, and `make(name, random_state)`, which returns an object by the name that the command line has.
-ADAPTERS: dict[str, str] = {"sklearn": "regressors", "statsforecast": "statsforecast", "sktime": "sktime"}
+ADAPTERS: dict[str, str] = {
+    "sklearn": "regressors",
+    "statsforecast": "statsforecast",
+    "sktime": "sktime",
+    "darts": "darts",
+}
 
 # Names of parameters -> what they are given.
 MEANINGS = {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tsforecast.adapters import tables
 from tsforecast.adapters.base import Question
-from tsforecast.adapters.libraries import ASKED_LEVELS, LibraryForecaster, Single, made_by_name
+from tsforecast.adapters.libraries import ASKED_LEVELS, LibraryForecaster, Single, made_by_name, time_index
 from tsforecast.estimators.base import keyword_settings
 from tsforecast.forecasters.base import Forecaster
 
@@ -48,7 +48,7 @@ class SktimeForecaster(LibraryForecaster):
             return np.asarray(getattr(model, method)(X=future, **settings), dtype=np.float64)
 
         def alone(one: Single) -> NDArray[np.float64]:
-            index, ahead = _index(one.times), _index(one.ahead)
+            index, ahead = time_index(one.times), time_index(one.ahead)
             X, future = (one.covariates, one.future) if one.future is not None else (None, None)
             X, future = (None if X is None else X.set_axis(index), None if future is None else future.set_axis(ahead))
             found = fitted(pd.Series(one.y, index=index, name="y"), X, future)
@@ -85,12 +85,3 @@ def make(name: str, random_state: int | None = None) -> Forecaster:
     found = dict(import_module("sktime.registry").all_estimators("forecaster", suppress_import_stdout=True))
     settings = {"random_state": random_state}
     return SktimeForecaster(made_by_name("sktime", name, found, sp=1, **settings), by_name=settings)
-
-
-def _index(times: NDArray[Any]) -> pd.Index:
-    """Return times as an index that has its frequency where it is one of pandas."""
-    return (
-        pd.DatetimeIndex(times, freq="infer" if len(times) > 2 else None)
-        if times.dtype.kind == "M"
-        else pd.Index(times)
-    )
