@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.helpers.forecasters import small, wave
 from tsforecast import (
+    AnchorForecaster,
     EnsembleForecaster,
     GRUClassifier,
     GRUForecaster,
@@ -255,9 +256,19 @@ def test_level_data_trains_nothing(monkeypatch: pytest.MonkeyPatch, forecaster: 
     assert report.findings["cutoff"].nunique() == 2
 
 
-def test_a_leaderboard_shows_a_leak() -> None:
-    board = leaderboard([Cheat()], two(), horizon=3, audit="fit")
-    assert "LEAK (fit)" in set(board.table["leak_audit"])
+def test_a_model_that_reads_the_future_is_shown_and_not_ranked() -> None:
+    board = leaderboard({"cheat": Cheat(), "anchor": AnchorForecaster()}, two(), horizon=3, origins=6, audit="fit")
+    table = board.table.set_index("model")
+    assert table.loc["cheat", "leak_audit"] == "LEAK (fit)"
+    assert table.index[-1] == "cheat"
+    assert board.leaking == ["cheat"]
+    verdict = board.verdicts["cheat"]
+    assert verdict.outcome == "leak"
+    assert str(verdict) == "cheat is not ranked: its leak audit found that rows after the cutoff move its forecasts"
+    assert "cheat" not in board.headline
+    assert "cheat" not in board.win_rates.index
+    assert "cheat" not in board.ranks.average.index
+    assert "LEAK" in board.to_html()
 
 
 def test_the_column_of_a_leaderboard_has_the_worst_outcome_of_all_seeds() -> None:

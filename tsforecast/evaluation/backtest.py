@@ -202,11 +202,13 @@ class Backtest:
         panel, protocol = self.panel, self.protocol
         if fold.number > 0:
             return ""
-        if protocol.audit is None or (protocol.audit == "data" and isinstance(model, ForeignForecaster)):
-            return "not run"  # of other software nothing is known but its results
+        if protocol.audit is None:
+            return "not run"
+        # Of other software nothing is known but its results: it is run on changed data, as a whole.
+        level = "fit" if isinstance(model, ForeignForecaster) else protocol.audit
         # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
         cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train, fold.cutoffs[0]) else 0]
-        return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, protocol.audit).outcome
+        return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, level).outcome
 
 
 @dataclass(frozen=True, eq=False)

@@ -218,7 +218,7 @@ class ForecastResults(Results):
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row for each model, the best first.
+        """One row for each model, the best first; those that read the future go behind them, and failed ones last.
 
         Errors are averaged over the steps and cutoffs of each series and target, then over those, then over seeds;
         `spread` is the standard deviation of the ranking metric over seeds, NaN where there is one.
@@ -240,14 +240,27 @@ class ForecastResults(Results):
         table = table.reindex(pd.Index([*map(str, table.index), *self.failures], name="model")).reset_index()
         table["leak_audit"] = table["leak_audit"].fillna("not run")
         # A model that forecasts NaN has no error to rank and goes last, with those that failed.
-        return table.sort_values([self.metric, "model"], ignore_index=True, na_position="last")
+        order = pd.DataFrame({"last": table[self.metric].isna(), "leak": table["leak_audit"].str.startswith("LEAK")})
+        order = order.join(table[[self.metric, "model"]]).sort_values(["last", "leak", self.metric, "model"])
+        return table.loc[order.index].reset_index(drop=True)
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
         """Verdict on each model beside the reference, by name; see `judge`."""
-        found = judge(self.rows, self._errors, self.metric, self.reference, self.margin, self.independent_series)
+        errors, leaks = self._errors, self.leaking
+        found = judge(
+            self.rows, errors.drop(index=leaks), self.metric, self.reference, self.margin, self.independent_series
+        )
+        why = "{} is not ranked: its leak audit found that rows after the cutoff move its forecasts"
+        found |= {name: Verdict(name, "leak", why.format(name)) for name in leaks}
         failed = {name: Verdict(name, "failed", f"{name} failed: {error}") for name, error in self.failures.items()}
         return found | failed
+
+    @property
+    def leaking(self) -> list[str]:
+        """Models, other than the reference, whose leak audit found that they read the future."""
+        leaks = self.table.loc[self.table["leak_audit"].str.startswith("LEAK"), "model"]
+        return [name for name in leaks if name != self.reference]
 
     @cached_property
     def calibrations(self) -> dict[str, Calibration]:
@@ -275,12 +288,21 @@ class ForecastResults(Results):
     @cached_property
     def win_rates(self) -> pd.DataFrame:
         """Share of trials on which the model of a row has a lower loss than that of a column; see `win_rates`."""
-        return win_rates(self.rows, self.metric)
+        return win_rates(self._ranked, self.metric)
 
     @cached_property
     def ranks(self) -> Ranks:
         """Average ranks with their critical difference; see `average_ranks`."""
-        return average_ranks(self.rows, self.metric)
+        return average_ranks(self._ranked, self.metric)
+
+    @property
+    def _ranked(self) -> pd.DataFrame:
+        """Rows of models that do not read the future."""
+        leaks = self.leaking
+        if not leaks:
+            return self.rows
+        kept = self.rows[~self.rows["model"].isin(leaks)]
+        return kept.assign(model=kept["model"].cat.remove_unused_categories())
 
     @property
     def _errors(self) -> pd.Series:
@@ -306,7 +328,7 @@ class ForecastResults(Results):
     @cached_property
     def headline(self) -> str:
         """Best model beside the reference, and how many others are better, in one sentence without its full stop."""
-        judged = [each for each in self.verdicts.values() if each.outcome not in ("reference", "naive")]
+        judged = [each for each in self.verdicts.values() if each.outcome not in ("reference", "naive", "leak")]
         compared = [each for each in judged if math.isfinite(each.skill)]
         if not compared:
             return f"{self.reference} is the naive forecast to beat" if not judged else "No model could be compared"

@@ -34,6 +34,7 @@ BADGES = {
     "worse": "worse",
     "reference": "reference",
     "naive": "naive",
+    "leak": "LEAK",
     "cannot be compared": "failed",
     "failed": "failed",
 }
