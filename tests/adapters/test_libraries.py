@@ -155,3 +155,57 @@ def test_darts() -> None:
     assert as_forecaster(regression).note == "reads future covariates alone"
     check_that_the_future_moves_nothing(regression, PRICED)
     check_quantiles(LinearRegressionModel(lags=7, likelihood="quantile", quantiles=[0.1, 0.3, 0.5, 0.7, 0.9]))
+
+
+def test_mlforecast() -> None:
+    from mlforecast import MLForecast
+    from sklearn.linear_model import LinearRegression
+
+    model = MLForecast(LinearRegression(), freq="D", lags=[1, 7])
+    long = SHOPS.rename(columns={"shop": "unique_id", "day": "ds", "sales": "y"})
+    own = MLForecast(LinearRegression(), freq="D", lags=[1, 7]).fit(long[["unique_id", "ds", "y"]]).predict(HORIZON)
+    expected = own["LinearRegression"].to_numpy().reshape(2, HORIZON)[::-1]
+    np.testing.assert_allclose(forecasts_of(model), expected, rtol=1e-9)
+    check_that_the_future_moves_nothing(model)
+    check_on_a_board({"mlforecast:LinearRegression": make("mlforecast:LinearRegression")})
+
+    sized = long.assign(size=np.where(long["unique_id"] == "a", 1.0, 2.0))
+    own = MLForecast(LinearRegression(), freq="D", lags=[1, 7]).fit(sized, static_features=["size"])
+    known = AHEAD.rename(columns={"shop": "unique_id", "day": "ds"})
+    expected = own.predict(HORIZON, X_df=known)["LinearRegression"].to_numpy().reshape(2, HORIZON)[::-1]
+    roles = {"target": "sales", "future": "price", "static": "size"}
+    panel = Panel.from_frame(SHOPS.assign(size=sized["size"]), id="shop", time="day", **roles)
+    np.testing.assert_allclose(forecasts_of(model, panel, AHEAD), expected, rtol=1e-9)
+    check_that_the_future_moves_nothing(model, PRICED)
+    with pytest.raises(ParameterError, match="must have one model"):
+        as_forecaster(MLForecast([LinearRegression(), LinearRegression()], freq="D", lags=[1]))
+    with pytest.raises(UnknownNameError, match="'LinearRegression'"):
+        make("mlforecast:LinearRegresion")
+
+
+def test_skforecast() -> None:
+    from skforecast.recursive import ForecasterRecursive, ForecasterRecursiveMultiSeries
+    from sklearn.linear_model import LinearRegression
+
+    model = ForecasterRecursive(estimator=LinearRegression(), lags=7)
+    own = ForecasterRecursive(estimator=LinearRegression(), lags=7)
+    expected = []
+    for y, days, prices, known in ((B, DAYS, PRICES[:100], AHEAD[:3]), (A, DAYS[20:], PRICES[100:], AHEAD[3:])):
+        exog = pd.Series(prices, index=days, name="price")
+        own.fit(pd.Series(y, index=days, name="y"), exog=exog)
+        future = known.set_index("day")["price"].asfreq("D")
+        expected.append(own.predict(HORIZON, exog=future).to_numpy())
+    np.testing.assert_allclose(forecasts_of(model, PRICED, AHEAD), expected, rtol=1e-9)
+    check_quantiles(model)
+    check_that_the_future_moves_nothing(model, PRICED)
+    check_on_a_board({"skforecast:LinearRegression": make("skforecast:LinearRegression")})
+
+    together = ForecasterRecursiveMultiSeries(estimator=LinearRegression(), lags=7)
+    series = {"0": pd.Series(B, index=DAYS, name="0"), "1": pd.Series(A, index=DAYS[20:], name="1")}
+    own = ForecasterRecursiveMultiSeries(estimator=LinearRegression(), lags=7)
+    own.fit(series)
+    expected = own.predict(HORIZON).pivot(columns="level", values="pred").to_numpy().T
+    np.testing.assert_allclose(forecasts_of(together), expected, rtol=1e-9)
+    check_that_the_future_moves_nothing(together, PRICED)
+    with pytest.raises(UnknownNameError, match="'LinearRegression'"):
+        make("skforecast:LinearRegresion")

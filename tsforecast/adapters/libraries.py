@@ -142,6 +142,17 @@ class LibraryForecaster(ForeignForecaster):
                 after[known].reset_index(drop=True) if known else None,
             )
 
+    def joined(self, question: Question) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return what `complete` does, with static columns beside each row of the contexts."""
+        rows, ahead = self.complete(question)
+        static = tables.static(question.panel)
+        return (rows if static is None else rows.merge(static, on="unique_id")), ahead
+
+    def in_order(self, found: pd.DataFrame, question: Question) -> NDArray[np.float64]:
+        """Return the last column of a long frame of forecasts, (n, H, K)."""
+        sorted_ = found.sort_values(["unique_id", "ds"])
+        return tables.from_long(sorted_.iloc[:, -1].to_numpy().reshape(-1, question.horizon), question.panel)
+
     def each(self, question: Question, forecast: Any) -> NDArray[np.float64]:
         """Return what `forecast(single)` returns for each series and target, (H, ...), as (n, H, K, ...)."""
         found = []
@@ -195,9 +206,15 @@ def interval_quantiles(answer: Mapping[str, Any], low: str, high: str) -> tuple[
 
 
 def time_index(times: NDArray[Any]) -> pd.Index:
-    """Return times as an index that has its frequency where it is one of pandas."""
-    return (
-        pd.DatetimeIndex(times, freq="infer" if len(times) > 2 else None)
-        if times.dtype.kind == "M"
-        else pd.Index(times)
-    )
+    """Return times as an index that has its frequency where it is one of pandas; whole numbers as a range."""
+    if times.dtype.kind == "M":
+        return pd.DatetimeIndex(times, freq="infer" if len(times) > 2 else None)
+    step = int(times[1] - times[0]) if len(times) > 1 else 1
+    return pd.RangeIndex(times[0], times[-1] + step, step)
+
+
+def frequency_of(panel: Panel) -> Any:
+    """Return the step of a panel as an offset of pandas, or as the whole number that it is."""
+    longest = int(panel.lengths.argmax())
+    times = tables.times_of(panel, panel.stamps(longest, np.arange(panel.lengths[longest])))
+    return time_index(times).freq if panel.kind == "datetime" else int(times[1] - times[0])

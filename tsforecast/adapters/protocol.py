@@ -28,6 +28,8 @@ ADAPTERS: dict[str, str] = {
     "statsforecast": "statsforecast",
     "sktime": "sktime",
     "darts": "darts",
+    "mlforecast": "mlforecast",
+    "skforecast": "skforecast",
 }
 
 # Names of parameters -> what they are given.
