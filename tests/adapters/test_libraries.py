@@ -209,3 +209,31 @@ def test_skforecast() -> None:
     check_that_the_future_moves_nothing(together, PRICED)
     with pytest.raises(UnknownNameError, match="'LinearRegression'"):
         make("skforecast:LinearRegresion")
+
+
+def test_neuralforecast() -> None:
+    from neuralforecast import NeuralForecast
+    from neuralforecast.losses.pytorch import MQLoss
+    from neuralforecast.models import MLP
+
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "accelerator": "cpu"}
+    small = {"input_size": 14, "hidden_size": 8, "max_steps": 5, **quiet}
+    model = MLP(h=HORIZON, futr_exog_list=["price"], **small)
+    long = SHOPS.rename(columns={"shop": "unique_id", "day": "ds", "sales": "y"})
+    long["unique_id"] = np.where(long["unique_id"] == "b", 0, 1)
+    known = AHEAD.rename(columns={"shop": "unique_id", "day": "ds"})
+    known["unique_id"] = np.where(known["unique_id"] == "b", 0, 1)
+    own = NeuralForecast([MLP(h=HORIZON, futr_exog_list=["price"], **small)], freq="D")
+    own.fit(long)
+    expected = own.predict(futr_df=known)["MLP"].to_numpy().reshape(2, HORIZON)
+    np.testing.assert_allclose(forecasts_of(model, PRICED, AHEAD), expected, rtol=1e-5)
+    assert as_forecaster(model).note == "reads future covariates alone"
+    check_that_the_future_moves_nothing(model, PRICED)
+    loss, longer = MQLoss(level=[50, 80]), {"max_steps": 200, "alias": "wide"}
+    check_quantiles(MLP(h=HORIZON, loss=loss, **(small | longer)))
+    check_on_a_board({"mlp": MLP(h=HORIZON, **small)})
+    assert make("neuralforecast:MLP").settings_for(PANEL) == {"h": 1, "input_size": 7}
+    with pytest.raises(UnknownNameError, match="'NHITS'"):
+        make("neuralforecast:NHIT")
+    with pytest.raises(ParameterError, match="h=3"):
+        as_forecaster(model).set_params(horizon=4).fit(PRICED)

@@ -30,6 +30,7 @@ ADAPTERS: dict[str, str] = {
     "darts": "darts",
     "mlforecast": "mlforecast",
     "skforecast": "skforecast",
+    "neuralforecast": "neuralforecast",
 }
 
 # Names of parameters -> what they are given.
