@@ -38,7 +38,7 @@ quick test: export PYTHONDONTWRITEBYTECODE :=
 
 # Tests of MLflow are none of these, and loading it takes seconds; so does preparing assertions to show their values, as
 # `pytest --last-failed` does for those that failed.
-quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some two minutes
+quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some 90 seconds
 	$(BIN)/python -m pytest -m "not slow and not adapters and not ray and not browser and not mlflow and not process and not thorough" \
 		--hypothesis-profile few --assert plain --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
 
