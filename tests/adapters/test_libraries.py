@@ -14,6 +14,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation.backtest import backtest
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.leakage.audit import audit
 
 pytestmark = [
     pytest.mark.adapters,
@@ -62,6 +63,8 @@ def check_that_the_future_moves_nothing(model: Any, panel: Panel = PANEL) -> Non
     one, two = (backtest(as_forecaster(model), each, horizon=HORIZON, origins=1, audit=None) for each in (panel, other))
     assert one["cutoff"].unique().tolist() == [DAYS[96]]
     np.testing.assert_array_equal(one["forecast"], two["forecast"])
+    found = audit(as_forecaster(model).set_params(horizon=HORIZON), panel, horizon=HORIZON, level="fit")
+    assert found.passed, str(found)
 
 
 def check_quantiles(model: Any) -> np.ndarray:
@@ -74,8 +77,10 @@ def check_quantiles(model: Any) -> np.ndarray:
     return found
 
 
-def check_names(library: str, name: str, wrong: str) -> None:
-    """Make one model by name, and refuse another with the nearest."""
+def check_names(library: str, name: str, wrong: str, season: str) -> None:
+    """Make one model by name, with the season of the data, and refuse another with the nearest."""
+    fives = Panel.from_frame(SHOPS, id="shop", time="day", target="sales", season_length=5)
+    assert getattr(make(f"{library}:{name}").made(fives), season) == 5
     check_on_a_board({f"{library}:{name}": make(f"{library}:{name}")})
     with pytest.raises(UnknownNameError, match=f"{library} has no model '{wrong}'; .*'{name}'"):
         make(f"{library}:{wrong}")
@@ -91,7 +96,7 @@ def test_statsforecast() -> None:
     found = check_quantiles(ets)
     np.testing.assert_allclose(found[0, :, 0], ets.forecast(B, HORIZON, level=[80])["lo-80"], rtol=1e-6)
     check_that_the_future_moves_nothing(ets)
-    check_names("statsforecast", "AutoETS", "AutoETZ")
+    check_names("statsforecast", "AutoETS", "AutoETZ", "season_length")
 
     arima = models.ARIMA(order=(1, 0, 0))
     own = arima.forecast(B, HORIZON, X=PRICES[:100, None], X_future=np.arange(3.0)[:, None])["mean"]
@@ -107,7 +112,7 @@ def test_statsforecast() -> None:
 
 def test_sktime() -> None:
     from sklearn.linear_model import LinearRegression
-    from sktime.forecasting.compose import YfromX, make_reduction
+    from sktime.forecasting.compose import YfromX
     from sktime.forecasting.theta import ThetaForecaster
 
     theta = ThetaForecaster(sp=7)
@@ -118,16 +123,11 @@ def test_sktime() -> None:
     quantiles = theta.clone().fit(pd.Series(A, index=DAYS[-80:]), fh=fh).predict_quantiles(alpha=list(LEVELS))
     np.testing.assert_allclose(check_quantiles(theta)[1], quantiles, rtol=1e-6)
     check_that_the_future_moves_nothing(theta)
-    check_names("sktime", "ThetaForecaster", "TetaForecaster")
+    check_names("sktime", "ThetaForecaster", "TetaForecaster", "sp")
 
     regression = YfromX(LinearRegression())
     own = LinearRegression().fit(PRICES[100:, None], A).predict(np.arange(3.0, 6)[:, None])
     np.testing.assert_allclose(forecasts_of(regression, PRICED, AHEAD)[1], own, rtol=1e-9)
-    together = make_reduction(LinearRegression(), window_length=14, pooling="global")
-    frame = SHOPS.rename(columns={"sales": "y"}).set_index(["shop", "day"])[["y"]].sort_index()
-    own = together.clone().fit(frame, fh=fh).predict().to_numpy().reshape(2, HORIZON)[::-1]
-    np.testing.assert_allclose(forecasts_of(together), own, rtol=1e-9)
-    check_that_the_future_moves_nothing(together)
 
 
 def test_darts() -> None:
@@ -144,7 +144,8 @@ def test_darts() -> None:
     np.testing.assert_allclose(forecasts_of(make("darts:ExponentialSmoothing")), expected, rtol=1e-12)
     check_quantiles(smoothing)
     check_that_the_future_moves_nothing(smoothing)
-    check_names("darts", "ExponentialSmoothing", "ExponentialSmooting")
+    check_names("darts", "ExponentialSmoothing", "ExponentialSmooting", "seasonal_periods")
+    check_on_a_board({"darts:LinearRegressionModel": make("darts:LinearRegressionModel")})
 
     regression = LinearRegressionModel(lags=7, lags_future_covariates=[0])
     later = DAYS.union(DAYS[-1] + pd.to_timedelta([1, 2, 3], "D"))
@@ -200,13 +201,8 @@ def test_skforecast() -> None:
     check_that_the_future_moves_nothing(model, PRICED)
     check_on_a_board({"skforecast:LinearRegression": make("skforecast:LinearRegression")})
 
-    together = ForecasterRecursiveMultiSeries(estimator=LinearRegression(), lags=7)
-    series = {"0": pd.Series(B, index=DAYS, name="0"), "1": pd.Series(A, index=DAYS[20:], name="1")}
-    own = ForecasterRecursiveMultiSeries(estimator=LinearRegression(), lags=7)
-    own.fit(series)
-    expected = own.predict(HORIZON).pivot(columns="level", values="pred").to_numpy().T
-    np.testing.assert_allclose(forecasts_of(together), expected, rtol=1e-9)
-    check_that_the_future_moves_nothing(together, PRICED)
+    with pytest.raises(ParameterError, match="of one series each: got ForecasterRecursiveMultiSeries"):
+        as_forecaster(ForecasterRecursiveMultiSeries(estimator=LinearRegression(), lags=7))
     with pytest.raises(UnknownNameError, match="'LinearRegression'"):
         make("skforecast:LinearRegresion")
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.adapters import tables
 from tsforecast.adapters.base import Question
 from tsforecast.adapters.libraries import ASKED_LEVELS, LibraryForecaster, Single, made_by_name, time_index
 from tsforecast.data.panel import Panel
@@ -73,9 +72,7 @@ class DartsForecaster(LibraryForecaster):
         settings = {"n": question.horizon, "num_samples": count, "random_state": 0, "verbose": False}
         if self.each_cutoff:
             return self.each(question, lambda one: self._alone(one, self.made(question.panel), settings))
-        with self.explained(f"{len(question.panel):,} series"):
-            found = self.model_.predict(**_given(list(self.singles(question))), **settings)
-        return tables.from_long(np.stack([each.all_values()[:, 0] for each in found]), question.panel)
+        return self.each(question, lambda one: self.model_.predict(**_given([one]), **settings)[0].all_values()[:, 0])
 
     def _alone(self, one: Single, model: Any, settings: dict[str, Any]) -> NDArray[np.float64]:
         """Return samples of a model that is fitted to one series, (H, count)."""

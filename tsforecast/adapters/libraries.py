@@ -142,6 +142,11 @@ class LibraryForecaster(ForeignForecaster):
                 after[known].reset_index(drop=True) if known else None,
             )
 
+    def one_by_one(self, question: Question) -> Iterator[Question]:
+        """Yield questions about each series, whose answers do not depend on the rounding of others beside it."""
+        for at in np.arange(len(question.panel))[:, None]:
+            yield Question(question.panel.select(at), question.past.select(at), question.horizon)
+
     def joined(self, question: Question) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return what `complete` does, with static columns beside each row of the contexts."""
         rows, ahead = self.complete(question)
@@ -174,9 +179,9 @@ class LibraryForecaster(ForeignForecaster):
         return str(question.panel.ids[at // question.panel.n_targets])
 
 
-def taken_by(cls: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+def taken_by(cls: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a class of models has parameters for."""
-    known = signature(cls).parameters
+    known = signature(cls.__init__).parameters  # those of a metaclass have no names
     return {name: value for name, value in settings.items() if name in known}
 
 
@@ -193,8 +198,8 @@ def made_by_name(library: str, name: str, classes: Mapping[str, type], **setting
         return classes[name](**taken_by(classes[name], settings))
     except Exception as error:  # of the library
         raise ParameterError(
-            f"{library}:{name} cannot be made with its defaults: {reason(error)}; make it in a module of yours, and "
-            "name that"
+            f"{library}:{name} cannot be made with its defaults: {reason(error).rstrip('.')}; make it in a module of "
+            "yours, and name that"
         ) from error
 
 

@@ -46,6 +46,10 @@ class MlforecastForecaster(LibraryForecaster):
 
     def answer(self, question: Question) -> NDArray[np.float64]:
         """See `ForeignForecaster.answer`."""
+        return np.concatenate([self._alone(each) for each in self.one_by_one(question)])
+
+    def _alone(self, question: Question) -> NDArray[np.float64]:
+        """Return the forecasts of one series, (1, H, K)."""
         rows, ahead = self.joined(question)
         known = ahead if question.panel.roles.future else None
         with self.explained(f"{len(question.panel):,} series"):

@@ -78,8 +78,12 @@ class NeuralforecastForecaster(LibraryForecaster):
 
     def _predicted(self, question: Question) -> pd.DataFrame:
         """Return the columns of all forecasts, for series and steps in order."""
+        return pd.concat([self._alone(each) for each in self.one_by_one(question)], ignore_index=True)
+
+    def _alone(self, question: Question) -> pd.DataFrame:
+        """Return the columns of the forecasts of one series."""
         rows, ahead = self.complete(question)
-        with self.explained(f"{question.horizon} steps of {len(question.panel):,} series"):
+        with self.explained(f"{question.horizon} steps"):
             found = self.model_.predict(rows, self._static(question), ahead if "future" in self.reads else None)
         return found.sort_values(["unique_id", "ds"]).drop(columns=["unique_id", "ds"])
 

@@ -1,4 +1,4 @@
-"""Forecasters of skforecast as forecasters of tsforecast, fitted at each cutoff."""
+"""Forecasters of skforecast as forecasters of tsforecast, each fitted to one series at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.adapters import regressors, tables
+from tsforecast.adapters import regressors
 from tsforecast.adapters.base import Question
 from tsforecast.adapters.libraries import ASKED_LEVELS, LibraryForecaster, Single, time_index
 from tsforecast.data.panel import Panel
@@ -17,14 +17,13 @@ from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import keyword_settings
 from tsforecast.forecasters.base import Forecaster
 
-_TOGETHER = "ForecasterRecursiveMultiSeries"
 _ALONE = ("ForecasterRecursive", "ForecasterDirect", "ForecasterStats", "ForecasterEquivalentDate")
 _BOOTSTRAPPED = ("ForecasterRecursive", "ForecasterDirect")
 
 
 @keyword_settings
 class SkforecastForecaster(LibraryForecaster):
-    """Forecasts of a forecaster of skforecast, of one series or of several together."""
+    """Forecasts of a forecaster of skforecast."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -42,19 +41,7 @@ class SkforecastForecaster(LibraryForecaster):
 
     def answer(self, question: Question) -> NDArray[np.float64]:
         """See `ForeignForecaster.answer`."""
-        if self.label != _TOGETHER:
-            return self.each(question, lambda one: self._alone(question, one))
-        model, singles = self.made(question.panel), list(self.singles(question))
-        series = {str(at): pd.Series(one.y, time_index(one.times), name=str(at)) for at, one in enumerate(singles)}
-        given: list[dict[str, Any]] = [{}, {}]
-        for at, one in enumerate(singles):
-            for place, exog in zip(given, _covariates(one), strict=True):
-                place |= {} if exog is None else {str(at): exog}
-        with self.explained(f"{len(question.panel):,} series"):
-            model.fit(series, exog=given[0] or None, suppress_warnings=True)
-            found = model.predict(question.horizon, levels=list(series), exog=given[1] or None, suppress_warnings=True)
-        columns = [found.loc[found["level"] == name, "pred"].to_numpy() for name in series]
-        return tables.from_long(np.stack(columns), question.panel)
+        return self.each(question, lambda one: self._alone(question, one))
 
     def answer_quantiles(self, question: Question) -> tuple[tuple[float, ...], NDArray[np.float64]]:
         """See `ForeignForecaster.answer_quantiles`."""
@@ -84,13 +71,15 @@ def adapt(model: Any) -> Forecaster | None:
     Raises
     ------
     ParameterError
-        When it forecasts classes, or reads several series as the columns of one.
+        When it forecasts classes, or learns from several series.
     """
     name = type(model).__name__
-    if name in (_TOGETHER, *_ALONE):
+    if name in _ALONE:
         return SkforecastForecaster(model)
     if name.startswith("Forecaster"):
-        raise ParameterError(f"a forecaster of skforecast must be one of {', '.join((_TOGETHER, *_ALONE))}: got {name}")
+        raise ParameterError(
+            f"a forecaster of skforecast must be one of {', '.join(_ALONE)}, of one series each: got {name}"
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Forecasters of sktime as forecasters of tsforecast: one series at a time, or all where they read panels."""
+"""Forecasters of sktime as forecasters of tsforecast: each fitted to one series at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.adapters import tables
 from tsforecast.adapters.base import Question
 from tsforecast.adapters.libraries import ASKED_LEVELS, LibraryForecaster, Single, made_by_name, time_index
 from tsforecast.estimators.base import keyword_settings
@@ -18,7 +17,7 @@ from tsforecast.forecasters.base import Forecaster
 
 @keyword_settings
 class SktimeForecaster(LibraryForecaster):
-    """Forecasts of a forecaster of sktime, which is fitted to the series up to the cutoff."""
+    """Forecasts of a forecaster of sktime, which is fitted to each series up to the cutoff."""
 
     season_parameter = "sp"
 
@@ -54,19 +53,7 @@ class SktimeForecaster(LibraryForecaster):
             found = fitted(pd.Series(one.y, index=index, name="y"), X, future)
             return found if settings else found.reshape(question.horizon)
 
-        if question.panel.n_targets * len(question.panel) == 1 or not self._reads_panels:
-            return self.each(question, alone)
-        rows, following = (frame.set_index(["unique_id", "ds"]) for frame in self.complete(question))
-        known = list(following.columns)
-        with self.explained(f"{len(question.panel):,} series together"):
-            found = fitted(rows[["y"]], rows[known] if known else None, following if known else None)
-        shape = (-1, question.horizon, *([found.shape[-1]] if settings else []))
-        return tables.from_long(found.reshape(shape), question.panel)
-
-    @property
-    def _reads_panels(self) -> bool:
-        """Whether the model learns from several series together."""
-        return "pd-multiindex" in np.atleast_1d(self.model.get_tag("y_inner_mtype"))
+        return self.each(question, alone)
 
 
 def adapt(model: Any) -> Forecaster | None:
