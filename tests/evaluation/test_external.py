@@ -59,6 +59,18 @@ def nested(wide: pd.DataFrame) -> pd.DataFrame:
 
 
 LAYOUTS = {
+    "medians as points": lambda wide: wide.rename(columns={name: f"{name}-median" for name in MODELS}),
+    "ends named by levels": lambda wide: wide.rename(
+        columns={
+            f"{name}-{end}-80": f"{name}_ql{level}" for name in MODELS for end, level in (("lo", 0.1), ("hi", 0.9))
+        }
+    ),
+    "frames with columns of the model's name": lambda wide: {
+        name: wide[[*KEYS, *(column for column in wide if column.startswith(name))]].rename(
+            columns={f"{name}-lo-80": "lo-80", f"{name}-hi-80": "hi-80"}
+        )
+        for name in MODELS
+    },
     "a column for each model": lambda wide: wide.astype({"mean": np.float32, "y": np.float32}),
     "the id in the index": lambda wide: wide.set_index("unique_id"),
     "polars": lambda wide: pl.from_pandas(wide),
@@ -164,6 +176,24 @@ WRONG: dict[str, tuple[Any, str]] = {
         lambda wide: without(wide).rename(columns={"theirs": "drift"}),
         "given models must have names of their own: 'drift' is made here; rename it",
     ),
+    "ends alone": (
+        lambda wide: wide[[*KEYS, "mean-lo-80", "mean-hi-80"]],
+        "model 'mean' must have a point forecast or a median: it has 'mean-lo-80', 'mean-hi-80' alone; add it",
+    ),
+    "two points": (
+        lambda wide: wide[[*KEYS, "average"]].assign(model="a", other=1.0),
+        "forecasts must have one column of point forecasts: 'average', 'other' hold numbers; pass forecast=...",
+    ),
+    "no cutoff": (
+        lambda wide: without(wide)[lambda frame: frame["ds"] != DAYS[24]].drop(columns="cutoff"),
+        "without a column of cutoffs each series has one: pass cutoff=...",
+    ),
+    "a cutoff is missing": (
+        lambda wide: without(wide, cutoff=wide["cutoff"].where(wide.index > 0)),
+        "column 'cutoff' must be complete: row 0 has none",
+    ),
+    "no rows": (lambda wide: wide.head(0), "forecasts must have a row at least: there are none"),
+    "no models": (lambda wide: {}, "forecasts must have a row at least: there are none"),
     "no frame": (lambda wide: wide.to_numpy(), "forecasts must be a frame, or a dict of model to frame: got ndarray"),
 }
 
@@ -174,6 +204,16 @@ def test_forecasts_that_cannot_be_compared_are_refused_with_the_place(fault: str
     with pytest.raises(DataError) as caught:
         Leaderboard.from_forecasts(change(wide), TRUTH)
     assert sentence in str(caught.value)
+
+
+def test_covariates_of_the_truth_are_no_models_and_forecasts_without_a_number_are_named(wide: pd.DataFrame) -> None:
+    truth = Panel.from_frame(TRUTH.assign(price=1.0), target="y", future="price")
+    given = without(wide, price=1.0).sort_values(KEYS, ignore_index=True)
+    given.loc[[2, 5], "theirs"] = [np.inf, np.nan]
+    board = Leaderboard.from_forecasts(given, truth)
+    assert set(board.table["model"]) == {"theirs", "naive", "seasonal-naive", "drift"}
+    assert any(note.startswith("theirs: 2 of 36 forecasts are no finite numbers, the first") for note in board.notes)
+    assert "theirs cannot be compared" in str(board)
 
 
 def test_a_column_that_is_named_must_exist(wide: pd.DataFrame) -> None:

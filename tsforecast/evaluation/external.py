@@ -35,7 +35,9 @@ NAMES = {
     "y": ("y", "target", "actual"),
 }
 # A level after any name, or none: "0.1", "q0.1", "sales_q0.1"; the end of an interval: "lo-90", "sales_hi80".
-LEVEL = re.compile(r"(?:.*[-_])?(?:(?:q|quantile_)?(?P<level>0?\.\d+)|(?P<end>lo|hi)-?(?P<held>\d+(?:\.\d+)?))")
+LEVEL = re.compile(r"(?:.*[-_])?(?:(?:ql?|quantile_)?(?P<level>0?\.\d+)|(?P<end>lo|hi)-?(?P<held>\d+(?:\.\d+)?))")
+# The model of a column whose point forecast has no column of its own: "NHITS-median", "NHITS-lo-90.0", "NHITS_ql0.1".
+OWNER = re.compile(r"(.+?)(?:-median|[-_](?:lo|hi)-?\d+(?:\.\d+)?|[-_](?:ql?|quantile_)0?\.\d+)")
 STEP = "step after the cutoff"  # of forecasts that came as lists
 SAME = 1e-4  # of its size, by which a repeated truth may differ: numbers may have had 32 bits
 
@@ -134,23 +136,34 @@ def read_forecasts(forecasts: Any, panel: Panel, columns: Mapping[str, str | Non
     steps = keys["row"] - keys["cutoff"]
     if (steps < 1).any():
         at = int((steps < 1).to_numpy().argmax())
-        raise DataError(f"a forecast must lie after its cutoff: {_place(panel, keys.iloc[at])} does not")
+        raise DataError(
+            f"a forecast must lie after its cutoff: {_place(panel, keys.iloc[at])} does not; it is the last time that "
+            "could be seen"
+        )
     gap, horizon = int(steps.min()) - 1, int(steps.max() - steps.min()) + 1
     table = long.assign(i=keys["i"], cutoff=keys["cutoff"], step=steps - gap - 1)
     table["known"] = keys["row"] < panel.lengths[keys["i"]]
-    _require_once(table, panel)
+    remedy = "" if "cutoff" in names else "; without a column of cutoffs each series has one: pass cutoff=..."
+    _require_once(table, panel, remedy)
     notes = [] if table["known"].all() else [f"{int((~table['known']).sum())} forecasts after the truth are left out"]
     table = table[table["known"]]
     if table.empty:
         raise DataError("the truth must reach beyond the cutoffs: no forecast has a number to be compared with")
-    _require_coverage(table, panel, gap)
+    _require_coverage(table, panel, gap, remedy)
     if "y" in names:
         _require_truth(table, panel, names["y"], gap)
     tested = np.unique(table["i"])
     missing = [repr(str(name)) for i, name in enumerate(panel.ids) if i not in set(tested.tolist())]
     if missing:
-        lacks = "series has" if len(missing) == 1 else "series have"
-        notes.append(f"{len(missing)} of {len(panel)} {lacks} no forecasts and are left out: {shorten(missing, 8)}")
+        lacks = "has no forecasts and is" if len(missing) == 1 else "have no forecasts and are"
+        notes.append(f"{len(missing)} of {len(panel)} series {lacks} left out: {shorten(missing, 8)}")
+    table["forecast"] = table["forecast"].where(np.isfinite(table["forecast"]))
+    for model, part in table[table["forecast"].isna()].groupby("model", sort=False):
+        count = int((table["model"] == model).sum())
+        notes.append(
+            f"{model}: {len(part)} of {count} forecasts are no finite numbers, the first for "
+            f"{_place(panel, part.iloc[0])}"
+        )
     table = table.assign(i=np.searchsorted(tested, table["i"]))
     panel = panel.select(tested)
     oldest = (table.groupby("i")["cutoff"].min() + 1).to_numpy(dtype=np.int64)
@@ -189,10 +202,16 @@ def _spread(column: pd.Series, at: tuple[Any, Any], shape: tuple[int, int, int])
 def _table(forecasts: Any, panel: Panel, given: Mapping[str, str | None]) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return forecasts as a frame of pandas, without lists in cells, and the names of its columns by role."""
     if isinstance(forecasts, Mapping):
-        parts = [_pandas(frame).assign(model=str(model)) for model, frame in forecasts.items()]
-        frame = pd.concat(parts, ignore_index=True)
+        parts = []
+        for model, each in forecasts.items():
+            part = _pandas(each)
+            points = [name for name in (*NAMES["forecast"], str(model)) if name in part and not given.get("forecast")]
+            parts.append(part.rename(columns=dict.fromkeys(points[:1], "forecast")).assign(model=str(model)))
+        frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     else:
         frame = _pandas(forecasts)
+    if frame.empty:
+        raise DataError("forecasts must have a row at least: there are none")
     wrong = [f"{role}={name!r} is no column of the forecasts; {nearest(name, frame.columns)}"
              for role, name in given.items() if name is not None and name not in frame]  # fmt: skip
     raise_any(wrong, ParameterError)
@@ -215,6 +234,8 @@ def _table(forecasts: Any, panel: Panel, given: Mapping[str, str | None]) -> tup
         raise DataError(
             f"forecasts must have their times: no column is one of {', '.join(NAMES['time'])}; pass time=..."
         )
+    known = {*panel.roles.varying, *panel.roles.static} - {*names.values()}  # a covariate is no model
+    frame = frame.drop(columns=[name for name in frame if name in known])
     apart = [*(name for role, name in names.items() if role != "forecast"), STEP]
     points = [name for name in _numbers(frame, apart) if _level_of(name) is None]
     if not given.get("forecast") and "model" not in names and len(points) > 1:
@@ -246,12 +267,23 @@ def _long(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[pd.DataFrame, 
     models: dict[str, dict[float, str]] = {}  # the column of each level; 0 is the point
     if single is not None or "model" in names:
         levels = {level: name for name in numbers if (level := _level_of(name)) is not None}
-        point = single or levels.get(0.5)
+        points = [name for name in numbers if _level_of(name) is None]
+        point = single or levels.get(0.5) or (points[0] if len(points) == 1 else None)
+        if point is None and points:
+            many = shorten([repr(name) for name in points], 8)
+            raise DataError(
+                f"forecasts must have one column of point forecasts: {many} hold numbers; pass forecast=..."
+            )
         models["forecasts"] = {0.0: point, **levels} if point else {}
     else:
         for name in numbers:
-            owner = next((other for other in numbers if _level_of(name, other) is not None), name)
+            owner = next((other for other in numbers if _level_of(name, other) is not None), _owner(name, numbers))
             models.setdefault(owner, {})[_level_of(name, owner) or 0.0] = name
+        for model, columns in models.items():
+            if not columns.keys() & {0.0, 0.5}:
+                ends = shorten([repr(name) for name in columns.values()], 8)
+                raise DataError(f"model {model!r} must have a point forecast or a median: it has {ends} alone; add it")
+            columns.setdefault(0.0, columns.get(0.5, ""))
     if not any(models.values()):
         raise DataError(
             "forecasts must have a column of numbers: there is none beside "
@@ -264,6 +296,12 @@ def _long(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[pd.DataFrame, 
         tables.append(kept.drop(columns=names.get("model", [])).assign(model=label).join(pd.DataFrame(found)))
     long = pd.concat(tables, ignore_index=True)
     return long, sorted(name for name in long if isinstance(name, float))
+
+
+def _owner(name: str, numbers: list[str]) -> str:
+    """Return the model of a column of quantiles beside which there are others of it alone; else the column itself."""
+    found = {other: match[1] for other in numbers if (match := OWNER.fullmatch(other))}
+    return found[name] if list(found.values()).count(found.get(name, "")) > 1 else name
 
 
 def _level_of(name: str, model: str | None = None) -> float | None:
@@ -315,6 +353,9 @@ def _rows_at(long: pd.DataFrame, name: str, owner: NDArray[np.int64], panel: Pan
     """Return the row in its series of each time in a column, of up to so many rows `beyond` its end."""
     if panel.kind == "none":
         return np.asarray(long[name], dtype=np.int64)
+    if (missing := long[name].isna()).any():
+        at = int(missing.to_numpy().argmax())
+        raise DataError(f"column {name!r} must be complete: row {at} has none; fill it in, or leave it out")
     numbers = long[[name]].assign(number=0.0)
     time_of = panel.source.time or name
     numbers = numbers.rename(columns={name: time_of})
@@ -338,18 +379,18 @@ def _rows_at(long: pd.DataFrame, name: str, owner: NDArray[np.int64], panel: Pan
     return rows
 
 
-def _require_once(table: pd.DataFrame, panel: Panel) -> None:
+def _require_once(table: pd.DataFrame, panel: Panel, remedy: str) -> None:
     """Refuse several forecasts of one model, series, cutoff and step."""
     twice = table.duplicated(["model", "i", "cutoff", "step"])
     if twice.any():
         at = table[twice].iloc[0]
         raise DataError(
             f"a model must forecast each series, cutoff and step once: {at['model']!r} has {int(twice.sum())} rows "
-            f"more, the first for {_place(panel, at)}"
+            f"more, the first for {_place(panel, at)}{remedy}"
         )
 
 
-def _require_coverage(table: pd.DataFrame, panel: Panel, gap: int) -> None:
+def _require_coverage(table: pd.DataFrame, panel: Panel, gap: int, remedy: str) -> None:
     """Refuse models that lack what others forecast, and cutoffs that lack a step with a truth."""
     wanted = table[["i", "cutoff", "step"]].drop_duplicates()
     problems = []
@@ -369,8 +410,8 @@ def _require_coverage(table: pd.DataFrame, panel: Panel, gap: int) -> None:
     if len(short):
         at = short.iloc[0]
         raise DataError(
-            f"each cutoff must have the same steps: {_place(panel, at)} has {int(at['count'])} of {horizon} "
-            f"(and {len(short) - 1} more)"
+            f"each cutoff must have the same steps: {_place(panel, at)} has {int(at['count'])} of {horizon}"
+            f"{f' (and {len(short) - 1} more)' if len(short) > 1 else ''}{remedy}"
         )
 
 
