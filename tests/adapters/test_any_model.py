@@ -221,6 +221,13 @@ def test_what_is_no_model_is_refused_with_the_reason(model: Any, sentence: str) 
     assert sentence in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["naive", "seasonal-naive", "mean"])
+def test_a_model_takes_no_place_of_a_naive_forecast(name: str) -> None:
+    for model in (Ridge(), last):
+        with pytest.raises(ParameterError, match=f"'{name}' must be the naive forecast of this name: got .*; rename"):
+            leaderboard({name: model}, wave(60), horizon=2, origins=3)
+
+
 def test_a_board_of_models_of_any_origin_has_readable_names_notes_and_keeps_the_naive_family(tmp_path: Path) -> None:
     pipeline = make_pipeline(StandardScaler(), Ridge())
     answers = [Ridge(), pipeline, Level(), Level(), last, lambda c, h: c[-h:] * np.nan]

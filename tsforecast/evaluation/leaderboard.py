@@ -452,6 +452,14 @@ def _named(forecasters: Models) -> tuple[dict[str, Forecaster], list[str]]:
         pairs = [(item, _of_name(item)) if isinstance(item, str) else (label_of(item), item) for item in items]
     models = by_name(pairs)
     found = {name: as_forecaster(model) for name, model in models.items()}
+    raise_any(
+        (
+            f"{name!r} must be the naive forecast of this name: got {type(models[name]).__name__}; rename yours"
+            for name, model in found.items()
+            if name in NAIVE_FAMILY and not isinstance(model, type(make(name)))
+        ),
+        ParameterError,
+    )
     return {name: make(name) for name in ALWAYS} | found, notes_on(models)
 
 
