@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,19 @@ def test_a_text_that_is_new_counts_as_the_mean_of_the_others(name: str, request:
     if isinstance(model, ReductionForecaster):  # exactly
         _, levels, shares = model.inputs_.categories.columns[1]
         assert easter == pytest.approx(np.dot([sales[level] for level in levels], shares))
+
+
+def test_a_missing_text_is_named_where_none_was_missing_in_training() -> None:
+    frame = FRAME.fillna({"kind": ""})[["day", "sales", "kind"]]
+    model = ReductionForecaster(horizon=HORIZON, window=7).fit(Panel.from_frame(frame[:STEPS], future="kind"))
+    known = frame.loc[STEPS:, ["day", "kind"]]
+    with pytest.warns(
+        DataWarning, match="column 'kind' lacks texts, as it never did .*: fill them in, such as with ''"
+    ):
+        model.predict(future=known.replace({"kind": {"": None}}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(future=known)
 
 
 def test_a_saved_model_keeps_the_texts(fitted: NeuralForecaster, linear: ReductionForecaster, tmp_path: Path) -> None:

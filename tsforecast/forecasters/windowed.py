@@ -347,11 +347,17 @@ class WindowedForecaster(Forecaster):
             name = past.columns[at]
             codes = [rows[..., at], *([ahead[..., at - first]] if at >= first and ahead.size else [])]
             texts = past.texts[name]
-            used = np.unique(places(np.concatenate(codes, axis=1), len(texts)))
+            held = np.concatenate(codes, axis=1)
+            used = np.unique(places(held, len(texts)))
             if new := sorted({texts[code] for code in used if code != MISSING}.difference(levels)):
                 cautions.append(
                     f"column {name!r} holds text that was not learned from, which counts as the mean of all others: "
                     f"{shorten([*map(repr, new)])}; fit on data with {'it' if len(new) == 1 else 'them'}"
+                )
+            if None not in levels and (held == MISSING).any():
+                cautions.append(
+                    f"column {name!r} lacks texts, as it never did where it was learned from, which counts as the mean "
+                    f"of all others: fill them in, such as with {levels[0]!r}"
                 )
         return cautions
 
