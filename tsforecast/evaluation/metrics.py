@@ -286,7 +286,8 @@ def with_own(rows: pd.DataFrame, own: Own, ranking: str = "") -> pd.DataFrame:
             start = ROOT if metric.aggregation == "root" else OWN
         if name == ranking and (losses < 0).any():
             least = f"its least is {np.nanmin(losses):.3g}"
-            raise ParameterError(f"metrics[{name!r}] must be at least 0 to rank models by its ratio: {least}")
+            remedy = "; give a Metric its best value: best=" if isinstance(metric, Metric) else "; return a loss"
+            raise ParameterError(f"metrics[{name!r}] must be at least 0 to rank models by its ratio: {least}{remedy}")
         found[start + own_name(name, own)] = losses
     return rows.assign(**found)
 
