@@ -251,6 +251,13 @@ def test_a_command_takes_the_fields_of_its_dataclasses_as_options() -> None:
     assert given == ["a.csv", "rnn", {"window": 3, "random_state": 0}]
 
 
+@pytest.mark.parametrize("name", ["fast", "default", "best"])
+def test_a_recipe_on_the_command_line_has_the_settings_of_the_library(name: str) -> None:
+    settings = dict(GRUForecaster.recipes()[name].settings)
+    given = NetworkOptions(recipe=name, window=3).settings()  # type: ignore[arg-type]
+    assert given == settings | {"window": 3, "random_state": 0}
+
+
 @pytest.mark.parametrize("words", [("--horizon", "ten"), ("--horizon=ten",)])
 def test_an_option_that_is_no_number_is_refused_in_a_sentence(words: tuple[str, ...]) -> None:
     found = tsforecast_command("fit", "co2-weekly", "--out", "m", *words)

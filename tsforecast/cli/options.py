@@ -131,7 +131,8 @@ class NetworkOptions(TrainingOptions):
         from tsforecast.forecasters.auto import RECIPES
 
         given = super().settings()
-        return dict(RECIPES[given.pop("recipe", "default")].settings) | given
+        given.pop(PARAMETERS["recipe"], None)
+        return dict(RECIPES[self.recipe or "default"].settings) | given
 
 
 _reading = partial(typer.Option, rich_help_panel="Reading a file")
