@@ -10,8 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-# The committed rows; those of `tsforecast benchmark` lie where it says.
-RESULTS = Path(os.environ.get("TSFORECAST_RESULTS") or Path(__file__).parent / "results")
+RESULTS = Path(__file__).parent / "results"  # the committed rows
 LIBRARIES = ("tsforecast", "torch", "statsmodels", "numpy", "pandas", "polars")
 
 
@@ -25,13 +24,14 @@ def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | No
         "machine": machine(),
         "versions": {library: version(library) for library in LIBRARIES},
     }
-    path = RESULTS / f"{name}.jsonl"
+    folder = Path(os.environ.get("TSFORECAST_RESULTS") or RESULTS)  # as `tsforecast benchmark` sets it
+    path = folder / f"{name}.jsonl"
     before = [json.loads(line) for line in path.read_text().splitlines()] if replacing and path.exists() else []
     stays = [any(row.get(key) != value for key, value in (replacing or {}).items()) for row in before]
     place = stays.index(False) if False in stays else len(before)
     pairs = list(zip(before, stays, strict=True))
     kept = [[row for row, stay in part if stay] for part in (pairs[:place], pairs[place:])]
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     lines = [*kept[0], *({**row, **about} for row in rows), *kept[1]]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
