@@ -129,21 +129,6 @@ def _errors(rows: Any) -> Scores:
     return {name: float(table[name]) for name in names}
 
 
-def m4_recipe(seed: int) -> Forecaster:
-    """Two networks on each of three anchors, fitted once more on all rows: the last days count on short series.
-
-    Anchors and losses are those with the smallest OWA on the last 48 hours of the training part.
-    """
-    kinds: list[dict[str, Any]] = [
-        {"anchor": "seasonal"},
-        {"anchor": (24, 168), "loss": "smape"},
-        {"anchor": (168,)},
-    ]
-    return EnsembleForecaster(
-        [GRUForecaster(refit=True, random_state=100 * seed + i, **kinds[i % 3]) for i in range(6)]
-    )
-
-
 def etth1_recipe(seed: int, cell: str = "gru") -> Forecaster:
     """One network on each anchor: they err in different ways."""
     anchors = ("average", "last", "seasonal")
@@ -158,7 +143,7 @@ def hospital_recipe(seed: int) -> Forecaster:
 
 
 def boosting_recipe() -> Forecaster:
-    """Gradient boosting, one for each hour ahead, on the anchor of the networks' recipe.
+    """Gradient boosting, one for each hour ahead, on the mean of the same hours a day and a week before.
 
     Anchor, window and number of windows are those with the smallest OWA, of seven tried, on the last 48 hours of the
     training part, among those that take less than two minutes.
@@ -178,9 +163,7 @@ class Protocol:
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "m4-hourly": Protocol(
-        m4_hourly, "owa", {"Smyl, winner": 0.440, "Doornik et al.": 0.410, "Theta": 1.006}, m4_recipe
-    ),
+    "m4-hourly": Protocol(m4_hourly, "owa", {"Smyl, winner": 0.440, "Doornik et al.": 0.410, "Theta": 1.006}),
     "etth1-96": Protocol(
         partial(etth1, 96), "mse", {"SegRNN": 0.351, "PatchTST": 0.370, "DLinear": 0.375}, etth1_recipe
     ),
