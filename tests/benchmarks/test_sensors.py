@@ -67,6 +67,7 @@ def test_the_skill_is_a_mean_over_people_of_the_error_that_is_gone(sensors: Modu
     assert found == {"skill": pytest.approx(0.375), "deviation": pytest.approx(np.std([0.5, 0.25], ddof=1))}
 
 
+@pytest.mark.thorough
 def test_a_forecast_depends_on_no_other_recording_of_that_person(sensors: ModuleType) -> None:
     def of_one(panel: Panel) -> np.ndarray:
         rows = sensors.forecasts(ridge(), panel)

@@ -106,6 +106,7 @@ def test_automatic_epochs_make_1200_steps_within_limits() -> None:
     assert epochs == {1: 300, 3: 300, 4: 300, 9: 134, 89: 14, 100: 12, 109: 12, 200: 12}
 
 
+@pytest.mark.thorough
 def test_skill_is_what_is_removed_of_the_loss_of_the_majority() -> None:
     recordings, labels = gestures(60)
     history = quick(GRUClassifier).fit(recordings, labels).history_

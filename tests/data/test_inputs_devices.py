@@ -227,6 +227,7 @@ def test_what_lies_after_the_own_cutoff_of_each_device_moves_nothing(level: Any)
     assert report.findings["cutoff"].unique().tolist() == ["2024-01-02 01:00:00", "2024-01-02 03:00:00"]
 
 
+@pytest.mark.thorough
 def test_a_fit_on_rows_after_the_own_cutoff_of_one_device_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def leaky(panel: Panel, cutoff: Any, learn: Any) -> Panel:
         return panel.until(np.where(panel.ids == "c", panel.lengths, cutoff.seen))

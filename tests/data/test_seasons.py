@@ -118,6 +118,7 @@ def test_a_model_learns_the_season_from_the_rows_that_train() -> None:
             assert np.array_equal(parts[0].values, parts[1].values)
 
 
+@pytest.mark.thorough
 def test_an_audit_sees_the_season_of_each_training_part() -> None:
     y = seasonal(12, 300, 3)
     for model in (SeasonalNaiveForecaster(), ReductionForecaster(horizon=3)):

@@ -293,6 +293,7 @@ def test_threads_of_a_foreign_regressor_are_no_leak_where_forecasts_must_agree_t
 # What is not repeatable -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_network_without_a_seed_is_called_not_repeatable_and_no_leak() -> None:
     model = small("gru").set_params(anchor="last", units=2, max_epochs=1)
     assert audit(model, wave(60), cutoffs=1).repeatable

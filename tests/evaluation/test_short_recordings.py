@@ -94,6 +94,7 @@ def test_the_audit_looks_at_every_recording_of_the_first_person_that_is_left_out
     assert set(rows["leak_audit"]) == {"passed (fit)"}
 
 
+@pytest.mark.thorough
 def test_a_window_may_be_longer_than_most_recordings_but_not_than_all() -> None:
     model = ReductionForecaster(window=14, horizon=2)
     with pytest.raises(DataError) as caught:

@@ -55,6 +55,7 @@ def test_another_metric_or_reference_can_be_looked_at_without_fitting_again(tmp_
         Leaderboard.from_parquet(tmp_path, metric="bias")
 
 
+@pytest.mark.thorough
 def test_two_boards_of_the_same_test_become_one(tmp_path: Path) -> None:
     options = {"data": wave(90), "horizon": 3, "origins": 6}
     one, two = leaderboard(["mean"], **options, reference="drift"), leaderboard(["theta"], **options, reference="drift")

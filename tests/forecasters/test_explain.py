@@ -81,6 +81,7 @@ def test_false_alarms_are_rare(steps: int, series: int) -> None:
     assert np.mean([TWELVE in table for table in tables]) > 0.6
 
 
+@pytest.mark.thorough
 def test_of_a_network_the_forecast_that_is_explained_is_the_one_that_it_predicts(tmp_path: Path) -> None:
     panel = driven(steps=150, series=2)
     model = small("gru").fit(panel)

@@ -100,6 +100,7 @@ def test_every_head_learns_predicts_and_comes_back(cell: str, loss: str, tmp_pat
     assert clone(model).get_params() == model.get_params()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", ["normal", pytest.param("student-t", marks=THOROUGH), "quantile"])
 def test_a_head_finds_the_spread_that_was_put_in(loss: str) -> None:
     loud = np.arange(1_500) % 6 >= 3

@@ -75,6 +75,7 @@ def test_a_leaderboard_with_short_series_has_forecasts_of_all_and_names_the_repl
     assert newer["ridge"].tolist() == newer["seasonal-naive"].tolist()
 
 
+@pytest.mark.thorough
 def test_short_series_leak_nothing() -> None:
     panel = Panel.of(shops({"new": 8, "a": 60, "b": 70}))
     assert audit(tiny("network"), panel, cutoffs=1, horizon=3, level="fit").passed

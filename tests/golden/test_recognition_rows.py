@@ -42,6 +42,7 @@ def test_a_random_split_seems_to_gain() -> None:
     assert share["random"] >= 0.99
 
 
+@pytest.mark.thorough
 def test_the_page_of_the_committed_rows_has_every_section() -> None:
     page = html_benchmark("gestures", ROWS)
     for heading in ("Users", "Optimism of a random split", "Transfer to a new user", "Other sets"):

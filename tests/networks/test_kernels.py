@@ -172,6 +172,7 @@ def test_outputs_of_a_window_depend_neither_on_batch_mates_nor_on_threads_to_the
         assert torch.equal(read(cell, x, last=True)[:, 0], together[0][:, -1])
 
 
+@pytest.mark.thorough
 def test_many_threads_may_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "WORTH_SHARING", 0)
     cell, x = nn.GRU(4, 8, batch_first=True), torch.randn(60, 6, 4)

@@ -64,6 +64,7 @@ def test_sections_stand_in_the_order_of_what_matters(evil: Leaderboard) -> None:
     assert page.index("verdicts") < page.index("All numbers")
 
 
+@pytest.mark.thorough
 def test_models_that_beat_the_reference_come_first_and_those_that_failed_last(board: Leaderboard) -> None:
     mixed = with_models(board, {"good": 0.01, "poor": 9.0})
     mixed.__dict__["verdicts"] = dict(reversed(mixed.verdicts.items()))  # as if the table were in another order
