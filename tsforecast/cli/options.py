@@ -122,7 +122,7 @@ class NetworkOptions(TrainingOptions):
 
     recipe: Annotated[
         Literal["fast", "default", "best"] | None,
-        typer.Option(help="Settings of the networks by name: fast takes a third of the time, best five times as long."),
+        typer.Option(help="Settings of the networks by name: fast takes half the time, best three times as long."),
     ] = None
     window: Annotated[int | None, typer.Option(help="Steps that a network reads.", show_default="auto")] = None
 
