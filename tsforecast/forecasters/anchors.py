@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import compress, pairwise
 from typing import Any, Literal, get_args
 
@@ -175,6 +176,20 @@ def naive_forecasts(
         chosen = slice(window - begin, window - end)
         return past[:, chosen], None if there is None else there[:, chosen]
 
+    @cache
+    def average_of(season: int) -> Any:
+        """Return the mean of the last season, (B, 1, K)."""
+        return _mean(*rows(season))
+
+    @cache
+    def profile_of(season: int) -> Any:
+        """Return the mean of all seasons in the window, step by step, (B, m, K)."""
+        count = window // season
+        whole, seen = rows(count * season)
+        cycles = whole.reshape(len(past), count, season, past.shape[2])
+        known = None if seen is None else seen.reshape(len(past), count, season, 1)
+        return _mean(cycles, known, average_of(season)[:, None])[:, 0]
+
     for kind, season in candidates:
         if kind == "last":
             yield last
@@ -186,7 +201,7 @@ def naive_forecasts(
             yield last + slope * _column(past, [step + 1 for step in steps])
         else:
             (recent, seen), phases = rows(season), [step % season for step in steps]
-            average = _mean(recent, seen)
+            average = average_of(season)
             if kind == "average":
                 yield average
             elif kind in ("season", "growth"):
@@ -197,15 +212,11 @@ def naive_forecasts(
                     growth = average - _mean(*rows(2 * season, season), otherwise=average)
                     yield copied + growth * _column(past, [1 + step // season for step in steps])
             else:
-                count = window // season
-                whole, seen = rows(count * season)
-                cycles = whole.reshape(len(past), count, season, past.shape[2])
-                known = None if seen is None else seen.reshape(len(past), count, season, 1)
-                profile = _mean(cycles, known, average[:, None])[:, 0]  # (B, m, K)
+                profile = profile_of(season)
                 if kind == "profile":
                     yield profile[:, phases]
                 elif kind == "profile at mean":
-                    yield profile[:, phases] + (average - _mean(whole, seen))
+                    yield profile[:, phases] + (average - _mean(*rows(window // season * season)))
                 else:
                     yield profile[:, phases] + (last - profile[:, season - 1 :])
 
