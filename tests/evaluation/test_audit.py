@@ -75,6 +75,15 @@ class Cheat(NaiveForecaster):
         return said + panel.values[panel.offsets[which] + at, self.column][:, None, None]
 
 
+class Oracle(NaiveForecaster):
+    """Forecast the truth."""
+
+    def forecast(self, past: Context, horizon: int) -> NDArray[np.float64]:
+        panel = past._panel
+        rows = panel.offsets[past.series, None] + past._n_observed[:, None] + np.arange(horizon)
+        return panel.values[np.minimum(rows, len(panel.values) - 1), : panel.n_targets].astype(np.float64)
+
+
 class OfTheBatch(NaiveForecaster):
     """Forecast the last value, but for something that depends on what is forecast at the same time."""
 
@@ -257,10 +266,11 @@ def test_level_data_trains_nothing(monkeypatch: pytest.MonkeyPatch, forecaster: 
 
 
 def test_a_model_that_reads_the_future_is_shown_and_not_ranked() -> None:
-    board = leaderboard({"cheat": Cheat(), "anchor": AnchorForecaster()}, two(), horizon=3, origins=6, audit="fit")
+    board = leaderboard({"cheat": Oracle(), "anchor": AnchorForecaster()}, wave(90), horizon=3, origins=6, audit="fit")
     table = board.table.set_index("model")
     assert table.loc["cheat", "leak_audit"] == "LEAK (fit)"
     assert table.index[-1] == "cheat"
+    assert table.loc["cheat", "mase"] < table["mase"].drop("cheat").min()
     assert board.leaking == ["cheat"]
     verdict = board.verdicts["cheat"]
     assert verdict.outcome == "leak"
