@@ -302,3 +302,5 @@ def test_a_panel_of_windows_keeps_rows_and_weights_together() -> None:
 def test_whole_numbers_beyond_a_float_are_refused() -> None:
     with pytest.raises(DataError, match="X must hold numbers that a float can hold: int too large"):
         NaiveForecaster().fit([[10**400, 1], [1, 2]], [1.0, 2.0])
+    with pytest.raises(DataError, match="y must hold numbers that a float can hold: int too large"):
+        NaiveForecaster().fit([[3, 1], [1, 2]], [10**400, 2])

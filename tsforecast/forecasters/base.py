@@ -17,7 +17,7 @@ from tsforecast.data.panel import Panel, ended_note, silent_note
 from tsforecast.data.seasons import resolved
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.predictions import asked_levels, warn_where_still, with_levels
-from tsforecast.errors import DataWarning, ParameterError, raise_any
+from tsforecast.errors import DataError, DataWarning, ParameterError, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.explanations.interface import Explainable
@@ -274,7 +274,10 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
         from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length
 
         X = self._read_array(X, reset=True)
-        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=FLOATS, input_name="y", estimator=self)
+        try:
+            y = check_array(y, ensure_2d=False, allow_nd=True, dtype=FLOATS, input_name="y", estimator=self)
+        except OverflowError as error:
+            raise DataError(f"y must hold numbers that a float can hold: {error}; scale them down") from error
         check_consistent_length(X, y)
         far = abs(float(np.median(y)) - float(np.median(X))) / max(float(np.ptp(X)), 1e-300)
         if far > FAR:
