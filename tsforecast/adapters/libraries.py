@@ -223,3 +223,9 @@ def frequency_of(panel: Panel) -> Any:
     longest = int(panel.lengths.argmax())
     times = tables.times_of(panel, panel.stamps(longest, np.arange(panel.lengths[longest])))
     return time_index(times).freq if panel.kind == "datetime" else int(times[1] - times[0])
+
+
+def refuse_several(model: Any, holder: str, one: str) -> None:
+    """Raise ParameterError for the class of a library that holds several models; `one` of them is the example."""
+    if type(model).__name__ == holder:
+        raise ParameterError(f"{holder} holds several models: give them one by one, such as {one}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tsforecast.adapters import tables
 from tsforecast.adapters.base import Question
-from tsforecast.adapters.libraries import LibraryForecaster, frequency_of, made_by_name
+from tsforecast.adapters.libraries import LibraryForecaster, frequency_of, made_by_name, refuse_several
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import keyword_settings
@@ -117,10 +117,7 @@ def adapt(model: Any) -> Forecaster | None:
     ParameterError
         When it is a `NeuralForecast`, which holds several models.
     """
-    if type(model).__name__ == "NeuralForecast":
-        raise ParameterError(
-            "NeuralForecast holds several models: give them one by one, such as NHITS(h=7, input_size=14)"
-        )
+    refuse_several(model, "NeuralForecast", "NHITS(h=7, input_size=14)")
     return NeuralforecastForecaster(model) if hasattr(model, "futr_exog_list") else None
 
 

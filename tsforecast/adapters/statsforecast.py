@@ -16,8 +16,8 @@ from tsforecast.adapters.libraries import (
     Single,
     interval_quantiles,
     made_by_name,
+    refuse_several,
 )
-from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import keyword_settings
 from tsforecast.forecasters.base import Forecaster
 
@@ -63,10 +63,7 @@ def adapt(model: Any) -> Forecaster | None:
     ParameterError
         When it is a `StatsForecast`, which holds several models.
     """
-    if type(model).__name__ == "StatsForecast":
-        raise ParameterError(
-            "StatsForecast holds several models: give them one by one, such as AutoETS(season_length=7)"
-        )
+    refuse_several(model, "StatsForecast", "AutoETS(season_length=7)")
     return StatsforecastForecaster(model) if hasattr(model, "uses_exog") and hasattr(model, "forecast") else None
 
 

@@ -94,12 +94,9 @@ class Given:
         """Return the record of a board of these forecasts."""
         panel, cutoffs = self.panel, pd.DataFrame({"series": self.cutoffs.series, "seen": self.cutoffs.seen})
         apart = cutoffs.sort_values(["series", "seen"]).groupby("series")["seen"].diff()
-        return ForecastRecord(
-            data=repr(panel).removeprefix("Panel: "),
-            fingerprint=panel.fingerprint(),
-            fits=fits,
-            kind=panel.kind,
-            season_length=panel.season_length,
+        return ForecastRecord.about(
+            panel,
+            fits,
             horizon=self.horizon,
             origins=int(cutoffs.groupby("series").size().max()),
             step=self.horizon if apart.isna().all() else int(apart.min()),

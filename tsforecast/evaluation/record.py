@@ -133,12 +133,9 @@ class ForecastRecord(ComparisonRecord):
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:
         """Return the record of a finished comparison."""
         oldest = protocol.folds(panel)[0].cutoffs[0]
-        return cls(
-            data=repr(panel).removeprefix("Panel: "),
-            fingerprint=panel.fingerprint(),
-            fits=fits,
-            kind=panel.kind,
-            season_length=panel.season_length,
+        return cls.about(
+            panel,
+            fits,
             horizon=protocol.horizon,
             origins=protocol.origins,
             step=protocol.step or protocol.horizon,
@@ -150,6 +147,14 @@ class ForecastRecord(ComparisonRecord):
             past=past_of(panel, oldest.start, oldest.seen, protocol.ahead),
             min_past=protocol.min_past,
             align="time" if panel.kind == "none" else protocol.align or "time",
+        )
+
+    @classmethod
+    def about(cls, panel: Panel, fits: tuple[ForecastFit, ...], **facts: Any) -> ForecastRecord:
+        """Return the record of fits on a panel, whose data, kind and season it states, with further facts."""
+        data, season = repr(panel).removeprefix("Panel: "), panel.season_length
+        return cls(
+            data=data, fingerprint=panel.fingerprint(), fits=fits, kind=panel.kind, season_length=season, **facts
         )
 
     @classmethod
