@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal, Self
 
@@ -28,6 +29,14 @@ GOLDEN_SERIES = 3  # of a panel, whose forecasts a saved model keeps
 FURTHEST = 10_000  # largest horizon of a saved model, or as many steps as its longest series has
 HELD_OUT = 0.2  # share of the last rows at whose cutoffs a forecaster without a validation part shows its errors
 FAR = 10.0  # ranges of X; a y that lies further away has other units
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Data that a model may have seen before any fit here."""
+
+    release: str  # date of its weights, YYYY-MM-DD; empty where it is not known
+    trained_on: tuple[str, ...] = ()  # names of the datasets, as its authors give them
 
 
 class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
@@ -240,6 +249,11 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
         Names that begin with ``scaler`` or ``choices`` must not depend on rows that only validate.
         """
         return {"windows": panel.values}
+
+    @property
+    def pretraining(self) -> Pretraining | None:
+        """Data that the model has learned from before any fit here; None of a model that learns in `fit` alone."""
+        return None
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts after `past` are those of a simpler fallback model, (n, K)."""
