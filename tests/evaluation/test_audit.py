@@ -35,6 +35,7 @@ from tsforecast import (
     audit_procedure,
     leaderboard,
 )
+from tsforecast.adapters.protocol import as_forecaster
 from tsforecast.data.context import Context
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation import results
@@ -219,11 +220,12 @@ def test_every_leak_gets_a_sentence_and_all_come_at_once() -> None:
 def test_a_report_reads_well() -> None:
     leaking = str(audit_procedure(lambda series: series.mean(), np.arange(20.0), 9))
     assert leaking.startswith(
-        "LEAK: something moved in 4 of 5 perturbations (level fit; exact on this machine and number of threads)\n\n"
+        "LEAK: something moved in 4 of 5 perturbations "
+        "(level procedure; exact on this machine and number of threads)\n\n"
     )
     assert "| 9        | rows after the cutoff: NaN          | LEAK      | returned |" in leaking
     honest = audit_procedure(lambda series: series[:10], np.arange(20.0), 9)
-    assert str(honest).startswith("passed: nothing moved in 5 perturbations (level fit; exact")
+    assert str(honest).startswith("passed: nothing moved in 5 perturbations (level procedure; exact")
     assert "moved |" not in str(honest)
     assert repr(honest) == honest._repr_markdown_() == str(honest)
 
@@ -249,7 +251,7 @@ def test_where_no_perturbation_can_be_run_nothing_has_passed() -> None:
 
     report = audit_procedure(once, np.arange(20.0), 9)
     assert not report.passed
-    assert report.outcome == "not proven (fit)"
+    assert report.outcome == "not proven (procedure)"
     assert report.verdict.startswith("not proven: nothing moved in 0 perturbations")
     report.raise_if_leaking()
 
@@ -285,6 +287,43 @@ def test_the_column_of_a_leaderboard_has_the_worst_outcome_of_all_seeds() -> Non
     said = {"a": ["passed (fit)", "passed, 1 not proven (fit)"], "b": ["not proven (fit)", "LEAK (fit)"]}
     rows = pd.DataFrame([{"model": name, "leak_audit": word} for name, words in said.items() for word in words])
     assert results._audits(rows).to_dict() == {"a": "passed, 1 not proven (fit)", "b": "LEAK (fit)"}
+
+
+def test_models_of_other_software_are_run_as_a_whole_and_the_cost_is_stated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine, series = wave(60), []
+
+    def peeks(context: Any, horizon: int) -> Any:
+        series.append(context)
+        return mine[len(context) : len(context) + horizon]  # what lies after the cutoff, from a variable
+
+    def last(context: Any, horizon: int) -> Any:
+        series.append(context)
+        return np.repeat(context[-1], horizon)
+
+    for model in (as_forecaster(last), as_forecaster(peeks)):
+        for level in ("data", "fit"):
+            report = audit(model.set_params(horizon=2), mine, cutoffs=1, level=level)
+            assert report.outcome == "passed (procedure)"  # a variable is the same for all copies of the data
+            assert report.runs == len(series)
+            series.clear()
+    both = EnsembleForecaster([as_forecaster(last), NaiveForecaster()], horizon=2)
+    assert audit(both, mine, cutoffs=1, level="data").outcome == "passed (procedure)"
+    assert audit(NaiveForecaster(horizon=2), mine, cutoffs=1, level="data").outcome == "passed (data)"
+
+    series.clear()
+    board = leaderboard({"last": last}, mine, horizon=2, origins=3)
+    assert board.table.set_index("model").loc["last", "leak_audit"] == "passed (procedure)"
+    fit = next(fit for fit in board.record.fits if fit.model == "last")
+    assert fit.audit_runs == len(series) - 3  # the others are the forecasts of the board
+    assert 0 < fit.audit_seconds < 60
+    (note,) = [note for note in board.notes if "leak audit" in note]
+    assert note.startswith(f"last is known by results alone: the leak audit ran it {fit.audit_runs} times at the first")
+    series.clear()
+    silent = leaderboard({"last": last}, mine, horizon=2, origins=3, audit=None)
+    assert not any("leak audit" in note for note in silent.notes)
+    assert len(series) == 3
 
 
 def test_threads_of_a_foreign_regressor_are_no_leak_where_forecasts_must_agree_to_the_bit() -> None:
@@ -412,7 +451,7 @@ def test_a_procedure_that_writes_into_its_data_spoils_neither_them_nor_the_audit
         return data["y"].iloc[:30]
 
     report = audit_procedure(writes, frame, cutoff="2024-02-10")
-    assert report.outcome == "passed (fit)"
+    assert report.outcome == "passed (procedure)"
     assert report.repeatable
     pd.testing.assert_frame_equal(frame, kept)
 

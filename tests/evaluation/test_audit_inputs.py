@@ -373,5 +373,5 @@ def test_durations_that_a_procedure_returns_are_left_out() -> None:
         return {"mae": series[:10].mean(), "fit_time": float(next(calls)), "seconds": [float(next(calls))]}
 
     report = audit_procedure(timed, wave(STEPS), CUTOFF)
-    assert report.outcome == "passed (fit)"
+    assert report.outcome == "passed (procedure)"
     assert report.repeatable

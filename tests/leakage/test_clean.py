@@ -33,17 +33,17 @@ def test_a_few_are_tried_at_once() -> None:
 def test_what_depends_on_the_number_of_rows_alone_is_not_proven_unless_that_is_planned() -> None:
     entry = next(entry for entry in CLEAN if "planned_length" in entry.told)
     report = entry.audit(planned_length=False)
-    assert (report.outcome, report.passed) == ("not proven (fit)", False)
+    assert (report.outcome, report.passed) == ("not proven (procedure)", False)
     row = report.findings.set_index("perturbation").loc["rows after the cutoff: cut off"]
     assert row["outcome"] == "not proven"
     assert row["note"].endswith("if it is, pass planned_length=True")
-    assert entry.audit().outcome == "passed (fit)"
+    assert entry.audit().outcome == "passed (procedure)"
 
 
 def test_infinities_that_come_through_weights_of_zero_prove_nothing_beside_finite_values() -> None:
     entry = next(entry for entry in CLEAN if entry.name == "zeros for later rows times numbers")
     report = entry.audit()
-    assert report.outcome == "passed, 2 not proven (fit)"
+    assert report.outcome == "passed, 2 not proven (procedure)"
     assert report.verdict.endswith("; not proven: rows after the cutoff: NaN, rows after the cutoff: infinities")
     assert "not proven" in str(report)
 

@@ -63,7 +63,7 @@ def test_state_that_outlives_a_run_is_found_in_processes_of_their_own_only(name:
 @pytest.mark.thorough
 def test_a_clean_procedure_passes_in_processes_of_its_own() -> None:
     report = audit_procedure(clean_with_a_cache, series(), CUTOFF, isolated=True)
-    assert report.outcome == "passed (fit)"
+    assert report.outcome == "passed (procedure)"
     assert report.isolated
 
 
@@ -99,7 +99,7 @@ def test_functions_of_a_script_or_a_notebook_are_taken_along_with_their_globals(
     ran = subprocess.run(
         command, input=SCRIPT, capture_output=True, text=True, cwd=tmp_path, env=root, check=False, timeout=200
     )
-    assert ran.stdout.strip() == "LEAK (fit) passed (fit)", ran.stderr
+    assert ran.stdout.strip() == "LEAK (procedure) passed (procedure)", ran.stderr
 
 
 @pytest.mark.process

@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.adapters.base import ForeignForecaster
 from tsforecast.adapters.protocol import as_forecaster, label_of
 from tsforecast.checks import flag
 from tsforecast.data.context import Context
@@ -75,7 +74,7 @@ def backtest(
     audit : {"data", "fit"} or None
         Level of the leak audit at the oldest cutoff, and for the first groups that are left out; see
         `tsforecast.audit`. `data` takes a few hundredths of the time of a fit, `fit` fits about ten times more, thirty
-        without a seed.
+        without a seed; so does a model of other software at both levels, which is run as a whole.
     min_past : int
         Least number of steps of a series before a cutoff, such as the window of a model. Series shorter than
         `min_past` + `gap` + `horizon` are left out.
@@ -163,7 +162,7 @@ class Backtest:
     def run(self, name: str, forecaster: Forecaster, fold: Fold) -> tuple[pd.DataFrame, ForecastFit]:
         """Fit a clone once and forecast from each cutoff of the fold; return the rows and the record."""
         model = self.unfitted(forecaster)
-        fit = replace(self.planned(name, forecaster, fold), leak_audit=self.audited(model, fold))
+        fit = replace(self.planned(name, forecaster, fold), **self.audited(model, fold))
         began = time.perf_counter()
         self.fit(model, fold)
         return self.tested(model, fold, replace(fit, fit_seconds=time.perf_counter() - began))
@@ -197,18 +196,19 @@ class Backtest:
                 fit = replace(fit, no_distribution="; ".join(error.problems))
         return rows_of(panel, cutoffs, values, model.is_fallback(past), fit), fit
 
-    def audited(self, model: Forecaster, fold: Fold) -> str:
-        """Return the outcome of the audit in the first fold; nothing in others."""
+    def audited(self, model: Forecaster, fold: Fold) -> dict[str, Any]:
+        """Return outcome and cost of the audit in the first fold, as fields of `ForecastFit`; nothing in others."""
         panel, protocol = self.panel, self.protocol
         if fold.number > 0:
-            return ""
+            return {}
         if protocol.audit is None:
-            return "not run"
-        # Of other software nothing is known but its results: it is run on changed data, as a whole.
-        level = "fit" if isinstance(model, ForeignForecaster) else protocol.audit
+            return {"leak_audit": "not run"}
         # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
         cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train, fold.cutoffs[0]) else 0]
-        return audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, level).outcome
+        began = time.perf_counter()
+        found = audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, protocol.audit)
+        seconds = time.perf_counter() - began
+        return {"leak_audit": found.outcome, "audit_runs": found.runs, "audit_seconds": seconds}
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +230,9 @@ class Ahead(Backtest):
         data, protocol = super().identity
         return data, f"{protocol} ahead" + f" explained {self.explained}" * (self.explained is not None)
 
-    def audited(self, model: Forecaster, fold: Fold) -> str:
+    def audited(self, model: Forecaster, fold: Fold) -> dict[str, Any]:
         """Return nothing."""
-        return ""
+        return {}
 
     def tested(self, model: Forecaster, fold: Fold, fit: ForecastFit) -> tuple[pd.DataFrame, ForecastFit]:
         """Return forecasts, with the ends of central intervals, of as many series as a record keeps."""

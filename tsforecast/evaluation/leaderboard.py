@@ -42,7 +42,14 @@ from tsforecast.evaluation.metrics import (
     weighted,
     with_own,
 )
-from tsforecast.evaluation.notes import fallbacks, naive_again, not_pickled, skipped_series, undistributed
+from tsforecast.evaluation.notes import (
+    audited_as_a_whole,
+    fallbacks,
+    naive_again,
+    not_pickled,
+    skipped_series,
+    undistributed,
+)
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import by_name, complete, run_all
@@ -334,6 +341,7 @@ def leaderboard(
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         replaced = [note for part in parts for note in fallbacks(part)]
         more = (*panel.season_notes, *replaced, *naive_again(outcomes), *undistributed(outcomes))
+        adapted = [*adapted, *audited_as_a_whole(outcomes)]
         notes = (*panel.notes, *why, *adapted, *skipped_series(panel, parts[0]), *more)
         record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
         rows = with_own(weighted(pd.concat(parts, ignore_index=True), counted), own, metric)

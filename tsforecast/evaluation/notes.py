@@ -9,6 +9,7 @@ import pandas as pd
 
 from tsforecast.data.panel import Panel
 from tsforecast.errors import shorten
+from tsforecast.evaluation.duration import spoken
 from tsforecast.evaluation.record import ForecastFit
 from tsforecast.evaluation.runner import Outcome, packed
 from tsforecast.forecasters.base import Forecaster
@@ -41,6 +42,20 @@ def undistributed(outcomes: Iterable[Outcome[ForecastFit]]) -> list[str]:
     """Return a note on each model whose distributions failed, with the reason."""
     reasons = {outcome.fit.model: outcome.fit.no_distribution for outcome in outcomes if outcome.fit.no_distribution}
     return [f"{model} has no distribution: {why}" for model, why in reasons.items()]
+
+
+def audited_as_a_whole(outcomes: Iterable[Outcome[ForecastFit]]) -> list[str]:
+    """Return a note on the models of other software, whose audit runs them on changed data, with its cost."""
+    fits = [outcome.fit for outcome in outcomes if outcome.fit.leak_audit.endswith("(procedure)")]
+    if not fits:
+        return []
+    names, runs = list(dict.fromkeys(fit.model for fit in fits)), sum(fit.audit_runs for fit in fits)
+    seconds = sum(fit.audit_seconds for fit in fits)
+    is_, it = ("is", "it") if len(names) == 1 else ("are", "them")
+    return [
+        f"{shorten(names, 8)} {is_} known by results alone: the leak audit ran {it} {runs} times at the first cutoff, "
+        f"which took {spoken(seconds)}"
+    ]
 
 
 def naive_again(outcomes: Sequence[Outcome[ForecastFit]]) -> list[str]:

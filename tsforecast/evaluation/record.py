@@ -55,6 +55,8 @@ class ForecastFit(FitRecord):
 
     learned_from: tuple[str, str]  # first and last time stamp
     leak_audit: str = ""  # outcome of the audit at the cutoff of this fit
+    audit_runs: int = 0  # of the model on original and changed data, in that audit
+    audit_seconds: float = 0.0
     no_distribution: str = ""  # the reason for missing distributions
     explanation: dict[str, Any] = field(default_factory=dict)  # see `Explanation.plain`; of a fit on all data
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
+from tsforecast.adapters.base import ForeignForecaster
 from tsforecast.checks import flag, one_of, whole
 from tsforecast.data import frames
 from tsforecast.data.context import Context
@@ -74,7 +75,8 @@ def audit(
     level : {"data", "fit"}
         Compare windows, scaler statistics and settings chosen from the data, which needs no training; or weights and
         forecasts as well, and quantiles of a forecaster that learns them. The former only for forecasters
-        of this package.
+        of this package. A forecaster around a model of other software, such as `as_forecaster` returns, is run as a
+        whole in either case, and so is a function: the report has the level ``procedure``.
     min_past : int
         For a forecaster: steps of a series that must lie before a cutoff, as in `backtest`.
     align : {"time", "end"}, optional
@@ -220,7 +222,7 @@ def audit_procedure(
     ...     return frame.loc[frame["id"] != "ann-2", "y"].mean()
     >>> report = audit_procedure(all_but_the_tested, frame, tested="ann-2", id="id", group="user")
     >>> report.findings["perturbation"].iloc[-1], report.outcome
-    ('other series of the tested group: left out', 'LEAK (fit)')
+    ('other series of the tested group: left out', 'LEAK (procedure)')
     """
     if cutoff is None and tested is None:
         raise ParameterError("an audit needs cutoff=..., the last row that may be seen, or tested=..., a series")
@@ -251,7 +253,7 @@ def audit_procedure(
         if tested is not None:
             yield from perturbed_groups(data, tested, (*hows, *removed), id, group, columns)
 
-    log = AuditLog("" if cutoff is None else cutoff, "fit", run, data)
+    log = AuditLog("" if cutoff is None else cutoff, "procedure", run, data)
     for perturbation, other in copies(REPLACEMENTS, "left out"):
         log.compare(perturbation, other)
     if log.doubtful:
@@ -294,10 +296,11 @@ def audit_case(
         test = test[Context(panel, test, cutoff.seen[test], cutoff.start[test]).has_observations.any(axis=1)]
     if not len(test):
         raise DataError("no series has a past at the cutoff; use fewer cutoffs or a shorter horizon")
-    case = AuditCase(forecaster, cutoff, learn, test, steps, level == "fit")
+    judged = "procedure" if _has_other_software(forecaster) else level
+    case = AuditCase(forecaster, cutoff, learn, test, steps, judged != "data")
     last = panel.label(int(panel.stamps(int(test[0]), int(cutoff.seen[test[0]]) - 1)))
     alone = in_a_new_process if isolated else _here
-    log = AuditLog(last, level, alone(case.fingerprint), panel, exact=True)
+    log = AuditLog(last, judged, alone(case.fingerprint), panel, exact=True)
     seen = cutoff.seen
     if trains_on_other_groups(panel, learn, cutoff):  # training series have no cutoff
         seen = np.where(np.isin(np.arange(len(panel)), test), seen, panel.lengths)
@@ -315,6 +318,13 @@ def audit_case(
             if twin is not None:
                 log.add("a series on both sides", "LEAK", note=f"series {twin!r} equals {str(panel.ids[i])!r}")
     return log.report(isolated)
+
+
+def _has_other_software(forecaster: Forecaster) -> bool:
+    """Return whether a forecaster is or holds a model of which nothing is known but its results."""
+    parts = [forecaster, *forecaster.get_params(deep=True).values()]
+    parts += [one for part in parts if isinstance(part, (list, tuple)) for one in part]
+    return any(isinstance(part, ForeignForecaster) for part in parts)
 
 
 def _here(run: Callable[[Any], Any]) -> Callable[[Any], Any]:

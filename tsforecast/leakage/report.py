@@ -44,18 +44,22 @@ class AuditReport:
         One row for each perturbation and cutoff: ``cutoff, perturbation, outcome`` (passed, rounding, LEAK, not proven:
         it could not be run, or shows nothing; not run: what was left as it is), ``moved`` (name of the array),
         ``where`` (its first place), ``by`` (the largest difference, NaN where it is not a number), ``note``.
-    level : {"data", "fit"}
-        Windows, scaler statistics and choices were compared, or weights and forecasts as well.
+    level : {"data", "fit", "procedure"}
+        Windows, scaler statistics and choices were compared; weights and forecasts as well; or the results alone of
+        what was run as a whole.
     repeatable : bool
         Whether equal runs gave the same result, but for rounding.
     isolated : bool
         Whether each run had a process of its own.
+    runs : int
+        Times that it was run, on original and perturbed data.
     """
 
     findings: pd.DataFrame
     level: str
     repeatable: bool = True
     isolated: bool = False
+    runs: int = 0
 
     @property
     def passed(self) -> bool:
@@ -146,14 +150,14 @@ class AuditLog:
         self.cutoff, self.level, self.exact = cutoff, level, exact
         self.rows: list[dict[str, Any]] = []
         self.blank: set[str] = set()  # perturbations with which numbers became NaN or infinite, no more
-        self.run, self.data = run, data
-        self.equal = [run(data)]  # runs with the original data
+        self.run, self.data, self.runs = run, data, 0
+        self.equal = [self._original()]  # runs with the original data
         self.certain = level == "data"  # whether one run with other data is enough
         self.repeatable = True
         if not self.certain:
-            self._more(run(data))
+            self._more(self._original())
             while not self.repeatable and len(self.equal) < RUNS:
-                self._more(run(data))
+                self._more(self._original())
 
     @property
     def doubtful(self) -> bool:
@@ -175,6 +179,7 @@ class AuditLog:
         exact = self.exact and not reordered
 
         def draw() -> Fingerprint:
+            self.runs += 1
             try:
                 with warnings.catch_warnings():  # the numbers are strange on purpose
                     warnings.simplefilter("ignore")
@@ -183,7 +188,7 @@ class AuditLog:
                 raise RunError(error) from error
 
         def draw_equal() -> Fingerprint:
-            self._more(self.run(self.data))
+            self._more(self._original())
             return _part(self.equal[-1], found, run)
 
         try:
@@ -231,6 +236,11 @@ class AuditLog:
         by = max((abs(float(shift[i])) for i in at if columns.kinds[i] == "number"), default=np.nan)
         self.add(perturbation, "LEAK", names[0] + more, str(list(place)) if place else "", by)
 
+    def _original(self) -> Fingerprint:
+        """Run with the original data."""
+        self.runs += 1
+        return self.run(self.data)
+
     def _more(self, found: Fingerprint) -> None:
         """Keep one more run with the original data."""
         first = self.equal[0]
@@ -256,7 +266,7 @@ class AuditLog:
                 if row["outcome"] == "LEAK":
                     note = NUMBER_OF_ROWS if row["perturbation"] == CUT_OFF else ZERO_TIMES_NAN
                     row |= {"outcome": NOT_PROVEN, "note": note}
-        return AuditReport(pd.DataFrame(self.rows), self.level, self.repeatable, isolated)
+        return AuditReport(pd.DataFrame(self.rows), self.level, self.repeatable, isolated, self.runs)
 
 
 def _part(one: Fingerprint, found: Fingerprint, run: Any) -> Fingerprint:
@@ -267,6 +277,6 @@ def _part(one: Fingerprint, found: Fingerprint, run: Any) -> Fingerprint:
 def join_reports(reports: list[AuditReport]) -> AuditReport:
     """Return one report of several cutoffs."""
     rows = pd.concat([report.findings for report in reports], ignore_index=True)
-    return AuditReport(
-        rows, reports[0].level, all(report.repeatable for report in reports), any(report.isolated for report in reports)
-    )
+    repeatable = all(report.repeatable for report in reports)
+    isolated = any(report.isolated for report in reports)
+    return AuditReport(rows, reports[0].level, repeatable, isolated, sum(report.runs for report in reports))
