@@ -34,7 +34,8 @@ from tsforecast.data.protocol import Protocol
 from tsforecast.estimators.registry import make
 from tsforecast.evaluation import duration
 from tsforecast.evaluation.backtest import Backtest
-from tsforecast.evaluation.leaderboard import leaderboard, named, panel_and_protocol
+from tsforecast.evaluation.entries import named
+from tsforecast.evaluation.leaderboard import leaderboard, panel_and_protocol
 from tsforecast.evaluation.plan import averaged, naive_models, plan, rows_of
 from tsforecast.evaluation.significance import compare, in_time
 from tsforecast.evaluation.verdict import units

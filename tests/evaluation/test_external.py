@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from tests.helpers.commands import tsforecast
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
@@ -219,3 +221,62 @@ def test_covariates_of_the_truth_are_no_models_and_forecasts_without_a_number_ar
 def test_a_column_that_is_named_must_exist(wide: pd.DataFrame) -> None:
     with pytest.raises(ParameterError, match="cutoff='cut' is no column of the forecasts; did you mean 'cutoff'"):
         Leaderboard.from_forecasts(wide, TRUTH, cutoff="cut")
+
+
+def theirs(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return the forecasts under names that are none of the naive family."""
+    return wide.rename(columns={name: name.replace(model, f"my {model}") for model in MODELS for name in wide
+                                if name.startswith(model)})  # fmt: skip
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_given_forecasts_stand_on_one_board_with_models_that_are_fitted(
+    own: Leaderboard, wide: pd.DataFrame, refit: bool
+) -> None:
+    board = leaderboard(
+        [MeanForecaster(), theirs(wide)], TRUTH, horizon=3, origins=6, distributions=True, audit=None, refit=refit
+    )
+    columns = ["mase", "mae", "rmse", "coverage80", "width80"]
+    table = board.table.set_index("model")
+    np.testing.assert_allclose(table.loc["my mean", columns], own.table.set_index("model").loc["mean", columns])
+    np.testing.assert_allclose(table.loc["my average", columns], own.table.set_index("model").loc["average", columns])
+    assert table.loc["my mean", "mase"] == pytest.approx(table.loc["mean", "mase"], rel=1e-9)
+    assert table.loc["my mean", "leak_audit"] == "not run"
+    assert {"my mean", "my average", "mean"} <= board.verdicts.keys()
+    assert "my average" in str(board.to_html())
+
+
+def test_some_of_the_given_cutoffs_and_steps_are_enough_for_a_board(own: Leaderboard, wide: pd.DataFrame) -> None:
+    frame = theirs(wide)[[*KEYS, "my mean"]]
+    board = leaderboard({"vendor": frame}, TRUTH, horizon=2, gap=1, origins=2, step=3, audit=None)
+    there = board.rows.query("model == 'vendor'")
+    whole = own.rows.query("model == 'mean' and step > 1").assign(step=lambda rows: rows["step"] - 1)
+    same = there.merge(whole, on=["series", "cutoff", "step"], suffixes=("", "_there"))
+    assert len(same) == len(there) == 2 * 2 * 2
+    np.testing.assert_array_equal(same["forecast"], same["forecast_there"])
+    np.testing.assert_array_equal(same["y"], same["y_there"])
+
+
+def test_cutoffs_that_were_not_forecast_are_refused_with_those_that_were(wide: pd.DataFrame) -> None:
+    sentence = (
+        "must be of the cutoffs of the board: 18 of 24 are missing, the first for series 'b', cutoff 2024-01-28, step "
+        "4; there are 6 cutoffs from 2024-01-22 to 2024-02-06, 3 steps apart, of steps 1 to 3: choose horizon, origins"
+    )
+    with pytest.raises(DataError, match=sentence):
+        leaderboard([theirs(wide)], TRUTH, horizon=4, origins=3, audit=None)
+    with pytest.raises(DataError, match=r"'mean' is on the board already; rename it"):
+        leaderboard([MeanForecaster(), wide], TRUTH, horizon=3, origins=6, audit=None)
+
+
+@pytest.mark.thorough
+def test_a_file_among_the_models_of_the_command_line_has_forecasts(tmp_path: Path, wide: pd.DataFrame) -> None:
+    TRUTH.to_csv(tmp_path / "truth.csv", index=False)
+    theirs(wide)[[*KEYS, "my mean"]].to_csv(tmp_path / "vendor.csv", index=False)
+    words = ("leaderboard", "truth.csv", "--horizon", "3", "--origins", "6", "--models", "mean,vendor.csv")
+    done = tsforecast(*words, cwd=tmp_path, width=200)
+    assert done.returncode == 0, done.stderr
+    mean, vendor = (re.search(rf"│ {name} +│ ([\d.]+)", done.stdout) for name in ("mean", "vendor"))
+    assert mean is not None
+    assert vendor is not None
+    assert mean[1] == vendor[1]
+    assert "not run: vendor" in done.stdout

@@ -16,7 +16,8 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.estimators.registry import make
 from tsforecast.evaluation.backtest import backtest
-from tsforecast.evaluation.leaderboard import leaderboard, named
+from tsforecast.evaluation.entries import named
+from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import NaiveForecaster

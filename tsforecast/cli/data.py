@@ -88,6 +88,16 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     return panel, None, form
 
 
+def read_forecasts(path: Path, id: str | None) -> Any:
+    """Return the frame of forecasts in a file, in which a column of ids stays text."""
+    from tsforecast.evaluation.external import NAMES
+
+    with lines_of(path):
+        frame, _, problems = read_file(path, texts={*NAMES["id"], id} - {None})
+        raise_any(problems)
+    return frame
+
+
 def horizon_of(task: Task | None, panel: Panel, horizon: int | None) -> int:
     """Return the horizon that was given, or the card's, or one season.
 

@@ -29,10 +29,12 @@ from tsforecast.cli.data import (
     horizon_of,
     keep_form,
     protocol_of,
+    read_forecasts,
     read_panel,
     read_table,
     tracked,
 )
+from tsforecast.cli.files import SUFFIXES
 from tsforecast.cli.options import (
     MODELS,
     Align,
@@ -122,13 +124,16 @@ def leaderboard(
     from tsforecast.checks import one_of
     from tsforecast.evaluation.backtest import Backtest
     from tsforecast.evaluation.duration import seconds_of, within_time
+    from tsforecast.evaluation.entries import named
     from tsforecast.evaluation.leaderboard import leaderboard as compare
-    from tsforecast.evaluation.leaderboard import named, needs_distributions
+    from tsforecast.evaluation.leaderboard import needs_distributions
 
     raise_any(one_of("audit", audit, ("data", "fit", "none")), ParameterError)
     if within is not None:
         seconds_of(within)  # a mistake is found before the data are read
-    chosen = _models(models, networks.settings())
+    files, names = _files_among(models)
+    chosen = _models(names, networks.settings()) if names else {}
+    chosen |= {path.name.partition(".")[0]: read_forecasts(path, reading.id) for path in files}
     if report:
         suffix_of(report)
         require_place(report.parent)
@@ -348,6 +353,13 @@ def audit(
     show_audit(report, f"{model} on {data}, horizon {horizon}", console)
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _files_among(models: str) -> tuple[list[Path], str]:
+    """Return the files among names of models, whose forecasts were made elsewhere, and the other names."""
+    words = models.split(",")
+    files = [word for word in words if word.strip().lower().endswith(SUFFIXES)]
+    return [Path(word.strip()) for word in files], ",".join(word for word in words if word not in files)
 
 
 def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,8 @@ Models = Annotated[
     str,
     typer.Option(
         help="Names with commas, or all; naive, seasonal-naive and drift are always there; croston, sba and tsb are "
-        "for demand with many zeros."
+        "for demand with many zeros; library:Class and module:callable are models of other software, and a file has "
+        "forecasts that were made elsewhere."
     ),
 ]
 MODELS = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"

@@ -133,6 +133,12 @@ class Backtest:
         return self.protocol.folds(self.panel)
 
     @property
+    def tested_at(self) -> Cutoffs:
+        """The cutoffs of all folds, of the series that are tested there."""
+        parts = [_cutoffs(self.panel, fold.cutoffs, fold.test) for fold in self.folds]
+        return Cutoffs(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Cutoffs)))
+
+    @property
     def identity(self) -> tuple[str, str]:
         """Fingerprint of the data, and the protocol as code, with the seasons, which a fingerprint has not if found."""
         protocol = f"{self.protocol!r} with seasons {self.panel.seasons}"

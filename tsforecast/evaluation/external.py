@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.seasons import resolved
 from tsforecast.data.series import Roles
 from tsforecast.distributions.base import Grid
-from tsforecast.errors import DataError, ParameterError, nearest, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, counted, nearest, raise_any, shorten
 from tsforecast.evaluation.backtest import Cutoffs, rows_of, truth_after
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord, past_of
 from tsforecast.evaluation.scores import SCORES, scores, scores_of
@@ -69,6 +69,55 @@ class Given:
             fallback = np.zeros((len(forecasts), 1), dtype=np.bool_)
             fit = self.record(name, "forecasts that were given")
             yield rows_of(self.panel, self.cutoffs, columns, fallback, fit), fit
+
+    def named(self, name: str) -> Given:
+        """Return the forecasts of one model under another name."""
+        (values,), (quantiles,) = self.values.values(), self.quantiles.values()
+        return replace(self, values={name: values}, quantiles={name: quantiles})
+
+    def at(self, panel: Panel, cutoffs: Cutoffs, gap: int, horizon: int) -> Given:
+        """Return these forecasts at the cutoffs of a board on the same series.
+
+        Raises
+        ------
+        DataError
+            When some of them were not forecast.
+        """
+        own = pd.Index(self.panel.ids).get_indexer(panel.ids[cutoffs.series])
+        known = pd.MultiIndex.from_arrays([self.cutoffs.series, self.cutoffs.seen])
+        pair = known.get_indexer(pd.MultiIndex.from_arrays([own, cutoffs.seen]))
+        step = np.arange(horizon) + gap - self.gap
+        inside = (pair >= 0)[:, None] & (step >= 0) & (step < self.horizon)
+        lacking = ~inside & ~np.isnan(truth_after(panel, cutoffs, horizon)[..., 0])
+        if lacking.any():
+            i, ahead = np.argwhere(lacking)[0]
+            row = {"i": cutoffs.series[i], "cutoff": cutoffs.seen[i] - 1, "step": gap + ahead}
+            raise DataError(self._lacks(f"{int(lacking.sum())} of {lacking.size}", _place(panel, row)))
+
+        def placed(values: Floats) -> Floats:
+            return np.where(inside[..., None], values[pair[:, None], np.where(inside, step, 0)], np.nan)
+
+        values = {name: placed(each) for name, each in self.values.items()}
+        quantiles = {
+            name: {level: placed(each) for level, each in known.items()} for name, known in self.quantiles.items()
+        }
+        oldest = pd.Series(cutoffs.seen).groupby(cutoffs.series).min().reindex(np.arange(len(panel)))
+        seen = oldest.fillna(oldest.min()).to_numpy(dtype=np.int64)
+        return Given(panel, cutoffs, gap, horizon, seen, values, quantiles, self.notes)
+
+    def _lacks(self, count: str, first: str) -> str:
+        """Return a sentence about cutoffs of a board that were not forecast."""
+        series, seen = self.cutoffs.series, self.cutoffs.seen
+        longest = np.bincount(series).argmax()
+        own = np.sort(seen[series == longest])
+        span = [self.panel.label(int(self.panel.stamps(int(longest), at - 1))) for at in (own[0], own[-1])]
+        apart = f", {counted(int(np.diff(own).min()), 'step')} apart" if len(own) > 1 else ""
+        return (
+            f"forecasts of {shorten([repr(name) for name in self.values], 4)} must be of the cutoffs of the board: "
+            f"{count} are missing, the first for {first}; there are {counted(len(own), 'cutoff')} from {span[0]} to "
+            f"{span[1]}{apart}, of steps {self.gap + 1} to {self.gap + self.horizon}: choose horizon, origins and step "
+            "of the board accordingly"
+        )
 
     def rows_of_model(self, name: str, forecaster: Forecaster) -> tuple[pd.DataFrame, ForecastFit]:
         """Return the rows of a forecaster that is fitted before the oldest cutoffs, with a record."""

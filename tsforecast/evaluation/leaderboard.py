@@ -9,9 +9,6 @@ from typing import Any, Literal, Self
 
 import pandas as pd
 
-from tsforecast.adapters.names import is_foreign
-from tsforecast.adapters.names import make as make_foreign
-from tsforecast.adapters.protocol import as_forecaster, label_of, notes_on
 from tsforecast.checks import between, flag, jobs, one_of, whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol, default_cutoffs, option_problems
@@ -25,9 +22,18 @@ from tsforecast.errors import (
     nearest,
     raise_any,
 )
-from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make
+from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Ahead, Backtest, joined
 from tsforecast.evaluation.duration import within_time
+from tsforecast.evaluation.entries import (
+    ALWAYS,
+    Models,
+    given_forecasts,
+    given_outcomes,
+    named_with_notes,
+    names_of,
+    with_levels,
+)
 from tsforecast.evaluation.external import read_forecasts
 from tsforecast.evaluation.metrics import (
     DISTRIBUTION_METRICS,
@@ -52,19 +58,14 @@ from tsforecast.evaluation.notes import (
 )
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
-from tsforecast.evaluation.runner import by_name, complete, run_all
+from tsforecast.evaluation.runner import complete, run_all
 from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
-from tsforecast.forecasters import auto
 from tsforecast.forecasters.base import Forecaster
 
-ALWAYS = ("naive", "seasonal-naive", "drift")
-NAIVE_LEVELS = ("mean", "window-average")  # where most numbers are zero, and the last one and last season say little
 MAX_ORIGINS, MAX_ROWS = 30, 100_000  # of the test that chooses the reference
-
-Models = Any  # of those that `as_forecaster` takes, or of names: one, a list of them, or a dict of name to model
 
 
 class Leaderboard(ForecastResults):
@@ -143,7 +144,7 @@ class Leaderboard(ForecastResults):
         columns = {"id": id, "time": time, "cutoff": cutoff, "model": model, "forecast": forecast}
         given = read_forecasts(forecasts, Panel.of(truth), columns)
         past = given.panel.until(given.oldest)
-        models, why = _with_levels({name: make(name) for name in ALWAYS}, past)
+        models, why = with_levels({name: make(name) for name in ALWAYS}, past)
         if taken := sorted(set(models) & set(given.values)):
             raise DataError(f"given models must have names of their own: {taken[0]!r} is made here; rename it")
         found = [*(given.rows_of_model(name, each) for name, each in models.items()), *given.rows()]
@@ -238,8 +239,9 @@ def leaderboard(
     ----------
     forecasters : name or model, list of them, or dict of name to model
         A model is anything that `as_forecaster` takes: a forecaster, a regressor of scikit-learn, a function, an object
-        with fit and predict. A name may be ``"library:Class"`` or ``"module:callable"`` as well; ``"all"`` stands for
-        every model of this package that has a name. Naive, seasonal naive and drift are added where they
+        with fit and predict; or a frame of forecasts that were made elsewhere, which `Leaderboard.from_forecasts`
+        describes. A name may be ``"library:Class"`` or ``"module:callable"`` as well; ``"all"`` stands for every model
+        of this package that has a name. Naive, seasonal naive and drift are added where they
         are missing, and mean and window average where most numbers are 0. A name stands for the model with its
         defaults and ``random_state=0``, as on the command line.
     data : anything that `Panel.of` reads, or the name of a dataset
@@ -315,18 +317,20 @@ def leaderboard(
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
     raise_any(problems, ParameterError)
-    models, adapted = _named(forecasters)
-    if reference is not None and reference not in models:
-        raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
+    models, adapted = named_with_notes(forecasters)
     options = {"gap": gap, "refit": refit, "groups": groups, "audit": audit, "min_past": min_past, "align": align}
     panel, protocol = panel_and_protocol(data, horizon, origins, step, independent_series, **options)
+    given = given_forecasts(forecasters, panel)
+    known = [*models, *names_of(given, models)]
+    if reference is not None and reference not in known:
+        raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, known)}")
     panel = protocol.prepared(panel)
     counted = series_weights(weights, panel)
     own_names = models.keys() - ALWAYS
-    models, why = _with_levels(models, panel)
+    models, why = with_levels(models, panel)
     needed = [name for name in models if name in (*ALWAYS, reference)]
     if distributions is None:
-        distributions = needs_distributions(models, metric, own)
+        distributions = needs_distributions(models, metric, own) or any(each.has_quantiles for each in given)
     backtest = Backtest(panel, protocol, distributions)
     protocol.folds(panel)  # a mistaken cutoff is an error before the run begins
     if own:  # a mistaken function, too
@@ -334,12 +338,15 @@ def leaderboard(
     if within is not None:
         protocol, reason = within_time(within, models, backtest, seeds, n_jobs, independent_series)
         backtest, why = replace(backtest, protocol=protocol), [*why, reason]
+    ready = [outcome for each in given for outcome in given_outcomes(each, backtest)]
     if checkpoint is not None or n_jobs != 1:
         why = [*why, *not_pickled(models)]
     with observed(models, panel) as activity:
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
+        outcomes += ready
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         replaced = [note for part in parts for note in fallbacks(part)]
+        adapted += [note for each in given for note in each.notes]
         more = (*panel.season_notes, *replaced, *naive_again(outcomes), *undistributed(outcomes))
         adapted = [*adapted, *audited_as_a_whole(outcomes)]
         notes = (*panel.notes, *why, *adapted, *skipped_series(panel, parts[0]), *more)
@@ -438,58 +445,3 @@ def _best_before(
         means = errors(known, metrics=[metric])[metric].groupby(level="model", observed=True).mean()
         return str(means.idxmin()) if means.notna().any() else None
     return None
-
-
-def named(forecasters: Models) -> dict[str, Forecaster]:
-    """Return forecasters by name, after the naive ones that are always compared."""
-    return _named(forecasters)[0]
-
-
-def _named(forecasters: Models) -> tuple[dict[str, Forecaster], list[str]]:
-    """Return forecasters by name, and notes on the models of other software among them."""
-    if isinstance(forecasters, Mapping):
-        pairs = list(forecasters.items())
-    else:
-        one = isinstance(forecasters, (str, type)) or not isinstance(forecasters, Iterable) or callable(forecasters)
-        one = one or hasattr(forecasters, "fit")  # a pipeline has items, too
-        items = [name for item in ([forecasters] if one else forecasters) for name in _expanded(item)]
-        unknown = [item for item in items if isinstance(item, str) and item not in MODEL_NAMES and not is_foreign(item)]
-        raise_any(
-            (f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown), UnknownNameError
-        )
-        pairs = [(item, _of_name(item)) if isinstance(item, str) else (label_of(item), item) for item in items]
-    models = by_name(pairs)
-    found = {name: as_forecaster(model) for name, model in models.items()}
-    raise_any(
-        (
-            f"{name!r} must be the naive forecast of this name: got {type(models[name]).__name__}; rename yours"
-            for name, model in found.items()
-            if name in NAIVE_FAMILY and not isinstance(model, type(make(name)))
-        ),
-        ParameterError,
-    )
-    return {name: make(name) for name in ALWAYS} | found, notes_on(models)
-
-
-def _expanded(item: Any) -> Iterable[Any]:
-    return MODEL_NAMES if isinstance(item, str) and item == "all" else [item]
-
-
-def _of_name(name: str) -> Any:
-    return make_foreign(name) if is_foreign(name) else make(name, random_state=0)
-
-
-def _with_levels(models: dict[str, Forecaster], panel: Panel) -> tuple[dict[str, Forecaster], list[str]]:
-    """Add naive levels where most numbers are zero; return the models and a note."""
-    added = [name for name in NAIVE_LEVELS if name not in models]
-    share = auto.zero_share(panel)
-    if share <= auto.INTERMITTENT or not added:
-        return models, []
-    more = (
-        ""
-        if any(name in models for name in INTERMITTENT)
-        else f"; {', '.join(INTERMITTENT)} are methods for such demand"
-    )
-    are = "is a naive rival" if len(added) == 1 else "are naive rivals"
-    note = f"{share:.0%} of the numbers are 0, so that {' and '.join(added)} {are} as well{more}"
-    return {name: make(name) for name in added} | models, [note]
