@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.monitor import Monitor as Monitor
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
+    from tsforecast.forecasters.base import Pretraining as Pretraining
     from tsforecast.forecasters.meta.aggregate import AggregateForecaster as AggregateForecaster
     from tsforecast.forecasters.meta.conformal import ConformalForecaster as ConformalForecaster
     from tsforecast.forecasters.meta.ensemble import EnsembleForecaster as EnsembleForecaster
@@ -90,6 +91,7 @@ _NAMES = {
     "evaluation.backtest": ("backtest",),
     "evaluation.monitor": ("Monitor",),
     "adapters.protocol": ("as_forecaster",),
+    "forecasters.base": ("Pretraining",),
     "leakage.audit": ("audit", "audit_procedure"),
     "leakage.report": ("AuditReport",),
     **ESTIMATORS,

@@ -19,7 +19,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, reason, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.registry import model_name
-from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.base import Forecaster, Pretraining, pretraining_of
 
 # Library -> module of this room for its models, with `adapt(model)`, which returns a forecaster around an object of the
 # library, and `make(name, random_state)`, which returns an object by the name that the command line has.
@@ -116,6 +116,11 @@ class FunctionForecaster(ForeignForecaster):
         """See `ForeignForecaster.label`."""
         name = getattr(self._own, "__name__", type(self._own).__name__)
         return "function" if name == "<lambda>" else str(name)
+
+    @property
+    def pretraining(self) -> Pretraining | None:
+        """Attribute ``pretraining`` of the function, or of the object whose method it is."""
+        return pretraining_of([self.function, self._own, getattr(self.function, "__self__", None)])
 
     @property
     def _own(self) -> Any:

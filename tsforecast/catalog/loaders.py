@@ -12,6 +12,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         raise DataError(
             f"the files of dataset {card.name!r} must be as its card says ({where}): {reason}; get them anew"
         ) from error
-    return Panel.from_frame(
+    panel = Panel.from_frame(
         frame,
         **vars(roles),
         frequency=card.frequency if roles.time else None,
@@ -141,6 +142,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         sort=reading.sort,
         duplicates=reading.duplicates,
     )
+    return replace(panel, source=replace(panel.source, dataset=card.name))
 
 
 def _wide(card: Card, paths: Sequence[Path]) -> pl.DataFrame:

@@ -84,6 +84,7 @@ class Source:
     index: list[str] | None = None  # columns in the pandas index; older models only know whether the time is
     step: str | None = None  # frequency of a pandas index
     order: list[str] = field(default_factory=list)  # of columns that are written; else id, time and targets
+    dataset: str = ""  # name in the catalogue
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from tsforecast.adapters.names import make as make_foreign
 from tsforecast.adapters.protocol import as_forecaster, label_of, notes_on
 from tsforecast.data import frames
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any
+from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, nearest, raise_any
 from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.external import Given, read_forecasts
 from tsforecast.evaluation.record import ForecastFit
 from tsforecast.evaluation.runner import Outcome, by_name
 from tsforecast.forecasters import auto
-from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.base import Forecaster, Pretraining
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
 NAIVE_LEVELS = ("mean", "window-average")  # where most numbers are zero, and the last one and last season say little
@@ -87,6 +87,25 @@ def given_outcomes(given: Given, backtest: Backtest) -> list[Outcome[ForecastFit
     there = given.at(backtest.panel, backtest.tested_at, protocol.gap, protocol.horizon)
     there = there if backtest.distributions else replace(there, quantiles={name: {} for name in there.quantiles})
     return [Outcome(rows, fit) for rows, fit in there.rows()]
+
+
+def stated_pretraining(stated: Mapping[str, Any] | None, names: Iterable[str]) -> dict[str, Pretraining]:
+    """Check what models that others have run learned from before, by name; see `Leaderboard.from_forecasts`."""
+    found, known = dict(stated or {}), list(names)
+    unknown = [
+        f"pretraining of {name!r} has no forecasts; {nearest(name, known)}" for name in found.keys() - set(known)
+    ]
+    raise_any(unknown, UnknownNameError)
+    must = "must be a dict of model to Pretraining(release, trained_on)"
+    raise_any(
+        (
+            Problem(must, f"got {each!r} of {name!r}", parameter="pretraining")
+            for name, each in found.items()
+            if not isinstance(each, Pretraining)
+        ),
+        ParameterError,
+    )
+    return found
 
 
 def _apart(forecasters: Models) -> tuple[Models, list[tuple[str | None, Any]]]:

@@ -32,6 +32,7 @@ from tsforecast.evaluation.entries import (
     given_outcomes,
     named_with_notes,
     names_of,
+    stated_pretraining,
     with_levels,
 )
 from tsforecast.evaluation.external import read_forecasts
@@ -63,7 +64,7 @@ from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
-from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.base import Forecaster, Pretraining, pretraining_of
 
 MAX_ORIGINS, MAX_ROWS = 30, 100_000  # of the test that chooses the reference
 
@@ -103,6 +104,7 @@ class Leaderboard(ForecastResults):
         independent_series: bool = False,
         metrics: Own | Iterable[str] | None = None,
         weights: Mapping[Any, float] | str | None = None,
+        pretraining: Mapping[str, Pretraining] | None = None,
     ) -> Self:
         """Compare forecasts that were made elsewhere with the naive family at the same cutoffs.
 
@@ -120,6 +122,8 @@ class Leaderboard(ForecastResults):
             Columns of the forecasts, where those have other names than the ones of the truth and the usual ones.
         metric, reference, margin, independent_series, metrics, weights
             See `leaderboard`.
+        pretraining : dict of model to Pretraining, optional
+            Release and datasets of models that were trained before.
 
         Raises
         ------
@@ -143,6 +147,7 @@ class Leaderboard(ForecastResults):
         raise_any(problems, ParameterError)
         columns = {"id": id, "time": time, "cutoff": cutoff, "model": model, "forecast": forecast}
         given = read_forecasts(forecasts, Panel.of(truth), columns)
+        stated = stated_pretraining(pretraining, given.values)
         past = given.panel.until(given.oldest)
         models, why = with_levels({name: make(name) for name in ALWAYS}, past)
         if taken := sorted(set(models) & set(given.values)):
@@ -153,7 +158,7 @@ class Leaderboard(ForecastResults):
         protocol = Protocol(given.horizon, gap=given.gap, audit=None)
         chosen = reference or _best_before(past, protocol, given.has_quantiles, models, metric, own, counted)
         notes = (*given.panel.notes, *given.panel.season_notes, *given.notes, *why)
-        record = given.board_record(tuple(fit for _, fit in found))
+        record = given.board_record(tuple(fit.after(stated.get(fit.model)) for _, fit in found))
         ranking = own_name(metric, own)
         return cls.from_rows(rows, ranking, chosen, notes, record, margin, independent_series)
 
@@ -329,6 +334,7 @@ def leaderboard(
     own_names = models.keys() - ALWAYS
     models, why = with_levels(models, panel)
     needed = [name for name in models if name in (*ALWAYS, reference)]
+    before = {name: pretraining_of(model) for name, model in models.items()}
     if distributions is None:
         distributions = needs_distributions(models, metric, own) or any(each.has_quantiles for each in given)
     backtest = Backtest(panel, protocol, distributions)
@@ -350,7 +356,8 @@ def leaderboard(
         more = (*panel.season_notes, *replaced, *naive_again(outcomes), *undistributed(outcomes))
         adapted = [*adapted, *audited_as_a_whole(outcomes)]
         notes = (*panel.notes, *why, *adapted, *skipped_series(panel, parts[0]), *more)
-        record = ForecastRecord.of(panel, protocol, tuple(outcome.fit for outcome in outcomes))
+        fits = tuple(outcome.fit.after(before.get(outcome.fit.model)) for outcome in outcomes)
+        record = ForecastRecord.of(panel, protocol, fits)
         rows = with_own(weighted(pd.concat(parts, ignore_index=True), counted), own, metric)
         if reference is None and protocol.groups is None and len(panel) == len(backtest.folds[0].test):
             past = panel.until(backtest.folds[0].cutoffs[0].seen)

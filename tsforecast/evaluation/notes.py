@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from tsforecast.data.panel import Panel
 from tsforecast.errors import shorten
 from tsforecast.evaluation.duration import spoken
-from tsforecast.evaluation.record import ForecastFit
+from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.runner import Outcome, packed
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import naive_note
@@ -82,3 +84,60 @@ def fallbacks(rows: pd.DataFrame) -> list[str]:
         f"{rows['model'].iloc[0]}: {len(names)} of {rows['series'].nunique()} series {are} forecast by the seasonal "
         f"naive instead{some}: {shorten(names, 8)}"
     ]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How far a model that was trained before may have seen the test part then."""
+
+    model: str
+    release: str  # date of its weights; empty where it is not known
+    trained_on: tuple[str, ...]
+    outcome: str  # a cell of the table
+    claim: str  # clause about the model that goes on a verdict; empty where it has seen nothing
+    note: str  # sentence on the board; empty where it has seen nothing
+
+
+def exposures(rows: pd.DataFrame, record: ForecastRecord | None) -> dict[str, Exposure]:
+    """Return the exposure of each model that was trained before, by name.
+
+    A cutoff may have been seen whose first step is not later than the release. That of a dataset which the model names
+    as one of its own was seen.
+    """
+    fits = {fit.model: fit for fit in (record.fits if record else ()) if fit.release is not None}
+    dataset = record.dataset if record else ""
+    return {
+        name: _exposure(name, fit, rows[rows["model"] == name], dataset)
+        for name, fit in fits.items()
+        if (rows["model"] == name).any()
+    }
+
+
+def _exposure(name: str, fit: ForecastFit, rows: pd.DataFrame, dataset: str) -> Exposure:
+    """Return the exposure of one model, given its rows."""
+    release, own = fit.release or "", [each for each in fit.trained_on if dataset and _plain(each) == _plain(dataset)]
+    facts = (name, release, fit.trained_on)
+    dated = pd.api.types.is_datetime64_any_dtype(rows["time"])
+    where = ""
+    if release and dated:
+        first = rows.groupby("cutoff", observed=True)["time"].min()
+        older = int((first < pd.Timestamp(release) + pd.Timedelta(days=1)).sum())
+        if not older:
+            return Exposure(*facts, "after the release", "", "")
+        where = f"{older} of {len(first)} cutoffs" if older < len(first) else ""
+    if own:
+        claim = f"it was trained on {own[0]}, these data" + (f", up to {where}" if where else "")
+        end = f"released {release}, it may know the steps of {where}" if where else "its errors say little of new data"
+        return Exposure(*facts, f"seen in training{where and f': {where}'}", claim, f"{name}: {claim}; {end}")
+    if not (release and dated):
+        why = "the data have no dates to compare with its release" if release else "its release has no date"
+        claim = "whether it has seen the test part in training is not known"
+        return Exposure(*facts, "not known", claim, f"{name}: {claim}, since {why}")
+    seen = f"the steps of {where}" if where else "the test part"
+    claim = f"released {release}, it may have seen {seen} in training"
+    return Exposure(*facts, f"{where and f'{where} '}may have been seen", claim, f"{name}: {claim}")
+
+
+def _plain(name: str) -> str:
+    """Return a name of a dataset without what its writers differ in."""
+    return re.sub("[^a-z0-9]", "", name.casefold())

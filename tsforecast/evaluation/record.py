@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
+from tsforecast.forecasters.base import Pretraining
 from tsforecast.provenance import machine, scaling_words, versions
 from tsforecast.reporting.tables import to_plain
 
@@ -59,6 +60,14 @@ class ForecastFit(FitRecord):
     audit_seconds: float = 0.0
     no_distribution: str = ""  # the reason for missing distributions
     explanation: dict[str, Any] = field(default_factory=dict)  # see `Explanation.plain`; of a fit on all data
+    release: str | None = None  # date of weights of before, "" where it is not known; None: all was learned here
+    trained_on: tuple[str, ...] = ()  # datasets that those weights were trained on, as their authors name them
+
+    def after(self, pretraining: Pretraining | None) -> ForecastFit:
+        """Return the record of a model that was trained before as well."""
+        if pretraining is None:
+            return self
+        return replace(self, release=pretraining.release, trained_on=pretraining.trained_on)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +139,7 @@ class ForecastRecord(ComparisonRecord):
     align: str = "time"  # or "end", where time stamps were left aside; see `backtest`
     ahead: pd.DataFrame | None = None  # forecasts of the steps after the data, see `backtest.Ahead`
     explained: dict[str, dict[str, Any]] = field(default_factory=dict)  # explanations of them, by model
+    dataset: str = ""  # name of the data in the catalogue
 
     @classmethod
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:
@@ -155,9 +165,8 @@ class ForecastRecord(ComparisonRecord):
     def about(cls, panel: Panel, fits: tuple[ForecastFit, ...], **facts: Any) -> ForecastRecord:
         """Return the record of fits on a panel, whose data, kind and season it states, with further facts."""
         data, season = repr(panel).removeprefix("Panel: "), panel.season_length
-        return cls(
-            data=data, fingerprint=panel.fingerprint(), fits=fits, kind=panel.kind, season_length=season, **facts
-        )
+        facts |= {"kind": panel.kind, "season_length": season, "dataset": panel.source.dataset}
+        return cls(data=data, fingerprint=panel.fingerprint(), fits=fits, **facts)
 
     @classmethod
     def from_plain(cls, stored: dict[str, Any]) -> Self:

@@ -17,6 +17,7 @@ from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.calibration import Calibration, calibrations
 from tsforecast.evaluation.metrics import known_metrics, own_metrics, shown_metrics, word
+from tsforecast.evaluation.notes import Exposure, exposures
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.scores import INTERVALS
 from tsforecast.evaluation.storage import TARGET, Results, coverage_problems, join
@@ -53,6 +54,9 @@ DISPLAY = {
     "wape": ("WAPE", "{:.4f}"),
     "mape": ("MAPE", "{:.2f}"),
     "bias": ("bias", "{:+.4g}"),
+    "release": ("release", "{}"),
+    "trained_on": ("trained on", "{}"),
+    "exposure": ("test part", "{}"),
     "leak_audit": ("leak audit", "{}"),
 }
 OWN_FORMAT = "{:.4g}"  # of a metric of the caller
@@ -153,7 +157,8 @@ class ForecastResults(Results):
                 )
             reference = str(naive[metric].idxmin())
         found = (*without_scale(rows), *without_distribution(rows, metric), *without_percentage(rows, metric))
-        notes = tuple(dict.fromkeys((*notes, *found)))
+        seen = [each.note for each in exposures(rows, record).values() if each.note]
+        notes = tuple(dict.fromkeys((*notes, *found, *seen)))
         return cls(rows, metric, reference, notes, record, margin, independent_series)
 
     @classmethod
@@ -222,7 +227,9 @@ class ForecastResults(Results):
 
         Errors are averaged over the steps and cutoffs of each series and target, then over those, then over seeds;
         `spread` is the standard deviation of the ranking metric over seeds, NaN where there is one.
-        `fit_seconds` is the time of one fit, `predict_seconds` of one forecast from all cutoffs of it.
+        `fit_seconds` is the time of one fit, `predict_seconds` of one forecast from all cutoffs of it. Where a model
+        was trained before, `release` and `trained_on` are what it states, and `exposure` how far it may have seen the
+        test part then.
         """
         shown = shown_metrics(self.rows, self.metric)
         by_seed = errors(self.rows, metrics=shown).groupby(level="model", observed=True, sort=False)
@@ -237,6 +244,9 @@ class ForecastResults(Results):
             table["crps_ratio"] = metrics.divide(table["crps"], table.loc[SEASONAL, "crps"])
         times = self.rows.groupby("model", observed=True)[["fit_seconds", "predict_seconds"]].mean()
         table = table.join(times.astype(float)).join(_audits(self.rows))
+        for name, each in self.exposures.items():
+            stated = [each.release or "not known", shorten(each.trained_on) or "not known", each.outcome]
+            table.loc[name, ["release", "trained_on", "exposure"]] = stated
         table = table.reindex(pd.Index([*map(str, table.index), *self.failures], name="model")).reset_index()
         table["leak_audit"] = table["leak_audit"].fillna("not run")
         # A model that forecasts NaN has no error to rank and goes last, with those that failed.
@@ -253,8 +263,16 @@ class ForecastResults(Results):
         )
         why = "{} is not ranked: its leak audit found that rows after the cutoff move its forecasts"
         found |= {name: Verdict(name, "leak", why.format(name)) for name in leaks}
+        for name, each in self.exposures.items():
+            if name in found and each.claim:
+                found[name] = replace(found[name], sentence=f"{found[name].sentence}; {each.claim}")
         failed = {name: Verdict(name, "failed", f"{name} failed: {error}") for name, error in self.failures.items()}
         return found | failed
+
+    @cached_property
+    def exposures(self) -> dict[str, Exposure]:
+        """How far each model that was trained before may have seen the test part then, by name."""
+        return exposures(self.rows, self.record)
 
     @property
     def leaking(self) -> list[str]:
@@ -339,6 +357,8 @@ class ForecastResults(Results):
             by = f"the same {word(self.metric)}"
         if math.isfinite(best.low):
             by += spanned(best.low, best.high, 0)
+        seen = self.exposures.get(best.model)
+        by += f" ({seen.claim})" if seen and seen.claim else ""
         if not better:
             return (
                 f"No model is shown to be better than {self.reference}: the best of {len(judged)}, {best.model}, has "

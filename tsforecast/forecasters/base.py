@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache, partial
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, with_future
@@ -18,7 +19,7 @@ from tsforecast.data.panel import Panel, ended_note, silent_note
 from tsforecast.data.seasons import resolved
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.predictions import asked_levels, warn_where_still, with_levels
-from tsforecast.errors import DataError, DataWarning, ParameterError, raise_any
+from tsforecast.errors import DataError, DataWarning, ParameterError, Problem, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.explanations.interface import Explainable
@@ -33,10 +34,64 @@ FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Data that a model may have seen before any fit here."""
+    """Data that a model may have seen before any fit here.
 
-    release: str  # date of its weights, YYYY-MM-DD; empty where it is not known
-    trained_on: tuple[str, ...] = ()  # names of the datasets, as its authors give them
+    Parameters
+    ----------
+    release : str
+        Date of its weights, such as ``"2024-11-27"``; empty where it is not known.
+    trained_on : tuple of str
+        Names of the datasets that it was trained on, as its authors give them.
+
+    Raises
+    ------
+    ParameterError
+
+    Examples
+    --------
+    >>> Pretraining("2024-11-27", ("m4-hourly",)).release
+    '2024-11-27'
+    """
+
+    release: str = ""
+    trained_on: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems, names = [], self.trained_on
+        try:
+            known = isinstance(self.release, str) and self.release in ("", date.fromisoformat(self.release).isoformat())
+        except ValueError:
+            known = self.release == ""
+        if not known:
+            must = "must be a date such as '2024-11-27', or '' where it is not known"
+            problems.append(Problem(must, f"got {self.release!r}", parameter="release"))
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+            must = "must be names of datasets, such as ('m4-hourly',)"
+            problems.append(Problem(must, f"got {names!r}", parameter="trained_on"))
+        raise_any(problems, ParameterError)
+        object.__setattr__(self, "trained_on", tuple(names))
+
+
+def pretraining_of(model: Any) -> Pretraining | None:
+    """Return the data that a model of any kind, or several in a list, learned from before; None where none states it.
+
+    Of several the release is the latest, and not known where that of one is not. ParameterError is raised for an
+    attribute ``pretraining`` that is no `Pretraining`.
+    """
+    if isinstance(model, (list, tuple, dict)):
+        every = map(pretraining_of, model.values() if isinstance(model, dict) else model)
+        known = [each for each in every if each is not None]
+        if not known:
+            return None
+        release = max(each.release for each in known) if all(each.release for each in known) else ""
+        return Pretraining(release, tuple(dict.fromkeys(name for each in known for name in each.trained_on)))
+    found = None if isinstance(model, (str, type)) else getattr(model, "pretraining", None)
+    if not isinstance(found, Pretraining | None):
+        must = f"must be Pretraining(release, trained_on) where {type(model).__name__} has it"
+        raise ParameterError(Problem(must, f"got {found!r}", parameter="pretraining"))
+    if found is None and isinstance(model, BaseEstimator) and not isinstance(model, (Forecaster, type)):
+        return pretraining_of(list(model.get_params(deep=False).values()))  # of a pipeline
+    return found
 
 
 class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
@@ -252,8 +307,8 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
 
     @property
     def pretraining(self) -> Pretraining | None:
-        """Data that the model has learned from before any fit here; None of a model that learns in `fit` alone."""
-        return None
+        """Data that the model, or a part of it, has learned from before any fit; None where all is learned in `fit`."""
+        return pretraining_of(list(self.get_params(deep=False).values()))
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts after `past` are those of a simpler fallback model, (n, K)."""

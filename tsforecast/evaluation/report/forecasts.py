@@ -90,7 +90,7 @@ def json_report(results: ForecastResults) -> str:
 
 def error_table(results: ForecastResults) -> Grid:
     """Return all metrics of each model."""
-    words = (DISPLAY["leak_audit"][0],)
+    words = [DISPLAY[name][0] for name in ("release", "trained_on", "exposure", "leak_audit")]
     return Grid.of_frame("Errors of all models", results.display_table, words=words, marked=results.reference)
 
 
@@ -132,7 +132,18 @@ def series_table(view: View) -> Grid:
 
 def fit_table(fits: tuple[ForecastFit, ...]) -> Grid:
     """Return the training data, audit and duration of each fit, without columns that are empty."""
-    words = ("model", "seed", "trained from", "to", "left out", "scaling", "leak audit", "error")
+    words = (
+        "model",
+        "seed",
+        "trained from",
+        "to",
+        "left out",
+        "scaling",
+        "release",
+        "trained on",
+        "leak audit",
+        "error",
+    )
     counts = ("series", "steps", "epochs", "kept epoch", "fit s", "predict s")
     rows = [
         [
@@ -141,6 +152,8 @@ def fit_table(fits: tuple[ForecastFit, ...]) -> Grid:
             *fit.learned_from,
             ", ".join(map(str, fit.left_out)) or MISSING,
             fit.scaling or MISSING,
+            MISSING if fit.release is None else fit.release or "not known",
+            ", ".join(fit.trained_on) or MISSING,
             fit.leak_audit or MISSING,
             fit.error or MISSING,
             fit.series,
