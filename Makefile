@@ -58,8 +58,8 @@ $(ADAPTERS)/installed: pyproject.toml tests/adapters/requirements.txt
 	touch $@
 
 # Some of these libraries install a package of the name tests, which the configuration of these tests must not meet.
-adapters: $(ADAPTERS)/installed  ## Compare forecasts of models of other libraries with the libraries, in an environment of their own
-	$(ADAPTERS)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_libraries.py
+adapters: $(ADAPTERS)/installed  ## Compare models of other libraries, and ours within them, with the libraries, in an environment of their own
+	$(ADAPTERS)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_libraries.py tests/adapters/test_sktime_forecaster.py
 
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
 	$(BIN)/python benchmarks/windows.py
