@@ -331,7 +331,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
         ("a word too many", "Error: 'mean' is one argument too many for tsforecast leaderboard; tsforecast"),
         ("unknown column", "target column 'sale' does not exist; did you mean 'sales'?"),
         ("unknown model", "model 'grru' does not exist; did you mean 'gru'?"),
-        ("other suffix", "a file must end in .csv, .csv.gz, .xlsx or .parquet"),
+        ("other suffix", "a file must end in .csv, .csv.gz, .xlsx, .parquet or .tsf"),
         ("horizon 0", "--horizon must be a whole number >= 1: got 0"),
         ("origins 0", "origins must be a whole number >= 1: got 0"),
         ("step 0", "--step must be a whole number >= 1: got 0\n"),

@@ -59,8 +59,8 @@ class Task:
     """Default comparison of models on a dataset; horizon, origins and step as in `RollingOrigin`."""
 
     horizon: int
-    origins: int
-    step: int
+    origins: int | None  # None, where a file names a horizon alone: as many as the data allow
+    step: int | None
     protocol: str  # the split in words
     # Rows of each part in every series, where the split is official; `protocol` explains where they lie.
     train: int | None = None

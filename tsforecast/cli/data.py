@@ -63,6 +63,8 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
         return *load_task(data, label), None
     if not (path.exists() or path.suffix or path.parent != Path()):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
+    if path.suffix.lower() == ".tsf" and path.exists():
+        return *_read_monash(path, reading, label), None
     given = reading.settings() | ({"static": label} if label else {})
     date_format, decimal = given.pop("date_format", None), given.pop("decimal", None)
     raise_any(one_of("decimal", decimal, (".", ","), (None,)), ParameterError)
@@ -96,6 +98,25 @@ def read_forecasts(path: Path, id: str | None) -> Any:
         frame, _, problems = read_file(path, texts={*NAMES["id"], id} - {None})
         raise_any(problems)
     return frame
+
+
+def _read_monash(path: Path, reading: DataOptions, label: str | None) -> tuple[Panel, Task | None]:
+    """Return the panel of a `.tsf` file, whose header names roles and frequency, and a task with its horizon."""
+    from tsforecast.catalog.card import Task
+    from tsforecast.data.columns import read_file as read_file_of_roles
+    from tsforecast.data.panel import Panel
+
+    own = ("time", "date_format", "decimal", "target", "id", "past", "future", "categories", "frequency")
+    refused = {name.replace("_", "-"): getattr(reading, name) for name in own}
+    require_absent(f"with {path.name}", "the header of the file has the roles of its columns", **refused)
+    frame, roles, found = read_file_of_roles(path)
+    if reading.group:
+        roles["static"] = [name for name in roles.get("static", ()) if name != reading.group]
+    panel = Panel.from_frame(frame, **roles | reading.settings())
+    panel = replace(panel, notes=(*panel.notes, *found.notes))
+    statics = [name for name in panel.roles.static if name != label]
+    task = Task(found.horizon, None, None, f"the horizon of {path.name}") if found.horizon else None
+    return (panel.without(*statics) if label and statics else panel), task
 
 
 def horizon_of(task: Task | None, panel: Panel, horizon: int | None) -> int:

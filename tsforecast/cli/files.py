@@ -1,4 +1,4 @@
-"""Readers of CSV files in their many dialects, of Excel and of Parquet; errors about a CSV file name its lines."""
+"""Readers of CSV files in their many dialects, of Excel, Parquet and `.tsf`; errors about a CSV file name its lines."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tsforecast.errors import (
     shorten,
 )
 
-SUFFIXES = (".csv", ".csv.gz", ".xlsx", ".parquet")
+SUFFIXES = (".csv", ".csv.gz", ".xlsx", ".parquet", ".tsf")
 ROWS = 1000  # rows by which its decimals are counted, and types of columns proposed
 TOP = 1 << 20  # bytes in which these rows are looked for
 _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
@@ -94,6 +94,10 @@ def read_file(
         raise ParameterError(
             f"a date format must be written in strptime codes, such as %d.%m.%Y for 31.01.2024: got {date_format!r}"
         )
+    if suffix == ".tsf":
+        from tsforecast.monash import read_monash
+
+        return read_monash(path).table()[0], Form(), []
     if suffix == ".parquet" and date_format is None and (written := _written_by_pandas(path)) is not None:
         return written, Form(), []
     try:

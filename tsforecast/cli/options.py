@@ -43,7 +43,9 @@ def _plain(params: list[Any]) -> list[Any]:
     return params
 
 
-Data = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel or Parquet file.")]
+Data = Annotated[
+    str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel, Parquet or .tsf file.")
+]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
 Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 10 to 30")]
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]

@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.data.calendar import DAY, Stamps, digits_of, own_moves, put_in_order
+from tsforecast.data.calendar import DAY, Frequency, Stamps, digits_of, own_moves, put_in_order
 from tsforecast.data.series import Roles
 from tsforecast.data.values import (
     codes_of,
@@ -25,6 +26,7 @@ from tsforecast.data.values import (
 )
 from tsforecast.data.zones import DATED, PART_OF_YEAR
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, nearest, raise_any, shorten
+from tsforecast.monash import SUFFIX, MonashFile, read_monash
 
 _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,2}\2\d{1,4}).*")
 _IF_NAMES = " if it names series"
@@ -317,3 +319,18 @@ def require_columns(columns: list[str], roles: Roles, time: str | None, id: str 
         if name not in (*roles.past, *roles.future)
     ]
     raise_any(problems)
+
+
+def read_file(path: Path) -> tuple[Any, dict[str, Any], MonashFile]:
+    """Return the frame in a `.tsf` file, the parameters of `Panel.from_frame` that read it, and its other facts."""
+    if path.suffix.lower() != SUFFIX:
+        raise DataError(
+            f"data must be a frame, a Series, numbers or a Panel: got the text {str(path)!r}; pass "
+            f"load_dataset({str(path)!r}) if that is a dataset's name, and read a file first, for example with "
+            "pandas.read_csv"
+        )
+    found = read_monash(path)
+    frame, roles = found.table()
+    if found.frequency and not roles["time"]:
+        roles["season_length"] = Frequency.parse(found.frequency).season_length
+    return frame, roles, found

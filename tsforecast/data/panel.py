@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems
+from tsforecast.data.columns import read_file
 from tsforecast.data.series import (
     Aggregate,
     CleaningPolicy,
@@ -49,7 +50,7 @@ class Panel(Series):
 
     @classmethod
     def of(cls, data: Any) -> Panel:
-        """Read any supported form: a panel, a frame, a Series, an array or a list of arrays.
+        """Read any supported form: a panel, a frame, a Series, an array, a list of arrays, or a ``.tsf`` file.
 
         An object with a method ``__panel__`` is read as the panel that it returns; `SealedPanel` has one.
 
@@ -63,11 +64,9 @@ class Panel(Series):
         if hasattr(data, "__panel__"):
             return cls.of(data.__panel__())
         if isinstance(data, (str, Path)):
-            raise DataError(
-                f"data must be a frame, a Series, numbers or a Panel: got the text {str(data)!r}; pass "
-                f"load_dataset({str(data)!r}) if that is a dataset's name, and read a file first, for example with "
-                "pandas.read_csv"
-            )
+            frame, roles, file = read_file(Path(data))
+            panel = cls.from_frame(frame, **roles)
+            return replace(panel, notes=(*panel.notes, *file.notes))
         numbers = isinstance(data, (np.ndarray, list, tuple)) or not frames.is_frame(data)
         return cls.from_array(data) if numbers else cls.from_frame(data)
 
