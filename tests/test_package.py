@@ -122,7 +122,8 @@ def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_us
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
-    imported = {"scikit-learn" if name == "sklearn" else name for name in imported - {"tsforecast"}}
+    known_as = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    imported = {known_as.get(name, name) for name in imported - {"tsforecast"}}
     third_party = imported - sys.stdlib_module_names
     # scipy comes with scikit-learn, markupsafe with jinja2, llvmlite with numba; pandas loads tabulate for Markdown.
     assert third_party - {"scipy", "markupsafe", "llvmlite"} == declared - {"tabulate"}

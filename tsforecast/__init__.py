@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.monitor import Monitor as Monitor
+    from tsforecast.evaluation.overall import Overall as Overall
+    from tsforecast.evaluation.overall import overall as overall
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
     from tsforecast.forecasters.base import Pretraining as Pretraining
     from tsforecast.forecasters.meta.aggregate import AggregateForecaster as AggregateForecaster
@@ -90,6 +92,7 @@ _NAMES = {
     "evaluation.leaderboard": ("leaderboard", "Leaderboard"),
     "evaluation.backtest": ("backtest",),
     "evaluation.monitor": ("Monitor",),
+    "evaluation.overall": ("overall", "Overall"),
     "adapters.protocol": ("as_forecaster",),
     "forecasters.base": ("Pretraining",),
     "leakage.audit": ("audit", "audit_procedure"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -203,6 +203,51 @@ class Leaderboard(ForecastResults):
         from tsforecast.evaluation.report.forecasts import json_report
 
         return write_or_return(json_report(self), path)
+
+    def to_fev(
+        self,
+        path: str | Path | None = None,
+        *,
+        task: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        extra_metrics: Sequence[str] = (),
+    ) -> pd.DataFrame:
+        """Return a row for each model as fev has them, and write them to a file where a path is given.
+
+        Errors are computed from the rows by fev's definitions, which average over windows; quantile losses are those of
+        the deciles. A failed model has a row without an error.
+
+        Parameters
+        ----------
+        path : path, optional
+            A file in ``.csv``, ``.json`` or ``.parquet``.
+        task : dict, optional
+            Fields of the task as fev names them, such as ``dataset_path``, ``id_column`` and ``task_name``, so that the
+            rows are those of the same task as rows of others. What is not given follows from the board.
+        metric : str, optional
+            The metric of fev in ``test_error``, such as ``"MASE"`` or ``"WQL"``; that of the board unless given, with
+            ``"SQL"`` for crps.
+        extra_metrics : list of str
+            Further metrics of fev, a column each.
+
+        Raises
+        ------
+        ParameterError, OutputError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> board = leaderboard(["mean"], np.arange(20.0), horizon=2, origins=3)
+        >>> rows = board.to_fev(task={"dataset_path": "line"}, metric="MAE")
+        >>> rows[["model_name", "dataset_path", "num_windows", "test_error"]].values[1].tolist()
+        ['naive', 'line', 3, 1.5]
+        """
+        from tsforecast.evaluation.exchange import fev_rows, write_fev
+
+        rows = fev_rows(self, task, metric, extra_metrics)
+        if path is not None:
+            write_fev(rows, Path(path))
+        return rows
 
     def _repr_html_(self) -> str:
         from tsforecast.evaluation.report.forecasts import html_table
