@@ -19,6 +19,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("how-to/your-model", "same_weekdays"),
         ("how-to/other-libraries", "["),
         ("metrics", "wape"),
+        ("contamination", "seems to remember"),
     ],
 )
 def test_the_python_of_a_page_runs(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tsforecast.classifiers.neural import NeuralClassifier as NeuralClassifier
     from tsforecast.classifiers.neural import RNNClassifier as RNNClassifier
     from tsforecast.data.panel import Panel as Panel
-    from tsforecast.data.protocol import SealedPanel as SealedPanel
     from tsforecast.data.splits import GroupKFold as GroupKFold
     from tsforecast.data.splits import LeaveGroupsOut as LeaveGroupsOut
     from tsforecast.data.splits import RollingOrigin as RollingOrigin
@@ -46,11 +45,14 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.classification import ClassificationResults as ClassificationResults
     from tsforecast.evaluation.compare_classifiers import ClassifierComparison as ClassifierComparison
     from tsforecast.evaluation.compare_classifiers import compare_classifiers as compare_classifiers
+    from tsforecast.evaluation.contamination import contamination_check as contamination_check
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.monitor import Monitor as Monitor
     from tsforecast.evaluation.overall import Overall as Overall
     from tsforecast.evaluation.overall import overall as overall
+    from tsforecast.evaluation.seal import SealedPanel as SealedPanel
+    from tsforecast.evaluation.seal import seal as seal
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
     from tsforecast.forecasters.base import Pretraining as Pretraining
     from tsforecast.forecasters.meta.aggregate import AggregateForecaster as AggregateForecaster
@@ -88,9 +90,10 @@ _NAMES = {
     "catalog.loaders": ("load_dataset",),
     "catalog.card": ("dataset_names",),
     "data.panel": ("Panel",),
-    "data.protocol": ("SealedPanel",),
     "evaluation.leaderboard": ("leaderboard", "Leaderboard"),
     "evaluation.backtest": ("backtest",),
+    "evaluation.seal": ("seal", "SealedPanel"),
+    "evaluation.contamination": ("contamination_check",),
     "evaluation.monitor": ("Monitor",),
     "evaluation.overall": ("overall", "Overall"),
     "adapters.protocol": ("as_forecaster",),

@@ -17,11 +17,12 @@ from tests.helpers.commands import tsforecast
 from tsforecast import NaiveForecaster, ReductionForecaster, SeasonalNaiveForecaster, audit, backtest, leaderboard, load
 from tsforecast.cli.tune import _tune_forecaster
 from tsforecast.data.panel import Panel
-from tsforecast.data.protocol import Protocol, SealedPanel
+from tsforecast.data.protocol import Protocol
 from tsforecast.data.splits import RollingOrigin, training_part
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.leaderboard import Leaderboard
 from tsforecast.evaluation.record import ForecastRecord
+from tsforecast.evaluation.seal import SealedPanel
 from tsforecast.leakage import evidence
 
 # Device: its first hour and its hours. The value of an hour is its number in the recording, + 100 for each device.

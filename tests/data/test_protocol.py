@@ -7,9 +7,10 @@ import pytest
 
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
-from tsforecast.data.protocol import Protocol, SealedPanel, default_cutoffs
+from tsforecast.data.protocol import Protocol, default_cutoffs
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.evaluation.seal import SealedPanel
 from tsforecast.forecasters.naive import NaiveForecaster
 
 

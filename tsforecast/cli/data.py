@@ -164,6 +164,11 @@ def protocol_of(
     return replace(protocol, origins=origins, step=step)
 
 
+def default_ledger(data: str) -> Path:
+    """Return the place of the ledger of a file: beside it; of a dataset in the current folder."""
+    return Path(f"{data}.seal")
+
+
 def keep_form(model: Path, panel: Panel, form: Form | None) -> None:
     """Keep beside a saved model how the file was written that it was fitted on: the columns of a forecast alone."""
     if form is None:

@@ -1,21 +1,22 @@
-"""Commands besides forecasts: `tsforecast check | datasets [show | download] | benchmark | track-sync`."""
+"""Commands besides forecasts: `tsforecast check | seal | datasets [show | download] | benchmark | track-sync`."""
 
 from __future__ import annotations
 
 import ast
 import os
 import runpy
+import shlex
 import sys
 from contextlib import redirect_stderr
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tsforecast.cli.console import console, echo, show_pairs
-from tsforecast.cli.data import protocol_of, read_panel
+from tsforecast.cli.data import default_ledger, protocol_of, read_panel
 from tsforecast.cli.options import (
     Align,
     Data,
@@ -195,6 +196,37 @@ def _plan(panel: Panel, protocol: Protocol) -> dict[str, str]:
     except DataError as error:
         plan["fit"] = f"refused: {error.map(as_option)}"
     return plan
+
+
+def _steps(text: str) -> int | float | str:
+    """Return a number of steps, a share, or other text; the library refuses the rest."""
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
+
+
+@expand_options
+def seal(
+    data: Data,
+    reading: DataOptions,
+    test: Annotated[
+        Any, typer.Option(help="Steps at the end to seal, or their share.", parser=_steps, metavar="INTEGER|SHARE")
+    ],
+    align: Align = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Ledger to write, or to look at.", show_default="NAME_OR_FILE.seal")
+    ] = None,
+) -> None:
+    """Seal the last steps of a dataset or file: a ledger counts which models were tested on them, and how often."""
+    from tsforecast.evaluation.seal import SealedPanel, read_ledger
+
+    panel, _ = read_panel(data, reading)
+    ledger = out or default_ledger(data)
+    SealedPanel(panel, test, align or "time", ledger)  # type: ignore[arg-type] # which it checks
+    echo(f"{read_ledger(ledger).sentence}.")
+    found = "" if ledger == default_ledger(data) else f" --seal {shlex.quote(str(ledger))}"
+    echo(f"the ledger is {ledger}; open them with: tsforecast leaderboard {shlex.quote(data)}{found}")
 
 
 # In the order of the list; one whose script is not there is left out.

@@ -26,6 +26,7 @@ from tsforecast.cli.console import (
     write_report,
 )
 from tsforecast.cli.data import (
+    default_ledger,
     horizon_of,
     keep_form,
     protocol_of,
@@ -111,6 +112,13 @@ def leaderboard(
             "--forecast", help="Fit each model once more, on all data: the report has what it forecasts next."
         ),
     ] = False,
+    seal: Annotated[
+        Path | None,
+        typer.Option(
+            help="Ledger of a sealed test part, see tsforecast seal: openings are counted.",
+            show_default="NAME_OR_FILE.seal, where there is one",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")
     ] = None,
@@ -171,6 +179,7 @@ def leaderboard(
             align=protocol.align,
             margin=margin,
             independent_series=independent_series,
+            seal=seal or (default_ledger(data) if default_ledger(data).exists() else None),
         )
     show_leaderboard(board, title, console)
     if out and unfinished:

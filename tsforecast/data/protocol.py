@@ -1,16 +1,14 @@
-"""Protocol of a comparison: folds and cutoffs; and the sealed test part, whose every opening is counted."""
+"""Protocol of a comparison: what is learned from, what is tested, and from which cutoffs."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tsforecast.checks import flag, one_of, share_or_count
+from tsforecast.checks import flag, one_of
 from tsforecast.data.panel import Panel
 from tsforecast.data.seasons import resolved
 from tsforecast.data.splits import (
@@ -172,75 +170,3 @@ def option_problems(refit: Any, groups: Any, audit: Any, align: Any) -> list[str
             "the data are read, with Panel.from_frame(group=...)"
         )
     return problems
-
-
-class SealedPanel:
-    """Panel whose last steps are sealed.
-
-    Whatever takes data (`fit`, `leaderboard`, a search) gets `train` alone. `open` returns the whole panel with a note
-    of how often it was opened, which a leaderboard repeats: a test part that was used many times proves little.
-
-    Parameters
-    ----------
-    panel : Panel
-    test : int or float
-        Steps, or share of the steps, at the end of the clock that all series share.
-    align : {"time", "end"}
-        With "end" series with time stamps share no clock: the steps are those before the end of each.
-
-    Attributes
-    ----------
-    train : Panel
-        The rows before the test part.
-    test : int
-        Steps of the test part.
-    opened : int
-        Number of openings.
-    fingerprint : str
-        SHA-256 of ids and numbers of the test part.
-
-    Raises
-    ------
-    ParameterError, DataError
-
-    Examples
-    --------
-    >>> sealed = SealedPanel(Panel.of(np.arange(10.0)), test=3)
-    >>> sealed.train.lengths.tolist(), sealed.opened
-    ([7], 0)
-    >>> sealed.open().notes[0][:48]
-    'test part (the last 3 steps) opened 1 time; sha2'
-    """
-
-    def __init__(self, panel: Panel, test: int | float, align: Align = "time") -> None:
-        raise_any(share_or_count("test", test) + one_of("align", align, get_args(Align)), ParameterError)
-        clock = clock_of(panel, align)
-        end = clock.clock_end
-        self.test = max(1, round(test * end)) if isinstance(test, float) else int(test)
-        if self.test >= end:
-            raise DataError(
-                f"the test part must leave steps to learn from: takes {self.test} of {end}; use test < {end}"
-            )
-        seen = clock.rows_before(end - self.test)
-        self.train = panel.until(seen)
-        self.opened = 0
-        tail = panel.between(seen, panel.lengths)
-        self.fingerprint = hashlib.sha256(repr(tail.ids.tolist()).encode() + tail.values.tobytes()).hexdigest()
-        self._open: Callable[[], Panel] = lambda: panel  # a function: no attribute leads to the rows by accident
-
-    def __panel__(self) -> Panel:
-        return self.train
-
-    def open(self) -> Panel:
-        """Return the whole panel, and count the opening."""
-        self.opened += 1
-        times = counted(self.opened, "time")
-        note = f"test part (the last {counted(self.test, 'step')}) opened {times}; sha256 {self.fingerprint[:12]}"
-        whole = self._open()
-        return replace(whole, notes=(*whole.notes, note))
-
-    def __repr__(self) -> str:
-        return (
-            f"SealedPanel: {len(self.train)} series, the last {counted(self.test, 'step')} sealed (sha256 "
-            f"{self.fingerprint[:12]}), opened {counted(self.opened, 'time')}"
-        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ from tsforecast.errors import DataError, ParameterError, TsForecastError, raise_
 from tsforecast.evaluation.record import PAST_ROWS, ForecastFit, as_code, learned, times_of
 from tsforecast.evaluation.runner import interruptible, random_states
 from tsforecast.evaluation.scores import ENDS, SCORES, scores_of
+from tsforecast.evaluation.seal import count_opening
 from tsforecast.events import unobserved
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.audit import audit_case
@@ -54,6 +56,7 @@ def backtest(
     min_past: int = 1,
     align: Align | None = None,
     distributions: bool = False,
+    seal: str | Path | None = None,
 ) -> pd.DataFrame:
     """Forecast from rolling cutoffs with a clone of `forecaster`, which sees only the past of each.
 
@@ -85,6 +88,9 @@ def backtest(
         half of the series would be lost that "end" could test.
     distributions : bool
         Score the distribution of each forecast as well.
+    seal : path, optional
+        Ledger of a sealed test part, see `tsforecast.seal`: an opening is counted where its rows are tested, and
+        ``rows.attrs["seal"]`` has a note on those before.
 
     Returns
     -------
@@ -115,7 +121,11 @@ def backtest(
     protocol = Protocol(horizon, origins, step, gap, refit, train_length, groups, audit, min_past, align)
     panel = protocol.prepared(Panel.of(data))
     test = Backtest(panel, protocol, distributions)
-    return joined([test.run(name, forecaster, fold)[0] for fold in test.folds])
+    note = count_opening(seal, panel, test.folds, [name]) if seal is not None else ""
+    rows = joined([test.run(name, forecaster, fold)[0] for fold in test.folds])
+    if note:
+        rows.attrs["seal"] = note
+    return rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,6 +60,7 @@ from tsforecast.evaluation.notes import (
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import complete, run_all
+from tsforecast.evaluation.seal import count_opening
 from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
@@ -280,6 +281,7 @@ def leaderboard(
     forecast: bool = False,
     within: float | str | None = None,
     weights: Mapping[Any, float] | str | None = None,
+    seal: str | Path | None = None,
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
@@ -345,6 +347,9 @@ def leaderboard(
     weights : dict of series to number, or str, optional
         How much each series counts in the means over series, such as its value; or the static column with it. Verdicts
         weigh as the table does; win rates and ranks count series.
+    seal : path, optional
+        Ledger of a sealed test part, see `tsforecast.seal`. Where its rows are tested, a note has how often and by
+        which models they were opened before, and this comparison is counted there before it begins.
 
     Raises
     ------
@@ -392,6 +397,9 @@ def leaderboard(
     ready = [outcome for each in given for outcome in given_outcomes(each, backtest)]
     if checkpoint is not None or n_jobs != 1:
         why = [*why, *not_pickled(models)]
+    if seal is not None:
+        opened_by = [name for name in known if name not in ALWAYS] or ALWAYS
+        why = [count_opening(seal, panel, backtest.folds, opened_by), *why]
     with observed(models, panel) as activity:
         outcomes = run_all(models, backtest, seeds, n_jobs, checkpoint, progress, needed, activity.notify)
         outcomes += ready
