@@ -1,4 +1,4 @@
-"""Entries of a board: models by name, the naive family among them, and forecasts that were made elsewhere."""
+"""Entries of a board: models by name, the naive family and the reference among them, and forecasts made elsewhere."""
 
 from __future__ import annotations
 
@@ -6,22 +6,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
 from tsforecast.adapters.names import is_foreign
 from tsforecast.adapters.names import make as make_foreign
 from tsforecast.adapters.protocol import as_forecaster, label_of, notes_on
 from tsforecast.data import frames
 from tsforecast.data.panel import Panel
+from tsforecast.data.protocol import Protocol
 from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, nearest, raise_any
 from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.external import Given, read_forecasts
+from tsforecast.evaluation.metrics import POINT, Own, own_name, weighted, with_own
 from tsforecast.evaluation.record import ForecastFit
 from tsforecast.evaluation.runner import Outcome, by_name
+from tsforecast.evaluation.summaries import errors
+from tsforecast.events import unobserved
 from tsforecast.forecasters import auto
 from tsforecast.forecasters.base import Forecaster, Pretraining
 
 ALWAYS = ("naive", "seasonal-naive", "drift")
 NAIVE_LEVELS = ("mean", "window-average")  # where most numbers are zero, and the last one and last season say little
+
+MAX_ORIGINS, MAX_ROWS = 30, 100_000  # of the test that chooses the reference
 
 Models = Any  # of those that `as_forecaster` takes, names or frames: one, a list of them, or a dict of name to model
 
@@ -143,3 +151,34 @@ def with_levels(models: dict[str, Forecaster], panel: Panel) -> tuple[dict[str, 
     are = "is a naive rival" if len(added) == 1 else "are naive rivals"
     note = f"{share:.0%} of the numbers are 0, so that {' and '.join(added)} {are} as well{more}"
     return {name: make(name) for name in added} | models, [note]
+
+
+@unobserved()
+def best_before(
+    past: Panel,
+    protocol: Protocol,
+    distributions: bool,
+    models: Mapping[str, Forecaster],
+    metric: str,
+    own: Own,
+    weights: Mapping[str, float] | None,
+) -> str | None:
+    """Return the naive forecast with the lowest error in what lies before the oldest cutoff; None where none fits.
+
+    A reference that is chosen on the cutoffs of the test has the luck of the choice on its side.
+    """
+    few = max(1, min(MAX_ORIGINS, MAX_ROWS // (len(past) * protocol.horizon)))
+    for origins in range(few, 0, -1):
+        before = replace(protocol, origins=origins, refit=False, audit=None)
+        earlier = Backtest(past, before, distributions and metric not in POINT)
+        try:
+            fold = earlier.folds[0]
+        except DataError:  # too short a past
+            continue
+        rows = [earlier.run(name, models[name], fold)[0] for name in models if name in NAIVE_FAMILY]
+        one = {name: each for name, each in own.items() if name == metric}
+        known = with_own(weighted(pd.concat(rows, ignore_index=True), weights), one, metric)
+        metric = own_name(metric, one)
+        means = errors(known, metrics=[metric])[metric].groupby(level="model", observed=True).mean()
+        return str(means.idxmin()) if means.notna().any() else None
+    return None

@@ -22,12 +22,13 @@ from tsforecast.errors import (
     nearest,
     raise_any,
 )
-from tsforecast.estimators.registry import NAIVE_FAMILY, make
+from tsforecast.estimators.registry import make
 from tsforecast.evaluation.backtest import Ahead, Backtest, joined
 from tsforecast.evaluation.duration import within_time
 from tsforecast.evaluation.entries import (
     ALWAYS,
     Models,
+    best_before,
     given_forecasts,
     given_outcomes,
     named_with_notes,
@@ -38,7 +39,6 @@ from tsforecast.evaluation.entries import (
 from tsforecast.evaluation.external import read_forecasts
 from tsforecast.evaluation.metrics import (
     DISTRIBUTION_METRICS,
-    POINT,
     RANKING,
     Own,
     named_metrics,
@@ -61,13 +61,10 @@ from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import complete, run_all
 from tsforecast.evaluation.seal import count_opening
-from tsforecast.evaluation.summaries import errors
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster, Pretraining, pretraining_of
-
-MAX_ORIGINS, MAX_ROWS = 30, 100_000  # of the test that chooses the reference
 
 
 class Leaderboard(ForecastResults):
@@ -157,7 +154,7 @@ class Leaderboard(ForecastResults):
         counted = series_weights(weights, given.panel)
         rows = with_own(weighted(pd.concat([part for part, _ in found], ignore_index=True), counted), own, metric)
         protocol = Protocol(given.horizon, gap=given.gap, audit=None)
-        chosen = reference or _best_before(past, protocol, given.has_quantiles, models, metric, own, counted)
+        chosen = reference or best_before(past, protocol, given.has_quantiles, models, metric, own, counted)
         notes = (*given.panel.notes, *given.panel.season_notes, *given.notes, *why)
         record = given.board_record(tuple(fit.after(stated.get(fit.model)) for _, fit in found))
         ranking = own_name(metric, own)
@@ -414,7 +411,7 @@ def leaderboard(
         rows = with_own(weighted(pd.concat(parts, ignore_index=True), counted), own, metric)
         if reference is None and protocol.groups is None and len(panel) == len(backtest.folds[0].test):
             past = panel.until(backtest.folds[0].cutoffs[0].seen)
-            reference = _best_before(past, protocol, distributions, models, metric, own, counted)
+            reference = best_before(past, protocol, distributions, models, metric, own, counted)
         results = Leaderboard.from_rows(
             rows, own_name(metric, own), reference, notes, record, margin, independent_series
         )
@@ -474,34 +471,3 @@ def panel_and_protocol(
         counts = default_cutoffs(panel, protocol, independent_series)
         protocol = replace(protocol, origins=counts[0], step=counts[1])
     return panel, protocol
-
-
-@unobserved()
-def _best_before(
-    past: Panel,
-    protocol: Protocol,
-    distributions: bool,
-    models: Mapping[str, Forecaster],
-    metric: str,
-    own: Own,
-    weights: Mapping[str, float] | None,
-) -> str | None:
-    """Return the naive forecast with the lowest error in what lies before the oldest cutoff; None where none fits.
-
-    A reference that is chosen on the cutoffs of the test has the luck of the choice on its side.
-    """
-    few = max(1, min(MAX_ORIGINS, MAX_ROWS // (len(past) * protocol.horizon)))
-    for origins in range(few, 0, -1):
-        before = replace(protocol, origins=origins, refit=False, audit=None)
-        earlier = Backtest(past, before, distributions and metric not in POINT)
-        try:
-            fold = earlier.folds[0]
-        except DataError:  # too short a past
-            continue
-        rows = [earlier.run(name, models[name], fold)[0] for name in models if name in NAIVE_FAMILY]
-        one = {name: each for name, each in own.items() if name == metric}
-        known = with_own(weighted(pd.concat(rows, ignore_index=True), weights), one, metric)
-        metric = own_name(metric, one)
-        means = errors(known, metrics=[metric])[metric].groupby(level="model", observed=True).mean()
-        return str(means.idxmin()) if means.notna().any() else None
-    return None

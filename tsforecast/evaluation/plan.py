@@ -19,8 +19,8 @@ from tsforecast.errors import DataError, ParameterError, counted, raise_any
 from tsforecast.estimators.registry import NAIVE_FAMILY, make
 from tsforecast.evaluation.backtest import Backtest, joined
 from tsforecast.evaluation.duration import Duration, duration_of
-from tsforecast.evaluation.entries import Models, named
-from tsforecast.evaluation.leaderboard import MAX_ROWS, needs_distributions, panel_and_protocol
+from tsforecast.evaluation.entries import MAX_ROWS, Models, named
+from tsforecast.evaluation.leaderboard import needs_distributions, panel_and_protocol
 from tsforecast.evaluation.metrics import DISTRIBUTION_METRICS, RANKING
 from tsforecast.evaluation.significance import (
     LEVEL,
