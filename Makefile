@@ -60,7 +60,7 @@ $(ADAPTERS)/installed: pyproject.toml tests/adapters/requirements.txt
 # Some of these libraries install a package of the name tests, which the configuration of these tests must not meet.
 adapters: $(ADAPTERS)/installed  ## Compare models of other libraries, and ours within them, with the libraries, in an environment of their own
 	$(ADAPTERS)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_libraries.py tests/adapters/test_sktime_forecaster.py \
-		tests/adapters/test_window_regressor.py tests/adapters/test_fev.py
+		tests/adapters/test_window_regressor.py tests/adapters/test_fev.py tests/adapters/test_past_covariates.py
 
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
 	$(BIN)/python benchmarks/windows.py

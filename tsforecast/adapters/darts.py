@@ -11,12 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsforecast.adapters.base import Question
-from tsforecast.adapters.libraries import ASKED_LEVELS, LibraryForecaster, Single, made_by_name, time_index
+from tsforecast.adapters.libraries import ASKED_LEVELS, LibraryForecaster, Single, made_by_name, taken_by, time_index
 from tsforecast.data.panel import Panel
+from tsforecast.errors import ParameterError
 from tsforecast.estimators.base import keyword_settings
 from tsforecast.forecasters.base import Forecaster
 
 _SAMPLES = 500  # that quantiles are taken of
+_QUIET = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
 
 
 @keyword_settings
@@ -37,8 +39,13 @@ class DartsForecaster(LibraryForecaster):
 
     @property
     def learns_distribution(self) -> bool:
-        """Whether the model has samples; see `Forecaster.learns_distribution`."""
-        return bool(self.model.supports_probabilistic_prediction)
+        """Whether the model has samples; see `Forecaster.learns_distribution`.
+
+        Networks that are not trained yet call themselves probabilistic, and have samples with a likelihood alone.
+        """
+        if self.each_cutoff:
+            return bool(self.model.supports_probabilistic_prediction)
+        return self.model.likelihood is not None
 
     def settings_for(self, panel: Panel) -> dict[str, Any]:
         """See `LibraryForecaster.settings_for`."""
@@ -48,13 +55,29 @@ class DartsForecaster(LibraryForecaster):
         names = ("season_length", "seasonal_periods", "seasonality_period") if season > 1 else ()
         return windows | dict.fromkeys(names, season)
 
+    def made(self, panel: Panel) -> Any:
+        """See `LibraryForecaster.made`; networks by name are seeded, and silent."""
+        cls = type(self.model)
+        if self.by_name is None or not hasattr(cls, "load_weights"):
+            return super().made(panel)
+        settings = taken_by(cls, self.settings_for(panel)) | self.by_name  # the seed is no parameter of every class
+        return cls(**settings, pl_trainer_kwargs=_QUIET)
+
     def train(self, panel: Panel) -> None:
         """Fit a global model to all series; see `ForeignForecaster.train`."""
         super().train(panel)
-        if not self.each_cutoff:
-            given = _given(list(self.singles(self.training(panel))))
-            with self.explained(f"{len(panel):,} series"):
-                self.model_ = self.made(panel).fit(**given)
+        if self.each_cutoff:
+            return
+        model, steps = self.made(panel), self.horizon_
+        at_once = getattr(model, "output_chunk_length", None) or steps
+        if "past" in self.reads and panel.roles.past and at_once < steps:
+            raise ParameterError(
+                f"{self.label} reads past covariates, which end at the cutoff, and forecasts {at_once} of {steps} "
+                f"steps at once: make it with output_chunk_length={steps}, or leave them out"
+            )
+        given = _given(list(self.singles(self.training(panel))))
+        with self.explained(f"{len(panel):,} series"):
+            self.model_ = model.fit(**given)
 
     def answer(self, question: Question) -> NDArray[np.float64]:
         """See `ForeignForecaster.answer`."""
