@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("distributions", "sales_lo80"),
         ("naive", "ThetaForecaster"),
         ("how-to/your-model", "same_weekdays"),
+        ("how-to/exchange", "farm"),
         ("how-to/other-libraries", "["),
         ("metrics", "wape"),
         ("contamination", "seems to remember"),

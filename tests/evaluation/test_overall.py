@@ -75,7 +75,9 @@ def test_a_model_that_failed_counts_as_the_reference_there_and_is_named() -> Non
         found = overall(rows)
         assert line_of(found, "gru")["skill"] == pytest.approx(1 - (0.5 * 0.8 * 1.0 * 1.0) ** 0.25)
         assert line_of(found, "gru")["failed"] == 1
-        assert any(note.startswith("gru failed on 1 task: the error of seasonal-naive counts") for note in found.notes)
+        assert any(
+            note.startswith("failures: gru on 1 task; the error of seasonal-naive counts") for note in found.notes
+        )
         dropped = overall(rows, failures="drop")
         assert line_of(dropped, "gru")["skill"] == pytest.approx(1 - (0.5 * 0.8 * 1.0) ** (1 / 3))
         assert list(dropped.relative.index) == ["sales", "load", "taxi"]
@@ -92,8 +94,13 @@ def test_a_model_that_reads_the_future_gains_nothing_by_it_and_stands_last() -> 
     assert found.table["model"].iloc[-1] == "ets"
     assert line_of(found, "ets")["leaks"] == 1
     assert found.replaced.loc["load", "ets"]
+    without = overall([row for row in rows if row["model_name"] != "ets"])
+    for name in ("win_rate", "rank"):  # it takes no place from others
+        assert math.isnan(line_of(found, "ets")[name])
+        assert line_of(found, "gru")[name] == line_of(without, "gru")[name]
+    assert "ets" not in found.win_rates
     assert "ets" not in found.headline
-    assert any("ets read the future of 1 task" in note for note in found.notes)
+    assert any("move the forecasts: ets on 1 task" in note for note in found.notes)
 
 
 def test_a_model_that_has_seen_the_data_is_marked_and_counts() -> None:
@@ -101,7 +108,7 @@ def test_a_model_that_has_seen_the_data_is_marked_and_counts() -> None:
     found = overall(rows)
     assert line_of(found, "gru")["seen"] == 4
     assert line_of(found, "gru")["skill"] == line_of(overall(rows_of()), "gru")["skill"]
-    assert any(note.startswith("gru had seen the data of 4 tasks") for note in found.notes)
+    assert any(note.startswith("data seen in training before: gru on 4 tasks") for note in found.notes)
 
 
 def test_one_task_gives_no_interval_and_relative_errors_are_held() -> None:
@@ -201,5 +208,6 @@ def test_the_page_has_every_model_task_and_note_and_escapes_them(tmp_path: Path)
     for text in ("seasonal-naive", "&lt;b&gt;taxi", "LEAK", "failed", "4 models on 4 tasks", "skill"):
         assert text in page
     assert "<b>taxi" not in page
+    assert "Blue is better than seasonal-naive with its whole interval." in page
     found.to_html(tmp_path / "page.html", title="Mine")
     assert "<h1>Mine</h1>" in (tmp_path / "page.html").read_text()

@@ -12,7 +12,9 @@ import pandas as pd
 from tsforecast.data.sequences import DuplicateSet
 from tsforecast.errors import DataError
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
+from tsforecast.evaluation.overall import overall
 from tsforecast.evaluation.report.classification import html_classification
+from tsforecast.evaluation.report.overall import html_overall
 from tsforecast.reporting.page import page
 from tsforecast.reporting.tables import MISSING, Grid, cell
 
@@ -34,6 +36,8 @@ def html_benchmark(name: str, rows: Rows, about: str = "") -> str:
     """Return the page of a benchmark: a classification report, or a table for each set; `about` is a sentence."""
     if any(row.get("measured") == "recognition" for row in rows):
         return _classification(name, rows)
+    if any(row.get("measured") == "tasks" for row in rows):
+        return _standing(rows)
     table = pd.DataFrame(rows)
     grids = [_plain(table)]
     if {"set", "model", "value"} <= set(table):
@@ -81,6 +85,15 @@ def _classification(name: str, rows: Rows) -> str:
         {key: ClassificationResults(part) for key, part in sets.items() if key != first},
         abouts | facts(rows),
     )
+
+
+def _standing(rows: Rows) -> str:
+    """Return the page of the models over all tasks."""
+    kept = [{key: value for key, value in row.items() if key not in ABOUT} for row in rows]
+    found = overall(kept, rows[0].get("reference"))
+    failed = [{"task": row["set"], "model": row["model_name"], "error": row.get("error") or MISSING} for row in kept]
+    lost = [line for line, row in zip(failed, kept, strict=True) if row["test_error"] is None]
+    return html_overall(found, facts=facts(rows), failures=pd.DataFrame(lost))
 
 
 def _tallies(rows: Rows) -> pd.DataFrame:

@@ -230,7 +230,7 @@ def seal(
 
 
 # In the order of the list; one whose script is not there is left out.
-BENCHMARKS = ("gestures", "sensors", "accuracy", "speed")
+BENCHMARKS = ("tasks", "gestures", "sensors", "accuracy", "speed")
 
 
 def benchmark(

@@ -18,18 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsforecast.checks import one_of, whole
-from tsforecast.errors import (
-    DataError,
-    ParameterError,
-    UnknownNameError,
-    counted,
-    nearest,
-    raise_any,
-    reason,
-    shorten,
-)
+from tsforecast.errors import DataError, ParameterError, UnknownNameError, counted, nearest, raise_any, reason, shorten
 from tsforecast.files import write_or_return
-from tsforecast.reporting.tables import as_text, markdown
+from tsforecast.reporting.tables import MISSING, as_text, markdown
 
 Floats = NDArray[np.float64]
 # Columns that identify a task, in their order.
@@ -57,20 +48,15 @@ REFERENCES = ("seasonal-naive", "seasonal_naive", "SeasonalNaive", "Seasonal Nai
 DISPLAY = {
     "model": ("model", "{}"),
     "skill": ("skill", "{:+.1%}"),
-    "skill_low": ("from", "{:+.1%}"),
-    "skill_high": ("to", "{:+.1%}"),
     "win_rate": ("win rate", "{:.1%}"),
-    "win_rate_low": ("from ", "{:.1%}"),
-    "win_rate_high": ("to ", "{:.1%}"),
     "rank": ("rank", "{:.2f}"),
-    "rank_low": ("from  ", "{:.2f}"),
-    "rank_high": ("to  ", "{:.2f}"),
     "failed": ("failed", "{}"),
     "leaks": ("leaks", "{}"),
     "seen": ("seen before", "{}"),
     "training_time_s": ("fit s", "{:.2f}"),
     "inference_time_s": ("predict s", "{:.3f}"),
 }
+SPANNED = ("skill", "win_rate", "rank")  # columns with an interval
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,11 +66,11 @@ class Overall:
     Attributes
     ----------
     table : DataFrame
-        A row for each model, the best first, and behind them those that read the future in a task: ``skill`` (1 - the
-        geometric mean of the error relative to the reference), ``win_rate`` (share of comparisons with the other models
-        that it wins, half for a tie), ``rank`` (1 is best), each with ``_low`` and ``_high``; the number of tasks that
-        it ``failed``, that its leak audit found a leak in (``leaks``), and whose data it was trained on before
-        (``seen``); the median ``training_time_s`` and ``inference_time_s``.
+        A row for each model, the best first, and behind them those with a leak in a task: ``skill`` (1 - the geometric
+        mean of the error relative to the reference), ``win_rate`` (share of comparisons with the other models that it
+        wins, half for a tie), ``rank`` (1 is best; these two among models without a leak), each with ``_low`` and
+        ``_high``; the tasks that it ``failed``, whose audit found a leak (``leaks``), and whose data it was trained on
+        before (``seen``); the median ``training_time_s`` and ``inference_time_s``.
     relative : DataFrame
         Error relative to the reference of each task (rows) and model (columns), as it counts.
     errors : DataFrame
@@ -107,8 +93,12 @@ class Overall:
 
     @cached_property
     def win_rates(self) -> pd.DataFrame:
-        """Share of tasks on which the model of a row has a lower error than that of a column, half for a tie."""
-        values, names = self.relative.to_numpy(), list(self.relative)
+        """Share of tasks on which the model of a row has a lower error than that of a column, half for a tie.
+
+        Models that read the future of a task are left out.
+        """
+        names = self.table.loc[self.table["leaks"] == 0, "model"].tolist()
+        values = self.relative[names].to_numpy()
         return pd.DataFrame(_wins(values).mean(axis=0), names, names)
 
     @cached_property
@@ -119,7 +109,7 @@ class Overall:
             return f"No model was compared with {self.reference}"
         best, tasks = others.iloc[0], counted(len(self.relative), "task")
         better = int((others["skill_low"] > 0).sum())
-        removed = f"{best['model']} has {_percent(best['skill'])} of {self.reference}'s error removed over {tasks}"
+        removed = f"{best['model']} has {best['skill']:.1%} of {self.reference}'s error removed over {tasks}"
         if np.isnan(best["skill_low"]):
             return removed
         span = f"95% interval {best['skill_low']:+.1%} to {best['skill_high']:+.1%}"
@@ -128,10 +118,18 @@ class Overall:
 
     @property
     def display_table(self) -> pd.DataFrame:
-        """The table as text; columns of nothing are left out."""
+        """The table as text, with intervals behind their numbers; columns of nothing are left out."""
         empty = {name for name in ("failed", "leaks", "seen") if not self.table[name].any()}
         shown = {name: look for name, look in DISPLAY.items() if name not in empty and self.table[name].notna().any()}
-        return as_text(self.table, shown)
+        cells, spans = as_text(self.table, shown), [name for name in SPANNED if self.table[f"{name}_low"].notna().any()]
+        for name in spans:
+            title, digits = DISPLAY[name]
+            ends = zip(self.table[f"{name}_low"], self.table[f"{name}_high"], strict=True)
+            texts = [
+                MISSING if np.isnan(low) else f"{digits.format(low)} to {digits.format(high)}" for low, high in ends
+            ]
+            cells.insert(cells.columns.get_loc(title) + 1, f"{title}, 95%", texts)
+        return cells
 
     def to_markdown(self) -> str:
         """Return headline, table and notes as Markdown."""
@@ -231,7 +229,8 @@ def overall(
     seen = _marked(read, TRAINED, errors, lambda values: values.str.lower().isin(["true", "1", "1.0"]))
     table = pd.DataFrame({"model": counts.astype(str)})
     values = relative.to_numpy(dtype=np.float64)
-    for name, (mean, low, high) in _statistics(values, resamples, seed).items():
+    ranked = ~leaking.any().to_numpy()  # a model that reads the future takes no place from others
+    for name, (mean, low, high) in _statistics(values, ranked, resamples, seed).items():
         table[name], table[f"{name}_low"], table[f"{name}_high"] = mean, low, high
     table["tasks"] = len(errors)
     for name, marks in (("failed", failed), ("leaks", leaking), ("seen", seen)):
@@ -299,18 +298,23 @@ def _wins(relative: Floats) -> Floats:
     return np.asarray(wins)
 
 
-def _statistics(relative: Floats, resamples: int, seed: int) -> dict[str, tuple[Floats, Floats, Floats]]:
+def _statistics(
+    relative: Floats, ranked: NDArray[np.bool_], resamples: int, seed: int
+) -> dict[str, tuple[Floats, Floats, Floats]]:
     """Return skill, win rate and rank of each model, (M,), with the ends of their intervals, NaN with one task.
 
     Each is a mean over tasks, of logarithms in the case of skill: a draw of tasks weighs them by how often it has them.
+    Models that are not `ranked` have a skill alone.
     """
     from scipy.stats import rankdata
 
     tasks, models = relative.shape
     draws = np.random.default_rng(seed).integers(0, tasks, size=(resamples, tasks))
     shares = np.stack([np.bincount(draw, minlength=tasks) for draw in draws]) / tasks  # (R, T)
-    wins = np.nanmean(_wins(relative), axis=2) if models > 1 else np.full((tasks, 1), np.nan)
-    ranks = rankdata(relative, axis=1)
+    wins, ranks = np.full((tasks, models), np.nan), np.full((tasks, models), np.nan)
+    if ranked.sum() > 1:
+        wins[:, ranked] = np.nanmean(_wins(relative[:, ranked]), axis=2)
+    ranks[:, ranked] = rankdata(relative[:, ranked], axis=1)
     found = dict[str, tuple[Floats, Floats, Floats]]()
     for name, each in (("skill", np.log(relative)), ("win_rate", wins), ("rank", ranks)):
         mean, drawn = each.mean(axis=0), shares @ each
@@ -332,15 +336,18 @@ def _notes(
 ) -> list[str]:
     """Return notes on failures, leaks, models that were trained on the data, and on intervals."""
     place = f"the error of {reference} counts there" if failures == "reference" else "those tasks are left out"
+    facts = {
+        "failed": ("failures", f"; {place}"),
+        "leaks": ("rows after a cutoff move the forecasts", f"; {place}, and a model with a leak is not ranked"),
+        "seen": ("data seen in training before", "; these errors count as they are"),
+    }
     notes = []
-    for name, verb in (("failed", "failed on"), ("leaks", "read the future of"), ("seen", "had seen the data of")):
-        lines = [
-            f"{line['model']} {verb} {counted(int(line[name]), 'task')}" for _, line in table.iterrows() if line[name]
+    for name, (title, rest) in facts.items():
+        known = table[table[name] > 0]
+        cases = [
+            f"{model} on {counted(count, 'task')}" for model, count in zip(known["model"], known[name], strict=True)
         ]
-        more = {"failed": place, "leaks": f"{place}, and the model is not ranked"}.get(
-            name, "its errors count as they are"
-        )
-        notes += [f"{shorten(lines, 8)}: {more}"] if lines else []
+        notes += [f"{title}: {shorten(cases, 8)}{rest}"] if cases else []
     if len(errors) < FEW:
         much = "has no spread" if len(errors) == 1 else "give intervals that are too narrow"
         notes.append(f"{counted(len(errors), 'task')} {much}: they say little of others")
@@ -349,10 +356,6 @@ def _notes(
     if shared:
         notes.append(f"{shared} of {len(errors)} tasks share their data with another; intervals count each as a draw")
     return notes
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
 
 
 def read_fev(*sources: Any) -> pd.DataFrame:

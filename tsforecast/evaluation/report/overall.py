@@ -10,11 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tsforecast.errors import shorten
 from tsforecast.reporting.figures import COLOURS, INK, PAPER, QUIET, REFERENCE, in_style, percent_axis, rows_canvas
 from tsforecast.reporting.page import CaptionedFigure, captioned, page
 from tsforecast.reporting.tables import MISSING, Grid
 
 MAX_MODELS = 30  # with a row in a figure, the best ones
+LEAST_SKILL = -1.0  # that is drawn
 WORDS = {"skill": "skill", "win_rate": "win rate", "rank": "average rank"}
 
 
@@ -129,14 +131,20 @@ def _figures(standing: Standing) -> list[CaptionedFigure]:
         line = "One task gives no interval."
     more = len(standing.table) - MAX_MODELS
     left = f" {more} more models are in the table." if more > 0 else ""
-    hollow = " A hollow dot is a model that reads the future of a task." if (standing.table["leaks"] > 0).any() else ""
+    blue = " Blue is better than {} with its whole interval." if len(standing.relative) > 1 else ""
+    hollow = " A hollow dot is a model with a leak." if (standing.table["leaks"] > 0).any() else ""
+    beyond = [str(model) for model in standing.table.loc[standing.table["skill"] < LEAST_SKILL, "model"]]
+    outside = f" Below the axis: {shorten(beyond, 8)}." if beyond else ""
     captions = {
-        "skill": f"Share of {standing.reference}'s error that a model removes, by geometric mean over tasks. {line}",
-        "win_rate": f"Share of comparisons with the other models that are won. {line}",
-        "rank": f"Rank among all models, averaged over tasks; 1 is best. {line}",
+        "skill": f"Share of {standing.reference}'s error that a model removes, by geometric mean over tasks. {line}"
+        + blue.format(standing.reference)
+        + hollow
+        + outside,
+        "win_rate": f"Share of comparisons with the other models that are won. {line}{blue.format('half')}",
+        "rank": f"Rank among all models, averaged over tasks; 1 is best. {line}{blue.format('the middle rank')}",
     }
     return [
-        captioned(name, text[:1].upper() + text[1:], standing_figure(standing, name), captions[name] + hollow + left)
+        captioned(name, text[:1].upper() + text[1:], standing_figure(standing, name), captions[name] + left)
         for name, text in WORDS.items()
         if standing.table[name].notna().any()
     ]
@@ -145,13 +153,13 @@ def _figures(standing: Standing) -> list[CaptionedFigure]:
 @in_style()
 def standing_figure(standing: Standing, name: str) -> Figure:
     """Draw one of `WORDS` for each model with its interval, in the order of the table."""
-    table = standing.table.head(MAX_MODELS)
+    table = standing.table[standing.table[name].notna()].head(MAX_MODELS)
     figure, axes = rows_canvas([str(model) for model in table["model"]], room=0.28)
-    neutral = {"skill": 0.0, "win_rate": 0.5, "rank": (1 + len(standing.table)) / 2}[name]
+    neutral = {"skill": 0.0, "win_rate": 0.5, "rank": (1 + int(standing.table["rank"].notna().sum())) / 2}[name]
     axes.axvline(neutral, color=REFERENCE, lw=0.8)
-    for row, line in table.iterrows():
+    for row, (_, line) in enumerate(table.iterrows()):
         reference = line["model"] == standing.reference
-        colour = QUIET if reference else COLOURS[0] if _beats(line, name, neutral) else INK
+        colour = QUIET if reference else COLOURS[0] if _beats(line, name, neutral) and not line["leaks"] else INK
         axes.plot([line[f"{name}_low"], line[f"{name}_high"]], [row, row], color=colour, lw=1.2)
         axes.plot(line[name], row, "o", ms=6, color=colour, mfc=PAPER if line["leaks"] else colour, mew=1.2)
     axes.set(xlabel=WORDS[name])
@@ -170,5 +178,5 @@ def _limit(axes: Axes, table: pd.DataFrame, name: str) -> None:
     """Keep one model that is far worse from squeezing the others: a skill is drawn down to -1."""
     if name == "skill":
         low = float(np.nanmin(table[["skill", "skill_low"]].to_numpy()))
-        if low < -1:
-            axes.set_xlim(left=-1.05)
+        if low < LEAST_SKILL:
+            axes.set_xlim(left=LEAST_SKILL - 0.05)
