@@ -17,7 +17,7 @@ import pytest
 
 from tests.helpers.commands import tsforecast as run
 from tsforecast import MeanForecaster, Panel, backtest, leaderboard, seal
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.seal import Opening, changed, read_ledger
 from tsforecast.files import OutputError
 
@@ -143,6 +143,22 @@ def test_arrays_without_times_are_recognised_by_place(data: Any, tmp_path: Path)
     assert sealed.opened == 1
 
 
+def test_times_of_a_zone_are_the_same_in_utc(tmp_path: Path) -> None:
+    hours = pd.date_range("2024-03-20", periods=400, freq="h", tz="Europe/Berlin").tz_convert("UTC")
+    data = pd.DataFrame({"hour": hours, "load": np.random.default_rng(0).normal(size=400).cumsum()})
+    seal(data, test=24, ledger=tmp_path / "x.seal")
+    local = data.assign(hour=hours.tz_convert("Europe/Berlin"))
+    assert note_of(local, tmp_path / "x.seal", horizon=24).startswith("24 of 24 sealed rows")
+
+
+def test_rows_before_the_own_end_of_each_series_are_sealed(tmp_path: Path) -> None:
+    parts = [FRAME[(FRAME["shop"] == shop) & (FRAME["day"] < DAYS[30 + 3 * at])] for at, shop in enumerate("abc")]
+    sealed = seal(pd.concat(parts), test=5, ledger=tmp_path / "x.seal", align="end")
+    assert sealed.train.lengths.tolist() == [25, 28, 31]
+    found = note_of(pd.concat(parts), tmp_path / "x.seal", horizon=5, align="end")
+    assert found.startswith("15 of 15 sealed rows")
+
+
 def test_missing_numbers_are_rows_as_well(tmp_path: Path) -> None:
     gaps = FRAME.assign(sales=FRAME["sales"].where(FRAME.index % 40 != 37))
     panel = Panel.from_frame(gaps, nan_policy="mask")
@@ -220,8 +236,11 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.seal").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"x\.seal' must be the ledger"):
         note_of(FRAME, tmp_path / "x.seal")
-    with pytest.raises(DataError, match="must be the ledger"):
-        note_of(FRAME, tmp_path)
+    for path, got in {tmp_path: "is a folder", "": "got ''", 5: "got 5"}.items():
+        with pytest.raises(ParameterError, match=f"seal must be the path of a ledger, such as 'sales.seal': .*{got}"):
+            leaderboard("mean", FRAME, 6, seal=path)  # type: ignore[arg-type]
+        with pytest.raises(ParameterError, match="ledger must be the path of a ledger"):
+            seal(FRAME, test=6, ledger=path)  # type: ignore[arg-type]
     with pytest.raises(OutputError, match="must be a place that can be written to"):
         seal(FRAME, test=6, ledger=tmp_path / "x.seal" / "y.seal")
 

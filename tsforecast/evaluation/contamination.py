@@ -187,6 +187,8 @@ def contamination_check(
     )
     if (name, DATA) in failed:
         raise DataError(f"{name} must forecast the data: {failed[name, DATA]}")
+    if not np.isfinite(rows.loc[rows["set"] == DATA, "loss"]).any():
+        raise DataError("some series must have a MASE: before the cutoffs all numbers, or seasons, are equal in each")
     left_out = {rival: why for (rival, _), why in failed.items() if rival != name}
     kept = _different(rows, [rival for rival in others if rival not in left_out])
     notes = [f"{rival} is no rival here: {why}" for rival, why in left_out.items()]
@@ -239,11 +241,7 @@ def _resampled(panel: Panel, y: Floats, low: Floats, block: int, rng: np.random.
         part = slice(panel.offsets[i], panel.offsets[i + 1])
         for k in range(y.shape[1]):
             own = y[part, k]
-            smooth = _level(own, season)
-            rest = own - smooth
-            for phase in range(season if len(own) >= 2 * season else 0):
-                at = slice(phase, None, season)
-                smooth[at] += np.nan_to_num(np.nanmean(rest[at])) if np.isfinite(rest[at]).any() else 0.0
+            smooth = _smooth(own, season)
             rest = own - smooth
             known = rest[np.isfinite(rest)]
             if len(known):
@@ -256,13 +254,25 @@ def _resampled(panel: Panel, y: Floats, low: Floats, block: int, rng: np.random.
     return found
 
 
+def _smooth(own: Floats, season: int) -> Floats:
+    """Return level and season of a series: a centred mean, and the mean at each position in the season beside it."""
+    repeated = np.zeros(len(own))
+    if 1 < season <= len(own) // 3:
+        inner = np.arange(season // 2, len(own) - season // 2)  # where the mean holds each position once
+        rest = pd.Series((own - _level(own, season))[inner])
+        repeated = rest.groupby(inner % season).mean().fillna(0.0).to_numpy()[np.arange(len(own)) % season]
+    return repeated + _level(own - repeated, season)
+
+
 def _level(own: Floats, season: int) -> Floats:
-    """Return the centred mean over a season or more, without missing numbers."""
+    """Return the centred mean over a season, or five steps, without missing numbers; of fewer steps at the ends."""
     width = season if season > 4 else 5
-    width = min(width + 1 - width % 2, len(own) - 1 + len(own) % 2)
+    ones = np.ones(min(width, len(own)))
+    if len(ones) % 2 == 0:  # half of the steps at both ends, which are at the same position
+        ones = np.concatenate([[0.5], ones[1:], [0.5]])[: len(own)]
     there = np.isfinite(own)
-    totals = [np.convolve(each, np.ones(width), "same") for each in (np.where(there, own, 0.0), there.astype(float))]
-    return np.where(totals[1] > 0, totals[0] / np.maximum(totals[1], 1), 0.0)
+    total, count = (np.convolve(each, ones, "same") for each in (np.where(there, own, 0.0), there.astype(float)))
+    return np.where(count > 0, total / np.where(count > 0, count, 1.0), 0.0)
 
 
 @unobserved()
@@ -310,7 +320,7 @@ def judge(
     shared = cases.groupby(level=keys[1:], observed=True)[name].transform("size") == len(sets)
     cases = cases[shared]
     if cases.empty:
-        raise DataError("some series must have a MASE on the data and their twins: none has")
+        raise DataError("some series must have a MASE on the data and on each twin: none has")
     floor = FLOOR * cases[list(rivals)].groupby(level="set").mean().mean(axis=1)
     logs = np.log(cases.add(floor, axis=0, level="set"))
     series, cutoffs = (
