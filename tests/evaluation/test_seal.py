@@ -83,6 +83,7 @@ FORMS: dict[str, tuple[Callable[[pd.DataFrame], Any], int]] = {
     "without its last two days": (lambda frame: frame[frame["day"] < DAYS[38]], 12),
     "one number was corrected": (lambda frame: frame.assign(sales=frame["sales"].where(frame.index != 39, 0.0)), 17),
     "dates as text": (lambda frame: frame.assign(day=frame["day"].dt.strftime("%Y-%m-%d")), 18),
+    "days in a zone": (lambda frame: frame.assign(day=frame["day"].dt.tz_localize("Europe/Berlin")), 18),
     "a series alone": (lambda frame: frame[frame["shop"] == "a"].set_index("day")["sales"], 6),
 }
 
@@ -221,13 +222,20 @@ def test_a_damaged_ledger_is_refused_with_the_place(damage: str, ledger: Path) -
 def test_lines_with_a_valid_chain_and_other_fields_are_refused(ledger: Path) -> None:
     from tsforecast.evaluation.seal import _chained
 
-    made, chain = [], ""
-    for line in ({"seal": 1, "series": 3}, {"openings": 0}):
-        chain = _chained(chain, line)
-        made.append(json.dumps({**line, "chain": chain}))
-    ledger.write_text("\n".join(made))
-    with pytest.raises(DataError, match="its lines lack some of their fields"):
-        read_ledger(ledger)
+    head = json.loads(ledger.read_text().splitlines()[0])
+    del head["chain"]
+    for lines, why in (
+        ([{"seal": 1, "series": 3}, {"openings": 0}], "its lines lack some of their fields"),
+        ([{**head, "series": []}, {"openings": 0}], "its lines lack some of their fields"),
+        ([head, {"openings": 2}], "its last line counts 2 openings: there are 0"),
+    ):
+        made, chain = [], ""
+        for line in lines:
+            chain = _chained(chain, line)
+            made.append(json.dumps({**line, "chain": chain}))
+        ledger.write_text("\n".join(made))
+        with pytest.raises(DataError, match=why):
+            read_ledger(ledger)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

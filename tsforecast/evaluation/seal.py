@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from tsforecast.checks import one_of, share_or_count
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Align, Fold, clock_of
-from tsforecast.data.zones import to_utc
 from tsforecast.errors import DataError, ParameterError, Problem, counted, raise_any, reason, shorten
 from tsforecast.files import OutputError, new_file
 from tsforecast.provenance import versions
@@ -161,12 +160,10 @@ def marks_of(panel: Panel, i: int, rows: NDArray[np.int64], values: NDArray[np.f
 
 
 def _times(panel: Panel, i: int, rows: NDArray[np.int64]) -> list[str]:
-    """Return the times of rows as text: ISO 8601, in UTC where the zone is known; numbers on another axis."""
+    """Return the times of rows as text: ISO 8601, of hours in a zone in UTC, of days their dates; else numbers."""
     stamps = panel.stamps(i, rows)
     if panel.kind != "datetime":
         return [str(stamp) for stamp in stamps.tolist()]
-    if panel.source.zone and panel.source.wall_clock:
-        stamps = to_utc(stamps, panel.source.zone)
     return [str(text) for text in stamps.astype("datetime64[ns]").astype("datetime64[us]").astype(str)]
 
 
