@@ -3,10 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PEERS := .venv-peers
 ADAPTERS := .venv-adapters
+PRETRAINED := .venv-pretrained
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint quick test slow mutants adapters benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test slow mutants adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -57,10 +58,22 @@ $(ADAPTERS)/installed: pyproject.toml tests/adapters/requirements.txt
 	$(ADAPTERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement tests/adapters/requirements.txt
 	touch $@
 
+$(PRETRAINED)/installed: pyproject.toml tests/adapters/requirements-pretrained.txt tests/adapters/requirements-alone.txt
+	test -x $(PRETRAINED)/bin/python || $(PYTHON) -m venv $(PRETRAINED)
+	$(PRETRAINED)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement tests/adapters/requirements-pretrained.txt
+	$(PRETRAINED)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/adapters/requirements-alone.txt
+	touch $@
+
+adapters: adapters-libraries adapters-pretrained  ## Compare models of other libraries, and ours within them, with the libraries
+
 # Some of these libraries install a package of the name tests, which the configuration of these tests must not meet.
-adapters: $(ADAPTERS)/installed  ## Compare models of other libraries, and ours within them, with the libraries, in an environment of their own
+adapters-libraries: $(ADAPTERS)/installed  ## The same for StatsForecast, sktime, Darts, MLForecast, skforecast and NeuralForecast, in an environment of their own
 	$(ADAPTERS)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_libraries.py tests/adapters/test_sktime_forecaster.py \
 		tests/adapters/test_window_regressor.py tests/adapters/test_fev.py tests/adapters/test_past_covariates.py
+
+# LightGBM may wait for ever for its threads in a process where torch has some, on a busy machine.
+adapters-pretrained: $(PRETRAINED)/installed  ## The same for GluonTS, AutoGluon and pretrained models, in another environment
+	OMP_NUM_THREADS=1 $(PRETRAINED)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_gluonts.py tests/adapters/test_autogluon.py tests/adapters/test_pretrained.py
 
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
 	$(BIN)/python benchmarks/windows.py
@@ -97,4 +110,4 @@ format: $(VENV)/installed-test  ## Bring the code into shape
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) $(PEERS) $(ADAPTERS) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(ADAPTERS) $(PRETRAINED) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

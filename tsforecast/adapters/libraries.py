@@ -1,4 +1,4 @@
-"""LibraryForecaster: the base of forecasters around models of a library, which need complete numbers."""
+"""Bases of forecasters around models that read series one by one, and around those of a library, which are copied."""
 
 from __future__ import annotations
 
@@ -38,35 +38,21 @@ class Single:
 
 
 @keyword_settings
-class LibraryForecaster(ForeignForecaster):
-    """Base of forecasters around models of a library.
+class SeriesForecaster(ForeignForecaster):
+    """Base of forecasters around models that read series one by one, as columns of numbers.
 
-    A number that is missing is replaced by the one before it. A subclass names the covariates that its model reads in
-    `reads`; a note says what is left out.
+    A number that is missing is replaced by the one before it, unless the model takes missing numbers. A subclass names
+    the covariates that its model reads in `reads`; a note says what is left out.
     """
 
-    model: Any = setting(kw_only=False, doc="Model of the library, which is copied.")
-    by_name: dict[str, Any] | None = setting(
-        default=None, doc="Settings of a model by name, which is made with them and with the season of the data."
-    )
-
-    season_parameter = ""  # of the library's models
     each_cutoff = True  # is fitted anew there
+    takes_missing = False  # NaN, in series and covariates
+    takes_text = False  # in covariates
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Covariates that the model reads: some of past, future and static."""
         return ()
-
-    @property
-    def label(self) -> str:
-        """See `ForeignForecaster.label`."""
-        return type(self.model).__name__
-
-    @property
-    def sources(self) -> tuple[Any, ...]:
-        """See `ForeignForecaster.sources`."""
-        return (type(self.model),)
 
     @property
     def note(self) -> str:
@@ -83,37 +69,32 @@ class LibraryForecaster(ForeignForecaster):
             raise DataError(f"{self.label} needs the names {', '.join(_COLUMNS)}: rename covariate {shorten(taken)}")
         static = [name for name in names if name in panel.statics and panel.statics[name].dtype.kind not in "biuf"]
         texts = [repr(name) for name in names if name in panel.roles.categories or name in static]
-        if texts:
+        if texts and not self.takes_text:
             raise DataError(
                 f"{self.label} reads numbers alone: {shorten(texts)} {'is' if len(texts) == 1 else 'are'} text; "
                 "write categories as numbers, or leave them out"
             )
 
-    def made(self, panel: Panel) -> Any:
-        """Return an unfitted copy of the model, of one by name with the settings that suit a panel."""
-        if self.by_name is None:
-            return copied(self.model)
-        return type(self.model)(**taken_by(type(self.model), self.by_name | self.settings_for(panel)))
-
-    def settings_for(self, panel: Panel) -> dict[str, Any]:
-        """Return settings of a model by name that suit a panel."""
-        return {self.season_parameter: panel.season_length}
-
     def complete(self, question: Question) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the contexts and the steps to forecast as `tables.long` does, with the covariates that are read.
 
-        No number is missing: it is the one before it, and of a covariate that has none before it the first.
+        No number is missing, unless the model takes them: it is the one before it, and of a covariate that has none
+        before it the first.
         """
         roles = question.panel.roles
         names = [name for role in ("past", "future") if role in self.reads for name in getattr(roles, role)]
         rows, numbers = question.long()[[*_COLUMNS, *names]], ["y", *names]
         unknown = np.empty((len(question.panel), question.horizon, 0))
         ahead = tables.long_future(question.panel, question.future if "future" in self.reads else unknown)
-        if rows[numbers].isna().any(axis=None):
+        begun = rows["unique_id"]
+        if self.takes_missing:
+            begun = begun[rows["y"].notna()]
+        elif rows[numbers].isna().any(axis=None):
             by_series = rows.groupby("unique_id")
             rows = rows.assign(**by_series[numbers].ffill())
             rows = rows.assign(**{name: rows.groupby("unique_id")[name].bfill() for name in names}).dropna(subset=["y"])
-        lacking = set(ahead["unique_id"]) - set(rows["unique_id"])
+            begun = rows["unique_id"]
+        lacking = set(ahead["unique_id"]) - set(begun)
         if lacking:
             raise DataError(
                 f"{self.label}: series {self._id(question, min(lacking))!r} has no number before the cutoff"
@@ -177,6 +158,38 @@ class LibraryForecaster(ForeignForecaster):
     def _id(self, question: Question, at: int) -> str:
         """Return the id of the series at a place of the long table."""
         return str(question.panel.ids[at // question.panel.n_targets])
+
+
+@keyword_settings
+class LibraryForecaster(SeriesForecaster):
+    """Base of forecasters around models of a library, which are copied before they are fitted."""
+
+    model: Any = setting(kw_only=False, doc="Model of the library, which is copied.")
+    by_name: dict[str, Any] | None = setting(
+        default=None, doc="Settings of a model by name, which is made with them and with the season of the data."
+    )
+
+    season_parameter = ""  # of the library's models
+
+    @property
+    def label(self) -> str:
+        """See `ForeignForecaster.label`."""
+        return type(self.model).__name__
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """See `ForeignForecaster.sources`."""
+        return (type(self.model),)
+
+    def made(self, panel: Panel) -> Any:
+        """Return an unfitted copy of the model, of one by name with the settings that suit a panel."""
+        if self.by_name is None:
+            return copied(self.model)
+        return type(self.model)(**taken_by(type(self.model), self.by_name | self.settings_for(panel)))
+
+    def settings_for(self, panel: Panel) -> dict[str, Any]:
+        """Return settings of a model by name that suit a panel."""
+        return {self.season_parameter: panel.season_length}
 
 
 def taken_by(cls: Any, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tsforecast.adapters.protocol import ADAPTERS, adapter, as_forecaster, required
+from tsforecast.adapters.protocol import ADAPTERS, PACKAGES, adapter, as_forecaster, required
 from tsforecast.errors import ParameterError, UnknownNameError, nearest, reason
 from tsforecast.forecasters.base import Forecaster
 
@@ -55,10 +55,22 @@ def make(name: str, **settings: Any) -> Any:
 
 def require_library(library: str, name: str) -> None:
     """Raise ParameterError unless a library that a model needs is installed."""
-    if find_spec(library) is None:
+    package = PACKAGES.get(library, library)
+    if package:  # else the module of the library knows
+        require_package(package, name)
+
+
+def require_package(package: str, name: str, install: str = "") -> None:
+    """Raise ParameterError unless a package that a model needs is installed; pip may have another name for it."""
+    try:
+        found = find_spec(package)
+    except ModuleNotFoundError:  # what comes before a dot in its name is missing
+        found = None
+    if found is None:
+        install = install or package
         raise ParameterError(
-            f"model {name!r} needs the package {library}, which is not installed: install it, for example with "
-            f"pip install {library}"
+            f"model {name!r} needs the package {install}, which is not installed: install it, for example with "
+            f"pip install {install}"
         )
 
 

@@ -31,7 +31,12 @@ ADAPTERS: dict[str, str] = {
     "mlforecast": "mlforecast",
     "skforecast": "skforecast",
     "neuralforecast": "neuralforecast",
+    "gluonts": "gluonts",
+    "autogluon": "autogluon",
+    "pretrained": "pretrained",
 }
+# Package of a library where that has another name; of pretrained models each family has its own.
+PACKAGES: dict[str, str] = {"autogluon": "autogluon.timeseries", "pretrained": ""}
 
 # Names of parameters -> what they are given.
 MEANINGS = {
