@@ -10,6 +10,7 @@ The same command resumes where it was interrupted: finished fits are not repeate
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import os
 import re
@@ -33,7 +34,7 @@ from tsforecast.estimators.registry import make
 from tsforecast.evaluation.entries import named
 from tsforecast.evaluation.exchange import NEAREST_METRICS, FevTask, fev_rows, read_fev_tasks
 from tsforecast.evaluation.overall import ERROR, MODEL, TASK_COLUMNS
-from tsforecast.files import write_or_return
+from tsforecast.files import require_place, write_or_return
 from tsforecast.reporting.tables import to_plain
 
 READING = {each.name for each in fields(DataOptions)}
@@ -98,7 +99,7 @@ def read_list(path: Path) -> tuple[list[Job], dict[str, Any]]:
             problems.append(f"{who} must name its data, a dataset or a file: got {given.get('data')!r}")
             continue
         own = {name: value for name, value in given.items() if name in SETTINGS}
-        reading = {name: _joined(value) for name, value in given.items() if name in READING}
+        reading = {name: _option(name, value) for name, value in given.items() if name in READING}
         name = str(given.get("name", Path(given["data"]).stem))
         jobs.append(Job(name, given["data"], shared | own, reading, beside=path.parent))
     if "fev" in table:
@@ -116,8 +117,11 @@ def read_list(path: Path) -> tuple[list[Job], dict[str, Any]]:
     return jobs, {name: table[name] for name in ("models", "reference") if name in table}
 
 
-def _joined(value: Any) -> Any:
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+def _option(name: str, value: Any) -> Any:
+    """Return a value as that option of the command line: names are text, several with commas."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value if isinstance(value, bool) or name == "season" else str(value)
 
 
 def models_of(listed: Any) -> dict[str, Any]:
@@ -196,8 +200,9 @@ def metric_of(job: Job, board: Leaderboard) -> str | None:
 
 
 def slug(name: str) -> str:
-    """Return a name as one of a file."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+    """Return a name as one of a file, which no other name has."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def finish(rows: list[dict[str, Any]], reference: str | None, out: Path) -> Overall:
@@ -231,12 +236,13 @@ def main(words: list[str] | None = None, say: Callable[[str], Any] = lambda line
     models, reference = models_of(listed), options.reference or stated.get("reference")
     if reference is not None and reference not in {*models, *named([])}:
         raise ParameterError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
+    require_place(options.out)
     os.environ["TSFORECAST_RESULTS"] = str(options.out.absolute())  # where `record` writes
     rows = list[dict[str, Any]]()
     for number, job in enumerate(jobs, start=1):
         began = time.perf_counter()
         new = run(job, models, options.out, options.jobs)
-        mark = {"measured": "tasks", "reference": reference, "set": job.name}
+        mark = {"measured": "tasks", "reference": reference, "set": job.name, "seeds": job.settings.get("seeds", 1)}
         rows += [to_plain({**mark, **row}) for row in new]
         record("tasks", rows)
         failed = [row[MODEL] for row in new if math.isnan(row[ERROR])]

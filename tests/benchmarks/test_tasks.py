@@ -166,8 +166,14 @@ def test_options_stand_before_the_list_and_choose_tasks(tasks: ModuleType, folde
     assert {row["set"] for row in rows} == {"shops"}
     assert {row["model_name"] for row in rows} == {"naive", "seasonal-naive", "drift"}
     assert {row["reference"] for row in rows} == {"naive"}
-    for words in (["--only", "shop"], ["--reference", "grru"], ["--models", "nothing"]):
-        with pytest.raises(TsForecastError, match=r"did you mean|is not among|does not exist"):
+    (folder / "file").write_text("")
+    for words in (
+        ["--out", str(folder / "file")],
+        ["--only", "shop"],
+        ["--reference", "grru"],
+        ["--models", "nothing"],
+    ):
+        with pytest.raises(TsForecastError, match=r"did you mean|is not among|does not exist|must be a folder"):
             run(tasks, folder, *words)
 
 

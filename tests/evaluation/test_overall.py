@@ -124,6 +124,13 @@ def test_one_task_gives_no_interval_and_relative_errors_are_held() -> None:
     assert "nan" not in alone.to_markdown()
 
 
+def test_the_headline_names_the_best_model_or_that_none_is_better() -> None:
+    assert overall(rows_of()).headline.startswith("ets has 19.9% of seasonal-naive's error removed over 4 tasks (95%")
+    worse = overall(rows_of(), "ets").headline
+    assert worse.startswith("No model has less error than ets: gru, the best, has ")
+    assert " more over 4 tasks (95% interval -" in worse
+
+
 def test_a_task_without_any_result_is_left_out_and_named() -> None:
     found = overall(rows_of({**ERRORS, "gone": dict.fromkeys(ERRORS["sales"], math.nan)}))
     assert len(found.relative) == 4

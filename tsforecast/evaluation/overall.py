@@ -110,6 +110,11 @@ class Overall:
         best, tasks = others.iloc[0], counted(len(self.relative), "task")
         better = int((others["skill_low"] > 0).sum())
         removed = f"{best['model']} has {best['skill']:.1%} of {self.reference}'s error removed over {tasks}"
+        if best["skill"] <= 0:
+            more = f"{-best['skill']:.1%} more" if best["skill"] else "as much"
+            removed = (
+                f"No model has less error than {self.reference}: {best['model']}, the best, has {more} over {tasks}"
+            )
         if np.isnan(best["skill_low"]):
             return removed
         span = f"95% interval {best['skill_low']:+.1%} to {best['skill_high']:+.1%}"
