@@ -69,11 +69,13 @@ adapters: adapters-libraries adapters-pretrained  ## Compare models of other lib
 # Some of these libraries install a package of the name tests, which the configuration of these tests must not meet.
 adapters-libraries: $(ADAPTERS)/installed  ## The same for StatsForecast, sktime, Darts, MLForecast, skforecast and NeuralForecast, in an environment of their own
 	$(ADAPTERS)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_libraries.py tests/adapters/test_sktime_forecaster.py \
-		tests/adapters/test_window_regressor.py tests/adapters/test_fev.py tests/adapters/test_past_covariates.py
+		tests/adapters/test_window_regressor.py tests/adapters/test_fev.py tests/adapters/test_past_covariates.py \
+		tests/adapters/test_metrics.py
 
 # LightGBM may wait for ever for its threads in a process where torch has some, on a busy machine.
 adapters-pretrained: $(PRETRAINED)/installed  ## The same for GluonTS, AutoGluon and pretrained models, in another environment
-	OMP_NUM_THREADS=1 $(PRETRAINED)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_gluonts.py tests/adapters/test_autogluon.py tests/adapters/test_pretrained.py
+	OMP_NUM_THREADS=1 $(PRETRAINED)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_gluonts.py tests/adapters/test_autogluon.py tests/adapters/test_pretrained.py \
+		tests/adapters/test_metrics_gluonts.py
 
 benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
 	$(BIN)/python benchmarks/windows.py
