@@ -178,7 +178,7 @@ def test_the_whole_panel_by_hand_is_an_opening_too(ledger: Path) -> None:
 
 def test_a_ledger_of_other_rows_is_left_alone(ledger: Path) -> None:
     before = ledger.read_bytes()
-    with pytest.raises(DataError, match="must be new, or of the same test part: it seals 18 other rows since"):
+    with pytest.raises(DataError, match=r"ledger must be new, or of the same test part: .*seals 18 other rows since"):
         seal(FRAME, test=7, ledger=ledger)
     assert ledger.read_bytes() == before
 
@@ -253,6 +253,21 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         seal(FRAME, test=6, ledger=tmp_path / "x.seal" / "y.seal")
 
 
+def test_the_rows_before_the_sealed_ones_are_those_of_the_seal(ledger: Path) -> None:
+    sealed, known = seal(FRAME, test=6, ledger=ledger), read_ledger(ledger)
+    assert known.before(Panel.of(FRAME)).fingerprint() == sealed.train.fingerprint()
+    newcomer = FRAME[FRAME["shop"] == "a"].assign(shop="z")
+    assert known.before(Panel.of(pd.concat([FRAME, newcomer]))).lengths.tolist() == [34] * 4
+    with pytest.raises(DataError, match="can stay closed: series 'a' has no row at 2024-02-04T00:00:00"):
+        known.before(sealed.train)
+    with pytest.raises(DataError, match="can stay closed: no series has the name 'a'"):
+        known.before(Panel.of(FRAME.assign(shop="x" + FRAME["shop"])))
+    numbers = NOISE.cumsum(axis=1)[..., None]
+    own = seal(numbers, test=9, ledger=ledger.with_name("n.seal"))
+    assert read_ledger(ledger.with_name("n.seal")).before(Panel.of(numbers)).lengths.tolist() == [31] * 3
+    assert own.opened == 0
+
+
 def test_a_ledger_that_was_moved_or_linked_counts_on(ledger: Path, tmp_path: Path) -> None:
     note_of(FRAME, ledger)
     moved = ledger.rename(tmp_path / "elsewhere.seal")
@@ -320,12 +335,26 @@ def test_the_command_line_seals_a_file_and_finds_its_ledger(tmp_path: Path) -> N
     board = run(*words, "--origins", "1")
     assert board.returncode == 0, board.stderr
     assert "18 of 18 sealed rows are in the test part (shops.csv.seal)" in " ".join(board.stdout.split())
+    closed = run(*words, "--origins", "1", "--closed", "--out", str(tmp_path / "out"))
+    assert closed.returncode == 0, closed.stderr
+    rows = pd.read_parquet(tmp_path / "out" / "rows.parquet")
+    assert rows["time"].max() == DAYS[33]  # the last day before the seal
+    assert len(read_ledger(tmp_path / "shops.csv.seal").openings) == 1
     (tmp_path / "shops.csv.seal").rename(tmp_path / "away.seal")
+    unsealed = run(*words, "--closed")
+    assert (unsealed.returncode, "there is none; seal the data first" in unsealed.stderr) == (2, True)
     assert "sealed rows" not in " ".join(run(*words, "--origins", "1").stdout.split())
     again = run(*words, "--origins", "1", "--seal", str(tmp_path / "away.seal"))
     assert "counts as opening 2" in " ".join(again.stdout.split())
     state = run("seal", str(tmp_path / "shops.csv"), "--test", "6", "--out", str(tmp_path / "away.seal"))
     assert "were opened 2 times" in " ".join(state.stdout.split())
+    for words_, sentence in {
+        ("--test", "0"): "--test must be a share in (0, 1)",
+        ("--test", "6", "--out", str(tmp_path)): "--out must be the path of a ledger",
+        ("--test", "7", "--out", str(tmp_path / "away.seal")): "--out must be new, or of the same test part",
+    }.items():
+        refused = run("seal", str(tmp_path / "shops.csv"), *words_)
+        assert (refused.returncode, sentence in " ".join(refused.stderr.split())) == (2, True), refused.stderr
     wrong = run(*words, "--seal", str(tmp_path / "none.seal"))
     assert wrong.returncode == 2
     assert "there is none" in wrong.stderr

@@ -225,8 +225,9 @@ def seal(
     ledger = out or default_ledger(data)
     SealedPanel(panel, test, align or "time", ledger)  # type: ignore[arg-type] # which it checks
     echo(f"{read_ledger(ledger).sentence}.")
-    found = "" if ledger == default_ledger(data) else f" --seal {shlex.quote(str(ledger))}"
-    echo(f"the ledger is {ledger}; open them with: tsforecast leaderboard {shlex.quote(data)}{found}")
+    given = "" if ledger == default_ledger(data) else f" --seal {shlex.quote(str(ledger))}"
+    command = f"tsforecast leaderboard {shlex.quote(data)}{given}"
+    echo(f"the ledger is {ledger}: {command} opens them, and is counted; with --closed it stops before them")
 
 
 # In the order of the list; one whose script is not there is left out.

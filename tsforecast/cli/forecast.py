@@ -119,6 +119,9 @@ def leaderboard(
             show_default="NAME_OR_FILE.seal, where there is one",
         ),
     ] = None,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Compare on the rows before the sealed ones, which stay closed.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")
     ] = None,
@@ -135,6 +138,7 @@ def leaderboard(
     from tsforecast.evaluation.entries import named
     from tsforecast.evaluation.leaderboard import leaderboard as compare
     from tsforecast.evaluation.leaderboard import needs_distributions
+    from tsforecast.evaluation.seal import read_ledger
 
     raise_any(one_of("audit", audit, ("data", "fit", "none")), ParameterError)
     if within is not None:
@@ -148,7 +152,9 @@ def leaderboard(
     if out:
         require_place(out, mark=BOARD)
     unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
+    seal = seal or (default_ledger(data) if closed or default_ledger(data).exists() else None)
     panel, task = read_panel(data, reading)
+    panel, seal = (read_ledger(seal).before(panel), None) if closed and seal else (panel, seal)
     protocol = protocol_of(task, panel, horizon, origins, step, align, gap, min_past, independent_series)
     protocol = replace(protocol, refit=refit, audit=None if audit == "none" else audit)  # type: ignore[arg-type]
     if within is not None:
@@ -179,7 +185,7 @@ def leaderboard(
             align=protocol.align,
             margin=margin,
             independent_series=independent_series,
-            seal=seal or (default_ledger(data) if default_ledger(data).exists() else None),
+            seal=seal,
         )
     show_leaderboard(board, title, console)
     if out and unfinished:

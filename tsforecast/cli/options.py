@@ -230,6 +230,7 @@ RENAMED = {
     "max_epochs": "epochs",
     "members": "recipe",
     "random_state": "seed",
+    "ledger": "out",
     "storage": "out",
     "n_jobs": "jobs",
     "give_up": "all_trials",
@@ -241,7 +242,7 @@ ALIKE = (
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
     *("interval", "quantiles", "paths", "loss", "trust"),
-    *("resample", "aggregate", "tolerance", "decimal", "within"),
+    *("resample", "aggregate", "tolerance", "decimal", "within", "seal", "test"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.

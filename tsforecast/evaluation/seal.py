@@ -126,6 +126,30 @@ class Ledger:
                     found.setdefault(at, set()).update(same)
         return sum(map(len, found.values()))
 
+    def before(self, panel: Panel) -> Panel:
+        """Return the rows of a panel before the sealed ones.
+
+        Raises
+        ------
+        DataError
+            When series of the same names have no sealed row.
+        """
+        first, seen = {each.id: each.first for each in self.series}, panel.lengths.copy()
+        start = min(first.values(), key=lambda time: (len(time), time))
+        lacking = []
+        for i, name in enumerate(map(str, panel.ids)):
+            times = _times(panel, i, np.arange(panel.lengths[i]))
+            if name in first and first[name] not in times:
+                lacking.append(f"series {name!r} has no row at {first[name]}")
+            elif name in first:
+                seen[i] = times.index(first[name])
+            elif self.align == "time":
+                seen[i] = sum((len(time), time) < (len(start), start) for time in times)
+        if lacking or not first.keys() & set(map(str, panel.ids)):
+            got = shorten(lacking) or f"no series has the name {next(iter(first))!r}, or another of the ledger"
+            raise DataError(Problem("the data must have the sealed rows, so that these can stay closed", got))
+        return panel.until(seen)
+
     def text(self) -> str:
         """Return the ledger as a file has it: a line of JSON for the seal, for each opening, and for their count."""
         plain: list[dict[str, Any]] = [
@@ -356,9 +380,9 @@ class SealedPanel:
     def _joined(self, known: Ledger | None, made: Ledger) -> Ledger:
         """Return the ledger that is there; a new one where there is none."""
         if known is not None and known.fingerprint != made.fingerprint:
-            got = f"it seals {known.rows} other rows since {known.made[:10]}"
-            must = f"ledger {str(self.ledger)!r} must be new, or of the same test part"
-            raise DataError(Problem(must, got, "name another file"))
+            got = f"{str(self.ledger)!r} seals {known.rows} other rows since {known.made[:10]}"
+            must = "must be new, or of the same test part"
+            raise DataError(Problem(must, got, "name another file", parameter="ledger"))
         return known or made
 
     @property
