@@ -80,8 +80,11 @@ def test_a_frequency_of_the_format_is_one_of_a_panel(tmp_path: Path, frequency: 
     assert panel.label(panel.stamps(0, 1)) == second
 
 
-def test_months_go_on_at_the_first_day_where_a_series_begins_after_the_28th(tmp_path: Path) -> None:
-    panel = Panel.of(written(tmp_path, HEADER + "a:north:1:1979-01-31 00-00-00:1,2,3\nb:s:2:1980-01-28 00-00-00:4,5\n"))
+@pytest.mark.parametrize("day", [29, 31])
+def test_months_go_on_at_the_first_day_where_a_series_begins_after_the_28th(tmp_path: Path, day: int) -> None:
+    panel = Panel.of(
+        written(tmp_path, HEADER + f"a:north:1:1979-01-{day} 00-00-00:1,2,3\nb:s:2:1980-01-28 00-00-00:4,5\n")
+    )
     assert [panel.label(panel.stamps(0, step)) for step in range(3)] == ["1979-01-01", "1979-02-01", "1979-03-01"]
     assert panel.label(panel.stamps(1, 1)) == "1980-02-28"
     assert "1 of 2 series begins after day 28 of a month and got its first day" in panel.notes

@@ -90,7 +90,7 @@ def test_rows_that_are_written_are_read(board: Leaderboard, tmp_path: Path, suff
     np.testing.assert_allclose(both["test_error"][: len(rows)], rows["test_error"])
 
 
-def test_seeds_are_averaged_and_repeated_rows_of_a_seed_are_not_pooled() -> None:
+def test_seeds_and_windows_are_averaged_and_not_pooled() -> None:
     base = {"series": "a", "target": "y", "cutoff": 0, "step": 1, "y": 0.0, "naive_mae": 1.0, "naive_mse": 1.0}
     rows = pd.DataFrame(
         [{**base, "model": "m", "seed": seed, "forecast": value} for seed, value in ((0, 3.0), (1, 5.0))]

@@ -165,6 +165,7 @@ def test_a_task_without_any_result_is_left_out_and_named() -> None:
         (rows_of() + rows_of({"x": {"gru": 1.0}}), {}, DataError, "it has none of 1 of 5, 'x'"),
         (rows_of({"a": {"naive": 1, "m": math.nan}}), {"failures": "drop"}, DataError, "each of 1 has some"),
         (rows_of({"a": {"naive": math.nan}}), {}, DataError, "must have an error of some model"),
+        (rows_of(leak_audit="LEAK"), {}, DataError, "reference 'seasonal-naive' must not read the future"),
         (rows_of(), {"failures": "skip"}, ParameterError, "failures must be one of 'reference', 'drop'"),
         (rows_of(), {"resamples": 0}, ParameterError, "resamples must be a whole number >= 1"),
         ("none.csv", {}, DataError, "there is no such file"),
@@ -184,6 +185,13 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path) -> None:
         (tmp_path / f"x{suffix}").write_bytes(b"\xff\xfe{nothing")
         with pytest.raises(DataError, match="rows of fev"):
             read_fev(tmp_path / f"x{suffix}")
+
+
+def test_rows_of_several_sources_are_one_table(tmp_path: Path) -> None:
+    pd.DataFrame(rows_of()).to_csv(tmp_path / "ours.csv", index=False)
+    theirs = [row | {"model_name": "theirs"} for row in rows_of() if row["model_name"] == "gru"]
+    found = overall((tmp_path / "ours.csv", theirs))
+    assert line_of(found, "theirs")["skill"] == line_of(found, "gru")["skill"]
 
 
 def test_tasks_of_one_name_are_told_apart_by_their_fields() -> None:

@@ -212,7 +212,9 @@ def overall(
         raise DataError("results must have an error of some model on some task: there is none")
     reference = _reference(errors, reference)
     leaking = _marked(read, "leak_audit", errors, lambda texts: texts.str.startswith("LEAK"))
-    leaking[reference] = False
+    if leaking[reference].any():
+        where = shorten([repr(task) for task in leaking.index[leaking[reference]]])
+        raise DataError(f"reference {reference!r} must not read the future: its leak audit found that on {where}")
     failed, replaced = errors.isna(), errors.isna() | leaking
     counts = errors.columns
     if failures == "drop":
