@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import binomtest
 
 from tsforecast import Panel, Pretraining, ThetaForecaster, contamination_check
-from tsforecast.errors import DataError, ParameterError
+from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.evaluation.contamination import twins
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 
@@ -92,6 +92,16 @@ def test_a_model_that_is_no_better_than_its_rivals_on_the_data_is_not_suspected(
     report = check(MeanForecaster(), growth[..., None], rivals=["theta", "reduction", "anchor"], origins=2)
     assert report.table.set_index("set").loc["reversed", "change"] > 1.25
     assert not report.suspected
+
+
+def test_a_model_is_known_by_its_name_as_well() -> None:
+    report = check("drift")
+    assert report.model == "drift (checked)"  # beside a rival of this name
+    assert not report.suspected
+    with pytest.raises(UnknownNameError, match="model 'drifft' does not exist; did you mean 'drift'"):
+        check("drifft")
+    with pytest.raises(ParameterError, match="model must be one model: got 'all'"):
+        check("all")
 
 
 def test_every_report_has_its_limits() -> None:

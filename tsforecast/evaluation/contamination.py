@@ -142,8 +142,9 @@ def contamination_check(
 
     Parameters
     ----------
-    model : Forecaster, regressor, function or object
-        Anything that `as_forecaster` takes. What it learns in `fit` is learned on each twin anew.
+    model : name, Forecaster, regressor, function or object
+        A name as for `leaderboard`, or anything that `as_forecaster` takes. What it learns in `fit` is learned on each
+        twin anew.
     panel : anything that `Panel.of` reads, or the name of a dataset
     rivals : name or model, list of them, or dict of name to model, optional
         Models that cannot have seen the data before, three at least; as for `leaderboard`. Unless given, naive,
@@ -175,7 +176,13 @@ def contamination_check(
     (True, 'memory seems to remember these data: bes')
     """
     raise_any(whole("random_state", random_state, 0), ParameterError)
-    name, forecaster = label_of(model), as_forecaster(model)
+    if isinstance(model, str):
+        known = named_with_notes([model])[0]
+        if model not in known:
+            raise ParameterError(Problem("must be one model", f"got {model!r}", parameter="model"))
+        name, forecaster = model, known[model]
+    else:
+        name, forecaster = label_of(model), as_forecaster(model)
     stated = pretraining_of(forecaster)
     release = Pretraining(release).release if release is not None else stated.release if stated else ""
     panel, protocol = panel_and_protocol(panel, horizon, origins, None, False, audit=None)
