@@ -117,7 +117,10 @@ def test_neuralforecast_reads_past_covariates_alone_and_beside_others() -> None:
         future = AHEAD if panel.roles.future else None
         np.testing.assert_allclose(forecasts_of(MLP(**small, **asked), panel, future), expected, rtol=1e-5)
     assert as_forecaster(MLP(**small, hist_exog_list=["rain"])).note == "reads past covariates alone"
-    with pytest.raises(DataError, match=r"\{'rain'\} historical exogenous variables not found"):
+    sentence = "reads hist_exog_list, which must be past columns of the data: got 'price', and the data have 'rain'"
+    with pytest.raises(DataError, match=sentence):
+        forecasts_of(MLP(**small, hist_exog_list=["price"]), BOTH, AHEAD)
+    with pytest.raises(DataError, match="got 'rain', and the data have none; name columns with past="):
         forecasts_of(MLP(**small, hist_exog_list=["rain"]), PLAIN)
 
 

@@ -14,7 +14,7 @@ from tsforecast.adapters import tables
 from tsforecast.adapters.base import Question
 from tsforecast.adapters.libraries import LibraryForecaster, frequency_of, made_by_name, refuse_several
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError
+from tsforecast.errors import DataError, ParameterError, shorten
 from tsforecast.estimators.base import keyword_settings
 from tsforecast.forecasters.base import Forecaster
 
@@ -52,6 +52,13 @@ class NeuralforecastForecaster(LibraryForecaster):
     def train(self, panel: Panel) -> None:
         """Train the network; see `ForeignForecaster.train`."""
         super().train(panel)
+        for role, listed in _LISTS.items():
+            held = getattr(panel.roles, role)
+            if missing := [repr(name) for name in getattr(self.model, listed) or () if name not in held]:
+                raise DataError(
+                    f"{self.label} reads {listed}, which must be {role} columns of the data: got {shorten(missing)}, "
+                    f"and the data have {shorten(list(map(repr, held))) if held else 'none'}; name columns with {role}="
+                )
         model, question = self.made(panel), self.training(panel)
         if model.h != self.horizon_:
             raise ParameterError(
