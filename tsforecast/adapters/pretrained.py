@@ -47,6 +47,13 @@ class PretrainedForecaster(SeriesForecaster):
     The weights lie in a local folder, in the format of the model's own package, which must be installed; nothing is
     downloaded. The point forecast is the median of the model. Beyond its own horizon a model goes on from what it
     forecast.
+
+    Examples
+    --------
+    >>> PretrainedForecaster("weights/chronos-2").fit([1.0, 2.0, 3.0])
+    Traceback (most recent call last):
+    tsforecast.errors.ParameterError: folder must be a local folder with a pretrained model: got 'weights/chronos-2'; \
+download the weights first and give a local folder: nothing is downloaded here
     """
 
     folder: str | Path = setting(
