@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import gallery_tables
 import pandas as pd
 import verdict_tables
 from scipy.stats import binomtest
@@ -20,6 +21,7 @@ RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 VERDICTS = Path(__file__).parents[1] / "docs" / "verdicts.md"
 DISTRIBUTIONS = Path(__file__).parents[1] / "docs" / "distributions.md"
+GALLERY = Path(__file__).parents[1] / "docs" / "gallery" / "README.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
     "ridge": "ridge",
@@ -160,7 +162,8 @@ def leaks() -> str:
             "RMSE with the leak": f"{row['leaky']:.3f}",
             "RMSE without": f"{row['honest']:.3f}",
             "gain": f"{row['gain']:.1f} %",
-            "audit": "found" if row["caught"] and not row["accused"] else "wrong",
+            "found": f"at {row['caught']} of {row['cutoffs']} cutoffs",
+            "twin accused": f"{row['accused']} times",
         }
         for _, row in rows("leaks").iterrows()
     ]
@@ -198,8 +201,8 @@ def kept() -> str:
     table = [
         {
             "kept from one run to the next": row["mistake"],
-            "runs in one process": "found" if row["caught_together"] else "not seen",
-            "`isolated=True`": "found" if row["caught"] else "not seen",
+            "runs in one process": f"found at {row['caught_together']} of {row['cutoffs']} cutoffs",
+            "`isolated=True`": f"found at {row['caught']} of {row['cutoffs']} cutoffs",
         }
         for _, row in rows("kept").iterrows()
     ]
@@ -454,6 +457,12 @@ OF_DISTRIBUTIONS: dict[str, Callable[[], str]] = {
 }
 
 
+OF_GALLERY: dict[str, Callable[[], str]] = {
+    "mistakes": lambda: gallery_tables.mistakes(rows("leaks")),
+    "counts": lambda: gallery_tables.counts(rows("leaks"), rows("kept"), rows("clean")),
+}
+
+
 def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
     """Return a text with its tables drawn anew between their marks."""
     for name, table in drawn.items():
@@ -467,7 +476,8 @@ def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
 
 
 def main() -> None:
-    for path, drawn in ((README, TABLES), (VERDICTS, OF_VERDICTS), (DISTRIBUTIONS, OF_DISTRIBUTIONS)):
+    pages = ((README, TABLES), (VERDICTS, OF_VERDICTS), (DISTRIBUTIONS, OF_DISTRIBUTIONS), (GALLERY, OF_GALLERY))
+    for path, drawn in pages:
         path.write_text(written(path.read_text(encoding="utf-8"), drawn), encoding="utf-8")
 
 

@@ -21,6 +21,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("how-to/other-libraries", "["),
         ("metrics", "wape"),
         ("contamination", "seems to remember"),
+        ("gallery/README", "LEAK (procedure)\npassed (procedure)"),
     ],
 )
 def test_the_python_of_a_page_runs(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from sklearn.linear_model import Ridge
 
 from tests.helpers.forecasters import small, wave
 from tests.leakage import stateful
-from tests.leakage.stateful import CUTOFF, STATEFUL, clean_with_a_cache, series
+from tests.leakage.stateful import CUTOFF, CUTOFFS, STATEFUL, clean_with_a_cache, series
 from tsforecast import DataError, ParameterError, audit, audit_procedure
 from tsforecast.leakage.isolated import isolated
 
-MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("mean in a class", "scaler in a file")]
+ALL = [(name, cutoff) for name in STATEFUL for cutoff in CUTOFFS]
+MORE = [pytest.param(*each, marks=pytest.mark.slow) for each in ALL if each[0] != "scaler in a global"]
 SCRIPT = """
 import numpy as np
 from tsforecast import audit_procedure
@@ -48,12 +50,13 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.process
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["scaler in a global", *MORE])  # all: leaks.py
-def test_state_that_outlives_a_run_is_found_in_processes_of_their_own_only(name: str) -> None:
-    alone = audit_procedure(STATEFUL[name], series(), CUTOFF, isolated=True)
+@pytest.mark.parametrize(("name", "cutoff"), [*ALL[: len(CUTOFFS)], *MORE])
+def test_state_that_outlives_a_run_is_found_in_processes_of_their_own_only(name: str, cutoff: int) -> None:
+    procedure = partial(STATEFUL[name], cutoff=cutoff)
+    alone = audit_procedure(procedure, series(), cutoff, isolated=True)
     assert "LEAK" in alone.outcome
     assert any(matter.startswith("what was in globals before the audit") for matter in alone.unseen)
-    together = audit_procedure(STATEFUL[name], series(), CUTOFF)
+    together = audit_procedure(procedure, series(), cutoff)
     assert together.passed  # the limit that the report names
     assert any("isolated=True" in matter for matter in together.unseen)
     assert "isolated=True" in str(together)

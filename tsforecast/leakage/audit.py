@@ -26,6 +26,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.evidence import AuditCase, Fingerprint, learned, numbers
 from tsforecast.leakage.isolated import isolated as in_a_new_process
 from tsforecast.leakage.perturb import (
+    FOR_PROCEDURES,
     LARGER_VALUES,
     REPLACEMENTS,
     after_cutoff,
@@ -100,7 +101,8 @@ def audit(
     Notes
     -----
     Each perturbed copy of the data differs from the original only in what must not be seen: rows after the cutoff
-    hold other numbers, NaN or infinities, are shuffled or cut off; those of one series or of past covariates alone;
+    hold other numbers, NaN or infinities, are shuffled or cut off (for a function they are also higher, lower or equal
+    numbers, and a repetition of the past); those of one series or of past covariates alone;
     the rows that validate, which must not move scalers or choices; the group that is tested. The order and number of
     windows that are forecast at a time are changed as well.
 
@@ -254,7 +256,7 @@ def audit_procedure(
             yield from perturbed_groups(data, tested, (*hows, *removed), id, group, columns)
 
     log = AuditLog("" if cutoff is None else cutoff, "procedure", run, data)
-    for perturbation, other in copies(REPLACEMENTS, "left out"):
+    for perturbation, other in copies((*REPLACEMENTS, *FOR_PROCEDURES), "left out"):
         log.compare(perturbation, other)
     if log.doubtful:
         for perturbation, other in copies((LARGER_VALUES,)):

@@ -19,6 +19,11 @@ from tsforecast.errors import DataError, nearest, raise_any
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 REPLACEMENTS = ("other values", "NaN", "infinities", "shuffled")
+REPEATED = "repeated past"
+# For procedures, whose limits and neighbours are not seen: a limit that is above all values is lowered by low ones
+# alone, a spread that lets everything through is narrowed by equal ones alone, and windows that are far from the last
+# one come near by a repetition of the past.
+FOR_PROCEDURES = ("higher values", "lower values", "equal values", REPEATED)
 REMOVALS = ("cut off", "left out")
 LARGER_VALUES = "larger values"  # for what may hide in noise or rounding: a leak grows with the values, noise does not
 LARGER = 1e6  # times
@@ -26,7 +31,7 @@ LATER = "rows after the cutoff"
 
 
 def perturb(rows: Floats, how: str, random: np.random.Generator) -> Floats:
-    """Return other numbers in the place of rows of shape (n, C); `how` is one of REPLACEMENTS."""
+    """Return other numbers in the place of rows of shape (n, C); `how` is one of REPLACEMENTS or FOR_PROCEDURES."""
     if how == "NaN":
         return np.full_like(rows, np.nan)
     if how == "infinities":
@@ -34,11 +39,46 @@ def perturb(rows: Floats, how: str, random: np.random.Generator) -> Floats:
     if how == "shuffled":
         shuffled = random.permutation(rows)
         return shuffled[::-1] if np.array_equal(shuffled, rows, equal_nan=rows.dtype.kind == "f") else shuffled
-    if how not in ("other values", LARGER_VALUES):
-        raise ValueError(f"rows are replaced by one of {', '.join(REPLACEMENTS)}: got {how!r}")
+    if how == "equal values":
+        return _equal(rows)
+    if how not in ("other values", LARGER_VALUES, *FOR_PROCEDURES[:2]):
+        raise ValueError(f"rows are replaced by one of {', '.join((*REPLACEMENTS, *FOR_PROCEDURES))}: got {how!r}")
     size = np.abs(np.nan_to_num(rows)).max(axis=0, initial=0.0)
     size = np.where(size > 0, size, 1.0) * (LARGER if how == LARGER_VALUES else 1.0)
-    return np.asarray(10 * size * random.choice([-1.0, 1.0], rows.shape) * random.uniform(1, 2, rows.shape))
+    signs = {"higher values": 1.0, "lower values": -1.0}
+    sign = signs[how] if how in signs else random.choice([-1.0, 1.0], rows.shape)
+    return np.asarray(10 * size * sign * random.uniform(1, 2, rows.shape))
+
+
+def replaced(values: Floats, at: Mask, how: str, random: np.random.Generator) -> Floats:
+    """Return values of shape (rows, C) with other numbers in the rows of a mask; see `perturb`.
+
+    Examples
+    --------
+    >>> at = np.array([False, False, False, True, True, True, True])
+    >>> replaced(np.arange(7.0)[:, None], at, REPEATED, np.random.default_rng(0)).ravel()
+    array([0., 1., 2., 1., 2., 1., 2.])
+    """
+    values = values.copy()
+    if how != REPEATED:
+        values[at] = perturb(values[at], how, random)
+        return values
+    kept, places = np.flatnonzero(~at), np.flatnonzero(at)
+    for block in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1):  # each series has one
+        rows, before = (len(block) + 1) // 2, int(np.searchsorted(kept, block[:1]).sum())
+        source = kept[max(0, before - rows) : before] if before else kept[:rows]
+        if len(source):
+            values[block] = values[np.resize(source, len(block))]
+    return values
+
+
+def _equal(rows: Floats) -> Floats:
+    """Return the median of each column in all rows, or half of it where it is there already."""
+    known = np.where(np.isfinite(rows), rows, np.nan)
+    known = np.where(np.isnan(known).all(axis=0), 1.0, known)
+    level = np.nanmedian(known, axis=0)
+    level = np.where((rows == level).all(axis=0), np.where(level == 0, 1.0, level / 2), level)
+    return np.broadcast_to(level, rows.shape).astype(rows.dtype)
 
 
 def as_floats(data: Any, columns: Sequence[str] | None = None) -> Any:
@@ -174,10 +214,7 @@ def perturbed_rows(rows: Any, first: int, how: str, random: np.random.Generator)
         return rows[:first].copy()
     if isinstance(rows, list):
         return rows[:first] + [perturbed_rows(recording, 0, how, random) for recording in rows[first:]]
-    values = rows.copy()
-    later = values[first:]
-    values[first:] = perturb(later.reshape(len(later), -1), how, random).reshape(later.shape)
-    return values
+    return replaced(rows.reshape(len(rows), -1), np.arange(len(rows)) >= first, how, random).reshape(rows.shape)
 
 
 # Panels ---------------------------------------------------------------------------------------------------------
@@ -190,8 +227,8 @@ def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Genera
     values = panel.values.copy()
     hidden = np.broadcast_to(hidden.reshape(len(hidden), -1), values.shape)  # (rows, C)
     for column in range(values.shape[1]):
-        at = hidden[:, column]
-        values[at, column] = perturb(values[at, column : column + 1].astype(np.float64), how, random)[:, 0]
+        part = values[:, column : column + 1].astype(np.float64)
+        values[:, column] = replaced(part, hidden[:, column], how, random)[:, 0]
     return panel.with_values(values)
 
 
@@ -265,7 +302,7 @@ def perturbed_frame(
     frame, names = _eager(data), replaceable(data) if columns is None else list(columns)
     values = np.stack([frame[name].to_numpy().astype(np.float64) for name in names], axis=1)
     if rows is not None and how not in REMOVALS:
-        values[rows] = perturb(values[rows], how, random)
+        values = replaced(values, rows, how, random)
     # A column of float32 stays one: results must not change with its type.
     types = [np.float32 if frame[name].dtype == nw.Float32 else np.float64 for name in names]
     floats: dict[str, Any] = {name: values[:, i].astype(types[i]) for i, name in enumerate(names)}

@@ -7,7 +7,7 @@ honest or not happens inside. The audit sees nothing but what comes out.
 
 from __future__ import annotations
 
-from tests.leakage.gallery import all_rows, choices, neighbours, users
+from tests.leakage.gallery import all_rows, choices, neighbours, notebooks, users
 from tests.leakage.gallery.entry import Entry
 
-GALLERY: list[Entry] = [*all_rows.ENTRIES, *neighbours.ENTRIES, *choices.ENTRIES, *users.ENTRIES]
+GALLERY: list[Entry] = [*all_rows.ENTRIES, *neighbours.ENTRIES, *choices.ENTRIES, *users.ENTRIES, *notebooks.ENTRIES]

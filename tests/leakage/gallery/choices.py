@@ -115,11 +115,14 @@ class Reservoir(RegressorMixin, BaseEstimator):
         return states
 
 
+SHORT = (110, 130, 150)
+
+
 def ragged_rows() -> tuple[Floats, Floats]:
     """Return 200 beginnings of sine waves, 8 to 24 steps long, and the step after each."""
     random = np.random.default_rng(8)
     lengths = random.integers(8, 25, size=200)
-    lengths[150] = 8  # the first row that is forecast is a short one
+    lengths[list(SHORT)] = 8  # the first row that is forecast is a short one
     waves = np.sin(random.uniform(0, 6, size=(200, 1)) + np.arange(25) * random.uniform(0.3, 1.2, size=(200, 1)))
     X = np.where(np.arange(24) < lengths[:, None], waves[:, :24], np.nan)
     return X, waves[np.arange(200), lengths]
@@ -130,5 +133,5 @@ ENTRIES = [
               lambda: real("sunspots-yearly"), range(180, 296, 5), following(11)),
     AtCutoffs("stopped on the test part", stopped_on_the_test_part, stopped_on_a_validation_part,
               lambda: real("sunspots-yearly"), range(180, 302, 5), following(5)),
-    OnWindows("padded to the longest of the batch", Reservoir(masked=False), Reservoir(), ragged_rows, 150),
+    OnWindows("padded to the longest of the batch", Reservoir(masked=False), Reservoir(), ragged_rows, SHORT),
 ]  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -28,12 +29,12 @@ from tests.leakage.gallery.entry import Floats, least_squares, windows
 from tsforecast import AuditReport
 
 STEPS, CUTOFF, LAGS = 200, 159, 12
-Procedure = Callable[[Any], Any]
+Procedure = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Clean:
-    """A procedure that is audited at one cutoff."""
+    """A procedure of the data that is audited at one cutoff, or one of data and cutoff that is audited at several."""
 
     name: str
     procedure: Procedure
@@ -41,11 +42,26 @@ class Clean:
     told: Mapping[str, Any] = field(default_factory=dict)  # arguments of the audit
     unseeded: bool = False  # whether equal runs differ by more than rounding
     threads: bool = False  # whether they may differ by rounding
+    cutoffs: Sequence[Any] = ()  # that the procedure is called with
+
+    @property
+    def cases(self) -> list[Clean]:
+        """The procedure at each of its cutoffs."""
+        return [self.at(cutoff) for cutoff in self.cutoffs] or [self]
+
+    def at(self, cutoff: Any) -> Clean:
+        """Return the procedure at a cutoff that it is called with."""
+        given = partial(_called_at, self.procedure, cutoff)
+        return replace(self, procedure=given, told={**self.told, "cutoff": cutoff}, cutoffs=())
 
     def audit(self, **more: Any) -> AuditReport:
         """Audit it once."""
         told = {"procedure": self.procedure, "data": self.data(), "cutoff": CUTOFF, **self.told, **more}
         return tsforecast.audit_procedure(**told)
+
+
+def _called_at(procedure: Procedure, cutoff: Any, data: Any) -> Any:
+    return procedure(data, cutoff)
 
 
 def series() -> Floats:

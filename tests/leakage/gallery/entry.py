@@ -15,7 +15,7 @@ from tsforecast import AuditReport
 
 Floats = NDArray[np.float64]
 Pipeline = Callable[[Any, Any], Any]  # data and cutoff (or tested series): forecasts of the steps after it
-AUDITED = 2  # cutoffs, of all that are scored
+AUDITED = 3  # cutoffs, spread over all that are scored
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,25 @@ class Entry:
     honest: Any
     data: Callable[[], Any]
 
-    def audit(self, pipeline: Any) -> AuditReport:
-        """Audit the leaky pipeline or the honest one."""
+    @property
+    def words(self) -> str:
+        """The mistake in a sentence."""
+        return " ".join(str(self.leaky.__doc__).split("\n\n")[0].split())
+
+    @property
+    def audited(self) -> Sequence[Any]:
+        """Cutoffs, or tested recordings, at which the mistake reaches what must not be seen."""
         raise NotImplementedError
+
+    def audit_at(self, pipeline: Any, cutoff: Any) -> AuditReport:
+        """Audit the leaky pipeline or the honest one at one of them."""
+        raise NotImplementedError
+
+    def reports(self, pipeline: Any, count: int = AUDITED) -> dict[Any, AuditReport]:
+        """Audit a pipeline at several cutoffs, spread over all; return a report for each."""
+        every = list(self.audited)
+        chosen = np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int))
+        return {every[i]: self.audit_at(pipeline, every[i]) for i in chosen}
 
     def rmse(self, pipeline: Any) -> float:
         """Score it on what it must not have seen."""
@@ -60,9 +76,14 @@ class AtCutoffs(Entry):
     cutoffs: Sequence[Any]
     truth: Callable[[Any, Any], Any]
 
-    def audit(self, pipeline: Any) -> AuditReport:
-        """Audit a few of the cutoffs."""
-        return tsforecast.audit(pipeline, self.data(), cutoffs=list(self.cutoffs[:: len(self.cutoffs) - 1][:AUDITED]))
+    @property
+    def audited(self) -> Sequence[Any]:
+        """See `Entry.audited`."""
+        return self.cutoffs
+
+    def audit_at(self, pipeline: Any, cutoff: Any) -> AuditReport:
+        """See `Entry.audit_at`."""
+        return tsforecast.audit(pipeline, self.data(), cutoffs=[cutoff])
 
     def rmse(self, pipeline: Any) -> float:
         """Score all cutoffs."""
@@ -85,11 +106,16 @@ class OfUsers(Entry):
     tested: Sequence[str]
     seen: int
 
-    def audit(self, pipeline: Any) -> AuditReport:
-        """Audit the first recording that is tested."""
-        name = self.tested[0]
+    @property
+    def audited(self) -> Sequence[Any]:
+        """See `Entry.audited`."""
+        return self.tested
+
+    def audit_at(self, pipeline: Any, cutoff: Any) -> AuditReport:
+        """See `Entry.audit_at`."""
+        given = partial(_of_tested, pipeline, cutoff)
         return tsforecast.audit_procedure(
-            partial(_of_tested, pipeline, name), self.data(), self.seen - 1, tested=name, id="recording", group="user"
+            given, self.data(), self.seen - 1, tested=cutoff, id="recording", group="user"
         )
 
     def rmse(self, pipeline: Any) -> float:
@@ -105,19 +131,25 @@ def _of_tested(pipeline: Pipeline, name: str, data: Any) -> Any:
 
 @dataclass(frozen=True)
 class OnWindows(Entry):
-    """Estimators on windows: data are X and y, rows in order of time; those from `cutoff` on are forecast at once."""
+    """Estimators on windows: data are X and y, rows in order of time; those from a cutoff on are forecast at once."""
 
-    cutoff: int
+    cutoffs: Sequence[int]
 
-    def audit(self, pipeline: Any) -> AuditReport:
-        """Audit the estimator at that row."""
-        return tsforecast.audit(pipeline, self.data(), cutoffs=[self.cutoff])
+    @property
+    def audited(self) -> Sequence[Any]:
+        """See `Entry.audited`."""
+        return self.cutoffs
+
+    def audit_at(self, pipeline: Any, cutoff: Any) -> AuditReport:
+        """See `Entry.audit_at`."""
+        return tsforecast.audit(pipeline, self.data(), cutoffs=[cutoff])
 
     def rmse(self, pipeline: Any) -> float:
-        """Score the rows from the cutoff on."""
+        """Score the rows from the last cutoff on."""
         X, y = self.data()
-        said = pipeline.fit(X[: self.cutoff], y[: self.cutoff]).predict(X[self.cutoff :])
-        return root_mean_square((said, y[self.cutoff :]))
+        cutoff = self.cutoffs[-1]
+        said = pipeline.fit(X[:cutoff], y[:cutoff]).predict(X[cutoff:])
+        return root_mean_square((said, y[cutoff:]))
 
 
 def root_mean_square(*pairs: tuple[Any, Any]) -> float:

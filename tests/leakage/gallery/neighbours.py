@@ -248,7 +248,7 @@ ENTRIES = [
     AtCutoffs("decompose, then split", decompose_then_split, split_then_decompose,
               lambda: real("elnino-monthly", 360), range(240, 350, 4), following(6)),
     AtCutoffs("mean of the day joined to its hours", mean_of_the_day_joined_back, mean_of_the_day_so_far, hours,
-              pd.date_range("2024-02-10 09:00", "2024-02-28", freq="11h"),
+              [at for at in pd.date_range("2024-02-10 09:00", "2024-02-28", freq="11h") if at.hour != 23],
               lambda frame, at: _after(frame, frame.index, at)),
     AtCutoffs("weather as it turned out", weather_as_it_turned_out, weather_of_the_day_before, days,
               pd.date_range("2024-05-01", periods=60), lambda frame, at: _after(frame, frame["day"], at)),
