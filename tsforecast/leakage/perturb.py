@@ -74,6 +74,8 @@ def replaced(values: Floats, at: Mask, how: str, random: np.random.Generator) ->
 
 def _equal(rows: Floats) -> Floats:
     """Return the median of each column in all rows, or half of it where it is there already."""
+    if not len(rows):
+        return rows
     known = np.where(np.isfinite(rows), rows, np.nan)
     known = np.where(np.isnan(known).all(axis=0), 1.0, known)
     level = np.nanmedian(known, axis=0)
