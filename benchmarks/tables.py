@@ -21,6 +21,7 @@ RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 VERDICTS = Path(__file__).parents[1] / "docs" / "verdicts.md"
 DISTRIBUTIONS = Path(__file__).parents[1] / "docs" / "distributions.md"
+OPEN_BOARD = Path(__file__).parents[1] / "docs" / "open-board" / "README.md"
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery" / "README.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
@@ -463,6 +464,18 @@ OF_GALLERY: dict[str, Callable[[], str]] = {
 }
 
 
+def open_board() -> str:
+    """Draw MASE, and the verdict beside it, of each model on each set."""
+    shown = rows("open_board")
+    cells = shown["mase"].map("{:.3f}".format) + shown["verdict"].map(
+        lambda verdict: "" if verdict == "naive" else f" {verdict}"
+    )
+    order = shown.groupby("model", sort=False)["mase"].mean().sort_values().index
+    table = shown.assign(cell=cells).pivot(index="model", columns="set", values="cell").loc[order]
+    audits = shown.groupby("model")["leak_audit"].first()
+    return str(table[shown["set"].unique()].assign(**{"leak audit": audits}).to_markdown(disable_numparse=True))
+
+
 def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
     """Return a text with its tables drawn anew between their marks."""
     for name, table in drawn.items():
@@ -475,9 +488,17 @@ def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
     return text
 
 
+DRAWN = {
+    README: TABLES,
+    VERDICTS: OF_VERDICTS,
+    DISTRIBUTIONS: OF_DISTRIBUTIONS,
+    GALLERY: OF_GALLERY,
+    OPEN_BOARD: {"open board": open_board},
+}
+
+
 def main() -> None:
-    pages = ((README, TABLES), (VERDICTS, OF_VERDICTS), (DISTRIBUTIONS, OF_DISTRIBUTIONS), (GALLERY, OF_GALLERY))
-    for path, drawn in pages:
+    for path, drawn in DRAWN.items():
         path.write_text(written(path.read_text(encoding="utf-8"), drawn), encoding="utf-8")
 
 

@@ -58,6 +58,18 @@ def test_statsforecast() -> None:
         make("statsforecast:WindowAverage")
 
 
+@pytest.mark.parametrize("step", ["W-SAT", "MS", "QE"])
+def test_sktime_computes_with_weeks_months_and_quarters(step: str) -> None:
+    from sktime.forecasting.trend import PolynomialTrendForecaster
+
+    times = pd.date_range("2015-01-31", periods=40, freq=step)
+    line = pd.DataFrame({"time": times, "y": 3 + 2 * np.arange(40.0)})
+    fitted = as_forecaster(PolynomialTrendForecaster()).set_params(horizon=2).fit(line)
+    made = fitted.predict()
+    np.testing.assert_allclose(made["y"], [83, 85])
+    assert made["time"].tolist() == pd.date_range(times[-1], periods=3, freq=step)[1:].tolist()
+
+
 def test_sktime() -> None:
     from sklearn.linear_model import LinearRegression
     from sktime.forecasting.compose import YfromX

@@ -47,13 +47,24 @@ class SktimeForecaster(LibraryForecaster):
             return np.asarray(getattr(model, method)(X=future, **settings), dtype=np.float64)
 
         def alone(one: Single) -> NDArray[np.float64]:
-            index, ahead = time_index(one.times), time_index(one.ahead)
+            index = time_index(one.times)
+            ahead = time_index(one.ahead)
+            if in_periods(index):  # of weeks, months and longer, sktime can compute with periods alone
+                index = index.to_period()
+                ahead = ahead.to_period(index.freq)
             X, future = (one.covariates, one.future) if one.future is not None else (None, None)
             X, future = (None if X is None else X.set_axis(index), None if future is None else future.set_axis(ahead))
             found = fitted(pd.Series(one.y, index=index, name="y"), X, future)
             return found if settings else found.reshape(question.horizon)
 
         return self.each(question, alone)
+
+
+def in_periods(index: pd.Index) -> bool:
+    """Return whether the steps of an index are weeks, months, quarters or years that pandas has periods of."""
+    if not isinstance(index, pd.DatetimeIndex) or index.freq is None or index.freq.rule_code[0] not in "WMQY":
+        return False
+    return not (index.freq.n > 1 and index.freq.rule_code.partition("-")[0].endswith("S"))
 
 
 def adapt(model: Any) -> Forecaster | None:

@@ -153,9 +153,9 @@ def _cells(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
         share = (share / root.where(root > 0, np.inf) + root * cells["count"] / total) / 2
     finite = by_series["loss"].transform("sum").where(total > 0).notna()
     cells["loss"] = share.where(finite)
-    count = cells["loss"].notna().groupby(level=KEYS[:4]).any()
+    count = cells["loss"].notna().groupby(level=KEYS[:4], observed=True).any()
     weights = _weights(rows)
-    count = (count * _by_series(count, weights)).groupby(level="model").sum()
+    count = (count * _by_series(count, weights)).groupby(level="model", observed=True).sum()
     cells["loss"] *= _by_series(cells, weights)
     cells["loss"] /= count.reindex(cells.index.get_level_values("model")).to_numpy()
     return cells["loss"].reset_index()
