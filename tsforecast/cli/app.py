@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-for command in (check, seal, plan, leaderboard, report, fit, predict, inspect, monitor, tune, tune_report, audit):
+for command in (check, plan, leaderboard, report, fit, predict, inspect, monitor, tune, tune_report, audit, seal):
     app.command()(command)
 # Options that this command does not know are the benchmark's own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)

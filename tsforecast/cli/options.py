@@ -44,7 +44,7 @@ def _plain(params: list[Any]) -> list[Any]:
 
 
 Data = Annotated[
-    str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel, Parquet or .tsf file.")
+    str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel, Parquet or TSF file.")
 ]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
 Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 10 to 30")]
