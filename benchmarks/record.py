@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tsforecast.files import write_or_return
+
 RESULTS = Path(__file__).parent / "results"  # the committed rows
 LIBRARIES = ("tsforecast", "torch", "statsmodels", "numpy", "pandas", "polars")
 
@@ -31,9 +33,8 @@ def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | No
     place = stays.index(False) if False in stays else len(before)
     pairs = list(zip(before, stays, strict=True))
     kept = [[row for row, stay in part if stay] for part in (pairs[:place], pairs[place:])]
-    folder.mkdir(parents=True, exist_ok=True)
     lines = [*kept[0], *({**row, **about} for row in rows), *kept[1]]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_or_return("".join(json.dumps(line) + "\n" for line in lines), path)  # whole: a kill leaves the rows of before
 
 
 def machine() -> dict[str, Any]:

@@ -22,24 +22,30 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from record import record
 
 from tsforecast import Leaderboard, Overall, Panel, leaderboard, overall
 from tsforecast.adapters.names import is_foreign
+from tsforecast.checks import flag, one_of, whole
+from tsforecast.checks import jobs as processes
 from tsforecast.cli.benchmark_page import html_benchmark, read_rows
 from tsforecast.cli.data import protocol_of, read_panel
 from tsforecast.cli.options import DataOptions
+from tsforecast.data.protocol import option_problems
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any, reason
 from tsforecast.estimators.registry import make
 from tsforecast.evaluation.entries import named
 from tsforecast.evaluation.exchange import NEAREST_METRICS, FevTask, fev_rows, read_fev_tasks
+from tsforecast.evaluation.metrics import RANKING
 from tsforecast.evaluation.overall import ERROR, MODEL, TASK_COLUMNS
-from tsforecast.files import require_place, write_or_return
+from tsforecast.files import OutputError, require_place, write_or_return
 from tsforecast.reporting.tables import to_plain
 
 READING = {each.name for each in fields(DataOptions)}
 SETTINGS = ("horizon", "origins", "step", "metric", "align", "min_past", "refit", "seeds", "audit")
 SETTINGS += ("independent_series", "distributions")
+COUNTS, FLAGS = ("horizon", "origins", "step", "min_past", "seeds"), ("independent_series", "distributions")
 SHARED = ("models", "reference", "fev", "folder", "task", *SETTINGS)
 
 
@@ -99,9 +105,16 @@ def read_list(path: Path) -> tuple[list[Job], dict[str, Any]]:
             problems.append(f"{who} must name its data, a dataset or a file: got {given.get('data')!r}")
             continue
         own = {name: value for name, value in given.items() if name in SETTINGS}
+        problems += [f"{who}: {problem}" for problem in setting_problems(shared | own)]
         reading = {name: _option(name, value) for name, value in given.items() if name in READING}
         name = str(given.get("name", Path(given["data"]).stem))
         jobs.append(Job(name, given["data"], shared | own, reading, beside=path.parent))
+    problems += [
+        f"key {name!r} must be text: got {table[name]!r}"
+        for name in ("fev", "folder", "reference")
+        if not isinstance(table.get(name, ""), str)
+    ]
+    raise_any(problems)
     if "fev" in table:
         folder = table.get("folder") or os.environ.get("FEV_DATASETS_PREFIX")
         place = path.parent / folder if folder else None
@@ -115,6 +128,14 @@ def read_list(path: Path) -> tuple[list[Job], dict[str, Any]]:
         problems.append(f'file {str(path)!r} must have tasks: add [[task]] with data, or fev = "tasks.yaml"')
     raise_any(problems)
     return jobs, {name: table[name] for name in ("models", "reference") if name in table}
+
+
+def setting_problems(given: dict[str, Any]) -> list[str]:
+    """Return the problems of settings of a task that are known before its data are read."""
+    found = [each for name in COUNTS if name in given for each in whole(name, given[name], 1)]
+    found += one_of("metric", given.get("metric", "mase"), RANKING)
+    found += [each for name in FLAGS if name in given for each in flag(name, given[name])]
+    return found + option_problems(given.get("refit", False), None, given.get("audit"), given.get("align"))
 
 
 def _option(name: str, value: Any) -> Any:
@@ -209,8 +230,8 @@ def finish(rows: list[dict[str, Any]], reference: str | None, out: Path) -> Over
     """Write the rows as fev has them, the standing over tasks, and its page."""
     import pandas as pd
 
-    found = overall(rows, reference)
     write_or_return(pd.DataFrame(rows).to_csv(index=False), out / "rows.csv")
+    found = overall(rows, reference)
     write_or_return(found.table.to_csv(index=False), out / "overall.csv")
     about = (__doc__ or "").split("\n")[0]
     write_or_return(html_benchmark("tasks", read_rows(out / "tasks.jsonl"), about), out / "tasks.html")
@@ -226,6 +247,7 @@ def main(words: list[str] | None = None, say: Callable[[str], Any] = lambda line
     parser.add_argument("--jobs", type=int, default=1, help="processes to share fits between")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("TSFORECAST_RESULTS") or "benchmark-tasks"))
     options = parser.parse_args(words)
+    raise_any(processes("jobs", options.jobs), ParameterError)
     jobs, stated = read_list(options.tasks)
     if options.only:
         wanted = [name.strip() for name in options.only.split(",")]
@@ -238,6 +260,18 @@ def main(words: list[str] | None = None, say: Callable[[str], Any] = lambda line
         raise ParameterError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
     require_place(options.out)
     os.environ["TSFORECAST_RESULTS"] = str(options.out.absolute())  # where `record` writes
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(options.out / ".lock", timeout=0):
+            run_tasks(jobs, models, reference, options, say)
+    except Timeout:
+        raise OutputError(f"{str(options.out)!r} is in use by another run: name another folder, or wait") from None
+
+
+def run_tasks(
+    jobs: list[Job], models: dict[str, Any], reference: str | None, options: Any, say: Callable[[str], Any]
+) -> None:
+    """Run each task, and write what is known after each."""
     rows = list[dict[str, Any]]()
     for number, job in enumerate(jobs, start=1):
         began = time.perf_counter()

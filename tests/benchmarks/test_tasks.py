@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from tests.helpers.commands import in_a_process
 from tsforecast import Leaderboard, overall
@@ -145,6 +146,11 @@ def test_where_every_requested_model_fails_the_naive_ones_stay(tasks: ModuleType
         ('data = "shops.tsf"', 'data = "shops.tsf"\nname = "sales"', "'sales' stands there twice"),
         ("window = 5", "windw = 5", "model 'averages': 'windw' is not known; did you mean 'window'?"),
         ('"mean",', '"mean", "mean",', "models must have names of their own: 'mean' stands there twice"),
+        ('metric = "rmsse"', 'metric = "rmse2"', "task 2: metric must be one of"),
+        ("origins = 2", 'origins = "two"', "task 2: origins must be a whole number >= 1: got 'two'"),
+        ('align = "end"', 'align = "ends"', "task 2: align must be one of"),
+        ("seeds = 1", "seeds = 1\nreference = 3", "key 'reference' must be text: got 3"),
+        ("seeds = 1", "seeds = 1\nfev = 3", "key 'fev' must be text: got 3"),
         ('"mean",', '"maen",', "model 'maen' does not exist; did you mean 'mean'?"),
         ("models = ", "model = ", "key 'model' is not known"),
         ("[[task]]", "[[task", "must be TOML with a list of tasks"),
@@ -172,8 +178,11 @@ def test_options_stand_before_the_list_and_choose_tasks(tasks: ModuleType, folde
         ["--only", "shop"],
         ["--reference", "grru"],
         ["--models", "nothing"],
+        ["--jobs", "0"],
     ):
-        with pytest.raises(TsForecastError, match=r"did you mean|is not among|does not exist|must be a folder"):
+        with pytest.raises(
+            TsForecastError, match=r"did you mean|is not among|does not exist|must be a folder|number of processes"
+        ):
             run(tasks, folder, *words)
 
 
@@ -189,6 +198,28 @@ def test_tasks_of_fev_are_run_from_local_copies(tasks: ModuleType, folder: Path)
         ("hub/x", "daily", "RMSSE")
     }
     assert all(math.isfinite(row["test_error"]) for row in rows)
+
+
+def test_a_folder_is_of_one_run_at_a_time(tasks: ModuleType, folder: Path) -> None:
+    (folder / "out").mkdir()
+    with (
+        FileLock(folder / "out/.lock"),
+        pytest.raises(TsForecastError, match="is in use by another run: name another folder, or wait"),
+    ):
+        run(tasks, folder)
+    assert not (folder / "out/tasks.jsonl").exists()
+
+
+def test_rows_stay_where_the_reference_failed_and_while_others_are_written(tasks: ModuleType, folder: Path) -> None:
+    own = 'models = ["mean", {name = "broken", model = "reduction", window = 400}]\nreference = "broken"'
+    (folder / "tasks.toml").write_text(LIST.replace(LIST.splitlines()[1], own))
+    with pytest.raises(TsForecastError, match="reference 'broken' must have a result of every task"):
+        run(tasks, folder)
+    assert len(pd.read_csv(folder / "out/rows.csv")) == 10
+    old = (folder / "out/tasks.jsonl").read_text()
+    os.link(folder / "out/tasks.jsonl", folder / "old")
+    tasks.record("tasks", [])
+    assert (folder / "old").read_text() == old  # replaced as a whole, never written over
 
 
 @pytest.mark.process

@@ -215,3 +215,26 @@ def test_former_names_of_fields_are_read(tmp_path: Path) -> None:
 def test_every_column_of_a_task_is_a_field() -> None:
     assert set(TASK_COLUMNS) | {"task_name"} == set(FevTask(dataset_path="x").fields)
     assert set(NEAREST_METRICS.values()) >= {"mase", "crps", "wql", "rmse"}
+
+
+def test_a_metric_is_that_of_each_window_where_windows_have_different_numbers_of_series() -> None:
+    longer = SHOPS[(SHOPS["shop"] == "a") | (SHOPS["day"] < DAYS[54])][["shop", "day", "sales"]]
+    board = leaderboard(["mean"], longer, horizon=3, origins=3, align="time")
+    own = board.rows[board.rows["model"] == "mean"]
+    counts = own.groupby("cutoff")["series"].nunique()
+    assert counts.tolist() == [2, 1, 1]
+    found = board.to_fev(metric="RMSE", extra_metrics=["WAPE"]).set_index("model_name").loc["mean"]
+    parts = [part for _, part in own.groupby("cutoff")]
+    error = [(part["y"] - part["forecast"]).abs() for part in parts]
+    assert found["RMSE"] == pytest.approx(np.mean([np.sqrt((each**2).mean()) for each in error]))
+    wape = [each.sum() / part["y"].abs().sum() for each, part in zip(error, parts, strict=True)]
+    assert found["WAPE"] == pytest.approx(np.mean(wape))
+
+
+@pytest.mark.parametrize(("align", "windows", "start"), [("end", 2, "-6"), ("time", 2, "2024-02-23T00:00:00")])
+def test_windows_of_series_with_ends_of_their_own_count_from_each_end(align: Any, windows: int, start: str) -> None:
+    lengths = {"a": 60, "b": 60, "c": 50, "d": 30}
+    parts = [pd.DataFrame({"id": name, "day": DAYS[:n], "y": DRAWN.normal(size=n)}) for name, n in lengths.items()]
+    rows = leaderboard(["mean"], pd.concat(parts), horizon=3, origins=2, align=align).to_fev()
+    assert set(rows["num_windows"]) == {windows}
+    assert set(rows["initial_cutoff"]) == {start}

@@ -165,6 +165,18 @@ def test_a_task_without_any_result_is_left_out_and_named() -> None:
         (rows_of() + rows_of({"x": {"gru": 1.0}}), {}, DataError, "it has none of 1 of 5, 'x'"),
         (rows_of({"a": {"naive": 1, "m": math.nan}}), {"failures": "drop"}, DataError, "each of 1 has some"),
         (rows_of({"a": {"naive": math.nan}}), {}, DataError, "must have an error of some model"),
+        (
+            rows_of({"a": {"naive": -1.0, "m": 2.0}}),
+            {},
+            DataError,
+            "must hold errors of 0 or more: 1 of 2 are below",
+        ),
+        (
+            pd.DataFrame([["m", 1.0, 2.0]], columns=["model_name", "test_error", "test_error"]),
+            {},
+            DataError,
+            "must have one column 'test_error': they have several",
+        ),
         (rows_of(leak_audit="LEAK"), {}, DataError, "reference 'seasonal-naive' must not read the future"),
         (rows_of(), {"failures": "skip"}, ParameterError, "failures must be one of 'reference', 'drop'"),
         (rows_of(), {"resamples": 0}, ParameterError, "resamples must be a whole number >= 1"),
@@ -226,3 +238,8 @@ def test_the_page_has_every_model_task_and_note_and_escapes_them(tmp_path: Path)
     assert "Blue is better than seasonal-naive with its whole interval." in page
     found.to_html(tmp_path / "page.html", title="Mine")
     assert "<h1>Mine</h1>" in (tmp_path / "page.html").read_text()
+
+
+def test_seconds_that_are_no_numbers_are_not_known() -> None:
+    rows = rows_of({"a": {"naive": 2.0, "m": 1.0}}, training_time_s="long")
+    assert overall(rows).table["training_time_s"].isna().all()

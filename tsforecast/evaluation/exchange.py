@@ -37,8 +37,8 @@ FEV_METRICS = {"crps": "SQL"} | {
 _LISTS = ("extra_metrics", "quantile_levels", "known_dynamic_columns", "past_dynamic_columns", "static_columns")
 
 
-def fev_errors(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return metrics by the definitions of fev, a row for each model, averaged over seeds.
+def fev_errors(rows: pd.DataFrame, metrics: Sequence[str], origins: int = 1) -> pd.DataFrame:
+    """Return metrics by the definitions of fev, a row for each model, averaged over seeds; see `windows`.
 
     A metric is computed in each window (all series at one cutoff) and for each target, and averaged over targets, then
     windows. Quantile losses are those of the deciles. A model that forecasts NaN anywhere has NaN.
@@ -47,7 +47,7 @@ def fev_errors(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     raise_any([each for each, name in zip(wrong, metrics, strict=True) if name not in NEAREST_METRICS], ParameterError)
     seed = rows["seed"].fillna(-1).astype(int) if "seed" in rows else 0
     quantiles = column(rows, "quantile_loss") if set(metrics) & set(QUANTILE_METRICS) else np.nan
-    parts = rows.assign(seed=seed, window=windows(rows), quantiles=quantiles)
+    parts = rows.assign(seed=seed, window=windows(rows, origins), quantiles=quantiles)
     keys = ["model", "seed", "window", "target"]
     found = parts.groupby(keys, observed=True, sort=False)[[*parts]].apply(
         lambda part: pd.Series({name: _metric(name, part) for name in metrics})
@@ -61,14 +61,14 @@ def fev_errors(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     return table.set_axis(table.index.astype(str), axis=0)
 
 
-def windows(rows: pd.DataFrame) -> pd.Series:
+def windows(rows: pd.DataFrame, origins: int = 1) -> pd.Series:
     """Return the window of each row: its cutoff, or where each series has cutoffs of its own, its place from the end.
 
-    Cutoffs are shared where most series are tested at the newest one.
+    Cutoffs are shared where all series together have no more than were asked for (`origins`), or than one of them has.
     """
     if pd.api.types.is_datetime64_any_dtype(rows["cutoff"]):
-        newest = rows.groupby("series", observed=True)["cutoff"].max()
-        if (newest == newest.max()).mean() >= 0.5:
+        most = rows.groupby("series", observed=True)["cutoff"].nunique().max()
+        if rows["cutoff"].nunique() <= max(most, origins):
             return rows["cutoff"]
     return rows.groupby("series", observed=True)["cutoff"].rank("dense", ascending=False).astype(int)
 
@@ -129,7 +129,7 @@ def fev_rows(
         raise ParameterError(f"metric must be one of fev's, {shorten(list(NEAREST_METRICS), 14)}: {held}; pass one")
     metric = metric or FEV_METRICS[board.metric]
     names = [name.upper() for name in dict.fromkeys((metric, *extra_metrics, *given.get("extra_metrics", ())))]
-    found = fev_errors(board.rows, names)
+    found = fev_errors(board.rows, names, record.origins if record else 1)
     asked = [name for name in names if name in QUANTILE_METRICS]
     known = _task_of(board) | {"eval_metric": names[0], "extra_metrics": names[1:]}
     known |= {"quantile_levels": [round(level, 1) for level in DECILES.tolist()] if asked else []}
@@ -163,11 +163,12 @@ def _task_of(board: ForecastResults) -> dict[str, Any]:
     """Return the fields of a task that a board knows; the names of columns are those that fev expects unless told."""
     record, rows = board.record, board.rows[board.rows["model"] == board.reference]
     targets = sorted(rows["target"].astype(str).unique())
-    count = int(windows(rows).nunique())
+    shown = windows(rows, record.origins if record else 1)
+    count = int(shown.nunique())
     horizon = record.horizon if record else int(rows["step"].max())
     step = record.step if record else horizon
     start: Any = -horizon - (count - 1) * step
-    if windows(rows) is rows["cutoff"] or windows(rows).dtype.kind == "M":
+    if shown.dtype.kind == "M":
         start = rows["cutoff"].min().isoformat()
     fields: dict[str, Any] = {name: [] if name in _LISTS else None for name in TASK_COLUMNS}
     return fields | {

@@ -225,9 +225,8 @@ def overall(
                 "or pass failures='reference'"
             )
         if len(dropped):
-            notes.append(
-                f"{counted(len(dropped), 'task')} with failures or leaks left out: {shorten(list(dropped), 8)}"
-            )
+            much = counted(len(dropped), "task")
+            notes.append(f"{much} with failures or leaks left out: {shorten(list(dropped), 8)}")
         errors, replaced = errors.drop(index=dropped), replaced.drop(index=dropped)
     relative = _relative(errors, reference).where(~replaced, 1.0)
     held = int(((relative == LEAST) | (relative == MOST)).to_numpy().sum())
@@ -235,15 +234,14 @@ def overall(
         notes.append(f"{counted(held, 'relative error')} outside {LEAST} to {MOST:g} count as these ends")
     seen = _marked(read, TRAINED, errors, lambda values: values.str.lower().isin(["true", "1", "1.0"]))
     table = pd.DataFrame({"model": counts.astype(str)})
-    values = relative.to_numpy(dtype=np.float64)
     ranked = ~leaking.any().to_numpy()  # a model that reads the future takes no place from others
-    for name, (mean, low, high) in _statistics(values, ranked, resamples, seed).items():
+    for name, (mean, low, high) in _statistics(relative.to_numpy(), ranked, resamples, seed).items():
         table[name], table[f"{name}_low"], table[f"{name}_high"] = mean, low, high
     table["tasks"] = len(errors)
     for name, marks in (("failed", failed), ("leaks", leaking), ("seen", seen)):
         table[name] = marks.sum().reindex(counts).to_numpy()
     for name in TIMES:
-        known = _pivot(read, name).astype(float) if name in read else errors * np.nan
+        known = _pivot(read, name).apply(pd.to_numeric, errors="coerce") if name in read else errors * np.nan
         table[name] = known.reindex(errors.index).median().reindex(counts).to_numpy()
     table["behind"] = table["leaks"] > 0
     order = table.sort_values(["behind", "skill", "model"], ascending=[True, False, True]).index
@@ -405,6 +403,8 @@ def read_fev(*sources: Any) -> pd.DataFrame:
         raise DataError(
             f"column {ERROR!r} must hold numbers: {len(wrong)} of {len(rows)} rows hold none, as {wrong.iloc[0]!r}"
         )
+    if low := int((numbers < 0).sum()):
+        raise DataError(f"column {ERROR!r} must hold errors of 0 or more: {low} of {len(rows)} are below; give a loss")
     if rows[MODEL].isna().any():
         raise DataError(f"column {MODEL!r} must name a model in every row: {int(rows[MODEL].isna().sum())} have none")
     rows = rows.assign(**{ERROR: numbers.astype(float), MODEL: rows[MODEL].astype(str)})
@@ -431,6 +431,8 @@ def _frame_of(source: Any) -> pd.DataFrame:
         source = pd.DataFrame(source)
     if not isinstance(source, pd.DataFrame):
         raise DataError(f"rows of fev must be a table, a file or a list of dicts: got {type(source).__name__}")
+    twice = source.columns[source.columns.duplicated()].unique()
+    raise_any(f"rows of fev must have one column {name!r}: they have several" for name in twice)
     both = [name for name in FORMER if name in source and FORMER[name] in source]
     raise_any(f"rows of fev must have one of {name!r} and {FORMER[name]!r}: they have both" for name in both)
     frame = source.rename(columns=FORMER)
