@@ -77,7 +77,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
 
 def drawn(module: Any) -> Any:
     """Return a network with weights that are drawn: some are made of memory as it is."""
-    for weight in module.parameters():
+    centroids = [each for name, each in module.named_buffers() if name.endswith("centroid")]
+    for weight in [*module.parameters(), *centroids]:
         torch.nn.init.normal_(weight, std=0.2)
     return module
 

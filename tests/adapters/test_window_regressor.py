@@ -245,3 +245,12 @@ def naive() -> np.ndarray:
 def error_of(forecast: Any) -> float:
     """Return the mean absolute error of a forecast of the week."""
     return float(np.abs(np.asarray(forecast) - SALES[KNOWN:]).mean())
+
+
+def test_lags_of_several_series_are_not_read_as_one_window() -> None:
+    windows, y = rows()
+    frame = pd.DataFrame(windows[:, :4], columns=["sales_lag_1", "sales_lag_2", "price_lag_1", "price_lag_2"])
+    with pytest.raises(ParameterError, match="4 of 4 columns are lags of a column, such as 'sales_lag_1'; rename"):
+        WindowRegressor(NaiveForecaster()).fit(frame, y)
+    own = frame.rename(columns={"sales_lag_1": "lag_1", "sales_lag_2": "lag_2"})
+    assert WindowRegressor(GRU).fit(own, y).covariates_.tolist() == [2, 3]

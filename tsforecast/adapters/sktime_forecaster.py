@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sktime.datatypes import update_data
-from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from tsforecast.adapters.base import ForeignForecaster
 from tsforecast.adapters.protocol import as_forecaster
@@ -27,6 +25,16 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.neural import GRUForecaster, NeuralForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
+
+try:
+    from sktime.datatypes import update_data
+    from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"TsforecastForecaster needs the package {error.name}, which is not installed: install it with "
+        "pip install tsforecast[sktime]",
+        name=error.name,
+    ) from error
 
 _MTYPES = ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"]
 _READERS = (NeuralForecaster, ReductionForecaster, ForeignForecaster)  # of covariates that are known ahead

@@ -19,6 +19,7 @@ from tsforecast.estimators.base import FLOATS
 from tsforecast.forecasters.base import Forecaster
 
 _LAG = re.compile(r"lag_?(\d+)")  # of skforecast and of MLForecast
+_LAG_OF = re.compile(r".+_lag_?\d+")  # of one of several series
 
 
 class WindowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -125,6 +126,12 @@ class WindowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if named and asked and sorted(named.values()) != sorted(asked):
             have = shorten([self._names()[at] for at in named], 8)
             raise ParameterError(f"lags must be those of the columns of X: got {self.lags!r}, and X has {have}")
+        others = [name for name in self._names() if _LAG_OF.fullmatch(name)]
+        if others and not named and not asked:
+            raise ParameterError(
+                f"X must name lags of one series lag_1, lag_2, ...: {len(others)} of {count} columns are lags of a "
+                f"column, such as {others[0]!r}; rename those of the series that is forecast"
+            )
         if len(asked) > count:
             raise ParameterError(f"lags must be columns of X: got {len(asked)} lags, and X has {count} columns")
         lag_of = named or dict(enumerate(asked)) or {at: count - at for at in range(count)}
