@@ -125,7 +125,7 @@ def test_one_task_gives_no_interval_and_relative_errors_are_held() -> None:
 
 
 def test_the_headline_names_the_best_model_or_that_none_is_better() -> None:
-    assert overall(rows_of()).headline.startswith("ets has 19.9% of seasonal-naive's error removed over 4 tasks (95%")
+    assert overall(rows_of()).headline.startswith("ets removes 19.9% of seasonal-naive's error over 4 tasks (95%")
     worse = overall(rows_of(), "ets").headline
     assert worse.startswith("No model has less error than ets: gru, the best, has ")
     assert " more over 4 tasks (95% interval -" in worse

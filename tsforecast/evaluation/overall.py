@@ -109,7 +109,7 @@ class Overall:
             return f"No model was compared with {self.reference}"
         best, tasks = others.iloc[0], counted(len(self.relative), "task")
         better = int((others["skill_low"] > 0).sum())
-        removed = f"{best['model']} has {best['skill']:.1%} of {self.reference}'s error removed over {tasks}"
+        removed = f"{best['model']} removes {best['skill']:.1%} of {self.reference}'s error over {tasks}"
         if best["skill"] <= 0:
             more = f"{-best['skill']:.1%} more" if best["skill"] else "as much"
             removed = (
@@ -231,7 +231,7 @@ def overall(
     relative = _relative(errors, reference).where(~replaced, 1.0)
     held = int(((relative == LEAST) | (relative == MOST)).to_numpy().sum())
     if held:
-        notes.append(f"{counted(held, 'relative error')} outside {LEAST} to {MOST:g} count as these ends")
+        notes.append(f"{counted(held, 'relative error')} outside {LEAST} to {MOST:g}, taken as these ends")
     seen = _marked(read, TRAINED, errors, lambda values: values.str.lower().isin(["true", "1", "1.0"]))
     table = pd.DataFrame({"model": counts.astype(str)})
     ranked = ~leaking.any().to_numpy()  # a model that reads the future takes no place from others
