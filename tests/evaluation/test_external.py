@@ -248,12 +248,13 @@ def test_given_forecasts_stand_on_one_board_with_models_that_are_fitted(
 
 def test_some_of_the_given_cutoffs_and_steps_are_enough_for_a_board(own: Leaderboard, wide: pd.DataFrame) -> None:
     frame = theirs(wide)[[*KEYS, "my mean"]]
+    frame["my mean"] += (frame["ds"] - frame["cutoff"]).dt.days  # each step has its own forecast
     board = leaderboard({"vendor": frame}, TRUTH, horizon=2, gap=1, origins=2, step=3, audit=None)
     there = board.rows.query("model == 'vendor'")
     whole = own.rows.query("model == 'mean' and step > 1").assign(step=lambda rows: rows["step"] - 1)
     same = there.merge(whole, on=["series", "cutoff", "step"], suffixes=("", "_there"))
     assert len(same) == len(there) == 2 * 2 * 2
-    np.testing.assert_array_equal(same["forecast"], same["forecast_there"])
+    np.testing.assert_allclose(same["forecast"], same["forecast_there"] + same["step"] + 1)
     np.testing.assert_array_equal(same["y"], same["y_there"])
 
 
