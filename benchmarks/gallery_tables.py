@@ -1,4 +1,4 @@
-"""Tables of docs/gallery: mistakes with what they seem to gain, and the counts of all audits."""
+"""Tables of docs/gallery, mistakes and the counts of all audits, and of docs/open-board."""
 
 from __future__ import annotations
 
@@ -46,3 +46,14 @@ def counts(leaky: pd.DataFrame, stateful: pd.DataFrame, clean: pd.DataFrame) -> 
         },
     ]
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def open_board(shown: pd.DataFrame) -> str:
+    """Draw MASE, and the verdict beside it, of each model on each set."""
+    cells = shown["mase"].map("{:.3f}".format) + shown["verdict"].map(
+        lambda verdict: "" if verdict == "naive" else f" {verdict}"
+    )
+    order = shown.groupby("model", sort=False)["mase"].mean().sort_values().index
+    table = shown.assign(cell=cells).pivot(index="model", columns="set", values="cell").loc[order]
+    audits = shown.groupby("model")["leak_audit"].first()
+    return str(table[shown["set"].unique()].assign(**{"leak audit": audits}).to_markdown(disable_numparse=True))

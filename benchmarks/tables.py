@@ -464,18 +464,6 @@ OF_GALLERY: dict[str, Callable[[], str]] = {
 }
 
 
-def open_board() -> str:
-    """Draw MASE, and the verdict beside it, of each model on each set."""
-    shown = rows("open_board")
-    cells = shown["mase"].map("{:.3f}".format) + shown["verdict"].map(
-        lambda verdict: "" if verdict == "naive" else f" {verdict}"
-    )
-    order = shown.groupby("model", sort=False)["mase"].mean().sort_values().index
-    table = shown.assign(cell=cells).pivot(index="model", columns="set", values="cell").loc[order]
-    audits = shown.groupby("model")["leak_audit"].first()
-    return str(table[shown["set"].unique()].assign(**{"leak audit": audits}).to_markdown(disable_numparse=True))
-
-
 def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
     """Return a text with its tables drawn anew between their marks."""
     for name, table in drawn.items():
@@ -493,7 +481,7 @@ DRAWN = {
     VERDICTS: OF_VERDICTS,
     DISTRIBUTIONS: OF_DISTRIBUTIONS,
     GALLERY: OF_GALLERY,
-    OPEN_BOARD: {"open board": open_board},
+    OPEN_BOARD: {"open board": lambda: gallery_tables.open_board(rows("open_board"))},
 }
 
 
