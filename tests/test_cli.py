@@ -22,12 +22,12 @@ from tests.helpers.commands import in_a_process, tsforecast
 from tests.helpers.forecasters import ROW_COLUMNS, wave
 from tests.helpers.movements import named_movements
 from tsforecast import GRUForecaster, NaiveForecaster, Panel, compare_classifiers, load
-from tsforecast.classifiers.baselines import NearestNeighborClassifier
 from tsforecast.cli.app import app, main
 from tsforecast.estimators.registry import MODEL_NAMES
 from tsforecast.evaluation.metrics import RANKING
 from tsforecast.files import OutputError
 from tsforecast.networks.losses import LOSSES
+from tsforecast.sequences.baselines import NearestNeighborClassifier
 
 
 @pytest.fixture

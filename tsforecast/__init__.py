@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from tsforecast.adapters.protocol import as_forecaster as as_forecaster
     from tsforecast.catalog.card import dataset_names as dataset_names
     from tsforecast.catalog.loaders import load_dataset as load_dataset
-    from tsforecast.classifiers.baselines import MajorityClassifier as MajorityClassifier
-    from tsforecast.classifiers.baselines import NearestNeighborClassifier as NearestNeighborClassifier
-    from tsforecast.classifiers.neural import Conv1DClassifier as Conv1DClassifier
-    from tsforecast.classifiers.neural import GRUClassifier as GRUClassifier
-    from tsforecast.classifiers.neural import LSTMClassifier as LSTMClassifier
-    from tsforecast.classifiers.neural import NeuralClassifier as NeuralClassifier
-    from tsforecast.classifiers.neural import RNNClassifier as RNNClassifier
     from tsforecast.data.panel import Panel as Panel
     from tsforecast.data.splits import GroupKFold as GroupKFold
     from tsforecast.data.splits import LeaveGroupsOut as LeaveGroupsOut
@@ -81,6 +74,13 @@ if TYPE_CHECKING:
     from tsforecast.leakage.audit import audit_procedure as audit_procedure
     from tsforecast.leakage.report import AuditReport as AuditReport
     from tsforecast.search.search import RaySearch as RaySearch
+    from tsforecast.sequences.baselines import MajorityClassifier as MajorityClassifier
+    from tsforecast.sequences.baselines import NearestNeighborClassifier as NearestNeighborClassifier
+    from tsforecast.sequences.neural import Conv1DClassifier as Conv1DClassifier
+    from tsforecast.sequences.neural import GRUClassifier as GRUClassifier
+    from tsforecast.sequences.neural import LSTMClassifier as LSTMClassifier
+    from tsforecast.sequences.neural import NeuralClassifier as NeuralClassifier
+    from tsforecast.sequences.neural import RNNClassifier as RNNClassifier
     from tsforecast.tracking import track as track
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until somebody listens

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsforecast.classifiers.neural import GRUClassifier
 from tsforecast.forecasters.neural import GRUForecaster
+from tsforecast.sequences.neural import GRUClassifier
 
 HOPS, MODULES = 4, 22  # at most
 

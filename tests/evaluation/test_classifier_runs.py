@@ -17,11 +17,11 @@ import pytest
 from tests.helpers.classifiers import ROW_COLUMNS
 from tests.helpers.kills import kill_and_resume
 from tests.helpers.movements import USERS, Known, movements, named_movements
-from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.classifiers.neural import GRUClassifier
 from tsforecast.errors import DataError, ParameterError, TsForecastError
 from tsforecast.evaluation.compare_classifiers import ClassifierComparison, compare_classifiers
 from tsforecast.evaluation.leaderboard import leaderboard
+from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
+from tsforecast.sequences.neural import GRUClassifier
 
 SECONDS = ["fit_seconds", "predict_seconds"]
 SMALL: dict[str, Any] = {"units": 4, "layers": 1, "max_epochs": 2, "random_state": 0}

@@ -14,13 +14,13 @@ from sklearn.model_selection import GridSearchCV
 
 from tests.helpers.classifiers import ROW_COLUMNS
 from tests.helpers.movements import USERS, Known, movements, named_movements
-from tsforecast.classifiers import neural
-from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
 from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError
 from tsforecast.evaluation.classification import ClassificationResults
 from tsforecast.evaluation.compare_classifiers import compare_classifiers, named
+from tsforecast.sequences import neural
+from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
+from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 3, "random_state": 0}
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.helpers.movements import USERS, movements
-from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier, NeuralClassifier
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.transfer_curve import learning, of_users, transfer_curve
+from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, NeuralClassifier
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 2, "random_state": 0, "validation": None}
 

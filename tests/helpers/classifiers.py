@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
+from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
 
 QUICK: dict[str, Any] = {
     "units": 8,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.helpers.forecasters import options
-from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.networks.classify import CrossEntropy, SequenceBatch
 from tsforecast.networks.layers import Pooling
+from tsforecast.sequences.neural import NeuralClassifier
 
 
 @pytest.mark.parametrize("name", options(NeuralClassifier, "pooling"))

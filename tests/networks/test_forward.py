@@ -11,11 +11,11 @@ from torch import Tensor
 
 from tests.helpers.classifiers import gestures, quick
 from tests.helpers.forecasters import small, wave
-from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
 from tsforecast.estimators.registry import NETWORKS
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import CELL_NAMES, Architecture
 from tsforecast.networks.losses import LOSSES, Loss
+from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
 from tsforecast.training.history import Epoch
 
 CLASSIFIERS = (RNNClassifier, GRUClassifier, LSTMClassifier, Conv1DClassifier)

@@ -15,9 +15,6 @@ from typer.testing import CliRunner
 from tests.helpers.classifiers import gestures
 from tests.helpers.searches import about
 from tsforecast import Panel, load
-from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.cli import tune as cli_search
 from tsforecast.cli.app import app
 from tsforecast.cli.data import read_panel
@@ -33,6 +30,9 @@ from tsforecast.search.space import Space
 from tsforecast.search.storage import read_search
 from tsforecast.search.trial import Score, TrialSetup, run_trial
 from tsforecast.search.tuner import _show_progress
+from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.neural import NeuralClassifier
 
 GESTURES, LABELS = gestures(36)
 PEOPLE = np.repeat(["ann", "bob", "cat", "dan"], 9)

@@ -96,9 +96,9 @@ def tune(
     out: Annotated[Path | None, typer.Option(help="Folder for the search.", show_default="tune-NAME")] = None,
 ) -> None:
     """Search for the settings of a network; the test part stays out of reach until the end."""
-    from tsforecast.classifiers.neural import NeuralClassifier
     from tsforecast.forecasters.neural import NeuralForecaster
     from tsforecast.search.search import RaySearch
+    from tsforecast.sequences.neural import NeuralClassifier
 
     if label:
         why = "it belongs to forecasts, sequences are classified whole"
@@ -162,8 +162,8 @@ def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out
     import pandas as pd
     from sklearn.base import clone
 
-    from tsforecast.classifiers.baselines import MajorityClassifier
     from tsforecast.search.trial import clone_with_seed
+    from tsforecast.sequences.baselines import MajorityClassifier
 
     if label not in panel.statics:
         raise DataError(f"--label must name a column that is constant in each series: {nearest(label, panel.statics)}")

@@ -31,8 +31,8 @@ ESTIMATORS = {
     "forecasters.meta.conformal": ("ConformalForecaster",),
     "forecasters.meta.aggregate": ("AggregateForecaster",),
     "forecasters.neural": ("NeuralForecaster", "RNNForecaster", "GRUForecaster", "LSTMForecaster", "Conv1DForecaster"),
-    "classifiers.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
-    "classifiers.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),
+    "sequences.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
+    "sequences.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),
     "search.search": ("RaySearch",),
 }
 _MODULES = {name: module for module, names in ESTIMATORS.items() for name in names}

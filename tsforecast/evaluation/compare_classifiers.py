@@ -17,13 +17,13 @@ import pandas as pd
 from sklearn.base import ClassifierMixin, clone
 
 from tsforecast.checks import jobs, whole
-from tsforecast.classifiers.baselines import MajorityClassifier
 from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.evaluation.classification import REFERENCE, ClassificationResults, copy_notes
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds, model_problems
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
 from tsforecast.evaluation.runner import by_name, complete, random_states, run_all
 from tsforecast.files import write_or_return
+from tsforecast.sequences.baselines import MajorityClassifier
 
 logger = logging.getLogger("tsforecast")
 Models: TypeAlias = ClassifierMixin | Iterable[ClassifierMixin] | Mapping[str, ClassifierMixin]

@@ -15,13 +15,13 @@ from sklearn import config_context
 from sklearn.base import ClassifierMixin
 
 from tsforecast.checks import one_of
-from tsforecast.classifiers.base import Classifier, groups_of, labels_of, one_class
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import DuplicateSet, content, find_duplicates
 from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 from tsforecast.evaluation.runner import interruptible
+from tsforecast.sequences.base import Classifier, groups_of, labels_of, one_class
 
 PROTOCOLS = ("leave-users-out", "random")
 GIVEN = "given"  # the split came with the sequences

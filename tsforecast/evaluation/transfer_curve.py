@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.checks import whole
-from tsforecast.classifiers.neural import NeuralClassifier
 from tsforecast.data.splits import Positions
 from tsforecast.errors import ParameterError, raise_any, shorten
 from tsforecast.evaluation.classification import accuracy_by
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, folds
 from tsforecast.evaluation.runner import seeded_clones
 from tsforecast.evaluation.significance import over_users
+from tsforecast.sequences.neural import NeuralClassifier
 
 SHOTS = (0, 1, 3, 5)
 

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.classifiers.base import Classifier, Floats, Labels
-from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.neural import validation_mask
 from tsforecast.data.context import Context, held_out
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import seasonal_scale
@@ -25,6 +22,9 @@ from tsforecast.evaluation.scores import scores_of
 from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.sequences.base import Classifier, Floats, Labels
+from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.neural import validation_mask
 
 PARTS = 5  # of the cases, each of which is left out once; smaller ones share more of their past with the others
 BLOCKS = 100  # of the cases, at most, for an interval

@@ -20,7 +20,6 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
 from tsforecast.checks import one_of, share_or_count
-from tsforecast.classifiers.base import Classifier
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import Distribution
@@ -56,6 +55,7 @@ from tsforecast.search.storage import (
     write_outcome,
 )
 from tsforecast.search.trial import TrialSetup, clone_with_seed, judge, trains_in_epochs
+from tsforecast.sequences.base import Classifier
 
 _PLACES = ("storage", "name", "address", "resume")  # parameters that belong to a machine and not to a model
 _RULES = ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation", "validation_origins")

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsforecast.classifiers.base import Classifier
 from tsforecast.errors import TrainingError
 from tsforecast.files import new_file
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.search.objective import Honest, Objective, honest_skill
 from tsforecast.search.space import Settings
+from tsforecast.sequences.base import Classifier
 from tsforecast.training.checkpoint import adapt
 
 LOSSES, FIT = "losses.npy", "fit"  # in the folder of a trial

@@ -75,7 +75,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
         Examples
         --------
-        >>> from tsforecast.classifiers.baselines import MajorityClassifier
+        >>> from tsforecast.sequences.baselines import MajorityClassifier
         >>> sequences = [np.zeros((3, 1)), np.ones((5, 1)), np.ones((2, 1))]
         >>> MajorityClassifier().fit(sequences, ["rest", "wave", "wave"]).predict(sequences).tolist()
         ['wave', 'wave', 'wave']

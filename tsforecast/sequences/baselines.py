@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 
 from tsforecast.checks import between
-from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.data.panel import Panel
 from tsforecast.estimators.base import keyword_settings, optional, setting
+from tsforecast.sequences.base import Classifier, Floats, Labels
 
 CELLS = 1 << 20  # most cells of cost matrices in memory at once
 

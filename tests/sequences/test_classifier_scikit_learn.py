@@ -12,9 +12,9 @@ from sklearn.preprocessing import Normalizer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.helpers.classifiers import quick
-from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
+from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
+from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier
 
 # The other cells differ in nothing that is checked here; the contract runs over all of them.
 CHECKED = [

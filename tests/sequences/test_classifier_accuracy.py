@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tsforecast.catalog.loaders import load_dataset
-from tsforecast.classifiers.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.classifiers.neural import GRUClassifier
 from tsforecast.data.splits import LeaveGroupsOut
+from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
+from tsforecast.sequences.neural import GRUClassifier
 
 pytestmark = pytest.mark.usefixtures("data_folder")
 

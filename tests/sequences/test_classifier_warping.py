@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from tsforecast.classifiers import baselines as warping
-from tsforecast.classifiers.baselines import NearestNeighborClassifier, warping_distances
+from tsforecast.sequences import baselines as warping
+from tsforecast.sequences.baselines import NearestNeighborClassifier, warping_distances
 
 
 def slow(one: np.ndarray, other: np.ndarray, band: float | None) -> float:

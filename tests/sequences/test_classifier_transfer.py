@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from tests.helpers.classifiers import gestures, quick
-from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.neural import GRUClassifier
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load
+from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.neural import GRUClassifier
 
 
 def turned(count: int = 12, seed: int = 5) -> tuple[list[np.ndarray], np.ndarray]:

@@ -13,13 +13,13 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from tests.helpers.classifiers import gestures, quick
-from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.neural import Conv1DClassifier, GRUClassifier
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import LeaveGroupsOut
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError
+from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier
 
 
 def as_panel(recordings: list[np.ndarray], labels: np.ndarray, users: np.ndarray) -> Panel:

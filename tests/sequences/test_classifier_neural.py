@@ -13,9 +13,11 @@ from torch import nn
 
 from tests.helpers.classifiers import QUICK, gestures, quick
 from tests.helpers.forecasters import options
-from tsforecast.classifiers.base import Classifier
-from tsforecast.classifiers.baselines import MajorityClassifier
-from tsforecast.classifiers.neural import (
+from tsforecast.errors import DataError, ParameterError, TrainingError
+from tsforecast.estimators import network as training
+from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.neural import (
     Conv1DClassifier,
     GRUClassifier,
     LSTMClassifier,
@@ -23,8 +25,6 @@ from tsforecast.classifiers.neural import (
     class_weights,
     validation_mask,
 )
-from tsforecast.errors import DataError, ParameterError, TrainingError
-from tsforecast.estimators import network as training
 
 
 @pytest.mark.thorough

@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tsforecast.checks import between, one_of
-from tsforecast.classifiers.base import Classifier, Floats, Labels
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, Problem, guess, nearest, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.networks.classify import CrossEntropy, SequenceClassifier
+from tsforecast.sequences.base import Classifier, Floats, Labels
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
 from tsforecast.training.history import OnEpoch
 from tsforecast.training.runtime import few_threads, seeded, torch_device
