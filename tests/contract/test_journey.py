@@ -35,7 +35,7 @@ def journey(fit: Callable[[], Any]) -> tuple[list[str], set[str]]:
         if event != "call" or not ours(frame):
             return
         modules.add(ours(frame))
-        if frame.f_code.co_qualname in ("ForecastNetwork.forward", "SequenceClassifier.forward"):
+        if frame.f_code.co_qualname in ("ForecastNetwork.forward", "SequenceNetwork.forward"):
             at: FrameType | None = frame
             while at is not None:
                 stack.extend([at.f_code.co_qualname] if ours(at) else [])

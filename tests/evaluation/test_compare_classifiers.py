@@ -18,9 +18,9 @@ from tsforecast.data.splits import GroupKFold, LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError, TsForecastError
 from tsforecast.evaluation.classification import ClassificationResults
 from tsforecast.evaluation.compare_classifiers import compare_classifiers, named
-from tsforecast.sequences import neural
+from tsforecast.sequences import network
 from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
-from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier
+from tsforecast.sequences.neural import GRUClassifier
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 3, "random_state": 0}
 
@@ -185,13 +185,13 @@ def test_a_search_that_keeps_the_default_settings_is_said_to() -> None:
 def test_a_search_or_a_vote_lets_whole_users_validate(monkeypatch: pytest.MonkeyPatch) -> None:
     recordings, labels, users = movements(USERS[:4])
     given = []
-    true = neural.validation_mask
+    true = network.validation_mask
 
     def spied(labels: Any, groups: Any, *rest: Any) -> Any:
         given.append(None if groups is None else len(set(groups.tolist())))
         return true(labels, groups, *rest)
 
-    monkeypatch.setattr(neural, "validation_mask", spied)
+    monkeypatch.setattr(network, "validation_mask", spied)
     search = GridSearchCV(GRUClassifier(**SMALL), {"units": [4]}, cv=LeaveGroupsOut())
     vote = VotingClassifier([("a", GRUClassifier(**SMALL)), ("b", GRUClassifier(**SMALL))], voting="soft")
     found = compare_classifiers({"search": search, "vote": vote}, recordings, labels, users)
@@ -243,11 +243,6 @@ def test_faulty_recordings_labels_and_users_are_explained_before_anything_is_tra
     once = np.where(np.arange(48) == 7, "jump", labels)
     assert re.search(
         r"in part \d of the random split class 'jump' has none", refused(recordings, once, protocol="random")
-    )
-    short = [*recordings[:-1], np.zeros((2, 2))]
-    assert refused(short, labels, users, model={"conv": Conv1DClassifier()}) == (
-        "conv: recording 47 must have 3 steps at least, as many as one convolution reads: it has 2; use a smaller "
-        "kernel_size, or leave it out"
     )
 
 

@@ -11,7 +11,7 @@ from tests.helpers.movements import USERS, movements
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.transfer_curve import learning, of_users, transfer_curve
 from tsforecast.sequences.baselines import MajorityClassifier
-from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, NeuralClassifier
+from tsforecast.sequences.neural import GRUClassifier, NeuralClassifier
 
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 2, "random_state": 0, "validation": None}
 
@@ -94,5 +94,3 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, -1))
     with pytest.raises(DataError, match="recordings must have users to leave out"):
         transfer_curve(GRUClassifier(**SMALL), recordings, labels)
-    with pytest.raises(DataError, match="recording 15 must have 3 steps at least, as many as one convolution reads"):
-        transfer_curve(Conv1DClassifier(**SMALL), [*recordings[:-1], np.zeros((2, 2))], labels, users)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
 
 QUICK: dict[str, Any] = {

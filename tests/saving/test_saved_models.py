@@ -115,7 +115,7 @@ def test_a_model_that_says_something_else_than_when_it_was_saved_is_refused(
 ) -> None:
     model = fitted(name)
     save(model, tmp_path / "model")
-    how = "_probabilities" if hasattr(model, "classes_") else "forecast"
+    how = "_answers" if hasattr(model, "classes_") else "forecast"
     right = getattr(type(model), how)
     monkeypatch.setattr(type(model), how, lambda *words: right(*words) * 1.01)
     with pytest.raises(ModelFileError, match=r"its golden forecast is off by .* the versions that wrote it \(tsforec"):

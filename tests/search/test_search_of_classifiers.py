@@ -30,8 +30,8 @@ from tsforecast.search.space import Space
 from tsforecast.search.storage import read_search
 from tsforecast.search.trial import Score, TrialSetup, run_trial
 from tsforecast.search.tuner import _show_progress
-from tsforecast.sequences.base import Classifier
 from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.neural import NeuralClassifier
 
 GESTURES, LABELS = gestures(36)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers.classifiers import NETWORKS, quick
-from tsforecast.sequences.base import Classifier
 from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
+from tsforecast.sequences.classifier import Classifier
 
 
 @pytest.fixture(params=[*NETWORKS, MajorityClassifier, NearestNeighborClassifier])

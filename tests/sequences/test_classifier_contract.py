@@ -17,9 +17,9 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.splits import LeaveGroupsOut
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError
-from tsforecast.sequences.base import Classifier
 from tsforecast.sequences.baselines import MajorityClassifier
-from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier
+from tsforecast.sequences.classifier import Classifier
+from tsforecast.sequences.neural import GRUClassifier
 
 
 def as_panel(recordings: list[np.ndarray], labels: np.ndarray, users: np.ndarray) -> Panel:
@@ -171,14 +171,10 @@ def test_a_label_that_was_not_fitted_cannot_be_scored(classifier: Classifier) ->
     assert len(fitted.predict(recordings)) == 12  # without names nothing can be compared
 
 
-def test_a_recording_shorter_than_a_kernel_is_refused() -> None:
+def test_recordings_of_a_step_or_two_are_fitted_and_classified(classifier: Classifier) -> None:
     recordings, labels = gestures(12)
-    said = refused(quick(Conv1DClassifier), [*recordings[:-1], np.zeros((2, 2))], labels)
-    assert said == (
-        "recording 11 must have 3 steps at least, as many as one convolution reads: it has 2; use a smaller "
-        "kernel_size, or leave it out"
-    )
-    fitted = quick(Conv1DClassifier).fit(recordings, labels)
-    with pytest.raises(DataError, match="recording 0 must have 3 steps at least"):
-        fitted.predict([np.zeros((1, 2))])
-    assert quick(GRUClassifier).fit([*recordings[:-1], np.zeros((1, 2))], labels).predict([np.zeros((1, 2))])
+    fitted = classifier.fit([*recordings[:-2], np.zeros((2, 2)), np.zeros((1, 2))], labels)
+    short = [np.zeros((1, 2)), np.ones((2, 2))]
+    found = fitted.predict_proba([*short, *recordings])
+    assert np.array_equal(found[:2], fitted.predict_proba(short))
+    assert np.array_equal(found[2:], fitted.predict_proba(recordings))

@@ -15,16 +15,11 @@ from tests.helpers.classifiers import QUICK, gestures, quick
 from tests.helpers.forecasters import options
 from tsforecast.errors import DataError, ParameterError, TrainingError
 from tsforecast.estimators import network as training
-from tsforecast.sequences.base import Classifier
 from tsforecast.sequences.baselines import MajorityClassifier
-from tsforecast.sequences.neural import (
-    Conv1DClassifier,
-    GRUClassifier,
-    LSTMClassifier,
-    NeuralClassifier,
-    class_weights,
-    validation_mask,
-)
+from tsforecast.sequences.classifier import Classifier
+from tsforecast.sequences.network import validation_mask
+from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, NeuralClassifier
+from tsforecast.sequences.targets import class_weights
 
 
 @pytest.mark.thorough

@@ -12,8 +12,8 @@ from tests.helpers.classifiers import gestures, quick
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load
-from tsforecast.sequences.base import Classifier
 from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.neural import GRUClassifier
 
 

@@ -19,7 +19,7 @@ from sklearn.base import ClassifierMixin, clone
 from tsforecast.checks import jobs, whole
 from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.evaluation.classification import REFERENCE, ClassificationResults, copy_notes
-from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds, model_problems
+from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
 from tsforecast.evaluation.runner import by_name, complete, random_states, run_all
 from tsforecast.files import write_or_return
@@ -116,7 +116,6 @@ def compare_classifiers(
     models = named(classifiers)
     data = LabelledSequences.read(X, y, groups)
     experiment = Classification(data, folds(data, [protocol] if isinstance(protocol, str) else list(protocol), test))
-    raise_any(model_problems(models, data))
     for copies in data.copies:
         if copies.disagree:
             warnings.warn(copies.sentence, DataWarning, stacklevel=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ from tsforecast.data.sequences import DuplicateSet, content, find_duplicates
 from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 from tsforecast.evaluation.runner import interruptible
-from tsforecast.sequences.base import Classifier, groups_of, labels_of, one_class
+from tsforecast.sequences.base import groups_of
+from tsforecast.sequences.classifier import labels_of, one_class
 
 PROTOCOLS = ("leave-users-out", "random")
 GIVEN = "given"  # the split came with the sequences
@@ -107,16 +108,6 @@ def both_sides(data: LabelledSequences, every: Sequence[SequenceFold]) -> list[s
     are = "is" if count == 1 else "are"
     where = "on both sides of the split that came with the recordings"
     return [f"{count} of {len(tested)} tested users {are} {where}"] if count else []
-
-
-def model_problems(models: Mapping[str, ClassifierMixin], data: LabelledSequences) -> list[str]:
-    """Return every problem of the data for any of the models, before one is trained."""
-    found: list[str] = []
-    for name, model in models.items():
-        inner = getattr(model, "estimator", model)  # of a search
-        if isinstance(inner, Classifier):
-            found += [f"{name}: {problem}" for problem in inner.recording_problems(data.panel)]
-    return found
 
 
 def _leaving_users_out(data: LabelledSequences) -> list[tuple[Positions, Positions]]:

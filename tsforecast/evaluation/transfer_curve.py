@@ -76,7 +76,6 @@ def transfer_curve(
     raise_any(problems, ParameterError)
     data = LabelledSequences.read(X, y, groups)
     every = folds(data, ["leave-users-out"])
-    raise_any(classifier.recording_problems(data.panel))
     raise_any(problem for fold in every for problem in _too_few(data, fold, max(shots)))
     parts = []
     for model in seeded_clones(classifier, seeds):

@@ -22,9 +22,10 @@ from tsforecast.evaluation.scores import scores_of
 from tsforecast.events import unobserved
 from tsforecast.forecasters import auto as choices
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.sequences.base import Classifier, Floats, Labels
+from tsforecast.sequences.base import Floats
 from tsforecast.sequences.baselines import MajorityClassifier
-from tsforecast.sequences.neural import validation_mask
+from tsforecast.sequences.classifier import Classifier, Labels
+from tsforecast.sequences.network import validation_mask
 
 PARTS = 5  # of the cases, each of which is left out once; smaller ones share more of their past with the others
 BLOCKS = 100  # of the cases, at most, for an interval

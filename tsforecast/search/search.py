@@ -55,7 +55,7 @@ from tsforecast.search.storage import (
     write_outcome,
 )
 from tsforecast.search.trial import TrialSetup, clone_with_seed, judge, trains_in_epochs
-from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.classifier import Classifier
 
 _PLACES = ("storage", "name", "address", "resume")  # parameters that belong to a machine and not to a model
 _RULES = ("searcher", "scheduler", "metric", "random_state", "max_epochs", "validation", "validation_origins")

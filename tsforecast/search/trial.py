@@ -16,7 +16,7 @@ from tsforecast.files import new_file
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.search.objective import Honest, Objective, honest_skill
 from tsforecast.search.space import Settings
-from tsforecast.sequences.base import Classifier
+from tsforecast.sequences.classifier import Classifier
 from tsforecast.training.checkpoint import adapt
 
 LOSSES, FIT = "losses.npy", "fit"  # in the folder of a trial

@@ -14,7 +14,8 @@ from sklearn.base import TransformerMixin
 from tsforecast.checks import between
 from tsforecast.data.panel import Panel
 from tsforecast.estimators.base import keyword_settings, optional, setting
-from tsforecast.sequences.base import Classifier, Floats, Labels
+from tsforecast.sequences.base import Floats
+from tsforecast.sequences.classifier import Classifier, Labels
 
 CELLS = 1 << 20  # most cells of cost matrices in memory at once
 
@@ -45,7 +46,7 @@ class MajorityClassifier(Classifier):
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
         self.shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
 
-    def _probabilities(self, panel: Panel) -> Floats:
+    def _answers(self, panel: Panel) -> Floats:
         return np.tile(self.shares_, (len(panel), 1))
 
 
@@ -111,7 +112,7 @@ class NearestNeighborClassifier(Classifier):
             raise ValueError(f"labels must be one of {count} classes for each of {len(lengths)} recordings")
         self.recordings_, self.labels_ = np.split(rows, np.cumsum(lengths)[:-1]), labels
 
-    def _probabilities(self, panel: Panel) -> Floats:
+    def _answers(self, panel: Panel) -> Floats:
         nearest = [warping_distances(one, self.recordings_, self.band).argmin() for one in self._scaled(panel)]
         return np.eye(len(self.classes_))[self.labels_[nearest]]
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsforecast.networks.classify import SequenceBatch
 from tsforecast.networks.layers import steps_of
+from tsforecast.networks.sequence import UNLABELLED, SequenceBatch
 
 KNOTS = 4  # points between which the speed of a warped sequence changes
 POOL = 8  # batches' worth of sequences that are sorted by length before they are cut into batches
@@ -75,7 +75,6 @@ class Augmentation:
     rotation: float = 0.0  # standard deviation of the angle, in degrees
     crop: float = 0.0  # at most this share of the steps is cut off, at both ends together
     data_scale: tuple[Tensor, Tensor] | None = None  # location and scale, (C,), back to the data, whose vectors turn
-    least: int = 1  # steps that a sequence keeps at least, if it has them
 
     def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Vary padded sequences, (B, T, C), of `lengths`, (B,); return others, perhaps of other lengths."""
@@ -91,12 +90,12 @@ class Augmentation:
 
     def _resampled(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Crop both ends and resample the rest at changing speed, by linear interpolation."""
-        batch, device, least = len(steps), steps.device, lengths.clamp(max=self.least)
+        batch, device = len(steps), steps.device
         cropped = (self.crop * torch.rand(batch, device=device) * lengths).floor()
-        kept = torch.maximum(lengths - cropped, least)  # (B,)
+        kept = (lengths - cropped).clamp(min=1)  # (B,)
         begin = (torch.rand(batch, device=device) * (lengths - kept + 1)).floor()
         stretch = torch.exp(self.time_warp * torch.randn(batch, device=device))
-        resampled = torch.maximum((kept * stretch).round().long(), least).clamp(max=2 * steps.shape[1])  # (B,)
+        resampled = (kept * stretch).round().long().clamp(min=1, max=2 * steps.shape[1])  # (B,)
         place = torch.arange(int(resampled.max()), device=device)
         position = place / (resampled - 1).clamp(min=1)[:, None]  # (B, T'), 0 to 1
         # Elapsed time is the integral of a speed that is linear between a few knots.
@@ -128,10 +127,11 @@ class Augmentation:
 
 
 class SequenceDataset:
-    """Labelled sequences of any length.
+    """Sequences of any length with their truth.
 
-    Scaled `values`, (rows, C), of all sequences lie below each other, between `offsets`, (N + 1,); `labels` are (N,),
-    and `names` those of messages. An augmentation, for training only, varies each batch anew.
+    Scaled `values`, (rows, C), of all sequences lie below each other, between `offsets`, (N + 1,). The `truth` is
+    (N, ...), or at each step, (rows, ...); `names` are those of messages. An augmentation, for training only, varies
+    each batch anew.
     """
 
     kind = "sequence"  # what `names` name
@@ -140,21 +140,23 @@ class SequenceDataset:
         self,
         values: NDArray[Any],
         offsets: NDArray[np.int64],
-        labels: NDArray[np.int64],
+        truth: NDArray[Any],
         names: NDArray[Any] | None = None,
         augmentation: Augmentation | None = None,
         device: torch.device | str = "cpu",
+        at_steps: bool = False,
     ) -> None:
         self.device = torch.device(device)
-        self.names = np.arange(len(labels)) if names is None else names
+        self.names = np.arange(len(offsets) - 1) if names is None else names
         self._values = torch.from_numpy(np.ascontiguousarray(values)).to(device, torch.float32)
         self._begin = torch.from_numpy(np.array(offsets[:-1])).to(device)
         self._lengths = torch.from_numpy(np.diff(offsets)).to(device)
-        self._labels = torch.from_numpy(np.array(labels)).to(device)
-        self._augmentation = augmentation
+        numbers = torch.from_numpy(np.array(truth)).to(device)
+        self._truth = numbers.float() if numbers.is_floating_point() else numbers
+        self._augmentation, self._at_steps = augmentation, at_steps
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._lengths)
 
     def series_index(self, index: Tensor) -> Tensor:
         """Return `index` itself, (B,): each example is a whole sequence."""
@@ -167,10 +169,11 @@ class SequenceDataset:
         mask = step < lengths[:, None]  # (B, T)
         rows = begin[:, None] + torch.minimum(step, lengths[:, None] - 1)
         steps = self._values[rows] * mask[..., None]  # (B, T, C)
+        truth = self._truth[rows].masked_fill(~mask, UNLABELLED) if self._at_steps else self._truth[index]
         if self._augmentation is not None:
             steps, lengths = self._augmentation(steps, lengths)
         equal = bool((lengths == steps.shape[1]).all())
-        return SequenceBatch(steps, None if equal else lengths, self._labels[index])
+        return SequenceBatch(steps, None if equal else lengths, truth)
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch, at most `steps`, in a random order, each with sequences of similar length.

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.helpers.forecasters import options
-from tsforecast.networks.classify import CrossEntropy, SequenceBatch
 from tsforecast.networks.layers import Pooling
+from tsforecast.networks.sequence import CrossEntropy, SequenceBatch
 from tsforecast.sequences.neural import NeuralClassifier
 
 

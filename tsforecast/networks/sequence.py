@@ -1,0 +1,158 @@
+"""The network for recordings of any length: one answer for each, or one at each step; its batch and its losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tsforecast.networks.layers import Architecture, Pooling, TrainableNetwork
+from tsforecast.networks.recurrent import encoder
+
+UNLABELLED = -1  # the class of a step that has none: it carries no loss
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """B recordings with their truth."""
+
+    steps: Tensor  # float32, (B, T, C), scaled; zeros after the end of each
+    lengths: Tensor | None  # int64, (B,); None where all have T steps
+    truth: Tensor  # (B, ...), or (B, T, ...) at each step: numbers of classes, int64, or other numbers, float32
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor | None]:
+        """Arguments of the network."""
+        return self.steps, self.lengths
+
+
+class SequenceNetwork(TrainableNetwork):
+    """Read a recording of any length and return the Q outputs of its target, or those at each of its steps.
+
+    The last layer starts at zero and is added to the `prior`, (Q,), so an untrained network *is* the baseline that does
+    not read: the majority of classes, the mean of numbers. A step has C numbers, `channels`; with `differences` the
+    change since the step before is read as well. A convolutional state reaches back over `length` steps. Without a
+    `pooling` there are outputs at each step.
+    """
+
+    prior: Tensor
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        channels: int,
+        pooling: str | None,
+        differences: bool,
+        prior: Tensor,
+        length: int,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.differences = architecture, differences
+        self.embed = architecture.embedding(architecture.segment * channels * (1 + differences))
+        self.encoder = encoder(architecture, -(-length // architecture.segment))
+        self.pooling = None if pooling is None else Pooling(pooling, architecture.units, architecture.bidirectional)
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.renew_head(prior, architecture.head_layers)
+
+    def forward(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return outputs, (B, Q), or (B, T, Q) at each step, of steps (B, T, C).
+
+        Recordings that end before T have their `lengths`, (B,); zeros follow them and are not read.
+        """
+        count = steps.shape[1]
+        if self.differences:
+            before = torch.cat([steps[:, :1], steps[:, :-1]], dim=1)
+            steps = torch.cat([steps, steps - before], dim=2)  # (B, T, 2C)
+        segments, lengths = self._segments(steps, lengths)  # (B, G, S*C)
+        states = self.encoder.states(segments, lengths, self.embed)  # (B, G, U)
+        if self.pooling is None:
+            outputs = self.head(self.dropout(states))  # (B, G, S*Q)
+            return outputs.reshape(len(steps), -1, len(self.prior))[:, :count] + self.prior  # type: ignore[no-any-return]
+        pooled: Tensor = self.head(self.dropout(self.pooling(states, lengths))) + self.prior  # (B, Q)
+        return pooled
+
+    def renew_head(self, prior: Tensor, layers: int = 1) -> None:
+        """Replace the head by one or two new layers, whose outputs are then the `prior`, (Q,)."""
+        self.register_buffer("prior", prior)
+        if self.pooling is None:
+            width, outputs = self.architecture.units, self.architecture.segment * len(prior)
+        else:
+            width, outputs = self.pooling.width, len(prior)
+        self.head = self.architecture.head(width, outputs, layers)
+
+    def naive(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the outputs of the baseline that does not read, (B, Q) or (B, T, Q)."""
+        shape = steps.shape[:1] if self.pooling is not None else steps.shape[:2]
+        return self.prior.expand(*shape, -1)
+
+    def _segments(self, steps: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Cut (B, T, C) into segments (B, G, S*C); the last step of a recording fills up its last one."""
+        size = self.architecture.segment
+        if size == 1:
+            return steps, lengths
+        count = -(-steps.shape[1] // size)
+        place = torch.arange(count * size, device=steps.device)  # (G*S,)
+        if lengths is None:
+            full = steps[:, place.clamp(max=steps.shape[1] - 1)]  # (B, G*S, C)
+        else:
+            ends = lengths.to(steps.device)[:, None] - 1
+            full = torch.take_along_dim(steps, torch.minimum(place, ends)[..., None], dim=1)  # (B, G*S, C)
+            lengths = -(-lengths // size)
+        return full.reshape(len(steps), count, -1), lengths
+
+
+class SequenceLoss:
+    """Base of the losses of recordings: subclasses return the loss of each term, and which terms count."""
+
+    in_nats = False  # the share of the loss that is removed is what counts
+
+    def to(self, device: torch.device) -> Self:
+        """Move the weights of the loss, if it has any, to a device."""
+        return self
+
+    def errors(self, outputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each term, (B, ...), and where a term counts, a mask of the same shape.
+
+        Parameters
+        ----------
+        outputs : float32 tensor of shape (B, Q) or (B, T, Q)
+        truth : tensor
+            As in `SequenceBatch`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must return the loss of each term")
+
+    def loss_of(self, outputs: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss over a batch, and the number of its terms."""
+        errors, counts = self.errors(outputs.float(), batch.truth)
+        return torch.where(counts, errors, 0.0).sum(), counts.sum()
+
+
+class CrossEntropy(SequenceLoss):
+    """Cross entropy over classes, each with a weight, (K,), that is 1 in the mean over the training part.
+
+    Two classes have one output, the logit of the second against the first. A share of each truth, `smoothing`, is
+    spread over all classes [Szegedy et al. 2016, arXiv 1512.00567].
+    """
+
+    def __init__(self, weights: Tensor, smoothing: float = 0.0) -> None:
+        self.weights, self.smoothing = weights, smoothing
+
+    def to(self, device: torch.device) -> Self:
+        """See `SequenceLoss.to`."""
+        self.weights = self.weights.to(device)
+        return self
+
+    def errors(self, outputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """See `SequenceLoss.errors`; a term is a recording, or a step with a label."""
+        labelled = truth != UNLABELLED
+        labels = truth.clamp(min=0)
+        if outputs.shape[-1] == 1:
+            soft = labels * (1 - self.smoothing) + self.smoothing / 2
+            errors = F.binary_cross_entropy_with_logits(outputs[..., 0], soft, reduction="none")
+        else:
+            classes = outputs.movedim(-1, 1)  # torch has them on the second axis
+            errors = F.cross_entropy(classes, labels, reduction="none", label_smoothing=self.smoothing)
+        return self.weights[labels] * errors, labelled
