@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from tsforecast.sequences.neural import LSTMClassifier as LSTMClassifier
     from tsforecast.sequences.neural import NeuralClassifier as NeuralClassifier
     from tsforecast.sequences.neural import RNNClassifier as RNNClassifier
+    from tsforecast.sequences.rocket import RocketClassifier as RocketClassifier
     from tsforecast.tracking import track as track
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until somebody listens

@@ -25,6 +25,7 @@ from tsforecast import (
     MajorityClassifier,
     NearestNeighborClassifier,
     Panel,
+    RocketClassifier,
 )
 from tsforecast.errors import DataError, TsForecastError
 from tsforecast.estimators.registry import CLASSICAL, MODEL_NAMES
@@ -33,6 +34,7 @@ FEW, MANY = min(30, settings().max_examples), 600  # cases of each model: in eve
 CLASSIFIERS = {
     "majority": MajorityClassifier,
     "nearest": NearestNeighborClassifier,
+    "rocket": lambda: RocketClassifier(features=672, random_state=0),
     "gru": lambda: GRUClassifier(units=3, layers=1, max_epochs=1, random_state=0),
     "conv1d": lambda: Conv1DClassifier(units=3, layers=1, max_epochs=1, random_state=0),
 }

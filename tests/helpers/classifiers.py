@@ -8,6 +8,7 @@ import numpy as np
 
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
+from tsforecast.sequences.rocket import RocketClassifier
 
 QUICK: dict[str, Any] = {
     "units": 8,
@@ -36,6 +37,8 @@ NETWORKS = (RNNClassifier, GRUClassifier, LSTMClassifier, Conv1DClassifier)
 
 def quick(cls: type[Classifier], **settings: Any) -> Classifier:
     """Return a classifier that is small enough to fit in a moment."""
+    if cls is RocketClassifier:
+        return cls(**({"features": 2_000, "random_state": 0} | settings))
     return cls(**(QUICK | settings)) if cls in NETWORKS else cls(**settings)
 
 

@@ -20,6 +20,7 @@ from tsforecast import (
     MajorityClassifier,
     NearestNeighborClassifier,
     Panel,
+    RocketClassifier,
 )
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.estimators.registry import MODEL_NAMES
@@ -34,7 +35,7 @@ X, Y = EVERY[:, :6], EVERY[:, 6:]
 LABELS = np.array(["rest", "wave"] * 6)
 RECORDINGS = [(1 + i % 2) * np.sin(np.arange(8.0 + i) * (1 + i % 2)) for i in range(12)]
 FORECASTERS = (*MODEL_NAMES, "ensemble", "conformal", "aggregate", "windows")
-CLASSIFIERS = ("gru-classifier", "majority", "nearest")
+CLASSIFIERS = ("gru-classifier", "majority", "nearest", "rocket")
 
 
 def fitted(name: str) -> Any:
@@ -55,6 +56,7 @@ def fitted(name: str) -> Any:
         "gru-classifier": GRUClassifier(units=3, layers=1, max_epochs=2, class_weight={"rest": 2.0}, random_state=0),
         "majority": MajorityClassifier(),
         "nearest": NearestNeighborClassifier(),
+        "rocket": RocketClassifier(features=672, random_state=0),
     }[name]
     return made.fit(RECORDINGS, LABELS)
 

@@ -7,9 +7,10 @@ import pytest
 from tests.helpers.classifiers import NETWORKS, quick
 from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.sequences.classifier import Classifier
+from tsforecast.sequences.rocket import RocketClassifier
 
 
-@pytest.fixture(params=[*NETWORKS, MajorityClassifier, NearestNeighborClassifier])
+@pytest.fixture(params=[*NETWORKS, MajorityClassifier, NearestNeighborClassifier, RocketClassifier])
 def classifier(request: pytest.FixtureRequest) -> Classifier:
     """Each classifier of the package."""
     return quick(request.param)

@@ -15,6 +15,7 @@ from tests.helpers.classifiers import quick
 from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier
+from tsforecast.sequences.rocket import RocketClassifier
 
 # The other cells differ in nothing that is checked here; the contract runs over all of them.
 CHECKED = [
@@ -22,6 +23,7 @@ CHECKED = [
     quick(Conv1DClassifier, units=16),
     MajorityClassifier(),
     NearestNeighborClassifier(),
+    RocketClassifier(features=672, random_state=0),
 ]
 
 

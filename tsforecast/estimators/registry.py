@@ -33,6 +33,7 @@ ESTIMATORS = {
     "forecasters.neural": ("NeuralForecaster", "RNNForecaster", "GRUForecaster", "LSTMForecaster", "Conv1DForecaster"),
     "sequences.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
     "sequences.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),
+    "sequences.rocket": ("RocketClassifier",),
     "search.search": ("RaySearch",),
 }
 _MODULES = {name: module for module, names in ESTIMATORS.items() for name in names}
