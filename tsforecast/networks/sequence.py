@@ -13,6 +13,7 @@ from tsforecast.networks.layers import Architecture, Pooling, TrainableNetwork
 from tsforecast.networks.recurrent import encoder
 
 UNLABELLED = -1  # the class of a step that has none: it carries no loss
+LEAST = 1e-6  # of a probability of anything else
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,12 @@ class SequenceBatch:
     steps: Tensor  # float32, (B, T, C), scaled; zeros after the end of each
     lengths: Tensor | None  # int64, (B,); None where all have T steps
     truth: Tensor  # (B, ...), or (B, T, ...) at each step: numbers of classes, int64, or other numbers, float32
+    mix: tuple[Tensor, Tensor] | None = None  # partner of each in the batch, (B,), and its own share of the mixture
 
     @property
-    def inputs(self) -> tuple[Tensor, Tensor | None]:
+    def inputs(self) -> tuple[Tensor, Tensor | None, tuple[Tensor, Tensor] | None]:
         """Arguments of the network."""
-        return self.steps, self.lengths
+        return self.steps, self.lengths, self.mix
 
 
 class SequenceNetwork(TrainableNetwork):
@@ -57,10 +59,11 @@ class SequenceNetwork(TrainableNetwork):
         self.dropout = nn.Dropout(architecture.dropout)
         self.renew_head(prior, architecture.head_layers)
 
-    def forward(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, steps: Tensor, lengths: Tensor | None = None, mix: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Return outputs, (B, Q), or (B, T, Q) at each step, of steps (B, T, C).
 
-        Recordings that end before T have their `lengths`, (B,); zeros follow them and are not read.
+        Recordings that end before T have their `lengths`, (B,); zeros follow them and are not read. In a `mix` the
+        summary of each, whatever its length, is mixed with that of its partner.
         """
         count = steps.shape[1]
         if self.differences:
@@ -71,8 +74,11 @@ class SequenceNetwork(TrainableNetwork):
         if self.pooling is None:
             outputs = self.head(self.dropout(states))  # (B, G, S*Q)
             return outputs.reshape(len(steps), -1, len(self.prior))[:, :count] + self.prior  # type: ignore[no-any-return]
-        pooled: Tensor = self.head(self.dropout(self.pooling(states, lengths))) + self.prior  # (B, Q)
-        return pooled
+        pooled = self.pooling(states, lengths)  # (B, U) or (B, 2U)
+        if mix is not None:
+            partner, share = mix
+            pooled = share[:, None] * pooled + (1 - share[:, None]) * pooled[partner]
+        return self.head(self.dropout(pooled)) + self.prior  # type: ignore[no-any-return]  # (B, Q)
 
     def renew_head(self, prior: Tensor, layers: int = 1) -> None:
         """Replace the head by one or two new layers, whose outputs are then the `prior`, (Q,)."""
@@ -83,7 +89,7 @@ class SequenceNetwork(TrainableNetwork):
             width, outputs = self.pooling.width, len(prior)
         self.head = self.architecture.head(width, outputs, layers)
 
-    def naive(self, steps: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def naive(self, steps: Tensor, lengths: Tensor | None = None, mix: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Return the outputs of the baseline that does not read, (B, Q) or (B, T, Q)."""
         shape = steps.shape[:1] if self.pooling is not None else steps.shape[:2]
         return self.prior.expand(*shape, -1)
@@ -125,20 +131,31 @@ class SequenceLoss:
         raise NotImplementedError(f"{type(self).__name__} must return the loss of each term")
 
     def loss_of(self, outputs: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss over a batch, and the number of its terms."""
+        """Return the sum of the loss over a batch, and the number of its terms.
+
+        The loss of a mixture is that of both truths, by their shares [Verma et al. 2019, arXiv 1806.05236].
+        """
         errors, counts = self.errors(outputs.float(), batch.truth)
-        return torch.where(counts, errors, 0.0).sum(), counts.sum()
+        if batch.mix is None:
+            return torch.where(counts, errors, 0.0).sum(), counts.sum()
+        partner, share = batch.mix
+        others, too = self.errors(outputs.float(), batch.truth[partner])
+        own = share.reshape(-1, *[1] * (errors.dim() - 1)) * counts
+        other = (1 - share).reshape(-1, *[1] * (errors.dim() - 1)) * too
+        mixed = torch.where(counts, errors, 0.0) * own + torch.where(too, others, 0.0) * other
+        return mixed.sum(), (own + other).sum()
 
 
 class CrossEntropy(SequenceLoss):
     """Cross entropy over classes, each with a weight, (K,), that is 1 in the mean over the training part.
 
     Two classes have one output, the logit of the second against the first. A share of each truth, `smoothing`, is
-    spread over all classes [Szegedy et al. 2016, arXiv 1512.00567].
+    spread over all classes [Szegedy et al. 2016, arXiv 1512.00567]. With `focal` above 0 a class of probability p
+    counts (1 - p)**focal times as much, so what is known already counts less [Lin et al. 2017, arXiv 1708.02002].
     """
 
-    def __init__(self, weights: Tensor, smoothing: float = 0.0) -> None:
-        self.weights, self.smoothing = weights, smoothing
+    def __init__(self, weights: Tensor, smoothing: float = 0.0, focal: float = 0.0) -> None:
+        self.weights, self.smoothing, self.focal = weights, smoothing, focal
 
     def to(self, device: torch.device) -> Self:
         """See `SequenceLoss.to`."""
@@ -149,10 +166,20 @@ class CrossEntropy(SequenceLoss):
         """See `SequenceLoss.errors`; a term is a recording, or a step with a label."""
         labelled = truth != UNLABELLED
         labels = truth.clamp(min=0)
-        if outputs.shape[-1] == 1:
+        if self.focal:
+            errors = self._focal_errors(outputs, labels)
+        elif outputs.shape[-1] == 1:
             soft = labels * (1 - self.smoothing) + self.smoothing / 2
             errors = F.binary_cross_entropy_with_logits(outputs[..., 0], soft, reduction="none")
         else:
             classes = outputs.movedim(-1, 1)  # torch has them on the second axis
             errors = F.cross_entropy(classes, labels, reduction="none", label_smoothing=self.smoothing)
         return self.weights[labels] * errors, labelled
+
+    def _focal_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        if outputs.shape[-1] == 1:
+            outputs = torch.cat([torch.zeros_like(outputs), outputs], dim=-1)  # (..., 2)
+        logs, classes = F.log_softmax(outputs, dim=-1), outputs.shape[-1]
+        soft = F.one_hot(labels, classes) * (1 - self.smoothing) + self.smoothing / classes
+        unknown = (-torch.expm1(logs)).clamp(min=LEAST)  # 1 - p; at zero a root has no slope
+        return -(soft * unknown**self.focal * logs).sum(dim=-1)

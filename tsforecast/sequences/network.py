@@ -92,6 +92,12 @@ def augment_problems(name: str, augment: Any) -> list[str]:
     return problems
 
 
+def head_layers_problems(name: str, layers: Any) -> list[str]:
+    """Require one or two layers."""
+    one_or_two = isinstance(layers, (int, np.integer)) and not isinstance(layers, bool) and layers in (1, 2)
+    return [] if one_or_two else [Problem("must be 1 or 2", f"got {layers!r}", parameter=name)]
+
+
 @keyword_settings
 class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
     """Base of networks that learn a target of recordings of any length, such as their class.
@@ -105,8 +111,8 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
     ----------
     resolved_ : dict
         Values used where a setting left a choice: validation (recordings, or groups), max_epochs, best_epoch, device,
-        head_layers (more than one after `fine_tune` with two), fused (whether fast kernels read; sizes and length of
-        the training decide).
+        head_layers (of the head there is, perhaps a new one by `fine_tune`), fused (whether fast kernels read; sizes
+        and length of the training decide).
     network_ : tsforecast.networks.sequence.SequenceNetwork
     scaling_ : Scaling
     scaled_on_ : dict
@@ -128,6 +134,9 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
     )
     differences: bool = setting(
         default=False, fixed=True, doc="Read the changes since the step before as further channels."
+    )
+    head_layers: Literal[1, 2] = setting(
+        default=1, check=head_layers_problems, fixed=True, doc="Linear layers of the head; two have dropout between."
     )
     augment: dict[str, float] | Literal["motion"] | None = setting(
         default=None,
@@ -184,12 +193,14 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         same = {"labels": truth.tolist(), "groups": None if sides is None else sides.tolist()}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         validates = self._split(truth, sides)
+        self._check_validates(validates)
         config = self._training_config(self.resolved_["max_epochs"])
         self.history_ = []
         with observed(self, panel, on_epoch) as activity:
             sequences, network = self._prepare(panel, truth, validates)
             self.channels_ = panel.values.shape[1]  # from the first epoch on there are weights to predict with
             self._train_network(sequences, config, network, checkpoints, activity.notify)
+            self._calibrate(panel, truth, validates)
             if self._refits(config):
                 # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
                 sequences, network = self._prepare(panel, truth, np.zeros_like(validates))
@@ -242,11 +253,24 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         with observed(model, panel) as activity:
             config = model._training_config(model.resolved_["max_epochs"])
             model._tune_network(model._sequences(panel, truth, validates), config, freeze, None, activity.notify)
+            if head == "keep" and "temperature" in self.resolved_:
+                model.resolved_["temperature"] = self.resolved_["temperature"]  # where none validates
+            model._calibrate(panel, truth, validates)
         return model
 
     def _target(self) -> Target:
         """Return what is learned about recordings."""
         raise NotImplementedError(f"{type(self).__name__} must name its target")
+
+    def _mixing(self) -> float:
+        """Return how strongly recordings that train are mixed; see `SequenceDataset`."""
+        return 0.0
+
+    def _check_validates(self, validates: Mask) -> None:
+        """Refuse recordings of which none validates, where a setting needs some."""
+
+    def _calibrate(self, panel: Panel, truth: NDArray[Any], validates: Mask) -> None:
+        """Learn on the recordings that validate how certain answers are, where a setting asks for it."""
 
     def _of(self, panel: Panel, truth: NDArray[Any], mask: Mask) -> NDArray[Any]:
         """Return the truth of the recordings in a mask, (N,)."""
@@ -260,7 +284,7 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
             "validation": count,
             "max_epochs": self.epochs(int((~validates).sum())),
             "device": str(torch_device(self.device)),
-            "head_layers": 1,
+            "head_layers": int(self.head_layers),
         }
         return validates
 
@@ -277,15 +301,16 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         """Return the scaled recordings that train, augmented, and those that validate."""
         device, target = torch_device(self.device), self._target()
 
-        def dataset(chosen: Mask, augmentation: Augmentation | None = None) -> SequenceDataset:
+        def dataset(chosen: Mask, augmentation: Augmentation | None = None, mixup: float = 0.0) -> SequenceDataset:
             part, own = panel.select(chosen), self._of(panel, truth, chosen)
             values = self.scaling_.transform(part.values, 0)
-            return SequenceDataset(values, part.offsets, own, part.ids, augmentation, device, target.at_steps)
+            return SequenceDataset(values, part.offsets, own, part.ids, augmentation, device, target.at_steps, mixup)
 
         validation = dataset(validates) if validates.any() else None
         segments = -(-int(panel.lengths[~validates].mean()) // int(self.segment))
         loss = target.loss(self._of(panel, truth, ~validates)).to(device)
-        return TrainingData(dataset(~validates, self._augmentation(device)), validation, loss, 1, segments)
+        training = dataset(~validates, self._augmentation(device), self._mixing())
+        return TrainingData(training, validation, loss, 1, segments)
 
     def _untrained_network(self, prior: Tensor | None = None) -> SequenceNetwork:
         """Return a network with random weights, and the `prior` of its target."""
@@ -312,9 +337,13 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         location, scale = (torch.from_numpy(part[0]).float().to(device) for part in both)
         return Augmentation(**parts, data_scale=(location, scale))
 
-    @torch.inference_mode()
     def _answers(self, panel: Panel) -> Floats:
         """Return the answers of the target for each recording, (N, ...), or for each step, (rows, ...)."""
+        return self._target().answers(self._outputs(panel))
+
+    @torch.inference_mode()
+    def _outputs(self, panel: Panel) -> Tensor:
+        """Return the outputs of the network for each recording, (N, Q), or for each step, (rows, Q)."""
         self.network_.eval()
         target, scaled = self._target(), self.scaling_.transform(panel.values, 0).astype(np.float32)
         device = next(self.network_.parameters()).device
@@ -327,4 +356,4 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
                     outputs[rows.ravel()] = found.flatten(0, 1)
                 else:
                     outputs[index] = found
-        return target.answers(outputs)
+        return outputs

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from tsforecast.checks import between, one_of
-from tsforecast.errors import ParameterError, Problem, guess, raise_any, shorten
+from tsforecast.data.panel import Panel
+from tsforecast.errors import DataError, ParameterError, Problem, guess, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.network import Mask, NeuralSequenceEstimator
@@ -38,8 +39,8 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
     classes_ : array of shape (K,)
     resolved_ : dict
         Values used where a setting left a choice: validation (recordings, or groups), max_epochs, best_epoch, device,
-        head_layers (more than one after `fine_tune` with two), fused (whether fast kernels read; sizes and length of
-        the training decide).
+        head_layers (of the head there is, perhaps a new one by `fine_tune`), fused (whether fast kernels read; sizes
+        and length of the training decide), temperature (where `calibrate` is on).
     network_ : tsforecast.networks.sequence.SequenceNetwork
     scaling_ : Scaling
     scaled_on_ : dict
@@ -76,9 +77,47 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
         check=class_weight_problems,
         doc="Weight of a sequence, by its label; balanced: all classes alike, however frequent.",
     )
+    focal: float = setting(
+        default=0.0,
+        check=partial(between, low=0, high=10),
+        doc="Focus on sequences that are hard to classify: the loss of a class of probability p counts (1 - p)**focal "
+        "[Lin et al. 2017, arXiv 1708.02002].",
+    )
+    mixup: float = setting(
+        default=0.0,
+        check=partial(between, low=0, high=10),
+        doc="Mix the summary of the states of each sequence that trains with that of another, and their losses, by a "
+        "share from Beta(mixup, mixup) [manifold mixup, Verma et al. 2019, arXiv 1806.05236]; 0 mixes none.",
+    )
+    calibrate: bool = setting(
+        default=False,
+        doc="Divide the logits by a temperature, learned after training on the sequences that validate, so that "
+        "probabilities are as high as classes are frequent [Guo et al. 2017, arXiv 1706.04599].",
+    )
 
     def _target(self) -> Target:
-        return Classes(self.classes_, self.class_weight, self.label_smoothing)
+        temperature = getattr(self, "resolved_", {}).get("temperature", 1.0)
+        return Classes(
+            self.classes_, self.class_weight, self.label_smoothing, focal=self.focal, temperature=temperature
+        )
+
+    def _mixing(self) -> float:
+        return float(self.mixup)
+
+    def _check_validates(self, validates: Mask) -> None:
+        if self.calibrate and not validates.any():
+            raise DataError(
+                f"calibrate=True must have recordings that validate: got none of {len(validates)}, with "
+                f"validation={self.validation!r}; raise validation, or use calibrate=False"
+            )
+
+    def _calibrate(self, panel: Panel, truth: NDArray[Any], validates: Mask) -> None:
+        if not self.calibrate:
+            self.resolved_.pop("temperature", None)
+        elif validates.any() and isinstance(target := self._target(), Classes):
+            outputs = self._outputs(panel.select(validates))
+            own, trained = self._of(panel, truth, validates), self._of(panel, truth, ~validates)
+            self.resolved_["temperature"] = target.best_temperature(outputs, own, trained)
 
     def _split(self, truth: NDArray[Any], groups: NDArray[Any] | None) -> Mask:
         """See `NeuralSequenceEstimator._split`; weights must be by labels that there are."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from tsforecast.networks.sequence import CrossEntropy, SequenceLoss
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+TEMPERATURES = (0.05, 20.0)  # between which one is looked for
 
 
 class Target(Protocol):
@@ -51,6 +55,8 @@ class Classes:
     class_weight: dict[Any, float] | str | None = None
     smoothing: float = 0.0
     at_steps: bool = False
+    focal: float = 0.0
+    temperature: float = 1.0  # by which logits are divided
 
     @property
     def outputs(self) -> int:
@@ -71,14 +77,32 @@ class Classes:
     def loss(self, truth: NDArray[Any]) -> SequenceLoss:
         """See `Target.loss`."""
         weights = class_weights(self.class_weight, self.classes, truth)
-        return CrossEntropy(torch.from_numpy(weights).float(), self.smoothing)
+        return CrossEntropy(torch.from_numpy(weights).float(), self.smoothing, self.focal)
 
     def answers(self, outputs: Tensor) -> Floats:
         """See `Target.answers`: the probability of each class, (rows, K)."""
+        outputs = outputs / self.temperature
         if outputs.shape[1] > 1:
             return np.asarray(torch.softmax(outputs.double(), dim=1).numpy())
         second = torch.sigmoid(outputs.double())
         return np.asarray(torch.cat([1 - second, second], dim=1).numpy())
+
+    def best_temperature(self, outputs: Tensor, truth: NDArray[Any], trained: NDArray[Any]) -> float:
+        """Return the temperature with the lowest cross entropy, weighted as in training [Guo et al. 2017, 1706.04599].
+
+        Of n recordings the true class counts as (n + 1) / (n + 2) certain, as in Platt (1999): where a few are all
+        classified right, the temperature would otherwise be the lowest there is.
+        """
+        count = int((truth >= 0).sum())
+        smoothing = len(self.classes) / (len(self.classes) - 1) / (count + 2)
+        loss, labels = replace(self, smoothing=smoothing, focal=0.0).loss(trained), torch.from_numpy(truth)
+
+        def entropy(logarithm: float) -> float:
+            errors, counts = loss.errors(outputs.double() / math.exp(logarithm), labels)
+            return float(errors[counts].mean())
+
+        bounds = tuple(map(math.log, TEMPERATURES))
+        return math.exp(minimize_scalar(entropy, bounds=bounds, method="bounded").x) if count else 1.0
 
 
 def class_weights(weight: dict[Any, float] | str | None, classes: NDArray[Any], labels: Labels) -> Floats:

@@ -24,7 +24,7 @@ class Batch(Protocol):
     """Examples with the arguments of the network among them."""
 
     @property
-    def inputs(self) -> tuple[Tensor | None, ...]: ...
+    def inputs(self) -> tuple[Any, ...]: ...
 
 
 Batch_co = TypeVar("Batch_co", bound=Batch, covariant=True)
@@ -130,8 +130,9 @@ class SequenceDataset:
     """Sequences of any length with their truth.
 
     Scaled `values`, (rows, C), of all sequences lie below each other, between `offsets`, (N + 1,). The `truth` is
-    (N, ...), or at each step, (rows, ...); `names` are those of messages. An augmentation, for training only, varies
-    each batch anew.
+    (N, ...), or at each step, (rows, ...); `names` are those of messages. For training only: an augmentation varies
+    each batch anew, and a `mixup` above 0 mixes each sequence with another of its batch, by a share that is drawn
+    from a beta distribution with both parameters as high as that.
     """
 
     kind = "sequence"  # what `names` name
@@ -145,6 +146,7 @@ class SequenceDataset:
         augmentation: Augmentation | None = None,
         device: torch.device | str = "cpu",
         at_steps: bool = False,
+        mixup: float = 0.0,
     ) -> None:
         self.device = torch.device(device)
         self.names = np.arange(len(offsets) - 1) if names is None else names
@@ -153,7 +155,7 @@ class SequenceDataset:
         self._lengths = torch.from_numpy(np.diff(offsets)).to(device)
         numbers = torch.from_numpy(np.array(truth)).to(device)
         self._truth = numbers.float() if numbers.is_floating_point() else numbers
-        self._augmentation, self._at_steps = augmentation, at_steps
+        self._augmentation, self._at_steps, self._mixup = augmentation, at_steps, mixup
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -173,7 +175,11 @@ class SequenceDataset:
         if self._augmentation is not None:
             steps, lengths = self._augmentation(steps, lengths)
         equal = bool((lengths == steps.shape[1]).all())
-        return SequenceBatch(steps, None if equal else lengths, truth)
+        mix = None
+        if self._mixup:
+            shares = torch.distributions.Beta(self._mixup, self._mixup).sample((len(index),))
+            mix = torch.randperm(len(index)).to(self.device), shares.to(self.device)
+        return SequenceBatch(steps, None if equal else lengths, truth, mix)
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch, at most `steps`, in a random order, each with sequences of similar length.
