@@ -266,7 +266,7 @@ def test_sequences_in_ts_files_keep_length_label_part_and_missing_numbers(
     (tmp_path / "ucr" / "GunPoint").mkdir(parents=True)
     for part, lines in (("TRAIN", "1,2,3:a\n\n4,5:b\n"), ("TEST", "6,?,7:b\n")):
         (tmp_path / "ucr" / "GunPoint" / f"GunPoint_{part}.ts").write_text(
-            f"#words: 1,2\n@missing true\n@data\n{lines}"
+            f"#words: 1,2\n@missing true\n@classLabel true a b\n@data\n{lines}"
         )
     known = card("gunpoint")
     masked = replace(known, reading=replace(known.reading, nan_policy="mask"))

@@ -21,8 +21,9 @@ import polars.selectors as cs
 
 from tsforecast.catalog import download
 from tsforecast.catalog.card import Card, CardFile, Task, card
+from tsforecast.catalog.recordings import ID, read_parts
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, DownloadError, raise_any
+from tsforecast.errors import DataError, DownloadError, raise_any, shorten
 
 logger = logging.getLogger("tsforecast")
 
@@ -128,7 +129,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         frame = frame.select(*names, pl.col(varying).cast(pl.Float64), *statics)
     except (pl.exceptions.PolarsError, zipfile.BadZipFile, ValueError) as error:
         where = ", ".join(str(path) for path in paths) or "statsmodels"
-        reason = str(error).strip().split("\n")[0]
+        reason = shorten(error.problems, 1) if isinstance(error, DataError) else str(error).strip().split("\n")[0]
         raise DataError(
             f"the files of dataset {card.name!r} must be as its card says ({where}): {reason}; get them anew"
         ) from error
@@ -185,19 +186,10 @@ def _gestures(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
 
 
 def _ts(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
-    """Labelled sequences, one a line: channels separated by colons, numbers by commas, the label last."""
-    ids, labels, origins, blocks = [], [], [], []
-    for path in paths:
-        part = path.stem.rsplit("_", 1)[-1].lower()
-        body = path.read_text(encoding="utf-8").split("@data", 1)[-1]
-        for number, line in enumerate(filter(None, map(str.strip, body.splitlines())), start=1):
-            *channels, label = line.split(":")
-            numbers = [[np.nan if cell == "?" else float(cell) for cell in one.split(",")] for one in channels]
-            blocks.append(np.array(numbers).T)  # (T, C)
-            ids.append(f"{part}/{number:03d}")
-            labels.append(label)
-            origins.append(part)
-    return _stack(card, blocks, {"sequence": ids, "label": labels, "part": origins})
+    """Labelled sequences in the two parts of a dataset, see `read_parts`."""
+    found = read_parts(paths, [path.stem.rsplit("_", 1)[-1].lower() for path in paths])
+    table: pl.DataFrame = found.table(card.roles.target)[0]
+    return table.rename({ID: str(card.roles.id)})
 
 
 def _table(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
