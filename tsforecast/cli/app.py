@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from tsforecast.cli.classify import classify
 from tsforecast.cli.console import console, plain_warnings, warn
 from tsforecast.cli.extras import benchmark, check, datasets_app, seal, track_sync
 from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, report
@@ -29,7 +30,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-for command in (check, plan, leaderboard, report, fit, predict, inspect, monitor, tune, tune_report, audit, seal):
+for command in (
+    check,
+    plan,
+    leaderboard,
+    classify,
+    report,
+    fit,
+    predict,
+    inspect,
+    monitor,
+    tune,
+    tune_report,
+    audit,
+    seal,
+):
     app.command()(command)
 # Options that this command does not know are the benchmark's own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)

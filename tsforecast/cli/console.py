@@ -49,6 +49,23 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
     _wrap(console, f"{board.audit_line}.")
 
 
+def show_classification(results: ClassifierComparison, title: str, console: Console) -> None:
+    """Print a table for each protocol, a sentence for each model, the optimism of a random split, and notes."""
+    from tsforecast.evaluation.classification import LABELS, REFERENCE, display
+
+    _wrap(console, title, style="bold")
+    _wrap(console, f"{results.summary_line}.")
+    better = {name: "green" for name, verdict in results.verdicts.items() if verdict.outcome == "better"}
+    for protocol in results.protocols:
+        _wrap(console, f"{protocol}: {LABELS[protocol]}")
+        shown = display(results.table[results.table["protocol"] == protocol])
+        _show_columns(console, shown.columns, shown.itertuples(index=False), better | {REFERENCE: "dim"})
+    for sentence in (*results.verdicts.values(), *results.optimism):
+        _wrap(console, str(sentence), first="  ", then="    ")
+    for note in results.notes:
+        _wrap(console, f"Note: {note_of(note)}.", then=" " * len("Note: "))
+
+
 def show_audit(report: AuditReport, title: str, console: Console) -> None:
     """Print the verdict of an audit, and a line for each perturbation."""
     _wrap(console, title, style="bold")
@@ -131,6 +148,7 @@ def _wrap(console: Console, sentence: str, first: str = "", then: str = "", styl
 
 REPORTS = (".html", ".md", ".json")
 BOARD = "leaderboard.md"  # the file by which the folder of a leaderboard is known
+COMPARISON = "classification.md"  # and that of a comparison of classifiers
 console = Console()
 
 
@@ -171,8 +189,8 @@ def plain_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Any]:
-    """Yield a function to call with the name of each model."""
+def progress(title: str, total: int | None) -> Iterator[Any]:
+    """Yield a function to call with the name of each model; the total is None where it is not known."""
     from rich.progress import Progress
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -297,7 +315,12 @@ def write_board(board: Leaderboard, panel: Panel, out: Path, title: str) -> None
     from tsforecast.evaluation.report.figures import plot_forecasts, save_figure
 
     figure = plot_forecasts(board, panel)  # drawn before anything is written
-    for name in (BOARD, "report.html", "rows.parquet"):
-        write_report(board, out / name, title)
+    write_comparison(board, out, title, BOARD)
     save_figure(figure, out / "forecasts.png")
     echo(f"wrote {out / 'forecasts.png'}")
+
+
+def write_comparison(results: Leaderboard | ClassifierComparison, out: Path, title: str, table: str) -> None:
+    """Write table, report and rows of a comparison."""
+    for name in (table, "report.html", "rows.parquet"):
+        write_report(results, out / name, title)

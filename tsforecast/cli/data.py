@@ -53,7 +53,6 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     """
     from tsforecast.catalog.card import dataset_names
     from tsforecast.catalog.loaders import load_task
-    from tsforecast.checks import one_of
     from tsforecast.data.panel import Panel
 
     path = Path(data)
@@ -65,13 +64,8 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
     if path.suffix.lower() == ".tsf" and path.exists():
         return *_read_monash(path, reading, label), None
-    given = reading.settings() | ({"static": label} if label else {})
+    given = settings_of(reading) | ({"static": label} if label else {})
     date_format, decimal = given.pop("date_format", None), given.pop("decimal", None)
-    raise_any(one_of("decimal", decimal, (".", ","), (None,)), ParameterError)
-    for role in {"target", "past", "future", "categories"} & given.keys():
-        given[role] = [name.strip() for name in given[role].split(",") if name.strip()]
-    for role in {"time", "id", "group"} & given.keys():
-        given[role] = ",".join(name.strip() for name in given[role].split(","))
     used = [given.get(role, []) for role in ("target", "past", "future")]
     numbers = set(chain(*used)) if used[0] else None
     texts = {given.get("id"), given.get("group"), label, *given.get("categories", ())} - {None}
@@ -88,6 +82,19 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
             raise DataError([*problems, *error.problems]) from error
         raise_any(problems)
     return panel, None, form
+
+
+def settings_of(reading: DataOptions) -> dict[str, Any]:
+    """Return the options of a reading that were given, as parameters of `Panel.from_frame`, names in lists."""
+    from tsforecast.checks import one_of
+
+    given = reading.settings()
+    raise_any(one_of("decimal", given.get("decimal"), (".", ","), (None,)), ParameterError)
+    for role in {"target", "past", "future", "categories"} & given.keys():
+        given[role] = [name.strip() for name in given[role].split(",") if name.strip()]
+    for role in {"time", "id", "group"} & given.keys():
+        given[role] = ",".join(name.strip() for name in given[role].split(","))
+    return given
 
 
 def read_forecasts(path: Path, id: str | None) -> Any:

@@ -53,7 +53,9 @@ from tsforecast.cli.options import (
     Models,
     NetworkOptions,
     Origins,
+    RecordingOptions,
     Refit,
+    Report,
     Seeds,
     Step,
     expand_options,
@@ -122,9 +124,7 @@ def leaderboard(
     closed: Annotated[
         bool, typer.Option("--closed", help="Compare on the rows before the sealed ones, which stay closed.")
     ] = False,
-    report: Annotated[
-        Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")
-    ] = None,
+    report: Report = None,
     mlflow: Mlflow = False,
     out: Annotated[
         Path | None,
@@ -284,18 +284,26 @@ def fit(
     data: Data,
     networks: NetworkOptions,
     reading: DataOptions,
+    recordings: RecordingOptions,
     out: Annotated[Path, typer.Option(help="Folder for the fitted model.")],
     model: Model = "gru",
     horizon: Horizon = None,
     mlflow: Mlflow = False,
 ) -> None:
-    """Fit one model on all of the data and save it."""
+    """Fit one model on all of the data and save it; with --label a classifier of recordings."""
+    from tsforecast.cli.classify import fit_classifier
     from tsforecast.data.panel import ended_note, silent_note
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
     from tsforecast.provenance import naive_note
 
     check_folder(out)
+    if recordings.label or recordings.files:
+        of = {"horizon": horizon, "window": networks.window, "recipe": networks.recipe, "loss": networks.loss}
+        require_absent("with --label", "it belongs to forecasts", **of)
+        with tracked(mlflow, data):
+            fit_classifier(data, model, reading, recordings, networks, out)
+        return
     panel, task, form = read_table(data, reading)
     horizon = horizon_of(task, panel, horizon)
     settings = {**networks.settings(), "horizon": horizon, "verbose": int(console.is_terminal)}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -46,6 +47,14 @@ def _plain(params: list[Any]) -> list[Any]:
 Data = Annotated[
     str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel, Parquet or TSF file.")
 ]
+Labelled = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME_OR_FILES",
+        help="A dataset's name; a CSV, Excel or Parquet table; a folder or zip, one file a recording; .ts or .arff.",
+    ),
+]
+Report = Annotated[Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
 Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 10 to 30")]
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
@@ -191,6 +200,23 @@ class DataOptions(Options):
     ] = None
     tolerance: Annotated[
         str | None, _reading(help="By how much stamps may miss the steps of --frequency, such as 2ms.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingOptions(Options):
+    """The class of recordings, and their places in a folder."""
+
+    label: Annotated[
+        str | None,
+        _reading(help="Classify recordings by this column, or level of folders.", show_default="that of a dataset"),
+    ] = None
+    files: Annotated[
+        str | None,
+        _reading(
+            help="Place of each recording in a folder or zip, such as {user}/{gesture}/*.csv.",
+            show_default="{GROUP}/{LABEL}/*",
+        ),
     ] = None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tsforecast.cli.classify import predict_labels
 from tsforecast.cli.console import as_polars, console, echo, show_lines, suffix_of, write_frame
 from tsforecast.cli.data import FORMAT_FILE, kept_form, read_next
 from tsforecast.cli.dates import Form
@@ -31,6 +32,9 @@ CLEANING = (
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
+    new: Annotated[
+        str | None, typer.Argument(help="Data to forecast from, or recordings to classify.", show_default="--data")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="CSV, Excel or Parquet file to forecast from.", show_default="the fitted data")
     ] = None,
@@ -54,6 +58,10 @@ def predict(
         typer.Option(help="Possible futures to draw in place of the forecast: rows of each, with its number as path."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of --paths.", show_default="0")] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(help="Column that names recordings to classify.", show_default="as those that were fitted"),
+    ] = None,
     ended: Annotated[
         str | None,
         typer.Option(
@@ -65,15 +73,17 @@ def predict(
     ] = None,
     trust: Trust = None,
 ) -> None:
-    """Forecast the steps that follow the fitted data, or other data."""
+    """Forecast the steps that follow the fitted data, or other data; of a classifier, predict labels of recordings."""
     from tsforecast.cli.fan import WIDTH, fans  # after the help: it loads numpy
     from tsforecast.data.supervised import SupervisedPanel
     from tsforecast.distributions.predictions import asked_levels
+    from tsforecast.forecasters.base import Forecaster
 
     if out:
         suffix_of(out, (".csv", ".parquet"), "a file")
         require_place(out.parent)
     asked = {"interval": _shares(interval), "quantiles": _levels(quantiles)}
+    asked_words = {"interval": interval, "quantiles": quantiles, "tidy": tidy or None, "ended": ended}
     if not any(asked.values()):
         require_absent("without --interval or --quantiles", "each row holds one of these", tidy=tidy or None)
     if paths is None:
@@ -81,7 +91,18 @@ def predict(
     else:
         why = "paths are drawn of all series, a row for each number"
         require_absent("with --paths", why, interval=interval, quantiles=quantiles, tidy=tidy or None, ended=ended)
-    forecaster = saved_forecaster(model, words_of(trust))
+    if new and data:
+        raise ParameterError(f"data must be named once: got {new!r} and --data {str(data)!r}; leave one out")
+    forecaster = saved_model(model, words_of(trust))
+    if not isinstance(forecaster, Forecaster):
+        of: dict[str, Any] = {"future": future, "date-format": date_format, "horizon": horizon, "paths": paths}
+        require_absent("for a classifier", "it belongs to forecasts", **of, **asked_words)
+        if not (new or data):
+            raise ParameterError("recordings to classify must be named: tsforecast predict MODEL NEW")
+        predict_labels(forecaster, model, new or str(data), id, out)
+        return
+    require_absent("for a forecaster", "series have the names that were fitted", id=id)
+    data = Path(new) if new else data
     panel = forecaster.panel_
     if future and not panel.roles.given.future:
         raise ParameterError(
@@ -156,16 +177,27 @@ def _with_levels(form: Form, levels: Mapping[str, float]) -> Form:
     return replace(form, decimals=more | form.decimals)
 
 
-def saved_forecaster(model: Path, trust: list[str]) -> Forecaster:
-    """Return the forecaster in a folder; `trust` as of `load`."""
+def saved_model(model: Path, trust: list[str]) -> Any:
+    """Return the forecaster or classifier in a folder; `trust` as of `load`."""
     from tsforecast.estimators.persistence import load
     from tsforecast.forecasters.base import Forecaster
 
-    forecaster = load(model, trust=trust)
-    if not isinstance(forecaster, Forecaster):
+    found = load(model, trust=trust)
+    if not (isinstance(found, Forecaster) or hasattr(found, "predict_proba")):
         raise ParameterError(
-            f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}, which is used from Python"
+            f"{str(model)!r} must hold a forecaster or a classifier: it holds a {type(found).__name__}, which is used "
+            "from Python"
         )
+    return found
+
+
+def saved_forecaster(model: Path, trust: list[str]) -> Forecaster:
+    """Return the forecaster in a folder; `trust` as of `load`."""
+    from tsforecast.forecasters.base import Forecaster
+
+    forecaster = saved_model(model, trust)
+    if not isinstance(forecaster, Forecaster):
+        raise ParameterError(f"{str(model)!r} must hold a forecaster: it holds a {type(forecaster).__name__}")
     return forecaster
 
 

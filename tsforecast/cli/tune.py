@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tsforecast.cli.classify import tested_part
 from tsforecast.cli.console import console, echo, show_leaderboard, show_search, suffix_of, write_report
 from tsforecast.cli.data import protocol_of, read_panel, tracked
 from tsforecast.cli.options import (
@@ -19,12 +20,14 @@ from tsforecast.cli.options import (
     Horizon,
     Mlflow,
     Origins,
+    RecordingOptions,
     Step,
     TrainingOptions,
     expand_options,
     require_absent,
 )
-from tsforecast.errors import DataError, ParameterError, nearest, reason
+from tsforecast.cli.recordings import read_recordings
+from tsforecast.errors import DataError, ParameterError, reason
 from tsforecast.files import require_place, write_or_return
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ CLASSIFIER_SPACE = {name: values for name, values in SPACE.items() if name != "w
 def tune(
     data: Data,
     reading: DataOptions,
+    recordings: RecordingOptions,
     training: TrainingOptions,
     space: Annotated[
         Path | None, typer.Option(help="TOML file of the space.", show_default="cells, units, layers, window, ...")
@@ -81,9 +85,6 @@ def tune(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto, or host:port.", show_default="this machine")
     ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Classify series by this static column, instead of forecasting.")
-    ] = None,
     folds: Annotated[
         int | None,
         typer.Option(help="With --label: groups to test, each with a search of its own.", show_default="1"),
@@ -100,14 +101,19 @@ def tune(
     from tsforecast.search.search import RaySearch
     from tsforecast.sequences.neural import NeuralClassifier
 
-    if label:
+    label = recordings.label
+    if label or recordings.files:
         why = "it belongs to forecasts, sequences are classified whole"
         require_absent("with --label", why, horizon=horizon, origins=origins, step=step, align=align)
         require_absent("with --label", "classifiers learn from the cross entropy alone", loss=training.loss)
     else:
         require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
-    panel, task = read_panel(data, reading, label)
-    protocol = None if label else protocol_of(task, panel, horizon, origins, step, align)
+    protocol = None
+    if label or recordings.files:
+        panel, label = read_recordings(data, reading, recordings)
+    else:
+        panel, task = read_panel(data, reading)
+        protocol = protocol_of(task, panel, horizon, origins, step, align)
     out = out or Path(f"tune-{Path(data).stem}")
     search = RaySearch(
         (NeuralClassifier if label else NeuralForecaster)(**training.settings()),
@@ -165,10 +171,6 @@ def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out
     from tsforecast.search.trial import clone_with_seed
     from tsforecast.sequences.baselines import MajorityClassifier
 
-    if label not in panel.statics:
-        raise DataError(f"--label must name a column that is constant in each series: {nearest(label, panel.statics)}")
-    if label == panel.roles.group:
-        raise ParameterError(f"--label must be another column than the group: got {label!r} for both")
     labels = panel.statics[label]
     rows: list[dict[str, Any]] = []
     if panel.groups is None:
@@ -198,11 +200,13 @@ def _folder(fold: str, number: int) -> str:
 
 
 def _folds(panel: Panel, labels: NDArray[Any], folds: int, seed: int) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Return the name of each fold, and which sequences test in it: one group, or a fifth of each class."""
+    """Return the name of each fold, and which sequences it tests: part `test`, one group, or a fifth of each class."""
     import numpy as np
     from sklearn.model_selection import StratifiedKFold
 
-    if panel.groups is not None:
+    if (tested := tested_part(panel)) is not None:
+        found = [("part-test", tested)]
+    elif panel.groups is not None:
         names = list(dict.fromkeys(panel.groups.tolist()))[::-1]
         if len(names) < LEAST_GROUPS:
             raise DataError(

@@ -38,12 +38,15 @@ ESTIMATORS = {
 }
 _MODULES = {name: module for module, names in ESTIMATORS.items() for name in names}
 CLASSES = tuple(_MODULES)  # the only ones that a saved model may name
-# "seasonal-naive" is SeasonalNaiveForecaster, "conv1d" is Conv1DForecaster.
-_NAMES = {
-    re.sub("(?<=[a-z])(?=[A-Z])", "-", cls.removesuffix("Forecaster")).lower(): cls
-    for cls in CLASSES
-    if cls.endswith("Forecaster")
-}
+
+
+def short_name(cls: str) -> str:
+    """Return the name of a class in tables: ``"seasonal-naive"`` of SeasonalNaiveForecaster."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", "-", re.sub("(Forecaster|Classifier)$", "", cls)).lower()
+
+
+_NAMES = {short_name(cls): cls for cls in CLASSES if cls.endswith("Forecaster")}
+_CLASSIFIERS = {short_name(cls): cls for cls in CLASSES if cls.endswith("Classifier")}
 NAIVE_FAMILY = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 CLASSICAL = ("ets", "arima", "theta", "holt-winters")
 INTERMITTENT = ("croston", "sba", "tsb")
@@ -54,6 +57,7 @@ LOSS_NAMES = (
     *("negative-binomial", "zero-inflated-poisson", "zero-inflated-negative-binomial", "quantile"),
 )
 MODEL_NAMES = (*NAIVE_FAMILY, "anchor", *CLASSICAL, *INTERMITTENT, "reduction", *NETWORKS)
+CLASSIFIER_NAMES = tuple(name for name in _CLASSIFIERS if name != "neural")  # whose cell is to be chosen
 
 
 def estimator_class(name: str) -> type[Any]:
@@ -70,9 +74,24 @@ def make(name: str, **settings: Any) -> Any:
     >>> make("naive", horizon=3, window=24)
     NaiveForecaster(horizon=3)
     """
-    if name not in _NAMES:
-        raise UnknownNameError(f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}")
-    cls = estimator_class(_NAMES[name])
+    return _made(name, _NAMES, MODEL_NAMES, settings)
+
+
+def make_classifier(name: str, **settings: Any) -> Any:
+    """Make a classifier by name with those of `settings` that it has; UnknownNameError has the nearest name.
+
+    Examples
+    --------
+    >>> make_classifier("gru", max_epochs=3, horizon=24)
+    GRUClassifier(max_epochs=3)
+    """
+    return _made(name, _CLASSIFIERS, CLASSIFIER_NAMES, settings)
+
+
+def _made(name: str, classes: dict[str, str], shown: tuple[str, ...], settings: dict[str, Any]) -> Any:
+    if name not in classes:
+        raise UnknownNameError(f"model {name!r} does not exist; {nearest(name, shown)}")
+    cls = estimator_class(classes[name])
     known = cls._get_param_names()
     return cls(**{key: value for key, value in settings.items() if key in known})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from sklearn.base import ClassifierMixin, clone
 
 from tsforecast.checks import jobs, whole
 from tsforecast.errors import DataWarning, ParameterError, raise_any
+from tsforecast.estimators.registry import short_name
 from tsforecast.evaluation.classification import REFERENCE, ClassificationResults, copy_notes
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
@@ -204,17 +204,12 @@ def named(classifiers: Models) -> dict[str, ClassifierMixin]:
         pairs = list(classifiers.items())
     else:
         several = classifiers if isinstance(classifiers, (list, tuple)) else [classifiers]
-        pairs = [(_name(model), model) for model in several]
+        pairs = [(short_name(type(model).__name__), model) for model in several]
     for _, model in pairs:
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict_proba")):
             raise ParameterError(f"a classifier must have fit and predict_proba: got {model!r}; pass an object")
     models = by_name(pairs)
     return models if REFERENCE in models else models | {REFERENCE: MajorityClassifier()}
-
-
-def _name(model: ClassifierMixin) -> str:
-    """Return a name from that of the class: gru for GRUClassifier."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(model).__name__.removesuffix("Classifier")).lower()
 
 
 def _seed(model: ClassifierMixin) -> int | None:

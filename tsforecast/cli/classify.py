@@ -1,0 +1,220 @@
+"""`tsforecast classify`, and what `fit` and `predict` do with labelled recordings."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tsforecast.cli.console import (
+    COMPARISON,
+    console,
+    echo,
+    progress,
+    show_classification,
+    suffix_of,
+    warn,
+    write_comparison,
+    write_frame,
+    write_report,
+)
+from tsforecast.cli.data import tracked
+from tsforecast.cli.dates import Form
+from tsforecast.cli.options import (
+    DataOptions,
+    Jobs,
+    Labelled,
+    Mlflow,
+    RecordingOptions,
+    Report,
+    Seeds,
+    TrainingOptions,
+    expand_options,
+    note_of,
+    require_absent,
+)
+from tsforecast.cli.recordings import PART, TEST, TRAIN, keep_layout, kept_layout, read_new, read_recordings
+from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, nearest, raise_any
+from tsforecast.estimators.registry import CLASSIFIER_NAMES
+from tsforecast.files import require_place
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tsforecast.data.panel import Panel
+
+CLASSIFIERS = "nearest-neighbor,gru,conv1d"
+PROTOCOLS = ("given", "leave-users-out", "random")
+
+
+@expand_options
+def classify(
+    data: Labelled,
+    recordings: RecordingOptions,
+    reading: DataOptions,
+    training: TrainingOptions,
+    models: Annotated[
+        str,
+        typer.Option(help=f"Names with commas, or all: {', '.join(CLASSIFIER_NAMES)}; the majority is always there."),
+    ] = CLASSIFIERS,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="given (column part: train or test), leave-users-out, random, or the last two with a comma.",
+            show_default="the first of these that the data allow",
+        ),
+    ] = None,
+    seeds: Seeds = 1,
+    jobs: Jobs = 1,
+    report: Report = None,
+    mlflow: Mlflow = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report, table and rows; an interrupted comparison resumes from there."),
+    ] = None,
+) -> None:
+    """Compare classifiers of labelled recordings with the majority, on people that they have not learned from."""
+    from tsforecast.evaluation.compare_classifiers import compare_classifiers, named
+
+    require_absent("for classifiers", "they learn from the cross entropy alone", loss=training.loss)
+    chosen = named(_classifiers(models, training))
+    if report:
+        suffix_of(report)
+        require_place(report.parent)
+    if out:
+        require_place(out, mark=COMPARISON)
+    unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
+    panel, label = read_recordings(data, reading, recordings)
+    protocols, test = _split(panel, protocol)
+    title = f"{data}: {label}"
+    with tracked(mlflow, data), progress(f"{data}: ", None) as started:
+        results = compare_classifiers(
+            chosen,
+            panel,
+            label,
+            protocol=protocols,
+            test=test,
+            seeds=seeds,
+            n_jobs=jobs,
+            checkpoint=unfinished,
+            progress=lambda model, by, fold: started(f"{model}, {by}, fold {fold + 1}"),
+        )
+    show_classification(results, title, console)
+    if out and unfinished:
+        write_comparison(results, out, title, COMPARISON)
+        shutil.rmtree(unfinished, ignore_errors=True)
+    if report:
+        write_report(results, report, title)
+    if results.failures:
+        raise typer.Exit(1)
+
+
+def fit_classifier(
+    data: str, model: str, reading: DataOptions, recordings: RecordingOptions, training: TrainingOptions, out: Path
+) -> None:
+    """Fit one classifier, on part `train` alone where the data have a split, and save it with how it was read."""
+    from tsforecast.estimators.persistence import save
+
+    chosen = _classifiers(model, training, verbose=int(console.is_terminal))
+    if len(chosen) != 1:
+        raise ParameterError(f"--model takes one name: got {model}; classify compares several")
+    classifier = chosen[model.strip()]
+    classifier.saved_params()  # which refuses what cannot be saved, before it is fitted
+    panel, label = read_recordings(data, reading, recordings)
+    tested = tested_part(panel)
+    learned = panel if tested is None else panel.select(~tested)
+    classifier.fit(learned, label)
+    save(classifier, out)
+    keep_layout(out, data, reading, label, recordings.files, panel.roles.varying)
+    echo(f"fitted {model} on {_counted(learned, label)}")
+    for note in panel.notes:
+        warn("Note", note_of(note))
+    if tested is not None:
+        warn("Note", f"{int(tested.sum())} recordings of part {TEST!r} were not learned from")
+    echo(f"saved in {out}; classify others with: tsforecast predict {shlex.quote(str(out))} NEW")
+
+
+def predict_labels(classifier: Any, model: Path, data: str, id: str | None, out: Path | None) -> None:
+    """Write a row for each new recording: its name, the predicted label, and the probability of each class."""
+    import polars as pl
+
+    layout = kept_layout(model, classifier.columns_)
+    panel = read_new(data, layout, id)
+    probabilities = classifier.predict_proba(panel.without(*_facts(panel)))
+    label, classes = layout.label or "label", classifier.classes_
+    predicted = classes[probabilities.argmax(axis=1)]
+    names = "recording" if panel.source.id in (None, label) else str(panel.source.id)
+    columns = {names: panel.ids.astype(str), label: predicted.astype(str)}
+    columns |= {f"{label}={name}": probabilities[:, k] for k, name in enumerate(classes.tolist())}
+    decimals = {name: 3 for name in columns if name not in (names, label)}
+    write_frame(pl.DataFrame(columns), Form(decimals=decimals), out)
+    if out:
+        echo(f"{len(panel)} labels in {out}")
+    if label in panel.statics:
+        truth = panel.statics[label].astype(str)
+        right = truth == predicted.astype(str)
+        warn("Note", f"{right.mean():.1%} of {len(panel)} recordings got the label that they have in column {label!r}")
+
+
+def tested_part(panel: Panel) -> NDArray[np.bool_] | None:
+    """Return which recordings are of part `test`, where there are others of part `train`."""
+    if PART not in panel.statics:
+        return None
+    found: NDArray[np.bool_] = panel.statics[PART].astype(str) == TEST
+    return found if found.any() and not found.all() else None
+
+
+def _classifiers(names: str, training: TrainingOptions, **more: Any) -> dict[str, Any]:
+    """Return classifiers by name."""
+    from tsforecast.estimators.registry import make_classifier
+
+    words = [name.strip() for name in names.split(",") if name.strip()]
+    wanted = [name for word in words for name in (CLASSIFIER_NAMES if word == "all" else [word])]
+    if not wanted:
+        raise ParameterError(f"at least one model must be named: choose from {', '.join(CLASSIFIER_NAMES)}")
+    unknown = [name for name in wanted if name not in CLASSIFIER_NAMES]
+    if unknown:
+        raise UnknownNameError(
+            [f"classifier {name!r} does not exist; {nearest(name, CLASSIFIER_NAMES)}" for name in unknown]
+        )
+    models = {name: make_classifier(name, **training.settings(), **more) for name in wanted}
+    known = {name for model in models.values() for name in model.get_params(deep=False)}
+    lack = f"{', '.join(models)} {'have' if len(models) > 1 else 'has'} no such setting"
+    ignored = ["max_epochs"] if training.epochs is not None and "max_epochs" not in known else []
+    raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)
+    return models
+
+
+def _split(panel: Panel, protocol: str | None) -> tuple[list[str], NDArray[np.bool_] | None]:
+    """Return protocols, and which recordings are tested where the split came with them."""
+    asked = [name.strip() for name in (protocol or "").split(",") if name.strip()]
+    unknown = [name for name in asked if name not in PROTOCOLS]
+    if unknown or (len(asked) > 1 and "given" in asked):
+        found = "given stands alone" if not unknown else nearest(unknown[0], PROTOCOLS)
+        raise ParameterError(f"--protocol must be {', '.join(PROTOCOLS)}, or the last two: got {protocol!r}; {found}")
+    tested = tested_part(panel)
+    if asked == ["given"] and tested is None:
+        raise DataError(
+            f"--protocol given needs a column or field {PART!r} that holds {TRAIN!r} and {TEST!r}: there is none"
+        )
+    if tested is not None and asked in ([], ["given"]):
+        return ["random"], tested  # which the test replaces
+    if not asked and panel.groups is None:
+        echo("without --group the same user may be on both sides of a test", style="yellow")
+    return asked or ["random" if panel.groups is None else "leave-users-out"], None
+
+
+def _counted(panel: Panel, label: str) -> str:
+    """Return the number of recordings, users and classes in words."""
+    users = "" if panel.groups is None else f" of {len(set(panel.groups.tolist()))} users"
+    return f"{len(panel)} recordings{users}, {len(set(panel.statics[label].tolist()))} classes"
+
+
+def _facts(panel: Panel) -> Sequence[str]:
+    """Return the static columns and groups of recordings, which no classifier reads."""
+    return tuple(dict.fromkeys([*panel.roles.static, *filter(None, [panel.roles.group])]))
