@@ -8,7 +8,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -141,12 +141,12 @@ def _read(data: str, layout: Layout) -> Panel:
     if _is_dataset(data):
         return _dataset(data, layout)
     if path.is_dir():
-        return _folder(path, layout)
+        return _folder(path, layout, data)
     if not (path.exists() or path.suffix):
         raise UnknownNameError(f"{data!r} must be a file, a folder or a dataset: {nearest(data, dataset_names())}")
     if path.suffix.lower() == ".zip":
         with _unpacked(path) as folder:
-            return _folder(folder, layout)
+            return _folder(folder, layout, data)
     if path.suffix.lower() in ARCHIVES:
         return _archive(path, layout)
     if layout.known:
@@ -210,22 +210,20 @@ def _holds_archives(path: Path) -> bool:
         return True  # its own fault is found when it is unpacked
 
 
-def _folder(folder: Path, layout: Layout) -> Panel:
+def _folder(folder: Path, layout: Layout, name: str) -> Panel:
     """Read a folder of recordings, one file each; or the one dataset of `.ts` or `.arff` files in it."""
     archives = [] if layout.files else _archives_of(folder)
     if archives:
         names = sorted({re.sub(r"(?i)_(train|test)$", "", path.stem) for path in archives})
         if len(names) > 1:
             held = shorten([repr(name) for name in names])
-            raise DataError(
-                f"{str(folder)!r} must hold one dataset of {archives[0].suffix} files: it has {held}; name a file"
-            )
+            raise DataError(f"{name!r} must hold one dataset of {archives[0].suffix} files: it has {held}; name a file")
         return _archive(archives[0], layout if layout.label else replace(layout, label="label"))
-    matches = _matching(folder, layout)
+    matches = _matching(folder, layout, name)
     return _panel(_joined(matches, layout), layout, ID)
 
 
-def _matching(folder: Path, layout: Layout) -> list[tuple[Path, str, dict[str, str]]]:
+def _matching(folder: Path, layout: Layout, where: str) -> list[tuple[Path, str, dict[str, str]]]:
     """Return the files of recordings with their names below the folder and the fields of their places."""
     pattern = layout.files or _default_place(layout)
     form, fields = _as_regex(pattern)
@@ -237,7 +235,7 @@ def _matching(folder: Path, layout: Layout) -> list[tuple[Path, str, dict[str, s
     if not seen:
         held = shorten([repr(path.name) for path in sorted(folder.rglob("*")) if path.is_file()]) or "nothing"
         endings = ", ".join(TABLES)
-        raise DataError(f"{str(folder)!r} must hold files of recordings ({endings}, .ts or .arff): it has {held}")
+        raise DataError(f"{where!r} must hold files of recordings ({endings}, .ts or .arff): it has {held}")
     levels = pattern.count("/") + 1
     found = [(path, name, form.fullmatch("/".join(name.split("/")[-levels:]))) for path, name in seen]
     matches = [(path, name, dict(zip(fields, match.groups(), strict=True))) for path, name, match in found if match]
@@ -245,7 +243,7 @@ def _matching(folder: Path, layout: Layout) -> list[tuple[Path, str, dict[str, s
         return [(path, name, {}) for path, name in seen]
     if not matches:
         held = f"none of {counted(len(seen), 'file')} does, such as {seen[0][1]!r}"
-        raise DataError(f"files of {str(folder)!r} must lie at {pattern!r}: {held}; describe their places with --files")
+        raise DataError(f"files of {where!r} must lie at {pattern!r}: {held}; describe their places with --files")
     if left := [repr(name) for _, name, match in found if not match]:
         were = "was" if len(left) == 1 else "were"
         warn("Note", f"{counted(len(left), 'file')} not at {pattern!r} {were} left out: {shorten(left)}")
@@ -413,19 +411,11 @@ def _channels(frame: Any, id: str | None, taken: set[str | None]) -> list[str]:
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[Path]:
-    """Unpack a zip into a folder for as long as it is read; errors name the zip, not that folder."""
+    """Unpack a zip into the current folder, a new one for as long as it is read: errors name files as the zip does."""
     with TemporaryDirectory() as place:
-        folder = Path(place) / "zip"
-        folder.mkdir()
-        try:
-            _unpack(path, folder)
-            yield folder
-        except TsForecastError as error:
-            anew = [
-                str(problem).replace(f"{folder}/", f"{path}/").replace(str(folder), str(path))
-                for problem in error.problems
-            ]
-            raise type(error)(anew, error.repair) from error
+        _unpack(path, Path(place))
+        with chdir(place):
+            yield Path()
 
 
 def _unpack(path: Path, folder: Path) -> None:
