@@ -19,9 +19,11 @@ RESULTS = shipped("benchmarks") / "results"
 def test_the_benchmarks_that_are_there_are_listed_with_what_they_measure() -> None:
     result = tsforecast("benchmark")
     assert result.returncode == 0, result.stderr
-    there = [name for name in cli_benchmark.BENCHMARKS if (shipped("benchmarks") / f"{name}.py").is_file()]
+    there = [
+        name for name, file in cli_benchmark.BENCHMARKS.items() if (shipped("benchmarks") / f"{file}.py").is_file()
+    ]
     assert [line.split()[0] for line in result.stdout.splitlines()] == there
-    assert {"gestures", "accuracy"} <= set(there)
+    assert {"smartwatch-gestures", "accuracy"} <= set(there)
     assert "Classify movements of unseen people" in result.stdout
 
 
@@ -30,18 +32,18 @@ def test_the_benchmarks_that_are_there_are_listed_with_what_they_measure() -> No
 def test_a_benchmark_writes_rows_and_a_page_and_leaves_the_committed_rows_alone(tmp_path: Path) -> None:
     committed = {path: path.read_bytes() for path in RESULTS.iterdir()}
     words = ["--sets", "basic-motions", "--models", "nearest-neighbor", "--seeds", "0"]
-    result = in_a_process("benchmark", "gestures", *words, cwd=tmp_path)
+    result = in_a_process("benchmark", "smartwatch-gestures", *words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "basic-motions given nearest-neighbor 0: accuracy 0.9000" in result.stdout
-    rows = read_rows(tmp_path / "benchmark-gestures/gestures.jsonl")
+    rows = read_rows(tmp_path / "benchmark-smartwatch-gestures/gestures.jsonl")
     assert {row["model"]: row["accuracy"] for row in rows} == {"majority": 0.25, "nearest-neighbor": 0.9}
     assert all(row["machine"]["cores"] and row["versions"]["torch"] and row["date"] for row in rows)
-    page = (tmp_path / "benchmark-gestures/gestures.html").read_text(encoding="utf-8")
+    page = (tmp_path / "benchmark-smartwatch-gestures/smartwatch-gestures.html").read_text(encoding="utf-8")
     assert "nearest-neighbor reaches an accuracy of 90.0%." in page
     assert "The label of the nearest recording by dynamic time warping." in page
-    again = tsforecast("benchmark", "gestures", *words, cwd=tmp_path)  # in place of the older ones
+    again = tsforecast("benchmark", "smartwatch-gestures", *words, cwd=tmp_path)  # in place of the older ones
     assert again.returncode == 0, again.stderr
-    assert len(read_rows(tmp_path / "benchmark-gestures/gestures.jsonl")) == len(rows)
+    assert len(read_rows(tmp_path / "benchmark-smartwatch-gestures/gestures.jsonl")) == len(rows)
     assert {path: path.read_bytes() for path in RESULTS.iterdir()} == committed
 
 
@@ -61,10 +63,31 @@ def test_mistakes_get_one_message_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/other.txt").write_text("mine")
     for run, words, said in (
-        (tsforecast, ["gesturs"], "Error: benchmark 'gesturs' does not exist; did you mean 'gestures'?"),
-        (in_a_process, ["gestures", "--qick"], "error: unrecognized arguments: --qick"),  # said by the script itself
-        (tsforecast, ["gestures", "--no-measure", "--quick"], "--no-measure draws what was measured: leave '--quick'"),
-        (tsforecast, ["gestures", "--out", "full"], "'full' must be new or empty, or hold an older gestures.jsonl"),
+        (
+            tsforecast,
+            ["smartwatch-gesturs"],
+            "'smartwatch-gesturs' does not exist; did you mean 'smartwatch-gestures'?",
+        ),
+        (
+            tsforecast,
+            ["gestures"],
+            "'gestures' does not exist; it is called 'smartwatch-gestures' now, as its dataset is",
+        ),
+        (
+            in_a_process,
+            ["smartwatch-gestures", "--qick"],
+            "error: unrecognized arguments: --qick",
+        ),  # said by the script itself
+        (
+            tsforecast,
+            ["smartwatch-gestures", "--no-measure", "--quick"],
+            "--no-measure draws what was measured: leave '--quick'",
+        ),
+        (
+            tsforecast,
+            ["smartwatch-gestures", "--out", "full"],
+            "'full' must be new or empty, or hold an older gestures.jsonl",
+        ),
     ):
         result = run("benchmark", *words, cwd=tmp_path)
         assert result.returncode == 2, (words, result.stdout)
@@ -77,7 +100,7 @@ def test_mistakes_get_one_message_and_exit_code_2(tmp_path: Path) -> None:
 def test_data_that_are_not_there_are_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TSFORECAST_DATA", raising=False)
     monkeypatch.setenv("TSFORECAST_CACHE", str(tmp_path / "cache"))
-    result = in_a_process("benchmark", "gestures", "--sets", "gunpoint", cwd=tmp_path)
+    result = in_a_process("benchmark", "smartwatch-gestures", "--sets", "gunpoint", cwd=tmp_path)
     assert result.returncode == 2
     assert "dataset 'gunpoint' has no automatic download" in result.stderr
     assert "Traceback" not in result.stderr

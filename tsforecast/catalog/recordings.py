@@ -19,7 +19,11 @@ ID, LABEL, PART = "recording", "label", "part"  # columns of the table
 TRAIN, TEST = "train", "test"
 FLAGS = ("timestamps", "missing", "univariate", "equallength")
 COUNTS = ("dimensions", "dimension", "serieslength")
-TAGS = ("problemname", *FLAGS, *COUNTS, "classlabel", "targetlabel", "data")
+# As the format writes them; their case is not looked at.
+TAGS = (
+    *("@problemName", "@timeStamps", "@missing", "@univariate", "@dimensions", "@equalLength", "@seriesLength"),
+    *("@classLabel", "@targetLabel", "@data"),
+)
 NUMERIC = ("numeric", "real", "integer")
 _CELL = r"'[^'\\]*(?:\\.[^'\\]*)*'|\"[^\"\\]*(?:\\.[^\"\\]*)*\"|[^,]*"  # of a line of `.arff`, with quotes or without
 
@@ -222,9 +226,8 @@ def _ts_header(file: _File, lines: Iterator[tuple[int, str]]) -> dict[str, list[
             break
         if tag[0] != "@":
             file.refuse(number, "a line before @data must begin with @ or #", f"got {_brief(line)!r}")
-        elif name not in TAGS:
-            near = nearest(tag, [f"@{each}" for each in TAGS])
-            file.refuse(number, "a line of the header must be one of the format", tag, near)
+        elif tag.lower() not in {"@dimension", *map(str.lower, TAGS)}:
+            file.refuse(number, "a line of the header must be one of the format", tag, nearest(tag, TAGS))
         elif name in (*FLAGS, "classlabel", "targetlabel") and [*map(str.lower, words[:1])] not in (
             ["true"],
             ["false"],

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from tsforecast.data.panel import Panel
 
-CLASSIFIERS = "nearest-neighbor,gru,conv1d"
+CLASSIFIERS = "nearest-neighbor,rocket,gru,conv1d"
 PROTOCOLS = ("given", "leave-users-out", "random")
 
 

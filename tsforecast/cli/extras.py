@@ -230,8 +230,14 @@ def seal(
     echo(f"the ledger is {ledger}: {command} opens them, and is counted; with --closed it stops before them")
 
 
-# In the order of the list; one whose script is not there is left out.
-BENCHMARKS = ("tasks", "gestures", "sensors", "accuracy", "speed")
+# Names and scripts in the order of the list; one whose script is not there is left out. That of a dataset has its name.
+BENCHMARKS = {
+    "tasks": "tasks",
+    "smartwatch-gestures": "gestures",
+    "sensors": "sensors",
+    "accuracy": "accuracy",
+    "speed": "speed",
+}
 
 
 def benchmark(
@@ -242,21 +248,24 @@ def benchmark(
 ) -> None:
     """Measure on public data, beside the naive baseline; rows and a report.
 
-    Options that are not listed here are the benchmark's own, such as --quick of gestures; see
+    Options that are not listed here are the benchmark's own, such as --quick of smartwatch-gestures; see
     tsforecast benchmark NAME -- --help.
     """
     folder = shipped("benchmarks")
-    scripts = {name: folder / f"{name}.py" for name in BENCHMARKS if (folder / f"{name}.py").is_file()}
+    files = {name: folder / f"{script}.py" for name, script in BENCHMARKS.items()}
+    scripts = {name: script for name, script in files.items() if script.is_file()}
     if name is None:
         for known, script in scripts.items():
-            echo(f"{known:<10} {_about(script)}")
+            echo(f"{known:<20} {_about(script)}")
         return
     if name not in scripts:
-        raise UnknownNameError(f"benchmark {name!r} does not exist; {nearest(name, scripts)}")
+        renamed = [new for new, script in scripts.items() if script.stem == name]
+        near = f"it is called {renamed[0]!r} now, as its dataset is" if renamed else nearest(name, scripts)
+        raise UnknownNameError(f"benchmark {name!r} does not exist; {near}")
     if not measure and context.args:
         raise DataError(f"--no-measure draws what was measured: leave {' '.join(context.args)!r} out")
     out = out or Path(f"benchmark-{name}")
-    rows, page = out / f"{name}.jsonl", out / f"{name}.html"
+    rows, page = out / f"{scripts[name].stem}.jsonl", out / f"{name}.html"
     require_place(out, mark=page.name if not measure else rows.name)
     if measure:
         os.environ["TSFORECAST_RESULTS"] = str(out.absolute())

@@ -95,6 +95,8 @@ def read_recordings(data: str, reading: DataOptions, how: RecordingOptions) -> t
     from tsforecast.catalog.card import card
 
     layout = Layout(reading, how.label, how.files)
+    if how.label and how.label == reading.group:
+        raise ParameterError(f"--label must be another column than the group: got {how.label!r} for both")
     if _is_dataset(data):
         task = card(data).task
         if task.label is None and how.label is None:
@@ -107,7 +109,7 @@ def read_recordings(data: str, reading: DataOptions, how: RecordingOptions) -> t
     panel = _read(data, layout)
     label = layout.label or "label"
     if label == panel.roles.group:
-        raise ParameterError(f"--label must be another column than the group: got {label!r} for both")
+        raise ParameterError(f"--label must be another column than the group of {data!r}, {label!r}")
     if label not in panel.statics:
         raise DataError(
             f"--label must name a column that is constant in each recording: {nearest(label, panel.statics)}"
@@ -386,15 +388,20 @@ def _named(frame: Any, id: str | None, facts: list[str], layout: Layout) -> tupl
 
 def _channels(frame: Any, id: str | None, taken: set[str | None]) -> list[str]:
     """Return the columns of numbers that change within recordings and are no clock, with a note on the others."""
+    import narwhals as nw
     import polars as pl
 
-    numbers = [name for name in frame.columns if name not in taken and frame[name].dtype.is_numeric()]
+    from tsforecast.data.values import first_text
+
+    free = [name for name in frame.columns if name not in taken]
+    spoilt = [name for name in free if first_text(nw.from_native(frame[name], series_only=True))]  # which is refused
+    numbers = [name for name in free if frame[name].dtype.is_numeric()]
     inside = pl.lit(True) if id is None else pl.col(id) == pl.col(id).shift()
     inside = inside.fill_null(False)
     moves = frame.select(inside.alias(""), *(pl.col(name).diff() for name in numbers)).filter(pl.col("")).drop("")
     clocks = [name for name in numbers if len(moves) > 1 and (moves[name] > 0).all()]
     still = [name for name in numbers if len(moves) > 1 and (moves[name] == 0).all()]
-    found = [name for name in numbers if name not in (*clocks, *still)]
+    found = [name for name in free if name in (*numbers, *spoilt) and name not in (*clocks, *still)]
     if not found:
         held = f"columns {shorten([*map(repr, frame.columns)], 8)}"
         raise DataError(

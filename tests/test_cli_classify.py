@@ -1,0 +1,392 @@
+"""Recordings on the command line: a table, a folder, a zip, `.ts`, or a dataset, compared, fitted, and predicted."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.commands import tsforecast
+from tsforecast import ClassifierComparison, NearestNeighborClassifier, load
+from tsforecast.cli import recordings as readers
+
+USERS, GESTURES = ("ann", "bob", "cem"), ("tap", "wave")
+FAST = ("--models", "nearest-neighbor")
+NAMED = ("--label", "gesture", "--group", "user")
+
+
+def movement(user: int, gesture: int, number: int) -> pd.DataFrame:
+    """A recording with a clock, two channels and the number of its repetition."""
+    steps = np.arange(12 + user + number)
+    wave = np.sin(steps * (0.4 + gesture)) + 0.01 * number + 0.02 * user
+    channels = {"x": wave.round(4), "y": (wave * gesture + steps % 2).round(4)}
+    return pd.DataFrame({"t": steps / 10, **channels, "nr": number})
+
+
+def movements() -> dict[str, pd.DataFrame]:
+    """All recordings, by the place of each."""
+    return {
+        f"{user}/{gesture}/{number:02d}": movement(u, g, number)
+        for u, user in enumerate(USERS)
+        for g, gesture in enumerate(GESTURES)
+        for number in (1, 2)
+    }
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the same recordings as a folder of files, a zip of it, and a table."""
+    root = tmp_path_factory.mktemp("places")
+    parts = []
+    with zipfile.ZipFile(root / "moves.zip", "w") as archive:
+        for place, frame in movements().items():
+            file = root / "moves" / f"{place}.csv"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            frame.to_csv(file, index=False)
+            archive.write(file, f"recorded/{place}.csv")
+            user, gesture, _ = place.split("/")
+            parts.append(frame.assign(user=user, gesture=gesture))
+        archive.writestr("__MACOSX/recorded/._01.csv", b"\0")
+        archive.writestr("readme.txt", "how they were recorded")
+    pd.concat(parts).to_csv(root / "moves.csv", index=False)
+    return root
+
+
+def accuracies(result: ClassifierComparison) -> dict[str, float]:
+    return dict(zip(result.table["model"], result.table["accuracy"], strict=True))
+
+
+def zipped(folder: Path, members: dict[str, bytes | str], **how: int) -> Path:
+    path = folder / "moves.zip"
+    with zipfile.ZipFile(path, "w", **how) as archive:
+        for name, body in members.items():
+            archive.writestr(name, body)
+    return path
+
+
+def test_a_folder_a_zip_and_a_table_are_the_same_recordings(places: Path, tmp_path: Path) -> None:
+    rows = []
+    for name, columns in (("moves", ()), ("moves.zip", ()), ("moves.csv", ("--id", "user,gesture,nr"))):
+        result = tsforecast("classify", places / name, *NAMED, *columns, *FAST, "--out", tmp_path / name)
+        assert result.returncode == 0, result.stderr
+        assert "12 recordings of 3 users, 2 classes." in result.stdout
+        assert "leave-users-out: users it has not seen" in result.stdout
+        assert "'t' grows within every recording and is left out; --target names the channels to read" in result.stderr
+        if name != "moves.csv":  # where it is a part of the id
+            assert "'nr' stays the same within every recording and is left out" in result.stderr
+        rows.append(ClassifierComparison.from_parquet(tmp_path / name).rows.drop(columns=["recording"]))
+        assert accuracies(ClassifierComparison.from_parquet(tmp_path / name)) == {
+            "nearest-neighbor": 1.0,
+            "majority": 0.5,
+        }
+        written = {path.name for path in (tmp_path / name).iterdir()}
+        assert written == {"classification.md", "report.html", "rows.parquet"}
+    seconds = ["fit_seconds", "predict_seconds"]
+    for other in rows[1:]:
+        pd.testing.assert_frame_equal(rows[0].drop(columns=seconds), other.drop(columns=seconds))
+    drawn = tsforecast("report", tmp_path / "moves", "--out", tmp_path / "again.md")
+    assert drawn.returncode == 0, drawn.stderr
+    assert "nearest-neighbor" in (tmp_path / "again.md").read_text()
+
+
+def test_a_narrow_terminal_lists_the_columns_that_do_not_fit(places: Path) -> None:
+    result = tsforecast("classify", places / "moves", *NAMED, *FAST, width=40)
+    assert result.returncode == 0, result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 40
+    assert "(left out for width: 95% interval," in result.stdout
+
+
+def test_places_are_described_by_fields_and_a_part_among_them_is_the_split(places: Path, tmp_path: Path) -> None:
+    for place, frame in movements().items():
+        user, gesture, number = place.split("/")
+        part = "test" if user == "cem" else "train"
+        file = tmp_path / "split" / part / f"{user}-{gesture}-{number}.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(file, index=False)
+    where = ("--files", "{part}/{user}-{gesture}-*.csv", "--label", "gesture", "--target", "x,y")
+    result = tsforecast("classify", tmp_path / "split", *where, *FAST)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""  # the channels are named
+    assert "4 recordings, 2 classes.\ngiven: the split that came with the recordings" in result.stdout
+    both = tsforecast(
+        "classify", tmp_path / "split", *where, *FAST, "--group", "user", "--protocol", "leave-users-out,random"
+    )
+    assert both.returncode == 0, both.stderr
+    assert "leave-users-out: users it has not seen" in both.stdout
+    assert "The optimism of the random split" in both.stdout
+    fitted = tsforecast("fit", tmp_path / "split", *where, "--model", "nearest-neighbor", "--out", tmp_path / "model")
+    assert "fitted nearest-neighbor on 8 recordings, 2 classes" in fitted.stdout
+    assert "4 recordings of part 'test' were not learned from" in fitted.stderr
+
+
+def test_a_fitted_classifier_predicts_new_files_a_single_one_and_a_table(places: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    fitted = tsforecast("fit", places / "moves", *NAMED, "--model", "gru", "--epochs", "2", "--out", model)
+    assert fitted.returncode == 0, fitted.stderr
+    assert "fitted gru on 12 recordings of 3 users, 2 classes" in fitted.stdout
+    assert f"tsforecast predict {model} NEW" in fitted.stdout
+    shown = tsforecast("inspect", model).stdout
+    assert "2: 'tap', 'wave'" in shown
+    assert "2 channels 'x', 'y'" in shown
+
+    known = tsforecast("predict", model, places / "moves.zip", "--out", tmp_path / "known.csv")
+    assert known.returncode == 0, known.stderr
+    assert "of 12 recordings got the label that they have in column 'gesture'" in known.stderr
+    table = pd.read_csv(tmp_path / "known.csv")
+    assert table.columns.tolist() == ["recording", "gesture", "gesture=tap", "gesture=wave"]
+    assert table["recording"].tolist() == [f"recorded/{place}" for place in movements()]
+    frames = [frame[["x", "y"]].to_numpy() for frame in movements().values()]
+    expected = load(model).predict_proba(frames)
+    np.testing.assert_allclose(table[["gesture=tap", "gesture=wave"]], expected, atol=1e-6)
+    assert (table["gesture"] == np.array(GESTURES)[expected.argmax(axis=1)]).all()
+
+    new = tmp_path / "new"
+    new.mkdir()
+    movement(1, 1, 1)[["y", "nr", "x"]].to_csv(new / "one.csv", index=False)  # columns in another order
+    alone = pd.read_csv(io.StringIO(tsforecast("predict", model, new / "one.csv").stdout))
+    folder = pd.read_csv(io.StringIO(tsforecast("predict", model, new).stdout))
+    pd.testing.assert_frame_equal(alone, folder)
+    assert alone["recording"].tolist() == ["one"]
+    same = table.set_index("recording").loc["recorded/bob/wave/01", "gesture=tap"]
+    assert alone["gesture=tap"].item() == pytest.approx(same, abs=1e-6)
+
+    rows = tsforecast("predict", model, places / "moves.csv", "--id", "user,gesture,nr")
+    assert rows.returncode == 0, rows.stderr
+    assert len(rows.stdout.splitlines()) == 13
+    wrong = tsforecast("predict", model, places / "moves.csv")
+    assert (
+        "column 'gesture' must be constant in each recording: 'moves' has 'tap' and 'wave'; name recordings with --id"
+        in wrong.stderr
+    )
+
+
+def test_a_classifier_from_python_predicts_on_the_command_line(places: Path, tmp_path: Path) -> None:
+    frames = [frame[["x", "y"]].to_numpy() for frame in movements().values()]
+    labels = [place.split("/")[1] for place in movements()]
+    NearestNeighborClassifier().fit(frames, labels).save(tmp_path / "model")
+    table = pd.read_csv(places / "moves.csv")[["user", "gesture", "nr", "x", "y"]].rename(columns={"gesture": "truth"})
+    table.to_csv(tmp_path / "new.csv", index=False)
+    result = tsforecast("predict", tmp_path / "model", tmp_path / "new.csv", "--id", "user,truth,nr")
+    assert result.returncode == 0, result.stderr
+    assert [line.split(",")[1] for line in result.stdout.splitlines()[1:]] == labels
+
+
+def test_both_parts_of_a_ts_dataset_are_compared_and_the_test_part_is_not_learned(tmp_path: Path) -> None:
+    for part, lines in (("TRAIN", "1,2,3:up\n2,3,4:up\n3,2,1:down\n4,3,2:down\n"), ("TEST", "5,6,7:up\n6,5,4:down\n")):
+        (tmp_path / f"moves_{part}.ts").write_text(f"@univariate true\n@classLabel true up down\n@data\n{lines}")
+    compared = tsforecast("classify", tmp_path / "moves_TRAIN.ts", *FAST)
+    assert "2 recordings, 2 classes.\ngiven: the split that came with the recordings" in compared.stdout
+    fitted = tsforecast(
+        "fit", tmp_path / "moves_TRAIN.ts", "--label", "way", "--model", "majority", "--out", tmp_path / "m"
+    )
+    assert "fitted majority on 4 recordings, 2 classes" in fitted.stdout
+    predicted = tsforecast("predict", tmp_path / "m", tmp_path / "moves_TEST.ts")
+    assert predicted.stdout.splitlines() == ["recording,way,way=down,way=up", "001,down,0.5,0.5", "002,down,0.5,0.5"]
+    assert "50.0% of 2 recordings got the label that they have in column 'way'" in predicted.stderr
+    (tmp_path / "one").mkdir()
+    for part in ("TRAIN", "TEST"):
+        (tmp_path / f"moves_{part}.ts").rename(tmp_path / "one" / f"moves_{part}.ts")
+    assert tsforecast("classify", tmp_path / "one", *FAST).stdout.splitlines()[1:] == compared.stdout.splitlines()[1:]
+    packed = zipped(tmp_path, {f"a/{path.name}": path.read_bytes() for path in (tmp_path / "one").iterdir()})
+    assert tsforecast("classify", packed, *FAST).stdout.splitlines()[1:] == compared.stdout.splitlines()[1:]
+
+
+@pytest.mark.usefixtures("data_folder")
+@pytest.mark.filterwarnings("ignore:recordings 'U02/13/20'")
+def test_a_dataset_is_named_where_a_path_may_stand(tmp_path: Path) -> None:
+    result = tsforecast("classify", "basic-motions", *FAST)
+    assert "basic-motions: label\n40 recordings, 4 classes.\ngiven:" in result.stdout
+    assert "90.0%" in result.stdout
+    model = ("--label", "label", "--model", "nearest-neighbor", "--out", tmp_path / "m")
+    assert "on 40 recordings, 4 classes" in tsforecast("fit", "basic-motions", *model).stdout
+    repeated = tsforecast("classify", "smartwatch-gestures", *NAMED, "--models", "majority")
+    assert "3251 recordings of 8 users, 20 classes." in repeated.stdout
+
+
+def test_an_interrupted_comparison_resumes_from_its_folder(places: Path, tmp_path: Path) -> None:
+    words = ("classify", places / "moves", *NAMED, *FAST, "--seeds", "2", "--report", tmp_path / "page.html")
+    result = tsforecast(*words, "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "page.html"]  # nothing unfinished is left
+    assert tsforecast(*words, "--out", tmp_path / "out").returncode == 0  # in place of the older one
+    assert "majority" in (tmp_path / "page.html").read_text()
+
+
+Make = Callable[[Path], Path]
+
+
+def one_file(text: str, name: str = "ann/tap/01.csv") -> Make:
+    def make(folder: Path) -> Path:
+        for place, body in (("bob/wave/01.csv", "x,y\n1,2\n3,1\n2,2\n"), (name, text)):
+            (folder / "in" / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "in" / place).write_bytes(body.encode("latin-1"))
+        return folder / "in"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (
+            one_file("x\n1\n2\n"),
+            "file 'bob/wave/01.csv' must have the columns of 'ann/tap/01.csv': it has 'y' as well; name",
+        ),
+        (
+            one_file("x,y,z\n1,2,3\n2,1,1\n"),
+            "file 'bob/wave/01.csv' must have the columns of 'ann/tap/01.csv': it lacks 'z'",
+        ),
+        (one_file("x,y\n"), "must have rows|file 'ann/tap/01.csv' must have a row: it has none; remove it"),
+        (one_file("0.5,1.5\n0.25,2.5\n"), "ann/tap/01.csv' must hold the names of its columns: it holds '0.5', '1.5'"),
+        (one_file("x,y\n1,2\n3,oops\n"), "line 3 of 'ann/tap/01.csv'"),
+        (one_file("x,y\n1,2\n3,\n"), "line 3 of 'ann/tap/01.csv'|NaN"),
+        (one_file("x,y\n1,2\n3,1,9\n"), "ann/tap/01.csv"),
+        (
+            lambda folder: folder,
+            "must hold files of recordings (.csv, .csv.gz, .xlsx, .parquet, .ts or .arff): it has nothing",
+        ),
+        (lambda folder: zipped(folder, {}), "moves.zip' must hold files of recordings (.csv, .csv.gz"),
+        (
+            lambda folder: zipped(folder, {"in.zip": "PK"}),
+            "it holds another zip, 'in.zip'; unpack it, and name that one",
+        ),
+        (
+            lambda folder: zipped(folder, {"a/../../evil.csv": "x\n1\n"}),
+            "moves.zip' must hold files below its own folder: it has 'a/../../evil.csv'; pack it anew",
+        ),
+        (lambda folder: zipped(folder, {"/etc/evil.csv": "x\n1\n"}), "below its own folder: it has '/etc/evil.csv'"),
+        (lambda folder: zipped(folder, {"C:\\evil.csv": "x\n1\n"}), "must hold files below its own folder: it has 'C:"),
+        (
+            lambda folder: zipped(folder, {"a.csv": "x,y\n" + "1,2\n" * 3000}, compression=zipfile.ZIP_DEFLATED),
+            "must unpack to 0.0 GB at most: it holds 0.0 GB, of which 'a.csv' is 0.0; unpack it by hand",
+        ),
+        (
+            lambda folder: zipped(folder, {"a.csv": "x,y\n1,2\n3,1\n"}),
+            "moves.zip' must lie at '{user}/{gesture}/*': none of 1 file does, such as 'a.csv'; describe",
+        ),
+        (lambda folder: zipped(folder, {"ann/tap/1.csv": "x,y\n1,2\n3,oops\n4,4\n"}), "line 3 of 'ann/tap/1.csv'"),
+        (
+            lambda folder: zipped(folder, {"A_TRAIN.ts": "", "B_TRAIN.ts": ""}),
+            "moves.zip' must hold one dataset of .ts files: it has 'A', 'B'; name a file",
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_folder_or_zip_is_refused_in_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, sentence: str
+) -> None:
+    monkeypatch.setattr(readers, "MOST_BYTES", 10_000)
+    here = Path.cwd()
+    result = tsforecast("classify", make(tmp_path), *NAMED, *FAST)
+    assert result.returncode == 2, result.stdout
+    assert any(each in result.stderr for each in sentence.split("|")), result.stderr
+    assert "Traceback" not in result.stderr
+    assert Path.cwd() == here
+    assert not (tmp_path.parent / "evil.csv").exists()
+
+
+def test_a_damaged_or_locked_zip_is_refused(places: Path, tmp_path: Path) -> None:
+    raw = (places / "moves.zip").read_bytes()
+    for body, words in ((raw[:200], "whole zip archive"), (raw.replace(b"wave", b"WAVE", 1), "whole zip archive")):
+        (tmp_path / "cut.zip").write_bytes(body)
+        result = tsforecast("classify", tmp_path / "cut.zip", *NAMED, *FAST)
+        assert words in result.stderr
+        assert result.returncode == 2
+    path = zipped(tmp_path, {"a/b/1.csv": "x\n1\n"})
+    locked = bytearray(path.read_bytes())
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        locked[locked.find(mark) + at] |= 1
+    path.write_bytes(locked)
+    assert "must have no password: it has one; unpack it" in tsforecast("classify", path, *NAMED, *FAST).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("classify", "moves"), "--label must name the column, or the field of --files, with the class: it is missing"),
+        (
+            ("classify", "moves", "--label", "user", "--group", "user"),
+            "--label must be another column than the group: got 'user'",
+        ),
+        (
+            ("classify", "moves.csv", "--label", "gestur", "--id", "user,gesture,nr"),
+            "column 'gestur' does not exist; did you mean 'gesture'?",
+        ),
+        (
+            ("classify", "moves.csv", "--label", "gesture"),
+            "a table of recordings must have a column that names them|must be constant in each recording",
+        ),
+        (
+            ("classify", "moves", *NAMED, "--files", "{user}/{user}/*"),
+            "with fields in braces, each once, such as {user}/{gesture}/*.csv: got",
+        ),
+        (
+            ("classify", "moves", "--label", "gesture", "--files", "{user}/*/*"),
+            "column 'gesture' does not exist; name a column, or the field of a folder with --files '{gesture}/*'",
+        ),
+        (
+            ("classify", "moves", *NAMED, "--models", "rockt"),
+            "classifier 'rockt' does not exist; did you mean 'rocket'?",
+        ),
+        (("classify", "moves", *NAMED, "--models", ","), "at least one model must be named: choose from majority"),
+        (
+            ("classify", "moves", *NAMED, "--models", "majority", "--epochs", "3"),
+            "--epochs must be left out: majority has no such setting",
+        ),
+        (
+            ("classify", "moves", *NAMED, "--loss", "mae"),
+            "--loss must be left out for classifiers: they learn from the cross entropy",
+        ),
+        (
+            ("classify", "moves", *NAMED, "--protocol", "leave-user-out"),
+            "--protocol must be given, leave-users-out, random, or the last two: got 'leave-user-out'; did you mean",
+        ),
+        (
+            ("classify", "moves", *NAMED, "--protocol", "given"),
+            "--protocol given needs a column or field 'part' that holds 'train' and 'test'",
+        ),
+        (("classify", "co2-weekly"), "dataset 'co2-weekly' must have labels: its card names none"),
+        (
+            ("classify", "smartwatch-gestures", "--group", "gesture"),
+            "dataset 'smartwatch-gestures' has its own columns and cleaning",
+        ),
+        (("classify", "nowhere", "--label", "x"), "'nowhere' must be a file, a folder or a dataset"),
+        (("classify", "nowhere.zip", "--label", "x"), "file 'nowhere.zip' does not exist"),
+        (
+            ("fit", "moves", *NAMED, "--horizon", "3", "--out", "m"),
+            "--horizon must be left out with --label: it belongs to forecasts",
+        ),
+        (
+            ("fit", "moves", *NAMED, "--model", "gru,lstm", "--out", "m"),
+            "--model takes one name: got gru,lstm; classify compares several",
+        ),
+        (("predict", "kept"), "recordings to classify must be named: tsforecast predict MODEL NEW"),
+        (
+            ("predict", "kept", "moves", "--horizon", "3"),
+            "--horizon must be left out for a classifier: it belongs to forecasts",
+        ),
+        (
+            ("predict", "kept", "moves", "--data", "moves.csv"),
+            "data must be named once: got 'moves' and --data 'moves.csv'",
+        ),
+        (
+            ("predict", "odd", "moves"),
+            "recordings.json' must hold how recordings were read: it does not; fit the model anew",
+        ),
+        (("predict", "kept", "no-y.csv"), "target column 'y' does not exist"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_sentence(places: Path, words: tuple[str, ...], sentence: str) -> None:
+    for name in ("kept", "odd"):
+        if not (places / name).exists():
+            tsforecast("fit", "moves", *NAMED, "--model", "majority", "--out", name, cwd=places)
+    (places / "odd" / "recordings.json").write_text(json.dumps({"label": 3, "reading": []}))
+    (places / "no-y.csv").write_text("x,z\n1,2\n2,3\n")
+    result = tsforecast(*words, cwd=places)
+    assert result.returncode == 2, result.stdout
+    assert any(each in result.stderr for each in sentence.split("|")), result.stderr
