@@ -179,7 +179,38 @@ class CrossEntropy(SequenceLoss):
     def _focal_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         if outputs.shape[-1] == 1:
             outputs = torch.cat([torch.zeros_like(outputs), outputs], dim=-1)  # (..., 2)
-        logs, classes = F.log_softmax(outputs, dim=-1), outputs.shape[-1]
+        return self._of_logs(F.log_softmax(outputs, dim=-1), labels)
+
+    def _of_logs(self, logs: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of logarithms of probabilities of classes, (..., K), without weights."""
+        classes = logs.shape[-1]
         soft = F.one_hot(labels, classes) * (1 - self.smoothing) + self.smoothing / classes
-        unknown = (-torch.expm1(logs)).clamp(min=LEAST)  # 1 - p; at zero a root has no slope
-        return -(soft * unknown**self.focal * logs).sum(dim=-1)
+        if self.focal:
+            unknown = (-torch.expm1(logs)).clamp(min=LEAST)  # 1 - p; at zero a root has no slope
+            soft = soft * unknown**self.focal
+        return -(soft * logs).sum(dim=-1)
+
+
+class OrdinalCrossEntropy(CrossEntropy):
+    """Cross entropy over classes in an order, from logits of each step up, (B, K - 1); see `CrossEntropy`.
+
+    The binary cross entropies of the steps that a recording took, and of the one that it did not take, sum up to the
+    negative logarithm of the probability of its class [Shi, Cao and Raschka 2021, arXiv 2111.08851].
+    """
+
+    def errors(self, outputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """See `SequenceLoss.errors`; a term is a recording, or a step with a label."""
+        labels = truth.clamp(min=0)
+        reached = F.pad(F.logsigmoid(outputs).cumsum(dim=-1), (1, 0))  # (B, K), log of the probability
+        logs = reached + F.pad(F.logsigmoid(-outputs), (0, 1))  # of the class itself
+        return self.weights[labels] * self._of_logs(logs, labels), truth != UNLABELLED
+
+
+class BinaryCrossEntropy(CrossEntropy):
+    """Cross entropy of each of L labels that a recording may have, with weights (L, 2) without and with it."""
+
+    def errors(self, outputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """See `SequenceLoss.errors`; a term is a label of a recording, (B, L)."""
+        logs = torch.stack([F.logsigmoid(-outputs), F.logsigmoid(outputs)], dim=-1)  # (B, L, 2)
+        weights = torch.where(truth > 0, self.weights[:, 1], self.weights[:, 0])
+        return weights * self._of_logs(logs, truth), torch.ones_like(truth, dtype=torch.bool)

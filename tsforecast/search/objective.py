@@ -359,9 +359,11 @@ def classification_objectives(
     """Return so many objectives, each with other groups held out, or other sequences where there are no groups.
 
     The labels, (N,), are positions in `classes`. Each objective holds out a share or number of whole groups, or of the
-    sequences of each class alike. DataError is raised when a class has no sequence left to train on, or there are
-    fewer groups than all objectives hold out.
+    sequences of each class alike. DataError is raised when a class has no sequence left to train on, there are fewer
+    groups than all objectives hold out, or sequences have several labels.
     """
+    if labels.ndim > 1:
+        raise DataError(f"y must have one label for each recording in a search: got {labels.shape[1]}; search for each")
     order, objectives = np.arange(len(labels)), []
     names = [] if groups is None else list(dict.fromkeys(groups.tolist()))
     for number in range(count):

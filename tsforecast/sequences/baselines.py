@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class MajorityClassifier(Classifier):
     Attributes
     ----------
     shares_ : array of shape (K,)
-        Share of each class, predicted by `predict_proba` for every sequence.
+        Share of each class, or of recordings that have each label, predicted by `predict_proba` for every sequence.
 
     Examples
     --------
@@ -36,6 +36,7 @@ class MajorityClassifier(Classifier):
     """
 
     shares_: Floats
+    _several: ClassVar[bool] = True
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags of scikit-learn."""
@@ -44,7 +45,8 @@ class MajorityClassifier(Classifier):
         return tags
 
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
-        self.shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
+        counts = labels.sum(axis=0) if self.multilabel_ else np.bincount(labels, minlength=len(self.classes_))
+        self.shares_ = counts / len(labels)
 
     def _answers(self, panel: Panel) -> Floats:
         return np.tile(self.shares_, (len(panel), 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,9 @@ from sklearn.base import ClassifierMixin
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, counted, nearest, raise_any, shorten
 from tsforecast.sequences.base import Floats, SequenceEstimator, missing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Labels = NDArray[np.int64]
 
@@ -24,7 +27,9 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : array of shape (K,)
-        The labels, sorted.
+        The labels, sorted; where a recording may have several, the names of their columns, else 0 to L - 1.
+    multilabel_ : bool
+        Whether a recording may have several labels, or none.
     channels_ : int
         Numbers in a step (C).
     columns_ : tuple of str or None
@@ -34,9 +39,20 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     """
 
     classes_: NDArray[Any]
+    multilabel_: bool
+    _several: ClassVar[bool] = False  # whether recordings may have several labels
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn may expect of `fit`."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = self._several
+        return tags
 
     def fit(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Self:
         """Learn from labelled recordings; see `SequenceEstimator.fit`.
+
+        Where a recording may have several labels, or none, y is a table, (N, L), of 1 for a label that it has and 0
+        for any other; of a panel, the names of L static columns.
 
         Examples
         --------
@@ -50,15 +66,23 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each recording, (N,); `X` as in `fit`.
 
+        Where it may have several, 1 for each that is more probable than not, else 0, (N, L).
+
         Raises
         ------
         NotFittedError, DataError
         """
         probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        if self.multilabel_:
+            return np.asarray((probabilities > 0.5).astype(np.int64))
+        return np.asarray(self.classes_[self._decided(probabilities)])
+
+    def _decided(self, probabilities: Floats) -> Labels:
+        """Return the position of the class that probabilities, (N, K), are for."""
+        return np.asarray(probabilities.argmax(axis=1))
 
     def predict_proba(self, X: Any) -> Floats:
-        """Return the probability of each class of `classes_`, (N, K); `X` as in `fit`.
+        """Return the probability of each class of `classes_`, (N, K), or of each label, (N, L); `X` as in `fit`.
 
         Raises
         ------
@@ -67,7 +91,7 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         return self.predicted(X)[1]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of recordings whose label is predicted (accuracy).
+        """Return the share of recordings whose label is predicted (accuracy), or all of whose labels are.
 
         Parameters
         ----------
@@ -81,6 +105,15 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
             Also when there are labels that were not fitted, which cannot be predicted.
         """
         predicted = self.predict(X)
+        if self.multilabel_:
+            table = table_of(X, y, len(predicted))
+            if table is None:
+                raise DataError(
+                    f"y must be a table of the {len(self.classes_)} labels that were fitted, 0 or 1 in each"
+                )
+            raise_any(self._other_names(table))
+            right = (predicted == table.to_numpy()).all(axis=1)
+            return float(np.average(right, weights=sample_weight))
         truth = labels_of(X, y, len(predicted))
         raise_any(_unfitted(truth, self.classes_, "fit on recordings of every class, or leave those out"))
         return float(np.average(predicted == truth, weights=sample_weight))
@@ -89,19 +122,79 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         """Restore the fitted state; see `Estimator.set_state`."""
         if not isinstance(plain["classes_"], np.ndarray):
             raise ValueError(f"a classifier must have classes: got {plain['classes_']!r}")
-        super().set_state(plain, arrays)
+        super().set_state({"multilabel_": False} | plain, arrays)
 
-    def _given(self, X: Any, y: Any, panel: Panel) -> NDArray[Any]:
-        return labels_of(X, y, len(panel))
+    def _given(self, X: Any, y: Any, panel: Panel) -> Any:
+        table = table_of(X, y, len(panel))
+        return labels_of(X, y, len(panel)) if table is None else table
 
-    def _coded(self, given: NDArray[Any], head: str) -> tuple[Labels, dict[str, Any], list[str]]:
-        """Return the positions of labels in the classes, these, and problems."""
+    def _coded(self, given: Any, head: str) -> tuple[Labels, dict[str, Any], list[str]]:
+        """Return the positions of labels in the classes, or a table of them, the classes, and problems."""
+        several = not isinstance(given, np.ndarray)
+        if head == "keep" and several != self.multilabel_:
+            held = f"a table of {len(self.classes_)} labels" if self.multilabel_ else "one label for each recording"
+            return given, {}, [f"y must be as it was fitted, {held}; use head='new', or labels of that form"]
+        if several:
+            return self._coded_table(given, head)
         classes = np.unique(given) if head == "new" else self.classes_
         if head == "keep":
             problems = _unfitted(given, classes, "use head='new', or leave those out")
         else:
             problems = one_class(given, classes)
-        return np.searchsorted(classes, given).astype(np.int64), {"classes_": classes}, problems
+        return np.searchsorted(classes, given).astype(np.int64), {"classes_": classes, "multilabel_": False}, problems
+
+    def _coded_table(self, table: pd.DataFrame, head: str) -> tuple[Labels, dict[str, Any], list[str]]:
+        """Return which labels recordings have, (N, L), the names of labels, and problems."""
+        if not self._several:
+            must = f"a {type(self).__name__} must have one label for each recording: got a table of {table.shape[1]}"
+            return table.to_numpy(), {}, [f"{must}; fit one model for each label, or use a GRUClassifier"]
+        problems = self._other_names(table) if head == "keep" else []
+        names = np.array(table.columns.tolist())
+        return table.to_numpy(), {"classes_": names, "multilabel_": True}, problems
+
+    def _other_names(self, table: pd.DataFrame) -> list[str]:
+        """Return a problem where a table has other labels than those that were fitted."""
+        known, names = self.classes_.tolist(), table.columns.tolist()
+        if names == known or (len(names) == len(known) and names == list(range(len(names)))):
+            return []
+        if len(names) == len(known) and known == list(range(len(known))):
+            return []
+        wanted, got = (shorten([repr(name) for name in some]) for some in (known, names))
+        return [f"y must have the columns of labels that were fitted, {wanted}: got {got}"]
+
+
+def table_of(X: Any, y: Any, count: int) -> pd.DataFrame | None:
+    """Return which labels each of `count` recordings has, (N, L), 0 or 1; None where `y` is one label for each.
+
+    DataError is raised for a table that cannot be used; `X` and `y` as in `Classifier.fit`.
+    """
+    import pandas as pd
+
+    names: Any = getattr(y, "columns", None)
+    named = isinstance(y, (list, tuple)) and len(y) > 1 and all(isinstance(name, str) for name in y)
+    if isinstance(X, Panel) and named and set(y) <= X.statics.keys():
+        names, y = y, np.stack([X.statics[name] for name in y], axis=1)
+    held = y.toarray() if hasattr(y, "toarray") else y  # a sparse one
+    try:
+        values = np.asarray(held)
+    except ValueError:  # ragged: a label for each step, or nothing
+        return None
+    if values.ndim != 2 or values.shape[1] < 2:
+        return None
+    names = list(range(values.shape[1])) if names is None else list(names)
+    if len(values) != count:
+        raise DataError(f"y must have a row of labels for each recording: got {len(values)} for {count} recordings")
+    wrong = np.argwhere(~np.isin(values, (0, 1)))
+    if len(wrong):
+        row, column = wrong[0]
+        raise DataError(
+            f"y must be 1 for each label that a recording has and 0 for any other: {len(wrong)} of {values.size} are "
+            f"neither, the first is {values.tolist()[row][column]!r} of label {names[column]!r} in row {row}; for one "
+            "label of several classes give y with shape (N,)"
+        )
+    if len(set(names)) < len(names):
+        raise DataError(f"columns of y must have names of their own: got {shorten([repr(name) for name in names])}")
+    return pd.DataFrame(values.astype(np.int64), columns=names)
 
 
 def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:

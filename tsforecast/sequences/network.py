@@ -302,7 +302,7 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         device, target = torch_device(self.device), self._target()
 
         def dataset(chosen: Mask, augmentation: Augmentation | None = None, mixup: float = 0.0) -> SequenceDataset:
-            part, own = panel.select(chosen), self._of(panel, truth, chosen)
+            part, own = panel.select(chosen), target.coded(self._of(panel, truth, chosen))
             values = self.scaling_.transform(part.values, 0)
             return SequenceDataset(values, part.offsets, own, part.ids, augmentation, device, target.at_steps, mixup)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from tsforecast.checks import between, one_of
+from tsforecast.checks import between, flag, one_of
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, Problem, guess, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
+from tsforecast.sequences.base import Floats
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.network import Mask, NeuralSequenceEstimator
-from tsforecast.sequences.targets import Classes, Target
+from tsforecast.sequences.targets import Classes, Labels, Ordered, Several, Target
 
 
 def class_weight_problems(name: str, weights: Any) -> list[str]:
@@ -24,6 +25,17 @@ def class_weight_problems(name: str, weights: Any) -> list[str]:
     for label, value in weights.items():
         problems += between(name, value, 0, float("inf"), open_low=True, part=f" of {label!r}")
     return problems
+
+
+def ordinal_problems(name: str, ordinal: Any) -> list[str]:
+    """Require True or False, or a list of different labels."""
+    if not isinstance(ordinal, list):
+        return flag(name, ordinal)
+    twice = [label for i, label in enumerate(ordinal) if label in ordinal[:i]]
+    if not twice and len(ordinal) > 1:
+        return []
+    got = f"got {twice[0]!r} twice" if twice else f"got {ordinal!r}"
+    return [Problem("must be True, False, or a list of two labels at least, from low to high", got, parameter=name)]
 
 
 @keyword_settings
@@ -75,7 +87,8 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
     class_weight: dict[Any, float] | Literal["balanced"] | None = setting(
         default=None,
         check=class_weight_problems,
-        doc="Weight of a sequence, by its label; balanced: all classes alike, however frequent.",
+        doc="Weight of a sequence, by its label; balanced: all classes alike, however frequent. Of several labels, "
+        "weight of sequences with a label for what is learned of this label.",
     )
     focal: float = setting(
         default=0.0,
@@ -94,12 +107,34 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
         doc="Divide the logits by a temperature, learned after training on the sequences that validate, so that "
         "probabilities are as high as classes are frequent [Guo et al. 2017, arXiv 1706.04599].",
     )
+    ordinal: bool | list[Any] = setting(
+        default=False,
+        check=ordinal_problems,
+        fixed=True,
+        doc="Classes have an order, sorted if True, or as they are listed: the network learns the probability of being "
+        "above each class, which never rises along the order [CORN, Shi, Cao and Raschka 2021, arXiv 2111.08851], and "
+        "`predict` returns the class in the middle of the distribution.",
+    )
+    _several: ClassVar[bool] = True
 
     def _target(self) -> Target:
-        temperature = getattr(self, "resolved_", {}).get("temperature", 1.0)
-        return Classes(
-            self.classes_, self.class_weight, self.label_smoothing, focal=self.focal, temperature=temperature
-        )
+        how: dict[str, Any] = {
+            "class_weight": self.class_weight,
+            "smoothing": self.label_smoothing,
+            "focal": self.focal,
+            "temperature": getattr(self, "resolved_", {}).get("temperature", 1.0),
+        }
+        if self.multilabel_:
+            return Several(self.classes_, **how)
+        if not self.ordinal:
+            return Classes(self.classes_, **how)
+        known = self.classes_.tolist()
+        listed = self.ordinal if isinstance(self.ordinal, list) else known  # a list may hold others as well
+        return Ordered(self.classes_, order=tuple(label for label in listed if label in known), **how)
+
+    def _decided(self, probabilities: Floats) -> Labels:
+        target = self._target()
+        return target.medians(probabilities) if isinstance(target, Ordered) else super()._decided(probabilities)
 
     def _mixing(self) -> float:
         return float(self.mixup)
@@ -118,6 +153,17 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
             outputs = self._outputs(panel.select(validates))
             own, trained = self._of(panel, truth, validates), self._of(panel, truth, ~validates)
             self.resolved_["temperature"] = target.best_temperature(outputs, own, trained)
+
+    def _coded(self, given: Any, head: str) -> tuple[NDArray[Any], dict[str, Any], list[str]]:
+        truth, learned, problems = super()._coded(given, head)
+        several = learned.get("multilabel_", False)
+        if self.ordinal and several:
+            problems.append("ordinal must be False where recordings may have several labels, which have no order")
+        elif isinstance(self.ordinal, list) and learned:
+            strange = [label for label in learned["classes_"].tolist() if label not in self.ordinal]
+            must = f"ordinal must list all labels of y: {shorten([repr(label) for label in strange], 12)}"
+            problems += [f"{must} {'is' if len(strange) == 1 else 'are'} missing"] if strange else []
+        return truth, learned, problems
 
     def _split(self, truth: NDArray[Any], groups: NDArray[Any] | None) -> Mask:
         """See `NeuralSequenceEstimator._split`; weights must be by labels that there are."""

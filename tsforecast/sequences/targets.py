@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from tsforecast.networks.sequence import CrossEntropy, SequenceLoss
+from tsforecast.networks.sequence import BinaryCrossEntropy, CrossEntropy, OrdinalCrossEntropy, SequenceLoss
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 TEMPERATURES = (0.05, 20.0)  # between which one is looked for
+LEAST = 1e-6  # of the share of a label, or class, that no recording has: its logit stays finite
 
 
 class Target(Protocol):
@@ -36,6 +37,9 @@ class Target(Protocol):
 
     def strata(self, truth: NDArray[Any]) -> Labels:
         """Return a class for each recording, by which as large a share of each validates."""
+
+    def coded(self, truth: NDArray[Any]) -> NDArray[Any]:
+        """Return the truth as the loss reads it."""
 
     def prior(self, truth: NDArray[Any]) -> Tensor:
         """Return the outputs, (Q,), of the baseline that learns from the truth alone."""
@@ -63,8 +67,17 @@ class Classes:
         """See `Target.outputs`."""
         return 1 if len(self.classes) == 2 else len(self.classes)
 
+    @property
+    def kinds(self) -> int:
+        """Probabilities that sum up to 1."""
+        return len(self.classes)
+
     def strata(self, truth: NDArray[Any]) -> Labels:
         """See `Target.strata`: the classes themselves."""
+        return truth
+
+    def coded(self, truth: NDArray[Any]) -> NDArray[Any]:
+        """See `Target.coded`: the position of each class."""
         return truth
 
     def prior(self, truth: NDArray[Any]) -> Tensor:
@@ -93,9 +106,9 @@ class Classes:
         Of n recordings the true class counts as (n + 1) / (n + 2) certain, as in Platt (1999): where a few are all
         classified right, the temperature would otherwise be the lowest there is.
         """
-        count = int((truth >= 0).sum())
-        smoothing = len(self.classes) / (len(self.classes) - 1) / (count + 2)
-        loss, labels = replace(self, smoothing=smoothing, focal=0.0).loss(trained), torch.from_numpy(truth)
+        count, kinds = int((truth >= 0).sum()), self.kinds
+        loss = replace(self, smoothing=kinds / (kinds - 1) / (count + 2), focal=0.0).loss(trained)
+        labels = torch.from_numpy(self.coded(truth))
 
         def entropy(logarithm: float) -> float:
             errors, counts = loss.errors(outputs.double() / math.exp(logarithm), labels)
@@ -103,6 +116,102 @@ class Classes:
 
         bounds = tuple(map(math.log, TEMPERATURES))
         return math.exp(minimize_scalar(entropy, bounds=bounds, method="bounded").x) if count else 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Ordered(Classes):
+    """One class of several in an order: a logit for each step up, of a higher class where a recording got so far.
+
+    These conditional probabilities make those of being above each class, which fall from class to class whatever the
+    network has learned: CORN [Shi, Cao and Raschka 2021, arXiv 2111.08851].
+    """
+
+    order: tuple[Any, ...] = ()  # the classes from the lowest to the highest
+
+    @property
+    def outputs(self) -> int:
+        """See `Target.outputs`."""
+        return len(self.classes) - 1
+
+    @property
+    def places(self) -> Labels:
+        """Position of each class in the order, (K,)."""
+        return np.array([self.order.index(label) for label in self.classes.tolist()])
+
+    def coded(self, truth: NDArray[Any]) -> NDArray[Any]:
+        """See `Target.coded`: the place of each in the order, of those without a class as they are."""
+        return np.where(truth < 0, truth, self.places[truth])
+
+    def prior(self, truth: NDArray[Any]) -> Tensor:
+        """See `Target.prior`: logits of the weighted shares of the classes, step by step."""
+        weights = class_weights(self.class_weight, self.classes, truth)
+        counted = np.empty(len(self.classes))
+        counted[self.places] = weights * np.bincount(truth[truth >= 0], minlength=len(self.classes))
+        reached = counted[::-1].cumsum()[::-1]  # of each class or a higher one
+        return logits(np.divide(reached[1:], reached[:-1], out=np.zeros(self.outputs), where=reached[:-1] > 0))
+
+    def loss(self, truth: NDArray[Any]) -> SequenceLoss:
+        """See `Target.loss`."""
+        weights = np.empty(len(self.classes))
+        weights[self.places] = class_weights(self.class_weight, self.classes, truth)
+        return OrdinalCrossEntropy(torch.from_numpy(weights).float(), self.smoothing, self.focal)
+
+    def answers(self, outputs: Tensor) -> Floats:
+        """See `Target.answers`: the probability of each class, (rows, K), in the order of `classes`."""
+        above = torch.sigmoid(outputs.double() / self.temperature).cumprod(dim=1).numpy()  # (rows, K - 1)
+        return np.asarray(-np.diff(above, axis=1, prepend=1.0, append=0.0)[:, self.places])
+
+    def medians(self, probabilities: Floats) -> Labels:
+        """Return the class in the middle of each row of probabilities, (rows,), as a position in `classes`."""
+        ordered = np.argsort(self.places)
+        below = (probabilities[:, ordered].cumsum(axis=1) < 0.5).sum(axis=1)
+        return np.asarray(ordered[below.clip(max=len(ordered) - 1)])
+
+
+@dataclass(frozen=True, eq=False)
+class Several(Classes):
+    """Any number of the classes, or labels, for each recording: a logit for each, of having it."""
+
+    @property
+    def outputs(self) -> int:
+        """See `Target.outputs`."""
+        return len(self.classes)
+
+    @property
+    def kinds(self) -> int:
+        """See `Classes.kinds`: with a label, or without it."""
+        return 2
+
+    def strata(self, truth: NDArray[Any]) -> Labels:
+        """See `Target.strata`: all are one."""
+        return np.zeros(len(truth), dtype=np.int64)
+
+    def prior(self, truth: NDArray[Any]) -> Tensor:
+        """See `Target.prior`: logits of the weighted shares of recordings that have each label."""
+        return logits(truth.mean(axis=0) * self._weights(truth)[:, 1])
+
+    def loss(self, truth: NDArray[Any]) -> SequenceLoss:
+        """See `Target.loss`; the weights of each label are 1 in the mean."""
+        return BinaryCrossEntropy(torch.from_numpy(self._weights(truth)).float(), self.smoothing, self.focal)
+
+    def answers(self, outputs: Tensor) -> Floats:
+        """See `Target.answers`: the probability of each label, (rows, L)."""
+        return np.asarray(torch.sigmoid(outputs.double() / self.temperature).numpy())
+
+    def _weights(self, truth: NDArray[Any]) -> Floats:
+        """Return the weights of recordings without and with each label, (L, 2)."""
+        found = []
+        for name, has in zip(self.classes.tolist(), truth.T, strict=True):
+            given = self.class_weight
+            weight = {1: given.get(name, 1.0)} if isinstance(given, dict) else given
+            found.append(class_weights(weight, np.arange(2), has))
+        return np.array(found)
+
+
+def logits(shares: Floats) -> Tensor:
+    """Return the logits of shares, none of which is taken to be certain."""
+    shares = np.clip(shares, LEAST, 1 - LEAST)
+    return torch.from_numpy(np.log(shares / (1 - shares))).float()
 
 
 def class_weights(weight: dict[Any, float] | str | None, classes: NDArray[Any], labels: Labels) -> Floats:
