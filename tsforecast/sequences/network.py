@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from tsforecast.sequences.targets import Labels, Target
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
 from tsforecast.training.history import OnEpoch
 from tsforecast.training.runtime import few_threads, seeded, torch_device
+
+if TYPE_CHECKING:
+    from tsforecast.sequences.stream import Stream
 
 Mask = NDArray[np.bool_]
 
@@ -257,6 +260,20 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
                 model.resolved_["temperature"] = self.resolved_["temperature"]  # where none validates
             model._calibrate(panel, truth, validates)
         return model
+
+    def stream(self) -> Stream:
+        """Return a recording that arrives step by step: `push` answers after each step, in constant time.
+
+        Raises
+        ------
+        NotFittedError
+        ParameterError
+            When states look ahead: ``bidirectional=False`` is needed.
+        """
+        from tsforecast.sequences.stream import Stream  # imports scipy, which no fit needs
+
+        self.check_fitted()
+        return Stream(self.network_, self.scaling_, self._target(), getattr(self, "classes_", None))
 
     def _target(self) -> Target:
         """Return what is learned about recordings."""
