@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tsforecast.sequences.classifier import Classifier
+from tsforecast.sequences.ensemble import EnsembleClassifier
 from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier, RNNClassifier
 from tsforecast.sequences.rocket import RocketClassifier
 
@@ -37,6 +38,9 @@ NETWORKS = (RNNClassifier, GRUClassifier, LSTMClassifier, Conv1DClassifier)
 
 def quick(cls: type[Classifier], **settings: Any) -> Classifier:
     """Return a classifier that is small enough to fit in a moment."""
+    if cls is EnsembleClassifier:
+        members = [quick(GRUClassifier), quick(Conv1DClassifier)]
+        return cls(**({"classifiers": members} | settings))
     if cls is RocketClassifier:
         return cls(**({"features": 2_000, "random_state": 0} | settings))
     return cls(**(QUICK | settings)) if cls in NETWORKS else cls(**settings)

@@ -15,6 +15,7 @@ from tests.helpers.forecasters import small, wave
 from tsforecast import (
     AggregateForecaster,
     ConformalForecaster,
+    EnsembleClassifier,
     EnsembleForecaster,
     GRUClassifier,
     MajorityClassifier,
@@ -35,7 +36,7 @@ X, Y = EVERY[:, :6], EVERY[:, 6:]
 LABELS = np.array(["rest", "wave"] * 6)
 RECORDINGS = [(1 + i % 2) * np.sin(np.arange(8.0 + i) * (1 + i % 2)) for i in range(12)]
 FORECASTERS = (*MODEL_NAMES, "ensemble", "conformal", "aggregate", "windows")
-CLASSIFIERS = ("gru-classifier", "majority", "nearest", "rocket")
+CLASSIFIERS = ("gru-classifier", "majority", "nearest", "rocket", "ensemble-classifier")
 
 
 def fitted(name: str) -> Any:
@@ -56,6 +57,9 @@ def fitted(name: str) -> Any:
         "gru-classifier": GRUClassifier(units=3, layers=1, max_epochs=2, class_weight={"rest": 2.0}, random_state=0),
         "majority": MajorityClassifier(),
         "nearest": NearestNeighborClassifier(),
+        "ensemble-classifier": EnsembleClassifier(
+            [NearestNeighborClassifier(), MajorityClassifier()], weights="validation", validation=0.5
+        ),
         "rocket": RocketClassifier(features=672, random_state=0),
     }[name]
     return made.fit(RECORDINGS, LABELS)

@@ -7,10 +7,11 @@ import pytest
 from tests.helpers.classifiers import NETWORKS, quick
 from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.sequences.classifier import Classifier
+from tsforecast.sequences.ensemble import EnsembleClassifier
 from tsforecast.sequences.rocket import RocketClassifier
 
 
-@pytest.fixture(params=[*NETWORKS, MajorityClassifier, NearestNeighborClassifier, RocketClassifier])
+@pytest.fixture(params=[*NETWORKS, MajorityClassifier, NearestNeighborClassifier, RocketClassifier, EnsembleClassifier])
 def classifier(request: pytest.FixtureRequest) -> Classifier:
     """Each classifier of the package."""
     return quick(request.param)

@@ -14,6 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from tests.helpers.classifiers import quick
 from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.sequences.classifier import Classifier
+from tsforecast.sequences.ensemble import EnsembleClassifier
 from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier
 from tsforecast.sequences.rocket import RocketClassifier
 
@@ -23,6 +24,7 @@ CHECKED = [
     quick(Conv1DClassifier, units=16),
     MajorityClassifier(),
     NearestNeighborClassifier(),
+    EnsembleClassifier([NearestNeighborClassifier(), MajorityClassifier()], weights="validation"),
     RocketClassifier(features=672, random_state=0),
 ]
 

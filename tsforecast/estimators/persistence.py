@@ -345,7 +345,7 @@ def _of_members(description: dict[str, Any]) -> dict[str, str]:
 
 def _last(count: int, description: dict[str, Any]) -> str:
     """Describe the validation part of a member: a number of windows, or of last steps."""
-    if not count or typed(Source, description["panel"]["source"]).horizon:
+    if description["panel"] is None or not count or typed(Source, description["panel"]["source"]).horizon:
         return _span(count, description)
     return f"the last {f'{count} steps' if count > 1 else 'step'} of each series"
 

@@ -34,6 +34,7 @@ ESTIMATORS = {
     "sequences.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
     "sequences.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),
     "sequences.rocket": ("RocketClassifier",),
+    "sequences.ensemble": ("EnsembleClassifier",),
     "search.search": ("RaySearch",),
 }
 _MODULES = {name: module for module, names in ESTIMATORS.items() for name in names}
