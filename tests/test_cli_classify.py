@@ -350,7 +350,7 @@ def test_a_damaged_or_locked_zip_is_refused(places: Path, tmp_path: Path) -> Non
             ("classify", "moves", *NAMED, "--protocol", "given"),
             "--protocol given needs a column or field 'part' that holds 'train' and 'test'",
         ),
-        (("classify", "co2-weekly"), "dataset 'co2-weekly' must have labels: its card names none"),
+        (("classify", "co2-weekly"), "dataset 'co2-weekly' must have a label for each recording: its card names none"),
         (
             ("classify", "smartwatch-gestures", "--group", "gesture"),
             "dataset 'smartwatch-gestures' has its own columns and cleaning",

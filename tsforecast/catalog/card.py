@@ -11,7 +11,7 @@ from tsforecast.errors import DataError, UnknownNameError, nearest, raise_any
 from tsforecast.files import shipped
 
 # Ways in which the files of a dataset are laid out; `tsforecast.catalog.loaders` has a reader for each.
-LAYOUTS = ("long", "wide", "months", "m4", "gestures", "ts")
+LAYOUTS = ("long", "wide", "months", "m4", "gestures", "ts", "uci-har", "hapt", "wisdm", "pamap2")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class CardRoles:
     future: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     group: str | None = None
+    categories: tuple[str, ...] = ()  # past or future columns of text, such as a label for each step
 
 
 @dataclass(frozen=True)

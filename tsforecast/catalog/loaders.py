@@ -10,9 +10,13 @@ import importlib
 import logging
 import os
 import re
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,8 +121,8 @@ _RECORDING = re.compile(r"((U\d+)/(\d+)/\d+)\.txt$")
 def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
     """Read the files of a dataset, one path for each, as described by its card; raise DataError where they differ."""
     roles, reading = card.roles, card.reading
-    statics = (*roles.static, *([roles.group] if roles.group else []))
     names = [name for name in (roles.time, roles.id) if name]
+    statics = [name for name in (*roles.static, roles.group) if name and name not in names]
     try:
         frame = _READERS[reading.layout](card, paths)
         # The stamp first: its columns are still as they were written.
@@ -126,8 +130,9 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
             frame = frame.with_columns(_stamps(card, frame))
         varying = [*roles.target, *roles.past, *roles.future]
         frame = frame.with_columns((cs.by_name(varying) & cs.string()).replace({"": None}))
-        frame = frame.select(*names, pl.col(varying).cast(pl.Float64), *statics)
-    except (pl.exceptions.PolarsError, zipfile.BadZipFile, ValueError) as error:
+        texts = cs.by_name(roles.categories)
+        frame = frame.select(*names, (cs.by_name(varying) - texts).cast(pl.Float64), texts, *statics)
+    except (pl.exceptions.PolarsError, zipfile.BadZipFile, ValueError, LookupError) as error:
         where = ", ".join(str(path) for path in paths) or "statsmodels"
         reason = shorten(error.problems, 1) if isinstance(error, DataError) else str(error).strip().split("\n")[0]
         raise DataError(
@@ -192,6 +197,133 @@ def _ts(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
     return table.rename({ID: str(card.roles.id)})
 
 
+@contextmanager
+def _unpacked(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip, or the only one in it, as UCI packs the archives that were given to it."""
+    with zipfile.ZipFile(path) as outer, tempfile.TemporaryFile() as kept:
+        inner = [name for name in outer.namelist() if name.lower().endswith(".zip")]
+        if not inner:
+            yield outer
+            return
+        with outer.open(inner[0]) as source:  # which cannot be sought in quickly
+            shutil.copyfileobj(source, kept)
+        with zipfile.ZipFile(kept) as archive:
+            yield archive
+
+
+def _members(archive: zipfile.ZipFile, place: str) -> list[tuple[re.Match[str], str]]:
+    """Return matches and names of the files whose path ends as a pattern has it, in order; ValueError if none does."""
+    matches = [(re.search(rf"(?:^|/){place}$", name), name) for name in sorted(archive.namelist())]
+    found = [(match, name) for match, name in matches if match and "__MACOSX" not in name]
+    if not found:
+        raise ValueError(f"the archive must have a file {place}: it has none")
+    return found
+
+
+def _numbers(archive: zipfile.ZipFile, place: str, columns: int) -> np.ndarray:
+    """Return the numbers of the file at a place, (rows, columns)."""
+    name = _members(archive, place)[0][1]
+    return np.array(archive.read(name).split(), dtype=np.float64).reshape(-1, columns)
+
+
+def _names(archive: zipfile.ZipFile, place: str) -> dict[str, str]:
+    """Return the names of activities by their numbers, in lower case: ``1 WALKING``."""
+    lines = archive.read(_members(archive, place)[0][1]).decode().splitlines()
+    return {number: name.lower() for number, name in (line.split() for line in lines if line.strip())}
+
+
+def _uci_har(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """Windows of 128 steps: for each part a file of activities, one of subjects, and one for each channel."""
+    blocks, facts = list[np.ndarray](), {name: list[str]() for name in ("window", "activity", "part", "subject")}
+    with _unpacked(paths[0]) as archive:
+        names = _names(archive, "activity_labels.txt")
+        for part in ("train", "test"):
+            channels = [f"{part}/Inertial Signals/{name}_{part}.txt" for name in card.roles.target]
+            windows = np.stack([_numbers(archive, place, 128) for place in channels], axis=2)  # (N, 128, C)
+            labels = _numbers(archive, f"{part}/y_{part}.txt", 1)[:, 0].astype(int)
+            subjects = _numbers(archive, f"{part}/subject_{part}.txt", 1)[:, 0].astype(int)
+            blocks += list(windows)
+            facts["window"] += [f"{part}/{number:04d}" for number in range(1, len(windows) + 1)]
+            facts["activity"] += [names[str(label)] for label in labels]
+            facts["part"] += [part] * len(windows)
+            facts["subject"] += [f"{subject:02d}" for subject in subjects]
+    return _stack(card, blocks, facts)
+
+
+def _hapt(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """Experiments of whole length: acceleration, rotation, and a table of which rows are which activity."""
+    blocks, steps = list[np.ndarray](), list[str | None]()
+    facts = {name: list[str]() for name in ("experiment", "part", "subject")}
+    with _unpacked(paths[0]) as archive:
+        names = _names(archive, "activity_labels.txt")
+        spans = _numbers(archive, "RawData/labels.txt", 5).astype(int)
+        tested = set(_numbers(archive, "Test/subject_id_test.txt", 1)[:, 0].astype(int))
+        for match, name in _members(archive, r"RawData/acc_(exp(\d+)_user(\d+))\.txt"):
+            parts = [_numbers(archive, re.escape(name), 3), _numbers(archive, f"RawData/gyro_{match[1]}.txt", 3)]
+            blocks.append(np.concatenate([part[: min(map(len, parts))] for part in parts], axis=1))  # (T, 6)
+            labels: list[str | None] = [None] * len(blocks[-1])
+            for _, _, activity, first, last in spans[spans[:, 0] == int(match[2])].tolist():
+                labels[first - 1 : last] = [names[str(activity)]] * len(labels[first - 1 : last])
+            steps += labels
+            facts["experiment"].append(match[2])
+            facts["subject"].append(match[3])
+            facts["part"].append("test" if int(match[3]) in tested else "train")
+    return _stack(card, blocks, facts).with_columns(pl.Series("activity", steps, dtype=pl.String))
+
+
+SEGMENT = 200  # steps, ten seconds, as the transformed examples of the source
+
+
+def _wisdm(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """A file for each subject with rows of subject, activity, time, x, y, z; cut into whole segments."""
+    blocks, facts = list[np.ndarray](), {name: list[str]() for name in ("segment", "activity", "subject")}
+    with _unpacked(paths[0]) as archive:
+        lines = archive.read(_members(archive, "activity_key.txt")[0][1]).decode().splitlines()
+        names = {
+            code.strip(): name.strip() for name, _, code in (line.partition("=") for line in lines) if code.strip()
+        }
+        for match, name in _members(archive, r"raw/watch/accel/data_(\d+)_accel_watch\.txt"):
+            rows = [
+                line.strip().rstrip(";").split(",") for line in archive.read(name).decode().splitlines() if line.strip()
+            ]
+            codes, numbers = [row[1] for row in rows], np.array([row[3:6] for row in rows], dtype=np.float64)
+            ends = [at for at in range(1, len(codes)) if codes[at] != codes[at - 1]]
+            cuts = [
+                first
+                for start, end in pairwise([0, *ends, len(codes)])
+                for first in range(start, end - SEGMENT + 1, SEGMENT)
+            ]
+            for number, first in enumerate(cuts, 1):
+                blocks.append(numbers[first : first + SEGMENT])
+                facts["segment"].append(f"{match[1]}/{number:03d}")
+                facts["activity"].append(names[codes[first]])
+                facts["subject"].append(match[1])
+    return _stack(card, blocks, facts)
+
+
+# Of its readme; 0 is what lies between activities.
+PAMAP2 = {1: "lying", 2: "sitting", 3: "standing", 4: "walking", 5: "running", 6: "cycling", 7: "nordic walking"}
+PAMAP2 |= {9: "watching television", 10: "computer work", 11: "car driving", 12: "ascending stairs"}
+PAMAP2 |= {13: "descending stairs", 16: "vacuum cleaning", 17: "ironing", 18: "folding laundry", 19: "house cleaning"}
+PAMAP2 |= {20: "playing soccer", 24: "rope jumping"}
+UNITS = {"hand": 3, "chest": 20, "ankle": 37}  # first of the 17 columns of each sensor: temperature, and so on
+AXES = {f"{kind}_{axis}": at for kind, first in (("acc", 1), ("gyro", 7)) for at, axis in enumerate("xyz", first)}
+
+
+def _pamap2(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
+    """A file for each subject with 54 columns: time, activity, heart rate, and three sensors."""
+    places = {f"{unit}_{axis}": first + at for unit, first in UNITS.items() for axis, at in AXES.items()}
+    parts = []
+    with _unpacked(paths[0]) as archive:
+        for match, name in _members(archive, r"Protocol/subject(\d+)\.dat"):
+            with archive.open(name) as file:
+                table = pl.read_csv(file.read(), separator=" ", has_header=False, schema_overrides=[pl.Float64] * 54)
+            columns = [table.to_series(places[channel]).alias(channel) for channel in card.roles.target]
+            labels = table.to_series(1).cast(pl.Int64).replace_strict(PAMAP2, default=None, return_dtype=pl.String)
+            parts.append(pl.DataFrame([*columns, labels.alias("activity")]).with_columns(subject=pl.lit(match[1])))
+    return pl.concat(parts)
+
+
 def _table(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
     """One row per step, several targets side by side, with the column names of the card."""
     if card.reading.statsmodels is None:
@@ -245,4 +377,8 @@ _READERS: dict[str, Callable[[Card, Sequence[Path]], pl.DataFrame]] = {
     "m4": _m4,
     "gestures": _gestures,
     "ts": _ts,
+    "uci-har": _uci_har,
+    "hapt": _hapt,
+    "wisdm": _wisdm,
+    "pamap2": _pamap2,
 }

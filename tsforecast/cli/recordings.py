@@ -98,9 +98,10 @@ def read_recordings(data: str, reading: DataOptions, how: RecordingOptions) -> t
     if how.label and how.label == reading.group:
         raise ParameterError(f"--label must be another column than the group: got {how.label!r} for both")
     if _is_dataset(data):
-        task = card(data).task
+        task, steps = card(data).task, card(data).roles.categories
         if task.label is None and how.label is None:
-            raise DataError(f"dataset {data!r} must have labels: its card names none; choose another one")
+            held = f"it has one for each step, column {steps[0]!r}" if steps else "its card names none"
+            raise DataError(f"dataset {data!r} must have a label for each recording: {held}; choose another one")
         layout = replace(layout, label=how.label or task.label)
     elif Path(data).suffix.lower() in ARCHIVES:
         layout = replace(layout, label=how.label or "label")
