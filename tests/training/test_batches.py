@@ -65,7 +65,9 @@ def test_a_rotation_keeps_the_length_of_vectors_in_the_units_of_the_data() -> No
     torch.manual_seed(0)
     location, scale = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 2.0, 4.0])
     own = torch.randn(5, 9, 3)
-    turned, _ = Augmentation(rotation=30.0, data_scale=(location, scale))((own - location) / scale, torch.full((5,), 9))
+    turned, *_ = Augmentation(rotation=30.0, data_scale=(location, scale))(
+        (own - location) / scale, torch.full((5,), 9)
+    )
     back = turned * scale + location
     assert torch.allclose(back.norm(dim=2), own.norm(dim=2), rtol=1e-4)
     assert not torch.allclose(back, own, atol=0.1)
@@ -76,12 +78,12 @@ def test_a_rotation_keeps_the_length_of_vectors_in_the_units_of_the_data() -> No
 def test_a_crop_is_a_piece_of_the_recording_and_a_warp_keeps_its_ends_and_order() -> None:
     torch.manual_seed(0)
     ramp = torch.arange(30.0).expand(50, -1)[..., None] + 1
-    cropped, lengths = Augmentation(crop=0.5)(ramp, torch.full((50,), 30))
+    cropped, lengths, _ = Augmentation(crop=0.5)(ramp, torch.full((50,), 30))
     assert lengths.min() >= 15
     assert len(set(cropped[:, 0, 0].tolist())) > 1
     for row, length in enumerate(lengths.tolist()):
         assert torch.allclose(cropped[row, :length, 0].diff(), torch.ones(length - 1), atol=1e-4)
-    warped, lengths = Augmentation(time_warp=0.2)(ramp, torch.full((50,), 30))
+    warped, lengths, _ = Augmentation(time_warp=0.2)(ramp, torch.full((50,), 30))
     assert len(set(lengths.tolist())) > 5
     for row, length in enumerate(lengths.tolist()):
         assert warped[row, 0, 0] == 1

@@ -20,8 +20,9 @@ from tsforecast.sequences.classifier import Classifier, Labels
 CELLS = 1 << 20  # most cells of cost matrices in memory at once
 
 
+@keyword_settings
 class MajorityClassifier(Classifier):
-    """Predict the most frequent class of training for every sequence; of equal ones the first.
+    """Predict the most frequent class of training for every sequence, or step; of equal ones the first.
 
     Attributes
     ----------
@@ -35,7 +36,11 @@ class MajorityClassifier(Classifier):
     (['b'], [[0.25, 0.75]])
     """
 
-    shares_: Floats
+    output: Literal["recording", "step"] = setting(
+        default="recording", doc="Whether each recording has a label, or each of its steps."
+    )
+
+    shares_: Floats = dataclasses.field(init=False)
     _several: ClassVar[bool] = True
 
     def __sklearn_tags__(self) -> Any:
@@ -45,11 +50,14 @@ class MajorityClassifier(Classifier):
         return tags
 
     def _fit(self, panel: Panel, labels: Labels, groups: NDArray[Any] | None) -> None:
-        counts = labels.sum(axis=0) if self.multilabel_ else np.bincount(labels, minlength=len(self.classes_))
-        self.shares_ = counts / len(labels)
+        if self.multilabel_:
+            self.shares_ = labels.sum(axis=0) / len(labels)
+        else:
+            counts = np.bincount(labels[labels >= 0], minlength=len(self.classes_))
+            self.shares_ = counts / counts.sum()
 
     def _answers(self, panel: Panel) -> Floats:
-        return np.tile(self.shares_, (len(panel), 1))
+        return np.tile(self.shares_, (len(panel.values) if self.at_steps else len(panel), 1))
 
 
 @keyword_settings

@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin
 
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, counted, nearest, raise_any, shorten
+from tsforecast.sequences import steps
 from tsforecast.sequences.base import Floats, SequenceEstimator, missing
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
 
     classes_: NDArray[Any]
     multilabel_: bool
+    label_column_: str | None  # of a panel, with a label for each step
     _several: ClassVar[bool] = False  # whether recordings may have several labels
+
+    @property
+    def at_steps(self) -> bool:
+        """Whether there is a label for each step of a recording, rather than one for each recording."""
+        return getattr(self, "output", "recording") == "step"
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may expect of `fit`."""
@@ -54,6 +61,9 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         Where a recording may have several labels, or none, y is a table, (N, L), of 1 for a label that it has and 0
         for any other; of a panel, the names of L static columns.
 
+        With ``output="step"`` y is a list of (T,) arrays, a label for each step of each recording, an array (N, T), or
+        the name of a column of a panel, which is no channel then; None, NaN and "" are steps without a label.
+
         Examples
         --------
         >>> from tsforecast.sequences.baselines import MajorityClassifier
@@ -63,40 +73,48 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         """
         return super().fit(X, y, groups)
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any) -> Any:
         """Return the most probable label of each recording, (N,); `X` as in `fit`.
 
         Where it may have several, 1 for each that is more probable than not, else 0, (N, L).
+        With ``output="step"`` that of each step: a list of (T,) arrays; (N, T) where X is one array.
 
         Raises
         ------
         NotFittedError, DataError
         """
-        probabilities = self.predict_proba(X)
+        panel, probabilities = self.predicted(X)
         if self.multilabel_:
             return np.asarray((probabilities > 0.5).astype(np.int64))
-        return np.asarray(self.classes_[self._decided(probabilities)])
+        labels = np.asarray(self.classes_[self._decided(probabilities)])
+        return steps.as_given(X, labels, panel.lengths) if self.at_steps else labels
 
     def _decided(self, probabilities: Floats) -> Labels:
-        """Return the position of the class that probabilities, (N, K), are for."""
+        """Return the position of the class that probabilities, (rows, K), are for."""
         return np.asarray(probabilities.argmax(axis=1))
 
-    def predict_proba(self, X: Any) -> Floats:
+    def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class of `classes_`, (N, K), or of each label, (N, L); `X` as in `fit`.
+
+        With ``output="step"`` those of each step: a list of (T, K) arrays; (N, T, K) where X is one array.
 
         Raises
         ------
         NotFittedError, DataError
         """
-        return self.predicted(X)[1]
+        panel, probabilities = self.predicted(X)
+        return steps.as_given(X, probabilities, panel.lengths) if self.at_steps else probabilities
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of recordings whose label is predicted (accuracy), or all of whose labels are.
+
+        With ``output="step"`` the share of labelled steps.
 
         Parameters
         ----------
         X, y : as in `fit`
         sample_weight : array of shape (N,), optional
+            Of each recording.
 
         Raises
         ------
@@ -104,6 +122,8 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         DataError
             Also when there are labels that were not fitted, which cannot be predicted.
         """
+        if self.at_steps:
+            return self._score_of_steps(*steps.labels_apart(X, y), sample_weight)
         predicted = self.predict(X)
         if self.multilabel_:
             table = table_of(X, y, len(predicted))
@@ -118,13 +138,38 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         raise_any(_unfitted(truth, self.classes_, "fit on recordings of every class, or leave those out"))
         return float(np.average(predicted == truth, weights=sample_weight))
 
+    def _score_of_steps(self, X: Any, y: Any, sample_weight: Any) -> float:
+        panel, probabilities = self.predicted(X)
+        given = steps.step_labels(y, panel.lengths)
+        known = ~np.ma.getmaskarray(given)
+        raise_any(_unfitted(given.compressed(), self.classes_, 'leave those out: "" is no label', "steps"))
+        weights = None if sample_weight is None else np.repeat(sample_weight, panel.lengths)[known]
+        right = self.classes_[self._decided(probabilities)][known] == given.data[known]
+        return float(np.average(right, weights=weights))
+
     def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the fitted state; see `Estimator.set_state`."""
         if not isinstance(plain["classes_"], np.ndarray):
             raise ValueError(f"a classifier must have classes: got {plain['classes_']!r}")
         super().set_state({"multilabel_": False} | plain, arrays)
 
+    def _checked(
+        self, X: Any, y: Any, groups: Any, reset: bool = True, head: str = "new"
+    ) -> tuple[Panel, NDArray[Any], NDArray[Any] | None]:
+        if self.at_steps:
+            name = y if isinstance(y, str) else None
+            X, y = steps.labels_apart(X, y)
+            self.label_column_ = name if reset or name else getattr(self, "label_column_", None)
+        return super()._checked(X, y, groups, reset, head)
+
+    def _read(self, X: Any, reset: bool) -> Panel:
+        if self.at_steps and not reset and isinstance(X, Panel) and (name := getattr(self, "label_column_", None)):
+            X = steps.without_column(X, name)
+        return super()._read(X, reset)
+
     def _given(self, X: Any, y: Any, panel: Panel) -> Any:
+        if self.at_steps:
+            return steps.step_labels(y, panel.lengths)
         table = table_of(X, y, len(panel))
         return labels_of(X, y, len(panel)) if table is None else table
 
@@ -136,12 +181,16 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
             return given, {}, [f"y must be as it was fitted, {held}; use head='new', or labels of that form"]
         if several:
             return self._coded_table(given, head)
-        classes = np.unique(given) if head == "new" else self.classes_
+        things = "steps" if self.at_steps else "recordings"
+        labels = given.compressed() if isinstance(given, np.ma.MaskedArray) else given
+        classes = np.unique(labels) if head == "new" else self.classes_
         if head == "keep":
-            problems = _unfitted(given, classes, "use head='new', or leave those out")
+            problems = _unfitted(labels, classes, "use head='new', or leave those out", things)
         else:
-            problems = one_class(given, classes)
-        return np.searchsorted(classes, given).astype(np.int64), {"classes_": classes, "multilabel_": False}, problems
+            problems = one_class(labels, classes, things)
+        at_steps = isinstance(given, np.ma.MaskedArray)
+        codes = steps.codes_of(given, classes) if at_steps else np.searchsorted(classes, given).astype(np.int64)
+        return codes, {"classes_": classes, "multilabel_": False}, problems
 
     def _coded_table(self, table: pd.DataFrame, head: str) -> tuple[Labels, dict[str, Any], list[str]]:
         """Return which labels recordings have, (N, L), the names of labels, and problems."""
@@ -221,20 +270,20 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
     return np.asarray(labels)
 
 
-def one_class(labels: NDArray[Any], classes: Sequence[Any] | NDArray[Any]) -> list[str]:
-    """Return a problem where the labels are all the same."""
+def one_class(labels: NDArray[Any], classes: Sequence[Any] | NDArray[Any], several: str = "recordings") -> list[str]:
+    """Return a problem where the labels, of `several` things, are all the same."""
     if len(classes) > 1:
         return []
     return [
-        f"y must have two classes at least: got 1 class, {str(classes[0])!r}, for all {len(labels)} recordings; "
-        "give recordings of another class as well"
+        f"y must have two classes at least: got 1 class, {str(classes[0])!r}, for all {len(labels)} {several}; "
+        f"give {several} of another class as well"
     ]
 
 
-def _unfitted(labels: NDArray[Any], classes: NDArray[Any], remedy: str) -> list[str]:
-    """Return problems of labels that are not among the fitted classes."""
+def _unfitted(labels: NDArray[Any], classes: NDArray[Any], remedy: str, several: str = "recordings") -> list[str]:
+    """Return problems of labels, of `several` things, that are not among the fitted classes."""
     strange = {label: int((labels == label).sum()) for label in dict.fromkeys(labels[~np.isin(labels, classes)])}
     if not strange:
         return []
-    named = shorten([f"{str(label)!r} ({count} recordings)" for label, count in strange.items()])
+    named = shorten([f"{str(label)!r} ({count} {several})" for label, count in strange.items()])
     return [f"y must hold labels that were fitted: {len(strange)} were not, {named}; {remedy}"]

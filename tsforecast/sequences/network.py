@@ -198,18 +198,18 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         panel, truth, sides = self._checked(X, y, groups)
         same = {"labels": truth.tolist(), "groups": None if sides is None else sides.tolist()}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
-        validates = self._split(truth, sides)
+        examples, validates = self._split(panel, truth, sides)
         self._check_validates(validates)
         config = self._training_config(self.resolved_["max_epochs"])
         self.history_ = []
         with observed(self, panel, on_epoch) as activity:
-            sequences, network = self._prepare(panel, truth, validates)
+            sequences, network = self._prepare(examples, truth, validates)
             self.channels_ = panel.values.shape[1]  # from the first epoch on there are weights to predict with
             self._train_network(sequences, config, network, checkpoints, activity.notify)
-            self._calibrate(panel, truth, validates)
+            self._calibrate(examples, truth, validates)
             if self._refits(config):
                 # The schedule ends with the best epoch: nothing validates, so the last weights are those that are kept.
-                sequences, network = self._prepare(panel, truth, np.zeros_like(validates))
+                sequences, network = self._prepare(examples, truth, np.zeros_like(validates))
                 config = self._training_config(self.resolved_["best_epoch"])
                 self._train_network(sequences, config, network, checkpoints, phase="refit")
         return self
@@ -247,21 +247,21 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         """
         model = self._copy_to_tune(freeze, head, layers, scaling, settings)
         panel, truth, sides = model._checked(X, y, groups, reset=False, head=head)
-        validates = model._split(truth, sides)
+        examples, validates = model._split(panel, truth, sides)
         model.resolved_["head_layers"] = layers if head == "new" else self.resolved_.get("head_layers", 1)
         if scaling == "new":
-            model._scale(panel.select(~validates), model._of(panel, truth, ~validates))
+            model._scale(examples.select(~validates), model._of(examples, truth, ~validates))
         if head == "new":
             # Training draws from the same seed again, whatever the new head drew.
             with few_threads(model.units), seeded(model.random_state):
-                model.network_.renew_head(model._target().prior(model._of(panel, truth, ~validates)), layers)
+                model.network_.renew_head(model._target().prior(model._of(examples, truth, ~validates)), layers)
         model.channels_ = panel.values.shape[1]
         with observed(model, panel) as activity:
             config = model._training_config(model.resolved_["max_epochs"])
-            model._tune_network(model._sequences(panel, truth, validates), config, freeze, None, activity.notify)
+            model._tune_network(model._sequences(examples, truth, validates), config, freeze, None, activity.notify)
             if head == "keep" and "temperature" in self.resolved_:
                 model.resolved_["temperature"] = self.resolved_["temperature"]  # where none validates
-            model._calibrate(panel, truth, validates)
+            model._calibrate(examples, truth, validates)
         return model
 
     def stream(self) -> Stream:
@@ -296,17 +296,21 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         """Return the truth of the recordings in a mask, (N,)."""
         return truth[np.repeat(mask, panel.lengths) if self._target().at_steps else mask]
 
-    def _split(self, truth: NDArray[Any], groups: NDArray[Any] | None) -> Mask:
-        """Choose the recordings that validate, and the values that follow from their number."""
+    def _split(self, panel: Panel, truth: NDArray[Any], groups: NDArray[Any] | None) -> tuple[Panel, Mask]:
+        """Return examples, recordings or pieces of them, and choose those that validate."""
         random = np.random.default_rng(self.random_state)
         count, validates = validation_mask(self._target().strata(truth), groups, self.validation, random)
+        self._resolve(count, validates)
+        return panel, validates
+
+    def _resolve(self, count: int, validates: Mask) -> None:
+        """Choose the values that follow from the number of examples."""
         self.resolved_ = {
             "validation": count,
             "max_epochs": self.epochs(int((~validates).sum())),
             "device": str(torch_device(self.device)),
             "head_layers": int(self.head_layers),
         }
-        return validates
 
     def _prepare(
         self, panel: Panel, truth: NDArray[Any], validates: Mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import between, flag, one_of
@@ -14,6 +15,7 @@ from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.sequences.base import Floats
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.network import Mask, NeuralSequenceEstimator
+from tsforecast.sequences.steps import PIECE, in_pieces, step_problems
 from tsforecast.sequences.targets import Classes, Labels, Ordered, Several, Target
 
 
@@ -52,7 +54,9 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
     resolved_ : dict
         Values used where a setting left a choice: validation (recordings, or groups), max_epochs, best_epoch, device,
         head_layers (of the head there is, perhaps a new one by `fine_tune`), fused (whether fast kernels read; sizes
-        and length of the training decide), temperature (where `calibrate` is on).
+        and length of the training decide), temperature (where `calibrate` is on). With labels of
+        steps also piece, and validated_by: groups, recordings, or last steps (of each recording, where these are too
+        few).
     network_ : tsforecast.networks.sequence.SequenceNetwork
     scaling_ : Scaling
     scaled_on_ : dict
@@ -77,8 +81,30 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
     >>> tuned = model.fine_tune([2 * wave for wave in recordings[:2]], labels[:2], max_epochs=2, learning_rate=1e-3)
     >>> tuned.classes_.tolist()
     ['fast', 'slow']
+
+    A label for each step:
+
+    >>> wave = np.sin(np.arange(120) * np.repeat([0.3, 1.2, 0.3, 1.2], 30))
+    >>> names = np.repeat(["slow", "fast", "slow", "fast"], 30)
+    >>> settings = {"units": 8, "layers": 1, "max_epochs": 30, "batch_size": 2, "random_state": 0}
+    >>> model = NeuralClassifier("gru", output="step", piece=30, **settings)
+    >>> model = model.fit([wave[:90], wave[30:]], [names[:90], names[30:]])
+    >>> [answer.shape for answer in model.predict([wave, wave[:7]])], model.score([wave], [names]) > 0.8
+    ([(120,), (7,)], True)
     """
 
+    output: Literal["recording", "step"] = setting(
+        default="recording",
+        fixed=True,
+        doc="Whether each recording has a label, or each of its steps, which is answered for itself: from all of the "
+        "recording, or with bidirectional=False from the steps up to it alone. There is no pooling then.",
+    )
+    piece: int | Literal["auto"] = setting(
+        default="auto",
+        least=1,
+        doc="With labels of steps, longer recordings are cut into equal pieces of at most so many steps to train on, "
+        "each read for itself; predictions read recordings as wholes. Auto: 256.",
+    )
     label_smoothing: float = setting(
         default=0.1,
         check=partial(between, low=0, high=1),
@@ -122,6 +148,7 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
             "class_weight": self.class_weight,
             "smoothing": self.label_smoothing,
             "focal": self.focal,
+            "at_steps": self.at_steps,
             "temperature": getattr(self, "resolved_", {}).get("temperature", 1.0),
         }
         if self.multilabel_:
@@ -154,6 +181,9 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
             own, trained = self._of(panel, truth, validates), self._of(panel, truth, ~validates)
             self.resolved_["temperature"] = target.best_temperature(outputs, own, trained)
 
+    def _problems(self) -> list[str]:
+        return super()._problems() + step_problems(self.get_params(), usual=type(self).pooling)
+
     def _coded(self, given: Any, head: str) -> tuple[NDArray[Any], dict[str, Any], list[str]]:
         truth, learned, problems = super()._coded(given, head)
         several = learned.get("multilabel_", False)
@@ -165,7 +195,7 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
             problems += [f"{must} {'is' if len(strange) == 1 else 'are'} missing"] if strange else []
         return truth, learned, problems
 
-    def _split(self, truth: NDArray[Any], groups: NDArray[Any] | None) -> Mask:
+    def _split(self, panel: Panel, truth: NDArray[Any], groups: NDArray[Any] | None) -> tuple[Panel, Mask]:
         """See `NeuralSequenceEstimator._split`; weights must be by labels that there are."""
         known = self.classes_.tolist()
         weighted = self.class_weight if isinstance(self.class_weight, dict) else {}
@@ -175,7 +205,14 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
             (Problem(must, f"got {label!r}", guess(label, known), parameter="class_weight") for label in strange),
             ParameterError,
         )
-        return super()._split(truth, groups)
+        if not self.at_steps:
+            return super()._split(panel, truth, groups)
+        size = PIECE if self.piece == "auto" else int(self.piece)
+        random = np.random.default_rng(self.random_state)
+        cut = in_pieces(panel, truth, groups, self.validation, size, random)
+        self._resolve(cut.count, cut.validates)
+        self.resolved_ |= {"piece": size, "validated_by": cut.by}
+        return cut.panel, cut.validates
 
 
 @keyword_settings

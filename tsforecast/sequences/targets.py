@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from tsforecast.networks.sequence import BinaryCrossEntropy, CrossEntropy, OrdinalCrossEntropy, SequenceLoss
+from tsforecast.networks.sequence import (
+    UNLABELLED,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    OrdinalCrossEntropy,
+    SequenceLoss,
+)
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -53,7 +59,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """One class for each recording: a logit for each class, one for the second of two against the first."""
+    """One class for each recording, or step: a logit for each class, one for the second of two against the first."""
 
     classes: NDArray[Any]  # (K,)
     class_weight: dict[Any, float] | str | None = None
@@ -82,6 +88,7 @@ class Classes:
 
     def prior(self, truth: NDArray[Any]) -> Tensor:
         """See `Target.prior`: the logarithms of the weighted shares of the classes."""
+        truth = truth[truth != UNLABELLED]
         weights = class_weights(self.class_weight, self.classes, truth)
         counted = weights * np.bincount(truth, minlength=len(self.classes))
         shares = torch.from_numpy(counted / counted.sum()).float()
@@ -219,6 +226,7 @@ def class_weights(weight: dict[Any, float] | str | None, classes: NDArray[Any], 
 
     `weight` is by label, 1 for one that is not named; "balanced": all classes alike, however frequent they are.
     """
+    labels = labels[labels != UNLABELLED]
     counts = np.bincount(labels, minlength=len(classes)).astype(np.float64)
     if weight is None:
         return np.ones(len(classes))

@@ -18,6 +18,7 @@ from tsforecast.networks.sequence import UNLABELLED, SequenceBatch
 KNOTS = 4  # points between which the speed of a warped sequence changes
 POOL = 8  # batches' worth of sequences that are sorted by length before they are cut into batches
 TILE = 32  # sequences that are classified at once: always as many, and all of one length
+TILE_STEPS = TILE * 512  # steps that are classified at once: of long sequences there are fewer in a tile
 
 
 class Batch(Protocol):
@@ -76,19 +77,23 @@ class Augmentation:
     crop: float = 0.0  # at most this share of the steps is cut off, at both ends together
     data_scale: tuple[Tensor, Tensor] | None = None  # location and scale, (C,), back to the data, whose vectors turn
 
-    def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Vary padded sequences, (B, T, C), of `lengths`, (B,); return others, perhaps of other lengths."""
+    def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Vary padded sequences, (B, T, C), of `lengths`, (B,); return others, perhaps of other lengths.
+
+        Where these differ, the given step that is nearest to each comes with them, (B, T').
+        """
+        nearest = None
         if self.time_warp or self.crop:
-            steps, lengths = self._resampled(steps, lengths)
+            steps, lengths, nearest = self._resampled(steps, lengths)
         if self.rotation:
             steps = self._rotated(steps)
         if self.scale:
             steps = steps * torch.exp(self.scale * torch.randn_like(steps[:, :1]))
         if self.jitter:
             steps = steps + self.jitter * torch.randn_like(steps)
-        return steps * steps_of(steps, lengths), lengths
+        return steps * steps_of(steps, lengths), lengths, nearest
 
-    def _resampled(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _resampled(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Crop both ends and resample the rest at changing speed, by linear interpolation."""
         batch, device = len(steps), steps.device
         cropped = (self.crop * torch.rand(batch, device=device) * lengths).floor()
@@ -110,7 +115,7 @@ class Augmentation:
         second = torch.minimum(first + 1, lengths[:, None] - 1)
         share = (source - first)[..., None]
         left, right = (torch.take_along_dim(steps, rows[..., None], dim=1) for rows in (first, second))
-        return left + (right - left) * share, resampled
+        return left + (right - left) * share, resampled, torch.where(share[..., 0] < 0.5, first, second)
 
     def _rotated(self, steps: Tensor) -> Tensor:
         """Rotate each three channels about a random axis by a random angle."""
@@ -171,9 +176,15 @@ class SequenceDataset:
         mask = step < lengths[:, None]  # (B, T)
         rows = begin[:, None] + torch.minimum(step, lengths[:, None] - 1)
         steps = self._values[rows] * mask[..., None]  # (B, T, C)
-        truth = self._truth[rows].masked_fill(~mask, UNLABELLED) if self._at_steps else self._truth[index]
+        truth = self._truth[rows] if self._at_steps else self._truth[index]
+        if self._at_steps:
+            truth = truth.masked_fill(~mask.reshape(*mask.shape, *[1] * (truth.dim() - 2)), UNLABELLED)
         if self._augmentation is not None:
-            steps, lengths = self._augmentation(steps, lengths)
+            steps, lengths, nearest = self._augmentation(steps, lengths)
+            if self._at_steps and nearest is not None:
+                ends = ~steps_of(steps, lengths)[..., 0]  # (B, T')
+                truth = truth[torch.arange(len(truth), device=self.device)[:, None], nearest]
+                truth = truth.masked_fill(ends.reshape(*ends.shape, *[1] * (truth.dim() - 2)), UNLABELLED)
         equal = bool((lengths == steps.shape[1]).all())
         mix = None
         if self._mixup:
@@ -196,7 +207,7 @@ class SequenceDataset:
 
 
 def tiles(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Yield positions of sequences of one length and their steps, (TILE, T, C), filled up with zeros.
+    """Yield positions of sequences of one length and their steps, (TILE, T, C), filled up with zeros; fewer long ones.
 
     Nothing is padded in time, and the size of a matrix product depends on T alone: other sizes may round differently,
     and a prediction must not depend on its batch-mates.
@@ -204,8 +215,9 @@ def tiles(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> Iterator[t
     lengths = np.diff(offsets)
     for length in np.unique(lengths):
         alike = np.flatnonzero(lengths == length)
-        for begin in range(0, len(alike), TILE):
-            index = alike[begin : begin + TILE]
-            steps = np.zeros((TILE, length, values.shape[1]), dtype=np.float32)
+        size = max(1, min(TILE, TILE_STEPS // int(length)))
+        for begin in range(0, len(alike), size):
+            index = alike[begin : begin + size]
+            steps = np.zeros((size, length, values.shape[1]), dtype=np.float32)
             steps[: len(index)] = values[offsets[index][:, None] + np.arange(length)]
             yield index, torch.from_numpy(steps)
