@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.compare_classifiers import ClassifierComparison as ClassifierComparison
     from tsforecast.evaluation.compare_classifiers import compare_classifiers as compare_classifiers
     from tsforecast.evaluation.contamination import contamination_check as contamination_check
+    from tsforecast.evaluation.earliness import choose_threshold as choose_threshold
+    from tsforecast.evaluation.earliness import earliness_curve as earliness_curve
     from tsforecast.evaluation.leaderboard import Leaderboard as Leaderboard
     from tsforecast.evaluation.leaderboard import leaderboard as leaderboard
     from tsforecast.evaluation.monitor import Monitor as Monitor
@@ -106,6 +108,7 @@ _NAMES = {
     "evaluation.compare_classifiers": ("compare_classifiers", "ClassifierComparison"),
     "evaluation.classification": ("ClassificationResults",),
     "evaluation.transfer_curve": ("transfer_curve",),
+    "evaluation.earliness": ("earliness_curve", "choose_threshold"),
     "data.splits": ("RollingOrigin", "holdout", "LeaveGroupsOut", "GroupKFold"),
     "tracking": ("track",),
     "estimators.persistence": ("save", "load"),

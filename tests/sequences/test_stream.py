@@ -13,9 +13,12 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from tests.helpers.classifiers import NETWORKS, gestures, quick
+from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.networks.layers import Architecture
+from tsforecast.networks.sequence import SequenceNetwork
 from tsforecast.sequences.neural import GRUClassifier, NeuralClassifier
-from tsforecast.sequences.stream import Decision, EarlyDecision, Stream
+from tsforecast.sequences.stream import Decision, Stream
 from tsforecast.sequences.targets import Classes
 
 POOLINGS = ("mean", "max", "mean-max", "last", "attention")
@@ -257,7 +260,41 @@ def test_rules_that_cannot_be_are_refused_together() -> None:
 
 
 def test_only_one_label_of_a_whole_recording_is_decided() -> None:
-    stream = fitted().stream()
-    stream.classes = None
+    recordings, labels = gestures(12)
+    table = np.stack([labels == "line", labels == "wave"], axis=1).astype(int)
+    model = quick(GRUClassifier, max_epochs=1, bidirectional=False).fit(recordings, table)
     with pytest.raises(ParameterError, match="an early decision needs one label for a whole recording"):
-        EarlyDecision(stream, 0.9)
+        model.stream().decide(0.9)
+
+
+@pytest.mark.parametrize("target", ["several", "ordinal", "calibrated"])
+def test_each_target_is_answered_as_in_the_batch(target: str) -> None:
+    recordings, labels = gestures(24)
+    truth: Any = np.stack([labels == "line", labels == "wave"], axis=1).astype(int) if target == "several" else labels
+    settings = {"ordinal": target == "ordinal", "calibrate": target == "calibrated", "max_epochs": 3}
+    model = quick(GRUClassifier, bidirectional=False, **settings).fit(recordings, truth)
+    np.testing.assert_allclose(model.stream().push(RECORDING), prefixes(model, RECORDING), rtol=0, atol=1e-6)
+
+
+def test_the_most_probable_class_of_an_order_is_that_of_predict() -> None:
+    recordings, labels = gestures(24)
+    model = quick(GRUClassifier, bidirectional=False, ordinal=True, max_epochs=3).fit(recordings, labels)
+    for recording in recordings:
+        decision = model.stream().decide(1.0)
+        decision.push(recording)
+        assert decision.end().label == model.predict([recording])[0]
+
+
+@pytest.mark.parametrize("cell", ["gru", "conv1d"])
+@pytest.mark.parametrize("segment", [1, 3])
+def test_outputs_at_steps_are_those_of_the_last_step_so_far(cell: str, segment: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    network = SequenceNetwork(Architecture(cell, 8, 2, segment), 2, None, False, torch.tensor([0.1, 0.2, 0.3]), 23)
+    torch.nn.init.normal_(network.head.weight, generator=random)
+    network.eval()
+    scaling = ScalingRecipe(None, "standard", per_series=False).fit(RECORDING, np.array([0, 23]), 2)
+    steps = torch.from_numpy(scaling.transform(RECORDING, 0)).float()
+    with torch.inference_mode():
+        expected = torch.stack([network(steps[None, : t + 1])[0, -1] for t in range(23)])
+    answers = Stream(network, scaling, Classes(np.arange(3), at_steps=True)).push(RECORDING)
+    np.testing.assert_allclose(answers, torch.softmax(expected, dim=1), rtol=0, atol=1e-6)

@@ -19,7 +19,7 @@ from tsforecast.networks.conv import CausalBlock
 from tsforecast.networks.layers import BatchNorm, Pooling
 from tsforecast.networks.recurrent import RecurrentEncoder, RecurrentLayer
 from tsforecast.networks.sequence import SequenceNetwork
-from tsforecast.sequences.targets import Classes, Target
+from tsforecast.sequences.targets import Classes, Ordered, Several, Target
 
 Floats = NDArray[np.float64]
 Map = Callable[[Floats], Floats]
@@ -115,6 +115,12 @@ class Stream:
         """
         return EarlyDecision(self, threshold, patience, deadline)
 
+    def leaders(self, probabilities: Floats) -> NDArray[np.int64]:
+        """Return the class that each row of an answer, (n, K), is for, as `predict` has it: a position in `classes`."""
+        if isinstance(self._target, Ordered):
+            return self._target.medians(probabilities)
+        return np.asarray(probabilities.argmax(axis=1))
+
     def _checked(self, rows: ArrayLike) -> Floats:
         """Return steps, (n, C); DataError."""
         form = f"({self.channels},) or (n, {self.channels})"
@@ -192,7 +198,7 @@ class EarlyDecision:
 
     def __init__(self, stream: Stream, threshold: float, patience: int = 1, deadline: int | None = None) -> None:
         raise_any(rule_problems(threshold, patience, deadline), ParameterError)
-        if stream.classes is None or not isinstance(stream._target, Classes) or stream._target.at_steps:
+        if not isinstance(stream._target, Classes) or isinstance(stream._target, Several) or stream._target.at_steps:
             raise ParameterError(
                 "an early decision needs one label for a whole recording: the model has numbers, several labels, or a "
                 "label for each step; decide from what push returns"
@@ -211,7 +217,7 @@ class EarlyDecision:
             return self.decision
         for probabilities in self._stream.push(rows):
             self._read, self._last = self._read + 1, probabilities
-            leader = int(probabilities.argmax())
+            leader = int(self._stream.leaders(probabilities[None])[0])
             likely = probabilities[leader] >= self.threshold < 1
             self._lead = (self._lead + 1 if leader == self._leader else 1) if likely else 0
             self._leader = leader
@@ -238,6 +244,23 @@ class EarlyDecision:
         label = self._stream.classes[self._leader : self._leader + 1].tolist()[0]
         self.decision = Decision(label, float(self._last[self._leader]), self._read, early)
         return self.decision
+
+
+def decided_at(
+    leaders: NDArray[np.int64], likely: Floats, threshold: float, patience: int = 1, deadline: int | None = None
+) -> int:
+    """Return the steps, at least 1, after which an `EarlyDecision` is taken for a whole recording.
+
+    At each step, (T,), it has the class that leads, and its probability.
+    """
+    step = np.arange(len(leaders))
+    enough = (likely >= threshold) & (threshold < 1)
+    begins = np.diff(leaders, prepend=-1) != 0
+    begins[1:] |= ~enough[:-1]
+    lead = np.where(enough, step - np.maximum.accumulate(np.where(begins, step, 0)) + 1, 0)
+    found = np.flatnonzero(lead >= patience)
+    last = len(leaders) if deadline is None else min(deadline, len(leaders))
+    return min(int(found[0]) + 1, last) if len(found) else last
 
 
 def rule_problems(threshold: Any, patience: Any, deadline: Any) -> list[Problem | str]:
