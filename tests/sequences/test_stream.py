@@ -286,6 +286,17 @@ def test_the_most_probable_class_of_an_order_is_that_of_predict() -> None:
 
 
 @pytest.mark.parametrize("cell", ["gru", "conv1d"])
+def test_a_label_for_each_step_is_that_of_the_last_step_so_far(cell: str) -> None:
+    recordings, _ = gestures(12)
+    truth = [np.where(recording[:, 0] > 5, "high", "low") for recording in recordings]
+    model = NeuralClassifier(cell, units=8, max_epochs=3, bidirectional=False, output="step", random_state=0)
+    stream = model.fit(recordings, truth).stream()
+    np.testing.assert_allclose(stream.push(RECORDING), model.predict_proba([RECORDING])[0], rtol=0, atol=1e-6)
+    with pytest.raises(ParameterError, match="an early decision needs one label for a whole recording"):
+        stream.decide(0.9)
+
+
+@pytest.mark.parametrize("cell", ["gru", "conv1d"])
 @pytest.mark.parametrize("segment", [1, 3])
 def test_outputs_at_steps_are_those_of_the_last_step_so_far(cell: str, segment: int) -> None:
     random = torch.Generator().manual_seed(0)

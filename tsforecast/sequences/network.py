@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -20,13 +20,11 @@ from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed
 from tsforecast.networks.sequence import SequenceNetwork
 from tsforecast.sequences.base import Floats, SequenceEstimator
+from tsforecast.sequences.stream import Stream
 from tsforecast.sequences.targets import Labels, Target
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
 from tsforecast.training.history import OnEpoch
 from tsforecast.training.runtime import few_threads, seeded, torch_device
-
-if TYPE_CHECKING:
-    from tsforecast.sequences.stream import Stream
 
 Mask = NDArray[np.bool_]
 
@@ -273,8 +271,6 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         ParameterError
             When states look ahead: ``bidirectional=False`` is needed.
         """
-        from tsforecast.sequences.stream import Stream  # imports scipy, which no fit needs
-
         self.check_fitted()
         return Stream(self.network_, self.scaling_, self._target(), getattr(self, "classes_", None))
 
