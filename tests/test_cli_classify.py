@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -215,7 +217,20 @@ def test_an_interrupted_comparison_resumes_from_its_folder(places: Path, tmp_pat
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "page.html"]  # nothing unfinished is left
     assert tsforecast(*words, "--out", tmp_path / "out").returncode == 0  # in place of the older one
-    assert "majority" in (tmp_path / "page.html").read_text()
+    assert "Accuracy of nearest-neighbor is 100.0% on each user." in (tmp_path / "page.html").read_text()
+
+
+def test_the_commands_of_the_page_on_recordings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "recordings.md").read_text(encoding="utf-8")
+    exec(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)[0], {})
+    lines = "".join(re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)).splitlines()
+    results = [tsforecast(*shlex.split(line)[1:]) for line in lines]
+    assert [result.returncode for result in results] == [0] * 7, [result.stderr for result in results]
+    assert "majority 33.3%, p < 0.001" in results[0].stdout
+    assert "The optimism of the random split" in results[1].stdout
+    assert results[5].stdout.splitlines()[0] == "recording,gesture,gesture=circle,gesture=tap,gesture=wave"
+    assert "54 labels in labels.csv" in results[6].stdout
 
 
 Make = Callable[[Path], Path]
@@ -337,10 +352,6 @@ def test_a_damaged_or_locked_zip_is_refused(places: Path, tmp_path: Path) -> Non
         (
             ("classify", "moves", *NAMED, "--models", "majority", "--epochs", "3"),
             "--epochs must be left out: majority has no such setting",
-        ),
-        (
-            ("classify", "moves", *NAMED, "--loss", "mae"),
-            "--loss must be left out for classifiers: they learn from the cross entropy",
         ),
         (
             ("classify", "moves", *NAMED, "--protocol", "leave-user-out"),

@@ -35,7 +35,6 @@ from tsforecast.cli.options import (
     TrainingOptions,
     expand_options,
     note_of,
-    require_absent,
 )
 from tsforecast.cli.recordings import PART, TEST, TRAIN, keep_layout, kept_layout, read_new, read_recordings
 from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, nearest, raise_any
@@ -81,7 +80,6 @@ def classify(
     """Compare classifiers of labelled recordings with the majority, on people that they have not learned from."""
     from tsforecast.evaluation.compare_classifiers import compare_classifiers, named
 
-    require_absent("for classifiers", "they learn from the cross entropy alone", loss=training.loss)
     chosen = named(_classifiers(models, training))
     if report:
         suffix_of(report)

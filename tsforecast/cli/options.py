@@ -123,13 +123,19 @@ class TrainingOptions(Options):
 
     epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None
     seed: Annotated[int, typer.Option(help="Random seed of the networks.")] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossOptions(TrainingOptions):
+    """Settings of the training of forecasting networks."""
+
     loss: Annotated[
         str | None, typer.Option(help=f"Loss of the networks: {', '.join(LOSS_NAMES)}.", show_default="mae")
     ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions(TrainingOptions):
+class NetworkOptions(LossOptions):
     """Settings of networks."""
 
     recipe: Annotated[
@@ -168,8 +174,10 @@ class DataOptions(Options):
         str | None,
         _reading(help="Decimal sign, '.' or ','; the other one sets thousands apart.", show_default="from the data"),
     ] = None
-    target: Annotated[str | None, _reading(help="Column to forecast; several with commas.")] = None
-    id: Annotated[str | None, _reading(help="Column that names the series.")] = None
+    target: Annotated[
+        str | None, _reading(help="Column to forecast, or channel of recordings; several with commas.")
+    ] = None
+    id: Annotated[str | None, _reading(help="Column that names the series or recordings.")] = None
     group: Annotated[
         str | None, _reading(help="Column that names who or what a series is of; groups are left out whole.")
     ] = None

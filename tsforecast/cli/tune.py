@@ -18,11 +18,11 @@ from tsforecast.cli.options import (
     Data,
     DataOptions,
     Horizon,
+    LossOptions,
     Mlflow,
     Origins,
     RecordingOptions,
     Step,
-    TrainingOptions,
     expand_options,
     require_absent,
 )
@@ -59,7 +59,7 @@ def tune(
     data: Data,
     reading: DataOptions,
     recordings: RecordingOptions,
-    training: TrainingOptions,
+    training: LossOptions,
     space: Annotated[
         Path | None, typer.Option(help="TOML file of the space.", show_default="cells, units, layers, window, ...")
     ] = None,

@@ -175,6 +175,7 @@ def _figures_of_each(
     left_out = (key, results.protocols[0]) == ("group", "leave-users-out")
     best, unseen = shares[names[0]], " Each user was left out of the fit." if left_out else ""
     ends = f"lowest on {word} {best.idxmin()}, {best.min():.1%}, and highest on {best.idxmax()}, {best.max():.1%}"
+    ends = ends if best.min() < best.max() else f"{best.min():.1%} on each {word}"
     caption = f"Accuracy of {names[0]} is {ends}.{unseen}{_omitted(results, names)}"
     return [captioned(f"each-{key}", f"Accuracy of each {word}", figure_of_each(shares), caption)]
 
@@ -303,7 +304,8 @@ def curve_figure(learned: pd.DataFrame, users: pd.DataFrame) -> Figure:
 
 def _limits(low: float) -> tuple[float, float]:
     """Return the ends of an axis of accuracy, from a little below the lowest one to a little above 1."""
-    room = max(1 - low, 0.01)
+    low = min(low, 0.95)  # where all is right, digits behind the point would be drawn
+    room = 1 - low
     return low - 0.06 * room, 1 + 0.04 * room
 
 
