@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.commands import tsforecast
-from tsforecast import ClassifierComparison, NearestNeighborClassifier, load
+from tsforecast import ClassifierComparison, GRUClassifier, MajorityClassifier, NearestNeighborClassifier, load
 from tsforecast.cli import recordings as readers
 
 USERS, GESTURES = ("ann", "bob", "cem"), ("tap", "wave")
@@ -177,6 +177,37 @@ def test_a_classifier_from_python_predicts_on_the_command_line(places: Path, tmp
     result = tsforecast("predict", tmp_path / "model", tmp_path / "new.csv", "--id", "user,truth,nr")
     assert result.returncode == 0, result.stderr
     assert [line.split(",")[1] for line in result.stdout.splitlines()[1:]] == labels
+
+
+def test_labels_of_steps_several_labels_and_classes_in_order_are_written_as_python_predicts_them(
+    places: Path, tmp_path: Path
+) -> None:
+    frames = [frame[["x", "y"]].to_numpy() for frame in movements().values()]
+    quick = {"units": 4, "max_epochs": 2, "validation": None, "random_state": 0}
+    steps = GRUClassifier(output="step", **quick).fit(frames, [np.where(one[:, 0] > 0, "up", "down") for one in frames])
+    steps.save(tmp_path / "steps")
+    table = tsforecast("predict", tmp_path / "steps", places / "moves.csv", "--id", "user,gesture,nr")
+    assert table.returncode == 0, table.stderr
+    read = pd.read_csv(io.StringIO(table.stdout))
+    assert read.columns.tolist() == ["recording", "step", "label", "label=down", "label=up"]
+    assert read["label"].tolist() == np.concatenate(steps.predict(frames)).tolist()
+    assert read["step"].tolist() == [step for one in frames for step in range(len(one))]
+
+    several = pd.DataFrame({"long": [i % 4 != 0 for i in range(12)], "odd": [i % 3 != 0 for i in range(12)]}).astype(
+        int
+    )
+    MajorityClassifier().fit(frames, several).save(tmp_path / "several")
+    rows = tsforecast("predict", tmp_path / "several", places / "moves.csv", "--id", "user,gesture,nr").stdout
+    assert rows.splitlines()[0] == "recording,label,label=long,label=odd"
+    assert rows.splitlines()[1] == "ann/tap/1,long;odd,0.75,0.666667"
+
+    places_of = [("low", "mid", "high")[i % 3] for i in range(12)]
+    ordered = GRUClassifier(ordinal=["low", "mid", "high"], **quick).fit(frames, places_of)
+    ordered.save(tmp_path / "ordered")
+    lines = tsforecast(
+        "predict", tmp_path / "ordered", places / "moves.csv", "--id", "user,gesture,nr"
+    ).stdout.splitlines()
+    assert [line.split(",")[1] for line in lines[1:]] == ordered.predict(frames).tolist()
 
 
 def test_both_parts_of_a_ts_dataset_are_compared_and_the_test_part_is_not_learned(tmp_path: Path) -> None:

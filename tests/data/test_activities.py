@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.commands import tsforecast
+from tsforecast import GRUClassifier
 from tsforecast.catalog import download, loaders
 from tsforecast.catalog.card import card
 from tsforecast.catalog.loaders import load_dataset
@@ -74,7 +75,9 @@ def pamap2() -> Files:
         table[:, 0], table[:, 1] = np.arange(len(activities)) / 100, activities
         lines = [" ".join(f"{number:g}" for number in row) for row in table]
         lines[-1] = lines[-1].replace(" 4 ", " NaN ")
-        lines[0] = lines[0].replace(" 2 3 ", " NaN NaN ")  # heart rate and temperature, which are not read
+        lines[1] = lines[1].replace(" 2 3 ", " NaN NaN ")  # heart rate and temperature, which are not read
+        if subject == "101":
+            lines[0] = lines[0].replace(" 4 ", " NaN ")  # before it there is nothing
         files[f"PAMAP2_Dataset/Protocol/subject{subject}.dat"] = "\n".join(lines) + "\n"
     return files
 
@@ -165,6 +168,13 @@ def test_steps_of_hapt_have_their_activity_or_none(served: dict[str, bytes]) -> 
     np.testing.assert_array_equal(panel.series(2)[0, :6], [200, 201, 202, -200, -201, -202])
 
 
+def test_a_label_for_each_step_is_learned_from_the_column_of_a_card(served: dict[str, bytes]) -> None:
+    model = GRUClassifier(output="step", units=4, max_epochs=1, validation=None).fit(load_dataset("hapt"), "activity")
+    assert model.classes_.tolist() == ["stand_to_sit", "standing", "walking", "walking_upstairs"]
+    assert model.columns_ == card("hapt").roles.target
+    assert [len(one) for one in model.predict(load_dataset("hapt"))] == [10, 4, 5]
+
+
 def test_wisdm_is_cut_into_whole_segments_of_one_activity(served: dict[str, bytes]) -> None:
     panel = load_dataset("wisdm")
     assert panel.ids.tolist() == ["1600/001", "1600/002", "1600/003", "1601/001"]
@@ -177,7 +187,7 @@ def test_wisdm_is_cut_into_whole_segments_of_one_activity(served: dict[str, byte
 def test_pamap2_keeps_accelerations_and_rotations_and_fills_what_was_lost(served: dict[str, bytes]) -> None:
     panel = load_dataset("pamap2")
     assert panel.ids.tolist() == ["101", "109"]
-    assert labels(panel, 0) == [None, "lying", "lying", "rope jumping"]
+    assert labels(panel, 0) == ["lying", "lying", "rope jumping"]
     assert labels(panel, 1) == ["rope jumping", None]
     expected = [first + at for first in (3, 20, 37) for at in (1, 2, 3, 7, 8, 9)]
     for i in range(2):

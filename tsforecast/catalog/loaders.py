@@ -320,7 +320,9 @@ def _pamap2(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
                 table = pl.read_csv(file.read(), separator=" ", has_header=False, schema_overrides=[pl.Float64] * 54)
             columns = [table.to_series(places[channel]).alias(channel) for channel in card.roles.target]
             labels = table.to_series(1).cast(pl.Int64).replace_strict(PAMAP2, default=None, return_dtype=pl.String)
-            parts.append(pl.DataFrame([*columns, labels.alias("activity")]).with_columns(subject=pl.lit(match[1])))
+            whole = pl.DataFrame(columns).select(pl.all_horizontal(pl.all().is_not_nan())).to_series().arg_max() or 0
+            part = pl.DataFrame([*columns, labels.alias("activity")])[whole:]  # nothing before it could be filled in
+            parts.append(part.with_columns(subject=pl.lit(match[1])))
     return pl.concat(parts)
 
 

@@ -138,24 +138,32 @@ def fit_classifier(
 
 
 def predict_labels(classifier: Any, model: Path, data: str, id: str | None, out: Path | None) -> None:
-    """Write a row for each new recording: its name, the predicted label, and the probability of each class."""
+    """Write the predicted label of each new recording, or of each of its steps, and the probability of each class."""
+    import numpy as np
     import polars as pl
 
     layout = kept_layout(model, classifier.columns_)
     panel = read_new(data, layout, id)
-    probabilities = classifier.predict_proba(panel.without(*_facts(panel)))
-    label, classes = layout.label or "label", classifier.classes_
-    predicted = classes[probabilities.argmax(axis=1)]
+    recordings, label = panel.without(*_facts(panel)), layout.label or "label"
+    probabilities, predicted = classifier.predict_proba(recordings), classifier.predict(recordings)
     names = "recording" if panel.source.id in (None, label) else str(panel.source.id)
-    columns = {names: panel.ids.astype(str), label: predicted.astype(str)}
-    columns |= {f"{label}={name}": probabilities[:, k] for k, name in enumerate(classes.tolist())}
-    decimals = {name: 3 for name in columns if name not in (names, label)}
-    write_frame(pl.DataFrame(columns), Form(decimals=decimals), out)
+    columns = {names: panel.ids.astype(str)}
+    if getattr(classifier, "at_steps", False):
+        columns = {
+            names: np.repeat(columns[names], panel.lengths),
+            "step": np.concatenate([*map(np.arange, panel.lengths)]),
+        }
+        probabilities, predicted = np.concatenate(probabilities), np.concatenate(predicted)
+    if getattr(classifier, "multilabel_", False):
+        held = np.array([*map(str, classifier.classes_.tolist())])
+        predicted = np.array([";".join(held[row == 1]) for row in predicted])
+    columns[label] = predicted.astype(str)
+    shares = {f"{label}={name}": probabilities[:, k] for k, name in enumerate(classifier.classes_.tolist())}
+    write_frame(pl.DataFrame(columns | shares), Form(decimals=dict.fromkeys(shares, 3)), out)
     if out:
-        echo(f"{len(panel)} labels in {out}")
+        echo(f"{len(predicted)} labels in {out}")
     if label in panel.statics:
-        truth = panel.statics[label].astype(str)
-        right = truth == predicted.astype(str)
+        right = panel.statics[label].astype(str) == columns[label]
         warn("Note", f"{right.mean():.1%} of {len(panel)} recordings got the label that they have in column {label!r}")
 
 
