@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.backtest import backtest as backtest
     from tsforecast.evaluation.classification import ClassificationResults as ClassificationResults
     from tsforecast.evaluation.compare_classifiers import ClassifierComparison as ClassifierComparison
+    from tsforecast.evaluation.compare_classifiers import StepComparison as StepComparison
     from tsforecast.evaluation.compare_classifiers import compare_classifiers as compare_classifiers
     from tsforecast.evaluation.contamination import contamination_check as contamination_check
     from tsforecast.evaluation.earliness import choose_threshold as choose_threshold
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.overall import overall as overall
     from tsforecast.evaluation.seal import SealedPanel as SealedPanel
     from tsforecast.evaluation.seal import seal as seal
+    from tsforecast.evaluation.steps import step_scores as step_scores
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
     from tsforecast.forecasters.base import Pretraining as Pretraining
     from tsforecast.forecasters.meta.aggregate import AggregateForecaster as AggregateForecaster
@@ -105,8 +107,9 @@ _NAMES = {
     "leakage.audit": ("audit", "audit_procedure"),
     "leakage.report": ("AuditReport",),
     **ESTIMATORS,
-    "evaluation.compare_classifiers": ("compare_classifiers", "ClassifierComparison"),
+    "evaluation.compare_classifiers": ("compare_classifiers", "ClassifierComparison", "StepComparison"),
     "evaluation.classification": ("ClassificationResults",),
+    "evaluation.steps": ("step_scores",),
     "evaluation.transfer_curve": ("transfer_curve",),
     "evaluation.earliness": ("earliness_curve", "choose_threshold"),
     "data.splits": ("RollingOrigin", "holdout", "LeaveGroupsOut", "GroupKFold"),

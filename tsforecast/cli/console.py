@@ -51,14 +51,14 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
 
 def show_classification(results: ClassifierComparison, title: str, console: Console) -> None:
     """Print a table for each protocol, a sentence for each model, the optimism of a random split, and notes."""
-    from tsforecast.evaluation.classification import LABELS, REFERENCE, display
+    from tsforecast.evaluation.classification import LABELS, REFERENCE
 
     _wrap(console, title, style="bold")
     _wrap(console, f"{results.summary_line}.")
     better = {name: "green" for name, verdict in results.verdicts.items() if verdict.outcome == "better"}
     for protocol in results.protocols:
         _wrap(console, f"{protocol}: {LABELS[protocol]}")
-        shown = display(results.table[results.table["protocol"] == protocol])
+        shown = results.displayed(protocol)
         _show_columns(console, shown.columns, shown.itertuples(index=False), better | {REFERENCE: "dim"})
     for sentence in (*results.verdicts.values(), *results.optimism):
         _wrap(console, str(sentence), first="  ", then="    ")

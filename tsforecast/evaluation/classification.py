@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 
@@ -119,6 +119,8 @@ class ClassificationResults(Results):
     _compared = ("true", "predicted")
     _shared = ("protocols", "split")
     _words = ("classifier comparison", "classifier comparison", "predictions", "compare_classifiers")
+    _display: ClassVar[dict[str, tuple[str, str]]] = DISPLAY
+    unit: ClassVar[str] = "recordings"  # that are predicted, in words
 
     @classmethod
     def from_parquet(cls, *paths: str | Path) -> Self:
@@ -258,7 +260,7 @@ class ClassificationResults(Results):
         parts = [f"{self.summary_line}."]
         for protocol in self.protocols:
             parts.append(f"{protocol}: {LABELS[protocol]}")
-            parts.append(markdown(display(self.table[self.table["protocol"] == protocol])))
+            parts.append(markdown(self.displayed(protocol)))
         parts.append("\n".join(f"- {each}" for each in (*self.verdicts.values(), *self.optimism)))
         return "\n\n".join([*parts, *(f"Note: {note}." for note in self.notes)]) + "\n"
 
@@ -289,6 +291,11 @@ class ClassificationResults(Results):
             "record": self.record and self.record.plain(),
         }
         return write_or_return(json_text(content), path)
+
+    def displayed(self, protocol: str) -> pd.DataFrame:
+        """Return the table of a protocol as text, with a dash for NaN."""
+        table = self.table[self.table["protocol"] == protocol]
+        return as_text(table.assign(interval=list(map(span, table["low"], table["high"]))), self._display)
 
     def __repr__(self) -> str:
         return self.to_markdown()
@@ -400,8 +407,3 @@ def points(gain: Interval) -> str:
 def span(low: float, high: float) -> str:
     """Return an interval of an accuracy, within 0 and 1, in percent; a dash where there is none."""
     return "-" if math.isnan(low) else f"{100 * max(low, 0.0):.1f} to {100 * min(high, 1.0):.1f}"
-
-
-def display(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table as text, with a dash for NaN."""
-    return as_text(table.assign(interval=list(map(span, table["low"], table["high"]))), DISPLAY)

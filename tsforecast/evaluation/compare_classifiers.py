@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,10 @@ from tsforecast.evaluation.classification import REFERENCE, ClassificationResult
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
 from tsforecast.evaluation.runner import by_name, complete, random_states, run_all
+from tsforecast.evaluation.steps import LabelledSteps, StepResults, have_steps
 from tsforecast.files import write_or_return
 from tsforecast.sequences.baselines import MajorityClassifier
+from tsforecast.sequences.classifier import Classifier
 
 logger = logging.getLogger("tsforecast")
 Models: TypeAlias = ClassifierMixin | Iterable[ClassifierMixin] | Mapping[str, ClassifierMixin]
@@ -44,6 +46,10 @@ class ClassifierComparison(ClassificationResults):
         from tsforecast.evaluation.report.classification import html_classification  # loads matplotlib and jinja
 
         return write_or_return(html_classification(self, title), path)
+
+
+class StepComparison(ClassifierComparison, StepResults):
+    """Results of classifiers of steps with a report; see `tsforecast.evaluation.steps.StepResults`."""
 
 
 def compare_classifiers(
@@ -70,7 +76,8 @@ def compare_classifiers(
         Of this package or of scikit-learn, such as a search: a ``GridSearchCV`` with ``cv=LeaveGroupsOut()`` chooses
         inside the users that it learns from. Clones are fitted.
     X, y, groups : as in `Classifier.fit`
-        A group is a user: a person, a machine, or another source that new sequences may come from.
+        With labels of steps each classifier must have ``output="step"``, or a `predict` that returns a (T,) array for
+        each recording. A group is a user: a person, a machine, or another source that new sequences may come from.
     protocol : {"leave-users-out", "random"}, or both in a list
         Leave each user out in turn; or split at random into as many parts, with *users on both sides*. With both, the
         difference is reported: the optimism of the random split, also called leak premium.
@@ -89,7 +96,9 @@ def compare_classifiers(
     Returns
     -------
     ClassifierComparison
-        Its rows hold one prediction each: ``protocol, model, seed, fold, group, recording, true, predicted``;
+        Of labels of steps a `StepComparison`, whose rows are runs of steps with one true and one predicted label, and
+        whose table has scores by segment as well; see `tsforecast.evaluation.steps.StepResults`.
+        Else its rows hold one prediction each: ``protocol, model, seed, fold, group, recording, true, predicted``;
         ``probability`` of the true label; ``chosen``, the settings that a search chose; ``fit_seconds`` of the fit and
         ``predict_seconds`` of the predictions on the fold.
 
@@ -113,8 +122,9 @@ def compare_classifiers(
     'better'
     """
     raise_any(whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs), ParameterError)
-    models = named(classifiers)
-    data = LabelledSequences.read(X, y, groups)
+    at_steps = have_steps(X, y)
+    models = named(classifiers, at_steps)
+    data = LabelledSteps.read(X, y, groups) if at_steps else LabelledSequences.read(X, y, groups)
     experiment = Classification(data, folds(data, [protocol] if isinstance(protocol, str) else list(protocol), test))
     for copies in data.copies:
         if copies.disagree:
@@ -129,7 +139,8 @@ def compare_classifiers(
     parts = [part for each in complete(outcomes, [REFERENCE]).values() for part in each]
     rows = pd.concat(parts, ignore_index=True)
     notes = (*both_sides(data, experiment.folds), *copy_notes(data.copies, rows))
-    return ClassifierComparison(rows, notes, experiment.record(tuple(outcome.fit for outcome in outcomes)))
+    kind = StepComparison if at_steps else ClassifierComparison
+    return kind(rows, notes, experiment.record(tuple(outcome.fit for outcome in outcomes)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +178,14 @@ class Classification:
         began = time.perf_counter()
         data.fit(model, fold.train)
         fitted = time.perf_counter()
+        if isinstance(data, LabelledSteps):
+            predicted = model.predict(data.part(fold.test))
+            details: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
+            facts = {"protocol": fold.protocol, "model": name, "seed": fit.seed, "fold": fold.number}
+            rows = data.runs(fold.test, predicted).assign(**facts, chosen=_chosen(model), **details)
+            return rows.astype({"seed": "Int32"}), replace(fit, **learned(model), **details)
         probabilities = np.asarray(model.predict_proba(data.part(fold.test)))
-        details: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
+        details = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
         truth, classes = data.labels[fold.test], np.asarray(model.classes_)
         columns = {
             "protocol": fold.protocol,
@@ -188,9 +205,8 @@ class Classification:
     def record(self, fits: tuple[ClassifierFit, ...]) -> ClassificationRecord:
         """Return the record of a finished comparison."""
         data, sides = self.data, [(fold.protocol, fold.train.tolist(), fold.test.tolist()) for fold in self.folds]
-        users = "" if data.groups is None else f" of {len(set(data.groups.tolist()))} users"
         return ClassificationRecord(
-            data=f"{len(data)} recordings{users}, {len(set(data.labels.tolist()))} classes",
+            data=data.described,
             fingerprint=data.fingerprint,
             fits=fits,
             protocols=list(dict.fromkeys(fold.protocol for fold in self.folds)),
@@ -198,8 +214,8 @@ class Classification:
         )
 
 
-def named(classifiers: Models) -> dict[str, ClassifierMixin]:
-    """Return classifiers by name, the majority last."""
+def named(classifiers: Models, at_steps: bool = False) -> dict[str, ClassifierMixin]:
+    """Return classifiers by name, the majority last; those of this package must answer for steps, or for recordings."""
     if isinstance(classifiers, Mapping):
         pairs = list(classifiers.items())
     else:
@@ -209,7 +225,20 @@ def named(classifiers: Models) -> dict[str, ClassifierMixin]:
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict_proba")):
             raise ParameterError(f"a classifier must have fit and predict_proba: got {model!r}; pass an object")
     models = by_name(pairs)
-    return models if REFERENCE in models else models | {REFERENCE: MajorityClassifier()}
+    output: Literal["step", "recording"] = "step" if at_steps else "recording"
+    raise_any(
+        [
+            f"{name} must have output={output!r}, as y has a label for each {output}: got {_output(model)!r}"
+            for name, model in models.items()
+            if isinstance(model, Classifier) and _output(model) != output
+        ],
+        ParameterError,
+    )
+    return models if REFERENCE in models else models | {REFERENCE: MajorityClassifier(output=output)}
+
+
+def _output(model: Classifier) -> str:
+    return "step" if model.at_steps else "recording"
 
 
 def _seed(model: ClassifierMixin) -> int | None:

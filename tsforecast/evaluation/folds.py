@@ -64,13 +64,28 @@ class LabelledSequences:
         """Return the user of each of some sequences."""
         return None if self.groups is None else self.groups[positions]
 
+    @property
+    def described(self) -> str:
+        """Number of recordings, users and classes, in words."""
+        users = "" if self.groups is None else f" of {len(set(self.groups.tolist()))} users"
+        every = self.known(np.arange(len(self)))
+        return f"{len(self)} recordings{users}, {len(set(every.tolist()))} classes"
+
+    def given(self, positions: Positions) -> Any:
+        """Return the labels of some sequences, as `fit` takes them."""
+        return self.labels[positions]
+
+    def known(self, positions: Positions) -> NDArray[Any]:
+        """Return all labels of some sequences, (n,)."""
+        return self.labels[positions]
+
     def fit(self, model: ClassifierMixin, positions: Positions) -> None:
         """Fit a model on some sequences, with their users where `fit` takes groups."""
         users, takes = self.users(positions), inspect.signature(model.fit).parameters.values()
         routes = any(each.name == "groups" or each.kind is each.VAR_KEYWORD for each in takes)
         groups = {} if users is None or not routes else {"groups": users}
         with interruptible(), config_context(enable_metadata_routing=True):  # so that a search hands groups on
-            model.fit(self.part(positions), self.labels[positions], **groups)
+            model.fit(self.part(positions), self.given(positions), **groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +171,8 @@ def _given(data: LabelledSequences, test: Any) -> tuple[Positions, Positions]:
 
 def _lacking(data: LabelledSequences, fold: SequenceFold) -> list[str]:
     """Return the problems of a fold with tested classes that it cannot learn."""
-    learned = set(data.labels[fold.train].tolist())
-    tested = data.labels[fold.test].tolist()
+    learned = set(data.known(fold.train).tolist())
+    tested = data.known(fold.test).tolist()
     found = []
     for label in sorted(set(tested) - learned):
         where = "in the given split"

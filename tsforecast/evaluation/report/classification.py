@@ -18,7 +18,6 @@ from tsforecast.evaluation.classification import (
     ClassificationResults,
     SplitOptimism,
     counts,
-    display,
     has_users,
     span,
 )
@@ -128,8 +127,8 @@ def mistake_table(results: ClassificationResults, model: str) -> Grid | None:
 
 
 def _accuracy_table(results: ClassificationResults, protocol: str) -> Grid:
-    table = display(results.table[results.table["protocol"] == protocol])
-    return Grid.of_frame(f"Accuracy of all models, {LABELS[protocol]}", table, marked=REFERENCE, drop_empty=True)
+    title, table = f"Accuracy of all models, {LABELS[protocol]}", results.displayed(protocol)
+    return Grid.of_frame(title, table, marked=REFERENCE, drop_empty=True)
 
 
 def _table_of_each(results: ClassificationResults, key: Literal["group", "true"]) -> Grid:
