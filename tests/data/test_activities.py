@@ -205,6 +205,14 @@ def test_an_archive_of_another_layout_is_refused_and_fetched_anew(served: dict[s
     assert len(load_dataset("hapt")) == 3  # from the cache
 
 
+@pytest.mark.parametrize("keep", [(200, 0), (60, 64), (50, 90)], ids=["cut", "changed", "shortened"])
+def test_a_damaged_archive_is_refused(served: dict[str, bytes], keep: tuple[int, int]) -> None:
+    whole, (end, start) = served["pamap2"], keep
+    served["pamap2"] = whole[:end] + (b"\xff\x00\xff\xff" * (start == 64) + whole[start:] if start else b"")
+    with pytest.raises(DataError, match="the files of dataset 'pamap2' must be as its card says"):
+        load_dataset("pamap2")
+
+
 def test_classifiers_are_compared_on_the_split_of_the_source_where_each_recording_has_a_label(
     served: dict[str, bytes],
 ) -> None:

@@ -6,6 +6,7 @@ A reader returns columns by the names of the card, one row per series and step. 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -13,6 +14,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +32,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, DownloadError, raise_any, shorten
 
 logger = logging.getLogger("tsforecast")
+DAMAGED = (pl.exceptions.PolarsError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
 def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
@@ -132,7 +135,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         frame = frame.with_columns((cs.by_name(varying) & cs.string()).replace({"": None}))
         texts = cs.by_name(roles.categories)
         frame = frame.select(*names, (cs.by_name(varying) - texts).cast(pl.Float64), texts, *statics)
-    except (pl.exceptions.PolarsError, zipfile.BadZipFile, ValueError, LookupError) as error:
+    except (*DAMAGED, ValueError, LookupError) as error:
         where = ", ".join(str(path) for path in paths) or "statsmodels"
         reason = shorten(error.problems, 1) if isinstance(error, DataError) else str(error).strip().split("\n")[0]
         raise DataError(
@@ -200,15 +203,20 @@ def _ts(card: Card, paths: Sequence[Path]) -> pl.DataFrame:
 @contextmanager
 def _unpacked(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip, or the only one in it, as UCI packs the archives that were given to it."""
-    with zipfile.ZipFile(path) as outer, tempfile.TemporaryFile() as kept:
-        inner = [name for name in outer.namelist() if name.lower().endswith(".zip")]
-        if not inner:
-            yield outer
-            return
-        with outer.open(inner[0]) as source:  # which cannot be sought in quickly
-            shutil.copyfileobj(source, kept)
-        with zipfile.ZipFile(kept) as archive:
-            yield archive
+    try:
+        with zipfile.ZipFile(path) as outer, tempfile.TemporaryFile() as kept:
+            inner = [name for name in outer.namelist() if name.lower().endswith(".zip")]
+            if not inner:
+                yield outer
+                return
+            with outer.open(inner[0]) as source:  # which cannot be sought in quickly
+                shutil.copyfileobj(source, kept)
+            with zipfile.ZipFile(kept) as archive:
+                yield archive
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a full disk
+            raise
+        raise zipfile.BadZipFile("it names a place before its beginning") from error
 
 
 def _members(archive: zipfile.ZipFile, place: str) -> list[tuple[re.Match[str], str]]:
