@@ -223,6 +223,6 @@ def test_classifiers_are_compared_on_the_split_of_the_source_where_each_recordin
     refused = tsforecast("classify", "hapt")
     assert refused.returncode == 2
     assert (
-        "dataset 'hapt' must have a label for each recording: it has one for each step, column 'activity'"
+        "dataset 'hapt' must have a label for each recording: it has one for each step, column 'activity'; learn"
         in refused.stderr
     )

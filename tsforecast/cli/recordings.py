@@ -101,7 +101,8 @@ def read_recordings(data: str, reading: DataOptions, how: RecordingOptions) -> t
         task, steps = card(data).task, card(data).roles.categories
         if task.label is None and how.label is None:
             held = f"it has one for each step, column {steps[0]!r}" if steps else "its card names none"
-            raise DataError(f"dataset {data!r} must have a label for each recording: {held}; choose another one")
+            remedy = "learn them in Python with output='step'" if steps else "choose another one"
+            raise DataError(f"dataset {data!r} must have a label for each recording: {held}; {remedy}")
         layout = replace(layout, label=how.label or task.label)
     elif Path(data).suffix.lower() in ARCHIVES:
         layout = replace(layout, label=how.label or "label")
