@@ -29,7 +29,8 @@ from tsforecast import (
 )
 from tsforecast.catalog.card import card
 from tsforecast.data.panel import Panel
-from tsforecast.evaluation.classification import counts, tallied
+from tsforecast.evaluation.class_metrics import counts
+from tsforecast.evaluation.classification import tallied
 from tsforecast.evaluation.transfer_curve import learning, transfer_curve
 
 NAME = "gestures"

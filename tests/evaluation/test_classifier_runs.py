@@ -178,7 +178,8 @@ def test_results_are_the_same_after_a_way_through_parquet(found: ClassifierCompa
     assert (repr(again), again.to_json(), again.notes) == (repr(found), found.to_json(), found.notes)
     assert repr(again.record.fits) == repr(found.record.fits)  # NaN is no number that equals itself
     assert again.to_html() == found.to_html()
-    assert tuple(pl.read_parquet(tmp_path / "rows.parquet").columns) == ROW_COLUMNS  # plain rows for other programs
+    columns = (*ROW_COLUMNS[:-2], "p_fast", "p_slow", *ROW_COLUMNS[-2:])
+    assert tuple(pl.read_parquet(tmp_path / "rows.parquet").columns) == columns  # plain rows for other programs
     leaderboard([], np.arange(20.0), horizon=2).to_parquet(tmp_path / "forecasts.parquet")
     with pytest.raises(DataError, match="must hold rows of a classifier comparison: columns 'fold', 'predicted', "):
         ClassifierComparison.from_parquet(tmp_path / "forecasts.parquet")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from tsforecast.data.series import Duplicates, NanPolicy
@@ -88,6 +89,7 @@ class Card:
     files: tuple[CardFile, ...] = ()  # none where the data are part of an installed package
     quirks: tuple[str, ...] = ()  # pitfalls of the data, one sentence each
     by_hand: str | None = None  # where to get files without an automatic download
+    classes: Mapping[str, str] = field(default_factory=dict)  # names of classes by label, where labels are no words
 
 
 def dataset_names() -> list[str]:
@@ -115,9 +117,9 @@ def parse_card(name: str, text: str) -> Card:
     problems: list[str] = []
 
     def part(kind: type[Any], values: dict[str, Any], where: str) -> Any:
-        known = {field.name: field for field in fields(kind)}
+        known = {one.name: one for one in fields(kind)}
         unknown = [key for key in values if key not in known]
-        required = [key for key, field in known.items() if field.default is MISSING]
+        required = [key for key, one in known.items() if one.default is one.default_factory is MISSING]
         missing = [key for key in required if key not in values]
         problems.extend(f"card {name!r}: key {key!r}{where} is not known; {nearest(key, known)}" for key in unknown)
         problems.extend(f"card {name!r}: key {key!r}{where} is missing; add it" for key in missing)
@@ -132,6 +134,9 @@ def parse_card(name: str, text: str) -> Card:
     layout = table.get("reading") and table["reading"].layout
     if layout and layout not in LAYOUTS:
         problems.append(f"card {name!r}: layout {layout!r} in [reading] is not known; {nearest(layout, LAYOUTS)}")
+    names = list(table.get("classes", {}).values())
+    if len(set(map(str, names))) < len(names) or not all(isinstance(each, str) for each in names):
+        problems.append(f"card {name!r}: [classes] must have another name for each label: got {names}; rename some")
     found: Card = part(Card, {**table, "name": name}, "")
     raise_any(problems, DataError)
     return found

@@ -42,7 +42,8 @@ def read(data: Any) -> Panel:
         raise_any(recording_problems([data.series(i) for i in range(len(data))]))
         statics = {} if data.groups is None else {"group": data.groups}
         roles = Roles(data.roles.varying, group="group" if statics else None)
-        return Panel.untimed(data.values, data.offsets, data.ids, roles, Source("arrays", 2), statics)
+        source = Source("arrays", 2, dataset=data.source.dataset)
+        return Panel.untimed(data.values, data.offsets, data.ids, roles, source, statics)
     parts, problems = [], []
     for i, one in enumerate(data):
         try:

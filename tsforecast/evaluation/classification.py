@@ -14,6 +14,8 @@ import pandas as pd
 from tsforecast.checks import one_of
 from tsforecast.data.sequences import DuplicateSet
 from tsforecast.errors import ParameterError, raise_any
+from tsforecast.evaluation import class_metrics
+from tsforecast.evaluation.class_metrics import PREFIX, counts
 from tsforecast.evaluation.record import ClassificationRecord
 from tsforecast.evaluation.significance import Interval, holm, over_users
 from tsforecast.evaluation.storage import Results, join
@@ -51,11 +53,6 @@ def tallied(rows: pd.DataFrame) -> pd.DataFrame:
         return rows
     keys = [*FIT, "group", "true", "predicted", "chosen", "fit_seconds", "predict_seconds"]
     return rows.groupby(keys, dropna=False, sort=True).size().rename("count").reset_index()
-
-
-def counts(rows: pd.DataFrame) -> pd.Series:
-    """Return the number of predictions in each row: 1, or that of a tally."""
-    return rows["count"] if "count" in rows else pd.Series(1, index=rows.index)
 
 
 def accuracy_by(rows: pd.DataFrame, key: str, column: str = "model") -> pd.DataFrame:
@@ -223,6 +220,23 @@ class ClassificationResults(Results):
             if name in random and name != REFERENCE
         ]
 
+    def named(self, protocol: str | None = None, model: str | None = None) -> pd.DataFrame:
+        """Return the rows of a protocol, or of one model in it, where a class that its card names has that name.
+
+        Raises
+        ------
+        ParameterError
+        """
+        rows = self.of(protocol or self.protocols[0])
+        if model is not None:
+            raise_any(one_of("model", str(model), [str(name) for name in rows["model"].unique()]), ParameterError)
+            rows = rows[rows["model"] == model]
+        names = self.record.class_names if self.record else {}
+        if not names:
+            return rows
+        columns = {name: [names.get(str(label), label) for label in rows[name]] for name in ("true", "predicted")}
+        return rows.assign(**columns).rename(columns={PREFIX + label: PREFIX + name for label, name in names.items()})
+
     def by(self, key: str, protocol: str | None = None) -> pd.DataFrame:
         """Return accuracy by ``"group"``, ``"true"`` (class), ``"fold"`` or ``"seed"``, a column for each model.
 
@@ -231,7 +245,7 @@ class ClassificationResults(Results):
         ParameterError
         """
         raise_any(one_of("key", key, ("group", "true", "fold", "seed")), ParameterError)
-        return accuracy_by(self.of(protocol or self.protocols[0]), key)
+        return accuracy_by(self.named(protocol), key)
 
     def confusion(self, model: str, protocol: str | None = None) -> pd.DataFrame:
         """Return the number of predictions of a model by true class, in lines, and predicted class, over all seeds.
@@ -240,12 +254,69 @@ class ClassificationResults(Results):
         ------
         ParameterError
         """
-        rows = self.of(protocol or self.protocols[0])
-        raise_any(one_of("model", str(model), [str(name) for name in rows["model"].unique()]), ParameterError)
-        own = rows[rows["model"] == model]
-        classes = sorted(set(own["true"]) | set(own["predicted"]))
-        table = counts(own).groupby([own["true"], own["predicted"]]).sum().unstack(fill_value=0)
-        return table.reindex(index=classes, columns=classes, fill_value=0).astype(int)
+        return class_metrics.confusion(self.named(protocol, model))
+
+    def metrics(self, protocol: str | None = None) -> pd.DataFrame:
+        """Return a line for each model, the best first: accuracy, and scores of classes and of probabilities.
+
+        Each is over all predictions, of all users and seeds; `table` has the accuracy that counts users alike. See
+        `tsforecast.evaluation.class_metrics.metrics` for what they are; those of probabilities are NaN where rows hold
+        none, such as rows of an older comparison.
+
+        Raises
+        ------
+        ParameterError
+        """
+        lines = {}
+        for name in self.table.loc[self.table["protocol"] == (protocol or self.protocols[0]), "model"]:
+            if name not in self.failures:
+                rows = self.named(protocol, name)
+                right = counts(rows)[rows["true"] == rows["predicted"]].sum() / counts(rows).sum()
+                lines[name] = {"accuracy": float(right)} | class_metrics.metrics(rows)
+        return pd.DataFrame.from_dict(lines, orient="index").rename_axis("model")
+
+    def classes(self, model: str, protocol: str | None = None) -> pd.DataFrame:
+        """Return precision, recall, F1, support and areas under both curves of each class, by one against the rest.
+
+        Raises
+        ------
+        ParameterError
+        """
+        return class_metrics.by_class(self.named(protocol, model))
+
+    def roc(self, model: str, label: Any, protocol: str | None = None) -> pd.DataFrame:
+        """Return the receiver operating characteristic of a class; see `tsforecast.evaluation.class_metrics.roc`.
+
+        Raises
+        ------
+        ParameterError, DataError
+        """
+        return class_metrics.roc(*self._of_class(model, label, protocol))
+
+    def precision_recall(self, model: str, label: Any, protocol: str | None = None) -> pd.DataFrame:
+        """Return precision and recall of a class; see `tsforecast.evaluation.class_metrics.precision_recall`.
+
+        Raises
+        ------
+        ParameterError, DataError
+        """
+        return class_metrics.precision_recall(*self._of_class(model, label, protocol))
+
+    def reliability(self, model: str, protocol: str | None = None) -> pd.DataFrame:
+        """Return how often a model is right, by how certain it is; see `evaluation.class_metrics.reliability`.
+
+        Raises
+        ------
+        ParameterError, DataError
+        """
+        return class_metrics.reliability(self.named(protocol, model))
+
+    def _of_class(self, model: str, label: Any, protocol: str | None) -> tuple[pd.DataFrame, Any]:
+        rows, names = self.named(protocol, model), self.record.class_names if self.record else {}
+        known = {str(each): each for each in sorted(rows["true"].unique())}
+        name = names.get(str(label), str(label))
+        raise_any(one_of("label", name, list(known)), ParameterError)
+        return rows, known[name]
 
     @property
     def summary_line(self) -> str:
@@ -275,6 +346,7 @@ class ClassificationResults(Results):
             name: {
                 "users": self.by("group", name).to_dict() if has_users(self.of(name)) else {},
                 "classes": self.by("true", name).to_dict(),
+                "metrics": self.metrics(name).to_dict("index"),
                 "confusion": {
                     model: self.confusion(model, name).to_dict("index") for model in self.of(name)["model"].unique()
                 },

@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin, clone
 
+from tsforecast.catalog.card import card, dataset_names
 from tsforecast.checks import jobs, whole
 from tsforecast.errors import DataWarning, ParameterError, raise_any
 from tsforecast.estimators.registry import short_name
+from tsforecast.evaluation.class_metrics import PREFIX
 from tsforecast.evaluation.classification import REFERENCE, ClassificationResults, copy_notes
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
@@ -99,8 +101,10 @@ def compare_classifiers(
         Of labels of steps a `StepComparison`, whose rows are runs of steps with one true and one predicted label, and
         whose table has scores by segment as well; see `tsforecast.evaluation.steps.StepResults`.
         Else its rows hold one prediction each: ``protocol, model, seed, fold, group, recording, true, predicted``;
-        ``probability`` of the true label; ``chosen``, the settings that a search chose; ``fit_seconds`` of the fit and
-        ``predict_seconds`` of the predictions on the fold.
+        ``probability`` of the true label; ``chosen``, the settings that a search chose; ``p_LABEL``, the probability
+        of each label (float32); ``fit_seconds`` of the fit and ``predict_seconds`` of the predictions on the fold.
+        Where the recordings are a dataset of the catalogue whose card names its classes, tables and figures have these
+        names.
 
     Raises
     ------
@@ -199,6 +203,9 @@ class Classification:
             "probability": probabilities[np.arange(len(truth)), np.searchsorted(classes, truth)],
             "chosen": _chosen(model),
         }
+        shares = dict(zip(map(str, classes), probabilities.T, strict=True))  # a class without recordings has none
+        every = np.unique(data.labels)
+        columns |= {PREFIX + str(label): np.float32(shares.get(str(label), 0.0)) for label in every}
         rows = pd.DataFrame(columns | details).astype({"seed": "Int32"})
         return rows, replace(fit, **learned(model), **details)
 
@@ -211,7 +218,13 @@ class Classification:
             fits=fits,
             protocols=list(dict.fromkeys(fold.protocol for fold in self.folds)),
             split=hashlib.sha256(repr(sides).encode()).hexdigest(),
+            class_names=class_names(data.panel.source.dataset),
         )
+
+
+def class_names(dataset: str) -> dict[str, str]:
+    """Return the names of classes, by label, that the card of a dataset has, if it is in the catalogue."""
+    return dict(card(dataset).classes) if dataset in dataset_names() else {}
 
 
 def named(classifiers: Models, at_steps: bool = False) -> dict[str, ClassifierMixin]:

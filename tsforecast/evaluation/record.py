@@ -116,6 +116,7 @@ class ClassificationRecord(ComparisonRecord):
     fits: tuple[ClassifierFit, ...]
     protocols: list[str]
     split: str  # SHA-256 of which sequences are learned from and tested in each fold
+    class_names: dict[str, str] = field(default_factory=dict)  # by label, where the card of the dataset has them
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

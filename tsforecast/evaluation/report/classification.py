@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tsforecast.evaluation.class_metrics import counts, probabilities
 from tsforecast.evaluation.classification import (
     LABELS,
     REFERENCE,
     ClassificationResults,
     SplitOptimism,
-    counts,
     has_users,
     span,
 )
@@ -39,11 +39,31 @@ from tsforecast.reporting.figures import (
     rows_canvas,
 )
 from tsforecast.reporting.page import CaptionedFigure, captioned, page
-from tsforecast.reporting.tables import MISSING, Grid
+from tsforecast.reporting.tables import MISSING, Grid, as_text
 
 MIN_SHARE = 0.5  # of the best accuracy: a model below it has no place in a figure, it would squeeze the rest
 MAX_CLASSES = 24  # of a matrix whose numbers can be read on a phone
 MAX_MISTAKES = 30  # that are listed, the most frequent ones
+MAX_CURVES = 3  # classes with a colour of their own, those that are hardest to tell from the rest
+METRICS = {
+    "model": ("model", "{}"),
+    "accuracy": ("accuracy", "{:.1%}"),
+    "macro_f1": ("macro F1", "{:.3f}"),
+    "balanced_accuracy": ("balanced accuracy", "{:.1%}"),
+    "roc_auc": ("ROC area", "{:.3f}"),
+    "log_loss": ("log loss", "{:.3f}"),
+    "brier": ("Brier score", "{:.3f}"),
+    "calibration_error": ("calibration error", "{:.1%}"),
+}
+CLASSES = {
+    "class": ("class", "{}"),
+    "precision": ("precision", "{:.1%}"),
+    "recall": ("recall", "{:.1%}"),
+    "f1": ("F1", "{:.3f}"),
+    "support": ("recordings", "{:.0f}"),
+    "roc_auc": ("ROC area", "{:.3f}"),
+    "average_precision": ("average precision", "{:.3f}"),
+}
 WHOSE = {"leave-users-out": " on users it has not seen", "random": " with users on both sides of the split"}
 
 
@@ -72,6 +92,10 @@ def html_classification(
         of_users=_table_of_each(results, "group") if known else None,
         classes=[*_figures_of_each(results, "true", names), *_confusion_figures(results, names[0])],
         of_classes=_table_of_each(results, "true"),
+        metrics=metric_table(results),
+        best_classes=class_table(results, names[0]),
+        probabilities=_reliability_figures(results, names),
+        curves=_one_against_rest_figures(results, names[0]),
         mistakes=mistake_table(results, names[0]),
         optimism=_optimism_figures(results),
         curve=_curve_figures(curve) if curve is not None and len(curve) else [],
@@ -111,8 +135,7 @@ def _summary(results: ClassificationResults, best: str) -> str:
 
 def mistake_table(results: ClassificationResults, model: str) -> Grid | None:
     """Return the most frequent pairs of true and predicted class, and their users; None without mistakes."""
-    rows = results.of(results.protocols[0])
-    rows = rows[rows["model"] == model]
+    rows = results.named(model=model)
     rows = rows.assign(n=counts(rows))
     wrong, total = rows[rows["true"] != rows["predicted"]], rows.groupby("true")["n"].sum()
     lines = []
@@ -131,11 +154,22 @@ def _accuracy_table(results: ClassificationResults, protocol: str) -> Grid:
     return Grid.of_frame(title, table, marked=REFERENCE, drop_empty=True)
 
 
+def metric_table(results: ClassificationResults) -> Grid:
+    """Return scores of classes and probabilities of each model, by the protocol that decides."""
+    table = as_text(results.metrics().reset_index(), METRICS)
+    return Grid.of_frame("Metrics of classes and probabilities", table, marked=REFERENCE, drop_empty=True)
+
+
+def class_table(results: ClassificationResults, model: str) -> Grid:
+    """Return precision, recall, F1, support and areas of each class for one model."""
+    table = as_text(results.classes(model).reset_index(), CLASSES)
+    return Grid.of_frame(f"Precision and recall of {model}", table, drop_empty=True)
+
+
 def _table_of_each(results: ClassificationResults, key: Literal["group", "true"]) -> Grid:
     """Return the accuracy of each model on each user or class."""
     shares, word = results.by(key), "user" if key == "group" else "class"
-    own = results.of(results.protocols[0])
-    own = own[own["model"] == REFERENCE]
+    own = results.named(model=REFERENCE)
     total = counts(own).groupby(own[key]).sum()
     rows = [
         (name, int(total[name]), *(f"{share:.1%}" for share in line))
@@ -189,8 +223,44 @@ def _confusion_figures(results: ClassificationResults, best: str) -> list[Captio
     rows = results.of(results.protocols[0])
     seeds = rows.loc[rows["model"] == best, "seed"].nunique()
     times = f", over {seeds} seeds" if seeds > 1 else ""
-    caption = f"Rows are true classes, columns those predicted by {best}{times}; blue is right, orange is wrong.{some}"
+    caption = (
+        f"Rows are true classes, columns those predicted by {best}{times}; numbers are percent of the row, blue is "
+        f"right, orange is wrong.{some}"
+    )
     return [captioned("confusion", "Confusion matrix", confusion_figure(table.loc[kept, kept]), caption)]
+
+
+def _reliability_figures(results: ClassificationResults, names: list[str]) -> list[CaptionedFigure]:
+    """Return how often models are right by how certain they are; nothing where rows lack probabilities."""
+    held = [name for name in names if probabilities(results.named(model=name)) is not None]
+    if not held:
+        return []
+    error = results.metrics().loc[held[0], "calibration_error"]
+    caption = (
+        "Recordings with about the same probability of the predicted class, and how often that was right. On the "
+        "diagonal probabilities can be taken at their word; below it a model is too certain, above it too doubtful. "
+        f"A larger dot is more recordings. The mean distance from it (calibration error) of {held[0]} is {error:.1%}."
+    )
+    return [captioned("reliability", "Reliability of probabilities", reliability_figure(results, held), caption)]
+
+
+def _one_against_rest_figures(results: ClassificationResults, best: str) -> list[CaptionedFigure]:
+    """Return both curves of each class of a model; nothing where rows lack probabilities, or classes."""
+    table = results.classes(best)["roc_auc"].dropna()
+    if table.empty:
+        return []
+    hardest = table.sort_values(kind="stable").index[:MAX_CURVES].tolist()
+    others = " Grey lines are other classes." if len(table) > len(hardest) else ""
+    who = f"Each class against the rest, by {best}: named are those with the smallest area under the curve.{others}"
+    roc = "False positives are recordings of other classes; a curve through the upper left corner has no mistakes."
+    both = [
+        ("roc", "Receiver operating characteristic", roc),
+        ("precision-recall", "Precision and recall", "A curve through the upper right corner has no mistakes."),
+    ]
+    return [
+        captioned(name, title, curves_figure(results, best, name, list(table.index), hardest), f"{who} {how}")
+        for name, title, how in both
+    ]
 
 
 def _optimism_figures(results: ClassificationResults) -> list[CaptionedFigure]:
@@ -248,7 +318,7 @@ def figure_of_each(shares: pd.DataFrame) -> Figure:
 
 @in_style()
 def confusion_figure(table: pd.DataFrame) -> Figure:
-    """Draw counts by true class (row) and predicted class (column); tints are shares of the row."""
+    """Draw the share of each true class (row) by predicted class (column), in percent."""
     size = len(table)
     side = WIDTH * 0.86 / max(size, 6)  # inches: as wide as high
     figure, axes = canvas(0.9 + side * size)
@@ -259,7 +329,9 @@ def confusion_figure(table: pd.DataFrame) -> Figure:
             colour = COLOURS[0] if row == column else COLOURS[1]
             alpha = TINT * (share if row == column else min(1.0, 0.15 + 3 * share))
             axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=alpha, lw=0))
-            axes.text(column, row, str(count), ha="center", va="center", color=INK, size=letters)
+            number = f"{100 * share:.0f}" if share >= 0.005 else "<1"
+            number = ">99" if number == "100" and count < table.iloc[row].sum() else number
+            axes.text(column, row, number, ha="center", va="center", color=INK, size=letters)
     names = [brief(name) for name in table.index]
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xlabel="predicted", ylabel="true")
     rotation = 90 if max(map(len, names)) * size > 50 else 0
@@ -267,6 +339,43 @@ def confusion_figure(table: pd.DataFrame) -> Figure:
     axes.set_yticks(range(size), names, color=INK, size=max(letters, 7.5))
     axes.tick_params(pad=2)
     hide_frame(axes)
+    return figure
+
+
+@in_style()
+def reliability_figure(results: ClassificationResults, names: list[str]) -> Figure:
+    """Draw how often models are right by the probability of what they predict, with a diagonal."""
+    figure, axes = canvas(3.2)
+    axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls=(0, (4, 3)), label="_")
+    for name, colour in zip(names, COLOURS, strict=False):
+        bins = results.reliability(name)
+        share = bins["recordings"] / bins["recordings"].sum()
+        axes.plot(bins["confidence"], bins["accuracy"], color=colour, lw=1.2, label=brief(name))
+        axes.scatter(bins["confidence"], bins["accuracy"], s=10 + 90 * share, color=colour, lw=0)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="probability of the predicted class", ylabel="right")
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
+    axes.grid()
+    return figure
+
+
+@in_style()
+def curves_figure(
+    results: ClassificationResults, model: str, curve: str, classes: list[Any], hardest: list[Any]
+) -> Figure:
+    """Draw a curve of each class against the rest, with a colour for the hardest ones."""
+    figure, axes = canvas(3.2)
+    x, y = ("false_positive_rate", "true_positive_rate") if curve == "roc" else ("recall", "precision")
+    colours = dict(zip(hardest, COLOURS, strict=False))
+    for label in [*(each for each in classes if each not in colours), *hardest]:
+        points = results.roc(model, label) if curve == "roc" else results.precision_recall(model, label)
+        line = {"color": colours.get(label, QUIET), "lw": 1.4 if label in colours else 0.6}
+        name = brief(label) if label in colours else "_"
+        axes.plot(points[x], points[y], drawstyle="steps-post" if curve == "roc" else "steps-pre", label=name, **line)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
+    axes.grid()
     return figure
 
 
