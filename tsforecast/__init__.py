@@ -86,6 +86,12 @@ if TYPE_CHECKING:
     from tsforecast.sequences.neural import LSTMClassifier as LSTMClassifier
     from tsforecast.sequences.neural import NeuralClassifier as NeuralClassifier
     from tsforecast.sequences.neural import RNNClassifier as RNNClassifier
+    from tsforecast.sequences.regressors import Conv1DRegressor as Conv1DRegressor
+    from tsforecast.sequences.regressors import GRURegressor as GRURegressor
+    from tsforecast.sequences.regressors import LSTMRegressor as LSTMRegressor
+    from tsforecast.sequences.regressors import MeanRegressor as MeanRegressor
+    from tsforecast.sequences.regressors import NeuralRegressor as NeuralRegressor
+    from tsforecast.sequences.regressors import RNNRegressor as RNNRegressor
     from tsforecast.sequences.rocket import RocketClassifier as RocketClassifier
     from tsforecast.tracking import track as track
 

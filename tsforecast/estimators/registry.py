@@ -35,6 +35,14 @@ ESTIMATORS = {
     "sequences.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),
     "sequences.rocket": ("RocketClassifier",),
     "sequences.ensemble": ("EnsembleClassifier",),
+    "sequences.regressors": (
+        "MeanRegressor",
+        "NeuralRegressor",
+        "RNNRegressor",
+        "GRURegressor",
+        "LSTMRegressor",
+        "Conv1DRegressor",
+    ),
     "search.search": ("RaySearch",),
 }
 _MODULES = {name: module for module, names in ESTIMATORS.items() for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -214,3 +215,23 @@ class BinaryCrossEntropy(CrossEntropy):
         logs = torch.stack([F.logsigmoid(-outputs), F.logsigmoid(outputs)], dim=-1)  # (B, L, 2)
         weights = torch.where(truth > 0, self.weights[:, 1], self.weights[:, 0])
         return weights * self._of_logs(logs, truth), torch.ones_like(truth, dtype=torch.bool)
+
+
+class NumberLoss(SequenceLoss):
+    """Loss of scaled numbers, (B, M): "mse", "mae", "huber", or "normal", with logarithms of deviations behind them."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.in_nats = name, name == "normal"
+
+    def errors(self, outputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """See `SequenceLoss.errors`; a term is a number of a recording, (B, M)."""
+        level = outputs[..., : truth.shape[-1]]
+        if self.name == "normal":
+            logs = outputs[..., truth.shape[-1] :]
+            errors = 0.5 * ((truth - level) * torch.exp(-logs)) ** 2 + logs + 0.5 * math.log(2 * math.pi)
+        elif self.name == "mae":
+            errors = (truth - level).abs()
+        else:
+            loss = F.mse_loss if self.name == "mse" else F.huber_loss
+            errors = loss(level, truth, reduction="none")
+        return errors, torch.ones_like(errors, dtype=torch.bool)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from tsforecast.data.scaling import Scaling
 from tsforecast.networks.sequence import (
     UNLABELLED,
     BinaryCrossEntropy,
     CrossEntropy,
+    NumberLoss,
     OrdinalCrossEntropy,
     SequenceLoss,
 )
@@ -23,6 +25,7 @@ from tsforecast.networks.sequence import (
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
+LEAST_SPREAD = 1e-3  # of scaled numbers, where those that train are all the same
 TEMPERATURES = (0.05, 20.0)  # between which one is looked for
 LEAST = 1e-6  # of the share of a label, or class, that no recording has: its logit stays finite
 
@@ -213,6 +216,52 @@ class Several(Classes):
             weight = {1: given.get(name, 1.0)} if isinstance(given, dict) else given
             found.append(class_weights(weight, np.arange(2), has))
         return np.array(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Some numbers, M, for each recording: scaled outputs, and for loss "normal" logarithms of their deviations."""
+
+    count: int
+    name: str  # of the loss
+    scaling: Scaling | None = None  # of the truth; None before it was learned
+    at_steps: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """See `Target.outputs`; the locations come before the deviations."""
+        return self.count * (2 if self.name == "normal" else 1)
+
+    def strata(self, truth: NDArray[Any]) -> Labels:
+        """See `Target.strata`: all are one."""
+        return np.zeros(len(truth), dtype=np.int64)
+
+    def coded(self, truth: NDArray[Any]) -> NDArray[Any]:
+        """See `Target.coded`: scaled numbers, (N, M)."""
+        if self.scaling is None:
+            raise ValueError("numbers must have been scaled")
+        return self.scaling.transform(truth, 0)
+
+    def prior(self, truth: NDArray[Any]) -> Tensor:
+        """See `Target.prior`: the mean, or the median, and the deviations."""
+        scaled = self.coded(truth)
+        level = np.median(scaled, axis=0) if self.name == "mae" else scaled.mean(axis=0)
+        spread = np.log(np.maximum(scaled.std(axis=0), LEAST_SPREAD))
+        return torch.from_numpy(np.concatenate([level, spread][: self.outputs // self.count])).float()
+
+    def loss(self, truth: NDArray[Any]) -> SequenceLoss:
+        """See `Target.loss`."""
+        return NumberLoss(self.name)
+
+    def answers(self, outputs: Tensor) -> Floats:
+        """See `Target.answers`: numbers, and their deviations if there are any, in units of the truth, (rows, M, P)."""
+        if self.scaling is None:
+            raise ValueError("numbers must have been scaled")
+        level = self.scaling.inverse(outputs[:, : self.count].double().numpy(), 0)
+        if self.name != "normal":
+            return level[..., None]
+        spread = np.exp(outputs[:, self.count :].double().numpy()) * self.scaling.scale
+        return np.stack([level, spread], axis=-1)
 
 
 def logits(shares: Floats) -> Tensor:
