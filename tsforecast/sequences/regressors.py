@@ -150,6 +150,7 @@ def _other_count(fitted: int, got: int) -> str:
     return f"y must have as many numbers for each recording as were fitted, {fitted}: got {got}"
 
 
+@keyword_settings
 class MeanRegressor(Regressor):
     """Predict the mean of training for every recording: the baseline, whose R² is 0 at most.
 
@@ -163,7 +164,7 @@ class MeanRegressor(Regressor):
     [3.0, 3.0]
     """
 
-    mean_: Floats
+    mean_: Floats = dataclasses.field(init=False)
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags of scikit-learn."""
