@@ -341,7 +341,7 @@ def _check_of(hint: Any, least: int | None) -> Check | None:
 def _documented(cls: type, settings: list[dataclasses.Field[Any]], hints: dict[str, Any]) -> str:
     """Return the docstring of a class with the section "Parameters" composed from its settings."""
     summary, attributes, examples = _sections(cls.__doc__)
-    lines = ["Parameters", "----------"]
+    lines = ["Parameters", "----------"] if settings else []
     for field in settings:
         default = "" if field.default is dataclasses.MISSING else f", default {field.default!r}"
         lines.append(f"{field.name} : {_type_words(hints[field.name])}{default}")
