@@ -16,6 +16,7 @@ from tsforecast import compare_classifiers
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.evaluation.compare_classifiers import ClassifierComparison, StepComparison
+from tsforecast.evaluation.report.steps import median_recording, timeline_figure
 from tsforecast.evaluation.steps import edit_distance, step_scores
 from tsforecast.sequences.baselines import MajorityClassifier
 
@@ -220,7 +221,7 @@ def test_rows_are_runs_that_survive_a_file_and_show_a_recording_along_time(
     assert (runs["true"] != runs["predicted"]).all()
     turns = np.flatnonzero(np.diff(X[8][:-1, 0])) + 1
     assert runs["begin"].tolist() == [2, *turns[turns > 2]]
-    with pytest.raises(ParameterError, match="must be among the rows: got 99, 'threshold'"):
+    with pytest.raises(ParameterError, match="a recording must be among the rows: got 99"):
         again.along_time(99, "threshold")
     again.merge(compared)
 
@@ -258,3 +259,24 @@ def test_predictions_of_another_shape_are_a_failure_of_the_model() -> None:
     X, y, users = swings()
     found = compare_classifiers({"short": Short(), "threshold": Threshold()}, X, y, users)
     assert "predict must return a (T,) array for each recording: got shapes" in found.failures["short"]
+
+
+def test_the_page_shows_truth_and_prediction_along_the_time_of_the_median_recording(compared: StepComparison) -> None:
+    page = compared.to_html()
+    assert page is not None
+    for words in ("Along time", "Truth and prediction of threshold", "edit score", "F1 at 50%", "labelled steps"):
+        assert words in page
+    _, user, share = median_recording(compared, "threshold")
+    assert (user != "eva", share) == (True, 1.0)
+    runs = pd.DataFrame(
+        {"begin": [0, 4, 9], "count": [4, 2, 3], "true": ["a", "b", "b"], "predicted": ["a", "c", "b"]}
+    )  # steps 6 to 8 have no label
+    bars = [bar for part in timeline_figure(runs).axes[0].containers for bar in part]
+    drawn = {
+        (bar.get_x(), bar.get_width(), round(bar.get_y() + bar.get_height() / 2), round(bar.get_height(), 3))
+        for bar in bars
+    }
+    truth, answers = {(0, 4, 0), (4, 2, 1), (9, 3, 1)}, {(0, 4, 0), (4, 2, 2), (9, 3, 1)}
+    assert drawn == {(*each, 0.86) for each in truth} | {(*each, 0.4) for each in answers}
+    colours = {bar.get_x(): bar.get_facecolor() for bar in bars if bar.get_height() < 0.5}
+    assert colours[0] == colours[9] != colours[4]

@@ -333,10 +333,10 @@ class StepResults(ClassificationResults):
         ------
         ParameterError
         """
-        rows = self.of(protocol or self.protocols[0])
-        own = rows[(rows["recording"] == recording) & (rows["model"] == model)]
+        rows = self.named(protocol, model)
+        own = rows[rows["recording"] == recording]
         if own.empty:
-            raise ParameterError(f"a recording and its model must be among the rows: got {recording!r}, {model!r}")
+            raise ParameterError(f"a recording must be among the rows: got {recording!r}")
         first = own[own["seed"].fillna(-1) == own["seed"].fillna(-1).iloc[0]]
         return first[list(RUNS)].sort_values("begin").reset_index(drop=True)
 

@@ -21,6 +21,8 @@ from tsforecast.evaluation.classification import (
     has_users,
     span,
 )
+from tsforecast.evaluation.report.steps import timeline_figures
+from tsforecast.evaluation.steps import StepResults
 from tsforecast.evaluation.transfer_curve import learning, of_users
 from tsforecast.evaluation.verdict import findings
 from tsforecast.reporting.figures import (
@@ -88,6 +90,7 @@ def html_classification(
         findings=findings(results.verdicts.values()),
         accuracies=_accuracy_figures(results, names, known),
         numbers={f"{name}: {LABELS[name]}": _accuracy_table(results, name) for name in results.protocols},
+        timelines=timeline_figures(results, names) if isinstance(results, StepResults) else [],
         users=_figures_of_each(results, "group", names) if known else [],
         of_users=_table_of_each(results, "group") if known else None,
         classes=[*_figures_of_each(results, "true", names), *_confusion_figures(results, names[0])],
@@ -144,7 +147,7 @@ def mistake_table(results: ClassificationResults, model: str) -> Grid | None:
         whose = ", ".join(f"{name} ({count})" for name, count in users.items()) or MISSING
         lines.append((true, predicted, int(part["n"].sum()), f"{part['n'].sum() / total[true]:.1%}", whose))
     lines.sort(key=lambda line: (-line[2], str(line[0]), str(line[1])))
-    columns = ("truth", "predicted", "recordings", "of the class", "users")
+    columns = ("truth", "predicted", results.unit, "of the class", "users")
     label, words = f"Mistakes of {model}", ("predicted", "users")
     return Grid.of(label, columns, lines, words=words, limit=MAX_MISTAKES) if lines else None
 
@@ -162,7 +165,8 @@ def metric_table(results: ClassificationResults) -> Grid:
 
 def class_table(results: ClassificationResults, model: str) -> Grid:
     """Return precision, recall, F1, support and areas of each class for one model."""
-    table = as_text(results.classes(model).reset_index(), CLASSES)
+    titles = CLASSES | {"support": (results.unit, "{:.0f}")}
+    table = as_text(results.classes(model).reset_index(), titles)
     return Grid.of_frame(f"Precision and recall of {model}", table, drop_empty=True)
 
 
@@ -175,7 +179,7 @@ def _table_of_each(results: ClassificationResults, key: Literal["group", "true"]
         (name, int(total[name]), *(f"{share:.1%}" for share in line))
         for name, line in zip(shares.index, shares.to_numpy(), strict=True)
     ]
-    return Grid.of(f"Accuracy of each {word}", (word, "recordings", *shares.columns), rows)
+    return Grid.of(f"Accuracy of each {word}", (word, results.unit, *shares.columns), rows)
 
 
 def _other_sets(others: Mapping[str, ClassificationResults]) -> Grid | None:
