@@ -93,6 +93,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/gestures.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/sensors.py
 	$(BIN)/python benchmarks/tables.py
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gallery_tables
 import pandas as pd
+import streaming_tables
 import verdict_tables
 from scipy.stats import binomtest
 
@@ -21,6 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 VERDICTS = Path(__file__).parents[1] / "docs" / "verdicts.md"
 DISTRIBUTIONS = Path(__file__).parents[1] / "docs" / "distributions.md"
+STREAMING = Path(__file__).parents[1] / "docs" / "streaming.md"
 OPEN_BOARD = Path(__file__).parents[1] / "docs" / "open-board" / "README.md"
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery" / "README.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
@@ -476,11 +478,19 @@ def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
     return text
 
 
+OF_STREAMING: dict[str, Callable[[], str]] = {
+    "earliness": lambda: streaming_tables.earliness(rows("streaming")),
+    "push": lambda: streaming_tables.push(rows("streaming")),
+    "paced": lambda: streaming_tables.paced(rows("streaming")),
+}
+
+
 DRAWN = {
     README: TABLES,
     VERDICTS: OF_VERDICTS,
     DISTRIBUTIONS: OF_DISTRIBUTIONS,
     GALLERY: OF_GALLERY,
+    STREAMING: OF_STREAMING,
     OPEN_BOARD: {"open board": lambda: gallery_tables.open_board(rows("open_board"))},
 }
 

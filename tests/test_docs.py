@@ -21,6 +21,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("how-to/recordings", "majority 33.3%, p < 0.001"),
         ("how-to/other-libraries", "["),
         ("metrics", "wape"),
+        ("streaming", "Decision(label="),
         ("contamination", "seems to remember"),
         ("gallery/README", "LEAK (procedure)\npassed (procedure)"),
     ],

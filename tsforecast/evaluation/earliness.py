@@ -181,7 +181,7 @@ def earliness_figure(curve: pd.DataFrame) -> Figure:
                 (row["earliness"], row["accuracy"]),
                 (0, -12),
                 textcoords="offset points",
-                ha="center",
+                ha="right" if row["earliness"] > 0.95 else "center",
                 color=COLOURS[0],
             )
         axes.set_xlabel("share of the recording that is read")
