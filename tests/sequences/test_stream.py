@@ -18,6 +18,7 @@ from tsforecast.errors import DataError, ParameterError
 from tsforecast.networks.layers import Architecture
 from tsforecast.networks.sequence import SequenceNetwork
 from tsforecast.sequences.neural import GRUClassifier, NeuralClassifier
+from tsforecast.sequences.regressors import GRURegressor
 from tsforecast.sequences.stream import Decision, Stream
 from tsforecast.sequences.targets import Classes
 
@@ -274,6 +275,21 @@ def test_each_target_is_answered_as_in_the_batch(target: str) -> None:
     settings = {"ordinal": target == "ordinal", "calibrate": target == "calibrated", "max_epochs": 3}
     model = quick(GRUClassifier, bidirectional=False, **settings).fit(recordings, truth)
     np.testing.assert_allclose(model.stream().push(RECORDING), prefixes(model, RECORDING), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["mse", "normal"])
+def test_numbers_are_those_of_predict_with_their_spread(loss: Any) -> None:
+    recordings, _ = gestures(24)
+    truth = np.array([[len(recording), 100 * recording.mean()] for recording in recordings])
+    model = GRURegressor(units=8, layers=1, bidirectional=False, loss=loss, max_epochs=3, random_state=0)
+    stream = model.fit(recordings, truth).stream()
+    answers, parts = stream.push(RECORDING), [RECORDING[: t + 1] for t in range(23)]
+    np.testing.assert_allclose(answers[..., 0], model.predict(parts), rtol=1e-6)
+    assert answers.shape == (23, 2, 2 if loss == "normal" else 1)
+    if loss == "normal":
+        np.testing.assert_allclose(answers[..., 1], model.predicted(parts)[1][..., 1], rtol=1e-5)
+    with pytest.raises(ParameterError, match="an early decision needs one label for a whole recording"):
+        stream.decide(0.9)
 
 
 def test_the_most_probable_class_of_an_order_is_that_of_predict() -> None:

@@ -86,8 +86,9 @@ class Stream:
 
         Returns
         -------
-        array of shape (n, K), or as `predict` returns numbers
-            As `predict_proba` for the recording so far, or at its last step with ``output="step"``.
+        array of shape (n, K)
+            As `predict_proba` for the recording so far, or at its last step with ``output="step"``. Of a regressor
+            (n, M, 1): the M numbers of `predict`, or (n, M, 2) with loss "normal": each with its standard deviation.
 
         Raises
         ------
