@@ -94,7 +94,7 @@ def test_a_head_of_two_layers_and_two_classes_are_read() -> None:
 
 def test_recordings_longer_than_any_that_trained_are_read() -> None:
     model = fitted(NeuralClassifier, cell="conv1d", layers=2)
-    long = np.tile(RECORDING, (10, 1))
+    long = np.tile(RECORDING, (100, 1))
     last = model.stream().push(long)[-1:]
     np.testing.assert_allclose(last, model.predict_proba([long]), rtol=0, atol=1e-6)
 
@@ -151,6 +151,11 @@ def test_one_channel_takes_numbers() -> None:
         (
             [np.inf, 1],
             "a push must hold finite numbers: got inf at step 0, channel 0; fill it in, perhaps with the number before",
+        ),
+        (
+            [[0, 1e300]],
+            "a push must hold numbers that single precision holds when scaled: got 1e+300 at step 0, channel 1; leave "
+            "the step out, or repeat the one before",
         ),
         (["a", "b"], "a push must hold numbers, (2,) or (n, 2): could not convert string to float: 'a'"),
     ],

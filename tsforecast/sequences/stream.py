@@ -95,7 +95,15 @@ class Stream:
         DataError
             When there are no steps, or not C finite numbers in each: nothing is read then.
         """
-        scaled = self._scaling.transform(self._checked(rows), 0).astype(np.float32)  # as in a batch
+        steps = self._checked(rows)
+        with np.errstate(over="ignore"):
+            scaled = self._scaling.transform(steps, 0).astype(np.float32)  # as in a batch
+        if not np.isfinite(scaled).all():  # a state would never recover from it
+            step, channel = np.argwhere(~np.isfinite(scaled))[0]
+            raise DataError(
+                f"a push must hold numbers that single precision holds when scaled: got {steps[step, channel]} at step "
+                f"{step}, channel {channel}; leave the step out, or repeat the one before"
+            )
         outputs = np.stack([self._network(row) for row in scaled.astype(np.float64)])
         self.steps += len(scaled)
         return self._target.answers(torch.from_numpy(outputs.astype(np.float32)))
