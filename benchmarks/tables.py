@@ -24,6 +24,7 @@ VERDICTS = Path(__file__).parents[1] / "docs" / "verdicts.md"
 DISTRIBUTIONS = Path(__file__).parents[1] / "docs" / "distributions.md"
 STREAMING = Path(__file__).parents[1] / "docs" / "streaming.md"
 OPEN_BOARD = Path(__file__).parents[1] / "docs" / "open-board" / "README.md"
+ACTIVITIES = Path(__file__).parents[1] / "docs" / "activities.md"
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery" / "README.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
@@ -466,6 +467,26 @@ OF_GALLERY: dict[str, Callable[[], str]] = {
 }
 
 
+def activities() -> str:
+    """Draw scores of labels of steps by model, means over people, with the interval and the lowest of accuracy."""
+    part, table = rows("activities").query("measured == 'steps'"), []
+    means = part.groupby("model")["accuracy"].mean().sort_values(ascending=False)
+    for model in means.index:
+        own = part[part["model"] == model]
+        found = over_users(own["accuracy"])
+        table.append(
+            {
+                "model": f"{model}: {own['about'].iloc[0]}",
+                "accuracy": f"{found.mean:.1%}",
+                "95 % interval": span(found.low, found.high),
+                "lowest": f"{own['accuracy'].min():.1%}",
+                "edit score": f"{own['edit'].mean():.1%}",
+                **{f"F1 at {share} %": f"{own[f'f1_{share}'].mean():.1%}" for share in (10, 25, 50)},
+            }
+        )
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def written(text: str, drawn: dict[str, Callable[[], str]] = TABLES) -> str:
     """Return a text with its tables drawn anew between their marks."""
     for name, table in drawn.items():
@@ -491,6 +512,7 @@ DRAWN = {
     DISTRIBUTIONS: OF_DISTRIBUTIONS,
     GALLERY: OF_GALLERY,
     STREAMING: OF_STREAMING,
+    ACTIVITIES: {"activities": activities},
     OPEN_BOARD: {"open board": lambda: gallery_tables.open_board(rows("open_board"))},
 }
 
