@@ -9,15 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from tests.helpers.classifiers import NETWORKS, quick
 from tsforecast.data.panel import Panel
+from tsforecast.data.splits import LeaveGroupsOut
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load
 from tsforecast.networks.recurrent import use_kernels
+from tsforecast.search.search import RaySearch
 from tsforecast.sequences.baselines import MajorityClassifier
 from tsforecast.sequences.classifier import Classifier
+from tsforecast.sequences.ensemble import EnsembleClassifier
 from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, LSTMClassifier
+from tsforecast.sequences.rocket import RocketClassifier
 from tsforecast.sequences.steps import in_pieces, step_labels
 from tsforecast.training.batches import Augmentation, SequenceDataset
 
@@ -316,6 +321,35 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(fitted: Classifier) -> Non
     ]
     with pytest.raises(DataError, match=r"labels that were fitted: 1 were not, 'jump' \(1 steps\); leave those out"):
         fitted.score([np.zeros((2, 2))], [["jump", "walk"]])
+    for model in (GRUClassifier(), RocketClassifier()):
+        with pytest.raises(
+            DataError, match="one label for each recording: the first has 3; labels of steps are for net"
+        ):
+            model.fit(X, [["a", "b", "a"], ["b", "a"]])
+    with pytest.raises(ParameterError, match="an ensemble must answer for recordings: got one with output='step'"):
+        EnsembleClassifier([GRUClassifier(output="step")]).fit(X, ["a", "b"])
+    with pytest.raises(DataError, match="one label for each recording in a search: got labels of steps; use scikit-le"):
+        RaySearch(MajorityClassifier(output="step"), {}).fit(X, [["a", "b", "a"], ["b", "a"]])
     alone = Panel.from_frame(pd.DataFrame({"kind": [0.0, 1.0]}), time=False, target="kind")
     with pytest.raises(DataError, match="must have a channel beside their labels: the panel has the column 'kind'"):
         MajorityClassifier(output="step").fit(alone, "kind")
+
+
+@pytest.mark.thorough
+def test_scikit_learn_validates_and_searches_over_users() -> None:
+    recordings, labels = activities()
+    users = np.repeat(["ann", "bob", "cem"], 2)
+    model = quick(GRUClassifier, output="step", max_epochs=1, units=4, batch_size=4)
+    scores = cross_val_score(model, recordings, labels, groups=users, cv=LeaveGroupsOut())
+    assert scores.shape == (3,)
+    assert np.isfinite(scores).all()
+    search = GridSearchCV(model, {"max_epochs": [0, 9]}, cv=LeaveGroupsOut()).fit(recordings, labels, groups=users)
+    assert search.best_params_ == {"max_epochs": 9}
+
+
+@pytest.mark.parametrize("settings", [{"ordinal": True}, {"calibrate": True}, {"focal": 2.0}, {"head_layers": 2}])
+def test_other_settings_of_classifiers_go_with_labels_of_steps(settings: dict[str, Any]) -> None:
+    recordings, labels = activities()
+    labels[0] = np.where(np.arange(len(labels[0])) % 5, labels[0], "")
+    model = quick(GRUClassifier, output="step", piece=40, max_epochs=15, batch_size=4, **settings)
+    assert model.fit(recordings, labels).score(recordings, labels) > 0.8

@@ -364,6 +364,11 @@ def classification_objectives(
     """
     if labels.ndim > 1:
         raise DataError(f"y must have one label for each recording in a search: got {labels.shape[1]}; search for each")
+    if len(labels) != len(panel):
+        raise DataError(
+            "y must have one label for each recording in a search: got labels of steps; use scikit-learn's "
+            "GridSearchCV with cv=LeaveGroupsOut()"
+        )
     order, objectives = np.arange(len(labels)), []
     names = [] if groups is None else list(dict.fromkeys(groups.tolist()))
     for number in range(count):

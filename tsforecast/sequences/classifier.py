@@ -257,6 +257,12 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
         if y not in X.statics:
             raise DataError(f"the panel must have a static column {y!r}; {nearest(y, X.statics)}")
         y = X.statics[y]
+    several = y[0] if isinstance(y, (list, tuple)) and len(y) else None
+    if isinstance(several, (list, tuple, np.ndarray)) and len({np.size(each) for each in y}) > 1:
+        raise DataError(
+            f"y must have one label for each recording: the first has {len(several)}; labels of steps are for networks "
+            "and the majority, with output='step'"
+        )
     labels = column_or_1d(y, warn=True)
     if len(labels) != count:
         raise DataError(f"y must have one label for each recording: got {len(labels)} for {count} recordings")

@@ -139,6 +139,8 @@ class EnsembleClassifier(Classifier):
         if not several or any(not isinstance(member, Classifier | None) for member in several):
             return [*problems, f"classifiers must be a classifier or a list of them: got {given!r}"]
         for member in self._listed():
+            if member.at_steps:
+                problems.append("classifiers of an ensemble must answer for recordings: got one with output='step'")
             own = map(Problem.of, member._problems())
             problems += [problem.within(f"{model_name(member)} of the ensemble: ") for problem in own]
         return problems
