@@ -12,6 +12,7 @@ import argparse
 import sys
 from typing import Any, Self
 
+import joblib
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ REACH = 7  # steps that a window of the forest has on both sides: 15 in all, les
 # Fixed beforehand, for its time: each step of training reads a quarter of the usual. All else is the default.
 SMALL: dict[str, Any] = {"piece": 128, "batch_size": 16, "random_state": 0}
 
+FORESTS: dict[str, RandomForestClassifier] = {}
 Sessions = tuple[list[NDArray[Any]], list[NDArray[Any]], NDArray[Any]]
 
 
@@ -67,8 +69,11 @@ class WindowForest(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from sessions and the label of each step."""
-        self.forest_ = RandomForestClassifier(100, min_samples_leaf=2, random_state=self.random_state)
-        self.forest_.fit(np.concatenate([windows(one) for one in X]), np.concatenate(y).astype(str))
+        key = joblib.hash((X, y, self.random_state))  # the same forest with and without smoothing
+        if key not in FORESTS:
+            forest = RandomForestClassifier(100, min_samples_leaf=2, random_state=self.random_state)
+            FORESTS[key] = forest.fit(np.concatenate([windows(one) for one in X]), np.concatenate(y).astype(str))
+        self.forest_ = FORESTS[key]
         self.classes_ = self.forest_.classes_
         codes = [np.searchsorted(self.classes_, np.asarray(one, dtype=str)) for one in y]
         self.shares_ = np.bincount(np.concatenate(codes), minlength=len(self.classes_)) / sum(map(len, codes))
