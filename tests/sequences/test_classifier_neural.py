@@ -15,6 +15,7 @@ from tests.helpers.classifiers import QUICK, gestures, quick
 from tests.helpers.forecasters import options
 from tsforecast.errors import DataError, ParameterError, TrainingError
 from tsforecast.estimators import network as training
+from tsforecast.estimators.persistence import load
 from tsforecast.sequences.baselines import MajorityClassifier
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.network import validation_mask
@@ -181,7 +182,7 @@ def test_all_faulty_settings_are_named_at_once() -> None:
     recordings, labels = gestures(12)
     model = NeuralClassifier(
         cell="grru", pooling="men", augment={"jiter": 0.1, "scale": -1}, label_smoothing=1.0, norm="bach",
-        class_weight={"line": 0}, max_epochs="many", segment="auto", scaler="standrad",
+        class_weight={"line": 0}, max_epochs="many", segment="all", scaler="standrad",
     )  # fmt: skip
     with pytest.raises(ParameterError) as caught:
         model.fit(recordings, labels)
@@ -195,7 +196,7 @@ def test_all_faulty_settings_are_named_at_once() -> None:
         "norm must be one of 'layer', 'batch', None: got 'bach'; did you mean 'batch'?",
         "class_weight of 'line' must be a number in (0, inf): got 0",
         "max_epochs must be a whole number >= 0 or 'auto': got 'many'",
-        "segment must be a whole number >= 1: got 'auto'",
+        "segment must be a whole number >= 1 or 'auto': got 'all'",
         "scaler must be one of 'standard', 'min-max', 'robust': got 'standrad'; did you mean 'standard'?",
     ):
         assert sentence in said
@@ -240,3 +241,21 @@ def test_a_loss_that_is_no_number_names_the_recordings_and_leaves_the_majority()
     with pytest.raises(TrainingError, match=r"on a batch from sequence '0'"):
         model.fit([1e30 * one for one in recordings], labels)
     assert np.isfinite(model.predict_proba(recordings)).all()
+
+
+def test_long_recordings_are_read_in_forty_segments_and_short_ones_step_by_step(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(8) % 2
+    for steps, segment in ((30, 1), (80, 2), (200, 5)):
+        model = quick(GRUClassifier, max_epochs=1).fit(random.normal(size=(8, steps)), labels)
+        assert model.resolved_["segment"] == model.network_.architecture.segment == segment
+    tuned = model.fine_tune(random.normal(size=(8, 200)), labels, max_epochs=1)
+    assert tuned.resolved_["segment"] == 5
+    for kept in (model, tuned):
+        kept.save(tmp_path / "model")
+        X = random.normal(size=(3, 200))
+        assert np.array_equal(load(tmp_path / "model").predict_proba(X), kept.predict_proba(X))
+    each = quick(GRUClassifier, max_epochs=1, output="step").fit(
+        [random.normal(size=200)] * 4, [np.arange(200) % 2] * 4
+    )
+    assert each.resolved_["segment"] == 1
