@@ -21,6 +21,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("activities", "12 recordings of 6 users"),
         ("how-to/recordings", "majority 33.3%, p < 0.001"),
         ("how-to/other-libraries", "["),
+        ("how-to/targets", "Conv1DRegressor True"),
         ("metrics", "wape"),
         ("streaming", "Decision(label="),
         ("contamination", "seems to remember"),

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from tsforecast.sequences.baselines import MajorityClassifier as MajorityClassifier
     from tsforecast.sequences.baselines import NearestNeighborClassifier as NearestNeighborClassifier
     from tsforecast.sequences.ensemble import EnsembleClassifier as EnsembleClassifier
+    from tsforecast.sequences.generator import SequenceGenerator as SequenceGenerator
     from tsforecast.sequences.neural import Conv1DClassifier as Conv1DClassifier
     from tsforecast.sequences.neural import GRUClassifier as GRUClassifier
     from tsforecast.sequences.neural import LSTMClassifier as LSTMClassifier

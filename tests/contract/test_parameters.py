@@ -65,7 +65,7 @@ KEPT = "Whether a later past of a fitted series is {} with the estimated {}, or 
         ("GRUForecaster", ANCHOR, ""),
         ("GRUClassifier", 'norm : {"layer", "batch"} or None, default None', ""),
         ("GRUClassifier", "max_epochs : int or \"auto\", default 'auto'", ""),
-        ("GRUClassifier", 'augment : dict of str to float, "motion" or None, default None', ""),
+        ("GRUClassifier", 'augment : dict of str to float, {"motion", "wearable"} or None, default None', ""),
         ("GRUForecaster", "horizon : int, default 1", "Steps to forecast (H), all at once."),
         ("ReductionForecaster", "horizon : int, default 1", "Steps to forecast (H), in the way of the `strategy`."),
         (

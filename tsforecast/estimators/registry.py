@@ -43,6 +43,7 @@ ESTIMATORS = {
         "LSTMRegressor",
         "Conv1DRegressor",
     ),
+    "sequences.generator": ("SequenceGenerator",),
     "search.search": ("RaySearch",),
 }
 _MODULES = {name: module for module, names in ESTIMATORS.items() for name in names}

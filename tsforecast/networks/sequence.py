@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsforecast.networks.layers import Architecture, Pooling, TrainableNetwork
-from tsforecast.networks.recurrent import encoder
+from tsforecast.networks.recurrent import CELLS, encoder
 
 UNLABELLED = -1  # the class of a step that has none: it carries no loss
 LEAST = 1e-6  # of a probability of anything else
@@ -218,14 +218,18 @@ class BinaryCrossEntropy(CrossEntropy):
 
 
 class NumberLoss(SequenceLoss):
-    """Loss of scaled numbers, (B, M): "mse", "mae", "huber", or "normal", with logarithms of deviations behind them."""
+    """Loss of scaled numbers, (B, M): "mse", "mae", "huber", or "normal", with logarithms of deviations behind them.
+
+    NaN is no truth, and carries no loss.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.in_nats = name, name == "normal"
 
     def errors(self, outputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """See `SequenceLoss.errors`; a term is a number of a recording, (B, M)."""
-        level = outputs[..., : truth.shape[-1]]
+        known = ~torch.isnan(truth)
+        level, truth = outputs[..., : truth.shape[-1]], torch.where(known, truth, 0.0)
         if self.name == "normal":
             logs = outputs[..., truth.shape[-1] :]
             errors = 0.5 * ((truth - level) * torch.exp(-logs)) ** 2 + logs + 0.5 * math.log(2 * math.pi)
@@ -234,4 +238,80 @@ class NumberLoss(SequenceLoss):
         else:
             loss = F.mse_loss if self.name == "mse" else F.huber_loss
             errors = loss(level, truth, reduction="none")
-        return errors, torch.ones_like(errors, dtype=torch.bool)
+        return errors, known
+
+
+@dataclass(frozen=True)
+class GeneratorBatch:
+    """B descriptions with the sequences that they are of."""
+
+    description: Tensor  # float32, (B, D), scaled
+    truth: Tensor  # float32, (B, T, C), scaled; NaN after the end of each
+    mix: None = None  # sequences are not mixed
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor]:
+        """Arguments of the network."""
+        return self.description, torch.nan_to_num(self.truth)
+
+
+class GeneratorNetwork(TrainableNetwork):
+    """Write a sequence, (B, T, C), for descriptions, (B, D): locations and logarithms of deviations of each step.
+
+    A step reads the description, the step before and its own place. The last layer starts at zero and is added to the
+    `prior` of each step, (T, 2C), the mean path of training, which stays as it ends for later ones.
+    """
+
+    prior: Tensor
+
+    def __init__(self, architecture: Architecture, described: int, prior: Tensor) -> None:
+        super().__init__()
+        units, self.channels = architecture.units, prior.shape[1] // 2
+        self.register_buffer("prior", prior)
+        self.own_share = 0.0  # of steps that read a draw in training
+        self.embed = architecture.embedding(described)
+        dropout = architecture.dropout if architecture.layers > 1 else 0.0
+        self.cell = CELLS[architecture.cell](
+            units + self.channels + 1, units, architecture.layers, batch_first=True, dropout=dropout
+        )
+        self.head = architecture.head(units, 2 * self.channels, 2)
+
+    def forward(self, description: Tensor, sequence: Tensor) -> Tensor:
+        """Return outputs at each step, (B, T, 2C), of sequences (B, T, C) of which each step is read after it."""
+        known = self.embed(description)
+        before = F.pad(sequence[:, :-1], (0, 0, 1, 0))
+        if self.training and self.own_share:
+            with torch.no_grad():
+                level, logs = self._read(known, before, 0, None)[0].chunk(2, dim=-1)
+                drawn = F.pad((level + logs.exp() * torch.randn_like(level))[:, :-1], (0, 0, 1, 0))
+                own = torch.rand(before.shape[:2], device=before.device) < self.own_share
+            before = torch.where(own[..., None], drawn, before)
+        return self._read(known, before, 0, None)[0]
+
+    def naive(self, description: Tensor, sequence: Tensor) -> Tensor:
+        """Return the outputs of the mean path, (B, T, 2C)."""
+        return self._prior(0, sequence.shape[1]).expand(len(description), -1, -1)
+
+    def write(self, description: Tensor, noise: Tensor) -> Tensor:
+        """Return sequences, (B, T, C), whose steps lie by so many deviations, `noise`, beside their means."""
+        known, state = self.embed(description), None
+        before, steps = torch.zeros_like(noise[:, :1]), []
+        for step in range(noise.shape[1]):
+            outputs, state = self._read(known, before, step, state)
+            level, logs = outputs.chunk(2, dim=-1)
+            before = level + logs.exp() * noise[:, step : step + 1]
+            steps.append(before)
+        return torch.cat(steps, dim=1)
+
+    def _read(self, known: Tensor, before: Tensor, first: int, state: Any) -> tuple[Tensor, Any]:
+        """Return outputs of steps from `first` on, and the state behind them."""
+        count = before.shape[1]
+        place = torch.arange(first, first + count, device=before.device) / len(self.prior)
+        inputs = [known[:, None].expand(-1, count, -1), before, place[:, None].expand(len(before), -1, 1)]
+        states, state = self.cell(torch.cat(inputs, dim=2), state)
+        outputs = self.head(states) + self._prior(first, count)
+        return outputs, state
+
+    def _prior(self, first: int, count: int) -> Tensor:
+        place = torch.arange(first, first + count, device=self.prior.device)
+        return self.prior[place.clamp(max=len(self.prior) - 1)]
