@@ -24,6 +24,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("how-to/targets", "Conv1DRegressor True"),
         ("metrics", "wape"),
         ("streaming", "Decision(label="),
+        ("classification", "macro_f1"),
         ("contamination", "seems to remember"),
         ("gallery/README", "LEAK (procedure)\npassed (procedure)"),
     ],

@@ -186,6 +186,7 @@ def test_the_temperature_is_learned_on_users_that_validate_and_improves_the_prob
     plain, model = (quick(GRUClassifier, **settings, calibrate=each).fit(*data) for each in (False, True))
     assert model.resolved_["temperature"] < 0.9  # smoothed labels make a network less certain than it could be
     assert "temperature" not in plain.resolved_
+    assert quick(GRUClassifier, **settings).fit(*data).resolved_["temperature"] == model.resolved_["temperature"]
     odds = [np.log(each.predict_proba(recordings)) for each in (plain, model)]
     differences = [each[:, 1:] - each[:, :1] for each in odds]
     assert np.allclose(differences[0] / model.resolved_["temperature"], differences[1], atol=1e-6)
@@ -239,6 +240,11 @@ def test_calibration_without_recordings_that_validate_is_refused() -> None:
     )
     with pytest.raises(DataError, match=message):
         quick(GRUClassifier, calibrate=True, validation=None).fit(recordings, labels)
+    assert "temperature" not in quick(GRUClassifier, validation=None).fit(recordings, labels).resolved_
+    majority = quick(GRUClassifier, calibrate=True, max_epochs=0).fit(recordings, labels)
+    assert majority.resolved_["temperature"] == 1.0  # shares of classes as they are
+    with pytest.raises(ParameterError, match="calibrate must be one of 'auto', True, False: got 'temperature'"):
+        quick(GRUClassifier, calibrate="temperature").fit(recordings, labels)
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])

@@ -96,7 +96,7 @@ def test_untrained_it_is_the_majority_of_each_label(cls: type[Classifier]) -> No
 def test_labels_that_none_or_all_have_are_learned_beside_others() -> None:
     recordings, table = waves(24)
     table = table.assign(middle=1, fast=0)
-    model = GRUClassifier(**(QUICK | {"class_weight": "balanced"})).fit(recordings, table)
+    model = GRUClassifier(**(QUICK | {"class_weight": "balanced"}), calibrate=False).fit(recordings, table)
     found = model.predict_proba(recordings)
     assert np.isfinite(found).all()
     assert (found[:, 1] > 0.9).all()
@@ -226,7 +226,8 @@ def test_orders_that_cannot_be_used_are_refused(tmp_path: Any) -> None:
 @pytest.mark.parametrize("several", [False, True])
 def test_focus_mixtures_and_temperatures_are_of_orders_and_of_several_labels_too(several: bool) -> None:
     recordings, y = waves(40) if several else grades(40, 0)
-    model = GRUClassifier(**QUICK, ordinal=False if several else LEVELS, mixup=0.5, focal=1.0, calibrate=True)
+    settings = QUICK | {"mixup": 0.5, "focal": 1.0, "calibrate": True, "max_epochs": 60}
+    model = GRUClassifier(**settings, ordinal=False if several else LEVELS)
     found = model.fit(recordings, y).predict_proba(recordings)
     assert model.resolved_["temperature"] != 1.0
     plain = model.set_params(calibrate=False, label_smoothing=0.0).fit(recordings, y)

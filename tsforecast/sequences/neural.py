@@ -54,9 +54,9 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
     resolved_ : dict
         Values used where a setting left a choice: segment, validation (recordings, or groups), max_epochs, best_epoch,
         device, head_layers (of the head there is, perhaps a new one by `fine_tune`), fused (whether fast kernels read;
-        sizes and length of the training decide), temperature (where `calibrate` is on). With labels of
-        steps also piece, and validated_by: groups, recordings, or last steps (of each recording, where these are too
-        few).
+        sizes and length of the training decide), temperature (by which logits are divided, where it was learned).
+        With labels of steps also piece, and validated_by: groups, recordings, or last steps (of each recording, where
+        these are too few).
     network_ : tsforecast.networks.sequence.SequenceNetwork
     scaling_ : Scaling
     scaled_on_ : dict
@@ -128,10 +128,11 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
         doc="Mix the summary of the states of each sequence that trains with that of another, and their losses, by a "
         "share from Beta(mixup, mixup) [manifold mixup, Verma et al. 2019, arXiv 1806.05236]; 0 mixes none.",
     )
-    calibrate: bool = setting(
-        default=False,
+    calibrate: bool | Literal["auto"] = setting(
+        default="auto",
         doc="Divide the logits by a temperature, learned after training on the sequences that validate, so that "
-        "probabilities are as high as classes are frequent [Guo et al. 2017, arXiv 1706.04599].",
+        "probabilities are as high as predictions are right [Guo et al. 2017, arXiv 1706.04599]. Auto: where any "
+        "validate; predicted labels stay the same.",
     )
     ordinal: bool | list[Any] = setting(
         default=False,
@@ -167,7 +168,7 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
         return float(self.mixup)
 
     def _check_validates(self, validates: Mask) -> None:
-        if self.calibrate and not validates.any():
+        if self.calibrate and self.calibrate != "auto" and not validates.any():
             raise DataError(
                 f"calibrate=True must have recordings that validate: got none of {len(validates)}, with "
                 f"validation={self.validation!r}; raise validation, or use calibrate=False"
@@ -179,7 +180,8 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
         elif validates.any() and isinstance(target := self._target(), Classes):
             outputs = self._outputs(panel.select(validates))
             own, trained = self._of(panel, truth, validates), self._of(panel, truth, ~validates)
-            self.resolved_["temperature"] = target.best_temperature(outputs, own, trained)
+            reads = bool((outputs != outputs[0]).any())  # one that does not answers with shares of classes as they are
+            self.resolved_["temperature"] = target.best_temperature(outputs, own, trained) if reads else 1.0
 
     def _problems(self) -> list[str]:
         return super()._problems() + step_problems(self.get_params(), usual=type(self).pooling)

@@ -202,7 +202,7 @@ class EarlyDecision:
     ...     if decision.push(step):
     ...         break
     >>> decision.end().label, decision.end().steps
-    ('slow', 5)
+    ('slow', 10)
     """
 
     def __init__(self, stream: Stream, threshold: float, patience: int = 1, deadline: int | None = None) -> None:

@@ -254,8 +254,8 @@ def _one_against_rest_figures(results: ClassificationResults, best: str) -> list
     if table.empty:
         return []
     hardest = table.sort_values(kind="stable").index[:MAX_CURVES].tolist()
-    others = " Grey lines are other classes." if len(table) > len(hardest) else ""
-    who = f"Each class against the rest, by {best}: named are those with the smallest area under the curve.{others}"
+    some = ": named are those with the smallest area under the curve, grey are the others" * (len(table) > len(hardest))
+    who = f"Each class against the rest, by {best}{some}."
     roc = "False positives are recordings of other classes; a curve through the upper left corner has no mistakes."
     both = [
         ("roc", "Receiver operating characteristic", roc),
