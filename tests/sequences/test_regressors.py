@@ -173,6 +173,10 @@ def test_losses_are_those_of_torch(name: str) -> None:
     }[name]
     assert torch.allclose(errors, wanted, atol=1e-6)
     assert counts.all()
+    truth[1, 0] = np.nan  # as behind the end of a sequence
+    gaps, counts = Numbers(2, name).loss(truth.numpy()).errors(outputs, truth)
+    assert torch.equal(counts, ~truth.isnan())
+    assert torch.allclose(gaps[counts], wanted[counts], atol=1e-6)
 
 
 def test_regressors_are_saved_copied_pickled_and_fine_tuned(tmp_path: Any) -> None:
