@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gallery_tables
 import pandas as pd
+import recording_tables
 import streaming_tables
 import verdict_tables
 from scipy.stats import binomtest
@@ -26,6 +27,7 @@ STREAMING = Path(__file__).parents[1] / "docs" / "streaming.md"
 OPEN_BOARD = Path(__file__).parents[1] / "docs" / "open-board" / "README.md"
 ACTIVITIES = Path(__file__).parents[1] / "docs" / "activities.md"
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery" / "README.md"
+RECORDINGS = Path(__file__).parents[1] / "docs" / "recordings.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
     "ridge": "ridge",
@@ -513,6 +515,10 @@ DRAWN = {
     GALLERY: OF_GALLERY,
     STREAMING: OF_STREAMING,
     ACTIVITIES: {"activities": activities},
+    RECORDINGS: {
+        "accuracies": lambda: recording_tables.accuracies(rows("recordings")),
+        "beside": lambda: recording_tables.beside(rows("recordings")),
+    },
     OPEN_BOARD: {"open board": lambda: gallery_tables.open_board(rows("open_board"))},
 }
 
