@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.cli.console import as_polars, warn
 from tsforecast.cli.data import settings_of
 from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions, RecordingOptions, require_absent
+from tsforecast.cli.zip_archive import holds, unpacked
 from tsforecast.errors import (
     DataError,
     ModelFileError,
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
 TABLES = (".csv", ".csv.gz", ".xlsx", ".parquet")  # a file of one recording in a folder, or a long table of many
 ARCHIVES = (".ts", ".arff")
 ID, PART, TRAIN, TEST = "recording", "part", "train", "test"
-MOST_BYTES = 4 << 30  # that a zip may unpack to
-CHUNK = 1 << 20
 AXIS = ("time", "frequency", "fill_gaps", "sort", "duplicates", "resample", "aggregate", "tolerance")
 KEPT = "recordings.json"  # beside a saved classifier: how its recordings were read
 MOST_TEXT = 1 << 20  # characters of that file which are read
@@ -149,7 +144,7 @@ def _read(data: str, layout: Layout) -> Panel:
     if not (path.exists() or path.suffix):
         raise UnknownNameError(f"{data!r} must be a file, a folder or a dataset: {nearest(data, dataset_names())}")
     if path.suffix.lower() == ".zip":
-        with _unpacked(path) as folder:
+        with unpacked(path, (*TABLES, *ARCHIVES)) as folder:
             return _folder(folder, layout, data)
     if path.suffix.lower() in ARCHIVES:
         return _archive(path, layout)
@@ -201,17 +196,9 @@ def _archive(path: Path, layout: Layout) -> Panel:
 def _archives_of(folder: Path) -> list[Path]:
     """Return the `.ts` files in a folder, or else those of `.arff`; a zip is looked at when it is unpacked."""
     if folder.suffix.lower() == ".zip" or not folder.is_dir():
-        return [folder] * (folder.suffix.lower() == ".zip" and folder.is_file() and _holds_archives(folder))
+        return [folder] * (folder.suffix.lower() == ".zip" and folder.is_file() and holds(folder, ARCHIVES))
     held = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ARCHIVES and path.is_file()]
     return [path for path in held if path.suffix.lower() == ".ts"] or held
-
-
-def _holds_archives(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.lower().endswith(ARCHIVES) for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
-        return True  # its own fault is found when it is unpacked
 
 
 def _folder(folder: Path, layout: Layout, name: str) -> Panel:
@@ -416,56 +403,6 @@ def _channels(frame: Any, id: str | None, taken: set[str | None]) -> list[str]:
                 "Note", f"{held} and {'is' if len(names) == 1 else 'are'} left out; --target names the channels to read"
             )
     return found
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """Unpack a zip into the current folder, a new one for as long as it is read: errors name files as the zip does."""
-    with TemporaryDirectory() as place:
-        _unpack(path, Path(place))
-        with chdir(place):
-            yield Path()
-
-
-def _unpack(path: Path, folder: Path) -> None:
-    """Write the files of recordings in a zip below a folder, or raise DataError."""
-    if not path.exists():
-        raise UnknownNameError(f"file {str(path)!r} does not exist; check the name and the folder")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            files = [info for info in archive.infolist() if not info.is_dir()]
-            raise_any(_unsafe(path, files))
-            for info in files:
-                if info.filename.lower().endswith((*TABLES, *ARCHIVES)):
-                    target = folder.joinpath(*PurePosixPath(info.filename).parts)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with archive.open(info) as source, target.open("wb") as written:
-                        shutil.copyfileobj(source, written, CHUNK)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-        raise DataError(f"file {str(path)!r} must be a whole zip archive: {reason(error)}; get it anew") from error
-
-
-def _unsafe(path: Path, files: list[zipfile.ZipInfo]) -> Iterator[str]:
-    """Yield why a zip is not unpacked: files outside of it, too many bytes, a password, none or another zip within."""
-    names = [info.filename for info in files]
-    outside = [name for name in names if ".." in PurePosixPath(name).parts or re.match(r"/|\\|[A-Za-z]:", name)]
-    if outside:
-        yield f"zip {str(path)!r} must hold files below its own folder: it has {outside[0]!r}; pack it anew"
-    if any(info.flag_bits & 1 for info in files):
-        yield f"zip {str(path)!r} must have no password: it has one; unpack it, and name the folder"
-    if (size := sum(info.file_size for info in files)) > MOST_BYTES:
-        largest = max(files, key=lambda info: info.file_size)
-        held = f"{size / 1e9:.1f} GB, of which {largest.filename!r} is {largest.file_size / 1e9:.1f}"
-        yield f"zip {str(path)!r} must unpack to {MOST_BYTES / 1e9:.1f} GB at most: it holds {held}; unpack it by hand"
-    if not any(name.lower().endswith((*TABLES, *ARCHIVES)) for name in names):
-        nested = [name for name in names if name.lower().endswith(".zip")]
-        held = (
-            f"it holds another zip, {nested[0]!r}"
-            if nested
-            else f"it holds {shorten([*map(repr, names)]) or 'nothing'}"
-        )
-        remedy = "; unpack it, and name that one" if nested else ""
-        yield f"zip {str(path)!r} must hold files of recordings ({', '.join((*TABLES, *ARCHIVES))}): {held}{remedy}"
 
 
 def keep_layout(
