@@ -16,7 +16,7 @@ import pytest
 
 from tests.helpers.commands import tsforecast
 from tsforecast import ClassifierComparison, GRUClassifier, MajorityClassifier, NearestNeighborClassifier, load
-from tsforecast.cli import zip_archive
+from tsforecast.cli import places as files_of_recordings
 
 USERS, GESTURES = ("ann", "bob", "cem"), ("tap", "wave")
 FAST = ("--models", "nearest-neighbor")
@@ -254,14 +254,16 @@ def test_an_interrupted_comparison_resumes_from_its_folder(places: Path, tmp_pat
 def test_the_commands_of_the_page_on_recordings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[1] / "docs" / "how-to" / "recordings.md").read_text(encoding="utf-8")
-    exec(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)[0], {})
+    exec("".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)), {})
     lines = "".join(re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)).splitlines()
     results = [tsforecast(*shlex.split(line)[1:]) for line in lines]
-    assert [result.returncode for result in results] == [0] * 7, [result.stderr for result in results]
+    assert [result.returncode for result in results] == [0] * 10, [result.stderr for result in results]
     assert "majority 33.3%, p < 0.001" in results[0].stdout
     assert "The optimism of the random split" in results[1].stdout
     assert results[5].stdout.splitlines()[0] == "recording,gesture,gesture=circle,gesture=tap,gesture=wave"
     assert "54 labels in labels.csv" in results[6].stdout
+    assert "12 recordings of 6 users" in results[7].stdout
+    assert results[9].stdout.startswith("recording,step,activity,activity=rest,activity=run,activity=walk\n")
 
 
 Make = Callable[[Path], Path]
@@ -326,7 +328,7 @@ def one_file(text: str, name: str = "ann/tap/01.csv") -> Make:
 def test_a_bad_folder_or_zip_is_refused_in_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, sentence: str
 ) -> None:
-    monkeypatch.setattr(zip_archive, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(files_of_recordings, "MOST_BYTES", 10_000)
     here = Path.cwd()
     result = tsforecast("classify", make(tmp_path), *NAMED, *FAST)
     assert result.returncode == 2, result.stdout
@@ -392,7 +394,7 @@ def test_a_damaged_or_locked_zip_is_refused(places: Path, tmp_path: Path) -> Non
             ("classify", "moves", *NAMED, "--protocol", "given"),
             "--protocol given needs a column or field 'part' that holds 'train' and 'test'",
         ),
-        (("classify", "co2-weekly"), "dataset 'co2-weekly' must have a label for each recording: its card names none"),
+        (("classify", "co2-weekly"), "dataset 'co2-weekly' must have labels: its card names none"),
         (
             ("classify", "smartwatch-gestures", "--group", "gesture"),
             "dataset 'smartwatch-gestures' has its own columns and cleaning",

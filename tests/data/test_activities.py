@@ -220,9 +220,14 @@ def test_classifiers_are_compared_on_the_split_of_the_source_where_each_recordin
     assert (
         "uci-har: activity\n2 recordings of 2 users, 2 classes.\ngiven: the split that came with the" in result.stdout
     )
-    refused = tsforecast("classify", "hapt")
-    assert refused.returncode == 2
-    assert (
-        "dataset 'hapt' must have a label for each recording: it has one for each step, column 'activity'; learn"
-        in refused.stderr
-    )
+
+
+def test_the_command_line_compares_labels_of_steps_where_the_dataset_has_them(served: dict[str, bytes]) -> None:
+    files = hapt() | {"RawData/labels.txt": "1 1 5 3 6\n1 1 1 7 8\n2 1 1 1 4\n3 2 1 2 3\n"}
+    served["hapt"] = packed(dict(files))
+    result = tsforecast("classify", "hapt", "--models", "majority")
+    assert "hapt: activity\n1 recordings of 1 users, 2 labelled steps, 1 classes.\ngiven: the split" in result.stdout
+    assert "edit score" in result.stdout
+    assert result.stderr == ""
+    whole = tsforecast("classify", "hapt", "--models", "majority", "--output", "recording")
+    assert "--output must be step: 'hapt' has a label for each step, 'activity'" in whole.stderr

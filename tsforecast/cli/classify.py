@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ from tsforecast.cli.console import (
 from tsforecast.cli.data import tracked
 from tsforecast.cli.dates import Form
 from tsforecast.cli.options import (
+    Causal,
     DataOptions,
     Jobs,
     Labelled,
@@ -68,6 +70,7 @@ def classify(
             show_default="the first of these that the data allow",
         ),
     ] = None,
+    causal: Causal = False,
     seeds: Seeds = 1,
     jobs: Jobs = 1,
     report: Report = None,
@@ -77,10 +80,13 @@ def classify(
         typer.Option(help="Folder for report, table and rows; an interrupted comparison resumes from there."),
     ] = None,
 ) -> None:
-    """Compare classifiers of labelled recordings with the majority, on people that they have not learned from."""
-    from tsforecast.evaluation.compare_classifiers import compare_classifiers, named
+    """Compare classifiers of labelled recordings with the majority, on people that they have not learned from.
 
-    chosen = named(_classifiers(models, training))
+    Where the label changes within recordings, each step has one, and networks learn that.
+    """
+    from tsforecast.evaluation.compare_classifiers import compare_classifiers
+
+    chosen = _classifiers(models, training, causal)
     if report:
         suffix_of(report)
         require_place(report.parent)
@@ -88,6 +94,8 @@ def classify(
         require_place(out, mark=COMPARISON)
     unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
     panel, label = read_recordings(data, reading, recordings)
+    if at_steps(panel, label):
+        chosen = _for_steps(chosen, named=models != CLASSIFIERS and "all" not in models.split(","))
     protocols, test = _split(panel, protocol)
     title = f"{data}: {label}"
     with tracked(mlflow, data), progress(f"{data}: ", None) as started:
@@ -113,22 +121,29 @@ def classify(
 
 
 def fit_classifier(
-    data: str, model: str, reading: DataOptions, recordings: RecordingOptions, training: TrainingOptions, out: Path
+    data: str,
+    model: str,
+    reading: DataOptions,
+    recordings: RecordingOptions,
+    training: TrainingOptions,
+    causal: bool,
+    out: Path,
 ) -> None:
     """Fit one classifier, on part `train` alone where the data have a split, and save it with how it was read."""
     from tsforecast.estimators.persistence import save
 
-    chosen = _classifiers(model, training, verbose=int(console.is_terminal))
+    chosen = _classifiers(model, training, causal, verbose=int(console.is_terminal))
     if len(chosen) != 1:
         raise ParameterError(f"--model takes one name: got {model}; classify compares several")
-    classifier = chosen[model.strip()]
-    classifier.saved_params()  # which refuses what cannot be saved, before it is fitted
+    chosen[model.strip()].saved_params()  # which refuses what cannot be saved, before it is fitted
     panel, label = read_recordings(data, reading, recordings)
+    output = "step" if at_steps(panel, label) else "recording"
+    classifier = (_for_steps(chosen) if output == "step" else chosen)[model.strip()]
     tested = tested_part(panel)
     learned = panel if tested is None else panel.select(~tested)
     classifier.fit(learned, label)
     save(classifier, out)
-    keep_layout(out, data, reading, label, recordings.files, panel.roles.varying)
+    keep_layout(out, data, reading, label, recordings.files, classifier.columns_, output)
     echo(f"fitted {model} on {_counted(learned, label)}")
     for note in panel.notes:
         warn("Note", note_of(note))
@@ -142,13 +157,17 @@ def predict_labels(classifier: Any, model: Path, data: str, id: str | None, out:
     import numpy as np
     import polars as pl
 
-    layout = kept_layout(model, classifier.columns_)
+    from tsforecast.sequences.steps import without_column
+
+    for_steps = getattr(classifier, "at_steps", False)
+    layout = replace(kept_layout(model, classifier.columns_), output="step" if for_steps else "recording")
     panel = read_new(data, layout, id)
-    recordings, label = panel.without(*_facts(panel)), layout.label or "label"
+    label = layout.label or "label"
+    recordings = without_column(panel.without(*_facts(panel)), label)
     probabilities, predicted = classifier.predict_proba(recordings), classifier.predict(recordings)
     names = "recording" if panel.source.id in (None, label) else str(panel.source.id)
     columns = {names: panel.ids.astype(str)}
-    if getattr(classifier, "at_steps", False):
+    if for_steps:
         columns = {
             names: np.repeat(columns[names], panel.lengths),
             "step": np.concatenate([*map(np.arange, panel.lengths)]),
@@ -165,6 +184,14 @@ def predict_labels(classifier: Any, model: Path, data: str, id: str | None, out:
     if label in panel.statics:
         right = panel.statics[label].astype(str) == columns[label]
         warn("Note", f"{right.mean():.1%} of {len(panel)} recordings got the label that they have in column {label!r}")
+    elif for_steps and label in panel.roles.categories:
+        truth = _labels(panel, label)
+        known = truth != ""
+        if known.any():
+            share = (truth == columns[label])[known].mean()
+            warn(
+                "Note", f"{share:.1%} of {known.sum()} labelled steps got the label that they have in column {label!r}"
+            )
 
 
 def tested_part(panel: Panel) -> NDArray[np.bool_] | None:
@@ -175,7 +202,7 @@ def tested_part(panel: Panel) -> NDArray[np.bool_] | None:
     return found if found.any() and not found.all() else None
 
 
-def _classifiers(names: str, training: TrainingOptions, **more: Any) -> dict[str, Any]:
+def _classifiers(names: str, training: TrainingOptions, causal: bool, **more: Any) -> dict[str, Any]:
     """Return classifiers by name."""
     from tsforecast.estimators.registry import make_classifier
 
@@ -188,12 +215,31 @@ def _classifiers(names: str, training: TrainingOptions, **more: Any) -> dict[str
         raise UnknownNameError(
             [f"classifier {name!r} does not exist; {nearest(name, CLASSIFIER_NAMES)}" for name in unknown]
         )
-    models = {name: make_classifier(name, **training.settings(), **more) for name in wanted}
+    settings = training.settings() | ({"bidirectional": False} if causal else {}) | more
+    models = {name: make_classifier(name, **settings) for name in wanted}
     known = {name for model in models.values() for name in model.get_params(deep=False)}
     lack = f"{', '.join(models)} {'have' if len(models) > 1 else 'has'} no such setting"
     ignored = ["max_epochs"] if training.epochs is not None and "max_epochs" not in known else []
-    raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)
+    problems = [Problem("must be left out", lack, parameter=name) for name in ignored]
+    if causal and "bidirectional" not in known:
+        problems.append(Problem("--causal must be left out", lack))
+    raise_any(problems, ParameterError)
     return models
+
+
+def _for_steps(models: dict[str, Any], named: bool = True) -> dict[str, Any]:
+    """Return those models that can learn a label for each step, and do; if `named`, all must."""
+    from tsforecast.estimators.registry import make_classifier
+
+    able = {name: model for name, model in models.items() if hasattr(model, "output")}
+    unable = ", ".join(name for name in models if name not in able)
+    if unable and named:
+        known = ", ".join(name for name in CLASSIFIER_NAMES if hasattr(make_classifier(name), "output"))
+        must = f"models must be able to learn a label for each step, which are {known}"
+        raise ParameterError(Problem(must, f"got {unable}", "name those alone"))
+    if unable:
+        warn("Note", f"{unable} cannot learn a label for each step and are left out")
+    return {name: model.set_params(output="step") for name, model in able.items()}
 
 
 def _split(panel: Panel, protocol: str | None) -> tuple[list[str], NDArray[np.bool_] | None]:
@@ -218,7 +264,24 @@ def _split(panel: Panel, protocol: str | None) -> tuple[list[str], NDArray[np.bo
 def _counted(panel: Panel, label: str) -> str:
     """Return the number of recordings, users and classes in words."""
     users = "" if panel.groups is None else f" of {len(set(panel.groups.tolist()))} users"
-    return f"{len(panel)} recordings{users}, {len(set(panel.statics[label].tolist()))} classes"
+    if not at_steps(panel, label):
+        return f"{len(panel)} recordings{users}, {len(set(panel.statics[label].tolist()))} classes"
+    known = [text for text in _labels(panel, label).tolist() if text]
+    return f"{len(panel)} recordings{users}, {len(known):,} labelled steps, {len(set(known))} classes"
+
+
+def at_steps(panel: Panel, label: str) -> bool:
+    """Return whether each step of recordings has a label, rather than each recording."""
+    return label not in panel.statics
+
+
+def _labels(panel: Panel, label: str) -> NDArray[Any]:
+    """Return the label of each step of all recordings below each other, (rows,), which is empty where there is none."""
+    import numpy as np
+    import pandas as pd
+
+    texts = panel.roles.texts(label, panel.values[:, panel.roles.varying.index(label)])
+    return np.where(pd.isna(texts), "", texts)
 
 
 def _facts(panel: Panel) -> Sequence[str]:

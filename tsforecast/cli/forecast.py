@@ -40,6 +40,7 @@ from tsforecast.cli.options import (
     MODELS,
     Align,
     Audit,
+    Causal,
     Data,
     DataOptions,
     Gap,
@@ -258,7 +259,7 @@ def report(
     title: Annotated[str | None, typer.Option(help="Heading.", show_default="a description of the data")] = None,
 ) -> None:
     """Draw the report of rows of forecasters or classifiers that were kept, without fitting again."""
-    from tsforecast.evaluation.compare_classifiers import ClassifierComparison
+    from tsforecast.evaluation.compare_classifiers import ClassifierComparison, StepComparison
     from tsforecast.evaluation.leaderboard import Leaderboard
     from tsforecast.evaluation.storage import ROWS, read_rows
 
@@ -268,7 +269,9 @@ def report(
     if "predicted" in first:
         why = "accuracy ranks classifiers, beside the majority"
         require_absent("for a comparison of classifiers", why, metric=metric, reference=reference)
-        results: Leaderboard | ClassifierComparison = ClassifierComparison.from_parquet(*rows)
+        results: Leaderboard | ClassifierComparison = (
+            StepComparison if "begin" in first else ClassifierComparison
+        ).from_parquet(*rows)
     else:
         results = Leaderboard.from_parquet(*rows, metric=metric, reference=reference)
     title = title or (results.record.data if results.record else " and ".join(map(str, rows)))
@@ -288,6 +291,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for the fitted model.")],
     model: Model = "gru",
     horizon: Horizon = None,
+    causal: Causal = False,
     mlflow: Mlflow = False,
 ) -> None:
     """Fit one model on all of the data and save it; with --label a classifier of recordings."""
@@ -302,8 +306,10 @@ def fit(
         of = {"horizon": horizon, "window": networks.window, "recipe": networks.recipe, "loss": networks.loss}
         require_absent("with --label", "it belongs to forecasts", **of)
         with tracked(mlflow, data):
-            fit_classifier(data, model, reading, recordings, networks, out)
+            fit_classifier(data, model, reading, recordings, networks, causal, out)
         return
+    of = {"output": recordings.output, "causal": causal or None}
+    require_absent("without --label", "forecasts are of the past alone", **of)
     panel, task, form = read_table(data, reading)
     horizon = horizon_of(task, panel, horizon)
     settings = {**networks.settings(), "horizon": horizon, "verbose": int(console.is_terminal)}

@@ -101,6 +101,10 @@ Models = Annotated[
 MODELS = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"
 Refit = Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")]
 Audit = Annotated[str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")]
+Causal = Annotated[
+    bool,
+    typer.Option("--causal", help="Networks look back alone, so that their labels can be streamed: not bidirectional."),
+]
 Seeds = Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")]
 Jobs = Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")]
 Mlflow = Annotated[
@@ -224,6 +228,13 @@ class RecordingOptions(Options):
         _reading(
             help="Place of each recording in a folder or zip, such as {user}/{gesture}/*.csv.",
             show_default="{GROUP}/{LABEL}/*",
+        ),
+    ] = None
+    output: Annotated[
+        Literal["recording", "step"] | None,
+        _reading(
+            help="Whether each recording has a label, or each of its steps.",
+            show_default="step, where the label changes within most recordings",
         ),
     ] = None
 

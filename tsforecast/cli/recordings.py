@@ -14,7 +14,7 @@ from tsforecast.cli.console import as_polars, warn
 from tsforecast.cli.data import settings_of
 from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions, RecordingOptions, require_absent
-from tsforecast.cli.zip_archive import holds, unpacked
+from tsforecast.cli.places import archives_of, fields_of, unpacked
 from tsforecast.errors import (
     DataError,
     ModelFileError,
@@ -50,6 +50,7 @@ class Layout:
     label: str | None = None
     files: str | None = None
     known: bool = True  # whether labels must be there, as for a fit
+    output: str | None = None  # "step" where each step has a label, "recording" where none has; by the data if None
 
     def part(self, columns: Sequence[str]) -> list[str]:
         """Return the label, the group and the part of a given split, as far as they are used or there."""
@@ -83,34 +84,33 @@ class _Table:
 
 
 def read_recordings(data: str, reading: DataOptions, how: RecordingOptions) -> tuple[Panel, str]:
-    """Return recordings as a panel, and the name of its static column of labels.
+    """Return recordings as a panel, and the name of its column of labels, which is static unless steps have them.
 
     A split that came with them is the static column `part`.
     """
     from tsforecast.catalog.card import card
 
-    layout = Layout(reading, how.label, how.files)
+    layout = Layout(reading, how.label, how.files, output=how.output)
     if how.label and how.label == reading.group:
         raise ParameterError(f"--label must be another column than the group: got {how.label!r} for both")
     if _is_dataset(data):
         task, steps = card(data).task, card(data).roles.categories
-        if task.label is None and how.label is None:
-            held = f"it has one for each step, column {steps[0]!r}" if steps else "its card names none"
-            remedy = "learn them in Python with output='step'" if steps else "choose another one"
-            raise DataError(f"dataset {data!r} must have a label for each recording: {held}; {remedy}")
-        layout = replace(layout, label=how.label or task.label)
+        if not (task.label or how.label or steps):
+            raise DataError(f"dataset {data!r} must have labels: its card names none; choose another one")
+        layout = replace(layout, label=how.label or task.label or steps[0])
     elif Path(data).suffix.lower() in ARCHIVES:
         layout = replace(layout, label=how.label or "label")
-    elif how.label is None and not _archives_of(Path(data)):
+    elif how.label is None and not archives_of(Path(data), ARCHIVES):
         raise ParameterError("--label must name the column, or the field of --files, with the class: it is missing")
     panel = _read(data, layout)
     label = layout.label or "label"
     if label == panel.roles.group:
         raise ParameterError(f"--label must be another column than the group of {data!r}, {label!r}")
-    if label not in panel.statics:
-        raise DataError(
-            f"--label must name a column that is constant in each recording: {nearest(label, panel.statics)}"
-        )
+    named = dict.fromkeys(panel.statics, "recording") | dict.fromkeys(panel.roles.categories, "step")
+    if label not in named:
+        raise DataError(f"--label must name a column of labels: {nearest(label, named)}")
+    if how.output not in (None, named[label]):
+        raise DataError(f"--output must be {named[label]}: {data!r} has a label for each {named[label]}, {label!r}")
     if PART in panel.statics and not {*map(str, panel.statics[PART])} <= {TRAIN, TEST}:
         held = shorten([repr(part) for part in sorted({*map(str, panel.statics[PART])})])
         raise DataError(f"column {PART!r} must hold {TRAIN!r} or {TEST!r}: it holds {held}; rename it")
@@ -193,17 +193,9 @@ def _archive(path: Path, layout: Layout) -> Panel:
     return Panel.from_frame(frame, **roles, nan_policy=layout.reading.settings().get("nan_policy"))
 
 
-def _archives_of(folder: Path) -> list[Path]:
-    """Return the `.ts` files in a folder, or else those of `.arff`; a zip is looked at when it is unpacked."""
-    if folder.suffix.lower() == ".zip" or not folder.is_dir():
-        return [folder] * (folder.suffix.lower() == ".zip" and folder.is_file() and holds(folder, ARCHIVES))
-    held = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ARCHIVES and path.is_file()]
-    return [path for path in held if path.suffix.lower() == ".ts"] or held
-
-
 def _folder(folder: Path, layout: Layout, name: str) -> Panel:
     """Read a folder of recordings, one file each; or the one dataset of `.ts` or `.arff` files in it."""
-    archives = [] if layout.files else _archives_of(folder)
+    archives = [] if layout.files else archives_of(folder, ARCHIVES)
     if archives:
         names = sorted({re.sub(r"(?i)_(train|test)$", "", path.stem) for path in archives})
         if len(names) > 1:
@@ -216,8 +208,6 @@ def _folder(folder: Path, layout: Layout, name: str) -> Panel:
 
 def _matching(folder: Path, layout: Layout, where: str) -> list[tuple[Path, str, dict[str, str]]]:
     """Return the files of recordings with their names below the folder and the fields of their places."""
-    pattern = layout.files or _default_place(layout)
-    form, fields = _as_regex(pattern)
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name.lower().endswith(TABLES)]
     names = [path.relative_to(folder).as_posix() for path in paths]
     seen = [
@@ -227,36 +217,35 @@ def _matching(folder: Path, layout: Layout, where: str) -> list[tuple[Path, str,
         held = shorten([repr(path.name) for path in sorted(folder.rglob("*")) if path.is_file()]) or "nothing"
         endings = ", ".join(TABLES)
         raise DataError(f"{where!r} must hold files of recordings ({endings}, .ts or .arff): it has {held}")
-    levels = pattern.count("/") + 1
-    found = [(path, name, form.fullmatch("/".join(name.split("/")[-levels:]))) for path, name in seen]
-    matches = [(path, name, dict(zip(fields, match.groups(), strict=True))) for path, name, match in found if match]
+    pattern = layout.files or _default_place(layout)
+    places = fields_of(pattern, [name for _, name in seen])
+    if not layout.files:  # the label of each step, or the group, may be a column of the files
+        first = _table_of(seen[0][0], layout)
+        if any(place is not None for place in places):
+            for name in filter(None, (layout.label, layout.reading.group)):
+                pattern = pattern.replace(f"{{{name}}}", "*") if _changes(first, name) else pattern
+        else:
+            pattern = _default_place(layout, first.columns)
+        places = fields_of(pattern, [name for _, name in seen])
+    matches = [(*file, place) for file, place in zip(seen, places, strict=True) if place is not None]
     if not matches and not layout.known:  # new recordings may lie in no folders
         return [(path, name, {}) for path, name in seen]
     if not matches:
         held = f"none of {counted(len(seen), 'file')} does, such as {seen[0][1]!r}"
         raise DataError(f"files of {where!r} must lie at {pattern!r}: {held}; describe their places with --files")
-    if left := [repr(name) for _, name, match in found if not match]:
+    if left := [repr(name) for (_, name), place in zip(seen, places, strict=True) if place is None]:
         were = "was" if len(left) == 1 else "were"
         warn("Note", f"{counted(len(left), 'file')} not at {pattern!r} {were} left out: {shorten(left)}")
     return matches
 
 
-def _default_place(layout: Layout) -> str:
-    """Return the place of recordings in a folder for each group, and in it one for each label."""
-    return "".join(f"{{{name}}}/" for name in (layout.reading.group, layout.label) if name) + "*"
+def _default_place(layout: Layout, columns: Sequence[str] = ()) -> str:
+    """Return the place of recordings in a folder for each group, and in it one for each label.
 
-
-def _as_regex(pattern: str) -> tuple[re.Pattern[str], list[str]]:
-    """Return the form of the last levels of a path, and the names of its fields: ``{user}/{gesture}/*.csv``."""
-    words = re.split(r"(\{[^{}/]*\}|\*)", pattern)
-    fields = [word[1:-1] for word in words if word.startswith("{")]
-    rest = [word for word in words if word != "*" and not word.startswith("{")]
-    if any(set("{}") & set(word) for word in rest) or len(set(fields)) < len(fields) or "" in fields:
-        must = "--files must be a place with fields in braces, each once, such as {user}/{gesture}/*.csv"
-        raise ParameterError(Problem(must, f"got {pattern!r}"))
-    forms = {"*": "[^/]*"}
-    text = "".join("([^/]+)" if word.startswith("{") else forms.get(word, re.escape(word)) for word in words)
-    return re.compile(text), fields
+    A group or label that is a column of the files has no folders.
+    """
+    named = [name for name in (layout.reading.group, layout.label) if name and name not in columns]
+    return "".join(f"{{{name}}}/" for name in named) + "*"
 
 
 def _joined(matches: list[tuple[Path, str, dict[str, str]]], layout: Layout) -> _Table:
@@ -264,7 +253,7 @@ def _joined(matches: list[tuple[Path, str, dict[str, str]]], layout: Layout) -> 
     import polars as pl
 
     frames, files, rows = list[Any](), list[tuple[int, str]](), 0
-    problems = list[str]()
+    problems, doubled = list[str](), list[tuple[str, str, str]]()
     for path, name, fields in matches:
         frame = _table_of(path, layout)
         lack, more = ([*frames[0].columns], [*frame.columns]) if frames else ([], [])
@@ -272,6 +261,7 @@ def _joined(matches: list[tuple[Path, str, dict[str, str]]], layout: Layout) -> 
         wrong += [f"it has {column!r} as well" for column in more if column not in lack]
         facts = {ID: re.sub(r"(\.csv)?\.\w+$", "", name)}
         facts |= {column: fields[column] for column in (layout.label, layout.reading.group, PART) if column in fields}
+        doubled += [(name, column, fields[column]) for column in fields if layout.known and _changes(frame, column)]
         if wrong:
             must = f"file {name!r} must have the columns of {matches[0][1]!r}"
             problems.append(Problem(must, shorten(wrong), "name those to read with --target"))
@@ -282,8 +272,22 @@ def _joined(matches: list[tuple[Path, str, dict[str, str]]], layout: Layout) -> 
         frames.append(frame.with_columns(pl.lit(value).alias(column) for column, value in facts.items()))
         files.append((rows, name))
         rows += len(frame)
+    if doubled:
+        name, column, place = doubled[0]
+        held = f"its place has {place!r}, and its column changes" + _likewise(len(doubled), len(matches), "file")
+        remedy = "write * for it in --files, or rename the column"
+        problems.append(Problem(f"file {name!r} must have one {column!r}", held, remedy))
     raise_any(problems)
     return _Table(pl.concat(frames, how="diagonal_relaxed"), files)
+
+
+def _changes(frame: Any, column: str) -> bool:
+    """Return whether a file has a column that changes within it."""
+    return column in frame.columns and frame[column].n_unique() > 1
+
+
+def _likewise(count: int, among: int, thing: str) -> str:
+    return f" ({count - 1} more of {counted(among, thing)} likewise)" * (count > 1)
 
 
 def _own(frame: Any, fields: dict[str, str]) -> list[str]:
@@ -327,34 +331,90 @@ def _panel(table: _Table, layout: Layout, id: str | None) -> Panel:
         free = [name for name in frame.columns if name not in (ID, given.get("id"), *given.get("target", ()))]
         where = f"name a column, or the field of a folder with --files '{{{absent[0]}}}/*'" if table.files else ""
         raise DataError(f"column {absent[0]!r} does not exist; {where or nearest(absent[0], free)}")
+    guessed = id is None
     id, frame, parts = _named(frame, id, facts, layout)
     taken = {id, *facts, *parts, *given.get("past", ()), *given.get("future", ()), given.get("time")}
     target = given.get("target") or _channels(frame, id, taken)
     if given.get("time") == "none" or not any(given.get(name) for name in AXIS):
         given["time"] = False
-    given |= {"target": target, "id": id, "static": [name for name in facts if name != layout.reading.group]}
     if layout.reading.group not in facts:
         given.pop("group", None)
     if id is None:  # one recording, in the order of its rows
-        frame, given["id"] = frame.with_columns(pl.lit("1").alias(ID)), ID
-    raise_any(_varying(frame, str(given["id"]), facts))
+        id = given["id"] = ID
+        frame = frame.with_columns(pl.lit("1").alias(ID))
+    changing = _changing(frame, id, facts)
+    if layout.label in facts and _at_steps(layout, changing.get(layout.label), guessed):
+        facts.remove(layout.label)
+        changing.pop(layout.label, None)
+        frame = frame.with_columns(_texts(frame[layout.label]))
+        for role in ("past", "categories"):
+            given[role] = [*dict.fromkeys([*given.get(role, ()), layout.label])]
+    raise_any(_inconstant(changing, layout))
+    given |= {"target": target, "id": id, "static": [name for name in facts if name != layout.reading.group]}
     with table.lines():
         return Panel.from_frame(frame, **given)
 
 
-def _varying(frame: Any, id: str, facts: list[str]) -> Iterator[Problem]:
-    """Yield a problem for each label, group or part that changes within a recording."""
+@dataclass(frozen=True)
+class _Changing:
+    """Recordings within which a column changes."""
+
+    count: int
+    among: int  # recordings
+    first: str  # the name of the first, and two values of it
+
+    def __str__(self) -> str:
+        return f"{self.count} of {counted(self.among, 'recording')}"
+
+
+def _changing(frame: Any, id: str, facts: Sequence[str]) -> dict[str, _Changing]:
+    """Return in how many recordings a label, group or part changes, for each that does."""
     import polars as pl
 
+    found = {}
     for name in facts if id in frame.columns else ():
         counts = frame.group_by(id, maintain_order=True).agg(pl.col(name).unique(maintain_order=True))
-        changing = counts.filter(pl.col(name).list.len() > 1)
-        if len(changing):
-            first, values = changing.row(0)
-            held = f"{first!r} has {' and '.join(repr(str(value)) for value in values[:2])}"
-            more = f" ({len(changing) - 1} more of {counted(len(counts), 'recording')} likewise)" * (len(changing) > 1)
-            remedy = "name recordings with --id, several columns with commas, such as --id user,number"
-            yield Problem(f"column {name!r} must be constant in each recording", held + more, remedy)
+        rows = counts.filter(pl.col(name).list.len() > 1)
+        if len(rows):
+            first, values = rows.row(0)
+            held = f"{first!r} has {' and '.join('none' if one is None else repr(str(one)) for one in values[:2])}"
+            found[name] = _Changing(len(rows), len(counts), held)
+    return found
+
+
+def _at_steps(layout: Layout, changing: _Changing | None, guessed: bool) -> bool:
+    """Return whether each step has a label, as asked for; else with a note, where it changes within most recordings.
+
+    One that changes within few is a mistake of these few, and within recordings whose names are `guessed` of these:
+    nothing else is learned because of it.
+    """
+    if layout.output or not layout.known:
+        return layout.output == "step"
+    if changing is None or guessed or 2 * changing.count < changing.among:
+        return False
+    remedy = "if each recording has one, name recordings with --id, or pass --output recording"
+    warn("Note", f"{layout.label!r} changes within {changing} and is learned for each step; {remedy}")
+    return True
+
+
+def _inconstant(changing: dict[str, _Changing], layout: Layout) -> Iterator[Problem]:
+    """Yield a problem for each label, group or part that changes within a recording."""
+    for name, one in changing.items():
+        more = _likewise(one.count, one.among, "recording")
+        remedy = "name recordings with --id, several columns with commas, such as --id user,number"
+        if name == layout.label and layout.known and not layout.output:
+            remedy = "correct it there, name recordings with --id, or learn a label for each step with --output step"
+        yield Problem(f"column {name!r} must be constant in each recording", one.first + more, remedy)
+
+
+def _texts(labels: Any) -> Any:
+    """Return labels of steps as text, which is empty where there is none."""
+    import polars as pl
+
+    if labels.dtype.is_float():
+        labels = labels.fill_nan(None)
+        labels = labels.cast(pl.Int64) if (labels.drop_nulls() % 1 == 0).all() else labels
+    return labels.cast(pl.String).fill_null("")
 
 
 def _named(frame: Any, id: str | None, facts: list[str], layout: Layout) -> tuple[str | None, Any, list[str]]:
@@ -406,13 +466,13 @@ def _channels(frame: Any, id: str | None, taken: set[str | None]) -> list[str]:
 
 
 def keep_layout(
-    model: Path, data: str, reading: DataOptions, label: str, files: str | None, columns: Sequence[str]
+    model: Path, data: str, reading: DataOptions, label: str, files: str | None, columns: Sequence[str], output: str
 ) -> None:
     """Keep beside a saved classifier how its recordings were read."""
     folder = Path(data).is_dir() or data.lower().endswith(".zip")
-    kept = Layout(replace(reading, target=",".join(columns)), label)
-    kept = replace(kept, files=files or (_default_place(kept) if folder else None))
-    write_or_return(json.dumps(asdict(kept)), model / KEPT)
+    kept = Layout(replace(reading, target=",".join(columns)), label, output=output)
+    place = _default_place(kept, [label] if output == "step" else ())
+    write_or_return(json.dumps(asdict(replace(kept, files=files or (place if folder else None)))), model / KEPT)
 
 
 def kept_layout(model: Path, columns: Sequence[str] | None) -> Layout:

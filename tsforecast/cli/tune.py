@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsforecast.cli.classify import tested_part
+from tsforecast.cli.classify import at_steps, tested_part
 from tsforecast.cli.console import console, echo, show_leaderboard, show_search, suffix_of, write_report
 from tsforecast.cli.data import protocol_of, read_panel, tracked
 from tsforecast.cli.options import (
@@ -108,9 +108,15 @@ def tune(
         require_absent("with --label", "classifiers learn from the cross entropy alone", loss=training.loss)
     else:
         require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
+        require_absent("without --label", "forecasts have no labels", output=recordings.output)
     protocol = None
     if label or recordings.files:
         panel, label = read_recordings(data, reading, recordings)
+        if at_steps(panel, label):
+            raise DataError(
+                f"tune must have one label for each recording: column {label!r} of {data!r} has one for each step; "
+                "compare settings in Python, with output='step'"
+            )
     else:
         panel, task = read_panel(data, reading)
         protocol = protocol_of(task, panel, horizon, origins, step, align)

@@ -148,11 +148,15 @@ def _at_random(data: LabelledSequences) -> list[tuple[Positions, Positions]]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     parts = RANDOM_PARTS if data.groups is None else max(2, len(set(data.groups.tolist())))
-    parts = min(parts, max(2, int(np.unique(data.labels, return_counts=True)[1].max())))
+    most = int(np.unique(data.labels, return_counts=True)[1].max())
+    parts, same = min(parts, max(2, most)), content(data.panel)
+    if len(set(same)) < 2:
+        raise DataError(f"recordings must be two at least, one to learn from and one to test on: got {len(set(same))}")
+    labels = data.labels if most > 1 else np.zeros(len(data))  # of steps each recording may have its own main one
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")  # see _lacking
-        return list(splitter.split(np.zeros(len(data)), data.labels, content(data.panel)))
+        return list(splitter.split(np.zeros(len(data)), labels, same))
 
 
 def _given(data: LabelledSequences, test: Any) -> tuple[Positions, Positions]:

@@ -1,4 +1,4 @@
-"""Zip archive of recordings: unpacked for as long as it is read, or refused."""
+"""Places of files of recordings: the fields of their paths, and a zip, unpacked for as long as it is read."""
 
 from __future__ import annotations
 
@@ -6,18 +6,47 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from tsforecast.errors import DataError, UnknownNameError, raise_any, reason, shorten
+from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, raise_any, reason, shorten
 
 MOST_BYTES = 4 << 30  # that a zip may unpack to
 CHUNK = 1 << 20
 
 
-def holds(path: Path, endings: tuple[str, ...]) -> bool:
+def fields_of(pattern: str, names: Sequence[str]) -> list[dict[str, str] | None]:
+    """Return the fields of the place of each file; None where it is at another one."""
+    form, fields = _as_regex(pattern)
+    levels = pattern.count("/") + 1
+    found = [form.fullmatch("/".join(name.split("/")[-levels:])) for name in names]
+    return [dict(zip(fields, match.groups(), strict=True)) if match else None for match in found]
+
+
+def _as_regex(pattern: str) -> tuple[re.Pattern[str], list[str]]:
+    """Return the form of the last levels of a path, and the names of its fields: ``{user}/{gesture}/*.csv``."""
+    words = re.split(r"(\{[^{}/]*\}|\*)", pattern)
+    fields = [word[1:-1] for word in words if word.startswith("{")]
+    rest = [word for word in words if word != "*" and not word.startswith("{")]
+    if any(set("{}") & set(word) for word in rest) or len(set(fields)) < len(fields) or "" in fields:
+        must = "--files must be a place with fields in braces, each once, such as {user}/{gesture}/*.csv"
+        raise ParameterError(Problem(must, f"got {pattern!r}"))
+    forms = {"*": "[^/]*"}
+    text = "".join("([^/]+)" if word.startswith("{") else forms.get(word, re.escape(word)) for word in words)
+    return re.compile(text), fields
+
+
+def archives_of(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """Return the `.ts` files in a folder, or else others with these endings; a zip is looked at when it is unpacked."""
+    if folder.suffix.lower() == ".zip" or not folder.is_dir():
+        return [folder] * (folder.suffix.lower() == ".zip" and folder.is_file() and _holds(folder, endings))
+    held = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in endings and path.is_file()]
+    return [path for path in held if path.suffix.lower() == ".ts"] or held
+
+
+def _holds(path: Path, endings: tuple[str, ...]) -> bool:
     """Return whether a zip has a file with one of some endings, as far as it can be read."""
     try:
         with zipfile.ZipFile(path) as archive:
