@@ -16,7 +16,7 @@ import pytest
 
 from tests.helpers.commands import tsforecast
 from tsforecast import ClassifierComparison, GRUClassifier, MajorityClassifier, NearestNeighborClassifier, load
-from tsforecast.cli import places as files_of_recordings
+from tsforecast.cli import data as places_of_data
 
 USERS, GESTURES = ("ann", "bob", "cem"), ("tap", "wave")
 FAST = ("--models", "nearest-neighbor")
@@ -328,7 +328,7 @@ def one_file(text: str, name: str = "ann/tap/01.csv") -> Make:
 def test_a_bad_folder_or_zip_is_refused_in_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, sentence: str
 ) -> None:
-    monkeypatch.setattr(files_of_recordings, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(places_of_data, "MOST_BYTES", 10_000)
     here = Path.cwd()
     result = tsforecast("classify", make(tmp_path), *NAMED, *FAST)
     assert result.returncode == 2, result.stdout

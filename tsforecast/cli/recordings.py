@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.cli.console import as_polars, warn
-from tsforecast.cli.data import settings_of
+from tsforecast.cli.data import archives_of, fields_of, settings_of, unpacked
 from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions, RecordingOptions, require_absent
-from tsforecast.cli.places import archives_of, fields_of, unpacked
 from tsforecast.errors import (
     DataError,
     ModelFileError,
