@@ -27,6 +27,7 @@ STREAMING = Path(__file__).parents[1] / "docs" / "streaming.md"
 OPEN_BOARD = Path(__file__).parents[1] / "docs" / "open-board" / "README.md"
 ACTIVITIES = Path(__file__).parents[1] / "docs" / "activities.md"
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery" / "README.md"
+CLASSIFICATION = Path(__file__).parents[1] / "docs" / "classification.md"
 RECORDINGS = Path(__file__).parents[1] / "docs" / "recordings.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
@@ -408,8 +409,6 @@ def _spread(values: pd.Series) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "recognition": recognition,
-    "transfer": transfer,
     "accuracy": accuracy,
     "cells": cells,
     "others": others,
@@ -510,6 +509,7 @@ OF_STREAMING: dict[str, Callable[[], str]] = {
 
 DRAWN = {
     README: TABLES,
+    CLASSIFICATION: {"recognition": recognition, "transfer": transfer},
     VERDICTS: OF_VERDICTS,
     DISTRIBUTIONS: OF_DISTRIBUTIONS,
     GALLERY: OF_GALLERY,
