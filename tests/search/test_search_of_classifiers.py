@@ -242,7 +242,7 @@ def test_the_progress_of_a_search_names_what_is_to_be_beaten(caplog: pytest.LogC
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--label", "gestur"], "static column 'gestur' does not exist; did you mean 'gesture'"),
+        (["--label", "gestur"], "column 'gestur' does not exist; did you mean 'gesture'"),
         (["--label", "person"], "--label must be another column than the group"),
         (["--label", "gesture", "--horizon", "3"], "--horizon must be left out with --label"),
         (["--label", "gesture", "--folds", "9"], "--folds must be 1 to 4"),

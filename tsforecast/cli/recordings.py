@@ -311,7 +311,7 @@ def _table_of(path: Path, layout: Layout) -> Any:
     found, _, problems = read_file(path, time, given.get("date_format"), numbers, texts, given.get("decimal"))
     raise_any(problems)
     frame = as_polars(found)
-    if numbers is None:
+    if numbers is None or layout.label not in frame.columns:  # a misspelt label is guessed from all columns
         return frame
     kept = {*numbers, *names, time, *(time or "").split(",")}
     return frame.select(name for name in frame.columns if name in kept)
