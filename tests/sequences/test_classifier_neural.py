@@ -188,7 +188,7 @@ def test_all_faulty_settings_are_named_at_once() -> None:
         model.fit(recordings, labels)
     said = str(caught.value)
     for sentence in (
-        "cell must be one of 'rnn', 'gru', 'lstm', 'conv1d': got 'grru'; did you mean 'gru'?",
+        "cell must be one of 'rnn', 'gru', 'lstm', 'conv1d', 'auto': got 'grru'; did you mean 'gru'?",
         "pooling must be one of 'mean', 'max', 'mean-max', 'last', 'attention': got 'men'; did you mean 'mean'?",
         "augment has no part 'jiter'; did you mean 'jitter'?",
         "augment 'scale' must be a number in [0, 10): got -1",
@@ -259,3 +259,25 @@ def test_long_recordings_are_read_in_forty_segments_and_short_ones_step_by_step(
         [random.normal(size=200)] * 4, [np.arange(200) % 2] * 4
     )
     assert each.resolved_["segment"] == 1
+
+
+def test_the_cell_is_chosen_by_the_loss_on_validation_and_kept(tmp_path: Path) -> None:
+    recordings, labels = gestures(48)
+    settings = QUICK | {"cell": "auto", "validation": 0.25, "max_epochs": 12}
+    seen: list[int] = []
+    model = NeuralClassifier(**settings).fit(recordings, labels, on_epoch=lambda epoch: seen.append(epoch.number))
+    losses = model.resolved_["cell_losses"]
+    single = {cell: NeuralClassifier(**settings | {"cell": cell}).fit(recordings, labels) for cell in losses}
+    assert losses == {cell: min(e.valid_loss for e in one.history_) for cell, one in single.items()}
+    best = min(losses, key=lambda cell: losses[cell])
+    assert model.resolved_["cell"] == best == model.network_.architecture.cell
+    assert np.array_equal(model.predict_proba(recordings), single[best].predict_proba(recordings))
+    assert seen == 2 * list(range(13))
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert np.array_equal(loaded.predict_proba(recordings), model.predict_proba(recordings))
+    tuned = model.fine_tune(recordings[:6], labels[:6], max_epochs=1)
+    tuned.save(tmp_path / "tuned")
+    assert load(tmp_path / "tuned").network_.architecture.cell == best
+    with pytest.raises(DataError, match="cell='auto' must have recordings that validate: got none of 48"):
+        NeuralClassifier(**settings | {"validation": None}).fit(recordings, labels)

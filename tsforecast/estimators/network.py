@@ -178,8 +178,8 @@ class NetworkEstimator(Estimator):
 
     def _architecture(self) -> Architecture:
         """Return the shape of the network."""
-        segment, head_layers = self.resolved_.get("segment", self.segment), self.resolved_.get("head_layers", 1)
-        return self._made(Architecture, segment=segment, head_layers=head_layers)
+        chosen = {name: self.resolved_.get(name, getattr(self, name)) for name in ("cell", "segment")}
+        return self._made(Architecture, **chosen, head_layers=self.resolved_.get("head_layers", 1))
 
     def epochs(self, examples: int) -> int:
         """Return the number of epochs for so many windows, or sequences, to train on; see `max_epochs`."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
 from torch import Tensor
 
 from tsforecast.checks import between, one_of
@@ -17,15 +18,16 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, Problem, nearest, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
-from tsforecast.events import observed
+from tsforecast.events import observed, unobserved
 from tsforecast.networks.sequence import SequenceNetwork
 from tsforecast.sequences.base import Floats, SequenceEstimator
 from tsforecast.sequences.stream import Stream
 from tsforecast.sequences.targets import Labels, Target
 from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
-from tsforecast.training.history import OnEpoch
+from tsforecast.training.history import OnEpoch, best_epoch
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 
+CELLS_TO_TRY = ("gru", "conv1d")  # of cell="auto"
 Mask = NDArray[np.bool_]
 
 SEGMENTS = 40  # of a recording: held-out thirds of GunPoint are recognised better, and sooner, than step by step
@@ -114,9 +116,9 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
     Attributes
     ----------
     resolved_ : dict
-        Values used where a setting left a choice: segment, validation (recordings, or groups), max_epochs, best_epoch,
-        device, head_layers (of the head there is, perhaps a new one by `fine_tune`), fused (whether fast kernels read;
-        sizes and length of the training decide).
+        Values used where a setting left a choice: cell, with the validation loss of each, segment, validation
+        (recordings, or groups), max_epochs, best_epoch, device, head_layers (of the head there is, perhaps a new one
+        by `fine_tune`), fused (whether fast kernels read; sizes and length of the training decide).
     network_ : tsforecast.networks.sequence.SequenceNetwork
     scaling_ : Scaling
     scaled_on_ : dict
@@ -127,6 +129,11 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         Losses of the target; skill is the share of the baseline's that the network removes.
     """
 
+    cell: Literal["rnn", "gru", "lstm", "conv1d", "auto"] = setting(  # type: ignore[assignment]
+        default="gru",
+        doc="Recurrent cell, or dilated convolutions. Auto: gated recurrent units or convolutions, whichever has the "
+        "smaller loss on the recordings that validate; both are trained.",
+    )
     segment: int | Literal["auto"] = setting(
         default="auto",
         doc="Consecutive steps read at once (S); 1 reads step by step. Auto: as many as cut a recording of median "
@@ -198,6 +205,9 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         TrainingError
             When the loss is no longer a number; the classifier then has the last good weights.
         """
+        if self.cell == "auto":
+            places = {"checkpoint": checkpoint, "resume_from": resume_from}
+            return self._fit_best_cell(X, y, groups, places, checkpoint_every, on_epoch)
         panel, truth, sides = self._checked(X, y, groups)
         same = {"labels": truth.tolist(), "groups": None if sides is None else sides.tolist()}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
@@ -215,6 +225,38 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
                 sequences, network = self._prepare(examples, truth, np.zeros_like(validates))
                 config = self._training_config(self.resolved_["best_epoch"])
                 self._train_network(sequences, config, network, checkpoints, phase="refit")
+        return self
+
+    def _fit_best_cell(
+        self,
+        X: Any,
+        y: Any,
+        groups: ArrayLike | None,
+        places: dict[str, str | Path | None],
+        checkpoint_every: int | str,
+        on_epoch: OnEpoch | None,
+    ) -> Self:
+        """Fit with each of `CELLS_TO_TRY`, and become the network with the smallest validation loss."""
+        panel, _, _ = self._checked(X, y, groups)
+        fitted = {}
+        with observed(self, panel, on_epoch) as activity:
+            for cell in CELLS_TO_TRY:
+                own = {name: None if place is None else Path(place) / cell for name, place in places.items()}
+                model = clone(self).set_params(cell=cell)
+                with unobserved():
+                    fitted[cell] = model.fit(
+                        X, y, groups, **own, checkpoint_every=checkpoint_every, on_epoch=activity.notify
+                    )
+            scored = {cell: best_epoch(model.history_).valid_loss for cell, model in fitted.items()}
+            losses = {cell: loss for cell, loss in scored.items() if loss is not None}
+            if not losses:
+                raise DataError(
+                    f"cell='auto' must have recordings that validate: got none of {len(panel)}, with "
+                    f"validation={self.validation!r}; raise validation, or name a cell"
+                )
+            best = min(losses, key=lambda cell: losses[cell])
+            self.__dict__.update({name: value for name, value in vars(fitted[best]).items() if name.endswith("_")})
+            self.resolved_ |= {"cell": best, "cell_losses": losses}
         return self
 
     def fine_tune(
@@ -253,6 +295,8 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         examples, validates = model._split(panel, truth, sides)
         model.resolved_["head_layers"] = layers if head == "new" else self.resolved_.get("head_layers", 1)
         model.resolved_["segment"] = self.network_.architecture.segment
+        if "cell" in self.resolved_:
+            model.resolved_["cell"] = self.resolved_["cell"]
         if scaling == "new":
             model._scale(examples.select(~validates), model._of(examples, truth, ~validates))
         if head == "new":
