@@ -42,6 +42,7 @@ def test_predictions_do_not_depend_on_batch_mates_whatever_the_settings(network:
         settings = {"norm": norm, "pooling": pooling, "bidirectional": both, "residual": residual}
         model = quick(network, **settings, head_layers=head, layers=2, units=4, max_epochs=0)
         net = model.fit(recordings, labels).network_
+        torch.manual_seed(0)
         nn.init.normal_((net.head if head == 1 else net.head[-1]).weight)
         together = model.predict_proba(recordings)
         assert len(np.unique(together[:, 0].round(6))) > 3, settings  # recordings are read
