@@ -434,3 +434,25 @@ def test_mistakes_get_one_sentence(places: Path, words: tuple[str, ...], sentenc
     result = tsforecast(*words, cwd=places)
     assert result.returncode == 2, result.stdout
     assert any(each in result.stderr for each in sentence.split("|")), result.stderr
+
+
+def test_nan_of_recordings_has_remedies_that_the_command_has(tmp_path: Path) -> None:
+    held = {f"{user}/{way}/1.csv": "x,y\n1,1\n4,2\n2,1\n" for user in ("ann", "bob") for way in ("tap", "wave")}
+    where = zipped(tmp_path, held)
+    gap = tmp_path / "gap"
+    gap.mkdir()
+    tsforecast("fit", where, *NAMED, "--model", "majority", "--out", tmp_path / "m")
+    (gap / "new.csv").write_text("x,y\n1,1\n,1\n3,1\n")
+    refused = tsforecast("predict", tmp_path / "m", gap / "new.csv")
+    assert "has 1 NaN, first at line 3 of 'new.csv'; fill them first, or fit the model with --nan forward_fill\n" in (
+        refused.stderr
+    )
+    masked = tsforecast("classify", where, *NAMED, *FAST, "--nan", "mask")
+    assert "--nan mask must be left out for recordings: all steps are read; pass --nan forward_fill" in masked.stderr
+    (gap / "ann").mkdir()
+    (gap / "ann" / "a.csv").write_text("x,y\n1,1\n,1\n3,1\n")
+    (gap / "ann" / "b.csv").write_text("x,y\n,1\n2,1\n3,1\n")
+    new = ("classify", gap, "--label", "user", "--target", "x,y", "--files", "{user}/*", *FAST)
+    assert "; fill them first, or pass --nan forward_fill\n" in tsforecast(*new).stderr
+    filled = tsforecast(*new, "--nan", "forward_fill").stderr
+    assert "first at line 2 of 'ann/b.csv'; cut such steps off, or pass --nan drop_series\n" in filled

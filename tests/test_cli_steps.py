@@ -189,3 +189,13 @@ def test_models_for_recordings_alone_are_left_out_of_the_usual_ones(days: Path) 
     assert "nearest-neighbor, rocket, ensemble cannot learn a label for each step and are left out" in result.stderr
     shown = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("│")}
     assert shown == {"majority", "rnn", "gru", "lstm", "conv1d"}
+
+
+def test_one_label_beside_blanks_is_that_of_the_recording(days: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(days / "typo.csv").replace({"activity": {"wlak": "walk"}})
+    table.loc[table.groupby("recording").head(2).index, "activity"] = None
+    table.to_csv(tmp_path / "blanks.csv", index=False)
+    found = tsforecast("classify", tmp_path / "blanks.csv", *TABLE, "--models", "majority")
+    assert found.returncode == 0, found.stderr
+    assert "6 recordings of 3 users, 2 classes." in found.stdout
+    assert "changes within" not in found.stderr

@@ -94,6 +94,8 @@ def classify(
         require_place(out, mark=COMPARISON)
     unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
     panel, label = read_recordings(data, reading, recordings)
+    for note in panel.notes:
+        warn("Note", note_of(note))
     if at_steps(panel, label):
         chosen = _for_steps(chosen, named=models != CLASSIFIERS and "all" not in models.split(","))
     protocols, test = _split(panel, protocol)
@@ -162,6 +164,8 @@ def predict_labels(classifier: Any, model: Path, data: str, id: str | None, out:
     for_steps = getattr(classifier, "at_steps", False)
     layout = replace(kept_layout(model, classifier.columns_), output="step" if for_steps else "recording")
     panel = read_new(data, layout, id)
+    for note in panel.notes:
+        warn("Note", note_of(note))
     label = layout.label or "label"
     recordings = without_column(panel.without(*_facts(panel)), label)
     probabilities, predicted = classifier.predict_proba(recordings), classifier.predict(recordings)

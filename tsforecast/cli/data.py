@@ -15,15 +15,17 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tsforecast.cli.console import echo
+from tsforecast.cli.console import echo, warn
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions, require_absent
 from tsforecast.errors import (
+    Argument,
     DataError,
     ModelFileError,
     ParameterError,
     Problem,
+    TsForecastError,
     UnknownNameError,
     nearest,
     raise_any,
@@ -341,3 +343,54 @@ def _unsafe(path: Path, files: list[zipfile.ZipInfo], endings: tuple[str, ...]) 
         )
         remedy = "; unpack it, and name that one" if nested else ""
         yield f"zip {str(path)!r} must hold files of recordings ({', '.join(endings)}): {held}{remedy}"
+
+
+@contextmanager
+def fillable(known: bool) -> Iterator[None]:
+    """Name remedies for NaN of recordings that their command has: `predict` fills as `fit` did."""
+    try:
+        yield
+    except TsForecastError as error:
+        raise type(error)([_fillable(problem, known) for problem in error.problems], error.repair) from error
+
+
+def _fillable(problem: Problem, known: bool) -> Problem:
+    asked = [part for part in problem.remedy if isinstance(part, Argument) and part.name == "nan_policy"]
+    if not asked:
+        return problem
+    filled = asked[0].value == "mask"  # by forward_fill, which left NaN before the first number
+    remedy = "cut such steps off" if filled else "fill them first"
+    more = Argument(
+        "nan_policy", "drop_series" if filled else "forward_fill", "pass" if known else "fit the model with"
+    )
+    return Problem(problem.must, problem.got, (f"{remedy}, or ", more), series=problem.series)
+
+
+def channels_of(frame: Any, id: str | None, taken: set[str | None]) -> list[str]:
+    """Return the columns of numbers that change within recordings and are no clock, with a note on the others."""
+    import narwhals as nw
+    import polars as pl
+
+    from tsforecast.data.values import first_text
+
+    free = [name for name in frame.columns if name not in taken]
+    spoilt = [name for name in free if first_text(nw.from_native(frame[name], series_only=True))]  # which is refused
+    numbers = [name for name in free if frame[name].dtype.is_numeric()]
+    inside = pl.lit(True) if id is None else pl.col(id) == pl.col(id).shift()
+    inside = inside.fill_null(False)
+    moves = frame.select(inside.alias(""), *(pl.col(name).diff() for name in numbers)).filter(pl.col("")).drop("")
+    clocks = [name for name in numbers if len(moves) > 1 and (moves[name] > 0).all()]
+    still = [name for name in numbers if len(moves) > 1 and (moves[name] == 0).all()]
+    found = [name for name in free if name in (*numbers, *spoilt) and name not in (*clocks, *still)]
+    if not found:
+        held = f"columns {shorten([*map(repr, frame.columns)], 8)}"
+        raise DataError(
+            Problem("recordings must have a column of numbers that change", held, "name those with --target")
+        )
+    for names, one, several in ((clocks, "grows", "grow"), (still, "stays the same", "stay the same")):
+        if names:
+            held = f"{shorten([*map(repr, names)])} {one if len(names) == 1 else several} within every recording"
+            warn(
+                "Note", f"{held} and {'is' if len(names) == 1 else 'are'} left out; --target names the channels to read"
+            )
+    return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.cli.console import as_polars, warn
-from tsforecast.cli.data import archives_of, fields_of, settings_of, unpacked
+from tsforecast.cli.data import archives_of, channels_of, fields_of, fillable, settings_of, unpacked
 from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions, RecordingOptions, require_absent
 from tsforecast.errors import (
@@ -90,6 +90,9 @@ def read_recordings(data: str, reading: DataOptions, how: RecordingOptions) -> t
     from tsforecast.catalog.card import card
 
     layout = Layout(reading, how.label, how.files, output=how.output)
+    if reading.nan == "mask":
+        remedy = "--nan forward_fill, or drop_series to leave recordings with NaN out"
+        raise ParameterError(f"--nan mask must be left out for recordings: all steps are read; pass {remedy}")
     if how.label and how.label == reading.group:
         raise ParameterError(f"--label must be another column than the group: got {how.label!r} for both")
     if _is_dataset(data):
@@ -189,7 +192,8 @@ def _archive(path: Path, layout: Layout) -> Panel:
     if layout.label and "label" in roles["static"]:
         frame = frame.rename({"label": layout.label})
         roles["static"] = [layout.label if name == "label" else name for name in roles["static"]]
-    return Panel.from_frame(frame, **roles, nan_policy=layout.reading.settings().get("nan_policy"))
+    with fillable(layout.known):
+        return Panel.from_frame(frame, **roles, nan_policy=layout.reading.settings().get("nan_policy"))
 
 
 def _folder(folder: Path, layout: Layout, name: str) -> Panel:
@@ -333,7 +337,7 @@ def _panel(table: _Table, layout: Layout, id: str | None) -> Panel:
     guessed = id is None
     id, frame, parts = _named(frame, id, facts, layout)
     taken = {id, *facts, *parts, *given.get("past", ()), *given.get("future", ()), given.get("time")}
-    target = given.get("target") or _channels(frame, id, taken)
+    target = given.get("target") or channels_of(frame, id, taken)
     if given.get("time") == "none" or not any(given.get(name) for name in AXIS):
         given["time"] = False
     if layout.reading.group not in facts:
@@ -349,8 +353,10 @@ def _panel(table: _Table, layout: Layout, id: str | None) -> Panel:
         for role in ("past", "categories"):
             given[role] = [*dict.fromkeys([*given.get(role, ()), layout.label])]
     raise_any(_inconstant(changing, layout))
+    if layout.label in facts and id in frame.columns:
+        frame = frame.with_columns(pl.col(layout.label).drop_nulls().first().over(id))
     given |= {"target": target, "id": id, "static": [name for name in facts if name != layout.reading.group]}
-    with table.lines():
+    with fillable(layout.known), table.lines():
         return Panel.from_frame(frame, **given)
 
 
@@ -373,7 +379,7 @@ def _changing(frame: Any, id: str, facts: Sequence[str]) -> dict[str, _Changing]
     found = {}
     for name in facts if id in frame.columns else ():
         counts = frame.group_by(id, maintain_order=True).agg(pl.col(name).unique(maintain_order=True))
-        rows = counts.filter(pl.col(name).list.len() > 1)
+        rows = counts.filter(pl.col(name).list.drop_nulls().list.len() > 1)  # a label beside blanks is one
         if len(rows):
             first, values = rows.row(0)
             held = f"{first!r} has {' and '.join('none' if one is None else repr(str(one)) for one in values[:2])}"
@@ -432,36 +438,6 @@ def _named(frame: Any, id: str | None, facts: list[str], layout: Layout) -> tupl
         name = ID if ID not in frame.columns else id
         return name, frame.with_columns(pl.concat_str(parts, separator="/").alias(name)), parts
     return id, frame, []
-
-
-def _channels(frame: Any, id: str | None, taken: set[str | None]) -> list[str]:
-    """Return the columns of numbers that change within recordings and are no clock, with a note on the others."""
-    import narwhals as nw
-    import polars as pl
-
-    from tsforecast.data.values import first_text
-
-    free = [name for name in frame.columns if name not in taken]
-    spoilt = [name for name in free if first_text(nw.from_native(frame[name], series_only=True))]  # which is refused
-    numbers = [name for name in free if frame[name].dtype.is_numeric()]
-    inside = pl.lit(True) if id is None else pl.col(id) == pl.col(id).shift()
-    inside = inside.fill_null(False)
-    moves = frame.select(inside.alias(""), *(pl.col(name).diff() for name in numbers)).filter(pl.col("")).drop("")
-    clocks = [name for name in numbers if len(moves) > 1 and (moves[name] > 0).all()]
-    still = [name for name in numbers if len(moves) > 1 and (moves[name] == 0).all()]
-    found = [name for name in free if name in (*numbers, *spoilt) and name not in (*clocks, *still)]
-    if not found:
-        held = f"columns {shorten([*map(repr, frame.columns)], 8)}"
-        raise DataError(
-            Problem("recordings must have a column of numbers that change", held, "name those with --target")
-        )
-    for names, one, several in ((clocks, "grows", "grow"), (still, "stays the same", "stay the same")):
-        if names:
-            held = f"{shorten([*map(repr, names)])} {one if len(names) == 1 else several} within every recording"
-            warn(
-                "Note", f"{held} and {'is' if len(names) == 1 else 'are'} left out; --target names the channels to read"
-            )
-    return found
 
 
 def keep_layout(
