@@ -95,6 +95,9 @@ def test_a_folder_a_zip_and_a_table_are_the_same_recordings(places: Path, tmp_pa
     drawn = tsforecast("report", tmp_path / "moves", "--out", tmp_path / "again.md")
     assert drawn.returncode == 0, drawn.stderr
     assert "nearest-neighbor" in (tmp_path / "again.md").read_text()
+    heading = (tmp_path / "moves" / "classification.md").read_text().splitlines()[0]
+    assert heading == f"# {places / 'moves'}: gesture"
+    assert (tmp_path / "again.md").read_text().splitlines()[0] == heading
 
 
 def test_a_narrow_terminal_lists_the_columns_that_do_not_fit(places: Path) -> None:
@@ -177,6 +180,9 @@ def test_a_classifier_from_python_predicts_on_the_command_line(places: Path, tmp
     result = tsforecast("predict", tmp_path / "model", tmp_path / "new.csv", "--id", "user,truth,nr")
     assert result.returncode == 0, result.stderr
     assert [line.split(",")[1] for line in result.stdout.splitlines()[1:]] == labels
+    movement(1, 1, 1)[["x", "y"]].to_csv(tmp_path / "two.csv", index=False)
+    alone = tsforecast("predict", tmp_path / "model", tmp_path / "two.csv").stdout
+    assert alone.splitlines()[1].startswith("two,wave,")
 
 
 def test_labels_of_steps_several_labels_and_classes_in_order_are_written_as_python_predicts_them(
@@ -456,3 +462,9 @@ def test_nan_of_recordings_has_remedies_that_the_command_has(tmp_path: Path) -> 
     assert "; fill them first, or pass --nan forward_fill\n" in tsforecast(*new).stderr
     filled = tsforecast(*new, "--nan", "forward_fill").stderr
     assert "first at line 2 of 'ann/b.csv'; cut such steps off, or pass --nan drop_series\n" in filled
+
+
+@pytest.mark.parametrize("command", ["fit", "tune"])
+def test_help_names_the_places_of_recordings(command: str) -> None:
+    shown = " ".join(tsforecast(command, "--help", width=300).stdout.split())
+    assert "with --label also a folder, zip, .ts or .arff" in shown

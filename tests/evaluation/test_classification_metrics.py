@@ -99,6 +99,7 @@ def test_reliability_is_the_curve_of_scikit_learn_and_its_error_that_of_a_slow_c
     assert metrics(rows)["calibration_error"] == pytest.approx(error)
     sure = rows.assign(true=rows["predicted"], **{f"p_{c}": (rows["predicted"] == c) * 1.0 for c in set(rows["true"])})
     assert reliability(sure).to_dict("list") == {"confidence": [1.0], "accuracy": [1.0], "recordings": [len(rows)]}
+    assert f"{metrics(sure.assign(probability=1.0))['log_loss']:.3f}" == "0.000"  # without a sign
 
 
 def test_a_class_that_is_never_predicted_or_never_tested_has_no_number_of_its_own() -> None:

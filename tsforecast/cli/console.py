@@ -324,3 +324,13 @@ def write_comparison(results: Leaderboard | ClassifierComparison, out: Path, tit
     """Write table, report and rows of a comparison."""
     for name in (table, "report.html", "rows.parquet"):
         write_report(results, out / name, title)
+
+
+def heading_of(out: Path) -> str | None:
+    """Return the title of a comparison of classifiers in a folder, where it was written there."""
+    try:
+        with (out / COMPARISON).open(encoding="utf-8") as file:
+            first = file.readline(1000).strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return first.removeprefix("# ") if first.startswith("# ") else None

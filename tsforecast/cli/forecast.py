@@ -15,6 +15,7 @@ from tsforecast.cli.console import (
     REPORTS,
     console,
     echo,
+    heading_of,
     progress,
     show_audit,
     show_leaderboard,
@@ -39,6 +40,7 @@ from tsforecast.cli.files import SUFFIXES
 from tsforecast.cli.options import (
     MODELS,
     Align,
+    AnyData,
     Audit,
     Causal,
     Data,
@@ -274,6 +276,8 @@ def report(
         ).from_parquet(*rows)
     else:
         results = Leaderboard.from_parquet(*rows, metric=metric, reference=reference)
+    if title is None and len(rows) == 1:
+        title = heading_of(rows[0])
     title = title or (results.record.data if results.record else " and ".join(map(str, rows)))
     if isinstance(results, Leaderboard):
         show_leaderboard(results, title, console)
@@ -284,7 +288,7 @@ def report(
 
 @expand_options
 def fit(
-    data: Data,
+    data: AnyData,
     networks: NetworkOptions,
     reading: DataOptions,
     recordings: RecordingOptions,

@@ -47,6 +47,13 @@ def _plain(params: list[Any]) -> list[Any]:
 Data = Annotated[
     str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel, Parquet or TSF file.")
 ]
+AnyData = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME_OR_FILE",
+        help="A dataset's name, or a CSV, Excel, Parquet or TSF file; with --label also a folder, zip, .ts or .arff.",
+    ),
+]
 Labelled = Annotated[
     str,
     typer.Argument(

@@ -66,6 +66,7 @@ class _Table:
 
     frame: Any
     files: list[tuple[int, str]] = field(default_factory=list)
+    name: str = "1"  # of the recording, where it is one
 
     @contextmanager
     def lines(self) -> Iterator[None]:
@@ -301,7 +302,7 @@ def _own(frame: Any, fields: dict[str, str]) -> list[str]:
 def _long(path: Path, layout: Layout) -> _Table:
     """Return a table of many recordings, one below the other."""
     with lines_of(path):
-        return _Table(_table_of(path, layout))
+        return _Table(_table_of(path, layout), name=re.sub(r"(\.csv)?\.\w+$", "", path.name))
 
 
 def _table_of(path: Path, layout: Layout) -> Any:
@@ -344,7 +345,7 @@ def _panel(table: _Table, layout: Layout, id: str | None) -> Panel:
         given.pop("group", None)
     if id is None:  # one recording, in the order of its rows
         id = given["id"] = ID
-        frame = frame.with_columns(pl.lit("1").alias(ID))
+        frame = frame.with_columns(pl.lit(table.name).alias(ID))
     changing = _changing(frame, id, facts)
     if layout.label in facts and _at_steps(layout, changing.get(layout.label), guessed):
         facts.remove(layout.label)

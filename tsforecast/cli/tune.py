@@ -15,7 +15,7 @@ from tsforecast.cli.console import console, echo, show_leaderboard, show_search,
 from tsforecast.cli.data import protocol_of, read_panel, tracked
 from tsforecast.cli.options import (
     Align,
-    Data,
+    AnyData,
     DataOptions,
     Horizon,
     LossOptions,
@@ -56,7 +56,7 @@ CLASSIFIER_SPACE = {name: values for name, values in SPACE.items() if name != "w
 
 @expand_options
 def tune(
-    data: Data,
+    data: AnyData,
     reading: DataOptions,
     recordings: RecordingOptions,
     training: LossOptions,

@@ -74,7 +74,7 @@ def metrics(rows: pd.DataFrame) -> dict[str, float]:
     scores["roc_auc"] = float(table["roc_auc"].mean())
     if "probability" in rows and rows["probability"].notna().all():
         least = np.finfo(np.float64).eps  # a class that was held impossible costs 36 nats, not infinitely many
-        scores["log_loss"] = float(-np.log(rows["probability"].clip(lower=least)).mean())
+        scores["log_loss"] = float(-np.log(rows["probability"].clip(lower=least)).mean()) + 0.0  # no -0
     if found is not None:
         classes, shares = found
         truth = rows["true"].to_numpy()[:, None] == np.array(classes, dtype=object)
