@@ -165,8 +165,8 @@ def test_a_label_that_was_not_fitted_cannot_be_scored(classifier: Classifier) ->
         fitted.predict([np.zeros((9, 3))])
     panel = as_panel(recordings, labels, np.arange(12) % 2)
     fitted.fit(panel, "gesture")
-    other = replace(panel, roles=replace(panel.roles, target=("y", "x")))
-    with pytest.raises(DataError, match=r"X must have the columns that were fitted, \('x', 'y'\): got \('y', 'x'\)"):
+    other = replace(panel, roles=replace(panel.roles, target=("y", "z")))
+    with pytest.raises(DataError, match=r"X must have the columns that were fitted, \('x', 'y'\): got \('y', 'z'\)"):
         fitted.predict(other)
     assert len(fitted.predict(recordings)) == 12  # without names nothing can be compared
 
@@ -178,3 +178,39 @@ def test_recordings_of_a_step_or_two_are_fitted_and_classified(classifier: Class
     found = fitted.predict_proba([*short, *recordings])
     assert np.array_equal(found[:2], fitted.predict_proba(short))
     assert np.array_equal(found[2:], fitted.predict_proba(recordings))
+
+
+def test_columns_of_frames_are_matched_by_name() -> None:
+    recordings, labels = gestures(12)
+    frames = [pd.DataFrame(one, columns=["x", "y"]) for one in recordings]
+    fitted = quick(GRUClassifier).fit([frames[0], *(one[["y", "x"]] for one in frames[1:])], labels)
+    assert fitted.columns_ == ("x", "y")
+    wanted = quick(GRUClassifier).fit(recordings, labels).predict_proba(recordings)
+    for asked in (frames, [one[["y", "x"]] for one in frames], recordings):
+        assert np.array_equal(fitted.predict_proba(asked), wanted)
+    panel = as_panel(recordings, labels, np.arange(12))
+    turned = replace(panel, values=panel.values[:, ::-1], roles=replace(panel.roles, target=("y", "x")))
+    assert np.array_equal(fitted.predict_proba(turned), wanted)
+    assert refused(
+        quick(GRUClassifier), [*frames[:3], frames[3].set_axis(["x", "z"], axis=1), *frames[4:]], labels
+    ) == (
+        "recording 3 must have the columns of the others, 'x', 'y': got 'x', 'z'; rename them, or leave the recording "
+        "out"
+    )
+
+
+def test_labels_and_recordings_that_cannot_be_meant_are_refused() -> None:
+    recordings, labels = gestures(9)
+    model, rest = quick(GRUClassifier), labels.tolist()[1:]
+    unlabelled = "y must have a label for each recording: 1 is {}, the first at 0"
+    assert refused(model, recordings, ["", *rest]) == unlabelled.format('""')
+    assert refused(model, recordings, [pd.NA, *rest]) == unlabelled.format("NaN")
+    assert refused(model, recordings, [1, *rest]) == "labels must be texts or numbers, not both: got 'line', 1"
+    assert refused(model, recordings, np.arange(9) + 0.5).endswith("use a GRURegressor.")
+    assert "must hold numbers: got complex ones" in refused(model, [one + 1j for one in recordings], labels)
+    assert "must hold numbers within ±1e+100: got" in refused(model, [one * 1e200 for one in recordings], labels)
+    most = [recordings[0][:, :1], *recordings[1:]]
+    assert refused(model, most, labels).startswith("recording 0 must have as many channels as the others: 2, got 1")
+    fitted = model.fit(recordings, labels)
+    with pytest.raises(DataError, match=r"2 channels that were fitted; if it is a single recording, pass \[X\]"):
+        fitted.predict(recordings[0])

@@ -230,8 +230,10 @@ def test_a_truth_that_cannot_be_used_is_refused(model: Regressor) -> None:
     assert refused(periods[:-1]) == "y must have a number for each recording: got 8 for 9 recordings"
     assert "requires y to be passed" in refused(None)
     assert "got shape (9, 1, 1)" in refused(periods[:, None, None])
-    with pytest.raises(ValueError, match="Input y contains infinity"):
-        model.fit(recordings, [*periods[:-1], np.inf])
+    large = "y must hold finite numbers within ±1e+100: got {} for 1 of 9 recordings, the first at 8; leave those out"
+    assert refused([*periods[:-1], np.inf]).startswith(large.format("inf"))
+    assert refused([*periods[:-1], 1e300]).startswith(large.format("larger ones"))
+    assert "it holds dates or durations" in refused(np.arange(9).astype("datetime64[D]"))
     model.fit(recordings, periods)
     with pytest.raises(DataError, match=r"as were fitted, 1: got 2$"):
         model.score(recordings, np.stack([periods, periods], axis=1))

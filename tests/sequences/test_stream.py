@@ -208,7 +208,7 @@ class Told(Stream):
 
     def __init__(self) -> None:
         self._target = Classes(np.array(["no", "yes"]))
-        self.classes = np.array(["no", "yes"])
+        self.steps, self.classes = 0, np.array(["no", "yes"])
 
     def push(self, rows: Any) -> Any:
         yes = np.asarray(rows, dtype=float)[:, None]
@@ -263,6 +263,15 @@ def test_rules_that_cannot_be_are_refused_together() -> None:
     assert "threshold must be a probability in (0, 1]: got 1.5" in message
     assert "patience must be a whole number >= 1: got 0" in message
     assert "deadline must be a whole number >= 1: got 2.5" in message
+
+
+def test_a_decision_begins_with_its_recording() -> None:
+    stream = fitted().stream()
+    stream.push(RECORDING[:3])
+    sentence = "a decision must begin with the recording: 3 steps of the stream were read before; reset it first"
+    with pytest.raises(ParameterError, match=sentence):
+        stream.decide(0.9)
+    assert stream.reset().decide(0.9).decision is None
 
 
 def test_only_one_label_of_a_whole_recording_is_decided() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
+from tsforecast.data.quality import TOO_LARGE
 from tsforecast.data.series import Roles, Source
 from tsforecast.errors import DataError, Problem, raise_any, shorten
 
@@ -32,9 +34,9 @@ def is_ragged(data: Any) -> bool:
 def read(data: Any) -> Panel:
     """Read sequences into a panel: a list of (T, C) or (T,) arrays, an array (N, T, C) or (N, T), or a panel.
 
-    Without C there is one channel. All varying columns of a panel are channels; its static columns, the label
-    among them, are not read, but its groups are kept. DataError names every sequence that is empty, not finite, or of
-    another number of channels.
+    Without C there is one channel. Columns of frames are matched by name. All varying columns of a panel are channels;
+    its static columns, the label among them, are not read, but its groups are kept. DataError names every sequence that
+    is empty, not finite, or of another number of channels.
     """
     if isinstance(data, Panel):
         must, got = "channels must hold numbers", f"{shorten([*map(repr, data.roles.categories)])} hold text"
@@ -44,10 +46,12 @@ def read(data: Any) -> Panel:
         roles = Roles(data.roles.varying, group="group" if statics else None)
         source = Source("arrays", 2, dataset=data.source.dataset)
         return Panel.untimed(data.values, data.offsets, data.ids, roles, source, statics)
-    parts, problems = [], []
+    parts, problems, columns = [], [], None if isinstance(data, np.ndarray) and data.ndim > 1 else column_names(data)
     for i, one in enumerate(data):
         try:
-            part = np.asarray(one)
+            part = np.asarray(one if columns is None else one[[*columns]])
+            if part.dtype.kind in "cmM":
+                raise TypeError("got " + ("complex ones" if part.dtype.kind == "c" else "dates or durations"))
             part = part if part.dtype == np.float32 else part.astype(np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             problems.append(f"recording {i} must hold numbers: {error}")
@@ -58,14 +62,37 @@ def read(data: Any) -> Panel:
         raise DataError(f"there must be a recording at least: got none; pass {FORMS}")
     raise_any(recording_problems(parts))
     offsets = np.cumsum([0, *map(len, parts)])
-    names = tuple(f"c{c}" for c in range(parts[0].shape[1]))
+    names = columns or tuple(f"c{c}" for c in range(parts[0].shape[1]))
     return Panel.untimed(np.concatenate(parts), offsets, np.arange(len(parts)), Roles(names), Source("arrays", 2))
 
 
+def column_names(data: Any) -> tuple[str, ...] | None:
+    """Return the names of the columns of recordings that are frames, in the order of the first; None without names.
+
+    DataError where names are not those of the first, or one is there twice.
+    """
+    if isinstance(data, Panel) or not len(data) or not all(hasattr(one, "columns") for one in data):
+        return None
+    each = [tuple(one.columns) for one in data]
+    if not all(isinstance(name, str) for names in each for name in names) or not all(each):
+        return None
+    usual = Counter(tuple(sorted(names)) for names in each).most_common(1)[0][0]
+    if len(set(usual)) < len(usual):
+        raise DataError(f"columns must have names of their own: got {shorten([*map(repr, usual)])}")
+    raise_any(
+        f"recording {i} must have the columns of the others, {shorten([*map(repr, usual)])}: got "
+        f"{shorten([*map(repr, names)])}; rename them, or leave the recording out"
+        for i, names in enumerate(each)
+        if tuple(sorted(names)) != usual
+    )
+    return each[0]
+
+
 def recording_problems(parts: Sequence[NDArray[Any]]) -> list[str]:
-    """Return a problem for each sequence, (T, C), that is empty, not finite, or of another shape than the first."""
+    """Return a problem for each sequence, (T, C), that is empty, not finite, or of another shape than most."""
     found = []
-    channels = next((part.shape[1] for part in parts if part.ndim == 2 and part.size), 1)
+    counts = Counter(part.shape[1] for part in parts if part.ndim == 2 and part.size)
+    channels = counts.most_common(1)[0][0] if counts else 1  # of equal ones the first
     for i, part in enumerate(parts):
         if part.ndim != 2:
             found.append(f"recording {i} must have shape (T, C): got {part.shape}; pass {FORMS}")
@@ -78,11 +105,17 @@ def recording_problems(parts: Sequence[NDArray[Any]]) -> list[str]:
             )
         elif not np.isfinite(part).all():
             step, channel = np.argwhere(~np.isfinite(part))[0]
-            counts = [(int(np.isnan(part).sum()), "NaN"), (int(np.isinf(part).sum()), "inf")]
+            kinds = [(int(np.isnan(part).sum()), "NaN"), (int(np.isinf(part).sum()), "inf")]
             found.append(
                 f"recording {i} must hold finite numbers: it has "
-                f"{' and '.join(f'{count} {what}' for count, what in counts if count)}, the first at step {step}, "
+                f"{' and '.join(f'{count} {what}' for count, what in kinds if count)}, the first at step {step}, "
                 f"channel {channel}; fill them in, or leave the recording out"
+            )
+        elif (large := np.abs(part) > TOO_LARGE).any():
+            step, channel = np.argwhere(large)[0]
+            found.append(
+                f"recording {i} must hold numbers within ±{TOO_LARGE:g}: got {part[step, channel]:g} at step {step}, "
+                f"channel {channel}; divide them first"
             )
     return found
 

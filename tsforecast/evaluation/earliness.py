@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from tsforecast.checks import between
-from tsforecast.data import sequences
 from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.sequences.base import groups_of
-from tsforecast.sequences.classifier import labels_of
+from tsforecast.sequences.classifier import labels_of, unfitted
 from tsforecast.sequences.network import NeuralSequenceEstimator
 from tsforecast.sequences.stream import decided_at, rule_problems
 
@@ -83,11 +82,11 @@ def earliness_curve(
         raise ParameterError(f"a curve of earliness needs a network with a stream: got {model!r}")
     stream = model.stream()
     stream.decide(1.0)  # refuses what is no label of a whole recording
-    panel = sequences.read(X)
+    panel = model._read(X, reset=False)
     labels = labels_of(X, y, len(panel))
     users, wrong = groups_of(panel, groups)
-    raise_any(wrong)
     assert stream.classes is not None
+    raise_any(unfitted(labels, stream.classes, "leave those out") + wrong)
     seen = []  # class that leads at each step of a recording, and its probability
     for i in range(len(panel)):
         probabilities = stream.reset().push(panel.series(i))

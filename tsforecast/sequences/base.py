@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,8 @@ from tsforecast.checks import whole
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
-from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.data.series import Roles
+from tsforecast.errors import DataError, ParameterError, counted, raise_any
 from tsforecast.estimators.base import Estimator
 from tsforecast.events import observed
 from tsforecast.saving.folder import GOLDEN_INPUTS, GOLDEN_OUTPUTS
@@ -31,7 +33,7 @@ class SequenceEstimator(Estimator):
     channels_ : int
         Numbers in a step (C).
     columns_ : tuple of str or None
-        Their names, where they came in a panel.
+        Their names, where they came in a panel or in frames: columns of others are put into this order.
     n_features_in_ : int
         Steps of each recording (T), where they came as one array: then all others must have as many.
     """
@@ -110,23 +112,39 @@ class SequenceEstimator(Estimator):
 
     def _read(self, X: Any, reset: bool) -> Panel:
         """Read sequences; rows of one array with the checks, and the messages, of scikit-learn."""
+        named = isinstance(X, Panel) or (sequences.is_ragged(X) and sequences.column_names(X) is not None)
         if sequences.is_ragged(X) or (isinstance(X, (list, tuple)) and not X):
             if reset:
                 self._forget_array()
             panel = sequences.read(X)
         else:
+            if not reset:
+                self._refuse_single(X)
             rows = self._read_array(X, reset, ensure_all_finite=False)
             if rows.ndim > 3:
                 raise DataError(f"X must be {sequences.FORMS}: got shape {rows.shape}")
             panel = sequences.read(list(rows))
-        channels, columns = panel.values.shape[1], panel.roles.varying if isinstance(X, Panel) else None
+        channels, columns = panel.values.shape[1], panel.roles.varying if named else None
         if reset:
             self.columns_ = columns
         elif columns and self.columns_ and columns != self.columns_:
-            raise DataError(f"X must have the columns that were fitted, {self.columns_}: got {columns}")
+            if sorted(columns) != sorted(self.columns_):
+                raise DataError(f"X must have the columns that were fitted, {self.columns_}: got {columns}")
+            order = [columns.index(name) for name in self.columns_]
+            roles = Roles(self.columns_, group=panel.roles.group)
+            panel = replace(panel, values=np.take(panel.values, order, axis=1), roles=roles)
         if not reset and hasattr(self, "channels_") and channels != self.channels_:
             raise DataError(f"X must have the {self.channels_} channels that were fitted: got {channels}")
         return panel
+
+    def _refuse_single(self, X: Any) -> None:
+        """Refuse one recording, (T, C), that was given without its list, and would be read as T recordings."""
+        shape = tuple(getattr(X, "shape", ()))
+        if not hasattr(self, "n_features_in_") and len(shape) == 2 and shape[1] == getattr(self, "channels_", None):
+            raise DataError(
+                f"X must be {sequences.FORMS}: got one array of shape {shape}, with the {counted(shape[1], 'channel')} "
+                "that were fitted; if it is a single recording, pass [X]"
+            )
 
     def predicted(self, X: Any) -> tuple[Panel, Floats]:
         """Return recordings, as `predict` takes them, as a panel, and the answers for them; see `_answers`.
@@ -204,5 +222,7 @@ def groups_of(panel: Panel, groups: Any) -> tuple[NDArray[Any] | None, list[str]
 
 
 def missing(values: NDArray[Any]) -> list[int]:
-    """Return the positions of None and NaN."""
-    return [i for i, value in enumerate(values.tolist()) if value is None or value != value]
+    """Return the positions of None, NaN and the missing values of pandas."""
+    import pandas as pd
+
+    return np.flatnonzero(np.asarray(pd.isna(values), dtype=np.bool_)).tolist()

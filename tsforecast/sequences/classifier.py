@@ -34,7 +34,7 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     channels_ : int
         Numbers in a step (C).
     columns_ : tuple of str or None
-        Their names, where they came in a panel.
+        Their names, where they came in a panel or in frames: columns of others are put into this order.
     n_features_in_ : int
         Steps of each recording (T), where they came as one array: then all others must have as many.
     """
@@ -135,14 +135,14 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
             right = (predicted == table.to_numpy()).all(axis=1)
             return float(np.average(right, weights=sample_weight))
         truth = labels_of(X, y, len(predicted))
-        raise_any(_unfitted(truth, self.classes_, "fit on recordings of every class, or leave those out"))
+        raise_any(unfitted(truth, self.classes_, "fit on recordings of every class, or leave those out"))
         return float(np.average(predicted == truth, weights=sample_weight))
 
     def _score_of_steps(self, X: Any, y: Any, sample_weight: Any) -> float:
         panel, probabilities = self.predicted(X)
         given = steps.step_labels(y, panel.lengths)
         known = ~np.ma.getmaskarray(given)
-        raise_any(_unfitted(given.compressed(), self.classes_, 'leave those out: "" is no label', "steps"))
+        raise_any(unfitted(given.compressed(), self.classes_, 'leave those out: "" is no label', "steps"))
         weights = None if sample_weight is None else np.repeat(sample_weight, panel.lengths)[known]
         right = self.classes_[self._decided(probabilities)][known] == given.data[known]
         return float(np.average(right, weights=weights))
@@ -185,7 +185,7 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         labels = given.compressed() if isinstance(given, np.ma.MaskedArray) else given
         classes = np.unique(labels) if head == "new" else self.classes_
         if head == "keep":
-            problems = _unfitted(labels, classes, "use head='new', or leave those out", things)
+            problems = unfitted(labels, classes, "use head='new', or leave those out", things)
         else:
             problems = one_class(labels, classes, things)
         at_steps = isinstance(given, np.ma.MaskedArray)
@@ -263,16 +263,26 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
             f"y must have one label for each recording: the first has {len(several)}; labels of steps are for networks "
             "and the majority, with output='step'"
         )
+    held = np.asarray(y, dtype=object)  # numpy makes NaN among texts "nan", and numbers texts
+    if held.ndim == 1 and len(held) == count:
+        empty = [i for i, value in enumerate(held.tolist()) if isinstance(value, str) and not value]
+        for what, unknown in (("NaN", missing(held)), ('""', empty)):
+            if unknown:
+                found = f"{counted(len(unknown), 'is', 'are')} {what}"
+                raise DataError(f"y must have a label for each recording: {found}, the first at {unknown[0]}")
+        texts = [isinstance(value, str) for value in held.tolist()]
+        if any(texts) and not all(texts):
+            mixed = shorten([repr(np.asarray(held[texts.index(kind)]).item()) for kind in (True, False)])
+            raise DataError(f"labels must be texts or numbers, not both: got {mixed}")
     labels = column_or_1d(y, warn=True)
     if len(labels) != count:
         raise DataError(f"y must have one label for each recording: got {len(labels)} for {count} recordings")
-    unknown = missing(np.asarray(y, dtype=object) if isinstance(y, (list, tuple)) else labels)  # numpy: NaN is "nan"
-    if unknown:
-        held = f"{counted(len(unknown), 'is', 'are')} NaN"
-        raise DataError(f"y must have a label for each recording: {held}, the first at {unknown[0]}")
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise DataError(f"{error} For a number for each recording use a GRURegressor.") from None
     return np.asarray(labels)
 
 
@@ -286,7 +296,7 @@ def one_class(labels: NDArray[Any], classes: Sequence[Any] | NDArray[Any], sever
     ]
 
 
-def _unfitted(labels: NDArray[Any], classes: NDArray[Any], remedy: str, several: str = "recordings") -> list[str]:
+def unfitted(labels: NDArray[Any], classes: NDArray[Any], remedy: str, several: str = "recordings") -> list[str]:
     """Return problems of labels, of `several` things, that are not among the fitted classes."""
     strange = {label: int((labels == label).sum()) for label in dict.fromkeys(labels[~np.isin(labels, classes)])}
     if not strange:

@@ -13,6 +13,7 @@ from sklearn.metrics import r2_score
 
 from tsforecast.checks import whole
 from tsforecast.data.panel import Panel
+from tsforecast.data.quality import TOO_LARGE
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.distributions.base import Distribution
 from tsforecast.distributions.families import Normal
@@ -110,8 +111,6 @@ class Regressor(MultiOutputMixin, RegressorMixin, SequenceEstimator):  # type: i
 
 def numbers_of(X: Any, y: Any, count: int) -> Floats:
     """Return the numbers of `count` recordings, (N,) or (N, M), or raise DataError; as in `Regressor.fit`."""
-    from sklearn.utils.validation import assert_all_finite
-
     if y is None:
         raise DataError("fit requires y to be passed, but the target y is None: give a number for each recording")
     if isinstance(X, Panel):
@@ -129,6 +128,8 @@ def numbers_of(X: Any, y: Any, count: int) -> Floats:
             )
         if given.dtype.kind == "c":
             raise DataError("y must hold a number for each recording. Complex data not supported: give real numbers")
+        if given.dtype.kind in "mM":
+            raise DataError("y must hold a number for each recording: it holds dates or durations; give days, or hours")
         numbers = given.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, DataError):
@@ -142,7 +143,13 @@ def numbers_of(X: Any, y: Any, count: int) -> Floats:
     if len(unknown):
         held = f"{counted(len(unknown), 'is', 'are')} NaN"
         raise DataError(f"y must have a number for each recording: {held}, the first at {unknown[0]}; leave those out")
-    assert_all_finite(numbers, input_name="y")
+    large = np.flatnonzero((np.abs(numbers.reshape(count, -1)) > TOO_LARGE).any(axis=1))
+    if len(large):
+        infinite = bool(np.isinf(numbers).any())
+        raise DataError(
+            f"y must hold finite numbers within ±{TOO_LARGE:g}: got {'inf' if infinite else 'larger ones'} for "
+            f"{len(large)} of {count} recordings, the first at {large[0]}; leave those out, or divide y first"
+        )
     return np.asarray(numbers)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from tsforecast.checks import whole
 from tsforecast.data.scaling import Scaling
-from tsforecast.errors import DataError, ParameterError, Problem, raise_any
+from tsforecast.errors import DataError, ParameterError, Problem, counted, raise_any
 from tsforecast.networks.conv import CausalBlock
 from tsforecast.networks.layers import BatchNorm, Pooling
 from tsforecast.networks.recurrent import RecurrentEncoder, RecurrentLayer
@@ -176,7 +176,7 @@ class EarlyDecision:
     Parameters
     ----------
     stream : Stream
-        Of a classifier of whole recordings. It is read from where it stands, usually its beginning.
+        Of a classifier of whole recordings, at the beginning of one.
     threshold : float
         In (0, 1]; with 1 no probability is enough, and the recording is read to its deadline or end. Choose it on users
         who validate: see `tsforecast.evaluation.earliness`.
@@ -211,6 +211,11 @@ class EarlyDecision:
             raise ParameterError(
                 "an early decision needs one label for a whole recording: the model has numbers, several labels, or a "
                 "label for each step; decide from what push returns"
+            )
+        if stream.steps:
+            raise ParameterError(
+                f"a decision must begin with the recording: {counted(stream.steps, 'step')} of the stream were read "
+                "before; reset it first"
             )
         self.threshold, self.patience, self.deadline = threshold, patience, deadline
         self.decision: Decision | None = None
