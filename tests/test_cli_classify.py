@@ -468,3 +468,16 @@ def test_nan_of_recordings_has_remedies_that_the_command_has(tmp_path: Path) -> 
 def test_help_names_the_places_of_recordings(command: str) -> None:
     shown = " ".join(tsforecast(command, "--help", width=300).stdout.split())
     assert "with --label also a folder, zip, .ts or .arff" in shown
+
+
+def test_a_clock_that_falls_within_one_recording_is_no_channel(tmp_path: Path) -> None:
+    frames = [frame.assign(id=place, way=place.split("/")[1]) for place, frame in movements().items()]
+    frames[2].loc[5, "t"] = 0.1
+    pd.concat(frames).drop(columns="nr").to_csv(tmp_path / "moves.csv", index=False)
+    words = ("classify", tmp_path / "moves.csv", "--label", "way", "--id", "id", *FAST)
+    refused = tsforecast(*words)
+    assert (
+        "column 't' must grow within every recording, as it does in 11 of 12: it does not in 'ann/wave/01'; put the "
+        "rows there in order, or name the channels to read with --target" in refused.stderr
+    )
+    assert tsforecast(*words, "--target", "x,y").returncode == 0

@@ -380,6 +380,7 @@ def channels_of(frame: Any, id: str | None, taken: set[str | None]) -> list[str]
     inside = inside.fill_null(False)
     moves = frame.select(inside.alias(""), *(pl.col(name).diff() for name in numbers)).filter(pl.col("")).drop("")
     clocks = [name for name in numbers if len(moves) > 1 and (moves[name] > 0).all()]
+    raise_any(_clocks_that_fall(frame, id, [name for name in numbers if name not in clocks]))
     still = [name for name in numbers if len(moves) > 1 and (moves[name] == 0).all()]
     found = [name for name in free if name in (*numbers, *spoilt) and name not in (*clocks, *still)]
     if not found:
@@ -394,3 +395,20 @@ def channels_of(frame: Any, id: str | None, taken: set[str | None]) -> list[str]
                 "Note", f"{held} and {'is' if len(names) == 1 else 'are'} left out; --target names the channels to read"
             )
     return found
+
+
+def _clocks_that_fall(frame: Any, id: str | None, names: Sequence[str]) -> Iterator[Problem]:
+    """Yield a problem for each column that grows within most recordings: a clock, which falls within the others."""
+    import polars as pl
+
+    if id is None:
+        return
+    grows = [(pl.col(name).diff() > 0).all().alias(name) for name in names]
+    found = frame.group_by(id, maintain_order=True).agg(pl.len().alias(""), *grows).filter(pl.col("") > 2)
+    for name in names:
+        falls = found.filter(~pl.col(name))[id].to_list()
+        if 0 < len(falls) <= 0.2 * len(found):
+            held = f"it does not in {shorten([*map(repr, falls)])}"
+            must = f"column {name!r} must grow within every recording, as it does in {len(found) - len(falls)} of "
+            remedy = "put the rows there in order, or name the channels to read with --target"
+            yield Problem(f"{must}{len(found)}", held, remedy)
