@@ -144,3 +144,13 @@ def test_what_cannot_be_used_is_refused(model: SequenceGenerator) -> None:
         SequenceGenerator("conv1d").fit(described, found)
     constant = SequenceGenerator(**(QUICK | {"max_epochs": 2})).fit(np.ones((6, 1)), [np.ones(1) for _ in range(6)])
     assert np.allclose(constant.predict([[1.0]]), 1, atol=0.1)
+
+
+def test_the_score_is_of_the_mean_paths_over_all_steps() -> None:
+    described = np.linspace(1, 2, 6)[:, None]
+    flat = [np.full(9 + i, 3.0) + np.arange(9 + i) for i in range(6)]
+    model = SequenceGenerator(units=4, max_epochs=0, validation=None, random_state=0).fit(described, flat)
+    assert model.score(described, flat) == pytest.approx(1)
+    assert model.score(described, [-one for one in flat]) < 0
+    with pytest.raises(DataError, match="Y must have a sequence of 1 channels for each of 6 rows of X: got 5"):
+        model.score(described, flat[:5])

@@ -16,6 +16,7 @@ from tests.helpers.classifiers import QUICK
 from tests.sequences.test_classifier_contract import as_panel, refused
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.persistence import load
+from tsforecast.evaluation.compare_classifiers import compare_classifiers
 from tsforecast.networks.sequence import BinaryCrossEntropy, OrdinalCrossEntropy
 from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
 from tsforecast.sequences.classifier import Classifier
@@ -68,7 +69,7 @@ def test_each_of_several_labels_is_recognised() -> None:
 def test_a_table_may_be_an_array_a_list_a_frame_sparse_or_columns_of_a_panel() -> None:
     recordings, table = waves(24)
     assert refused(NearestNeighborClassifier(), recordings, table) == (
-        "a NearestNeighborClassifier must have one label for each recording: got a table of 3; fit one model for each "
+        "NearestNeighborClassifier must have one label for each recording: got a table of 3; fit one model for each "
         "label, or use a GRUClassifier"
     )
     pairs = [np.stack([one, one], axis=1) for one in recordings]
@@ -153,6 +154,8 @@ def test_a_table_that_cannot_be_used_is_refused() -> None:
     assert refused(model, recordings, table.set_axis(["a", "a", "b"], axis=1)) == (
         "columns of y must have names of their own: got 'a', 'a', 'b'"
     )
+    with pytest.raises(DataError, match="a comparison must have one label for each recording: got a table of several"):
+        compare_classifiers(model, recordings, table)
     assert "ordinal must be False" in refused(GRUClassifier(**QUICK, ordinal=True), recordings, table)
 
 

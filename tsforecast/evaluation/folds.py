@@ -22,7 +22,7 @@ from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
 from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 from tsforecast.evaluation.runner import interruptible
 from tsforecast.sequences.base import groups_of
-from tsforecast.sequences.classifier import labels_of, one_class
+from tsforecast.sequences.classifier import labels_of, one_class, table_of
 
 PROTOCOLS = ("leave-users-out", "random")
 GIVEN = "given"  # the split came with the sequences
@@ -42,6 +42,11 @@ class LabelledSequences:
     def read(cls, X: Any, y: Any, groups: Any = None) -> LabelledSequences:
         """Read the arguments of `Classifier.fit`; DataError has every problem."""
         panel = sequences.read(X)
+        if table_of(X, y, len(panel)) is not None:
+            raise DataError(
+                "a comparison must have one label for each recording: got a table of several; compare one column at a "
+                "time, or use cross_val_score"
+            )
         labels = labels_of(X, y, len(panel))
         users, problems = groups_of(panel, groups)
         raise_any(one_class(labels, sorted(set(labels.tolist()))) + problems)

@@ -195,7 +195,7 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     def _coded_table(self, table: pd.DataFrame, head: str) -> tuple[Labels, dict[str, Any], list[str]]:
         """Return which labels recordings have, (N, L), the names of labels, and problems."""
         if not self._several:
-            must = f"a {type(self).__name__} must have one label for each recording: got a table of {table.shape[1]}"
+            must = f"{type(self).__name__} must have one label for each recording: got a table of {table.shape[1]}"
             return table.to_numpy(), {}, [f"{must}; fit one model for each label, or use a GRUClassifier"]
         problems = self._other_names(table) if head == "keep" else []
         names = np.array(table.columns.tolist())

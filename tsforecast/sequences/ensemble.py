@@ -137,7 +137,8 @@ class EnsembleClassifier(Classifier):
         problems, given = super()._problems(), self.classifiers
         several = list(given) if isinstance(given, (list, tuple)) else [given]
         if not several or any(not isinstance(member, Classifier | None) for member in several):
-            return [*problems, f"classifiers must be a classifier or a list of them: got {given!r}"]
+            must = f"classifiers must be a classifier or a list of them: got {given!r}"
+            return [*problems, f"{must}; pass those of this package, such as GRUClassifier()"]
         for member in self._listed():
             if member.at_steps:
                 problems.append("classifiers of an ensemble must answer for recordings: got one with output='step'")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import r2_score
 from torch import Tensor
 
 from tsforecast.checks import between, whole
@@ -184,6 +185,24 @@ class SequenceGenerator(NetworkEstimator):
         NotFittedError, ParameterError, DataError
         """
         return self._written(X, steps, None)
+
+    def score(self, X: Any, Y: Any) -> float:
+        """Return R², at most 1, of the mean paths over all steps and channels; that of the mean of `Y` is 0.
+
+        Raises
+        ------
+        NotFittedError, DataError
+        """
+        panel = sequences.read(list(Y) if isinstance(Y, np.ndarray) else Y)
+        paths = self.predict(X, int(panel.lengths.max()))
+        channels = panel.values.shape[1]
+        if len(paths) != len(panel) or channels != self.channels_:
+            raise DataError(
+                f"Y must have a sequence of {self.channels_} channels for each of {len(paths)} rows of X: got "
+                f"{len(panel)} sequences of {channels}"
+            )
+        written = np.concatenate([path[:length] for path, length in zip(paths, panel.lengths, strict=True)])
+        return float(r2_score(panel.values, written))
 
     def sample(self, X: Any, steps: int | None = None, samples: int = 1, random_state: int | None = None) -> Floats:
         """Return sequences drawn for each description, (N, samples, steps, C): each step reads the draw before.
