@@ -130,3 +130,8 @@ def test_a_curve_is_drawn_with_its_deadlines(model: Any) -> None:
     assert len(late.get_xdata()) == 3
     assert len(own.get_xdata()) == 10
     assert [text.get_text() for text in figure.axes[0].texts][-1] == "whole"
+
+
+def test_a_threshold_is_chosen_from_a_curve_alone() -> None:
+    with pytest.raises(DataError, match=r"curve must be a frame as earliness_curve returns it: got \[1\]"):
+        choose_threshold([1])  # type: ignore[arg-type]

@@ -209,6 +209,8 @@ def test_labels_and_recordings_that_cannot_be_meant_are_refused() -> None:
     assert refused(model, recordings, np.arange(9) + 0.5).endswith("use a GRURegressor.")
     assert "must hold numbers: got complex ones" in refused(model, [one + 1j for one in recordings], labels)
     assert "must hold numbers within ±1e+100: got" in refused(model, [one * 1e200 for one in recordings], labels)
+    for strange in (None, "moves.csv", ["abc"] * 9, {"a": 1}, iter(recordings)):
+        assert refused(model, strange, labels).startswith("X must be a list of (T, C) arrays, an array of shape (N, T,")
     most = [recordings[0][:, :1], *recordings[1:]]
     assert refused(model, most, labels).startswith("recording 0 must have as many channels as the others: 2, got 1")
     fitted = model.fit(recordings, labels)

@@ -138,6 +138,8 @@ def choose_threshold(curve: pd.DataFrame, within: float = 0.01) -> float:
     0.9
     """
     raise_any(between("within", within, 0, 1), ParameterError)
+    if not isinstance(curve, pd.DataFrame):
+        raise DataError(f"curve must be a frame as earliness_curve returns it: got {curve!r}")
     own = curve[curve["deadline"].isna()]
     whole = own[own["threshold"] == 1]
     if whole.empty:
