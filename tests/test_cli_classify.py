@@ -467,7 +467,7 @@ def test_nan_of_recordings_has_remedies_that_the_command_has(tmp_path: Path) -> 
 @pytest.mark.parametrize("command", ["fit", "tune"])
 def test_help_names_the_places_of_recordings(command: str) -> None:
     shown = " ".join(tsforecast(command, "--help", width=300).stdout.split())
-    assert "with --label also a folder, zip, TS or ARFF file" in shown
+    assert "with --label also folder, zip, TS or ARFF file" in shown
 
 
 def test_a_clock_that_falls_within_one_recording_is_no_channel(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ AnyData = Annotated[
     str,
     typer.Argument(
         metavar="NAME_OR_FILE",
-        help="A dataset's name, or a CSV, Excel, Parquet or TSF file; with --label also a folder, zip, TS or ARFF file.",
+        help="A dataset's name, or a CSV, Excel, Parquet or TSF file; with --label also folder, zip, TS or ARFF file.",
     ),
 ]
 Labelled = Annotated[
