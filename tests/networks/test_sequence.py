@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers.forecasters import options
 from tsforecast.networks.layers import Pooling
-from tsforecast.networks.sequence import CrossEntropy, SequenceBatch
+from tsforecast.networks.sequence import UNLABELLED, CrossEntropy, SequenceBatch
 from tsforecast.sequences.neural import NeuralClassifier
 
 
@@ -50,3 +50,22 @@ def test_cross_entropy_is_that_of_the_formula(classes: int, smoothing: float) ->
     batch = SequenceBatch(torch.zeros(20, 1, 1), None, torch.from_numpy(labels))
     total, count = judge.loss_of(torch.from_numpy(outputs), batch)
     assert (float(total), int(count)) == (pytest.approx(expected, rel=1e-5), 20)
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize("focal", [0.0, 2.0])
+def test_steps_without_a_label_and_padding_carry_no_loss_and_no_slope(outputs: int, focal: float) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(3, 7, outputs, requires_grad=True)
+    truth = torch.randint(max(2, outputs), (3, 7))
+    truth[0, 4:], truth[1, 2] = UNLABELLED, UNLABELLED
+    labelled = truth != UNLABELLED
+    judge = CrossEntropy(torch.ones(max(2, outputs)), 0.1, focal)
+    total, count = judge.loss_of(logits, SequenceBatch(torch.zeros(3, 7, 1), None, truth))
+    alone, _ = judge.loss_of(logits[labelled], SequenceBatch(torch.zeros(17, 1, 1), None, truth[labelled]))
+    assert int(count) == 17
+    assert total.item() == pytest.approx(alone.item(), rel=1e-5)
+    total.backward()
+    assert logits.grad is not None
+    assert (logits.grad[~labelled] == 0).all()
+    assert (logits.grad[labelled] != 0).all()

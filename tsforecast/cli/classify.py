@@ -27,6 +27,7 @@ from tsforecast.cli.data import tracked
 from tsforecast.cli.dates import Form
 from tsforecast.cli.options import (
     Causal,
+    ComparisonFolder,
     DataOptions,
     Jobs,
     Labelled,
@@ -75,10 +76,7 @@ def classify(
     jobs: Jobs = 1,
     report: Report = None,
     mlflow: Mlflow = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for report, table and rows; an interrupted comparison resumes from there."),
-    ] = None,
+    out: ComparisonFolder = None,
 ) -> None:
     """Compare classifiers of labelled recordings with the majority, on people that they have not learned from.
 

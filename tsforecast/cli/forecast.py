@@ -43,6 +43,7 @@ from tsforecast.cli.options import (
     AnyData,
     Audit,
     Causal,
+    ComparisonFolder,
     Data,
     DataOptions,
     Gap,
@@ -129,10 +130,7 @@ def leaderboard(
     ] = False,
     report: Report = None,
     mlflow: Mlflow = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for report, table and rows; an interrupted comparison resumes from there."),
-    ] = None,
+    out: ComparisonFolder = None,
 ) -> None:
     """Compare networks with the naive forecasts on a dataset or on your own file."""
     from tsforecast.checks import one_of

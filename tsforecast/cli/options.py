@@ -62,6 +62,10 @@ Labelled = Annotated[
     ),
 ]
 Report = Annotated[Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")]
+ComparisonFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder for report, table and rows; an interrupted comparison resumes from there."),
+]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
 Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 10 to 30")]
 Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
