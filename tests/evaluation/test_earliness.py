@@ -111,7 +111,7 @@ def test_what_cannot_be_decided_early_is_refused(model: Any) -> None:
         earliness_curve(model, recordings, labels, thresholds=[0, 0.5], deadlines=[0])
     assert "threshold must be a probability in (0, 1]: got 0" in str(caught.value)
     assert "deadline must be a whole number >= 1: got 0" in str(caught.value)
-    with pytest.raises(DataError, match=r"y must hold labels that were fitted: 1 were not, 'jump'"):
+    with pytest.raises(DataError, match=r"y must hold labels that were fitted: 1 was not, 'jump'"):
         earliness_curve(model, recordings, ["jump"] * len(recordings))
 
 

@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 from tests.helpers.classifiers import gestures, quick
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import LeaveGroupsOut
-from tsforecast.errors import DataError, ParameterError
+from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.sequences.baselines import MajorityClassifier
 from tsforecast.sequences.classifier import Classifier
@@ -152,15 +152,34 @@ def test_labels_must_be_there_and_of_two_classes(classifier: Classifier) -> None
     )
 
 
-def test_a_label_that_was_not_fitted_cannot_be_scored(classifier: Classifier) -> None:
+def test_a_label_that_was_not_fitted_counts_as_wrong_with_a_warning(classifier: Classifier) -> None:
     recordings, labels = gestures(12)
     fitted = classifier.fit(recordings, labels)
-    with pytest.raises(DataError) as caught:
-        fitted.score(recordings, np.where(labels == "line", "jump", labels))
-    assert str(caught.value) == (
-        "y must hold labels that were fitted: 1 were not, 'jump' (4 recordings); fit on recordings of every class, or "
-        "leave those out"
-    )
+    other = np.where(labels == "line", "jump", labels)
+    with pytest.warns(DataWarning) as caught:
+        share = fitted.score(recordings, other)
+    assert share == np.mean(fitted.predict(recordings) == other)
+    assert [str(one.message) for one in caught] == [
+        "labels that were not fitted count as wrong: 'jump' (4 recordings); fit on recordings of every class, or leave "
+        "those out"
+    ]
+    with pytest.raises(DataError, match=r"^y must hold texts, as the labels that were fitted: got numbers; convert"):
+        fitted.score(recordings, np.arange(12) % 3)
+
+
+def test_a_class_of_one_fold_alone_leaves_a_cross_validation_its_numbers() -> None:
+    recordings, labels = gestures(9)
+    users = np.arange(9) // 3
+    labels = np.where(users == 2, "jump", labels)
+    with pytest.warns(DataWarning, match=r"count as wrong: 'jump' \(3 recordings\)"):
+        scores = cross_val_score(MajorityClassifier(), recordings, labels, groups=users, cv=LeaveGroupsOut())
+    assert np.isfinite(scores).all()
+    assert scores[2] == 0
+
+
+def test_recordings_unlike_those_that_were_fitted_are_refused(classifier: Classifier) -> None:
+    recordings, labels = gestures(12)
+    fitted = classifier.fit(recordings, labels)
     with pytest.raises(DataError, match="X must have the 2 channels that were fitted: got 3"):
         fitted.predict([np.zeros((9, 3))])
     panel = as_panel(recordings, labels, np.arange(12) % 2)

@@ -113,7 +113,7 @@ def test_what_cannot_be_fine_tuned_is_refused() -> None:
     with pytest.raises(DataError) as caught:
         model.fine_tune(recordings, np.where(labels == "line", "jump", labels))
     assert str(caught.value) == (
-        "y must hold labels that were fitted: 1 were not, 'jump' (4 recordings); use head='new', or leave those out"
+        "y must hold labels that were fitted: 1 was not, 'jump' (4 recordings); use head='new', or leave those out"
     )
     with pytest.raises(DataError, match="X must have the 2 channels that were fitted: got 3"):
         model.fine_tune([np.zeros((9, 3))], labels[:1])

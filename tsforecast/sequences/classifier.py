@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, counted, nearest, raise_any, shorten
+from tsforecast.errors import DataError, DataWarning, counted, nearest, raise_any, shorten
 from tsforecast.sequences import steps
 from tsforecast.sequences.base import Floats, SequenceEstimator, missing
 
@@ -118,9 +119,12 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        NotFittedError
-        DataError
-            Also when there are labels that were not fitted, which cannot be predicted.
+        NotFittedError, DataError
+
+        Warns
+        -----
+        DataWarning
+            Of labels that were not fitted: they cannot be predicted, and count as wrong.
         """
         if self.at_steps:
             return self._score_of_steps(*steps.labels_apart(X, y), sample_weight)
@@ -135,17 +139,29 @@ class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
             right = (predicted == table.to_numpy()).all(axis=1)
             return float(np.average(right, weights=sample_weight))
         truth = labels_of(X, y, len(predicted))
-        raise_any(unfitted(truth, self.classes_, "fit on recordings of every class, or leave those out"))
-        return float(np.average(predicted == truth, weights=sample_weight))
+        right = self._right(predicted, truth, "fit on recordings of every class, or leave those out")
+        return float(np.average(right, weights=sample_weight))
 
     def _score_of_steps(self, X: Any, y: Any, sample_weight: Any) -> float:
         panel, probabilities = self.predicted(X)
         given = steps.step_labels(y, panel.lengths)
         known = ~np.ma.getmaskarray(given)
-        raise_any(unfitted(given.compressed(), self.classes_, 'leave those out: "" is no label', "steps"))
         weights = None if sample_weight is None else np.repeat(sample_weight, panel.lengths)[known]
-        right = self.classes_[self._decided(probabilities)][known] == given.data[known]
+        predicted = self.classes_[self._decided(probabilities)][known]
+        right = self._right(predicted, given.compressed(), 'leave those out: "" is no label', "steps")
         return float(np.average(right, weights=weights))
+
+    def _right(
+        self, predicted: NDArray[Any], truth: NDArray[Any], remedy: str, several: str = "recordings"
+    ) -> NDArray[np.bool_]:
+        """Return which predictions are right; labels that were not fitted are wrong, with a warning."""
+        if len(truth) and isinstance(truth[0], str) != isinstance(self.classes_[0], str):
+            kinds = ["texts" if isinstance(labels[0], str) else "numbers" for labels in (self.classes_, truth)]
+            raise DataError(f"y must hold {kinds[0]}, as the labels that were fitted: got {kinds[1]}; convert them")
+        if strange := _strange(truth, self.classes_, several):
+            named = f"labels that were not fitted count as wrong: {shorten(strange)}; {remedy}"
+            warnings.warn(named, DataWarning, stacklevel=3)
+        return np.asarray(predicted == truth)
 
     def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the fitted state; see `Estimator.set_state`."""
@@ -298,8 +314,13 @@ def one_class(labels: NDArray[Any], classes: Sequence[Any] | NDArray[Any], sever
 
 def unfitted(labels: NDArray[Any], classes: NDArray[Any], remedy: str, several: str = "recordings") -> list[str]:
     """Return problems of labels, of `several` things, that are not among the fitted classes."""
-    strange = {label: int((labels == label).sum()) for label in dict.fromkeys(labels[~np.isin(labels, classes)])}
-    if not strange:
-        return []
-    named = shorten([f"{str(label)!r} ({count} {several})" for label, count in strange.items()])
-    return [f"y must hold labels that were fitted: {len(strange)} were not, {named}; {remedy}"]
+    strange = _strange(labels, classes, several)
+    were = counted(len(strange), "was", "were")
+    must = f"y must hold labels that were fitted: {were} not, {shorten(strange)}"
+    return [f"{must}; {remedy}"] if strange else []
+
+
+def _strange(labels: NDArray[Any], classes: NDArray[Any], several: str) -> list[str]:
+    """Return each label that is not among the fitted classes, in words with the number of `several` things."""
+    found = {label: int((labels == label).sum()) for label in dict.fromkeys(labels[~np.isin(labels, classes)])}
+    return [f"{str(label)!r} ({counted(count, several.removesuffix('s'))})" for label, count in found.items()]
