@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import clone
 
@@ -132,8 +134,6 @@ def test_what_cannot_be_used_is_refused(model: SequenceGenerator) -> None:
         fresh.fit(described)
     with pytest.raises(DataError, match="recording 2 must hold finite numbers"):
         fresh.fit(described, [*found[:2], found[2] * np.nan, *found[3:]])
-    with pytest.raises(ValueError, match="X contains NaN"):
-        fresh.fit(described * np.nan, found)
     with pytest.raises(ParameterError, match="samples must be a whole number >= 1: got 0"):
         model.sample(described, samples=0)
     with pytest.raises(ParameterError, match="steps must be a whole number >= 1"):
@@ -144,6 +144,54 @@ def test_what_cannot_be_used_is_refused(model: SequenceGenerator) -> None:
         SequenceGenerator("conv1d").fit(described, found)
     constant = SequenceGenerator(**(QUICK | {"max_epochs": 2})).fit(np.ones((6, 1)), [np.ones(1) for _ in range(6)])
     assert np.allclose(constant.predict([[1.0]]), 1, atol=0.1)
+
+
+TABLE = "X must be a table of numbers, (N, D), a row for each description: "
+
+
+@pytest.mark.parametrize(
+    ("strange", "sentence"),
+    [
+        ([2.0, 10.0], TABLE + "got shape (2,); if it is one description, pass [X]"),
+        ([], TABLE + "got shape (0,)"),
+        (np.zeros((0, 2)), TABLE + "got shape (0, 2)"),
+        (np.zeros((1, 2, 2)), TABLE + "got shape (1, 2, 2)"),
+        (None, TABLE + "got None"),
+        ([["a", "b"]], TABLE + "got text; give numbers alone, as many in each row"),
+        ([[1j, 2]], TABLE + "got complex ones; give numbers alone, as many in each row"),
+        (
+            [[2.0, np.nan], [np.inf, 9.0]],
+            "X must hold numbers within ±1e+100: 2 of 4 are not, the first is nan in row 0, column 1; fill them in, or "
+            "leave those rows out",
+        ),
+    ],
+)  # fmt: skip
+def test_descriptions_that_cannot_be_read_are_refused_in_a_sentence(
+    model: SequenceGenerator, strange: Any, sentence: str
+) -> None:
+    for method in (model.predict, model.sample, lambda X: clone(model).fit(X, [np.ones(3)] * 2)):
+        with pytest.raises(DataError) as caught:
+            method(strange)
+        assert str(caught.value) == sentence
+
+
+def test_descriptions_have_the_numbers_and_columns_that_were_fitted(model: SequenceGenerator, tmp_path: Any) -> None:
+    with pytest.raises(DataError, match=r"^X must have the 2 numbers of each description that were fitted: got 3$"):
+        model.predict(np.ones((1, 3)))
+    described, found = waves(20)
+    frame = pd.DataFrame(described, columns=["size", "period"])
+    named = SequenceGenerator(**(QUICK | {"max_epochs": 2})).fit(frame, found)
+    assert named.feature_names_in_.tolist() == ["size", "period"]
+    assert named.n_features_in_ == 2
+    named.save(tmp_path / "model")
+    wanted = named.predict(frame)
+    for asked in (frame[["period", "size"]], pl.DataFrame(frame)[["period", "size"]], described):
+        assert np.array_equal(load(tmp_path / "model").predict(asked), wanted)
+    with pytest.raises(DataError, match=r"^X must have the columns that were fitted, \['size', 'period'\]: got \['si"):
+        named.predict(frame.rename(columns={"period": "speed"}))
+    for strange in (None, "Y.csv", 5, iter(found)):
+        with pytest.raises(DataError, match=r"^Y must be a list of \(T, C\) arrays, .*: got "):
+            named.score(described, strange)
 
 
 def test_the_score_is_of_the_mean_paths_over_all_steps() -> None:

@@ -106,6 +106,29 @@ def test_the_mean_is_predicted_for_all() -> None:
     assert both.score(recordings, np.stack([periods, -periods], axis=1)) == pytest.approx(0)
 
 
+def test_intervals_of_the_mean_are_as_wide_as_training_and_those_of_an_untrained_network() -> None:
+    recordings, periods, _ = waves(200)
+    y = np.stack([np.random.default_rng(0).normal(3, 2, size=200), periods], axis=1)
+    model = MeanRegressor().fit(recordings, y)
+    found = model.predict(recordings[:3], quantiles=[0.5], interval=0.8)
+    assert found.shape == (3, 2, 4)  # mean, median, low end, high end
+    assert np.allclose(found[..., 0], model.predict(recordings[:3]))
+    assert np.allclose(found[..., 1], y.mean(axis=0))
+    assert np.allclose(found[..., 3] - found[..., 2], 2 * 1.2815516 * y.std(axis=0))
+    low, high = found[0, 0, 2:]
+    assert np.mean((low < y[:, 0]) & (y[:, 0] < high)) == pytest.approx(0.8, abs=0.06)
+    untrained = quick(loss="normal", max_epochs=0, validation=None).fit(recordings, y)
+    assert np.allclose(found, untrained.predict(recordings[:3], quantiles=[0.5], interval=0.8), rtol=1e-4)
+    alone = MeanRegressor().fit(recordings, periods)
+    assert np.allclose(alone.predict(recordings, interval=0.8)[:, 0], periods.mean())
+    constant = MeanRegressor().fit(recordings, np.ones(200))
+    assert np.allclose(constant.predict(recordings[:1], interval=0.9), 1)
+    assert constant.predict_distribution(recordings[:1]).cdf([[[1.5]]]).item() == 1
+    del alone.deviation_
+    with pytest.raises(ParameterError, match=r"must have the standard deviation of training .*; fit it anew"):
+        alone.predict(recordings, interval=0.8)
+
+
 def test_scales_are_those_of_recordings_that_train_and_predictions_have_the_unit_of_y() -> None:
     recordings, periods, users = waves(40)
     model = quick().fit(recordings, periods, users)

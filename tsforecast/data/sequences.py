@@ -31,6 +31,13 @@ def is_ragged(data: Any) -> bool:
     return any(hasattr(one, "ndim") for one in data) or len({len(one) for one in data}) > 1
 
 
+def require_form(data: Any, name: str = "X") -> None:
+    """Refuse what holds no recordings: nothing, text, a dict, or a generator."""
+    texts = isinstance(data, (list, tuple)) and len(data) > 0 and isinstance(data[0], str)
+    if data is None or texts or np.isscalar(data) or isinstance(data, dict) or hasattr(data, "__next__"):
+        raise DataError(f"{name} must be {FORMS}: got {shorten([repr(data)[:80]])}")
+
+
 def read(data: Any) -> Panel:
     """Read sequences into a panel: a list of (T, C) or (T,) arrays, an array (N, T, C) or (N, T), or a panel.
 

@@ -13,7 +13,7 @@ from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.data.series import Roles
-from tsforecast.errors import DataError, ParameterError, counted, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, counted, raise_any
 from tsforecast.estimators.base import Estimator
 from tsforecast.events import observed
 from tsforecast.saving.folder import GOLDEN_INPUTS, GOLDEN_OUTPUTS
@@ -112,9 +112,7 @@ class SequenceEstimator(Estimator):
 
     def _read(self, X: Any, reset: bool) -> Panel:
         """Read sequences; rows of one array with the checks, and the messages, of scikit-learn."""
-        texts = isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], str)
-        if X is None or texts or isinstance(X, (str, dict)) or hasattr(X, "__next__"):
-            raise DataError(f"X must be {sequences.FORMS}: got {shorten([repr(X)[:80]])}")
+        sequences.require_form(X)
         named = isinstance(X, Panel) or (sequences.is_ragged(X) and sequences.column_names(X) is not None)
         if sequences.is_ragged(X) or (isinstance(X, (list, tuple)) and not X):
             if reset:

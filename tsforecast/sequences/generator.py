@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -15,16 +15,17 @@ from torch import Tensor
 from tsforecast.checks import between, whole
 from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
+from tsforecast.data.quality import TOO_LARGE
 from tsforecast.data.scaling import Scaling, ScalingRecipe
-from tsforecast.errors import DataError, ParameterError, raise_any
+from tsforecast.errors import DataError, ParameterError, counted, raise_any
 from tsforecast.estimators.base import keyword_settings, setting
-from tsforecast.estimators.network import NetworkEstimator, TrainingData
+from tsforecast.estimators.network import TrainingData
 from tsforecast.events import observed
 from tsforecast.networks.sequence import GeneratorBatch, GeneratorNetwork, NumberLoss
 from tsforecast.saving.codec import under
 from tsforecast.saving.folder import GOLDEN_INPUTS, GOLDEN_OUTPUTS
 from tsforecast.sequences.base import Floats, groups_of, learned_from
-from tsforecast.sequences.network import validation_mask
+from tsforecast.sequences.network import SequenceTraining, validation_mask
 from tsforecast.training.history import Epoch
 from tsforecast.training.runtime import few_threads, torch_device
 
@@ -59,7 +60,7 @@ class GeneratorDataset:
 
 
 @keyword_settings
-class SequenceGenerator(NetworkEstimator):
+class SequenceGenerator(SequenceTraining):
     """A recurrent network that writes a sequence for a description: numbers that do not change along its steps.
 
     Each step reads the description and the step before, and has a normal distribution. In training the step before is
@@ -101,19 +102,6 @@ class SequenceGenerator(NetworkEstimator):
     bidirectional: bool = setting(default=False, init=False)
     kernel_size: int = setting(default=3, init=False)
     refit: bool = setting(default=False, init=False)
-    learning_rate: float = 0.006
-    batch_size: int = 32
-    max_epochs: int | Literal["auto"] = setting(
-        default="auto",
-        doc="Epochs, unless patience ends training before. Auto: as many as make 1,200 steps, from 12 up to 300.",
-    )
-    patience: int | Literal["auto"] | None = None
-    _epochs: ClassVar[tuple[int, int, int]] = (1_200, 12, 300)
-    validation: float | int | None = setting(
-        default=0.15,
-        doc="Share or number of sequences kept from training; where there are groups, share or number of whole groups, "
-        "the last ones. None trains on all for `max_epochs`.",
-    )
     own_share: float = setting(
         default=0.25,
         check=partial(between, low=0, high=1),
@@ -147,13 +135,16 @@ class SequenceGenerator(NetworkEstimator):
         raise_any(self._problems(), ParameterError)
         if Y is None:
             raise DataError("fit requires Y to be passed, but the target Y is None: give a sequence for each row of X")
-        rows = np.asarray(self._read_array(X, reset=True), dtype=np.float64)
-        panel = sequences.read(list(Y) if isinstance(Y, np.ndarray) else Y)
+        rows, panel = _table(X), _sequences(Y)
         sides, problems = groups_of(panel, groups)
-        if rows.ndim != 2 or len(rows) != len(panel):
+        if len(rows) != len(panel):
             problems.append(f"X must have a row for each sequence: got shape {rows.shape} for {len(panel)} sequences")
         raise_any(problems)
         self.__dict__.pop("longest_", None)  # not fitted until it is again
+        self._forget_array()
+        self.n_features_in_ = rows.shape[1]
+        if (names := _names(X)) is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
         random = np.random.default_rng(self.random_state)
         count, validates = validation_mask(np.zeros(len(panel), dtype=np.int64), sides, self.validation, random)
         self.fitted_on_, self.history_ = learned_from(panel, rows), []
@@ -193,7 +184,7 @@ class SequenceGenerator(NetworkEstimator):
         ------
         NotFittedError, DataError
         """
-        panel = sequences.read(list(Y) if isinstance(Y, np.ndarray) else Y)
+        panel = _sequences(Y)
         paths = self.predict(X, int(panel.lengths.max()))
         channels = panel.values.shape[1]
         if len(paths) != len(panel) or channels != self.channels_:
@@ -283,9 +274,15 @@ class SequenceGenerator(NetworkEstimator):
 
     def _described(self, X: Any) -> Floats:
         self.check_fitted()
-        rows = np.asarray(self._read_array(X, reset=False), dtype=np.float64)
-        if rows.ndim != 2:
-            raise DataError(f"X must have a row for each sequence, (N, {self.n_features_in_}): got shape {rows.shape}")
+        names, known = _names(X), getattr(self, "feature_names_in_", None)
+        if names is not None and known is not None and names != known.tolist():
+            if sorted(names) != sorted(known.tolist()):
+                raise DataError(f"X must have the columns that were fitted, {known.tolist()}: got {names}")
+            X = X[known.tolist()]
+        rows = _table(X)
+        if rows.shape[1] != self.n_features_in_:
+            wanted = counted(self.n_features_in_, "number")
+            raise DataError(f"X must have the {wanted} of each description that were fitted: got {rows.shape[1]}")
         return rows
 
     @torch.inference_mode()
@@ -301,3 +298,39 @@ class SequenceGenerator(NetworkEstimator):
         with few_threads(self.units):
             found = self.network_.write(described, torch.from_numpy(noise).float().to(device))
         return self.scaling_.inverse(found.double().cpu().numpy(), np.zeros(len(rows), dtype=np.int64))
+
+
+def _sequences(Y: Any) -> Panel:
+    """Return the sequences of `fit` and `score` as a panel."""
+    sequences.require_form(Y, "Y")
+    return sequences.read(list(Y) if isinstance(Y, np.ndarray) else Y)
+
+
+def _names(X: Any) -> list[str] | None:
+    """Return the names of the columns of a frame, None where there are none."""
+    names = list(getattr(X, "columns", ()))
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def _table(X: Any) -> Floats:
+    """Return descriptions, (N, D), or raise DataError."""
+    form = "X must be a table of numbers, (N, D), a row for each description"
+    try:
+        rows = np.asarray(X)
+        if kind := {"c": "complex ones", "m": "durations", "M": "dates", "U": "text"}.get(rows.dtype.kind):
+            raise TypeError(f"got {kind}")
+        rows = rows.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{form}: {error}; give numbers alone, as many in each row") from error
+    if rows.ndim != 2 or not rows.size:
+        got = "None" if X is None else f"shape {rows.shape}"
+        raise DataError(
+            f"{form}: got {got}" + "; if it is one description, pass [X]" * (rows.ndim == 1 and len(rows) > 0)
+        )
+    wrong = np.argwhere(~(np.abs(rows) <= TOO_LARGE))
+    if len(wrong):
+        row, column = wrong[0]
+        first = f"the first is {rows[row, column]:g} in row {row}, column {column}"
+        held = f"{len(wrong)} of {rows.size} are not, {first}"
+        raise DataError(f"X must hold numbers within ±{TOO_LARGE:g}: {held}; fill them in, or leave those rows out")
+    return np.asarray(rows)

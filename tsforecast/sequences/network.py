@@ -105,7 +105,26 @@ def head_layers_problems(name: str, layers: Any) -> list[str]:
 
 
 @keyword_settings
-class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
+class SequenceTraining(NetworkEstimator):
+    """Settings of training on whole sequences, which are fewer and longer than the windows of series."""
+
+    learning_rate: float = 0.006
+    batch_size: int = 32
+    max_epochs: int | Literal["auto"] = setting(
+        default="auto",
+        doc="Epochs, unless patience ends training before. Auto: as many as make 1,200 steps, from 12 up to 300.",
+    )
+    patience: int | Literal["auto"] | None = None
+    _epochs: ClassVar[tuple[int, int, int]] = (1_200, 12, 300)
+    validation: float | int | None = setting(
+        default=0.15,
+        doc="Share or number of sequences kept from training; where there are groups, share or number of whole groups, "
+        "the last ones. None trains on all for `max_epochs`.",
+    )
+
+
+@keyword_settings
+class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
     """Base of networks that learn a target of recordings of any length, such as their class.
 
     A subclass names the target in `_target`. Untrained a network is the baseline that learns from the truth alone.
@@ -160,15 +179,7 @@ class NeuralSequenceEstimator(NetworkEstimator, SequenceEstimator):
         "and crop; see `tsforecast.training.batches.Augmentation`. Motion and wearable are for sensors with three "
         "axes; wearable varies more, for people who did not train.",
     )
-    learning_rate: float = 0.006
     weight_decay: float = 0.01
-    batch_size: int = 32
-    max_epochs: int | Literal["auto"] = setting(
-        default="auto",
-        doc="Epochs, unless patience ends training before. Auto: as many as make 1,200 steps, from 12 up to 300.",
-    )
-    patience: int | Literal["auto"] | None = None
-    _epochs: ClassVar[tuple[int, int, int]] = (1_200, 12, 300)
     validation: float | int | None = setting(
         default=0.15,
         doc="Share or number of sequences kept from training, of each class alike; where there are groups, share or "

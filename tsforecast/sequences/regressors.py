@@ -14,7 +14,7 @@ from sklearn.metrics import r2_score
 from tsforecast.checks import whole
 from tsforecast.data.panel import Panel
 from tsforecast.data.quality import TOO_LARGE
-from tsforecast.data.scaling import Scaling, ScalingRecipe
+from tsforecast.data.scaling import TINY, Scaling, ScalingRecipe
 from tsforecast.distributions.base import Distribution
 from tsforecast.distributions.families import Normal
 from tsforecast.distributions.parametric import Parametric
@@ -59,15 +59,47 @@ class Regressor(MultiOutputMixin, RegressorMixin, SequenceEstimator):  # type: i
         """
         return super().fit(X, y, groups)
 
-    def predict(self, X: Any) -> Floats:
+    def predict(
+        self, X: Any, *, quantiles: Sequence[float] = (), interval: float | Sequence[float] | None = None
+    ) -> Floats:
         """Return the numbers of each recording, (N,) or (N, M) as fitted; `X` as in `fit`.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        quantiles : sequence of float, optional
+            Levels between 0 and 1 of quantiles to return beside the mean, of networks for loss "normal".
+        interval : float or sequence of float, optional
+            Shares of outcomes, such as 0.8, that central intervals are to hold, whose ends are returned beside it.
+
+        Returns
+        -------
+        array
+            With quantiles or intervals it has a last axis more: the mean, the quantiles and the ends.
+
+        Raises
+        ------
+        NotFittedError, ParameterError, DataError
+        """
+        levels = asked_levels(quantiles, interval)
+        if not levels:
+            numbers = self.predicted(X)[1][..., 0]
+            return numbers[:, 0] if self.single_ else numbers
+        found = self.predict_distribution(X)
+        order, place = np.unique([*levels.values()], return_inverse=True)
+        numbers = np.concatenate([found.mean()[..., None], found.quantiles(order)[..., place]], axis=-1)[:, 0]
+        return np.asarray(numbers[:, 0] if self.single_ else numbers)
+
+    def predict_distribution(self, X: Any) -> Distribution:
+        """Return the distributions of the numbers of recordings, of shape (N, 1, M).
 
         Raises
         ------
         NotFittedError, DataError
+        ParameterError
+            When a network was fitted with another loss than "normal", and knows of no distribution.
         """
-        found = self.predicted(X)[1][..., 0]
-        return found[:, 0] if self.single_ else found
+        raise NotImplementedError(f"{type(self).__name__} must have distributions")
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination, R², at most 1; that of the mean of `y` is 0.
@@ -161,17 +193,25 @@ def _other_count(fitted: int, got: int) -> str:
 class MeanRegressor(Regressor):
     """Predict the mean of training for every recording: the baseline, whose R² is 0 at most.
 
+    Its quantiles and intervals are those of a normal distribution with the standard deviation of training.
+
     Attributes
     ----------
     mean_ : array of shape (M,)
+    deviation_ : array of shape (M,)
+        Standard deviation of training.
 
     Examples
     --------
-    >>> MeanRegressor().fit(np.zeros((4, 5)), [1.0, 2.0, 3.0, 6.0]).predict(np.ones((2, 5))).tolist()
+    >>> model = MeanRegressor().fit(np.zeros((4, 5)), [1.0, 2.0, 3.0, 6.0])
+    >>> model.predict(np.ones((2, 5))).tolist()
     [3.0, 3.0]
+    >>> model.predict(np.ones((1, 5)), interval=0.8).round(1).tolist()  # mean, low end, high end
+    [[3.0, 0.6, 5.4]]
     """
 
     mean_: Floats = dataclasses.field(init=False)
+    deviation_: Floats = dataclasses.field(init=False)
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags of scikit-learn."""
@@ -180,7 +220,28 @@ class MeanRegressor(Regressor):
         return tags
 
     def _fit(self, panel: Panel, truth: Floats, groups: NDArray[Any] | None) -> None:
-        self.mean_ = truth.mean(axis=0)
+        self.mean_, self.deviation_ = truth.mean(axis=0), truth.std(axis=0)
+
+    def predict_distribution(self, X: Any) -> Distribution:
+        """Return the normal distributions of training, one for each recording, of shape (N, 1, M).
+
+        Raises
+        ------
+        NotFittedError, DataError
+        ParameterError
+            When an older version has fitted it, which kept no deviation.
+        """
+        self.check_fitted()
+        if not hasattr(self, "deviation_"):
+            raise ParameterError(
+                "this MeanRegressor must have the standard deviation of training for quantiles, intervals and "
+                "distributions: an older version has fitted it; fit it anew"
+            )
+        panel, count = self._read(X, reset=False), len(self.mean_)
+        spread = np.maximum(self.deviation_, TINY)  # where all numbers of training are the same
+        outputs = np.tile(np.stack([self.mean_, spread], axis=-1), (len(panel), 1, 1, 1))  # (N, 1, M, 2)
+        unscaled = ScalingRecipe(scaler=None).fit(np.zeros((1, count)), np.array([0, 1]), count)
+        return Parametric(Normal(), outputs, unscaled.take(np.zeros(len(panel), dtype=np.int64)))
 
     def _answers(self, panel: Panel) -> Floats:
         return np.tile(self.mean_[:, None], (len(panel), 1, 1))
@@ -232,36 +293,6 @@ class NeuralRegressor(NeuralSequenceEstimator, Regressor):
         "of a normal distribution, whose deviation the network learns as well.",
     )
     truth_scaling_: Scaling = dataclasses.field(init=False)
-
-    def predict(
-        self, X: Any, *, quantiles: Sequence[float] = (), interval: float | Sequence[float] | None = None
-    ) -> Floats:
-        """Return the numbers of each recording, (N,) or (N, M) as fitted; `X` as in `fit`.
-
-        Parameters
-        ----------
-        X : as in `fit`
-        quantiles : sequence of float, optional
-            Levels between 0 and 1 of quantiles to return beside the mean, for loss "normal".
-        interval : float or sequence of float, optional
-            Shares of outcomes, such as 0.8, that central intervals are to hold, whose ends are returned beside it.
-
-        Returns
-        -------
-        array
-            With quantiles or intervals it has a last axis more: the mean, the quantiles and the ends.
-
-        Raises
-        ------
-        NotFittedError, ParameterError, DataError
-        """
-        levels = asked_levels(quantiles, interval)
-        if not levels:
-            return super().predict(X)
-        found = self.predict_distribution(X)
-        order, place = np.unique([*levels.values()], return_inverse=True)
-        numbers = np.concatenate([found.mean()[..., None], found.quantiles(order)[..., place]], axis=-1)[:, 0]
-        return np.asarray(numbers[:, 0] if self.single_ else numbers)
 
     def predict_distribution(self, X: Any) -> Distribution:
         """Return the distributions of the numbers of recordings, of shape (N, 1, M), for loss "normal".
