@@ -453,6 +453,7 @@ def test_nan_of_recordings_has_remedies_that_the_command_has(tmp_path: Path) -> 
     assert "has 1 NaN, first at line 3 of 'new.csv'; fill them first, or fit the model with --nan forward_fill\n" in (
         refused.stderr
     )
+    assert "all of it is repaired by a model that was fitted with --nan forward_fill\n" in refused.stderr
     masked = tsforecast("classify", where, *NAMED, *FAST, "--nan", "mask")
     assert "--nan mask must be left out for recordings: all steps are read; pass --nan forward_fill" in masked.stderr
     (gap / "ann").mkdir()
@@ -462,6 +463,27 @@ def test_nan_of_recordings_has_remedies_that_the_command_has(tmp_path: Path) -> 
     assert "; fill them first, or pass --nan forward_fill\n" in tsforecast(*new).stderr
     filled = tsforecast(*new, "--nan", "forward_fill").stderr
     assert "first at line 2 of 'ann/b.csv'; cut such steps off, or pass --nan drop_series\n" in filled
+
+
+@pytest.mark.parametrize("kind", ["ts", "arff"])
+def test_missing_and_huge_numbers_of_an_archive_have_their_line_and_file(tmp_path: Path, kind: str) -> None:
+    head = {
+        "ts": "@univariate true\n@classLabel true up down\n\n@data\n",
+        "arff": "@attribute a real\n@attribute b real\n@attribute way {up,down}\n@data\n",
+    }[kind]
+    sign = {"ts": ":", "arff": ","}[kind]
+    rows = {"TRAIN": "1,2{0}up\n# 3,4\n2,1{0}down\n", "TEST": "1,2{0}up\n?,1{0}down\n1,2e200{0}up\n"}
+    for part, lines in rows.items():
+        (tmp_path / f"moves_{part}.{kind}").write_text(head + lines.format(sign))
+    refused = tsforecast("classify", tmp_path / f"moves_TRAIN.{kind}", *FAST).stderr
+    assert f"'test/002' has 1 NaN, first at line 6 of 'moves_TEST.{kind}'; fill them first, or pass --nan" in refused
+    assert f"'test/003' has 1 larger number, first at line 7 of 'moves_TEST.{kind}'; replace them by NaN" in refused
+    (tmp_path / f"moves_TEST.{kind}").write_text(head + rows["TEST"].format(sign).replace("2e200", "2"))
+    refused = tsforecast("classify", tmp_path / f"moves_TRAIN.{kind}", *FAST).stderr
+    command = refused.strip().splitlines()[-1].removeprefix("one command repairs all of it: tsforecast ")
+    assert command.endswith("--nan forward_fill")
+    filled = tsforecast(*shlex.split(command.replace("forward_fill", "drop_series")))
+    assert filled.returncode == 0, filled.stderr
 
 
 @pytest.mark.parametrize("command", ["fit", "tune"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tsforecast.catalog.recordings import Recordings, read_recordings
+from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 
 HEADER = "# a comment\n@problemName taps\n@timeStamps false\n@missing true\n@univariate false\n@dimensions 2\n"
@@ -184,6 +185,15 @@ def test_all_faults_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
         read(tmp_path, LABELLED + "1:2:Up\n3:x:Up\n5:6:left\n")
     assert [problem[:16] for problem in refused.value.problems] == ["taps.ts, line 11", "taps.ts, line 12"]
+
+
+def test_the_fingerprint_of_labels_is_theirs_whatever_objects_hold_them() -> None:
+    panel, labels = Panel.of(np.arange(12.0)), ["tap", "wave" * 3, "tap"]
+    prints = {panel.fingerprint(np.array([f"{label}" for label in labels], dtype=object)) for _ in range(3)}
+    assert prints == {panel.fingerprint(np.array(labels))}
+    assert panel.fingerprint(np.array([1, 0], dtype=object)) == panel.fingerprint(np.array([1, 0]))
+    some = [panel.fingerprint(np.array(each, dtype=object)) for each in (["a", None], ["a", "b"], ["b", None])]
+    assert len({*prints, *some}) == 4
 
 
 def test_parts_of_different_channels_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from itertools import product
 from typing import Any
@@ -164,6 +165,17 @@ def test_an_unknown_name_is_answered_with_those_that_are_there() -> None:
         found.by("folds")
     with pytest.raises(ParameterError, match=r"model must be one of 'gru', .*: got 'grru'; did you mean 'gru'"):
         found.confusion("grru")
+
+
+@pytest.mark.parametrize("name", ["segments", "along_time"])
+def test_scores_of_steps_are_explained_where_each_recording_has_one_label(name: str) -> None:
+    results = ClassificationResults(answers(users=2))
+    must = f"^{name} must be asked of a comparison of labels of steps: here each recording has one label; compare"
+    with pytest.raises(AttributeError, match=must):
+        getattr(results, name)
+    assert not hasattr(copy.deepcopy(results), name)
+    with pytest.raises(AttributeError, match=r"^'ClassificationResults' object has no attribute 'segment'$"):
+        _ = results.segment
 
 
 def test_the_optimism_of_the_random_split_is_the_mean_difference_user_by_user() -> None:

@@ -92,5 +92,14 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         transfer_curve(MajorityClassifier(), recordings, labels, users)
     with pytest.raises(ParameterError, match="shots must be a whole number >= 0: got -1"):
         transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=(0, -1))
-    with pytest.raises(DataError, match="recordings must have users to leave out"):
-        transfer_curve(GRUClassifier(**SMALL), recordings, labels)
+    for shots in (None, "13", 3):
+        with pytest.raises(
+            ParameterError, match=r"^shots must be a list of whole numbers, such as \[0, 1, 3, 5\]: got"
+        ):
+            transfer_curve(GRUClassifier(**SMALL), recordings, labels, users, shots=shots)
+    with pytest.raises(
+        DataError, match=r"^a transfer curve must have users to leave out: got none; pass groups=\.\.\."
+    ):
+        transfer_curve(GRUClassifier(**SMALL), recordings, labels, None)
+    with pytest.raises(DataError, match=r"^X must be a list of \(T, C\) arrays, .*: got None$"):
+        transfer_curve(GRUClassifier(**SMALL), None, labels, users)

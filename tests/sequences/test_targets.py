@@ -154,6 +154,14 @@ def test_a_table_that_cannot_be_used_is_refused() -> None:
     assert refused(model, recordings, table.set_axis(["a", "a", "b"], axis=1)) == (
         "columns of y must have names of their own: got 'a', 'a', 'b'"
     )
+    lists = [["slow"], ["slow", "fast"], *[["fast"]] * 7]
+    assert refused(model, recordings, lists) == (
+        "y must have one label for each recording: the first has 1; give several as a table of 1 and 0, (N, L), which "
+        "MultiLabelBinarizer of scikit-learn makes; labels of steps are for networks and the majority, with "
+        "output='step'"
+    )
+    for y in ([[], *lists[1:]], [*map(set, lists)], [*map(tuple, lists)], [["slow", "fast"]] * 9):
+        assert "MultiLabelBinarizer of scikit-learn makes" in refused(model, recordings, y)
     with pytest.raises(DataError, match="a comparison must have one label for each recording: got a table of several"):
         compare_classifiers(model, recordings, table)
     assert "ordinal must be False" in refused(GRUClassifier(**QUICK, ordinal=True), recordings, table)
@@ -214,8 +222,9 @@ def test_orders_that_cannot_be_used_are_refused(tmp_path: Any) -> None:
     assert refused(GRUClassifier(**QUICK, ordinal=["low", "high"]), recordings, labels) == (
         "ordinal must list all labels of y: 'mid', 'top' are missing"
     )
-    for order, got in (["low", "low"], "'low' twice"), (["low"], r"\['low'\]"), ("low", "'low'"):
-        with pytest.raises(ParameterError, match=f"^ordinal must be True.*: got {got}$"):
+    for order, got in (["low", "low"], "'low' twice"), (["low"], r"\['low'\]"), ("low", "'low'"), (None, "None"):
+        must = "ordinal must be True, False, or a list of two labels at least, from low to high"
+        with pytest.raises(ParameterError, match=f"^{must}: got {got}$"):
             GRUClassifier(**QUICK, ordinal=order).fit(recordings, labels)
     longer = GRUClassifier(**QUICK, ordinal=["none", *LEVELS]).fit(recordings, labels)  # absent here
     assert longer.predict_proba(recordings).shape == (24, 4)

@@ -36,6 +36,12 @@ class Recordings:
     ids: tuple[str, ...]
     labels: tuple[Any, ...]  # a text each, or a number where a number per recording is the target; none if unknown
     parts: tuple[str, ...]  # `TRAIN` or `TEST` each; none of a file alone
+    places: tuple[str, ...] = ()  # in words, the line and file of each
+
+    def place_of(self, row: int) -> str:
+        """Return the line and file of a row of the table."""
+        ends = np.cumsum([len(one) for one in self.values])
+        return self.places[int(np.searchsorted(ends, row, side="right"))]
 
     def table(self, columns: Sequence[str] = ()) -> tuple[Any, dict[str, Any]]:
         """Return a polars frame with a row for each step, and the parameters of `Panel.from_frame` that read it.
@@ -63,8 +69,8 @@ class _File:
     path: Path
     values: list[Floats] = field(default_factory=list)
     labels: list[Any] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    first: int = 0  # line of the first recording
 
     def refuse(self, line: int, must: str, got: str, remedy: str = "") -> None:
         """Keep a problem of a line."""
@@ -101,11 +107,11 @@ class _File:
         elif np.isinf(block).any():
             self.refuse(line, "numbers must be finite", "one is infinite", "write ? where a number is missing")
         elif self.values and block.shape[1] != self.values[0].shape[1]:
-            must = f"a recording must have as many channels as that of line {self.first}, {self.values[0].shape[1]}"
+            must = f"a recording must have as many channels as that of line {self.lines[0]}, {self.values[0].shape[1]}"
             self.refuse(line, must, f"it has {block.shape[1]}", "it may be cut short: get it anew")
         else:
-            self.first = self.first or line
             self.values.append(block)
+            self.lines.append(line)
             return True
         return False
 
@@ -168,7 +174,8 @@ def read_parts(paths: Sequence[Path], parts: Sequence[str]) -> Recordings:
     labels = [label for file in files for label in file.labels]
     values = [one for file in files for one in file.values]
     labelled = tuple(labels) if len(labels) == len(values) else ()
-    return Recordings(tuple(values), ids, labelled, origins if any(origins) else ())
+    lines = tuple(f"line {line} of {file.path.name!r}" for file in files for line in file.lines)
+    return Recordings(tuple(values), ids, labelled, origins if any(origins) else (), lines)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -24,7 +24,10 @@ from tsforecast.errors import (
     DataError,
     ModelFileError,
     ParameterError,
+    Part,
+    Phrase,
     Problem,
+    Reference,
     TsForecastError,
     UnknownNameError,
     nearest,
@@ -351,7 +354,16 @@ def fillable(known: bool) -> Iterator[None]:
     try:
         yield
     except TsForecastError as error:
-        raise type(error)([_fillable(problem, known) for problem in error.problems], error.repair) from error
+        repair = error.repair and error.repair.map(lambda part: _filling(part, known))
+        raise type(error)([_fillable(problem, known) for problem in error.problems], repair) from error
+
+
+def _filling(part: Reference, known: bool) -> Part:
+    """Return a repair whose missing numbers are filled: a recording is read with all of its steps, none masked."""
+    if not (isinstance(part, Phrase) and isinstance(part.value, dict)):
+        return part
+    filled = {"nan_policy": "forward_fill"} if part.value.get("nan_policy") == "mask" else {}
+    return Phrase(part.text, part.key if known else "repair fitted", part.value | filled)
 
 
 def _fillable(problem: Problem, known: bool) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -68,19 +68,21 @@ class _Table:
     files: list[tuple[int, str]] = field(default_factory=list)
     name: str = "1"  # of the recording, where it is one
 
-    @contextmanager
-    def lines(self) -> Iterator[None]:
-        """Name files and lines in errors about rows."""
-        try:
-            yield
-        except TsForecastError as error:
-            if not self.files:
-                raise
-            raise error.map(lambda part: self._line(part.number) if isinstance(part, Row) else part) from error
-
-    def _line(self, row: int) -> str:
+    def place_of(self, row: int) -> str:
+        """Return the line and file of a row."""
         first, name = [place for place in self.files if place[0] <= row][-1]
         return f"line {row - first + 2} of {name!r}"
+
+
+@contextmanager
+def _placed(place_of: Callable[[int], str] | None) -> Iterator[None]:
+    """Name files and lines in errors about rows, where these are known."""
+    try:
+        yield
+    except TsForecastError as error:
+        if place_of is None:
+            raise
+        raise error.map(lambda part: place_of(part.number) if isinstance(part, Row) else part) from error
 
 
 def read_recordings(data: str, reading: DataOptions, how: RecordingOptions) -> tuple[Panel, str]:
@@ -193,7 +195,7 @@ def _archive(path: Path, layout: Layout) -> Panel:
     if layout.label and "label" in roles["static"]:
         frame = frame.rename({"label": layout.label})
         roles["static"] = [layout.label if name == "label" else name for name in roles["static"]]
-    with fillable(layout.known):
+    with fillable(layout.known), _placed(found.place_of):
         return Panel.from_frame(frame, **roles, nan_policy=layout.reading.settings().get("nan_policy"))
 
 
@@ -357,7 +359,7 @@ def _panel(table: _Table, layout: Layout, id: str | None) -> Panel:
     if layout.label in facts and id in frame.columns:
         frame = frame.with_columns(pl.col(layout.label).drop_nulls().first().over(id))
     given |= {"target": target, "id": id, "static": [name for name in facts if name != layout.reading.group]}
-    with fillable(layout.known), table.lines():
+    with fillable(layout.known), _placed(table.place_of if table.files else None):
         return Panel.from_frame(frame, **given)
 
 

@@ -45,6 +45,7 @@ def read(data: Any) -> Panel:
     its static columns, the label among them, are not read, but its groups are kept. DataError names every sequence that
     is empty, not finite, or of another number of channels.
     """
+    require_form(data)
     if isinstance(data, Panel):
         must, got = "channels must hold numbers", f"{shorten([*map(repr, data.roles.categories)])} hold text"
         raise_any([Problem(must, got, "leave them out: panel.without(...)")] if data.roles.coded else [])

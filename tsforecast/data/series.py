@@ -384,7 +384,7 @@ class Series:
             raise DataError(f"values must have shape {self.values.shape}: got {values.shape}")
         return replace(self, values=np.array(values))
 
-    def fingerprint(self, labels: NDArray[np.int64] | None = None) -> str:
+    def fingerprint(self, labels: NDArray[Any] | None = None) -> str:
         """Return the SHA-256 of everything that models can read, and of the labels of the series if they are given.
 
         Examples
@@ -410,7 +410,8 @@ class Series:
         weights = None if self.weights is None else self.weights.tolist()
         digest.update(repr((self.ids.tolist(), statics, weights)).encode())
         if labels is not None:
-            digest.update(np.ascontiguousarray(labels).tobytes())
+            own: NDArray[Any] = np.array(labels.tolist()) if labels.dtype.hasobject else labels  # not their places
+            digest.update(repr(own.tolist()).encode() if own.dtype.hasobject else own.tobytes())
         return digest.hexdigest()
 
     def span(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> dict[str, Any]:
@@ -429,7 +430,7 @@ class Series:
         ends = {"first": self.label(begin.min()), "last": self.label(end.max())}
         return {"series": len(index), "steps": int((last - first)[index].sum()), **ends}
 
-    def origin(self, labels: NDArray[np.int64] | None = None) -> dict[str, Any]:
+    def origin(self, labels: NDArray[Any] | None = None) -> dict[str, Any]:
         """Return the span of all rows and their fingerprint, to record what something was learned from."""
         return self.span(np.zeros_like(self.lengths), self.lengths) | {"sha256": self.fingerprint(labels)}
 

@@ -119,6 +119,15 @@ class ClassificationResults(Results):
     _display: ClassVar[dict[str, tuple[str, str]]] = DISPLAY
     unit: ClassVar[str] = "recordings"  # that are predicted, in words
 
+    def __getattr__(self, name: str) -> Any:
+        """Explain where scores of steps are missing."""
+        if name in ("segments", "along_time"):
+            raise AttributeError(
+                f"{name} must be asked of a comparison of labels of steps: here each recording has one label; compare "
+                "classifiers with output='step'"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @classmethod
     def from_parquet(cls, *paths: str | Path) -> Self:
         """Read and merge results that were written to Parquet.

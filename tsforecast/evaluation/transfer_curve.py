@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from tsforecast.checks import whole
 from tsforecast.data.splits import Positions
-from tsforecast.errors import ParameterError, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, raise_any, shorten
 from tsforecast.evaluation.classification import accuracy_by
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, folds
 from tsforecast.evaluation.runner import seeded_clones
@@ -72,9 +72,15 @@ def transfer_curve(
     """
     if not isinstance(classifier, NeuralClassifier):
         raise ParameterError(f"a transfer curve needs a network with fine_tune: got {classifier!r}")
-    problems = whole("seeds", seeds, 1) + [problem for count in shots for problem in whole("shots", count, 0)]
+    problems = whole("seeds", seeds, 1)
+    if isinstance(shots, str) or not isinstance(shots, Iterable):
+        problems.append(f"shots must be a list of whole numbers, such as {list(SHOTS)}: got {shots!r}")
+    else:
+        problems += [problem for count in shots for problem in whole("shots", count, 0)]
     raise_any(problems, ParameterError)
     data = LabelledSequences.read(X, y, groups)
+    if data.groups is None:
+        raise DataError("a transfer curve must have users to leave out: got none; pass groups=..., one a recording")
     every = folds(data, ["leave-users-out"])
     raise_any(problem for fold in every for problem in _too_few(data, fold, max(shots)))
     parts = []

@@ -203,7 +203,7 @@ class SequenceEstimator(Estimator):
 
 def learned_from(panel: Panel, truth: NDArray[Any]) -> dict[str, Any]:
     """Return a summary of recordings: their number, lengths and fingerprint."""
-    return panel.origin(truth) | {"lengths": [int(panel.lengths.min()), int(panel.lengths.max())]}
+    return panel.origin(np.asarray(truth)) | {"lengths": [int(panel.lengths.min()), int(panel.lengths.max())]}
 
 
 def groups_of(panel: Panel, groups: Any) -> tuple[NDArray[Any] | None, list[str]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Labels = NDArray[np.int64]
+TABLE = "a table of 1 and 0, (N, L), which MultiLabelBinarizer of scikit-learn makes"
+ONE = "for one label of several classes give y with shape (N,)"
 
 
 class Classifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
@@ -252,10 +254,11 @@ def table_of(X: Any, y: Any, count: int) -> pd.DataFrame | None:
     wrong = np.argwhere(~np.isin(values, (0, 1)))
     if len(wrong):
         row, column = wrong[0]
+        first = values.tolist()[row][column]
+        remedy = f"give lists of labels as {TABLE}" if isinstance(first, str) and not hasattr(y, "columns") else ONE
         raise DataError(
             f"y must be 1 for each label that a recording has and 0 for any other: {len(wrong)} of {values.size} are "
-            f"neither, the first is {values.tolist()[row][column]!r} of label {names[column]!r} in row {row}; for one "
-            "label of several classes give y with shape (N,)"
+            f"neither, the first is {first!r} of label {names[column]!r} in row {row}; {remedy}"
         )
     if len(set(names)) < len(names):
         raise DataError(f"columns of y must have names of their own: got {shorten([repr(name) for name in names])}")
@@ -273,11 +276,12 @@ def labels_of(X: Any, y: Any, count: int) -> NDArray[Any]:
         if y not in X.statics:
             raise DataError(f"the panel must have a static column {y!r}; {nearest(y, X.statics)}")
         y = X.statics[y]
-    several = y[0] if isinstance(y, (list, tuple)) and len(y) else None
-    if isinstance(several, (list, tuple, np.ndarray)) and len({np.size(each) for each in y}) > 1:
+    several: Any = y[0] if isinstance(y, (list, tuple)) and len(y) else None
+    ragged = isinstance(several, (list, tuple, np.ndarray)) and len({np.size(each) for each in y}) > 1
+    if ragged or isinstance(several, (set, frozenset)):
         raise DataError(
-            f"y must have one label for each recording: the first has {len(several)}; labels of steps are for networks "
-            "and the majority, with output='step'"
+            f"y must have one label for each recording: the first has {len(several)}; give several as {TABLE}; labels "
+            "of steps are for networks and the majority, with output='step'"
         )
     held = np.asarray(y, dtype=object)  # numpy makes NaN among texts "nan", and numbers texts
     if held.ndim == 1 and len(held) == count:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.checks import between, flag, one_of
+from tsforecast.checks import between, one_of
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, Problem, guess, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
@@ -31,10 +31,10 @@ def class_weight_problems(name: str, weights: Any) -> list[str]:
 
 def ordinal_problems(name: str, ordinal: Any) -> list[str]:
     """Require True or False, or a list of different labels."""
-    if not isinstance(ordinal, list):
-        return flag(name, ordinal)
-    twice = [label for i, label in enumerate(ordinal) if label in ordinal[:i]]
-    if not twice and len(ordinal) > 1:
+    if isinstance(ordinal, (bool, np.bool_)):
+        return []
+    twice = [label for i, label in enumerate(ordinal) if label in ordinal[:i]] if isinstance(ordinal, list) else []
+    if isinstance(ordinal, list) and not twice and len(ordinal) > 1:
         return []
     got = f"got {twice[0]!r} twice" if twice else f"got {ordinal!r}"
     return [Problem("must be True, False, or a list of two labels at least, from low to high", got, parameter=name)]
