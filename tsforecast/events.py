@@ -1,4 +1,4 @@
-"""Observer hooks for fits and comparisons; silent unless an observer subscribes.
+"""Observer hooks for fits and comparisons; silent unless an observer subscribes. The clock that times them.
 
 Fits and comparisons announce themselves with `observed`; an observer such as `tsforecast.tracking` subscribes with
 `observing`. Neither depends on the other.
@@ -6,6 +6,8 @@ Fits and comparisons announce themselves with `observed`; an observer such as `t
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -74,3 +76,21 @@ def observing(observer: Observer | None) -> Iterator[None]:
 
 
 unobserved = partial(observing, None)  # for fits that only check something
+
+
+_left_out = threading.local()  # seconds, in each thread
+
+
+def clock() -> float:
+    """Return seconds as `time.perf_counter` does, less those of this thread that are left out."""
+    return time.perf_counter() - float(getattr(_left_out, "seconds", 0.0))
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Stop `clock`, in this thread, within the block: for what a machine does once, which is no part of a fit."""
+    began = clock()
+    try:
+        yield
+    finally:
+        _left_out.seconds = float(getattr(_left_out, "seconds", 0.0)) + clock() - began

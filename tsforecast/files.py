@@ -26,6 +26,14 @@ class OutputError(TsForecastError, OSError):
     """A file or folder could not be written."""
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be fetched or made again: ``TSFORECAST_CACHE`` if set, else the user's cache."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("TSFORECAST_CACHE")
+    return Path(chosen) if chosen else user_cache_path("tsforecast")
+
+
 def shipped(name: str) -> Path:
     """Return a folder that is distributed with the package: inside an installed one, beside it in a checkout."""
     package = Path(__file__).parent

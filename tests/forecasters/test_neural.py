@@ -333,7 +333,7 @@ def test_what_was_chosen_is_a_plain_dict() -> None:
         "validation": 27,
         "best_epoch": 0,
         "share": 1.0,
-        "fused": False,
+        "kernels": "off",
         "instance_norm": False,
         "max_epochs": 0,
         "patience": 8,

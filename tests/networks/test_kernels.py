@@ -24,12 +24,11 @@ from tests.helpers.forecasters import SMALL, wave
 from tsforecast.errors import TrainingWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
-from tsforecast.networks import recurrent
-from tsforecast.networks.kernels import autograd, memory, vectors
+from tsforecast.networks.kernels import autograd, choice, memory, vectors
 from tsforecast.networks.kernels.autograd import read_layer
 from tsforecast.networks.kernels.cells import CELLS
 from tsforecast.networks.kernels.memory import Buffers
-from tsforecast.networks.recurrent import embeds, kernels_for, read, worth_loading
+from tsforecast.networks.recurrent import embeds, kernels_for, read
 from tsforecast.training.runtime import few_threads
 
 MODULES: dict[str, Any] = {"RNN_TANH": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
@@ -280,13 +279,12 @@ def test_tanh_and_logistic_are_exact_to_the_last_digits(kind: Any, error: float)
     [
         (nn.RNN(3, 4, nonlinearity="relu", batch_first=True), torch.float32),
         (nn.GRU(3, 4, bias=False, batch_first=True), torch.float32),
-        (nn.GRU(3, 500, batch_first=True), torch.float32),
         (nn.GRU(3, 4, batch_first=True), torch.float64),
         (nn.GRU(3, 4), torch.float32),
         (nn.GRU(3, 4, 2, batch_first=True), torch.float32),
         (nn.LSTM(3, 4, batch_first=True, proj_size=2), torch.float32),  # with a warning of torch's own
     ],
-    ids=["relu", "no bias", "wide", "double", "steps first", "two layers", "projected"],
+    ids=["relu", "no bias", "double", "steps first", "two layers", "projected"],
 )
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_what_kernels_do_not_cover_torch_reads(cell: nn.RNNBase, kind: torch.dtype) -> None:
@@ -305,14 +303,14 @@ def test_mixed_precision_is_left_to_torch() -> None:
 
 @pytest.fixture
 def unloaded() -> Iterator[None]:
-    recurrent._loaded.cache_clear()
+    choice._ready.cache_clear()
     yield
-    recurrent._loaded.cache_clear()
+    choice._ready.cache_clear()
 
 
 @pytest.mark.usefixtures("unloaded")
 def test_without_numba_torch_reads_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrent, "find_spec", lambda name: None)
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
     cell, x = nn.GRU(3, 4, batch_first=True), torch.randn(5, 6, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -343,15 +341,6 @@ def test_a_kernel_without_a_place_for_its_cache_is_compiled_all_the_same() -> No
     assert vectors.kernel(space["twice"])(4) == 8
 
 
-def test_kernels_are_loaded_where_a_training_is_long_enough() -> None:
-    cell = nn.GRU(8, 8)
-    assert not worth_loading(cell, batches=100, batch=32, steps=24)
-    assert worth_loading(cell, batches=5_000, batch=32, steps=24)
-    assert not worth_loading(cell, batches=5_000, batch=32, steps=1)
-    assert worth_loading(cell, batches=500, batch=2_000, steps=96)
-    assert not worth_loading(nn.GRU(8, 500), batches=10_000, batch=32, steps=24)
-
-
 def fitted(**settings: Any) -> Any:
     chosen = {**SMALL, "units": 8, "segment": 1, "max_epochs": 3, "horizon": 3, **settings}
     return make(chosen.pop("model", "gru"), **chosen)
@@ -359,12 +348,11 @@ def fitted(**settings: Any) -> Any:
 
 @pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
 def test_a_fit_with_kernels_is_repeatable_is_saved_as_such_and_forecasts_as_one_without(
-    model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    model: str, tmp_path: Any
 ) -> None:
-    plain = fitted(model=model).fit(wave())
-    monkeypatch.setattr(recurrent, "LOADING", 0.0)
-    ours, again = (fitted(model=model).fit(wave()) for _ in range(2))
-    assert (plain.resolved_["fused"], ours.resolved_["fused"]) == (False, True)
+    plain = fitted(model=model, kernels="off").fit(wave())
+    ours, again = (fitted(model=model, kernels="on").fit(wave()) for _ in range(2))
+    assert (plain.resolved_["kernels"], ours.resolved_["kernels"]) == ("off", "on")
     assert [e.train_loss for e in ours.history_] == [e.train_loss for e in again.history_]
     assert np.array_equal(ours.predict(), again.predict())
     assert np.allclose(ours.predict(), plain.predict(), rtol=1e-4)
@@ -374,19 +362,17 @@ def test_a_fit_with_kernels_is_repeatable_is_saved_as_such_and_forecasts_as_one_
     assert np.array_equal(restored.predict(), ours.predict())
 
 
-def test_a_fit_with_kernels_goes_on_from_a_checkpoint_to_the_same_weights(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    monkeypatch.setattr(recurrent, "LOADING", 0.0)
-    whole = fitted(layers=2, dropout=0.3).fit(wave())
+def test_a_fit_with_kernels_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path: Any) -> None:
+    settings = {"layers": 2, "dropout": 0.3, "kernels": "on"}
+    whole = fitted(**settings).fit(wave())
 
     def stop(epoch: Any) -> None:
         if epoch.number == 2:
             raise KeyboardInterrupt
 
     with pytest.warns(TrainingWarning, match="interrupted"):
-        fitted(layers=2, dropout=0.3).fit(wave(), checkpoint=tmp_path / "kept", on_epoch=stop)
-    resumed = fitted(layers=2, dropout=0.3).fit(wave(), resume_from=tmp_path / "kept")
+        fitted(**settings).fit(wave(), checkpoint=tmp_path / "kept", on_epoch=stop)
+    resumed = fitted(**settings).fit(wave(), resume_from=tmp_path / "kept")
     assert np.array_equal(resumed.predict(), whole.predict())
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from tsforecast.errors import DownloadError, reason
 from tsforecast.files import sha256 as checksum
@@ -29,12 +28,6 @@ CHUNK = 1 << 16
 HEADERS = {"User-Agent": "tsforecast", "Accept-Encoding": "identity"}
 
 logger = logging.getLogger("tsforecast")
-
-
-def cache_folder() -> Path:
-    """Return the folder of downloaded files: ``TSFORECAST_CACHE`` if set, else the user's cache."""
-    chosen = os.environ.get("TSFORECAST_CACHE")
-    return Path(chosen) if chosen else user_cache_path("tsforecast")
 
 
 def fetch(

@@ -30,6 +30,7 @@ from tsforecast.catalog.card import Card, CardFile, Task, card
 from tsforecast.catalog.recordings import ID, read_parts
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, DownloadError, raise_any, shorten
+from tsforecast.files import cache_folder
 
 logger = logging.getLogger("tsforecast")
 DAMAGED = (pl.exceptions.PolarsError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
@@ -65,7 +66,7 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
     try:
         return read_panel(known, places)
     except DataError as error:
-        cache = download.cache_folder()
+        cache = cache_folder()
         for file, place in zip(known.files, places, strict=True):
             if file.url and not file.sha256 and place == cache / file.path:
                 place.unlink(missing_ok=True)
@@ -83,7 +84,7 @@ def load_task(name: str, label: str | None = None) -> tuple[Panel, Task]:
 def _locate(known: Card, progress: download.Progress | None) -> list[Path]:
     """Return the local paths of the files of a dataset; download those that are missing."""
     data = os.environ.get("TSFORECAST_DATA")
-    folders = [*([Path(data)] if data else []), download.cache_folder()]
+    folders = [*([Path(data)] if data else []), cache_folder()]
     found = {file: [folder / file.path for folder in folders if (folder / file.path).is_file()] for file in known.files}
     raise_any(
         (
@@ -109,7 +110,7 @@ def _fetch(file: CardFile, progress: download.Progress | None, data: str | None)
     state = f" (it {_state(data)})" if data else ""
     return download.fetch(
         str(file.url),
-        download.cache_folder() / file.path,
+        cache_folder() / file.path,
         file.sha256,
         progress,
         member=file.member,

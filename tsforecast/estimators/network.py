@@ -22,8 +22,9 @@ from tsforecast.checks import between, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, raise_any
 from tsforecast.estimators.base import Estimator, keyword_settings, optional, setting, unknown_settings
+from tsforecast.networks.kernels import choice
 from tsforecast.networks.layers import Architecture, TrainableNetwork, with_weights
-from tsforecast.networks.recurrent import choose_kernels, use_kernels
+from tsforecast.networks.recurrent import use_kernels, uses_kernels
 from tsforecast.saving.codec import typed, under
 from tsforecast.training.batches import Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, parse_every
@@ -58,6 +59,14 @@ def device_problems(name: str, device: str) -> list[str]:
         must = "must be 'auto', 'cpu' or a device that torch finds on this machine"
         return [Problem(must, f"got {device!r}", parameter=name)]
     return []
+
+
+def kernels_problems(name: str, value: object) -> list[str]:
+    """Require the name of a choice of kernels, and numba for "on"."""
+    problems = one_of(name, value, ("auto", "on", "off"))
+    if value == "on" and not choice.numba_found():
+        problems.append(Problem("must be 'auto' or 'off' without numba", "got 'on'", "install numba", parameter=name))
+    return problems
 
 
 @keyword_settings
@@ -150,6 +159,13 @@ class NetworkEstimator(Estimator):
     device: str = setting(
         default="auto", check=device_problems, doc='Device of torch, or "auto" for a GPU where there is one.'
     )
+    kernels: Literal["auto", "on", "off"] = setting(
+        default="auto",
+        check=kernels_problems,
+        doc="Read recurrent layers by compiled kernels, or by torch's modules. Auto: whichever is faster in a training "
+        "of this size, by times that this machine measures once; `fine_tune` keeps the choice. On a GPU and in mixed "
+        "precision torch reads all.",
+    )
     random_state: int | None = setting(
         default=None, least=0, doc="Seed; makes a fit repeatable on the same machine and number of threads."
     )
@@ -200,26 +216,43 @@ class NetworkEstimator(Estimator):
         network: Callable[[], TrainableNetwork],
         checkpoints: Checkpoints | None = None,
         on_epoch: OnEpoch | None = None,
-        phase: Literal["train", "refit"] = "train",
+        phase: Literal["train", "refit", "tune"] = "train",
     ) -> None:
         """Train the network that `network` returns, with seeded random numbers; keep history and best epoch.
 
         A "refit" on all data, which may follow, has no history of its own.
         """
-        device, count = torch_device(self.device), len(data.training)
+        device = torch_device(self.device)
+        kernels = self._reads_by_kernels(
+            data, config, device, uses_kernels(self.network_) if phase != "train" else None
+        )
         with few_threads(self.units), seeded(self.random_state):
             self.network_ = network().to(device)
-            batches, rows = config.max_epochs * config.steps(count), min(config.batch_size, count) * data.rows
-            self.resolved_["fused"] = choose_kernels(self.network_, batches, rows, data.steps)
+            use_kernels(self.network_, kernels)
             progress = show_epochs(self.verbose, config.epochs, type(self).__name__, on_epoch)
-            place = checkpoints and checkpoints.phase(phase)
+            place = checkpoints.phase(phase) if checkpoints and phase != "tune" else None
+            self.resolved_ |= {"kernels": "on" if kernels else "off"}
             self.resolved_ |= {"max_epochs": config.max_epochs, "patience": config.patience}
             history = train(
                 self.network_, data.training, data.validation, data.objective, config, device, progress, place
             )
-        if phase == "train":
+        if phase != "refit":
             self.history_ = history
             self.resolved_["best_epoch"] = best_epoch(history).number
+
+    def _reads_by_kernels(
+        self, data: TrainingData, config: TrainingConfig, device: torch.device, before: bool | None
+    ) -> bool:
+        """Return whether kernels read recurrent layers: as set, or as `before`, or whichever is faster here."""
+        cell, count = str(self.resolved_.get("cell", self.cell)), len(data.training)
+        if self.kernels == "off" or cell not in choice.MODES or device.type != "cpu" or self.mixed_precision:
+            return False
+        if self.kernels == "on":
+            return choice.loaded(choice.MODES[cell]) is not None
+        if before is not None:
+            return before
+        reads = config.max_epochs * config.steps(count) * self.layers * (1 + self.bidirectional)
+        return choice.chosen(cell, reads, self.units, min(config.batch_size, count) * data.rows, data.steps)
 
     def _refits(self, config: TrainingConfig) -> bool:
         """Return whether training on all data follows: requested, after a validated training that was not cut short."""
@@ -260,7 +293,7 @@ class NetworkEstimator(Estimator):
             self.network_.freeze(("categories.", "embed.", "encoder.") if freeze == "encoder" else ())
             return self.network_  # type: ignore[no-any-return]
 
-        self._train_network(data, config, network, None, on_epoch)
+        self._train_network(data, config, network, None, on_epoch, "tune")
         self.network_.freeze(())
 
     def _checkpoints(
@@ -317,4 +350,6 @@ class NetworkEstimator(Estimator):
         self.history_ = [typed(Epoch, epoch) for epoch in plain["history_"]]
         network = with_weights(self._untrained_network, self.layers, under("network.", arrays))
         self.network_ = network.to(torch_device(self.device))
-        use_kernels(self.network_, bool(self.resolved_.get("fused", False)))
+        fused = self.resolved_.pop("fused", False)  # its name in older models
+        self.resolved_.setdefault("kernels", "on" if fused else "off")
+        use_kernels(self.network_, self.resolved_["kernels"] == "on")

@@ -53,8 +53,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         Values used where a setting left a choice: window, least (steps that a series must have for a forecast of its
         own), segment, anchor, value_transform, per_series, season_length, validation (steps, or groups), best_epoch,
         share (of its corrections that the network keeps, mean of steps),
-        device, head_layers (more than one after `fine_tune` with two), fused (whether fast kernels read, see
-        `tsforecast.networks.kernels`; sizes and length of the training decide).
+        device, head_layers (more than one after `fine_tune` with two), kernels ("on" where they read, or "off",
+        see `tsforecast.networks.kernels.choice`).
     network_ : ForecastNetwork
     inputs_ : Preprocessor
         Scaling and static categories, learned on the training part.

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tsforecast.errors import TrainingWarning
 from tsforecast.networks.conv import ConvEncoder
+from tsforecast.networks.kernels.choice import MODES, loaded
 from tsforecast.networks.layers import Architecture, BatchNorm, norm_layer, normalise, steps_of
 
 if TYPE_CHECKING:
     from tsforecast.networks.kernels.cells import Cell
 
 CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-
-# Units up to which kernels are used: faster in all rows of benchmarks/results/speed.jsonl, which end at 64, but one
-# (an LSTM of 64 units on both cores, 32 windows of 24 steps: 0.93), and in a trial at 128; at 256 torch was faster at
-# one size.
-WIDEST = 128
-# Microseconds that kernels save in a batch on one core, fitted to 24 sizes of a cell, of 8 to 64 units, 32 and 256
-# rows, 1 to 14 steps: at its first step, where torch may be faster, and there for each unit of each row; at each
-# further step, there for each row, and for each unit of each row.
-GAIN = {
-    "RNN_TANH": (-50.0, -0.004, 30.0, 0.1, 0.005),
-    "GRU": (30.0, -0.012, 80.0, 0.22, 0.011),
-    "LSTM": (160.0, -0.015, -5.0, 0.24, 0.006),
-}
-LOADING = 0.45  # s; compiling, once on each machine, takes ten
 
 
 class RecurrentLayer(nn.Module):
@@ -131,8 +114,7 @@ def read(
 def kernels_for(cell: nn.RNNBase, x: Tensor) -> Cell | None:
     """Return the kernels that can read x, (B, T, I), in place of a layer of torch; None where they cannot."""
     covered = (
-        cell.mode in GAIN
-        and cell.hidden_size <= WIDEST
+        cell.mode in MODES.values()
         and cell.num_layers == 1
         and cell.batch_first
         and cell.bias
@@ -143,7 +125,7 @@ def kernels_for(cell: nn.RNNBase, x: Tensor) -> Cell | None:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
-    return _loaded(cell.mode) if covered else None
+    return loaded(cell.mode) if covered else None
 
 
 def embeds(embed: nn.Sequential, cell: nn.RNNBase, x: Tensor) -> bool:
@@ -154,56 +136,15 @@ def embeds(embed: nn.Sequential, cell: nn.RNNBase, x: Tensor) -> bool:
     return isinstance(embed[1], nn.ReLU) and not cell.bidirectional and not x.requires_grad
 
 
-@cache
-def _loaded(mode: str) -> Cell | None:
-    """Return the kernels of a cell, compiled and tried on a few numbers; None, with a warning, where that fails."""
-    if find_spec("numba") is None:
-        return None
-    try:
-        from tsforecast.networks.kernels.autograd import read_layer
-        from tsforecast.networks.kernels.cells import CELLS as KERNELS
-
-        kernels = KERNELS[mode]
-        with torch.inference_mode(False), torch.enable_grad():
-            rows = kernels.slopes - kernels.shift  # of a weight, for each unit
-            weights = [torch.ones(shape, requires_grad=True) for shape in 2 * [(rows, 1)] + 2 * [(rows,)]]
-            read_layer(kernels, torch.ones(1, 1, 1), None, weights, False, True).sum().backward()  # type: ignore[no-untyped-call]
-    except Exception as error:  # whatever fails in a compiler, torch works without it
-        what = str(error).partition("\n")[0]
-        warnings.warn(
-            f"numba must compile the fast kernels and cannot ({type(error).__name__}: {what}): torch's own modules do "
-            "the same more slowly; install numba anew",
-            TrainingWarning,
-            stacklevel=2,
-        )
-        return None
-    return kernels
-
-
-def worth_loading(cell: nn.RNNBase, batches: int, batch: int, steps: int) -> bool:
-    """Return whether so much training saves more time than kernels take to load; it depends on sizes alone."""
-    if cell.hidden_size > WIDEST:
-        return False
-    first, of_first, step, of_row, of_unit = GAIN[cell.mode]
-    units = batch * cell.hidden_size
-    saved = first + of_first * units + (steps - 1) * (step + of_row * batch + of_unit * units)
-    return 1e-6 * batches * saved > LOADING
-
-
-def choose_kernels(network: nn.Module, batches: int, batch: int, steps: int) -> bool:
-    """Use kernels in the recurrent layers of a network if that saves more time than loading them; return whether.
-
-    The training has so many `batches`, of `batch` rows with so many `steps`.
-    """
-    pays = any(worth_loading(layer.cell, batches, batch, steps) for layer in _layers(network))
-    use_kernels(network, pays)
-    return pays
-
-
 def use_kernels(network: nn.Module, use: bool) -> None:
     """Use kernels in the recurrent layers of a network, or not."""
     for layer in _layers(network):
         layer.fused = use
+
+
+def uses_kernels(network: nn.Module) -> bool:
+    """Return whether recurrent layers of a network use kernels."""
+    return any(layer.fused for layer in _layers(network))
 
 
 def _layers(network: nn.Module) -> list[RecurrentLayer]:

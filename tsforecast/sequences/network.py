@@ -137,7 +137,7 @@ class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
     resolved_ : dict
         Values used where a setting left a choice: cell, with the validation loss of each, segment, validation
         (recordings, or groups), max_epochs, best_epoch, device, head_layers (of the head there is, perhaps a new one
-        by `fine_tune`), fused (whether fast kernels read; sizes and length of the training decide).
+        by `fine_tune`), kernels ("on" where they read, or "off").
     network_ : tsforecast.networks.sequence.SequenceNetwork
     scaling_ : Scaling
     scaled_on_ : dict

@@ -54,7 +54,7 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
     resolved_ : dict
         Values used where a setting left a choice: cell (of "auto", with the validation loss of each), segment,
         validation (recordings, or groups), max_epochs, best_epoch, device, head_layers (of the head there is, perhaps
-        a new one by `fine_tune`), fused (whether fast kernels read; sizes and length of the training decide),
+        a new one by `fine_tune`), kernels ("on" where they read, or "off"),
         temperature (by which logits are divided, where it was learned). With labels of steps also piece, and
         validated_by: groups, recordings, or last steps (of each recording, where these are too few).
     network_ : tsforecast.networks.sequence.SequenceNetwork

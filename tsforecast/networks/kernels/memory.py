@@ -1,19 +1,25 @@
-"""Memory that kernels use again, and threads that share the tiles of a batch."""
+"""Memory that kernels use again, threads that share the tiles of a batch, and where compiled kernels lie."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
+import platform
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import ContextVar
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from tsforecast.files import cache_folder
+from tsforecast.provenance import installed
 
 ALIGNED = 64  # bytes of a line of the processor's cache
 ROOM = 4  # largest size of a block, as a multiple of what is needed
@@ -86,3 +92,24 @@ def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any)
         wait(others)
     for other in others:
         other.result()
+
+
+@cache
+def folder() -> Path:
+    """Return the folder of compiled kernels, and of what they took: in the user's cache, one for all they depend on.
+
+    That is the processor, its cores, the versions of numba, torch and Python, and the text of the kernels.
+    """
+    about = [_processor(), str(os.cpu_count()), platform.python_version(), installed("numba"), installed("torch")]
+    texts = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
+    name = hashlib.sha256("\n".join(about + texts).encode()).hexdigest()[:12]
+    return cache_folder() / "kernels" / name
+
+
+def _processor() -> str:
+    """Return the model of the processor, as far as it is known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line for line in lines if line.startswith(("model name", "CPU part"))), platform.processor())

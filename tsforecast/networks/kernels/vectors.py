@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model, type_callable
 
-from tsforecast.networks.kernels.memory import ALIGNED
+from tsforecast.networks.kernels.memory import ALIGNED, folder
 
 LANES = 16
 SLACK = 8  # rows behind a buffer that may be read, without effect
@@ -25,14 +25,19 @@ UNDER = (1.000000000e00, 4.671434039e-01, 2.587697841e-02, 3.285633251e-04, 7.77
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function when it is first called, and keep it in numba's cache; it runs without Python's lock.
+    """Compile a function when it is first called, and keep it in the user's cache; it runs without Python's lock.
 
-    The cache looks at the file of the function alone: when what it calls changes, delete ``*.nbi`` in `__pycache__`.
+    The cache of numba looks at the file of the function alone: hence a folder for each text of all (`memory.folder`),
+    unless ``NUMBA_CACHE_DIR`` names one.
     """
+    given = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = given or str(folder())
     try:
         compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # no folder for the cache can be written: compile in each process
+    except RuntimeError:  # numba finds no place for it: compile in each process
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = given
     return compiled
 
 

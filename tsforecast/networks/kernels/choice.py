@@ -1,0 +1,228 @@
+"""Kernels or torch, by what both took on this machine: measured once, and kept in the user's cache.
+
+The first training that is long enough compiles the kernels of its cell and measures a few sizes of it, kernels beside
+torch, on one thread. From then on the choice is a function of these times and the sizes of a training alone, so that a
+fit that is repeated takes the same way. ``TSFORECAST_KERNELS`` names a file of times that are used in place of those of
+this machine: a cluster of different machines then chooses alike.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch import nn
+
+from tsforecast.errors import ParameterError, TrainingWarning
+from tsforecast.events import uncounted
+from tsforecast.files import new_file
+from tsforecast.networks.kernels import memory
+
+if TYPE_CHECKING:
+    from tsforecast.networks.kernels.cells import Cell
+
+MODES = {"rnn": "RNN_TANH", "gru": "GRU", "lstm": "LSTM"}  # as torch names them
+# Sizes that are measured. Between two numbers of units, times go along a line of their logarithms; with rows and steps
+# they go along lines, as those of many small operations do.
+UNITS, ROWS, STEPS = (8, 32, 128, 256), (32, 128), (1, 8)
+INPUTS = 8  # of an embedding before the cell
+RUNS, ENOUGH = (3, 12), 0.03  # of a size: at least and at most, and seconds after which they end
+MARGIN = 1.15  # as much faster kernels must be, since the least of a few runs is not exact
+FILE = "times.json"
+SAVED = 0.3  # seconds that they must save in a training: about what a process takes to load them
+# A training of fewer multiplications takes torch less than a second: nothing is compiled or measured for it. A step
+# counts as a million at least: a tenth of a millisecond, which torch spends between its operations.
+FEWEST, OF_A_STEP = 1e9, 1e6
+
+logger = logging.getLogger("tsforecast")
+Times = NDArray[np.float64]  # (2, units, rows, steps): seconds of kernels and of torch
+
+
+def pays(times: Times, reads: int, units: int, rows: int, steps: int) -> bool:
+    """Return whether kernels save more than loading them takes; it depends on times and sizes alone.
+
+    A layer is read, and goes back, so many times: `rows` sequences of so many `steps`.
+    """
+    kernels, torches = seconds(times, units, rows, steps)
+    return bool(reads * (torches - MARGIN * kernels) > SAVED)
+
+
+def seconds(times: Times, units: int, rows: int, steps: int) -> tuple[float, float]:
+    """Return the seconds of kernels and of torch for a layer of any size, from those that were measured."""
+    at = np.interp(math.log(units), np.log(UNITS), np.arange(len(UNITS)))
+    low = min(int(at), len(UNITS) - 2)
+    logs = np.log(times)
+    corners = np.exp(logs[:, low] + (at - low) * (logs[:, low + 1] - logs[:, low]))  # (2, rows, steps)
+    corners *= max(1.0, units / UNITS[-1]) ** 2
+    further = np.maximum(corners[..., 1] - corners[..., 0], 0) / (STEPS[1] - STEPS[0])
+    few, many = (corners[..., 0] + (steps - 1) * further).T  # (2,) each: of the smaller and the larger number of rows
+    found = np.maximum(few + (rows - ROWS[0]) * (many - few) / (ROWS[1] - ROWS[0]), few * min(1, rows / ROWS[0]))
+    return float(found[0]), float(found[1])
+
+
+def chosen(cell: str, reads: int, units: int, rows: int, steps: int) -> bool:
+    """Return whether a training is faster with kernels on this machine; see `pays`."""
+    work = reads * steps * max(OF_A_STEP, 18.0 * rows * units**2)  # three gates, two matrices, three products of each
+    times = times_of(MODES[cell]) if cell in MODES and work >= FEWEST else None
+    return times is not None and pays(times, reads, units, rows, steps)
+
+
+@cache
+def times_of(mode: str) -> Times | None:
+    """Return the times of a cell on this machine, measured unless they are kept; None where it has no kernels.
+
+    Raises
+    ------
+    ParameterError
+        When ``TSFORECAST_KERNELS`` names no file with times of this cell.
+    """
+    if not numba_found():
+        return None
+    given = os.environ.get("TSFORECAST_KERNELS")
+    kept = _read(Path(given) if given else memory.folder() / FILE).get(mode)
+    if given and kept is None:
+        raise ParameterError(
+            f"TSFORECAST_KERNELS must name a file with times of {mode}, such as {FILE} in a folder that `tsforecast "
+            f"compile` names: got {given!r}; unset it, and this machine is measured"
+        )
+    return _ready(mode)[1] if kept is None else kept
+
+
+def loaded(mode: str) -> Cell | None:
+    """Return the kernels of a cell, ready to read; None where there are none, with a warning where compiling fails."""
+    return _ready(mode)[0] if numba_found() else None
+
+
+def numba_found() -> bool:
+    """Return whether numba is installed."""
+    return find_spec("numba") is not None
+
+
+@cache
+def _ready(mode: str) -> tuple[Cell | None, Times | None]:
+    """Load the kernels of a cell; where this machine has no times of it, compile and measure them first, uncounted."""
+    place = memory.folder() / FILE
+    times = _read(place).get(mode)
+    if times is not None:
+        return _tried(mode), times
+    with _alone(place), uncounted():
+        began, times = time.perf_counter(), _read(place).get(mode)
+        kernels = _tried(mode)
+        if kernels is None or times is not None:
+            return kernels, times
+        times = measured(mode, kernels)
+        with suppress(OSError), new_file(place) as unfinished:
+            unfinished.write_text(
+                json.dumps({name: one.tolist() for name, one in (_read(place) | {mode: times}).items()})
+            )
+        logger.info("compiled kernels for this machine: %.0f s, not counted", time.perf_counter() - began)
+    return kernels, times
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Let one process at a time compile: others wait, and find all there. Where nothing can be written none waits."""
+    lock = FileLock(place.with_suffix(".lock"))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _tried(mode: str) -> Cell | None:
+    """Return the kernels of a cell, compiled and tried on a few numbers; None, with a warning, where that fails."""
+    try:
+        from tsforecast.networks.kernels.autograd import read_layer
+        from tsforecast.networks.kernels.cells import CELLS
+
+        kernels = CELLS[mode]
+        with torch.inference_mode(False), torch.enable_grad():
+            rows = kernels.slopes - kernels.shift  # of a weight, for each unit
+            weights = [torch.ones(shape, requires_grad=True) for shape in 2 * [(rows, 1)] + 2 * [(rows,)]]
+            read_layer(kernels, torch.ones(1, 1, 1), None, weights, False, True).sum().backward()  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever fails in a compiler, torch works without it
+        what = str(error).partition("\n")[0]
+        warnings.warn(
+            f"numba must compile the fast kernels and cannot ({type(error).__name__}: {what}): torch's own modules do "
+            "the same more slowly; install numba anew",
+            TrainingWarning,
+            stacklevel=2,
+        )
+        return None
+    return kernels
+
+
+def measured(mode: str, kernels: Cell) -> Times:
+    """Measure a step, forwards and back, of kernels beside torch at all sizes, on one thread; rounded to two digits."""
+    threads, times = torch.get_num_threads(), np.empty((2, len(UNITS), len(ROWS), len(STEPS)))
+    allowed = memory.allowed.set(1)
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+            for at in np.ndindex(times.shape[1:]):
+                units, rows, steps = (sizes[i] for sizes, i in zip((UNITS, ROWS, STEPS), at, strict=True))
+                times[(slice(None), *at)] = _seconds(_ways(mode, kernels, units, rows, steps))
+    finally:
+        memory.allowed.reset(allowed)
+        torch.set_num_threads(threads)
+        memory.clear()
+    for axis in (1, 2, 3):  # what took longer than a larger size was disturbed
+        times = np.flip(np.minimum.accumulate(np.flip(times, axis), axis), axis)
+    return np.array([float(f"{one:.1e}") for one in times.flat]).reshape(times.shape)
+
+
+def _ways(mode: str, kernels: Cell, units: int, rows: int, steps: int) -> list[Callable[[], Any]]:
+    """Return a step by kernels, and one by torch, of an embedding and a cell."""
+    from tsforecast.networks.kernels.autograd import read_layer
+
+    cell = getattr(nn, mode.removesuffix("_TANH"))(units, units, batch_first=True)
+    embed = nn.Sequential(nn.Linear(INPUTS, units), nn.ReLU())
+    x, embedding = torch.randn(rows, steps, INPUTS), list(embed[0].parameters())
+    return [
+        lambda: read_layer(kernels, x, None, cell.all_weights[0], False, False, embedding).sum().backward(),  # type: ignore[no-untyped-call]
+        lambda: cell(embed(x))[0][:, -1:].sum().backward(),
+    ]
+
+
+def _seconds(ways: list[Callable[[], Any]]) -> list[float]:
+    """Return the least seconds of each of several ways, in turn; of this thread alone, where these are known."""
+    least, began = [math.inf] * len(ways), time.perf_counter()
+    now = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-5 else time.perf_counter
+    for run in range(RUNS[1]):
+        for i, way in enumerate(ways):
+            start = now()
+            way()
+            least[i] = min(least[i], now() - start)
+        if run + 1 >= RUNS[0] and time.perf_counter() - began > ENOUGH:
+            break
+    return least
+
+
+def _read(place: Path) -> dict[str, Times]:
+    """Return the times of each cell in a file; none of a file that is missing or broken."""
+    shape = (2, len(UNITS), len(ROWS), len(STEPS))
+    try:
+        found = {mode: np.array(times, dtype=np.float64) for mode, times in json.loads(place.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+    good = {mode: times for mode, times in found.items() if times.shape == shape}
+    return {mode: times for mode, times in good.items() if np.isfinite(times).all() and (times > 0).all()}
