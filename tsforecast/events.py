@@ -6,6 +6,7 @@ Fits and comparisons announce themselves with `observed`; an observer such as `t
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -79,6 +80,7 @@ unobserved = partial(observing, None)  # for fits that only check something
 
 
 _left_out = threading.local()  # seconds, in each thread
+logger = logging.getLogger("tsforecast")
 
 
 def clock() -> float:
@@ -87,10 +89,17 @@ def clock() -> float:
 
 
 @contextmanager
-def uncounted() -> Iterator[None]:
-    """Stop `clock`, in this thread, within the block: for what a machine does once, which is no part of a fit."""
-    began = clock()
+def uncounted(what: str | None = None) -> Iterator[None]:
+    """Stop `clock`, in this thread, within the block: for `what` a machine does once, which is no part of a fit.
+
+    A note has how long that took, where it was seconds; the outermost block writes it, if it has a name.
+    """
+    start, began, outermost = time.perf_counter(), clock(), not getattr(_left_out, "within", False)
+    _left_out.within = True
     try:
         yield
     finally:
         _left_out.seconds = float(getattr(_left_out, "seconds", 0.0)) + clock() - began
+        _left_out.within, seconds = not outermost, time.perf_counter() - start
+        if what and outermost and seconds >= 1:
+            logger.info("%s for this machine: %.0f s, not counted", what, seconds, extra={"note": True})

@@ -13,7 +13,7 @@ import typer
 
 from tsforecast.cli.classify import classify
 from tsforecast.cli.console import console, plain_warnings, warn
-from tsforecast.cli.extras import benchmark, check, datasets_app, seal, track_sync
+from tsforecast.cli.extras import benchmark, check, compile_kernels, datasets_app, seal, track_sync
 from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, report
 from tsforecast.cli.monitor import monitor
 from tsforecast.cli.options import PlainGroup, as_option
@@ -48,6 +48,7 @@ for command in (
     app.command()(command)
 # Options that this command does not know are the benchmark's own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)
+app.command("compile")(compile_kernels)
 app.command()(track_sync)
 # Base of all errors of typer about arguments of a command, of which it exports this one alone.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import textwrap
 import warnings
@@ -174,7 +175,7 @@ def warn(word: str, sentence: str) -> None:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Show our own warnings as sentences, without the line of code."""
+    """Show our own warnings as sentences, without the line of code; and notes of the log."""
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
@@ -185,7 +186,23 @@ def plain_warnings() -> Iterator[None]:
                 usual(message, category, *where, **more)
 
         warnings.showwarning = show
-        yield
+        log, notes = logging.getLogger("tsforecast"), _Notes()
+        before = log.level
+        log.setLevel(logging.INFO)
+        log.addHandler(notes)
+        try:
+            yield
+        finally:
+            log.removeHandler(notes)
+            log.setLevel(before)
+
+
+class _Notes(logging.Handler):
+    """Shows records of the log that are meant for everybody."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "note", False):
+            warn("Note", record.getMessage())
 
 
 @contextmanager

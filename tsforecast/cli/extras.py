@@ -1,4 +1,4 @@
-"""Commands besides forecasts: `tsforecast check | seal | datasets [show | download] | benchmark | track-sync`."""
+"""Commands besides forecasts: `tsforecast check | seal | datasets | benchmark | compile | track-sync`."""
 
 from __future__ import annotations
 
@@ -282,6 +282,31 @@ def benchmark(
 def _about(script: Path) -> str:
     """Return the first line of a script's docstring."""
     return (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").split("\n")[0]
+
+
+def compile_kernels() -> None:
+    """Compile and measure the fast kernels for this machine, once; without it the first models that use them do so.
+
+    They are kept in the cache: in TSFORECAST_CACHE if that is set, else in that of the user.
+    """
+    import numpy as np
+
+    from tsforecast.events import uncounted
+    from tsforecast.forecasters.neural import NeuralForecaster
+    from tsforecast.networks.kernels import memory
+    from tsforecast.sequences.neural import NeuralClassifier
+    from tsforecast.sequences.rocket import RocketClassifier
+
+    small: dict[str, Any] = {"units": 8, "max_epochs": 1, "device": "cpu", "kernels": "on"}
+    series, recordings = 9 + np.arange(60) % 5, [np.zeros((5, 1)), np.ones((6, 1))] * 4
+    with console.status("compiling"), uncounted():  # no note for each
+        for cell in ("rnn", "gru", "lstm"):
+            NeuralForecaster(cell, window=10, horizon=2, **small).fit(series)
+        for loss in ("quantile", "student-t", "poisson"):
+            NeuralForecaster("gru", window=10, horizon=2, loss=loss, **small).fit(series)
+        NeuralClassifier("gru", **small).fit(recordings, [0, 1] * 4)
+        RocketClassifier().fit(recordings, [0, 1] * 4)
+    echo(f"kernels for this machine are in {memory.folder()}")
 
 
 def track_sync(

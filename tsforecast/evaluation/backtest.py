@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -36,7 +35,7 @@ from tsforecast.evaluation.record import PAST_ROWS, ForecastFit, as_code, learne
 from tsforecast.evaluation.runner import interruptible, random_states
 from tsforecast.evaluation.scores import ENDS, SCORES, scores_of
 from tsforecast.evaluation.seal import count_opening
-from tsforecast.events import unobserved
+from tsforecast.events import clock, unobserved
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.audit import audit_case
 
@@ -179,9 +178,9 @@ class Backtest:
         """Fit a clone once and forecast from each cutoff of the fold; return the rows and the record."""
         model = self.unfitted(forecaster)
         fit = replace(self.planned(name, forecaster, fold), **self.audited(model, fold))
-        began = time.perf_counter()
+        began = clock()
         self.fit(model, fold)
-        return self.tested(model, fold, replace(fit, fit_seconds=time.perf_counter() - began))
+        return self.tested(model, fold, replace(fit, fit_seconds=clock() - began))
 
     def unfitted(self, forecaster: Forecaster) -> Forecaster:
         """Return a clone that forecasts as far as the protocol asks."""
@@ -196,11 +195,11 @@ class Backtest:
     def tested(self, model: Forecaster, fold: Fold, fit: ForecastFit) -> tuple[pd.DataFrame, ForecastFit]:
         """Forecast with a fitted model from each cutoff of the fold; return the rows, and the record completed."""
         panel, protocol = self.panel, self.protocol
-        began = time.perf_counter()
+        began = clock()
         cutoffs = _cutoffs(panel, fold.cutoffs, fold.test)
         past = cutoffs.past(panel)
         forecasts = model.forecast_on_the_wall(past, protocol.ahead)[:, protocol.gap :]  # (n, H, K)
-        fit = replace(fit, **learned(model), predict_seconds=time.perf_counter() - began)
+        fit = replace(fit, **learned(model), predict_seconds=clock() - began)
         truth = truth_after(panel, cutoffs, protocol.horizon)
         values = {"y": truth, "forecast": forecasts}
         if self.distributions:
@@ -221,9 +220,9 @@ class Backtest:
             return {"leak_audit": "not run"}
         # Recordings of other groups are learned from as a whole at each cutoff: the newest one forecasts the most.
         cutoff = fold.cutoffs[-1 if trains_on_other_groups(panel, fold.train, fold.cutoffs[0]) else 0]
-        began = time.perf_counter()
+        began = clock()
         found = audit_case(model, panel, cutoff, fold.train, fold.test, protocol.ahead, protocol.audit)
-        seconds = time.perf_counter() - began
+        seconds = clock() - began
         return {"leak_audit": found.outcome, "audit_runs": found.runs, "audit_seconds": seconds}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_si
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
 from tsforecast.evaluation.runner import by_name, complete, random_states, run_all
 from tsforecast.evaluation.steps import LabelledSteps, StepResults, have_steps
+from tsforecast.events import clock
 from tsforecast.files import write_or_return
 from tsforecast.sequences.baselines import MajorityClassifier
 from tsforecast.sequences.classifier import Classifier
@@ -179,17 +179,17 @@ class Classification:
         """Fit a clone on one side of a fold, and return a row for each sequence of the other, and the record."""
         data, fit = self.data, self.planned(name, model, fold)
         model = clone(model)  # a warm start would carry tested users over from another fold
-        began = time.perf_counter()
+        began = clock()
         data.fit(model, fold.train)
-        fitted = time.perf_counter()
+        fitted = clock()
         if isinstance(data, LabelledSteps):
             predicted = model.predict(data.part(fold.test))
-            details: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
+            details: dict[str, Any] = {"fit_seconds": fitted - began, "predict_seconds": clock() - fitted}
             facts = {"protocol": fold.protocol, "model": name, "seed": fit.seed, "fold": fold.number}
             rows = data.runs(fold.test, predicted).assign(**facts, chosen=_chosen(model), **details)
             return rows.astype({"seed": "Int32"}), replace(fit, **learned(model), **details)
         probabilities = np.asarray(model.predict_proba(data.part(fold.test)))
-        details = {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
+        details = {"fit_seconds": fitted - began, "predict_seconds": clock() - fitted}
         truth, classes = data.labels[fold.test], np.asarray(model.classes_)
         columns = {
             "protocol": fold.protocol,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import math
 import re
-import time
 import warnings
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.runner import random_states, seeded_clones
 from tsforecast.evaluation.verdict import MIN_UNITS
-from tsforecast.events import Activity, observing, unobserved
+from tsforecast.events import Activity, clock, observing, unobserved
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.perturb import perturbed_panels
 from tsforecast.training.history import Epoch, best_epoch
@@ -31,7 +30,6 @@ SHARE = 0.1  # of the time of `within` that all of them may take together
 EPOCHS = 0.8  # of the most epochs that a network takes until patience ends it, where that is not seen
 SAMPLES = (16, 8, 4, 2)  # of models that are no networks: parts of the series that are fitted first
 UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
-clock = time.perf_counter
 
 
 @dataclass(frozen=True)

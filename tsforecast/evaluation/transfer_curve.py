@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from tsforecast.evaluation.classification import accuracy_by
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, folds
 from tsforecast.evaluation.runner import seeded_clones
 from tsforecast.evaluation.significance import over_users
+from tsforecast.events import clock
 from tsforecast.sequences.neural import NeuralClassifier
 
 SHOTS = (0, 1, 3, 5)
@@ -121,7 +121,7 @@ def _of_user(
     parts = []
     for count in shots:
         own = drawn[:, :count].ravel()
-        began = time.perf_counter()
+        began = clock()
         tuned = model.fine_tune(data.part(own), data.labels[own], **tuning) if count else model
         parts.append(
             pd.DataFrame(
@@ -133,7 +133,7 @@ def _of_user(
                     "true": data.labels[tested],
                     "predicted": tuned.predict(data.part(tested)),
                     "tuned_on": len(own),
-                    "fit_seconds": time.perf_counter() - began,
+                    "fit_seconds": clock() - began,
                 }
             )
         )

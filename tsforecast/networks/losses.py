@@ -21,7 +21,6 @@ from tsforecast.distributions.base import Floats
 from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from tsforecast.distributions.families import GRID, Family, Laplace, Normal, OfTorch, Quantiles, StudentT
 from tsforecast.errors import Argument, DataError, ParameterError, Problem, reason
-from tsforecast.networks.kernels import likelihoods
 
 SMALL = 1e-8
 LOGNORMAL = "lognormal"
@@ -218,12 +217,15 @@ class OfFamily(Loss):
 
     def _errors(self, outputs: Tensor, truth: Tensor, series: Tensor, scale: DataScale) -> Tensor:
         """Return the loss of each step, (B, H, K)."""
-        on_cpu = outputs.device.type == "cpu"
-        if isinstance(self._family, Quantiles) and on_cpu:
-            return likelihoods.quantile_losses(outputs, truth, self._family.levels)
-        if self._family.name in likelihoods.FAMILIES and on_cpu:
-            parts = (scale.location, scale.scale, scale.shift, scale.power)
-            return likelihoods.losses(self._family.name, outputs, truth, series, parts, scale.powered)
+        compiled = self._family.counts or isinstance(self._family, Quantiles | StudentT)
+        if compiled and outputs.device.type == "cpu":
+            from tsforecast.networks.kernels import likelihoods  # loads numba
+
+            if isinstance(self._family, Quantiles):
+                return likelihoods.quantile_losses(outputs, truth, self._family.levels)
+            if self._family.name in likelihoods.FAMILIES:
+                parts = (scale.location, scale.scale, scale.shift, scale.power)
+                return likelihoods.losses(self._family.name, outputs, truth, series, parts, scale.powered)
         if not self._family.counts:
             found = self._family.loss(outputs, truth)
             return found + scale.log_slope(truth, series) if self.in_nats else found

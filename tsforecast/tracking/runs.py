@@ -26,7 +26,7 @@ from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation import summaries
 from tsforecast.evaluation.metrics import shown_metrics, skill
 from tsforecast.evaluation.record import ForecastFit, learned
-from tsforecast.events import Activity
+from tsforecast.events import Activity, clock
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, versions
 from tsforecast.tracking import figures, flavour
@@ -137,7 +137,7 @@ class _Run:
     name: str
     kind: str  # fit, leaderboard or search
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    began: float = field(default_factory=time.perf_counter)
+    began: float = field(default_factory=clock)
     children: list[str] = field(default_factory=list)  # nested runs that ended, without an outcome yet
     outcomes: list[tuple[str, ForecastFit]] = field(default_factory=list)  # of nested runs
 
@@ -225,7 +225,7 @@ class Tracker:
         self._open.remove(run)
         for parent in self._open[-1:]:
             parent.children.append(run.id)
-        self._log(run.id, {"training/fit_seconds": time.perf_counter() - run.began})
+        self._log(run.id, {"training/fit_seconds": clock() - run.began})
         try:
             if error is not None:
                 self._log(run.id, tags={"error": f"{type(error).__name__}: {reason(error)}"})

@@ -9,7 +9,6 @@ this machine: a cluster of different machines then chooses alike.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import time
@@ -48,7 +47,6 @@ SAVED = 0.3  # seconds that they must save in a training: about what a process t
 # counts as a million at least: a tenth of a millisecond, which torch spends between its operations.
 FEWEST, OF_A_STEP = 1e9, 1e6
 
-logger = logging.getLogger("tsforecast")
 Times = NDArray[np.float64]  # (2, units, rows, steps): seconds of kernels and of torch
 
 
@@ -119,8 +117,8 @@ def _ready(mode: str) -> tuple[Cell | None, Times | None]:
     times = _read(place).get(mode)
     if times is not None:
         return _tried(mode), times
-    with _alone(place), uncounted():
-        began, times = time.perf_counter(), _read(place).get(mode)
+    with uncounted("compiled kernels"), _alone(place):
+        times = _read(place).get(mode)
         kernels = _tried(mode)
         if kernels is None or times is not None:
             return kernels, times
@@ -129,7 +127,6 @@ def _ready(mode: str) -> tuple[Cell | None, Times | None]:
             unfinished.write_text(
                 json.dumps({name: one.tolist() for name, one in (_read(place) | {mode: times}).items()})
             )
-        logger.info("compiled kernels for this machine: %.0f s, not counted", time.perf_counter() - began)
     return kernels, times
 
 

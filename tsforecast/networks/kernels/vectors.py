@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, event, types
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model, type_callable
 
+from tsforecast.events import uncounted
 from tsforecast.networks.kernels.memory import ALIGNED, folder
 
 LANES = 16
@@ -41,6 +44,25 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
+class _Compiling(event.Listener, threading.local):  # type: ignore[misc]
+    """Keeps the clock of fits from counting what numba compiles; within one function it compiles others."""
+
+    def __init__(self) -> None:
+        self.blocks: list[ExitStack] = []
+
+    def on_start(self, event: Any) -> None:
+        """Stop the clock."""
+        block = ExitStack()
+        block.enter_context(uncounted("compiled kernels"))
+        self.blocks.append(block)
+
+    def on_end(self, event: Any) -> None:
+        """Start it again."""
+        if self.blocks:
+            self.blocks.pop().close()
+
+
+event.register("numba:compile", _Compiling())
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 # Compile a function that only kernels call, or one into each kernel that calls it.
 helper: Decorator = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
