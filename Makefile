@@ -15,6 +15,7 @@ help:  ## List the targets
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
+	$(BIN)/tsforecast compile
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
