@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import SMALL, wave
+from tsforecast.cli.console import plain_warnings
 from tsforecast.errors import ParameterError
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
@@ -240,3 +243,18 @@ def test_kernels_need_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(caught.value) == "kernels must be 'auto' or 'off' without numba: got 'on'; install numba"
     with pytest.raises(ParameterError, match="kernels must be one of 'auto', 'on', 'off': got 'fast'"):
         fitted(kernels="fast")
+
+
+def test_the_command_compiles_all_kernels_and_notes_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tsforecast("compile", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert str(memory.folder()) in found.stdout.replace("\n", "")
+    names = {file.name.partition("-")[0] for file in memory.folder().rglob("*.nbi")}
+    losses, bank = {"likelihoods._losses", "likelihoods._quantile_losses"}, {"rocket.quantiles", "rocket.summaries"}
+    assert {"cells.forward", "cells.backward", *losses, *bank} <= names
+    with plain_warnings():
+        logging.getLogger("tsforecast").info("compiled %s", "kernels", extra={"note": True})
+        logging.getLogger("tsforecast").info("an epoch")
+    assert capsys.readouterr().err == "Note: compiled kernels\n"
