@@ -60,6 +60,8 @@ def waves(count: int = 80, seed: int = 0, longest: int = 30) -> tuple[list[np.nd
     ]
 )
 def test_scikit_learns_own_checks_pass(estimator: Regressor, check: Any) -> None:
+    if isinstance(estimator, NETWORKS) and "regressors_train" not in str(check):  # the others ask for no good fit
+        estimator = clone(estimator).set_params(max_epochs=2)
     check(estimator)
 
 

@@ -167,6 +167,7 @@ def test_a_table_that_cannot_be_used_is_refused() -> None:
     assert "ordinal must be False" in refused(GRUClassifier(**QUICK, ordinal=True), recordings, table)
 
 
+@pytest.mark.slow
 def test_the_rank_error_is_lower_where_the_order_is_known() -> None:
     (recordings, labels), (others, truth) = grades(150, 0), grades(400, 1)
     errors = {}
