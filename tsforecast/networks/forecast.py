@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsforecast.data.windows import Windows
-from tsforecast.networks.layers import ACTIVATIONS, Architecture, TrainableNetwork
+from tsforecast.networks.kernels.likelihoods import SPREAD
+from tsforecast.networks.layers import ACTIVATIONS, Architecture, Missing, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, Loss, Objective
 from tsforecast.networks.recurrent import encoder
 
-LEAST = 1e-3  # of the spread of an untrained network, which a trained one has at least
 START_WINDOWS = 1_024  # of the training part, whose naive errors are the spread of an untrained network
 SHARES = np.linspace(0, 1, 21)  # of corrections, that are compared
 INDICATORS = 16  # of a column of text, at most; where it has more levels it has an embedding [width: fast.ai's rule]
@@ -108,43 +110,6 @@ class Categories(nn.Module):
         return torch.cat(parts, dim=2)
 
 
-class Missing(nn.Module):
-    """Steps that a window of W lacks, by how many of the last ones are known, and an anchor of copied `rows`, (H, A).
-
-    All is looked up: in a step of training that is cheaper than comparisons.
-    """
-
-    def __init__(self, window: int, segment: int, rows: NDArray[np.int64]) -> None:
-        super().__init__()
-        self.window, self.segment, self.count = window, segment, -(-window // segment)
-        known = np.arange(window + 1)
-        copies = (rows >= window - known[:, None, None]).sum(2)  # that exist, (W + 1, H)
-        level = (copies == 0) / np.maximum(known, 1)[:, None]
-        factors = torch.from_numpy(np.stack([1 / np.maximum(copies, 1), level], axis=-1).astype(np.float32))
-        before = (self.count - 1) * segment  # steps of all segments but the last
-        shares = (torch.arange(-before, window + 1) / segment).clamp(0, 1)
-        self.exist: Tensor
-        self.shares: Tensor
-        self.factors: Tensor  # of the sum of copies, and of that of all known steps, in the anchor, (W + 1, H, 2)
-        self.register_buffer("exist", (torch.arange(2 * window) >= window).float(), persistent=False)
-        self.register_buffer("shares", shares, persistent=False)
-        self.register_buffer("factors", factors, persistent=False)
-
-    def steps(self, known: Tensor) -> Tensor:
-        """Return 1 for each step that exists, else 0, (B, W, 1), given how many do, (B,)."""
-        return self.exist.unfold(0, self.window, 1).index_select(0, known)[..., None]
-
-    def segments(self, known: Tensor) -> Tensor:
-        """Return the share of the steps of each segment that exists, (B, T)."""
-        return self.shares.as_strided((self.window + 1, self.count), (1, self.segment)).index_select(0, known)
-
-    def anchor(self, total: Tensor, own: Tensor, known: Tensor) -> Tensor:
-        """Return the anchor, (B, H, K), of the `total` of copies that exist and windows (B, W, K)."""
-        factors = self.factors.index_select(0, known)  # (B, H, 2)
-        # Not in one operation: that may round in another way elsewhere in a batch.
-        return total * factors[..., :1] + own.sum(1, keepdim=True) * factors[..., 1:]
-
-
 class Blend(Protocol):
     """Weighted mean of naive forecasts; see `tsforecast.forecasters.anchors.Blend`."""
 
@@ -154,6 +119,18 @@ class Blend(Protocol):
 
     def forecast(self, past: Any, rows: Any, there: Any = None) -> Any:
         """Return forecasts (B, H, K) of windows (B, W, K) with weights (B, K * G * J)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a network reads of windows, and what its outputs are added to and multiplied by."""
+
+    segments: Tensor  # (B, G, T, S*I)
+    ahead: Tensor  # (B, H, F)
+    level: Tensor  # of the window as the network reads it, (B, 1, K)
+    size: Tensor  # (B, 1, K)
+    anchor: Tensor | None  # (B, H, K)
+    way: Tensor | None  # from the last value to the anchor, (B, H, K)
 
 
 class Member(TrainableNetwork):
@@ -210,7 +187,7 @@ class ForecastNetwork(Member):
     each segment is the share of its steps that exist, and anchor and instance normalisation take those alone.
 
     Of several `members`, this network the first of them, the outputs are averaged [cf. Lakshminarayanan et al. 2017,
-    deep ensembles, arXiv 1612.01474]. In training each reads its own part of a batch alone.
+    deep ensembles, arXiv 1612.01474]. Each is trained alone.
     """
 
     def __init__(
@@ -243,6 +220,7 @@ class ForecastNetwork(Member):
         self.targets, self.horizon, self.joint, self.gates = targets, horizon, joint, gates
         self.anchored, self.instance_norm = lags is not None or blend is not None, instance_norm
         self.blend, self.members, self.categories, self.first_ahead = blend, members, texts, first_ahead
+        self.separate = not list(texts.parameters())
         self.weights: Tensor
         if blend is not None:
             weights = torch.from_numpy(blend.weights[:1].reshape(1, -1).astype(np.float32))
@@ -267,13 +245,37 @@ class ForecastNetwork(Member):
         known: Tensor | None = None,
         *,
         add_anchor: bool = True,
+        member: int | None = None,
     ) -> Tensor:
         """Return the forecast in scaled units, (B, H, K, P), of past (B, W, C), ahead (B, H, F) and static (B, S).
 
         It is anchor plus corrections; without `add_anchor` corrections alone, for callers that add the anchor in the
         data's own units and in double precision: where nothing is corrected that is the naive forecast to the bit. Of
-        windows that begin before their series, the last `known` steps exist, (B,).
+        windows that begin before their series, the last `known` steps exist, (B,). All members are averaged, or
+        one `member` is asked alone.
         """
+        given = self.prepare(past, ahead, static, known, add_anchor)
+        outputs = self._outputs(given, static, member)  # (B, G, H, Q)
+        shape = (len(past), self.horizon, self.targets, -1)
+        outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
+        sizes = [self.levels, self.outputs - self.levels, self.gates]
+        levels: Tensor
+        levels, others, gates = torch.split(outputs, sizes, dim=-1)  # (B, H, K, ...)
+        if given.way is not None:
+            levels = levels - gates * given.way[..., None]
+        levels = levels * self.share[:, None, None]
+        if self.instance_norm:
+            levels = levels * given.size[..., None] + given.level[..., None]
+        if add_anchor and given.anchor is not None:
+            levels = levels + given.anchor[..., None]
+        if self.start is None:
+            return levels
+        return torch.cat([levels, self._others(others, self.start, given.size)], dim=-1)
+
+    def prepare(
+        self, past: Tensor, ahead: Tensor | None, static: Tensor | None, known: Tensor | None, add_anchor: bool = True
+    ) -> Prepared:
+        """Return all that is made of windows, as `forward` takes them, without the layers of a member."""
         past, there = self._existing(past, known)
         own, level, size = self._centred(past[..., : self.targets], there)  # (B, W, K), twice (B, 1, K)
         rows = self._rows(own, self.categories(past[..., self.targets :], self.targets))  # (B, G, W, I)
@@ -283,41 +285,33 @@ class ForecastNetwork(Member):
             shares = self.missing.segments(every)[:, None, :, None]
             segments = torch.cat([segments, shares.expand(*segments.shape[:3], 1)], dim=3)
         beyond = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
-        outputs = self._outputs(segments, self.categories(beyond, self.first_ahead), static)  # (B, G, H, Q)
-        shape = (len(past), self.horizon, self.targets, -1)
-        outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
-        sizes = [self.levels, self.outputs - self.levels, self.gates]
-        levels, others, gates = torch.split(outputs, sizes, dim=-1)  # (B, H, K, ...)
-        add_anchor = add_anchor and self.anchored
-        if self.gates or add_anchor:
+        anchor = way = None
+        if self.gates or (add_anchor and self.anchored):
             anchor = self._anchor(past, known, there, static)  # (B, H, K)
-        if self.gates:
-            way = (anchor - past[:, -1:, : self.targets]) / size  # (B, H, K): from the last value to the anchor
-            levels = levels - gates * way[..., None]
-        levels = levels * self.share[:, None, None]
-        if self.instance_norm:
-            levels = levels * size[..., None] + level[..., None]
-        if add_anchor:
-            levels = levels + anchor[..., None]
-        return levels if self.start is None else torch.cat([levels, self._others(others, self.start, size)], dim=-1)
+        if self.gates and anchor is not None:
+            way = (anchor - past[:, -1:, : self.targets]) / size
+        return Prepared(
+            segments, self.categories(beyond, self.first_ahead), level, size, anchor if self.anchored else None, way
+        )
 
-    def _outputs(self, segments: Tensor, ahead: Tensor, static: Tensor | None) -> Tensor:
-        """Return the mean outputs of all members, (B, G, H, Q); in training those of each for its part of the batch."""
-        if self.members == 1:
-            return self.outputs_of(segments, ahead, static)
-        several = [self, *self.further]
-        if not self.training:
-            return torch.stack([member.outputs_of(segments, ahead, static) for member in several]).mean(dim=0)
-        fixed = [None] * self.members
-        parts = [fixed if part is None else part.chunk(self.members) for part in (segments, ahead, static)]
-        return torch.cat([member.outputs_of(*own) for member, *own in zip(several, *parts, strict=True)])
+    def _outputs(self, given: Prepared, static: Tensor | None, member: int | None) -> Tensor:
+        """Return the outputs of one member, or the mean of all, (B, G, H, Q)."""
+        several: list[Any] = [self, *self.further]
+        if self.members == 1 or member is not None:
+            outputs: Tensor = several[member or 0].outputs_of(given.segments, given.ahead, static)
+            return outputs
+        return torch.stack([each.outputs_of(given.segments, given.ahead, static) for each in several]).mean(dim=0)
+
+    def alone(self) -> list[Callable[..., Tensor]]:
+        """Return the forecast of each member; see `TrainableNetwork.alone`."""
+        return [partial(self, member=i) for i in range(self.members)] if self.members > 1 else [self]
 
     def _others(self, outputs: Tensor, start: Tensor, size: Tensor) -> Tensor:
         """Return spreads and others, (B, H, K, P - levels): where outputs are zero those of the start."""
         if not self.spreads:
             return start + outputs
         whole = self.spreads == self.outputs - self.levels
-        factor = (1 - LEAST) * (F.elu(outputs if whole else outputs[..., : self.spreads]) + 1) + LEAST
+        factor = (1 - SPREAD) * (F.elu(outputs if whole else outputs[..., : self.spreads]) + 1) + SPREAD
         spreads = start[..., : self.spreads] * factor
         if self.instance_norm:
             spreads = spreads * size[..., None]

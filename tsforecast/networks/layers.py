@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -122,10 +123,48 @@ def _maximum(states: Tensor, mask: Tensor) -> Tensor:
     return states.masked_fill(~mask, -torch.inf).amax(dim=1)
 
 
+class Missing(nn.Module):
+    """Steps that a window of W lacks, by how many of the last ones are known, and an anchor of copied `rows`, (H, A).
+
+    All is looked up: in a step of training that is cheaper than comparisons.
+    """
+
+    def __init__(self, window: int, segment: int, rows: NDArray[np.int64]) -> None:
+        super().__init__()
+        self.window, self.segment, self.count = window, segment, -(-window // segment)
+        known = np.arange(window + 1)
+        copies = (rows >= window - known[:, None, None]).sum(2)  # that exist, (W + 1, H)
+        level = (copies == 0) / np.maximum(known, 1)[:, None]
+        factors = torch.from_numpy(np.stack([1 / np.maximum(copies, 1), level], axis=-1).astype(np.float32))
+        before = (self.count - 1) * segment  # steps of all segments but the last
+        shares = (torch.arange(-before, window + 1) / segment).clamp(0, 1)
+        self.exist: Tensor
+        self.shares: Tensor
+        self.factors: Tensor  # of the sum of copies, and of that of all known steps, in the anchor, (W + 1, H, 2)
+        self.register_buffer("exist", (torch.arange(2 * window) >= window).float(), persistent=False)
+        self.register_buffer("shares", shares, persistent=False)
+        self.register_buffer("factors", factors, persistent=False)
+
+    def steps(self, known: Tensor) -> Tensor:
+        """Return 1 for each step that exists, else 0, (B, W, 1), given how many do, (B,)."""
+        return self.exist.unfold(0, self.window, 1).index_select(0, known)[..., None]
+
+    def segments(self, known: Tensor) -> Tensor:
+        """Return the share of the steps of each segment that exists, (B, T)."""
+        return self.shares.as_strided((self.window + 1, self.count), (1, self.segment)).index_select(0, known)
+
+    def anchor(self, total: Tensor, own: Tensor, known: Tensor) -> Tensor:
+        """Return the anchor, (B, H, K), of the `total` of copies that exist and windows (B, W, K)."""
+        factors = self.factors.index_select(0, known)  # (B, H, 2)
+        # Not in one operation: that may round in another way elsewhere in a batch.
+        return total * factors[..., :1] + own.sum(1, keepdim=True) * factors[..., 1:]
+
+
 class TrainableNetwork(nn.Module):
     """A network with a naive reference, of which parts can be frozen while the rest is trained further."""
 
-    members: int = 1  # networks that are trained at once, each on its own part of a batch
+    members: int = 1  # networks that are trained at once, each alone on its own batches
+    separate: bool = True  # whether these share no parameters
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,6 +173,10 @@ class TrainableNetwork(nn.Module):
     def naive(self, *inputs: Any, **named: Any) -> Tensor:
         """Return the outputs of the naive reference for the inputs of `forward`."""
         raise NotImplementedError(f"{type(self).__name__} must have a naive reference")
+
+    def alone(self) -> list[Callable[..., Tensor]]:
+        """Return the `forward` of each member on its own."""
+        return [self]
 
     def freeze(self, names: tuple[str, ...]) -> None:
         """Freeze every parameter whose name starts with one of `names`, and free all others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ def parse_every(every: int | str) -> tuple[int, bool]:
     raise ParameterError(f"checkpoint_every must be a number of epochs or minutes, such as 5 or '10min': got {every!r}")
 
 
+# Learns batches, for each step one of each member, at rates; returns the losses of steps.
+Learn = Callable[[Sequence[Sequence[Tensor]], Sequence[float]], Tensor]
+
+
 @dataclass
 class TrainingState:
     """Everything that decides how training continues."""
@@ -41,6 +46,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     history: list[Epoch]
     best: dict[str, Tensor]  # weights of the best epoch so far
+    learn: Learn
 
 
 @dataclass

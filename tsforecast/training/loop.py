@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import torch
@@ -17,8 +18,9 @@ from torch import Tensor
 
 from tsforecast.errors import TrainingError, TrainingWarning, shorten
 from tsforecast.networks.layers import TrainableNetwork
+from tsforecast.networks.recurrent import uses_kernels
 from tsforecast.training.batches import Batch, Dataset, Objective
-from tsforecast.training.checkpoint import Checkpoints, TrainingState
+from tsforecast.training.checkpoint import Checkpoints, Learn, TrainingState
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.optim import clip, make_optimizer, rate_share, unflatten_parameters
 
@@ -76,7 +78,8 @@ def train(
     naive = _score(network, validation, objective, naive=True)
     history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive, objective.in_nats))]
     optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.weight_decay)
-    state = TrainingState(network, optimizer, history, copy.deepcopy(network.state_dict()))
+    learn = learner(network, training, objective, optimizer, config, device)
+    state = TrainingState(network, optimizer, history, _weights(network), learn)
     if checkpoints:
         checkpoints.resume(state)
     with progress as report:
@@ -89,7 +92,7 @@ def train(
                 seconds = time.perf_counter() - began
                 history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive, objective.in_nats)))
                 if best_epoch(history) is history[-1]:
-                    state.best = copy.deepcopy(network.state_dict())
+                    state.best = _weights(network)
                 if checkpoints:
                     checkpoints.keep(state, done=finished(history, config, validation is not None))
                 report(history[-1])
@@ -106,6 +109,11 @@ def train(
             unflatten_parameters(network.parameters())
             network.eval()
     return history
+
+
+def _weights(network: TrainableNetwork) -> dict[str, Tensor]:
+    """Return copies of all that a network has learned."""
+    return {name: part.clone() for name, part in network.state_dict().items()}
 
 
 def _levels_to_the_caller() -> int:
@@ -132,40 +140,74 @@ def run_epoch(
     device: torch.device,
 ) -> tuple[float, float]:
     """Train for one epoch; return the mean loss and the last learning rate."""
-    network, optimizer, number = state.network, state.optimizer, len(state.history)
+    network, number = state.network, len(state.history)
     steps = config.steps(len(training))
     wait = max(1, (config.patience or 10) // 2)  # epochs without a better loss that make a plateau
-    losses, rate = torch.zeros(steps, device=device), 0.0
     orders = [training.shuffled(config.batch_size, steps) for _ in range(network.members)]
-    order = [torch.cat(parts) for parts in zip(*orders, strict=True)]
-    precision = torch.autocast(device.type, torch.bfloat16) if config.mixed_precision else nullcontext()
+    order = list(zip(*orders, strict=True))
+    done = [(step + (number - 1) * steps) / (steps * config.max_epochs) for step in range(steps)]
+    rates = [config.learning_rate * rate_share(config.schedule, share, state.history, wait) for share in done]
     network.train()
-    for step, index in enumerate(order):
-        done = (step + (number - 1) * steps) / (steps * config.max_epochs)
-        rate = config.learning_rate * rate_share(config.schedule, done, state.history, wait)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with precision:
-            batch = training.batch(index.to(device))
-            error, count = objective.loss_of(network(*batch.inputs), batch)
-            loss = error / count.clamp(min=1)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if config.clip is not None:
-            clip(optimizer, config.clip)
-        optimizer.step()
-        losses[step] = loss.detach()  # read once an epoch, so as not to wait for the device
+    losses = state.learn(order, rates)
     broken = (~torch.isfinite(losses)).nonzero()
     if len(broken):
         step = int(broken[0])
-        series = sorted(set(training.series_index(order[step].to(device)).tolist()))
+        series = sorted(set(training.series_index(torch.cat(order[step]).to(device)).tolist()))
         where = shorten([repr(str(training.names[i])) for i in series])
         raise TrainingError(
             f"the training loss must stay a number: it became {float(losses[step])} in epoch {number}, step {step + 1} "
             f"of {steps}, on a batch from {training.kind} {where}; use a learning_rate below {config.learning_rate:g} "
             f"or look for extreme values there. The weights of epoch {best_epoch(state.history).number} are kept"
         )
-    return float(losses.mean()), rate
+    return float(losses.mean()), rates[-1]
+
+
+def learner(
+    network: TrainableNetwork,
+    training: Dataset[Batch_],
+    objective: Objective[Batch_],
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    device: torch.device,
+) -> Learn:
+    """Return what learns an epoch of batches: a program of kernels where these cover a network, else torch."""
+    if uses_kernels(network) and not config.mixed_precision and find_spec("numba") is not None:
+        from tsforecast.networks.kernels import program
+
+        if program.covers(network, training, objective):
+            settings = (config.optimizer, config.clip, config.batch_size)
+            return program.Program(network, training, objective, optimizer, *settings)  # type: ignore[arg-type]
+    return partial(_learn, network, training, objective, optimizer, config, device)
+
+
+def _learn(
+    network: TrainableNetwork,
+    training: Dataset[Batch_],
+    objective: Objective[Batch_],
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    device: torch.device,
+    order: Sequence[Sequence[Tensor]],
+    rates: Sequence[float],
+) -> Tensor:
+    """Learn batches with torch, for each step one of each member; return the losses of steps."""
+    losses, forwards = torch.zeros(len(order), device=device), network.alone()
+    precision = torch.autocast(device.type, torch.bfloat16) if config.mixed_precision else nullcontext()
+    for step, (batches, rate) in enumerate(zip(order, rates, strict=True)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        for forward, index in zip(forwards, batches, strict=True):
+            with precision:
+                batch = training.batch(index.to(device))
+                error, count = objective.loss_of(forward(*batch.inputs), batch)
+                loss = error / count.clamp(min=1)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses[step] += loss.detach() / len(batches)  # read once an epoch, so as not to wait for the device
+        if config.clip is not None:
+            clip(optimizer, config.clip, network.members if network.separate else 1)
+        optimizer.step()
+    return losses
 
 
 @torch.inference_mode()

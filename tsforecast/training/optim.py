@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tsforecast.training.history import Epoch
 
@@ -103,16 +103,27 @@ def make_optimizer(network: nn.Module, name: str, rate: float, weight_decay: flo
     return _without_hooks(torch.optim.AdamW if name == "adamw" else torch.optim.Adam)(groups, lr=rate, fused=True)
 
 
-def clip(optimizer: torch.optim.Optimizer, largest: float) -> None:
-    """Scale gradients down to a norm of `largest` where theirs, of all numbers together, is larger.
+def clip(optimizer: torch.optim.Optimizer, largest: float, members: int = 1) -> None:
+    """Scale gradients of each member down to a norm of `largest` where theirs, of all numbers together, is larger.
 
-    As `torch.nn.utils.clip_grad_norm_` does, which for one or two vectors takes several times as long.
+    As `torch.nn.utils.clip_grad_norm_` does, which for one or two vectors takes several times as long. Members have
+    equal shares of the parameters, one after the other.
     """
-    gradients = [parameter.grad for parameter in parameters(optimizer) if parameter.grad is not None]
-    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
-    share = (largest / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1)
-    for gradient in gradients:
-        gradient.mul_(share)
+    gradients = [_of_members([p.grad for p in group["params"]], members) for group in optimizer.param_groups]
+    for parts in zip(*gradients, strict=True):
+        own = [gradient for part in parts for gradient in part if gradient is not None]
+        norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in own])
+        share = (largest / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1)
+        for gradient in own:
+            gradient.mul_(share)
+
+
+def _of_members(gradients: list[Tensor | None], members: int) -> list[list[Tensor | None]]:
+    """Return the gradients of each member, of a list or of one vector."""
+    if members > 1 and len(gradients) == 1 and gradients[0] is not None:
+        return [[part] for part in gradients[0].chunk(members)]
+    each = len(gradients) // members
+    return [gradients[i * each : (i + 1) * each] for i in range(members)]
 
 
 def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

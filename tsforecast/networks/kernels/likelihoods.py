@@ -1,7 +1,8 @@
 """Losses of distributions, and their slopes, in one pass over all numbers: likelihoods with gamma functions, quantiles.
 
 torch has the same as a hundred operations forth and back, on as few numbers as a batch has. A parameter that is held at
-the end of its range keeps its slope here, by which it can return.
+the end of its range keeps its slope here, by which it can return. `judge` goes through all
+outputs of a tile, by the losses that a `program` trains.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from torch.autograd.function import once_differentiable
 
 from tsforecast.distributions.counts import DISPERSIONS, LOGIT, NEAR_ZERO
 from tsforecast.distributions.families import MOST_DEGREES
-from tsforecast.networks.kernels.vectors import helper, inlined, kernel
+from tsforecast.networks.kernels.vectors import LANES, helper, inlined, kernel, load, store
 
 FAMILIES = ("poisson", "negative-binomial", "zero-inflated-poisson", "zero-inflated-negative-binomial", "student-t")
 FEW = 16  # of a product at most so many factors are multiplied
 LEAST, MOST = DISPERSIONS
 STUDENT_T = 4
+MAE, MSE, HUBER, NORMAL, QUANTILE = range(5)  # losses of `judge`
+SPREAD = 1e-3  # of that of an untrained network, which a trained one has at least
+LOG_ROOT = 0.5 * math.log(2 * math.pi)  # of the density of a normal distribution
 
 
 def losses(
@@ -209,3 +213,110 @@ def _digamma(x: float) -> float:
     square = 1 / (x * x)
     series = square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square / 132))))
     return math.log(x) - 0.5 / x - series - lower
+
+
+@helper
+def judge(z: Any, at: Any, i: int, start: Any, share: Any, levels: Any, scale: float, w: Any) -> Any:
+    """Replace the outputs of tile `i` by the slopes of its loss; return the loss, and the sum of mean spreads.
+
+    Numbers without a truth have neither. A level is `base` + `share` x `size` x (output - gate x way).
+    """
+    numbers = z.levels + z.gates
+    out = at.out + i * z.places * z.segment * z.targets * numbers
+    total, spreads = 0.0, 0.0
+    for h in range(z.horizon, z.places * z.segment):  # of the last segment, beyond the horizon
+        for q in range(z.targets * numbers):
+            store(w, out + h * z.targets * numbers + q, load(w, at.none))
+    for j in range(z.targets):
+        if z.loss == NORMAL:
+            spreads += _spreads(z, at, out, j, start, w)
+        for h in range(z.horizon):
+            place = h * z.targets + j
+            for lane in range(LANES):
+                at_ = (out + place * numbers) * LANES + lane
+                size, weight = w[(at.size + j) * LANES + lane], w[at.weight * LANES + lane]
+                step = share[h] * size
+                truth, way = w[(at.truth + place) * LANES + lane], w[(at.way + place) * LANES + lane]
+                gate = w[at_ + z.levels * LANES] if z.gates else 0.0 * way
+                y = w[(at.base + place) * LANES + lane] + step * (w[at_] - gate * way)
+                error = y - truth
+                known = truth == truth
+                loss, slope = 0.0, 0.0
+                factor = scale * weight if known else 0.0
+                if z.loss == MAE:
+                    loss = abs(error)
+                    slope = (1.0 if error > 0 else 0.0) - (1.0 if error < 0 else 0.0)
+                elif z.loss == MSE:
+                    loss, slope = error * error, 2.0 * error
+                elif z.loss == HUBER:
+                    near = min(max(error, -1.0), 1.0)
+                    loss, slope = near * (error - near / 2), near
+                elif z.loss == NORMAL:
+                    loss, slope = _normal(at, at_, lane, error, size, start[h, j, 0], factor, w)
+                else:
+                    loss, slope = _quantile(at_, z.levels, y, truth, size, start[h, j], levels, factor, w)
+                slope = factor * slope * step if known else 0.0
+                total += weight * loss if known else 0.0
+                w[at_] = slope
+                if not known:
+                    for q in range(1, z.levels):
+                        w[at_ + q * LANES] = 0
+                if z.gates:
+                    w[at_ + z.levels * LANES] = -slope * way
+    return total, spreads
+
+
+@helper
+def _spread_of(raw: float, start: float, size: float) -> Any:
+    """Return a spread, and its slope by the output, of an untrained spread and the size of a window."""
+    grown = raw + 1 if raw > 0 else math.exp(raw)
+    slope = (1 - SPREAD) * (1.0 if raw > 0 else grown)
+    return start * size * ((1 - SPREAD) * grown + SPREAD), start * size * slope
+
+
+@helper
+def _spreads(z: Any, at: Any, out: int, j: int, start: Any, w: Any) -> float:
+    """Write the mean spread of each window to `spread`, and return their sum, of windows that exist."""
+    total = 0.0
+    for lane in range(LANES):
+        mean = 0.0
+        for h in range(z.horizon):
+            raw = w[(out + (h * z.targets + j) * (z.levels + z.gates) + 1) * LANES + lane]
+            mean += _spread_of(raw, start[h, j, 0], w[(at.size + j) * LANES + lane])[0] / z.horizon
+        w[at.spread * LANES + lane] = mean
+        total += mean if w[at.weight * LANES + lane] >= 0 else 0.0
+    return total
+
+
+@helper
+def _normal(at: Any, at_: int, lane: int, error: float, size: float, start: float, scale: float, w: Any) -> Any:
+    """Return the loss, and its slope by the level; write that by the spread's output. Slopes are times the spread."""
+    spread, slope = _spread_of(w[at_ + LANES], start, size)
+    mean, part = w[at.spread * LANES + lane], error / spread
+    w[at_ + LANES] = scale * mean * (1 - part * part) / spread * slope
+    return part * part / 2 + math.log(spread) + LOG_ROOT, mean * part / spread
+
+
+@helper
+def _quantile(
+    at_: int, count: int, y: float, truth: float, size: float, start: Any, levels: Any, scale: float, w: Any
+) -> Any:
+    """Return twice the mean quantile loss, and its slope by the median; write those of the steps from it."""
+    middle = int(np.searchsorted(levels, 0.5))
+    slope = (1.0 if truth < y else 0.0) - levels[middle]
+    total, of_median = slope * (y - truth), slope
+    for begin, last, direction in ((1, middle + 1, -1), (middle + 1, count, 1)):
+        quantile, beyond = float(y), 0.0
+        for q in range(begin, last):
+            quantile += direction * _spread_of(w[at_ + q * LANES], start[q - 1], size)[0]
+            slope = (1.0 if truth < quantile else 0.0) - levels[middle + direction * (q - begin + 1)]
+            total += slope * (quantile - truth)
+            beyond += slope
+        of_median += beyond
+        quantile = float(y)
+        for q in range(begin, last):  # a step moves all quantiles beyond it
+            step, by_step = _spread_of(w[at_ + q * LANES], start[q - 1], size)
+            quantile += direction * step
+            w[at_ + q * LANES] = scale * direction * 2 / count * beyond * by_step
+            beyond -= (1.0 if truth < quantile else 0.0) - levels[middle + direction * (q - begin + 1)]
+    return 2 / count * total, 2 / count * of_median

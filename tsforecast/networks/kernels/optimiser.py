@@ -1,0 +1,152 @@
+"""Weights laid out for kernels, partial sums made gradients, and the step of AdamW, Adam or SGD.
+
+Two tables describe the parameters of a network: its matrices, and its vectors (biases, and embeddings of places).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tsforecast.networks.kernels.matmul import BLOCK, SIDE
+from tsforecast.networks.kernels.vectors import LANES, helper, load, store, sums, zeros
+
+ADAMW, ADAM, SGD = range(3)
+
+MATRIX = np.dtype(
+    [
+        ("begin", np.int64),  # among the weights of the network
+        ("high", np.int64),
+        ("wide", np.int64),
+        ("packed", np.int64),  # where it lies ready for a product
+        ("across", np.int64),  # where its transpose does, with columns that are rotated by `turn`
+        ("turn", np.int64),
+        ("sums", np.int64),  # where squares of partial sums begin; rows of these are rotated by `back`
+        ("back", np.int64),
+    ]
+)
+VECTOR = np.dtype(
+    [
+        ("bias", np.int64),  # 1: begins among the biases; 0: among the weights
+        ("begin", np.int64),
+        ("length", np.int64),
+        ("packed", np.int64),  # where a product begins with it; -1: nowhere
+        ("sums", np.int64),  # where its partial sums begin, of which the one in place `first + turn` comes first
+        ("first", np.int64),
+        ("turn", np.int64),
+    ]
+)
+
+
+@helper
+def lay_out(matrices: Any, vectors: Any, weights: Any, biases: Any, packed: Any) -> None:
+    """Pack the matrices of a network for products, also transposed, and add up the biases that products begin with."""
+    for n in range(len(matrices)):
+        m = matrices[n]
+        high, wide = m.high, m.wide
+        for r in range(high):
+            at, row = m.packed + r // BLOCK * BLOCK * wide + r % BLOCK, m.begin + r * wide
+            for k in range(wide):
+                packed[at + k * BLOCK] = weights[row + k]
+        for k in range(high):
+            at, row = m.across + (k + m.turn) % high * BLOCK, m.begin + k * wide
+            for first in range(0, wide, BLOCK):
+                for r in range(min(BLOCK, wide - first)):
+                    packed[at + r] = weights[row + first + r]
+                at += high * BLOCK
+    for n in range(len(vectors)):
+        v = vectors[n]
+        if v.bias and v.packed >= 0:
+            packed[v.packed : v.packed + v.length] = 0
+    for n in range(len(vectors)):  # of a cell whose two products are added, both biases lie in one place
+        v = vectors[n]
+        if v.bias and v.packed >= 0:
+            for r in range(v.length):
+                packed[v.packed + r] += biases[v.begin + r]
+
+
+@helper
+def add_up(matrices: Any, vectors: Any, partial: Any, weights: Any, biases: Any, scale: float) -> float:
+    """Add up partial sums (parts, size), in their order, to the gradients of weights and biases; return their norm."""
+    whole, factor = partial[0], partial.dtype.type(scale)
+    for row in range(len(whole) // LANES):
+        total = load(whole, row)
+        for part in range(1, len(partial)):
+            total = total + load(partial[part], row)
+        store(whole, row, total * factor)
+    for n in range(len(matrices)):
+        m = matrices[n]
+        across = -(-m.wide // SIDE)
+        for r in range(m.high):
+            to, at = m.begin + (r + m.back) % m.high * m.wide, m.sums + r // SIDE * across * LANES + r % SIDE * SIDE
+            for k in range(m.wide):
+                weights[to + k] = whole[at + k // SIDE * LANES + k % SIDE]
+    for n in range(len(vectors)):
+        v = vectors[n]
+        target = biases if v.bias else weights
+        for r in range(v.length):
+            target[v.begin + r] = whole[v.sums + v.first + (r + v.turn) % v.length]
+    return math.sqrt(_squares(weights) + _squares(biases))
+
+
+@helper
+def _squares(numbers: Any) -> float:
+    """Return the sum of squares."""
+    rows = len(numbers) // LANES
+    total = zeros(numbers)
+    for row in range(rows):
+        total = total + load(numbers, row) * load(numbers, row)
+    lanes = np.zeros(LANES, numbers.dtype)
+    store(lanes, 0, total)
+    found = 0.0
+    for lane in range(LANES):
+        found += float(lanes[lane])
+    for i in range(rows * LANES, len(numbers)):
+        found += float(numbers[i]) * float(numbers[i])
+    return found
+
+
+@helper
+def sum_lanes(lanes: Any, target: Any, begin: int, count: int) -> None:
+    """Write the sum of the lanes of each of `count` rows, a multiple of LANES, to numbers from `begin` on."""
+    for n in range(0, count, LANES):
+        total = sums((
+            load(lanes, n), load(lanes, n + 1), load(lanes, n + 2), load(lanes, n + 3),
+            load(lanes, n + 4), load(lanes, n + 5), load(lanes, n + 6), load(lanes, n + 7),
+            load(lanes, n + 8), load(lanes, n + 9), load(lanes, n + 10), load(lanes, n + 11),
+            load(lanes, n + 12), load(lanes, n + 13), load(lanes, n + 14), load(lanes, n + 15),
+        ))  # fmt: skip
+        store(target, (begin + n) // LANES, total)
+
+
+@helper
+def move(
+    kind: int, numbers: Any, slopes: Any, first: Any, second: Any, rate: float, decay: float, count: int, share: float,
+    one: float, two: float, least: float,
+) -> None:  # fmt: skip
+    """Move numbers against their slopes, of which clipping leaves a `share`, in the `count`-th step; as torch does.
+
+    `first` and `second` are Adam's means of slopes and of their squares, which forget by `one` and `two`, and the root
+    of the latter has `least` added. SGD with momentum `one` has its direction as `first`.
+    """
+    number = numbers.dtype.type
+    kept, pull, speed = number(share), number(decay), number(rate)
+    if kind == SGD:
+        stays = number(one)
+        for i in range(len(numbers)):
+            first[i] = stays * first[i] + (slopes[i] * kept + pull * numbers[i])
+            numbers[i] -= speed * first[i]
+        return
+    pull = number(decay if kind == ADAM else 0.0)
+    shrunk = number(1.0 - rate * decay if kind == ADAMW else 1.0)
+    to_first, to_second, stays, tiny = number(1 - one), number(1 - two), number(two), number(least)
+    step, root = number(rate / (1 - one**count)), number(1 / math.sqrt(1 - two**count))
+    for i in range(len(numbers)):
+        value = numbers[i]
+        slope = slopes[i] * kept + pull * value
+        mean = first[i] + (slope - first[i]) * to_first
+        square = stays * second[i] + to_second * slope * slope
+        first[i], second[i] = mean, square
+        numbers[i] = value * shrunk - step * mean / (math.sqrt(square) * root + tiny)

@@ -1,0 +1,475 @@
+"""Steps of training as one program: forward, loss, backward, clipping and optimiser, with nothing of torch between.
+
+All that comes before the layers of a `ForecastNetwork`, and after them up to the loss, has nothing to learn. torch
+prepares it for many batches at once, and a kernel goes through these step by step: it takes tiles of sixteen windows
+(see `autograd`), reads and decodes each, goes back from its loss at once, while all is in the cache, and adds up what
+the weights are moved by. Several networks of one shape train side by side, each on batches of its own. Tiles are summed
+up in a number of parts that depends on sizes alone, so that numbers do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tsforecast.data.windows import Windows
+from tsforecast.networks.forecast import ForecastNetwork, Member
+from tsforecast.networks.kernels import memory
+from tsforecast.networks.kernels.cells import CELLS, GRU, Cell
+from tsforecast.networks.kernels.likelihoods import HUBER, MAE, MSE, NORMAL, QUANTILE, judge
+from tsforecast.networks.kernels.matmul import BLOCK, CHUNK, SIDE
+from tsforecast.networks.kernels.optimiser import ADAM, ADAMW, MATRIX, SGD, VECTOR, add_up, lay_out, move, sum_lanes
+from tsforecast.networks.kernels.tiles import (
+    Rows,
+    Sizes,
+    add_decoder,
+    add_layer,
+    below,
+    decode,
+    decode_back,
+    fetch_all,
+    read,
+    read_back,
+)
+from tsforecast.networks.kernels.vectors import LANES, SLACK, helper, kernel
+from tsforecast.networks.losses import LOSSES, Loss, Objective, OfFamily, QuantileLoss
+from tsforecast.networks.recurrent import RecurrentEncoder
+
+LAY_OUT, LEARN, UPDATE, ALL = range(4)  # what `run` does
+PARTS = 8  # partial sums of gradients, so that no sum depends on the number of threads
+AT_ONCE = 2_000_000_000  # multiplications of the steps that torch prepares at once: a few tenths of a second
+NUMBERS = 4_000_000  # of their windows, at most
+STEPS = 16  # whose gradients are summed at once, of several tiles where one has fewer
+OPTIMISERS = {"adamw": ADAMW, "adam": ADAM, "sgd": SGD}
+
+
+class Data(NamedTuple):
+    """Windows of several batches as rows, one for each channel; see `Rows`."""
+
+    segments: Any
+    ahead: Any
+    facts: Any
+    base: Any
+    way: Any
+    truth: Any
+    size: Any
+    weight: Any
+    masks: Any
+    begins: Any  # first row of each batch, step by step, and in a step network by network
+    scales: Any  # that slopes are multiplied by, (steps, M)
+
+
+class Learned(NamedTuple):
+    """Weights (M, ...) and biases of all networks, their gradients, and what the optimiser keeps of these."""
+
+    weights: Any
+    biases: Any
+    by_weights: Any
+    by_biases: Any
+    weights_first: Any
+    biases_first: Any
+    weights_second: Any
+    biases_second: Any
+
+
+class Room(NamedTuple):
+    """Memory of the kernels."""
+
+    packed: Any  # (M, ...)
+    partial: Any  # sums (M, parts, ...)
+    tally: Any  # of losses and spreads (M, parts, 2)
+    work: Any  # of each thread
+
+
+class Moves(NamedTuple):
+    """Settings of the optimiser."""
+
+    kind: int
+    decay: float
+    one: float
+    two: float
+    least: float
+    clip: float
+
+
+@kernel
+def run(
+    first: int, last: int, what: int, begin: int, end: int, z: Sizes, at: Rows, matrices: Any, vectors: Any, data: Data,
+    learned: Learned, room: Room, start: Any, share: Any, levels: Any, moves: Moves, rates: Any, done: int, losses: Any,
+) -> None:  # fmt: skip
+    """Do tasks `first` to `last`: parts of networks in a step (learn), or networks in steps `begin` to `end` (all)."""
+    parts = room.partial.shape[1]
+    for task in range(first, last):
+        if what == LEARN:
+            _learn(task // parts, task % parts, begin, first, z, at, matrices, vectors, data, learned, room, start,
+                   share, levels)  # fmt: skip
+            continue
+        if what != UPDATE:
+            lay_out(matrices, vectors, learned.weights[task], learned.biases[task], room.packed[task])
+        if what == UPDATE:
+            _update(task, begin, z, matrices, vectors, data, learned, room, moves, rates[begin], done + 1, losses)
+        elif what == ALL:
+            for step in range(begin, end):
+                for part in range(parts):
+                    _learn(task, part, step, first, z, at, matrices, vectors, data, learned, room, start, share,
+                           levels)  # fmt: skip
+                _update(task, step, z, matrices, vectors, data, learned, room, moves, rates[step],
+                        done + 1 + step - begin, losses)  # fmt: skip
+
+
+@helper
+def _learn(
+    m: int, part: int, step: int, slot: int, z: Any, at: Any, matrices: Any, vectors: Any, data: Any, learned: Any,
+    room: Any, start: Any, share: Any, levels: Any,
+) -> None:  # fmt: skip
+    """Add up gradients and loss of one part of the tiles of a batch."""
+    w, partial, packed = room.work[slot], room.partial[m, part], room.packed[m]
+    weights, members = learned.weights[m], len(learned.weights)
+    row, beyond = data.begins[step * members + m], data.begins[step * members + m + 1]
+    tiles, first, scale = -(-(beyond - row) // LANES), 1 + 2 * z.layers, data.scales[step, m]
+    parts, lanes = room.partial.shape[1], vectors[0].sums
+    partial[:] = 0
+    w[at.lanes * LANES : (at.lanes + len(partial) - lanes) * LANES] = 0
+    w[at.end * LANES : (at.end + 1) * LANES] = z.steps + 1
+    room.tally[m, part] = 0
+    tile, until = part * tiles // parts, (part + 1) * tiles // parts
+    while tile < until:
+        group = min(z.group, until - tile)
+        for i in range(group):
+            begin = row + (tile + i) * LANES
+            count = min(LANES, beyond - begin)
+            fetch_all(z, at, i, begin, count, data, w)
+            read(z, at, i, matrices, vectors, packed, w)
+            decode(z, at, i, begin, first, matrices, vectors, weights, packed, w)
+            loss, spread = judge(z, at, i, start, share, levels, scale, w)
+            room.tally[m, part, 0] += loss
+            room.tally[m, part, 1] += spread
+            decode_back(z, at, i, begin, first, matrices, vectors, packed, w)
+            for layer in range(z.layers - 1, -1, -1):
+                read_back(z, at, i, layer, matrices, vectors, packed, w, partial)
+        add_decoder(z, at, group, first, matrices, vectors, w, partial)
+        if z.chunk >= z.steps:
+            pitch = z.steps + (z.steps > 1)
+            for layer in range(z.layers):
+                add_layer(z, at, layer, 0, 0, 0, group * pitch, matrices, vectors, w, partial)
+        tile += group
+    sum_lanes(below(w, at.lanes), partial, lanes, len(partial) - lanes)
+
+
+@helper
+def _update(
+    m: int, step: int, z: Any, matrices: Any, vectors: Any, data: Any, learned: Any, room: Any, moves: Any, rate: float,
+    count: int, losses: Any,
+) -> None:  # fmt: skip
+    """Move the parameters of a network by the gradients of a batch, and note its loss."""
+    members = len(learned.weights)
+    rows = data.begins[step * members + m + 1] - data.begins[step * members + m]
+    loss = spread = 0.0
+    for part in range(len(room.tally[m])):
+        loss += room.tally[m, part, 0]
+        spread += room.tally[m, part, 1]
+    losses[step, m] = loss * data.scales[step, m]
+    mean = spread / (rows * z.targets) if spread > 0 else 1.0  # that spreads are weights by, of a normal distribution
+    by_weights, by_biases = learned.by_weights[m], learned.by_biases[m]
+    norm = add_up(matrices, vectors, room.partial[m], by_weights, by_biases, 1.0 / mean)
+    share = min(moves.clip / (norm + 1e-6), 1.0) if moves.clip > 0 else 1.0
+    one, two, least = moves.one, moves.two, moves.least
+    move(moves.kind, learned.weights[m], by_weights, learned.weights_first[m], learned.weights_second[m], rate,
+         moves.decay, count, share, one, two, least)  # fmt: skip
+    move(moves.kind, learned.biases[m], by_biases, learned.biases_first[m], learned.biases_second[m], rate, 0.0, count,
+         share, one, two, least)  # fmt: skip
+    lay_out(matrices, vectors, learned.weights[m], learned.biases[m], room.packed[m])
+
+
+def kind_of(loss: Loss) -> int | None:
+    """Return the number of a loss that kernels know."""
+    for name, kind in (("mae", MAE), ("mse", MSE), ("huber", HUBER)):
+        if loss is LOSSES[name]:
+            return kind
+    if type(loss) is QuantileLoss:
+        return QUANTILE
+    return NORMAL if type(loss) is OfFamily and loss.family.name == "normal" and loss.in_nats else None
+
+
+def covers(network: nn.Module, training: Any, objective: Any) -> bool:
+    """Return whether kernels train a network whose layers they read: all shapes but rare ones; torch trains these."""
+    if type(network) is not ForecastNetwork or type(training) is not Windows or type(objective) is not Objective:
+        return False
+    shape, encoder = network.architecture, network.encoder
+    return (
+        isinstance(encoder, RecurrentEncoder)
+        and all(layer.fused for layer in encoder.layers)
+        and shape.norm is None
+        and shape.activation == "relu"
+        and not shape.bidirectional
+        and not list(network.categories.parameters())
+        and all(p.requires_grad and p.device.type == "cpu" for p in network.parameters())
+        and kind_of(objective.loss) is not None
+    )
+
+
+class Program:
+    """All steps of an epoch of a network that `covers` allows, by an optimiser of `tsforecast.training.optim`.
+
+    After a step gradients are where torch has them, and so are the numbers that the optimiser keeps.
+    """
+
+    def __init__(
+        self,
+        network: ForecastNetwork,
+        training: Windows,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        name: str,
+        clip: float | None,
+        batch_size: int,
+    ) -> None:
+        self.network, self.training, self.objective, self.optimizer = network, training, objective, optimizer
+        groups = optimizer.param_groups
+        self.flat = [group["params"][0] for group in groups]  # weights, and biases
+        betas = groups[0].get("betas", (groups[0].get("momentum", 0.0), 0.0))
+        decay, least = groups[0]["weight_decay"], groups[0].get("eps", 0.0)
+        one, two = map(float, betas)
+        self.moves = Moves(OPTIMISERS[name], float(decay), one, two, float(least), float(clip or 0.0))
+        encoder: Any = network.encoder
+        cell = CELLS[encoder.layers[0].cell.mode]
+        rows = min(batch_size, len(training)) * (1 if network.joint else network.targets)
+        self.z, self.work = _sizes(network, cell, kind_of(objective.loss) or 0, training.window, rows)
+        self.parts = 1 if self.work * rows <= memory.WORTH_SHARING else min(PARTS, -(-rows // LANES))
+        self.matrices, self.vectors, packed, partial = _tables(network, self.z, self.flat)
+        self.at, size = _rows(self.z, partial - int(self.vectors["sums"][0]))
+        dtype, members = self.flat[0].detach().numpy().dtype, network.members
+        self.room = Room(
+            np.zeros((members, packed), dtype),
+            np.zeros((members, self.parts, partial), dtype),
+            np.zeros((members, self.parts, 2)),
+            np.zeros((members * self.parts, size * LANES), dtype),  # of which threads use, and the system gives, few
+        )
+        others = self.z.levels - 1
+        start = np.zeros((self.z.horizon, network.targets, others)) if network.start is None else network.start.numpy()
+        self.start = np.ascontiguousarray(start, dtype)
+        family = objective.loss.family
+        self.levels = np.asarray(getattr(family, "levels", np.zeros(1)), np.float64)
+
+    def __call__(self, order: Sequence[Sequence[Tensor]], rates: Sequence[float]) -> Tensor:
+        """Train on batches of windows, for each step one of each network; return the losses of steps."""
+        losses, speeds = np.zeros((len(order), self.network.members)), np.array(rates, np.float64)
+        share = np.ascontiguousarray(self.network.share.numpy(), self.start.dtype)
+        learned, counts = self._learned()
+        z, done = self.z, int(counts[0])
+        rows = max(len(batch) for batch in order[0]) * (1 if self.network.joint else self.network.targets)
+        numbers = z.steps * z.inputs + z.places * z.ahead + 4 * z.horizon * z.targets + z.dropout * _drawn(z)
+        steps = int(max(1, min(AT_ONCE // (self.work * rows * len(order[0])), NUMBERS // (numbers * rows))))
+        usual = memory.allowed.get() or torch.get_num_threads()
+        for first in range(0, len(order), steps):
+            data, constant = self._data(order[first : first + steps])
+            count = len(data.scales)
+            found, now = losses[first : first + count], speeds[first : first + count]
+            about = (z, self.at, self.matrices, self.vectors, data, learned, self.room)
+            rest = (*about, self.start, share, self.levels, self.moves, now)
+            members, work = len(order[0]), self.work * rows * len(order[0])
+            if self.parts == 1 or members >= usual:
+                memory.share(run, members, work * count, ALL, 0, count, *rest, done, found)
+            else:
+                run(0, members, LAY_OUT, 0, 0, *rest, done, found)
+                for step in range(count):
+                    memory.share(run, members * self.parts, work, LEARN, step, step, *rest, done, found)
+                    run(0, members, UPDATE, step, step, *rest, done + step, found)
+            found += constant
+            done += count
+        for each in counts:
+            each += len(order)
+        return torch.from_numpy(losses.mean(axis=1)).float()
+
+    def _learned(self) -> tuple[Learned, list[Any]]:
+        """Return parameters, gradients and the state of the optimiser, as arrays (M, ...), and its counts of steps."""
+        members, names = self.network.members, ("exp_avg", "exp_avg_sq")
+        if self.moves.kind == SGD:
+            names = ("momentum_buffer", "momentum_buffer")
+        counts, parts = list[Any](), list[Any]()
+        for flat in self.flat:
+            state = self.optimizer.state[flat]
+            for name in names:
+                if state.get(name) is None:
+                    state[name] = torch.zeros_like(flat.detach())
+            if self.moves.kind != SGD:
+                counts.append(state.setdefault("step", torch.zeros(())))
+            parts.append(
+                [part.detach().numpy().reshape(members, -1) for part in (flat, flat.grad, *map(state.get, names))]
+            )
+        (weights, by_weights, *of_weights), (biases, by_biases, *of_biases) = parts
+        pairs = (pair for pair in zip(of_weights, of_biases, strict=True))
+        return Learned(weights, biases, by_weights, by_biases, *itertools.chain(*pairs)), counts or [np.zeros(())]
+
+    @torch.no_grad()
+    def _data(self, order: Sequence[Sequence[Tensor]]) -> tuple[Data, NDArray[np.float64]]:
+        """Return the windows of several batches, and what has no slope of each of their losses, (steps, M)."""
+        network, z, batches = self.network, self.z, [batch for step in order for batch in step]
+        windows = self.training.batch(torch.cat(batches))
+        given, count, joint = network.prepare(*windows.inputs), len(windows.past), network.joint
+        rows = count * (1 if joint else network.targets)
+
+        def of_rows(numbers: Tensor) -> Any:  # (B, ..., K)
+            return _array(numbers if joint else numbers.transpose(1, -1), rows)
+
+        def for_each(numbers: Tensor) -> Any:  # (B, n)
+            return _array(numbers.flatten(1).repeat_interleave(rows // count, dim=0), rows)
+
+        base = torch.zeros_like(windows.future) if given.anchor is None else given.anchor
+        if network.instance_norm:
+            base = base + given.level
+        truth, ahead = windows.future, F.pad(given.ahead, (0, 0, 0, z.places * z.segment - z.horizon))
+        weights = None if self.objective.weights is None else self.objective.weights[windows.series]
+        begins = np.cumsum([0, *map(len, batches)])
+        known = ~torch.isnan(truth)
+        counts = np.add.reduceat(known.sum(dim=(1, 2)).numpy(), begins[:-1]).reshape(len(order), -1)
+        scales = 1 / np.maximum(counts, 1)
+        constant = np.zeros(scales.shape)
+        if z.loss == NORMAL:
+            slopes = self.objective.scale.log_slope(torch.where(known, truth, 0.0), windows.series).double()
+            slopes = torch.where(known, slopes, 0.0).sum(dim=(1, 2)) * (1.0 if weights is None else weights)
+            constant = np.add.reduceat(slopes.numpy(), begins[:-1]).reshape(scales.shape) * scales
+        size = given.size.expand(-1, 1, network.targets)
+        data = Data(
+            segments=_array(given.segments, rows),
+            ahead=for_each(ahead),
+            facts=for_each(truth.new_zeros(count, 0) if not z.static else windows.static[:, : z.static]),
+            base=of_rows(base),
+            way=of_rows(torch.zeros_like(base) if given.way is None else given.way),
+            truth=of_rows(truth),
+            size=of_rows(size),
+            weight=for_each(truth.new_ones(count, 1) if weights is None else weights.to(truth.dtype)[:, None]),
+            masks=self._masks([len(batch) * (rows // count) for batch in batches]).numpy(),
+            begins=begins * (rows // count),
+            scales=scales,
+        )
+        return data, constant
+
+    def _masks(self, rows: Sequence[int]) -> Tensor:
+        """Return what dropout multiplies rows of several batches by, (rows, n), drawn as the layers of torch do."""
+        z, dropout = self.z, self.network.architecture.dropout
+        like: Tensor = self.flat[0].detach()
+        if not z.dropout:
+            return like.new_zeros(sum(rows), 0)
+        widths = [*[z.steps * z.units] * (z.layers - 1), z.units, *[z.places * z.units] * z.heads]
+        ones = ([like.new_ones(n, width) for width in widths] for n in rows)
+        return torch.cat([torch.cat([F.dropout(each, dropout) for each in parts], dim=1) for parts in ones])
+
+
+def _array(numbers: Tensor, rows: int) -> Any:
+    return numbers.reshape(rows, -1).contiguous().numpy()
+
+
+def _drawn(z: Sizes) -> int:
+    """Return how many numbers dropout multiplies in a row."""
+    return z.units * ((z.layers - 1) * z.steps + 1 + z.heads * z.places)
+
+
+def _sizes(network: ForecastNetwork, cell: Cell, loss: int, window: int, rows: int) -> tuple[Sizes, int]:
+    """Return sizes, and multiplications for a row of a batch."""
+    shape, decoder = network.architecture, network.decoder
+    embedding: Any = network.embed[0]
+    units, inputs, outputs = shape.units, int(embedding.in_features), network.outputs + network.gates
+    steps: int = -(-window // shape.segment)
+    gates, ahead = (cell.slopes - cell.shift) * units, int(decoder.ahead.in_features) if decoder.ahead else 0
+    heads = 1 if isinstance(decoder.head, nn.Linear) else 2
+    targets = network.targets if network.joint else 1
+    near = max(1, CHUNK // (((cell.slopes + 1) * units + inputs) * LANES))
+    chunk = steps if 2 * steps <= 3 * near else near
+    group = 1 if chunk < steps else max(1, min(STEPS // (steps + (steps > 1)), -(-rows // LANES)))
+    z = Sizes(
+        *cell, layers=shape.layers, residual=int(shape.residual), dropout=int(shape.dropout > 0), steps=steps,
+        inputs=inputs, units=units, static=network.static, places=decoder.count, segment=decoder.segment, ahead=ahead,
+        horizon=network.horizon, targets=targets, levels=network.outputs, gates=network.gates,
+        channels=1 if decoder.channel is None else len(decoder.channel), heads=heads, loss=loss, chunk=chunk,
+        group=group,
+    )  # fmt: skip
+    width = decoder.segment * outputs * targets
+    once = units * (network.static + units) + decoder.count * units * (width + ahead + (heads - 1) * units)
+    return z, 3 * (steps * units * (inputs + 2 * gates * shape.layers) + once)
+
+
+def _tables(member: Member, z: Sizes, flat: Sequence[Tensor]) -> tuple[Any, Any, int, int]:
+    """Return tables of matrices and vectors of one network, and the sizes of what is packed and of partial sums."""
+    encoder: Any = member.encoder
+    cells = [layer.cell for layer in encoder.layers]
+    decoder, linear = member.decoder, [part for part in member.decoder.head.modules() if isinstance(part, nn.Linear)]
+    layers = [
+        member.embed[0],
+        *itertools.repeat(None, 2 * len(cells)),
+        member.from_static,
+        decoder.state,
+        decoder.ahead,
+    ]
+    layers += [*linear, None][:2]
+    weights = [getattr(layer, "weight", None) for layer in layers]
+    biases = [getattr(layer, "bias", None) for layer in layers]
+    for n, cell in enumerate(cells):
+        weights[1 + 2 * n : 3 + 2 * n] = [cell.weight_ih_l0, cell.weight_hh_l0]
+        biases[1 + 2 * n : 3 + 2 * n] = [cell.bias_ih_l0, cell.bias_hh_l0]
+    biases[-3:-2] = [decoder.place, decoder.channel]  # in place of one of the future covariates, which have none
+    matrices, vectors, packed, sums = np.zeros(len(weights), MATRIX), np.zeros(len(biases), VECTOR), 0, 0
+
+    def begin(parameter: Any, biased: bool) -> int:
+        return int(parameter.data_ptr() - flat[biased].data_ptr()) // int(parameter.element_size())
+
+    for n, weight in enumerate(weights):
+        if weight is None:
+            continue
+        high, wide = weight.shape
+        of_x = 1 <= n <= 2 * len(cells) and n % 2 == 1
+        turn = z.shift * z.units if of_x else 0
+        across = packed + _padded(high, BLOCK) * wide
+        matrices[n] = (begin(weight, False), high, wide, packed, across, turn, sums, (high - turn) % high)
+        packed = _padded(across + _padded(wide, BLOCK) * high, LANES)
+        sums += _padded(high, SIDE) * _padded(wide, SIDE)
+        sums = _padded(sums, LANES)
+    for n, bias in enumerate(biases):
+        length, first, turn, place = 0 if bias is None else bias.numel(), 0, 0, packed
+        of_cell = 1 <= n <= 2 * len(cells)
+        block = z.slopes * z.units
+        if of_cell and n % 2 == 0:  # the second bias of a cell has sums in common with the first
+            vectors[n] = vectors[n - 1]
+            vectors[n]["begin"], vectors[n]["first"], vectors[n]["turn"] = begin(bias, True), block - length, 0
+            if z.kind == GRU:
+                vectors[n]["packed"], packed = packed, packed + _padded(length, LANES)
+            continue
+        turn = z.shift * z.units if of_cell else 0
+        biased = bias is not None and bias.ndim == 1
+        vectors[n] = (biased, 0 if bias is None else begin(bias, biased), length, place, sums, first, turn)
+        packed += _padded(length, LANES)
+        sums += _padded(block if of_cell else length, LANES)
+    return matrices, vectors, packed + BLOCK * LANES, sums
+
+
+def _padded(count: int, unit: int) -> int:
+    return count + -count % unit
+
+
+def _rows(z: Sizes, lanes: int) -> tuple[Rows, int]:
+    """Return where parts of the buffer of a thread begin, and its rows."""
+    units, block, pitch = z.units, z.slopes * z.units, z.steps + (z.steps > 1)
+    whole, width = z.chunk >= z.steps, z.segment * z.targets * (z.levels + z.gates)
+    states, placed = z.layers * z.group * (z.steps + 1) * units, z.group * z.places * units
+    counts = {
+        "end": 1, "none": units, "raw": z.group * pitch * z.inputs, "xs": z.layers * z.group * pitch * units,
+        "hs": states, "memory": states * (z.states > 1), "kept": z.layers * z.steps * z.kept * units,
+        "slopes": (z.layers * z.group * pitch if whole else z.chunk) * block,
+        "by_embedding": (z.group * pitch if whole else z.chunk) * units, "of_x": block, "of_h": block, "direct": units,
+        "through": units, "given": units, "by_memory": units, "below": z.steps * units * (z.layers > 1),
+        "masks": z.dropout * _drawn(z), "state": z.group * units, "facts": z.group * z.static, "raised": units,
+        "by_raised": z.group * units * (z.static > 0), "mixed": units, "ahead": z.group * z.places * z.ahead,
+        "active": placed, "hidden": placed * (z.heads - 1), "by_active": placed * (z.ahead > 0),
+        "by_hidden": placed * (z.heads - 1), "out": z.group * z.places * width, "by_mixed": z.group * units,
+        "by_state": units, "base": z.horizon * z.targets, "way": z.horizon * z.targets,
+        "truth": z.horizon * z.targets, "size": z.targets, "weight": 1, "spread": 1, "lanes": lanes,
+    }  # fmt: skip
+    begins = [0, *itertools.accumulate(count + 2 * SLACK for count in counts.values())]
+    return Rows(**dict(zip(counts, begins, strict=False))), begins[-1]
