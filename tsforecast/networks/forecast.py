@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsforecast.data.windows import Windows
-from tsforecast.networks.kernels.likelihoods import SPREAD
 from tsforecast.networks.layers import ACTIVATIONS, Architecture, Missing, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, Loss, Objective
 from tsforecast.networks.recurrent import encoder
 
+LEAST = 1e-3  # of the spread of an untrained network, which a trained one has at least; also in kernels
 START_WINDOWS = 1_024  # of the training part, whose naive errors are the spread of an untrained network
 SHARES = np.linspace(0, 1, 21)  # of corrections, that are compared
 INDICATORS = 16  # of a column of text, at most; where it has more levels it has an embedding [width: fast.ai's rule]
@@ -311,7 +311,7 @@ class ForecastNetwork(Member):
         if not self.spreads:
             return start + outputs
         whole = self.spreads == self.outputs - self.levels
-        factor = (1 - SPREAD) * (F.elu(outputs if whole else outputs[..., : self.spreads]) + 1) + SPREAD
+        factor = (1 - LEAST) * (F.elu(outputs if whole else outputs[..., : self.spreads]) + 1) + LEAST
         spreads = start[..., : self.spreads] * factor
         if self.instance_norm:
             spreads = spreads * size[..., None]

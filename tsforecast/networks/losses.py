@@ -325,6 +325,18 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+def number_of(loss: Loss) -> int | None:
+    """Return the number of a loss among those of kernels (`judge` of `tsforecast.networks.kernels.likelihoods`)."""
+    from tsforecast.networks.kernels import likelihoods
+
+    for name, number in (("mae", likelihoods.MAE), ("mse", likelihoods.MSE), ("huber", likelihoods.HUBER)):
+        if loss is LOSSES[name]:
+            return number
+    if type(loss) is QuantileLoss:
+        return likelihoods.QUANTILE
+    return likelihoods.NORMAL if type(loss) is OfFamily and type(loss.family) is Normal and loss.in_nats else None
+
+
 def loss_problems(name: str, loss: Any) -> list[str]:
     """Require the name of a loss, or a loss that works."""
     if isinstance(loss, Loss):

@@ -14,10 +14,14 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tsforecast.data.windows import Windows
 from tsforecast.errors import TrainingError, TrainingWarning, shorten
+from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import TrainableNetwork
+from tsforecast.networks.losses import Objective as LossObjective
+from tsforecast.networks.losses import number_of
 from tsforecast.networks.recurrent import uses_kernels
 from tsforecast.training.batches import Batch, Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, Learn, TrainingState
@@ -171,13 +175,29 @@ def learner(
     device: torch.device,
 ) -> Learn:
     """Return what learns an epoch of batches: a program of kernels where these cover a network, else torch."""
-    if uses_kernels(network) and not config.mixed_precision and find_spec("numba") is not None:
-        from tsforecast.networks.kernels import program
+    if not config.mixed_precision and covers(network, training, objective):
+        from tsforecast.networks.kernels.program import Program
 
-        if program.covers(network, training, objective):
-            settings = (config.optimizer, config.clip, config.batch_size)
-            return program.Program(network, training, objective, optimizer, *settings)  # type: ignore[arg-type]
+        loss, settings = number_of(objective.loss), (config.optimizer, config.clip, config.batch_size)  # type: ignore[attr-defined]
+        return Program(network, training, objective, loss, optimizer, *settings)  # type: ignore[arg-type]
     return partial(_learn, network, training, objective, optimizer, config, device)
+
+
+def covers(network: nn.Module, training: object, objective: object) -> bool:
+    """Return whether kernels do whole steps of training a network that they read; torch trains those of rare shapes."""
+    if type(network) is not ForecastNetwork or type(training) is not Windows or type(objective) is not LossObjective:
+        return False
+    shape = network.architecture
+    return (
+        uses_kernels(network)
+        and find_spec("numba") is not None
+        and shape.norm is None
+        and shape.activation == "relu"
+        and not shape.bidirectional
+        and network.separate
+        and all(p.requires_grad and p.device.type == "cpu" for p in network.parameters())
+        and number_of(objective.loss) is not None
+    )
 
 
 def _learn(

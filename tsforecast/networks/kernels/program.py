@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsforecast.data.windows import Windows
-from tsforecast.networks.forecast import ForecastNetwork, Member
 from tsforecast.networks.kernels import memory
 from tsforecast.networks.kernels.cells import CELLS, GRU, Cell
-from tsforecast.networks.kernels.likelihoods import HUBER, MAE, MSE, NORMAL, QUANTILE, judge
+from tsforecast.networks.kernels.likelihoods import NORMAL, judge
 from tsforecast.networks.kernels.matmul import BLOCK, CHUNK, SIDE
 from tsforecast.networks.kernels.optimiser import ADAM, ADAMW, MATRIX, SGD, VECTOR, add_up, lay_out, move, sum_lanes
 from tsforecast.networks.kernels.tiles import (
@@ -39,8 +38,6 @@ from tsforecast.networks.kernels.tiles import (
     read_back,
 )
 from tsforecast.networks.kernels.vectors import LANES, SLACK, helper, kernel
-from tsforecast.networks.losses import LOSSES, Loss, Objective, OfFamily, QuantileLoss
-from tsforecast.networks.recurrent import RecurrentEncoder
 
 LAY_OUT, LEARN, UPDATE, ALL = range(4)  # what `run` does
 PARTS = 8  # partial sums of gradients, so that no sum depends on the number of threads
@@ -188,44 +185,20 @@ def _update(
     lay_out(matrices, vectors, learned.weights[m], learned.biases[m], room.packed[m])
 
 
-def kind_of(loss: Loss) -> int | None:
-    """Return the number of a loss that kernels know."""
-    for name, kind in (("mae", MAE), ("mse", MSE), ("huber", HUBER)):
-        if loss is LOSSES[name]:
-            return kind
-    if type(loss) is QuantileLoss:
-        return QUANTILE
-    return NORMAL if type(loss) is OfFamily and loss.family.name == "normal" and loss.in_nats else None
-
-
-def covers(network: nn.Module, training: Any, objective: Any) -> bool:
-    """Return whether kernels train a network whose layers they read: all shapes but rare ones; torch trains these."""
-    if type(network) is not ForecastNetwork or type(training) is not Windows or type(objective) is not Objective:
-        return False
-    shape, encoder = network.architecture, network.encoder
-    return (
-        isinstance(encoder, RecurrentEncoder)
-        and all(layer.fused for layer in encoder.layers)
-        and shape.norm is None
-        and shape.activation == "relu"
-        and not shape.bidirectional
-        and not list(network.categories.parameters())
-        and all(p.requires_grad and p.device.type == "cpu" for p in network.parameters())
-        and kind_of(objective.loss) is not None
-    )
-
-
 class Program:
-    """All steps of an epoch of a network that `covers` allows, by an optimiser of `tsforecast.training.optim`.
+    """All steps of an epoch of a `ForecastNetwork` that `tsforecast.training.loop.covers`, by a loss of that number.
+
+    The optimiser is one of `tsforecast.training.optim`.
 
     After a step gradients are where torch has them, and so are the numbers that the optimiser keeps.
     """
 
     def __init__(
         self,
-        network: ForecastNetwork,
+        network: Any,
         training: Windows,
-        objective: Objective,
+        objective: Any,
+        loss: int,
         optimizer: torch.optim.Optimizer,
         name: str,
         clip: float | None,
@@ -238,10 +211,9 @@ class Program:
         decay, least = groups[0]["weight_decay"], groups[0].get("eps", 0.0)
         one, two = map(float, betas)
         self.moves = Moves(OPTIMISERS[name], float(decay), one, two, float(least), float(clip or 0.0))
-        encoder: Any = network.encoder
-        cell = CELLS[encoder.layers[0].cell.mode]
+        cell = CELLS[network.encoder.layers[0].cell.mode]
         rows = min(batch_size, len(training)) * (1 if network.joint else network.targets)
-        self.z, self.work = _sizes(network, cell, kind_of(objective.loss) or 0, training.window, rows)
+        self.z, self.work = _sizes(network, cell, loss, training.window, rows)
         self.parts = 1 if self.work * rows <= memory.WORTH_SHARING else min(PARTS, -(-rows // LANES))
         self.matrices, self.vectors, packed, partial = _tables(network, self.z, self.flat)
         self.at, size = _rows(self.z, partial - int(self.vectors["sums"][0]))
@@ -372,10 +344,9 @@ def _drawn(z: Sizes) -> int:
     return z.units * ((z.layers - 1) * z.steps + 1 + z.heads * z.places)
 
 
-def _sizes(network: ForecastNetwork, cell: Cell, loss: int, window: int, rows: int) -> tuple[Sizes, int]:
+def _sizes(network: Any, cell: Cell, loss: int, window: int, rows: int) -> tuple[Sizes, int]:
     """Return sizes, and multiplications for a row of a batch."""
-    shape, decoder = network.architecture, network.decoder
-    embedding: Any = network.embed[0]
+    shape, decoder, embedding = network.architecture, network.decoder, network.embed[0]
     units, inputs, outputs = shape.units, int(embedding.in_features), network.outputs + network.gates
     steps: int = -(-window // shape.segment)
     gates, ahead = (cell.slopes - cell.shift) * units, int(decoder.ahead.in_features) if decoder.ahead else 0
@@ -396,10 +367,9 @@ def _sizes(network: ForecastNetwork, cell: Cell, loss: int, window: int, rows: i
     return z, 3 * (steps * units * (inputs + 2 * gates * shape.layers) + once)
 
 
-def _tables(member: Member, z: Sizes, flat: Sequence[Tensor]) -> tuple[Any, Any, int, int]:
+def _tables(member: Any, z: Sizes, flat: Sequence[Tensor]) -> tuple[Any, Any, int, int]:
     """Return tables of matrices and vectors of one network, and the sizes of what is packed and of partial sums."""
-    encoder: Any = member.encoder
-    cells = [layer.cell for layer in encoder.layers]
+    cells = [layer.cell for layer in member.encoder.layers]
     decoder, linear = member.decoder, [part for part in member.decoder.head.modules() if isinstance(part, nn.Linear)]
     layers = [
         member.embed[0],
