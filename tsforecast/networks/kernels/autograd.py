@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tsforecast.networks.kernels.cells import Cell, backward, forward
-from tsforecast.networks.kernels.matmul import SIDE, collect
+from tsforecast.networks.kernels.matmul import collect, summed_shape
 from tsforecast.networks.kernels.memory import Buffers, share
 from tsforecast.networks.kernels.vectors import LANES, SLACK
 
@@ -64,8 +64,8 @@ class _Layer(torch.autograd.Function):
         until[:batch] = steps if lengths is None else lengths.numpy()
         buffers = Buffers(
             dtype,
-            (tiles * (steps if keeps else 1) * wide * bool(len(we)) + SLACK) * LANES,
-            (tiles * (steps if keeps else 1) * inputs + SLACK) * LANES,
+            keeps * (tiles * steps * wide * bool(len(we)) + SLACK) * LANES,
+            keeps * (tiles * steps * inputs + SLACK) * LANES,
             (cell.states, (tiles * (keeps * steps + 1) * units + SLACK) * LANES),
             keeps * tiles * steps * cell.kept * units * LANES,
         )
@@ -87,10 +87,8 @@ class _Layer(torch.autograd.Function):
         units, dtype, tiles = wh.shape[1], wh.dtype, len(until) // LANES
         parts = min(tiles, PARTIAL_SUMS)
         dx = np.empty((batch if ctx.needs_input_grad[4] else 0, steps, wide), dtype)
-        dwi, dwh, dwe = (
-            np.zeros((parts * bool(len(w)), -(-len(w) // SIDE), -(-w.shape[1] // SIDE), LANES), dtype)
-            for w in (wi, wh, we)
-        )
+        sums = Buffers(dtype, *((parts * bool(len(w)), *summed_shape(*w.shape)) for w in (wi, wh, we)))
+        dwi, dwh, dwe = sums.parts
         db, dbe = (np.zeros((parts, rows * LANES), dtype) for rows in (cell.slopes * units, len(we)))
         share(
             backward, parts, ctx.work, cell, tiles, until, wi, wh, ctx.reverse, *ctx.buffers.parts, _array(dy), dx,

@@ -11,16 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tsforecast.networks.kernels.matmul import (
-    add_outer,
+    DEEP,
+    add_gradient,
     add_rows,
     chunk_of,
+    deep_product,
     gather,
-    load_input,
+    joint_product,
     pack,
+    pack_across,
     pad,
     padded_rows,
     product,
     scatter,
+    span_of,
 )
 from tsforecast.networks.kernels.vectors import (
     LANES,
@@ -62,23 +66,38 @@ def forward(
     reverse: bool, keeps: int, raw: Any, xs: Any, hs: Any, kept: Any, y: Any,
 ) -> None:  # fmt: skip
     """Read tiles `first` to `last`; write the states of all steps to y, (B, T, U), or of the last one, (B, 1, U)."""
-    steps, inputs, units, outputs = x.shape[1], wi.shape[1], wh.shape[1], y.shape[1]
+    steps, wide, inputs, units, outputs = x.shape[1], x.shape[2], wi.shape[1], wh.shape[1], y.shape[1]
     states, memory = hs[0], hs[-1]
     by_x, by_h, by_e, from_e = pack(wi, 0), pack(wh, 0), pack(we, 0), pad(be)
     joined = cell.kind != GRU  # whose reset gate scales the product with the state alone
     from_x, from_h = pad(bi + bh) if joined else pad(bi), pad(bh)
     embedded, of_x = rows(hs, padded_rows(by_e)), rows(hs, padded_rows(by_x))
     of_h = of_x if joined else rows(hs, padded_rows(by_h))
+    span, series = span_of(steps, wide, keeps), x.reshape(len(x), steps * wide)
+    if not keeps:
+        raw, xs = rows(hs, span * wide), rows(hs, span * inputs)
+    source = raw if len(we) else xs
     for tile in range(first, last):
-        end = load(lengths, tile)
-        now, row = tile * (keeps * steps + 1) * units, tile * (keeps * (steps - 1) + 1)
+        end, now = load(lengths, tile), tile * (keeps * steps + 1) * units
         states[now * LANES : (now + units) * LANES] = 0
         memory[now * LANES : (now + units) * LANES] = 0
         for step in range(steps):
             time = steps - 1 - step if reverse else step
-            load_input(x[:, time], tile, raw, xs, row, by_e, from_e, embedded, inputs, lengths, time)
-            product(by_x, from_x, xs, row * inputs, of_x, False)
-            product(by_h, from_h, states, now, of_h, joined)
+            begin = time // span * span
+            place = tile * steps + time if keeps else time - begin
+            if step == 0 or time == (min(begin + span, steps) - 1 if reverse else begin):
+                count = min(span, steps - begin)
+                part = series[:, begin * wide : (begin + count) * wide]
+                gather(part, tile, source, (place - time + begin) * wide, lengths, begin, count)
+            if len(we):
+                product(by_e, from_e, raw, place * wide, embedded, False)
+                for i in range(inputs):
+                    store(xs, place * inputs + i, where_positive(load(embedded, i), load(embedded, i)))
+            if joined:
+                joint_product(by_x, from_x, xs, place * inputs, by_h, states, now, of_x)
+            else:
+                product(by_x, from_x, xs, place * inputs, of_x, False)
+                product(by_h, from_h, states, now, of_h, False)
             then, keep = now + keeps * units, (tile * steps + step) * cell.kept * units
             if cell.kind == RNN:
                 _rnn(of_x, states, now, then, time, end, units)
@@ -86,7 +105,7 @@ def forward(
                 _gru(of_x, of_h, states, now, then, time, end, units, keeps, kept, keep)
             else:
                 _lstm(of_x, states, memory, now, then, time, end, units, keeps, kept, keep)
-            now, row = then, row + keeps
+            now = then
             if step >= steps - outputs:
                 slot = time % outputs  # y has a slot for each step, or a single one, for the step that is read last
                 scatter(states, now, y[:, slot], tile, lengths, time)
@@ -151,11 +170,16 @@ def backward(
     states, memory, blocks = hs[0], hs[-1], cell.slopes
     chunk = chunk_of(steps, (blocks + 1) * units + inputs)
     by_embedding = rows(hs, chunk * inputs)
-    to_x, to_h = pack(np.ascontiguousarray(wi.T), cell.shift * units), pack(np.ascontiguousarray(wh.T), 0)
+    to_x, to_h = pack_across(wi, cell.shift * units), pack_across(wh, 0)
     slopes, none = rows(hs, chunk * blocks * units), np.zeros(max(padded_rows(to_x), padded_rows(to_h)), hs.dtype)
     direct, through = rows(hs, units), rows(hs, padded_rows(to_h))  # gradients of a state: its own, through weights
     given, by_memory, of_x = rows(hs, units), rows(hs, units), rows(hs, padded_rows(to_x))
+    deep = to_h.shape[1] > DEEP
+    onward = -1 if reverse else 1  # from the input of a step to that of the next one
     for part in range(first, last):
+        dwi[part], dwh[part] = 0, 0
+        if len(dwe):
+            dwe[part] = 0
         for tile in range(part * tiles // len(db), (part + 1) * tiles // len(db)):
             end = load(lengths, tile)
             direct[:] = 0
@@ -178,24 +202,27 @@ def backward(
                     _lstm_back(
                         memory, by_memory, now, kept, keep, direct, through, given, slopes, slope, time, end, units
                     )
-                product(to_h, none, slopes, slope + cell.shift * units, through, False)
+                if deep:
+                    deep_product(to_h, slopes, slope + cell.shift * units, through)
+                else:
+                    product(to_h, none, slopes, slope + cell.shift * units, through, False)
                 if len(dx) or len(dwe):
                     product(to_x, none, slopes, slope, of_x, False)
                 if len(dx):
                     scatter(of_x, 0, dx[:, time], tile, lengths, time)
                 for i in range(inputs if len(dwe) else 0):
-                    at = (tile * steps + step) * inputs + i
+                    at = (tile * steps + time) * inputs + i
                     store(by_embedding, step % chunk * inputs + i, where_positive(load(xs, at), load(of_x, i)))
                 if step % chunk:
                     continue
                 # The first step of a chunk: sums over its steps go to the gradients of the weights.
-                count, place, row = min(chunk, steps - step), tile * steps + step, blocks * units
+                count, place, row = min(chunk, steps - step), tile * steps + time, blocks * units
                 add_rows(slopes, row, count, db[part])
-                add_outer(slopes, 0, row, xs, place * inputs, inputs, count, dwi[part])
-                add_outer(slopes, cell.shift * units, row, states, now, units, count, dwh[part])
+                add_gradient(slopes, 0, row, xs, place * inputs, onward * inputs, count, dwi[part])
+                add_gradient(slopes, cell.shift * units, row, states, now, units, count, dwh[part])
                 if len(dwe):
                     add_rows(by_embedding, inputs, count, dbe[part])
-                    add_outer(by_embedding, 0, inputs, raw, place * wide, wide, count, dwe[part])
+                    add_gradient(by_embedding, 0, inputs, raw, place * wide, onward * wide, count, dwe[part])
 
 
 @inlined

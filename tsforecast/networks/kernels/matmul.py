@@ -7,21 +7,33 @@ from typing import Any
 import numpy as np
 
 from tsforecast.networks.kernels.vectors import (
+    BLOCK,
     LANES,
+    add_products,
+    add_scaled,
+    add_square,
     helper,
+    inlined,
     kernel,
     load,
+    load_block,
     load_transposed,
+    rows,
     splat,
+    spread,
     store,
+    store_block,
     store_transposed,
     sums,
-    where_positive,
+    turn,
+    within,
     zeros,
 )
 
-BLOCK = 8  # rows of a product whose sums stay in registers
 CHUNK = 65_536  # numbers that stay in the second cache until weights get their gradient
+NEAR = 512  # rows that stay in the first one
+DEEP = 256  # columns of a product at once, whose vectors stay there
+SPAN = 64  # narrow steps that are read at once
 SIDE = 4  # of a square of LANES sums over windows
 
 
@@ -33,10 +45,28 @@ def pack(weight: Any, shift: int) -> Any:
     """
     high, wide = weight.shape
     laid = np.zeros((-(-high // BLOCK), wide, BLOCK), weight.dtype)
+    for r in range(high):
+        block, place = r // BLOCK, r % BLOCK
+        for k in range(wide - shift):
+            laid[block, k + shift, place] = weight[r, k]
+        for k in range(wide - shift, wide):
+            laid[block, k + shift - wide, place] = weight[r, k]
+    return laid
+
+
+@helper
+def pack_across(weight: Any, shift: int) -> Any:
+    """Lay the transpose of a matrix (K, R) out in the same way: its columns, rows of the matrix, are rotated."""
+    wide, high = weight.shape
+    laid = np.zeros((-(-high // BLOCK), wide, BLOCK), weight.dtype)
+    whole = high // BLOCK
     for k in range(wide):
         column = (k + shift) % wide
-        for r in range(high):
-            laid[r // BLOCK, column, r % BLOCK] = weight[r, k]
+        for block in range(whole):
+            for place in range(BLOCK):
+                laid[block, column, place] = weight[k, block * BLOCK + place]
+        for r in range(whole * BLOCK, high):
+            laid[whole, column, r % BLOCK] = weight[k, r]
     return laid
 
 
@@ -48,38 +78,45 @@ def pad(bias: Any) -> Any:
     return longer
 
 
-@helper
+@inlined
 def product(weight: Any, start: Any, source: Any, s: int, target: Any, add: bool) -> None:
     """Write start + W x of a packed W to the rows of `target`; x are the rows of `source` from s on.
 
     With `add`, add the product to `target` instead.
     """
+    wide = weight.shape[1]
     for block in range(weight.shape[0]):
-        row = BLOCK * block
-        if add:
-            a, b, c, d = load(target, row), load(target, row + 1), load(target, row + 2), load(target, row + 3)
-            e, f, g, h = load(target, row + 4), load(target, row + 5), load(target, row + 6), load(target, row + 7)
-        else:
-            a, b, c, d = splat(start[row]), splat(start[row + 1]), splat(start[row + 2]), splat(start[row + 3])
-            e, f, g, h = splat(start[row + 4]), splat(start[row + 5]), splat(start[row + 6]), splat(start[row + 7])
-        for k in range(weight.shape[1]):
-            x = load(source, s + k)
-            a = a + splat(weight[block, k, 0]) * x
-            b = b + splat(weight[block, k, 1]) * x
-            c = c + splat(weight[block, k, 2]) * x
-            d = d + splat(weight[block, k, 3]) * x
-            e = e + splat(weight[block, k, 4]) * x
-            f = f + splat(weight[block, k, 5]) * x
-            g = g + splat(weight[block, k, 6]) * x
-            h = h + splat(weight[block, k, 7]) * x
-        store(target, row, a)
-        store(target, row + 1, b)
-        store(target, row + 2, c)
-        store(target, row + 3, d)
-        store(target, row + 4, e)
-        store(target, row + 5, f)
-        store(target, row + 6, g)
-        store(target, row + 7, h)
+        found = load_block(target, BLOCK * block, 1) if add else spread(start, BLOCK * block)
+        for k in range(wide):
+            found = add_products(found, weight, (block * wide + k) * BLOCK, 1, (load(source, s + k),))
+        store_block(target, BLOCK * block, 1, found)
+
+
+@inlined
+def joint_product(by_x: Any, start: Any, xs: Any, x: int, by_h: Any, states: Any, now: int, target: Any) -> None:
+    """Write start + V x + W h of packed V and W to the rows of `target`; rows of x and h begin at x and now."""
+    wide, deep = by_x.shape[1], by_h.shape[1]
+    for block in range(by_h.shape[0]):
+        found = spread(start, BLOCK * block)
+        for k in range(wide):
+            found = add_products(found, by_x, (block * wide + k) * BLOCK, 1, (load(xs, x + k),))
+        for k in range(deep):
+            found = add_products(found, by_h, (block * deep + k) * BLOCK, 1, (load(states, now + k),))
+        store_block(target, BLOCK * block, 1, found)
+
+
+@helper
+def deep_product(weight: Any, source: Any, s: int, target: Any) -> None:
+    """Write W x of a packed W with many columns to the rows of `target`: few at once, whose vectors stay near."""
+    wide = weight.shape[1]
+    for row in range(weight.shape[0] * BLOCK):
+        store(target, row, zeros(target))
+    for first in range(0, wide, DEEP):
+        for block in range(weight.shape[0]):
+            found = load_block(target, BLOCK * block, 1)
+            for k in range(first, min(first + DEEP, wide)):
+                found = add_products(found, weight, (block * wide + k) * BLOCK, 1, (load(source, s + k),))
+            store_block(target, BLOCK * block, 1, found)
 
 
 @helper
@@ -89,41 +126,143 @@ def add_outer(left: Any, p: int, left_step: int, right: Any, q: int, right_step:
     The first rows are p and q; those of a step begin `left_step` and `right_step` after those of the one before. Up to
     three rows beyond the last are read, for squares that reach over the edge.
     """
-    zero = zeros(left)
     for i in range(target.shape[0]):
         for j in range(target.shape[1]):
-            a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
-            c0, c1, c2, c3, d0, d1, d2, d3 = zero, zero, zero, zero, zero, zero, zero, zero
-            at, by = p + SIDE * i, q + SIDE * j
-            for _ in range(steps):
-                w, x, y, z = load(right, by), load(right, by + 1), load(right, by + 2), load(right, by + 3)
-                a = load(left, at)
-                a0, a1, a2, a3 = a0 + a * w, a1 + a * x, a2 + a * y, a3 + a * z
-                b = load(left, at + 1)
-                b0, b1, b2, b3 = b0 + b * w, b1 + b * x, b2 + b * y, b3 + b * z
-                c = load(left, at + 2)
-                c0, c1, c2, c3 = c0 + c * w, c1 + c * x, c2 + c * y, c3 + c * z
-                d = load(left, at + 3)
-                d0, d1, d2, d3 = d0 + d * w, d1 + d * x, d2 + d * y, d3 + d * z
-                at, by = at + left_step, by + right_step
-            square = sums((a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3))
+            square = outer(left, p + SIDE * i, left_step, right, q + SIDE * j, right_step, steps)
             flat = target[i, j]
             store(flat, 0, load(flat, 0) + square)
 
 
 @helper
-def gather(values: Any, tile: int, target: Any, t: int, lengths: Any, time: int) -> None:
-    """Read a tile of values (B, K) into K vectors from row t on; zeros for windows that have ended."""
+def outer(left: Any, at: int, left_step: int, right: Any, by: int, right_step: int, steps: int) -> Any:
+    """Return the sums over windows and steps of four rows x four rows, in the lanes of a vector."""
+    zero = zeros(left)
+    a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
+    c0, c1, c2, c3, d0, d1, d2, d3 = zero, zero, zero, zero, zero, zero, zero, zero
+    for _ in range(steps):
+        w, x, y, z = load(right, by), load(right, by + 1), load(right, by + 2), load(right, by + 3)
+        a = load(left, at)
+        a0, a1, a2, a3 = a0 + a * w, a1 + a * x, a2 + a * y, a3 + a * z
+        b = load(left, at + 1)
+        b0, b1, b2, b3 = b0 + b * w, b1 + b * x, b2 + b * y, b3 + b * z
+        c = load(left, at + 2)
+        c0, c1, c2, c3 = c0 + c * w, c1 + c * x, c2 + c * y, c3 + c * z
+        d = load(left, at + 3)
+        d0, d1, d2, d3 = d0 + d * w, d1 + d * x, d2 + d * y, d3 + d * z
+        at, by = at + left_step, by + right_step
+    return sums((a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3))
+
+
+def summed_shape(high: int, wide: int) -> tuple[int, int]:
+    """Return the shape of sums of the gradients of a matrix (high, wide), in which all blocks are whole."""
+    down, across = (LANES, 1) if wide == 1 else (BLOCK, SIDE if wide <= LANES else LANES)
+    return -(-high // down) * down, -(-wide // across) * across
+
+
+@helper
+def add_gradient(
+    left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any
+) -> None:
+    """Add the sums over windows and steps of left x right to a matrix, whose shape is a `summed_shape`.
+
+    The first rows are p and q; those of a step begin `left_step` and `right_step` after those of the one before. Rows
+    beyond the last are read, for blocks that reach over the edge.
+    """
+    if target.shape[1] == 1:
+        add_column(left, p, left_step, right, q, right_step, steps, target)
+    elif target.shape[1] <= LANES:
+        near = max(1, NEAR // (target.shape[1] + SIDE))
+        for step in range(0, steps, near):
+            first, by = p + step * left_step, q + step * right_step
+            add_squares(left, first, left_step, right, by, right_step, min(near, steps - step), target)
+    else:
+        add_across(left, p, left_step, right, q, right_step, steps, target)
+
+
+@helper
+def add_across(left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any) -> None:
+    """Add gradients of a wide matrix: `right` is transposed, so that lanes are columns, over which nothing is summed.
+
+    Two vectors of columns at once need ten numbers for sixteen products; one alone needs nine for eight.
+    """
+    across, deep, high = target.shape[1] // LANES, steps * LANES, target.shape[0] // BLOCK
+    turned = rows(left, across * deep)
+    for column in range(across):
+        for step in range(steps):
+            turn(right, q + step * right_step + column * LANES, turned, column * deep + step * LANES)
+    for column in range(0, across - 1, 2):
+        for block in range(high):
+            at = block * BLOCK * across + column
+            found = load_block(target, at, across) + load_block(target, at + 1, across)
+            by = column * deep
+            for step in range(steps):
+                row = (p + step * left_step + block * BLOCK) * LANES
+                for lane in range(LANES):
+                    pair = load(turned, by), load(turned, by + deep)
+                    found = add_products(found, left, row + lane, LANES, pair)
+                    by += 1
+            store_block(target, at, across, found[:BLOCK])
+            store_block(target, at + 1, across, found[BLOCK:])
+    for column in range(across // 2 * 2, across):
+        for block in range(high):
+            at = block * BLOCK * across + column
+            single = load_block(target, at, across)
+            by = column * deep
+            for step in range(steps):
+                row = (p + step * left_step + block * BLOCK) * LANES
+                for lane in range(LANES):
+                    single = add_products(single, left, row + lane, LANES, (load(turned, by),))
+                    by += 1
+            store_block(target, at, across, single)
+
+
+@helper
+def add_squares(
+    left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any
+) -> None:
+    """Add gradients of a narrow matrix, in squares whose LANES sums over windows are added up at the end."""
+    for i in range(0, target.shape[0], SIDE):
+        for j in range(0, target.shape[1], SIDE):
+            add_square(target, i, j, outer(left, p + i, left_step, right, q + j, right_step, steps))
+
+
+@helper
+def add_column(left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any) -> None:
+    """Add gradients of a single column."""
+    zero = zeros(left)
+    none = (zero, zero, zero, zero, zero, zero, zero, zero)
+    for i in range(0, target.shape[0], LANES):
+        low, high = none, none
+        at = p + i
+        for step in range(steps):
+            x = load(right, q + step * right_step)
+            low = add_scaled(low, load_block(left, at, 1), x)
+            high = add_scaled(high, load_block(left, at + BLOCK, 1), x)
+            at += left_step
+        store(target, i // LANES, load(target, i // LANES) + sums(low + high))
+
+
+@helper
+def gather(values: Any, tile: int, target: Any, t: int, lengths: Any, time: int, steps: int = 1) -> None:
+    """Read a tile of `steps` steps from `time` on, values (B, steps * K), into as many vectors from row t on.
+
+    Windows that have ended have zeros.
+    """
     width, row = values.shape[1], tile * LANES
-    if width >= LANES and is_full(values, row, lengths, time):
+    if width >= LANES and row + LANES <= len(values):
         for block in range(0, width, LANES):
             k = min(block, width - LANES)  # the last block may do some columns again
             load_transposed(values, row, k, target, t + k)
+    else:
+        for lane in range(LANES):
+            there = row + lane < len(values)
+            for k in range(width):
+                target[(t + k) * LANES + lane] = values[row + lane, k] if there else 0
+    if lengths[row : row + LANES].min() >= time + steps:
         return
-    for lane in range(LANES):
-        there = row + lane < len(values) and time < lengths[row + lane]
-        for k in range(width):
-            target[(t + k) * LANES + lane] = values[row + lane, k] if there else 0
+    end, nothing, wide = load(lengths, tile), zeros(target), width // steps
+    for k in range(width):
+        store(target, t + k, within(time + k // wide, end, load(target, t + k), nothing))
 
 
 @helper
@@ -142,25 +281,6 @@ def scatter(source: Any, s: int, values: Any, tile: int, lengths: Any, time: int
 
 
 @helper
-def load_input(
-    values: Any, tile: int, raw: Any, xs: Any, place: int, weight: Any, bias: Any, embedded: Any, inputs: int,
-    lengths: Any, time: int,
-) -> None:  # fmt: skip
-    """Read the input of a step, a tile of values (B, K), into the rows of step `place` in xs.
-
-    With a packed weight they go to `raw`, and the ReLU of their embedding to xs.
-    """
-    wide = values.shape[1]
-    if not len(weight):
-        gather(values, tile, xs, place * wide, lengths, time)
-        return
-    gather(values, tile, raw, place * wide, lengths, time)
-    product(weight, bias, raw, place * wide, embedded, False)
-    for i in range(inputs):
-        store(xs, place * inputs + i, where_positive(load(embedded, i), load(embedded, i)))
-
-
-@helper
 def is_full(values: Any, row: int, lengths: Any, time: int) -> bool:
     """Return whether a tile from `row` on is full, and none of its windows has ended."""
     return row + LANES <= len(values) and lengths[row : row + LANES].min() > time
@@ -169,7 +289,13 @@ def is_full(values: Any, row: int, lengths: Any, time: int) -> bool:
 @helper
 def add_rows(source: Any, step: int, steps: int, target: Any) -> None:
     """Add the sums over steps of `step` rows of `source` to as many rows of `target`."""
-    for row in range(step):
+    one, whole = splat(source.dtype.type(1)), step // BLOCK * BLOCK
+    for row in range(0, whole, BLOCK):
+        totals = load_block(target, row, 1)
+        for i in range(steps):
+            totals = add_scaled(totals, load_block(source, i * step + row, 1), one)
+        store_block(target, row, 1, totals)
+    for row in range(whole, step):
         total = load(target, row)
         for i in range(steps):
             total = total + load(source, i * step + row)
@@ -180,6 +306,14 @@ def add_rows(source: Any, step: int, steps: int, target: Any) -> None:
 def chunk_of(steps: int, rows: int) -> int:
     """Return how many steps of so many rows stay in the nearer caches."""
     return max(1, min(steps, CHUNK // (rows * LANES)))
+
+
+@helper
+def span_of(steps: int, wide: int, keeps: int) -> int:
+    """Return how many steps are read at once: all that are kept, or some, where they are narrower than a tile."""
+    if wide >= LANES:
+        return 1
+    return steps if keeps else min(steps, SPAN)
 
 
 @helper
@@ -216,12 +350,12 @@ def totals(sums: Any) -> Any:
 
 @helper
 def join(sums: Any, shift: int, target: Any) -> None:
-    """Add up partial sums of a matrix in squares, and write it with its rows rotated by `shift`."""
-    whole = sums[0]
-    for part in range(1, len(sums)):
-        whole += sums[part]
+    """Add up partial sums of a matrix, and write it with its rows rotated by `shift`."""
     high, wide = target.shape
     for r in range(high):
-        row, first = target[(r + shift) % high], r % SIDE * SIDE
+        row = target[(r + shift) % high]
         for k in range(wide):
-            row[k] = whole[r // SIDE, k // SIDE, first + k % SIDE]
+            row[k] = sums[0, r, k]
+        for part in range(1, len(sums)):
+            for k in range(wide):
+                row[k] += sums[part, r, k]

@@ -18,7 +18,8 @@ from tsforecast.events import uncounted
 from tsforecast.networks.kernels.memory import ALIGNED, folder
 
 LANES = 16
-SLACK = 8  # rows behind a buffer that may be read, without effect
+BLOCK = 8  # rows of a product whose sums stay in registers
+SLACK = 16  # rows behind a buffer that may be read, without effect
 
 # tanh(x) = x P(x²) / Q(x²) up to a relative error of 2e-8 on [-9, 9], fitted by reweighted least squares; beyond that
 # it is one to the last digit of a float32.
@@ -147,6 +148,94 @@ def _splat(builder: Any, value: Any) -> Any:
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), everywhere)
+
+
+def _block_of(array: Any) -> Any:
+    """Return the type of BLOCK vectors in the precision of an array."""
+    return types.UniTuple(Vector(array.dtype), BLOCK)  # type: ignore[attr-defined]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def spread(typing: Any, numbers: Any, first: Any) -> Any:
+    """Return BLOCK numbers of a flat array from `first` on, each in all lanes of a vector."""
+    kind = _block_of(numbers)
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        places = _stepped(builder, values[1], values[1].type(1))
+        vectors = [_splat(builder, builder.load(builder.gep(data, [place]))) for place in places]
+        return context.make_tuple(builder, kind, vectors)
+
+    return kind(numbers, types.intp), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_block(typing: Any, buffer: Any, row: Any, step: Any) -> Any:
+    """Return BLOCK rows of LANES numbers, `step` apart; the array may have any shape."""
+    kind = _block_of(buffer)
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        places = [address(context, builder, signature.args[0], (values[0], place))
+                  for place in _stepped(builder, *values[1:])]  # fmt: skip
+        vectors = [builder.load(place, align=buffer.dtype.bitwidth // 8) for place in places]
+        return context.make_tuple(builder, kind, vectors)
+
+    return kind(buffer, types.intp, types.intp), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_block(typing: Any, buffer: Any, row: Any, step: Any, vectors: Any) -> Any:
+    """Write BLOCK vectors to rows of a flat buffer, `step` rows apart."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        places = _stepped(builder, *values[1:3])
+        for place, vector in zip(places, cgutils.unpack_tuple(builder, values[3]), strict=True):
+            where = address(context, builder, signature.args[0], (values[0], place))
+            builder.store(vector, where, align=buffer.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.intp, types.intp, vectors), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_products(typing: Any, sums: Any, numbers: Any, first: Any, step: Any, vectors: Any) -> Any:
+    """Add to BLOCK sums for each vector its products with as many numbers of a flat array, `step` places apart."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[1])(context, builder, values[1]).data
+        places = _stepped(builder, *values[2:4])
+        factors = [_splat(builder, builder.load(builder.gep(data, [place]))) for place in places]
+        old, found = cgutils.unpack_tuple(builder, values[0]), []
+        for number, vector in enumerate(cgutils.unpack_tuple(builder, values[4])):
+            for factor, total in zip(factors, old[number * BLOCK : (number + 1) * BLOCK], strict=True):
+                more = builder.fmul(factor, vector, flags=("contract",))
+                found.append(builder.fadd(total, more, flags=("contract",)))
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return sums(sums, numbers, types.intp, types.intp, vectors), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_scaled(typing: Any, sums: Any, vectors: Any, factor: Any) -> Any:
+    """Add to each sum the product of a vector and one factor."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pairs = zip(*(cgutils.unpack_tuple(builder, value) for value in values[:2]), strict=True)
+        found = [
+            builder.fadd(total, builder.fmul(vector, values[2], flags=("contract",)), flags=("contract",))
+            for total, vector in pairs
+        ]
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return sums(sums, vectors, factor), build
+
+
+def _stepped(builder: Any, first: Any, step: Any) -> list[Any]:
+    """Return BLOCK places, from `first` on, that are `step` apart."""
+    places = [first]
+    for _ in range(BLOCK - 1):
+        places.append(builder.add(places[-1], step))
+    return places
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -285,6 +374,24 @@ def store_transposed(typing: Any, buffer: Any, row: Any, matrix: Any, first: Any
     return types.void(buffer, types.intp, matrix, types.intp, types.intp), build
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def turn(typing: Any, source: Any, row: Any, target: Any, place: Any) -> Any:
+    """Transpose LANES rows of a buffer into rows of another one."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        def rows_of(kind: Any, array: Any, first: Any) -> list[Any]:
+            places = [builder.add(first, first.type(number)) for number in range(LANES)]
+            return [address(context, builder, kind, (array, at)) for at in places]
+
+        align = source.dtype.bitwidth // 8
+        square = [builder.load(where, align=align) for where in rows_of(source, *values[:2])]
+        for vector, where in zip(_transposed(builder, square), rows_of(target, *values[2:]), strict=True):
+            builder.store(vector, where, align=align)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), build
+
+
 def _row_pointers(context: Any, builder: Any, kind: Any, values: Any) -> list[Any]:
     """Return pointers to sixteen rows of a matrix, from a row and a column on; its columns are contiguous."""
     matrix = context.make_array(kind)(context, builder, values[0])
@@ -328,6 +435,25 @@ def sums(typing: Any, parts: Any) -> Any:
         return kept[0]
 
     return parts.dtype(parts), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_square(typing: Any, matrix: Any, row: Any, column: Any, square: Any) -> Any:
+    """Add the lanes of a vector, row by row, to a square of a matrix, whose columns are contiguous."""
+    side = int(LANES**0.5)
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        none = ir.Constant(values[3].type, ir.Undefined)
+        places = _row_pointers(context, builder, signature.args[0], values[:3])
+        for number, place in enumerate(places[:side]):
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), side), [number * side + i for i in range(side)])
+            part = builder.shuffle_vector(values[3], none, lanes)
+            where = builder.bitcast(place, part.type.as_pointer())
+            align = matrix.dtype.bitwidth // 8
+            builder.store(builder.fadd(builder.load(where, align=align), part), where, align=align)
+        return context.get_dummy_value()
+
+    return types.void(matrix, types.intp, types.intp, square), build
 
 
 def _shuffled(builder: Any, left: Any, right: Any, places: list[int]) -> Any:
