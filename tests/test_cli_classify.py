@@ -17,6 +17,8 @@ import pytest
 from tests.helpers.commands import tsforecast
 from tsforecast import ClassifierComparison, GRUClassifier, MajorityClassifier, NearestNeighborClassifier, load
 from tsforecast.cli import data as places_of_data
+from tsforecast.cli.options import DataOptions, RecordingOptions
+from tsforecast.cli.recordings import read_recordings
 
 USERS, GESTURES = ("ann", "bob", "cem"), ("tap", "wave")
 FAST = ("--models", "nearest-neighbor")
@@ -490,6 +492,63 @@ def test_missing_and_huge_numbers_of_an_archive_have_their_line_and_file(tmp_pat
 def test_help_names_the_places_of_recordings(command: str) -> None:
     shown = " ".join(tsforecast(command, "--help", width=300).stdout.split())
     assert "with --label also folder, zip, TS or ARFF file" in shown
+
+
+def long_table(rows: Callable[[pd.DataFrame], pd.DataFrame], path: Path) -> tuple[str | Path, ...]:
+    """Write a table of all movements with some of its rows, and return the words that compare them."""
+    parts = [frame.assign(id=place, way=place.split("/")[1]) for place, frame in movements().items()]
+    rows(pd.concat(parts, ignore_index=True).drop(columns="nr")).to_csv(path, index=False)
+    return ("classify", path, "--label", "way", "--id", "id", *FAST)
+
+
+@pytest.mark.parametrize("target", [None, "x,y"])
+@pytest.mark.parametrize("clock", ["seconds", "numbers", "dates"])
+def test_rows_that_were_shuffled_are_put_in_the_order_of_their_clock(
+    tmp_path: Path, clock: str, target: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def timed(table: pd.DataFrame) -> pd.DataFrame:
+        if clock == "dates":
+            return table.assign(t=pd.Timestamp("2024-01-31") + pd.to_timedelta(table["t"], unit="s"))
+        return table.assign(t=(table["t"] * 10).round().astype(int)) if clock == "numbers" else table
+
+    def shuffled(table: pd.DataFrame) -> pd.DataFrame:
+        return timed(table).sample(frac=1, random_state=0).sort_values("id", kind="stable")
+
+    found, notes = [], []
+    for rows in (timed, shuffled):
+        _, path, *_ = long_table(rows, tmp_path / "moves.csv")
+        panel, _ = read_recordings(str(path), DataOptions(id="id", target=target), RecordingOptions(label="way"))
+        found.append({name: panel.series(i).tolist() for i, name in enumerate(panel.ids)})
+        notes.append(" ".join(capsys.readouterr().err.split()))
+    assert found[0] == found[1]
+    assert panel.roles.varying == ("x", "y")
+    assert "put in the order" not in notes[0]
+    assert "rows were put in the order of 't', which they did not have in 12 of 12 recordings" in notes[1]
+
+
+def test_rows_that_are_there_twice_are_refused_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "moves.csv"
+    refused = tsforecast(*long_table(lambda table: pd.concat([table, table]), path))
+    assert "each row of a recording must be there once: 174 of 348 are copies, the first in line 176; remove" in (
+        refused.stderr
+    )
+    one = tsforecast(*long_table(lambda table: table.loc[[*range(13), *range(13), *range(13, len(table))]], path))
+    assert "13 of 187 are copies, the first in line 15; remove them" in one.stderr
+    without = tsforecast(*long_table(lambda table: table.loc[table.index.repeat(2), ["id", "way", "x", "y"]], path))
+    assert "12 of 12 hold each row twice, 'ann/tap/01', 'ann/tap/02', 'ann/wave/01' and 9 more; remove" in (
+        without.stderr
+    )
+    steady = long_table(lambda table: table.assign(x=table.index % 3, y=table.index % 2).drop(columns="t"), path)
+    assert "twice" not in tsforecast(*steady).stderr  # few numbers come again and again
+
+
+def test_faults_of_rows_that_were_put_in_order_have_the_lines_of_the_file(tmp_path: Path) -> None:
+    def faulty(table: pd.DataFrame) -> pd.DataFrame:
+        mixed = table.sample(frac=1, random_state=0).reset_index(drop=True)
+        return mixed.assign(x=mixed["x"].where(mixed.index != 98))
+
+    refused = tsforecast(*long_table(faulty, tmp_path / "moves.csv"))
+    assert "has 1 NaN, first at line 100; fill them first" in refused.stderr
 
 
 def test_a_clock_that_falls_within_one_recording_is_no_channel(tmp_path: Path) -> None:

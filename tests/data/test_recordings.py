@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tsforecast.catalog.recordings import Recordings, read_recordings
@@ -194,6 +195,26 @@ def test_the_fingerprint_of_labels_is_theirs_whatever_objects_hold_them() -> Non
     assert panel.fingerprint(np.array([1, 0], dtype=object)) == panel.fingerprint(np.array([1, 0]))
     some = [panel.fingerprint(np.array(each, dtype=object)) for each in (["a", None], ["a", "b"], ["b", None])]
     assert len({*prints, *some}) == 4
+
+
+def test_a_panel_notes_steps_that_are_not_in_the_order_of_dates_or_are_there_twice() -> None:
+    days = pd.date_range("2024-01-01", periods=6)
+    table = pd.DataFrame({"id": ["a"] * 6 + ["b"] * 6, "day": [*days, *days[::-1]], "x": np.arange(12) ** 2})
+    how = {"time": False, "id": "id", "target": "x"}
+    dated, *notes = Panel.from_frame(table, **how).notes
+    assert dated == "'day' holds times and was left out: rows are steps in their order"
+    assert notes == [
+        "rows are the steps of series: they are not in the order of 'day' in 1 of 2; pass time='day' and sort=True, or "
+        "order them first"
+    ]
+    assert Panel.from_frame(table.sort_values(["day"]), **how).notes == (dated,)
+    for twice in (pd.concat([table, table[6:]]), table.loc[[*range(6), *np.repeat(range(6, 12), 2)]]):
+        assert Panel.from_frame(twice.drop(columns="day"), **how).notes == (
+            "rows are the steps of series: 1 of 2 hold each row twice, 'b'; remove the copies, unless they were "
+            "recorded so",
+        )
+    steady = pd.DataFrame({"id": ["a"] * 12, "x": [1, 2, 3] * 4})
+    assert Panel.from_frame(steady, **how).notes == ()
 
 
 def test_parts_of_different_channels_are_refused(tmp_path: Path) -> None:

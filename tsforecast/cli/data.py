@@ -28,8 +28,10 @@ from tsforecast.errors import (
     Phrase,
     Problem,
     Reference,
+    Row,
     TsForecastError,
     UnknownNameError,
+    counted,
     nearest,
     raise_any,
     reason,
@@ -61,6 +63,7 @@ FORMAT_FILE = "reading.json"  # beside a saved model: how dates were written in 
 MOST_TEXT = 1 << 20  # characters of that file which are read
 MOST_BYTES = 4 << 30  # that a zip may unpack to
 CHUNK = 1 << 20
+EVEN = 1.1  # largest step of a clock beside its smallest one: its numbers are rounded
 
 
 def read_panel(data: str, reading: DataOptions, label: str | None = None) -> tuple[Panel, Task | None]:
@@ -376,6 +379,58 @@ def _fillable(problem: Problem, known: bool) -> Problem:
         "nan_policy", "drop_series" if filled else "forward_fill", "pass" if known else "fit the model with"
     )
     return Problem(problem.must, problem.got, (f"{remedy}, or ", more), series=problem.series)
+
+
+def in_order(frame: Any, id: str | None, taken: set[str | None]) -> tuple[Any, Any]:
+    """Return a frame with the rows of each recording in the order of its clock, and their places before, with a note.
+
+    A clock is a column of dates, or of evenly spaced numbers. Where there is none, or the rows are in its order, the
+    places are None. Rows that are there several times are refused.
+    """
+    import polars as pl
+
+    row, owner = " row", " recording"  # the first row of the recording
+    rows = frame.with_row_index(row)
+    rows = rows.with_columns((pl.lit(0) if id is None else pl.col(row).min().over(id)).alias(owner))
+    free = [name for name in frame.columns if name not in taken]
+    for name in free:
+        time = frame[name].dtype.is_temporal()
+        if not (time or frame[name].dtype.is_numeric()) or not _even(rows.filter(pl.col(owner) == 0)[name]):
+            continue
+        move = pl.col(name).to_physical().diff()
+        shapes = rows.group_by(owner, maintain_order=True).agg(
+            pl.len().alias("rows"),
+            pl.col(name).n_unique().alias("kinds"),
+            pl.col(name).map_batches(_even, return_dtype=pl.Boolean, returns_scalar=True).alias("even"),
+            pl.col(name).value_counts().struct.field("count").n_unique().alias("counts"),
+            (move < 0).any().alias("falls"),
+            (move > 0).any().alias("rises"),
+        )
+        if not shapes["even"].all():
+            continue
+        many = shapes["rows"].sum() - shapes["kinds"].sum()
+        if not many and not shapes["falls"].any():
+            return frame, None
+        if not many and shapes["rises"].any():
+            wrong = f"{shapes['falls'].sum()} of {counted(len(shapes), 'recording')}"
+            warn("Note", f"rows were put in the order of {name!r}, which they did not have in {wrong}")
+            rows = rows.sort(owner, name)
+            return rows.drop(owner, row), rows[row].to_numpy()
+        copies = frame.select((~pl.struct(pl.all()).is_first_distinct()).alias(row))[row]
+        if many and copies.sum() == many and (time or (len(free) > 1 and (shapes["counts"] == 1).all())):
+            held = f"{many} of {len(frame)} are copies, the first in "
+            raise DataError(
+                Problem("each row of a recording must be there once", (held, Row(copies.arg_max())), "remove them")
+            )
+    return frame, None
+
+
+def _even(column: Any) -> bool:
+    """Return whether a column may be a clock in any order: of dates, or of evenly spaced numbers, three at least."""
+    if column.null_count() or (column.dtype.is_float() and not column.is_finite().all()):
+        return False
+    steps = column.unique().sort().to_physical().diff().drop_nulls()
+    return len(steps) > 1 and (column.dtype.is_temporal() or steps.max() <= EVEN * steps.min())
 
 
 def channels_of(frame: Any, id: str | None, taken: set[str | None]) -> list[str]:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsforecast.cli.console import as_polars, warn
-from tsforecast.cli.data import archives_of, channels_of, fields_of, fillable, settings_of, unpacked
+from tsforecast.cli.data import archives_of, channels_of, fields_of, fillable, in_order, settings_of, unpacked
 from tsforecast.cli.files import lines_of, read_file
 from tsforecast.cli.options import DataOptions, RecordingOptions, require_absent
 from tsforecast.errors import (
     DataError,
     ModelFileError,
     ParameterError,
+    Part,
     Problem,
     Row,
     TsForecastError,
@@ -67,21 +68,23 @@ class _Table:
     frame: Any
     files: list[tuple[int, str]] = field(default_factory=list)
     name: str = "1"  # of the recording, where it is one
+    order: Any = None  # of rows that were put in order, the places before
 
-    def place_of(self, row: int) -> str:
-        """Return the line and file of a row."""
+    def place_of(self, row: int) -> Part:
+        """Return the line and file of a row, or its place before."""
+        row = row if self.order is None else int(self.order[row])
+        if not self.files:
+            return Row(row)
         first, name = [place for place in self.files if place[0] <= row][-1]
         return f"line {row - first + 2} of {name!r}"
 
 
 @contextmanager
-def _placed(place_of: Callable[[int], str] | None) -> Iterator[None]:
-    """Name files and lines in errors about rows, where these are known."""
+def _placed(place_of: Callable[[int], Part]) -> Iterator[None]:
+    """Name files and lines in errors about rows."""
     try:
         yield
     except TsForecastError as error:
-        if place_of is None:
-            raise
         raise error.map(lambda part: place_of(part.number) if isinstance(part, Row) else part) from error
 
 
@@ -157,7 +160,8 @@ def _read(data: str, layout: Layout) -> Panel:
         require_absent(f"with {path.name}", "it is for a folder or zip of files", files=layout.files)
     elif layout.files is not None and not layout.reading.id:  # one recording, of a model of a folder of such
         return _panel(_joined([(path, path.name, {})], layout), layout, ID)
-    return _panel(_long(path, layout), layout, layout.reading.id)
+    with lines_of(path):
+        return _panel(_long(path, layout), layout, layout.reading.id)
 
 
 def _dataset(name: str, layout: Layout) -> Panel:
@@ -303,12 +307,11 @@ def _own(frame: Any, fields: dict[str, str]) -> list[str]:
 
 def _long(path: Path, layout: Layout) -> _Table:
     """Return a table of many recordings, one below the other."""
-    with lines_of(path):
-        return _Table(_table_of(path, layout), name=re.sub(r"(\.csv)?\.\w+$", "", path.name))
+    return _Table(_table_of(path, layout, clocks=True), name=re.sub(r"(\.csv)?\.\w+$", "", path.name))
 
 
-def _table_of(path: Path, layout: Layout) -> Any:
-    """Return the table in a file as a polars frame: its columns to read alone, where these are named."""
+def _table_of(path: Path, layout: Layout, clocks: bool = False) -> Any:
+    """Return the table in a file as a polars frame; where columns to read are named these alone, and any `clocks`."""
     given = settings_of(layout.reading)
     names = [layout.label, given.get("group"), PART, given.get("id"), *(given.get("id") or "").split(",")]
     time = given.get("time")
@@ -321,6 +324,7 @@ def _table_of(path: Path, layout: Layout) -> Any:
     if numbers is None or layout.label not in frame.columns:  # a misspelt label is guessed from all columns
         return frame
     kept = {*numbers, *names, time, *(time or "").split(",")}
+    kept |= {column.name for column in frame if clocks and (column.dtype.is_temporal() or column.dtype.is_numeric())}
     return frame.select(name for name in frame.columns if name in kept)
 
 
@@ -340,9 +344,13 @@ def _panel(table: _Table, layout: Layout, id: str | None) -> Panel:
     guessed = id is None
     id, frame, parts = _named(frame, id, facts, layout)
     taken = {id, *facts, *parts, *given.get("past", ()), *given.get("future", ()), given.get("time")}
-    target = given.get("target") or channels_of(frame, id, taken)
     if given.get("time") == "none" or not any(given.get(name) for name in AXIS):
         given["time"] = False
+        with _placed(table.place_of):
+            frame, table.order = in_order(frame, id, {*taken, *given.get("target", ())})
+        if given.get("target"):
+            frame = frame.select(column for column in frame if column.name in taken or not column.dtype.is_temporal())
+    target = given.get("target") or channels_of(frame, id, taken)
     if layout.reading.group not in facts:
         given.pop("group", None)
     if id is None:  # one recording, in the order of its rows
@@ -359,7 +367,7 @@ def _panel(table: _Table, layout: Layout, id: str | None) -> Panel:
     if layout.label in facts and id in frame.columns:
         frame = frame.with_columns(pl.col(layout.label).drop_nulls().first().over(id))
     given |= {"target": target, "id": id, "static": [name for name in facts if name != layout.reading.group]}
-    with fillable(layout.known), _placed(table.place_of if table.files else None):
+    with fillable(layout.known), _placed(table.place_of):
         return Panel.from_frame(frame, **given)
 
 

@@ -38,6 +38,7 @@ from tsforecast.data.values import (
     is_text,
     no_names,
     numbers_of,
+    order_notes,
     to_numpy,
     typed,
     types_of,
@@ -111,10 +112,11 @@ def read(
         raise DataError(Problem((Phrase("the frame", "data"), " must have rows"), held))
 
     named = {*roles.varying, *roles.static}
-    gone = list[str]()
+    gone, dates, untimed = list[str](), list[nw.Series[Any]](), time is False
     if time is False or (like is not None and like.kind == "none"):
         gone = columns_of_dates(frame, {*named, roles.group, id})
         gone += [index_time] if time is False and index_time and index_time not in gone else []
+        dates = [frame[name] for name in gone if isinstance(frame[name].dtype, (nw.Datetime, nw.Date))]
         frame, source = frame.drop(gone), _without_index(source, gone)
     time, id = time or (None if index_time in gone else index_time), id or index_id
     require_columns(frame.columns, roles, time, id)
@@ -158,6 +160,8 @@ def read(
         problems += _read_time(frame[time], table, like)
     if problems:
         raise DataError([*table.problems, *problems])
+    if untimed and table.codes is not None and table.ids is not None:
+        table.notes += order_notes([*table.columns.values()], table.codes, table.ids, dates)
     table.source = types_of(table.source, frame, roles.target)
     asked = not one_series and (id is None or like is not None)
     if asked and table.stamps is not None and not go_forward(table.stamps, table.codes):

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.series import MISSING, Series, Source, places
-from tsforecast.errors import DataError, Phrase, Problem, Row
+from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, shorten
 
 AnySeries = TypeVar("AnySeries", bound=Series)
 LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
+LEAST_ROWS = 4  # of a series that may be there twice by a fault
 MOST, FEW = 1_000, 20  # texts of a covariate; a half of the rows at most, unless they are few
 
 
@@ -292,3 +293,37 @@ def is_period(column: nw.Series[Any]) -> bool:
 def sample(column: nw.Series[Any]) -> list[Any]:
     """Return the first values of a column that are there."""
     return column.head(LOOKED_AT).drop_nulls().to_list()
+
+
+def order_notes(
+    columns: list[NDArray[Any]], codes: NDArray[np.int64], ids: NDArray[Any], dates: list[nw.Series[Any]]
+) -> list[str]:
+    """Return notes on rows whose order makes the steps of series: not that of left out dates, or each of them twice.
+
+    A series is there twice where its second half repeats the first, whose rows all differ, or each row the one before.
+    """
+    row = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    begins, notes = ends - np.bincount(codes), list[str]()
+    for column in dates:
+        stamps = column.to_numpy()[row]
+        back = np.flatnonzero((stamps[1:] < stamps[:-1]) & (codes[row][1:] == codes[row][:-1]))
+        if len(back):
+            held = (
+                f"they are not in the order of {column.name!r} in {len(set(codes[row][back].tolist()))} of {len(ids)}"
+            )
+            remedy = (Argument("time", column.name, "pass"), " and ", Argument("sort", True), ", or order them first")
+            notes.append(Problem("rows are the steps of series", held, remedy))
+    values = np.stack(columns, axis=1)[row] if columns else np.empty((len(codes), 0))
+    twice = [str(ids[i]) for i, (begin, end) in enumerate(zip(begins, ends, strict=True)) if _twice(values[begin:end])]
+    if twice:
+        held = f"{len(twice)} of {len(ids)} hold each row twice, {shorten([*map(repr, twice)])}"
+        notes.append(Problem("rows are the steps of series", held, "remove the copies, unless they were recorded so"))
+    return notes
+
+
+def _twice(rows: NDArray[Any]) -> bool:
+    """Return whether the rows of a series are there twice, one half after the other, or each after itself."""
+    half, odd = divmod(len(rows), 2)
+    pairs = [] if odd or half < LEAST_ROWS else [(rows[:half], rows[half:]), (rows[::2], rows[1::2])]
+    return any(bool((one == other).all()) and len(np.unique(one, axis=0)) == half for one, other in pairs)
