@@ -137,6 +137,12 @@ def test_a_report_is_drawn_again_from_rows_and_several_are_merged(tmp_path: Path
         result = tsforecast("leaderboard", "sunspots-yearly", *words)
         assert result.returncode == 0, result.stderr
         assert json.loads(report.read_text())["table"][0]["model"] in (models, "naive", "seasonal-naive", "drift")
+    assert "will be replaced" not in result.stderr
+    fewer = tsforecast("leaderboard", "sunspots-yearly", "--models", "drift", "--out", tmp_path / "theta")
+    assert (
+        f"'{tmp_path / 'theta'}' has rows of theta as well, which will be replaced; to keep them name" in fewer.stderr
+    )
+    assert tsforecast("leaderboard", "sunspots-yearly", *words).returncode == 0
     both = tmp_path / "both.parquet"
     result = tsforecast("report", tmp_path / "mean", tmp_path / "theta" / "rows.parquet", "--out", both, width=160)
     assert result.returncode == 0, result.stderr
@@ -203,6 +209,21 @@ def test_a_file_of_the_users_own_is_fitted_saved_and_forecast(shops: Path, tmp_p
     )
     assert written.returncode == 0, written.stderr
     assert pd.read_csv(tmp_path / "next.csv")["day"].tolist() == ["2024-04-01", "2024-04-02", "2024-04-03"] * 2
+
+
+@pytest.mark.parametrize("origins", ["2", "auto"])
+def test_a_network_is_fitted_with_as_many_blocks_that_validate_as_are_asked_for(
+    shops: Path, tmp_path: Path, origins: str
+) -> None:
+    columns = ("--time", "day", "--target", "sales", "--id", "shop", "--horizon", "3", "--out", tmp_path / "m")
+    more = ("--validation-origins", origins)
+    fitted = tsforecast("fit", shops, *columns, "--model", "gru", "--epochs", "1", *more)
+    assert fitted.returncode == 0, fitted.stderr
+    assert load(tmp_path / "m").validation_origins == (2 if origins == "2" else "auto")
+    refused = tsforecast("fit", shops, *columns, "--model", "drift", *more)
+    assert "--validation-origins must be left out: drift has no such setting" in refused.stderr
+    of_labels = tsforecast("fit", shops, "--label", "shop", "--out", tmp_path / "m", *more)
+    assert "--validation-origins must be left out with --label: it belongs to forecasts" in of_labels.stderr
 
 
 def test_a_leaderboard_of_a_parquet_file_needs_no_columns_named_when_they_are_plain(

@@ -144,7 +144,8 @@ def test_a_fitted_classifier_predicts_new_files_a_single_one_and_a_table(places:
 
     known = tsforecast("predict", model, places / "moves.zip", "--out", tmp_path / "known.csv")
     assert known.returncode == 0, known.stderr
-    assert "of 12 recordings got the label that they have in column 'gesture'" in known.stderr
+    assert "of 12 recordings got the label that stands in column 'gesture'" in known.stderr
+    assert "Note: 12 of 12 recordings were learned from: how well they are recognised is no estimate" in known.stderr
     table = pd.read_csv(tmp_path / "known.csv")
     assert table.columns.tolist() == ["recording", "gesture", "gesture=tap", "gesture=wave"]
     assert table["recording"].tolist() == [f"recorded/{place}" for place in movements()]
@@ -156,7 +157,12 @@ def test_a_fitted_classifier_predicts_new_files_a_single_one_and_a_table(places:
     new = tmp_path / "new"
     new.mkdir()
     movement(1, 1, 1)[["y", "nr", "x"]].to_csv(new / "one.csv", index=False)  # columns in another order
-    alone = pd.read_csv(io.StringIO(tsforecast("predict", model, new / "one.csv").stdout))
+    result = tsforecast("predict", model, new / "one.csv")
+    assert "Note: 1 of 1 recording was learned from" in result.stderr
+    alone = pd.read_csv(io.StringIO(result.stdout))
+    (movement(1, 1, 1)[["x", "y"]] * 1.01).to_csv(new / "two.csv", index=False)
+    assert "learned from" not in tsforecast("predict", model, new / "two.csv").stderr
+    (new / "two.csv").unlink()
     folder = pd.read_csv(io.StringIO(tsforecast("predict", model, new).stdout))
     pd.testing.assert_frame_equal(alone, folder)
     assert alone["recording"].tolist() == ["one"]
@@ -185,6 +191,33 @@ def test_a_classifier_from_python_predicts_on_the_command_line(places: Path, tmp
     movement(1, 1, 1)[["x", "y"]].to_csv(tmp_path / "two.csv", index=False)
     alone = tsforecast("predict", tmp_path / "model", tmp_path / "two.csv").stdout
     assert alone.splitlines()[1].startswith("two,wave,")
+
+
+def test_a_clock_or_a_fact_is_a_channel_where_the_arrays_that_were_fitted_had_as_many(
+    places: Path, tmp_path: Path
+) -> None:
+    frames = [frame[["t", "x", "y", "nr"]].to_numpy() for frame in movements().values()]
+    labels = [place.split("/")[1] for place in movements()]
+    NearestNeighborClassifier().fit(frames, labels).save(tmp_path / "model")
+    table = pd.concat(frame.assign(id=place) for place, frame in movements().items())
+    table.to_csv(tmp_path / "new.csv", index=False)
+    result = tsforecast("predict", tmp_path / "model", tmp_path / "new.csv", "--id", "id")
+    assert result.returncode == 0, result.stderr
+    assert "left out" not in result.stderr
+    assert [line.split(",")[1] for line in result.stdout.splitlines()[1:]] == labels
+
+
+def test_one_recording_of_one_user_is_counted_as_one(tmp_path: Path) -> None:
+    for name, user in (("ann/tap/1.csv", "ann"), ("ann/wave/2.csv", "ann"), ("bob/wave/1.csv", "bob")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(f"x,y\n{len(user)},2\n3,{len(name)}\n2,2\n")
+    words = ("fit", tmp_path / "in", *NAMED, "--model", "majority", "--out", tmp_path / "m")
+    assert "on 3 recordings of 2 users, 2 classes" in tsforecast(*words).stdout
+    (tmp_path / "in" / "bob" / "wave" / "1.csv").unlink()
+    assert "on 2 recordings of 1 user, 2 classes" in tsforecast(*words).stdout
+    assert "2 recordings of 3 steps, 6 in all, of 1 group " in tsforecast("inspect", tmp_path / "m").stdout
+    alone = tsforecast("predict", tmp_path / "m", tmp_path / "in" / "ann" / "tap", "--out", tmp_path / "out.csv")
+    assert "1 label in " in alone.stdout
 
 
 def test_labels_of_steps_several_labels_and_classes_in_order_are_written_as_python_predicts_them(
@@ -229,7 +262,7 @@ def test_both_parts_of_a_ts_dataset_are_compared_and_the_test_part_is_not_learne
     assert "fitted majority on 4 recordings, 2 classes" in fitted.stdout
     predicted = tsforecast("predict", tmp_path / "m", tmp_path / "moves_TEST.ts")
     assert predicted.stdout.splitlines() == ["recording,way,way=down,way=up", "001,down,0.5,0.5", "002,down,0.5,0.5"]
-    assert "50.0% of 2 recordings got the label that they have in column 'way'" in predicted.stderr
+    assert "50.0% of 2 recordings got the label that stands in column 'way'" in predicted.stderr
     (tmp_path / "one").mkdir()
     for part in ("TRAIN", "TEST"):
         (tmp_path / f"moves_{part}.ts").rename(tmp_path / "one" / f"moves_{part}.ts")
@@ -255,7 +288,14 @@ def test_an_interrupted_comparison_resumes_from_its_folder(places: Path, tmp_pat
     result = tsforecast(*words, "--out", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "page.html"]  # nothing unfinished is left
-    assert tsforecast(*words, "--out", tmp_path / "out").returncode == 0  # in place of the older one
+    again = tsforecast(*words, "--out", tmp_path / "out")  # in place of the older one
+    assert again.returncode == 0
+    assert "will be replaced" not in again.stderr
+    fewer = tsforecast("classify", places / "moves", *NAMED, "--models", "majority", "--out", tmp_path / "out")
+    assert (
+        f"Note: '{tmp_path / 'out'}' has rows of nearest-neighbor as well, which will be replaced; to keep them name "
+        "another --out: tsforecast report merges both" in fewer.stderr
+    )
     assert "Accuracy of nearest-neighbor is 100.0% on each user." in (tmp_path / "page.html").read_text()
 
 

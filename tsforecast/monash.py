@@ -139,6 +139,15 @@ def read_monash(path: Path) -> MonashFile:
     return _read_series(path, lines, tuple(attributes), held)
 
 
+def stated_horizon(path: Path) -> int | None:
+    """Return the horizon in the header of a `.tsf` file that can be read, None where there is none."""
+    for _, line in _lines(path):
+        tag, _, rest = line[1:].partition(" ")
+        if tag.lower() in ("horizon", "data"):
+            return int(rest) if rest else None
+    return None
+
+
 def _read_series(
     path: Path, lines: Iterator[tuple[int, str]], attributes: tuple[Attribute, ...], held: dict[str, str]
 ) -> MonashFile:

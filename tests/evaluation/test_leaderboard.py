@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -248,6 +249,17 @@ def test_cutoffs_are_those_of_the_data_or_of_the_card_of_a_dataset() -> None:
     assert (other.horizon, other.origins, other.step) == (task.horizon + 1, 2, task.horizon + 1)
     with pytest.raises(ParameterError, match="horizon must be given unless a dataset is named: got None; pass h"):
         leaderboard([], wave(60))
+
+
+def test_the_horizon_that_a_file_states_is_that_of_its_leaderboard(tmp_path: Path) -> None:
+    path, numbers = tmp_path / "shops.tsf", ",".join(map(str, wave(60).round(3)))
+    header = "# made up\n@relation shops\n@attribute series_name string\n@attribute start_timestamp date\n"
+    path.write_text(f"{header}@frequency daily\n@horizon 6\n@data\nA:2024-01-01 00-00-00:{numbers}\n")
+    assert leaderboard([], str(path), origins=2).record.horizon == leaderboard([], path, origins=2).record.horizon == 6
+    assert leaderboard([], path, horizon=3, origins=2).record.horizon == 3
+    path.write_text(path.read_text().replace("@horizon 6\n", ""))
+    with pytest.raises(ParameterError, match="horizon must be given unless a dataset is named"):
+        leaderboard([], path)
 
 
 def test_a_name_stands_for_a_model_with_a_seed() -> None:

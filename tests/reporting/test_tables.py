@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
+import pandas as pd
 
 from tsforecast.reporting.figures import brief, percent, rows_canvas
 from tsforecast.reporting.page import date_and_time
-from tsforecast.reporting.tables import Grid, cell, json_text
+from tsforecast.reporting.tables import Grid, cell, json_text, markdown
 
 
 def test_a_grid_leaves_out_empty_columns_and_counts_the_rows_beyond_its_limit() -> None:
@@ -23,6 +25,15 @@ def test_a_missing_value_is_a_dash_in_a_table_and_null_in_json() -> None:
     text = json_text({"step": {1: np.float64(0.5), 2: math.nan}})
     assert text.startswith('{\n  "step"')
     assert json.loads(text) == {"step": {"1": 0.5, "2": None}}
+
+
+def test_a_bar_or_a_new_line_in_a_name_ends_no_cell_of_markdown() -> None:
+    lines = markdown(pd.DataFrame({"model": ["gru|lstm", "mean\nof all"], "a|b": ["1", "2"]})).splitlines()
+    assert len(lines) == 4
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines] == [3] * 4
+    assert lines[0].endswith(" a\\|b |")
+    assert lines[2].startswith("| gru\\|lstm")
+    assert lines[3].startswith("| mean of all ")
 
 
 def test_names_shares_and_times_are_short() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from tsforecast.cli.console import (
     COMPARISON,
     console,
     echo,
+    note_replaced,
     progress,
     show_classification,
     suffix_of,
@@ -39,8 +39,18 @@ from tsforecast.cli.options import (
     expand_options,
     note_of,
 )
-from tsforecast.cli.recordings import PART, TEST, TRAIN, keep_layout, kept_layout, read_new, read_recordings
-from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, nearest, raise_any
+from tsforecast.cli.recordings import (
+    PART,
+    TEST,
+    TRAIN,
+    Layout,
+    keep_layout,
+    kept_layout,
+    marks_of,
+    read_new,
+    read_recordings,
+)
+from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, counted, nearest, raise_any
 from tsforecast.estimators.registry import CLASSIFIER_NAMES
 from tsforecast.files import require_place
 
@@ -97,6 +107,8 @@ def classify(
     if at_steps(panel, label):
         chosen = _for_steps(chosen, named=models != CLASSIFIERS and "all" not in models.split(","))
     protocols, test = _split(panel, protocol)
+    if out:
+        note_replaced(out, {*chosen, "majority"})
     title = f"{data}: {label}"
     with tracked(mlflow, data), progress(f"{data}: ", None) as started:
         results = compare_classifiers(
@@ -143,12 +155,14 @@ def fit_classifier(
     learned = panel if tested is None else panel.select(~tested)
     classifier.fit(learned, label)
     save(classifier, out)
-    keep_layout(out, data, reading, label, recordings.files, classifier.columns_, output)
+    read, marks = replace(reading, target=",".join(classifier.columns_)), marks_of(_channels(learned, label))
+    keep_layout(out, data, Layout(read, label, recordings.files, output=output, learned=marks))
     echo(f"fitted {model} on {_counted(learned, label)}")
     for note in panel.notes:
         warn("Note", note_of(note))
     if tested is not None:
-        warn("Note", f"{int(tested.sum())} recordings of part {TEST!r} were not learned from")
+        were = counted(int(tested.sum()), f"recording of part {TEST!r} was", f"recordings of part {TEST!r} were")
+        warn("Note", f"{were} not learned from")
     echo(f"saved in {out}; classify others with: tsforecast predict {shlex.quote(str(out))} NEW")
 
 
@@ -157,15 +171,15 @@ def predict_labels(classifier: Any, model: Path, data: str, id: str | None, out:
     import numpy as np
     import polars as pl
 
-    from tsforecast.sequences.steps import without_column
-
     for_steps = getattr(classifier, "at_steps", False)
+    channels = None if classifier.columns_ else classifier.channels_
     layout = replace(kept_layout(model, classifier.columns_), output="step" if for_steps else "recording")
+    layout = replace(layout, channels=channels)
     panel = read_new(data, layout, id)
     for note in panel.notes:
         warn("Note", note_of(note))
     label = layout.label or "label"
-    recordings = without_column(panel.without(*_facts(panel)), label)
+    recordings = _channels(panel, label)
     probabilities, predicted = classifier.predict_proba(recordings), classifier.predict(recordings)
     names = "recording" if panel.source.id in (None, label) else str(panel.source.id)
     columns = {names: panel.ids.astype(str)}
@@ -182,18 +196,29 @@ def predict_labels(classifier: Any, model: Path, data: str, id: str | None, out:
     shares = {f"{label}={name}": probabilities[:, k] for k, name in enumerate(classifier.classes_.tolist())}
     write_frame(pl.DataFrame(columns | shares), Form(decimals=dict.fromkeys(shares, 3)), out)
     if out:
-        echo(f"{len(predicted)} labels in {out}")
+        echo(f"{counted(len(predicted), 'label')} in {out}")
+    if known := len({*marks_of(recordings)} & {*layout.learned}):
+        were = "was" if known == 1 else "were"
+        some = f"{known} of {counted(len(panel), 'recording')} {were} learned from"
+        warn("Note", f"{some}: how well they are recognised is no estimate for new ones")
     if label in panel.statics:
         right = panel.statics[label].astype(str) == columns[label]
-        warn("Note", f"{right.mean():.1%} of {len(panel)} recordings got the label that they have in column {label!r}")
+        many = counted(len(panel), "recording")
+        warn("Note", f"{right.mean():.1%} of {many} got the label that stands in column {label!r}")
     elif for_steps and label in panel.roles.categories:
         truth = _labels(panel, label)
         known = truth != ""
         if known.any():
-            share = (truth == columns[label])[known].mean()
-            warn(
-                "Note", f"{share:.1%} of {known.sum()} labelled steps got the label that they have in column {label!r}"
-            )
+            share, many = (truth == columns[label])[known].mean(), counted(int(known.sum()), "labelled step")
+            warn("Note", f"{share:.1%} of {many} got the label that stands in column {label!r}")
+
+
+def _channels(panel: Panel, label: str) -> Panel:
+    """Return recordings without labels, of each or of its steps, and other facts that no classifier reads."""
+    from tsforecast.sequences.steps import without_column
+
+    facts = dict.fromkeys([*panel.roles.static, *filter(None, [panel.roles.group])])
+    return without_column(panel.without(*facts), label)
 
 
 def tested_part(panel: Panel) -> NDArray[np.bool_] | None:
@@ -265,11 +290,12 @@ def _split(panel: Panel, protocol: str | None) -> tuple[list[str], NDArray[np.bo
 
 def _counted(panel: Panel, label: str) -> str:
     """Return the number of recordings, users and classes in words."""
-    users = "" if panel.groups is None else f" of {len(set(panel.groups.tolist()))} users"
+    users = "" if panel.groups is None else f" of {counted(len(set(panel.groups.tolist())), 'user')}"
+    some = f"{counted(len(panel), 'recording')}{users}"
     if not at_steps(panel, label):
-        return f"{len(panel)} recordings{users}, {len(set(panel.statics[label].tolist()))} classes"
+        return f"{some}, {counted(len(set(panel.statics[label].tolist())), 'class', 'classes')}"
     known = [text for text in _labels(panel, label).tolist() if text]
-    return f"{len(panel)} recordings{users}, {len(known):,} labelled steps, {len(set(known))} classes"
+    return f"{some}, {len(known):,} labelled steps, {counted(len(set(known)), 'class', 'classes')}"
 
 
 def at_steps(panel: Panel, label: str) -> bool:
@@ -284,8 +310,3 @@ def _labels(panel: Panel, label: str) -> NDArray[Any]:
 
     texts = panel.roles.texts(label, panel.values[:, panel.roles.varying.index(label)])
     return np.where(pd.isna(texts), "", texts)
-
-
-def _facts(panel: Panel) -> Sequence[str]:
-    """Return the static columns and groups of recordings, which no classifier reads."""
-    return tuple(dict.fromkeys([*panel.roles.static, *filter(None, [panel.roles.group])]))

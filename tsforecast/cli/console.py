@@ -6,8 +6,8 @@ import logging
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import accumulate, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from tsforecast.cli.options import note_of
-from tsforecast.errors import DataWarning, FitWarning, ParameterError, TrackingWarning, TrainingWarning
+from tsforecast.errors import (
+    DataError,
+    DataWarning,
+    FitWarning,
+    ParameterError,
+    TrackingWarning,
+    TrainingWarning,
+    shorten,
+)
 from tsforecast.files import new_file, write_or_return
 
 if TYPE_CHECKING:
@@ -341,6 +349,19 @@ def write_comparison(results: Leaderboard | ClassifierComparison, out: Path, tit
     """Write table, report and rows of a comparison."""
     for name in (table, "report.html", "rows.parquet"):
         write_report(results, out / name, title)
+
+
+def note_replaced(out: Path, models: Collection[str]) -> None:
+    """Note which models of an older comparison in a folder are not among those whose rows will replace it."""
+    from tsforecast.evaluation.storage import ROWS, read_rows
+
+    if not (out / ROWS).exists():
+        return
+    with suppress(DataError):  # whatever it is, it is replaced
+        older = dict.fromkeys(read_rows(out / ROWS)[0]["model"].astype(str))
+        if gone := [name for name in older if name not in models]:
+            held = f"{str(out)!r} has rows of {shorten(gone)} as well, which will be replaced"
+            warn("Note", f"{held}; to keep them name another --out: tsforecast report merges both")
 
 
 def heading_of(out: Path) -> str | None:

@@ -16,6 +16,7 @@ from tsforecast.cli.console import (
     console,
     echo,
     heading_of,
+    note_replaced,
     progress,
     show_audit,
     show_leaderboard,
@@ -165,6 +166,8 @@ def leaderboard(
         protocol, why = within_time(within, all_models, test, seeds, jobs, independent_series)
         echo(f"{why}.")
     title = f"{data}, horizon {protocol.horizon}"
+    if out:
+        note_replaced(out, {*named(chosen), *(path.name.partition(".")[0] for path in files)})
     with tracked(mlflow, data), progress(f"{data}: ", len(named(chosen))) as started:
         board = compare(
             chosen,
@@ -306,6 +309,7 @@ def fit(
     check_folder(out)
     if recordings.label or recordings.files:
         of = {"horizon": horizon, "window": networks.window, "recipe": networks.recipe, "loss": networks.loss}
+        of |= {"validation-origins": networks.validation_origins}
         require_absent("with --label", "it belongs to forecasts", **of)
         with tracked(mlflow, data):
             fit_classifier(data, model, reading, recordings, networks, causal, out)
@@ -412,7 +416,11 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
         name for model in models.values() if isinstance(model, Forecaster) for name in model.get_params(deep=False)
     }
     lack = f"{', '.join(models)} {'have' if len(models) > 1 else 'has'} no such setting"
-    ignored = [name for name in ("window", "max_epochs", "members", "loss") if name in settings and name not in known]
+    ignored = [
+        name
+        for name in ("window", "max_epochs", "members", "loss", "validation_origins")
+        if name in settings and name not in known
+    ]
     raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)
     return models
 

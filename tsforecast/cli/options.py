@@ -124,6 +124,11 @@ Mlflow = Annotated[
 ]
 
 
+def _whole_or_text(text: str) -> int | str:
+    """Return a number, such as the steps of a season, or other text, such as auto; the library refuses the rest."""
+    return int(text) if text.isdecimal() else text
+
+
 class Options:
     """Base of options that belong together, which `expand_options` gives to a command."""
 
@@ -158,6 +163,15 @@ class NetworkOptions(LossOptions):
         typer.Option(help="Settings of the networks by name: fast takes half the time, best three times as long."),
     ] = None
     window: Annotated[int | None, typer.Option(help="Steps that a network reads.", show_default="auto")] = None
+    validation_origins: Annotated[
+        Any,
+        typer.Option(
+            help="Blocks of a horizon that validate a network, or auto: up to four.",
+            parser=_whole_or_text,
+            metavar="INTEGER|auto",
+            show_default="1",
+        ),
+    ] = None
 
     def settings(self) -> dict[str, Any]:
         """Return those that were given, and those of the recipe; see `Options.settings`."""
@@ -169,11 +183,6 @@ class NetworkOptions(LossOptions):
 
 
 _reading = partial(typer.Option, rich_help_panel="Reading a file")
-
-
-def _season(text: str) -> int | str:
-    """Return the steps of a season, or other text, such as auto; the library refuses the rest."""
-    return int(text) if text.isdecimal() else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +215,7 @@ class DataOptions(Options):
         Any,
         _reading(
             help="Steps in one season, or auto: from the frequency, or found in the numbers.",
-            parser=_season,
+            parser=_whole_or_text,
             metavar="INTEGER|auto",
             show_default="auto",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,7 @@ ID, PART, TRAIN, TEST = "recording", "part", "train", "test"
 AXIS = ("time", "frequency", "fill_gaps", "sort", "duplicates", "resample", "aggregate", "tolerance")
 KEPT = "recordings.json"  # beside a saved classifier: how its recordings were read
 MOST_TEXT = 1 << 20  # characters of that file which are read
+MOST_MARKS = 20_000  # of recordings, which are kept there
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Layout:
     files: str | None = None
     known: bool = True  # whether labels must be there, as for a fit
     output: str | None = None  # "step" where each step has a label, "recording" where none has; by the data if None
+    learned: tuple[str, ...] = ()  # marks of the recordings that were fitted
+    channels: int | None = None  # of a model that was fitted on arrays, whose columns have no names
 
     def part(self, columns: Sequence[str]) -> list[str]:
         """Return the label, the group and the part of a given split, as far as they are used or there."""
@@ -344,13 +348,15 @@ def _panel(table: _Table, layout: Layout, id: str | None) -> Panel:
     guessed = id is None
     id, frame, parts = _named(frame, id, facts, layout)
     taken = {id, *facts, *parts, *given.get("past", ()), *given.get("future", ()), given.get("time")}
+    free = [name for name in frame.columns if name not in taken and frame[name].dtype.is_numeric()]
+    unnamed = free if len(free) == layout.channels else []  # whatever they hold, a clock or a fact
     if given.get("time") == "none" or not any(given.get(name) for name in AXIS):
         given["time"] = False
         with _placed(table.place_of):
-            frame, table.order = in_order(frame, id, {*taken, *given.get("target", ())})
+            frame, table.order = in_order(frame, id, {*taken, *unnamed, *given.get("target", ())})
         if given.get("target"):
             frame = frame.select(column for column in frame if column.name in taken or not column.dtype.is_temporal())
-    target = given.get("target") or channels_of(frame, id, taken)
+    target = given.get("target") or unnamed or channels_of(frame, id, taken)
     if layout.reading.group not in facts:
         given.pop("group", None)
     if id is None:  # one recording, in the order of its rows
@@ -451,14 +457,21 @@ def _named(frame: Any, id: str | None, facts: list[str], layout: Layout) -> tupl
     return id, frame, []
 
 
-def keep_layout(
-    model: Path, data: str, reading: DataOptions, label: str, files: str | None, columns: Sequence[str], output: str
-) -> None:
+def keep_layout(model: Path, data: str, layout: Layout) -> None:
     """Keep beside a saved classifier how its recordings were read."""
+    place = _default_place(layout, [str(layout.label)] if layout.output == "step" else ())
     folder = Path(data).is_dir() or data.lower().endswith(".zip")
-    kept = Layout(replace(reading, target=",".join(columns)), label, output=output)
-    place = _default_place(kept, [label] if output == "step" else ())
-    write_or_return(json.dumps(asdict(replace(kept, files=files or (place if folder else None)))), model / KEPT)
+    marks = layout.learned if len(layout.learned) <= MOST_MARKS else ()
+    kept = replace(layout, files=layout.files or (place if folder else None), learned=marks)
+    write_or_return(json.dumps(asdict(kept)), model / KEPT)
+
+
+def marks_of(panel: Panel) -> tuple[str, ...]:
+    """Return a text for each recording by which it is known again."""
+    import numpy as np
+
+    parts = (np.ascontiguousarray(panel.series(i) + 0.0) for i in range(len(panel)))
+    return tuple(hashlib.sha256(part.tobytes()).hexdigest()[:16] for part in parts)
 
 
 def kept_layout(model: Path, columns: Sequence[str] | None) -> Layout:

@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator
 from tsforecast.checks import require_estimator
 from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
-from tsforecast.errors import Argument, ModelFileError, ParameterError, Problem, nearest, raise_any, shorten
+from tsforecast.errors import Argument, ModelFileError, ParameterError, Problem, counted, nearest, raise_any, shorten
 from tsforecast.estimators.registry import CLASSES, estimator_class
 from tsforecast.files import require_place
 from tsforecast.provenance import machine, scaling_words, versions
@@ -373,6 +373,6 @@ def _span(part: Any, description: dict[str, Any]) -> str:
     if kind != "recordings":
         return f"{part['series']} {kind}, {part['steps']} steps, {part['first']} to {part['last']}"
     shortest, longest = part.get("lengths", ("up", int(part["last"]) + 1))  # which were not always written down
-    lengths = str(longest) if shortest == longest else f"{shortest} to {longest}"
-    groups = f", of {part['groups']} groups" if part.get("groups") else ""
-    return f"{part['series']} recordings of {lengths} steps, {part['steps']} in all{groups}"
+    lengths = counted(shortest, "step") if shortest == longest else f"{shortest} to {longest} steps"
+    groups = f", of {counted(part['groups'], 'group')}" if part.get("groups") else ""
+    return f"{counted(part['series'], 'recording')} of {lengths}, {part['steps']} in all{groups}"

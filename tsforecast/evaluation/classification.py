@@ -13,7 +13,7 @@ import pandas as pd
 
 from tsforecast.checks import one_of
 from tsforecast.data.sequences import DuplicateSet
-from tsforecast.errors import ParameterError, raise_any
+from tsforecast.errors import ParameterError, counted, raise_any
 from tsforecast.evaluation import class_metrics
 from tsforecast.evaluation.class_metrics import PREFIX, counts
 from tsforecast.evaluation.record import ClassificationRecord
@@ -332,8 +332,9 @@ class ClassificationResults(Results):
         """Number of recordings, users and classes, in words."""
         rows = self.of(self.protocols[0])
         rows = rows[rows["model"] == REFERENCE]  # fitted once
-        users = f" of {rows['group'].nunique()} users" if has_users(rows) else ""
-        return f"{int(counts(rows).sum())} recordings{users}, {rows['true'].nunique()} classes"
+        users = f" of {counted(rows['group'].nunique(), 'user')}" if has_users(rows) else ""
+        classes = counted(rows["true"].nunique(), "class", "classes")
+        return f"{counted(int(counts(rows).sum()), 'recording')}{users}, {classes}"
 
     def to_markdown(self) -> str:
         """Return the tables, verdicts, optimism of the random split and notes as Markdown."""
@@ -466,8 +467,7 @@ def _verdict(
     about = f"{chance(p_value, tested)}, about further users like these {len(users)}"
     outcome = "inconclusive"
     if math.isnan(p_value):
-        counted = "1 user" if len(users) == 1 else f"{len(users)} users"
-        few = f"in {counted}; a verdict needs at least {MIN_UNITS}"
+        few = f"in {counted(len(users), 'user')}; a verdict needs at least {MIN_UNITS}"
         sentence = f"is inconclusive: {accuracies} {few if users.index.notna().all() else 'of unknown users'}"
     elif p_value < SIGNIFICANCE and gain.low > 0:
         outcome, sentence = "better", f"is better than {baseline} by {points(gain)}: {accuracies}, {about}"
@@ -475,7 +475,9 @@ def _verdict(
         outcome, sentence = "worse", f"is worse than {baseline} by {points(gain)}: {accuracies}, {about}"
     else:
         also = f", but {chance(p_value, tested)}" if gain.p_value < SIGNIFICANCE else ""
-        sentence = f"is inconclusive: {points(gain)} beside {baseline} in {gain.users} users{also}; {accuracies}"
+        sentence = (
+            f"is inconclusive: {points(gain)} beside {baseline} in {counted(gain.users, 'user')}{also}; {accuracies}"
+        )
     return Verdict(name, outcome, f"{name} {sentence}", skill, low, high, p_value)
 
 

@@ -19,7 +19,7 @@ from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import DuplicateSet, content, find_duplicates
 from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
-from tsforecast.errors import DataError, ParameterError, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, counted, raise_any, shorten
 from tsforecast.evaluation.runner import interruptible
 from tsforecast.sequences.base import groups_of
 from tsforecast.sequences.classifier import labels_of, one_class, table_of
@@ -72,9 +72,10 @@ class LabelledSequences:
     @property
     def described(self) -> str:
         """Number of recordings, users and classes, in words."""
-        users = "" if self.groups is None else f" of {len(set(self.groups.tolist()))} users"
+        users = "" if self.groups is None else f" of {counted(len(set(self.groups.tolist())), 'user')}"
         every = self.known(np.arange(len(self)))
-        return f"{len(self)} recordings{users}, {len(set(every.tolist()))} classes"
+        classes = counted(len(set(every.tolist())), "class", "classes")
+        return f"{counted(len(self), 'recording')}{users}, {classes}"
 
     def given(self, positions: Positions) -> Any:
         """Return the labels of some sequences, as `fit` takes them."""
@@ -140,7 +141,7 @@ def _leaving_users_out(data: LabelledSequences) -> list[tuple[Positions, Positio
     if len(names) < 2:
         raise DataError(
             f"groups must be two at least, one to learn from and one to test on: got 1 group, {names[0]!r}, for all "
-            f"{len(data)} recordings; protocol='random' measures accuracy on that one"
+            f"{counted(len(data), 'recording')}; protocol='random' measures accuracy on that one"
         )
     return list(LeaveGroupsOut().split(np.arange(len(data)), groups=data.groups))
 

@@ -65,6 +65,7 @@ from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster, Pretraining, pretraining_of
+from tsforecast.monash import stated_horizon
 
 
 class Leaderboard(ForecastResults):
@@ -295,7 +296,7 @@ def leaderboard(
         defaults and ``random_state=0``, as on the command line.
     data : anything that `Panel.of` reads, or the name of a dataset
     horizon : int, optional
-        Steps to forecast; a dataset has its own.
+        Steps to forecast; a dataset has its own, and a ``.tsf`` file may state one.
     origins, step : int, optional
         Cutoffs to test, and steps between them; see `RollingOrigin`. With its own horizon a dataset has its own. Else
         as many as the last third of the median series holds, from 10 (which overlap where it is short) to 30; one
@@ -462,6 +463,8 @@ def panel_and_protocol(
             step = task.step if step is None else step
     else:
         panel = Panel.of(data)
+        if horizon is None and isinstance(data, (str, Path)):
+            horizon = stated_horizon(Path(data))
     if horizon is None:
         remedy = ("pass ", Argument("horizon", max(1, panel.season_length)), " or another number of steps")
         must = "must be given unless a dataset is named"

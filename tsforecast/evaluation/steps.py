@@ -16,7 +16,7 @@ from tsforecast.data import sequences
 from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import find_duplicates
 from tsforecast.data.splits import Positions
-from tsforecast.errors import DataError, ParameterError, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, counted, raise_any, shorten
 from tsforecast.evaluation.classification import DISPLAY, FIT, ClassificationResults, has_users
 from tsforecast.evaluation.folds import LabelledSequences
 from tsforecast.sequences.base import groups_of
@@ -353,6 +353,7 @@ class StepResults(ClassificationResults):
         rows = self.of(self.protocols[0])
         rows = rows[rows["model"] == rows["model"].iloc[0]].drop_duplicates([*FIT[2:], "recording", "begin"])
         rows = rows[rows["seed"].fillna(-1) == rows["seed"].fillna(-1).iloc[0]]
-        users = f" of {rows['group'].nunique()} users" if has_users(rows) else ""
+        users = f" of {counted(rows['group'].nunique(), 'user')}" if has_users(rows) else ""
         steps = f"{int(rows['count'].sum()):,} labelled steps"
-        return f"{rows['recording'].nunique()} recordings{users}, {steps}, {rows['true'].nunique()} classes"
+        classes = counted(rows["true"].nunique(), "class", "classes")
+        return f"{counted(rows['recording'].nunique(), 'recording')}{users}, {steps}, {classes}"

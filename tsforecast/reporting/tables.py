@@ -75,7 +75,13 @@ def as_text(table: pd.DataFrame, display: Mapping[str, tuple[str, str]]) -> pd.D
 def markdown(table: pd.DataFrame) -> str:
     """Return a table of text as Markdown, with the first column on the left."""
     aligned = ["left"] + ["right"] * (len(table.columns) - 1)
+    table = table.astype(str).map(_cell_of_markdown).rename(columns=_cell_of_markdown)
     return str(table.to_markdown(index=False, disable_numparse=True, colalign=aligned))
+
+
+def _cell_of_markdown(text: object) -> str:
+    """Return the text of a cell on one line; a bar would end the cell."""
+    return " ".join(str(text).splitlines()).replace("|", "\\|")
 
 
 def json_text(value: Any) -> str:
