@@ -9,7 +9,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_class_weight_classifiers, parametrize_with_checks
 
 from tests.helpers.classifiers import quick
 from tsforecast.sequences.baselines import MajorityClassifier, NearestNeighborClassifier
@@ -33,6 +33,13 @@ CHECKED = [
 @parametrize_with_checks(CHECKED)
 def test_scikit_learns_own_checks_pass(estimator: Classifier, check: Any) -> None:
     check(estimator)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("norm", ["batch", None])
+def test_weights_of_classes_that_are_far_apart_decide_without_smoothing(norm: Any) -> None:
+    settings = {"residual": True, "head_layers": 2, "focal": 1.0, "mixup": 0.4, "label_smoothing": 0.0}
+    check_class_weight_classifiers("GRUClassifier", quick(GRUClassifier, norm=norm, **settings))
 
 
 @pytest.mark.thorough
