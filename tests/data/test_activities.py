@@ -226,7 +226,7 @@ def test_the_command_line_compares_labels_of_steps_where_the_dataset_has_them(se
     files = hapt() | {"RawData/labels.txt": "1 1 5 3 6\n1 1 1 7 8\n2 1 1 1 4\n3 2 1 2 3\n"}
     served["hapt"] = packed(dict(files))
     result = tsforecast("classify", "hapt", "--models", "majority")
-    assert "hapt: activity\n1 recordings of 1 users, 2 labelled steps, 1 classes.\ngiven: the split" in result.stdout
+    assert "hapt: activity\n1 recording of 1 user, 2 labelled steps, 1 class.\ngiven: the split" in result.stdout
     assert "edit score" in result.stdout
     assert result.stderr == ""
     whole = tsforecast("classify", "hapt", "--models", "majority", "--output", "recording")
