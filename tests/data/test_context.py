@@ -44,6 +44,12 @@ def test_what_may_be_seen_equals_a_copy_that_is_filled_on_its_own(cut: st.DataOb
         assert past.has_observations[i].tolist() == [not np.isnan(expected).all()]
         filled = pd.Series(np.array(values[start[i] : seen[i]])).ffill().to_numpy()
         assert np.array_equal(past.history(i)[:, 0], filled, equal_nan=True)
+        there = np.flatnonzero(~np.isnan(values))
+        assert panel.first_numbers[i].tolist() == [there[0] if len(there) else len(values)]
+    for begin in (start, np.zeros_like(start)):
+        cut_off = Context(panel, np.arange(len(panel))[::-1], seen[::-1], begin[::-1])
+        each = [cut_off.history(i) for i in range(len(panel))]
+        assert np.array_equal(cut_off.histories(), np.concatenate(each), equal_nan=True)
 
 
 def test_rows_before_the_start_cannot_be_asked_for() -> None:

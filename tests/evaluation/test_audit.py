@@ -51,6 +51,19 @@ def leaks(report: AuditReport) -> set[str]:
     return set(report.findings.loc[report.findings["outcome"] == "LEAK", "perturbation"])
 
 
+def test_bits_are_compared_of_numbers_texts_and_dicts() -> None:
+    nan, zero = np.array([np.nan, 1.0]), np.array([0.0])
+    assert evidence._same_bits(nan, nan.copy())
+    assert not evidence._same_bits(zero, -zero)
+    assert not evidence._same_bits(nan, nan.astype(np.float32))
+    assert not evidence._same_bits(nan, nan[:1])
+    assert not evidence._same_bits(np.array(["a"], dtype=object), np.array(["b"], dtype=object))
+    assert evidence._same_bits({"a": nan}, {"a": nan.copy()})
+    assert not evidence._same_bits({"a": nan}, {"b": nan})
+    assert not evidence._same_bits({"a": nan}, {"a": nan + 1})
+    assert list(evidence.differences({"x": zero}, {"x": -zero})) == []
+
+
 def two() -> Panel:
     """Return two series of 40 steps that begin with 0 and 100."""
     return Panel.from_array([np.arange(40.0), 100 + np.arange(40.0)], season_length=6)

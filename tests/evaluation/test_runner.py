@@ -105,7 +105,7 @@ def test_a_model_that_fails_at_one_cutoff_is_named_with_its_error_and_the_others
 def test_a_board_of_nothing_but_failures_is_an_error_that_names_them_all() -> None:
     with pytest.raises(TsForecastError, match=r"(?s)one: ZeroDivisionError: no denominator.*two: ZeroDivisionError"):
         leaderboard({"one": Failing(), "two": Failing()}, wave(60), 3)
-    with pytest.raises(DataError, match=r"^naive: no series has a past at the cutoff"):
+    with pytest.raises(DataError, match=r"^naive: a target must have a number before its forecast"):
         leaderboard(["mean"], Panel.from_array(np.r_[np.full(57, np.nan), wave(3)], nan_policy="mask"), 3)
     with pytest.raises(TsForecastError, match=r"^bad: ZeroDivisionError: no denominator$"):
         leaderboard({"bad": Failing(), "mean": MeanForecaster()}, wave(60), 3, reference="bad")

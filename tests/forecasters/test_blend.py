@@ -108,6 +108,25 @@ def learned(series: Any, season: int, horizon: int = 6, **resolved: Any) -> Blen
     return blend(panel, horizon, settings, settings["window"])
 
 
+def test_a_blend_is_kept_for_a_part_that_is_equal_in_all_that_it_is_learned_from() -> None:
+    series = seasons(200, 6, noise=0.5)
+    first, changed = learned(series, 6), series.copy()
+    changed[0] = np.nextafter(changed[0], 9)
+    assert learned(series.copy(), 6) is first
+    for other in (
+        learned(changed, 6),
+        learned(series, 4),
+        learned(series, 6, horizon=5),
+        learned(series, 6, window=30),
+    ):
+        assert other is not first
+    assert learned(series + 20, 6, value_transform="log") is not learned(series + 20, 6)
+    for seed in range(9):
+        learned(walk(60, seed), 6)
+    assert learned(series, 6) is not first  # few are kept
+    assert np.array_equal(learned(series, 6).weights, first.weights)
+
+
 def walk(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=count).cumsum()
 

@@ -304,6 +304,15 @@ class Context:
             rows[np.arange(start, end)[:, None] < self._first[index]] = np.nan
         return rows
 
+    def histories(self) -> NDArray[np.float64]:
+        """Return what `history` returns of each cutoff, one after the other, shape (rows, C)."""
+        if self._start.any():
+            return np.concatenate([self.history(i) for i in range(len(self))])
+        ends = np.cumsum(self._n_observed)
+        begin = self._panel.offsets[self.series] - ends + self._n_observed
+        found = self._panel.filled[np.repeat(begin, self._n_observed) + np.arange(ends[-1])]
+        return np.asarray(found, dtype=np.float64)
+
 
 def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
     """Return a panel with `horizon` more rows per series that hold the known future covariates, and NaN elsewhere.

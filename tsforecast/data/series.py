@@ -232,9 +232,12 @@ class Series:
     @cached_property
     def first_numbers(self) -> NDArray[np.int64]:
         """Row of the first number of each series and column, shape (N, C); its length where there is none."""
-        there = ~np.isnan(self.values)
-        rows = [np.where(t.any(axis=0), t.argmax(axis=0), len(t)) for t in np.split(there, self.offsets[1:-1])]
-        return np.stack(rows)
+        lengths = np.repeat(self.lengths, self.lengths)[:, None]
+        rows = np.arange(len(self.values))[:, None] - np.repeat(self.offsets[:-1], self.lengths)[:, None]
+        found, some = np.where(np.isnan(self.values), lengths, rows), self.lengths > 0
+        first = np.zeros((len(some), self.values.shape[1]), dtype=np.int64)
+        first[some] = np.minimum.reduceat(found, self.offsets[:-1][some], axis=0)
+        return first
 
     @cached_property
     def firsts(self) -> NDArray[np.int64]:

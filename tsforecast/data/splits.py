@@ -224,7 +224,8 @@ def training_part(panel: Panel, cutoff: Cutoff, train: Positions) -> Panel:
     """Return the training series up to a cutoff; all their rows where they share no clock with the tested ones."""
     if trains_on_other_groups(panel, train, cutoff):
         return panel.select(train)
-    return panel.select(train).between(cutoff.start[train], cutoff.seen[train])
+    chosen = panel if np.array_equal(train, np.arange(len(panel))) else panel.select(train)
+    return chosen.between(cutoff.start[train], cutoff.seen[train])
 
 
 class _PanelGroups:

@@ -177,10 +177,10 @@ class Backtest:
     def run(self, name: str, forecaster: Forecaster, fold: Fold) -> tuple[pd.DataFrame, ForecastFit]:
         """Fit a clone once and forecast from each cutoff of the fold; return the rows and the record."""
         model = self.unfitted(forecaster)
-        fit = replace(self.planned(name, forecaster, fold), **self.audited(model, fold))
         began = clock()
         self.fit(model, fold)
-        return self.tested(model, fold, replace(fit, fit_seconds=clock() - began))
+        fit = replace(self.planned(name, forecaster, fold), fit_seconds=clock() - began)
+        return self.tested(model, fold, replace(fit, **self.audited(model, fold)))
 
     def unfitted(self, forecaster: Forecaster) -> Forecaster:
         """Return a clone that forecasts as far as the protocol asks."""

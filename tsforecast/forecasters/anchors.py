@@ -243,7 +243,24 @@ def blend(past: Panel, horizon: int, resolved: Mapping[str, Any], least: int) ->
     time that were left out show a gain of two standard errors, each series' own where that is a further gain;
     otherwise the single candidate stays, and the first one unless another is better by a standard error. Window and
     value transform are those of a forecaster's `resolved` settings.
+
+    The blends of the latest parts are kept: an audit asks for that of a fit again, of a copy that is equal to the bit.
     """
+    own = [resolved[name] for name in ("window", "value_transform", "per_series")]
+    key = repr((past.fingerprint(), past.seasons, horizon, least, own))
+    if key not in _latest:
+        _latest[key] = _blend(past, horizon, resolved, least)
+        for old in list(_latest)[:-KEPT]:
+            _latest.pop(old, None)
+    return _latest[key]
+
+
+KEPT = 4
+_latest: dict[str, Blend] = {}
+
+
+def _blend(past: Panel, horizon: int, resolved: Mapping[str, Any], least: int) -> Blend:
+    """Return the blend of a training part; see `blend`."""
     window = resolved["window"]
     candidates = _candidates(past.seasons, window)
     starts = _starts(horizon)
