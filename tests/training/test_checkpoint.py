@@ -56,7 +56,7 @@ def uninterrupted(**settings: object) -> NeuralForecaster:
 
 SETTINGS: list[dict] = [
     {}, {"optimizer": "sgd"}, {"schedule": "plateau"}, {"validation": None}, {"norm": "batch"}, {"patience": 2},
-    {"refit": True},
+    {"refit": True}, {"kernels": "on"}, {"kernels": "on", "optimizer": "sgd", "dropout": 0.2, "members": 2},
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from tsforecast.estimators.registry import make
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import Architecture
 from tsforecast.networks.losses import LOSSES, Objective
+from tsforecast.networks.recurrent import use_kernels
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import TrainingConfig, train
@@ -124,10 +125,14 @@ def test_missing_truth_carries_no_loss() -> None:
     assert history[-1].train_loss < history[1].train_loss
 
 
-def test_a_loss_that_is_no_number_stops_with_step_series_and_advice_and_keeps_the_last_good_weights() -> None:
+@pytest.mark.parametrize("kernels", [False, True])
+def test_a_loss_that_is_no_number_stops_with_step_series_and_advice_and_keeps_the_last_good_weights(
+    kernels: bool,
+) -> None:
     truth = (wave(90) - 12)[:, None]
     truth[0], truth[40] = np.nan, np.inf  # NaN: a truth of its own, beside the values
     network, training, _ = setting(truth)
+    use_kernels(network, kernels)
     before = weights(network)
     with pytest.raises(TrainingError) as caught:
         train(network, training, None, MAE, plan(batch_size=1000), CPU, nullcontext(id))
