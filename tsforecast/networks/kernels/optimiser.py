@@ -46,16 +46,29 @@ def lay_out(matrices: Any, vectors: Any, weights: Any, biases: Any, packed: Any)
     for n in range(len(matrices)):
         m = matrices[n]
         high, wide = m.high, m.wide
-        for r in range(high):
-            at, row = m.packed + r // BLOCK * BLOCK * wide + r % BLOCK, m.begin + r * wide
+        numbers = weights[m.begin : m.begin + high * wide].reshape(high, wide)
+        for block in range(-(-high // BLOCK)):
+            first = block * BLOCK
             for k in range(wide):
-                packed[at + k * BLOCK] = weights[row + k]
-        for k in range(high):
-            at, row = m.across + (k + m.turn) % high * BLOCK, m.begin + k * wide
-            for first in range(0, wide, BLOCK):
-                for r in range(min(BLOCK, wide - first)):
-                    packed[at + r] = weights[row + first + r]
-                at += high * BLOCK
+                at = m.packed + (block * wide + k) * BLOCK
+                line = packed[at : at + BLOCK]
+                if first + BLOCK <= high:
+                    for r in range(BLOCK):
+                        line[r] = numbers[first + r, k]
+                else:
+                    for r in range(high - first):
+                        line[r] = numbers[first + r, k]
+        for block in range(-(-wide // BLOCK)):
+            first = block * BLOCK
+            for k in range(high):
+                at = m.across + (block * high + (k + m.turn) % high) * BLOCK
+                line = packed[at : at + BLOCK]
+                if first + BLOCK <= wide:
+                    for r in range(BLOCK):
+                        line[r] = numbers[k, first + r]
+                else:
+                    for r in range(wide - first):
+                        line[r] = numbers[k, first + r]
     for n in range(len(vectors)):
         v = vectors[n]
         if v.bias and v.packed >= 0:
@@ -78,11 +91,16 @@ def add_up(matrices: Any, vectors: Any, partial: Any, weights: Any, biases: Any,
         store(whole, row, total * factor)
     for n in range(len(matrices)):
         m = matrices[n]
-        across = -(-m.wide // SIDE)
-        for r in range(m.high):
-            to, at = m.begin + (r + m.back) % m.high * m.wide, m.sums + r // SIDE * across * LANES + r % SIDE * SIDE
-            for k in range(m.wide):
-                weights[to + k] = whole[at + k // SIDE * LANES + k % SIDE]
+        high, wide, down, across = m.high, m.wide, -(-m.high // SIDE), -(-m.wide // SIDE)
+        numbers = weights[m.begin : m.begin + high * wide].reshape(high, wide)
+        squares = whole[m.sums : m.sums + down * across * LANES].reshape(down, across, SIDE, SIDE)
+        for r in range(high):
+            row, lines = numbers[(r + m.back) % high], squares[r // SIDE, :, r % SIDE]
+            for j in range(wide // SIDE):
+                for k in range(SIDE):
+                    row[j * SIDE + k] = lines[j, k]
+            for k in range(wide // SIDE * SIDE, wide):
+                row[k] = lines[k // SIDE, k % SIDE]
     for n in range(len(vectors)):
         v = vectors[n]
         target = biases if v.bias else weights
