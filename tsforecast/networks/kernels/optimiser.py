@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tsforecast.networks.kernels.matmul import BLOCK, SIDE
-from tsforecast.networks.kernels.vectors import LANES, helper, load, store, sums, zeros
+from tsforecast.networks.kernels.vectors import BLOCK, LANES, helper, load, store, sums, zeros
 
 ADAMW, ADAM, SGD = range(3)
 
@@ -23,7 +22,9 @@ MATRIX = np.dtype(
         ("packed", np.int64),  # where it lies ready for a product
         ("across", np.int64),  # where its transpose does, with columns that are rotated by `turn`
         ("turn", np.int64),
-        ("sums", np.int64),  # where squares of partial sums begin; rows of these are rotated by `back`
+        ("sums", np.int64),  # where a matrix (down, along) of partial sums begins; its rows are rotated by `back`
+        ("down", np.int64),
+        ("along", np.int64),
         ("back", np.int64),
     ]
 )
@@ -91,16 +92,12 @@ def add_up(matrices: Any, vectors: Any, partial: Any, weights: Any, biases: Any,
         store(whole, row, total * factor)
     for n in range(len(matrices)):
         m = matrices[n]
-        high, wide, down, across = m.high, m.wide, -(-m.high // SIDE), -(-m.wide // SIDE)
-        numbers = weights[m.begin : m.begin + high * wide].reshape(high, wide)
-        squares = whole[m.sums : m.sums + down * across * LANES].reshape(down, across, SIDE, SIDE)
-        for r in range(high):
-            row, lines = numbers[(r + m.back) % high], squares[r // SIDE, :, r % SIDE]
-            for j in range(wide // SIDE):
-                for k in range(SIDE):
-                    row[j * SIDE + k] = lines[j, k]
-            for k in range(wide // SIDE * SIDE, wide):
-                row[k] = lines[k // SIDE, k % SIDE]
+        numbers = weights[m.begin : m.begin + m.high * m.wide].reshape(m.high, m.wide)
+        added = whole[m.sums : m.sums + m.down * m.along].reshape(m.down, m.along)
+        for r in range(m.high):
+            row = numbers[(r + m.back) % m.high]
+            for k in range(m.wide):
+                row[k] = added[r, k]
     for n in range(len(vectors)):
         v = vectors[n]
         target = biases if v.bias else weights

@@ -23,7 +23,7 @@ from tsforecast.data.windows import Windows
 from tsforecast.networks.kernels import memory
 from tsforecast.networks.kernels.cells import CELLS, GRU, Cell
 from tsforecast.networks.kernels.likelihoods import NORMAL, judge
-from tsforecast.networks.kernels.matmul import BLOCK, CHUNK, SIDE
+from tsforecast.networks.kernels.matmul import CHUNK, summed_shape
 from tsforecast.networks.kernels.optimiser import ADAM, ADAMW, MATRIX, SGD, VECTOR, add_up, lay_out, move, sum_lanes
 from tsforecast.networks.kernels.tiles import (
     Rows,
@@ -37,7 +37,7 @@ from tsforecast.networks.kernels.tiles import (
     read,
     read_back,
 )
-from tsforecast.networks.kernels.vectors import LANES, SLACK, helper, kernel
+from tsforecast.networks.kernels.vectors import BLOCK, LANES, SLACK, helper, kernel
 
 LAY_OUT, LEARN, UPDATE, ALL = range(4)  # what `run` does
 PARTS = 8  # partial sums of gradients, so that no sum depends on the number of threads
@@ -397,10 +397,10 @@ def _tables(member: Any, z: Sizes, flat: Sequence[Tensor]) -> tuple[Any, Any, in
         of_x = 1 <= n <= 2 * len(cells) and n % 2 == 1
         turn = z.shift * z.units if of_x else 0
         across = packed + _padded(high, BLOCK) * wide
-        matrices[n] = (begin(weight, False), high, wide, packed, across, turn, sums, (high - turn) % high)
+        down, along = summed_shape(high, wide)
+        matrices[n] = (begin(weight, False), high, wide, packed, across, turn, sums, down, along, (high - turn) % high)
         packed = _padded(across + _padded(wide, BLOCK) * high, LANES)
-        sums += _padded(high, SIDE) * _padded(wide, SIDE)
-        sums = _padded(sums, LANES)
+        sums = _padded(sums + down * along, LANES)
     for n, bias in enumerate(biases):
         length, first, turn, place = 0 if bias is None else bias.numel(), 0, 0, packed
         of_cell = 1 <= n <= 2 * len(cells)

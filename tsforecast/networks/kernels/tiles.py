@@ -9,8 +9,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tsforecast.networks.kernels.cells import GRU, RNN, _gru, _gru_back, _lstm, _lstm_back, _rnn, _rnn_back
-from tsforecast.networks.kernels.matmul import BLOCK, SIDE, add_outer, add_rows, product
-from tsforecast.networks.kernels.vectors import LANES, helper, load, load_transposed, splat, store, tanh, where_positive
+from tsforecast.networks.kernels.matmul import add_gradient, add_rows, joint_product, product
+from tsforecast.networks.kernels.vectors import (
+    BLOCK,
+    LANES,
+    helper,
+    load,
+    load_transposed,
+    splat,
+    store,
+    tanh,
+    where_positive,
+)
 
 
 class Sizes(NamedTuple):
@@ -106,10 +116,9 @@ def matrix(packed: Any, begin: int, high: int, wide: int) -> Any:
 
 
 @helper
-def squares(partial: Any, begin: int, high: int, wide: int) -> Any:
-    """Return partial sums of a matrix, (high / SIDE, wide / SIDE, LANES)."""
-    down, across = -(-high // SIDE), -(-wide // SIDE)
-    return partial[begin : begin + down * across * LANES].reshape(down, across, LANES)
+def added(partial: Any, m: Any) -> Any:
+    """Return the partial sums of a matrix."""
+    return partial[m.sums : m.sums + m.down * m.along].reshape(m.down, m.along)
 
 
 @helper
@@ -164,11 +173,12 @@ def read(z: Any, at: Any, i: int, matrices: Any, vectors: Any, packed: Any, w: A
                 product(embedding, of_embedding, w, at.raw + (i * pitch + step) * z.inputs, of_x, False)
                 for u in range(units):
                     store(w, x + u, where_positive(load(of_x, u), load(of_x, u)))
-            product(by_x, from_x, w, x, of_x, False)
+            if joined and step:
+                joint_product(by_x, from_x, w, x, by_h, w, now, of_x)
+            else:
+                product(by_x, from_x, w, x, of_x, False)
             if not joined:  # the first state is zero
                 product(by_h if step else nothing, from_h, w, now, of_h, False)
-            elif step:
-                product(by_h, from_h, w, now, of_x, True)
             then = now + units
             if z.kind == RNN:
                 _rnn(of_x, w, now, then, step, end, units)
@@ -250,20 +260,20 @@ def add_layer(
     partial: Any,
 ) -> None:  # fmt: skip
     """Add gradients of the weights of a layer, over `count` steps, to partial sums."""
-    units, block, high, pitch = z.units, z.slopes * z.units, (z.slopes - z.shift) * z.units, z.steps + (z.steps > 1)
+    units, block, pitch = z.units, z.slopes * z.units, z.steps + (z.steps > 1)
     slopes = at.slopes + (layer * z.group * pitch * block if z.chunk >= z.steps else 0)
     lanes = at.lanes - vectors[0].sums
     add_rows(below(w, slopes), block, count, below(w, lanes + vectors[1 + 2 * layer].sums))
-    target = squares(partial, matrices[1 + 2 * layer].sums, high, units)
-    add_outer(w, slopes, block, w, at.xs + layer * z.group * pitch * units + x, units, count, target)
+    target = added(partial, matrices[1 + 2 * layer])
+    add_gradient(w, slopes, block, w, at.xs + layer * z.group * pitch * units + x, units, count, target)
     if z.steps > 1:
-        target = squares(partial, matrices[2 + 2 * layer].sums, high, units)
+        target = added(partial, matrices[2 + 2 * layer])
         begin = at.hs + layer * z.group * (z.steps + 1) * units + state
-        add_outer(w, slopes + z.shift * units, block, w, begin, units, count, target)
+        add_gradient(w, slopes + z.shift * units, block, w, begin, units, count, target)
     if not layer:
         add_rows(below(w, at.by_embedding), units, count, below(w, lanes + vectors[0].sums))
-        target = squares(partial, matrices[0].sums, units, z.inputs)
-        add_outer(w, at.by_embedding, units, w, at.raw + raw, z.inputs, count, target)
+        target = added(partial, matrices[0])
+        add_gradient(w, at.by_embedding, units, w, at.raw + raw, z.inputs, count, target)
 
 
 @helper
@@ -385,19 +395,19 @@ def add_decoder(z: Any, at: Any, tiles: int, first: int, matrices: Any, vectors:
     lanes = at.lanes - vectors[0].sums
     read = at.active if z.heads == 1 else at.hidden
     m = matrices[first + 2 + z.heads]
-    add_outer(w, at.out, width, w, read, units, tiles * places, squares(partial, m.sums, width, units))
+    add_gradient(w, at.out, width, w, read, units, tiles * places, added(partial, m))
     add_rows(below(w, at.out), width, tiles * places, below(w, lanes + vectors[first + 3 + z.heads].sums))
     if z.heads == 2:
-        target = squares(partial, matrices[first + 3].sums, units, units)
-        add_outer(w, at.by_hidden, units, w, at.active, units, tiles * places, target)
+        target = added(partial, matrices[first + 3])
+        add_gradient(w, at.by_hidden, units, w, at.active, units, tiles * places, target)
         add_rows(below(w, at.by_hidden), units, tiles * places, below(w, lanes + vectors[first + 4].sums))
-    target = squares(partial, matrices[first + 1].sums, units, units)
-    add_outer(w, at.by_mixed, units, w, at.state, units, tiles, target)
+    target = added(partial, matrices[first + 1])
+    add_gradient(w, at.by_mixed, units, w, at.state, units, tiles, target)
     add_rows(below(w, at.by_mixed), units, tiles, below(w, lanes + vectors[first + 1].sums))
     if z.ahead:
-        target = squares(partial, matrices[first + 2].sums, units, z.ahead)
-        add_outer(w, at.by_active, units, w, at.ahead, z.ahead, tiles * places, target)
+        target = added(partial, matrices[first + 2])
+        add_gradient(w, at.by_active, units, w, at.ahead, z.ahead, tiles * places, target)
     if z.static:
-        target = squares(partial, matrices[first].sums, units, z.static)
-        add_outer(w, at.by_raised, units, w, at.facts, z.static, tiles, target)
+        target = added(partial, matrices[first])
+        add_gradient(w, at.by_raised, units, w, at.facts, z.static, tiles, target)
         add_rows(below(w, at.by_raised), units, tiles, below(w, lanes + vectors[first].sums))
