@@ -186,7 +186,8 @@ def test_a_file_of_times_can_be_named_and_decides(monkeypatch: pytest.MonkeyPatc
     assert not choice.chosen("lstm", reads=100, units=32, rows=64, steps=2)  # too short to look
     with pytest.raises(ParameterError, match=r"^TSFORECAST_KERNELS must name a file with times of LSTM, such as times"):
         choice.chosen("lstm", reads=2_400, units=32, rows=64, steps=2)
-    assert not choice.chosen("conv1d", reads=10**9, units=32, rows=64, steps=2)
+    with pytest.raises(ParameterError, match=r"^TSFORECAST_KERNELS must name a file with times of CONV, such as times"):
+        choice.chosen("conv1d", reads=2_400, units=32, rows=64, steps=2)
 
 
 def fitted(**settings: Any) -> Any:

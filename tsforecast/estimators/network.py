@@ -162,9 +162,9 @@ class NetworkEstimator(Estimator):
     kernels: Literal["auto", "on", "off"] = setting(
         default="auto",
         check=kernels_problems,
-        doc="Read recurrent layers by compiled kernels, or by torch's modules. Auto: whichever is faster in a training "
-        "of this size, by times that this machine measures once; `fine_tune` keeps the choice. On a GPU and in mixed "
-        "precision torch reads all.",
+        doc="Compute recurrent layers and convolutions by compiled kernels, or by torch's modules. Auto: whichever is "
+        "faster in a training of this size, by times that this machine measures once; `fine_tune` keeps the choice. On "
+        "a GPU, in mixed precision, and where convolutions have a norm or no ReLU, torch computes all.",
     )
     random_state: int | None = setting(
         default=None, least=0, doc="Seed; makes a fit repeatable on the same machine and number of threads."
@@ -243,9 +243,10 @@ class NetworkEstimator(Estimator):
     def _reads_by_kernels(
         self, data: TrainingData, config: TrainingConfig, device: torch.device, before: bool | None
     ) -> bool:
-        """Return whether kernels read recurrent layers: as set, or as `before`, or whichever is faster here."""
+        """Return whether kernels read layers: as set, or as `before`, or whichever is faster here."""
         cell, count = str(self.resolved_.get("cell", self.cell)), len(data.training)
-        if self.kernels == "off" or cell not in choice.MODES or device.type != "cpu" or self.mixed_precision:
+        uncovered = cell == "conv1d" and (self.norm is not None or self.activation != "relu")
+        if self.kernels == "off" or uncovered or device.type != "cpu" or self.mixed_precision:
             return False
         if self.kernels == "on":
             return choice.loaded(choice.MODES[cell]) is not None

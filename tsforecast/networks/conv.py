@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.networks.layers import ACTIVATIONS, Architecture, norm_layer, normalise, steps_of
+from tsforecast.networks.kernels.choice import MODES, loaded
+from tsforecast.networks.layers import ACTIVATIONS, Architecture, every_other, norm_layer, normalise, steps_of
 
 
 class CausalBlock(nn.Module):
@@ -41,13 +44,9 @@ class CausalBlock(nn.Module):
         return mixed
 
     def _halved(self, x: Tensor) -> Tensor:
-        """Return every other step, the last among them, as one product of matrices."""
-        width, odd = self.convolution.kernel_size[0], (x.shape[1] - 1) % 2
-        padded = F.pad(self.norm(x), (0, 0, width - 1 - odd, 0))  # (B, P, U); a kernel of one step drops the first
-        taps = [padded[:, i : padded.shape[1] - (width - 1 - i) : 2] for i in range(width)]  # k of (B, ceil(T / 2), U)
-        weight = self.convolution.weight.transpose(1, 2).flatten(1)  # (U, kU)
-        convolved = F.linear(torch.cat(taps, dim=2), weight, self.convolution.bias)
-        mixed: Tensor = x[:, odd::2] + self.dropout(self.activation(convolved))
+        """Return every other step, the last among them."""
+        convolved = every_other(self.convolution, self.norm(x))
+        mixed: Tensor = x[:, (x.shape[1] - 1) % 2 :: 2] + self.dropout(self.activation(convolved))
         return mixed
 
 
@@ -76,9 +75,12 @@ class ConvEncoder(nn.Module):
         # need all of them.
         skips = not architecture.bidirectional and architecture.norm != "batch"
         self.skipping = len(dilations) if skips else 0  # last blocks that compute only what the next one reads
+        self.fused = False  # read with the fast kernels where possible
 
     def forward(self, x: Tensor, embed: nn.Sequential | None = None) -> Tensor:
         """Map segments of shape (B, T, U), or the inputs of `embed`, to states of shape (B, U)."""
+        if self.fused and self.has_kernels(x):
+            return self.by_kernels(x, None, embed, self.skipping)[:, -1]  # (B, U)
         x = x if embed is None else embed(x)
         for left, block in zip(range(len(self.blocks), 0, -1), self.blocks, strict=True):
             x = block(x, halve=left <= self.skipping)
@@ -86,8 +88,42 @@ class ConvEncoder(nn.Module):
 
     def states(self, x: Tensor, lengths: Tensor | None = None, embed: nn.Sequential | None = None) -> Tensor:
         """Map (B, T, U) to the state at each step, (B, T, U); beyond `lengths`, (B,), it has no meaning."""
+        if self.fused and self.has_kernels(x):
+            return self.by_kernels(x, lengths, embed, 0)
         x = x if embed is None else embed(x)
         mask = None if lengths is None else steps_of(x, lengths)  # (B, T, 1)
         for block in self.blocks:
             x = block(x, mask)
         return x
+
+    def has_kernels(self, x: Tensor) -> bool:
+        """Return whether the fast kernels can map x, (B, T, I)."""
+        block = cast(CausalBlock, self.blocks[0])
+        covered = (
+            isinstance(block.norm, nn.Identity)
+            and isinstance(block.activation, nn.ReLU)
+            and x.device.type == "cpu"
+            and x.dtype == block.convolution.weight.dtype == torch.float32
+            and x.numel() > 0
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+        )
+        return covered and loaded(MODES["conv1d"]) is not None
+
+    def by_kernels(self, x: Tensor, lengths: Tensor | None, embed: nn.Sequential | None, halved: int) -> Tensor:
+        """Map (B, T, I) to (B, T, U), or to the state of the last step alone where so many blocks are `halved`."""
+        from tsforecast.networks.kernels.convolution import blocks_of, stack
+
+        if embed is not None and (x.requires_grad or not isinstance(embed[1], nn.ReLU)):
+            x, embed = embed(x), None
+        blocks = [cast(CausalBlock, block) for block in self.blocks]
+        dilations, ahead = zip(*((block.convolution.dilation[0], block.ahead) for block in blocks), strict=True)
+        return stack(
+            x,
+            lengths,
+            blocks_of(x.shape[1], dilations, ahead, halved),
+            [block.convolution.weight for block in blocks],
+            [cast(Tensor, block.convolution.bias) for block in blocks],
+            [] if embed is None else list(embed[0].parameters()),
+            blocks[0].dropout.p if blocks[0].dropout.training else 0.0,
+        )

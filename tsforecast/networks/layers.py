@@ -86,6 +86,15 @@ def norm_layer(name: str | None, units: int) -> nn.Module:
     return nn.LayerNorm(units) if name == "layer" else BatchNorm(units)
 
 
+def every_other(convolution: nn.Conv1d, x: Tensor) -> Tensor:
+    """Return a causal convolution of (B, T, U) at every other step, the last among them, as one product of matrices."""
+    width, odd = convolution.kernel_size[0], (x.shape[1] - 1) % 2
+    padded = F.pad(x, (0, 0, width - 1 - odd, 0))  # (B, P, U); a kernel of one step drops the first
+    taps = [padded[:, i : padded.shape[1] - (width - 1 - i) : 2] for i in range(width)]  # k of (B, ceil(T / 2), U)
+    weight = convolution.weight.transpose(1, 2).flatten(1)  # (U, kU)
+    return F.linear(torch.cat(taps, dim=2), weight, convolution.bias)
+
+
 class Pooling(nn.Module):
     """Sum up the states of each sequence over its own steps, without padding.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +125,7 @@ def kernels_for(cell: nn.RNNBase, x: Tensor) -> Cell | None:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
-    return loaded(cell.mode) if covered else None
+    return cast("Cell | None", loaded(cell.mode)) if covered else None
 
 
 def embeds(embed: nn.Sequential, cell: nn.RNNBase, x: Tensor) -> bool:
@@ -137,15 +137,15 @@ def embeds(embed: nn.Sequential, cell: nn.RNNBase, x: Tensor) -> bool:
 
 
 def use_kernels(network: nn.Module, use: bool) -> None:
-    """Use kernels in the recurrent layers of a network, or not."""
-    for layer in _layers(network):
-        layer.fused = use
+    """Use kernels in the encoders of a network, or not."""
+    for part in _parts(network):
+        part.fused = use
 
 
 def uses_kernels(network: nn.Module) -> bool:
-    """Return whether recurrent layers of a network use kernels."""
-    return any(layer.fused for layer in _layers(network))
+    """Return whether encoders of a network use kernels."""
+    return any(part.fused for part in _parts(network))
 
 
-def _layers(network: nn.Module) -> list[RecurrentLayer]:
-    return [part for part in network.modules() if isinstance(part, RecurrentLayer)]
+def _parts(network: nn.Module) -> list[RecurrentLayer | ConvEncoder]:
+    return [part for part in network.modules() if isinstance(part, RecurrentLayer | ConvEncoder)]

@@ -190,6 +190,7 @@ def covers(network: nn.Module, training: object, objective: object) -> bool:
     shape = network.architecture
     return (
         uses_kernels(network)
+        and shape.cell != "conv1d"
         and find_spec("numba") is not None
         and shape.norm is None
         and shape.activation == "relu"

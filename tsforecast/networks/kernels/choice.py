@@ -24,17 +24,18 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from tsforecast.errors import ParameterError, TrainingWarning
 from tsforecast.events import uncounted
 from tsforecast.files import new_file
 from tsforecast.networks.kernels import memory
+from tsforecast.networks.layers import every_other
 
 if TYPE_CHECKING:
     from tsforecast.networks.kernels.cells import Cell
 
-MODES = {"rnn": "RNN_TANH", "gru": "GRU", "lstm": "LSTM"}  # as torch names them
+MODES = {"rnn": "RNN_TANH", "gru": "GRU", "lstm": "LSTM", "conv1d": "CONV"}  # as torch names them, but the last
 # Sizes that are measured. Between two numbers of units, times go along a line of their logarithms; with rows and steps
 # they go along lines, as those of many small operations do.
 UNITS, ROWS, STEPS = (8, 32, 128, 256), (32, 128), (1, 8)
@@ -47,13 +48,14 @@ SAVED = 0.3  # seconds that they must save in a training: about what a process t
 # counts as a million at least: a tenth of a millisecond, which torch spends between its operations.
 FEWEST, OF_A_STEP = 1e9, 1e6
 
+Stack = Callable[..., Tensor]  # kernels of a stack of convolutions
 Times = NDArray[np.float64]  # (2, units, rows, steps): seconds of kernels and of torch
 
 
 def pays(times: Times, reads: int, units: int, rows: int, steps: int) -> bool:
     """Return whether kernels save more than loading them takes; it depends on times and sizes alone.
 
-    A layer is read, and goes back, so many times: `rows` sequences of so many `steps`.
+    A layer, or a stack of convolutions, is read, and goes back, so many times: `rows` sequences of so many `steps`.
     """
     kernels, torches = seconds(times, units, rows, steps)
     return bool(reads * (torches - MARGIN * kernels) > SAVED)
@@ -100,7 +102,7 @@ def times_of(mode: str) -> Times | None:
     return _ready(mode)[1] if kept is None else kept
 
 
-def loaded(mode: str) -> Cell | None:
+def loaded(mode: str) -> Cell | Stack | None:
     """Return the kernels of a cell, ready to read; None where there are none, with a warning where compiling fails."""
     return _ready(mode)[0] if numba_found() else None
 
@@ -111,7 +113,7 @@ def numba_found() -> bool:
 
 
 @cache
-def _ready(mode: str) -> tuple[Cell | None, Times | None]:
+def _ready(mode: str) -> tuple[Cell | Stack | None, Times | None]:
     """Load the kernels of a cell; where this machine has no times of it, compile and measure them first, uncounted."""
     place = memory.folder() / FILE
     times = _read(place).get(mode)
@@ -145,17 +147,24 @@ def _alone(place: Path) -> Iterator[None]:
         lock.release()
 
 
-def _tried(mode: str) -> Cell | None:
+def _tried(mode: str) -> Cell | Stack | None:
     """Return the kernels of a cell, compiled and tried on a few numbers; None, with a warning, where that fails."""
+    one = torch.ones(1, 1, 1)
     try:
-        from tsforecast.networks.kernels.autograd import read_layer
-        from tsforecast.networks.kernels.cells import CELLS
-
-        kernels = CELLS[mode]
         with torch.inference_mode(False), torch.enable_grad():
+            if mode == "CONV":
+                from tsforecast.networks.kernels.convolution import blocks_of, stack
+
+                weights = [torch.ones(shape, requires_grad=True) for shape in ((1, 1, 1), (1,))]
+                stack(one, None, blocks_of(1, (1,), (0,), 1), weights[:1], weights[1:]).sum().backward()  # type: ignore[no-untyped-call]
+                return stack
+            from tsforecast.networks.kernels.autograd import read_layer
+            from tsforecast.networks.kernels.cells import CELLS
+
+            kernels = CELLS[mode]
             rows = kernels.slopes - kernels.shift  # of a weight, for each unit
             weights = [torch.ones(shape, requires_grad=True) for shape in 2 * [(rows, 1)] + 2 * [(rows,)]]
-            read_layer(kernels, torch.ones(1, 1, 1), None, weights, False, True).sum().backward()  # type: ignore[no-untyped-call]
+            read_layer(kernels, one, None, weights, False, True).sum().backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # whatever fails in a compiler, torch works without it
         what = str(error).partition("\n")[0]
         warnings.warn(
@@ -168,7 +177,7 @@ def _tried(mode: str) -> Cell | None:
     return kernels
 
 
-def measured(mode: str, kernels: Cell) -> Times:
+def measured(mode: str, kernels: Any) -> Times:
     """Measure a step, forwards and back, of kernels beside torch at all sizes, on one thread; rounded to two digits."""
     threads, times = torch.get_num_threads(), np.empty((2, len(UNITS), len(ROWS), len(STEPS)))
     allowed = memory.allowed.set(1)
@@ -187,17 +196,38 @@ def measured(mode: str, kernels: Cell) -> Times:
     return np.array([float(f"{one:.1e}") for one in times.flat]).reshape(times.shape)
 
 
-def _ways(mode: str, kernels: Cell, units: int, rows: int, steps: int) -> list[Callable[[], Any]]:
-    """Return a step by kernels, and one by torch, of an embedding and a cell."""
+def _ways(mode: str, kernels: Any, units: int, rows: int, steps: int) -> list[Callable[[], Any]]:
+    """Return a step by kernels, and one by torch, of an embedding and a cell, or of one and a stack of convolutions."""
+    embed = nn.Sequential(nn.Linear(INPUTS, units), nn.ReLU())
+    x, embedding = torch.randn(rows, steps, INPUTS), list(embed[0].parameters())
+    if mode == "CONV":
+        return _ways_of_convolutions(kernels, embed, x, units)
     from tsforecast.networks.kernels.autograd import read_layer
 
     cell = getattr(nn, mode.removesuffix("_TANH"))(units, units, batch_first=True)
-    embed = nn.Sequential(nn.Linear(INPUTS, units), nn.ReLU())
-    x, embedding = torch.randn(rows, steps, INPUTS), list(embed[0].parameters())
     return [
         lambda: read_layer(kernels, x, None, cell.all_weights[0], False, False, embedding).sum().backward(),  # type: ignore[no-untyped-call]
         lambda: cell(embed(x))[0][:, -1:].sum().backward(),
     ]
+
+
+def _ways_of_convolutions(kernels: Stack, embed: nn.Sequential, x: Tensor, units: int) -> list[Callable[[], Any]]:
+    """Return the ways for a stack that halves the steps until one is left."""
+    from tsforecast.networks.kernels.convolution import blocks_of
+
+    depth = max(1, (x.shape[1] - 1).bit_length())
+    convolutions = [nn.Conv1d(units, units, 3) for _ in range(depth)]
+    blocks = blocks_of(x.shape[1], depth * (1,), depth * (0,), depth)
+    weights, biases = ([getattr(one, name) for one in convolutions] for name in ("weight", "bias"))
+    embedding = list(embed[0].parameters())
+
+    def torches() -> None:
+        state = embed(x)
+        for convolution in convolutions:
+            state = state[:, (state.shape[1] - 1) % 2 :: 2] + torch.relu(every_other(convolution, state))
+        state.sum().backward()
+
+    return [lambda: kernels(x, None, blocks, weights, biases, embedding).sum().backward(), torches]  # type: ignore[no-untyped-call]
 
 
 def _seconds(ways: list[Callable[[], Any]]) -> list[float]:
