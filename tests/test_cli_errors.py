@@ -247,7 +247,8 @@ def test_a_command_takes_the_fields_of_its_dataclasses_as_options() -> None:
         given.extend([data, model, network.settings()])
 
     assert " ".join(inspect.signature(fit).parameters) == "data model epochs seed loss recipe window validation_origins"
-    fit(data="a.csv", model="rnn", window=3, epochs=None, seed=0, loss=None, recipe=None)
+    unasked = dict.fromkeys(["epochs", "loss", "recipe", "validation_origins"])
+    fit(data="a.csv", model="rnn", window=3, seed=0, **unasked)
     assert given == ["a.csv", "rnn", {"window": 3, "random_state": 0}]
 
 
