@@ -23,6 +23,7 @@ from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
 from tsforecast.events import clock, uncounted
 from tsforecast.networks.kernels import autograd, choice, memory
+from tsforecast.training.loop import steps_of
 
 SHAPE = (2, len(choice.UNITS), len(choice.ROWS), len(choice.STEPS))
 
@@ -151,7 +152,7 @@ def test_first_fits_at_once_measure_once_and_a_later_one_repeats_them(
         exec(FIT, {})
     later = json.loads(capsys.readouterr().out)
     assert first[:3] == second[:3] == later[:3]
-    assert list(first[2]) == ["RNN_TANH"]
+    assert list(first[2]) == ["RNN_TANH", "RNN_TANH step"]  # a cell alone, and whole steps by a program
 
 
 @pytest.mark.slow
@@ -184,6 +185,8 @@ def test_a_file_of_times_can_be_named_and_decides(monkeypatch: pytest.MonkeyPatc
         choice.times_of.cache_clear()
         assert choice.chosen(**sizes) is expected  # type: ignore[arg-type]
     assert not choice.chosen("lstm", reads=100, units=32, rows=64, steps=2)  # too short to look
+    with pytest.raises(ParameterError, match=r"^TSFORECAST_KERNELS must name a file with times of GRU step, such"):
+        choice.chosen(**sizes, whole=steps_of)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"^TSFORECAST_KERNELS must name a file with times of LSTM, such as times"):
         choice.chosen("lstm", reads=2_400, units=32, rows=64, steps=2)
     with pytest.raises(ParameterError, match=r"^TSFORECAST_KERNELS must name a file with times of CONV, such as times"):

@@ -10,6 +10,7 @@ import sys
 from contextlib import redirect_stderr
 from dataclasses import replace
 from io import StringIO
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -293,18 +294,23 @@ def compile_kernels() -> None:
 
     from tsforecast.events import uncounted
     from tsforecast.forecasters.neural import NeuralForecaster
-    from tsforecast.networks.kernels import memory
+    from tsforecast.networks.kernels import choice, memory
     from tsforecast.sequences.neural import NeuralClassifier
     from tsforecast.sequences.rocket import RocketClassifier
+    from tsforecast.training.loop import steps_of
 
-    small: dict[str, Any] = {"units": 8, "max_epochs": 1, "device": "cpu", "kernels": "on"}
+    small: dict[str, Any] = {"units": 8, "max_epochs": 1, "device": "cpu"}
     series, recordings = 9 + np.arange(60) % 5, [np.zeros((5, 1)), np.ones((6, 1))] * 4
     with console.status("compiling"), uncounted():  # no note for each
-        for cell in ("rnn", "gru", "lstm"):
-            NeuralForecaster(cell, window=10, horizon=2, **small).fit(series)
-        for loss in ("quantile", "student-t", "poisson"):
-            NeuralForecaster("gru", window=10, horizon=2, loss=loss, **small).fit(series)
-        NeuralClassifier("gru", **small).fit(recordings, [0, 1] * 4)
+        for cell, mode in choice.MODES.items():
+            choice.times_of(mode)
+            if cell != "conv1d":  # no program of whole steps has convolutions
+                choice.times_of(mode, steps_of)
+            NeuralForecaster(cell, window=10, horizon=2, kernels="on", **small).fit(series)
+        for loss, kernels in product(("quantile", "student-t", "poisson"), ("on", "off")):
+            own = small | {"loss": loss, "kernels": kernels}
+            NeuralForecaster("gru", window=10, horizon=2, **own).fit(series)
+        NeuralClassifier("gru", kernels="on", **small).fit(recordings, [0, 1] * 4)
         RocketClassifier().fit(recordings, [0, 1] * 4)
     echo(f"kernels for this machine are in {memory.folder()}")
 

@@ -29,7 +29,7 @@ from tsforecast.saving.codec import typed, under
 from tsforecast.training.batches import Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, parse_every
 from tsforecast.training.history import Epoch, OnEpoch, best_epoch, show_epochs
-from tsforecast.training.loop import TrainingConfig, finished, train
+from tsforecast.training.loop import TrainingConfig, covers, finished, steps_of, train
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 
 PATIENCE, PATIENCE_SHARE = 8, 0.4  # epochs of "auto": so many at least, and the share of all
@@ -223,11 +223,10 @@ class NetworkEstimator(Estimator):
         A "refit" on all data, which may follow, has no history of its own.
         """
         device = torch_device(self.device)
-        kernels = self._reads_by_kernels(
-            data, config, device, uses_kernels(self.network_) if phase != "train" else None
-        )
+        before = uses_kernels(self.network_) if phase != "train" else None
         with few_threads(self.units), seeded(self.random_state):
             self.network_ = network().to(device)
+            kernels = self._reads_by_kernels(data, config, device, before)
             use_kernels(self.network_, kernels)
             progress = show_epochs(self.verbose, config.epochs, type(self).__name__, on_epoch)
             place = checkpoints.phase(phase) if checkpoints and phase != "tune" else None
@@ -252,8 +251,10 @@ class NetworkEstimator(Estimator):
             return choice.loaded(choice.MODES[cell]) is not None
         if before is not None:
             return before
+        use_kernels(self.network_, True)
+        whole = steps_of if covers(self.network_, data.training, data.objective) else None
         reads = config.max_epochs * config.steps(count) * self.layers * (1 + self.bidirectional)
-        return choice.chosen(cell, reads, self.units, min(config.batch_size, count) * data.rows, data.steps)
+        return choice.chosen(cell, reads, self.units, min(config.batch_size, count) * data.rows, data.steps, whole)
 
     def _refits(self, config: TrainingConfig) -> bool:
         """Return whether training on all data follows: requested, after a validated training that was not cut short."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,16 +12,19 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tsforecast.data.windows import Windows
 from tsforecast.errors import TrainingError, TrainingWarning, shorten
+from tsforecast.events import clock
 from tsforecast.networks.forecast import ForecastNetwork
-from tsforecast.networks.layers import TrainableNetwork
+from tsforecast.networks.kernels import choice
+from tsforecast.networks.layers import Architecture, TrainableNetwork
+from tsforecast.networks.losses import LOSSES, DataScale, number_of
 from tsforecast.networks.losses import Objective as LossObjective
-from tsforecast.networks.losses import number_of
-from tsforecast.networks.recurrent import uses_kernels
+from tsforecast.networks.recurrent import use_kernels, uses_kernels
 from tsforecast.training.batches import Batch, Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, Learn, TrainingState
 from tsforecast.training.history import Epoch, best_epoch
@@ -90,10 +92,10 @@ def train(
         report(history[-1])
         try:
             while not finished(history, config, validation is not None):
-                began, number = time.perf_counter(), len(history)
+                began, number = clock(), len(history)
                 train_loss, rate = run_epoch(state, training, objective, config, device)
                 score = _score(network, validation, objective)
-                seconds = time.perf_counter() - began
+                seconds = clock() - began
                 history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive, objective.in_nats)))
                 if best_epoch(history) is history[-1]:
                     state.best = _weights(network)
@@ -199,6 +201,26 @@ def covers(network: nn.Module, training: object, objective: object) -> bool:
         and all(p.requires_grad and p.device.type == "cpu" for p in network.parameters())
         and number_of(objective.loss) is not None
     )
+
+
+def steps_of(mode: str, units: int, rows: int, steps: int) -> list[Callable[[], object]]:
+    """Return an epoch of `choice.BATCHES` steps of a plain forecaster by kernels, and one by torch, for `choice`."""
+    cell = next(name for name, known in choice.MODES.items() if known == mode)
+    architecture = Architecture(cell, units, segment=choice.INPUTS)
+    window, horizon = steps * choice.INPUTS, choice.INPUTS
+    values, one = np.sin(np.arange(float(rows + window + horizon)))[:, None], torch.ones(1, 1)
+    windows = Windows(values, values, np.array([0, len(values)]), window, horizon)
+    objective = LossObjective(LOSSES["mae"], DataScale(one, one, one, one, one, powered=False))
+    config, device = TrainingConfig(rows, max_epochs=1, learning_rate=1e-3), torch.device("cpu")
+    order, rates = [[torch.arange(rows)]] * choice.BATCHES, [1e-3] * choice.BATCHES
+    ways: list[Callable[[], object]] = []
+    for kernels in (True, False):
+        network = ForecastNetwork(architecture, 1, 1, window, horizon, lags=np.ones((horizon, 1), dtype=np.int64))
+        use_kernels(network, kernels)
+        network.train()
+        optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.weight_decay)
+        ways.append(partial(learner(network, windows, objective, optimizer, config, device), order, rates))
+    return ways
 
 
 def _learn(

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,8 @@ MODES = {"rnn": "RNN_TANH", "gru": "GRU", "lstm": "LSTM", "conv1d": "CONV"}  # a
 # Sizes that are measured. Between two numbers of units, times go along a line of their logarithms; with rows and steps
 # they go along lines, as those of many small operations do.
 UNITS, ROWS, STEPS = (8, 32, 128, 256), (32, 128), (1, 8)
-INPUTS = 8  # of an embedding before the cell
-RUNS, ENOUGH = (3, 12), 0.03  # of a size: at least and at most, and seconds after which they end
+INPUTS, BATCHES = 8, 4  # numbers in a segment, and batches of an epoch of whole steps
+RUNS, ENOUGH = (2, 12), 0.03  # of a size: at least and at most, and seconds after which they end
 MARGIN = 1.15  # as much faster kernels must be, since the least of a few runs is not exact
 FILE = "times.json"
 SAVED = 0.3  # seconds that they must save in a training: about what a process takes to load them
@@ -50,6 +50,7 @@ FEWEST, OF_A_STEP = 1e9, 1e6
 
 Stack = Callable[..., Tensor]  # kernels of a stack of convolutions
 Times = NDArray[np.float64]  # (2, units, rows, steps): seconds of kernels and of torch
+Ways = Callable[[str, int, int, int], list[Callable[[], object]]]  # from a cell and sizes to both ways of work
 
 
 def pays(times: Times, reads: int, units: int, rows: int, steps: int) -> bool:
@@ -74,32 +75,37 @@ def seconds(times: Times, units: int, rows: int, steps: int) -> tuple[float, flo
     return float(found[0]), float(found[1])
 
 
-def chosen(cell: str, reads: int, units: int, rows: int, steps: int) -> bool:
-    """Return whether a training is faster with kernels on this machine; see `pays`."""
+def chosen(cell: str, reads: int, units: int, rows: int, steps: int, whole: Ways | None = None) -> bool:
+    """Return whether a training is faster with kernels on this machine; see `pays` and `times_of`."""
     work = reads * steps * max(OF_A_STEP, 18.0 * rows * units**2)  # three gates, two matrices, three products of each
-    times = times_of(MODES[cell]) if cell in MODES and work >= FEWEST else None
+    times = times_of(MODES[cell], whole) if cell in MODES and work >= FEWEST else None
     return times is not None and pays(times, reads, units, rows, steps)
 
 
 @cache
-def times_of(mode: str) -> Times | None:
+def times_of(mode: str, whole: Ways | None = None) -> Times | None:
     """Return the times of a cell on this machine, measured unless they are kept; None where it has no kernels.
+
+    They are those of the cell alone, forwards and back; or of `whole` steps of training, where kernels do all of it.
 
     Raises
     ------
     ParameterError
-        When ``TSFORECAST_KERNELS`` names no file with times of this cell.
+        When ``TSFORECAST_KERNELS`` names no file with these times.
     """
     if not numba_found():
         return None
-    given = os.environ.get("TSFORECAST_KERNELS")
-    kept = _read(Path(given) if given else memory.folder() / FILE).get(mode)
+    name, given = f"{mode} step" if whole else mode, os.environ.get("TSFORECAST_KERNELS")
+    place = Path(given) if given else memory.folder() / FILE
+    kept = _read(place).get(name)
     if given and kept is None:
         raise ParameterError(
-            f"TSFORECAST_KERNELS must name a file with times of {mode}, such as {FILE} in a folder that `tsforecast "
+            f"TSFORECAST_KERNELS must name a file with times of {name}, such as {FILE} in a folder that `tsforecast "
             f"compile` names: got {given!r}; unset it, and this machine is measured"
         )
-    return _ready(mode)[1] if kept is None else kept
+    if kept is not None or loaded(mode) is None:
+        return kept
+    return _kept(name, partial(whole, mode), BATCHES) if whole else _ready(mode)[1]
 
 
 def loaded(mode: str) -> Cell | Stack | None:
@@ -115,29 +121,34 @@ def numba_found() -> bool:
 @cache
 def _ready(mode: str) -> tuple[Cell | Stack | None, Times | None]:
     """Load the kernels of a cell; where this machine has no times of it, compile and measure them first, uncounted."""
-    place = memory.folder() / FILE
-    times = _read(place).get(mode)
+    times = _read(memory.folder() / FILE).get(mode)
     if times is not None:
         return _tried(mode), times
-    with uncounted("compiled kernels"), _alone(place):
-        times = _read(place).get(mode)
+    with uncounted("compiled kernels"), _alone():
         kernels = _tried(mode)
-        if kernels is None or times is not None:
-            return kernels, times
-        times = measured(mode, kernels)
-        with suppress(OSError), new_file(place) as unfinished:
-            unfinished.write_text(
-                json.dumps({name: one.tolist() for name, one in (_read(place) | {mode: times}).items()})
-            )
-    return kernels, times
+        return kernels, _kept(mode, partial(_ways, mode, kernels)) if kernels is not None else None
+
+
+def _kept(name: str, ways: Callable[[int, int, int], list[Callable[[], object]]], batches: int = 1) -> Times:
+    """Return times from the file of this machine; measure and keep them first where it has none."""
+    place = memory.folder() / FILE
+    with uncounted("measured kernels"), _alone():
+        times = _read(place).get(name)
+        if times is None:
+            times = measured(ways, batches)
+            kept = {known: one.tolist() for known, one in (_read(place) | {name: times}).items()}
+            with suppress(OSError), new_file(place) as unfinished:
+                unfinished.write_text(json.dumps(kept))
+    return times
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[None]:
+def _alone() -> Iterator[None]:
     """Let one process at a time compile: others wait, and find all there. Where nothing can be written none waits."""
-    lock = FileLock(place.with_suffix(".lock"))
+    place = memory.folder()
+    lock = FileLock(place / "lock", is_singleton=True)  # the same one within the block
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError:
         pass
@@ -177,8 +188,8 @@ def _tried(mode: str) -> Cell | Stack | None:
     return kernels
 
 
-def measured(mode: str, kernels: Any) -> Times:
-    """Measure a step, forwards and back, of kernels beside torch at all sizes, on one thread; rounded to two digits."""
+def measured(ways: Callable[[int, int, int], list[Callable[[], object]]], batches: int = 1) -> Times:
+    """Measure so many batches by kernels beside torch at all sizes, on one thread; of one, rounded to two digits."""
     threads, times = torch.get_num_threads(), np.empty((2, len(UNITS), len(ROWS), len(STEPS)))
     allowed = memory.allowed.set(1)
     torch.set_num_threads(1)
@@ -186,17 +197,17 @@ def measured(mode: str, kernels: Any) -> Times:
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
             for at in np.ndindex(times.shape[1:]):
                 units, rows, steps = (sizes[i] for sizes, i in zip((UNITS, ROWS, STEPS), at, strict=True))
-                times[(slice(None), *at)] = _seconds(_ways(mode, kernels, units, rows, steps))
+                times[(slice(None), *at)] = _seconds(ways(units, rows, steps))
     finally:
         memory.allowed.reset(allowed)
         torch.set_num_threads(threads)
         memory.clear()
     for axis in (1, 2, 3):  # what took longer than a larger size was disturbed
         times = np.flip(np.minimum.accumulate(np.flip(times, axis), axis), axis)
-    return np.array([float(f"{one:.1e}") for one in times.flat]).reshape(times.shape)
+    return np.array([float(f"{one / batches:.1e}") for one in times.flat]).reshape(times.shape)
 
 
-def _ways(mode: str, kernels: Any, units: int, rows: int, steps: int) -> list[Callable[[], Any]]:
+def _ways(mode: str, kernels: Any, units: int, rows: int, steps: int) -> list[Callable[[], object]]:
     """Return a step by kernels, and one by torch, of an embedding and a cell, or of one and a stack of convolutions."""
     embed = nn.Sequential(nn.Linear(INPUTS, units), nn.ReLU())
     x, embedding = torch.randn(rows, steps, INPUTS), list(embed[0].parameters())
@@ -211,7 +222,7 @@ def _ways(mode: str, kernels: Any, units: int, rows: int, steps: int) -> list[Ca
     ]
 
 
-def _ways_of_convolutions(kernels: Stack, embed: nn.Sequential, x: Tensor, units: int) -> list[Callable[[], Any]]:
+def _ways_of_convolutions(kernels: Stack, embed: nn.Sequential, x: Tensor, units: int) -> list[Callable[[], object]]:
     """Return the ways for a stack that halves the steps until one is left."""
     from tsforecast.networks.kernels.convolution import blocks_of
 
@@ -230,7 +241,7 @@ def _ways_of_convolutions(kernels: Stack, embed: nn.Sequential, x: Tensor, units
     return [lambda: kernels(x, None, blocks, weights, biases, embedding).sum().backward(), torches]  # type: ignore[no-untyped-call]
 
 
-def _seconds(ways: list[Callable[[], Any]]) -> list[float]:
+def _seconds(ways: list[Callable[[], object]]) -> list[float]:
     """Return the least seconds of each of several ways, in turn; of this thread alone, where these are known."""
     least, began = [math.inf] * len(ways), time.perf_counter()
     now = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-5 else time.perf_counter
