@@ -232,12 +232,9 @@ class Series:
     @cached_property
     def first_numbers(self) -> NDArray[np.int64]:
         """Row of the first number of each series and column, shape (N, C); its length where there is none."""
-        lengths = np.repeat(self.lengths, self.lengths)[:, None]
-        rows = np.arange(len(self.values))[:, None] - np.repeat(self.offsets[:-1], self.lengths)[:, None]
-        found, some = np.where(np.isnan(self.values), lengths, rows), self.lengths > 0
-        first = np.zeros((len(some), self.values.shape[1]), dtype=np.int64)
-        first[some] = np.minimum.reduceat(found, self.offsets[:-1][some], axis=0)
-        return first
+        rows = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
+        found = np.where(np.isnan(self.values), np.repeat(self.lengths, self.lengths)[:, None], rows[:, None])
+        return np.minimum.reduceat(found, self.offsets[:-1], axis=0)
 
     @cached_property
     def firsts(self) -> NDArray[np.int64]:
