@@ -11,18 +11,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tsforecast.networks.kernels.matmul import (
+    BLOCK,
     DEEP,
+    FAR,
     add_gradient,
     add_rows,
     chunk_of,
     deep_product,
+    expect_rows,
     gather,
-    joint_product,
+    joint_block,
     pack,
     pack_across,
     pad,
     padded_rows,
     product,
+    product_block,
     scatter,
     span_of,
 )
@@ -74,6 +78,7 @@ def forward(
     embedded, of_x = rows(hs, padded_rows(by_e)), rows(hs, padded_rows(by_x))
     of_h = of_x if joined else rows(hs, padded_rows(by_h))
     span, series = span_of(steps, wide, keeps), x.reshape(len(x), steps * wide)
+    far, share = keeps and states.size + kept.size > FAR, -(-cell.kept * units // len(by_h))
     if not keeps:
         raw, xs = rows(hs, span * wide), rows(hs, span * inputs)
     source = raw if len(we) else xs
@@ -93,12 +98,16 @@ def forward(
                 product(by_e, from_e, raw, place * wide, embedded, False)
                 for i in range(inputs):
                     store(xs, place * inputs + i, where_positive(load(embedded, i), load(embedded, i)))
-            if joined:
-                joint_product(by_x, from_x, xs, place * inputs, by_h, states, now, of_x)
-            else:
-                product(by_x, from_x, xs, place * inputs, of_x, False)
-                product(by_h, from_h, states, now, of_h, False)
             then, keep = now + keeps * units, (tile * steps + step) * cell.kept * units
+            if not joined:
+                product(by_x, from_x, xs, place * inputs, of_x, False)
+            for block in range(len(by_h)):
+                if far:
+                    expect_rows(kept, keep + block * share, share)
+                if joined:
+                    joint_block(block, by_x, from_x, xs, place * inputs, by_h, states, now, of_x)
+                else:
+                    product_block(block, by_h, from_h, states, now, of_h, False)
             if cell.kind == RNN:
                 _rnn(of_x, states, now, then, time, end, units)
             elif cell.kind == GRU:
@@ -174,13 +183,14 @@ def backward(
     slopes, none = rows(hs, chunk * blocks * units), np.zeros(max(padded_rows(to_x), padded_rows(to_h)), hs.dtype)
     direct, through = rows(hs, units), rows(hs, padded_rows(to_h))  # gradients of a state: its own, through weights
     given, by_memory, of_x = rows(hs, units), rows(hs, units), rows(hs, padded_rows(to_x))
-    deep = to_h.shape[1] > DEEP
+    deep, far, share = to_h.shape[1] > DEEP, states.size + kept.size > FAR, cell.kept * BLOCK
     onward = -1 if reverse else 1  # from the input of a step to that of the next one
-    for part in range(first, last):
+    for part in range(last - 1, first - 1, -1):
         dwi[part], dwh[part] = 0, 0
         if len(dwe):
             dwe[part] = 0
-        for tile in range(part * tiles // len(db), (part + 1) * tiles // len(db)):
+        # What was written last may still be in a cache.
+        for tile in range((part + 1) * tiles // len(db) - 1, part * tiles // len(db) - 1, -1):
             end = load(lengths, tile)
             direct[:] = 0
             through[:] = 0
@@ -204,8 +214,13 @@ def backward(
                     )
                 if deep:
                     deep_product(to_h, slopes, slope + cell.shift * units, through)
-                else:
-                    product(to_h, none, slopes, slope + cell.shift * units, through, False)
+                for block in range(0 if deep else len(to_h)):
+                    if far:  # what the step before has kept
+                        expect_rows(kept, keep - cell.kept * units + block * share, share)
+                        expect_rows(states, now - units + block * BLOCK, BLOCK)
+                        if cell.states > 1:
+                            expect_rows(memory, now - units + block * BLOCK, BLOCK)
+                    product_block(block, to_h, none, slopes, slope + cell.shift * units, through, False)
                 if len(dx) or len(dwe):
                     product(to_x, none, slopes, slope, of_x, False)
                 if len(dx):

@@ -12,6 +12,7 @@ from tsforecast.networks.kernels.vectors import (
     add_products,
     add_scaled,
     add_square,
+    expect,
     helper,
     inlined,
     kernel,
@@ -32,6 +33,7 @@ from tsforecast.networks.kernels.vectors import (
 
 CHUNK = 65_536  # numbers that stay in the second cache until weights get their gradient
 NEAR = 512  # rows that stay in the first one
+FAR = 262_144  # numbers beyond which buffers are not in the second cache
 DEEP = 256  # columns of a product at once, whose vectors stay there
 SPAN = 64  # narrow steps that are read at once
 SIDE = 4  # of a square of LANES sums over windows
@@ -84,25 +86,39 @@ def product(weight: Any, start: Any, source: Any, s: int, target: Any, add: bool
 
     With `add`, add the product to `target` instead.
     """
-    wide = weight.shape[1]
     for block in range(weight.shape[0]):
-        found = load_block(target, BLOCK * block, 1) if add else spread(start, BLOCK * block)
-        for k in range(wide):
-            found = add_products(found, weight, (block * wide + k) * BLOCK, 1, (load(source, s + k),))
-        store_block(target, BLOCK * block, 1, found)
+        product_block(block, weight, start, source, s, target, add)
 
 
 @inlined
-def joint_product(by_x: Any, start: Any, xs: Any, x: int, by_h: Any, states: Any, now: int, target: Any) -> None:
-    """Write start + V x + W h of packed V and W to the rows of `target`; rows of x and h begin at x and now."""
+def product_block(block: int, weight: Any, start: Any, source: Any, s: int, target: Any, add: bool) -> None:
+    """Do the rows of one block of a product."""
+    wide = weight.shape[1]
+    found = load_block(target, BLOCK * block, 1) if add else spread(start, BLOCK * block)
+    for k in range(wide):
+        found = add_products(found, weight, (block * wide + k) * BLOCK, 1, (load(source, s + k),))
+    store_block(target, BLOCK * block, 1, found)
+
+
+@inlined
+def joint_block(
+    block: int, by_x: Any, start: Any, xs: Any, x: int, by_h: Any, states: Any, now: int, target: Any
+) -> None:
+    """Write a block of start + V x + W h of packed V and W to the rows of `target`; rows of x and h begin at x, now."""
     wide, deep = by_x.shape[1], by_h.shape[1]
-    for block in range(by_h.shape[0]):
-        found = spread(start, BLOCK * block)
-        for k in range(wide):
-            found = add_products(found, by_x, (block * wide + k) * BLOCK, 1, (load(xs, x + k),))
-        for k in range(deep):
-            found = add_products(found, by_h, (block * deep + k) * BLOCK, 1, (load(states, now + k),))
-        store_block(target, BLOCK * block, 1, found)
+    found = spread(start, BLOCK * block)
+    for k in range(wide):
+        found = add_products(found, by_x, (block * wide + k) * BLOCK, 1, (load(xs, x + k),))
+    for k in range(deep):
+        found = add_products(found, by_h, (block * deep + k) * BLOCK, 1, (load(states, now + k),))
+    store_block(target, BLOCK * block, 1, found)
+
+
+@inlined
+def expect_rows(buffer: Any, row: int, count: int) -> None:
+    """Begin to fetch rows, while a block of a product is computed; those beyond the buffer need not exist."""
+    for at in range(row, row + count):
+        expect(buffer, at)
 
 
 @helper

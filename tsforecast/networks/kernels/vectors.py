@@ -115,6 +115,21 @@ def store(typing: Any, buffer: Any, row: Any, vector: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def expect(typing: Any, buffer: Any, row: Any) -> Any:
+    """Begin to fetch a row of a flat buffer to the second cache; it need not exist."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        where = builder.bitcast(address(context, builder, buffer, values), byte)
+        builder.call(function, [where, *(ir.Constant(number, n) for n in (0, 2, 1))])  # to read, not at once, data
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.intp), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def zeros(typing: Any, buffer: Any) -> Any:
     """Return a vector of zeros, in the precision of a buffer."""
 
