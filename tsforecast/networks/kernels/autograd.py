@@ -24,7 +24,9 @@ from tsforecast.networks.kernels.matmul import collect, summed_shape
 from tsforecast.networks.kernels.memory import Buffers, share
 from tsforecast.networks.kernels.vectors import LANES, SLACK
 
-PARTIAL_SUMS = 16  # of gradients, so that no sum depends on the number of threads
+PARTIAL_SUMS = 16  # of gradients, at most, so that no sum depends on the number of threads
+LEAST = 16  # steps of tiles in each
+ACTIVATION = 16  # multiplications that take as long as one
 
 
 def read_layer(
@@ -71,7 +73,7 @@ class _Layer(torch.autograd.Function):
         )
         y = np.empty((batch, steps if whole else 1, units), dtype)
         weights = [_array(part) for part in (wi, wh, bi, bh, we, be)]
-        work = batch * steps * (wi.numel() + wh.numel() + we.numel())
+        work = batch * steps * (wi.numel() + wh.numel() + we.numel() + ACTIVATION * cell.slopes * units)
         share(forward, tiles, work, cell, numbers, until, *weights, reverse, int(keeps), *buffers.parts, y)
         if keeps:
             ctx.save_for_backward(wi, wh, we)
@@ -85,7 +87,7 @@ class _Layer(torch.autograd.Function):
         cell, until, (batch, steps, wide) = ctx.cell, ctx.until, ctx.shape
         wi, wh, we = (_array(weight) for weight in ctx.saved_tensors)
         units, dtype, tiles = wh.shape[1], wh.dtype, len(until) // LANES
-        parts = min(tiles, PARTIAL_SUMS)
+        parts = min(tiles, PARTIAL_SUMS, -(-tiles * steps // LEAST))
         dx = np.empty((batch if ctx.needs_input_grad[4] else 0, steps, wide), dtype)
         sums = Buffers(dtype, *((parts * bool(len(w)), *summed_shape(*w.shape)) for w in (wi, wh, we)))
         dwi, dwh, dwe = sums.parts

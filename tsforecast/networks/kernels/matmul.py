@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from tsforecast.networks.kernels.vectors import (
-    BLOCK,
+    BLOCK as BLOCK,
+)
+from tsforecast.networks.kernels.vectors import (
     LANES,
     add_products,
     add_scaled,

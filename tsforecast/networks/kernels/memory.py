@@ -36,14 +36,15 @@ class Buffers:
     """Uninitialised arrays, `parts`, that live as long as this object; their memory is then used again."""
 
     def __init__(self, dtype: np.dtype[Any], *shapes: int | tuple[int, ...]) -> None:
-        sizes = [math.prod((shape,) if isinstance(shape, int) else shape) * dtype.itemsize for shape in shapes]
-        begins = [0]
-        for size in sizes:
-            begins.append(begins[-1] + size + -size % ALIGNED)
-        self._block = _take_block(begins[-1] + ALIGNED)
-        block = self._block[-self._block.ctypes.data % ALIGNED :]
-        pairs = zip(begins, sizes, shapes, strict=False)
-        self.parts = [block[begin : begin + size].view(dtype).reshape(shape) for begin, size, shape in pairs]
+        begins, end = [], 0
+        for shape in shapes:
+            begins.append(end)
+            size = (shape if isinstance(shape, int) else math.prod(shape)) * dtype.itemsize
+            end += size + -size % ALIGNED
+        self._block = _take_block(end)
+        self.parts: list[NDArray[Any]] = [
+            np.ndarray(shape, dtype, self._block, begin) for begin, shape in zip(begins, shapes, strict=True)
+        ]
 
     def __del__(self) -> None:
         _blocks.append(self._block)
@@ -58,7 +59,8 @@ def _take_block(size: int) -> NDArray[np.uint8]:
         if size <= len(block) <= ROOM * size:
             return block
         _blocks.append(block)
-    return np.empty(size, np.uint8)
+    block = np.empty(size + ALIGNED, np.uint8)
+    return block[-block.__array_interface__["data"][0] % ALIGNED :][:size]
 
 
 WORTH_SHARING = 8_000_000  # multiplications: 0.15 ms of one core, several times what it takes to wake another
