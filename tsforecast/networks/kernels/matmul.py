@@ -103,10 +103,17 @@ def product_block(block: int, weight: Any, start: Any, source: Any, s: int, targ
 
 
 @inlined
+def joint_product(by_x: Any, start: Any, xs: Any, x: int, by_h: Any, states: Any, now: int, target: Any) -> None:
+    """Write start + V x + W h of packed V and W to the rows of `target`; rows of x and h begin at x and now."""
+    for block in range(len(by_h)):
+        joint_block(block, by_x, start, xs, x, by_h, states, now, target)
+
+
+@inlined
 def joint_block(
     block: int, by_x: Any, start: Any, xs: Any, x: int, by_h: Any, states: Any, now: int, target: Any
 ) -> None:
-    """Write a block of start + V x + W h of packed V and W to the rows of `target`; rows of x and h begin at x, now."""
+    """Do the rows of one block of a joint product."""
     wide, deep = by_x.shape[1], by_h.shape[1]
     found = spread(start, BLOCK * block)
     for k in range(wide):
@@ -135,20 +142,6 @@ def deep_product(weight: Any, source: Any, s: int, target: Any) -> None:
             for k in range(first, min(first + DEEP, wide)):
                 found = add_products(found, weight, (block * wide + k) * BLOCK, 1, (load(source, s + k),))
             store_block(target, BLOCK * block, 1, found)
-
-
-@helper
-def add_outer(left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any) -> None:
-    """Add the sums over windows and steps of left x right to squares of a matrix, (P / SIDE, Q / SIDE, LANES).
-
-    The first rows are p and q; those of a step begin `left_step` and `right_step` after those of the one before. Up to
-    three rows beyond the last are read, for squares that reach over the edge.
-    """
-    for i in range(target.shape[0]):
-        for j in range(target.shape[1]):
-            square = outer(left, p + SIDE * i, left_step, right, q + SIDE * j, right_step, steps)
-            flat = target[i, j]
-            store(flat, 0, load(flat, 0) + square)
 
 
 @helper
