@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-TITLES = {"gru": "GRU", "conv1d": "convolutions", "rocket": "Rocket", "ensemble": "all three as one"}
+TITLES = {
+    "gru": "GRU",
+    "conv1d": "convolutions",
+    "auto": "either of both",
+    "rocket": "Rocket",
+    "ensemble": "all three as one",
+}
 
 
 def accuracies(found: pd.DataFrame) -> str:

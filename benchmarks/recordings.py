@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from record import record
 
-from tsforecast import Conv1DClassifier, EnsembleClassifier, GRUClassifier, RocketClassifier
+from tsforecast import Conv1DClassifier, EnsembleClassifier, GRUClassifier, NeuralClassifier, RocketClassifier
 from tsforecast.catalog.recordings import read_parts
 
 Part = tuple[list[NDArray[np.float64]], NDArray[np.str_]]  # recordings and their labels
@@ -49,6 +49,7 @@ MODELS: dict[str, Callable[[int], Any]] = {
     "rocket": lambda seed: RocketClassifier(random_state=seed),
     "conv1d": lambda seed: Conv1DClassifier(random_state=seed),
     "gru": lambda seed: GRUClassifier(random_state=seed),
+    "auto": lambda seed: NeuralClassifier("auto", random_state=seed),
     "ensemble": lambda seed: EnsembleClassifier(random_state=100 * seed),
 }
 

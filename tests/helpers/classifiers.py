@@ -17,6 +17,7 @@ QUICK: dict[str, Any] = {
     "max_epochs": 30,
     "learning_rate": 0.02,
     "refit": False,
+    "features": 0,
     "random_state": 0,
 }
 ROW_COLUMNS = (

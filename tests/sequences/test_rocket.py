@@ -17,6 +17,7 @@ from tsforecast.sequences.rocket import (
     RocketClassifier,
     best_temperature,
     draw,
+    features_of,
     ridge,
     softmax,
 )
@@ -61,7 +62,7 @@ def test_summaries_are_those_of_the_definition(channels: int) -> None:
     model.bank_ = draw(values, offsets, 2 * 672, random)
     assert len(set(model.bank_.dilations.tolist())) == 2
     assert set(model.bank_.whole.tolist()) == {0, 1}
-    found = model._features(values, offsets)
+    found = features_of(model.bank_, values, offsets)
     assert np.allclose(found, [plain_summaries(one, model.bank_) for one in recordings], atol=1e-5)
 
 

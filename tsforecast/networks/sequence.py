@@ -25,11 +25,12 @@ class SequenceBatch:
     lengths: Tensor | None  # int64, (B,); None where all have T steps
     truth: Tensor  # (B, ...), or (B, T, ...) at each step: numbers of classes, int64, or other numbers, float32
     mix: tuple[Tensor, Tensor] | None = None  # partner of each in the batch, (B,), and its own share of the mixture
+    features: Tensor | None = None  # float32, (B, F), numbers of each recording that the head reads besides its steps
 
     @property
-    def inputs(self) -> tuple[Tensor, Tensor | None, tuple[Tensor, Tensor] | None]:
+    def inputs(self) -> tuple[Tensor, Tensor | None, tuple[Tensor, Tensor] | None, Tensor | None]:
         """Arguments of the network."""
-        return self.steps, self.lengths, self.mix
+        return self.steps, self.lengths, self.mix, self.features
 
 
 class SequenceNetwork(TrainableNetwork):
@@ -38,7 +39,7 @@ class SequenceNetwork(TrainableNetwork):
     The last layer starts at zero and is added to the `prior`, (Q,), so an untrained network *is* the baseline that does
     not read: the majority of classes, the mean of numbers. A step has C numbers, `channels`; with `differences` the
     change since the step before is read as well. A convolutional state reaches back over `length` steps. Without a
-    `pooling` there are outputs at each step.
+    `pooling` there are outputs at each step. Of a recording the head may read so many `features` besides.
     """
 
     prior: Tensor
@@ -51,17 +52,24 @@ class SequenceNetwork(TrainableNetwork):
         differences: bool,
         prior: Tensor,
         length: int,
+        features: int = 0,
     ) -> None:
         super().__init__()
-        self.architecture, self.differences = architecture, differences
+        self.architecture, self.differences, self.features = architecture, differences, features
         self.embed = architecture.embedding(architecture.segment * channels * (1 + differences))
         self.encoder = encoder(architecture, -(-length // architecture.segment))
         self.pooling = None if pooling is None else Pooling(pooling, architecture.units, architecture.bidirectional)
         self.dropout = nn.Dropout(architecture.dropout)
         self.renew_head(prior, architecture.head_layers)
 
-    def forward(self, steps: Tensor, lengths: Tensor | None = None, mix: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Return outputs, (B, Q), or (B, T, Q) at each step, of steps (B, T, C).
+    def forward(
+        self,
+        steps: Tensor,
+        lengths: Tensor | None = None,
+        mix: tuple[Tensor, Tensor] | None = None,
+        features: Tensor | None = None,
+    ) -> Tensor:
+        """Return outputs, (B, Q), or (B, T, Q) at each step, of steps (B, T, C) and perhaps `features`, (B, F).
 
         Recordings that end before T have their `lengths`, (B,); zeros follow them and are not read. In a `mix` the
         summary of each, whatever its length, is mixed with that of its partner.
@@ -76,6 +84,8 @@ class SequenceNetwork(TrainableNetwork):
             outputs = self.head(self.dropout(states))  # (B, G, S*Q)
             return outputs.reshape(len(steps), -1, len(self.prior))[:, :count] + self.prior  # type: ignore[no-any-return]
         pooled = self.pooling(states, lengths)  # (B, U) or (B, 2U)
+        if features is not None:
+            pooled = torch.cat([pooled, features], dim=1)  # (B, U + F) or (B, 2U + F)
         if mix is not None:
             partner, share = mix
             pooled = share[:, None] * pooled + (1 - share[:, None]) * pooled[partner]
@@ -87,10 +97,10 @@ class SequenceNetwork(TrainableNetwork):
         if self.pooling is None:
             width, outputs = self.architecture.units, self.architecture.segment * len(prior)
         else:
-            width, outputs = self.pooling.width, len(prior)
+            width, outputs = self.pooling.width + self.features, len(prior)
         self.head = self.architecture.head(width, outputs, layers)
 
-    def naive(self, steps: Tensor, lengths: Tensor | None = None, mix: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def naive(self, steps: Tensor, *others: Any) -> Tensor:
         """Return the outputs of the baseline that does not read, (B, Q) or (B, T, Q)."""
         shape = steps.shape[:1] if self.pooling is not None else steps.shape[:2]
         return self.prior.expand(*shape, -1)

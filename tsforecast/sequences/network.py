@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tsforecast.checks import between, one_of
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, Problem, nearest, shorten
+from tsforecast.errors import DataError, ParameterError, Problem, nearest, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator, TrainingData
 from tsforecast.events import observed, unobserved
@@ -23,7 +23,7 @@ from tsforecast.networks.sequence import SequenceNetwork
 from tsforecast.sequences.base import Floats, SequenceEstimator
 from tsforecast.sequences.stream import Stream
 from tsforecast.sequences.targets import Labels, Target
-from tsforecast.training.batches import Augmentation, SequenceDataset, tiles
+from tsforecast.training.batches import Augmentation, SequenceDataset, filled, tiles
 from tsforecast.training.history import OnEpoch, best_epoch
 from tsforecast.training.runtime import few_threads, seeded, torch_device
 
@@ -306,8 +306,7 @@ class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
         examples, validates = model._split(panel, truth, sides)
         model.resolved_["head_layers"] = layers if head == "new" else self.resolved_.get("head_layers", 1)
         model.resolved_["segment"] = self.network_.architecture.segment
-        if "cell" in self.resolved_:
-            model.resolved_["cell"] = self.resolved_["cell"]
+        model.resolved_ |= {name: self.resolved_[name] for name in ("cell", "features") if name in self.resolved_}
         if scaling == "new":
             model._scale(examples.select(~validates), model._of(examples, truth, ~validates))
         if head == "new":
@@ -330,9 +329,15 @@ class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
         ------
         NotFittedError
         ParameterError
-            When states look ahead: ``bidirectional=False`` is needed.
+            When states look ahead, or the head reads features of whole recordings: ``bidirectional=False`` and
+            ``features=0`` are needed.
         """
         self.check_fitted()
+        if self.network_.features:
+            raise ParameterError(
+                f"a stream needs a head that reads states alone: got {self.network_.features} features of whole "
+                "recordings; fit the model with features=0"
+            )
         return Stream(self.network_, self.scaling_, self._target(), getattr(self, "classes_", None))
 
     def _target(self) -> Target:
@@ -376,6 +381,7 @@ class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
         self.resolved_.setdefault("segment", self._segment_for(panel.lengths[~validates]))
         trains = self._of(panel, truth, ~validates)
         self._scale(panel.select(~validates), trains)
+        self._draw_features(panel.select(~validates))
         self.longest_ = int(panel.lengths[~validates].max())
         return self._sequences(panel, truth, validates), partial(self._untrained_network, self._target().prior(trains))
 
@@ -392,7 +398,9 @@ class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
         def dataset(chosen: Mask, augmentation: Augmentation | None = None, mixup: float = 0.0) -> SequenceDataset:
             part, own = panel.select(chosen), target.coded(self._of(panel, truth, chosen))
             values = self.scaling_.transform(part.values, 0)
-            return SequenceDataset(values, part.offsets, own, part.ids, augmentation, device, target.at_steps, mixup)
+            features = self._features(values, part.offsets)
+            how = (augmentation, device, target.at_steps, mixup, features)
+            return SequenceDataset(values, part.offsets, own, part.ids, *how)
 
         validation = dataset(validates) if validates.any() else None
         segments = -(-int(panel.lengths[~validates].mean()) // self.resolved_["segment"])
@@ -410,7 +418,19 @@ class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
             self.differences,
             torch.zeros(target.outputs) if prior is None else prior,
             self.longest_,
+            self._feature_count(),
         )
+
+    def _draw_features(self, panel: Panel) -> None:
+        """Learn, of the recordings that train, what the head reads besides the states, if anything."""
+
+    def _feature_count(self) -> int:
+        """Return how many numbers of a recording the head reads besides the states (F)."""
+        return 0
+
+    def _features(self, values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Return these numbers of scaled recordings, (N, F); None where there are none."""
+        return None
 
     def _augmentation(self, device: torch.device) -> Augmentation | None:
         if not self.augment:
@@ -436,9 +456,12 @@ class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
         target, scaled = self._target(), self.scaling_.transform(panel.values, 0).astype(np.float32)
         device = next(self.network_.parameters()).device
         outputs = torch.empty(len(scaled) if target.at_steps else len(panel), target.outputs)
+        known = self._features(scaled, panel.offsets)
         with few_threads(self.units):
             for index, steps in tiles(scaled, panel.offsets):
-                found = self.network_(steps.to(device))[: len(index)].float().cpu()  # (n, Q) or (n, T, Q)
+                features = None if known is None else filled(known[index], len(steps)).to(device)
+                found = self.network_(steps.to(device), features=features)[: len(index)]
+                found = found.float().cpu()  # (n, Q) or (n, T, Q)
                 if target.at_steps:
                     rows = panel.offsets[index][:, None] + np.arange(steps.shape[1])
                     outputs[rows.ravel()] = found.flatten(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -12,11 +13,16 @@ from tsforecast.checks import between, one_of
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, Problem, guess, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
+from tsforecast.saving.codec import under
 from tsforecast.sequences.base import Floats
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.network import Mask, NeuralSequenceEstimator
+from tsforecast.sequences.rocket import Bank, Convolutions
 from tsforecast.sequences.steps import PIECE, in_pieces, step_problems
 from tsforecast.sequences.targets import Classes, Labels, Ordered, Several, Target
+
+FEW = 500  # recordings that train, up to which features of random convolutions are read by default
+FEATURES = 10_000  # of "auto", as of a `RocketClassifier`
 
 
 def class_weight_problems(name: str, weights: Any) -> list[str]:
@@ -56,8 +62,11 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
         validation (recordings, or groups), max_epochs, best_epoch, device, head_layers (of the head there is, perhaps
         a new one by `fine_tune`), kernels ("on" where they read, or "off"),
         temperature (by which logits are divided, where it was learned). With labels of steps also piece, and
-        validated_by: groups, recordings, or last steps (of each recording, where these are too few).
+        validated_by: groups, recordings, or last steps (of each recording, where these are too few). Features: the
+        summaries of random convolutions that the head reads besides the states.
     network_ : tsforecast.networks.sequence.SequenceNetwork
+    convolutions_ : tsforecast.sequences.rocket.Convolutions or None
+        What these features are read by.
     scaling_ : Scaling
     scaled_on_ : dict
         Summary of the recordings that scales, and the network, were learned from: steps, and their SHA-256.
@@ -134,6 +143,14 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
         "probabilities are as high as predictions are right [Guo et al. 2017, arXiv 1706.04599]. Auto: where any "
         "validate; predicted labels stay the same.",
     )
+    features: int | Literal["auto"] = setting(
+        default="auto",
+        least=0,
+        fixed=True,
+        doc="Summaries of random convolutions that the head reads besides the states (F), those of a "
+        "`RocketClassifier`, rounded down to a multiple of 672; 0 reads none. Auto: 10,000 where at most 500 "
+        "recordings train, each has one answer, states look both ways and nothing is augmented; else 0.",
+    )
     ordinal: bool | list[Any] = setting(
         default=False,
         check=ordinal_problems,
@@ -143,6 +160,7 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
         "`predict` returns the class in the middle of the distribution.",
     )
     _several: ClassVar[bool] = True
+    convolutions_: Convolutions | None = dataclasses.field(init=False)
 
     def _target(self) -> Target:
         how: dict[str, Any] = {
@@ -166,6 +184,43 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
 
     def _mixing(self) -> float:
         return float(self.mixup)
+
+    def _draw_features(self, panel: Panel) -> None:
+        suits = len(panel) <= FEW and self.bidirectional and not self.augment and not self.at_steps
+        count = (FEATURES if suits else 0) if self.features == "auto" else int(self.features)
+        self.convolutions_ = None
+        if count:
+            values = self.scaling_.transform(panel.values, 0).astype(np.float32)
+            random = np.random.default_rng(self.random_state or 0)  # the same ones when training is resumed
+            self.convolutions_ = Convolutions.drawn(values, panel.offsets, count, random)
+        self.resolved_["features"] = self._feature_count()
+
+    def _feature_count(self) -> int:
+        drawn = getattr(self, "convolutions_", None)
+        return 0 if drawn is None else len(drawn.scale)
+
+    def _features(self, values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        drawn = getattr(self, "convolutions_", None)
+        return None if drawn is None else drawn.read(np.ascontiguousarray(values, dtype=np.float32), offsets)
+
+    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the fitted state; see `Estimator.get_state`."""
+        plain, arrays = super().get_state()
+        drawn = plain.pop("convolutions_", None)
+        if drawn is None:
+            return plain, arrays
+        parts = drawn.bank._asdict() | {"location": drawn.location, "scale": drawn.scale}
+        return plain, arrays | {f"convolutions.{name}": part for name, part in parts.items()}
+
+    def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Restore the fitted state; see `Estimator.set_state`."""
+        self.convolutions_ = None
+        if parts := under("convolutions.", arrays):
+            bank = Bank(*(parts[name] for name in Bank._fields))
+            self.convolutions_ = Convolutions(bank, parts["location"], parts["scale"])
+            if problem := self.convolutions_.problem(plain["channels_"]):
+                raise ValueError(problem)
+        super().set_state(plain, arrays)
 
     def _check_validates(self, validates: Mask) -> None:
         if self.calibrate and self.calibrate != "auto" and not validates.any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import combinations
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ POOLS = 4  # summaries of a convolution over time
 DILATIONS = 32  # at most, of each convolution [MiniRocket]
 MOST_CHANNELS = 9  # that a convolution reads together [MiniRocket]
 GOLDEN_RATIO = (5**0.5 - 1) / 2
+NORM = 4.0  # of the features of a recording that a network reads: chosen on held-out thirds of four training parts
 PENALTIES = np.logspace(-6, 1, 15)  # of the ridge, as shares of the number of features
 
 
@@ -177,6 +178,47 @@ def draw(values: NDArray[np.float32], offsets: NDArray[np.int64], features: int,
     return bank
 
 
+def features_of(bank: Bank, values: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the summaries of the convolutions of recordings, (N, F)."""
+    found = np.empty((len(offsets) - 1, POOLS * len(bank.thresholds)), np.float32)
+    work = float(len(values)) * len(bank.thresholds)
+    share(summaries, len(found), work, values, offsets, bank, TRIPLES, found)
+    return found
+
+
+class Convolutions(NamedTuple):
+    """Random convolutions, and how a network reads their summaries."""
+
+    bank: Bank
+    location: NDArray[np.float32]  # (F,), means over the recordings that train
+    scale: NDArray[np.float32]  # (F,), infinite where all are alike: that feature is not read
+
+    @classmethod
+    def drawn(
+        cls, values: NDArray[np.float32], offsets: NDArray[np.int64], features: int, random: np.random.Generator
+    ) -> Self:
+        """Draw convolutions, and learn scales, for scaled recordings that train."""
+        bank = draw(values, offsets, features, random)
+        found = features_of(bank, values, offsets)
+        location, scale = found.mean(axis=0, dtype=np.float64), found.std(axis=0, dtype=np.float64)
+        scale[scale < 1e-6 * np.maximum(1, np.abs(location))] = np.inf
+        # All features together are as long as the state that they stand beside, however many they are.
+        scale *= np.sqrt(len(scale)) / NORM
+        return cls(bank, location.astype(np.float32), scale.astype(np.float32))
+
+    def read(self, values: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the scaled summaries of scaled recordings, (N, F)."""
+        return np.asarray((features_of(self.bank, values, offsets) - self.location) / self.scale)
+
+    def problem(self, channels: int) -> str:
+        """Return why these must not be used, which may come from a damaged file; "" if they may."""
+        shape = (POOLS * len(self.bank.thresholds),)
+        for name, part in (("location", self.location), ("scale", self.scale)):
+            if part.dtype != np.float32 or part.shape != shape or np.isnan(part).any():
+                return f"{name} of features must be numbers, float32 of shape {shape}"
+        return self.bank.problem(channels)
+
+
 class Ridge(NamedTuple):
     """A linear classifier with a penalty on its squared weights, and how it would do without each recording."""
 
@@ -316,25 +358,18 @@ class RocketClassifier(Classifier):
         self._scale(panel, labels)
         values = self._scaled(panel)
         self.bank_ = draw(values, panel.offsets, self.features, np.random.default_rng(self.random_state))
-        found = ridge(self._features(values, panel.offsets), labels, len(self.classes_), groups)
+        found = ridge(features_of(self.bank_, values, panel.offsets), labels, len(self.classes_), groups)
         self.weights_, self.intercept_ = found.weights, found.intercept
         self.resolved_ = {"penalty": found.penalty, "temperature": best_temperature(found.held_out, labels)}
 
     def _answers(self, panel: Panel) -> Floats:
-        features = self._features(self._scaled(panel), panel.offsets)
+        features = features_of(self.bank_, self._scaled(panel), panel.offsets)
         # One product for each recording: in a product of many, rounding would depend on how many they are.
         decisions = np.stack([row @ self.weights_ for row in features.astype(np.float64)]) + self.intercept_
         return softmax(decisions, self.resolved_["temperature"])
 
     def _scaled(self, panel: Panel) -> NDArray[np.float32]:
         return np.ascontiguousarray(self.scaling_.transform(panel.values, 0), dtype=np.float32)
-
-    def _features(self, values: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the summaries of recordings, (N, F)."""
-        found = np.empty((len(offsets) - 1, POOLS * len(self.bank_.thresholds)), np.float32)
-        work = float(len(values)) * len(self.bank_.thresholds)
-        share(summaries, len(found), work, values, offsets, self.bank_, TRIPLES, found)
-        return found
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the fitted state; see `Estimator.get_state`."""

@@ -227,6 +227,11 @@ def step_problems(settings: dict[str, Any], usual: str) -> list[str]:
         found.append(f"pooling must be left out with output='step', {summed}: got {settings['pooling']!r}")
     if settings["mixup"]:
         found.append(f"mixup must be 0 with output='step', {summed}: got {settings['mixup']!r}")
+    if settings["features"] not in (0, "auto"):
+        found.append(
+            f"features must be 0 with output='step', those of a whole recording answer no step: got "
+            f"{settings['features']!r}"
+        )
     if settings["segment"] not in (1, "auto") and not settings["bidirectional"]:
         found.append(
             f"segment must be 1 with output='step' and bidirectional=False: got {settings['segment']!r}, whose steps "

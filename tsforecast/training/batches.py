@@ -137,7 +137,8 @@ class SequenceDataset:
     Scaled `values`, (rows, C), of all sequences lie below each other, between `offsets`, (N + 1,). The `truth` is
     (N, ...), or at each step, (rows, ...); `names` are those of messages. For training only: an augmentation varies
     each batch anew, and a `mixup` above 0 mixes each sequence with another of its batch, by a share that is drawn
-    from a beta distribution with both parameters as high as that.
+    from a beta distribution with both parameters as high as that. `features`, (N, F), come with each sequence as they
+    are.
     """
 
     kind = "sequence"  # what `names` name
@@ -152,6 +153,7 @@ class SequenceDataset:
         device: torch.device | str = "cpu",
         at_steps: bool = False,
         mixup: float = 0.0,
+        features: NDArray[np.float32] | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.names = np.arange(len(offsets) - 1) if names is None else names
@@ -160,6 +162,7 @@ class SequenceDataset:
         self._lengths = torch.from_numpy(np.diff(offsets)).to(device)
         numbers = torch.from_numpy(np.array(truth)).to(device)
         self._truth = numbers.float() if numbers.is_floating_point() else numbers
+        self._features = None if features is None else torch.from_numpy(features).to(device)
         self._augmentation, self._at_steps, self._mixup = augmentation, at_steps, mixup
 
     def __len__(self) -> int:
@@ -190,7 +193,8 @@ class SequenceDataset:
         if self._mixup:
             shares = torch.distributions.Beta(self._mixup, self._mixup).sample((len(index),))
             mix = torch.randperm(len(index)).to(self.device), shares.to(self.device)
-        return SequenceBatch(steps, None if equal else lengths, truth, mix)
+        features = None if self._features is None else self._features[index]  # (B, F)
+        return SequenceBatch(steps, None if equal else lengths, truth, mix, features)
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch, at most `steps`, in a random order, each with sequences of similar length.
@@ -221,3 +225,10 @@ def tiles(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> Iterator[t
             steps = np.zeros((size, length, values.shape[1]), dtype=np.float32)
             steps[: len(index)] = values[offsets[index][:, None] + np.arange(length)]
             yield index, torch.from_numpy(steps)
+
+
+def filled(rows: NDArray[np.float32], size: int) -> Tensor:
+    """Return rows, (n, F), filled up with zeros to a tile, (size, F)."""
+    tile = torch.zeros(size, rows.shape[1])
+    tile[: len(rows)] = torch.from_numpy(rows)
+    return tile
