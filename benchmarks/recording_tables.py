@@ -9,6 +9,8 @@ TITLES = {
     "conv1d": "convolutions",
     "auto": "either of both",
     "rocket": "Rocket",
+    "gru-states": "GRU, states alone",
+    "conv1d-states": "convolutions, states alone",
     "ensemble": "all three as one",
 }
 

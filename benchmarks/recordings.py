@@ -50,6 +50,8 @@ MODELS: dict[str, Callable[[int], Any]] = {
     "conv1d": lambda seed: Conv1DClassifier(random_state=seed),
     "gru": lambda seed: GRUClassifier(random_state=seed),
     "auto": lambda seed: NeuralClassifier("auto", random_state=seed),
+    "gru-states": lambda seed: GRUClassifier(features=0, random_state=seed),
+    "conv1d-states": lambda seed: Conv1DClassifier(features=0, random_state=seed),
     "ensemble": lambda seed: EnsembleClassifier(random_state=100 * seed),
 }
 
