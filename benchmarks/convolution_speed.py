@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from tsforecast import backtest, load_dataset
 from tsforecast.catalog.card import card
 from tsforecast.forecasters.neural import Conv1DForecaster
-from tsforecast.networks.conv import ConvEncoder
+from tsforecast.networks.encoders import ConvEncoder
 from tsforecast.networks.kernels import memory
 from tsforecast.networks.layers import Architecture
 from tsforecast.training.optim import make_optimizer

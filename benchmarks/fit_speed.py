@@ -22,7 +22,7 @@ from record import record
 from torch import nn
 
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.networks.recurrent import CELLS
+from tsforecast.networks.encoders import CELLS
 
 WINDOW, HORIZON, UNITS, BATCH, STEPS = 24, 12, 32, 256, (200, 1_000)
 EPOCH = 20  # steps of an epoch, over all windows

@@ -27,10 +27,10 @@ from torch import nn
 from tsforecast import backtest, load_dataset
 from tsforecast.catalog.card import card
 from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.networks.encoders import CELLS, kernels_for, read, use_kernels
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.kernels import memory
 from tsforecast.networks.layers import Architecture
-from tsforecast.networks.recurrent import CELLS, kernels_for, read, use_kernels
 from tsforecast.training.optim import clip, make_optimizer
 
 UNITS, BATCHES, WINDOWS = (8, 16, 32, 64), (32, 256, 1024), (24, 96, 336)

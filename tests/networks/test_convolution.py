@@ -17,7 +17,7 @@ from tests.helpers.forecasters import SMALL, wave
 from tests.networks.test_kernels import ROUNDING, difference, on_threads, ragged
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
-from tsforecast.networks.conv import ConvEncoder
+from tsforecast.networks.encoders import ConvEncoder
 from tsforecast.networks.kernels import memory
 from tsforecast.networks.layers import Architecture
 

@@ -24,11 +24,11 @@ from tests.helpers.forecasters import SMALL, wave
 from tsforecast.errors import TrainingWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
+from tsforecast.networks.encoders import embeds, kernels_for, read
 from tsforecast.networks.kernels import autograd, choice, memory, vectors
 from tsforecast.networks.kernels.autograd import read_layer
 from tsforecast.networks.kernels.cells import CELLS
 from tsforecast.networks.kernels.memory import Buffers
-from tsforecast.networks.recurrent import embeds, kernels_for, read
 from tsforecast.training.runtime import few_threads
 
 MODULES: dict[str, Any] = {"RNN_TANH": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
@@ -205,7 +205,7 @@ def test_a_child_process_has_threads_of_its_own() -> None:
     code = """
 import os, torch
 from tsforecast.networks.kernels import memory
-from tsforecast.networks.recurrent import read
+from tsforecast.networks.encoders import read
 memory.WORTH_SHARING = 0
 cell, x = torch.nn.GRU(2, 4, batch_first=True), torch.randn(40, 3, 2)
 memory.allowed.set(2)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tsforecast.forecasters.anchors import anchor_forecast, anchor_lags
-from tsforecast.networks.conv import CausalBlock, ConvEncoder
+from tsforecast.networks.encoders import CausalBlock, ConvEncoder
 from tsforecast.networks.forecast import Decoder, ForecastNetwork
 from tsforecast.networks.layers import CELL_NAMES, Architecture
 from tsforecast.networks.losses import LOSSES

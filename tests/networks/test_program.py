@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tsforecast.data.windows import Windows
+from tsforecast.networks.encoders import use_kernels
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.kernels import memory, program
 from tsforecast.networks.layers import Architecture
 from tsforecast.networks.losses import LOSSES, DataScale, Objective
-from tsforecast.networks.recurrent import use_kernels
 from tsforecast.training.checkpoint import Learn
 from tsforecast.training.loop import TrainingConfig, _learn, learner
 from tsforecast.training.optim import make_optimizer

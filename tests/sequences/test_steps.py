@@ -16,7 +16,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.splits import LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.estimators.persistence import load
-from tsforecast.networks.recurrent import use_kernels
+from tsforecast.networks.encoders import use_kernels
 from tsforecast.search.search import RaySearch
 from tsforecast.sequences.baselines import MajorityClassifier
 from tsforecast.sequences.classifier import Classifier

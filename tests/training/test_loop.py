@@ -14,10 +14,10 @@ from tsforecast.data.windows import Windows, shuffled
 from tsforecast.errors import TrainingError, TrainingWarning
 from tsforecast.estimators.network import NetworkEstimator
 from tsforecast.estimators.registry import make
+from tsforecast.networks.encoders import use_kernels
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.layers import Architecture
 from tsforecast.networks.losses import LOSSES, Objective
-from tsforecast.networks.recurrent import use_kernels
 from tsforecast.training import loop
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.loop import TrainingConfig, train

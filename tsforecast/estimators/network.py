@@ -22,9 +22,9 @@ from tsforecast.checks import between, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, raise_any
 from tsforecast.estimators.base import Estimator, keyword_settings, optional, setting, unknown_settings
+from tsforecast.networks.encoders import use_kernels, uses_kernels
 from tsforecast.networks.kernels import choice
 from tsforecast.networks.layers import Architecture, TrainableNetwork, with_weights
-from tsforecast.networks.recurrent import use_kernels, uses_kernels
 from tsforecast.saving.codec import typed, under
 from tsforecast.training.batches import Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, parse_every

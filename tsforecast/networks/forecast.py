@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsforecast.data.windows import Windows
+from tsforecast.networks.encoders import encoder
 from tsforecast.networks.layers import ACTIVATIONS, Architecture, Missing, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, Loss, Objective
-from tsforecast.networks.recurrent import encoder
 
 LEAST = 1e-3  # of the spread of an untrained network, which a trained one has at least; also in kernels
 START_WINDOWS = 1_024  # of the training part, whose naive errors are the spread of an untrained network

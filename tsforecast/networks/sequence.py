@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tsforecast.networks.encoders import CELLS, encoder
 from tsforecast.networks.layers import Architecture, Pooling, TrainableNetwork
-from tsforecast.networks.recurrent import CELLS, encoder
 
 UNLABELLED = -1  # the class of a step that has none: it carries no loss
 LEAST = 1e-6  # of a probability of anything else

@@ -15,9 +15,8 @@ from torch import nn
 from tsforecast.checks import whole
 from tsforecast.data.scaling import Scaling
 from tsforecast.errors import DataError, ParameterError, Problem, counted, raise_any
-from tsforecast.networks.conv import CausalBlock
+from tsforecast.networks.encoders import CausalBlock, RecurrentEncoder, RecurrentLayer
 from tsforecast.networks.layers import BatchNorm, Pooling
-from tsforecast.networks.recurrent import RecurrentEncoder, RecurrentLayer
 from tsforecast.networks.sequence import SequenceNetwork
 from tsforecast.sequences.targets import Classes, Ordered, Several, Target
 

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from tsforecast.data.windows import Windows
 from tsforecast.errors import TrainingError, TrainingWarning, shorten
 from tsforecast.events import clock
+from tsforecast.networks.encoders import use_kernels, uses_kernels
 from tsforecast.networks.forecast import ForecastNetwork
 from tsforecast.networks.kernels import choice
 from tsforecast.networks.layers import Architecture, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, DataScale, number_of
 from tsforecast.networks.losses import Objective as LossObjective
-from tsforecast.networks.recurrent import use_kernels, uses_kernels
 from tsforecast.training.batches import Batch, Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, Learn, TrainingState
 from tsforecast.training.history import Epoch, best_epoch

@@ -6,7 +6,7 @@ vector (`vectors`) with one number of each, so that every instruction works on a
 where that is asked for, makes two products of a weight matrix with rows (`matmul`) and one pass over the units for
 gates and state (`cells`). On the way back, gradients of the weights are summed over a chunk of steps while it is in the
 cache. Tiles go to all cores (`memory`), and sums over tiles have an order that does not depend on how many there are.
-`tsforecast.networks.recurrent` decides when all this is used.
+`tsforecast.networks.encoders` decides when all this is used.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 torch copies each step several times: it transposes, pads and lays taps side by side. Here the steps of sixteen windows,
 a *tile*, stay in the cache through all blocks; taps are read where they lie, two outputs at a time, so that a weight is
 loaded once for both, and a mask of bits is all that ReLU and dropout leave for the way back. The embedding comes on
-the way, and once more on the way back: that costs less than keeping it. `tsforecast.networks.conv` decides when this is
-used.
+the way, and once more on the way back: that costs less than keeping it. `tsforecast.networks.encoders` decides when
+this is used.
 """
 
 from __future__ import annotations
