@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 def _with_cache(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Path]:
+    for name in ("autograd", "likelihoods", "program"):  # kernels keep the folder that they were imported with
+        import_module(f"tsforecast.networks.kernels.{name}")
     monkeypatch.delenv("TSFORECAST_KERNELS")
     monkeypatch.setenv("TSFORECAST_CACHE", str(folder))
     caches = (memory.folder, choice.times_of, choice._ready)
