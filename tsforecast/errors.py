@@ -261,6 +261,21 @@ def shorten(items: Sequence[str], limit: int = 3) -> str:
     return ", ".join(items[:limit]) + f" and {len(items) - limit} more"
 
 
+def spoken(seconds: float) -> str:
+    """Return a time as it is read: two digits, in seconds, minutes or hours.
+
+    Examples
+    --------
+    >>> [spoken(seconds) for seconds in (0.31, 42.4, 200, 40_000)]
+    ['0.31 s', '42 s', '3.3 min', '11 h']
+    """
+    for unit, size, one in (("h", 5400.0, 3600.0), ("min", 90.0, 60.0)):
+        if seconds >= size:
+            seconds, name = seconds / one, unit
+            return f"{seconds:.0f} {name}" if seconds >= 9.95 else f"{seconds:.1f} {name}"
+    return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
+
+
 def counted(count: int, one: str, several: str = "") -> str:
     """Return a number with its noun, whose plural ends in s unless given: ``"1 step"``, ``"2 steps"``."""
     return f"{count} {one if count == 1 else several or f'{one}s'}"

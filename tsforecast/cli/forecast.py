@@ -58,6 +58,7 @@ from tsforecast.cli.options import (
     Models,
     NetworkOptions,
     Origins,
+    Recipe,
     RecordingOptions,
     Refit,
     Report,
@@ -73,10 +74,12 @@ from tsforecast.errors import (
     UnknownNameError,
     nearest,
     raise_any,
+    spoken,
 )
 from tsforecast.files import require_place
 
 if TYPE_CHECKING:
+    from tsforecast.data.panel import Panel
     from tsforecast.forecasters.base import Forecaster
 
 
@@ -297,6 +300,13 @@ def fit(
     model: Model = "gru",
     horizon: Horizon = None,
     causal: Causal = False,
+    within: Annotated[
+        str | None,
+        typer.Option(
+            help="Time that it may take, such as 60s; of the recipes the best one that keeps to it is used.",
+            show_default="no limit",
+        ),
+    ] = None,
     mlflow: Mlflow = False,
 ) -> None:
     """Fit one model on all of the data and save it; with --label a classifier of recordings."""
@@ -309,7 +319,7 @@ def fit(
     check_folder(out)
     if recordings.label or recordings.files:
         of = {"horizon": horizon, "window": networks.window, "recipe": networks.recipe, "loss": networks.loss}
-        of |= {"validation-origins": networks.validation_origins}
+        of |= {"validation-origins": networks.validation_origins, "within": within}
         require_absent("with --label", "it belongs to forecasts", **of)
         with tracked(mlflow, data):
             fit_classifier(data, model, reading, recordings, networks, causal, out)
@@ -318,8 +328,10 @@ def fit(
     require_absent("without --label", "forecasts are of the past alone", **of)
     panel, task, form = read_table(data, reading)
     horizon = horizon_of(task, panel, horizon)
-    settings = {**networks.settings(), "horizon": horizon, "verbose": int(console.is_terminal)}
-    forecaster = _one_model(model, settings)
+    own = {"horizon": horizon, "verbose": int(console.is_terminal)}
+    if within is not None:
+        networks = _recipe_within(within, model, networks, own, panel)
+    forecaster = _one_model(model, {**networks.settings(), **own})
     forecaster.saved_params()  # which refuses what cannot be saved, before it is fitted
     with tracked(mlflow, data):
         forecaster.fit(panel)
@@ -423,6 +435,30 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
     ]
     raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)
     return models
+
+
+def _recipe_within(
+    within: str, model: str, networks: NetworkOptions, own: dict[str, Any], panel: Panel
+) -> NetworkOptions:
+    """Return the options with the best recipe of which a fit keeps to a time, by quotes; the given one if there is."""
+    from tsforecast.estimators.network import NetworkEstimator
+    from tsforecast.evaluation.duration import seconds_of
+
+    limit, quotes = seconds_of(within), {}
+    if not isinstance(_one_model(model, own), NetworkEstimator):
+        raise ParameterError(Problem("must be left out", f"{model} is no network", parameter="within"))
+    recipes: tuple[Recipe, ...] = (networks.recipe,) if networks.recipe else ("best", "default", "fast")
+    for recipe in recipes:
+        chosen = replace(networks, recipe=recipe)
+        quotes[recipe] = _one_model(model, {**chosen.settings(), **own}).quote(panel)
+        if quotes[recipe].seconds + sum(quote.spent for quote in quotes.values()) <= limit:
+            echo(f"recipe {recipe}: {quotes[recipe]}")
+            return chosen
+    spent = sum(quote.spent for quote in quotes.values())
+    recipe, least = min(quotes.items(), key=lambda each: each[1].seconds)
+    must = f"must be at least {spoken(1.2 * (least.seconds + spent))}"
+    got = f"got {within}, of which quotes took {spoken(spent)}; recipe {recipe} would take {least}"
+    raise ParameterError(Problem(must, got, "give fewer series or --epochs", parameter="within"))
 
 
 def _one_model(name: str, settings: dict[str, Any]) -> Forecaster:

@@ -154,12 +154,15 @@ class LossOptions(TrainingOptions):
     ] = None
 
 
+Recipe = Literal["fast", "default", "best"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions(LossOptions):
     """Settings of networks."""
 
     recipe: Annotated[
-        Literal["fast", "default", "best"] | None,
+        Recipe | None,
         typer.Option(help="Settings of the networks by name: fast takes half the time, best three times as long."),
     ] = None
     window: Annotated[int | None, typer.Option(help="Steps that a network reads.", show_default="auto")] = None

@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
+from sklearn.base import TransformerMixin, clone
 from torch import nn
 
 from tsforecast.checks import between, one_of, share_or_count, whole
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, raise_any
 from tsforecast.estimators.base import Estimator, keyword_settings, optional, setting, unknown_settings
+from tsforecast.estimators.quotes import Quote, quote_of, trial
 from tsforecast.networks.encoders import use_kernels, uses_kernels
 from tsforecast.networks.kernels import choice
 from tsforecast.networks.layers import Architecture, TrainableNetwork, with_weights
@@ -232,12 +233,40 @@ class NetworkEstimator(Estimator):
             place = checkpoints.phase(phase) if checkpoints and phase != "tune" else None
             self.resolved_ |= {"kernels": "on" if kernels else "off"}
             self.resolved_ |= {"max_epochs": config.max_epochs, "patience": config.patience}
-            history = train(
-                self.network_, data.training, data.validation, data.objective, config, device, progress, place
-            )
+            run = partial(train, self.network_, data.training, data.validation, data.objective, device=device)
+            short = trial.get()
+            if short is None:
+                history = run(config=config, progress=progress, checkpoints=place)
+            else:  # for a quote
+                history = short.run(run, config, len(data.training), 1 + (self.refit and data.validation is not None))
         if phase != "refit":
             self.history_ = history
             self.resolved_["best_epoch"] = best_epoch(history).number
+
+    def quote(self, *data: Any, **named: Any) -> Quote:
+        """Return the time and memory that `fit` would take with the same arguments; see `Quote`.
+
+        A copy of this estimator reads the data and trains for a few short epochs on this machine, and their times are
+        multiplied. Nothing is fitted, and another load on the machine is part of the quote.
+
+        Parameters
+        ----------
+        *data, **named : as in `fit`
+
+        Raises
+        ------
+        ParameterError, DataError
+            As `fit` does.
+
+        Examples
+        --------
+        >>> from tsforecast import GRUForecaster, load_dataset
+        >>> quote = GRUForecaster(horizon=8, max_epochs=50).quote(load_dataset("co2-weekly"))
+        >>> quote.epochs
+        50
+        """
+        copy = clone(self).set_params(verbose=0)
+        return quote_of(lambda: copy.fit(*data, **named))
 
     def _reads_by_kernels(
         self, data: TrainingData, config: TrainingConfig, device: torch.device, before: bool | None

@@ -15,7 +15,7 @@ import joblib
 
 from tsforecast.data.protocol import Protocol, counts_cutoffs
 from tsforecast.data.splits import Fold, trains_on_other_groups
-from tsforecast.errors import ParameterError, Problem, counted
+from tsforecast.errors import ParameterError, Problem, counted, spoken
 from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.runner import random_states, seeded_clones
@@ -347,18 +347,3 @@ def seconds_of(within: Any) -> float:
         must = "must be a time above 0, in seconds or with s, min or h, such as 600 or '10min'"
         raise ParameterError(Problem(must, f"got {within!r}", parameter="within"))
     return seconds
-
-
-def spoken(seconds: float) -> str:
-    """Return a time as it is read: two digits, in seconds, minutes or hours.
-
-    Examples
-    --------
-    >>> [spoken(seconds) for seconds in (0.31, 42.4, 200, 40_000)]
-    ['0.31 s', '42 s', '3.3 min', '11 h']
-    """
-    for unit, size in (("h", 5400.0), ("min", 90.0)):
-        if seconds >= size:
-            seconds, name = seconds / UNITS[unit], unit
-            return f"{seconds:.0f} {name}" if seconds >= 9.95 else f"{seconds:.1f} {name}"
-    return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"

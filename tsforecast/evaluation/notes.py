@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tsforecast.data.panel import Panel
-from tsforecast.errors import shorten
-from tsforecast.evaluation.duration import spoken
+from tsforecast.errors import shorten, spoken
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.runner import Outcome, packed
 from tsforecast.forecasters.base import Forecaster
