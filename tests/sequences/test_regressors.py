@@ -16,7 +16,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tests.helpers.classifiers import QUICK
+from tests.helpers import classifiers
 from tests.sequences.test_classifier_contract import as_panel
 from tsforecast.data.scaling import ScalingRecipe
 from tsforecast.data.splits import LeaveGroupsOut
@@ -32,6 +32,8 @@ from tsforecast.sequences.regressors import (
     RNNRegressor,
 )
 from tsforecast.sequences.targets import Numbers
+
+QUICK = {name: value for name, value in classifiers.QUICK.items() if name != "features"}  # of classifiers alone
 
 NETWORKS = (RNNRegressor, GRURegressor, LSTMRegressor, Conv1DRegressor)
 
