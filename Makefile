@@ -90,6 +90,10 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/naive_bound.py --seeds 3
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/fit_speed.py
+	$(BIN)/python benchmarks/convolution_speed.py
+	$(BIN)/python benchmarks/quotes.py
+	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/start.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/accuracy.py

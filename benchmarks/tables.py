@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 import gallery_tables
 import pandas as pd
 import recording_tables
+import speed_tables
 import streaming_tables
 import verdict_tables
 from scipy.stats import binomtest
@@ -23,6 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 VERDICTS = Path(__file__).parents[1] / "docs" / "verdicts.md"
 DISTRIBUTIONS = Path(__file__).parents[1] / "docs" / "distributions.md"
+SPEED = Path(__file__).parents[1] / "docs" / "speed.md"
 STREAMING = Path(__file__).parents[1] / "docs" / "streaming.md"
 OPEN_BOARD = Path(__file__).parents[1] / "docs" / "open-board" / "README.md"
 ACTIVITIES = Path(__file__).parents[1] / "docs" / "activities.md"
@@ -283,26 +284,6 @@ def tracking() -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
-def speed() -> str:
-    """Draw each cell: how many times quicker a step of training is with kernels, in the mean and at worst."""
-    kinds = {"module": "the cell alone", "network": "the whole network"}
-    clocks = {"wall": "both cores", "processor": "one core"}
-    steps = rows("speed").query("measured == 'step'")
-    table = [
-        {
-            "cell": cell,
-            "step of": kinds[kind],
-            "on": clocks[clock],
-            "sizes": len(part),
-            "faster by": f"{math.exp(part['ratio'].map(math.log).mean()):.1f}",
-            "lowest": f"{part['ratio'].min():.2f}",
-            "highest": f"{part['ratio'].max():.1f}",
-        }
-        for (cell, kind, clock), part in steps.groupby(["cell", "kind", "clock"], sort=False)
-    ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
-
-
 def start() -> str:
     """Draw the seconds of a fresh process to load the package, to answer and to reach a network."""
     table = [
@@ -417,14 +398,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "clean": clean,
     "kept": kept,
     "searches": searches,
-    "peers": peers,
-    "peer errors": peer_errors,
     "sensors": sensors,
     "people": people,
     "tracking": tracking,
-    "speed": speed,
-    "start": start,
-    "reading": reading,
 }
 
 
@@ -507,8 +483,21 @@ OF_STREAMING: dict[str, Callable[[], str]] = {
 }
 
 
+OF_SPEED: dict[str, Callable[[], str]] = {
+    "speed": lambda: speed_tables.steps(rows("speed")),
+    "convolutions": lambda: speed_tables.convolutions(rows("speed")),
+    "fits": lambda: speed_tables.fits(rows("speed")),
+    "quotes": lambda: speed_tables.quotes(rows("quotes")),
+    "peers": peers,
+    "peer errors": peer_errors,
+    "start": start,
+    "reading": reading,
+}
+
+
 DRAWN = {
     README: TABLES,
+    SPEED: OF_SPEED,
     CLASSIFICATION: {"recognition": recognition, "transfer": transfer},
     VERDICTS: OF_VERDICTS,
     DISTRIBUTIONS: OF_DISTRIBUTIONS,
