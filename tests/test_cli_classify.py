@@ -8,6 +8,7 @@ import re
 import shlex
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -574,6 +575,14 @@ def test_rows_that_are_there_twice_are_refused_with_their_line(tmp_path: Path) -
     )
     one = tsforecast(*long_table(lambda table: table.loc[[*range(13), *range(13), *range(13, len(table))]], path))
     assert "13 of 187 are copies, the first in line 15; remove them" in one.stderr
+
+    def shuffled(table: pd.DataFrame, **changed: float) -> pd.DataFrame:
+        doubled = pd.concat([table, table[20:21].assign(**changed)])
+        return doubled.sample(frac=1, random_state=0).sort_values("id", kind="stable")
+
+    assert "1 of 175 are copies" in tsforecast(*long_table(shuffled, path)).stderr
+    other = tsforecast(*long_table(partial(shuffled, x=9.0), path))
+    assert "must have its own 't': 1 of 175 have that of a row before, the first in line" in other.stderr
     without = tsforecast(*long_table(lambda table: table.loc[table.index.repeat(2), ["id", "way", "x", "y"]], path))
     assert "12 of 12 hold each row twice, 'ann/tap/01', 'ann/tap/02', 'ann/wave/01' and 9 more; remove" in (
         without.stderr

@@ -63,6 +63,7 @@ FORMAT_FILE = "reading.json"  # beside a saved model: how dates were written in 
 MOST_TEXT = 1 << 20  # characters of that file which are read
 MOST_BYTES = 4 << 30  # that a zip may unpack to
 CHUNK = 1 << 20
+FULL = 8  # evenly spaced numbers of a recording, of which few repeat: a clock
 EVEN = 1.1  # largest step of a clock beside its smallest one: its numbers are rounded
 
 
@@ -417,10 +418,19 @@ def in_order(frame: Any, id: str | None, taken: set[str | None]) -> tuple[Any, A
             rows = rows.sort(owner, name)
             return rows.drop(owner, row), rows[row].to_numpy()
         copies = frame.select((~pl.struct(pl.all()).is_first_distinct()).alias(row))[row]
-        if many and copies.sum() == many and (time or (len(free) > 1 and (shapes["counts"] == 1).all())):
+        few = 10 * many <= len(frame) and shapes["kinds"].min() >= FULL  # else it may be a channel of few values
+        alike = few or bool((shapes["counts"] == 1).all())
+        if many and copies.sum() == many and (time or (len(free) > 1 and alike)):
             held = f"{many} of {len(frame)} are copies, the first in "
             raise DataError(
                 Problem("each row of a recording must be there once", (held, Row(copies.arg_max())), "remove them")
+            )
+        if many and few:
+            again = rows.select((~pl.struct(owner, name).is_first_distinct()).alias(row))[row]
+            held = f"{many} of {len(frame)} have that of a row before, the first in "
+            remedy = "remove them, or if it is no clock name the channels with --target"
+            raise DataError(
+                Problem(f"each row of a recording must have its own {name!r}", (held, Row(again.arg_max())), remedy)
             )
     return frame, None
 

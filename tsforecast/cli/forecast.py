@@ -451,10 +451,11 @@ def _recipe_within(
     for recipe in recipes:
         chosen = replace(networks, recipe=recipe)
         quotes[recipe] = _one_model(model, {**chosen.settings(), **own}).quote(panel)
-        if quotes[recipe].seconds + sum(quote.spent for quote in quotes.values()) <= limit:
-            echo(f"recipe {recipe}: {quotes[recipe]}")
+        spent = sum(quote.spent for quote in quotes.values())
+        if quotes[recipe].seconds + spent <= limit:
+            longer = "".join(f"; {name} would take {spoken(quote.seconds)}" for name, quote in [*quotes.items()][:-1])
+            echo(f"recipe {recipe}: {quotes[recipe]}; quotes took {spoken(spent)} of the {spoken(limit)}{longer}")
             return chosen
-    spent = sum(quote.spent for quote in quotes.values())
     recipe, least = min(quotes.items(), key=lambda each: each[1].seconds)
     must = f"must be at least {spoken(1.2 * (least.seconds + spent))}"
     got = f"got {within}, of which quotes took {spoken(spent)}; recipe {recipe} would take {least}"

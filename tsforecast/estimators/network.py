@@ -282,7 +282,8 @@ class NetworkEstimator(Estimator):
             return before
         use_kernels(self.network_, True)
         whole = steps_of if covers(self.network_, data.training, data.objective) else None
-        reads = config.max_epochs * config.steps(count) * self.layers * (1 + self.bidirectional)
+        layers = self.network_.members * self.layers * (1 + self.bidirectional)
+        reads = config.max_epochs * config.steps(count) * layers
         return choice.chosen(cell, reads, self.units, min(config.batch_size, count) * data.rows, data.steps, whole)
 
     def _refits(self, config: TrainingConfig) -> bool:

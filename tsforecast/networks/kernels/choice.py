@@ -101,7 +101,8 @@ def times_of(mode: str, whole: Ways | None = None) -> Times | None:
     if given and kept is None:
         raise ParameterError(
             f"TSFORECAST_KERNELS must name a file with times of {name}, such as {FILE} in a folder that `tsforecast "
-            f"compile` names: got {given!r}; unset it, and this machine is measured"
+            f"compile` names: got {given!r}{'' if place.exists() else ', which does not exist'}; unset it, and this "
+            "machine is measured"
         )
     if kept is not None or loaded(mode) is None:
         return kept
