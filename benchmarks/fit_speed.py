@@ -1,7 +1,7 @@
 """A whole fit beside a plain loop of torch, and an ensemble of five beside one network, each pair side by side.
 
-Run with ``python benchmarks/fit_speed.py`` (a quarter of an hour, on a machine with nothing else to do); ``--cells``
-measures some cells alone, ``--quick`` runs each pair three times and keeps no rows. Kind `fit`: a layer of 32 units
+Run with ``python benchmarks/fit_speed.py`` (five minutes, on a machine with nothing else to do); ``--cells``
+measures some cells alone, ``--quick`` runs each pair once and keeps no rows. Kind `fit`: a layer of 32 units
 reads windows of 24 steps step by step, in batches of 256, for 200 and 1,000 steps; a fit reads and checks its series
 and chooses its anchor, the loop has its windows ready, a linear head, mean absolute error, clipping and a fused AdamW,
 with one thread of torch or with all: the faster of the two counts. Kind `members`: five networks beside one, with all
@@ -28,7 +28,7 @@ WINDOW, HORIZON, UNITS, BATCH, STEPS = 24, 12, 32, 256, (200, 1_000)
 EPOCH = 20  # steps of an epoch, over all windows
 LENGTH = EPOCH * BATCH + WINDOW + HORIZON - 1
 MEMBERS = 5
-RUNS, QUICK = 7, 3
+RUNS, QUICK = 3, 1
 REST = 0.05  # s before each run: threads of torch go on looking for work for a while
 
 

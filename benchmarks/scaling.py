@@ -1,6 +1,6 @@
 """Cost of a fit against series, steps, window, units and cores, beside the time of its multiplications alone.
 
-Run with ``python benchmarks/scaling.py`` (six minutes, on a machine with nothing else to do); ``--quick`` measures
+Run with ``python benchmarks/scaling.py`` (four minutes, on a machine with nothing else to do); ``--quick`` measures
 small sizes and keeps no rows. A whole `fit` of a GRU that reads step by step is measured, without validation: one epoch
 over all windows of the series along the axes `series` and `steps`, 200 steps of 256 windows along the others. Sizes of
 an axis take turns, so that a slow minute of the machine is shared. The floor is what multiplications of the network's
@@ -27,7 +27,7 @@ from tsforecast import GRUForecaster, Panel
 from tsforecast.reporting.figures import COLOURS, REFERENCE, canvas, fan, in_style
 
 DOCS = Path(__file__).parents[1] / "docs"
-RUNS = 5
+RUNS = 3
 BATCH, STEPS = 256, 200
 USUAL = {"series": 1, "steps": BATCH * STEPS + 24, "window": 24, "units": 32, "cores": 2}
 AXES: dict[str, tuple[int, ...]] = {
