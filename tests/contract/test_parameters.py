@@ -163,7 +163,7 @@ def test_options_in_a_type_are_those_that_the_check_takes(cls: type) -> None:
 
 def test_shared_settings_are_declared_once() -> None:
     shared = {field.name for field in dataclasses.fields(NetworkEstimator) if field.init}
-    assert len(shared) == 26
+    assert len(shared) == 27
     for cls in NETWORKS:
         assert shared - {"cell"} <= set(inspect.signature(cls).parameters)
 

@@ -16,7 +16,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.splits import LeaveGroupsOut
 from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.estimators.persistence import load
-from tsforecast.networks.encoders import use_kernels
+from tsforecast.networks.encoders import use_kernels, uses_kernels
 from tsforecast.search.search import RaySearch
 from tsforecast.sequences.baselines import MajorityClassifier
 from tsforecast.sequences.classifier import Classifier
@@ -170,11 +170,11 @@ def test_an_answer_does_not_depend_on_the_other_recordings(fitted: Classifier) -
 
 def test_kernels_answer_as_torch_does(fitted: Classifier) -> None:
     recordings, _ = activities(3, seed=3)
-    answers = []
+    answers, before = [], uses_kernels(fitted.network_)
     for kernels in (False, True):
         use_kernels(fitted.network_, kernels)
         answers.append(np.concatenate(fitted.predict_proba(recordings)))
-    use_kernels(fitted.network_, False)
+    use_kernels(fitted.network_, before)
     assert np.allclose(*answers, atol=1e-5)
 
 
@@ -322,9 +322,7 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(fitted: Classifier) -> Non
     with pytest.warns(DataWarning, match=r"fitted count as wrong: 'jump' \(1 step\); leave those out: \"\" is no"):
         assert fitted.score([np.zeros((2, 2))], [["jump", "walk"]]) <= 0.5
     for model in (GRUClassifier(), RocketClassifier()):
-        with pytest.raises(
-            DataError, match="one label for each recording: the first has 3; labels of steps are for net"
-        ):
+        with pytest.raises(DataError, match="one label for each recording: the first has 3; give several as a table"):
             model.fit(X, [["a", "b", "a"], ["b", "a"]])
     with pytest.raises(ParameterError, match="an ensemble must answer for recordings: got one with output='step'"):
         EnsembleClassifier([GRUClassifier(output="step")]).fit(X, ["a", "b"])

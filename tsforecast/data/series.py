@@ -232,9 +232,12 @@ class Series:
     @cached_property
     def first_numbers(self) -> NDArray[np.int64]:
         """Row of the first number of each series and column, shape (N, C); its length where there is none."""
-        rows = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
-        found = np.where(np.isnan(self.values), np.repeat(self.lengths, self.lengths)[:, None], rows[:, None])
-        return np.minimum.reduceat(found, self.offsets[:-1], axis=0)
+        lacks = np.isnan(self.values[self.offsets[:-1]])  # as a rule none
+        rows = np.zeros(lacks.shape, dtype=np.int64)
+        for i in np.flatnonzero(lacks.any(axis=1)):
+            there = ~np.isnan(self.values[self.offsets[i] : self.offsets[i + 1]])
+            rows[i] = np.where(there.any(axis=0), there.argmax(axis=0), len(there))
+        return rows
 
     @cached_property
     def firsts(self) -> NDArray[np.int64]:

@@ -233,12 +233,16 @@ class NetworkEstimator(Estimator):
             place = checkpoints.phase(phase) if checkpoints and phase != "tune" else None
             self.resolved_ |= {"kernels": "on" if kernels else "off"}
             self.resolved_ |= {"max_epochs": config.max_epochs, "patience": config.patience}
-            run = partial(train, self.network_, data.training, data.validation, data.objective, device=device)
-            short = trial.get()
-            if short is None:
-                history = run(config=config, progress=progress, checkpoints=place)
+
+            def run(limits: TrainingConfig, shown: Any, kept: Checkpoints | None = None) -> list[Epoch]:
+                parts = (self.network_, data.training, data.validation, data.objective)
+                return train(*parts, limits, device, shown, kept)
+
+            if (short := trial.get()) is None:
+                history = run(config, progress, place)
             else:  # for a quote
-                history = short.run(run, config, len(data.training), 1 + (self.refit and data.validation is not None))
+                times = 1 + (self.refit and data.validation is not None)
+                history = short.run(run, config, len(data.training), times)
         if phase != "refit":
             self.history_ = history
             self.resolved_["best_epoch"] = best_epoch(history).number
