@@ -232,11 +232,9 @@ class Series:
     @cached_property
     def first_numbers(self) -> NDArray[np.int64]:
         """Row of the first number of each series and column, shape (N, C); its length where there is none."""
-        lacks = np.isnan(self.values[self.offsets[:-1]])  # as a rule none
-        rows = np.zeros(lacks.shape, dtype=np.int64)
-        for i in np.flatnonzero(lacks.any(axis=1)):
-            there = ~np.isnan(self.values[self.offsets[i] : self.offsets[i + 1]])
-            rows[i] = np.where(there.any(axis=0), there.argmax(axis=0), len(there))
+        rows = np.isnan(self.values[self.offsets[:-1]]).astype(np.int64)
+        for i in np.flatnonzero(rows.any(axis=1)):  # as a rule none
+            rows[i] = np.isnan(self.series(i)).cumprod(axis=0).sum(axis=0)
         return rows
 
     @cached_property
@@ -258,8 +256,7 @@ class Series:
     def ended(self, steps: int) -> NDArray[np.bool_]:
         """Whether each series ends more than `steps` steps before the latest one, shape (N,).
 
-        An integer axis that begins at 0, or at its first step, in every series counts each of them anew: there is no
-        time that they share, so that none has ended.
+        Series on an integer axis that all begin at 0, or at its first step, share no time: none has ended.
         """
         first = self.starts[0]
         if self.kind == "integer" and 0 <= first <= self.frequency.count and (self.starts == first).all():
