@@ -232,8 +232,8 @@ class Series:
     @cached_property
     def first_numbers(self) -> NDArray[np.int64]:
         """Row of the first number of each series and column, shape (N, C); its length where there is none."""
-        rows = np.isnan(self.values[self.offsets[:-1]]).astype(np.int64)
-        for i in np.flatnonzero(rows.any(axis=1)):  # as a rule none
+        rows: NDArray[np.int64] = np.isnan(self.values[self.offsets[:-1]]).astype(np.int64)
+        for i in np.flatnonzero(rows.any(axis=1)).tolist():  # as a rule none
             rows[i] = np.isnan(self.series(i)).cumprod(axis=0).sum(axis=0)
         return rows
 
