@@ -55,6 +55,7 @@ def test_steps_and_validation_of_a_trial_are_multiplied() -> None:
     again.run(trained(0.01, 0.3), config, 64 * 1_000, 2)  # fitted once more on all data
     assert again.seconds == pytest.approx(2 * trial.seconds)
     assert again.least == pytest.approx(trial.least)
+    assert again.epoch == pytest.approx(2 * trial.epoch)
 
 
 def test_epochs_of_few_steps_are_timed_as_they_are() -> None:

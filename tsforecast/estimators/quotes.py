@@ -38,7 +38,7 @@ class Quote:
     epochs, steps : int
         Epochs at most, and batches in each.
     epoch_seconds : float
-        Of one epoch with its validation.
+        Of one epoch with its validation; with `refit` of two.
     spent : float
         Seconds that the quote took.
     """
@@ -52,7 +52,7 @@ class Quote:
     spent: float
 
     def after(self, epochs: int) -> float:
-        """Return the seconds of a fit that ends after so many epochs."""
+        """Return the seconds of a fit that ends after so many epochs; a refit is counted as long as that."""
         return self.seconds - (self.epochs - epochs) * self.epoch_seconds
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ class Trial:
         patience = config.epochs if config.patience is None else config.patience
         self.seconds += times * config.epochs * epoch
         self.least += min(config.epochs, patience) * epoch
-        self.epoch, self.epochs, self.steps = self.epoch + epoch, config.epochs, steps
+        self.epoch, self.epochs, self.steps = self.epoch + times * epoch, config.epochs, steps
         self.spent += clock() - began
         return history
 
