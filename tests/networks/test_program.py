@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numba import njit
 
 from tsforecast.data.windows import Windows
 from tsforecast.networks.encoders import use_kernels
@@ -188,3 +190,27 @@ def test_a_loss_that_is_no_number_is_noted_where_it_arises() -> None:
     with torch.no_grad():
         parts[0].decoder.head.weight += float("nan")
     assert torch.isnan(learned(parts, learner(*parts), 2)[0]).all()
+
+
+def test_slopes_that_vanish_along_many_steps_cost_no_more_time() -> None:
+    numbers, seconds = np.zeros(4_096, dtype=np.float32), []
+    for first in (1e-3, 1e-39):  # the second is too small for all its digits
+        numbers[:] = first
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            memory.share(_halved, 1, 0.0, numbers, 2_000)
+            times.append(time.perf_counter() - began)
+        seconds.append(min(times))
+    assert seconds[1] < 3 * seconds[0]
+    assert 1e-310 * np.float64(1.0) > 0  # the caller's own setting stays
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def _halved(first: int, last: int, numbers: np.ndarray[Any, Any], times: int) -> float:
+    """Return a sum of halves of numbers, computed many times."""
+    total = np.float32(0)
+    for _ in range(times):
+        for number in numbers:
+            total = total * np.float32(0.5) + number * np.float32(0.5)
+    return total

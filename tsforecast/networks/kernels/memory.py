@@ -63,6 +63,7 @@ def _take_block(size: int) -> NDArray[np.uint8]:
     return block[-block.__array_interface__["data"][0] % ALIGNED :][:size]
 
 
+DENORMAL = 1e-310  # too small for all its digits
 WORTH_SHARING = 8_000_000  # multiplications: 0.15 ms of one core, several times what it takes to wake another
 
 allowed: ContextVar[int | None] = ContextVar("allowed", default=None)  # threads of kernels; None for those of torch
@@ -70,7 +71,8 @@ allowed: ContextVar[int | None] = ContextVar("allowed", default=None)  # threads
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tsforecast")
+    flush = (torch.set_flush_denormal, (True,))
+    return ThreadPoolExecutor(os.cpu_count(), "tsforecast", *flush)
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
@@ -80,17 +82,18 @@ def share(kernel: Callable[..., None], count: int, work: float, *arguments: Any)
     """Call ``kernel(first, last, *arguments)`` for parts of range(count), on as many threads as the work is worth.
 
     A kernel releases Python's lock. The caller computes the first part itself, so that callers never wait for each
-    other in a circle.
+    other in a circle. Numbers too small for all their digits become zero: slopes of the first of many steps are such
+    numbers, with which a processor is some twenty times as slow.
     """
     threads = min(allowed.get() or torch.get_num_threads(), count) if work > WORTH_SHARING else 1
-    if threads == 1:
-        kernel(0, count, *arguments)
-        return
     parts = [(count * i // threads, count * (i + 1) // threads) for i in range(threads)]
     others = [_pool().submit(kernel, *part, *arguments) for part in parts[1:]]
+    flushed = 1.0 * DENORMAL == 0  # by the caller's own setting
+    torch.set_flush_denormal(True)
     try:
         kernel(*parts[0], *arguments)
     finally:  # no thread may still write to memory that is used again
+        torch.set_flush_denormal(flushed)
         wait(others)
     for other in others:
         other.result()
