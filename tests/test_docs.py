@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("how-to/other-libraries", "["),
         ("how-to/targets", "Conv1DRegressor True"),
         ("metrics", "wape"),
-        ("kernels", "on"),
+        ("speed", "on"),
         ("streaming", "Decision(label="),
         ("classification", "macro_f1"),
         ("contamination", "seems to remember"),

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import SMALL, wave
 from tsforecast.cli.console import plain_warnings
-from tsforecast.errors import ParameterError
+from tsforecast.errors import ParameterError, TrainingWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
+from tsforecast.evaluation.runner import interruptible
 from tsforecast.events import clock, uncounted
 from tsforecast.networks.kernels import autograd, choice, memory
 from tsforecast.training.loop import steps_of
@@ -265,3 +268,17 @@ def test_the_command_compiles_all_kernels_and_notes_are_shown(
         logging.getLogger("tsforecast").info("compiled %s", "kernels", extra={"note": True})
         logging.getLogger("tsforecast").info("an epoch")
     assert capsys.readouterr().err == "Note: compiled kernels\n"
+
+
+@pytest.mark.parametrize("mode", sorted(choice.MODES.values()))
+def test_kernels_load_where_a_forecast_needs_them_first(mode: str) -> None:
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choice._tried(mode) is not None
+
+
+def test_a_warning_about_kernels_is_no_interruption_of_a_comparison() -> None:
+    with pytest.warns(TrainingWarning, match="numba"), interruptible():
+        warnings.warn("numba must compile the fast kernels and cannot", TrainingWarning, stacklevel=1)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        warnings.warn("training was interrupted in epoch 2", TrainingWarning, stacklevel=1)

@@ -29,7 +29,7 @@ def small(**settings: Any) -> GRUForecaster:
 def trained(step: float, validation: float) -> Any:
     """Return a training that takes exactly so many seconds for each step and for each validation."""
 
-    def train(config: TrainingConfig, progress: Any) -> list[Epoch]:
+    def train(*, config: TrainingConfig, progress: Any) -> list[Epoch]:
         with progress as report:
             history = [Epoch(0, None, 1.0, 0.0, 0.0)]
             for number in range(1, config.epochs + 1):

@@ -233,16 +233,14 @@ class NetworkEstimator(Estimator):
             place = checkpoints.phase(phase) if checkpoints and phase != "tune" else None
             self.resolved_ |= {"kernels": "on" if kernels else "off"}
             self.resolved_ |= {"max_epochs": config.max_epochs, "patience": config.patience}
-
-            def run(limits: TrainingConfig, shown: Any, kept: Checkpoints | None = None) -> list[Epoch]:
-                parts = (self.network_, data.training, data.validation, data.objective)
-                return train(*parts, limits, device, shown, kept)
-
+            parts = (self.network_, data.training, data.validation, data.objective)
             if (short := trial.get()) is None:
-                history = run(config, progress, place)
+                history = train(*parts, config, device, progress, place)
             else:  # for a quote
                 times = 1 + (self.refit and data.validation is not None)
-                history = short.run(run, config, len(data.training), times)
+                history = short.run(
+                    lambda *own: train(*parts, own[0], device, own[1]), config, len(data.training), times
+                )
         if phase != "refit":
             self.history_ = history
             self.resolved_["best_epoch"] = best_epoch(history).number

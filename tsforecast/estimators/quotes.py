@@ -90,7 +90,7 @@ class Trial:
 def _timed(train: Callable[..., list[Epoch]], config: TrainingConfig, steps: int) -> tuple[list[Epoch], float]:
     """Train for a few epochs of so many steps; return the history, and the seconds of the quickest but the first."""
     short = replace(config, steps_per_epoch=steps, stop=min(EPOCHS, config.epochs), patience=None)
-    history = train(short, nullcontext(lambda epoch: None))
+    history = train(config=short, progress=nullcontext(lambda epoch: None))
     return history, min((epoch.seconds for epoch in history[2:] or history[1:]), default=0.0)
 
 

@@ -191,7 +191,7 @@ def random_states(model: BaseEstimator) -> dict[str, int | None]:
 def interruptible() -> Iterator[None]:
     """End the whole comparison on Ctrl-C, where a network alone would stop training and keep its best weights."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", TrainingWarning)
+        warnings.filterwarnings("error", "training was interrupted", TrainingWarning)
         try:
             yield
         except TrainingWarning:

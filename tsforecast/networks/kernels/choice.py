@@ -161,9 +161,9 @@ def _alone() -> Iterator[None]:
 
 def _tried(mode: str) -> Cell | Stack | None:
     """Return the kernels of a cell, compiled and tried on a few numbers; None, with a warning, where that fails."""
-    one = torch.ones(1, 1, 1)
     try:
         with torch.inference_mode(False), torch.enable_grad():
+            one = torch.ones(1, 1, 1)
             if mode == "CONV":
                 from tsforecast.networks.kernels.convolution import blocks_of, stack
 
