@@ -237,10 +237,8 @@ class NetworkEstimator(Estimator):
             if (short := trial.get()) is None:
                 history = train(*parts, config, device, progress, place)
             else:  # for a quote
-                times = 1 + (self.refit and data.validation is not None)
-                history = short.run(
-                    lambda *own: train(*parts, own[0], device, own[1]), config, len(data.training), times
-                )
+                run, times = partial(train, *parts, device=device), 1 + (self.refit and data.validation is not None)
+                history = short.run(run, config, len(data.training), times)
         if phase != "refit":
             self.history_ = history
             self.resolved_["best_epoch"] = best_epoch(history).number
