@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
 import torch
 from record import record
-from speed import CLOCKS, REST, SEEDS, SETS
+from speed import CLOCKS, SEEDS, SETS, interleaved
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,7 +29,6 @@ from tsforecast import backtest, load_dataset
 from tsforecast.catalog.card import card
 from tsforecast.forecasters.neural import Conv1DForecaster
 from tsforecast.networks.encoders import ConvEncoder
-from tsforecast.networks.kernels import memory
 from tsforecast.networks.layers import Architecture
 from tsforecast.training.optim import make_optimizer
 
@@ -84,30 +83,17 @@ def training_step(path: str, units: int, batch: int, window: int) -> Callable[[s
 
 def measure(step: Callable[[str], None], clock: str, threads: int) -> dict[str, Any]:
     """Return milliseconds of a step by each way, and how many times as fast kernels are."""
-    now, before = CLOCKS[clock], torch.get_num_threads()
-    times: dict[str, list[float]] = {way: [] for way in WAYS}
-    torch.set_num_threads(threads)
-    allowed, began, runs = memory.allowed.set(threads), time.perf_counter(), 0
-    while runs < LEAST or (runs < MOST and time.perf_counter() - began < SECONDS):
-        for way in WAYS:
-            time.sleep(REST)
-            step(way)  # not counted: it finds caches as the way before left them
-            start = now()
-            step(way)
-            times[way].append(1000 * (now() - start))
-        runs += 1
-    memory.allowed.reset(allowed)
-    memory.clear()
-    torch.set_num_threads(before)
+    ways: dict[str, tuple[Callable[[], object], int]] = {way: (partial(step, way), threads) for way in WAYS}
+    times = interleaved(ways, clock, SECONDS, LEAST, MOST)
     medians = {way: statistics.median(part) for way, part in times.items()}
     ratios = {way: round(medians[way] / medians["kernels"], 3) for way in WAYS[1:]}
-    spread = {way: [round(min(part), 4), round(max(part), 4)] for way, part in times.items()}
+    spread = {way: [round(part[0], 4), round(part[-1], 4)] for way, part in times.items()}
     return {
         "ratio": min(ratios.values()),
         "ratios": ratios,
         "ms": {way: round(value, 4) for way, value in medians.items()},
         "ms_lowest_and_highest": spread,
-        "runs": runs,
+        "runs": len(times[WAYS[0]]),
         "threads": threads,
         "clock": clock,
     }

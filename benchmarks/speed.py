@@ -16,6 +16,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -110,26 +111,38 @@ def scores(cell: str) -> list[dict[str, Any]]:
     return rows
 
 
-def measure(step: Step, clock: str) -> dict[str, Any]:
-    """Return milliseconds of a step by kernels, and by torch with one thread and, by the wall clock, with all."""
-    before = torch.get_num_threads()
-    now, cores = CLOCKS[clock], before if clock == "wall" else 1
-    ways = {"fused": (True, 1), "torch, 1 thread": (False, 1)} | ({"torch": (False, cores)} if cores > 1 else {})
+def interleaved(
+    ways: dict[str, tuple[Callable[[], object], int]], clock: str, seconds: float, least: int, most: int
+) -> dict[str, list[float]]:
+    """Return milliseconds of several ways, (function, threads) each, in runs turn by turn; sorted, without the first.
+
+    There are `least` to `most` runs, in so many seconds if they can.
+    """
+    now, before, began = CLOCKS[clock], torch.get_num_threads(), time.perf_counter()
     times: dict[str, list[float]] = {name: [] for name in ways}
-    runs, began = 0, time.perf_counter()
-    memory.allowed.set(cores)
-    while runs <= LEAST or (runs <= MOST and time.perf_counter() - began < SECONDS):
-        for name, (fused, threads) in ways.items():
+    runs, allowed = 0, memory.allowed.set(max(threads for _, threads in ways.values()))
+    while runs <= least or (runs <= most and time.perf_counter() - began < seconds):
+        for name, (run, threads) in ways.items():
             torch.set_num_threads(threads)
             time.sleep(REST)
-            step(fused)  # not counted: it finds caches as the way before left them
+            run()  # not counted: it finds caches as the way before left them
             start = now()
-            step(fused)
+            run()
             times[name].append(1000 * (now() - start))
         runs += 1
+    memory.allowed.reset(allowed)
     memory.clear()
     torch.set_num_threads(before)
-    kept = {name: sorted(part[1:]) for name, part in times.items()}  # the first one warms up
+    return {name: sorted(part[1:]) for name, part in times.items()}  # the first one warms up
+
+
+def measure(step: Step, clock: str) -> dict[str, Any]:
+    """Return milliseconds of a step by kernels, and by torch with one thread and, by the wall clock, with all."""
+    cores = torch.get_num_threads() if clock == "wall" else 1
+    ways: dict[str, tuple[Callable[[], object], int]] = {"fused": (partial(step, True), 1)}
+    ways |= {"torch, 1 thread": (partial(step, False), 1)}
+    ways |= {"torch": (partial(step, False), cores)} if cores > 1 else {}
+    kept = interleaved(ways, clock, SECONDS, LEAST, MOST)
     medians = {name: statistics.median(part) for name, part in kept.items()}
     rivals = [name for name in ways if name != "fused"]
     spread = {
@@ -140,7 +153,7 @@ def measure(step: Step, clock: str) -> dict[str, Any]:
         "ratio_of_lowest": round(min(kept[name][0] for name in rivals) / kept["fused"][0], 3),
         "ms": {name: round(value, 4) for name, value in medians.items()},
         "ms_tenth_and_ninetieth": spread,
-        "runs": runs - 1,
+        "runs": len(kept["fused"]),
         "threads": cores,
         "clock": clock,
     }

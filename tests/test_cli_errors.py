@@ -222,6 +222,7 @@ def _names(node: ast.expr) -> set[str]:
         (["fit", "--horizon", "200"], "has 109 (309 less 200 for validation); use --horizon <= 127\n"),
         (["fit", "--horizon", "320"], "shortest has 309 steps; use --horizon <= 77, or give longer series\n"),
         (["audit", "--cutoffs", "90", "--model", "mean"], "need 991 steps, the data have 309; use --cutoffs <= 28\n"),
+        (["fit", "--recipe", "nice"], "for '--recipe': 'nice' is not one of 'fast', 'default', 'best'; tsforecast"),
         (["tune", "--folds", "3"], "--folds must be left out without --label: forecasts are tested at cutoffs"),
     ],
 )

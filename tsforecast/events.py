@@ -89,12 +89,14 @@ def clock() -> float:
 
 
 @contextmanager
-def uncounted(what: str | None = None) -> Iterator[None]:
+def uncounted(what: str | None = None, before: str | None = None) -> Iterator[None]:
     """Stop `clock`, in this thread, within the block: for `what` a machine does once, which is no part of a fit.
 
-    A note has how long that took, where it was seconds; the outermost block writes it, if it has a name.
+    A note has how long that took, where it was seconds, and one stands `before`; the outermost block writes both.
     """
     start, began, outermost = time.perf_counter(), clock(), not getattr(_left_out, "within", False)
+    if before and outermost:
+        logger.info(before, extra={"note": True})
     _left_out.within = True
     try:
         yield

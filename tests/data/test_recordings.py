@@ -124,7 +124,8 @@ def test_a_bag_of_channels_and_a_flat_list_are_read_from_arff(tmp_path: Path) ->
             "@timeStamps true\n@data\n(0,1):a\n",
             "taps.ts must have steps in their order: @timeStamps is true; write the numbers without",
         ),
-        ("1,2:a\n", "line 1: a line before @data must begin with @ or #: got '1,2:a'"),
+        ("1,2:a\n@data\n1:a\n", "line 1: a line before @data must begin with @ or #: got '1,2:a'"),
+        ("1,2:a\n3,4:b\n", "taps.ts' must have a line @data before its recordings: it has none"),
         ("@missing true\n", "must have a line @data before its recordings: it has none"),
         ("", "must have a line @data before its recordings: it has none"),
         (LABELLED, "must have a recording after @data: it has none; get it anew"),
@@ -134,6 +135,7 @@ def test_faults_of_ts_have_their_line_and_a_remedy(tmp_path: Path, text: str, se
     with pytest.raises(DataError) as refused:
         read(tmp_path, text)
     assert sentence in str(refused.value)
+    assert len(refused.value.problems) == 1
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,12 @@ def test_a_quote_leaves_the_forecaster_as_it_is_and_announces_nothing() -> None:
     assert np.array_equal(fitted.predict(), small().fit(SERIES).predict())
 
 
+def test_a_quote_keeps_no_checkpoint(tmp_path: Path) -> None:
+    quote = small().quote(SERIES, checkpoint=tmp_path / "kept")
+    assert quote.epochs == 20
+    assert not (tmp_path / "kept").exists()
+
+
 def test_a_quote_reads_as_a_sentence() -> None:
     quote = Quote(90.0, 30.0, 512 * 2**20, 20, 8, 4.0, 1.0)
     assert str(quote) == "30 s to 1.5 min for at most 20 epochs of 8 steps, 512 MiB of memory at the peak"

@@ -225,14 +225,14 @@ def _ts(path: Path) -> _File:
 
 def _ts_header(file: _File, lines: Iterator[tuple[int, str]]) -> dict[str, list[str]]:
     """Return the words after each tag of a header; classes stay as they are written, the rest is lower case."""
-    held = dict[str, list[str]]()
+    held, begun = dict[str, list[str]](), list[tuple[int, str]]()
     for number, line in lines:
         tag, *words = line.split()
         name = tag.removeprefix("@").lower()
         if name == "data" and tag[0] == "@":
             break
         if tag[0] != "@":
-            file.refuse(number, "a line before @data must begin with @ or #", f"got {_brief(line)!r}")
+            begun.append((number, line))
         elif tag.lower() not in {"@dimension", *map(str.lower, TAGS)}:
             file.refuse(number, "a line of the header must be one of the format", tag, nearest(tag, TAGS))
         elif name in (*FLAGS, "classlabel", "targetlabel") and [*map(str.lower, words[:1])] not in (
@@ -245,9 +245,12 @@ def _ts_header(file: _File, lines: Iterator[tuple[int, str]]) -> dict[str, list[
         else:
             held[name] = [*map(str.lower, words[:1]), *words[1:]]
     else:
+        begun.clear()  # recordings, it seems
         file.problems.append(
             Problem(f"file {str(file.path)!r} must have a line @data before its recordings", "it has none")
         )
+    for number, line in begun:
+        file.refuse(number, "a line before @data must begin with @ or #", f"got {_brief(line)!r}")
     if held.get("timestamps") == ["true"]:
         got, remedy = "@timeStamps is true", "write the numbers without their time stamps"
         file.problems.append(Problem(f"{file.path.name} must have steps in their order", got, remedy))

@@ -89,7 +89,9 @@ def main() -> None:
 
 def usage_sentence(error: Exception, words: Sequence[str]) -> str:
     """Return an error of typer about the arguments of a command as one sentence; nothing if it has shown the help."""
-    message = str(getattr(error, "format_message", error.__str__)()).strip().rstrip(".")
+    message = (
+        str(getattr(error, "format_message", error.__str__)()).replace(": Value error, ", ": ").strip().rstrip(".")
+    )
     if not message:
         return ""
     context = getattr(error, "ctx", None)

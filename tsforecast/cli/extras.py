@@ -307,6 +307,7 @@ def compile_kernels() -> None:
             if cell != "conv1d":  # no program of whole steps has convolutions
                 choice.times_of(mode, steps_of)
             NeuralForecaster(cell, window=10, horizon=2, kernels="on", **small).fit(series)
+            echo(f"kernels of {cell} are ready")
         for loss, kernels in product(("quantile", "student-t", "poisson"), ("on", "off")):
             own = small | {"loss": loss, "kernels": kernels}
             NeuralForecaster("gru", window=10, horizon=2, **own).fit(series)

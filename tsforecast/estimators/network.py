@@ -336,8 +336,11 @@ class NetworkEstimator(Estimator):
         every: int | str,
         resume_from: str | Path | None,
     ) -> Checkpoints | None:
-        """Return where training is kept and resumed from, if it is; settings, data and `same` must then be the same."""
-        if folder is None and resume_from is None and every == 1:
+        """Return where training is kept and resumed from, if it is; settings, data and `same` must then be the same.
+
+        A quote keeps nothing.
+        """
+        if trial.get() is not None or (folder is None and resume_from is None and every == 1):
             return None
         number, minutes = parse_every(every)
         given = {"checkpoint": folder, "resume_from": resume_from}

@@ -125,7 +125,7 @@ def _ready(mode: str) -> tuple[Cell | Stack | None, Times | None]:
     times = _read(memory.folder() / FILE).get(mode)
     if times is not None:
         return _tried(mode), times
-    with uncounted("compiled kernels"), _alone():
+    with uncounted("compiled kernels", "compiling kernels for this machine, once: a minute or so"), _alone():
         kernels = _tried(mode)
         return kernels, _kept(mode, partial(_ways, mode, kernels)) if kernels is not None else None
 
