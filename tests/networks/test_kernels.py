@@ -25,7 +25,7 @@ from tsforecast.errors import TrainingWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
 from tsforecast.networks.encoders import embeds, kernels_for, read
-from tsforecast.networks.kernels import autograd, choice, memory, vectors
+from tsforecast.networks.kernels import autograd, cells, choice, memory, vectors
 from tsforecast.networks.kernels.autograd import read_layer
 from tsforecast.networks.kernels.cells import CELLS
 from tsforecast.networks.kernels.memory import Buffers
@@ -267,25 +267,28 @@ def test_memory_is_used_again_and_given_back() -> None:
 
 
 @vectors.kernel
-def squashed(values: Any, tanh: Any, sigmoid: Any) -> None:
+def squashed(values: Any, others: Any, tanhs: Any, sigmoids: Any) -> None:
     for row in range(len(values) // vectors.LANES):
-        x = vectors.load(values, row)
-        vectors.store(tanh, row, vectors.tanh(x))
-        vectors.store(sigmoid, row, vectors.sigmoid(x))
+        x, y = vectors.load(values, row), vectors.load(others, row)
+        four = cells.four_gates(x, y, y, x), cells.four_gates(y, x, y, y), cells.four_gates(y, y, x, y)
+        for place, found in enumerate((cells.tanh(x), four[0][3])):
+            vectors.store(tanhs[place], row, found)
+        for place, found in enumerate((cells.gates(x, y)[0], cells.gates(y, x)[1], four[0][0], four[1][1], four[2][2])):
+            vectors.store(sigmoids[place], row, found)
 
 
-@pytest.mark.parametrize(("kind", "error"), [(np.float32, 3e-7), (np.float64, 1e-15)])
+@pytest.mark.parametrize(("kind", "error"), [(np.float32, 4e-7), (np.float64, 1e-15)])
 def test_tanh_and_logistic_are_exact_to_the_last_digits(kind: Any, error: float) -> None:
     x = np.concatenate([np.linspace(-20, 20, 16_000), [0, np.inf, -np.inf, np.nan, 1e-30, -1e-30, 80, -80] * 2])
     x = x.astype(kind)
-    tanh, sigmoid = np.empty_like(x), np.empty_like(x)
-    squashed(x, tanh, sigmoid)
+    tanhs, sigmoids = np.empty((2, len(x)), kind), np.empty((5, len(x)), kind)
+    squashed(x, np.linspace(9, -9, len(x)).astype(kind), tanhs, sigmoids)
     exact = x.astype(np.float64)
     with np.errstate(over="ignore"):
-        assert np.nanmax(np.abs(tanh - np.tanh(exact))) < error
-        assert np.nanmax(np.abs(sigmoid - 1 / (1 + np.exp(-exact)))) < error
-    assert np.array_equal(np.isnan(tanh), np.isnan(x))
-    assert np.array_equal(np.isnan(sigmoid), np.isnan(x))
+        assert np.nanmax(np.abs(tanhs - np.tanh(exact))) < error
+        assert np.nanmax(np.abs(sigmoids - 1 / (1 + np.exp(-exact)))) < error
+    assert np.isnan(tanhs[:, np.isnan(x)]).all()
+    assert np.isnan(sigmoids[:, np.isnan(x)]).all()
 
 
 @pytest.mark.parametrize(

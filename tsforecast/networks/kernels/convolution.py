@@ -44,6 +44,7 @@ from tsforecast.networks.kernels.vectors import (
     inlined,
     kernel,
     load,
+    maker,
     rows,
     spread,
     store,
@@ -305,7 +306,7 @@ def into_weights(
                           other - one, dw[tap])  # fmt: skip
 
 
-@helper
+@maker
 def into_steps(
     block: Any, top: int, taps: int, weight: Any, end: Any, slopes: Any, given: Any, units: int, wide: int, passed: Any
 ) -> None:
@@ -354,7 +355,7 @@ def two_products(weight: Any, start: Any, source: Any, at: Any, target: Any) -> 
         store_block(target, high + row, 1, found[BLOCK:])
 
 
-@helper
+@maker
 def read_input(
     x: Any, tile: int, lengths: Any, top: int, we: Any, be: Any, units: int, wide: int, raw: Any, entry: Any
 ) -> None:
@@ -366,13 +367,13 @@ def read_input(
     gather(x, tile, raw, 0, lengths, 0, x.shape[1] // inputs)
     for step in range(top):
         row = (1 + step) * wide
-        product(we, be, raw, step * inputs, entry[row * LANES :], False)
+        product(we, be, raw, step * inputs, entry[row * LANES :])
         for u in range(units):
             state = load(entry, row + u)
             store(entry, row + u, within(step, end, where_positive(state, state), zeros(entry)))
 
 
-@helper
+@maker
 def read_steps(
     values: Any, tile: int, lengths: Any, steps: int, units: int, wide: int, target: Any, place: int
 ) -> None:
@@ -385,7 +386,7 @@ def read_steps(
             gather(part, tile, target, (place + step) * wide, lengths, step, 1)
 
 
-@helper
+@maker
 def write_steps(source: Any, low: int, units: int, wide: int, values: Any, tile: int, lengths: Any) -> None:
     """Write all steps from row `low` on to a tile of values (B, T * U)."""
     if wide == units:

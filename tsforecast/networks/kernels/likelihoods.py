@@ -18,7 +18,19 @@ from torch.autograd.function import once_differentiable
 
 from tsforecast.distributions.counts import DISPERSIONS, LOGIT, NEAR_ZERO
 from tsforecast.distributions.families import MOST_DEGREES
-from tsforecast.networks.kernels.vectors import LANES, helper, inlined, kernel, load, store
+from tsforecast.networks.kernels.vectors import (
+    LANES,
+    clipped,
+    helper,
+    inlined,
+    kernel,
+    load,
+    splat,
+    store,
+    where_known,
+    where_positive,
+    zeros,
+)
 
 FAMILIES = ("poisson", "negative-binomial", "zero-inflated-poisson", "zero-inflated-negative-binomial", "student-t")
 FEW = 16  # of a product at most so many factors are multiplied
@@ -227,6 +239,8 @@ def judge(z: Any, at: Any, i: int, start: Any, share: Any, levels: Any, scale: f
     for h in range(z.horizon, z.places * z.segment):  # of the last segment, beyond the horizon
         for q in range(z.targets * numbers):
             store(w, out + h * z.targets * numbers + q, load(w, at.none))
+    if z.loss <= HUBER:
+        return _judge_levels(z, at, out, share, scale, w), spreads
     for j in range(z.targets):
         if z.loss == NORMAL:
             spreads += _spreads(z, at, out, j, start, w)
@@ -243,15 +257,7 @@ def judge(z: Any, at: Any, i: int, start: Any, share: Any, levels: Any, scale: f
                 known = truth == truth
                 loss, slope = 0.0, 0.0
                 factor = scale * weight if known else 0.0
-                if z.loss == MAE:
-                    loss = abs(error)
-                    slope = (1.0 if error > 0 else 0.0) - (1.0 if error < 0 else 0.0)
-                elif z.loss == MSE:
-                    loss, slope = error * error, 2.0 * error
-                elif z.loss == HUBER:
-                    near = min(max(error, -1.0), 1.0)
-                    loss, slope = near * (error - near / 2), near
-                elif z.loss == NORMAL:
+                if z.loss == NORMAL:
                     loss, slope = _normal(at, at_, lane, error, size, start[h, j, 0], factor, w)
                 else:
                     loss, slope = _quantile(at_, z.levels, y, truth, size, start[h, j], levels, factor, w)
@@ -264,6 +270,39 @@ def judge(z: Any, at: Any, i: int, start: Any, share: Any, levels: Any, scale: f
                 if z.gates:
                     w[at_ + z.levels * LANES] = -slope * way
     return total, spreads
+
+
+@helper
+def _judge_levels(z: Any, at: Any, out: int, share: Any, scale: float, w: Any) -> float:
+    """Do what `judge` does, by a loss of levels alone, in all lanes at once."""
+    one, losses = splat(w.dtype.type(1)), zeros(w)
+    for j in range(z.targets):
+        size, weight = load(w, at.size + j), load(w, at.weight)
+        for h in range(z.horizon):
+            place = h * z.targets + j
+            at_, step, level = out + place * (1 + z.gates), size * share[h], load(w, out + place * (1 + z.gates))
+            if z.gates:
+                level = level - load(w, at_ + 1) * load(w, at.way + place)
+            truth = load(w, at.truth + place)
+            error = load(w, at.base + place) + step * level - truth
+            if z.loss == MAE:
+                slope = where_positive(error, one) - where_positive(zeros(w) - error, one)
+                loss = slope * error
+            elif z.loss == MSE:
+                slope, loss = 2.0 * error, error * error
+            else:
+                slope = clipped(error, 1.0)
+                loss = slope * (error - 0.5 * slope)
+            losses = losses + where_known(truth, weight * loss)
+            slope = where_known(truth, slope * step * (weight * scale))
+            store(w, at_, slope)
+            if z.gates:
+                store(w, at_ + 1, zeros(w) - slope * load(w, at.way + place))
+    store(w, at.spread, losses)
+    total = 0.0
+    for lane in range(LANES):
+        total += w[at.spread * LANES + lane]
+    return total
 
 
 @helper

@@ -21,7 +21,7 @@ from tsforecast.networks.kernels.vectors import (
     load,
     load_block,
     load_transposed,
-    rows,
+    maker,
     splat,
     spread,
     store,
@@ -38,10 +38,13 @@ NEAR = 512  # rows that stay in the first one
 FAR = 262_144  # numbers beyond which buffers are not in the second cache
 DEEP = 256  # columns of a product at once, whose vectors stay there
 SPAN = 64  # narrow steps that are read at once
+PAIR = 2  # blocks of a product at once
+NARROW = 8  # steps whose vectors are transposed at once
+TURNED = 2 * NARROW * LANES  # rows of them
 SIDE = 4  # of a square of LANES sums over windows
 
 
-@helper
+@maker
 def pack(weight: Any, shift: int) -> Any:
     """Lay a matrix (R, K), its columns rotated by `shift`, out as (R / BLOCK, K, BLOCK).
 
@@ -58,7 +61,7 @@ def pack(weight: Any, shift: int) -> Any:
     return laid
 
 
-@helper
+@maker
 def pack_across(weight: Any, shift: int) -> Any:
     """Lay the transpose of a matrix (K, R) out in the same way: its columns, rows of the matrix, are rotated."""
     wide, high = weight.shape
@@ -74,7 +77,7 @@ def pack_across(weight: Any, shift: int) -> Any:
     return laid
 
 
-@helper
+@maker
 def pad(bias: Any) -> Any:
     """Pad a bias with zeros, for a product with a packed matrix."""
     longer = np.zeros(-(-len(bias) // BLOCK) * BLOCK, bias.dtype)
@@ -83,44 +86,65 @@ def pad(bias: Any) -> Any:
 
 
 @inlined
-def product(weight: Any, start: Any, source: Any, s: int, target: Any, add: bool) -> None:
-    """Write start + W x of a packed W to the rows of `target`; x are the rows of `source` from s on.
-
-    With `add`, add the product to `target` instead.
-    """
-    for block in range(weight.shape[0]):
-        product_block(block, weight, start, source, s, target, add)
+def product(weight: Any, start: Any, source: Any, s: int, target: Any) -> None:
+    """Write start + W x of a packed W to the rows of `target`; x are the rows of `source` from s on."""
+    for block in range(0, len(weight), PAIR):
+        product_blocks(block, weight, start, source, s, target)
 
 
 @inlined
-def product_block(block: int, weight: Any, start: Any, source: Any, s: int, target: Any, add: bool) -> None:
-    """Do the rows of one block of a product."""
-    wide = weight.shape[1]
-    found = load_block(target, BLOCK * block, 1) if add else spread(start, BLOCK * block)
-    for k in range(wide):
-        found = add_products(found, weight, (block * wide + k) * BLOCK, 1, (load(source, s + k),))
-    store_block(target, BLOCK * block, 1, found)
+def product_blocks(block: int, weight: Any, start: Any, source: Any, s: int, target: Any) -> None:
+    """Do the rows of two blocks of a product, or of the last one."""
+    low = spread(start, BLOCK * block)
+    if block + 1 < len(weight):
+        low, high = _add_pair(block, weight, low, spread(start, BLOCK * block + BLOCK), source, s)
+        store_block(target, BLOCK * block + BLOCK, 1, high)
+    else:
+        low = _add_block(block, weight, low, source, s)
+    store_block(target, BLOCK * block, 1, low)
 
 
 @inlined
 def joint_product(by_x: Any, start: Any, xs: Any, x: int, by_h: Any, states: Any, now: int, target: Any) -> None:
     """Write start + V x + W h of packed V and W to the rows of `target`; rows of x and h begin at x and now."""
-    for block in range(len(by_h)):
-        joint_block(block, by_x, start, xs, x, by_h, states, now, target)
+    for block in range(0, len(by_h), PAIR):
+        joint_blocks(block, by_x, start, xs, x, by_h, states, now, target)
 
 
 @inlined
-def joint_block(
+def joint_blocks(
     block: int, by_x: Any, start: Any, xs: Any, x: int, by_h: Any, states: Any, now: int, target: Any
 ) -> None:
-    """Do the rows of one block of a joint product."""
-    wide, deep = by_x.shape[1], by_h.shape[1]
-    found = spread(start, BLOCK * block)
+    """Do the rows of two blocks of a joint product, or of the last one."""
+    low = spread(start, BLOCK * block)
+    if block + 1 < len(by_h):
+        low, high = _add_pair(block, by_x, low, spread(start, BLOCK * block + BLOCK), xs, x)
+        low, high = _add_pair(block, by_h, low, high, states, now)
+        store_block(target, BLOCK * block + BLOCK, 1, high)
+    else:
+        low = _add_block(block, by_h, _add_block(block, by_x, low, xs, x), states, now)
+    store_block(target, BLOCK * block, 1, low)
+
+
+@inlined
+def _add_block(block: int, weight: Any, found: Any, source: Any, s: int) -> Any:
+    """Add the rows of one block of W x."""
+    wide = weight.shape[1]
     for k in range(wide):
-        found = add_products(found, by_x, (block * wide + k) * BLOCK, 1, (load(xs, x + k),))
-    for k in range(deep):
-        found = add_products(found, by_h, (block * deep + k) * BLOCK, 1, (load(states, now + k),))
-    store_block(target, BLOCK * block, 1, found)
+        found = add_products(found, weight, (block * wide + k) * BLOCK, 1, (load(source, s + k),))
+    return found
+
+
+@inlined
+def _add_pair(block: int, weight: Any, low: Any, high: Any, source: Any, s: int) -> Any:
+    """Add the rows of two blocks of W x, of which one alone has too few sums to keep the processor busy."""
+    wide = weight.shape[1]
+    first, second = block * wide * BLOCK, (block + 1) * wide * BLOCK
+    for k in range(wide):
+        x = (load(source, s + k),)
+        low = add_products(low, weight, first + k * BLOCK, 1, x)
+        high = add_products(high, weight, second + k * BLOCK, 1, x)
+    return low, high
 
 
 @inlined
@@ -172,12 +196,12 @@ def summed_shape(high: int, wide: int) -> tuple[int, int]:
 
 @helper
 def add_gradient(
-    left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any
+    left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any, turned: Any
 ) -> None:
     """Add the sums over windows and steps of left x right to a matrix, whose shape is a `summed_shape`.
 
     The first rows are p and q; those of a step begin `left_step` and `right_step` after those of the one before. Rows
-    beyond the last are read, for blocks that reach over the edge.
+    beyond the last are read, for blocks that reach over the edge. TURNED rows are written to `turned`.
     """
     if target.shape[1] == 1:
         add_column(left, p, left_step, right, q, right_step, steps, target)
@@ -187,44 +211,63 @@ def add_gradient(
             first, by = p + step * left_step, q + step * right_step
             add_squares(left, first, left_step, right, by, right_step, min(near, steps - step), target)
     else:
-        add_across(left, p, left_step, right, q, right_step, steps, target)
+        near = -(-steps // -(-steps // NARROW))
+        for step in range(0, steps, near):
+            first, by = p + step * left_step, q + step * right_step
+            add_across(left, first, left_step, right, by, right_step, min(near, steps - step), target, turned)
 
 
 @helper
-def add_across(left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any) -> None:
+def add_across(
+    left: Any, p: int, left_step: int, right: Any, q: int, right_step: int, steps: int, target: Any, turned: Any
+) -> None:
     """Add gradients of a wide matrix: `right` is transposed, so that lanes are columns, over which nothing is summed.
 
     Two vectors of columns at once need ten numbers for sixteen products; one alone needs nine for eight.
     """
     across, deep, high = target.shape[1] // LANES, steps * LANES, target.shape[0] // BLOCK
-    turned = rows(left, across * deep)
-    for column in range(across):
+    for column in range(0, across, 2):
+        both = column + 1 < across
         for step in range(steps):
-            turn(right, q + step * right_step + column * LANES, turned, column * deep + step * LANES)
-    for column in range(0, across - 1, 2):
+            row = q + step * right_step + column * LANES
+            turn(right, row, turned, step * LANES)
+            if both:
+                turn(right, row + LANES, turned, deep + step * LANES)
         for block in range(high):
-            at = block * BLOCK * across + column
-            found = load_block(target, at, across) + load_block(target, at + 1, across)
-            by = column * deep
-            for step in range(steps):
-                row = (p + step * left_step + block * BLOCK) * LANES
-                for lane in range(LANES):
-                    pair = load(turned, by), load(turned, by + deep)
-                    found = add_products(found, left, row + lane, LANES, pair)
-                    by += 1
-            store_block(target, at, across, found[:BLOCK])
-            store_block(target, at + 1, across, found[BLOCK:])
-    for column in range(across // 2 * 2, across):
-        for block in range(high):
-            at = block * BLOCK * across + column
-            single = load_block(target, at, across)
-            by = column * deep
-            for step in range(steps):
-                row = (p + step * left_step + block * BLOCK) * LANES
-                for lane in range(LANES):
-                    single = add_products(single, left, row + lane, LANES, (load(turned, by),))
-                    by += 1
-            store_block(target, at, across, single)
+            at, row = block * BLOCK * across + column, p + block * BLOCK
+            if both:
+                _add_columns(left, row, left_step, steps, target, at, across, turned)
+            else:
+                _add_one_column(left, row, left_step, steps, target, at, across, turned)
+
+
+@inlined
+def _add_columns(
+    left: Any, row: int, left_step: int, steps: int, target: Any, at: int, across: int, turned: Any
+) -> None:
+    """Add the gradients of BLOCK rows and two vectors of columns."""
+    found, by, deep = load_block(target, at, across) + load_block(target, at + 1, across), 0, steps * LANES
+    for step in range(steps):
+        begin = (row + step * left_step) * LANES
+        for lane in range(LANES):
+            found = add_products(found, left, begin + lane, LANES, (load(turned, by), load(turned, by + deep)))
+            by += 1
+    store_block(target, at, across, found[:BLOCK])
+    store_block(target, at + 1, across, found[BLOCK:])
+
+
+@inlined
+def _add_one_column(
+    left: Any, row: int, left_step: int, steps: int, target: Any, at: int, across: int, turned: Any
+) -> None:
+    """Add the gradients of BLOCK rows and a vector of columns."""
+    found, by = load_block(target, at, across), 0
+    for step in range(steps):
+        begin = (row + step * left_step) * LANES
+        for lane in range(LANES):
+            found = add_products(found, left, begin + lane, LANES, (load(turned, by),))
+            by += 1
+    store_block(target, at, across, found)
 
 
 @helper
@@ -253,7 +296,7 @@ def add_column(left: Any, p: int, left_step: int, right: Any, q: int, right_step
         store(target, i // LANES, load(target, i // LANES) + sums(low + high))
 
 
-@helper
+@maker
 def gather(values: Any, tile: int, target: Any, t: int, lengths: Any, time: int, steps: int = 1) -> None:
     """Read a tile of `steps` steps from `time` on, values (B, steps * K), into as many vectors from row t on.
 
@@ -276,7 +319,7 @@ def gather(values: Any, tile: int, target: Any, t: int, lengths: Any, time: int,
         store(target, t + k, within(time + k // wide, end, load(target, t + k), nothing))
 
 
-@helper
+@maker
 def scatter(source: Any, s: int, values: Any, tile: int, lengths: Any, time: int) -> None:
     """Write K vectors from row s on to a tile of values (B, K); zeros for windows that have ended."""
     width, row = values.shape[1], tile * LANES
@@ -291,7 +334,7 @@ def scatter(source: Any, s: int, values: Any, tile: int, lengths: Any, time: int
             values[row + lane, k] = source[(s + k) * LANES + lane] if there else 0
 
 
-@helper
+@maker
 def is_full(values: Any, row: int, lengths: Any, time: int) -> bool:
     """Return whether a tile from `row` on is full, and none of its windows has ended."""
     return row + LANES <= len(values) and lengths[row : row + LANES].min() > time
@@ -349,7 +392,7 @@ def collect(
         bh[r] = slopes[r + len(slopes) - len(bh)]
 
 
-@helper
+@maker
 def totals(sums: Any) -> Any:
     """Add up partial sums of vectors, each to one number."""
     whole = np.zeros(sums.shape[1] // LANES, sums.dtype)

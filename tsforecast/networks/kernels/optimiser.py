@@ -1,4 +1,4 @@
-"""Weights laid out for kernels, partial sums made gradients, and the step of AdamW, Adam or SGD.
+"""Weights laid out for kernels, partial sums made gradients, the step of AdamW, Adam or SGD, and turns of threads.
 
 Two tables describe the parameters of a network: its matrices, and its vectors (biases, and embeddings of places).
 """
@@ -6,13 +6,19 @@ Two tables describe the parameters of a network: its matrices, and its vectors (
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from tsforecast.networks.kernels.vectors import BLOCK, LANES, helper, load, store, sums, zeros
 
 ADAMW, ADAM, SGD = range(3)
+LOOKS = 2_000  # at a count, a few microseconds, before a thread that waits lets another one have its core
+YIELD = "sched_yield" if os.name == "posix" else "SwitchToThread"  # of the system
 
 MATRIX = np.dtype(
     [
@@ -103,17 +109,16 @@ def add_up(matrices: Any, vectors: Any, partial: Any, weights: Any, biases: Any,
         target = biases if v.bias else weights
         for r in range(v.length):
             target[v.begin + r] = whole[v.sums + v.first + (r + v.turn) % v.length]
-    return math.sqrt(_squares(weights) + _squares(biases))
+    return math.sqrt(_squares(weights, whole) + _squares(biases, whole))
 
 
 @helper
-def _squares(numbers: Any) -> float:
-    """Return the sum of squares."""
+def _squares(numbers: Any, lanes: Any) -> float:
+    """Return the sum of squares; writes to `lanes`."""
     rows = len(numbers) // LANES
     total = zeros(numbers)
     for row in range(rows):
         total = total + load(numbers, row) * load(numbers, row)
-    lanes = np.zeros(LANES, numbers.dtype)
     store(lanes, 0, total)
     found = 0.0
     for lane in range(LANES):
@@ -165,3 +170,51 @@ def move(
         square = stays * second[i] + to_second * slope * slope
         first[i], second[i] = mean, square
         numbers[i] = value * shrunk - step * mean / (math.sqrt(square) * root + tiny)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def take(typing: Any, counts: Any, place: Any) -> Any:
+    """Return the count at the begin of a row, and add one to it, so that no two threads find the same."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        where = _count(context, builder, signature, values)
+        return builder.atomic_rmw("add", where, ir.Constant(where.type.pointee, 1), "seq_cst")
+
+    return types.int64(counts, types.intp), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _look(typing: Any, counts: Any, place: Any) -> Any:
+    """Return the count at the begin of a row; what was written before it was raised is seen from then on."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.load_atomic(_count(context, builder, signature, values), "seq_cst", 8)
+
+    return types.int64(counts, types.intp), build
+
+
+def _count(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, values[0])
+    (_, wide), step = cgutils.unpack_tuple(builder, array.shape), values[1]
+    return builder.gep(array.data, [builder.mul(step, wide)])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _step_aside(typing: Any) -> Any:
+    """Let another thread have the core."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, YIELD), [])
+
+    return types.int32(), build
+
+
+@helper
+def wait_for(counts: Any, place: int, least: int) -> None:
+    """Wait until a count is `least`, or more."""
+    looks = 0
+    while _look(counts, place) < least:
+        looks += 1
+        if looks > LOOKS:
+            _step_aside()

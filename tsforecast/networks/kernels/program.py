@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,20 @@ from tsforecast.data.windows import Windows
 from tsforecast.networks.kernels import memory
 from tsforecast.networks.kernels.cells import CELLS, GRU, Cell
 from tsforecast.networks.kernels.likelihoods import NORMAL, judge
-from tsforecast.networks.kernels.matmul import CHUNK, summed_shape
-from tsforecast.networks.kernels.optimiser import ADAM, ADAMW, MATRIX, SGD, VECTOR, add_up, lay_out, move, sum_lanes
+from tsforecast.networks.kernels.matmul import CHUNK, TURNED, summed_shape
+from tsforecast.networks.kernels.optimiser import (
+    ADAM,
+    ADAMW,
+    MATRIX,
+    SGD,
+    VECTOR,
+    add_up,
+    lay_out,
+    move,
+    sum_lanes,
+    take,
+    wait_for,
+)
 from tsforecast.networks.kernels.tiles import (
     Rows,
     Sizes,
@@ -39,7 +52,6 @@ from tsforecast.networks.kernels.tiles import (
 )
 from tsforecast.networks.kernels.vectors import BLOCK, LANES, SLACK, helper, kernel
 
-LAY_OUT, LEARN, UPDATE, ALL = range(4)  # what `run` does
 PARTS = 8  # partial sums of gradients, so that no sum depends on the number of threads
 AT_ONCE = 2_000_000_000  # multiplications of the steps that torch prepares at once: a few tenths of a second
 NUMBERS = 4_000_000  # of their windows, at most
@@ -83,6 +95,7 @@ class Room(NamedTuple):
     partial: Any  # sums (M, parts, ...)
     tally: Any  # of losses and spreads (M, parts, 2)
     work: Any  # of each thread
+    turns: Any  # counts of `take`, each in a line of the cache: parts taken, then of each network ended and ready
 
 
 class Moves(NamedTuple):
@@ -96,29 +109,50 @@ class Moves(NamedTuple):
     clip: float
 
 
-@kernel
+@partial(kernel, counts=False)
 def run(
-    first: int, last: int, what: int, begin: int, end: int, z: Sizes, at: Rows, matrices: Any, vectors: Any, data: Data,
+    first: int, last: int, together: bool, steps: int, z: Sizes, at: Rows, matrices: Any, vectors: Any, data: Data,
     learned: Learned, room: Room, start: Any, share: Any, levels: Any, moves: Moves, rates: Any, done: int, losses: Any,
 ) -> None:  # fmt: skip
-    """Do tasks `first` to `last`: parts of networks in a step (learn), or networks in steps `begin` to `end` (all)."""
+    """Do all steps of networks `first` to `last`; or, `together`, those of all networks with other threads."""
     parts = room.partial.shape[1]
-    for task in range(first, last):
-        if what == LEARN:
-            _learn(task // parts, task % parts, begin, first, z, at, matrices, vectors, data, learned, room, start,
-                   share, levels)  # fmt: skip
+    for slot in range(first, last):
+        if together:
+            _take_turns(slot, steps, z, at, matrices, vectors, data, learned, room, start, share, levels, moves, rates,
+                        done, losses)  # fmt: skip
             continue
-        if what != UPDATE:
-            lay_out(matrices, vectors, learned.weights[task], learned.biases[task], room.packed[task])
-        if what == UPDATE:
-            _update(task, begin, z, matrices, vectors, data, learned, room, moves, rates[begin], done + 1, losses)
-        elif what == ALL:
-            for step in range(begin, end):
-                for part in range(parts):
-                    _learn(task, part, step, first, z, at, matrices, vectors, data, learned, room, start, share,
-                           levels)  # fmt: skip
-                _update(task, step, z, matrices, vectors, data, learned, room, moves, rates[step],
-                        done + 1 + step - begin, losses)  # fmt: skip
+        lay_out(matrices, vectors, learned.weights[slot], learned.biases[slot], room.packed[slot])
+        for step in range(steps):
+            for part in range(parts):
+                _learn(slot, part, step, first, z, at, matrices, vectors, data, learned, room, start, share, levels)
+            _update(slot, step, z, matrices, vectors, data, learned, room, moves, rates[step], done + 1 + step, losses)
+
+
+@helper
+def _take_turns(
+    slot: int, steps: int, z: Any, at: Any, matrices: Any, vectors: Any, data: Any, learned: Any, room: Any, start: Any,
+    share: Any, levels: Any, moves: Any, rates: Any, done: int, losses: Any,
+) -> None:  # fmt: skip
+    """Learn parts of steps, each by the thread that takes it next, until none is left.
+
+    Who ends the last part of a network in a step updates it; who has taken one of its next step waits for that. So
+    threads wait only for what another one is busy with, and one that comes late, or never, is not missed.
+    """
+    parts, members = room.partial.shape[1], len(learned.weights)
+    while True:
+        step, task = divmod(take(room.turns, 0), parts * members)
+        if step >= steps:
+            return
+        m, part = divmod(task, parts)
+        ended, ready = 1 + m, 1 + members + m
+        if task % parts == 0 and step == 0:
+            lay_out(matrices, vectors, learned.weights[m], learned.biases[m], room.packed[m])
+            take(room.turns, ready)
+        wait_for(room.turns, ready, step + 1)
+        _learn(m, part, step, slot, z, at, matrices, vectors, data, learned, room, start, share, levels)
+        if take(room.turns, ended) == (step + 1) * parts - 1:
+            _update(m, step, z, matrices, vectors, data, learned, room, moves, rates[step], done + 1 + step, losses)
+            take(room.turns, ready)
 
 
 @helper
@@ -134,7 +168,6 @@ def _learn(
     parts, lanes = room.partial.shape[1], vectors[0].sums
     partial[:] = 0
     w[at.lanes * LANES : (at.lanes + len(partial) - lanes) * LANES] = 0
-    w[at.end * LANES : (at.end + 1) * LANES] = z.steps + 1
     room.tally[m, part] = 0
     tile, until = part * tiles // parts, (part + 1) * tiles // parts
     while tile < until:
@@ -223,6 +256,7 @@ class Program:
             np.zeros((members, self.parts, partial), dtype),
             np.zeros((members, self.parts, 2)),
             np.zeros((members * self.parts, size * LANES), dtype),  # of which threads use, and the system gives, few
+            np.zeros((1 + 2 * members, memory.ALIGNED // 8), np.int64),
         )
         others = self.z.levels - 1
         start = np.zeros((self.z.horizon, network.targets, others)) if network.start is None else network.start.numpy()
@@ -248,12 +282,10 @@ class Program:
             rest = (*about, self.start, share, self.levels, self.moves, now)
             members, work = len(order[0]), self.work * rows * len(order[0])
             if self.parts == 1 or members >= usual:
-                memory.share(run, members, work * count, ALL, 0, count, *rest, done, found)
+                memory.share(run, members, work * count, False, count, *rest, done, found)
             else:
-                run(0, members, LAY_OUT, 0, 0, *rest, done, found)
-                for step in range(count):
-                    memory.share(run, members * self.parts, work, LEARN, step, step, *rest, done, found)
-                    run(0, members, UPDATE, step, step, *rest, done + step, found)
+                self.room.turns[:] = 0
+                memory.share(run, min(usual, members * self.parts), work, True, count, *rest, done, found)
             found += constant
             done += count
         for each in counts:
@@ -429,11 +461,12 @@ def _rows(z: Sizes, lanes: int) -> tuple[Rows, int]:
     whole, width = z.chunk >= z.steps, z.segment * z.targets * (z.levels + z.gates)
     states, placed = z.layers * z.group * (z.steps + 1) * units, z.group * z.places * units
     counts = {
-        "end": 1, "none": units, "raw": z.group * pitch * z.inputs, "xs": z.layers * z.group * pitch * units,
+        "none": units, "raw": z.group * pitch * z.inputs, "xs": z.layers * z.group * pitch * units,
         "hs": states, "memory": states * (z.states > 1), "kept": z.layers * z.steps * z.kept * units,
         "slopes": (z.layers * z.group * pitch if whole else z.chunk) * block,
         "by_embedding": (z.group * pitch if whole else z.chunk) * units, "of_x": block, "of_h": block, "direct": units,
-        "through": units, "given": units, "by_memory": units, "below": z.steps * units * (z.layers > 1),
+        "through": units, "given": units, "by_memory": units, "turned": TURNED,
+        "below": z.steps * units * (z.layers > 1),
         "masks": z.dropout * _drawn(z), "state": z.group * units, "facts": z.group * z.static, "raised": units,
         "by_raised": z.group * units * (z.static > 0), "mixed": units, "ahead": z.group * z.places * z.ahead,
         "active": placed, "hidden": placed * (z.heads - 1), "by_active": placed * (z.ahead > 0),

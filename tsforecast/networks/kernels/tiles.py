@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tsforecast.networks.kernels.cells import GRU, RNN, _gru, _gru_back, _lstm, _lstm_back, _rnn, _rnn_back
+from tsforecast.networks.kernels.cells import GRU, RNN, _gru, _gru_back, _lstm, _lstm_back, _rnn, _rnn_back, tanh
 from tsforecast.networks.kernels.matmul import add_gradient, add_rows, joint_product, product
 from tsforecast.networks.kernels.vectors import (
     BLOCK,
@@ -18,7 +18,7 @@ from tsforecast.networks.kernels.vectors import (
     load_transposed,
     splat,
     store,
-    tanh,
+    view,
     where_positive,
 )
 
@@ -55,7 +55,6 @@ class Sizes(NamedTuple):
 class Rows(NamedTuple):
     """The first row of each part of the buffer of a thread."""
 
-    end: int  # T + 1, in each lane
     none: int  # zeros
     raw: int  # inputs of all steps of a group
     xs: int  # inputs of cells, of all layers
@@ -70,6 +69,7 @@ class Rows(NamedTuple):
     through: int
     given: int
     by_memory: int
+    turned: int  # of `add_gradient`
     below: int  # slopes of the outputs of a lower layer
     masks: int  # of dropout
     state: int  # that the decoder reads
@@ -108,20 +108,20 @@ def fetch(values: Any, row: int, count: int, buffer: Any, to: int, otherwise: fl
             buffer[(to + k) * LANES + lane] = values[row + lane, k] if lane < count else otherwise
 
 
-@helper
+@view
 def matrix(packed: Any, begin: int, high: int, wide: int) -> Any:
     """Return a packed matrix, (high / BLOCK, wide, BLOCK)."""
     blocks = -(-high // BLOCK)
     return packed[begin : begin + blocks * wide * BLOCK].reshape(blocks, wide, BLOCK)
 
 
-@helper
+@view
 def added(partial: Any, m: Any) -> Any:
     """Return the partial sums of a matrix."""
     return partial[m.sums : m.sums + m.down * m.along].reshape(m.down, m.along)
 
 
-@helper
+@view
 def below(w: Any, row: int) -> Any:
     """Return a buffer from a row on."""
     return w[row * LANES :]
@@ -151,7 +151,7 @@ def read(z: Any, at: Any, i: int, matrices: Any, vectors: Any, packed: Any, w: A
     """Read all steps of tile `i` of a group with all layers, and write the last state to `state`."""
     units, pitch = z.units, z.steps + (z.steps > 1)
     high = (z.slopes - z.shift) * units
-    joined, end = z.kind != GRU, load(w, at.end)
+    joined = z.kind != GRU
     of_x = below(w, at.of_x)
     of_h = of_x if joined else below(w, at.of_h)
     m, v = matrices[0], vectors[0]
@@ -170,22 +170,22 @@ def read(z: Any, at: Any, i: int, matrices: Any, vectors: Any, packed: Any, w: A
                 store(memory, now + u, load(w, at.none))
         for step in range(z.steps):
             if not layer:
-                product(embedding, of_embedding, w, at.raw + (i * pitch + step) * z.inputs, of_x, False)
+                product(embedding, of_embedding, w, at.raw + (i * pitch + step) * z.inputs, of_x)
                 for u in range(units):
                     store(w, x + u, where_positive(load(of_x, u), load(of_x, u)))
             if joined and step:
                 joint_product(by_x, from_x, w, x, by_h, w, now, of_x)
             else:
-                product(by_x, from_x, w, x, of_x, False)
+                product(by_x, from_x, w, x, of_x)
             if not joined:  # the first state is zero
-                product(by_h if step else nothing, from_h, w, now, of_h, False)
+                product(by_h if step else nothing, from_h, w, now, of_h)
             then = now + units
             if z.kind == RNN:
-                _rnn(of_x, w, now, then, step, end, units)
+                _rnn(of_x, w, now, then, step, None, units)
             elif z.kind == GRU:
-                _gru(of_x, of_h, w, now, then, step, end, units, 1, w, keep)
+                _gru(of_x, of_h, w, now, then, step, None, units, 1, w, keep)
             else:
-                _lstm(of_x, w, memory, now, then, step, end, units, 1, w, keep)
+                _lstm(of_x, w, memory, now, then, step, None, units, 1, w, keep)
             if layer < z.layers - 1 or step == z.steps - 1:
                 to = x + z.group * pitch * units if layer < z.layers - 1 else at.state + i * units
                 mask = at.masks + (layer * z.steps + (step if layer < z.layers - 1 else 0)) * units
@@ -205,7 +205,7 @@ def read_back(
 ) -> None:
     """Go back through one layer: from slopes of its outputs to those of its inputs, in `below`."""
     units, pitch, high = z.units, z.steps + (z.steps > 1), (z.slopes - z.shift) * z.units
-    block, top, end = z.slopes * units, layer == z.layers - 1, load(w, at.end)
+    block, top = z.slopes * units, layer == z.layers - 1
     by_x, by_h = matrices[1 + 2 * layer], matrices[2 + 2 * layer]
     to_x, to_h = matrix(packed, by_x.across, units, high), matrix(packed, by_h.across, units, high)
     none, of_x, through = below(w, at.none), below(w, at.of_x), below(w, at.through)
@@ -233,14 +233,14 @@ def read_back(
                 store(w, given + u, load(w, out + u) * load(w, mask + u))
         given_ = below(w, given)
         if z.kind == RNN:
-            _rnn_back(w, now, direct, through, given_, w, slope, step, end, units)
+            _rnn_back(w, now, direct, through, given_, w, slope, step, None, units)
         elif z.kind == GRU:
-            _gru_back(w, now, w, keep, direct, through, given_, w, slope, step, end, units)
+            _gru_back(w, now, w, keep, direct, through, given_, w, slope, step, None, units)
         else:
-            _lstm_back(memory, by_memory, now, w, keep, direct, through, given_, w, slope, step, end, units)
+            _lstm_back(memory, by_memory, now, w, keep, direct, through, given_, w, slope, step, None, units)
         if step:
-            product(to_h, none, w, slope + z.shift * units, through, False)
-        product(to_x, none, w, slope, of_x, False)
+            product(to_h, none, w, slope + z.shift * units, through)
+        product(to_x, none, w, slope, of_x)
         for u in range(units):
             back = load(of_x, u)
             if z.residual:
@@ -260,20 +260,21 @@ def add_layer(
     partial: Any,
 ) -> None:  # fmt: skip
     """Add gradients of the weights of a layer, over `count` steps, to partial sums."""
+    turned = below(w, at.turned)
     units, block, pitch = z.units, z.slopes * z.units, z.steps + (z.steps > 1)
     slopes = at.slopes + (layer * z.group * pitch * block if z.chunk >= z.steps else 0)
     lanes = at.lanes - vectors[0].sums
     add_rows(below(w, slopes), block, count, below(w, lanes + vectors[1 + 2 * layer].sums))
     target = added(partial, matrices[1 + 2 * layer])
-    add_gradient(w, slopes, block, w, at.xs + layer * z.group * pitch * units + x, units, count, target)
+    add_gradient(w, slopes, block, w, at.xs + layer * z.group * pitch * units + x, units, count, target, turned)
     if z.steps > 1:
         target = added(partial, matrices[2 + 2 * layer])
         begin = at.hs + layer * z.group * (z.steps + 1) * units + state
-        add_gradient(w, slopes + z.shift * units, block, w, begin, units, count, target)
+        add_gradient(w, slopes + z.shift * units, block, w, begin, units, count, target, turned)
     if not layer:
         add_rows(below(w, at.by_embedding), units, count, below(w, lanes + vectors[0].sums))
         target = added(partial, matrices[0])
-        add_gradient(w, at.by_embedding, units, w, at.raw + raw, z.inputs, count, target)
+        add_gradient(w, at.by_embedding, units, w, at.raw + raw, z.inputs, count, target, turned)
 
 
 @helper
@@ -291,14 +292,13 @@ def decode(
             w,
             at.facts + i * z.static,
             below(w, at.mixed),
-            False,
         )
         for u in range(units):
             more = tanh(load(w, at.mixed + u))
             store(w, at.raised + u, more)
             store(w, state + u, load(w, state + u) + more)
     m, v = matrices[first + 1], vectors[first + 1]
-    product(matrix(packed, m.packed, units, units), packed[v.packed :], w, state, below(w, at.mixed), False)
+    product(matrix(packed, m.packed, units, units), packed[v.packed :], w, state, below(w, at.mixed))
     if z.channels > 1:
         table = vectors[first + 3].begin
         for lane in range(LANES):
@@ -311,7 +311,7 @@ def decode(
         if z.ahead:
             m = matrices[first + 2]
             known = matrix(packed, m.packed, units, z.ahead)
-            product(known, w[at.none * LANES :], w, at.ahead + (i * places + m_) * z.ahead, below(w, at.of_x), False)
+            product(known, w[at.none * LANES :], w, at.ahead + (i * places + m_) * z.ahead, below(w, at.of_x))
         for u in range(units):
             sum_ = load(w, at.mixed + u) + splat(weights[table + m_ * units + u])
             if z.ahead:
@@ -323,7 +323,7 @@ def decode(
         m, v = matrices[first + 3], vectors[first + 4]
         if z.heads == 2:
             hidden = at.hidden + (i * places + m_) * units
-            product(matrix(packed, m.packed, units, units), packed[v.packed :], w, active, below(w, at.of_x), False)
+            product(matrix(packed, m.packed, units, units), packed[v.packed :], w, active, below(w, at.of_x))
             for u in range(units):
                 sum_ = where_positive(load(w, at.of_x + u), load(w, at.of_x + u))
                 if z.dropout:
@@ -331,7 +331,7 @@ def decode(
                 store(w, hidden + u, sum_)
             active, m, v = hidden, matrices[first + 4], vectors[first + 5]
         out = at.out + (i * places + m_) * width  # rows beyond these are written again by the next place
-        product(matrix(packed, m.packed, width, units), packed[v.packed :], w, active, below(w, out), False)
+        product(matrix(packed, m.packed, width, units), packed[v.packed :], w, active, below(w, out))
 
 
 @helper
@@ -354,7 +354,6 @@ def decode_back(
             w,
             at.out + (i * places + m_) * width,
             below(w, at.of_x),
-            False,
         )
         if z.heads == 2:
             hidden, slopes = at.hidden + (i * places + m_) * units, at.by_hidden + (i * places + m_) * units
@@ -364,7 +363,7 @@ def decode_back(
                     slope = slope * load(w, masks + (places + m_) * units + u)
                 store(w, slopes + u, where_positive(load(w, hidden + u), slope))
             m = matrices[first + 3]
-            product(matrix(packed, m.across, units, units), w[at.none * LANES :], w, slopes, below(w, at.of_x), False)
+            product(matrix(packed, m.across, units, units), w[at.none * LANES :], w, slopes, below(w, at.of_x))
         for u in range(units):
             slope = load(w, at.of_x + u)
             if z.dropout:
@@ -381,7 +380,7 @@ def decode_back(
             for u in range(units):
                 w[(own + u) * LANES + lane] += w[(total + u) * LANES + lane]
     m = matrices[first + 1]
-    product(matrix(packed, m.across, units, units), w[at.none * LANES :], w, total, below(w, at.by_state), False)
+    product(matrix(packed, m.across, units, units), w[at.none * LANES :], w, total, below(w, at.by_state))
     if z.static:
         for u in range(units):
             more = load(w, at.raised + u)
@@ -391,23 +390,24 @@ def decode_back(
 @helper
 def add_decoder(z: Any, at: Any, tiles: int, first: int, matrices: Any, vectors: Any, w: Any, partial: Any) -> None:
     """Add the gradients of a group of tiles to partial sums."""
+    turned = below(w, at.turned)
     units, places, width = z.units, z.places, z.segment * z.targets * (z.levels + z.gates)
     lanes = at.lanes - vectors[0].sums
     read = at.active if z.heads == 1 else at.hidden
     m = matrices[first + 2 + z.heads]
-    add_gradient(w, at.out, width, w, read, units, tiles * places, added(partial, m))
+    add_gradient(w, at.out, width, w, read, units, tiles * places, added(partial, m), turned)
     add_rows(below(w, at.out), width, tiles * places, below(w, lanes + vectors[first + 3 + z.heads].sums))
     if z.heads == 2:
         target = added(partial, matrices[first + 3])
-        add_gradient(w, at.by_hidden, units, w, at.active, units, tiles * places, target)
+        add_gradient(w, at.by_hidden, units, w, at.active, units, tiles * places, target, turned)
         add_rows(below(w, at.by_hidden), units, tiles * places, below(w, lanes + vectors[first + 4].sums))
     target = added(partial, matrices[first + 1])
-    add_gradient(w, at.by_mixed, units, w, at.state, units, tiles, target)
+    add_gradient(w, at.by_mixed, units, w, at.state, units, tiles, target, turned)
     add_rows(below(w, at.by_mixed), units, tiles, below(w, lanes + vectors[first + 1].sums))
     if z.ahead:
         target = added(partial, matrices[first + 2])
-        add_gradient(w, at.by_active, units, w, at.ahead, z.ahead, tiles * places, target)
+        add_gradient(w, at.by_active, units, w, at.ahead, z.ahead, tiles * places, target, turned)
     if z.static:
         target = added(partial, matrices[first])
-        add_gradient(w, at.by_raised, units, w, at.facts, z.static, tiles, target)
+        add_gradient(w, at.by_raised, units, w, at.facts, z.static, tiles, target, turned)
         add_rows(below(w, at.by_raised), units, tiles, below(w, lanes + vectors[first].sums))

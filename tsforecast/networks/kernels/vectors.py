@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, event, types
-from numba.extending import intrinsic, lower_builtin, models, overload, register_model, type_callable
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 from tsforecast.events import uncounted
 from tsforecast.networks.kernels.memory import ALIGNED, folder
@@ -21,25 +21,19 @@ LANES = 16
 BLOCK = 8  # rows of a product whose sums stay in registers
 SLACK = 16  # rows behind a buffer that may be read, without effect
 
-# tanh(x) = x P(x²) / Q(x²) up to a relative error of 2e-8 on [-9, 9], fitted by reweighted least squares; beyond that
-# it is one to the last digit of a float32.
-CLAMP = 9.0
-OVER = (9.999999795e-01, 1.338102480e-01, 3.495587147e-03, 2.060906703e-05, 1.335464187e-08)
-UNDER = (1.000000000e00, 4.671434039e-01, 2.587697841e-02, 3.285633251e-04, 7.776549944e-07)
 
-
-def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+def kernel(function: Callable[..., Any], counts: bool = True) -> Callable[..., Any]:
     """Compile a function when it is first called, and keep it in the user's cache; it runs without Python's lock.
 
     The cache of numba looks at the file of the function alone: hence a folder for each text of all (`memory.folder`),
-    unless ``NUMBA_CACHE_DIR`` names one.
+    unless ``NUMBA_CACHE_DIR`` names one. One that makes no arrays need not count who uses them; see `helper`.
     """
-    given = numba.config.CACHE_DIR
+    given, how = numba.config.CACHE_DIR, {"nogil": True, "error_model": "numpy", "_nrt": counts}
     numba.config.CACHE_DIR = given or str(folder())
     try:
-        compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+        compiled: Callable[..., Any] = numba.njit(cache=True, **how)(function)
     except RuntimeError:  # numba finds no place for it: compile in each process
-        compiled = numba.njit(nogil=True, error_model="numpy")(function)
+        compiled = numba.njit(**how)(function)
     finally:
         numba.config.CACHE_DIR = given
     return compiled
@@ -65,9 +59,12 @@ class _Compiling(event.Listener, threading.local):  # type: ignore[misc]
 
 event.register("numba:compile", _Compiling())
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-# Compile a function that only kernels call, or one into each kernel that calls it.
-helper: Decorator = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
-inlined: Decorator = numba.njit(forceinline=True, error_model="numpy")
+# Compile a function that only kernels call, or one into each kernel that calls it. To count who uses an array takes as
+# long as a small product: hence only a `maker` does, which makes arrays or calls their methods.
+maker: Decorator = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+helper: Decorator = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
+inlined: Decorator = numba.njit(forceinline=True, error_model="numpy", _nrt=False)
+view: Decorator = numba.njit(inline="always")  # one that returns a part of an array
 
 
 class Vector(types.Type):
@@ -139,7 +136,7 @@ def zeros(typing: Any, buffer: Any) -> Any:
     return Vector(buffer.dtype)(buffer), build
 
 
-@helper
+@maker
 def rows(like: Any, count: int) -> Any:
     """Return a flat buffer of zeros with `count` rows, and some beyond for squares that reach over the edge."""
     size = (count + SLACK) * LANES
@@ -255,13 +252,15 @@ def _stepped(builder: Any, first: Any, step: Any) -> list[Any]:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def within(typing: Any, time: Any, lengths: Any, inside: Any, outside: Any) -> Any:
-    """Return `inside` in the lanes where `time` comes before `lengths`, and `outside` elsewhere."""
+    """Return `inside` in the lanes where `time` comes before `lengths`, if there are any, and `outside` elsewhere."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        time, lengths, inside, outside = values
-        return builder.select(builder.fcmp_ordered("<", _splat(builder, time), lengths), inside, outside)
+        time, end, inside, outside = values
+        if lengths == types.none:
+            return inside
+        return builder.select(builder.fcmp_ordered("<", _splat(builder, time), end), inside, outside)
 
-    return inside(lengths.scalar, lengths, inside, inside), build
+    return inside(getattr(lengths, "scalar", types.intp), lengths, inside, inside), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -276,30 +275,27 @@ def where_positive(typing: Any, vector: Any, inside: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _clamped(typing: Any, vector: Any) -> Any:
-    """Clip a vector to [-CLAMP, CLAMP]; NaN stays NaN."""
+def where_known(typing: Any, vector: Any, inside: Any) -> Any:
+    """Return `inside` in the lanes where `vector` is a number, and zeros where it is NaN."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        bound = values[0]
-        for sign, limit in ((">", CLAMP), ("<", -CLAMP)):
-            edge = _splat(builder, ir.Constant(bound.type.element, limit))
-            bound = builder.select(builder.fcmp_ordered(sign, bound, edge), edge, bound)
-        return bound
+        known = builder.fcmp_ordered("ord", values[0], values[0])
+        return builder.select(known, values[1], ir.Constant(values[0].type, None))
 
-    return vector(vector), build
+    return vector(vector, vector), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _exact_exp(typing: Any, vector: Any) -> Any:
-    """Return the exponential by the C library, one lane after the other."""
+def clipped(typing: Any, vector: Any, most: Any) -> Any:
+    """Clip a vector to [-most, most]; NaN stays NaN."""
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = values[0].type
-        name = f"llvm.exp.v{LANES}f{vector.scalar.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
-        return builder.call(function, values)
+        bound, edge = values[0], _splat(builder, values[1])
+        bound = builder.select(builder.fcmp_ordered(">", bound, edge), edge, bound)
+        edge = builder.fneg(edge)
+        return builder.select(builder.fcmp_ordered("<", bound, edge), edge, bound)
 
-    return vector(vector), build
+    return vector(vector, vector.scalar), build
 
 
 def _define(symbol: Any, name: str) -> None:
@@ -330,32 +326,6 @@ _define(operator.add, "fadd")
 _define(operator.sub, "fsub")
 _define(operator.mul, "fmul")
 _define(operator.truediv, "fdiv")
-
-
-def tanh(x: Any) -> Any:
-    """Return the hyperbolic tangent of a vector, up to 3e-7 in float32 and to the last digits in float64."""
-    raise NotImplementedError
-
-
-@overload(tanh, strict=False)  # type: ignore[untyped-decorator]
-def _tanh(x: Any) -> Any:
-    if x.scalar == types.float64:
-        return lambda x: 1.0 - 2.0 / (_exact_exp(x * 2.0) + 1.0)
-
-    def approximate(x: Any) -> Any:
-        x = _clamped(x)
-        s = x * x
-        over = (((OVER[4] * s + OVER[3]) * s + OVER[2]) * s + OVER[1]) * s + OVER[0]
-        under = (((UNDER[4] * s + UNDER[3]) * s + UNDER[2]) * s + UNDER[1]) * s + UNDER[0]
-        return x * over / under
-
-    return approximate
-
-
-@helper
-def sigmoid(x: Any) -> Any:
-    """Return the logistic function of a vector."""
-    return tanh(x * 0.5) * 0.5 + 0.5
 
 
 @intrinsic  # type: ignore[untyped-decorator]
