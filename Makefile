@@ -7,7 +7,7 @@ PRETRAINED := .venv-pretrained
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint quick test slow mutants adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test thorough slow mutants adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -36,7 +36,7 @@ lint: $(VENV)/installed-test  ## Check style, types and the import contract
 	$(BIN)/lint-imports --no-cache
 
 # Processes that tests start need not compile the package again, and assertions are prepared once.
-quick test: export PYTHONDONTWRITEBYTECODE :=
+quick test thorough: export PYTHONDONTWRITEBYTECODE :=
 
 # Tests of MLflow are none of these, and loading it takes seconds; so does preparing assertions to show their values, as
 # `pytest --last-failed` does for those that failed.
@@ -44,8 +44,11 @@ quick: $(VENV)/installed-test  ## Run the tests that need no other process, each
 	$(BIN)/python -m pytest -m "not slow and not adapters and not ray and not browser and not mlflow and not process and not thorough" \
 		--hypothesis-profile few --assert plain --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
 
-test: lint  ## Check style, types and the import contract, run all tests but the slow ones
+test: lint  ## Check style, types and the import contract, run each test on one model of a kind, in some twelve minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+thorough: $(VENV)/installed-test  ## Run the same tests on all other models, and with more draws, in some ten minutes
+	$(BIN)/python -m pytest -m "thorough and not slow and not adapters" --numprocesses 2 --dist loadfile
 
 slow: $(VENV)/installed-test  ## Run the longer checks
 	$(BIN)/python -m pytest -m slow

@@ -76,7 +76,7 @@ def only_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 MARKERS = {"only_ray": "ray", "browser": "browser", "empty_database": "mlflow"}
 
 
-# One model of each kind. A check over all models is `thorough` for the others: part of `make test`, not `make quick`.
+# One model of each kind. A check over all models is `thorough` for the others: run by `make thorough`.
 REPRESENTATIVES = {"naive", "theta", "reduction", "gru", "majority"}
 OF_MODELS = ("name", "forecaster", "network", "classifier", "estimator", "cls", "cell")  # parameters of such checks
 
