@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.meta.aggregate import AggregateForecaster as AggregateForecaster
     from tsforecast.forecasters.meta.conformal import ConformalForecaster as ConformalForecaster
     from tsforecast.forecasters.meta.ensemble import EnsembleForecaster as EnsembleForecaster
+    from tsforecast.forecasters.meta.local import LocalForecaster as LocalForecaster
     from tsforecast.forecasters.naive import DriftForecaster as DriftForecaster
     from tsforecast.forecasters.naive import MeanForecaster as MeanForecaster
     from tsforecast.forecasters.naive import NaiveForecaster as NaiveForecaster

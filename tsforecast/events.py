@@ -79,6 +79,11 @@ def observing(observer: Observer | None) -> Iterator[None]:
 unobserved = partial(observing, None)  # for fits that only check something
 
 
+def has_observers() -> bool:
+    """Return whether an observer subscribes to activities in this context."""
+    return bool(_observers.get())
+
+
 _left_out = threading.local()  # seconds, in each thread
 logger = logging.getLogger("tsforecast")
 
@@ -86,6 +91,11 @@ logger = logging.getLogger("tsforecast")
 def clock() -> float:
     """Return seconds as `time.perf_counter` does, less those of this thread that are left out."""
     return time.perf_counter() - float(getattr(_left_out, "seconds", 0.0))
+
+
+def leave_out(seconds: float) -> None:
+    """Take seconds that passed from `clock`, in this thread."""
+    _left_out.seconds = float(getattr(_left_out, "seconds", 0.0)) + seconds
 
 
 @contextmanager
@@ -101,7 +111,7 @@ def uncounted(what: str | None = None, before: str | None = None) -> Iterator[No
     try:
         yield
     finally:
-        _left_out.seconds = float(getattr(_left_out, "seconds", 0.0)) + clock() - began
+        leave_out(clock() - began)
         _left_out.within, seconds = not outermost, time.perf_counter() - start
         if what and outermost and seconds >= 1:
             logger.info("%s for this machine: %.0f s, not counted", what, seconds, extra={"note": True})

@@ -134,6 +134,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         if panel is not None:
             raise ValueError(f"a {type(self).__name__} must have no panel")
 
+    def panel_of_member(self, number: int, panel: Any) -> Any:
+        """Return the part of the fitted panel that member `number` was fitted on: all, of most."""
+        return panel
+
     def golden(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the question of a golden prediction, plain values and arrays, with its outputs among the arrays."""
         raise NotImplementedError(f"{type(self).__name__} must make a golden prediction")

@@ -192,7 +192,8 @@ def _revive(described: dict[str, Any], numbers: Numbers, panel: Panel | None) ->
     model.set_panel(panel)
     golden = {name: array for name, array in numbers.items() if name == GOLDEN_OUTPUTS}
     for i, member in enumerate(described["members"]):
-        model.members_ = [*model.members_, _revive(member, under(f"member{i}.", numbers) | golden, panel)]
+        own = model.panel_of_member(i, panel)
+        model.members_ = [*model.members_, _revive(member, under(f"member{i}.", numbers) | golden, own)]
     model.set_state(described["learned"], numbers)
     return model
 

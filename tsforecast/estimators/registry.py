@@ -28,6 +28,7 @@ ESTIMATORS = {
     ),
     "forecasters.reduction": ("ReductionForecaster",),
     "forecasters.meta.ensemble": ("EnsembleForecaster",),
+    "forecasters.meta.local": ("LocalForecaster",),
     "forecasters.meta.conformal": ("ConformalForecaster",),
     "forecasters.meta.aggregate": ("AggregateForecaster",),
     "forecasters.neural": ("NeuralForecaster", "RNNForecaster", "GRUForecaster", "LSTMForecaster", "Conv1DForecaster"),

@@ -7,10 +7,11 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any, Generic, Protocol, TypeVar
@@ -122,17 +123,19 @@ def run_all(
     outcomes = {i: _read(file, experiment) for i, file in enumerate(files) if file and file.is_file()}
     for outcome in outcomes.values():
         on_fit(outcome.fit)
-    for i, outcome in _run({i: task for i, task in enumerate(tasks) if i not in outcomes}, n_jobs, progress):
-        outcomes[i] = outcome
-        on_fit(outcome.fit)
-        if outcome.problem:
-            _log.warning("%s failed: %s\n%s", outcome.fit.model, outcome.problem, outcome.trace)
-            if outcome.fit.model in needed:
-                raise_failures([outcome])
-        elif (file := files[i]) and outcome.rows is not None:
-            write_rows(file, outcome.rows, {"fit": asdict(outcome.fit)})
-        for warning in outcome.warnings:
-            warnings.warn(warning, stacklevel=3)
+    left = {i: task for i, task in enumerate(tasks) if i not in outcomes}
+    with closing(_run(left, n_jobs, progress)) as ended:
+        for i, outcome in ended:
+            outcomes[i] = outcome
+            on_fit(outcome.fit)
+            if outcome.problem:
+                _log.warning("%s failed: %s\n%s", outcome.fit.model, outcome.problem, outcome.trace)
+                if outcome.fit.model in needed:
+                    raise_failures([outcome])
+            elif (file := files[i]) and outcome.rows is not None:
+                write_rows(file, outcome.rows, {"fit": asdict(outcome.fit)})
+            for warning in outcome.warnings:
+                warnings.warn(warning, stacklevel=3)
     return [outcomes[i] for i in range(len(tasks))]
 
 
@@ -200,20 +203,31 @@ def interruptible() -> Iterator[None]:
 
 def _run(
     tasks: dict[int, Task[Model, Any, Record]], n_jobs: int | None, progress: Callable[[str], None] | None
-) -> Iterator[tuple[int, Outcome[Record]]]:
+) -> Generator[tuple[int, Outcome[Record]], None, None]:
     """Yield the outcome of each task as soon as it is available."""
     announced: set[str] = set()
 
-    def started() -> Iterator[tuple[int, Task[Model, Any, Record]]]:
-        for number, task in tasks.items():
-            if progress and task.name not in announced:
-                announced.add(task.name)
-                progress(task.name)
-            yield number, task
+    def announced_first(task: Task[Model, Any, Record]) -> Task[Model, Any, Record]:
+        if progress and task.name not in announced:
+            announced.add(task.name)
+            progress(task.name)
+        return task
+
+    def attempt(task: Task[Model, Any, Record]) -> Outcome[Record]:
+        return announced_first(task).attempt()
 
     if joblib.effective_n_jobs(n_jobs) == 1:
-        for number, task in started():
-            yield number, task.attempt()
+        networks = {number for number, task in tasks.items() if getattr(task.model, "side_by_side", False)}
+        for number, task in tasks.items():
+            if number not in networks:
+                yield number, attempt(task)
+        if networks:
+            from tsforecast.training.runtime import side_by_side
+
+            numbers = sorted(networks)
+            with closing(side_by_side([partial(attempt, tasks[number]) for number in numbers])) as ended:
+                for place, outcome in ended:
+                    yield numbers[place], outcome.result()
         return
     blas = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
     torch: Any = sys.modules.get("torch")
@@ -224,7 +238,7 @@ def _run(
     left = {number: task for number, task in tasks.items() if number not in here}
     with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=blas):
         run_in_process = joblib.delayed(_in_process)
-        jobs = (run_in_process(number, task, threads) for number, task in started() if number not in here)
+        jobs = (run_in_process(number, announced_first(task), threads) for number, task in left.copy().items())
         parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
         try:
             for number, outcome in parallel(jobs):

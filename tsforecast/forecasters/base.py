@@ -310,6 +310,11 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
         """Data that the model, or a part of it, has learned from before any fit; None where all is learned in `fit`."""
         return pretraining_of(list(self.get_params(deep=False).values()))
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether fits in one process run side by side: those of networks, unless a terminal shows their epochs."""
+        return hasattr(self, "kernels") and not getattr(self, "verbose", 0)
+
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts after `past` are those of a simpler fallback model, (n, K)."""
         return np.zeros((len(past), past.n_targets), dtype=np.bool_)

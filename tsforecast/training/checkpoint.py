@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,9 @@ def parse_every(every: int | str) -> tuple[int, bool]:
     raise ParameterError(f"checkpoint_every must be a number of epochs or minutes, such as 5 or '10min': got {every!r}")
 
 
-# Learns batches, for each step one of each member, at rates; returns the losses of steps.
-Learn = Callable[[Sequence[Sequence[Tensor]], Sequence[float]], Tensor]
+# Learns batches, for each step one of each member, at rates, a program with random numbers from a generator; returns
+# the losses of steps.
+Learn = Callable[..., Tensor]
 
 
 @dataclass

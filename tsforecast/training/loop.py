@@ -29,6 +29,7 @@ from tsforecast.training.batches import Batch, Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, Learn, TrainingState
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.optim import clip, make_optimizer, rate_share, unflatten_parameters
+from tsforecast.training.runtime import aside, heed
 
 PREDICT_ROWS = 1_024  # examples in one batch without gradients
 VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these is as exact as needed
@@ -154,7 +155,12 @@ def run_epoch(
     done = [(step + (number - 1) * steps) / (steps * config.max_epochs) for step in range(steps)]
     rates = [config.learning_rate * rate_share(config.schedule, share, state.history, wait) for share in done]
     network.train()
-    losses = state.learn(order, rates)
+    if threads := getattr(state.learn, "threads", 0):  # of a program, beside which other fits go on
+        with aside(threads) as generator:
+            losses = state.learn(order, rates, generator)
+    else:
+        heed()
+        losses = state.learn(order, rates)
     broken = (~torch.isfinite(losses)).nonzero()
     if len(broken):
         step = int(broken[0])

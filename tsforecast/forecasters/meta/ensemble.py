@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -83,7 +84,7 @@ class EnsembleForecaster(Forecaster):
         self.weights_ = [1 / len(members)] * len(members)
         if self.weights:
             self.weights_ = self._learn_weights(panel)
-        self.members_ = [member.fit(panel) for member in members]
+        self.members_ = _fitted(members, panel)
 
     def _training_part(self, panel: Panel) -> Panel:
         if not self.weights:
@@ -119,6 +120,11 @@ class EnsembleForecaster(Forecaster):
         is that of their means.
         """
         return mixture([member.distribution(past, horizon) for member in self.members_], self.weights_)
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether a member trains a network; see `Forecaster.side_by_side`."""
+        return any(member.side_by_side for member in self._given())
 
     @property
     def has_parts(self) -> bool:
@@ -163,7 +169,7 @@ class EnsembleForecaster(Forecaster):
     def _learn_weights(self, panel: Panel) -> list[float]:
         """Return the weights with the smallest squared error on the validation part."""
         seen = self._seen(panel)
-        members = [member.fit(panel.until(seen)) for member in self._new_members()]
+        members = _fitted(self._new_members(), panel.until(seen))
         past, truth = held_out(panel, seen, self.horizon_)
         each = np.stack([member.forecast(past, self.horizon_) for member in members])  # (M, n, H, K)
         scale = np.stack([np.nanstd(panel.series(i)[:, : panel.n_targets], axis=0) for i in past.series])[:, None]
@@ -187,6 +193,19 @@ class EnsembleForecaster(Forecaster):
         if self.horizon is None and len(horizons) > 1 and not problems:
             problems.append(f"horizon must be given where forecasters differ in theirs: got {sorted(horizons)}")
         return problems
+
+
+def _fitted(members: Sequence[Forecaster], panel: Panel) -> list[Forecaster]:
+    """Fit members, in their order; networks side by side."""
+    networks = [member for member in members if member.side_by_side]
+    for member in members:
+        if member not in networks:
+            member.fit(panel)
+    if networks:
+        from tsforecast.training.runtime import together
+
+        together([partial(member.fit, panel) for member in networks])
+    return list(members)
 
 
 def _simplex_least_squares(each: Floats, truth: Floats) -> list[float]:

@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +51,7 @@ FEWEST, OF_A_STEP = 1e9, 1e6
 
 Stack = Callable[..., Tensor]  # kernels of a stack of convolutions
 Times = NDArray[np.float64]  # (2, units, rows, steps): seconds of kernels and of torch
+fits: ContextVar[int] = ContextVar("fits", default=1)  # as large as one, that are made together
 Ways = Callable[[str, int, int, int], list[Callable[[], object]]]  # from a cell and sizes to both ways of work
 
 
@@ -77,6 +79,7 @@ def seconds(times: Times, units: int, rows: int, steps: int) -> tuple[float, flo
 
 def chosen(cell: str, reads: int, units: int, rows: int, steps: int, whole: Ways | None = None) -> bool:
     """Return whether a training is faster with kernels on this machine; see `pays` and `times_of`."""
+    reads *= fits.get()
     work = reads * steps * max(OF_A_STEP, 18.0 * rows * units**2)  # three gates, two matrices, three products of each
     times = times_of(MODES[cell], whole) if cell in MODES and work >= FEWEST else None
     return times is not None and pays(times, reads, units, rows, steps)

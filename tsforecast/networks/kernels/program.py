@@ -264,8 +264,21 @@ class Program:
         family = objective.loss.family
         self.levels = np.asarray(getattr(family, "levels", np.zeros(1)), np.float64)
 
-    def __call__(self, order: Sequence[Sequence[Tensor]], rates: Sequence[float]) -> Tensor:
-        """Train on batches of windows, for each step one of each network; return the losses of steps."""
+    @property
+    def threads(self) -> int:
+        """How many threads share a step, at most."""
+        return int(self.network.members) * self.parts
+
+    def __call__(
+        self,
+        order: Sequence[Sequence[Tensor]],
+        rates: Sequence[float],
+        generator: torch.Generator = torch.default_generator,
+    ) -> Tensor:
+        """Train on batches of windows, for each step one of each network; return the losses of steps.
+
+        The `generator` draws what is dropped.
+        """
         losses, speeds = np.zeros((len(order), self.network.members)), np.array(rates, np.float64)
         share = np.ascontiguousarray(self.network.share.numpy(), self.start.dtype)
         learned, counts = self._learned()
@@ -275,7 +288,7 @@ class Program:
         steps = int(max(1, min(AT_ONCE // (self.work * rows * len(order[0])), NUMBERS // (numbers * rows))))
         usual = memory.allowed.get() or torch.get_num_threads()
         for first in range(0, len(order), steps):
-            data, constant = self._data(order[first : first + steps])
+            data, constant = self._data(order[first : first + steps], generator)
             count = len(data.scales)
             found, now = losses[first : first + count], speeds[first : first + count]
             about = (z, self.at, self.matrices, self.vectors, data, learned, self.room)
@@ -313,7 +326,7 @@ class Program:
         return Learned(weights, biases, by_weights, by_biases, *itertools.chain(*pairs)), counts or [np.zeros(())]
 
     @torch.no_grad()
-    def _data(self, order: Sequence[Sequence[Tensor]]) -> tuple[Data, NDArray[np.float64]]:
+    def _data(self, order: Sequence[Sequence[Tensor]], generator: torch.Generator) -> tuple[Data, NDArray[np.float64]]:
         """Return the windows of several batches, and what has no slope of each of their losses, (steps, M)."""
         network, z, batches = self.network, self.z, [batch for step in order for batch in step]
         windows = self.training.batch(torch.cat(batches))
@@ -350,21 +363,21 @@ class Program:
             truth=of_rows(truth),
             size=of_rows(size),
             weight=for_each(truth.new_ones(count, 1) if weights is None else weights.to(truth.dtype)[:, None]),
-            masks=self._masks([len(batch) * (rows // count) for batch in batches]).numpy(),
+            masks=self._masks([len(batch) * (rows // count) for batch in batches], generator).numpy(),
             begins=begins * (rows // count),
             scales=scales,
         )
         return data, constant
 
-    def _masks(self, rows: Sequence[int]) -> Tensor:
+    def _masks(self, rows: Sequence[int], generator: torch.Generator) -> Tensor:
         """Return what dropout multiplies rows of several batches by, (rows, n), drawn as the layers of torch do."""
-        z, dropout = self.z, self.network.architecture.dropout
+        z, kept = self.z, 1 - self.network.architecture.dropout
         like: Tensor = self.flat[0].detach()
         if not z.dropout:
             return like.new_zeros(sum(rows), 0)
         widths = [*[z.steps * z.units] * (z.layers - 1), z.units, *[z.places * z.units] * z.heads]
-        ones = ([like.new_ones(n, width) for width in widths] for n in rows)
-        return torch.cat([torch.cat([F.dropout(each, dropout) for each in parts], dim=1) for parts in ones])
+        parts = ([like.new_empty(n, width).bernoulli_(kept, generator=generator) for width in widths] for n in rows)
+        return torch.cat([torch.cat(each, dim=1) for each in parts]).div_(kept)
 
 
 def _array(numbers: Tensor, rows: int) -> Any:

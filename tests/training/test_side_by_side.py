@@ -1,0 +1,213 @@
+"""Fits side by side in one process are those of fits one after the other, to the bit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.forecasters import small, wave
+from tsforecast import EnsembleForecaster, Panel, leaderboard
+from tsforecast.errors import TrainingWarning
+from tsforecast.events import clock, observing
+from tsforecast.training.history import Epoch
+from tsforecast.training.runtime import aside, heed, seeded, side_by_side, together
+
+CASES: list[dict[str, Any]] = [
+    {"name": "gru", "units": 5, "max_epochs": 30, "patience": 2, "learning_rate": 0.05},
+    {"name": "gru", "units": 5, "max_epochs": 6, "dropout": 0.3, "layers": 2, "random_state": 1},
+    {"name": "lstm", "steps": 140, "batch_size": 17},
+    {"name": "rnn", "steps": 70, "refit": True, "max_epochs": 5},
+    {"name": "gru", "kernels": "off", "dropout": 0.3},
+    {"name": "gru", "members": 3, "steps": 100},
+    {"name": "gru", "units": 40, "batch_size": 256, "steps": 400, "window": 24, "segment": 1},  # tiles of several parts
+]
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def fit(name: str, steps: int = 90, **settings: Any) -> tuple[np.ndarray, list[Any]]:
+    """Return forecast and losses of a small network."""
+    model = small(name).set_params(**{"kernels": "on", "max_epochs": 4} | settings).fit(wave(steps))
+    return model.predict(), [(epoch.train_loss, epoch.valid_loss) for epoch in model.history_]
+
+
+def test_each_is_what_it_is_alone_to_the_bit_whatever_its_shape() -> None:
+    fits = [partial(fit, **case) for case in CASES]
+    alone = [each() for each in fits]
+    torch.manual_seed(5)
+    before, filters = torch.get_rng_state(), list(warnings.filters)
+    for (ours, losses), (theirs, expected) in zip(together(fits), alone, strict=True):
+        assert np.array_equal(ours, theirs)
+        assert losses == expected
+    assert len({len(losses) for _, losses in alone}) > 2  # patience ends some before others
+    assert torch.equal(torch.get_rng_state(), before)
+    assert warnings.filters == filters
+
+
+def test_what_is_aside_runs_at_once_and_all_else_in_turn() -> None:
+    at_once, running, most = threading.Barrier(2, timeout=20), list[int](), list[int]()
+
+    def turn(seed: int) -> float:
+        running.append(seed)
+        time.sleep(0.01)
+        most.append(len(running))
+        running.remove(seed)
+        return float(torch.rand(1))
+
+    def call(seed: int) -> list[float]:
+        with seeded(seed):
+            first = turn(seed)
+            with aside(1) as generator:
+                at_once.wait()
+                second = float(torch.rand(1, generator=generator))
+            return [first, second, turn(seed)]
+
+    found = together([partial(call, 3), partial(call, 4)])
+    assert most == [1, 1, 1, 1]
+    for seed, drawn in zip((3, 4), found, strict=True):
+        torch.manual_seed(seed)
+        assert drawn == [float(torch.rand(1)) for _ in range(3)]
+
+
+def test_each_has_filters_of_warnings_of_its_own() -> None:
+    def call(action: Any) -> str:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter(action)
+            for _ in range(3):
+                with aside(1):
+                    time.sleep(0.01)
+                try:
+                    warnings.warn("the same", TrainingWarning, stacklevel=1)
+                except TrainingWarning:
+                    return "raised"
+        return str(len(caught))
+
+    assert together([partial(call, each) for each in ("error", "ignore", "always")]) == ["raised", "0", "3"]
+
+
+def test_an_error_is_the_outcome_of_one_alone() -> None:
+    def fails() -> Any:
+        with aside(1):
+            raise ValueError("no")
+
+    calls: list[Callable[[], Any]] = [partial(fit, "gru"), fails, partial(fit, "rnn")]
+    outcomes = dict(side_by_side(calls))
+    assert [type(outcomes[i].exception()) for i in range(3)] == [type(None), ValueError, type(None)]
+    with pytest.raises(ValueError, match="no"):
+        together(calls)
+
+
+def test_nothing_goes_on_behind_a_caller_who_takes_no_more() -> None:
+    begun: list[int] = []
+
+    def call(number: int) -> int:
+        begun.append(number)
+        for _ in range(20 if number == 0 else 10_000):
+            with aside(1):
+                time.sleep(0.001)
+        return number
+
+    with closing(side_by_side([partial(call, i) for i in range(9)])) as ended:
+        assert next(ended)[1].result() == 0
+    assert len(begun) in (2, 3, 4)
+    assert not [thread for thread in threading.enumerate() if thread.name.endswith("(_work)")]
+    with seeded(0):  # and the random numbers are free
+        pass
+
+
+def test_the_clock_leaves_out_the_turns_of_others() -> None:
+    def call(seconds: float) -> float:
+        began = clock()
+        for _ in range(10):
+            with aside(1):
+                pass
+            time.sleep(seconds / 10)
+        return clock() - began
+
+    began = time.perf_counter()
+    slow, quick = together([partial(call, 0.4), partial(call, 0.1)])
+    assert time.perf_counter() - began >= 0.5
+    assert slow == pytest.approx(0.4, abs=0.08)
+    assert quick == pytest.approx(0.1, abs=0.08)
+
+
+def test_an_interrupt_reaches_each_fit_under_way_at_its_next_epoch() -> None:
+    def interrupt(epoch: Epoch) -> None:
+        if epoch.number == 3:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.05)
+
+    def call(seed: int, kernels: str) -> int:
+        model = small("gru").set_params(max_epochs=50, patience=None, random_state=seed, kernels=kernels)
+        return len(model.fit(wave(), on_epoch=interrupt if seed == 0 else None).history_)
+
+    with pytest.warns(TrainingWarning, match="interrupted in epoch") as caught:
+        epochs = together([partial(call, 0, "on"), partial(call, 1, "on"), partial(call, 2, "off")])
+    assert epochs[0] < 8
+    assert epochs[1] < 51
+    assert 2 <= len([each for each in caught if "interrupted" in str(each.message)]) <= 3
+
+
+def test_an_interrupt_that_no_call_heeds_ends_all() -> None:
+    def ends() -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
+
+    with pytest.raises(KeyboardInterrupt):
+        together([ends] * 3)
+
+    def heeds() -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
+        heed()
+
+    with pytest.raises(KeyboardInterrupt):
+        together([heeds] * 3)
+
+
+def test_within_another_one_and_with_an_observer_they_run_one_after_the_other() -> None:
+    def threads() -> list[int]:
+        return together([threading.get_ident] * 3)
+
+    inner = together([threads, threads])
+    assert [len(set(each)) for each in inner] == [1, 1]
+
+    class Nobody:
+        def on_start(self, *_: Any) -> None: ...
+
+        on_event = on_end = on_start
+
+    with observing(Nobody()):
+        assert set(threads()) == {threading.get_ident()}
+
+
+def test_an_ensemble_and_a_board_have_the_numbers_of_single_fits() -> None:
+    panel = Panel.from_array(wave(120), season_length=6)
+    network = small("gru").set_params(kernels="on", max_epochs=4)
+    ensemble = EnsembleForecaster(network, seeds=3).fit(panel)
+    single = [small("gru").set_params(kernels="on", max_epochs=4, random_state=seed).fit(panel) for seed in range(3)]
+    for ours, theirs in zip(ensemble.members_, single, strict=True):
+        assert np.array_equal(ours.predict(), theirs.predict())
+
+    board = leaderboard({"gru": network, "lstm": small("lstm").set_params(kernels="on")}, panel, 3, origins=2, seeds=3)
+    for seed in range(3):
+        own = leaderboard({"gru": network.set_params(random_state=seed)}, panel, 3, origins=2)
+        rows = [each.rows.query(f"model == 'gru' and seed == {seed}") for each in (board, own)]
+        assert len(rows[0])
+        assert rows[0]["forecast"].tolist() == rows[1]["forecast"].tolist()
