@@ -41,6 +41,14 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Python's own handler: Ray puts another in its place."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def fit(name: str, steps: int = 90, **settings: Any) -> tuple[np.ndarray, list[Any]]:
     """Return forecast and losses of a small network."""
     model = small(name).set_params(**{"kernels": "on", "max_epochs": 4} | settings).fit(wave(steps))
@@ -147,6 +155,7 @@ def test_the_clock_leaves_out_the_turns_of_others() -> None:
     assert quick == pytest.approx(0.1, abs=0.08)
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_reaches_each_fit_under_way_at_its_next_epoch() -> None:
     def interrupt(epoch: Epoch) -> None:
         if epoch.number == 3:
@@ -164,6 +173,7 @@ def test_an_interrupt_reaches_each_fit_under_way_at_its_next_epoch() -> None:
     assert 2 <= len([each for each in caught if "interrupted" in str(each.message)]) <= 3
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_that_no_call_heeds_ends_all() -> None:
     def ends() -> None:
         signal.raise_signal(signal.SIGINT)
