@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,10 +105,11 @@ class Windows:
 
     def series_index(self, index: Tensor) -> Tensor:
         """Return the series that each of the windows `index` belongs to, shape (B,)."""
-        return torch.searchsorted(self._bounds, self._place(index), right=True)
+        return torch.searchsorted(self._bounds, self._place(index.to(self.device, non_blocking=True)), right=True)
 
     def batch(self, index: Tensor) -> Batch:
-        """Gather the windows `index` (int64, shape (B,))."""
+        """Gather the windows `index` (int64, shape (B,), on the host or on the device)."""
+        index = index.to(self.device, non_blocking=True)
         series, index = self.series_index(index), self._place(index)
         start = index + self._shift.index_select(0, series)  # (B,)
         rows = self._gather(self._values, start, self.window + self.horizon)  # (B, W + H, C)
@@ -128,6 +130,13 @@ class Windows:
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:
         view = values.unfold(0, length, 1)  # (rows - length + 1, C, length), a view
         return view.index_select(0, start).transpose(1, 2)  # (B, length, C)
+
+
+@lru_cache(maxsize=1_024)
+def constant(numbers: tuple[Any, ...], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return numbers, or rows of them, as a tensor that is copied to a device once, not in each step of training."""
+    with torch.inference_mode(False):
+        return torch.tensor(numbers, dtype=dtype).to(device)
 
 
 def _between(blocks: NDArray[np.int64], least: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:

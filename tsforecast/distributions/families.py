@@ -13,6 +13,7 @@ from scipy import special
 from torch import Tensor
 from torch.nn import functional as F
 
+from tsforecast.data.windows import constant
 from tsforecast.distributions.base import Floats
 
 LEAST = 1e-3  # of the spread of the truth, which the first spread of a family has at least
@@ -266,15 +267,16 @@ class Quantiles(Family):
         place = np.arange(len(self.levels))
         down = -(place[:, None] < np.arange(1, self.middle + 1)).astype(float)[:, ::-1]  # nearest to the median first
         up = (place[:, None] > np.arange(self.middle, len(self.levels) - 1)).astype(float)
-        self._sums = np.concatenate([np.ones((len(place), 1)), down, up], axis=1)  # from outputs to quantiles
+        sums = np.concatenate([np.ones((len(place), 1)), down, up], axis=1)
+        self._sums = tuple(map(tuple, sums.T.tolist()))  # from outputs to quantiles
 
     def parameters(self, outputs: Tensor) -> Tensor:
         """Return the quantiles at the levels."""
-        return outputs @ torch.from_numpy(self._sums.T).to(outputs)
+        return outputs @ constant(self._sums, outputs.device, outputs.dtype)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return twice the mean quantile loss, which comes near the continuous ranked probability score."""
-        levels = torch.from_numpy(self.levels).to(outputs)
+        levels = constant(tuple(self.levels.tolist()), outputs.device, outputs.dtype)
         error = y[..., None] - self.parameters(outputs)
         return 2 * torch.maximum(levels * error, (levels - 1) * error).mean(dim=-1)
 

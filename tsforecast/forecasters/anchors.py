@@ -142,7 +142,7 @@ class Blend:
         """
         steps = list(range(self.horizon))
         weights = rows.reshape(len(past), past.shape[2], len(self.starts), -1)  # (B, K, G, J)
-        weights = weights[:, :, self._groups(steps)]  # (B, K, H, J)
+        weights = _at(weights, self._groups(steps), 2)  # (B, K, H, J)
         total: Any = 0.0
         for j, naive in enumerate(naive_forecasts(self.candidates, past, steps, there)):
             total = total + weights[..., j].swapaxes(1, 2) * naive
@@ -205,7 +205,8 @@ def naive_forecasts(
             if kind == "average":
                 yield average
             elif kind in ("season", "growth"):
-                copied = (recent if seen is None else recent * seen + average * (1 - seen))[:, phases]  # (B, s, K)
+                known = recent if seen is None else recent * seen + average * (1 - seen)
+                copied = _at(known, phases)  # (B, s, K)
                 if kind == "season":
                     yield copied
                 else:
@@ -214,11 +215,11 @@ def naive_forecasts(
             else:
                 profile = profile_of(season)
                 if kind == "profile":
-                    yield profile[:, phases]
+                    yield _at(profile, phases)
                 elif kind == "profile at mean":
-                    yield profile[:, phases] + (average - _mean(*rows(window // season * season)))
+                    yield _at(profile, phases) + (average - _mean(*rows(window // season * season)))
                 else:
-                    yield profile[:, phases] + (last - profile[:, season - 1 :])
+                    yield _at(profile, phases) + (last - profile[:, season - 1 :])
 
 
 def _mean(rows: Any, there: Any, otherwise: Any = 0.0) -> Any:
@@ -231,8 +232,20 @@ def _mean(rows: Any, there: Any, otherwise: Any = 0.0) -> Any:
 
 def _column(past: Any, numbers: Sequence[int]) -> Any:
     """Return numbers as a column, (s, 1), of the library and kind of `past`."""
-    made = np.array(numbers, dtype=np.float64) if isinstance(past, np.ndarray) else past.new_tensor(numbers)
-    return made[:, None]
+    if isinstance(past, np.ndarray):
+        return np.array(numbers, dtype=np.float64)[:, None]
+    from tsforecast.data.windows import constant  # loads torch
+
+    return constant(tuple(numbers), past.device, past.dtype)[:, None]
+
+
+def _at(rows: Any, places: Sequence[int], axis: int = 1) -> Any:
+    """Return the parts of rows at places along an axis, in numpy or torch."""
+    if isinstance(rows, np.ndarray):
+        return rows.take(places, axis)
+    from tsforecast.data.windows import constant  # loads torch
+
+    return rows.index_select(axis, constant(tuple(places), rows.device))
 
 
 def blend(past: Panel, horizon: int, resolved: Mapping[str, Any], least: int) -> Blend:

@@ -228,11 +228,15 @@ def read(
             for backwards, weights in zip((False, True), cell.all_weights, strict=False)
         ]
         states = torch.cat(ways, dim=2) if cell.bidirectional else ways[0]
-    elif lengths is None:
+    elif lengths is None or not cell.bidirectional:  # what follows the end of a sequence comes after all its states
         states, _ = cell(x)
-    else:  # packed, so that reading backwards begins at the end of each
-        packed, _ = cell(pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False))
+    else:  # packed, so that reading backwards begins at the end of each; sorted here, as torch would wait for a GPU
+        lengths, order = lengths.sort(descending=True)
+        back = order.argsort().to(x.device, non_blocking=True)
+        x = x.index_select(0, order.to(x.device, non_blocking=True))
+        packed, _ = cell(pack_padded_sequence(x, lengths, batch_first=True))
         states, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
+        states = states.index_select(0, back)
     return states[:, -1:] if last and states.shape[1] > 1 else states
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsforecast.data.windows import Windows
+from tsforecast.data.windows import Windows, constant
 from tsforecast.networks.encoders import encoder
 from tsforecast.networks.layers import ACTIVATIONS, Architecture, Missing, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, Loss, Objective
@@ -102,7 +102,8 @@ class Categories(nn.Module):
         levels = {at - first: number for number, at in enumerate(self.columns) if at >= first}
         if not levels:
             return values
-        parts = [values[..., [at for at in range(values.shape[2]) if at not in levels]]]
+        numbers = tuple(at for at in range(values.shape[2]) if at not in levels)
+        parts = [values.index_select(2, constant(numbers, values.device, torch.int64))]
         for at, number in levels.items():
             table = getattr(self, f"table{number}")
             table = table - getattr(self, f"shares{number}") @ table

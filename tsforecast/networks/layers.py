@@ -76,7 +76,8 @@ def normalise(norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
 
 def steps_of(x: Tensor, lengths: Tensor) -> Tensor:
     """Return which steps of (B, T, U) lie within sequences of `lengths`, (B,), as (B, T, 1)."""
-    return (torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None])[..., None]
+    until = lengths[:, None].to(x.device, non_blocking=True)
+    return (torch.arange(x.shape[1], device=x.device) < until)[..., None]
 
 
 def norm_layer(name: str | None, units: int) -> nn.Module:
@@ -113,7 +114,9 @@ class Pooling(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map states (B, T, U) of sequences with `lengths`, (B,), or of T steps, to (B, U) or (B, 2U)."""
         batch, steps, _ = states.shape
-        lengths = (torch.full((batch,), steps) if lengths is None else lengths).to(states.device)
+        if lengths is None:
+            lengths = torch.full((batch,), steps, device=states.device)
+        lengths = lengths.to(states.device, non_blocking=True)
         if self.name == "last":
             last = states[torch.arange(batch, device=states.device), lengths - 1]  # (B, U)
             return (last + states[:, 0]) / 2 if self.bidirectional else last

@@ -136,7 +136,7 @@ class Loss:
         From scaled naive forecasts and truths of m windows, (m, H, K), with NaN.
         """
         family = OfTorch(None, self.outputs - self.levels + 1, self.spreads)
-        return family.start(location.double().cpu().numpy(), truth.double().cpu().numpy())
+        return family.start(location.cpu().double().numpy(), truth.cpu().double().numpy())
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that make the same loss again: attributes of the names of its parameters."""
@@ -236,7 +236,7 @@ class OfFamily(Loss):
         """See `Loss.start`."""
         if self._family.counts:
             location, truth = scale.to_data(location, series), scale.to_data(truth, series).round()
-        return self._family.start(location.double().cpu().numpy(), truth.double().cpu().numpy())
+        return self._family.start(location.cpu().double().numpy(), truth.cpu().double().numpy())
 
 
 class QuantileLoss(OfFamily):
@@ -430,4 +430,4 @@ class Objective:
     def loss_of(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum of the loss of outputs (B, H, K, P) over a batch, and the number of steps with a truth."""
         errors, observed = self.errors_of(outputs, batch)
-        return errors.sum(), batch.future.new_tensor(errors.numel()) if observed is None else observed.sum()
+        return errors.sum(), batch.future.new_full((), errors.numel()) if observed is None else observed.sum()

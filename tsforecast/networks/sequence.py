@@ -22,7 +22,7 @@ class SequenceBatch:
     """B recordings with their truth."""
 
     steps: Tensor  # float32, (B, T, C), scaled; zeros after the end of each
-    lengths: Tensor | None  # int64, (B,); None where all have T steps
+    lengths: Tensor | None  # int64, (B,), on the host, which knows them without a GPU; None where all have T steps
     truth: Tensor  # (B, ...), or (B, T, ...) at each step: numbers of classes, int64, or other numbers, float32
     mix: tuple[Tensor, Tensor] | None = None  # partner of each in the batch, (B,), and its own share of the mixture
     features: Tensor | None = None  # float32, (B, F), numbers of each recording that the head reads besides its steps
@@ -115,7 +115,7 @@ class SequenceNetwork(TrainableNetwork):
         if lengths is None:
             full = steps[:, place.clamp(max=steps.shape[1] - 1)]  # (B, G*S, C)
         else:
-            ends = lengths.to(steps.device)[:, None] - 1
+            ends = (lengths[:, None] - 1).to(steps.device, non_blocking=True)
             full = torch.take_along_dim(steps, torch.minimum(place, ends)[..., None], dim=1)  # (B, G*S, C)
             lengths = -(-lengths // size)
         return full.reshape(len(steps), count, -1), lengths

@@ -41,7 +41,7 @@ class GeneratorDataset:
         self.names, self.device = names, device
         self._descriptions = torch.from_numpy(descriptions).float().to(device)
         self._truth = torch.from_numpy(truth).float().to(device)
-        self._lengths = (~torch.isnan(self._truth[..., 0])).sum(dim=1)
+        self._lengths = torch.from_numpy((~np.isnan(truth[..., 0])).sum(axis=1))
 
     def __len__(self) -> int:
         return len(self._truth)
@@ -52,7 +52,8 @@ class GeneratorDataset:
 
     def batch(self, index: Tensor) -> GeneratorBatch:
         """Gather the sequences `index`, int64 of shape (B,), as long as the longest of them."""
-        return GeneratorBatch(self._descriptions[index], self._truth[index, : int(self._lengths[index].max())])
+        longest, index = int(self._lengths[index].max()), index.to(self.device, non_blocking=True)
+        return GeneratorBatch(self._descriptions[index], self._truth[index, :longest])
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch, at most `steps`, in a random order."""

@@ -45,7 +45,7 @@ class Dataset(Protocol[Batch_co]):
         """Return the position in `names` of each of the examples `index`, (B,)."""
 
     def batch(self, index: Tensor) -> Batch_co:
-        """Gather the examples `index`, (B,): `inputs` for the network, and the truth for the objective."""
+        """Gather the examples `index`, (B,), of the host as a rule: `inputs` for the network, and the truth."""
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch, at most `steps` of them, in a new order each time."""
@@ -78,7 +78,7 @@ class Augmentation:
     data_scale: tuple[Tensor, Tensor] | None = None  # location and scale, (C,), back to the data, whose vectors turn
 
     def __call__(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Vary padded sequences, (B, T, C), of `lengths`, (B,); return others, perhaps of other lengths.
+        """Vary padded sequences, (B, T, C), of `lengths`, (B,) on the host; return others, perhaps of other lengths.
 
         Where these differ, the given step that is nearest to each comes with them, (B, T').
         """
@@ -96,13 +96,18 @@ class Augmentation:
     def _resampled(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Crop both ends and resample the rest at changing speed, by linear interpolation."""
         batch, device = len(steps), steps.device
-        cropped = (self.crop * torch.rand(batch, device=device) * lengths).floor()
+        # Lengths are drawn on the host, which then need not wait for a GPU.
+        cropped = (self.crop * torch.rand(batch) * lengths).floor()
         kept = (lengths - cropped).clamp(min=1)  # (B,)
-        begin = (torch.rand(batch, device=device) * (lengths - kept + 1)).floor()
-        stretch = torch.exp(self.time_warp * torch.randn(batch, device=device))
+        begin = (torch.rand(batch) * (lengths - kept + 1)).floor()
+        stretch = torch.exp(self.time_warp * torch.randn(batch))
         resampled = (kept * stretch).round().long().clamp(min=1, max=2 * steps.shape[1])  # (B,)
         place = torch.arange(int(resampled.max()), device=device)
-        position = place / (resampled - 1).clamp(min=1)[:, None]  # (B, T'), 0 to 1
+        columns = (
+            part[:, None].to(device, non_blocking=True) for part in (begin, kept - 1, lengths - 1, resampled - 1)
+        )
+        start, span, end, last = columns  # (B, 1)
+        position = place / last.clamp(min=1)  # (B, T'), 0 to 1
         # Elapsed time is the integral of a speed that is linear between a few knots.
         speed = torch.exp(self.time_warp * torch.randn(batch, KNOTS, device=device))  # (B, KNOTS)
         passed = torch.cat([torch.zeros_like(speed[:, :1]), (speed[:, 1:] + speed[:, :-1]).cumsum(1)], dim=1)
@@ -110,9 +115,9 @@ class Augmentation:
         at = position.clamp(max=1) * (KNOTS - 1)
         knot = at.floor().long().clamp(max=KNOTS - 2)
         low, high = passed.gather(1, knot), passed.gather(1, knot + 1)
-        source = begin[:, None] + (low + (high - low) * (at - knot)) * (kept - 1)[:, None]  # (B, T')
+        source = start + (low + (high - low) * (at - knot)) * span  # (B, T')
         first = source.floor().long()
-        second = torch.minimum(first + 1, lengths[:, None] - 1)
+        second = torch.minimum(first + 1, end)
         share = (source - first)[..., None]
         left, right = (torch.take_along_dim(steps, rows[..., None], dim=1) for rows in (first, second))
         return left + (right - left) * share, resampled, torch.where(share[..., 0] < 0.5, first, second)
@@ -159,7 +164,7 @@ class SequenceDataset:
         self.names = np.arange(len(offsets) - 1) if names is None else names
         self._values = torch.from_numpy(np.ascontiguousarray(values)).to(device, torch.float32)
         self._begin = torch.from_numpy(np.array(offsets[:-1])).to(device)
-        self._lengths = torch.from_numpy(np.diff(offsets)).to(device)
+        self._lengths = torch.from_numpy(np.diff(offsets))  # on the host: the size of a batch does not wait for a GPU
         numbers = torch.from_numpy(np.array(truth)).to(device)
         self._truth = numbers.float() if numbers.is_floating_point() else numbers
         self._features = None if features is None else torch.from_numpy(features).to(device)
@@ -174,10 +179,13 @@ class SequenceDataset:
 
     def batch(self, index: Tensor) -> SequenceBatch:
         """Gather the sequences `index`, int64 of shape (B,), in this order."""
-        lengths, begin = self._lengths[index], self._begin[index]  # (B,)
-        step = torch.arange(int(lengths.max()), device=self.device)
-        mask = step < lengths[:, None]  # (B, T)
-        rows = begin[:, None] + torch.minimum(step, lengths[:, None] - 1)
+        lengths, index = self._lengths[index], index.to(self.device, non_blocking=True)  # (B,)
+        until, step = (
+            lengths[:, None].to(self.device, non_blocking=True),
+            torch.arange(int(lengths.max()), device=self.device),
+        )
+        mask = step < until  # (B, T)
+        rows = self._begin[index][:, None] + torch.minimum(step, until - 1)
         steps = self._values[rows] * mask[..., None]  # (B, T, C)
         truth = self._truth[rows] if self._at_steps else self._truth[index]
         if self._at_steps:
@@ -192,7 +200,10 @@ class SequenceDataset:
         mix = None
         if self._mixup:
             shares = torch.distributions.Beta(self._mixup, self._mixup).sample((len(index),))
-            mix = torch.randperm(len(index)).to(self.device), shares.to(self.device)
+            mix = (
+                torch.randperm(len(index)).to(self.device, non_blocking=True),
+                shares.to(self.device, non_blocking=True),
+            )
         features = None if self._features is None else self._features[index]  # (B, F)
         return SequenceBatch(steps, None if equal else lengths, truth, mix, features)
 
@@ -202,10 +213,9 @@ class SequenceDataset:
         Sorting few batches' worth at a time keeps batches random.
         """
         order = torch.randperm(len(self))[: steps * batch_size]
-        lengths = self._lengths.cpu()
         batches: list[Tensor] = []
         for pool in torch.split(order, POOL * batch_size):
-            alike = pool[torch.argsort(lengths[pool], stable=True)]
+            alike = pool[torch.argsort(self._lengths[pool], stable=True)]
             batches += torch.split(alike, batch_size)
         return [batches[i] for i in torch.randperm(len(batches))]
 

@@ -28,7 +28,15 @@ from tsforecast.networks.losses import Objective as LossObjective
 from tsforecast.training.batches import Batch, Dataset, Objective
 from tsforecast.training.checkpoint import Checkpoints, Learn, TrainingState
 from tsforecast.training.history import Epoch, best_epoch
-from tsforecast.training.optim import clip, make_optimizer, rate_share, unflatten_parameters
+from tsforecast.training.optim import (
+    Captured,
+    GraphSteps,
+    Stream,
+    clip,
+    make_optimizer,
+    rate_share,
+    unflatten_parameters,
+)
 from tsforecast.training.runtime import aside, heed
 
 PREDICT_ROWS = 1_024  # examples in one batch without gradients
@@ -81,8 +89,8 @@ def train(
     Random numbers come from torch's global generator; the caller seeds it. Ctrl-C ends training early, with a warning,
     and keeps the best so far; a loss that is no longer a number ends it with a TrainingError.
     """
-    start = _score(network, validation, objective)
-    naive = _score(network, validation, objective, naive=True)
+    scores = _Scores(network, validation, objective, device)
+    start, naive = scores(), scores(naive=True)
     history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive, objective.in_nats))]
     optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.weight_decay)
     learn = learner(network, training, objective, optimizer, config, device)
@@ -95,7 +103,7 @@ def train(
             while not finished(history, config, validation is not None):
                 began, number = clock(), len(history)
                 train_loss, rate = run_epoch(state, training, objective, config, device)
-                score = _score(network, validation, objective)
+                score = scores()
                 seconds = clock() - began
                 history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive, objective.in_nats)))
                 if best_epoch(history) is history[-1]:
@@ -161,10 +169,11 @@ def run_epoch(
     else:
         heed()
         losses = state.learn(order, rates)
+    losses = losses.cpu()  # the one time in an epoch that a GPU is waited for
     broken = (~torch.isfinite(losses)).nonzero()
     if len(broken):
         step = int(broken[0])
-        series = sorted(set(training.series_index(torch.cat(order[step]).to(device)).tolist()))
+        series = sorted(set(training.series_index(torch.cat(order[step])).tolist()))
         where = shorten([repr(str(training.names[i])) for i in series])
         raise TrainingError(
             f"the training loss must stay a number: it became {float(losses[step])} in epoch {number}, step {step + 1} "
@@ -182,13 +191,24 @@ def learner(
     config: TrainingConfig,
     device: torch.device,
 ) -> Learn:
-    """Return what learns an epoch of batches: a program of kernels where these cover a network, else torch."""
+    """Return what learns an epoch of batches: a program of kernels where these cover a network, else torch.
+
+    On a GPU windows, all of one length, are learned by captured steps; sequences are as long as their batch has them.
+    """
     if not config.mixed_precision and covers(network, training, objective):
         from tsforecast.networks.kernels.program import Program
 
         loss, settings = number_of(objective.loss), (config.optimizer, config.clip, config.batch_size)  # type: ignore[attr-defined]
         return Program(network, training, objective, loss, optimizer, *settings)  # type: ignore[arg-type]
-    return partial(_learn, network, training, objective, optimizer, config, device)
+    step = partial(_step, network, training, objective, optimizer, config, device)
+    if captures(training, device):
+        return GraphSteps(step, optimizer, device)
+    return partial(_learn, step, optimizer, device)
+
+
+def captures(dataset: object, device: torch.device) -> bool:
+    """Return whether work on batches is captured, and repeated as it is: on a GPU, where all have the same shape."""
+    return device.type == "cuda" and type(dataset) is Windows
 
 
 def covers(network: nn.Module, training: object, objective: object) -> bool:
@@ -230,56 +250,90 @@ def steps_of(mode: str, units: int, rows: int, steps: int) -> list[Callable[[], 
 
 
 def _learn(
+    step: Callable[[Sequence[Tensor]], Tensor],
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    order: Sequence[Sequence[Tensor]],
+    rates: Sequence[float],
+) -> Tensor:
+    """Learn batches with torch, for each step one of each member; return the losses of steps."""
+    losses = torch.zeros(len(order), device=device)
+    for number, (batches, rate) in enumerate(zip(order, rates, strict=True)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        losses[number] = step(batches)
+    return losses
+
+
+def _step(
     network: TrainableNetwork,
     training: Dataset[Batch_],
     objective: Objective[Batch_],
     optimizer: torch.optim.Optimizer,
     config: TrainingConfig,
     device: torch.device,
-    order: Sequence[Sequence[Tensor]],
-    rates: Sequence[float],
+    batches: Sequence[Tensor],
 ) -> Tensor:
-    """Learn batches with torch, for each step one of each member; return the losses of steps."""
-    losses, forwards = torch.zeros(len(order), device=device), network.alone()
+    """Learn one batch of each member; return the mean of their losses, unread, so as not to wait for the device."""
     precision = torch.autocast(device.type, torch.bfloat16) if config.mixed_precision else nullcontext()
-    for step, (batches, rate) in enumerate(zip(order, rates, strict=True)):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
-        for forward, index in zip(forwards, batches, strict=True):
-            with precision:
-                batch = training.batch(index.to(device))
-                error, count = objective.loss_of(forward(*batch.inputs), batch)
-                loss = error / count.clamp(min=1)
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses[step] += loss.detach() / len(batches)  # read once an epoch, so as not to wait for the device
-        if config.clip is not None:
-            clip(optimizer, config.clip, network.members if network.separate else 1)
-        optimizer.step()
-    return losses
+    optimizer.zero_grad()
+    total = torch.zeros((), device=device)
+    for forward, index in zip(network.alone(), batches, strict=True):
+        with precision:
+            batch = training.batch(index)
+            error, count = objective.loss_of(forward(*batch.inputs), batch)
+            loss = error / count.clamp(min=1)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach() / len(batches)
+    if config.clip is not None:
+        clip(optimizer, config.clip, network.members if network.separate else 1)
+    optimizer.step()
+    return total
 
 
-@torch.inference_mode()
-def _score(
-    network: TrainableNetwork, validation: Dataset[Batch_] | None, objective: Objective[Batch_], naive: bool = False
-) -> float | None:
-    """Return the mean loss over the validation examples; None without any truth."""
-    if validation is None:
-        return None
-    network.eval()
-    forward = network.naive if naive else network
-    total, count = 0.0, 0
-    for index in evenly(validation):
-        batch = validation.batch(index)
-        error, number = objective.loss_of(forward(*batch.inputs), batch)
-        total, count = total + float(error), count + int(number)
-    return total / count if count else None
+class _Scores:
+    """The mean loss over the validation examples, of a network or its naive reference; None without any truth."""
+
+    def __init__(
+        self,
+        network: TrainableNetwork,
+        validation: Dataset[Batch_] | None,
+        objective: Objective[Batch_],
+        device: torch.device,
+    ) -> None:
+        self.network, self.validation, self.objective = network, validation, objective
+        self.parts = [] if validation is None else list(evenly(validation))
+        self.found: tuple[Tensor, Tensor]  # sums of the loss, and numbers of its terms, of each part
+        self.stream: Stream | None = None
+        if validation is not None and captures(validation, device):
+            self.parts, self.stream = [index.to(device) for index in self.parts], Stream(device)
+            self.captured = Captured(partial(self._sum, network), self.stream)
+
+    @torch.inference_mode()
+    def __call__(self, naive: bool = False) -> float | None:
+        """Return the score of the network as it is now; it is read once."""
+        if self.validation is None:
+            return None
+        self.network.eval()
+        if self.stream is None or naive:
+            self._sum(self.network.naive if naive else self.network)
+        else:
+            with self.stream.used():
+                self.captured()
+        errors, counts = (sum(part.cpu().tolist()) for part in self.found)
+        return errors / counts if counts else None
+
+    def _sum(self, forward: Callable[..., Tensor]) -> None:
+        batches = [self.validation.batch(index) for index in self.parts]  # type: ignore[union-attr]
+        found = [self.objective.loss_of(forward(*batch.inputs), batch) for batch in batches]
+        errors, counts = zip(*found, strict=True)
+        self.found = torch.stack(errors), torch.stack(counts)
 
 
 def evenly(dataset: Dataset[Any]) -> Iterator[Tensor]:
     """Yield the examples that validate, in parts; of many so many that are spread evenly."""
     chosen = min(len(dataset), VALIDATION_WINDOWS)
-    index = torch.arange(chosen, device=dataset.device) * len(dataset) // chosen
+    index = torch.arange(chosen) * len(dataset) // chosen
     yield from torch.split(index, PREDICT_ROWS)
 
 
