@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -167,6 +169,38 @@ def test_numbers_do_not_depend_on_the_number_of_threads(members: int, monkeypatc
         memory.allowed.reset(token)
     for other in found[1:]:
         assert all(torch.equal(*pair) for pair in zip(found[0], other, strict=True))
+
+
+def test_programs_that_train_at_once_do_not_wait_for_each_other_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "WORTH_SHARING", 1)
+    programs = [made() for _ in range(6)]
+    orders = [[[batch] for batch in programs[0][1].shuffled(BATCH, 3)] * 3] * len(programs)
+    token = memory.allowed.set(6)  # more in all than the pool has
+    learners = [(copy_context(), learner(*parts)) for parts in programs]
+    memory.allowed.reset(token)
+    with ThreadPoolExecutor(len(programs)) as pool:
+        found = [
+            pool.submit(about.run, learn, order, [0.01] * len(order))
+            for (about, learn), order in zip(learners, orders, strict=True)
+        ]
+        losses = [each.result(timeout=60) for each in found]
+    assert all(torch.equal(losses[0], other) for other in losses[1:])
+
+
+@pytest.mark.parametrize("case", [{"targets": 3, "least": 6, "ahead": 2, "static": 2}, {"loss": "normal"}])
+def test_windows_that_are_kept_are_those_that_are_made_for_each_batch(
+    case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, made_anew = made(**case), made(**case)
+    one, other = learner(*kept), learner(*made_anew)
+    found = learned(kept, one, 4)
+    monkeypatch.setattr(program, "NUMBERS", 1)
+    expected = learned(made_anew, other, 4)
+    assert isinstance(one, program.Program)
+    assert isinstance(other, program.Program)
+    assert one.prepared is not None
+    assert other.prepared is None
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize(

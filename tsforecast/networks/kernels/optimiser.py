@@ -5,15 +5,21 @@ Two tables describe the parameters of a network: its matrices, and its vectors (
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from torch import Tensor, nn
 
+from tsforecast.networks.kernels.cells import GRU
+from tsforecast.networks.kernels.matmul import summed_shape
+from tsforecast.networks.kernels.tiles import Sizes
 from tsforecast.networks.kernels.vectors import BLOCK, LANES, helper, load, store, sums, zeros
 
 ADAMW, ADAM, SGD = range(3)
@@ -45,6 +51,62 @@ VECTOR = np.dtype(
         ("turn", np.int64),
     ]
 )
+
+
+def tables(member: Any, z: Sizes, flat: Sequence[Tensor]) -> tuple[Any, Any, int, int]:
+    """Return tables of matrices and vectors of one network, and the sizes of what is packed and of partial sums."""
+    cells = [layer.cell for layer in member.encoder.layers]
+    decoder, linear = member.decoder, [part for part in member.decoder.head.modules() if isinstance(part, nn.Linear)]
+    layers = [
+        member.embed[0],
+        *itertools.repeat(None, 2 * len(cells)),
+        member.from_static,
+        decoder.state,
+        decoder.ahead,
+    ]
+    layers += [*linear, None][:2]
+    weights = [getattr(layer, "weight", None) for layer in layers]
+    biases = [getattr(layer, "bias", None) for layer in layers]
+    for n, cell in enumerate(cells):
+        weights[1 + 2 * n : 3 + 2 * n] = [cell.weight_ih_l0, cell.weight_hh_l0]
+        biases[1 + 2 * n : 3 + 2 * n] = [cell.bias_ih_l0, cell.bias_hh_l0]
+    biases[-3:-2] = [decoder.place, decoder.channel]  # in place of one of the future covariates, which have none
+    matrices, vectors, packed, sums = np.zeros(len(weights), MATRIX), np.zeros(len(biases), VECTOR), 0, 0
+
+    def begin(parameter: Any, biased: bool) -> int:
+        return int(parameter.data_ptr() - flat[biased].data_ptr()) // int(parameter.element_size())
+
+    for n, weight in enumerate(weights):
+        if weight is None:
+            continue
+        high, wide = weight.shape
+        of_x = 1 <= n <= 2 * len(cells) and n % 2 == 1
+        turn = z.shift * z.units if of_x else 0
+        across = packed + _padded(high, BLOCK) * wide
+        down, along = summed_shape(high, wide)
+        matrices[n] = (begin(weight, False), high, wide, packed, across, turn, sums, down, along, (high - turn) % high)
+        packed = _padded(across + _padded(wide, BLOCK) * high, LANES)
+        sums = _padded(sums + down * along, LANES)
+    for n, bias in enumerate(biases):
+        length, first, turn, place = 0 if bias is None else bias.numel(), 0, 0, packed
+        of_cell = 1 <= n <= 2 * len(cells)
+        block = z.slopes * z.units
+        if of_cell and n % 2 == 0:  # the second bias of a cell has sums in common with the first
+            vectors[n] = vectors[n - 1]
+            vectors[n]["begin"], vectors[n]["first"], vectors[n]["turn"] = begin(bias, True), block - length, 0
+            if z.kind == GRU:
+                vectors[n]["packed"], packed = packed, packed + _padded(length, LANES)
+            continue
+        turn = z.shift * z.units if of_cell else 0
+        biased = bias is not None and bias.ndim == 1
+        vectors[n] = (biased, 0 if bias is None else begin(bias, biased), length, place, sums, first, turn)
+        packed += _padded(length, LANES)
+        sums += _padded(block if of_cell else length, LANES)
+    return matrices, vectors, packed + BLOCK * LANES, sums
+
+
+def _padded(count: int, unit: int) -> int:
+    return count + -count % unit
 
 
 @helper

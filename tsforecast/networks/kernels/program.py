@@ -22,19 +22,18 @@ from torch.nn import functional as F
 
 from tsforecast.data.windows import Windows
 from tsforecast.networks.kernels import memory
-from tsforecast.networks.kernels.cells import CELLS, GRU, Cell
+from tsforecast.networks.kernels.cells import CELLS, Cell
 from tsforecast.networks.kernels.likelihoods import NORMAL, judge
-from tsforecast.networks.kernels.matmul import CHUNK, TURNED, summed_shape
+from tsforecast.networks.kernels.matmul import CHUNK, TURNED
 from tsforecast.networks.kernels.optimiser import (
     ADAM,
     ADAMW,
-    MATRIX,
     SGD,
-    VECTOR,
     add_up,
     lay_out,
     move,
     sum_lanes,
+    tables,
     take,
     wait_for,
 )
@@ -50,7 +49,7 @@ from tsforecast.networks.kernels.tiles import (
     read,
     read_back,
 )
-from tsforecast.networks.kernels.vectors import BLOCK, LANES, SLACK, helper, kernel
+from tsforecast.networks.kernels.vectors import LANES, SLACK, helper, kernel
 
 PARTS = 8  # partial sums of gradients, so that no sum depends on the number of threads
 AT_ONCE = 2_000_000_000  # multiplications of the steps that torch prepares at once: a few tenths of a second
@@ -248,7 +247,7 @@ class Program:
         rows = min(batch_size, len(training)) * (1 if network.joint else network.targets)
         self.z, self.work = _sizes(network, cell, loss, training.window, rows)
         self.parts = 1 if self.work * rows <= memory.WORTH_SHARING else min(PARTS, -(-rows // LANES))
-        self.matrices, self.vectors, packed, partial = _tables(network, self.z, self.flat)
+        self.matrices, self.vectors, packed, partial = tables(network, self.z, self.flat)
         self.at, size = _rows(self.z, partial - int(self.vectors["sums"][0]))
         dtype, members = self.flat[0].detach().numpy().dtype, network.members
         self.room = Room(
@@ -258,6 +257,11 @@ class Program:
             np.zeros((members * self.parts, size * LANES), dtype),  # of which threads use, and the system gives, few
             np.zeros((1 + 2 * members, memory.ALIGNED // 8), np.int64),
         )
+        z, each = self.z, 1 if network.joint else network.targets
+        numbers = z.steps * z.inputs + z.places * z.ahead + z.static + 4 * z.horizon * z.targets
+        self.numbers = each * numbers  # of a window
+        self.prepared: tuple[list[Tensor], Tensor, Tensor] | None = None
+        self.drawn = 0
         others = self.z.levels - 1
         start = np.zeros((self.z.horizon, network.targets, others)) if network.start is None else network.start.numpy()
         self.start = np.ascontiguousarray(start, dtype)
@@ -283,9 +287,10 @@ class Program:
         share = np.ascontiguousarray(self.network.share.numpy(), self.start.dtype)
         learned, counts = self._learned()
         z, done = self.z, int(counts[0])
-        rows = max(len(batch) for batch in order[0]) * (1 if self.network.joint else self.network.targets)
-        numbers = z.steps * z.inputs + z.places * z.ahead + 4 * z.horizon * z.targets + z.dropout * _drawn(z)
-        steps = int(max(1, min(AT_ONCE // (self.work * rows * len(order[0])), NUMBERS // (numbers * rows))))
+        each = 1 if self.network.joint else self.network.targets
+        rows, dropped = max(len(batch) for batch in order[0]) * each, z.dropout * _drawn(z)
+        most = NUMBERS // ((self.numbers // each + dropped) * rows)
+        steps = int(max(1, min(AT_ONCE // (self.work * rows * len(order[0])), most)))
         usual = memory.allowed.get() or torch.get_num_threads()
         for first in range(0, len(order), steps):
             data, constant = self._data(order[first : first + steps], generator)
@@ -325,49 +330,60 @@ class Program:
         pairs = (pair for pair in zip(of_weights, of_biases, strict=True))
         return Learned(weights, biases, by_weights, by_biases, *itertools.chain(*pairs)), counts or [np.zeros(())]
 
-    @torch.no_grad()
     def _data(self, order: Sequence[Sequence[Tensor]], generator: torch.Generator) -> tuple[Data, NDArray[np.float64]]:
         """Return the windows of several batches, and what has no slope of each of their losses, (steps, M)."""
-        network, z, batches = self.network, self.z, [batch for step in order for batch in step]
-        windows = self.training.batch(torch.cat(batches))
+        batches = [batch for step in order for batch in step]
+        index, every, begins = torch.cat(batches), len(self.training), np.cumsum([0, *map(len, batches)])
+        self.drawn += len(index)
+        if self.prepared is None and 2 * self.drawn >= every and every * self.numbers <= NUMBERS:
+            self.prepared = self._prepared(torch.arange(every))  # windows come again: once for all
+        if self.prepared is None:
+            parts, known, constants = self._prepared(index)
+        else:
+            parts, known, constants = self.prepared
+            parts = [part.index_select(0, index) for part in parts]
+            known, constants = known.index_select(0, index), constants.index_select(0, index)
+        scales = 1 / np.maximum(np.add.reduceat(known.numpy(), begins[:-1]), 1).reshape(len(order), -1)
+        constant = np.add.reduceat(constants.numpy(), begins[:-1]).reshape(scales.shape) * scales
+        rows = 1 if self.network.joint else self.network.targets
+        masks = self._masks([len(batch) * rows for batch in batches], generator).numpy()
+        arrays = (part.reshape(len(index) * rows, part.shape[1] // rows).numpy() for part in parts)
+        return Data._make([*arrays, masks, begins * rows, scales]), constant
+
+    @torch.no_grad()
+    def _prepared(self, index: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return all of windows that `Data` begins with, their numbers with a truth, and what has no slope, (B,)."""
+        network, z = self.network, self.z
+        windows = self.training.batch(index)
         given, count, joint = network.prepare(*windows.inputs), len(windows.past), network.joint
-        rows = count * (1 if joint else network.targets)
+        rows = 1 if joint else network.targets
 
-        def of_rows(numbers: Tensor) -> Any:  # (B, ..., K)
-            return _array(numbers if joint else numbers.transpose(1, -1), rows)
+        def of_rows(numbers: Tensor) -> Tensor:  # (B, ..., K)
+            return (numbers if joint else numbers.transpose(1, -1)).reshape(count, -1).contiguous()
 
-        def for_each(numbers: Tensor) -> Any:  # (B, n)
-            return _array(numbers.flatten(1).repeat_interleave(rows // count, dim=0), rows)
+        def for_each(numbers: Tensor) -> Tensor:  # (B, n)
+            return numbers.flatten(1).repeat(1, rows)
 
         base = torch.zeros_like(windows.future) if given.anchor is None else given.anchor
         if network.instance_norm:
             base = base + given.level
         truth, ahead = windows.future, F.pad(given.ahead, (0, 0, 0, z.places * z.segment - z.horizon))
         weights = None if self.objective.weights is None else self.objective.weights[windows.series]
-        begins = np.cumsum([0, *map(len, batches)])
-        known = ~torch.isnan(truth)
-        counts = np.add.reduceat(known.sum(dim=(1, 2)).numpy(), begins[:-1]).reshape(len(order), -1)
-        scales = 1 / np.maximum(counts, 1)
-        constant = np.zeros(scales.shape)
+        known, constants = ~torch.isnan(truth), torch.zeros(count, dtype=torch.float64)
         if z.loss == NORMAL:
             slopes = self.objective.scale.log_slope(torch.where(known, truth, 0.0), windows.series).double()
-            slopes = torch.where(known, slopes, 0.0).sum(dim=(1, 2)) * (1.0 if weights is None else weights)
-            constant = np.add.reduceat(slopes.numpy(), begins[:-1]).reshape(scales.shape) * scales
-        size = given.size.expand(-1, 1, network.targets)
-        data = Data(
-            segments=_array(given.segments, rows),
-            ahead=for_each(ahead),
-            facts=for_each(truth.new_zeros(count, 0) if not z.static else windows.static[:, : z.static]),
-            base=of_rows(base),
-            way=of_rows(torch.zeros_like(base) if given.way is None else given.way),
-            truth=of_rows(truth),
-            size=of_rows(size),
-            weight=for_each(truth.new_ones(count, 1) if weights is None else weights.to(truth.dtype)[:, None]),
-            masks=self._masks([len(batch) * (rows // count) for batch in batches], generator).numpy(),
-            begins=begins * (rows // count),
-            scales=scales,
-        )
-        return data, constant
+            constants = torch.where(known, slopes, 0.0).sum(dim=(1, 2)) * (1.0 if weights is None else weights)
+        parts = [
+            given.segments.reshape(count, -1).contiguous(),
+            for_each(ahead),
+            for_each(truth.new_zeros(count, 0) if not z.static else windows.static[:, : z.static]),
+            of_rows(base),
+            of_rows(torch.zeros_like(base) if given.way is None else given.way),
+            of_rows(truth),
+            of_rows(given.size.expand(-1, 1, network.targets)),
+            for_each(truth.new_ones(count, 1) if weights is None else weights.to(truth.dtype)[:, None]),
+        ]
+        return parts, known.sum(dim=(1, 2)), constants
 
     def _masks(self, rows: Sequence[int], generator: torch.Generator) -> Tensor:
         """Return what dropout multiplies rows of several batches by, (rows, n), drawn as the layers of torch do."""
@@ -378,10 +394,6 @@ class Program:
         widths = [*[z.steps * z.units] * (z.layers - 1), z.units, *[z.places * z.units] * z.heads]
         parts = ([like.new_empty(n, width).bernoulli_(kept, generator=generator) for width in widths] for n in rows)
         return torch.cat([torch.cat(each, dim=1) for each in parts]).div_(kept)
-
-
-def _array(numbers: Tensor, rows: int) -> Any:
-    return numbers.reshape(rows, -1).contiguous().numpy()
 
 
 def _drawn(z: Sizes) -> int:
@@ -410,62 +422,6 @@ def _sizes(network: Any, cell: Cell, loss: int, window: int, rows: int) -> tuple
     width = decoder.segment * outputs * targets
     once = units * (network.static + units) + decoder.count * units * (width + ahead + (heads - 1) * units)
     return z, 3 * (steps * units * (inputs + 2 * gates * shape.layers) + once)
-
-
-def _tables(member: Any, z: Sizes, flat: Sequence[Tensor]) -> tuple[Any, Any, int, int]:
-    """Return tables of matrices and vectors of one network, and the sizes of what is packed and of partial sums."""
-    cells = [layer.cell for layer in member.encoder.layers]
-    decoder, linear = member.decoder, [part for part in member.decoder.head.modules() if isinstance(part, nn.Linear)]
-    layers = [
-        member.embed[0],
-        *itertools.repeat(None, 2 * len(cells)),
-        member.from_static,
-        decoder.state,
-        decoder.ahead,
-    ]
-    layers += [*linear, None][:2]
-    weights = [getattr(layer, "weight", None) for layer in layers]
-    biases = [getattr(layer, "bias", None) for layer in layers]
-    for n, cell in enumerate(cells):
-        weights[1 + 2 * n : 3 + 2 * n] = [cell.weight_ih_l0, cell.weight_hh_l0]
-        biases[1 + 2 * n : 3 + 2 * n] = [cell.bias_ih_l0, cell.bias_hh_l0]
-    biases[-3:-2] = [decoder.place, decoder.channel]  # in place of one of the future covariates, which have none
-    matrices, vectors, packed, sums = np.zeros(len(weights), MATRIX), np.zeros(len(biases), VECTOR), 0, 0
-
-    def begin(parameter: Any, biased: bool) -> int:
-        return int(parameter.data_ptr() - flat[biased].data_ptr()) // int(parameter.element_size())
-
-    for n, weight in enumerate(weights):
-        if weight is None:
-            continue
-        high, wide = weight.shape
-        of_x = 1 <= n <= 2 * len(cells) and n % 2 == 1
-        turn = z.shift * z.units if of_x else 0
-        across = packed + _padded(high, BLOCK) * wide
-        down, along = summed_shape(high, wide)
-        matrices[n] = (begin(weight, False), high, wide, packed, across, turn, sums, down, along, (high - turn) % high)
-        packed = _padded(across + _padded(wide, BLOCK) * high, LANES)
-        sums = _padded(sums + down * along, LANES)
-    for n, bias in enumerate(biases):
-        length, first, turn, place = 0 if bias is None else bias.numel(), 0, 0, packed
-        of_cell = 1 <= n <= 2 * len(cells)
-        block = z.slopes * z.units
-        if of_cell and n % 2 == 0:  # the second bias of a cell has sums in common with the first
-            vectors[n] = vectors[n - 1]
-            vectors[n]["begin"], vectors[n]["first"], vectors[n]["turn"] = begin(bias, True), block - length, 0
-            if z.kind == GRU:
-                vectors[n]["packed"], packed = packed, packed + _padded(length, LANES)
-            continue
-        turn = z.shift * z.units if of_cell else 0
-        biased = bias is not None and bias.ndim == 1
-        vectors[n] = (biased, 0 if bias is None else begin(bias, biased), length, place, sums, first, turn)
-        packed += _padded(length, LANES)
-        sums += _padded(block if of_cell else length, LANES)
-    return matrices, vectors, packed + BLOCK * LANES, sums
-
-
-def _padded(count: int, unit: int) -> int:
-    return count + -count % unit
 
 
 def _rows(z: Sizes, lanes: int) -> tuple[Rows, int]:
