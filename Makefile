@@ -94,6 +94,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/naive_bound.py --seeds 3
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/fit_speed.py
+	$(BIN)/python benchmarks/together.py
 	$(BIN)/python benchmarks/convolution_speed.py
 	$(BIN)/python benchmarks/quotes.py
 	$(BIN)/python benchmarks/scaling.py

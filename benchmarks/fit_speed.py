@@ -53,16 +53,16 @@ def fit(cell: str, steps: int) -> Callable[[], object]:
 class Plain(nn.Module):
     """A recurrent layer and a linear head."""
 
-    def __init__(self, cell: str) -> None:
+    def __init__(self, cell: str, units: int) -> None:
         super().__init__()
-        self.cell, self.head = CELLS[cell](1, UNITS, batch_first=True), nn.Linear(UNITS, HORIZON)
+        self.cell, self.head = CELLS[cell](1, units, batch_first=True), nn.Linear(units, HORIZON)
 
     def forward(self, past: torch.Tensor) -> torch.Tensor:
         """Map windows (B, W, 1) to forecasts (B, H)."""
         return self.head(self.cell(past)[0][:, -1])  # type: ignore[no-any-return]
 
 
-def loop(cell: str, steps: int, threads: int) -> Callable[[], object]:
+def loop(cell: str, steps: int, threads: int, units: int = UNITS, batch_size: int = BATCH) -> Callable[[], object]:
     """Return a loop over so many batches, as one writes it with torch."""
 
     def run() -> object:
@@ -71,11 +71,11 @@ def loop(cell: str, steps: int, threads: int) -> Callable[[], object]:
         torch.manual_seed(0)
         values = torch.from_numpy(series()).float()
         windows = ((values - values.mean()) / values.std()).unfold(0, WINDOW + HORIZON, 1)
-        network = Plain(cell)
+        network = Plain(cell, units)
         optimizer = torch.optim.AdamW(network.parameters(), 0.002, fused=True)
         done = 0
         while done < steps:
-            for index in torch.split(torch.randperm(len(windows)), BATCH)[: min(EPOCH, steps - done)]:
+            for index in torch.split(torch.randperm(len(windows)), batch_size)[: min(EPOCH, steps - done)]:
                 batch = windows[index]
                 loss = (network(batch[:, :WINDOW, None]) - batch[:, WINDOW:]).abs().mean()
                 optimizer.zero_grad()

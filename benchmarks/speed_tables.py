@@ -1,4 +1,4 @@
-"""Tables of docs/speed: steps of training, whole fits, ensembles, convolutions and quotes."""
+"""Tables of docs/speed: steps of training, whole fits, ensembles, networks side by side, convolutions, quotes."""
 
 from __future__ import annotations
 
@@ -65,6 +65,24 @@ def fits(found: pd.DataFrame) -> str:
         row["five networks beside one"] = f"{part[part['kind'] == 'members']['ratio'].iloc[0]:.1f} times"
         table.append(row)
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def side_by_side(found: pd.DataFrame) -> str:
+    """Draw each size as a line: many networks side by side, and one after the other by kernels and by torch."""
+    names = {"side by side": "side by side", "in turn": "one after the other", "torch": "one after the other, torch"}
+    columns = ["cell", "units", "windows in a batch", *names.values(), "faster by, beside kernels", "beside torch"]
+    table = []
+    for _, row in found[found["kind"] == "together"].iterrows():
+        seconds = row["seconds"]
+        seconds["torch"] = min(value for name, value in seconds.items() if name.startswith("torch"))
+        line = [
+            row["cell"],
+            f"{row['units']:.0f}",
+            f"{row['batch']:.0f}",
+            *(f"{seconds[name]:.1f} s" for name in names),
+        ]
+        table.append([*line, f"{row['beside_kernels']:.1f}", f"{row['ratio']:.1f}"])
+    return str(pd.DataFrame(table, columns=columns).to_markdown(index=False, disable_numparse=True))
 
 
 def quotes(found: pd.DataFrame) -> str:
