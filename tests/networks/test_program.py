@@ -20,7 +20,7 @@ from tsforecast.networks.kernels import memory, program
 from tsforecast.networks.layers import Architecture
 from tsforecast.networks.losses import LOSSES, DataScale, Objective
 from tsforecast.training.checkpoint import Learn
-from tsforecast.training.loop import TrainingConfig, _learn, learner
+from tsforecast.training.loop import TrainingConfig, _learn, _step, learner
 from tsforecast.training.optim import make_optimizer
 
 SERIES, ROWS, BATCH = 3, 80, 37  # two tiles are full, a third one is not
@@ -96,6 +96,11 @@ def made(
     return network, windows, objective, make_optimizer(network, optimizer, 0.01), config, torch.device("cpu")
 
 
+def by_torch(*parts: Any) -> Learn:
+    """Return what learns by torch, of the arguments of `learner`."""
+    return partial(_learn, partial(_step, *parts), parts[3], parts[5])
+
+
 def learned(parts: tuple[Any, ...], learn: Learn, steps: int) -> list[torch.Tensor]:
     """Return the losses of so many steps, and weights and biases after them."""
     network, windows, _, optimizer, *_ = parts
@@ -118,9 +123,9 @@ def test_losses_gradients_and_weights_are_those_of_torch(case: dict[str, Any]) -
     # Kernels that read one layer draw dropout in the same order; torch's own modules in that of their memory.
     fused = bool(case.get("dropout"))
     ours, theirs = made(**case), made(**case, kernels=fused)
-    by_kernels, by_torch = learner(*ours), partial(_learn, *theirs)
+    by_kernels, torchs = learner(*ours), by_torch(*theirs)
     assert isinstance(by_kernels, program.Program)
-    found, expected = learned(ours, by_kernels, 20), learned(theirs, by_torch, 20)
+    found, expected = learned(ours, by_kernels, 20), learned(theirs, torchs, 20)
     assert [apart(*pair) for pair in zip(found, expected, strict=True)] == pytest.approx([0, 0, 0], abs=1e-5)
     if case.get("clip", 1.0) is None:
         slopes = [[group["params"][0].grad for group in parts[3].param_groups] for parts in (ours, theirs)]
@@ -138,7 +143,7 @@ def test_in_double_precision_they_are_nearly_the_same_numbers(case: dict[str, An
     if case.get("loss") in ("normal", "quantile", "huber"):
         return  # a float32 is among what torch makes of them
     ours, theirs = made(**case, dtype=torch.float64), made(**case, kernels=False, dtype=torch.float64)
-    found, expected = learned(ours, learner(*ours), 5), learned(theirs, partial(_learn, *theirs), 5)
+    found, expected = learned(ours, learner(*ours), 5), learned(theirs, by_torch(*theirs), 5)
     assert [apart(*pair) for pair in zip(found[1:], expected[1:], strict=True)] == pytest.approx([0, 0], abs=1e-6)
 
 
