@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from tests.helpers.commands import tsforecast
 from tests.search.test_ray import BASE, PANEL
 from tsforecast import audit, leaderboard
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError, TrainingError, TrainingWarning
+from tsforecast.errors import ParameterError, TrainingWarning
 from tsforecast.files import OutputError
 from tsforecast.search import tuner
 from tsforecast.search.search import RaySearch
@@ -34,7 +33,7 @@ def search(folder: Path, **other: object) -> RaySearch:
     return RaySearch(BASE, SPACE, **{**options, **other})
 
 
-def test_a_search_that_is_over_may_be_asked_for_more_trials(ray_here: None, tmp_path: Path) -> None:
+def test_a_search_that_is_over_may_be_asked_for_more_trials(tmp_path: Path) -> None:
     first = search(tmp_path).fit(PANEL)
     lines = (tmp_path / "a" / LOG_FILE).read_text()
     more = search(tmp_path, trials=5).fit(PANEL)
@@ -49,9 +48,9 @@ NOISE = Panel.from_array(np.random.default_rng(0).normal(size=240), season_lengt
 
 
 def test_a_search_over_white_noise_ends_early_and_goes_on_when_told_to(
-    ray_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuner, "ENOUGH_TRIALS", 4)  # in place of 10, each of which takes a second
+    monkeypatch.setattr(tuner, "ENOUGH_TRIALS", 4)  # in place of 10
     rules = {"trials": 6, "max_epochs": 1}
     sentence = r"ended after [45] of 6 trials, since nothing beats mean: .*; run it again with give_up=False"
     with pytest.warns(TrainingWarning, match=sentence):
@@ -69,13 +68,13 @@ def test_a_search_over_white_noise_ends_early_and_goes_on_when_told_to(
 
 
 @pytest.mark.slow
-def test_a_search_that_finds_something_runs_all_trials(ray_here: None, tmp_path: Path) -> None:
+def test_a_search_that_finds_something_runs_all_trials(tmp_path: Path) -> None:
     found = search(tmp_path, trials=12, max_epochs=2).fit(PANEL)
     assert (found.trials_["status"] == "finished").sum() == 12
     assert found.best_score_ > found.optimism_
 
 
-def test_a_search_on_a_board_is_audited_and_sees_nothing_of_the_test(ray_here: None, tmp_path: Path) -> None:
+def test_a_search_on_a_board_is_audited_and_sees_nothing_of_the_test(tmp_path: Path) -> None:
     wanted = search(tmp_path, name=None, trials=2)
     report = audit(wanted, PANEL, cutoffs=1, horizon=3, level="data")
     assert report.passed, report
@@ -88,7 +87,7 @@ def test_a_search_on_a_board_is_audited_and_sees_nothing_of_the_test(ray_here: N
     assert set(tmp_path.iterdir()) == folders  # to the search, these are the same data
 
 
-def test_a_search_runs_once_at_a_time(ray_here: None, tmp_path: Path) -> None:
+def test_a_search_runs_once_at_a_time(tmp_path: Path) -> None:
     has_observations = search(tmp_path, trials=1).fit(PANEL)
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "thesis.txt").touch()
@@ -98,22 +97,12 @@ def test_a_search_runs_once_at_a_time(ray_here: None, tmp_path: Path) -> None:
         has_observations.set_params(trials=2).fit(PANEL)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_search_that_runs_out_of_time_has_what_is_there(ray_here: None, tmp_path: Path) -> None:
-    def cut_short() -> RaySearch:
-        for budget in (12, 60):  # seconds; a busy machine may need more than a few for the first epoch
-            with suppress(TrainingError):
-                return search(tmp_path, trials=40, max_epochs=400, time_budget=budget).fit(PANEL)
-        raise AssertionError("no epoch in a minute")
-
+def test_a_search_that_runs_out_of_time_has_what_is_there(tmp_path: Path) -> None:
     with pytest.warns(TrainingWarning, match=r"the search was cut short: \d+ of 40 trials are over; fit again"):
-        found = cut_short()
-    assert found.trials_["status"].isin(["naive", "finished", "stopped early", "cut short", "not run"]).all()
+        found = search(tmp_path, trials=40, max_epochs=400, time_budget=2).fit(PANEL)
+    assert found.trials_["status"].isin(["naive", "finished", "cut short"]).all()
     assert len(found.trials_) < 41
     assert np.isfinite(found.predict()).all()
-    with pytest.raises(TrainingError, match="must have a trial that gets through an epoch"):
-        search(tmp_path, name="b", time_budget=0.01).fit(PANEL)
 
 
 SCRIPT = """

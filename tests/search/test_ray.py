@@ -18,7 +18,7 @@ from sklearn.base import clone
 from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import options, wave
 from tsforecast.data.panel import Panel
-from tsforecast.errors import ParameterError
+from tsforecast.errors import ParameterError, TrainingError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.neural import NeuralForecaster
@@ -64,6 +64,28 @@ def test_a_search_that_was_not_fitted_has_no_report() -> None:
         RaySearch(BASE, SPACE).report()
 
 
+def test_a_search_by_distributions_finds_ranks_and_keeps_a_network_that_has_one(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=160)
+    pd.DataFrame({"day": days, "y": wave(160)}).to_csv(tmp_path / "days.csv", index=False)
+    (tmp_path / "space.toml").write_text('units = [8]\nloss = ["mae", "normal"]\nlearning_rate = [0.02]\n')
+    command = ["tune", tmp_path / "days.csv", "--space", tmp_path / "space.toml", "--metric", "crps", "--trials", "2"]
+    command += ["--searcher", "grid", "--epochs", "8", "--horizon", "3", "--origins", "4", "--out", tmp_path / "out"]
+    printed = tsforecast(*command).stdout
+    trials, model = read_search(tmp_path / "out").trials, load(tmp_path / "out" / "model")
+    best = trials.loc[trials["best_score"].idxmax()]
+    assert best["params"] == {"units": 8, "loss": "normal", "learning_rate": 0.02}  # points are sure of themselves
+    assert f"loss='normal' learning_rate=0.02\nskill {best['best_score']:+.1%} over " in printed
+    searched = model.panel_.until(np.array([160 - 4 * 3]))
+    fold = forecast_objectives(searched, 3, RaySearch(BASE, SPACE).validation, 1, "crps")[0]
+    tuned = TrialSetup(NeuralForecaster(random_state=0), [fold], 8, 0).model(best["params"])
+    models = tuned.fit(fold.part), fold.baseline().fit(fold.part)
+    crps, naive = (each.distribution(fold.context, 3).crps(fold.truth).mean() for each in models)
+    assert best["best_score"] == pytest.approx(1 - crps / naive, rel=1e-6)
+    assert re.search("┃ model .* CRPS (.*\n){2}│ (un)?tuned ", printed)
+    assert list(model.predict(interval=0.8).columns) == ["day", "y", "y_lo80", "y_hi80"]
+    assert f"share of {fold.reference}'s CRPS" in (tmp_path / "out" / "search.html").read_text(encoding="utf-8")
+
+
 def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, tmp_path: Path) -> None:
     search = RaySearch(BASE, SPACE, trials=6, max_epochs=4, storage=tmp_path, name="a").fit(PANEL)
     trials = search.trials_
@@ -99,28 +121,6 @@ def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, 
         clone(again).fit(wave(120, 1))
     with pytest.raises(ParameterError, match="holds this search already"):
         clone(again).set_params(resume=False).fit(PANEL)
-
-
-def test_a_search_by_distributions_finds_ranks_and_keeps_a_network_that_has_one(ray_here: None, tmp_path: Path) -> None:
-    days = pd.date_range("2024-01-01", periods=160)
-    pd.DataFrame({"day": days, "y": wave(160)}).to_csv(tmp_path / "days.csv", index=False)
-    (tmp_path / "space.toml").write_text('units = [8]\nloss = ["mae", "normal"]\nlearning_rate = [0.02]\n')
-    command = ["tune", tmp_path / "days.csv", "--space", tmp_path / "space.toml", "--metric", "crps", "--trials", "2"]
-    command += ["--searcher", "grid", "--epochs", "8", "--horizon", "3", "--origins", "4", "--out", tmp_path / "out"]
-    printed = tsforecast(*command).stdout
-    trials, model = read_search(tmp_path / "out").trials, load(tmp_path / "out" / "model")
-    best = trials.loc[trials["best_score"].idxmax()]
-    assert best["params"] == {"units": 8, "loss": "normal", "learning_rate": 0.02}  # points are sure of themselves
-    assert f"loss='normal' learning_rate=0.02\nskill {best['best_score']:+.1%} over " in printed
-    searched = model.panel_.until(np.array([160 - 4 * 3]))
-    fold = forecast_objectives(searched, 3, RaySearch(BASE, SPACE).validation, 1, "crps")[0]
-    tuned = TrialSetup(NeuralForecaster(random_state=0), [fold], 8, 0).model(best["params"])
-    models = tuned.fit(fold.part), fold.baseline().fit(fold.part)
-    crps, naive = (each.distribution(fold.context, 3).crps(fold.truth).mean() for each in models)
-    assert best["best_score"] == pytest.approx(1 - crps / naive, rel=1e-6)
-    assert re.search("┃ model .* CRPS (.*\n){2}│ (un)?tuned ", printed)
-    assert list(model.predict(interval=0.8).columns) == ["day", "y", "y_lo80", "y_hi80"]
-    assert f"share of {fold.reference}'s CRPS" in (tmp_path / "out" / "search.html").read_text(encoding="utf-8")
 
 
 def test_a_searcher_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,6 +214,12 @@ def test_each_searcher_works_with_each_scheduler(searcher: str, scheduler: str, 
     assert len(trials) == 5
     assert trials["error"].tolist() == [""] * 5
     assert trials["epochs"].iloc[1:].max() == 4
+
+
+@pytest.mark.slow
+def test_a_search_without_time_for_an_epoch_says_so(ray_here: None, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="must have a trial that gets through an epoch"):
+        RaySearch(BASE, SPACE, max_epochs=400, time_budget=0.01, storage=tmp_path).fit(PANEL)
 
 
 SCRIPT = """

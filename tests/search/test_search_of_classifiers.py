@@ -145,7 +145,7 @@ def test_a_search_is_refused_what_belongs_to_forecasts() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_search_over_classifiers_finds_fits_and_reports(ray_here: None, tmp_path: Path) -> None:
+def test_a_search_over_classifiers_finds_fits_and_reports(tmp_path: Path) -> None:
     model = clone(SMALL).set_params(max_epochs=30)
     space = SPACE | {"learning_rate": [1e-5, 6e-3]}
     search = RaySearch(model, space, trials=4, scheduler="none", storage=tmp_path, name="s", validation=1)
@@ -174,7 +174,7 @@ def test_a_search_over_classifiers_finds_fits_and_reports(ray_here: None, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_the_command_searches_without_each_person_that_it_tests(ray_here: None, tmp_path: Path) -> None:
+def test_the_command_searches_without_each_person_that_it_tests(tmp_path: Path) -> None:
     write(tmp_path / "moves.csv")
     named = (tmp_path / "moves.csv").read_text().replace("dan", "../../[/b]")  # data name people as they like
     (tmp_path / "moves.csv").write_text(named)

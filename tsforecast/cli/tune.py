@@ -83,7 +83,7 @@ def tune(
     ] = False,
     validation_origins: Annotated[int, typer.Option(help="Validation parts that a trial is scored on.")] = 1,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster: auto, or host:port.", show_default="this machine")
+        str | None, typer.Option(help="Ray cluster: auto, host:port, or local.", show_default="this machine")
     ] = None,
     folds: Annotated[
         int | None,

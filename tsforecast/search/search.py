@@ -34,9 +34,7 @@ from tsforecast.provenance import machine, versions
 from tsforecast.search.objective import (
     CLASSIFICATION_METRICS,
     CRPS,
-    LEVEL,
     ForecastObjective,
-    Honest,
     Objective,
     classification_objectives,
     forecast_objectives,
@@ -70,17 +68,6 @@ def _seconds(name: str, value: Any) -> list[str]:
     """Require a time in seconds, or None."""
     fine = value is None or (isinstance(value, (int, float)) and value > 0)
     return [] if fine else [Problem("must be a number of seconds above 0", f"got {value!r}", parameter=name)]
-
-
-def _hopeless(honest: Honest, over: int, spec: SearchSpec) -> str:
-    """Return the sentence about a search that ended since nothing can beat naive."""
-    begin = f"the search ended after {over} of {spec.trials} trials, since nothing beats {spec.reference}"
-    if honest.best <= 0:
-        return f"{begin}: no epoch of any trial has a smaller error on {spec.cases}"
-    return (
-        f"{begin}: best skill {honest.best:+.1%}, of which {100 * honest.optimism:.1f} points are luck of the choice; "
-        f"with {LEVEL:.0%} confidence it is below {max(0.0, honest.high):.1%} on other data"
-    )
 
 
 @keyword_settings
@@ -172,7 +159,8 @@ class RaySearch(Forecaster):
     time_budget: float | None = setting(
         default=None,
         check=_seconds,
-        doc="Seconds after which all trials end; anew each time that a search is resumed.",
+        doc="Seconds after which all trials end, in this process once their epoch is over; anew each time that a "
+        "search is resumed.",
     )
     resources_per_trial: Mapping[str, float] | None = setting(
         default=None, doc='Resources of Ray; ``{"cpu": 1}`` unless given.'
@@ -184,7 +172,11 @@ class RaySearch(Forecaster):
         "so goes on with False.",
     )
     address: str | None = setting(
-        default=None, doc='Ray cluster: ``"auto"``, or ``"host:port"``. This machine unless given.'
+        default=None,
+        doc='Ray cluster: ``"auto"``, or ``"host:port"``; ``"local"`` starts Ray on this machine. Unless given, trials '
+        "run one after the other in this process while they are quick, and Ray, on this machine, takes over what would "
+        "take more than 15 seconds; it has all trials where a Ray runs already, where trials pause (HyperBand, "
+        "populations), and where they ask for more than processors. A trial has the same numbers either way.",
     )
     storage: str | Path | None = setting(default=None, doc="Folder for searches; in the user's data unless given.")
     name: str | None = setting(
@@ -284,7 +276,7 @@ class RaySearch(Forecaster):
         over = int((~self.trials_["status"].iloc[1:].isin(["cut short", "not run"])).sum())
         honest = judge(objectives, (config.trial_folder(record.trial) for record in records))
         self.optimism_ = honest.optimism if honest else float("nan")
-        why = _hopeless(honest, over, spec) if honest and hopeless else ""
+        why = spec.hopeless(honest, over) if honest and hopeless else ""
         write_outcome(self.folder_, self.optimism_, why)
         self._refit(space, objectives[0], fit)
         self.complete_ = hopeless or over >= spec.trials

@@ -15,6 +15,7 @@ import pandas as pd
 
 from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, counted, shorten
 from tsforecast.files import new_file, require_place
+from tsforecast.search.objective import LEVEL, Honest
 from tsforecast.search.space import Settings, Space
 
 SPEC_FILE, LOG_FILE, OUTCOME_FILE = "search.json", "journal.jsonl", "outcome.json"
@@ -160,6 +161,16 @@ class SearchSpec:
         """Number and kind of the cases that a trial is scored on."""
         kind, horizon = ("cutoff", f", horizon {self.horizon}") if self.horizon else ("sequence", "")
         return f"{counted(self.cutoffs, kind)} in {counted(self.origins, 'validation part')}{horizon}"
+
+    def hopeless(self, honest: Honest, over: int) -> str:
+        """Return the sentence about a search that ended after so many trials since nothing can beat naive."""
+        begin = f"the search ended after {over} of {self.trials} trials, since nothing beats {self.reference}"
+        if honest.best <= 0:
+            return f"{begin}: no epoch of any trial has a smaller error on {self.cases}"
+        return (
+            f"{begin}: best skill {honest.best:+.1%}, of which {100 * honest.optimism:.1f} points are luck of the "
+            f"choice; with {LEVEL:.0%} confidence it is below {max(0.0, honest.high):.1%} on other data"
+        )
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,36 @@ from ray.tune.search import Searcher
 
 from tsforecast.errors import ParameterError
 from tsforecast.search.space import ONLY_WITH, Range, Settings, Space
-from tsforecast.search.storage import TrialRecord
-from tsforecast.search.trial import MUTABLE
+from tsforecast.search.storage import RunConfig, TrialRecord
+from tsforecast.search.trial import MUTABLE, TrialSetup
 
 JOB = "job"  # the only key of a trial's config in Ray
 SCORE: dict[str, Any] = {"metric": "best_skill", "mode": "max"}
 GRACE = 4  # a trial runs for this part of all epochs before it may be stopped
 REDUCTION = 3  # one trial of so many goes on
+
+
+@dataclass
+class Rules:
+    """Which trials are left to run, and which of them are stopped."""
+
+    searcher: SeededSearcher | None  # proposes the jobs, where they are no list
+    jobs: list[dict[str, Any]]
+    left: int  # trials
+    scheduler: schedulers.TrialScheduler
+
+    @classmethod
+    def of(cls, setup: TrialSetup, space: Space, config: RunConfig, earlier: list[TrialRecord]) -> Rules:
+        """Return the rules of a search that goes on after `earlier` trials."""
+        spec = config.spec
+        start = space.start(setup.model({}).get_params())
+        searcher, listed = make_searcher(spec.searcher, space, spec.trials, config.seed, start, earlier)
+        scheduler = make_scheduler(spec.stopping, space, spec.epochs)
+        if not config.pauses:
+            warm_start(scheduler, earlier)
+        left = max(0, spec.trials - len(earlier)) + sum(not record.is_over(spec.epochs) for record in earlier)
+        seeded = SeededSearcher(searcher, earlier, spec.epochs) if searcher else None
+        return cls(seeded, remaining_jobs(listed, earlier, spec.epochs), left, scheduler)
 
 
 def make_searcher(

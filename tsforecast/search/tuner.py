@@ -1,47 +1,45 @@
-"""Run trials on Ray, on this machine or on a cluster; an interrupted search goes on from its folder."""
+"""Run trials: quick ones in this process, others on Ray, here or on a cluster; each goes on from a folder."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import ray
 import ray.tune
 from filelock import FileLock, Timeout
+from ray.tune.schedulers import TrialScheduler
 
 from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, reason
+from tsforecast.evaluation.runner import interruptible
+from tsforecast.events import clock, unobserved
 from tsforecast.files import OutputError
 from tsforecast.search.space import Settings, Space
 from tsforecast.search.storage import RunConfig, SearchSpec, TrialRecord, append_event, read_log, repair_log
-from tsforecast.search.suggest import (
-    JOB,
-    SCORE,
-    SeededSearcher,
-    make_scheduler,
-    make_searcher,
-    remaining_jobs,
-    warm_start,
-)
-from tsforecast.search.trial import FIT, LOSSES, Score, TrialSetup, judge, run_trial
+from tsforecast.search.suggest import JOB, SCORE, Rules
+from tsforecast.search.trial import Score, TrialSetup, judge, run_job
 
 logger = logging.getLogger("tsforecast")
 Listener = Callable[[str, dict[str, Any]], None]  # called with "epoch" or "done", and the result of a trial
 
 CLUSTER_TIMEOUT = 5.0  # seconds
-LOCK_TIMEOUT = 60.0  # seconds for a worker of a killed search to end
 ENOUGH_TRIALS, ENOUGH_SHARE = 10, 0.5  # trials, and share of all, after which a search may end as hopeless
+# Ray takes some ten seconds to start, in which one process gets through as many seconds of trials. Whether what is left
+# takes longer is known, well enough, after a few: the first trial loads kernels.
+QUICK, KNOWN = 15.0, 3.0  # seconds
 LEAST_ROOM = 1 << 16  # bytes without which a trial cannot keep its state
 # Ray pickles its callbacks, and cannot pickle a terminal, nor should it the data.
 _listeners: list[Listener] = []
@@ -70,8 +68,8 @@ def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -
             over = [record for record in earlier if record.is_over(spec.epochs)]
             with _show_progress(verbose, space, spec, over), _watch(setup, config) as is_hopeless:
                 if (len(earlier) < spec.trials or len(over) < len(earlier)) and not is_hopeless():
-                    with _silenced(), _cluster(config.address):
-                        _tuner(setup, space, config, earlier).fit()
+                    with _silenced():
+                        _run(setup, space, config, earlier)
                     _require_room(config.folder)
                 return read_log(config.folder), config.folder in _hopeless
     except (OSError, EOFError) as error:  # EOFError: Ray reads back a file that it could not write whole
@@ -84,22 +82,28 @@ def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -
         ) from error
 
 
-def _tuner(setup: TrialSetup, space: Space, config: RunConfig, earlier: list[TrialRecord]) -> ray.tune.Tuner:
+def _run(setup: TrialSetup, space: Space, config: RunConfig, earlier: list[TrialRecord]) -> None:
+    """Run the trials that are left: in this process while they are quick and nothing asks for Ray, then on Ray."""
+    began = time.monotonic()
+    if config.address is None and not ray.is_initialized() and not config.pauses and set(config.resources) <= {"cpu"}:
+        if _Here(setup, space, config, Rules.of(setup, space, config, earlier)).run():
+            return
+        earlier = read_log(config.folder)
+        if config.time_budget is not None:
+            config = replace(config, time_budget=max(0.01, config.time_budget - (time.monotonic() - began)))
+    with _cluster(config.address):
+        _tuner(setup, space, config, Rules.of(setup, space, config, earlier)).fit()
+
+
+def _tuner(setup: TrialSetup, space: Space, config: RunConfig, rules: Rules) -> ray.tune.Tuner:
     spec, shared = config.spec, {"setup": setup, "space": space, "run": config}
-    start = space.start(setup.model({}).get_params())
-    searcher, listed = make_searcher(spec.searcher, space, spec.trials, config.seed, start, earlier)
-    scheduler = make_scheduler(spec.stopping, space, spec.epochs)
-    if not config.pauses:
-        warm_start(scheduler, earlier)
-    left = max(0, spec.trials - len(earlier)) + sum(not record.is_over(spec.epochs) for record in earlier)
-    jobs = remaining_jobs(listed, earlier, spec.epochs)
     return ray.tune.Tuner(
         ray.tune.with_resources(ray.tune.with_parameters(_trainable, **shared), config.resources),
-        param_space={JOB: ray.tune.grid_search(jobs)} if listed else None,
+        param_space=None if rules.searcher else {JOB: ray.tune.grid_search(rules.jobs)},
         tune_config=ray.tune.TuneConfig(
-            search_alg=SeededSearcher(searcher, earlier, spec.epochs) if searcher else None,
-            scheduler=scheduler,
-            num_samples=left if searcher else 1,
+            search_alg=rules.searcher,
+            scheduler=rules.scheduler,
+            num_samples=rules.left if rules.searcher else 1,
             time_budget_s=config.time_budget,
             reuse_actors=True,
             **(SCORE if spec.stopping == "none" else {}),
@@ -118,27 +122,118 @@ def _tuner(setup: TrialSetup, space: Space, config: RunConfig, earlier: list[Tri
 
 def _trainable(config: Settings, setup: TrialSetup, space: Space, run: RunConfig) -> None:
     """Run one trial in a worker process of Ray."""
-    import torch
+    job, checkpoint = config[JOB], ray.tune.get_checkpoint()
+    folder = run.trial_folder(job["trial"])
 
-    if run.resources.get("cpu", 1) <= 1:
-        torch.set_num_threads(1)  # several trials share the cores
-    job = config[JOB]
-    folder, reported = run.trial_folder(job["trial"]), job["reported"]
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock", timeout=LOCK_TIMEOUT):  # a killed search may leave a worker behind
-        if checkpoint := ray.tune.get_checkpoint():
-            reported = None
-            if (folder / FIT).exists():
-                shutil.rmtree(folder / FIT)
-            (folder / LOSSES).unlink(missing_ok=True)
-            checkpoint.to_directory(folder)
+    def report(score: Score) -> None:
+        state = ray.tune.Checkpoint.from_directory(folder) if run.pauses else None
+        ray.tune.report(asdict(score), checkpoint=state)
 
-        def report(score: Score) -> None:
-            state = ray.tune.Checkpoint.from_directory(folder) if run.pauses else None
-            ray.tune.report(asdict(score), checkpoint=state)
+    restore = checkpoint.to_directory if checkpoint else None
+    run_job(setup, space, run, job, report, restore)
 
-        settings = space.settings(space.decode(job["code"]))
-        run_trial(setup, settings, folder, report, reported, mutates=run.spec.stopping == "pbt")
+
+@dataclass(eq=False)
+class _Trial:
+    """A trial in this process, with what schedulers, searchers and `_LogCallback` read of one of Ray."""
+
+    trial_id: str
+    config: Settings
+    result: dict[str, Any] = field(default_factory=dict)  # the last one
+    error: Exception | None = None
+    began: float = field(default_factory=clock)
+
+    def get_error(self) -> Exception | None:
+        """Return the error that ended it."""
+        return self.error
+
+
+class _Failed(Exception):
+    """The failure of a trial in this process, as Ray wraps it."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class _Stopped(Exception):
+    """Raised in a trial that the scheduler ends, or with the whole search."""
+
+
+class _Here:
+    """A search whose trials run one after the other in this process; see `_run`.
+
+    Searcher, scheduler, log and folders are those of a search on Ray.
+    """
+
+    def __init__(self, setup: TrialSetup, space: Space, config: RunConfig, rules: Rules) -> None:
+        self.setup, self.space, self.config, self.rules = setup, space, config, rules
+        self.log, self.scheduler = _LogCallback(config.folder), cast(Any, rules.scheduler)
+        self.controller = SimpleNamespace(get_live_trials=list)
+        self.began, self.start = time.monotonic(), clock()
+        self.over = 0  # trials
+        self.ends = self.slow = False
+
+    def run(self) -> bool:
+        """Run the trials; return False where the rest takes so long that Ray pays."""
+        jobs, searcher, scheduler = iter(self.rules.jobs), self.rules.searcher, self.scheduler
+        while self.over < self.rules.left and not (self.ends or self.slow):
+            name = f"here-{self.over}"
+            proposed = searcher.suggest(name) if searcher else {JOB: next(jobs)}
+            if not isinstance(proposed, dict):
+                return True
+            trial = _Trial(name, proposed)
+            scheduler.on_trial_add(self.controller, trial)
+            self.log.on_trial_start(0, [], trial)
+            if self._is_cut_short(trial):
+                break
+            if trial.error is None:
+                scheduler.on_trial_complete(self.controller, trial, trial.result)
+                self.log.on_trial_complete(0, [], trial)
+            else:
+                scheduler.on_trial_error(self.controller, trial)
+                self.log.on_trial_error(0, [], trial)
+                self.log.on_experiment_end([trial])
+            if searcher:
+                searcher.on_trial_complete(name, trial.result or None, error=trial.error is not None)
+            self.over += 1
+            self._look(self.over)
+        return self.ends or self.over >= self.rules.left
+
+    def _is_cut_short(self, trial: _Trial) -> bool:
+        """Run a trial to its end, or that of the search in its midst: return whether it was the latter."""
+        try:
+            with unobserved(), interruptible():
+                run_job(self.setup, self.space, self.config, trial.config[JOB], partial(self._report, trial))
+        except _Stopped:
+            return self.ends or self.slow
+        except KeyboardInterrupt:
+            self.ends = True
+            return True
+        except Exception as error:
+            trial.error = _Failed(error)
+        return False
+
+    def _report(self, trial: _Trial, score: Score) -> None:
+        """Pass on the score of an epoch, in Ray's order; raise `_Stopped` where none is to follow."""
+        epochs, searcher = max(1, self.config.spec.epochs), self.rules.searcher
+        own = {"training_iteration": max(1, score.epoch), "time_total_s": clock() - trial.began}
+        trial.result = asdict(score) | own
+        stops = self.scheduler.on_trial_result(self.controller, trial, trial.result) == TrialScheduler.STOP
+        if searcher and not stops:
+            searcher.on_trial_result(trial.trial_id, trial.result)
+        self.log.on_trial_result(0, [], trial, trial.result)
+        if score.epoch < epochs and not stops:
+            self._look(self.over + score.epoch / epochs)
+        if stops or self.ends or self.slow:
+            raise _Stopped
+
+    def _look(self, over: float) -> None:
+        """Note whether the search ends, or Ray pays, once so many trials are over."""
+        budget, spent, left = self.config.time_budget, clock() - self.start, self.rules.left - over
+        late = budget is not None and time.monotonic() - self.began >= budget
+        self.ends = self.config.folder in _hopeless or late
+        self.slow = over > 0 and spent > KNOWN and spent / over * left > QUICK
 
 
 class _LogCallback(ray.tune.Callback):
@@ -351,7 +446,10 @@ def _cluster(address: str | None) -> Iterator[None]:
         if port.isdigit():  # Ray itself waits for many minutes
             socket.create_connection((host, int(port)), timeout=CLUSTER_TIMEOUT).close()
         # Without "local", Ray would join a cluster that another user started here.
-        ray.init(address=address, **options) if address else ray.init("local", include_dashboard=False, **options)
+        if address in (None, "local"):
+            ray.init("local", include_dashboard=False, **options)
+        else:
+            ray.init(address=address, **options)
     except unreachable as error:
         raise ParameterError(
             f"address must be that of a ray cluster that runs: {address!r} cannot be reached ({reason(error)}); start "
