@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 MAX_SHOWN = 25  # problems in one message; all of them are in `problems`
 
@@ -285,3 +285,12 @@ def likewise(wrong: Iterable[object], count: int) -> str:
     """Return how many more of `count` series are `wrong` like the first one, to follow a description of its fault."""
     more = len(set(wrong)) - 1
     return f" (and {more} more of {count} series likewise)" if more > 0 else ""
+
+
+def names_of(ids: Any, targets: Sequence[str], places: Any) -> list[str]:
+    """Return the name of the series, the target or both, whichever there are several of, at places (series, target)."""
+    series = [repr(str(ids[i])) for i, _ in places]
+    if len(targets) == 1:
+        return series
+    columns = [repr(targets[k]) for _, k in places]
+    return columns if len(ids) == 1 else [f"{target} of {name}" for target, name in zip(columns, series, strict=True)]

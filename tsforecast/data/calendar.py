@@ -478,3 +478,11 @@ def calendar_features(stamps: Stamps, names: Sequence[str], zone: str | None = N
     cycles = [_CYCLES[name] for name in names]
     angles = [2 * np.pi * np.asarray(where(index), dtype=np.float64) / length for where, length in cycles]
     return np.stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)], axis=1)
+
+
+def stamp_label(stamp: int | np.int64, kind: str) -> str:
+    """Write one stamp for a person: the date alone at midnight, the number on an integer axis."""
+    if kind != "datetime":
+        return str(stamp)
+    text = str(np.datetime64(int(stamp), "ns").astype("datetime64[ms]"))
+    return text.removesuffix(".000").removesuffix("T00:00:00").replace("T", " ")

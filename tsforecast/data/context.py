@@ -58,6 +58,13 @@ class Context:
         """Return the context of the chosen cutoffs."""
         return Context(self._panel, self.series[chosen], self._n_observed[chosen], self._start[chosen], self._extended)
 
+    def parts(self, most: int) -> Iterator[Context]:
+        """Yield the context in parts of at most so many cutoffs, one after the other; as it is where one is enough."""
+        if len(self) <= most:
+            yield self
+        for begin in range(0, len(self) if len(self) > most else 0, most):
+            yield self.select(np.arange(begin, min(begin + most, len(self))))
+
     def by_time(self) -> Iterator[tuple[NDArray[np.int64], Panel]]:
         """Yield the positions of the cutoffs at each time, and the contexts there as a panel."""
         ends = self._panel.firsts[self.series] + self._n_observed
@@ -308,10 +315,9 @@ class Context:
         """Return what `history` returns of each cutoff, one after the other, shape (rows, C)."""
         if self._start.any():
             return np.concatenate([self.history(i) for i in range(len(self))])
-        ends = np.cumsum(self._n_observed)
-        begin = self._panel.offsets[self.series] - ends + self._n_observed
-        found = self._panel.filled[np.repeat(begin, self._n_observed) + np.arange(ends[-1])]
-        return np.asarray(found, dtype=np.float64)
+        begin, filled = self._panel.offsets[self.series], self._panel.filled
+        parts = [filled[b:e] for b, e in zip(begin, begin + self._n_observed, strict=True)]
+        return np.concatenate(parts, dtype=np.float64)
 
 
 def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:

@@ -450,7 +450,7 @@ def _as_pandas(frame: Any, source: Source, kind: TimeKind) -> Any:
     if source.step:
         with suppress(ValueError):  # of stamps that do not keep it
             frame.index.freq = source.step
-    return frame.rename(columns=source.names)
+    return frame.rename(columns=source.names) if source.names else frame
 
 
 def write_wide(source: Source, times: Stamps | None, kind: TimeKind, names: NDArray[Any], values: NDArray[Any]) -> Any:

@@ -27,7 +27,7 @@ from tsforecast.data.series import (
 )
 from tsforecast.data.values import coded_like
 from tsforecast.data.zones import to_utc
-from tsforecast.errors import DataError, Phrase, Problem, raise_any, shorten
+from tsforecast.errors import DataError, Phrase, Problem, names_of, raise_any, shorten
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -420,29 +420,25 @@ def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
 
 def silent_note(panel: Panel, steps: int) -> str | None:
     """Return a warning about targets whose numbers end more than `steps` steps before the rows of their series."""
-    rows, targets = np.arange(len(panel.values))[:, None], panel.roles.target
-    there = np.where(np.isnan(panel.values[:, : len(targets)]), -1, rows)
-    last = np.maximum.reduceat(there, panel.offsets[:-1]) - panel.offsets[:-1, None]  # (N, K)
-    old = np.argwhere((last >= 0) & (panel.lengths[:, None] - 1 - last > steps))
+    targets, ends = panel.roles.target, panel.offsets[1:] - 1
+    late = np.flatnonzero(np.isnan(panel.values[ends, : len(targets)]).any(axis=1))
+    if not len(late):  # as a rule
+        return None
+    part = panel.select(late)
+    rows = np.where(np.isnan(part.values[:, : len(targets)]), -1, np.arange(len(part.values))[:, None])
+    last = np.maximum.reduceat(rows, part.offsets[:-1]) - part.offsets[:-1, None]  # (n, K)
+    old = np.argwhere((last >= 0) & (part.lengths[:, None] - 1 - last > steps))
     if not len(old):
         return None
-    when = [panel.label(stamp) for stamp in panel.stamps(old[:, 0], last[tuple(old.T)])]
+    when = [part.label(stamp) for stamp in part.stamps(old[:, 0], last[tuple(old.T)])]
+    old[:, 0] = late[old[:, 0]]
     names = [f"{name} ({stamp})" for name, stamp in zip(names_of(panel.ids, targets, old), when, strict=True)]
     what, have = "targets" if len(targets) > 1 else "series", "has" if len(names) == 1 else "have"
     own = "its own last one" if len(names) == 1 else "their own last ones"
     return (
-        f"{len(names)} of {last.size} {what} {have} no number in more than {steps} last rows and "
+        f"{len(names)} of {len(panel) * len(targets)} {what} {have} no number in more than {steps} last rows and "
         f"{'is' if len(names) == 1 else 'are'} forecast from {own}: {shorten(names)}"
     )
-
-
-def names_of(ids: NDArray[Any], targets: Sequence[str], places: NDArray[np.int64]) -> list[str]:
-    """Return the name of the series, the target or both, whichever there are several of, at places (series, target)."""
-    series = [repr(str(ids[i])) for i, _ in places]
-    if len(targets) == 1:
-        return series
-    columns = [repr(targets[k]) for _, k in places]
-    return columns if len(ids) == 1 else [f"{target} of {name}" for target, name in zip(columns, series, strict=True)]
 
 
 def _read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -183,14 +184,21 @@ class Preprocessor:
             return self.scaling.take(np.zeros(len(data), dtype=np.int64))  # learned once for all
         if np.array_equal(data.ids, self.ids):
             return self.scaling
-        place = {name: i for i, name in enumerate(self.ids.tolist())}
-        places = np.array([place.get(name, -1) for name in data.ids.tolist()], dtype=np.int64)
-        known, rows_of = self.scaling, data.series if isinstance(data, Panel) else data.history
-        for number, i in enumerate(np.flatnonzero(places < 0)):
-            rows = self.categories.hidden(rows_of(int(i)))
-            known = known.with_series(self.recipe.fit(rows, np.array([0, len(rows)]), data.n_targets))
-            places[i] = len(self.ids) + number
-        return known.take(places)
+        places = np.array([self._places.get(name, -1) for name in data.ids.tolist()], dtype=np.int64)
+        new = np.flatnonzero(places < 0)
+        places[new] = len(self.ids) + np.arange(len(new))
+        learned, most = [self.scaling], max(1, BLOCK * len(data) // max(int(data.lengths.sum()), 1))
+        for some in np.split(new, np.arange(most, len(new), most)) if len(new) else []:
+            added = data.select(some)
+            rows = added.values if isinstance(added, Panel) else added.histories()
+            offsets = np.append(0, np.cumsum(added.lengths))
+            learned.append(self.recipe.fit(self.categories.hidden(rows), offsets, data.n_targets))
+        return Scaling.joined(learned).take(places)
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        """The place of each training series by its id."""
+        return {name: i for i, name in enumerate(self.ids.tolist())}
 
     def renewed(self, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
         """Return a preprocessor fitted anew, but with the levels of texts that a network has embeddings of."""
@@ -203,7 +211,7 @@ class Preprocessor:
             return self
         added = past.select(new)
         learned = self.recipe.fit(self.categories.hidden(added.values), added.offsets, added.n_targets)
-        return replace(self, scaling=self.scaling.with_series(learned), ids=np.concatenate([self.ids, added.ids]))
+        return replace(self, scaling=Scaling.joined([self.scaling, learned]), ids=np.concatenate([self.ids, added.ids]))
 
     def beyond_transform(self, panel: Panel) -> list[str]:
         """Return a problem for each target with numbers below the domain of the fitted transform."""

@@ -29,6 +29,7 @@ from tsforecast.data.calendar import (
     other_reading,
     rounded,
     snapped,
+    stamp_label,
     unsupported,
     usual_step,
 )
@@ -42,7 +43,6 @@ from tsforecast.data.series import (
     Rows,
     TimeKind,
     forward_fill,
-    stamp_label,
 )
 from tsforecast.data.values import one_kind_of_missing
 from tsforecast.errors import (

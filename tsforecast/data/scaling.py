@@ -7,7 +7,7 @@ normalisation and anchor, are part of the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -194,10 +194,11 @@ class Scaling:
         arrays: dict[str, Any] = {name: getattr(self, name)[index] for name in ARRAYS}
         return replace(self, **arrays, tools=tuple(self.tools[i] for i in index) if self.tools else ())
 
-    def with_series(self, other: Scaling) -> Scaling:
-        """Return the scaling of these series followed by those of `other`."""
-        arrays: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in ARRAYS}
-        return replace(self, **arrays, tools=self.tools + other.tools)
+    @staticmethod
+    def joined(parts: Sequence[Scaling]) -> Scaling:
+        """Return the scaling of the series of all parts, one part after the other."""
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+        return replace(parts[0], **arrays, tools=tuple(tool for part in parts for tool in part.tools))
 
     def _by_tool(self, values: Floats, series: Series, method: str) -> Floats:
         """Apply the transformers, which need all columns, to some columns."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.checks import flag, one_of
-from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns
+from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns, stamp_label
 from tsforecast.errors import Argument, DataError, Parameter, Part, Problem, Row, closest, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
@@ -328,12 +328,13 @@ class Series:
 
     def _cut(self, index: NDArray[Any], first: NDArray[np.int64], last: NDArray[np.int64]) -> Self:
         begin, end = self.offsets[index] + first, self.offsets[index] + last
+        if np.array_equal(begin, self.offsets[:-1]) and np.array_equal(end, self.offsets[1:]):
+            return self  # all of it
         offsets = np.concatenate([[0], np.cumsum(end - begin)])
-        pieces = [self.values[b:e] for b, e in zip(begin, end, strict=True)]
         return replace(
             self,
             # A copy even of one piece: no part may lead back to the rows that were cut off.
-            values=np.concatenate(pieces),
+            values=np.concatenate([self.values[b:e] for b, e in zip(begin, end, strict=True)]),
             offsets=offsets,
             ids=self.ids[index],
             starts=self.stamps(index, first),
@@ -394,6 +395,8 @@ class Series:
         >>> one.fingerprint() == Panel.of(np.arange(9.0)).fingerprint(), one.fingerprint() == other.fingerprint()
         (True, False)
         """
+        if labels is None and (known := self.__dict__.get("_fingerprint")):
+            return str(known)
         season = 1 if self.season_source == "found" else self.season_length  # what is found follows from the rest
         digest = hashlib.sha256(repr((self.roles, self.frequency, self.kind, season)).encode())
         arrays = {name: getattr(self, name) for name in ("values", "offsets", "starts")}
@@ -405,13 +408,14 @@ class Series:
             arrays["values"][:, at] = np.argsort(np.argsort(held))[place]
             digest.update(repr(sorted(held)).encode())
         for name, array in arrays.items():
-            digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-        statics = {name: column.tolist() for name, column in self.statics.items()}
-        weights = None if self.weights is None else self.weights.tolist()
-        digest.update(repr((self.ids.tolist(), statics, weights)).encode())
-        if labels is not None:
-            own: NDArray[Any] = np.array(labels.tolist()) if labels.dtype.hasobject else labels  # not their places
-            digest.update(repr(own.tolist()).encode() if own.dtype.hasobject else own.tobytes())
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        statics, weights = {name: column.tolist() for name, column in self.statics.items()}, self.weights
+        digest.update(repr((self.ids.tolist(), statics, None if weights is None else weights.tolist())).encode())
+        if labels is None:
+            return str(self.__dict__.setdefault("_fingerprint", digest.hexdigest()))
+        own: NDArray[Any] = np.array(labels.tolist()) if labels.dtype.hasobject else labels  # not their places
+        digest.update(repr(own.tolist()).encode() if own.dtype.hasobject else own.tobytes())
         return digest.hexdigest()
 
     def span(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> dict[str, Any]:
@@ -445,17 +449,13 @@ def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[An
     missing = np.isnan(values)
     if not missing.any():
         return values
-    begin = np.repeat(offsets[:-1], np.diff(offsets))[:, None]
-    source = np.where(missing, begin, np.arange(len(values))[:, None])
-    return np.take_along_axis(values, np.maximum.accumulate(source, axis=0), axis=0)
-
-
-def stamp_label(stamp: int | np.int64, kind: str) -> str:
-    """Write one stamp for a person: the date alone at midnight, the number on an integer axis."""
-    if kind != "datetime":
-        return str(stamp)
-    text = str(np.datetime64(int(stamp), "ns").astype("datetime64[ms]"))
-    return text.removesuffix(".000").removesuffix("T00:00:00").replace("T", " ")
+    filled = values.copy()
+    k, at = np.nonzero(missing.T)
+    first = offsets[np.searchsorted(offsets, at, side="right") - 1]  # row of each one's series
+    begins = np.append(True, np.diff(k * (len(values) + 1) + at) > 1) | (at == first)  # of a run of missing numbers
+    before = at[begins][np.cumsum(begins) - 1] - 1
+    filled[at, k] = values[np.where(before < first, at, before), k]
+    return filled
 
 
 @dataclass

@@ -109,6 +109,8 @@ class Blend:
 
     def rows(self, ids: NDArray[Any]) -> Floats:
         """Return the weights of series by their ids, (n, K * G * J)."""
+        if not len(self.ids):
+            return np.repeat(self.weights.reshape(1, -1), len(ids), axis=0)
         known = {name: place for place, name in enumerate(self.ids.tolist(), start=1)}
         places = np.array([known.get(name, 0) for name in ids.tolist()], dtype=np.int64)
         return self.weights[places].reshape(len(ids), -1)
@@ -138,10 +140,11 @@ class Blend:
     def forecast(self, past: Any, rows: Any, there: Any = None) -> Any:
         """Return forecasts (B, H, K) of windows (B, W, K), given weights of `rows` (B, K * G * J), in numpy or torch.
 
-        Of windows that begin before their series the steps that are `there`, (B, W, 1), are known.
+        A single row of weights is that of all windows. Of windows that begin before their series the steps that are
+        `there`, (B, W, 1), are known.
         """
         steps = list(range(self.horizon))
-        weights = rows.reshape(len(past), past.shape[2], len(self.starts), -1)  # (B, K, G, J)
+        weights = rows.reshape(len(rows), past.shape[2], len(self.starts), -1)  # (B, K, G, J)
         weights = _at(weights, self._groups(steps), 2)  # (B, K, H, J)
         total: Any = 0.0
         for j, naive in enumerate(naive_forecasts(self.candidates, past, steps, there)):

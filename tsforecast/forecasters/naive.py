@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.context import Context
-from tsforecast.data.panel import Panel, names_of
+from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import Distribution
 from tsforecast.distributions.residuals import HistoryResiduals, lowest_of, scales
-from tsforecast.errors import shorten
+from tsforecast.errors import names_of, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters.anchors import anchor_lags, observed_mean
 from tsforecast.forecasters.base import Forecaster

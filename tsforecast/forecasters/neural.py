@@ -163,8 +163,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         same = {"frequency": panel.frequency, "season_length": " and ".join(map(str, panel.seasons))}
         checkpoints = self._checkpoints(panel, same, checkpoint, checkpoint_every, resume_from)
         with observed(self, panel, on_epoch) as activity:
-            trains = self._split(panel)
-            self.inputs_ = Preprocessor.fit(panel.until(trains), self._recipe())
+            trains, past = self._split(panel)
+            self.inputs_ = Preprocessor.fit(past, self._recipe())
             windows, self.history_ = self._windows(panel, trains), []
             config = self._training_config(self.epochs(len(windows.training)))
             self._remember(panel)  # from the first epoch on there are weights to forecast with
@@ -382,7 +382,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         Of a loss that is a likelihood, or has quantiles, they are those of the network. Steps beyond the fitted
         horizon have the distributions of its steps, around what the forecaster continues to: they do not widen.
         """
-        if self._loss().family is None:
+        if (family := self._loss().family) is None:
             return super().distribution(past, horizon)
         if (short := past.lengths < self._least).any():
             naive = SeasonalNaiveForecaster(self.horizon_).fit(self.panel_)
@@ -390,16 +390,16 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             models = [(chosen, model) for chosen, model in ((short, naive), (~short, self)) if chosen.any()]
             parts = [(chosen, model.distribution(past.select(chosen), horizon)) for chosen, model in models]
             return assembled((len(past), horizon, past.n_targets), parts)
-        blocks = list[Parametric]()
+        outputs = list[Floats]()  # (B, K, P) of each window, block by block
 
         def forecast_block(*inputs: Any) -> Floats:
             found, points = self._parametric(*inputs)
-            blocks.append(found)
+            outputs.append(found.outputs)
             return points
 
-        points = np.concatenate(list(self._blocks(past, horizon, forecast_block)), axis=1)[:, :horizon]
-        outputs = np.concatenate([block.outputs for block in blocks], axis=1)
-        return replace(blocks[0], outputs=outputs[:, :horizon], points=points)
+        points, blocks = self._in_parts(past, horizon, forecast_block), -(-horizon // self._block)
+        each = [np.concatenate(outputs[i : i + blocks], axis=1)[:, :horizon] for i in range(0, len(outputs), blocks)]
+        return Parametric(family, np.concatenate(each), self.inputs_.of(past), points)
 
     def _corrections(self, rows: Floats, known: Known, ahead: Floats, static: NDArray[np.float32]) -> Floats:
         """Return the network's corrections; see `WindowedForecaster._corrections`."""

@@ -28,6 +28,8 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 
 Floats = NDArray[np.float64]
+NUMBERS = 2**20  # in the windows that are read at once, unless fewer windows than these would hold them
+LEAST_ROWS = 64
 Known = NDArray[np.int64] | None  # last steps of each window that exist, (n,); None where all do
 ForecastBlock = Callable[[Floats, Known, Floats, NDArray[np.float32], Scaling], Floats]
 
@@ -104,8 +106,8 @@ class WindowedForecaster(Forecaster):
         """Return the rows that train; see `Forecaster._training_part`."""
         return panel.until(self._training_rows(panel)[1])
 
-    def _split(self, panel: Panel) -> NDArray[np.int64]:
-        """Resolve settings that leave a choice; return how many first rows of each series train, (N,)."""
+    def _split(self, panel: Panel) -> tuple[NDArray[np.int64], Panel]:
+        """Resolve settings that leave a choice; return how many first rows of each series train, (N,), and these."""
         held_out, trains = self._training_rows(panel)
         past = panel.until(trains)
         self.resolved_, self.blend_ = self._resolve(panel, past) | {"validation": held_out}, None
@@ -114,7 +116,7 @@ class WindowedForecaster(Forecaster):
             self.resolved_["anchor"] = found.single(season) or BLEND
             if self.resolved_["anchor"] == BLEND:
                 self.blend_, self.resolved_["blend"] = found, found.shares
-        return trains
+        return trains, past
 
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each fitted series trained."""
@@ -127,8 +129,8 @@ class WindowedForecaster(Forecaster):
         unfitted = clone(self)
         unfitted.horizon_ = panel.horizon_or(unfitted._own_horizon())
         panel = unfitted._with_seasons(panel)
-        trains = unfitted._split(panel)
-        inputs = Preprocessor.fit(panel.until(trains), unfitted._recipe())
+        trains, past = unfitted._split(panel)
+        inputs = Preprocessor.fit(past, unfitted._recipe())
         values, truth = inputs.rows(panel)  # windows are views of these
         scaling = {f"scaler {name}": getattr(inputs.scaling, name) for name in ARRAYS}
         scaling["scaler categories"] = np.array(repr(inputs.categories.columns))
@@ -197,7 +199,20 @@ class WindowedForecaster(Forecaster):
                 if chosen.any():
                     forecasts[chosen] = model.forecast(past.select(chosen), horizon)
             return forecasts
-        return np.concatenate(list(self._blocks(past, horizon, self._forecast_block)), axis=1)[:, :horizon]
+        return self._in_parts(past, horizon, self._forecast_block)
+
+    def _in_parts(self, past: Context, horizon: int, forecast_block: ForecastBlock) -> Floats:
+        """Return the forecasts of all blocks, (n, H, K), of some windows at a time, whatever the number of all."""
+        forecasts, begin = np.empty((len(past), horizon, past.n_targets)), 0
+        for part in self._parts(past):
+            blocks = np.concatenate(list(self._blocks(part, horizon, forecast_block)), axis=1)
+            forecasts[begin : begin + len(part)] = blocks[:, :horizon]
+            begin += len(part)
+        return forecasts
+
+    def _parts(self, past: Context) -> Iterator[Context]:
+        """Yield contexts whose windows are read at once."""
+        return past.parts(max(LEAST_ROWS, NUMBERS // (self.resolved_["window"] * len(past.columns))))
 
     def _blocks(self, past: Context, horizon: int, forecast_block: ForecastBlock) -> Iterator[Floats]:
         """Yield the forecasts of each block, (n, B, K), up to a horizon, each from a window that ends with the last."""
@@ -310,8 +325,7 @@ class WindowedForecaster(Forecaster):
         cautions += self._covariates_beyond(past)
         if self.resolved_["value_transform"] is None:
             return cautions
-        rows = past.tail(window, least)[..., : past.n_targets]
-        held = self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2))
+        held = np.concatenate([self._held(part) for part in self._parts(past)])
         if not held.any():
             return cautions
         names = _names(past.ids[held])
@@ -322,32 +336,41 @@ class WindowedForecaster(Forecaster):
             f"cut off there (series {names}): fit with value_transform=None, or on data like these",
         ]
 
+    def _held(self, past: Context) -> NDArray[np.bool_]:
+        """Return which windows go below all that the transform was learned on, (n,)."""
+        rows = past.tail(self.resolved_["window"], self._least)[..., : past.n_targets]
+        return np.asarray(self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2)))
+
     def _covariates_beyond(self, past: Context) -> list[str]:
         """Return warnings about covariates far beyond those that were learned from, which are held at an edge."""
         if len(past.columns) == past.n_targets:
             return []
-        rows, ahead = past.tail(self.resolved_["window"], self._least), past.future_known(self.horizon_)
-        scaling, index, first = self.inputs_.of(past), np.arange(len(past)), rows.shape[2] - ahead.shape[2]
-        categories = self.inputs_.categories
-        held = np.asarray(scaling.beyond(categories.hidden(rows), index).any(axis=1))  # (n, C)
-        if ahead.size:
-            known = categories.hidden(ahead, first)
-            held[:, first:] |= scaling.columns(first).beyond(known, index).any(axis=1)
-        return self._texts_beyond(past, rows, ahead) + [
+        beyond, codes = list[NDArray[np.bool_]](), [np.zeros(0) for _ in self.inputs_.categories.columns]
+        for part in self._parts(past):
+            rows, ahead = part.tail(self.resolved_["window"], self._least), part.future_known(self.horizon_)
+            scaling, index, first = self.inputs_.of(part), np.arange(len(part)), rows.shape[2] - ahead.shape[2]
+            categories = self.inputs_.categories
+            held = np.asarray(scaling.beyond(categories.hidden(rows), index).any(axis=1))  # (n, C)
+            if ahead.size:
+                known = categories.hidden(ahead, first)
+                held[:, first:] |= scaling.columns(first).beyond(known, index).any(axis=1)
+            beyond.append(held)
+            for i, (at, _, _) in enumerate(categories.columns):
+                later = [ahead[..., at - first].ravel()] if at >= first else []
+                codes[i] = np.unique(np.concatenate([codes[i], rows[..., at].ravel(), *later]))
+        return self._texts_beyond(past, codes) + [
             f"column {name!r} goes far beyond all that was learned from in {there.sum()} of {len(past)} contexts and "
             f"is held there (series {_names(past.ids[there])}): correct it, or fit on data like these"
-            for name, there in zip(past.columns, held.T, strict=True)
+            for name, there in zip(past.columns, np.concatenate(beyond).T, strict=True)
             if there.any()
         ]
 
-    def _texts_beyond(self, past: Context, rows: Floats, ahead: Floats) -> list[str]:
-        """Return warnings about texts in windows, or known ahead, that were not learned from."""
-        cautions, first = list[str](), rows.shape[2] - ahead.shape[2]
-        for at, levels, _ in self.inputs_.categories.columns:
+    def _texts_beyond(self, past: Context, codes: Sequence[Floats]) -> list[str]:
+        """Return warnings about texts that were not learned from, given all codes of each column of text."""
+        cautions = list[str]()
+        for (at, levels, _), held in zip(self.inputs_.categories.columns, codes, strict=True):
             name = past.columns[at]
-            codes = [rows[..., at], *([ahead[..., at - first]] if at >= first and ahead.size else [])]
             texts = past.texts[name]
-            held = np.concatenate(codes, axis=1)
             used = np.unique(places(held, len(texts)))
             if new := sorted({texts[code] for code in used if code != MISSING}.difference(levels)):
                 cautions.append(
@@ -434,7 +457,9 @@ class WindowedForecaster(Forecaster):
             return anchor_forecast(own, lags, known)
         assert self.blend_ is not None
         there = None if known is None else (np.arange(own.shape[1]) >= own.shape[1] - known[:, None])[..., None]
-        return np.asarray(self.blend_.forecast(own, static[:, self.inputs_.statics.width :], there))
+        shared = not len(self.blend_.ids)
+        weights = self.blend_.weights.reshape(1, -1) if shared else static[:, self.inputs_.statics.width :]
+        return np.asarray(self.blend_.forecast(own, weights, there))
 
 
 @keyword_settings

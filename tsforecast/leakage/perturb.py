@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -222,6 +223,13 @@ def perturbed_rows(rows: Any, first: int, how: str, random: np.random.Generator)
 # Panels ---------------------------------------------------------------------------------------------------------
 
 
+def rows_from(panel: Panel, first: NDArray[np.int64]) -> Mask:
+    """Return which rows of a panel are the ``first[i]``-th of their series i or later ones, shape (rows,)."""
+    before = np.minimum(first, panel.lengths)
+    counts = np.stack([before, panel.lengths - before], axis=1)
+    return np.repeat(np.arange(counts.size) % 2 == 1, counts.ravel())
+
+
 def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Generator) -> Panel:
     """Return a panel with other numbers in hidden rows, (rows,) or (rows, C), or without the series that are hidden."""
     if how == "left out":
@@ -229,9 +237,13 @@ def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Genera
     values = panel.values.copy()
     hidden = np.broadcast_to(hidden.reshape(len(hidden), -1), values.shape)  # (rows, C)
     for column in range(values.shape[1]):
-        part = values[:, column : column + 1].astype(np.float64)
-        values[:, column] = replaced(part, hidden[:, column], how, random)[:, 0]
-    return panel.with_values(values)
+        if how == REPEATED:
+            part = values[:, column : column + 1].astype(np.float64)
+            values[:, column] = replaced(part, hidden[:, column], how, random)[:, 0]
+        else:
+            at = np.flatnonzero(hidden[:, column])
+            values[at, column] = perturb(values[at, column, None].astype(np.float64), how, random)[:, 0]
+    return replace(panel, values=values)
 
 
 def perturbed_panels(
@@ -242,11 +254,10 @@ def perturbed_panels(
     Of each series the first `seen` rows, (N,), stay; future covariates are perturbed beyond the horizon only.
     """
     random, seen = np.random.default_rng(0), np.minimum(seen, panel.lengths)
-    rows = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1], panel.lengths)  # number within the series
-    after = rows >= np.repeat(seen, panel.lengths)
-    beyond = rows >= np.repeat(seen + horizon, panel.lengths)
     known = len(panel.roles.varying) - len(panel.roles.future)
-    hidden = np.where(np.arange(panel.values.shape[1]) < known, after[:, None], beyond[:, None])  # (rows, C)
+    hidden = np.empty(panel.values.shape, dtype=np.bool_)
+    hidden[:, :known] = rows_from(panel, seen)[:, None]
+    hidden[:, known:] = rows_from(panel, seen + horizon)[:, None]
     for how in hows:
         if how != "cut off":
             yield f"{LATER}: {how}", perturb_panel(panel, hidden, how, random)

@@ -340,7 +340,8 @@ class ForecastNetwork(Member):
     def _anchor(self, past: Tensor, known: Tensor | None, there: Tensor | None, static: Tensor | None) -> Tensor:
         """Return the naive forecast, (B, H, K): the anchor, or the last value; see `anchors.anchor_forecast`."""
         if self.blend is not None:
-            weights = self.weights.expand(len(past), -1) if static is None else static[:, self.static :]
+            shared = static is None or len(self.blend.weights) == 1
+            weights = self.weights if shared else static[:, self.static :]  # type: ignore[index]
             blended: Tensor = self.blend.forecast(past[..., : self.targets], weights, there)
             return blended
         (horizon, averaged), own = self.anchor_rows.shape, past[..., : self.targets]
