@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tsforecast.data import frames
 from tsforecast.data.calendar import DAY, Frequency, Stamps, calendar_features, snapped
 from tsforecast.data.panel import Panel
+from tsforecast.data.scaling import rows_between
 from tsforecast.data.series import Roles, Source
 from tsforecast.data.zones import binned, from_utc, origin_of, to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
@@ -315,9 +316,8 @@ class Context:
         """Return what `history` returns of each cutoff, one after the other, shape (rows, C)."""
         if self._start.any():
             return np.concatenate([self.history(i) for i in range(len(self))])
-        begin, filled = self._panel.offsets[self.series], self._panel.filled
-        parts = [filled[b:e] for b, e in zip(begin, begin + self._n_observed, strict=True)]
-        return np.concatenate(parts, dtype=np.float64)
+        begin = self._panel.offsets[self.series]
+        return rows_between(self._panel.filled, begin, begin + self._n_observed).astype(np.float64, copy=False)
 
 
 def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:

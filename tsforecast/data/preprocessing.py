@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,21 @@ class CategoryEncoder:
         return values
 
 
+KEPT = 4
+Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
+
+
+def once(kept: dict[Key, Made], key: Key, make: Callable[[], Made]) -> Made:
+    """Return what was made for one of the latest keys; an audit asks again for that of a fit, of equal data."""
+    if key not in kept:
+        kept[key] = make()
+        for old in list(kept)[:-KEPT]:
+            kept.pop(old, None)
+    return kept[key]
+
+
+_latest: dict[tuple[str, ScalingRecipe], Scaling] = {}
 INDICATORS = 16  # of levels of a column of text, for a regression; a network has embeddings where there are more
 BLOCK = 1 << 16  # rows that are scaled at a time: float64 for all of them would be twice the data
 
@@ -147,8 +162,14 @@ class Preprocessor:
     def fit(cls, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
         """Fit on a panel that ends at the cutoff."""
         categories, statics = CategoryEncoder.fit(past), StaticEncoder.fit(past.statics, past.roles.static)
-        scaling = recipe.fit(categories.hidden(past.values), past.offsets, past.n_targets, past.weights)
-        return cls(recipe, scaling, statics, past.ids, past.origin(), categories)
+        origin, values = past.origin(), partial(categories.hidden, past.values)
+
+        def fitted() -> Scaling:
+            return recipe.fit(values(), past.offsets, past.n_targets, past.weights)
+
+        named = isinstance(recipe.scaler, str | None)  # and no object, which may change
+        scaling = once(_latest, (origin["sha256"], recipe), fitted) if named else fitted()
+        return cls(recipe, scaling, statics, past.ids, origin, categories)
 
     def scaled(
         self, scaling: Scaling, values: NDArray[Any], series: NDArray[np.int64], first: int = 0
@@ -167,16 +188,22 @@ class Preprocessor:
         A series that was not fitted is scaled by all its rows in `panel`; see `with_series`.
         """
         scaling = self.of(panel)
-        scaled = np.empty(panel.values.shape, dtype=dtype)
-        for begin in range(0, len(scaled), BLOCK):
-            rows = np.arange(begin, min(begin + BLOCK, len(scaled)))
-            owner = np.searchsorted(panel.offsets, rows, side="right") - 1
-            scaled[rows] = self.scaled(scaling, self.categories.levels(panel.filled[rows], panel.roles), owner)
+        scaled, steps = np.empty(panel.values.shape, dtype=dtype), int(panel.lengths[0])
+        alike = steps <= BLOCK and bool((panel.lengths == steps).all())  # series need not be told apart row by row
+        most = BLOCK // steps * steps if alike else BLOCK
+        for begin in range(0, len(scaled), most):
+            values = self.categories.levels(panel.filled[begin : begin + most], panel.roles)
+            if alike:
+                values = values.reshape(-1, steps, scaled.shape[1])
+                owner = begin // steps + np.arange(len(values))
+            else:
+                owner = np.searchsorted(panel.offsets, np.arange(begin, begin + len(values)), side="right") - 1
+            scaled[begin : begin + most] = self.scaled(scaling, values, owner).reshape(-1, scaled.shape[1])
         truth = scaled[:, : panel.n_targets]
         missing = np.isnan(panel.values[:, : panel.n_targets])
         if missing.any():
             truth = np.where(missing, dtype(np.nan), truth)
-        return np.nan_to_num(scaled, copy=False), truth
+        return scaled if np.isfinite(scaled).all() else np.nan_to_num(scaled, copy=False), truth
 
     def of(self, data: Panel | Context) -> Scaling:
         """Return one scaling for each series or cutoff: that of training, or for a new series one fitted on `data`."""

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 
 from tsforecast.errors import ParameterError
@@ -260,6 +261,15 @@ def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK, side="right")) - 1)
         yield begin, end
         begin = end
+
+
+def rows_between(values: NDArray[Any], begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[Any]:
+    """Return a copy of the rows ``begin[i]:end[i]`` of values (rows, C), one part after the other."""
+    moves, counts = np.diff(begin), end - begin
+    if len(moves) and counts[0] > 0 and (moves == moves[0]).all() and (counts == counts[0]).all():  # as if one array
+        (row, column), size = values.strides, (len(begin), counts[0], values.shape[1])
+        return np.array(as_strided(values[begin[0] :], size, (moves[0] * row, row, column))).reshape(-1, size[2])
+    return np.concatenate([values[b:e] for b, e in zip(begin, end, strict=True)])
 
 
 def by_part(reduction: np.ufunc, values: NDArray[Any], parts: NDArray[np.int64]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import flag, one_of
 from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns, stamp_label
+from tsforecast.data.scaling import rows_between
 from tsforecast.errors import Argument, DataError, Parameter, Part, Problem, Row, closest, nearest, raise_any, shorten
 
 TimeKind = Literal["none", "integer", "datetime"]
@@ -330,12 +331,11 @@ class Series:
         begin, end = self.offsets[index] + first, self.offsets[index] + last
         if np.array_equal(begin, self.offsets[:-1]) and np.array_equal(end, self.offsets[1:]):
             return self  # all of it
-        offsets = np.concatenate([[0], np.cumsum(end - begin)])
         return replace(
             self,
             # A copy even of one piece: no part may lead back to the rows that were cut off.
-            values=np.concatenate([self.values[b:e] for b, e in zip(begin, end, strict=True)]),
-            offsets=offsets,
+            values=rows_between(self.values, begin, end),
+            offsets=np.append(0, np.cumsum(end - begin)),
             ids=self.ids[index],
             starts=self.stamps(index, first),
             statics={name: fact[index] for name, fact in self.statics.items()},

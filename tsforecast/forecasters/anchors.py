@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import whole
 from tsforecast.data.panel import Panel
+from tsforecast.data.preprocessing import once
 from tsforecast.data.scaling import ScalingRecipe
 
 Floats = NDArray[np.float64]
@@ -264,14 +265,9 @@ def blend(past: Panel, horizon: int, resolved: Mapping[str, Any], least: int) ->
     """
     own = [resolved[name] for name in ("window", "value_transform", "per_series")]
     key = repr((past.fingerprint(), past.seasons, horizon, least, own))
-    if key not in _latest:
-        _latest[key] = _blend(past, horizon, resolved, least)
-        for old in list(_latest)[:-KEPT]:
-            _latest.pop(old, None)
-    return _latest[key]
+    return once(_latest, key, lambda: _blend(past, horizon, resolved, least))
 
 
-KEPT = 4
 _latest: dict[str, Blend] = {}
 
 

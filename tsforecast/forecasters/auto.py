@@ -312,7 +312,7 @@ def _anchor_of_windows(past: SupervisedPanel, horizon: int) -> str:
 def zero_share(past: Panel) -> float:
     """Return the share of zeros among the numbers of the targets."""
     targets = past.values[: past.offsets[-1], : past.n_targets]
-    return float((targets == 0).sum() / max((~np.isnan(targets)).sum(), 1))
+    return float(np.count_nonzero(targets == 0) / max(np.count_nonzero(~np.isnan(targets)), 1))  # type: ignore[operator]
 
 
 def _anchors(seasons: Sequence[int]) -> list[str | list[int]]:

@@ -28,7 +28,7 @@ from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 
 Floats = NDArray[np.float64]
-NUMBERS = 2**20  # in the windows that are read at once, unless fewer windows than these would hold them
+NUMBERS = 2**18  # in the windows that are read at once, unless fewer windows than these would hold them
 LEAST_ROWS = 64
 Known = NDArray[np.int64] | None  # last steps of each window that exist, (n,); None where all do
 ForecastBlock = Callable[[Floats, Known, Floats, NDArray[np.float32], Scaling], Floats]

@@ -42,6 +42,7 @@ from tsforecast.leakage.perturb import (
 from tsforecast.leakage.report import AuditLog, AuditReport, join_reports
 
 Level = Literal["data", "fit"]
+MANY = 100  # series, of which each has one kind of other numbers where nothing is trained
 
 
 @unobserved()
@@ -104,7 +105,8 @@ def audit(
     hold other numbers, NaN or infinities, are shuffled or cut off (for a function they are also higher, lower or equal
     numbers, and a repetition of the past); those of one series or of past covariates alone;
     the rows that validate, which must not move scalers or choices; the group that is tested. The order and number of
-    windows that are forecast at a time are changed as well.
+    windows that are forecast at a time are changed as well. At level "data" the series of a panel of 100 or more have
+    one kind of other numbers each, in turn, in one copy.
 
     Forecasters of this package must be the same to the bit. In anything else a difference of the size of rounding is
     called that, unless larger values show that it grows. Where equal runs differ, those and runs of a copy are drawn in
@@ -306,7 +308,8 @@ def audit_case(
     seen = cutoff.seen
     if trains_on_other_groups(panel, learn, cutoff):  # training series have no cutoff
         seen = np.where(np.isin(np.arange(len(panel)), test), seen, panel.lengths)
-    for perturbation, other in perturbed_panels(panel, seen, steps):
+    in_turn = judged == "data" and len(panel) >= MANY
+    for perturbation, other in perturbed_panels(panel, seen, steps, in_turn=in_turn):
         log.compare(perturbation, other)
     for perturbation, changed, run in case.other_perturbations(panel):
         log.compare(perturbation, changed, alone(run))

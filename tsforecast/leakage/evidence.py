@@ -185,7 +185,8 @@ class AuditCase:
 
     def other_perturbations(self, panel: Panel) -> Iterator[tuple[str, Panel, Callable[[Panel], Fingerprint]]]:
         """Yield perturbations other than of rows after the cutoff, with a function for a part of the fingerprint."""
-        part, random = training_part(panel, self.cutoff, self.learn), np.random.default_rng(0)
+        part = self._states[0][0] if self._states else training_part(panel, self.cutoff, self.learn)
+        random = np.random.default_rng(0)
         trained = [item for name, item in self.preprocessing_state(part).items() if name.startswith("training rows")]
         held_out = np.max(trained, axis=0) if trained else part.lengths  # of an ensemble: rows that no member trains on
         if np.any(held_out < part.lengths):
@@ -195,7 +196,7 @@ class AuditCase:
             owner = np.repeat(np.arange(len(panel)), panel.lengths)
             changed = perturb_panel(panel, np.isin(owner, self.test), "other values", random)
             changed = training_part(changed, self.cutoff, self.learn)
-            yield "the group that is tested: other values", changed, self.forecaster.preprocessing_state
+            yield "the group that is tested: other values", changed, self.preprocessing_state
         if self.trains:
             yield "forecast in another order", panel, partial(self._forecast_reordered, one_by_one=0)
             yield "forecast one by one", panel, partial(self._forecast_reordered, one_by_one=ONE_BY_ONE)

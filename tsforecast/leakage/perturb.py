@@ -234,8 +234,12 @@ def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Genera
     """Return a panel with other numbers in hidden rows, (rows,) or (rows, C), or without the series that are hidden."""
     if how == "left out":
         return panel.select(~hidden[panel.offsets[:-1]])
-    values = panel.values.copy()
-    hidden = np.broadcast_to(hidden.reshape(len(hidden), -1), values.shape)  # (rows, C)
+    return replace(panel, values=_perturbed(panel.values, hidden, how, random))
+
+
+def _perturbed(values: NDArray[Any], hidden: Mask, how: str, random: np.random.Generator) -> NDArray[Any]:
+    """Return values (rows, C) with other numbers in hidden rows, (rows,) or (rows, C)."""
+    values, hidden = values.copy(), np.broadcast_to(hidden.reshape(len(hidden), -1), values.shape)
     for column in range(values.shape[1]):
         if how == REPEATED:
             part = values[:, column : column + 1].astype(np.float64)
@@ -243,27 +247,39 @@ def perturb_panel(panel: Panel, hidden: Mask, how: str, random: np.random.Genera
         else:
             at = np.flatnonzero(hidden[:, column])
             values[at, column] = perturb(values[at, column, None].astype(np.float64), how, random)[:, 0]
-    return replace(panel, values=values)
+    return values
 
 
 def perturbed_panels(
-    panel: Panel, seen: NDArray[np.int64], horizon: int, hows: Sequence[str] = (*REPLACEMENTS, "cut off")
+    panel: Panel,
+    seen: NDArray[np.int64],
+    horizon: int,
+    hows: Sequence[str] = (*REPLACEMENTS, "cut off"),
+    in_turn: bool = False,
 ) -> Iterator[tuple[str, Panel]]:
     """Yield panels that differ in rows that must not be seen, each with its name.
 
-    Of each series the first `seen` rows, (N,), stay; future covariates are perturbed beyond the horizon only.
+    Of each series the first `seen` rows, (N,), stay; future covariates are perturbed beyond the horizon only. Series
+    have one of the replacements each, `in_turn`, all in one panel; or all have the same, in a panel for each.
     """
     random, seen = np.random.default_rng(0), np.minimum(seen, panel.lengths)
     known = len(panel.roles.varying) - len(panel.roles.future)
     hidden = np.empty(panel.values.shape, dtype=np.bool_)
     hidden[:, :known] = rows_from(panel, seen)[:, None]
     hidden[:, known:] = rows_from(panel, seen + horizon)[:, None]
+    if in_turn:
+        values, at = panel.values.copy(), np.flatnonzero(hidden.any(axis=1))
+        from_end = len(panel) - np.searchsorted(panel.offsets, at, side="right")  # of each row's series; the last: 0
+        for number, how in enumerate(REPLACEMENTS):
+            mine = at[from_end % len(REPLACEMENTS) == number]
+            values[mine] = _perturbed(values[mine], hidden[mine], how, random)
+        yield f"{LATER}: {' or '.join(REPLACEMENTS)}, by series", replace(panel, values=values)
     for how in hows:
-        if how != "cut off":
+        if how != "cut off" and not in_turn:
             yield f"{LATER}: {how}", perturb_panel(panel, hidden, how, random)
     if "other values" not in hows:
         return
-    if len(panel) > 1:
+    if len(panel) > 1 and not in_turn:
         last = hidden.copy()
         last[: panel.offsets[-2]] = False
         yield f"{LATER} of one series: other values", perturb_panel(panel, last, "other values", random)
