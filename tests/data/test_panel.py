@@ -14,8 +14,8 @@ import torch
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
-from tsforecast.data.scaling import ScalingRecipe
-from tsforecast.data.series import Roles
+from tsforecast.data.scaling import ScalingRecipe, rows_between
+from tsforecast.data.series import Roles, forward_fill
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
 
@@ -267,6 +267,41 @@ def test_the_past_of_a_panel_holds_no_way_back_to_the_future() -> None:
 def test_forward_fill_takes_the_number_before_and_never_the_one_after() -> None:
     frame = pd.DataFrame({"day": DAYS[:5], "y": [1.0, np.nan, np.nan, 4.0, np.nan]})
     assert Panel.from_frame(frame, nan_policy="forward_fill").values.ravel().tolist() == [1, 1, 1, 4, 4]
+
+
+def test_forward_fill_of_several_series_and_columns_is_that_of_each_by_pandas() -> None:
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 9, 40)
+    values = np.where(random.uniform(size=(lengths.sum(), 3)) < 0.5, np.nan, random.normal(size=(lengths.sum(), 3)))
+    owner = np.repeat(np.arange(40), lengths)
+    slow = pd.DataFrame(values).groupby(owner).ffill().to_numpy()
+    assert np.array_equal(forward_fill(values, np.append(0, np.cumsum(lengths))), slow, equal_nan=True)
+
+
+@pytest.mark.parametrize("lengths", [[7] * 5, [7], [3, 7, 5]], ids=str)
+def test_rows_that_are_cut_out_are_a_copy_of_each_part(lengths: list[int]) -> None:
+    offsets = np.append(0, np.cumsum(lengths))
+    values = np.arange(2.0 * offsets[-1]).reshape(-1, 2)
+    for first, last in ((0, 3), (1, 3), (2, 2)):
+        found = rows_between(values, offsets[:-1] + first, offsets[:-1] + last)
+        assert np.array_equal(found, np.concatenate([values[begin + first : begin + last] for begin in offsets[:-1]]))
+        assert not np.shares_memory(found, values)
+
+
+def test_a_panel_of_which_nothing_is_cut_is_itself() -> None:
+    panel = Panel.from_array([wave(10), wave(12)])
+    assert panel.until(panel.lengths) is panel
+    assert panel.select([0, 1]) is panel
+    assert panel.select([1, 0]).ids.tolist() == [1, 0]
+    assert panel.until(np.array([10, 11])).lengths.tolist() == [10, 11]
+
+
+def test_scaled_rows_are_the_same_whether_series_are_alike_or_not() -> None:
+    alike = Panel.from_array([wave(30, seed) + 5 for seed in range(4)])
+    ragged = Panel.from_array([*(alike.series(i)[:, 0] for i in range(4)), wave(20)])
+    recipe = ScalingRecipe("log")
+    one, other = (Preprocessor.fit(panel, recipe).rows(panel)[0] for panel in (alike, ragged))
+    assert np.array_equal(one, other[:120])
 
 
 def test_gaps_are_filled_on_request_and_counted() -> None:

@@ -42,7 +42,7 @@ from tsforecast.evaluation import results
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 from tsforecast.leakage import evidence
-from tsforecast.leakage.perturb import perturb_panel
+from tsforecast.leakage.perturb import perturb_panel, perturbed_panels
 from tsforecast.leakage.report import RUNS, AuditReport
 
 
@@ -184,6 +184,46 @@ def test_a_split_that_lets_later_rows_in_is_found(monkeypatch: pytest.MonkeyPatc
     report = audit(small("gru"), two(), cutoffs=1, level="data")
     assert "rows after the cutoff: shuffled" in leaks(report)
     assert report.findings["moved"].iloc[0].startswith("training part and ")
+
+
+def hundred() -> Panel:
+    """Return so many series that one copy holds all kinds of other numbers."""
+    return Panel.from_array([wave(40, i) for i in range(100)], season_length=6)
+
+
+def test_one_copy_of_many_series_holds_all_kinds_of_other_numbers_after_the_cutoff() -> None:
+    panel, seen = hundred(), np.full(100, 30)
+    copies = dict(perturbed_panels(panel, seen, 3, in_turn=True))
+    mixed = copies.pop("rows after the cutoff: other values or NaN or infinities or shuffled, by series")
+    assert list(copies) == ["rows after the cutoff: cut off"]
+    before, after = (part.values.reshape(100, 40) for part in (panel, mixed))
+    assert np.array_equal(before[:, :30], after[:, :30])
+    later = after[::-1, 30:]  # the last series first
+    assert (np.isfinite(later[0::4]) & (np.abs(later[0::4]) > 20)).all()
+    assert np.isnan(later[1::4]).all()
+    assert np.isinf(later[2::4]).all()
+    assert np.array_equal(np.sort(later[3::4], axis=None), np.sort(before[::-1, 30:][3::4], axis=None))
+    assert not np.array_equal(later[3::4], before[::-1, 30:][3::4])
+
+
+def test_later_rows_of_many_series_are_found_where_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert audit(small("gru"), hundred(), cutoffs=1, level="data").outcome == "passed (data)"
+    kinds = {"rows after the cutoff: other values or NaN or infinities or shuffled, by series"}
+    kinds.add("rows after the cutoff: cut off")
+    with monkeypatch.context() as broken:
+        broken.setattr(evidence, "training_part", lambda panel, fold, learn: panel)
+        assert leaks(audit(small("gru"), hundred(), cutoffs=1, level="data")) == kinds
+    later = evidence.AuditCase.past
+
+    def past(case: evidence.AuditCase, panel: Panel, series: NDArray[np.int64]) -> Context:
+        found = later(case, panel, series)
+        ends = np.minimum(found.rows + 1, panel.lengths[series])
+        return Context(panel, found.series, ends, found.starts)
+
+    monkeypatch.setattr(evidence.AuditCase, "past", past)
+    report = audit(small("gru"), hundred(), cutoffs=1, level="data")
+    assert leaks(report) == kinds
+    assert report.findings["moved"].iloc[0] == "contexts"
 
 
 def test_a_recording_that_is_on_both_sides_is_found_and_named() -> None:
