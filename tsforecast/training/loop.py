@@ -6,7 +6,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -103,7 +103,8 @@ def train(
             while not finished(history, config, validation is not None):
                 began, number = clock(), len(history)
                 train_loss, rate = run_epoch(state, training, objective, config, device)
-                score = scores()
+                with _beside(learn):
+                    score = scores()
                 seconds = clock() - began
                 history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive, objective.in_nats)))
                 if best_epoch(history) is history[-1]:
@@ -163,12 +164,8 @@ def run_epoch(
     done = [(step + (number - 1) * steps) / (steps * config.max_epochs) for step in range(steps)]
     rates = [config.learning_rate * rate_share(config.schedule, share, state.history, wait) for share in done]
     network.train()
-    if threads := getattr(state.learn, "threads", 0):  # of a program, beside which other fits go on
-        with aside(threads) as generator:
-            losses = state.learn(order, rates, generator)
-    else:
-        heed()
-        losses = state.learn(order, rates)
+    with _beside(state.learn) as generators:
+        losses = state.learn(order, rates, *generators)
     losses = losses.cpu()  # the one time in an epoch that a GPU is waited for
     broken = (~torch.isfinite(losses)).nonzero()
     if len(broken):
@@ -181,6 +178,17 @@ def run_epoch(
             f"or look for extreme values there. The weights of epoch {best_epoch(state.history).number} are kept"
         )
     return float(losses.mean()), rates[-1]
+
+
+@contextmanager
+def _beside(learn: Learn) -> Iterator[list[torch.Generator]]:
+    """Let other fits go on beside a program; torch, which learns with the random numbers of all, keeps its turn."""
+    if threads := getattr(learn, "threads", 0):
+        with aside(threads) as generator:
+            yield [generator]
+    else:
+        heed()
+        yield []
 
 
 def learner(
