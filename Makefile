@@ -96,6 +96,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/fit_speed.py
 	$(BIN)/python benchmarks/together.py
 	$(BIN)/python benchmarks/convolution_speed.py
+	$(BIN)/python benchmarks/ragged_speed.py
 	$(BIN)/python benchmarks/quotes.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/start.py

@@ -2,10 +2,11 @@
 
 Run with ``python benchmarks/ragged_speed.py`` (ten minutes, on a machine with nothing else to do); ``--cells`` measures
 some cells alone, ``--quick`` runs each way once, on few recordings, and keeps no rows. The recordings are the gestures
-in TSFORECAST_DATA, or made-up ones as long. Both ways have as many units, as many recordings in a batch, the mean of
-their states, clipping and AdamW; a classifier also embeds its steps. It reads by kernels, step by step or by its
-default segment; torch has one thread or all, and the faster of them counts. Ratios are those of medians over epochs of
-interleaved runs, without the first epoch of each; nothing is validated.
+in TSFORECAST_DATA, or made-up ones as long. Both ways have as many units and recordings in a batch, read forwards or in
+both directions, and have the mean of all states, clipping and AdamW; a classifier also embeds its steps. It reads by
+kernels, with its default segment, which is one step here, or two steps at once; torch has one thread or all, and the
+faster of them counts. Ratios are those of medians over epochs of interleaved runs, without the first epoch of each;
+nothing is validated.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ from tsforecast.sequences.neural import NeuralClassifier
 
 SET, LABEL = "smartwatch-gestures", "gesture"
 UNITS, BATCH = 64, 32
-SEGMENTS: dict[str, int | str] = {"step by step": 1, "by segments": "auto"}
+SEGMENTS: dict[str, int | str] = {"default": "auto", "two steps at once": 2}
 RUNS, EPOCHS = 3, 4  # the first epoch of each run warms up
 FEW = 200  # recordings of --quick
 REST = 0.05  # s before each run: threads of torch go on looking for work for a while
@@ -55,12 +57,12 @@ def made_up(count: int = 3_251) -> Recordings:
     return [np.sin(place + np.arange(3)) + 0.3 * random.normal(size=(len(place), 3)) for place in places], labels
 
 
-def fit(cell: str, segment: int | str, given: Recordings, epochs: int) -> Run:
+def fit(cell: str, both: bool, segment: int | str, given: Recordings, epochs: int) -> Run:
     """Return a fit of a classifier, whose epochs it times."""
 
     def run() -> list[float]:
         model = NeuralClassifier(cell, units=UNITS, batch_size=BATCH, segment=segment, pooling="mean", kernels="on")
-        model.set_params(validation=None, max_epochs=epochs, steps_per_epoch=None, random_state=0)
+        model.set_params(bidirectional=both, validation=None, max_epochs=epochs, steps_per_epoch=None, random_state=0)
         return [epoch.seconds for epoch in model.fit(*given).history_[1:]]
 
     return run
@@ -69,9 +71,10 @@ def fit(cell: str, segment: int | str, given: Recordings, epochs: int) -> Run:
 class Plain(nn.Module):
     """A recurrent layer over packed recordings, the mean of its states, and a linear head."""
 
-    def __init__(self, cell: str, channels: int, classes: int) -> None:
+    def __init__(self, cell: str, both: bool, channels: int, classes: int) -> None:
         super().__init__()
-        self.cell, self.head = CELLS[cell](channels, UNITS, batch_first=True), nn.Linear(UNITS, classes)
+        self.cell = CELLS[cell](channels, UNITS, batch_first=True, bidirectional=both)
+        self.head = nn.Linear(UNITS * (1 + both), classes)
 
     def forward(self, steps: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Map padded recordings (B, T, C) to logits (B, K)."""
@@ -86,7 +89,7 @@ def padded(batch: list[tuple[torch.Tensor, int]]) -> tuple[torch.Tensor, torch.T
     return pad_sequence([steps for steps, _ in batch], batch_first=True), lengths, torch.tensor([y for _, y in batch])
 
 
-def loop(cell: str, threads: int, given: Recordings, epochs: int) -> Run:
+def loop(cell: str, both: bool, threads: int, given: Recordings, epochs: int) -> Run:
     """Return a loop over batches as one writes it with torch, whose epochs it times."""
     places = np.unique(given[1], return_inverse=True)[1].tolist()
     steps = np.concatenate(given[0])
@@ -97,7 +100,7 @@ def loop(cell: str, threads: int, given: Recordings, epochs: int) -> Run:
         before, seconds = torch.get_num_threads(), []
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        network = Plain(cell, steps.shape[1], max(places) + 1)
+        network = Plain(cell, both, steps.shape[1], max(places) + 1)
         optimizer = torch.optim.AdamW(network.parameters(), 0.006, fused=True)
         loader = DataLoader(examples, BATCH, shuffle=True, collate_fn=padded)
         for _ in range(epochs):
@@ -125,11 +128,12 @@ def measure(runs: dict[str, Run], count: int) -> dict[str, list[float]]:
     return seconds
 
 
-def row(cell: str, seconds: dict[str, list[float]], given: Recordings) -> dict[str, Any]:
+def row(cell: str, both: bool, seconds: dict[str, list[float]], given: Recordings) -> dict[str, Any]:
     """Return what is kept of measured seconds: medians, and how many times as fast as torch each segment is."""
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     rival = min(median for name, median in medians.items() if name not in SEGMENTS)
     known = {"measured": "ragged", "kind": "ragged", "cell": cell, "clock": "wall", "seed": 0}
+    known |= {"directions": 1 + both}
     known |= {"set": SET if os.environ.get("TSFORECAST_DATA") else "made up", "recordings": len(given[1])}
     known |= {"units": UNITS, "batch": BATCH, "epochs": len(next(iter(seconds.values())))}
     return {
@@ -149,14 +153,14 @@ def main() -> None:
     given, cores = recordings(), torch.get_num_threads()
     given = (given[0][:FEW], given[1][:FEW]) if options.quick else given
     epochs, count = (2, 1) if options.quick else (EPOCHS, RUNS)
-    for cell in options.cells:
-        runs = {name: fit(cell, segment, given, epochs) for name, segment in SEGMENTS.items()}
-        runs["torch, 1 thread"] = loop(cell, 1, given, epochs)
-        runs |= {"torch": loop(cell, cores, given, epochs)} if cores > 1 else {}
-        found = row(cell, measure(runs, count), given)
-        print(cell, found["ratios"], found["seconds"], flush=True)  # noqa: T201
+    for cell, both in product(options.cells, (False, True)):
+        runs = {name: fit(cell, both, segment, given, epochs) for name, segment in SEGMENTS.items()}
+        runs["torch, 1 thread"] = loop(cell, both, 1, given, epochs)
+        runs |= {"torch": loop(cell, both, cores, given, epochs)} if cores > 1 else {}
+        found = row(cell, both, measure(runs, count), given)
+        print(cell, found["directions"], found["ratios"], found["seconds"], flush=True)  # noqa: T201
         if not options.quick:
-            record("speed", [found], {"kind": "ragged", "cell": cell})
+            record("speed", [found], {"kind": "ragged", "cell": cell, "directions": 1 + both})
 
 
 if __name__ == "__main__":

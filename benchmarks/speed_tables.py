@@ -85,6 +85,17 @@ def side_by_side(found: pd.DataFrame) -> str:
     return str(pd.DataFrame(table, columns=columns).to_markdown(index=False, disable_numparse=True))
 
 
+def ragged(found: pd.DataFrame) -> str:
+    """Draw each cell, in one direction or both, as a line: an epoch of a classifier beside a loop of torch."""
+    table = []
+    for _, row in found[found["kind"] == "ragged"].iterrows():
+        rival = min(value for name, value in row["seconds"].items() if name not in row["ratios"])
+        line = {"cell": row["cell"], "directions": f"{row['directions']:.0f}"}
+        line |= {name: f"{row['seconds'][name]:.2f} s" for name in row["ratios"]} | {"torch": f"{rival:.2f} s"}
+        table.append(line | {f"faster by, {name}": f"{ratio:.1f}" for name, ratio in row["ratios"].items()})
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def quotes(found: pd.DataFrame) -> str:
     """Draw each fit as a line: what was quoted for as many epochs, and what it took."""
     table = [

@@ -488,6 +488,7 @@ OF_SPEED: dict[str, Callable[[], str]] = {
     "convolutions": lambda: speed_tables.convolutions(rows("speed")),
     "fits": lambda: speed_tables.fits(rows("speed")),
     "side by side": lambda: speed_tables.side_by_side(rows("speed")),
+    "ragged": lambda: speed_tables.ragged(rows("speed")),
     "quotes": lambda: speed_tables.quotes(rows("quotes")),
     "peers": peers,
     "peer errors": peer_errors,

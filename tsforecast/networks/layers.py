@@ -114,6 +114,7 @@ class Pooling(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map states (B, T, U) of sequences with `lengths`, (B,), or of T steps, to (B, U) or (B, 2U)."""
         batch, steps, _ = states.shape
+        whole = lengths is None
         if lengths is None:
             lengths = torch.full((batch,), steps, device=states.device)
         lengths = lengths.to(states.device, non_blocking=True)
@@ -126,7 +127,8 @@ class Pooling(nn.Module):
         if self.name == "attention":
             weights = torch.softmax(self.score(states).masked_fill(~mask, -torch.inf), dim=1)  # (B, T, 1)
             return (states * weights).sum(dim=1)
-        mean = torch.where(mask, states, 0.0).sum(dim=1) / lengths[:, None]  # (B, U)
+        shares = (mask / lengths[:, None, None]).to(states.dtype)  # (B, T, 1)
+        mean = states.mean(dim=1) if whole else (shares.transpose(1, 2) @ states)[:, 0]  # (B, U)
         return mean if self.name == "mean" else torch.cat([mean, _maximum(states, mask)], dim=1)
 
 

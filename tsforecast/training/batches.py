@@ -162,10 +162,13 @@ class SequenceDataset:
     ) -> None:
         self.device = torch.device(device)
         self.names = np.arange(len(offsets) - 1) if names is None else names
-        self._values = torch.from_numpy(np.ascontiguousarray(values)).to(device, torch.float32)
+        nothing = [np.ascontiguousarray(values), np.zeros((1, values.shape[1]), values.dtype)]  # after the end of each
+        self._values = torch.from_numpy(np.concatenate(nothing)).to(device, torch.float32)
         self._begin = torch.from_numpy(np.array(offsets[:-1])).to(device)
         self._lengths = torch.from_numpy(np.diff(offsets))  # on the host: the size of a batch does not wait for a GPU
         numbers = torch.from_numpy(np.array(truth)).to(device)
+        if at_steps:
+            numbers = torch.cat([numbers, torch.full_like(numbers[:1], UNLABELLED)])
         self._truth = numbers.float() if numbers.is_floating_point() else numbers
         self._features = None if features is None else torch.from_numpy(features).to(device)
         self._augmentation, self._at_steps, self._mixup = augmentation, at_steps, mixup
@@ -180,23 +183,21 @@ class SequenceDataset:
     def batch(self, index: Tensor) -> SequenceBatch:
         """Gather the sequences `index`, int64 of shape (B,), in this order."""
         lengths, index = self._lengths[index], index.to(self.device, non_blocking=True)  # (B,)
-        until, step = (
-            lengths[:, None].to(self.device, non_blocking=True),
-            torch.arange(int(lengths.max()), device=self.device),
-        )
-        mask = step < until  # (B, T)
-        rows = self._begin[index][:, None] + torch.minimum(step, until - 1)
-        steps = self._values[rows] * mask[..., None]  # (B, T, C)
-        truth = self._truth[rows] if self._at_steps else self._truth[index]
+        until = lengths[:, None].to(self.device, non_blocking=True)
+        step = torch.arange(int(lengths.max()), device=self.device)
+        rows = self._begin.index_select(0, index)[:, None] + step  # (B, T)
+        rows = rows.masked_fill_(step >= until, len(self._values) - 1).flatten()
+        steps = self._values.index_select(0, rows).view(len(index), len(step), -1)  # (B, T, C)
+        truth = self._truth.index_select(0, rows if self._at_steps else index)
         if self._at_steps:
-            truth = truth.masked_fill(~mask.reshape(*mask.shape, *[1] * (truth.dim() - 2)), UNLABELLED)
+            truth = truth.view(len(index), len(step), *truth.shape[1:])
         if self._augmentation is not None:
             steps, lengths, nearest = self._augmentation(steps, lengths)
             if self._at_steps and nearest is not None:
                 ends = ~steps_of(steps, lengths)[..., 0]  # (B, T')
                 truth = truth[torch.arange(len(truth), device=self.device)[:, None], nearest]
                 truth = truth.masked_fill(ends.reshape(*ends.shape, *[1] * (truth.dim() - 2)), UNLABELLED)
-        equal = bool((lengths == steps.shape[1]).all())
+        equal = int(lengths.min()) == steps.shape[1]
         mix = None
         if self._mixup:
             shares = torch.distributions.Beta(self._mixup, self._mixup).sample((len(index),))
