@@ -26,6 +26,7 @@ import peer_runs
 import torch
 from record import record
 
+from tsforecast import Panel
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.training import loop
 
@@ -74,7 +75,7 @@ def ours(way: str, device: str, size: Size, steps: int, frame: pd.DataFrame) -> 
             if way == "eager":
                 loop.captures = lambda dataset, device: False
             model = NeuralForecaster(CELL, random_state=seed, **settings)
-            return model.fit(frame, id="unique_id", time="ds", target="y")
+            return model.fit(Panel.from_frame(frame, id="unique_id", time="ds", target="y"))
         finally:
             loop.captures = usual
 

@@ -87,13 +87,14 @@ def side_by_side(found: pd.DataFrame) -> str:
 
 def ragged(found: pd.DataFrame) -> str:
     """Draw each cell, in one direction or both, as a line: an epoch of a classifier beside a loop of torch."""
-    table = []
+    ways, table = ("default", "two steps at once"), []
     for _, row in found[found["kind"] == "ragged"].iterrows():
-        rival = min(value for name, value in row["seconds"].items() if name not in row["ratios"])
-        line = {"cell": row["cell"], "directions": f"{row['directions']:.0f}"}
-        line |= {name: f"{row['seconds'][name]:.2f} s" for name in row["ratios"]} | {"torch": f"{rival:.2f} s"}
-        table.append(line | {f"faster by, {name}": f"{ratio:.1f}" for name, ratio in row["ratios"].items()})
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+        rival = min(value for name, value in row["seconds"].items() if name not in ways)
+        seconds = [f"{value:.2f} s" for value in (*(row["seconds"][way] for way in ways), rival)]
+        ratios = [f"{row['ratios'][way]:.1f}" for way in ways]
+        table.append([row["cell"], f"{row['directions']:.0f}", *seconds, *ratios])
+    columns = ["cell", "directions", *ways, "torch", *(f"faster by, {way}" for way in ways)]
+    return str(pd.DataFrame(table, columns=columns).to_markdown(index=False, disable_numparse=True))
 
 
 def quotes(found: pd.DataFrame) -> str:
